@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from service.dispatch import QUEUES
 from service.prune import approvals
+from service.registry import Registry
+from service.settings import PolicySource
+from service.store import Store
 from service.store.outbox import Trouble
 from service.store.stats import StatsSnapshot
-from service.wiring import Wiring
 
 LATE_S = 60.0
 REGISTRY = "registry"
@@ -47,31 +49,31 @@ class Health:
     registry: bool | None
 
 
-def system_health(wiring: Wiring) -> Health:
+def system_health(store: Store, registry: Registry, policies: PolicySource) -> Health:
     """Return the health of the system at this moment. Raises StoreUnavailable if Redis does not answer."""
     before_ms = time.time_ns() // 1_000_000
-    reading, noted = wiring.figures.read(), wiring.outbox.troubles()
-    queues = {queue: reading.consumers.get(queue, 0) for queue in needed(wiring)}
+    reading, noted = store.stats.read(), store.outbox.troubles()
+    queues = {queue: reading.consumers.get(queue, 0) for queue in needed(registry)}
     # Only the workers check the registry. Without a worker, the recorded trouble is out of date.
-    is_looked_at = wiring.registry is not None and reading.workers > 0
+    is_looked_at = registry.is_configured and reading.workers > 0
     noted = tuple(trouble for trouble in noted if trouble.about != REGISTRY or is_looked_at)
     is_away = any(trouble.about == REGISTRY for trouble in noted)
     troubles = (
         *_clock(reading, before_ms),
         *(trouble for trouble in noted if trouble.about == REGISTRY),
         *_workers(reading, queues),
-        *_policy(wiring, reading),
-        *_lateness(wiring, reading),
-        *_holds(wiring, reading),
-        *_unheard(wiring, reading),
+        *_policy(policies, reading),
+        *_lateness(store, reading),
+        *_holds(store, reading),
+        *_unheard(store, reading),
         *(trouble for trouble in noted if trouble.about != REGISTRY),
     )
     return Health(reading, troubles, queues, not is_away if is_looked_at else None)
 
 
-def needed(wiring: Wiring) -> tuple[str, ...]:
+def needed(registry: Registry) -> tuple[str, ...]:
     """Return the queues that need a worker: the queue for collections only if there is a collector."""
-    return tuple(queue for queue in QUEUES.values() if queue != "garbage" or wiring.collector is not None)
+    return tuple(queue for queue in QUEUES.values() if queue != "garbage" or registry.collector is not None)
 
 
 def start_line(queues: tuple[str, ...]) -> str:
@@ -90,8 +92,8 @@ def _workers(reading: StatsSnapshot, queues: dict[str, int]) -> Iterator[Trouble
             yield Trouble("workers", message, reading.now_ms)
 
 
-def _lateness(wiring: Wiring, reading: StatsSnapshot) -> Iterator[Trouble]:
-    if wiring.garbage.progress():
+def _lateness(store: Store, reading: StatsSnapshot) -> Iterator[Trouble]:
+    if store.collections.progress():
         # Deletions wait for the end of a collection, so lateness is expected.
         return
     for queue, late_s in reading.late_s.items():
@@ -103,8 +105,8 @@ def _lateness(wiring: Wiring, reading: StatsSnapshot) -> Iterator[Trouble]:
             yield Trouble(f"{LATE}{queue}", message, reading.now_ms - round(late_s * 1000))
 
 
-def _holds(wiring: Wiring, reading: StatsSnapshot) -> Iterator[Trouble]:
-    holds = approvals.undecided(wiring)
+def _holds(store: Store, reading: StatsSnapshot) -> Iterator[Trouble]:
+    holds = approvals.undecided(store)
     if holds:
         message = (
             f"{len(holds)} {'plan waits' if len(holds) == 1 else 'plans wait'} for approval, and nothing of that is "
@@ -114,8 +116,8 @@ def _holds(wiring: Wiring, reading: StatsSnapshot) -> Iterator[Trouble]:
         yield Trouble("holds", message, min(hold.at_us for hold in holds) // 1000)
 
 
-def _unheard(wiring: Wiring, reading: StatsSnapshot) -> Iterator[Trouble]:
-    lost = wiring.history.unheard()
+def _unheard(store: Store, reading: StatsSnapshot) -> Iterator[Trouble]:
+    lost = store.history.unheard()
     if lost:
         tags = sum(lost.values())
         message = (
@@ -141,8 +143,8 @@ def _clock(reading: StatsSnapshot, before_ms: int) -> Iterator[Trouble]:
         yield Trouble("clock", message, reading.now_ms)
 
 
-def _policy(wiring: Wiring, reading: StatsSnapshot) -> Iterator[Trouble]:
+def _policy(policies: PolicySource, reading: StatsSnapshot) -> Iterator[Trouble]:
     # Reading the policy loads a changed file, which sets or clears the complaint.
-    wiring.policies.current()
-    if wiring.policies.complaint:
-        yield Trouble("policy", wiring.policies.complaint, reading.now_ms)
+    policies.current()
+    if policies.complaint:
+        yield Trouble("policy", policies.complaint, reading.now_ms)

@@ -1,8 +1,10 @@
 """Construct every collaborator once. Only this module knows all of them."""
 
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 import redis
 
@@ -10,6 +12,7 @@ from service import log
 from service.dispatch import Dispatch, celery_app
 from service.domain.errors import ConfigurationError
 from service.domain.retention.plan import Doomed
+from service.registry import Registry
 from service.registry.auth import RegistryAuth, build_auth
 from service.registry.client import RegistryClient
 from service.registry.collector import Collector
@@ -22,9 +25,10 @@ from service.reports.inventory import Inventory
 from service.reports.platforms import Platforms
 from service.reports.verdicts import Verdicts
 from service.restore.from_folder import RestoreFolder
-from service.restore.restore import Undo
+from service.restore.restore import Restore
 from service.restore.trash_folder import TrashFolder
 from service.settings import PolicySource, Settings
+from service.store import Store
 from service.store.approvals import Approvals
 from service.store.archive import Archive
 from service.store.capabilities import Capabilities
@@ -50,50 +54,22 @@ from service.store.restorations import Restorations
 from service.store.stats import Stats
 from service.store.trash import Trash
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Wiring:
-    """Every collaborator, constructed but not connected yet. None: not configured, or not needed by the settings."""
+    """Every collaborator, constructed but not connected yet."""
 
     settings: Settings
-    connection: Connection
-    history: History
-    removals: Deletions
-    trash: Trash
-    abilities: Capabilities
-    outbox: Outbox
-    leases: Leases
-    garbage: Collections
-    walks: ReconcileRuns
-    gate: Gate
-    figures: Stats
-    findings: DoctorReports
-    meter: Meter
-    changes: ChangeLimit
-    probes: DoctorProbes
-    tallies: EventCounts
-    rulings: Approvals
-    signed_out: EndedSessions
     policies: PolicySource
-    archive: Archive
-    asks: ManualDeletions
+    store: Store
+    registry: Registry
     verdicts: Verdicts
     inventory: Inventory
     platforms: Platforms
-    undo: Undo
+    restore: Restore
     dispatch: Dispatch
-    storage: Storage | None
-    unlinker: Unlinker | None
-    registry: RegistryClient | None
-    collector: Collector | None
-    in_flight: DebugServer | None
-
-    @property
-    def client(self) -> RegistryClient:
-        """The client of the registry. Raises ConfigurationError if `registry.url` is not set."""
-        if self.registry is None:
-            raise ConfigurationError("registry.url is not set: set it to the registry's address, http:// or https://")
-        return self.registry
 
 
 def redis_url(settings: Settings) -> str:
@@ -146,40 +122,56 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     policies = PolicySource(settings, patient=patient, remembered=outbox.policy_last)
     archive, rulings = Archive(connection), Approvals(connection, limits)
     verdicts = Verdicts(history, policies, rulings)
-    return Wiring(
-        settings=settings,
+    store = Store(
         connection=connection,
         history=history,
-        removals=removals,
+        deletions=removals,
         trash=trash,
-        abilities=Capabilities(connection),
+        restorations=restorations,
+        manual=ManualDeletions(connection),
+        approvals=rulings,
         outbox=outbox,
         leases=leases,
-        garbage=garbage,
-        walks=ReconcileRuns(connection),
+        collections=garbage,
+        reconcile_runs=ReconcileRuns(connection),
         gate=Gate(connection, pushes),
-        figures=Stats(connection),
-        findings=DoctorReports(connection),
-        meter=meter,
-        changes=ChangeLimit(connection, settings.api.changes_per_minute),
-        probes=DoctorProbes(connection),
-        tallies=EventCounts(connection),
-        rulings=rulings,
-        signed_out=EndedSessions(connection),
-        policies=policies,
+        capabilities=Capabilities(connection),
+        catalog=Catalog(connection),
         archive=archive,
-        asks=ManualDeletions(connection),
-        verdicts=verdicts,
-        inventory=Inventory(history, Catalog(connection), archive, verdicts, rulings),
-        platforms=Platforms(registry, settings.delete.parallel),
-        undo=Undo(history, trash, removals, restorations, leases, registry, unlinker),
-        dispatch=Dispatch(celery_app(redis_url(settings), settings.redis.prefix)),
-        storage=storage,
-        unlinker=unlinker,
-        registry=registry,
-        collector=_collector(settings, storage),
-        in_flight=DebugServer(debug_urls, settings.registry.timeout_s) if debug_urls else None,
+        stats=Stats(connection),
+        meter=meter,
+        event_counts=EventCounts(connection),
+        doctor_reports=DoctorReports(connection),
+        doctor_probes=DoctorProbes(connection),
+        change_limit=ChangeLimit(connection, settings.api.changes_per_minute),
+        ended_sessions=EndedSessions(connection),
     )
+    return Wiring(
+        settings=settings,
+        policies=policies,
+        store=store,
+        registry=Registry(
+            storage=storage,
+            disk=unlinker,
+            optional_client=registry,
+            collector=_collector(settings, storage),
+            debug=DebugServer(debug_urls, settings.registry.timeout_s) if debug_urls else None,
+            parallel=settings.delete.parallel,
+            named=tuple(settings.reconcile.repositories),
+        ),
+        verdicts=verdicts,
+        inventory=Inventory(history, store.catalog, archive, verdicts, rulings),
+        platforms=Platforms(registry, settings.delete.parallel),
+        restore=Restore(history, trash, removals, restorations, leases, registry, unlinker),
+        dispatch=Dispatch(celery_app(redis_url(settings), settings.redis.prefix)),
+    )
+
+
+def given(wiring: Wiring, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    """Call a function with these arguments, and with the collaborators that its parameters name."""
+    collaborators = {"wiring": wiring} | {member.name: getattr(wiring, member.name) for member in fields(Wiring)}
+    wanted = inspect.signature(function).parameters.keys() & collaborators.keys()
+    return function(*arguments, **{name: collaborators[name] for name in wanted}, **named)
 
 
 def probe(wiring: Wiring, name: str) -> Probe | None:
@@ -191,7 +183,7 @@ def probe(wiring: Wiring, name: str) -> Probe | None:
     return Probe(
         registry.url, name, auth=auth, ca_file=registry.ca_file,
         timeout_s=registry.timeout_s, delete_timeout_s=registry.delete_timeout_s,
-        word=wiring.history.word,
+        word=wiring.store.history.word,
     )  # fmt: skip
 
 

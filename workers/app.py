@@ -29,9 +29,9 @@ def build() -> Celery:
 
     def start(sender: Any = None, **_: Any) -> None:
         consumed = tuple(str(queue) for queue in application.amqp.queues.consume_from)
-        sign = partial(wiring.outbox.sign_of_life, getattr(sender, "hostname", "worker"), consumed, new_token())
+        sign = partial(wiring.store.outbox.sign_of_life, getattr(sender, "hostname", "worker"), consumed, new_token())
         threading.Thread(target=tick, args=(wiring, sign, stopping), name="tick", daemon=True).start()
-        if wiring.registry is not None:
+        if wiring.registry.is_configured:
             threading.Thread(target=watch_registry, args=(wiring, stopping), name="registry", daemon=True).start()
 
     worker_ready.connect(start, weak=False)

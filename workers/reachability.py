@@ -9,6 +9,8 @@ from service.domain.errors import RegistryRefused, RegistryUnavailable, StoreUna
 from service.domain.history.lost import lost_image
 from service.health import REGISTRY, SLOW
 from service.log import log
+from service.registry import Registry
+from service.store import Store
 from service.wiring import Wiring
 
 _EVERY_MS = 5000
@@ -26,9 +28,9 @@ def watch_registry(wiring: Wiring, stopping: threading.Event) -> None:
     answers = Answers()
     while not stopping.wait(_LOOK_S):
         try:
-            if wiring.leases.elected(REGISTRY, _EVERY_MS):
-                look_at_registry(wiring)
-                answers.look_at(wiring, time.monotonic())
+            if wiring.store.leases.elected(REGISTRY, _EVERY_MS):
+                look_at_registry(wiring.store, wiring.registry)
+                answers.look_at(wiring.store, time.monotonic())
         except StoreUnavailable:
             # The tick of this process already logs that Redis is away.
             continue
@@ -36,30 +38,30 @@ def watch_registry(wiring: Wiring, stopping: threading.Event) -> None:
             log.exception("looking at the registry failed; it is looked at again")
 
 
-def look_at_registry(wiring: Wiring) -> None:
+def look_at_registry(store: Store, registry: Registry) -> None:
     """Record a trouble while the registry does not answer or refuses the login, and end the trouble afterwards.
 
     At the end of the trouble, all work that waits for a retry is retried at once.
     """
-    known = next((trouble.message for trouble in wiring.outbox.troubles() if trouble.about == REGISTRY), None)
-    message = _why_not(wiring)
+    known = next((trouble.message for trouble in store.outbox.troubles() if trouble.about == REGISTRY), None)
+    message = _why_not(store, registry)
     if message is None and known is not None:
-        wiring.outbox.end_trouble(REGISTRY)
-        waiting = wiring.outbox.end_back_offs()
-        for image in filter(None, (lost_image(trouble.about) for trouble in wiring.outbox.troubles())):
-            wiring.removals.request_healing(image[0], [image[1]])
+        store.outbox.end_trouble(REGISTRY)
+        waiting = store.outbox.end_back_offs()
+        for image in filter(None, (lost_image(trouble.about) for trouble in store.outbox.troubles())):
+            store.deletions.request_healing(image[0], [image[1]])
         log.info("the registry answers again", repositories_waiting=len(waiting))
     elif message is not None and known is None:
         log.warning("the registry does not answer or refuses us; deletions and planning wait", error=message)
-        wiring.outbox.note_trouble(REGISTRY, f"{message}; nothing is deleted until this is mended, and nothing is lost")
+        store.outbox.note_trouble(REGISTRY, f"{message}; nothing is deleted until this is mended, and nothing is lost")
 
 
-def _why_not(wiring: Wiring) -> str | None:
+def _why_not(store: Store, registry: Registry) -> str | None:
     try:
-        wiring.client.ping(_PATIENCE_S)
+        registry.client.ping(_PATIENCE_S)
     except RegistryUnavailable as error:
         if error.retry_after_s:
-            wiring.leases.postpone(REGISTRY, round(max(_EVERY_MS, min(error.retry_after_s * 1000, _LONGEST_MS))))
+            store.leases.postpone(REGISTRY, round(max(_EVERY_MS, min(error.retry_after_s * 1000, _LONGEST_MS))))
         return str(error)
     except RegistryRefused as error:
         return str(error)
@@ -75,14 +77,14 @@ class Answers:
     def __init__(self) -> None:
         self._readings: deque[tuple[float, int, int]] = deque()
 
-    def look_at(self, wiring: Wiring, now_s: float) -> None:
+    def look_at(self, store: Store, now_s: float) -> None:
         """Record the trouble, or its end.
 
         Args:
             wiring: the collaborators.
             now_s: the time of a monotonic clock.
         """
-        timings = wiring.meter.read().timings
+        timings = store.meter.read().timings
         counted = [timing for (name, label), timing in timings.items() if _counts(name, label)]
         slow = sum(timing.more + sum(_slow(timing.counts)) for timing in counted)
         total = sum(timing.more + sum(timing.counts.values()) for timing in counted)
@@ -91,15 +93,15 @@ class Answers:
             self._readings.popleft()
         since_s, slow_before, total_before = self._readings[0]
         slow, total = slow - slow_before, total - total_before
-        known = any(trouble.about == SLOW for trouble in wiring.outbox.troubles())
+        known = any(trouble.about == SLOW for trouble in store.outbox.troubles())
         if slow >= _SLOW_AT_LEAST and slow >= total * _SLOW_SHARE:
             if not known:
                 message = f"{slow} of {total} answers of the registry took more than {_SLOW_S:g} s within a minute"
                 log.warning("the registry answers slowly", slow=slow, answers=total)
-                wiring.outbox.note_trouble(SLOW, f"{message}: look at its load, its storage and the network between")
+                store.outbox.note_trouble(SLOW, f"{message}: look at its load, its storage and the network between")
         elif known and now_s - since_s >= _WINDOW_S / 2:
             log.info("the registry answers fast again")
-            wiring.outbox.end_trouble(SLOW)
+            store.outbox.end_trouble(SLOW)
 
 
 def _counts(name: str, label: str) -> bool:

@@ -5,8 +5,11 @@ from datetime import UTC, datetime
 from service.domain import reconciliation
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.log import log
+from service.registry import Registry
 from service.registry.debug import DebugServer
 from service.schedule import is_due
+from service.settings import Settings
+from service.store import Store
 from service.store.collections import now_ms
 from service.wiring import Wiring
 
@@ -14,14 +17,14 @@ _LOOK_MS = 2000
 _START_MS = 5000
 
 
-def follow_schedule(wiring: Wiring) -> None:
+def follow_schedule(store: Store, registry: Registry, settings: Settings) -> None:
     """Request a collection if the schedule had a time since the last check."""
-    schedule = wiring.settings.gc.schedule
-    if not schedule or wiring.collector is None:
+    schedule = settings.gc.schedule
+    if not schedule or registry.collector is None:
         return
-    if is_due(schedule, datetime.fromtimestamp(wiring.garbage.scheduled(now_ms()) / 1000, UTC)):
-        wiring.garbage.request_if_none(f"scheduled ({schedule})")
-        wiring.garbage.take_schedule(now_ms())
+    if is_due(schedule, datetime.fromtimestamp(store.collections.scheduled(now_ms()) / 1000, UTC)):
+        store.collections.request_if_none(f"scheduled ({schedule})")
+        store.collections.take_schedule(now_ms())
 
 
 def follow_walks(wiring: Wiring) -> None:
@@ -29,10 +32,10 @@ def follow_walks(wiring: Wiring) -> None:
 
     A run that is overdue is sent to the workers again.
     """
-    walks, now = wiring.walks, now_ms()
-    if wiring.in_flight and wiring.leases.elected("started", _START_MS):
-        _note_start(wiring, wiring.in_flight)
-    if wiring.leases.elected("walk", _LOOK_MS):
+    walks, now = wiring.store.reconcile_runs, now_ms()
+    if wiring.registry.debug and wiring.store.leases.elected("started", _START_MS):
+        _note_start(wiring.store, wiring.registry.debug)
+    if wiring.store.leases.elected("walk", _LOOK_MS):
         reason = reconciliation.why(walks.last_epoch(), walks.epoch())
         schedule = wiring.settings.reconcile.schedule
         if reason:
@@ -44,7 +47,7 @@ def follow_walks(wiring: Wiring) -> None:
         wiring.dispatch.reconcile()
 
 
-def _note_start(wiring: Wiring, debug: DebugServer) -> None:
+def _note_start(store: Store, debug: DebugServer) -> None:
     """Record restarts of the registry, by its debug server.
 
     The registry loses unsent notifications at a restart. Without the debug server, only the next event would show it.
@@ -54,6 +57,6 @@ def _note_start(wiring: Wiring, debug: DebugServer) -> None:
     except (RegistryUnavailable, RegistryRefused):
         # Functions that need the debug server report its failure themselves.
         return
-    restarted = [start for start in starts if wiring.walks.note_registry_start(start.said, start.age_ms)]
+    restarted = [start for start in starts if store.reconcile_runs.note_registry_start(start.said, start.age_ms)]
     if restarted:
         log.info("the registry was restarted; a comparison finds the pushes that it had not reported")

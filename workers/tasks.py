@@ -17,6 +17,7 @@ from service.domain.errors import (
 from service.log import log
 from service.prune import deleting, planning
 from service.reconcile import walk
+from service.store import Store
 from service.store.outbox import Queue
 from service.wiring import Wiring
 
@@ -46,14 +47,14 @@ def attempt(wiring: Wiring, queue: Queue, repository: str, work: Callable[[Wirin
     try:
         work(wiring, repository)
     except (RegistryUnavailable, RegistryRefused, TrashUnwritable) as error:
-        _back_off(wiring, queue, repository, error)
+        _back_off(wiring.store, queue, repository, error)
     except LeaseLost as error:
         log.info("continued later", repository=repository, reason=str(error))
     except StoreUnavailable as error:
         log.warning("goes on when Redis is back", repository=repository, error=str(error))
     except Exception as error:  # noqa: BLE001 - a fault of ours must neither hammer the registry nor go unseen
         log.exception("a fault in pushprune", repository=repository)
-        _back_off(wiring, queue, repository, RegistryRefused(f"this is a fault in pushprune: {error!r}"))
+        _back_off(wiring.store, queue, repository, RegistryRefused(f"this is a fault in pushprune: {error!r}"))
 
 
 def attempt_collection(wiring: Wiring) -> None:
@@ -73,16 +74,16 @@ def attempt_walk(wiring: Wiring) -> None:
 
 
 def _back_off(
-    wiring: Wiring, queue: Queue, repository: str, error: RegistryUnavailable | RegistryRefused | TrashUnwritable
+    store: Store, queue: Queue, repository: str, error: RegistryUnavailable | RegistryRefused | TrashUnwritable
 ) -> None:
     asked_s = error.retry_after_s if isinstance(error, RegistryUnavailable) else None
     try:
-        wiring.meter.count("failures", queue)
-        wait_s = wiring.outbox.postpone(queue, repository, asked_s)
+        store.meter.count("failures", queue)
+        wait_s = store.outbox.postpone(queue, repository, asked_s)
         must_act = not isinstance(error, RegistryUnavailable)
         # The first retries come within a second: a failure that they end is no trouble for the operator.
         if must_act or wait_s > 1:
-            wiring.outbox.note_trouble(f"{queue} {repository}", str(error))
+            store.outbox.note_trouble(f"{queue} {repository}", str(error))
     except StoreUnavailable as unavailable:
         log.warning("goes on when Redis is back", repository=repository, error=str(unavailable))
         return

@@ -24,9 +24,9 @@ def tick(wiring: Wiring, sign: Callable[[], None], stopping: threading.Event) ->
     while not stopping.wait(TICK_S):
         try:
             sign()
-            wiring.meter.flush()
-            reopen(wiring)
-            if wiring.leases.elected("tick", int(TICK_S * 1000)):
+            wiring.store.meter.flush()
+            reopen(wiring.store, wiring.registry, wiring.settings)
+            if wiring.store.leases.elected("tick", int(TICK_S * 1000)):
                 sweep(wiring)
             if waits:
                 log.info("the sweep continues")

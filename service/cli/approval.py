@@ -7,12 +7,13 @@ import click
 
 from service.cli.output import line, when
 from service.cli.user import login_name
+from service.dispatch import Dispatch
 from service.domain.errors import NotWaiting
 from service.prune import approvals
-from service.wiring import Wiring
+from service.store import Store
 
 
-def approve(wiring: Wiring, names: Sequence[str], plan: str | None, yes: bool) -> None:
+def approve(store: Store, dispatch: Dispatch, names: Sequence[str], plan: str | None, yes: bool) -> None:
     """Approve the waiting plan of each repository.
 
     Args:
@@ -22,7 +23,7 @@ def approve(wiring: Wiring, names: Sequence[str], plan: str | None, yes: bool) -
     Raises:
         NotWaiting: no plan waits, or the plan changed meanwhile.
     """
-    holds = tuple(plan.hold for plan in approvals.waiting(wiring, names))
+    holds = tuple(plan.hold for plan in approvals.waiting(store, names))
     if not holds:
         raise NotWaiting(
             "no plan of these repositories waits for approval; `pushprune prune --held` lists those that do"
@@ -38,16 +39,16 @@ def approve(wiring: Wiring, names: Sequence[str], plan: str | None, yes: bool) -
         if not (plan or yes or _agreed(f"{hold.repository}: {_images(len(hold.digests))}, {waits}")):
             continue
         try:
-            approved += approvals.approve(wiring, hold.repository, plan or hold.plan, by=login_name())
+            approved += approvals.approve(store, dispatch, hold.repository, plan or hold.plan, by=login_name())
         except NotWaiting as error:
             message = f"the plan for {hold.repository} has changed; `pushprune prune --held` shows the new one"
             raise NotWaiting(message) from error
     click.echo(f"approved: {_images(approved)}")
 
 
-def approve_all(wiring: Wiring, yes: bool) -> None:
+def approve_all(store: Store, dispatch: Dispatch, yes: bool) -> None:
     """Approve every plan that waits and was not rejected; unless `yes`, the user is asked first."""
-    holds = approvals.undecided(wiring)
+    holds = approvals.undecided(store)
     if not holds:
         raise NotWaiting("no plan waits for approval")
     if not yes and not sys.stdin.isatty():
@@ -59,7 +60,7 @@ def approve_all(wiring: Wiring, yes: bool) -> None:
         click.confirm(f"delete {together}?", abort=True)
     # The user confirmed exactly the plans above: a plan that changed meanwhile must not be approved with them.
     try:
-        approved = approvals.approve_all(wiring, None if yes else approvals.together(holds), by=login_name())
+        approved = approvals.approve_all(store, dispatch, None if yes else approvals.together(holds), by=login_name())
     except NotWaiting as error:
         raise NotWaiting("the plans have changed; `pushprune prune --held` shows the new ones") from error
     click.echo(f"approved: {_images(approved.images)} of {_repositories(approved.repositories)}")

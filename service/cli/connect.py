@@ -14,7 +14,7 @@ from service.domain.errors import ConfigurationError, NoSuchRepository
 from service.domain.policy.model import Policy
 from service.domain.retention.selector import TagSelector
 from service.local.environment import environment_of
-from service.settings import Settings, load_settings
+from service.settings import PolicySource, Settings, load_settings
 from service.wiring import Wiring, wire
 
 
@@ -72,7 +72,7 @@ def _wired(settings: Settings) -> Wiring:
 
 def known_repositories(wiring: Wiring, repositories: Iterable[str]) -> tuple[str, ...]:
     """Return the names unchanged. Raises NoSuchRepository for an unknown repository."""
-    all_names = set(wiring.history.repositories())
+    all_names = set(wiring.store.history.repositories())
     names = tuple(repositories)
     for name in names:
         if name not in all_names:
@@ -82,7 +82,7 @@ def known_repositories(wiring: Wiring, repositories: Iterable[str]) -> tuple[str
 
 def matching_repositories(wiring: Wiring, names: Iterable[str]) -> tuple[str, ...]:
     """Return the repositories that match the names and globs, each once. Raises NoSuchRepository for no match."""
-    all_names, matched = wiring.history.repositories(), dict[str, None]()
+    all_names, matched = wiring.store.history.repositories(), dict[str, None]()
     for name in names:
         matches = TagSelector(name).repositories(all_names)
         if not matches:
@@ -91,9 +91,9 @@ def matching_repositories(wiring: Wiring, names: Iterable[str]) -> tuple[str, ..
     return tuple(matched)
 
 
-def need_policy(wiring: Wiring) -> Policy:
+def need_policy(policies: PolicySource) -> Policy:
     """Return the policy in force, also while its file is broken; without any, a policy that deletes nothing."""
-    return wiring.policies.current() or Policy()
+    return policies.current() or Policy()
 
 
 def show_json(value: Any) -> None:

@@ -16,7 +16,9 @@ from service.domain.policy.units import spell_size
 from service.domain.retention.conditions import RuleResult
 from service.domain.retention.explanation import Explanation
 from service.domain.retention.manual import DRY
-from service.wiring import Wiring
+from service.reports.inventory import Inventory
+from service.restore.restore import Restore
+from service.settings import Settings
 
 _BECAME = {
     "pruned": "was deleted",
@@ -34,11 +36,11 @@ def explain(name: str, config: Path | None, data: Path | None, as_json: bool) ->
     """Show for a tag, or for each tag of a repository, if it is kept, by which rule, and when it could be deleted."""
     repository, tag = parse_name(name)
     wiring = connect(config, data)
-    need_policy(wiring)
+    need_policy(wiring.policies)
     known_repositories(wiring, [repository])
     explained = wiring.verdicts.explain(repository, (tag,) if tag else None)
     if tag and not explained:
-        raise NoSuchTag(_what_became(wiring, repository, tag))
+        raise NoSuchTag(_what_became(wiring.settings, wiring.inventory, wiring.restore, repository, tag))
     if as_json:
         show_json([ExplainedTag.explained(repository, explanation) for explanation in explained])
         return
@@ -123,17 +125,17 @@ def _pulled(at_us: int | None) -> str:
     return f"pulled {when(at_us)}" if at_us else "never pulled, as far as we know"
 
 
-def _what_became(wiring: Wiring, repository: str, tag: str) -> str:
+def _what_became(settings: Settings, inventory: Inventory, restore: Restore, repository: str, tag: str) -> str:
     """Return the sentence on a tag that no longer exists, from its history."""
-    newest = wiring.inventory.last_entry(repository, tag, wiring.settings.history.repository_entries)
+    newest = inventory.last_entry(repository, tag, settings.history.repository_entries)
     name = f"{repository}:{tag}"
     if newest is None:
-        near = get_close_matches(tag, wiring.inventory.tag_names(repository), cutoff=0.5)
+        near = get_close_matches(tag, inventory.tag_names(repository), cutoff=0.5)
         return f"{name}: no tag of that name was ever seen" + (f"; near: {', '.join(near)}" if near else "")
     if newest.action not in _BECAME:
         return f"{name} no longer exists; `pushprune history {name}` shows its events"
     by = f" by {newest.actor}" if newest.actor else ""
     why = f": {newest.reason}" if newest.reason else ""
-    back = any(image.tag == tag and image.digest == newest.digest for image in wiring.undo.deleted(repository))
+    back = any(image.tag == tag and image.digest == newest.digest for image in restore.deleted(repository))
     hint = f"; `pushprune restore {name}` restores it" if back else ""
     return f"{name} {_BECAME[newest.action]} {when(newest.at_us)}{by}{why}{hint}"

@@ -15,6 +15,7 @@ from service.collect.status import cancel as cancel_queued
 from service.domain.collection.run import Rehearsal, Run
 from service.domain.errors import CollectionFailed
 from service.domain.policy.units import spell_size
+from service.store import Store
 from service.wiring import Wiring
 
 _POLL_S = 0.1
@@ -52,42 +53,42 @@ def gc(
         raise click.UsageError("give one of --dry-run, --now, --cancel, --status and --open")
     wiring = connect(config, data)
     if cancel:
-        line(f"cancelled: {cancel_queued(wiring)}")
+        line(f"cancelled: {cancel_queued(wiring.store)}")
         return
     if open_gate:
-        _open(wiring, yes)
+        _open(wiring.store, yes)
         return
     if not (now or dry_run):
-        _show_overview(overview(wiring), as_json)
+        _show_overview(overview(wiring.store, wiring.registry, wiring.settings), as_json)
         return
     run, is_queued = _made(wiring, dry_run=dry_run, tells=not as_json)
-    rehearsal = collection.rehearsal(wiring) if run.result == "dry run" else None
+    rehearsal = collection.rehearsal(wiring.store) if run.result == "dry run" else None
     if as_json:
         blobs = dict(rehearsal.blobs) if rehearsal else None
         show_json(CollectionRun.model_validate(run).model_copy(update={"would_delete": blobs}))
     else:
         _show_run(run, rehearsal)
     if run.result == "put off" and is_queued:
-        raise CollectionFailed(f"{run.message}; {_queued(wiring)}")
+        raise CollectionFailed(f"{run.message}; {_queued(wiring.store)}")
     if run.result not in ("done", "dry run"):
         raise CollectionFailed(run.message)
 
 
-def _queued(wiring: Wiring) -> str:
+def _queued(store: Store) -> str:
     """Return the sentence on a collection that was postponed."""
     return (
-        f"it stays queued and is tried again, and {permanent(at_stake(wiring))} with it: "
+        f"it stays queued and is tried again, and {permanent(at_stake(store))} with it: "
         "`pushprune gc --cancel` cancels it"
     )
 
 
-def _open(wiring: Wiring, yes: bool) -> None:
+def _open(store: Store, yes: bool) -> None:
     """Open the gate by hand, after a worker's machine was lost during a collection.
 
     Workers open the gate themselves once they have proved that the collector is dead. A lost machine proves nothing:
     only the operator can know that the collector no longer runs there.
     """
-    gate = collection.gate_state(wiring)
+    gate = collection.gate_state(store)
     if gate is None:
         click.echo("the gate is open")
         return
@@ -97,7 +98,7 @@ def _open(wiring: Wiring, yes: bool) -> None:
             "Is it certain that its garbage-collect no longer runs? If it still runs, images will be corrupted",
             abort=True,
         )
-    collection.open_gate(wiring, gate.token)
+    collection.open_gate(store, gate.token)
     click.echo("the gate is open")
 
 
@@ -109,13 +110,13 @@ def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> tuple[Run, bool]:
     """
     gc_settings = wiring.settings.gc
     asked_ms = time.time_ns() // 1_000_000
-    reason = ask(wiring, dry_run=dry_run)
+    reason = ask(wiring.store, wiring.registry, wiring.dispatch, dry_run=dry_run)
     if tells and not dry_run and (gc_settings.window or gc_settings.min_interval):
         click.echo("requested manually: gc.window and gc.min_interval are ignored", err=True)
     if tells and not dry_run:
-        click.echo(f"{permanent(at_stake(wiring))} with it; `pushprune trash` lists them", err=True)
+        click.echo(f"{permanent(at_stake(wiring.store))} with it; `pushprune trash` lists them", err=True)
     shown_stage = ""
-    while (now := progress(wiring, reason, asked_ms)).ended is None:
+    while (now := progress(wiring.store, reason, asked_ms)).ended is None:
         if now.stage is None and not now.has_worker:
             raise CollectionFailed("no worker is running: start one, and the collection runs then")
         if now.stage and tells and now.stage != shown_stage:

@@ -12,7 +12,7 @@ from service.domain.history.entry import Entry
 from service.domain.history.interval import Interval
 from service.domain.policy.patterns import compile_patterns
 from service.domain.retention.selector import is_glob
-from service.wiring import Wiring
+from service.reports.inventory import Inventory
 
 
 @click.command()
@@ -35,7 +35,7 @@ def history(
     if standing:
         _show_intervals(repository, tag, wiring.inventory.intervals(repository, tag), as_json)
         return
-    entries = _entries(wiring, names, tag, count)
+    entries = _entries(wiring.inventory, names, tag, count)
     if as_json:
         show_json([RecordedEvent.model_validate(entry) for entry in entries])
         return
@@ -48,13 +48,13 @@ def history(
     table(("when", "event", "tag", "digest", "by", "with", "reason"), rows)
 
 
-def _entries(wiring: Wiring, names: tuple[str, ...], tag: str, count: int) -> list[Entry]:
+def _entries(inventory: Inventory, names: tuple[str, ...], tag: str, count: int) -> list[Entry]:
     """Return the newest entries of all these repositories together, ordered by the time of their arrival."""
     matches = compile_patterns((tag,)) if is_glob(tag) else lambda candidate: tag in ("", candidate)
     entries = [
         entry
         for name in names
-        for entry in wiring.inventory.entries(name, lambda entry: matches(entry.tag), limit=count).entries
+        for entry in inventory.entries(name, lambda entry: matches(entry.tag), limit=count).entries
     ]
     return sorted(entries, key=_arrival, reverse=True)[:count]
 

@@ -13,7 +13,7 @@ from service.domain.policy.model import Policy
 from service.domain.reconciliation import NAME_THEM
 from service.domain.retention.selector import is_glob
 from service.local.one_off import OneOff, one_off
-from service.wiring import Wiring
+from service.registry import Registry
 
 
 def compare_once(
@@ -36,17 +36,17 @@ def compare_once(
     refuse_v1(config)
     _say(f"looking at {url} …")
     system = click.get_current_context().with_resource(one_off(url, policy, config, os.environ, trash))
-    names = repositories if repositories and not any(map(is_glob, repositories)) else _catalog(system.wiring)
+    names = repositories if repositories and not any(map(is_glob, repositories)) else _catalog(system.wiring.registry)
     tags = system.compare(names)
     _say(f"{len(names)} repositories with {tags} tags")
     return system
 
 
-def _catalog(wiring: Wiring) -> Sequence[str]:
+def _catalog(registry: Registry) -> Sequence[str]:
     """Return the repositories that the registry lists, and those that the settings name."""
-    named = wiring.settings.reconcile.repositories
+    named = registry.named
     try:
-        return tuple(dict.fromkeys((*wiring.client.repositories(), *named)))
+        return tuple(dict.fromkeys((*registry.client.repositories(), *named)))
     except (RegistryRefused, RegistryUnavailable) as error:
         failure = f"the registry does not list its repositories ({error})"
         if not named:

@@ -18,7 +18,7 @@ from service.domain.policy.units import parse_span, spell_duration, spell_size
 from service.domain.simulation.replay import replay
 from service.domain.simulation.report import Deletion, Missed, Simulation, Total
 from service.domain.simulation.timeline import Timeline
-from service.wiring import Wiring
+from service.store import Store
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _MOST_LINES = 3
@@ -56,13 +56,13 @@ def simulate(
     policy, end_us = load_policy_file(file), now_us()
     start_us = max(end_us - since * 1_000_000, 0)
     wiring = connect(config, data)
-    names = known_repositories(wiring, repositories) or wiring.history.repositories()
+    names = known_repositories(wiring, repositories) or wiring.store.history.repositories()
     outcomes = (
         replay(timeline, policy, start_us, end_us, approve_holds=approve_holds)
-        for timeline in _timelines(wiring, _shown(names))
+        for timeline in _timelines(wiring.store, _shown(names))
     )
     simulation = Simulation(start_us, end_us, tuple(outcomes))
-    pulls_from_us = wiring.archive.pulls_from_us()
+    pulls_from_us = wiring.store.archive.pulls_from_us()
     if as_json:
         show_json(SimulationAnswer.of(simulation, pulls_from_us))
         return
@@ -72,11 +72,11 @@ def simulate(
         line(sentence)
 
 
-def _timelines(wiring: Wiring, names: Iterable[str]) -> Iterator[Timeline]:
-    pulls = wiring.archive.pulls()
+def _timelines(store: Store, names: Iterable[str]) -> Iterator[Timeline]:
+    pulls = store.archive.pulls()
     for name in names:
-        events = (*wiring.archive.events(name), *pulls.get(name, ()))
-        yield Timeline(wiring.history.snapshot(name), events)
+        events = (*store.archive.events(name), *pulls.get(name, ()))
+        yield Timeline(store.history.snapshot(name), events)
 
 
 def _shown(names: tuple[str, ...]) -> Iterable[str]:

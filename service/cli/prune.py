@@ -22,6 +22,7 @@ from service.cli.output import line, short_digest, table, when
 from service.cli.policy_file import load_policy_file
 from service.cli.prune_one_off import OneOffPrune, policy_for_one_off, unknown_ages
 from service.cli.registry import asked_registry, trash_option
+from service.dispatch import Dispatch
 from service.domain.policy.model import Policy
 from service.domain.policy.units import spell_size
 from service.domain.retention.freed import Freed, freed_together
@@ -29,7 +30,8 @@ from service.domain.retention.manual import DRY
 from service.domain.retention.preview import Preview, Share, totals
 from service.prune import approvals
 from service.prune.approvals import Waiting
-from service.wiring import Wiring
+from service.reports.verdicts import Verdicts
+from service.store import Store
 
 
 @click.command()
@@ -77,20 +79,20 @@ def prune(
     _check_approval(repositories, approve, approve_all, plan, yes)
     wiring = connect(config, data)
     if approve_all:
-        approve_every_held(wiring, yes)
+        approve_every_held(wiring.store, wiring.dispatch, yes)
         return
     names = (known_repositories if approve else matching_repositories)(wiring, repositories) or wiring.inventory.names()
     if held:
-        _show_held(wiring, names, as_json)
+        _show_held(wiring.store, names, as_json)
     elif dry_run:
-        policy = load_policy_file(policy_file) if policy_file else need_policy(wiring)
+        policy = load_policy_file(policy_file) if policy_file else need_policy(wiring.policies)
         _show_previews(wiring.verdicts.preview(names, policy), policy, as_json)
         if wiring.verdicts.is_dry(policy) and not as_json:
             line(DRY)
     elif approve:
-        approve_held(wiring, names, plan, yes)
+        approve_held(wiring.store, wiring.dispatch, names, plan, yes)
     else:
-        _plan_now(wiring, names)
+        _plan_now(wiring.store, wiring.dispatch, wiring.verdicts, names)
 
 
 def _check_approval(repositories: Sequence[str], approve: bool, approve_all: bool, plan: str | None, yes: bool) -> None:
@@ -106,19 +108,19 @@ def _check_approval(repositories: Sequence[str], approve: bool, approve_all: boo
         raise click.UsageError("--plan names the plan of one repository: name one with --approve")
 
 
-def _plan_now(wiring: Wiring, names: Sequence[str]) -> None:
-    approvals.plan_now(wiring, names)
+def _plan_now(store: Store, dispatch: Dispatch, verdicts: Verdicts, names: Sequence[str]) -> None:
+    approvals.plan_now(store, dispatch, names)
     click.echo(f"planned now: {', '.join(names) or 'nothing'}")
-    for plan in approvals.waiting(wiring, names):
+    for plan in approvals.waiting(store, names):
         hold = plan.hold
         line(f"{hold.repository}: nothing is deleted: the plan waits for approval: {hold.reason}")
         line(_next_steps(hold.repository, hold.plan))
-    if wiring.verdicts.is_dry():
+    if verdicts.is_dry():
         line(DRY)
 
 
-def _show_held(wiring: Wiring, names: Sequence[str], as_json: bool) -> None:
-    plans = approvals.waiting(wiring, names)
+def _show_held(store: Store, names: Sequence[str], as_json: bool) -> None:
+    plans = approvals.waiting(store, names)
     if as_json:
         show_json(Holds.of(plans))
         return

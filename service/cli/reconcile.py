@@ -15,7 +15,7 @@ from service.domain.errors import NoSuchRepository, RegistryRefused
 from service.domain.reconciliation import NAME_THEM, ReconcileResult, ReconcileRun
 from service.domain.retention.selector import is_glob
 from service.reconcile.status import Overview, ask, now_ms, overview, progress, trouble
-from service.wiring import Wiring
+from service.store import Store
 
 _POLL_S = 0.1
 
@@ -42,23 +42,23 @@ def reconcile(
     named = tuple(map(parse_repositories, repositories))
     wiring = connect(config, data)
     if status:
-        _show_overview(overview(wiring), as_json)
+        _show_overview(overview(wiring.store, wiring.registry, wiring.settings), as_json)
         return
     # Only globs are looked up in the history: a repository that is named in full may be new and unknown so far.
     globs = tuple(filter(is_glob, named))
     repositories = tuple(
         dict.fromkeys((*(name for name in named if name not in globs), *matching_repositories(wiring, globs)))
     )
-    asked_ms = now_ms(wiring)
-    reason = ask(wiring, repositories)
+    asked_ms = now_ms(wiring.store)
+    reason = ask(wiring.store, wiring.registry, wiring.dispatch, repositories)
     if no_wait:
         click.echo("requested; `pushprune reconcile --status` shows the progress")
         return
-    last = _awaited(wiring, repositories, reason, asked_ms, tells=not as_json)
+    last = _awaited(wiring.store, repositories, reason, asked_ms, tells=not as_json)
     _show_last(last, as_json)
     if last.failed or not last.repositories:
-        raise RegistryRefused(last.message or trouble(wiring) or "no repository is there to be compared")
-    if last.catalog and not wiring.settings.reconcile.repositories:
+        raise RegistryRefused(last.message or trouble(wiring.store) or "no repository is there to be compared")
+    if last.catalog and not wiring.registry.named:
         raise RegistryRefused(f"not everything was compared: {NAME_THEM}")
     nowhere = [name for name in repositories if name not in wiring.inventory.names()]
     if nowhere:
@@ -66,7 +66,7 @@ def reconcile(
 
 
 def _awaited(
-    wiring: Wiring, repositories: tuple[str, ...], reason: str, asked_ms: int, *, tells: bool
+    store: Store, repositories: tuple[str, ...], reason: str, asked_ms: int, *, tells: bool
 ) -> ReconcileResult:
     """Wait for the end of the requested reconcile run, and return its result. A terminal shows the progress."""
     shown_message = ""
@@ -74,7 +74,7 @@ def _awaited(
     with Progress(*columns, transient=True, disable=not (tells and sys.stdout.isatty())) as bars:
         bar = bars.add_task("repositories", total=None)
         while True:
-            now = progress(wiring, repositories, reason, asked_ms)
+            now = progress(store, repositories, reason, asked_ms)
             if now.ended:
                 return now.ended
             under = now.under

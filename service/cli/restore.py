@@ -12,7 +12,7 @@ from service.cli.registry import asked_registry, refuse_v1
 from service.cli.restore_from import restore_from
 from service.cli.user import login_name
 from service.domain.policy.units import parse_span, spell_duration
-from service.restore.restore import LEASE_S, Undone
+from service.restore.restore import LEASE_S, RestoreResult
 
 _COUNT_AS_PUSHES = (
     "note: a pushprune service that watches this registry takes restored tags for new pushes, so its policy may delete "
@@ -76,7 +76,7 @@ def restore(
         parse_tag(as_tag)
     wiring = connect(config, data)
     known_repositories(wiring, [repository])
-    undone = wiring.undo.restore(
+    undone = wiring.restore.restore(
         repository, tag=tag, digest=digest, as_tag=as_tag, force=force, lease_s=lease_s, by=login_name()
     )
     if as_json:
@@ -85,7 +85,7 @@ def restore(
         _show(undone)
 
 
-def _show(undone: Undone) -> None:
+def _show(undone: RestoreResult) -> None:
     names = ", ".join(f"{undone.repository}:{tag}" for tag in undone.tags) or f"{undone.repository}@{undone.digest}"
     with_it = [f"{undone.parts} manifests of its index"] if undone.parts else []
     with_it += [", ".join(undone.referrers)] if undone.referrers else []

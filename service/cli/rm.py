@@ -25,7 +25,7 @@ from service.domain.policy.units import spell_size
 from service.domain.retention.plan import Verdict
 from service.domain.retention.selector import TagSelector
 from service.prune.manual import Standing, Wish, ask, standing, stayed, wishes
-from service.wiring import Wiring
+from service.store import Store
 
 if TYPE_CHECKING:
     from service.local.one_off import OneOff
@@ -72,7 +72,7 @@ def rm(
         return
     once = _once(wanted, config, folder.path) if folder else None
     wiring = once.wiring if once else connect(config, data)
-    planned = wishes(wiring, wanted, force=force)
+    planned = wishes(wiring.store, wiring.registry, wiring.policies, wanted, force=force)
     if not as_json:
         _show(planned)
     if dry_run or not any(wish.going for wish in planned):
@@ -84,16 +84,19 @@ def rm(
     # After the confirmation, so that a cancelled command leaves no empty folder.
     if folder:
         folder.prepare()
-    asked = ask(wiring, planned, login_name(), force=force)
+    asked = ask(wiring.store, wiring.dispatch, wiring.verdicts, planned, login_name(), force=force)
     if no_wait:
         _say_asked(asked, as_json)
         return
     if once:
         _delete_once(once, asked)
     else:
-        _wait(wiring, asked)
+        _wait(wiring.store, asked)
     _say_done(
-        wiring, asked, as_json, undo_hint(folder.path) if folder else "`pushprune trash` lists what can be restored"
+        wiring.store,
+        asked,
+        as_json,
+        undo_hint(folder.path) if folder else "`pushprune trash` lists what can be restored",
     )
     for remark in once.remarks if once else ():
         click.echo(f"pushprune: {remark}", err=True)
@@ -135,11 +138,11 @@ def _delete_once(system: "OneOff", asked: Sequence[Wish]) -> None:
     try:
         system.finish()
     except (RegistryRefused, RegistryUnavailable, TrashUnwritable) as error:
-        left = number(standing(system.wiring, asked).left, "deletion")
+        left = number(standing(system.wiring.store, asked).left, "deletion")
         raise NotDeletable(f"{left} left, fix this first: {error}") from error
 
 
-def _wait(wiring: Wiring, asked: Sequence[Wish]) -> None:
+def _wait(store: Store, asked: Sequence[Wish]) -> None:
     """Wait until every requested deletion is done or rejected.
 
     Raises:
@@ -149,7 +152,7 @@ def _wait(wiring: Wiring, asked: Sequence[Wish]) -> None:
     bar = Progress(console=Console(stderr=True), transient=True) if sys.stderr.isatty() else None
     with bar or nullcontext():
         task = bar.add_task("deleting", total=total) if bar else None
-        while (now := standing(wiring, asked)).left:
+        while (now := standing(store, asked)).left:
             alone_s = 0.0 if now.has_worker else alone_s + _POLL_S
             _raise_trouble(now, alone_s)
             if now.waits and now.waits != shown_reason:
@@ -176,8 +179,8 @@ def _say_asked(asked: Sequence[Wish], as_json: bool) -> None:
         line(f"requested: {number(sum(len(wish.asks) for wish in asked), 'deletion')}; `pushprune history` shows each")
 
 
-def _say_done(wiring: Wiring, asked: Sequence[Wish], as_json: bool, undo: str) -> None:
-    stays = stayed(wiring, asked)
+def _say_done(store: Store, asked: Sequence[Wish], as_json: bool, undo: str) -> None:
+    stays = stayed(store, asked)
     kept = {(repository, verdict.tag.name or verdict.tag.digest) for repository, verdict, _ in stays}
     if as_json:
         rows = _answer(asked, requested=True).deletions

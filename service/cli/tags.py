@@ -16,8 +16,8 @@ from service.domain.errors import NoSuchTag
 from service.domain.policy.units import spell_size
 from service.domain.retention.manual import DRY
 from service.domain.retention.selector import TagSelector
-from service.reports.inventory import TagVerdict
-from service.wiring import Wiring
+from service.reports.inventory import Inventory, TagVerdict
+from service.reports.platforms import Platforms
 
 PlatformsByImage = Mapping[tuple[str, str], Sequence[str]]  # by repository and digest
 
@@ -35,12 +35,12 @@ def tags(name: str, config: Path | None, data: Path | None, with_platforms: bool
         show_tags(old, repository, tag, as_json)
         return
     wiring = connect(config, data, [repository])
-    need_policy(wiring)
+    need_policy(wiring.policies)
     names = matching_repositories(wiring, (repository,))
-    listed = [row for repository in names for row in _listed(wiring, repository, tag)]
+    listed = [row for repository in names for row in _listed(wiring.inventory, repository, tag)]
     if tag and not listed:
         raise NoSuchTag(f"{name}: tag not found; `pushprune tags {repository}` lists them")
-    platforms = _platforms(wiring, listed) if with_platforms else {}
+    platforms = _platforms(wiring.platforms, listed) if with_platforms else {}
     if as_json:
         show_json([_answer(row, platforms if with_platforms else None) for row in listed])
         return
@@ -52,23 +52,23 @@ def tags(name: str, config: Path | None, data: Path | None, with_platforms: bool
         line(DRY)
 
 
-def _listed(wiring: Wiring, repository: str, tag: str) -> Iterable[TagVerdict]:
+def _listed(inventory: Inventory, repository: str, tag: str) -> Iterable[TagVerdict]:
     """Return the tags that match. A glob never matches signatures and other referrers; "" matches every tag."""
-    rows = wiring.inventory.tags(repository, lambda _: True).rows
+    rows = inventory.tags(repository, lambda _: True).rows
     if not tag:
         return rows
     names = TagSelector(repository, tag).tags({row.verdict.tag.name for row in rows})
     return (row for row in rows if row.verdict.tag.name in names)
 
 
-def _platforms(wiring: Wiring, listed: Iterable[TagVerdict]) -> PlatformsByImage:
+def _platforms(platforms: Platforms, listed: Iterable[TagVerdict]) -> PlatformsByImage:
     digests: dict[str, list[str]] = {}
     for row in listed:
         digests.setdefault(row.repository, []).append(row.verdict.tag.digest)
     return {
         (repository, digest): names
         for repository, wanted in digests.items()
-        for digest, names in wiring.platforms.of(repository, wanted).items()
+        for digest, names in platforms.of(repository, wanted).items()
     }
 
 

@@ -24,7 +24,7 @@ def trash(repository: str | None, config: Path | None, data: Path | None, as_jso
     names = known_repositories(wiring, [repository]) if repository else wiring.inventory.names()
     life_s = wiring.settings.history.trash
     life_us = life_s * 1_000_000
-    deleted = [(name, image) for name in names for image in wiring.undo.deleted(name)]
+    deleted = [(name, image) for name in names for image in wiring.restore.deleted(name)]
     if as_json:
         show_json([DeletedImage.of(name, image, life_s) for name, image in deleted])
         return
@@ -40,6 +40,6 @@ def trash(repository: str | None, config: Path | None, data: Path | None, as_jso
             for name, image in deleted
         ),
     )  # fmt: skip
-    comes = next_ms(wiring)
+    comes = next_ms(wiring.registry, wiring.settings)
     collection = f"the next garbage collection ({when(comes * 1000)})" if comes else "the next garbage collection"
     line(f"restorable until that time or {collection}: pushprune restore REPO:TAG, or REPO@DIGEST")

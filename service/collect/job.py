@@ -44,9 +44,9 @@ class Job:
         """
         self.learn(ended_ms=now_ms())
         # The same result again is only counted: its log line and its output would push out those of other runs.
-        if self.wiring.garbage.record(self.run, once=once, wait_s=wait_s):
+        if self.wiring.store.collections.record(self.run, once=once, wait_s=wait_s):
             tell(self.run)
-            self.wiring.garbage.keep_output(self.run.started_ms, self.output.text)
+            self.wiring.store.collections.keep_output(self.run.started_ms, self.output.text)
 
     def learn(self, **more: Any) -> None:
         """Set fields of the record of this run."""

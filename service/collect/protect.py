@@ -11,16 +11,18 @@ from service.domain.errors import PushpruneError, RegistryRefused
 from service.domain.oci import tombstone
 from service.domain.oci.manifest import OCI_MANIFEST, UnreadableManifest, read_references
 from service.log import log
+from service.registry import Registry
 from service.registry.client import RegistryClient
 from service.registry.collector import Collector, Report
 from service.registry.manifest import Manifest
 from service.registry.probe import LEFTOVERS, UNKNOWN
 from service.registry.storage import Storage
+from service.settings import Settings
+from service.store import Store
 from service.store.gate import UnreadManifest, UnreferencedBlob
 from service.store.keys import short
 from service.store.lease import Lease
 from service.store.trash import TrashedManifest
-from service.wiring import Wiring
 
 TOO_MANY = "too many pushes are in progress to keep track of all"
 _LOOSE_S = 30.0
@@ -31,8 +33,10 @@ _HELD_TYPE = "application/vnd.pushprune.held.v1"
 class Quiet:
     """The time in which no client writes, and the protection of unfinished pushes during it."""
 
-    def __init__(self, wiring: Wiring, collector: Collector, lease: Lease) -> None:
-        self._wiring = wiring
+    def __init__(
+        self, store: Store, registry: Registry, settings: Settings, collector: Collector, lease: Lease
+    ) -> None:
+        self._store, self._registry, self._settings = store, registry, settings
         self._storage = collector.storage
         self._lease = lease
         self._began_s = self._ended_s = 0.0
@@ -48,7 +52,7 @@ class Quiet:
     @property
     def closed_ms(self) -> int:
         """Milliseconds for which the write gate was closed; 0 if there is no gate before the registry."""
-        is_closed = self._began_s and self._wiring.settings.gc.gate == "proxy"
+        is_closed = self._began_s and self._settings.gc.gate == "proxy"
         return round((self._ended_s - self._began_s) * 1000) if is_closed else 0
 
     @contextmanager
@@ -101,17 +105,17 @@ class Quiet:
         if self._storage:
             self._refuse_young(report, self._storage)
         # If this sweep is interrupted, the next run must not take the rest of its young blobs for those of a push.
-        self._wiring.gate.note_deleting(_swept(report))
+        self._store.gate.note_deleting(_swept(report))
 
     def release(self) -> None:
         """Delete the manifests with which this run, or an interrupted run, holds blobs.
 
         This must happen before any dry run: otherwise their blobs are marked.
         """
-        for repository, digest in self._wiring.gate.pins():
+        for repository, digest in self._store.gate.pins():
             self._lease.check()
             self._client.delete(repository, digest)
-            self._wiring.gate.unpin(repository, digest)
+            self._store.gate.unpin(repository, digest)
 
     def _release_quietly(self) -> None:
         """Release the blobs; a manifest that cannot be deleted now is deleted by the next run."""
@@ -122,16 +126,16 @@ class Quiet:
 
     @property
     def _client(self) -> RegistryClient:
-        return self._wiring.client
+        return self._registry.client
 
     def _needed(self, report: Report) -> tuple[UnreferencedBlob, ...]:
         """Return the blobs and layer links that the sweep would delete and that an unfinished push may need.
 
         A push also loses a blob that is kept if its repository loses the link to the blob (Distribution 3).
         """
-        gate, explained, swept = self._wiring.gate, self._explained(), _swept(report)
-        refuse_unknown(self._wiring)
-        read_unread(self._wiring, gate.unreferenced(swept))
+        gate, explained, swept = self._store.gate, self._explained(), _swept(report)
+        refuse_unknown(self._store)
+        read_unread(self._store, self._registry, gate.unreferenced(swept))
         needed = []
         for loose in gate.unreferenced(swept):
             # An entry without a digest means that the table of the gate is full: every blob may be needed.
@@ -144,16 +148,16 @@ class Quiet:
             if loose.heard and explained.get(loose.digest, 0) > loose.at_ms * 1000:
                 continue
             # A client to which the registry denies the blob cannot rely on it.
-            if self._wiring.registry is None or self._client.claims_blob(loose.repository, loose.digest):
+            if not self._registry.is_configured or self._client.claims_blob(loose.repository, loose.digest):
                 needed.append(loose)
         return tuple(needed)
 
     def _explained(self) -> Mapping[str, int]:
         """Map each blob that a deletion explains to the time of that deletion (µs), pushprune's own blobs included."""
-        return self._wiring.trash.held() | dict.fromkeys((tombstone.DIGEST, *LEFTOVERS), now_us())
+        return self._store.trash.held() | dict.fromkeys((tombstone.DIGEST, *LEFTOVERS), now_us())
 
     def _hold(self, needed: Collection[UnreferencedBlob]) -> None:
-        if self._wiring.registry is None or self._wiring.settings.gc.gate == "readonly":
+        if not self._registry.is_configured or self._settings.gc.gate == "readonly":
             raise RegistryRefused("nothing can be pushed to this registry")
         blobs: dict[str, dict[str, None]] = {}
         for loose in needed:
@@ -166,13 +170,13 @@ class Quiet:
             self._client.delete(repository, UNKNOWN)
             manifest = _holding(tuple(digests))
             # Redis knows the manifest before the registry does, so that a crash in between leaves nothing behind.
-            digest = self._wiring.gate.pin(repository, manifest)
+            digest = self._store.gate.pin(repository, manifest)
             self._client.put(repository, digest, OCI_MANIFEST, manifest)
         log.info("holding blobs for stalled pushes", blobs=sum(map(len, blobs.values())), repositories=len(blobs))
 
     def _refuse_young(self, report: Report, storage: Storage) -> None:
         """Refuse to delete a young blob or link that neither a deletion nor an interrupted sweep explains."""
-        since_us, before = now_us() - self._wiring.settings.gc.youth * 1_000_000, self._wiring.gate.was_deleting()
+        since_us, before = now_us() - self._settings.gc.youth * 1_000_000, self._store.gate.was_deleting()
         explained = self._explained()
         pushed = [(digest, digest, storage.blob_us(digest)) for digest in report.eligible]
         pushed += [(f"{name}@{digest}", digest, storage.layer_us(name, digest)) for name, digest in report.links]
@@ -189,38 +193,38 @@ def _swept(report: Report) -> frozenset[str]:
     return frozenset(report.named).union(digest for _, digest in report.links)
 
 
-def refuse_unknown(wiring: Wiring) -> None:
+def refuse_unknown(store: Store) -> None:
     """Refuse to collect while a push may be in progress that Redis no longer knows.
 
     Raises:
         PutOff: Redis lost its data, and a push that began before may not have ended.
     """
-    if remaining_s := wiring.gate.forgotten_s():
+    if remaining_s := store.gate.forgotten_s():
         raise PutOff(
             f"Redis lost its data, so pushes in progress are unknown: waiting {remaining_s / 60:.0f} more minutes",
             min(remaining_s, 600.0),
         )
 
 
-def read_unread(wiring: Wiring, loose: Collection[UnreferencedBlob]) -> None:
+def read_unread(store: Store, registry: Registry, loose: Collection[UnreferencedBlob]) -> None:
     """Read the manifests that were reported without references, and free the blobs that they reference.
 
     Only notifications with `includereferences` contain the references. A manifest is read only if its client pushed
     one of the loose blobs to the same repository. A manifest that cannot be read frees nothing.
     """
     pushers = {(entry.repository, entry.client) for entry in loose if entry.digest}
-    for manifest in wiring.gate.unread_manifests() if pushers else ():
+    for manifest in store.gate.unread_manifests() if pushers else ():
         if (manifest.repository, manifest.client) in pushers:
-            wiring.gate.release_blobs(manifest, _referenced(wiring, manifest))
+            store.gate.release_blobs(manifest, _referenced(store, registry, manifest))
 
 
-def _referenced(wiring: Wiring, unread: UnreadManifest) -> tuple[str, ...]:
+def _referenced(store: Store, registry: Registry, unread: UnreadManifest) -> tuple[str, ...]:
     """The blobs that a manifest references; () if the manifest exists nowhere or cannot be understood."""
-    manifest: TrashedManifest | Manifest | None = wiring.trash.get(unread.repository, unread.digest)
-    if manifest is None and wiring.storage is not None:
-        manifest = wiring.storage.manifest(unread.repository, unread.digest)
-    if manifest is None and wiring.registry is not None:
-        manifest = wiring.registry.get(unread.repository, unread.digest)
+    manifest: TrashedManifest | Manifest | None = store.trash.get(unread.repository, unread.digest)
+    if manifest is None and registry.storage is not None:
+        manifest = registry.storage.manifest(unread.repository, unread.digest)
+    if manifest is None and registry.is_configured:
+        manifest = registry.client.get(unread.repository, unread.digest)
     if manifest is None:
         return ()
     with suppress(UnreadableManifest):

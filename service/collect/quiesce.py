@@ -17,12 +17,14 @@ from service.collect.protect import TOO_MANY, Quiet, refuse_unknown
 from service.collect.watch import PutOff
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StoreUnavailable
 from service.log import log
+from service.registry import Registry
 from service.registry.collector import Collector
 from service.registry.debug import DebugServer
+from service.settings import Settings
+from service.store import Store
 from service.store.connection import new_token
 from service.store.gate import CLAIMS_MS, MORE
 from service.store.lease import Lease
-from service.wiring import Wiring
 
 POLL_S = 0.1
 # The time in which nginx passes an admitted request on to the registry, which then counts it.
@@ -43,7 +45,9 @@ _MOST_NAMES = 3
 
 
 @contextmanager
-def drained(wiring: Wiring, collector: Collector, lease: Lease, reason: str, quiet: Quiet) -> Iterator[None]:
+def drained(
+    store: Store, registry: Registry, settings: Settings, collector: Collector, lease: Lease, reason: str, quiet: Quiet
+) -> Iterator[None]:
     """Wait until no client writes, keep the gate closed while the block runs, and open the gate again.
 
     After a sweep that was not checked the gate stays closed, because a client that pushes might believe a stale cache.
@@ -61,49 +65,49 @@ def drained(wiring: Wiring, collector: Collector, lease: Lease, reason: str, qui
         CollectionFailed: a collector still runs on this host.
         LeaseLost: the lease was lost meanwhile.
     """
-    kept = _kept(wiring, collector)
+    kept = _kept(store, settings, collector)
     token, is_claimed = kept or new_token(), False
     try:
-        with collector.claimed(token, partial(_succeed, wiring)):
+        with collector.claimed(token, partial(_succeed, store, settings)):
             is_claimed = True
             if not kept:
-                _close(wiring, lease, token, reason)
+                _close(store, registry, settings, lease, token, reason)
             quiet.begins()
-            _wait_for_the_gate(wiring, lease, token)
-            with _guarded(wiring, lease, token):
+            _wait_for_the_gate(store, registry, settings, lease, token)
+            with _guarded(store, lease, token):
                 yield
     finally:
         if is_claimed:
-            _open(wiring, collector, token)
+            _open(store, registry, settings, collector, token)
             quiet.ends()
 
 
-def _is_unchecked(wiring: Wiring) -> bool:
+def _is_unchecked(store: Store, settings: Settings) -> bool:
     """True if no run has verified yet that the registry does not claim the blobs of the last sweep any more."""
-    return wiring.settings.gc.gate == "proxy" and wiring.garbage.open_check() is not None
+    return settings.gc.gate == "proxy" and store.collections.open_check() is not None
 
 
-def _why_closed(wiring: Wiring, token: str) -> str:
+def _why_closed(store: Store, registry: Registry, settings: Settings, token: str) -> str:
     """Return the reason why the gate must stay closed, because a client might believe a stale cache; "" if none.
 
     If the registry claims a deleted blob, the gate is marked as kept, so that no process opens it.
     """
-    sweep = wiring.garbage.open_check() if wiring.settings.gc.gate == "proxy" else None
+    sweep = store.collections.open_check() if settings.gc.gate == "proxy" else None
     if sweep is None:
         return ""
     try:
-        blob = verify.lie(wiring, sweep.probes)
+        blob = verify.lie(registry, sweep.probes)
     except (RegistryUnavailable, RegistryRefused) as error:
         # Without an answer the cache may be stale; the registry is asked again later.
         return str(error)
     if blob is None:
         return ""
     reason = f"the registry still claims to have {blob}, which was garbage-collected"
-    wiring.gate.keep(token, reason)
+    store.gate.keep(token, reason)
     return reason
 
 
-def _succeed(wiring: Wiring, before: str, is_dead: bool) -> None:
+def _succeed(store: Store, settings: Settings, before: str, is_dead: bool) -> None:
     """Open the gate of the previous holder, if that holder is proved dead.
 
     Args:
@@ -114,57 +118,57 @@ def _succeed(wiring: Wiring, before: str, is_dead: bool) -> None:
     Raises:
         PutOff: the gate must stay closed. The next attempt takes it over, if the holder is dead.
     """
-    held = wiring.gate.state()
+    held = store.gate.state()
     if held is None or held.token != before:
         return
     if not is_dead:
         raise PutOff(_NOT_DEAD)
-    if held.is_kept or _is_unchecked(wiring):
+    if held.is_kept or _is_unchecked(store, settings):
         raise PutOff("the gate stays closed until the last sweep is checked")
-    wiring.gate.open(before)
+    store.gate.open(before)
 
 
-def _kept(wiring: Wiring, collector: Collector) -> str | None:
+def _kept(store: Store, settings: Settings, collector: Collector) -> str | None:
     """The token of a gate that was left closed after a sweep, if its holder is dead: that gate is taken over closed."""
-    held = wiring.gate.state()
-    if held is None or held.state != "closed" or not (held.is_kept or _is_unchecked(wiring)):
+    held = store.gate.state()
+    if held is None or held.state != "closed" or not (held.is_kept or _is_unchecked(store, settings)):
         return None
     return held.token if collector.is_dead(held.token) else None
 
 
-def _close(wiring: Wiring, lease: Lease, token: str, reason: str) -> None:
-    refuse_unknown(wiring)
-    if not wiring.gate.drain(token, lease.fence, reason):
+def _close(store: Store, registry: Registry, settings: Settings, lease: Lease, token: str, reason: str) -> None:
+    refuse_unknown(store)
+    if not store.gate.drain(token, lease.fence, reason):
         raise PutOff(_NOT_DEAD)
-    _wait_for_writers(wiring, lease)
-    if not wiring.gate.close(token):
+    _wait_for_writers(store, registry, settings, lease)
+    if not store.gate.close(token):
         raise PutOff("the gate was opened by another process")
 
 
-def reopen(wiring: Wiring) -> None:
+def reopen(store: Store, registry: Registry, settings: Settings) -> None:
     """Open a gate whose holder is proved dead, or report the reason why the gate stays closed."""
-    held = wiring.gate.state()
+    held = store.gate.state()
     if held is None:
         return
     if held.is_kept:
-        _complain(wiring, f"{_STAYS}{held.reason}{_TRIED_AGAIN}")
-    elif not (wiring.collector and wiring.collector.is_dead(held.token)):
-        _complain(wiring, _UNPROVED)
-    elif reason := _why_closed(wiring, held.token):
-        _complain(wiring, f"{_STAYS}{reason}{_TRIED_AGAIN}")
+        _complain(store, f"{_STAYS}{held.reason}{_TRIED_AGAIN}")
+    elif not (registry.collector and registry.collector.is_dead(held.token)):
+        _complain(store, _UNPROVED)
+    elif reason := _why_closed(store, registry, settings, held.token):
+        _complain(store, f"{_STAYS}{reason}{_TRIED_AGAIN}")
     else:
-        wiring.gate.open(held.token)
-        wiring.outbox.end_trouble("gate")
+        store.gate.open(held.token)
+        store.outbox.end_trouble("gate")
         log.warning("the gate is open again: the collection that held it is proved dead", because=held.reason)
 
 
-def _complain(wiring: Wiring, message: str) -> None:
+def _complain(store: Store, message: str) -> None:
     """Report a trouble at most once a minute, unless a running collection already reports it."""
-    if not wiring.leases.collecting() and wiring.leases.elected("gate", _TELL_MS):
-        wiring.outbox.note_trouble("gate", message)
+    if not store.leases.collecting() and store.leases.elected("gate", _TELL_MS):
+        store.outbox.note_trouble("gate", message)
 
 
-def _open(wiring: Wiring, collector: Collector, token: str) -> None:
+def _open(store: Store, registry: Registry, settings: Settings, collector: Collector, token: str) -> None:
     """Open the gate once every process that the collector started is dead.
 
     If that takes too long, the sweep of the outbox opens the gate later.
@@ -176,42 +180,42 @@ def _open(wiring: Wiring, collector: Collector, token: str) -> None:
             return
         time.sleep(POLL_S)
     try:
-        if _why_closed(wiring, token):
+        if _why_closed(store, registry, settings, token):
             return
-        wiring.gate.open(token)
-        wiring.outbox.end_trouble("gate")
+        store.gate.open(token)
+        store.outbox.end_trouble("gate")
     except StoreUnavailable as error:
         log.warning("the gate will be opened when Redis is available again", error=str(error))
 
 
-def _wait_for_writers(wiring: Wiring, lease: Lease) -> None:
+def _wait_for_writers(store: Store, registry: Registry, settings: Settings, lease: Lease) -> None:
     """Wait for the end of pushes, of writes at the registry, and of pushprune's own deletions.
 
     No new deletion can begin meanwhile, because the caller holds the lease.
     """
-    in_flight, last_push = _in_flight(wiring), _LastPush(wiring)
-    claims_ms = min(CLAIMS_MS, round(_patience_s(wiring) * 500))
+    in_flight, last_push = _in_flight(registry, settings), _LastPush(store)
+    claims_ms = min(CLAIMS_MS, round(_patience_s(settings) * 500))
 
     def busy() -> str:
         # A push that met a recent deletion may not have been reported yet: a deletion counts for gc.settle longer.
-        if wiring.leases.writers() or wiring.trash.age_s() < wiring.settings.gc.settle:
+        if store.leases.writers() or store.trash.age_s() < settings.gc.settle:
             return _DELETES
-        pushing = wiring.gate.unfinished(claims_ms)
+        pushing = store.gate.unfinished(claims_ms)
         if MORE in pushing:
             return TOO_MANY
         if pushing:
             more = f" and {len(pushing) - _MOST_NAMES} more" if len(pushing) > _MOST_NAMES else ""
             return f"pushes to {', '.join(pushing[:_MOST_NAMES])}{more} did not end in time"
-        if wiring.settings.gc.gate == "none" and last_push.age_s() < wiring.settings.gc.settle:
+        if settings.gc.gate == "none" and last_push.age_s() < settings.gc.settle:
             return "pushes did not end in time"
         return _at_work(in_flight, "in time") if in_flight else ""
 
-    _wait(wiring, lease, busy, _patience_s(wiring))
+    _wait(store, registry, settings, lease, busy, _patience_s(settings))
 
 
-def _patience_s(wiring: Wiring) -> float:
+def _patience_s(settings: Settings) -> float:
     """Seconds for which the gate drains at most."""
-    gc = wiring.settings.gc
+    gc = settings.gc
     # Less than a write waits at the gate, so that one slow push does not make the pushes of other clients fail.
     return min(gc.max_wait, gc.gate_wait / 2) if gc.gate == "proxy" else gc.max_wait
 
@@ -219,9 +223,9 @@ def _patience_s(wiring: Wiring) -> float:
 class _LastPush:
     """The time of the last reported push, for a caller that asks repeatedly."""
 
-    def __init__(self, wiring: Wiring) -> None:
-        self._outbox = wiring.outbox
-        self._pushes, self._at = wiring.outbox.pushes(), time.monotonic()
+    def __init__(self, store: Store) -> None:
+        self._outbox = store.outbox
+        self._pushes, self._at = store.outbox.pushes(), time.monotonic()
 
     def age_s(self) -> float:
         """Seconds since the last push, or since this object was created."""
@@ -230,23 +234,23 @@ class _LastPush:
         return time.monotonic() - self._at
 
 
-def _wait_for_the_gate(wiring: Wiring, lease: Lease, token: str) -> None:
+def _wait_for_the_gate(store: Store, registry: Registry, settings: Settings, lease: Lease, token: str) -> None:
     """Wait until every gate process knows that the gate is closed, and every write that passed before has ended."""
     # A healing may have begun to write while the gate was draining.
-    _wait(wiring, lease, lambda: _DELETES if wiring.leases.writers() else "", _CLOSED_S)
-    in_flight = _in_flight(wiring)
+    _wait(store, registry, settings, lease, lambda: _DELETES if store.leases.writers() else "", _CLOSED_S)
+    in_flight = _in_flight(registry, settings)
     if in_flight is None:
         return
-    if not wiring.gate.processes():
+    if not store.gate.processes():
         raise PutOff("no gate process is running to answer the proxy: start one (pushprune gate)")
 
     def unaware() -> str:
-        names = ", ".join(wiring.gate.unaware(token)[:_MOST_NAMES])
+        names = ", ".join(store.gate.unaware(token)[:_MOST_NAMES])
         return f"the gate process {names} does not know that the gate is closed" if names else ""
 
-    _wait(wiring, lease, unaware, _CLOSED_S)
+    _wait(store, registry, settings, lease, unaware, _CLOSED_S)
     time.sleep(_PASSING_S)
-    _wait(wiring, lease, lambda: _at_work(in_flight, "although the gate was closed"), _CLOSED_S)
+    _wait(store, registry, settings, lease, lambda: _at_work(in_flight, "although the gate was closed"), _CLOSED_S)
 
 
 def _at_work(in_flight: DebugServer, when: str) -> str:
@@ -258,7 +262,9 @@ def _at_work(in_flight: DebugServer, when: str) -> str:
     return ""
 
 
-def _wait(wiring: Wiring, lease: Lease, busy: Callable[[], str], at_most_s: float) -> None:
+def _wait(
+    store: Store, registry: Registry, settings: Settings, lease: Lease, busy: Callable[[], str], at_most_s: float
+) -> None:
     """Wait until `busy` returns "" and every tag that a deletion may have removed by accident is healed.
 
     A tag must be healed first because the sweep would delete the layers of its image for good.
@@ -276,11 +282,11 @@ def _wait(wiring: Wiring, lease: Lease, busy: Callable[[], str], at_most_s: floa
     heal_by = None
     while True:
         reason = busy()
-        heals = _must_heal(wiring)
+        heals = _must_heal(store, registry, settings)
         heal_by = (heal_by or time.monotonic() + _HEAL_S) if heals else None
         # While a deletion is in progress, it could remove a tag right after the healing has checked that tag.
         if heals and reason != _DELETES:
-            wiring.outbox.hasten_healing()
+            store.outbox.hasten_healing()
         lease.check()
         if not reason and not heals:
             return
@@ -291,23 +297,23 @@ def _wait(wiring: Wiring, lease: Lease, busy: Callable[[], str], at_most_s: floa
         time.sleep(POLL_S)
 
 
-def _must_heal(wiring: Wiring) -> bool:
+def _must_heal(store: Store, registry: Registry, settings: Settings) -> bool:
     """True if a tag must be healed before the sweep."""
     # With a gate no push can come in between, so that tags of doomed images need no healing.
-    if _in_flight(wiring):
-        return bool(wiring.outbox.unhealed())
-    return bool(wiring.outbox.healing())
+    if _in_flight(registry, settings):
+        return bool(store.outbox.unhealed())
+    return bool(store.outbox.healing())
 
 
 @contextmanager
-def _guarded(wiring: Wiring, lease: Lease, token: str) -> Iterator[None]:
+def _guarded(store: Store, lease: Lease, token: str) -> Iterator[None]:
     """Give up the lease as soon as the gate is not closed by this holder: a restarted Redis may have lost its state."""
     ended = threading.Event()
 
     def guard() -> None:
         while not ended.wait(POLL_S):
             try:
-                held = wiring.gate.state()
+                held = store.gate.state()
             except StoreUnavailable:
                 # Without Redis the lease cannot be renewed, and ends by itself.
                 continue
@@ -322,6 +328,6 @@ def _guarded(wiring: Wiring, lease: Lease, token: str) -> Iterator[None]:
         ended.set()
 
 
-def _in_flight(wiring: Wiring) -> DebugServer | None:
+def _in_flight(registry: Registry, settings: Settings) -> DebugServer | None:
     """The counts of the registry's debug server; they matter only behind a gate."""
-    return wiring.in_flight if wiring.settings.gc.gate == "proxy" else None
+    return registry.debug if settings.gc.gate == "proxy" else None

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from service.collect.progress import Progress
 from service.collect.restarting import restart
 from service.domain.errors import CollectionFailed, StaleCache, StaysReadOnly
-from service.wiring import Wiring
+from service.registry import Registry
+from service.settings import Settings
+from service.store import Store
 
 READ_ONLY = "read-only"
 # The repository of the probe while no repository is known; the registry accepts no push of the probe.
@@ -14,7 +16,7 @@ _ANY = "pushprune-probe"
 
 
 @contextmanager
-def closed(wiring: Wiring, progress: Progress) -> Iterator[None]:
+def closed(store: Store, registry: Registry, settings: Settings, progress: Progress) -> Iterator[None]:
     """Make the registry read-only while the block runs, and writable afterwards; both are verified.
 
     Raises:
@@ -22,51 +24,53 @@ def closed(wiring: Wiring, progress: Progress) -> Iterator[None]:
         StaysReadOnly: the registry does not accept writes again.
     """
     # Recorded before the restart, so that another run makes the registry writable again if this process dies.
-    wiring.garbage.note_read_only()
+    store.collections.note_read_only()
     try:
-        _close(wiring, progress)
+        _close(store, registry, settings, progress)
         yield
     except StaleCache:
         # The registry stays read-only: a client that pushes now would believe the stale cache.
         raise
     except BaseException:
-        open_again(wiring, progress)
+        open_again(store, registry, settings, progress)
         raise
-    open_again(wiring, progress)
+    open_again(store, registry, settings, progress)
 
 
-def open_again(wiring: Wiring, progress: Progress) -> None:
+def open_again(store: Store, registry: Registry, settings: Settings, progress: Progress) -> None:
     """Restart the registry without read-only mode.
 
     Raises:
         StaysReadOnly: the registry does not accept writes. This is reported as a trouble.
     """
     try:
-        _open(wiring, progress)
+        _open(store, registry, settings, progress)
     except CollectionFailed as error:
         message = f"the registry was made read-only for a collection and still is: {error}; start it without read-only"
-        wiring.outbox.note_trouble(READ_ONLY, message)
+        store.outbox.note_trouble(READ_ONLY, message)
         raise StaysReadOnly(message) from error
-    wiring.garbage.note_writable()
-    wiring.outbox.end_trouble(READ_ONLY)
+    store.collections.note_writable()
+    store.outbox.end_trouble(READ_ONLY)
 
 
-def _close(wiring: Wiring, progress: Progress) -> None:
-    before = wiring.settings.gc.before or ()
+def _close(store: Store, registry: Registry, settings: Settings, progress: Progress) -> None:
+    before = settings.gc.before or ()
     # The registry may be read-only already: an interrupted run, or one that found a stale cache, left it so.
-    if _takes_writes(wiring) and not restart(progress, "gc.before", before, lambda: not _takes_writes(wiring)):
+    if _takes_writes(store, registry) and not restart(
+        progress, "gc.before", before, lambda: not _takes_writes(store, registry)
+    ):
         raise CollectionFailed(
             "gc.before ended, but the registry still accepts writes: the command must restart the registry read-only"
         )
 
 
-def _open(wiring: Wiring, progress: Progress) -> None:
-    after = wiring.settings.gc.after
+def _open(store: Store, registry: Registry, settings: Settings, progress: Progress) -> None:
+    after = settings.gc.after
     if not after:
         raise CollectionFailed("gc.after is not set: set it to the command that restarts the registry as it was")
-    if not restart(progress, "gc.after", after, lambda: _takes_writes(wiring)):
+    if not restart(progress, "gc.after", after, lambda: _takes_writes(store, registry)):
         raise CollectionFailed("gc.after ended, but the registry does not accept writes")
 
 
-def _takes_writes(wiring: Wiring) -> bool:
-    return wiring.client.takes_writes(next(iter(wiring.history.repositories()), _ANY))
+def _takes_writes(store: Store, registry: Registry) -> bool:
+    return registry.client.takes_writes(next(iter(store.history.repositories()), _ANY))

@@ -13,9 +13,11 @@ from service.collect.quiesce import POLL_S
 from service.collect.watch import PutOff, Watch
 from service.domain.errors import CollectionFailed, CollectionTooSlow, RegistryRefused
 from service.log import log
+from service.registry import Registry
 from service.registry.collector import Collector, Report
+from service.settings import Settings
+from service.store import Store
 from service.store.lease import Lease
-from service.wiring import Wiring
 
 _KINDS = ("", "blob ", "own ")
 _EVENTS = tuple(f"{kind}{action}" for kind in _KINDS for action in ("push", "mount", "delete"))
@@ -38,38 +40,38 @@ class Early:
     began_ms: int
 
 
-def let_settle(wiring: Wiring, lease: Lease) -> None:
+def let_settle(store: Store, settings: Settings, lease: Lease) -> None:
     """Wait, while the gate is open, for the end of pushprune's own deletions, so that clients need not wait for them.
 
     No new deletion can begin meanwhile, because the caller holds the lease. `drained` waits for those that do not end
     in time.
     """
-    gc = wiring.settings.gc
+    gc = settings.gc
     if gc.gate != "proxy":
         return
     end = time.monotonic() + min(gc.max_wait, gc.settle + _WRITERS_S)
-    while (wiring.leases.writers() or wiring.trash.age_s() < gc.settle) and time.monotonic() < end:
+    while (store.leases.writers() or store.trash.age_s() < gc.settle) and time.monotonic() < end:
         lease.check()
         # A tag is healed only once the gate drains, so waiting here would delay the healing.
-        if wiring.outbox.healing() or wiring.gate.state():
+        if store.outbox.healing() or store.gate.state():
             return
         time.sleep(POLL_S)
 
 
-def early(wiring: Wiring, collector: Collector, lease: Lease) -> Early | None:
+def early(store: Store, settings: Settings, collector: Collector, lease: Lease) -> Early | None:
     """Do a dry run while the gate is open; None if there is no gate, or if the report could not be used.
 
     Raises:
         CollectionTooSlow: the dry run took too long. Behind the closed gate it would be as slow, with clients waiting.
     """
-    gate = wiring.gate
+    gate = store.gate
     # While another holder has the gate, a dry run would take the collector's lock, and that holder could not be
     # proved dead.
-    if wiring.settings.gc.gate != "proxy" or gate.state() or _is_unquiet(wiring) or gate.unfinished(0):
+    if settings.gc.gate != "proxy" or gate.state() or _is_unquiet(store, settings) or gate.unfinished(0):
         return None
-    began_ms, past = wiring.connection.now_ms(), _past(wiring)
+    began_ms, past = store.connection.now_ms(), _past(store)
     try:
-        with Watch(wiring, lease) as watch:
+        with Watch(store, lease) as watch:
             report = watch.run(collector).report
     except CollectionTooSlow:
         raise
@@ -80,30 +82,30 @@ def early(wiring: Wiring, collector: Collector, lease: Lease) -> Early | None:
     return Early(report, past, began_ms)
 
 
-def still_holds(wiring: Wiring, rehearsed: Early) -> bool:
+def still_holds(store: Store, registry: Registry, settings: Settings, rehearsed: Early) -> bool:
     """True if a dry run with the gate closed would report the same."""
-    if _is_unquiet(wiring) or _past(wiring) != rehearsed.past or wiring.gate.noted_since(rehearsed.began_ms):
+    if _is_unquiet(store, settings) or _past(store) != rehearsed.past or store.gate.noted_since(rehearsed.began_ms):
         return False
     try:
-        marks.refuse_unmarked(wiring, rehearsed.report.marks)
+        marks.refuse_unmarked(store, registry, rehearsed.report.marks)
     except (CollectionFailed, RegistryRefused):
         # The dry run behind the closed gate decides.
         return False
     return True
 
 
-def _is_unquiet(wiring: Wiring) -> bool:
+def _is_unquiet(store: Store, settings: Settings) -> bool:
     """True if pushprune itself may still change the registry: by a deletion, a healing or an interrupted collection."""
     return bool(
-        wiring.leases.writers()
-        or wiring.trash.age_s() < wiring.settings.gc.settle
-        or wiring.outbox.healing()
-        or wiring.garbage.open_check()
-        or wiring.gate.pins()
+        store.leases.writers()
+        or store.trash.age_s() < settings.gc.settle
+        or store.outbox.healing()
+        or store.collections.open_check()
+        or store.gate.pins()
     )
 
 
-def _past(wiring: Wiring) -> _Past:
+def _past(store: Store) -> _Past:
     """The last restart of the registry, and the counter of each kind of change."""
-    counters = wiring.outbox.counters()
-    return wiring.outbox.restarts(), tuple(counters.get(name, 0) for name in _CHANGES)
+    counters = store.outbox.counters()
+    return store.outbox.restarts(), tuple(counters.get(name, 0) for name in _CHANGES)

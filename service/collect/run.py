@@ -38,7 +38,10 @@ from service.domain.errors import (
     StaysReadOnly,
     StoreUnavailable,
 )
+from service.registry import Registry
 from service.registry.collector import Report
+from service.settings import Settings
+from service.store import Store
 from service.store.collections import now_ms
 from service.store.lease import COLLECT, COLLECT_MS
 from service.wiring import Wiring
@@ -55,26 +58,26 @@ _NO_PROBE = "no deleted blob could be used to test the registry for a stale cach
 
 def collect(wiring: Wiring) -> None:
     """Run the requested dry run or collection, and record its result."""
-    garbage = wiring.garbage
+    garbage = wiring.store.collections
     dry, reason = garbage.rehearsal_requested(), garbage.requested()
     if dry is None and reason is None and not garbage.may_be_read_only():
         return
-    if wiring.collector is None:
-        wiring.outbox.note_trouble(
+    if wiring.registry.collector is None:
+        wiring.store.outbox.note_trouble(
             "garbage", "a collection is due, but gc.command is not set: set it, or run garbage-collect manually"
         )
         garbage.postpone(_FAILED_S)
         return
-    if dry is None and reason and _is_too_early(wiring, reason):
+    if dry is None and reason and _is_too_early(wiring.store, wiring.settings, reason):
         return
-    with wiring.leases.hold(COLLECT, COLLECT_MS) as lease:
+    with wiring.store.leases.hold(COLLECT, COLLECT_MS) as lease:
         if lease is None:
             garbage.postpone(BUSY_S)
             return
         purpose = dry or reason or "cleaning up after an interrupted collection"
         with Progress(garbage, purpose) as progress:
             run = Run(now_ms(), 0, "dry run" if dry else "done", purpose, gate=wiring.settings.gc.gate)
-            job = Job(wiring, wiring.collector, lease, progress, run)
+            job = Job(wiring, wiring.registry.collector, lease, progress, run)
             _end_leftovers(job, reason)
             if dry is not None:
                 _rehearse(job)
@@ -82,15 +85,15 @@ def collect(wiring: Wiring) -> None:
                 _attempt(job)
 
 
-def _is_too_early(wiring: Wiring, reason: str) -> bool:
+def _is_too_early(store: Store, settings: Settings, reason: str) -> bool:
     """True if a collection must wait for gc.window or gc.min_interval. The wait is recorded once."""
-    early = why_not_yet(wiring, reason)
+    early = why_not_yet(store, settings, reason)
     # An interrupted collection left the registry read-only, or its sweep unchecked: that cannot wait.
-    if early is None or wiring.garbage.may_be_read_only() or wiring.garbage.open_check():
+    if early is None or store.collections.may_be_read_only() or store.collections.open_check():
         return False
     at_ms = now_ms()
-    run = Run(at_ms, at_ms, "put off", reason, message=early, gate=wiring.settings.gc.gate)
-    if wiring.garbage.record(run, once=True, wait_s=_EARLY_S):
+    run = Run(at_ms, at_ms, "put off", reason, message=early, gate=settings.gc.gate)
+    if store.collections.record(run, once=True, wait_s=_EARLY_S):
         tell(run)
     return True
 
@@ -98,11 +101,11 @@ def _is_too_early(wiring: Wiring, reason: str) -> bool:
 def _end_leftovers(job: Job, reason: str | None) -> None:
     """Make a registry writable again that an interrupted run left read-only, unless this run does so at its end."""
     wiring = job.wiring
-    if wiring.garbage.may_be_read_only() and (reason is None or wiring.settings.gc.gate != "readonly"):
+    if wiring.store.collections.may_be_read_only() and (reason is None or wiring.settings.gc.gate != "readonly"):
         try:
-            readonly.open_again(wiring, job.progress)
+            readonly.open_again(wiring.store, wiring.registry, wiring.settings, job.progress)
         except StaysReadOnly:
-            wiring.garbage.postpone(_ALARM_S)
+            wiring.store.collections.postpone(_ALARM_S)
             raise
 
 
@@ -112,16 +115,16 @@ def _rehearse(job: Job) -> None:
     try:
         job.progress.at(collection_run.REHEARSING)
         report = succeeded(job.collector.run(lambda: job.lease.valid)).report
-        sizes = sizes_of(wiring, report.eligible)
-        wiring.garbage.note_rehearsal(Rehearsal(now_ms(), tuple(sizes.items())))
+        sizes = sizes_of(wiring.store, wiring.registry, report.eligible)
+        wiring.store.collections.note_rehearsal(Rehearsal(now_ms(), tuple(sizes.items())))
         job.learn(exit_code=0, marked=report.marked, blobs=len(sizes), manifests=report.manifests)
         job.learn(bytes_freed=total(sizes.values()), unsized=unknown(sizes))
         job.progress.at(collection_run.COMPARING)
-        marks.refuse_unmarked(wiring, report.marks)
+        marks.refuse_unmarked(wiring.store, wiring.registry, report.marks)
     except StoreUnavailable:
         raise
     except PushpruneError as error:
-        wiring.garbage.forget_rehearsal()
+        wiring.store.collections.forget_rehearsal()
         job.learn(result="failed", message=str(error))
     job.record()
 
@@ -134,7 +137,7 @@ def _attempt(job: Job) -> None:
     wiring, once, wait_s = job.wiring, False, 0.0
     if job.run.gate == "none":
         job.note(_UNPROTECTED)
-    if is_by_hand(job.run.reason) and why_not_yet(wiring, "by itself"):
+    if is_by_hand(job.run.reason) and why_not_yet(wiring.store, wiring.settings, "by itself"):
         job.note("requested manually: gc.window and gc.min_interval did not apply")
     try:
         _in_quiet(job)
@@ -146,13 +149,13 @@ def _attempt(job: Job) -> None:
     except PushpruneError as error:
         once = isinstance(error, StaleCache | StaysReadOnly)
         # After an unchecked sweep the gate may still be closed, so that clients wait for the next attempt.
-        is_urgent = once or wiring.garbage.open_check() is not None
+        is_urgent = once or wiring.store.collections.open_check() is not None
         wait_s = BUSY_S if isinstance(error, LeaseLost) else _ALARM_S if is_urgent else _FAILED_S
         job.learn(result="failed", message=str(error))
     if job.run.result == "failed":
-        wiring.outbox.note_trouble("garbage", job.run.message)
+        wiring.store.outbox.note_trouble("garbage", job.run.message)
     elif job.run.result == "done":
-        wiring.outbox.end_trouble("garbage")
+        wiring.store.outbox.end_trouble("garbage")
     job.record(once=once, wait_s=wait_s)
 
 
@@ -161,7 +164,7 @@ def _patience_s(job: Job) -> float:
 
     The wait grows with the time for which the collection has been postponed, because each attempt makes clients wait.
     """
-    waits = job.wiring.garbage.wait()
+    waits = job.wiring.store.collections.wait()
     if waits is None or is_by_hand(job.run.reason):
         return 0.0
     return min(_SELDOM_S, (now_ms() - waits.since_ms) / 4000)
@@ -169,18 +172,26 @@ def _patience_s(job: Job) -> float:
 
 def _in_quiet(job: Job) -> None:
     """Wait for the end of all writes, then collect. If there is a gate, no client pushes meanwhile."""
-    wiring, progress, quiet = job.wiring, job.progress, Quiet(job.wiring, job.collector, job.lease)
+    wiring, progress, quiet = (
+        job.wiring,
+        job.progress,
+        Quiet(job.wiring.store, job.wiring.registry, job.wiring.settings, job.collector, job.lease),
+    )
     progress.at(collection_run.WAITING)
-    rehearse.let_settle(wiring, job.lease)
+    rehearse.let_settle(wiring.store, wiring.settings, job.lease)
     progress.at(collection_run.REHEARSING)
-    early = rehearse.early(wiring, job.collector, job.lease)
+    early = rehearse.early(wiring.store, wiring.settings, job.collector, job.lease)
     progress.at(collection_run.WAITING)
     try:
-        with drained(wiring, job.collector, job.lease, job.run.reason, quiet):
-            with readonly.closed(wiring, progress) if job.run.gate == "readonly" else nullcontext():
+        with drained(wiring.store, wiring.registry, wiring.settings, job.collector, job.lease, job.run.reason, quiet):
+            with (
+                readonly.closed(wiring.store, wiring.registry, wiring.settings, progress)
+                if job.run.gate == "readonly"
+                else nullcontext()
+            ):
                 _finish(job)
                 # Waiting for pushes to end may have taken longer than gc.window lasts.
-                if too_early := why_not_yet(wiring, job.run.reason):
+                if too_early := why_not_yet(wiring.store, wiring.settings, job.run.reason):
                     raise PutOff(too_early, _EARLY_S)
                 _sweep(job, quiet, early)
             _check_pushed(job)
@@ -194,11 +205,11 @@ def _in_quiet(job: Job) -> None:
 
 def _finish(job: Job) -> None:
     """Complete the checks of an earlier sweep that were interrupted, or that waited for an operator."""
-    sweep = job.wiring.garbage.open_check()
+    sweep = job.wiring.store.collections.open_check()
     if sweep is not None:
-        verify.refuse_stale(job.wiring, job.progress, sweep.probes, *job.heals)
-        verify.look_at_pushed(job.wiring, job.progress, sweep.since_ms)
-        job.wiring.garbage.end_check()
+        verify.refuse_stale(job.wiring.store, job.wiring.registry, job.progress, sweep.probes, *job.heals)
+        verify.look_at_pushed(job.wiring.store, job.wiring.registry, job.progress, sweep.since_ms)
+        job.wiring.store.collections.end_check()
 
 
 def _sweep(job: Job, quiet: Quiet, early: Early | None) -> None:
@@ -210,40 +221,44 @@ def _sweep(job: Job, quiet: Quiet, early: Early | None) -> None:
         early: the dry run before the gate closed, if there was one.
     """
     wiring, progress = job.wiring, job.progress
-    job.covered, since_ms = wiring.garbage.deletions_so_far(), wiring.connection.now_ms()
+    job.covered, since_ms = wiring.store.collections.deletions_so_far(), wiring.store.connection.now_ms()
     quiet.release()
-    with Watch(wiring, job.lease) as watch:
-        rehearsed = early.report if early and rehearse.still_holds(wiring, early) else _rehearsed(job, watch)
+    with Watch(wiring.store, job.lease) as watch:
+        rehearsed = (
+            early.report
+            if early and rehearse.still_holds(wiring.store, wiring.registry, wiring.settings, early)
+            else _rehearsed(job, watch)
+        )
         with quiet.holding(rehearsed) as is_held:
             if is_held:
                 rehearsed = _rehearsed(job, watch)
             quiet.refuse_loose(rehearsed)
-            sizes = sizes_of(wiring, rehearsed.eligible)
-            probes = verify.choose_probes(wiring, rehearsed.eligible)
+            sizes = sizes_of(wiring.store, wiring.registry, rehearsed.eligible)
+            probes = verify.choose_probes(wiring.store, wiring.registry, rehearsed.eligible)
             job.lease.check()
             # The last moment at which a user can cancel the collection.
-            if wiring.garbage.requested() is None:
+            if wiring.store.collections.requested() is None:
                 raise PutOff(_CANCELLED)
             # Recorded before the sweep, so that another run makes the checks if this process dies.
-            wiring.garbage.begin_check(Sweep(since_ms, probes))
+            wiring.store.collections.begin_check(Sweep(since_ms, probes))
             # From here on, layers of deleted images may be gone: their deletions can no longer be undone.
-            job.learn(final=wiring.trash.collected())
+            job.learn(final=wiring.store.trash.collected())
             progress.at(collection_run.SWEEPING)
             try:
                 finished = watch.run(job.collector, rehearsed)
             except PutOff:
                 # The push that stopped the collector may need a blob that was deleted by then.
-                verify.look_at_pushed(wiring, progress, since_ms)
+                verify.look_at_pushed(wiring.store, wiring.registry, progress, since_ms)
                 raise
     report = finished.report
-    deleted = freed(wiring, sizes, report.eligible)
+    deleted = freed(wiring.registry, sizes, report.eligible)
     job.learn(exit_code=finished.exit_code, marked=report.marked, blobs=report.blobs, manifests=report.manifests)
     job.learn(bytes_freed=total(deleted.values()), unsized=unknown(deleted))
     if report.links:
         job.note(f"{len(report.links)} layer links of repositories were deleted as well")
     if report.eligible and not probes:
         job.note(_NO_PROBE)
-    if healed := verify.refuse_stale(wiring, progress, probes, *job.heals):
+    if healed := verify.refuse_stale(wiring.store, wiring.registry, progress, probes, *job.heals):
         job.note(healed)
 
 
@@ -252,13 +267,13 @@ def _rehearsed(job: Job, watch: Watch) -> Report:
     job.progress.at(collection_run.REHEARSING)
     report = watch.run(job.collector).report
     job.progress.at(collection_run.COMPARING)
-    _compare(job.wiring, watch, report)
+    _compare(job.wiring.store, job.wiring.registry, watch, report)
     return report
 
 
-def _compare(wiring: Wiring, watch: Watch, report: Report) -> None:
+def _compare(store: Store, registry: Registry, watch: Watch, report: Report) -> None:
     try:
-        marks.refuse_unmarked(wiring, report.marks)
+        marks.refuse_unmarked(store, registry, report.marks)
     except CollectionFailed as error:
         # A manifest that was pushed after the dry run is not marked, and that is no failure.
         watch.excuse(error)
@@ -267,15 +282,15 @@ def _compare(wiring: Wiring, watch: Watch, report: Report) -> None:
 
 def _check_pushed(job: Job) -> None:
     """Check the images that were pushed during the collection. If one is broken, the run has failed and names it."""
-    sweep = job.wiring.garbage.open_check()
+    sweep = job.wiring.store.collections.open_check()
     if sweep is None:
         return
-    pushed = verify.look_at_pushed(job.wiring, job.progress, sweep.since_ms)
+    pushed = verify.look_at_pushed(job.wiring.store, job.wiring.registry, job.progress, sweep.since_ms)
     job.learn(checked=pushed.checked)
     if pushed.broken:
         names = ", ".join(pushed.broken)
         job.learn(
             result="failed", message=f"these images were pushed meanwhile and are broken: {names}; push them again"
         )
-    job.wiring.garbage.end_check()
-    job.wiring.garbage.collected(job.run.reason, job.covered)
+    job.wiring.store.collections.end_check()
+    job.wiring.store.collections.collected(job.run.reason, job.covered)

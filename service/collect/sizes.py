@@ -3,18 +3,19 @@
 from collections.abc import Iterable, Mapping
 
 from service.domain.oci.manifest import UnreadableManifest, read_references
-from service.wiring import Wiring
+from service.registry import Registry
+from service.store import Store
 
 Sizes = Mapping[str, int | None]
 
 
-def sizes_of(wiring: Wiring, eligible: Iterable[str]) -> Sizes:
+def sizes_of(store: Store, registry: Registry, eligible: Iterable[str]) -> Sizes:
     """Map each blob to its size in bytes; None if neither the storage nor the trash knows it."""
     blobs = dict.fromkeys(eligible)
-    if wiring.storage is not None:
-        return {digest: wiring.storage.blob_size(digest) for digest in blobs}
+    if registry.storage is not None:
+        return {digest: registry.storage.blob_size(digest) for digest in blobs}
     known: dict[str, int] = {}
-    for _, kept in wiring.trash.manifests() if blobs else ():
+    for _, kept in store.trash.manifests() if blobs else ():
         known[kept.digest] = len(kept.content)
         try:
             known.update(read_references(kept.media_type, kept.content).blobs)
@@ -23,7 +24,7 @@ def sizes_of(wiring: Wiring, eligible: Iterable[str]) -> Sizes:
     return {digest: known.get(digest) for digest in blobs}
 
 
-def freed(wiring: Wiring, before: Sizes, swept: Iterable[str]) -> Sizes:
+def freed(registry: Registry, before: Sizes, swept: Iterable[str]) -> Sizes:
     """The sizes of the blobs that were deleted.
 
     If the storage is mounted, only the blobs that do not exist any more; else all that the collector reported.
@@ -33,7 +34,7 @@ def freed(wiring: Wiring, before: Sizes, swept: Iterable[str]) -> Sizes:
         before: the sizes before the sweep.
         swept: the digests that the collector reported as deleted.
     """
-    storage = wiring.storage
+    storage = registry.storage
     deleted = (digest for digest in swept if storage is None or storage.blob_size(digest) is None)
     return {digest: before.get(digest) for digest in deleted}
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from service.dispatch import Dispatch
 from service.domain.collection.run import (
     BY_HAND,
     CHECKING,
@@ -15,9 +16,11 @@ from service.domain.collection.run import (
     is_by_hand,
 )
 from service.domain.errors import ConfigurationError, NotWaiting
+from service.registry import Registry
 from service.schedule import next_run, too_early
+from service.settings import Settings
+from service.store import Store
 from service.store.gate import GateState
-from service.wiring import Wiring
 
 # The number of past runs that Redis keeps by default.
 _RECORDED = 1000
@@ -61,16 +64,16 @@ class Overview:
     runs: tuple[Run, ...]
 
 
-def overview(wiring: Wiring, runs: int = 20) -> Overview:
+def overview(store: Store, registry: Registry, settings: Settings, runs: int = 20) -> Overview:
     """Describe all collections; `runs` limits the past ones. Raises StoreUnavailable if Redis is unavailable."""
-    garbage, wanted, held = wiring.garbage, wiring.garbage.requested(), wiring.gate.state()
+    garbage, wanted, held = store.collections, store.collections.requested(), store.gate.state()
     return Overview(
         under=garbage.progress(),
         wanted=wanted,
         waits=garbage.wait() if wanted else None,
-        next_ms=next_ms(wiring),
+        next_ms=next_ms(registry, settings),
         gate=Held(held.state, held.since_ms, held.reason) if held else None,
-        permanent=at_stake(wiring),
+        permanent=at_stake(store),
         runs=garbage.runs(runs),
     )
 
@@ -90,25 +93,25 @@ class QueuedWork:
     has_worker: bool
 
 
-def queue(wiring: Wiring) -> QueuedWork:
+def queue(store: Store) -> QueuedWork:
     """Describe the work that waits for a collection or a dry run."""
-    return QueuedWork(wiring.garbage.rehearsal_requested(), wiring.gate.unfinished(), wiring.outbox.workers() > 0)
+    return QueuedWork(store.collections.rehearsal_requested(), store.gate.unfinished(), store.outbox.workers() > 0)
 
 
-def past(wiring: Wiring, count: int) -> tuple[tuple[Run, ...], Totals]:
+def past(store: Store, count: int) -> tuple[tuple[Run, ...], Totals]:
     """Return the latest runs, newest first, and the totals of all runs."""
-    return wiring.garbage.runs(count), wiring.garbage.totals()
+    return store.collections.runs(count), store.collections.totals()
 
 
-def recorded(wiring: Wiring, started_ms: int) -> tuple[Run, str | None] | None:
+def recorded(store: Store, started_ms: int) -> tuple[Run, str | None] | None:
     """Return the run that began at this time, and its output if that is kept; None if no such run is recorded."""
-    run = next((run for run in wiring.garbage.runs(_RECORDED) if run.started_ms == started_ms), None)
-    return (run, wiring.garbage.output(started_ms)) if run else None
+    run = next((run for run in store.collections.runs(_RECORDED) if run.started_ms == started_ms), None)
+    return (run, store.collections.output(started_ms)) if run else None
 
 
-def rehearsal(wiring: Wiring) -> Rehearsal | None:
+def rehearsal(store: Store) -> Rehearsal | None:
     """Return the result of the last dry run of the last day; None if there was none."""
-    return wiring.garbage.rehearsal()
+    return store.collections.rehearsal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,32 +131,32 @@ class CollectionProgress:
     has_worker: bool
 
 
-def progress(wiring: Wiring, reason: str, since_ms: int) -> CollectionProgress:
+def progress(store: Store, reason: str, since_ms: int) -> CollectionProgress:
     """Describe the progress of the run that was requested for this reason at this time (ms since the epoch)."""
-    ended = [run for run in wiring.garbage.runs(5) if run.started_ms >= since_ms and run.reason == reason]
-    under = wiring.garbage.progress()
+    ended = [run for run in store.collections.runs(5) if run.started_ms >= since_ms and run.reason == reason]
+    under = store.collections.progress()
     return CollectionProgress(
         ended=ended[-1] if ended else None,
         stage=under.stage if under else None,
-        is_queued=wiring.garbage.requested() is not None,
-        has_worker=wiring.outbox.workers() > 0,
+        is_queued=store.collections.requested() is not None,
+        has_worker=store.outbox.workers() > 0,
     )
 
 
-def at_stake(wiring: Wiring) -> int:
+def at_stake(store: Store) -> int:
     """Return the number of deletions that the next collection makes permanent."""
-    return wiring.figures.trashed()
+    return store.stats.trashed()
 
 
-def gate_state(wiring: Wiring) -> GateState | None:
+def gate_state(store: Store) -> GateState | None:
     """Return the write gate with its holder while it is draining or closed; None while it is open."""
-    return wiring.gate.state()
+    return store.gate.state()
 
 
-def open_gate(wiring: Wiring, token: str) -> None:
+def open_gate(store: Store, token: str) -> None:
     """Open the gate of this holder, whose collector runs no more, and end the trouble about it."""
-    wiring.gate.open(token)
-    wiring.outbox.end_trouble("gate")
+    store.gate.open(token)
+    store.outbox.end_trouble("gate")
 
 
 def permanent(count: int) -> str:
@@ -161,13 +164,13 @@ def permanent(count: int) -> str:
     return f"{count} {'deletion becomes' if count == 1 else 'deletions become'} permanent"
 
 
-def next_ms(wiring: Wiring) -> int | None:
+def next_ms(registry: Registry, settings: Settings) -> int | None:
     """The time of the next scheduled collection (ms); None if no collector or no schedule is configured."""
-    next_time = next_run(wiring.settings.gc, datetime.now(UTC)) if wiring.collector else None
+    next_time = next_run(settings.gc, datetime.now(UTC)) if registry.collector else None
     return round(next_time.timestamp() * 1000) if next_time else None
 
 
-def ask(wiring: Wiring, *, dry_run: bool, by: str = "") -> str:
+def ask(store: Store, registry: Registry, dispatch: Dispatch, *, dry_run: bool, by: str = "") -> str:
     """Request a collection now, or only a dry run, and return the reason that its record will show.
 
     Args:
@@ -178,34 +181,34 @@ def ask(wiring: Wiring, *, dry_run: bool, by: str = "") -> str:
     Raises:
         ConfigurationError: no collector is configured.
     """
-    if wiring.collector is None:
+    if registry.collector is None:
         raise ConfigurationError("gc.command is not set: set it to the registry's garbage-collect command")
     reason = f"{BY_HAND} ({by})" if by else BY_HAND
     if dry_run:
         reason = f"a dry run {reason}"
-        wiring.garbage.request_rehearsal(reason)
+        store.collections.request_rehearsal(reason)
     else:
-        wiring.garbage.request(reason)
-    wiring.dispatch.collect()
+        store.collections.request(reason)
+    dispatch.collect()
     return reason
 
 
-def cancel(wiring: Wiring) -> str:
+def cancel(store: Store) -> str:
     """Cancel the queued collection, so that it makes no deletion permanent, and return its reason.
 
     Raises:
         NotWaiting: no collection is queued, or the collection is deleting already.
     """
-    under = wiring.garbage.progress()
+    under = store.collections.progress()
     if under and under.stage in (SWEEPING, CHECKING):
         raise NotWaiting(f"the collection is {under.stage} already, and cannot be cancelled any more")
-    reason = wiring.garbage.cancel()
+    reason = store.collections.cancel()
     if reason is None:
         raise NotWaiting("no collection is queued")
     return reason
 
 
-def why_not_yet(wiring: Wiring, reason: str) -> str | None:
+def why_not_yet(store: Store, settings: Settings, reason: str) -> str | None:
     """Return the reason why a collection may not begin yet; None if it may.
 
     A collection that a user requested may begin at any time.
@@ -216,4 +219,4 @@ def why_not_yet(wiring: Wiring, reason: str) -> str | None:
     """
     if is_by_hand(reason):
         return None
-    return too_early(wiring.settings.gc, datetime.now(UTC), wiring.garbage.totals().done_ms)
+    return too_early(settings.gc, datetime.now(UTC), store.collections.totals().done_ms)

@@ -13,8 +13,9 @@ from service.domain.errors import RegistryRefused, RegistryUnavailable, StaleCac
 from service.domain.oci.manifest import UnreadableManifest, read_references
 from service.domain.oci.names import is_digest
 from service.log import log
+from service.registry import Registry
 from service.registry.integrity import MANIFEST_GONE, flaw
-from service.wiring import Wiring
+from service.store import Store
 
 BROKEN = "broken "
 _PROBES = 3
@@ -35,40 +36,45 @@ class Pushed:
     broken: tuple[str, ...]
 
 
-def choose_probes(wiring: Wiring, eligible: Collection[str]) -> tuple[Probe, ...]:
+def choose_probes(store: Store, registry: Registry, eligible: Collection[str]) -> tuple[Probe, ...]:
     """Choose blobs that will be deleted and that the registry has now: after the sweep it must deny them.
 
     The HEAD that this takes puts each blob into the registry's cache, if there is one. So a stale cache shows after the
     sweep for certain.
     """
-    if wiring.registry is None:
+    if not registry.is_configured:
         return ()
-    client = wiring.registry
-    candidates = islice(_candidates(wiring, frozenset(eligible)), _CANDIDATES)
+    client = registry.client
+    candidates = islice(_candidates(store, registry, frozenset(eligible)), _CANDIDATES)
     claimed = (blob for blob in candidates if client.claims_blob(blob.repository, blob.digest))
     return tuple(islice(claimed, _PROBES))
 
 
-def _candidates(wiring: Wiring, eligible: frozenset[str]) -> Iterator[Probe]:
+def _candidates(store: Store, registry: Registry, eligible: frozenset[str]) -> Iterator[Probe]:
     """Yield blobs that will be deleted, each with a repository that has it.
 
     The trash knows the blobs of images that pushprune deleted, the links in the storage those that others deleted.
     """
-    for repository, kept in wiring.trash.manifests(_TRASH):
+    for repository, kept in store.trash.manifests(_TRASH):
         try:
             blobs = read_references(kept.media_type, kept.content).blobs
         except UnreadableManifest:
             continue
         yield from (Probe(repository, blob) for blob, _ in blobs if blob in eligible)
-    if wiring.storage is not None:
-        for repository in wiring.storage.repositories():
+    if registry.storage is not None:
+        for repository in registry.storage.repositories():
             for digest in islice(eligible, _CANDIDATES):
-                if wiring.storage.has_layer(repository, digest):
+                if registry.storage.has_layer(repository, digest):
                     yield Probe(repository, digest)
 
 
 def refuse_stale(
-    wiring: Wiring, progress: Progress, probes: Sequence[Probe], name: str, command: Sequence[str] | None
+    store: Store,
+    registry: Registry,
+    progress: Progress,
+    probes: Sequence[Probe],
+    name: str,
+    command: Sequence[str] | None,
 ) -> str:
     """Ensure that the registry does not claim deleted blobs, by a restart if necessary.
 
@@ -86,13 +92,13 @@ def refuse_stale(
         StaleCache: the registry still claims a deleted blob. This is reported as a trouble.
     """
     progress.at(CHECKING)
-    blob = lie(wiring, probes)
+    blob = lie(registry, probes)
     if blob is None:
-        wiring.outbox.end_trouble(STALE)
+        store.outbox.end_trouble(STALE)
         return ""
     # A restart that did not help once is not repeated at every attempt.
-    is_alarmed = any(trouble.about == STALE for trouble in wiring.outbox.troubles())
-    if command and not is_alarmed and restart(progress, name, command, lambda: lie(wiring, probes) is None):
+    is_alarmed = any(trouble.about == STALE for trouble in store.outbox.troubles())
+    if command and not is_alarmed and restart(progress, name, command, lambda: lie(registry, probes) is None):
         log.warning("the registry claimed to have a deleted blob until it was restarted", blob=str(blob), by=name)
         return (
             f"the registry claimed to have {blob}, which was garbage-collected, until {name} restarted it: "
@@ -107,28 +113,28 @@ def refuse_stale(
         )
         + "remove storage.cache from its config.yml"
     )
-    wiring.outbox.note_trouble(STALE, message)
+    store.outbox.note_trouble(STALE, message)
     raise StaleCache(message)
 
 
-def lie(wiring: Wiring, probes: Iterable[Probe]) -> Probe | None:
+def lie(registry: Registry, probes: Iterable[Probe]) -> Probe | None:
     """Return the first blob that the registry claims to have and cannot read; None if there is none."""
     for probe in probes:
         at = probe.repository, probe.digest
         # A blob that can be read was pushed again, and is no lie.
-        if wiring.client.claims_blob(*at) and not wiring.client.has_blob(*at):
+        if registry.client.claims_blob(*at) and not registry.client.has_blob(*at):
             return probe
     return None
 
 
-def look_at_pushed(wiring: Wiring, progress: Progress, since_ms: int) -> Pushed:
+def look_at_pushed(store: Store, registry: Registry, progress: Progress, since_ms: int) -> Pushed:
     """Check every blob of every manifest whose push was recorded since, and report each broken image as a trouble."""
-    if wiring.registry is None:
+    if not registry.is_configured:
         return Pushed(0, ())
     progress.at(CHECKING)
-    pushes = {(push.repository, push.digest): push.tag for push in wiring.archive.pushes_since(since_ms)}
-    with ThreadPoolExecutor(wiring.settings.delete.parallel, thread_name_prefix="check") as pool:
-        flaws = list(pool.map(lambda push: _flaw(wiring, *push), pushes))
+    pushes = {(push.repository, push.digest): push.tag for push in store.archive.pushes_since(since_ms)}
+    with ThreadPoolExecutor(registry.parallel, thread_name_prefix="check") as pool:
+        flaws = list(pool.map(lambda push: _flaw(store, registry, *push), pushes))
     broken = {
         f"{repository}:{tag}" if tag else f"{repository}@{digest}": damage
         for ((repository, digest), tag), damage in zip(pushes.items(), flaws, strict=True)
@@ -136,30 +142,30 @@ def look_at_pushed(wiring: Wiring, progress: Progress, since_ms: int) -> Pushed:
     }
     for name, damage in broken.items():
         message = f"it was pushed during a garbage collection and is broken ({damage}): push it again"
-        wiring.outbox.note_trouble(f"{BROKEN}{name}", message)
+        store.outbox.note_trouble(f"{BROKEN}{name}", message)
         log.error("an image pushed during a garbage collection is broken", image=name, why=damage)
     return Pushed(len(pushes), tuple(broken))
 
 
-def _flaw(wiring: Wiring, repository: str, digest: str) -> str | None:
+def _flaw(store: Store, registry: Registry, repository: str, digest: str) -> str | None:
     """Describe the damage of an image; None if it is complete, or was deleted since."""
-    damage = flaw(wiring.client, repository, digest, partial(_existed, wiring, repository))
+    damage = flaw(registry.client, repository, digest, partial(_existed, store, repository))
     # A manifest that does not exist, and that no tag points at, was deleted after its push.
-    if damage == MANIFEST_GONE and all(tag.digest != digest for tag in wiring.history.live(repository)):
+    if damage == MANIFEST_GONE and all(tag.digest != digest for tag in store.history.live(repository)):
         return None
     return damage
 
 
-def _existed(wiring: Wiring, repository: str, digest: str) -> bool:
+def _existed(store: Store, repository: str, digest: str) -> bool:
     """True if a manifest is known to have been in the repository: its push or deletion was recorded."""
-    if wiring.trash.get(repository, digest) is not None:
+    if store.trash.get(repository, digest) is not None:
         return True
-    return any(entry.digest == digest for entry in wiring.history.entries(repository, None))
+    return any(entry.digest == digest for entry in store.history.entries(repository, None))
 
 
-def end_alarms(wiring: Wiring) -> None:
+def end_alarms(store: Store, registry: Registry) -> None:
     """Clear the trouble of each broken image that is complete again, or was deleted."""
-    for trouble in wiring.outbox.troubles():
+    for trouble in store.outbox.troubles():
         name = trouble.about.removeprefix(BROKEN)
         if name == trouble.about:
             continue
@@ -167,15 +173,15 @@ def end_alarms(wiring: Wiring) -> None:
         if not at:
             repository, _, reference = name.rpartition(":")
         try:
-            digest = reference if is_digest(reference) else _digest_of(wiring, repository, reference)
-            existed = partial(_existed, wiring, repository)
-            if digest is None or flaw(wiring.client, repository, digest, existed) in (None, MANIFEST_GONE):
-                wiring.outbox.end_trouble(trouble.about)
+            digest = reference if is_digest(reference) else _digest_of(registry, repository, reference)
+            existed = partial(_existed, store, repository)
+            if digest is None or flaw(registry.client, repository, digest, existed) in (None, MANIFEST_GONE):
+                store.outbox.end_trouble(trouble.about)
         except (RegistryUnavailable, RegistryRefused):
             # Without an answer the trouble remains, and is checked again.
             continue
 
 
-def _digest_of(wiring: Wiring, repository: str, tag: str) -> str | None:
-    standing = wiring.client.head(repository, tag)
+def _digest_of(registry: Registry, repository: str, tag: str) -> str | None:
+    standing = registry.client.head(repository, tag)
     return standing.digest if standing else None

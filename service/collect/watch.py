@@ -6,8 +6,8 @@ from typing import Self
 
 from service.domain.errors import CollectionFailed, PushpruneError, StoreUnavailable
 from service.registry.collector import Collector, Finished, Report
+from service.store import Store
 from service.store.lease import Lease
-from service.wiring import Wiring
 
 BUSY_S = 5.0
 _POLL_S = 0.1
@@ -28,10 +28,10 @@ class Watch:
     This makes the window in which a push can be broken smaller. Only a gate before the registry closes it.
     """
 
-    def __init__(self, wiring: Wiring, lease: Lease) -> None:
-        self._outbox = wiring.outbox
+    def __init__(self, store: Store, lease: Lease) -> None:
+        self._outbox = store.outbox
         self._lease = lease
-        self._pushes = wiring.outbox.pushes()
+        self._pushes = store.outbox.pushes()
         self._pushed = threading.Event()
         self._ended = threading.Event()
 

@@ -28,7 +28,7 @@ def check(case: Case) -> Iterator[Finding]:
 
 
 def _last(case: Case) -> Run | None:
-    runs = case.wiring.garbage.runs(1)
+    runs = case.wiring.store.collections.runs(1)
     return runs[0] if runs else None
 
 
@@ -52,7 +52,7 @@ def _command(binary: str, last: Run | None) -> Iterator[Finding]:
 
 
 def _trash(case: Case) -> Iterator[Finding]:
-    kept = case.wiring.figures.trashed()
+    kept = case.wiring.store.stats.trashed()
     if kept > _MANY:
         sentence = (
             f"{kept} deleted manifests are kept in Redis, to be put back: until a collection, or for history.trash"

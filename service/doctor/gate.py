@@ -16,7 +16,7 @@ def check(case: Case) -> Iterator[Finding]:
     if kind != "proxy":
         yield fine(_NAME, f"gc.gate is {kind}: nothing to look at")
         return
-    if not case.wiring.gate.processes():
+    if not case.wiring.store.gate.processes():
         sentence = "no gate process runs: the proxy refuses every push while nobody answers it"
         yield error(_NAME, sentence, f"pushprune gate   # it listens at gc.gate_listen ({settings.gc.gate_listen})")
         return
@@ -26,7 +26,7 @@ def check(case: Case) -> Iterator[Finding]:
             _NAME, sentence, "pushprune doctor --front https://registry.example.com   # the address that clients use"
         )
         return
-    if case.wiring.leases.collecting():
+    if case.wiring.store.leases.collecting():
         yield warning(
             _NAME,
             "not looked at: a garbage collection is running",
@@ -35,7 +35,7 @@ def check(case: Case) -> Iterator[Finding]:
         return
     agent = look_agent(case.name)
     knock(case.front, case.repository, agent, settings.registry.timeout_s, settings.registry.ca_file)
-    if case.wiring.probes.admitted(case.repository, _hash(agent)):
+    if case.wiring.store.doctor_probes.admitted(case.repository, _hash(agent)):
         yield fine(_NAME, f"writes through {case.front} ask the gate")
     else:
         sentence = f"a write through {case.front} did not ask the gate: a collection can break what is pushed there"

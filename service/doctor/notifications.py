@@ -16,7 +16,7 @@ _WHERE = "in the registry's config.yml, then restart it"
 
 
 def check(case: Case) -> Iterator[Finding]:
-    probes = case.wiring.probes
+    probes = case.wiring.store.doctor_probes
     try:
         if not _push(case):
             yield warning(_NAME, "not looked at: a garbage collection is running", "pushprune doctor   # after it")
@@ -40,10 +40,10 @@ def check(case: Case) -> Iterator[Finding]:
 def _push(case: Case) -> bool:
     """Push the probe and delete it. Returns False if a collection forbids writing."""
     probe = case.probe
-    with case.wiring.leases.write() as permit:
+    with case.wiring.store.leases.write() as permit:
         if permit is None:
             return False
-        case.wiring.probes.begin(case.name)
+        case.wiring.store.doctor_probes.begin(case.name)
         probe.push(case.repository)
         # The check "deletes" reports this error.
         with suppress(DeletesDisabled):
@@ -54,7 +54,7 @@ def _push(case: Case) -> bool:
 def _wait(case: Case) -> tuple[ProbeState, float]:
     began = time.monotonic()
     while True:
-        state, took_s = case.wiring.probes.state(case.name), time.monotonic() - began
+        state, took_s = case.wiring.store.doctor_probes.state(case.name), time.monotonic() - began
         if state.startswith("received") or took_s >= case.patience_s:
             return state, took_s
         time.sleep(_POLL_S)
@@ -62,7 +62,7 @@ def _wait(case: Case) -> tuple[ProbeState, float]:
 
 def _unheard(case: Case) -> Finding:
     sentence = f"the registry did not tell of a push within {case.patience_s:g} s"
-    refused = [trouble for trouble in case.wiring.outbox.troubles() if trouble.about == _NAME]
+    refused = [trouble for trouble in case.wiring.store.outbox.troubles() if trouble.about == _NAME]
     if refused:
         mend = f'headers: {{Authorization: ["Bearer <the value of tokens.notify>"]}}   # of our endpoint {_WHERE}'
         return error(_NAME, f"{sentence}: {refused[0].message}", mend)
@@ -75,7 +75,7 @@ def _unheard(case: Case) -> Finding:
 
 
 def _waiting(case: Case) -> int:
-    debug = case.wiring.in_flight
+    debug = case.wiring.registry.debug
     with suppress(PushpruneError):
         return debug.undelivered() if debug else 0
     return 0

@@ -39,7 +39,7 @@ def check(case: Case) -> Iterator[Finding]:
 
 def _held(case: Case) -> Iterator[Finding]:
     try:
-        holds = approvals.undecided(case.wiring)
+        holds = approvals.undecided(case.wiring.store)
     except StoreUnavailable:
         return
     if holds:

@@ -22,10 +22,10 @@ def check(case: Case) -> Iterator[Finding]:
     refusal = None
     try:
         try:
-            case.wiring.connection.pulse()
+            case.wiring.store.connection.pulse()
         except StoreRefuses as refuses:
             refusal = error(_NAME, str(refuses), _mend(str(refuses)))
-        server = read_server(case.wiring.connection)
+        server = read_server(case.wiring.store.connection)
     except StoreRefuses as refuses:
         yield error(_NAME, str(refuses), _mend(str(refuses)))
         return

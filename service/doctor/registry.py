@@ -58,9 +58,9 @@ def check_deletes(case: Case) -> Iterator[Finding]:
 
     In the storage, the check proves that the mounted folder is the one that the registry serves, and is writable.
     """
-    storage = case.wiring.storage
-    if case.wiring.unlinker:
-        yield _check_disk(case, case.wiring.unlinker)
+    storage = case.wiring.registry.storage
+    if case.wiring.registry.disk:
+        yield _check_disk(case, case.wiring.registry.disk)
         return
     try:
         case.probe.try_delete(case.repository)
@@ -75,13 +75,13 @@ def check_deletes(case: Case) -> Iterator[Finding]:
 
 def _check_disk(case: Case, unlinker: Unlinker) -> Finding:
     """Check the storage with the first repository that has a tag."""
-    storage = case.wiring.storage
+    storage = case.wiring.registry.storage
     repository = next((name for name in storage.repositories() if storage.holds_tags(name)), "") if storage else ""
     if not repository:
         return warning(
             "deletes", "not looked at: no tag stands in the storage yet", "pushprune doctor   # after a push"
         )
-    with case.wiring.leases.write() as permit:
+    with case.wiring.store.leases.write() as permit:
         if permit is None:
             return warning("deletes", "not looked at: a garbage collection is running", "pushprune doctor   # after it")
         try:
@@ -93,7 +93,7 @@ def _check_disk(case: Case, unlinker: Unlinker) -> Finding:
 
 def check_catalog(case: Case) -> Iterator[Finding]:
     """Check that the registry lists its repositories, or that the settings name them."""
-    named = case.wiring.settings.reconcile.repositories
+    named = case.wiring.registry.named
     try:
         next(case.probe.repositories(), None)
     except RegistryRefused as refused:
@@ -112,15 +112,15 @@ def check_listing(case: Case) -> Iterator[Finding]:
     """Check that the registry lists every tag; one that hides some keeps its images."""
     # Raises if the registry does not answer at all: that is the finding then, not its listing.
     _ = case.probe
-    if case.wiring.storage:
+    if case.wiring.registry.storage:
         yield fine("listing", "not tried: the registry's storage is a file system, and only object storage hides tags")
         return
-    with case.wiring.leases.write() as permit:
+    with case.wiring.store.leases.write() as permit:
         if permit is None:
             yield warning("listing", "not tried: a garbage collection is running", "pushprune doctor   # after it")
             return
         try:
-            is_whole = lists_every_tag(case.wiring.client, permit.writing, case.repository)
+            is_whole = lists_every_tag(case.wiring.registry.client, permit.writing, case.repository)
         except RegistryRefused as refused:
             yield warning("listing", untried(refused), _LOGIN)
             return
@@ -132,8 +132,8 @@ def check_listing(case: Case) -> Iterator[Finding]:
 
 def check_cache(case: Case) -> Iterator[Finding]:
     """Check for a blob-descriptor cache: by the registry's answers, else by the metrics of its debug server."""
-    probe, debug = case.probe, case.wiring.in_flight
-    with case.wiring.leases.write() as permit:
+    probe, debug = case.probe, case.wiring.registry.debug
+    with case.wiring.store.leases.write() as permit:
         if permit is None:
             yield warning("cache", "not looked at: a garbage collection is running", "pushprune doctor   # after it")
             return
@@ -163,7 +163,7 @@ def check_clocks(case: Case) -> Iterator[Finding]:
     The registry sends its time in whole seconds, rounded down, and its answer may be slow. Only a certain difference
     is reported.
     """
-    dated, before_us = case.probe.date(), case.wiring.connection.now_us()
+    dated, before_us = case.probe.date(), case.wiring.store.connection.now_us()
     apart = {"the registry": _apart(dated.said_s, dated.said_s + 1, dated.before_s, dated.after_s)} if dated else {}
     apart["Redis"] = _apart(before_us / 1e6, before_us / 1e6, case.now_s())
     farthest = max(apart, key=lambda clock: abs(apart[clock]))

@@ -14,7 +14,7 @@ _PURGED = "in the registry's config.yml, then restart it"
 
 
 def check(case: Case) -> Iterator[Finding]:
-    storage = case.wiring.storage
+    storage = case.wiring.registry.storage
     if storage is None:
         yield fine(_NAME, "not looked at: storage.path is not set")
         return
@@ -33,7 +33,7 @@ def check(case: Case) -> Iterator[Finding]:
 
 
 def _uploads(case: Case) -> Iterator[Finding]:
-    storage = case.wiring.storage
+    storage = case.wiring.registry.storage
     uploads = unfinished(storage.root, case.now_s(), _DAY_S) if storage else None
     if uploads and uploads.count:
         sentence = (
@@ -44,7 +44,7 @@ def _uploads(case: Case) -> Iterator[Finding]:
 
 
 def _room(case: Case) -> Iterator[Finding]:
-    storage = case.wiring.storage
+    storage = case.wiring.registry.storage
     if storage is None:
         return
     disk = shutil.disk_usage(storage.root)

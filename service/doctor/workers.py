@@ -14,7 +14,7 @@ _DAY_MS = 86_400_000
 
 def check(case: Case) -> Iterator[Finding]:
     """Check that a worker runs for every queue, and that the workers keep up."""
-    health = system_health(case.wiring)
+    health = system_health(case.wiring.store, case.wiring.registry, case.wiring.policies)
     reading, missing = health.reading, tuple(queue for queue, workers in health.queues.items() if not workers)
     waits = f"{reading.waiting['due']} repositories to plan, {reading.waiting['doomed']} to delete from"
     for trouble in health.troubles:
@@ -35,22 +35,22 @@ def check(case: Case) -> Iterator[Finding]:
 def check_troubles(case: Case) -> Iterator[Finding]:
     """Report open troubles, and events of the last day that were rejected."""
     has_findings = False
-    for trouble in case.wiring.outbox.troubles():
+    for trouble in case.wiring.store.outbox.troubles():
         if trouble.about == REGISTRY:
             # The registry checks report this with today's answer.
             continue
         has_findings = True
         yield error("troubles", f"{trouble.about}: {trouble.message}", _mending(trouble.about, trouble.message))
-    for trouble in system_health(case.wiring).troubles:
+    for trouble in system_health(case.wiring.store, case.wiring.registry, case.wiring.policies).troubles:
         if trouble.about == "unheard":
             has_findings = True
             yield warning(
                 "troubles", trouble.message, "storage: {path: /var/lib/registry}   # then: pushprune reconcile"
             )
-    rejected = case.wiring.figures.last_rejected()
-    if rejected and rejected[0] > case.wiring.connection.now_ms() - _DAY_MS:
+    rejected = case.wiring.store.stats.last_rejected()
+    if rejected and rejected[0] > case.wiring.store.connection.now_ms() - _DAY_MS:
         has_findings = True
-        key = case.wiring.connection.keys.of("rejected")
+        key = case.wiring.store.connection.keys.of("rejected")
         sentence = f"events could not be understood, the last of them: {rejected[1]}"
         yield warning("troubles", sentence, f"redis-cli XREVRANGE {key} + - COUNT 5   # shows them with the reason")
     if not has_findings:

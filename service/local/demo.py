@@ -99,7 +99,7 @@ def _tell(stage: Stage) -> None:
     console = stage.console
     pushes = _push(stage)
     _settle(stage, pushes)
-    fates = outcome.fates(stage.wiring, pushes)
+    fates = outcome.fates(stage.wiring.store, stage.wiring.verdicts, pushes)
     console.print(outcome.table(fates))
     expected = story.remains(pushes, KEEP_LAST, PROTECTED)
     wrong = outcome.disagreements(stage.registry, fates, expected)
@@ -132,9 +132,9 @@ def _settle(stage: Stage, pushes: Sequence[story.Pushed]) -> None:
     pushed = {(push.repository, push.tag, push.digest) for push in pushes}
 
     def settled() -> bool:
-        entries = [entry for name in repositories for entry in stage.wiring.history.entries(name, count=1000)]
+        entries = [entry for name in repositories for entry in stage.wiring.store.history.entries(name, count=1000)]
         heard = {(entry.repository, entry.tag, entry.digest) for entry in entries if entry.action == "push"}
-        backlog = stage.wiring.outbox.backlog()
+        backlog = stage.wiring.store.outbox.backlog()
         return pushed <= heard and not backlog.due and not backlog.doomed
 
     with stage.console.status("waiting until nothing is left to do"):
@@ -144,14 +144,14 @@ def _settle(stage: Stage, pushes: Sequence[story.Pushed]) -> None:
 def _collect(stage: Stage) -> tuple[Run, int, int]:
     """Run a collection. Returns its record, and the bytes of the storage before and after."""
     before = stage.demo_registry.stored_bytes()
-    stage.wiring.garbage.request("asked for by the demo")
+    stage.wiring.store.collections.request("asked for by the demo")
 
     def done() -> bool:
-        return any(run.result == "done" for run in stage.wiring.garbage.runs())
+        return any(run.result == "done" for run in stage.wiring.store.collections.runs())
 
     with stage.console.status("collecting garbage"):
         _until(stage, done, "the collection is not done")
-    run = next(run for run in stage.wiring.garbage.runs() if run.result == "done")
+    run = next(run for run in stage.wiring.store.collections.runs() if run.result == "done")
     return run, before, stage.demo_registry.stored_bytes()
 
 

@@ -108,9 +108,9 @@ class OneOff:
         counts = dict.fromkeys(repositories, 0)
 
         def look(repository: str) -> None:
-            snapshot = self.wiring.history.snapshot(repository)
+            snapshot = self.wiring.store.history.snapshot(repository)
             try:
-                counts[repository] = compare.compare(self.wiring, snapshot, pace).tags
+                counts[repository] = compare.compare(self.wiring.store, self.wiring.registry, snapshot, pace).tags
             # The catalog contains a name that the API cannot address.
             except ValueError as error:
                 raise RegistryRefused(f"{repository}: {error}") from error
@@ -132,7 +132,7 @@ class OneOff:
         """
         agreed = {"dry_run": False, "hold_over": 100, "hold_min": 1_000_000_000}
         self.wiring.policies.use(policy.model_copy(update=agreed))
-        for repository in self.wiring.history.repositories():
+        for repository in self.wiring.store.history.repositories():
             self._tasks.enforce(repository)
         self.finish()
 
@@ -154,7 +154,7 @@ class OneOff:
 
     def rest(self) -> None:
         """Plan, delete and heal until nothing is left to do. Raises RegistryRefused if a trouble stops the work."""
-        outbox = self.wiring.outbox
+        outbox = self.wiring.store.outbox
         while True:
             self._each(self._work_off, self._tasks.repositories())
             stops = (trouble.message for trouble in outbox.troubles() if not _is_remark(trouble.about))
@@ -174,20 +174,20 @@ class OneOff:
     @property
     def remarks(self) -> tuple[str, ...]:
         """A sentence on every deleted image or tag that the registry still serves or lists."""
-        return tuple(trouble.message for trouble in self.wiring.outbox.troubles() if _is_remark(trouble.about))
+        return tuple(trouble.message for trouble in self.wiring.store.outbox.troubles() if _is_remark(trouble.about))
 
     def deletions(self) -> tuple[RepositoryDeletions, ...]:
         """Return the deletions of each repository that has any."""
-        results = (self._deletions(repository) for repository in self.wiring.history.repositories())
+        results = (self._deletions(repository) for repository in self.wiring.store.history.repositories())
         return tuple(result for result in results if result.tags or result.digests)
 
     def _deletions(self, repository: str) -> RepositoryDeletions:
-        history = self.wiring.history
+        history = self.wiring.store.history
         pruned = [entry for entry in history.entries(repository, None) if entry.action in ("pruned", "still listed")]
         snapshot = history.snapshot(repository)
         standing = {tag.digest for tag in snapshot.tags} | {entry.digest for entry in snapshot.untagged}
         tags = {entry.tag: entry.digest for entry in pruned if entry.tag}
-        return RepositoryDeletions(repository, tags, frozenset(self.wiring.trash.digests(repository) - standing))
+        return RepositoryDeletions(repository, tags, frozenset(self.wiring.store.trash.digests(repository) - standing))
 
     def _work_off(self, repository: str) -> None:
         """Run the tasks of one repository, until there are none."""
@@ -225,12 +225,14 @@ class OneOff:
         """Begin no further deletion; while nothing is deleted yet, send no further request."""
         self._interrupted = True
         if not self._deletes:
-            self.wiring.client.close()
+            self.wiring.registry.client.close()
             return
-        for repository in self.wiring.history.repositories():
-            requests = self.wiring.asks.requests(repository)
+        for repository in self.wiring.store.history.repositories():
+            requests = self.wiring.store.manual.requests(repository)
             open_requests = (name for name, request in requests.items() if not request.refused)
-            self.wiring.asks.reject(repository, requests, dict.fromkeys(open_requests, "the command was interrupted"))
+            self.wiring.store.manual.reject(
+                repository, requests, dict.fromkeys(open_requests, "the command was interrupted")
+            )
         # An image whose policy is no longer in force is not deleted.
         self.wiring.policies.use((self.wiring.policies.current() or Policy()).model_copy(update={"dry_run": True}))
 
@@ -290,7 +292,7 @@ def one_off(
             wiring = replace(wire(settings), dispatch=tasks)
             # The verb prints every error and every trouble itself.
             log.configure(settings.log.format, "critical")
-            wiring.client.ping()
+            wiring.registry.client.ping()
             yield OneOff(wiring, tasks)
 
 

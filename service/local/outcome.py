@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from service.local.story import Pushed, Registry
-from service.wiring import Wiring
+from service.reports.verdicts import Verdicts
+from service.store import Store
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Fate:
         return f"{self.repository}:{self.tag}"
 
 
-def fates(wiring: Wiring, pushes: Sequence[Pushed]) -> tuple[Fate, ...]:
+def fates(store: Store, verdicts: Verdicts, pushes: Sequence[Pushed]) -> tuple[Fate, ...]:
     """Return every tag of the story in the order of its last push, with the reason from today's plan or the history."""
     last: dict[tuple[str, str], str] = {}
     for push in pushes:
@@ -39,9 +40,9 @@ def fates(wiring: Wiring, pushes: Sequence[Pushed]) -> tuple[Fate, ...]:
     kept: dict[tuple[str, str], str] = {}
     gone: dict[tuple[str, str], str] = {}
     for repository in {push.repository for push in pushes}:
-        for verdict in wiring.verdicts.of(repository):
+        for verdict in verdicts.of(repository):
             kept[repository, verdict.tag.name] = verdict.reason
-        for entry in wiring.history.entries(repository, count=1000):
+        for entry in store.history.entries(repository, count=1000):
             if entry.action == "pruned":
                 gone.setdefault((repository, entry.tag), entry.reason)
     return tuple(

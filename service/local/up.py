@@ -126,7 +126,7 @@ class System:
         supervisor.start(processes.worker(self.environ, self.held_fds))
         if self.has_gate:
             supervisor.start(processes.gate(self.environ, self.held_fds))
-        outbox = wire(self.settings, patient=True).outbox
+        outbox = wire(self.settings, patient=True).store.outbox
 
         def ready() -> bool:
             """True if web and worker answer. Signs of life that the last start's worker left are not counted."""
@@ -160,7 +160,7 @@ class System:
     def registry_trouble(self) -> str | None:
         """Return a sentence if the registry does not answer or refuses the login, else None."""
         try:
-            wire(self.settings, patient=True).client.ping()
+            wire(self.settings, patient=True).registry.client.ping()
         except PushpruneError as error:
             return str(error)
         return None

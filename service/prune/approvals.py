@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from service.dispatch import Dispatch
 from service.domain.errors import NotWaiting
 from service.domain.retention.plan import Rejection
+from service.store import Store
 from service.store.approvals import Hold
-from service.wiring import Wiring
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +24,19 @@ class Waiting:
     rejection: Rejection | None
 
 
-def waiting(wiring: Wiring, repositories: Iterable[str] | None = None) -> tuple[Waiting, ...]:
+def waiting(store: Store, repositories: Iterable[str] | None = None) -> tuple[Waiting, ...]:
     """Return the waiting plans of these repositories, or of all. Raises StoreUnavailable if Redis does not answer."""
-    holds = wiring.rulings.holds(repositories)
-    refused = wiring.rulings.rejections(hold.repository for hold in holds)
+    holds = store.approvals.holds(repositories)
+    refused = store.approvals.rejections(hold.repository for hold in holds)
     return tuple(Waiting(hold, _about(hold, refused.get(hold.repository))) for hold in holds)
 
 
-def undecided(wiring: Wiring) -> tuple[Hold, ...]:
+def undecided(store: Store) -> tuple[Hold, ...]:
     """Return the waiting plans that were not rejected: an operator should look at them. Raises as `waiting`."""
-    return tuple(entry.hold for entry in waiting(wiring) if entry.rejection is None)
+    return tuple(entry.hold for entry in waiting(store) if entry.rejection is None)
 
 
-def approve(wiring: Wiring, repository: str, plan: str | None, *, by: str) -> int:
+def approve(store: Store, dispatch: Dispatch, repository: str, plan: str | None, *, by: str) -> int:
     """Approve the waiting plan of a repository; return the number of approved images.
 
     Args:
@@ -45,19 +46,19 @@ def approve(wiring: Wiring, repository: str, plan: str | None, *, by: str) -> in
     Raises:
         NotWaiting: no plan waits, or another plan.
     """
-    reason = wiring.rulings.held(repository) or ""
-    approved = wiring.rulings.approve(repository, plan)
+    reason = store.approvals.held(repository) or ""
+    approved = store.approvals.approve(repository, plan)
     if not approved:
-        raise NotWaiting(_nothing(wiring, repository))
-    wiring.rulings.note(repository, "approved", by, f"{approved} images may go: {reason}")
-    plan_now(wiring, [repository])
+        raise NotWaiting(_nothing(store, repository))
+    store.approvals.note(repository, "approved", by, f"{approved} images may go: {reason}")
+    plan_now(store, dispatch, [repository])
     return approved
 
 
-def plan_now(wiring: Wiring, repositories: Sequence[str]) -> None:
+def plan_now(store: Store, dispatch: Dispatch, repositories: Sequence[str]) -> None:
     """Let the workers plan these repositories again now."""
-    for name in wiring.outbox.mark_due(repositories):
-        wiring.dispatch.enforce(name)
+    for name in store.outbox.mark_due(repositories):
+        dispatch.enforce(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def together(holds: Iterable[Hold]) -> str:
     return hashlib.sha256("\n".join(plans).encode()).hexdigest()[:12]
 
 
-def approve_all(wiring: Wiring, plans: str | None, *, by: str) -> Approved:
+def approve_all(store: Store, dispatch: Dispatch, plans: str | None, *, by: str) -> Approved:
     """Approve every plan that waits and was not rejected.
 
     Args:
@@ -84,7 +85,7 @@ def approve_all(wiring: Wiring, plans: str | None, *, by: str) -> Approved:
     Raises:
         NotWaiting: nothing waits, or other plans than those.
     """
-    holds = undecided(wiring)
+    holds = undecided(store)
     if not holds:
         raise NotWaiting("nothing waits for approval; GET /api/v1/holds lists what does")
     if plans not in (None, together(holds)):
@@ -92,7 +93,7 @@ def approve_all(wiring: Wiring, plans: str | None, *, by: str) -> Approved:
     images = repositories = 0
     for hold in holds:
         try:
-            images += approve(wiring, hold.repository, hold.plan, by=by)
+            images += approve(store, dispatch, hold.repository, hold.plan, by=by)
         except NotWaiting:
             # Another plan replaced this one just now, and waits for an approval of its own.
             continue
@@ -100,24 +101,24 @@ def approve_all(wiring: Wiring, plans: str | None, *, by: str) -> Approved:
     return Approved(repositories, images)
 
 
-def refuse(wiring: Wiring, repository: str, plan: str, *, by: str) -> None:
+def refuse(store: Store, repository: str, plan: str, *, by: str) -> None:
     """Reject this plan. The plan still waits, but is no longer reported as undecided.
 
     Raises:
         NotWaiting: no plan waits, or another plan.
     """
-    hold = next((candidate for candidate in wiring.rulings.holds([repository]) if candidate.plan == plan), None)
+    hold = next((candidate for candidate in store.approvals.holds([repository]) if candidate.plan == plan), None)
     if hold is None:
-        raise NotWaiting(_nothing(wiring, repository))
-    wiring.rulings.reject(repository, plan, by)
-    wiring.rulings.note(repository, "refused", by, f"{len(hold.digests)} images stay: {hold.reason}")
+        raise NotWaiting(_nothing(store, repository))
+    store.approvals.reject(repository, plan, by)
+    store.approvals.note(repository, "refused", by, f"{len(hold.digests)} images stay: {hold.reason}")
 
 
 def _about(hold: Hold, rejection: Rejection | None) -> Rejection | None:
     return rejection if rejection and rejection.plan == hold.plan else None
 
 
-def _nothing(wiring: Wiring, repository: str) -> str:
-    if wiring.rulings.held(repository):
+def _nothing(store: Store, repository: str) -> str:
+    if store.approvals.held(repository):
         return f"another plan for {repository!r} waits by now; GET /api/v1/holds shows it"
     return f"nothing of {repository!r} waits for approval; GET /api/v1/holds lists what does"

@@ -11,6 +11,7 @@ from service.log import log
 from service.prune.committing import commit
 from service.prune.ensure_compared import looked_again
 from service.prune.healing import heal
+from service.store import Store
 from service.store.history import CommitResult
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
@@ -29,21 +30,23 @@ def settle(wiring: Wiring, snapshot: Snapshot) -> bool | None:
     plan = planner.plan(snapshot, policy, now_us(), only_asked=True)
     refused = answers(snapshot, policy, plan)
     if refused:
-        _answer(wiring, snapshot, refused)
+        _answer(wiring.store, snapshot, refused)
         return False
     if not plan.doomed:
         return None
-    if heal(wiring, snapshot, _all_that_goes(snapshot, policy, plan)) or looked_again(wiring, snapshot, plan):
+    if heal(wiring, snapshot, _all_that_goes(snapshot, policy, plan)) or looked_again(
+        wiring.store, wiring.registry, snapshot, plan
+    ):
         return False
     doomed = tuple(replace(image, policy=wiring.policies.name) for image in plan.doomed)
-    committed = commit(wiring, snapshot, replace(plan, doomed=doomed), "manual")
+    committed = commit(wiring.store, snapshot, replace(plan, doomed=doomed), "manual")
     if committed is CommitResult.COMMITTED:
         wiring.dispatch.delete(snapshot.repository)
     return committed is not CommitResult.STALE
 
 
-def _answer(wiring: Wiring, snapshot: Snapshot, refused: dict[str, str]) -> None:
-    wiring.asks.reject(snapshot.repository, snapshot.asked, refused)
+def _answer(store: Store, snapshot: Snapshot, refused: dict[str, str]) -> None:
+    store.manual.reject(snapshot.repository, snapshot.asked, refused)
     for name, reason in refused.items():
         why = reason or "it was pushed again since, or is gone"
         log.info("not deleted by hand", repository=snapshot.repository, name=name, why=why)

@@ -1,13 +1,13 @@
 """Commit a plan and count the result."""
 
 from service.domain.retention.plan import Plan
+from service.store import Store
 from service.store.history import CommitResult, Target
 from service.store.snapshot import Snapshot
-from service.wiring import Wiring
 
 
-def commit(wiring: Wiring, snapshot: Snapshot, plan: Plan, target: Target) -> CommitResult:
+def commit(store: Store, snapshot: Snapshot, plan: Plan, target: Target) -> CommitResult:
     """Commit a plan as `History.commit` does, and count the result in the metrics."""
-    committed = wiring.history.commit(snapshot, plan, target)
-    wiring.meter.count("plans", "stale" if committed is CommitResult.STALE else target)
+    committed = store.history.commit(snapshot, plan, target)
+    store.meter.count("plans", "stale" if committed is CommitResult.STALE else target)
     return committed

@@ -2,8 +2,9 @@
 
 from service.domain.retention.plan import Plan
 from service.reconcile import compare
+from service.registry import Registry
+from service.store import Store
 from service.store.snapshot import Snapshot
-from service.wiring import Wiring
 
 # A restart of the registry is seen only in its next event. Events arrive in order, so after an event this young only
 # the events since then can be missing. After a longer silence (the plan was made because of an age or a manual
@@ -11,14 +12,14 @@ from service.wiring import Wiring
 _SILENT_MS = 10_000
 
 
-def looked_again(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
+def looked_again(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan) -> bool:
     """Compare with the registry whatever the plan depends on; return True if the repository must be planned again."""
     if not snapshot.compared or snapshot.silent_ms > _SILENT_MS:
-        compare.compare(wiring, snapshot)
+        compare.compare(store, registry, snapshot)
         return True
     if plan.unresolved:
-        compare.resolve(wiring, snapshot, plan.unresolved)
+        compare.resolve(store, registry, snapshot, plan.unresolved)
         return True
     if not plan.doomed:
         return False
-    return not compare.confirm(wiring, snapshot, plan) or compare.contradicted(wiring, snapshot, plan)
+    return not compare.confirm(store, registry, snapshot, plan) or compare.contradicted(store, registry, snapshot, plan)

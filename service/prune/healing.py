@@ -11,8 +11,11 @@ from service.domain.retention.state import Tag
 from service.log import log
 from service.prune.remover import removing
 from service.prune.untag import take_back
+from service.registry import Registry
 from service.registry.manifest import Manifest, ManifestHead
 from service.registry.putting import put
+from service.restore.restore import Restore
+from service.store import Store
 from service.store.history import name_of
 from service.store.keys import short
 from service.store.lease import Lease
@@ -37,13 +40,13 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
         LeaseLost: a collection holds the registry, so nothing may be written; the sweep sends this again.
         RegistryUnavailable: everything that is not looked at yet stays in heal:R.
     """
-    _look_at_lost(wiring, snapshot)
+    _look_at_lost(wiring.store, snapshot)
     if not snapshot.heal:
         return False
     repository, is_news = snapshot.repository, False
-    doomed = _names(wiring.history.doomed(repository))
+    doomed = _names(wiring.store.history.doomed(repository))
     undecided = _names(plan.doomed) - doomed
-    with wiring.leases.write(heals=True) as permit:
+    with wiring.store.leases.write(heals=True) as permit:
         if permit is None:
             raise LeaseLost("a collection holds the registry; healing goes on after it")
         for member in snapshot.heal:
@@ -57,12 +60,12 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
                 reason = _look_at(wiring, snapshot, name, digest, permit)
             except (RegistryRefused, NotRestorable) as error:
                 final = isinstance(error, (ManifestRefused, NotRestorable))
-                is_first = wiring.removals.not_restored(repository, member, digest or "", error, final=final)
+                is_first = wiring.store.deletions.not_restored(repository, member, digest or "", error, final=final)
                 is_news |= is_first
                 say = log.error if is_first else log.info
                 say("not restored", tag=f"{repository}:{name}", digest=digest, error=str(error), final=final)
             else:
-                wiring.removals.healed(repository, member, digest or "", reason)
+                wiring.store.deletions.healed(repository, member, digest or "", reason)
     return is_news
 
 
@@ -75,15 +78,15 @@ def _look_at(wiring: Wiring, snapshot: Snapshot, name: str, digest: str | None, 
     if digest is None:
         _leave_deleted(wiring, snapshot, name, permit)
         return None
-    return _heal(wiring, snapshot, name, digest, permit)
+    return _heal(wiring.store, wiring.registry, wiring.restore, snapshot, name, digest, permit)
 
 
-def _look_at_lost(wiring: Wiring, snapshot: Snapshot) -> None:
+def _look_at_lost(store: Store, snapshot: Snapshot) -> None:
     """Look again at lost tags once a notification says that a user had deleted their image."""
     live = [tag for tag in snapshot.tags if tag.name in snapshot.lost]
-    names = [tag.name for tag in live if wiring.history.deleted_by_others(snapshot.repository, tag)]
+    names = [tag.name for tag in live if store.history.deleted_by_others(snapshot.repository, tag)]
     if names:
-        wiring.removals.request_healing(snapshot.repository, names)
+        store.deletions.request_healing(snapshot.repository, names)
 
 
 def _leave_deleted(wiring: Wiring, snapshot: Snapshot, tag: str, permit: Lease) -> None:
@@ -91,14 +94,14 @@ def _leave_deleted(wiring: Wiring, snapshot: Snapshot, tag: str, permit: Lease) 
 
     A restored tag is kept: its deletion was reported, but the registry has it again.
     """
-    if wiring.removals.is_restored(snapshot.repository, tag):
+    if wiring.store.deletions.is_restored(snapshot.repository, tag):
         return
-    standing = wiring.client.head(snapshot.repository, tag)
-    if standing is not None and _is_ours(wiring, snapshot.repository, tag, standing):
+    standing = wiring.registry.client.head(snapshot.repository, tag)
+    if standing is not None and _is_ours(wiring.store, snapshot.repository, tag, standing):
         log.warning("a tag that its user deleted stands where we put it; it is taken off", tag=tag)
         take_back(wiring, snapshot, tag, standing.digest, permit)
         if standing.digest != tombstone.DIGEST:
-            wiring.removals.untagged_again(snapshot.repository, tag, standing.digest)
+            wiring.store.deletions.untagged_again(snapshot.repository, tag, standing.digest)
 
 
 def _names(doomed: Iterable[Doomed]) -> set[str | None]:
@@ -106,40 +109,42 @@ def _names(doomed: Iterable[Doomed]) -> set[str | None]:
     return {name for image in doomed for name in (*image.tags, *(() if image.only_tags else (image.digest,)))}
 
 
-def _is_ours(wiring: Wiring, repository: str, tag: str, standing: ManifestHead) -> bool:
+def _is_ours(store: Store, repository: str, tag: str, standing: ManifestHead) -> bool:
     """Return True if the tag points at a manifest that we pushed: a tombstone, or a healed image."""
-    return standing.digest in (tombstone.DIGEST, wiring.removals.own_put(repository, tag))
+    return standing.digest in (tombstone.DIGEST, store.deletions.own_put(repository, tag))
 
 
 def _digest_of(snapshot: Snapshot, tag: str) -> str | None:
     return next((live.digest for live in snapshot.tags if live.name == tag), None)
 
 
-def _heal(wiring: Wiring, snapshot: Snapshot, name: str, digest: str, permit: Lease) -> str | None:
+def _heal(
+    store: Store, registry: Registry, restore: Restore, snapshot: Snapshot, name: str, digest: str, permit: Lease
+) -> str | None:
     """Restore what is missing; return the reason, or None if nothing was missing. The parts first, then the tag."""
     repository = snapshot.repository
     if name == tombstone.DIGEST:
-        wiring.removals.touch(repository, name)
-        with removing(wiring, repository, permit) as remover:
+        store.deletions.touch(repository, name)
+        with removing(store, registry, repository, permit) as remover:
             # A crash may have left a tombstone behind.
             remover.delete(name)
         return None
-    standing = wiring.client.get(repository, digest)
+    standing = registry.client.get(repository, digest)
     if standing is None and ":" in name:
-        _note_gone(wiring, snapshot, name)
+        _note_gone(store, snapshot, name)
         # An index that does not exist needs no parts.
         return None
-    if standing is None and _was_let_go(wiring, snapshot, name):
+    if standing is None and _was_let_go(store, snapshot, name):
         return None
-    manifest = standing or wiring.trash.get(repository, digest)
+    manifest = standing or store.trash.get(repository, digest)
     parts = _Parts()
     if manifest:
-        _put_children_back(wiring, repository, manifest, permit, parts)
+        _put_children_back(store, registry, repository, manifest, permit, parts)
     back = ":" not in name and _put_tag_back(
-        wiring, repository, Tag(name, digest, _pushed_us(snapshot, name)), manifest, permit
+        store, registry, repository, Tag(name, digest, _pushed_us(snapshot, name)), manifest, permit
     )
     if back or standing:
-        _restore_referrers(wiring, snapshot, name, digest, parts, permit, is_restored=back)
+        _restore_referrers(store, restore, snapshot, name, digest, parts, permit, is_restored=back)
     if not back and not parts.restored:
         return None
     log.warning("healed", tag=f"{repository}:{name}", digest=digest, children=len(parts.restored))
@@ -160,7 +165,15 @@ class _Parts:
 
 
 def _restore_referrers(
-    wiring: Wiring, snapshot: Snapshot, name: str, digest: str, parts: _Parts, permit: Lease, *, is_restored: bool
+    store: Store,
+    restore: Restore,
+    snapshot: Snapshot,
+    name: str,
+    digest: str,
+    parts: _Parts,
+    permit: Lease,
+    *,
+    is_restored: bool,
 ) -> None:
     """Restore the referrers that were deleted with an image that we deleted by mistake and restored.
 
@@ -168,47 +181,52 @@ def _restore_referrers(
     reported yet. Referrers deleted before that push remain deleted.
     """
     repository = snapshot.repository
-    is_ours = is_restored or (":" not in name and wiring.removals.own_put(repository, name) == digest)
+    is_ours = is_restored or (":" not in name and store.deletions.own_put(repository, name) == digest)
     pushed_us = next((tag.pushed_us for tag in snapshot.tags if tag.name == name), None)
     since: dict[str, int] = {}
     for image in (digest, *parts.listed):
-        after_us = wiring.trash.trashed_us(repository, image) if is_ours or image in parts.restored else None
+        after_us = store.trash.trashed_us(repository, image) if is_ours or image in parts.restored else None
         after_us = after_us if after_us is not None else pushed_us
         if after_us is not None:
             since[image] = after_us
     if not since:
         return
     reason = "its image was restored: a delete of pushprune had met a push of it"
-    restored = wiring.undo.restore_referrers(repository, since, permit, "pushprune", reason)
+    restored = restore.restore_referrers(repository, since, permit, "pushprune", reason)
     if restored:
         log.warning("healed", repository=repository, digest=digest, referrers=restored)
 
 
-def _note_gone(wiring: Wiring, snapshot: Snapshot, index: str) -> None:
+def _note_gone(store: Store, snapshot: Snapshot, index: str) -> None:
     """Record that an index without a tag does not exist, so that it no longer keeps its parts.
 
     Our deletion met its last push, which was reported later: the order of the two could not be known.
     """
     if index not in {tag.digest for tag in snapshot.tags} and index in {known.digest for known in snapshot.untagged}:
-        wiring.history.resolve(snapshot, {index: None})
+        store.history.resolve(snapshot, {index: None})
 
 
-def _was_let_go(wiring: Wiring, snapshot: Snapshot, tag: str) -> bool:
+def _was_let_go(store: Store, snapshot: Snapshot, tag: str) -> bool:
     """Return True if a user deleted the manifest after the last push of the tag; then the history drops the tag.
 
     Our deletion may have removed the tag before, and the registry reports only the deletion of tags that it finds.
     """
     live = next(known for known in snapshot.tags if known.name == tag)
-    if not wiring.history.deleted_by_others(snapshot.repository, live):
+    if not store.history.deleted_by_others(snapshot.repository, live):
         return False
-    wiring.history.adopt(snapshot, vanished=[tag], lost=True)
+    store.history.adopt(snapshot, vanished=[tag], lost=True)
     # If the tag points at a manifest that we pushed, the next look removes the tag.
-    wiring.removals.request_healing(snapshot.repository, [tag])
+    store.deletions.request_healing(snapshot.repository, [tag])
     return True
 
 
 def _put_children_back(
-    wiring: Wiring, repository: str, manifest: Manifest | TrashedManifest, permit: Lease, parts: _Parts
+    store: Store,
+    registry: Registry,
+    repository: str,
+    manifest: Manifest | TrashedManifest,
+    permit: Lease,
+    parts: _Parts,
 ) -> None:
     """Restore missing parts of an index from the trash, at any depth, and add their digests to `parts`.
 
@@ -218,16 +236,16 @@ def _put_children_back(
         references = read_references(manifest.media_type, manifest.content)
     except UnreadableManifest:
         return
-    wiring.history.learn(repository, {manifest.digest: references})
+    store.history.learn(repository, {manifest.digest: references})
     parts.listed.update(references.children)
     for child in references.children:
-        kept = wiring.trash.get(repository, child)
-        inner = kept or (wiring.client.get(repository, child) if child in references.indexes else None)
+        kept = store.trash.get(repository, child)
+        inner = kept or (registry.client.get(repository, child) if child in references.indexes else None)
         if inner:
-            _put_children_back(wiring, repository, inner, permit, parts)
-        if kept and wiring.client.head(repository, child) is None:
+            _put_children_back(store, registry, repository, inner, permit, parts)
+        if kept and registry.client.head(repository, child) is None:
             with permit.writing():
-                put(wiring.client, wiring.unlinker, repository, child, kept.media_type, kept.content)
+                put(registry.client, registry.disk, repository, child, kept.media_type, kept.content)
             parts.restored.add(child)
 
 
@@ -236,33 +254,38 @@ def _pushed_us(snapshot: Snapshot, tag: str) -> int | None:
 
 
 def _put_tag_back(
-    wiring: Wiring, repository: str, tag: Tag, manifest: Manifest | TrashedManifest | None, permit: Lease
+    store: Store,
+    registry: Registry,
+    repository: str,
+    tag: Tag,
+    manifest: Manifest | TrashedManifest | None,
+    permit: Lease,
 ) -> bool:
     """Restore a tag that is missing, or that our own push moved away from a user's newer push. True if restored."""
-    standing = wiring.client.head(repository, tag.name)
-    if standing is not None and (standing.digest == tag.digest or not _is_ours(wiring, repository, tag.name, standing)):
+    standing = registry.client.head(repository, tag.name)
+    if standing is not None and (standing.digest == tag.digest or not _is_ours(store, repository, tag.name, standing)):
         return False
     if standing is not None and standing.digest == tombstone.DIGEST:
-        wiring.removals.request_healing(repository, [tombstone.DIGEST])
-    elif standing is not None and not wiring.removals.may_have_met_own_put(repository, tag):
+        store.deletions.request_healing(repository, [tombstone.DIGEST])
+    elif standing is not None and not store.deletions.may_have_met_own_put(repository, tag):
         # No write of ours met that push, so it would still be there: its report is not believed.
         return False
     where = f"{repository}:{tag.name}"
     for _ in range(_CROSSINGS):
         if manifest is None:
             raise NotRestorable(f"neither the registry nor the trash has {tag.digest}")
-        wiring.removals.note_own_put(repository, tag.name, tag.digest)
+        store.deletions.note_own_put(repository, tag.name, tag.digest)
         with permit.writing():
-            to = (wiring.client, wiring.unlinker, repository, tag.name)
+            to = (registry.client, registry.disk, repository, tag.name)
             stored = put(*to, manifest.media_type, manifest.content)
         if stored != tag.digest:
             raise RegistryUnavailable(f"the registry stored {where} as {stored} instead of {tag.digest}")
-        live = next((now for now in wiring.history.live(repository) if now.name == tag.name), None)
+        live = next((now for now in store.history.live(repository) if now.name == tag.name), None)
         # A user has deleted the tag meanwhile: the next look removes what was pushed here.
         if live is None:
-            wiring.removals.request_healing(repository, [tag.name])
+            store.deletions.request_healing(repository, [tag.name])
             return False
         if short(live.digest) == short(tag.digest):
             return True
-        tag, manifest = live, wiring.client.get(repository, live.digest)
+        tag, manifest = live, registry.client.get(repository, live.digest)
     raise RegistryUnavailable(f"{where} is pushed faster than it can be put back; it is looked at again")

@@ -2,15 +2,16 @@
 
 from service.domain.errors import LeaseLost, RegistryRefused
 from service.log import log
+from service.registry import Registry
 from service.registry.listing import ABOUT, HIDES, deletes_single_tags, lists_every_tag, untried
+from service.store import Store
 from service.store.lease import Lease
 from service.store.snapshot import Snapshot
-from service.wiring import Wiring
 
 _WAIT_S = 10.0
 
 
-def is_whole(wiring: Wiring, snapshot: Snapshot, permit: Lease) -> bool:
+def is_whole(store: Store, registry: Registry, snapshot: Snapshot, permit: Lease) -> bool:
     """Return True if the registry lists every tag.
 
     Tried once per start of the registry and remembered. While the answer is no, plans keep every manifest.
@@ -21,33 +22,33 @@ def is_whole(wiring: Wiring, snapshot: Snapshot, permit: Lease) -> bool:
         RegistryUnavailable: it could not be tried now.
     """
     restarts = snapshot.epoch.rpartition(":")[2]
-    known = wiring.abilities.lists_every_tag(restarts)
+    known = store.capabilities.lists_every_tag(restarts)
     if known is not None:
         return known
-    with wiring.leases.hold(ABOUT, wait_s=_WAIT_S) as lease:
+    with store.leases.hold(ABOUT, wait_s=_WAIT_S) as lease:
         if lease is None:
             raise LeaseLost("another worker is trying whether the registry lists every tag; it is tried again")
-        known = wiring.abilities.lists_every_tag(restarts)
+        known = store.capabilities.lists_every_tag(restarts)
         if known is not None:
             return known
-        why = _why_not(wiring, snapshot.repository, restarts, permit)
-        wiring.abilities.note_lists_every_tag(restarts, not why)
+        why = _why_not(store, registry, snapshot.repository, restarts, permit)
+        store.capabilities.note_lists_every_tag(restarts, not why)
     if why:
         log.error("only tags are deleted", why=why)
-        wiring.outbox.note_trouble(ABOUT, why)
+        store.outbox.note_trouble(ABOUT, why)
     else:
-        wiring.outbox.end_trouble(ABOUT)
+        store.outbox.end_trouble(ABOUT)
     return not why
 
 
-def _why_not(wiring: Wiring, repository: str, restarts: str, permit: Lease) -> str:
+def _why_not(store: Store, registry: Registry, repository: str, restarts: str, permit: Lease) -> str:
     """Return why tags may be hidden, for the operator; "" if every tag is listed."""
     # The fault is one of object storage, and a storage that is mounted is a file system.
-    if wiring.storage is not None or wiring.abilities.deletes_tags(restarts) is False:
+    if registry.storage is not None or store.capabilities.deletes_tags(restarts) is False:
         return ""
     try:
-        return "" if lists_every_tag(wiring.client, permit.writing) else HIDES
+        return "" if lists_every_tag(registry.client, permit.writing) else HIDES
     except RegistryRefused as error:
         # A login may be bound to some repositories. Where it deletes, it can at least be told from 2.8.
         with permit.writing():
-            return untried(error) if deletes_single_tags(wiring.client, repository) else ""
+            return untried(error) if deletes_single_tags(registry.client, repository) else ""

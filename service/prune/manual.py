@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from service.clock import now_us
+from service.dispatch import Dispatch
 from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable
 from service.domain.oci import tombstone
 from service.domain.oci.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
@@ -15,8 +16,11 @@ from service.domain.retention.manual import DRY
 from service.domain.retention.plan import Verdict
 from service.domain.retention.selector import TagSelector
 from service.domain.retention.state import ManualDeletion, Tag, Untagged, subject_of
+from service.registry import Registry
+from service.reports.verdicts import Verdicts
+from service.settings import PolicySource
+from service.store import Store
 from service.store.snapshot import Snapshot
-from service.wiring import Wiring
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,9 @@ class Standing:
     has_worker: bool = True
 
 
-def wishes(wiring: Wiring, wanted: Sequence[TagSelector], *, force: bool = False) -> tuple[Wish, ...]:
+def wishes(
+    store: Store, registry: Registry, policies: PolicySource, wanted: Sequence[TagSelector], *, force: bool = False
+) -> tuple[Wish, ...]:
     """Return what these names mean now in the history and the registry. Nothing is changed.
 
     Args:
@@ -73,7 +79,7 @@ def wishes(wiring: Wiring, wanted: Sequence[TagSelector], *, force: bool = False
         NotDeletable: a name matches a tag or a digest that must be kept.
         RegistryUnavailable, RegistryRefused: the registry could not be asked.
     """
-    known = wiring.history.repositories()
+    known = store.history.repositories()
     names: dict[str, list[TagSelector]] = {}
     for name in wanted:
         repositories = name.repositories(known)
@@ -81,14 +87,18 @@ def wishes(wiring: Wiring, wanted: Sequence[TagSelector], *, force: bool = False
             raise NoSuchRepository(f"no repository {name.repository} is known; `pushprune repos` lists them")
         for repository in repositories:
             names.setdefault(repository, []).append(name)
-    made = tuple(_Looking(wiring, repository, force).wish(of) for repository, of in sorted(names.items()))
+    made = tuple(
+        _Looking(store, registry, policies, repository, force).wish(of) for repository, of in sorted(names.items())
+    )
     for name in wanted:
         if not name.exclude and not any(_means(name, wish) for wish in made):
             raise NoSuchTag(f"{name.as_written} is no tag that is there; `pushprune tags {name.repository}` lists them")
     return tuple(wish for wish in made if wish.going or wish.staying)
 
 
-def ask(wiring: Wiring, wishes: Iterable[Wish], by: str, *, force: bool = False) -> tuple[Wish, ...]:
+def ask(
+    store: Store, dispatch: Dispatch, verdicts: Verdicts, wishes: Iterable[Wish], by: str, *, force: bool = False
+) -> tuple[Wish, ...]:
     """Ask the workers for these deletions. Return what was recorded; a tag that was pushed meanwhile is left out.
 
     Args:
@@ -98,39 +108,39 @@ def ask(wiring: Wiring, wishes: Iterable[Wish], by: str, *, force: bool = False)
     Raises:
         NotDeletable: the policy says `dry_run`.
     """
-    if wiring.verdicts.is_dry() and not force:
+    if verdicts.is_dry() and not force:
         raise NotDeletable(f"{DRY} while the policy says so; --force deletes these all the same")
-    return tuple(_asked(wiring, wish, by, force=force) for wish in wishes if wish.going)
+    return tuple(_asked(store, dispatch, wish, by, force=force) for wish in wishes if wish.going)
 
 
-def standing(wiring: Wiring, wishes: Iterable[Wish]) -> Standing:
+def standing(store: Store, wishes: Iterable[Wish]) -> Standing:
     """Return the progress of these manual deletions."""
     remaining, troubles = 0, []
-    by_subject = {trouble.about: trouble for trouble in wiring.outbox.troubles()}
+    by_subject = {trouble.about: trouble for trouble in store.outbox.troubles()}
     for wish in wishes:
-        asked, repository = wiring.asks.requests(wish.repository), wish.repository
-        doomed = [image for image in wiring.history.doomed(repository) if image.by_hand and not image.tags]
+        asked, repository = store.manual.requests(wish.repository), wish.repository
+        doomed = [image for image in store.history.doomed(repository) if image.by_hand and not image.tags]
         requests = [asked[name] for name in wish.asks if name in asked and not asked[name].refused]
         remaining += len(requests) + len(doomed)
         since_ms = min((request.at_us // 1000 for request in requests), default=0)
         about = (by_subject.get(f"{queue} {repository}") for queue in ("due", "doomed"))
         troubles += [trouble.message for trouble in about if requests and trouble and trouble.at_ms >= since_ms]
-    has_worker = wiring.outbox.workers() > 0
-    waits = _waits(wiring, has_worker=has_worker) if remaining else ""
+    has_worker = store.outbox.workers() > 0
+    waits = _waits(store, has_worker=has_worker) if remaining else ""
     return Standing(remaining, waits, troubles[0] if troubles else "", has_worker)
 
 
-def requests(wiring: Wiring, repository: str) -> Mapping[str, ManualDeletion]:
+def requests(store: Store, repository: str) -> Mapping[str, ManualDeletion]:
     """Return the manual deletions of a repository that are pending or were rejected, by tag or digest."""
-    return wiring.asks.requests(repository)
+    return store.manual.requests(repository)
 
 
-def stayed(wiring: Wiring, wishes: Iterable[Wish]) -> tuple[tuple[str, Verdict, str], ...]:
+def stayed(store: Store, wishes: Iterable[Wish]) -> tuple[tuple[str, Verdict, str], ...]:
     """Return (repository, verdict, reason) of each deletion that did not happen. Call it once no work is left."""
     kept = []
     for wish in wishes:
-        asked = wiring.asks.requests(wish.repository)
-        live = {tag.name for tag in wiring.history.live(wish.repository)}
+        asked = store.manual.requests(wish.repository)
+        live = {tag.name for tag in store.history.live(wish.repository)}
         for verdict in wish.going:
             request = asked.get(verdict.tag.name or verdict.tag.digest)
             if request and request.refused:
@@ -149,22 +159,22 @@ def _means(wanted: TagSelector, wish: Wish) -> bool:
     return bool(wanted.tags(names))
 
 
-def _asked(wiring: Wiring, wish: Wish, by: str, *, force: bool) -> Wish:
-    snapshot = wiring.history.snapshot(wish.repository)
+def _asked(store: Store, dispatch: Dispatch, wish: Wish, by: str, *, force: bool) -> Wish:
+    snapshot = store.history.snapshot(wish.repository)
     if wish.found:
         is_first = snapshot.compared_us == 0
-        wiring.history.adopt(snapshot, [(replace(tag, found=is_first), "") for tag in wish.found], indexes=wish.indexes)
+        store.history.adopt(snapshot, [(replace(tag, found=is_first), "") for tag in wish.found], indexes=wish.indexes)
     if wish.learnt:
-        wiring.history.resolve(snapshot, wish.learnt)
-    noted = wiring.asks.request(wish.repository, wish.asks, by, force=force, released=wish.released)
-    wiring.dispatch.enforce(wish.repository)
+        store.history.resolve(snapshot, wish.learnt)
+    noted = store.manual.request(wish.repository, wish.asks, by, force=force, released=wish.released)
+    dispatch.enforce(wish.repository)
     return replace(wish, asks={name: wish.asks[name] for name in noted})
 
 
-def _waits(wiring: Wiring, *, has_worker: bool) -> str:
+def _waits(store: Store, *, has_worker: bool) -> str:
     if not has_worker:
         return "no worker is running: start one, and it goes then"
-    under, gate = wiring.garbage.progress(), wiring.gate.state()
+    under, gate = store.collections.progress(), store.gate.state()
     if under or gate:
         stage = under.stage if under else "the gate is closed"
         return f"a garbage collection is under way ({stage}); it goes after that"
@@ -174,11 +184,17 @@ def _waits(wiring: Wiring, *, has_worker: bool) -> str:
 class _Looking:
     """Resolve the names of a manual deletion in one repository, and decide what is deleted."""
 
-    def __init__(self, wiring: Wiring, repository: str, force: bool) -> None:
-        self._wiring, self._repository, self._force = wiring, repository, force
-        self._state = wiring.history.snapshot(repository)
+    def __init__(self, store: Store, registry: Registry, policies: PolicySource, repository: str, force: bool) -> None:
+        self._store, self._registry, self._policies, self._repository, self._force = (
+            store,
+            registry,
+            policies,
+            repository,
+            force,
+        )
+        self._state = store.history.snapshot(repository)
         self._live = {tag.name: tag for tag in self._state.tags}
-        listed = {name for name in wiring.client.tags(repository) if is_tag(name)}
+        listed = {name for name in registry.client.tags(repository) if is_tag(name)}
         self._names = frozenset(self._live) | listed
         self._indexes: set[str] = set()
         self._learnt: dict[str, References] = {}
@@ -240,7 +256,7 @@ class _Looking:
         return digests
 
     def _found(self, name: str) -> Tag | None:
-        standing = self._wiring.client.head(self._repository, name)
+        standing = self._registry.client.head(self._repository, name)
         if standing is None or standing.digest == tombstone.DIGEST:
             return None
         if standing.media_type in INDEX_TYPES:
@@ -256,7 +272,7 @@ class _Looking:
         return {tag.name: digest for tag in tags} | {digest: digest}
 
     def _learn(self, digest: str) -> None:
-        manifest = self._wiring.client.get(self._repository, digest)
+        manifest = self._registry.client.get(self._repository, digest)
         if manifest is None:
             raise NoSuchTag(f"{self._repository}@{digest} is not there")
         try:
@@ -268,7 +284,7 @@ class _Looking:
 
     def _verdicts(self, targets: Mapping[str, str]) -> tuple[Verdict, ...]:
         """Decide as the workers will: from a plan of these manual deletions alone."""
-        policy = (self._wiring.policies.current() or Policy()).model_copy(update={"dry_run": False})
+        policy = (self._policies.current() or Policy()).model_copy(update={"dry_run": False})
         at_us = now_us()
         asked = {name: ManualDeletion(digest, "", at_us, force=self._force) for name, digest in targets.items()}
         state = self._with_all(asked, self._released(targets))

@@ -10,6 +10,7 @@ from service.prune import asked, dates
 from service.prune.committing import commit
 from service.prune.ensure_compared import looked_again
 from service.prune.healing import heal
+from service.store import Store
 from service.store.history import CommitResult
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
@@ -24,13 +25,13 @@ def enforce(wiring: Wiring, repository: str) -> None:
     Safe to run twice and at the same time: one worker holds the repository's lease, and a plan commits only against the
     snapshot it was made from. Unfinished work stays in the outbox.
     """
-    with wiring.leases.hold(f"enforce:{repository}", wait_s=_WAIT_S) as lease:
+    with wiring.store.leases.hold(f"enforce:{repository}", wait_s=_WAIT_S) as lease:
         if lease is None:
             return
         for _ in range(_ROUNDS):
             lease.check()
-            if _settled(wiring, wiring.history.snapshot(repository)):
-                wiring.outbox.succeeded("due", repository)
+            if _settled(wiring, wiring.store.history.snapshot(repository)):
+                wiring.store.outbox.succeeded("due", repository)
                 return
     log.info("the repository does not come to rest; the sweep goes on with it", repository=repository)
 
@@ -45,7 +46,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     if policy is None:
         if heal(wiring, snapshot, Plan()):
             return False
-        return commit(wiring, snapshot, Plan(planned_us=snapshot.newest_us), "none") is not CommitResult.STALE
+        return commit(wiring.store, snapshot, Plan(planned_us=snapshot.newest_us), "none") is not CommitResult.STALE
     if snapshot.policy not in ("", wiring.policies.digest):
         # The sweep compares a changed policy with the one before, and then makes every repository due.
         return not heal(wiring, snapshot, Plan())
@@ -55,28 +56,30 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     # Before this time, the events of pushes that a comparison found may still arrive. They tell the push times.
     told_us = snapshot.told_us
     if plan.undated or (plan.unseen and told_us <= now_us()):
-        dates.date(wiring, snapshot, (*plan.undated, *(plan.unseen if told_us <= now_us() else ())))
+        dates.date(
+            wiring.store, wiring.registry, snapshot, (*plan.undated, *(plan.unseen if told_us <= now_us() else ()))
+        )
         return False
     if plan.unseen:
         plan = replace(plan, next_us=min(told_us, plan.next_us or told_us))
     plan = replace(plan, unheard=planner.kept_unheard(snapshot, policy, now_us(), plan))
     if not plan.doomed and not plan.unresolved:
-        return commit(wiring, snapshot, plan, "none") is not CommitResult.STALE
-    if looked_again(wiring, snapshot, plan):
+        return commit(wiring.store, snapshot, plan, "none") is not CommitResult.STALE
+    if looked_again(wiring.store, wiring.registry, snapshot, plan):
         return False
     if policy.dry_run:
-        return _commit_dry(wiring, snapshot, plan)
+        return _commit_dry(wiring.store, snapshot, plan)
     if plan.hold:
-        return _commit_held(wiring, snapshot, plan)
+        return _commit_held(wiring.store, snapshot, plan)
     doomed = tuple(replace(image, policy=wiring.policies.name) for image in plan.doomed)
-    committed = commit(wiring, snapshot, replace(plan, doomed=doomed), "doomed")
+    committed = commit(wiring.store, snapshot, replace(plan, doomed=doomed), "doomed")
     if committed is CommitResult.COMMITTED:
         wiring.dispatch.delete(snapshot.repository)
     return committed is not CommitResult.STALE
 
 
-def _commit_dry(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
-    if commit(wiring, snapshot, plan, "dry_run") is CommitResult.STALE:
+def _commit_dry(store: Store, snapshot: Snapshot, plan: Plan) -> bool:
+    if commit(store, snapshot, plan, "dry_run") is CommitResult.STALE:
         return False
     for doomed in plan.doomed:
         for verdict in doomed.verdicts:
@@ -85,8 +88,8 @@ def _commit_dry(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
     return True
 
 
-def _commit_held(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
-    if commit(wiring, snapshot, plan, "held") is CommitResult.STALE:
+def _commit_held(store: Store, snapshot: Snapshot, plan: Plan) -> bool:
+    if commit(store, snapshot, plan, "held") is CommitResult.STALE:
         return False
     # A push to a repository whose plan already waits is not worth another warning.
     if not snapshot.held:

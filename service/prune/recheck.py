@@ -9,10 +9,12 @@ from service.domain.oci.manifest import INDEX_TYPES, References, UnreadableManif
 from service.domain.retention.plan import Doomed, Verdict
 from service.domain.retention.state import Tag, subject_of
 from service.reconcile.compare import being_pushed
+from service.registry import Registry
 from service.registry.manifest import Manifest
 from service.registry.storage import Storage
+from service.settings import PolicySource
+from service.store import Store
 from service.store.snapshot import Snapshot
-from service.wiring import Wiring
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,21 @@ class Found:
     stands: str = ""
 
 
-def still_said(wiring: Wiring, doomed: Doomed) -> bool:
+def still_said(policies: PolicySource, doomed: Doomed) -> bool:
     """Return True if the policy that doomed the image is still the current one: a changed policy may keep the image."""
-    wiring.policies.current()
-    return doomed.policy in ("", wiring.policies.name)
+    policies.current()
+    return doomed.policy in ("", policies.name)
 
 
 def recheck(
-    wiring: Wiring, repository: str, doomed: Doomed, verdict: Verdict, *, fetch: bool, disk: Storage | None = None
+    store: Store,
+    registry: Registry,
+    repository: str,
+    doomed: Doomed,
+    verdict: Verdict,
+    *,
+    fetch: bool,
+    disk: Storage | None = None,
 ) -> Found:
     """Return the state of this tag of a doomed digest.
 
@@ -62,18 +71,18 @@ def recheck(
         if manifest or not fetch:
             return Found("there", manifest)
     if fetch:
-        manifest = wiring.client.get(repository, name)
+        manifest = registry.client.get(repository, name)
         standing = Tag(name, manifest.digest, None, len(manifest.content)) if manifest else None
     else:
-        answer = wiring.client.head(repository, name, unless=doomed.digest)
+        answer = registry.client.head(repository, name, unless=doomed.digest)
         standing = Tag(name, answer.digest, None, answer.size_bytes) if answer else None
     if standing is not None and standing.digest == doomed.digest:
         return Found("there", manifest)
     if standing is not None and standing.digest == tombstone.DIGEST:
         return Found("tombstone")
-    if standing is not None and standing.digest == wiring.removals.own_put(repository, name):
+    if standing is not None and standing.digest == store.deletions.own_put(repository, name):
         return Found("astray", stands=standing.digest)
-    if standing is None and wiring.removals.touched(repository, name, verdict.tag.pushed_us):
+    if standing is None and store.deletions.touched(repository, name, verdict.tag.pushed_us):
         return Found("off")
     if being_pushed(verdict.tag):
         raise RegistryUnavailable(f"{repository}:{name} was pushed just now, and the registry does not show it yet")
@@ -82,7 +91,7 @@ def recheck(
     return Found("moved", moved_to=standing, is_index=is_index) if standing else Found("gone")
 
 
-def may_go(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifest: Manifest | None) -> bool:
+def may_go(store: Store, registry: Registry, snapshot: Snapshot, doomed: Doomed, manifest: Manifest | None) -> bool:
     """Return True if the manifest can be read, and every image or index that had to be deleted before does not exist.
 
     If not, the reason is recorded for the next plan.
@@ -91,22 +100,22 @@ def may_go(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifest: Manifes
         manifest: the doomed manifest; None if only tags are deleted, or if the manifest no longer exists.
     """
     references = _references(manifest) if manifest else References()
-    if references.readable and _may_follow(wiring, snapshot.repository, doomed, references):
+    if references.readable and _may_follow(store, registry, snapshot.repository, doomed, references):
         return True
     if manifest:
-        wiring.history.resolve(snapshot, {doomed.digest: references})
+        store.history.resolve(snapshot, {doomed.digest: references})
     return False
 
 
-def _may_follow(wiring: Wiring, repository: str, doomed: Doomed, references: References) -> bool:
+def _may_follow(store: Store, registry: Registry, repository: str, doomed: Doomed, references: References) -> bool:
     """Return True unless the image is a referrer that was not planned as one, or its subject or index still exists."""
     subjects = {subject_of(verdict.tag.name, references) for verdict in doomed.verdicts} - {None}
     if subjects and not all(verdict.follows for verdict in doomed.verdicts):
         return False
     owners = subjects | {verdict.after for verdict in doomed.verdicts} - {""}
-    standing = [owner for owner in owners if owner and wiring.client.head(repository, owner) is not None]
+    standing = [owner for owner in owners if owner and registry.client.head(repository, owner) is not None]
     for owner in standing:
-        wiring.removals.still_exists(repository, owner, index=owner not in subjects)
+        store.deletions.still_exists(repository, owner, index=owner not in subjects)
     return not standing
 
 

@@ -8,12 +8,13 @@ from service.domain.oci.manifest import INDEX_TYPES
 from service.log import log
 from service.prune.still_listed import still_listed
 from service.reconcile.push_times import sight
+from service.registry import Registry
 from service.registry.disk import Links
 from service.registry.manifest import ManifestHead
 from service.registry.storage import Storage
+from service.store import Store
 from service.store.lease import Lease
 from service.store.snapshot import Snapshot
-from service.wiring import Wiring
 
 SERVED = "served"
 
@@ -27,8 +28,14 @@ class Remover:
         links: the links in the storage, proved to be the registry's; None to delete over the API.
     """
 
-    def __init__(self, wiring: Wiring, repository: str, permit: Lease, links: Links | None) -> None:
-        self.links, self._wiring, self._repository, self._permit = links, wiring, repository, permit
+    def __init__(self, store: Store, registry: Registry, repository: str, permit: Lease, links: Links | None) -> None:
+        self.links, self._store, self._registry, self._repository, self._permit = (
+            links,
+            store,
+            registry,
+            repository,
+            permit,
+        )
         self._deleted: str | None = None
         self._listing = Lock()
 
@@ -50,7 +57,7 @@ class Remover:
         """
         links = self.links
         if links is None:
-            self.write(lambda: self._wiring.client.delete(self._repository, digest))
+            self.write(lambda: self._registry.client.delete(self._repository, digest))
             return
         self.write(lambda: links.delete(digest, tags))
         self._deleted = digest
@@ -60,7 +67,7 @@ class Remover:
         if self.links:
             return frozenset()
         with self._listing:
-            return still_listed(self._wiring, snapshot, deleted, self.write)
+            return still_listed(self._store, self._registry, snapshot, deleted, self.write)
 
     def take_off(self, tag: str, stood: Collection[str]) -> None:
         """Remove a tag alone, in the storage, while it points at one of these digests."""
@@ -78,23 +85,23 @@ class Remover:
         pushed = self.links.close()
         if pushed:
             log.info("pushed while it was removed", repository=self._repository, tags=pushed)
-            self._wiring.removals.request_healing(self._repository, pushed)
+            self._store.deletions.request_healing(self._repository, pushed)
             self._adopt(pushed)
 
     def _adopt(self, tags: Collection[str]) -> None:
         """Record pushes that happened during the removal: their notifications may be lost."""
         assert self.disk is not None  # noqa: S101 - only there anything is met
-        snapshot, sightings, indexes = self._wiring.history.snapshot(self._repository), [], set()
+        snapshot, sightings, indexes = self._store.history.snapshot(self._repository), [], set()
         before = {tag.name: tag for tag in snapshot.tags}
         for name in tags:
             manifest = self.disk.manifest(self._repository, self.disk.standing(self._repository, name) or "")
             if manifest is None or (name in before and before[name].digest == manifest.digest):
                 continue
             standing = ManifestHead(manifest.digest, manifest.media_type, len(manifest.content))
-            sightings.append(sight(self._wiring, snapshot, name, standing, before.get(name)))
+            sightings.append(sight(self._registry, snapshot, name, standing, before.get(name)))
             indexes |= {manifest.digest} if manifest.media_type in INDEX_TYPES else set()
         if sightings:
-            self._wiring.history.adopt(snapshot, sightings, indexes=frozenset(indexes))
+            self._store.history.adopt(snapshot, sightings, indexes=frozenset(indexes))
 
     def look_again(self) -> None:
         """Check that the registry no longer serves a manifest removed from its storage; if it does, alert the operator.
@@ -104,11 +111,11 @@ class Remover:
         digest = self._deleted
         if self.links is None or digest is None:
             return
-        served = self._wiring.client.head(self._repository, digest)
+        served = self._registry.client.head(self._repository, digest)
         if served is None or self.links.storage.revision(self._repository, digest).exists():
-            self._wiring.outbox.end_trouble(SERVED)
+            self._store.outbox.end_trouble(SERVED)
             return
-        self._wiring.outbox.note_trouble(
+        self._store.outbox.note_trouble(
             SERVED,
             f"the registry goes on serving {self._repository}@{digest}, which was removed from its storage: something "
             "remembers its answers; switch that cache off, or set delete.via: api",
@@ -116,14 +123,14 @@ class Remover:
 
 
 @contextmanager
-def removing(wiring: Wiring, repository: str, permit: Lease) -> Iterator[Remover]:
+def removing(store: Store, registry: Registry, repository: str, permit: Lease) -> Iterator[Remover]:
     """Provide the remover of one batch, and end the batch afterwards.
 
     Raises:
         RegistryRefused: `delete.via` is the storage, and the storage is not proved to be the registry's.
     """
-    links = wiring.unlinker.prove(repository) if wiring.unlinker else None
-    remover = Remover(wiring, repository, permit, links)
+    links = registry.disk.prove(repository) if registry.disk else None
+    remover = Remover(store, registry, repository, permit, links)
     try:
         yield remover
     finally:

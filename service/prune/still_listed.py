@@ -9,16 +9,19 @@ from functools import partial
 
 from service.domain.oci import tombstone
 from service.log import log
+from service.registry import Registry
 from service.registry.listing import STILL_LISTED
+from service.store import Store
 from service.store.snapshot import Snapshot
-from service.wiring import Wiring
 
 _SHOWN = 5
 
 Write = Callable[[Callable[[], object]], None]
 
 
-def still_listed(wiring: Wiring, snapshot: Snapshot, deleted: Collection[str], write: Write) -> frozenset[str]:
+def still_listed(
+    store: Store, registry: Registry, snapshot: Snapshot, deleted: Collection[str], write: Write
+) -> frozenset[str]:
     """Return those of these deleted tags that are still listed, and remove what was left before as far as possible.
 
     The registry is asked only where a tag could be left, and not again once it was seen to leave none.
@@ -32,21 +35,21 @@ def still_listed(wiring: Wiring, snapshot: Snapshot, deleted: Collection[str], w
     repository, restarts = snapshot.repository, snapshot.epoch.rpartition(":")[2]
     names = {tag.name for tag in snapshot.tags}
     suspects = {tag for tag in deleted if _longer(tag, names)}
-    leaves = wiring.abilities.leaves_tags(restarts) if wiring.storage is None else False
+    leaves = store.capabilities.leaves_tags(restarts) if registry.storage is None else False
     # Distribution 3, which deletes single tags, leaves none.
-    if leaves is False or (not suspects and not leaves) or wiring.abilities.deletes_tags(restarts):
+    if leaves is False or (not suspects and not leaves) or store.capabilities.deletes_tags(restarts):
         return frozenset()
-    before = wiring.removals.dangling(repository)
+    before = store.deletions.dangling(repository)
     if not suspects and not before:
         return frozenset()
-    listed = set(wiring.client.tags(repository))
-    dangling = {tag for tag in (suspects | before) & listed if wiring.client.head(repository, tag) is None}
+    listed = set(registry.client.tags(repository))
+    dangling = {tag for tag in (suspects | before) & listed if registry.client.head(repository, tag) is None}
     if dangling & suspects:
-        wiring.abilities.note_leaves_tags(restarts, able=True)
+        store.capabilities.note_leaves_tags(restarts, able=True)
     elif not before and any(_longer(tag, listed) for tag in suspects - listed):
-        wiring.abilities.note_leaves_tags(restarts, able=False)
-    removed = _removed(wiring, repository, dangling, listed, write)
-    _say(wiring, repository, dangling - removed, before)
+        store.capabilities.note_leaves_tags(restarts, able=False)
+    removed = _removed(store, registry, repository, dangling, listed, write)
+    _say(store, repository, dangling - removed, before)
     return frozenset(deleted) & (dangling - removed)
 
 
@@ -55,7 +58,9 @@ def _longer(tag: str, names: Iterable[str]) -> bool:
     return any(name.startswith((f"{tag}-", f"{tag}.")) for name in names)
 
 
-def _removed(wiring: Wiring, repository: str, dangling: Collection[str], listed: set[str], write: Write) -> set[str]:
+def _removed(
+    store: Store, registry: Registry, repository: str, dangling: Collection[str], listed: set[str], write: Write
+) -> set[str]:
     """Remove the tags that no listed tag protects any more, and return them.
 
     A tag that points at nothing is removed only by the DELETE of a manifest, so a tombstone is pushed under it and
@@ -65,21 +70,21 @@ def _removed(wiring: Wiring, repository: str, dangling: Collection[str], listed:
     for tag in sorted(dangling, key=len, reverse=True):
         if _longer(tag, listed - removed):
             continue
-        asked_ms = wiring.removals.request_healing(repository, [tombstone.DIGEST, tag])
-        write(partial(wiring.client.put, repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT))
-        write(partial(wiring.client.delete, repository, tombstone.DIGEST))
-        wiring.removals.healed(repository, (tombstone.DIGEST, asked_ms), "", None)
+        asked_ms = store.deletions.request_healing(repository, [tombstone.DIGEST, tag])
+        write(partial(registry.client.put, repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT))
+        write(partial(registry.client.delete, repository, tombstone.DIGEST))
+        store.deletions.healed(repository, (tombstone.DIGEST, asked_ms), "", None)
         removed.add(tag)
     return removed
 
 
-def _say(wiring: Wiring, repository: str, tags: Collection[str], before: Collection[str]) -> None:
+def _say(store: Store, repository: str, tags: Collection[str], before: Collection[str]) -> None:
     if set(tags) == set(before):
         return
-    wiring.removals.note_dangling(repository, tags)
+    store.deletions.note_dangling(repository, tags)
     about = f"{STILL_LISTED}{repository}"
     if not tags:
-        wiring.outbox.end_trouble(about)
+        store.outbox.end_trouble(about)
         return
     shown = ", ".join(sorted(tags)[:_SHOWN]) + (" and more" if len(tags) > _SHOWN else "")
     message = (
@@ -88,4 +93,4 @@ def _say(wiring: Wiring, repository: str, tags: Collection[str], before: Collect
         "are deleted. Upgrade the registry to 3"
     )
     log.error("deleted, tag still listed", repository=repository, tags=sorted(tags))
-    wiring.outbox.note_trouble(about, message)
+    store.outbox.note_trouble(about, message)

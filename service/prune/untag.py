@@ -88,7 +88,7 @@ def take_back(wiring: Wiring, snapshot: Snapshot, tag: str, digest: str, permit:
     Args:
         digest: the digest that the tag points at.
     """
-    with removing(wiring, snapshot.repository, permit) as remover:
+    with removing(wiring.store, wiring.registry, snapshot.repository, permit) as remover:
         takeoff = _TakeOff(wiring, snapshot, permit, remover)
         takeoff.begin()
         takeoff.take_tag(tag, digest, Found("there"))
@@ -100,13 +100,13 @@ class _TakeOff:
         self._wiring, self._snapshot, self._permit, self._remover = wiring, snapshot, permit, remover
         self._repository = snapshot.repository
         self._restarts = snapshot.restarts
-        self._by_tag = bool(remover.links) or wiring.abilities.deletes_tags(self._restarts) is not False
+        self._by_tag = bool(remover.links) or wiring.store.capabilities.deletes_tags(self._restarts) is not False
         self._is_over = self._by_tag
         # The time at which the tombstone was recorded for healing. None: no tag was moved to a tombstone yet.
         self._looks_ms: int | None = None
         self._listed: frozenset[str] | None = None
         self._lock = Lock()
-        self._mounted = Mounted(wiring.storage)
+        self._mounted = Mounted(wiring.registry.storage)
         self._left: frozenset[str] = frozenset()
         self.taken: list[Taken] = []
 
@@ -116,20 +116,22 @@ class _TakeOff:
             self._clear()
 
     def _clear(self) -> None:
-        self._wiring.removals.touch(self._repository, tombstone.DIGEST)
-        self._remover.write(lambda: self._wiring.client.delete(self._repository, tombstone.DIGEST))
+        self._wiring.store.deletions.touch(self._repository, tombstone.DIGEST)
+        self._remover.write(lambda: self._wiring.registry.client.delete(self._repository, tombstone.DIGEST))
 
     def take(self, doomed: Doomed) -> None:
         """Untag one doomed digest. For each tag: recheck → trash → the write that removes the tag."""
         self._permit.check()
-        if not still_said(self._wiring, doomed):
+        if not still_said(self._wiring.policies, doomed):
             return
         result = Taken(doomed)
         self.taken.append(result)
         kept = False
         for verdict in doomed.verdicts:
             fetch, disk = not kept and not doomed.only_tags, self._remover.disk or self._mounted.live
-            check = recheck(self._wiring, self._repository, doomed, verdict, fetch=fetch, disk=disk)
+            check = recheck(
+                self._wiring.store, self._wiring.registry, self._repository, doomed, verdict, fetch=fetch, disk=disk
+            )
             if check.at == "gone":
                 result.vanished.append(verdict.tag.name)
             elif check.moved_to is not None:
@@ -150,7 +152,7 @@ class _TakeOff:
         if not self._is_over and self._looks_ms is not None:
             self._permit.check()
             self._clear()
-            self._wiring.removals.healed(self._repository, (tombstone.DIGEST, self._looks_ms), "", None)
+            self._wiring.store.deletions.healed(self._repository, (tombstone.DIGEST, self._looks_ms), "", None)
             removed = [verdict.tag.name for result in self.taken for verdict in result.verdicts]
             self._left = self._remover.still_listed(self._snapshot, removed)
         self._is_over = True
@@ -160,10 +162,10 @@ class _TakeOff:
         taken = [(result.doomed, tuple(result.verdicts)) for result in self.taken if result.verdicts]
         if not self._is_over or not taken:
             return
-        if self._wiring.removals.untagged(self._repository, taken, self._left):
+        if self._wiring.store.deletions.untagged(self._repository, taken, self._left):
             self._wiring.dispatch.enforce(self._repository)
-        self._wiring.meter.count("deletes", "untagged", sum(doomed.only_tags for doomed, _ in taken))
-        time_push_to_gone(self._wiring, self._snapshot)
+        self._wiring.store.meter.count("deletes", "untagged", sum(doomed.only_tags for doomed, _ in taken))
+        time_push_to_gone(self._wiring.store, self._snapshot)
         for verdict in (verdict for _, verdicts in taken for verdict in verdicts):
             name, digest = verdict.tag.called(self._repository), verdict.tag.digest
             log.info("deleted", tag=name, digest=digest, reason=verdict.reason)
@@ -172,15 +174,15 @@ class _TakeOff:
         """Keep the doomed manifest in the trash; return True if its tags may be removed now."""
         manifest = None
         if not doomed.only_tags:
-            manifest = check.manifest or self._wiring.client.get(self._repository, doomed.digest)
-            if manifest is None and self._wiring.trash.get(self._repository, doomed.digest) is None:
+            manifest = check.manifest or self._wiring.registry.client.get(self._repository, doomed.digest)
+            if manifest is None and self._wiring.store.trash.get(self._repository, doomed.digest) is None:
                 result.is_lost()
                 return False
-        if not may_go(self._wiring, self._snapshot, doomed, manifest):
+        if not may_go(self._wiring.store, self._wiring.registry, self._snapshot, doomed, manifest):
             result.spared = "it belongs to an image that is there, or cannot be read"
             return False
         kept = (manifest.media_type, manifest.content) if manifest else None
-        put = self._wiring.trash.save(self._snapshot, doomed, kept)
+        put = self._wiring.store.trash.save(self._snapshot, doomed, kept)
         if put is SaveResult.LEASED:
             result.spared = "somebody says that it is in use (lease)"
         return put is SaveResult.SAVED
@@ -194,7 +196,7 @@ class _TakeOff:
             self._remover.take_off(tag, (digest, tombstone.DIGEST, check.stands))
             # A worker that deletes over the API left the tombstone: its manifest must be deleted, too.
             if check.at == "tombstone":
-                self._wiring.removals.request_healing(self._repository, [tombstone.DIGEST])
+                self._wiring.store.deletions.request_healing(self._repository, [tombstone.DIGEST])
             return
         stands = digest if check.at == "there" else None
         if self._by_tag and self._deletes_tag(tag, stands):
@@ -203,7 +205,7 @@ class _TakeOff:
         if check.at != "tombstone":
             put = (self._repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT)
             with self._mounted.changing(self._repository, tag, stands, tombstone.DIGEST):
-                self._remover.write(lambda: self._wiring.client.put(*put))
+                self._remover.write(lambda: self._wiring.registry.client.put(*put))
 
     def _note_tombstone(self) -> None:
         """Record that a tombstone is about to exist, so that healing deletes it after a crash.
@@ -212,27 +214,27 @@ class _TakeOff:
         """
         with self._lock:
             if self._looks_ms is None:
-                self._looks_ms = self._wiring.removals.request_healing(self._repository, [tombstone.DIGEST])
+                self._looks_ms = self._wiring.store.deletions.request_healing(self._repository, [tombstone.DIGEST])
 
     def _deletes_tag(self, tag: str, stands: str | None) -> bool:
         """Delete the tag alone; return False if the registry cannot do that. The first refusal is remembered."""
-        able = self._wiring.abilities.deletes_tags(self._restarts)
+        able = self._wiring.store.capabilities.deletes_tags(self._restarts)
         try:
             with self._mounted.changing(self._repository, tag, stands, None):
-                self._remover.write(lambda: self._wiring.client.delete_tag(self._repository, tag))
+                self._remover.write(lambda: self._wiring.registry.client.delete_tag(self._repository, tag))
         except TagDeletesUnknown:
             with self._lock:
                 if self._by_tag:
                     # Before another thread pushes a tombstone: a DELETE that meets a PUT fails.
                     self._clear()
-                    self._wiring.abilities.note_deletes_tags(self._restarts, able=False)
+                    self._wiring.store.capabilities.note_deletes_tags(self._restarts, able=False)
                     self._by_tag = self._is_over = False
             return False
         if able is None:
-            self._wiring.abilities.note_deletes_tags(self._restarts, able=True)
+            self._wiring.store.capabilities.note_deletes_tags(self._restarts, able=True)
         return True
 
     def _tags(self) -> frozenset[str]:
         if self._listed is None:
-            self._listed = frozenset(self._wiring.client.tags(self._repository))
+            self._listed = frozenset(self._wiring.registry.client.tags(self._repository))
         return self._listed

@@ -19,11 +19,12 @@ from service.reconcile.lost_parts import check_parts
 from service.reconcile.pace import AtOnce, Pace
 from service.reconcile.push_times import prove, sight
 from service.reconcile.unreported_referrers import find_referrers
+from service.registry import Registry
 from service.registry.manifest import ManifestHead
 from service.registry.storage import Storage
+from service.store import Store
 from service.store.history import Proof
 from service.store.snapshot import Snapshot
-from service.wiring import Wiring
 
 _LONGEST_PAUSE_S = 0.5
 _AT_ONCE = AtOnce()
@@ -52,7 +53,9 @@ class Compared:
         return self.changed + self.missing + self.lost
 
 
-def compare(wiring: Wiring, snapshot: Snapshot, pace: Pace = _AT_ONCE, *, trusts_listing: bool = False) -> Compared:
+def compare(
+    store: Store, registry: Registry, snapshot: Snapshot, pace: Pace = _AT_ONCE, *, trusts_listing: bool = False
+) -> Compared:
     """Compare all tags of one repository: adopt unknown and moved tags, drop tags that vanished.
 
     A known tag costs one conditional HEAD, which emits no notification. An unknown tag costs one GET, which also
@@ -67,44 +70,46 @@ def compare(wiring: Wiring, snapshot: Snapshot, pace: Pace = _AT_ONCE, *, trusts
     """
     known = {tag.name: tag.digest for tag in snapshot.tags}
     pace.take()
-    listed = _listed(wiring, snapshot.repository)
+    listed = _listed(registry, snapshot.repository)
     names = sorted({*listed, *known})
     vanished: list[str] = []
-    changed = _look(wiring, snapshot, names, complete=True, pace=pace, vanished=vanished, trusts_listing=trusts_listing)
-    missing = _look_at_missing(wiring, snapshot.repository, vanished)
-    done = Compared(len(names), changed, missing, check_parts(wiring, snapshot))
-    find_referrers(wiring, snapshot.repository)
+    changed = _look(
+        store, registry, snapshot, names, complete=True, pace=pace, vanished=vanished, trusts_listing=trusts_listing
+    )
+    missing = _look_at_missing(store, snapshot.repository, vanished)
+    done = Compared(len(names), changed, missing, check_parts(store, registry, snapshot))
+    find_referrers(store, registry, snapshot.repository)
     log.info("compared with the registry", repository=snapshot.repository, tags=done.tags, changed=done.differed)
-    if not listed and wiring.history.forget_unseen(snapshot.repository):
+    if not listed and store.history.forget_unseen(snapshot.repository):
         log.info("forgotten: the registry has no tag of it", repository=snapshot.repository)
     return done
 
 
-def _look_at_missing(wiring: Wiring, repository: str, vanished: Collection[str]) -> int:
+def _look_at_missing(store: Store, repository: str, vanished: Collection[str]) -> int:
     """Have healing restore the missing tags that one of our deletions removed; return their number."""
     if not vanished:
         return 0
-    live = {tag.name for tag in wiring.history.live(repository)}
-    doomed = {name for image in wiring.history.doomed(repository) for name in image.tags}
+    live = {tag.name for tag in store.history.live(repository)}
+    doomed = {name for image in store.history.doomed(repository) for name in image.tags}
     missing = sorted(live.intersection(vanished) - doomed)
     if missing:
-        wiring.removals.request_healing(repository, missing)
+        store.deletions.request_healing(repository, missing)
     return len(missing)
 
 
-def confirm(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
+def confirm(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan) -> bool:
     """Return True if the registry lists every tag that the plan keeps, and no tag that the history does not know.
 
     Any other tag is compared. A doomed tag may be missing: its deletion may be under way.
     """
-    listed = _listed(wiring, snapshot.repository)
+    listed = _listed(registry, snapshot.repository)
     known = {tag.name for tag in snapshot.tags}
     kept = {verdict.tag.name for verdict in plan.verdicts if verdict.kept}
     unclear = sorted((listed - known) | (kept - listed))
-    return not unclear or _look(wiring, snapshot, unclear, complete=False, vanished=[]) == 0
+    return not unclear or _look(store, registry, snapshot, unclear, complete=False, vanished=[]) == 0
 
 
-def contradicted(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
+def contradicted(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan) -> bool:
     """Return True if a push that may have caused these deletions was not as reported; record the true state.
 
     A holder of the notify token can report any push. The move of a tag is believed once the registry confirms it. A
@@ -118,33 +123,35 @@ def contradicted(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
     if not doomed_us:
         return False
     reported = [tag for tag in snapshot.tags if not tag.proved and (tag.pushed_us or 0) > min(doomed_us)]
-    if wiring.storage is not None:
-        return _contradicted_on_disk(wiring, wiring.storage, snapshot, reported)
+    if registry.storage is not None:
+        return _contradicted_on_disk(store, registry, registry.storage, snapshot, reported)
     moved = [tag.name for tag in reported if snapshot.unconfirmed or tag.name in snapshot.revisions]
-    return bool(moved) and _look(wiring, snapshot, sorted(moved), complete=False, vanished=[]) > 0
+    return bool(moved) and _look(store, registry, snapshot, sorted(moved), complete=False, vanished=[]) > 0
 
 
-def _contradicted_on_disk(wiring: Wiring, storage: Storage, snapshot: Snapshot, reported: list[Tag]) -> bool:
+def _contradicted_on_disk(
+    store: Store, registry: Registry, storage: Storage, snapshot: Snapshot, reported: list[Tag]
+) -> bool:
     repository = snapshot.repository
     elsewhere = sorted(tag.name for tag in reported if storage.standing(repository, tag.name) != tag.digest)
-    if elsewhere and _look(wiring, snapshot, elsewhere, complete=False, vanished=[]):
+    if elsewhere and _look(store, registry, snapshot, elsewhere, complete=False, vanished=[]):
         return True
     manifests = [(tag, storage.manifest(repository, tag.digest)) for tag in reported if tag.name not in elsewhere]
     proofs = [
-        _proof_in_time(wiring, repository, tag, is_index=manifest.media_type in INDEX_TYPES)
+        _proof_in_time(registry, repository, tag, is_index=manifest.media_type in INDEX_TYPES)
         for tag, manifest in manifests
         if manifest is not None
     ]
-    return wiring.history.prove(snapshot, proofs) > 0
+    return store.history.prove(snapshot, proofs) > 0
 
 
-def _proof_in_time(wiring: Wiring, repository: str, tag: Tag, *, is_index: bool) -> Proof:
+def _proof_in_time(registry: Registry, repository: str, tag: Tag, *, is_index: bool) -> Proof:
     """Return the proof of a tag, after waiting for the link of a young push.
 
     A repeated push writes the link of its tag again, up to 50 ms after its event.
     """
     pause_s = 0.01
-    while (proof := prove(wiring, repository, tag, is_index=is_index)).link_us is not None and being_pushed(tag):
+    while (proof := prove(registry, repository, tag, is_index=is_index)).link_us is not None and being_pushed(tag):
         if pause_s > _LONGEST_PAUSE_S:
             raise RegistryUnavailable(
                 f"{repository}:{tag.name} was reported as pushed just now, and its link in the storage is older"
@@ -154,12 +161,12 @@ def _proof_in_time(wiring: Wiring, repository: str, tag: Tag, *, is_index: bool)
     return proof
 
 
-def resolve(wiring: Wiring, snapshot: Snapshot, digests: Iterable[str]) -> None:
+def resolve(store: Store, registry: Registry, snapshot: Snapshot, digests: Iterable[str]) -> None:
     """Read these manifests and record their parts and their subjects."""
     repository = snapshot.repository
     learnt: dict[str, References | None] = {}
     for digest in digests:
-        manifest = wiring.client.get(repository, digest)
+        manifest = registry.client.get(repository, digest)
         if manifest is None:
             learnt[digest] = None
             continue
@@ -174,16 +181,17 @@ def resolve(wiring: Wiring, snapshot: Snapshot, digests: Iterable[str]) -> None:
                 f"{repository}@{digest} says it is an index and cannot be read ({error}); "
                 "nothing is deleted in this repository while it stands"
             ) from error
-    wiring.history.resolve(snapshot, learnt)
+    store.history.resolve(snapshot, learnt)
 
 
-def _listed(wiring: Wiring, repository: str) -> set[str]:
+def _listed(registry: Registry, repository: str) -> set[str]:
     """Return the tags that the registry lists, without names that cannot be tags (stray files in its storage)."""
-    return {name for name in wiring.client.tags(repository) if is_tag(name)}
+    return {name for name in registry.client.tags(repository) if is_tag(name)}
 
 
 def _look(
-    wiring: Wiring,
+    store: Store,
+    registry: Registry,
     snapshot: Snapshot,
     names: list[str],
     *,
@@ -202,42 +210,42 @@ def _look(
     def stand(name: str) -> ManifestHead | None:
         pace.take()
         if name not in before:
-            return _first_standing(wiring, snapshot.repository, name, read)
-        return _standing(wiring, snapshot.repository, name, before[name])
+            return _first_standing(registry, snapshot.repository, name, read)
+        return _standing(registry, snapshot.repository, name, before[name])
 
-    with ThreadPoolExecutor(wiring.settings.delete.parallel, thread_name_prefix="look") as pool:
+    with ThreadPoolExecutor(registry.parallel, thread_name_prefix="look") as pool:
         standings = dict(zip(names, pool.map(stand, names), strict=True))
-    standings = _without_tombstones(wiring, snapshot.repository, standings, before)
+    standings = _without_tombstones(store, snapshot.repository, standings, before)
     vanished += [name for name, standing in standings.items() if standing is None and name in before]
     if not trusts_listing:
-        refuse_emptied(wiring, snapshot, vanished, standings)
+        refuse_emptied(store, registry, snapshot, vanished, standings)
     differing = {
         name: standing
         for name, standing in standings.items()
         if standing and (name not in before or before[name].digest != standing.digest)
     }
-    sightings = [sight(wiring, snapshot, name, standing, before.get(name)) for name, standing in differing.items()]
+    sightings = [sight(registry, snapshot, name, standing, before.get(name)) for name, standing in differing.items()]
     # The storage may have been mounted since a tag was sighted: then its link proves the push time.
     resighted = ((tag, standings.get(name)) for name, tag in before.items() if tag.sighted and name not in differing)
-    seen = (sight(wiring, snapshot, tag.name, standing, tag) for tag, standing in resighted if standing)
+    seen = (sight(registry, snapshot, tag.name, standing, tag) for tag, standing in resighted if standing)
     sightings += [(tag, source) for tag, source in seen if not tag.sighted]
     indexes = frozenset(standing.digest for standing in differing.values() if standing.media_type in INDEX_TYPES)
     # Their pushes were not reported, so one of our deletions may have removed parts of these indexes.
     if indexes:
-        wiring.removals.request_healing(snapshot.repository, sorted(indexes))
+        store.deletions.request_healing(snapshot.repository, sorted(indexes))
     media_types = {standing.digest: standing.media_type for standing in differing.values()}
-    changed = wiring.history.adopt(snapshot, sightings, vanished, indexes, media_types, complete=complete)
-    _note(wiring, snapshot, read, indexes)
+    changed = store.history.adopt(snapshot, sightings, vanished, indexes, media_types, complete=complete)
+    _note(store, snapshot, read, indexes)
     unproved = ((before[name], standing) for name, standing in standings.items() if standing and name in before)
     proofs = [
-        _proof_in_time(wiring, snapshot.repository, tag, is_index=standing.media_type in INDEX_TYPES)
+        _proof_in_time(registry, snapshot.repository, tag, is_index=standing.media_type in INDEX_TYPES)
         for tag, standing in unproved
         if not tag.proved and tag.digest == standing.digest
     ]
-    return changed + wiring.history.prove(snapshot, proofs)
+    return changed + store.history.prove(snapshot, proofs)
 
 
-def _note(wiring: Wiring, snapshot: Snapshot, read: Mapping[str, References], indexes: Collection[str]) -> None:
+def _note(store: Store, snapshot: Snapshot, read: Mapping[str, References], indexes: Collection[str]) -> None:
     """Record the references of manifests that were read on the way, so that they need not be read again."""
     holding = {
         digest: references
@@ -245,17 +253,17 @@ def _note(wiring: Wiring, snapshot: Snapshot, read: Mapping[str, References], in
         if digest in indexes or references.children or references.subject
     }
     if holding:
-        wiring.history.resolve(snapshot, holding)
-    wiring.history.learn(snapshot.repository, read)
+        store.history.resolve(snapshot, holding)
+    store.history.learn(snapshot.repository, read)
 
 
 def _without_tombstones(
-    wiring: Wiring, repository: str, standings: dict[str, ManifestHead | None], known: Collection[str]
+    store: Store, repository: str, standings: dict[str, ManifestHead | None], known: Collection[str]
 ) -> dict[str, ManifestHead | None]:
     """Return the tags without those at a tombstone: an untag of ours is under way, or was interrupted and is healed."""
     untagging = [name for name, standing in standings.items() if standing and standing.digest == tombstone.DIGEST]
     if untagging:
-        wiring.removals.request_healing(repository, [tombstone.DIGEST, *(name for name in untagging if name in known)])
+        store.deletions.request_healing(repository, [tombstone.DIGEST, *(name for name in untagging if name in known)])
     return {name: standing for name, standing in standings.items() if name not in untagging}
 
 
@@ -268,12 +276,12 @@ def being_pushed(tag: Tag) -> bool:
     return tag.pushed_us is not None and now_us() - tag.pushed_us < YOUNG_S * 1_000_000
 
 
-def _first_standing(wiring: Wiring, repository: str, name: str, read: dict[str, References]) -> ManifestHead | None:
+def _first_standing(registry: Registry, repository: str, name: str, read: dict[str, References]) -> ManifestHead | None:
     """Return the digest of an unknown tag, None if the tag is missing. Readable references are added to `read`."""
     try:
-        manifest = wiring.client.get(repository, name)
+        manifest = registry.client.get(repository, name)
     except MisnamedManifest:
-        return wiring.client.head(repository, name)
+        return registry.client.head(repository, name)
     if manifest is None:
         return None
     with suppress(UnreadableManifest):
@@ -281,7 +289,7 @@ def _first_standing(wiring: Wiring, repository: str, name: str, read: dict[str, 
     return ManifestHead(manifest.digest, manifest.media_type, len(manifest.content))
 
 
-def _standing(wiring: Wiring, repository: str, name: str, known: Tag) -> ManifestHead | None:
+def _standing(registry: Registry, repository: str, name: str, known: Tag) -> ManifestHead | None:
     """Return the digest of a known tag, None if the tag is missing.
 
     An answer that contradicts a young push is not believed: the registry is asked again for 0.6 s, then
@@ -290,7 +298,7 @@ def _standing(wiring: Wiring, repository: str, name: str, known: Tag) -> Manifes
     pause_s = 0.01
     while True:
         # The answer to a conditional HEAD lacks the media type, which the event of an unproved tag may have forged.
-        standing = wiring.client.head(repository, name, unless=known.digest if known.proved else None)
+        standing = registry.client.head(repository, name, unless=known.digest if known.proved else None)
         if (standing and standing.digest in (known.digest, tombstone.DIGEST)) or not being_pushed(known):
             return standing
         if pause_s > _LONGEST_PAUSE_S:

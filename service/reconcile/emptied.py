@@ -5,9 +5,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 from service.domain.errors import RegistryRefused
 from service.domain.retention.state import Tag
+from service.registry import Registry
 from service.registry.manifest import ManifestHead
+from service.store import Store
 from service.store.snapshot import Snapshot
-from service.wiring import Wiring
 
 _REPOSITORIES = 20
 _TAGS = 5
@@ -16,7 +17,11 @@ _SKEW_US = 60 * 1_000_000
 
 
 def refuse_emptied(
-    wiring: Wiring, snapshot: Snapshot, missing: Collection[str], standings: Mapping[str, ManifestHead | None]
+    store: Store,
+    registry: Registry,
+    snapshot: Snapshot,
+    missing: Collection[str],
+    standings: Mapping[str, ManifestHead | None],
 ) -> None:
     """Refuse to compare a repository whose known tags may all be missing because the storage is another one.
 
@@ -30,9 +35,9 @@ def refuse_emptied(
     """
     if not missing:
         return
-    doomed = {name for image in wiring.history.doomed(snapshot.repository) for name in image.tags}
+    doomed = {name for image in store.history.doomed(snapshot.repository) for name in image.tags}
     # One of our own deletions may have removed these tags, so their absence says nothing about the storage.
-    ours = doomed | wiring.removals.may_have_removed(snapshot.repository)
+    ours = doomed | store.deletions.may_have_removed(snapshot.repository)
     lost = [tag for tag in snapshot.tags if tag.name in missing and tag.name not in ours]
     if not lost:
         return
@@ -41,7 +46,9 @@ def refuse_emptied(
     if any(_is_at(standings.get(tag.name), snapshot, tag) for tag in older):
         return
     unread = [tag for tag in older if tag.name not in standings]
-    if not (_exists(wiring, snapshot, unread) or _is_proved_elsewhere(wiring, snapshot.repository, newest_us)):
+    if not (
+        _exists(registry, snapshot, unread) or _is_proved_elsewhere(store, registry, snapshot.repository, newest_us)
+    ):
         raise RegistryRefused(
             f"tags of {snapshot.repository} are missing at the registry ({len(lost)} of {len(snapshot.tags)}), and no "
             "older image is there in any repository that was looked at: the storage of the registry may be empty, "
@@ -55,9 +62,9 @@ def _is_proof(tag: Tag, newest_us: int) -> bool:
     return not tag.sighted and (tag.pushed_us or 0) <= newest_us
 
 
-def _exists(wiring: Wiring, snapshot: Snapshot, tags: Sequence[Tag]) -> bool:
+def _exists(registry: Registry, snapshot: Snapshot, tags: Sequence[Tag]) -> bool:
     """Return True if one of the first of these tags points at its digest at the registry."""
-    repository, head = snapshot.repository, wiring.client.head
+    repository, head = snapshot.repository, registry.client.head
     return any(_is_at(head(repository, tag.name, unless=tag.digest), snapshot, tag) for tag in tags[:_TAGS])
 
 
@@ -66,13 +73,13 @@ def _is_at(standing: ManifestHead | None, snapshot: Snapshot, tag: Tag) -> bool:
     return standing is not None and standing.digest in (tag.digest, *snapshot.revisions.get(tag.name, ()))
 
 
-def _is_proved_elsewhere(wiring: Wiring, repository: str, newest_us: int) -> bool:
-    others = [name for name in wiring.history.repositories() if name != repository]
+def _is_proved_elsewhere(store: Store, registry: Registry, repository: str, newest_us: int) -> bool:
+    others = [name for name in store.history.repositories() if name != repository]
     asked = 0
     for other in random.sample(others, min(_REPOSITORIES, len(others))):
-        snapshot = wiring.history.snapshot(other)
+        snapshot = store.history.snapshot(other)
         older = [tag for tag in snapshot.tags if _is_proof(tag, newest_us)]
-        if _exists(wiring, snapshot, older[:1]):
+        if _exists(registry, snapshot, older[:1]):
             return True
         asked += bool(older)
         if asked == _TAGS:

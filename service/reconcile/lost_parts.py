@@ -4,52 +4,53 @@ from collections.abc import Iterator
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.domain.retention.state import Tag
+from service.registry import Registry
+from service.store import Store
 from service.store.snapshot import Snapshot
-from service.wiring import Wiring
 
 
-def check_parts(wiring: Wiring, snapshot: Snapshot) -> int:
+def check_parts(store: Store, registry: Registry, snapshot: Snapshot) -> int:
     """Raise an alarm for each part that was deleted although its index exists; return the number of such parts.
 
     Only deleted parts are looked up: an index may list a platform that was never pushed. Healing restores the parts
     that the trash has. An alarm ends once the part exists again, or its index does not.
     """
     repository = snapshot.repository
-    alarms = {trouble.about for trouble in wiring.outbox.troubles() if trouble.about.startswith(f"part {repository}@")}
-    in_trash = wiring.trash.digests(repository)
+    alarms = {trouble.about for trouble in store.outbox.troubles() if trouble.about.startswith(f"part {repository}@")}
+    in_trash = store.trash.digests(repository)
     deleted = in_trash | snapshot.deleted | {alarm.partition("@")[2] for alarm in alarms}
     lost = {
-        part: index for part, index in _parts(snapshot) if part in deleted and _is_lost(wiring, snapshot, part, index)
+        part: index for part, index in _parts(snapshot) if part in deleted and _is_lost(registry, snapshot, part, index)
     }
     for part, index in lost.items():
         mend = f"`pushprune restore {repository}@{part}` puts it back" if part in in_trash else "push the image again"
-        wiring.outbox.note_trouble(
+        store.outbox.note_trouble(
             f"part {repository}@{part}",
             f"this manifest was deleted although the index {_called(snapshot, index)} needs it, so the image cannot be "
             f"pulled for its platform: {mend}",
         )
     for alarm in alarms - {f"part {repository}@{part}" for part in lost}:
-        wiring.outbox.end_trouble(alarm)
+        store.outbox.end_trouble(alarm)
     if indexes := {index for part, index in lost.items() if part in in_trash}:
-        wiring.removals.request_healing(repository, sorted(indexes))
+        store.deletions.request_healing(repository, sorted(indexes))
     return len(lost)
 
 
-def end_alarms(wiring: Wiring) -> None:
+def end_alarms(store: Store, registry: Registry) -> None:
     """End the alarm about each part that exists again, or that no existing index lists any more."""
-    for trouble in wiring.outbox.troubles():
+    for trouble in store.outbox.troubles():
         image = trouble.about.removeprefix("part ")
         if image == trouble.about:
             continue
         repository, _, part = image.partition("@")
-        snapshot = wiring.history.snapshot(repository)
+        snapshot = store.history.snapshot(repository)
         if None in snapshot.links.values():
             # An index that was not read yet may list the part.
             continue
         indexes = [index for listed, index in _parts(snapshot) if listed == part]
         try:
-            if not any(_is_lost(wiring, snapshot, part, index) for index in indexes):
-                wiring.outbox.end_trouble(trouble.about)
+            if not any(_is_lost(registry, snapshot, part, index) for index in indexes):
+                store.outbox.end_trouble(trouble.about)
         except (RegistryUnavailable, RegistryRefused):
             # Without an answer the alarm remains, and is checked again.
             continue
@@ -61,8 +62,8 @@ def _parts(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
         yield from ((part, index) for part in (known.children if known else ()))
 
 
-def _is_lost(wiring: Wiring, snapshot: Snapshot, part: str, index: str) -> bool:
-    head = wiring.client.head
+def _is_lost(registry: Registry, snapshot: Snapshot, part: str, index: str) -> bool:
+    head = registry.client.head
     return head(snapshot.repository, part) is None and head(snapshot.repository, index) is not None
 
 

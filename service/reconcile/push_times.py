@@ -3,10 +3,10 @@
 from service.clock import now_us
 from service.domain.retention.ranking import is_believable
 from service.domain.retention.state import Tag
+from service.registry import Registry
 from service.registry.manifest import ManifestHead
 from service.store.history import Proof
 from service.store.snapshot import Snapshot
-from service.wiring import Wiring
 
 # A file system may keep whole seconds only, and an event is sent up to 50 ms before the link is written.
 _LATER_US = 2 * 1_000_000
@@ -15,7 +15,9 @@ _SKEW_US = 60 * 1_000_000
 _LINK = "counts as pushed when its link in the storage was written"
 
 
-def sight(wiring: Wiring, snapshot: Snapshot, name: str, standing: ManifestHead, before: Tag | None) -> tuple[Tag, str]:
+def sight(
+    registry: Registry, snapshot: Snapshot, name: str, standing: ManifestHead, before: Tag | None
+) -> tuple[Tag, str]:
     """Return a tag that was unknown or has moved, and the source of its push time, "" if unknown.
 
     If the storage is mounted, the link of the tag gives the time. Else the time is unknown; once its push can no longer
@@ -23,7 +25,7 @@ def sight(wiring: Wiring, snapshot: Snapshot, name: str, standing: ManifestHead,
     appeared after the first comparison of its repository, moved, or points at a known image: an old image may have
     got a new tag.
     """
-    link_us = _linked_us(wiring, snapshot.repository, name, standing.digest)
+    link_us = _linked_us(registry, snapshot.repository, name, standing.digest)
     # A tag that is older than pushprune keeps that mark while it points at the same image.
     predates = before.found and before.digest == standing.digest if before else snapshot.compared_us == 0
     if link_us is not None:
@@ -33,18 +35,18 @@ def sight(wiring: Wiring, snapshot: Snapshot, name: str, standing: ManifestHead,
     return Tag(name, standing.digest, None, standing.size_bytes, sighted=sighted, found=predates), ""
 
 
-def prove(wiring: Wiring, repository: str, tag: Tag, *, is_index: bool) -> Proof:
+def prove(registry: Registry, repository: str, tag: Tag, *, is_index: bool) -> Proof:
     """Return the proof of a live tag, with the time of its link if its push was reported with a later time."""
-    link_us = _linked_us(wiring, repository, tag.name, tag.digest)
+    link_us = _linked_us(registry, repository, tag.name, tag.digest)
     is_later = link_us is not None and tag.pushed_us is not None and tag.pushed_us > link_us + _LATER_US
     return Proof(tag, is_index, link_us if is_later else None)
 
 
-def _linked_us(wiring: Wiring, repository: str, name: str, digest: str) -> int | None:
+def _linked_us(registry: Registry, repository: str, name: str, digest: str) -> int | None:
     """Return the time at which the link of the tag was written (µs); None if unknown or not believable."""
     # A link that disagrees with the registry belongs to another storage.
-    if wiring.storage is None or wiring.storage.standing(repository, name) != digest:
+    if registry.storage is None or registry.storage.standing(repository, name) != digest:
         return None
-    link_us = wiring.storage.pushed_us(repository, name)
+    link_us = registry.storage.pushed_us(repository, name)
     # A link from the future would outrank every later push, and one from before Docker shows a wrong clock.
     return link_us if is_believable(link_us) and link_us <= now_us() + _SKEW_US else None

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from service.dispatch import Dispatch
 from service.domain.reconciliation import BY_HAND, ReconcileResult, ReconcileRun
+from service.registry import Registry
 from service.schedule import next_time
-from service.wiring import Wiring
+from service.settings import Settings
+from service.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +29,11 @@ class Overview:
     next_ms: int | None
 
 
-def overview(wiring: Wiring) -> Overview:
+def overview(store: Store, registry: Registry, settings: Settings) -> Overview:
     """Return the state of reconcile runs. Raises StoreUnavailable if Redis does not answer."""
-    schedule, now = wiring.settings.reconcile.schedule, datetime.now(UTC)
-    comes = next_time(schedule, now) if schedule and wiring.registry else None
-    walks = wiring.walks
+    schedule, now = settings.reconcile.schedule, datetime.now(UTC)
+    comes = next_time(schedule, now) if schedule and registry.is_configured else None
+    walks = store.reconcile_runs
     return Overview(
         walks.current(), walks.requested(), walks.last(), round(comes.timestamp() * 1000) if comes else None
     )  # fmt: skip
@@ -51,7 +54,7 @@ class ReconcileProgress:
     has_worker: bool
 
 
-def progress(wiring: Wiring, repositories: Sequence[str], reason: str, since_ms: int) -> ReconcileProgress:
+def progress(store: Store, repositories: Sequence[str], reason: str, since_ms: int) -> ReconcileProgress:
     """Describe the progress of a requested run.
 
     Args:
@@ -59,24 +62,24 @@ def progress(wiring: Wiring, repositories: Sequence[str], reason: str, since_ms:
         reason: as `ask` returned it.
         since_ms: the time of the request by the clock of Redis.
     """
-    walks = wiring.walks
+    walks = store.reconcile_runs
     last, under = walks.last(), walks.current()
     is_over = last and last.at_ms >= since_ms and (last.reason == reason or bool(repositories))
     ended = last if is_over and not walks.waiting(repositories) else None
-    return ReconcileProgress(ended, under, wiring.outbox.workers() > 0)
+    return ReconcileProgress(ended, under, store.outbox.workers() > 0)
 
 
-def now_ms(wiring: Wiring) -> int:
+def now_ms(store: Store) -> int:
     """Return the time of a request by the clock of Redis, for `progress`."""
-    return wiring.connection.now_ms()
+    return store.connection.now_ms()
 
 
-def trouble(wiring: Wiring) -> str:
+def trouble(store: Store) -> str:
     """Return the recorded problem of reconcile runs that an operator must fix; "" for none."""
-    return next((trouble.message for trouble in wiring.outbox.troubles() if trouble.about == "reconcile"), "")
+    return next((trouble.message for trouble in store.outbox.troubles() if trouble.about == "reconcile"), "")
 
 
-def ask(wiring: Wiring, repositories: Sequence[str] = (), *, by: str = "") -> str:
+def ask(store: Store, registry: Registry, dispatch: Dispatch, repositories: Sequence[str] = (), *, by: str = "") -> str:
     """Ask for a reconcile run of these repositories, or of all; return the reason that its record will show.
 
     Args:
@@ -86,11 +89,11 @@ def ask(wiring: Wiring, repositories: Sequence[str] = (), *, by: str = "") -> st
         ConfigurationError: no registry is configured.
     """
     # Reading the client raises ConfigurationError before anything is recorded.
-    _ = wiring.client
+    _ = registry.client
     reason = f"{BY_HAND} ({by})" if by else BY_HAND
     if repositories:
-        wiring.walks.request_repositories(repositories, reason)
+        store.reconcile_runs.request_repositories(repositories, reason)
     else:
-        wiring.walks.request(reason)
-    wiring.dispatch.reconcile()
+        store.reconcile_runs.request(reason)
+    dispatch.reconcile()
     return reason

@@ -4,25 +4,26 @@ from contextlib import suppress
 
 from service.domain.oci.manifest import References, UnreadableManifest, read_references
 from service.log import log
+from service.registry import Registry
 from service.registry.storage import Storage
+from service.store import Store
 from service.store.snapshot import Snapshot
-from service.wiring import Wiring
 
 
-def find_referrers(wiring: Wiring, repository: str) -> None:
+def find_referrers(store: Store, registry: Registry, repository: str) -> None:
     """Record the unknown referrers of a repository, so that they follow their images.
 
     Any other unknown manifest is left alone: a user may pull it by its digest.
     """
-    if wiring.storage is None:
+    if registry.storage is None:
         return
-    snapshot = wiring.history.snapshot(repository)
+    snapshot = store.history.snapshot(repository)
     referrers: dict[str, tuple[int, References]] = {}
-    for digest in _unknown(wiring.storage, snapshot):
-        references, since_us = _references(wiring.storage, repository, digest), wiring.storage.blob_us(digest)
+    for digest in _unknown(registry.storage, snapshot):
+        references, since_us = _references(registry.storage, repository, digest), registry.storage.blob_us(digest)
         if references and references.subject and since_us is not None:
             referrers[digest] = since_us, references
-    if count := wiring.history.find_referrers(snapshot, referrers):
+    if count := store.history.find_referrers(snapshot, referrers):
         log.info("referrers found in the storage; their pushes were not reported", repository=repository, count=count)
 
 

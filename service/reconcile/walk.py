@@ -9,7 +9,10 @@ from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.log import log
 from service.reconcile import compare
 from service.reconcile.pace import Pace
+from service.registry import Registry
 from service.registry.client import CATALOG_PAGE
+from service.settings import Settings
+from service.store import Store
 from service.store.lease import Lease
 from service.wiring import Wiring
 
@@ -33,27 +36,27 @@ def go_on(wiring: Wiring) -> None:
         StoreUnavailable: Redis does not answer.
         LeaseLost: another worker may continue the run.
     """
-    with wiring.leases.hold("reconcile") as lease:
-        if lease is None or wiring.registry is None:
+    with wiring.store.leases.hold("reconcile") as lease:
+        if lease is None or not wiring.registry.is_configured:
             return
-        walk = wiring.walks.begin()
+        walk = wiring.store.reconcile_runs.begin()
         if walk is None:
             return
-        listed = walk.listed or _list(wiring, walk, lease)
-        _compare_for(wiring, walk, lease, SLICE_S, asked=not listed)
-        if listed and wiring.walks.end():
-            _tell(wiring)
+        listed = walk.listed or _list(wiring.store, wiring.registry, walk, lease)
+        _compare_for(wiring.store, wiring.registry, wiring.settings, walk, lease, SLICE_S, asked=not listed)
+        if listed and wiring.store.reconcile_runs.end():
+            _tell(wiring.store, wiring.registry)
             return
-    if wiring.walks.claim_next():
+    if wiring.store.reconcile_runs.claim_next():
         wiring.dispatch.reconcile()
 
 
-def _list(wiring: Wiring, walk: reconciliation.ReconcileRun, lease: Lease) -> bool:
+def _list(store: Store, registry: Registry, walk: reconciliation.ReconcileRun, lease: Lease) -> bool:
     """Read the catalog from the end of the last attempt on; return True if the run can continue."""
-    walks, seen = wiring.walks, bool(walk.cursor)
-    others = (*wiring.history.repositories(), *wiring.settings.reconcile.repositories)
+    walks, seen = store.reconcile_runs, bool(walk.cursor)
+    others = (*store.history.repositories(), *registry.named)
     try:
-        for page in _pages(wiring.client.repositories(walk.cursor)):
+        for page in _pages(registry.client.repositories(walk.cursor)):
             lease.check()
             walks.note_page(page, page[-1])
             seen = True
@@ -62,28 +65,28 @@ def _list(wiring: Wiring, walk: reconciliation.ReconcileRun, lease: Lease) -> bo
         return True
     except RegistryUnavailable as error:
         failures = walks.note_catalog_failure(str(error), error.retry_after_s)
-        if failures < _CATALOG_TRIES or not _answers(wiring):
+        if failures < _CATALOG_TRIES or not _answers(registry):
             log.warning("the catalog is read on later", error=str(error))
             return False
         walks.note_all_pages(others, _NO_CATALOG.format(error))
         return True
-    known = 0 if seen else walks.count_with_tags(wiring.history.repositories())
+    known = 0 if seen else walks.count_with_tags(store.history.repositories())
     if known:
         walks.end(now=True)
-        wiring.outbox.note_trouble(_ABOUT, _EMPTY.format(known))
+        store.outbox.note_trouble(_ABOUT, _EMPTY.format(known))
         log.error("nothing was compared", error=_EMPTY.format(known))
         return False
     walks.note_all_pages(others)
     return True
 
 
-def _answers(wiring: Wiring) -> bool:
+def _answers(registry: Registry) -> bool:
     """Return True if the registry answers, so that only the catalog fails.
 
     The catalog of a large registry on an object store may take minutes.
     """
     try:
-        wiring.client.ping()
+        registry.client.ping()
     except (RegistryUnavailable, RegistryRefused):
         return False
     return True
@@ -95,7 +98,14 @@ def _pages(names: Iterator[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _compare_for(
-    wiring: Wiring, walk: reconciliation.ReconcileRun, lease: Lease, time_s: float, *, asked: bool
+    store: Store,
+    registry: Registry,
+    settings: Settings,
+    walk: reconciliation.ReconcileRun,
+    lease: Lease,
+    time_s: float,
+    *,
+    asked: bool,
 ) -> None:
     """Compare repositories until the time is over.
 
@@ -103,57 +113,57 @@ def _compare_for(
         time_s: seconds for this slice.
         asked: only named repositories, which need no catalog; any other would be listed again once the catalog is read.
     """
-    pace, end = Pace(wiring.settings.reconcile.rate), time.monotonic() + time_s
-    while time.monotonic() < end and (repository := wiring.walks.next_repository(asked=asked)):
+    pace, end = Pace(settings.reconcile.rate), time.monotonic() + time_s
+    while time.monotonic() < end and (repository := store.reconcile_runs.next_repository(asked=asked)):
         lease.check()
         try:
-            _compare(wiring, walk, repository, pace)
+            _compare(store, registry, walk, repository, pace)
         except RegistryUnavailable as error:
-            wiring.walks.failed(repository, f"{repository}: {error}", for_good=False)
+            store.reconcile_runs.failed(repository, f"{repository}: {error}", for_good=False)
             log.warning("compared later", repository=repository, error=str(error))
             return
         except (RegistryRefused, ValueError) as error:
-            wiring.walks.failed(repository, f"{repository}: {error}", for_good=True)
+            store.reconcile_runs.failed(repository, f"{repository}: {error}", for_good=True)
             log.error("not compared", repository=repository, error=str(error))
 
 
-def _compare(wiring: Wiring, walk: reconciliation.ReconcileRun, repository: str, pace: Pace) -> None:
+def _compare(store: Store, registry: Registry, walk: reconciliation.ReconcileRun, repository: str, pace: Pace) -> None:
     """Compare one repository. No lease is needed: a plan made meanwhile from an old snapshot does not commit."""
-    snapshot = wiring.history.snapshot(repository)
+    snapshot = store.history.snapshot(repository)
     if snapshot.compared and walk.reason in reconciliation.AT_A_START:
-        wiring.walks.compared(repository, len(snapshot.tags), 0)
+        store.reconcile_runs.compared(repository, len(snapshot.tags), 0)
         return
-    _settle(wiring, repository)
-    done = compare.compare(wiring, snapshot, pace, trusts_listing=not walk.whole)
-    wiring.walks.compared(repository, done.tags, done.differed)
+    _settle(store, registry, repository)
+    done = compare.compare(store, registry, snapshot, pace, trusts_listing=not walk.whole)
+    store.reconcile_runs.compared(repository, done.tags, done.differed)
 
 
-def _settle(wiring: Wiring, repository: str) -> None:
+def _settle(store: Store, registry: Registry, repository: str) -> None:
     """Finish the deletion that a killed worker left unfinished in the storage.
 
     If nothing more is deleted in this repository, no other step would finish it.
     """
-    if wiring.unlinker is None or not wiring.unlinker.is_left(repository):
+    if registry.disk is None or not registry.disk.is_left(repository):
         return
-    with wiring.leases.write() as permit:
+    with store.leases.write() as permit:
         if permit is None:
             return
         try:
-            wiring.unlinker.settle(repository)
+            registry.disk.settle(repository)
         except RegistryRefused as error:
             log.warning("what was left on disk stays there", repository=repository, error=str(error))
 
 
-def _tell(wiring: Wiring) -> None:
-    last = wiring.walks.last()
+def _tell(store: Store, registry: Registry) -> None:
+    last = store.reconcile_runs.last()
     if last is None:
         return
     log.info("the history was compared with the registry", reason=last.reason, repositories=last.repositories,
              tags=last.tags, changed=last.changed, failed=last.failed)  # fmt: skip
     if last.failed:
         message = f"{last.failed} repositories could not be compared, the last: {last.message}"
-        wiring.outbox.note_trouble(_ABOUT, message)
-    elif last.catalog and last.whole and not wiring.settings.reconcile.repositories:
-        wiring.outbox.note_trouble(_ABOUT, f"{last.catalog}: {reconciliation.NAME_THEM}")
+        store.outbox.note_trouble(_ABOUT, message)
+    elif last.catalog and last.whole and not registry.named:
+        store.outbox.note_trouble(_ABOUT, f"{last.catalog}: {reconciliation.NAME_THEM}")
     elif last.whole:
-        wiring.outbox.end_trouble(_ABOUT)
+        store.outbox.end_trouble(_ABOUT)

@@ -1,1 +1,45 @@
-"""The registry seen from outside."""
+"""The registry from outside: HTTP client, storage, collector, debug server."""
+
+from dataclasses import dataclass
+
+from service.domain.errors import ConfigurationError
+from service.registry.client import RegistryClient
+from service.registry.collector import Collector
+from service.registry.debug import DebugServer
+from service.registry.disk import Unlinker
+from service.registry.storage import Storage
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The ways to the registry. None: not configured.
+
+    Attributes:
+        optional_client: the HTTP client; None if `registry.url` is not set.
+        storage: the registry's storage, if it is mounted.
+        disk: deletes in the mounted storage (`delete.via: storage`).
+        collector: runs garbage collections.
+        debug: the registry's debug server.
+        parallel: the number of requests that may be made at once.
+        named: the repositories to compare if the catalog cannot be read (`reconcile.repositories`).
+    """
+
+    optional_client: RegistryClient | None = None
+    storage: Storage | None = None
+    disk: Unlinker | None = None
+    collector: Collector | None = None
+    debug: DebugServer | None = None
+    parallel: int = 1
+    named: tuple[str, ...] = ()
+
+    @property
+    def is_configured(self) -> bool:
+        """True if `registry.url` is set."""
+        return self.optional_client is not None
+
+    @property
+    def client(self) -> RegistryClient:
+        """The client of the registry. Raises ConfigurationError if `registry.url` is not set."""
+        if self.optional_client is None:
+            raise ConfigurationError("registry.url is not set: set it to the registry's address, http:// or https://")
+        return self.optional_client

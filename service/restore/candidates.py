@@ -14,7 +14,7 @@ _POINTING = ("push", "adopted", "restored", "healed")
 
 
 @dataclass(frozen=True)
-class Undoable:
+class RestoreCandidate:
     """The deletions in one repository that a restore can undo.
 
     Every method raises, beside its own errors, StoreUnavailable, RegistryUnavailable and RegistryRefused.

@@ -13,7 +13,7 @@ from service.registry.client import RegistryClient
 from service.registry.disk import Unlinker
 from service.registry.manifest import Manifest
 from service.registry.putting import put
-from service.restore.candidates import Undoable
+from service.restore.candidates import RestoreCandidate
 from service.store.deletions import Deletions
 from service.store.history import History
 from service.store.lease import Lease, Leases
@@ -24,7 +24,7 @@ LEASE_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Undone:
+class RestoreResult:
     """The result of a restore.
 
     Attributes:
@@ -55,7 +55,7 @@ class _Tree:
 
 
 @dataclass(frozen=True)
-class Undo:
+class Restore:
     """Restores from the trash.
 
     Every method raises, beside its own errors, StoreUnavailable, RegistryUnavailable and RegistryRefused.
@@ -93,7 +93,7 @@ class Undo:
         replaces: str | None = None,
         lease_s: int = LEASE_S,
         by: str = "",
-    ) -> Undone:
+    ) -> RestoreResult:
         """Restore a tag, or a digest with the tags that were deleted with it, with the original push time.
 
         The latest deletion of the tag is undone, or the deletion from `digest`. An overwritten image can be restored,
@@ -143,7 +143,7 @@ class _Restoring:
     """One restore in one repository, under a write permit."""
 
     def __init__(
-        self, undo: Undo, permit: Lease, repository: str, force: bool, replaces: str | None, lease_s: int, by: str
+        self, undo: Restore, permit: Lease, repository: str, force: bool, replaces: str | None, lease_s: int, by: str
     ) -> None:
         if undo.registry is None:
             raise NotRestorable("registry.url is not set: set it to the registry's address")
@@ -151,13 +151,13 @@ class _Restoring:
         self._repository, self._force, self._lease_s, self._by = repository, force, lease_s, by
         self._replaces = replaces
         self._deleted = undo.trash.deleted(repository)
-        self._undoable = Undoable(undo.history, undo.trash, undo.registry, repository, self._deleted)
+        self._undoable = RestoreCandidate(undo.history, undo.trash, undo.registry, repository, self._deleted)
         self._replaced = ""
         self._before: dict[str, str] = {}
         self._since_us = undo.restorations.now_us()
         self._learnt: dict[str, References] = {}
 
-    def restore(self, tag: str | None, digest: str | None, as_tag: str | None) -> Undone:
+    def restore(self, tag: str | None, digest: str | None, as_tag: str | None) -> RestoreResult:
         deletions = self._undoable.found(tag, digest)
         digest = deletions[0].digest if deletions else digest or ""
         deletion_of_as_tag = deletions[0] if deletions else None
@@ -179,7 +179,7 @@ class _Restoring:
         images = {digest, *self._learnt, *(manifest.digest for manifest in tree.missing)}
         referrers = self.restore_referrers(dict.fromkeys(images, 0))
         log.info("restored", repository=self._repository, digest=digest, tags=tags, referrers=referrers, by=self._by)
-        return Undone(self._repository, digest, tags, parts, referrers, until_us, self._replaced)
+        return RestoreResult(self._repository, digest, tags, parts, referrers, until_us, self._replaced)
 
     def _refuse_if_pushed_again(self, tag: str, digest: str, *, force: bool) -> None:
         """Refuse to overwrite a tag that points at another digest, unless the caller named that digest."""
@@ -304,7 +304,7 @@ class _Restoring:
         return next((deletion for deletion in self._deleted if deletion.digest == digest), None)
 
     def restore_referrers(self, since: Mapping[str, int], reason: str = "") -> tuple[str, ...]:
-        """Restore the referrers of these images, and the referrers of those; see `Undo.restore_referrers`."""
+        """Restore the referrers of these images, and the referrers of those; see `Restore.restore_referrers`."""
         since, remaining, restored = dict(since), list(self._deleted), []
         while referrers := [deletion for deletion in remaining if self._follows(deletion, since)]:
             for referrer in referrers:

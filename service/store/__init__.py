@@ -4,3 +4,56 @@ Each write that must be atomic is a script in scripts/. The head of a script nam
 (`tags:R`, in the script `r.tags`) or shared (`due`, `all.due`), its arguments and its result. `Connection.run` supplies
 the keys.
 """
+
+from dataclasses import dataclass
+
+from service.store.approvals import Approvals
+from service.store.archive import Archive
+from service.store.capabilities import Capabilities
+from service.store.catalog import Catalog
+from service.store.change_limit import ChangeLimit
+from service.store.collections import Collections
+from service.store.connection import Connection
+from service.store.deletions import Deletions
+from service.store.doctor_probes import DoctorProbes
+from service.store.doctor_reports import DoctorReports
+from service.store.ended_sessions import EndedSessions
+from service.store.event_counts import EventCounts
+from service.store.gate import Gate
+from service.store.history import History
+from service.store.lease import Leases
+from service.store.manual import ManualDeletions
+from service.store.meter import Meter
+from service.store.outbox import Outbox
+from service.store.reconcile_runs import ReconcileRuns
+from service.store.restorations import Restorations
+from service.store.stats import Stats
+from service.store.trash import Trash
+
+
+@dataclass(frozen=True)
+class Store:
+    """Everything that pushprune keeps in Redis, by noun. Constructing it sends nothing."""
+
+    connection: Connection
+    history: History
+    deletions: Deletions
+    trash: Trash
+    restorations: Restorations
+    manual: ManualDeletions
+    approvals: Approvals
+    outbox: Outbox
+    leases: Leases
+    collections: Collections
+    reconcile_runs: ReconcileRuns
+    gate: Gate
+    capabilities: Capabilities
+    catalog: Catalog
+    archive: Archive
+    stats: Stats
+    meter: Meter
+    event_counts: EventCounts
+    doctor_reports: DoctorReports
+    doctor_probes: DoctorProbes
+    change_limit: ChangeLimit
+    ended_sessions: EndedSessions

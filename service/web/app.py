@@ -35,9 +35,9 @@ def create_app(wiring: Wiring | None = None) -> OpenAPI:
     problems.register(app)
     trials.register(app)
     access.register(app)
-    app.register_blueprint(notifications.blueprint(wiring))
-    app.register_blueprint(health.blueprint(wiring))
-    app.register_blueprint(metrics.blueprint(wiring))
+    app.register_blueprint(notifications.blueprint(wiring.store, wiring.settings, wiring.policies, wiring.dispatch))
+    app.register_blueprint(health.blueprint(wiring.store, wiring.registry, wiring.settings, wiring.policies))
+    app.register_blueprint(metrics.blueprint(wiring.store, wiring.registry, wiring.settings, wiring.policies))
     api.register(app, wiring, documented=False)
     app.register_blueprint(docs.blueprint(lambda: _document(wiring)))
     session.register(app, wiring.settings)
@@ -51,7 +51,7 @@ def create_gate(wiring: Wiring | None = None) -> OpenAPI:
     wiring = wiring or wire(load_settings(), patient=True)
     app = _bare()
     problems.register(app)
-    app.register_blueprint(gate.blueprint(wiring))
+    app.register_blueprint(gate.blueprint(wiring.store, wiring.settings))
     app.register_blueprint(health.liveness())
     return app
 

@@ -13,9 +13,10 @@ from http import HTTPStatus
 from flask import Blueprint, Response, request
 
 from service.domain.gate import WriteRequest, classify, client_of
+from service.settings import Settings
+from service.store import Store
 from service.web.gatekeeper import Gatekeeper
 from service.web.problems import problem
-from service.wiring import Wiring
 
 _RETRY_S = "5"
 # Our configuration for nginx sends the first pair; Traefik and Caddy send the second, Kubernetes' ingress the third.
@@ -32,10 +33,10 @@ _UNNAMED = (
 _CLOSED = "a garbage collection is running or about to start: repeat the request"
 
 
-def blueprint(wiring: Wiring, keeper: Gatekeeper | None = None) -> Blueprint:
+def blueprint(store: Store, settings: Settings, keeper: Gatekeeper | None = None) -> Blueprint:
     pages = Blueprint("gate", __name__)
-    keeper = keeper or Gatekeeper(wiring)
-    if wiring.settings.gc.gate == "proxy":
+    keeper = keeper or Gatekeeper(store, settings)
+    if settings.gc.gate == "proxy":
         keeper.start()
 
     @pages.get("/gate")

@@ -12,7 +12,7 @@ from service.domain.gate import WriteRequest
 from service.log import log
 from service.process import identity
 from service.settings import Settings
-from service.wiring import Wiring
+from service.store import Store
 
 # A closed gate is read more often, so that the requests that wait pass soon after the gate opens.
 _POLL_S = {"": 0.25, "draining": 0.25, "closed": 0.05}
@@ -37,9 +37,9 @@ class Gatekeeper:
     Redis forgets the process.
     """
 
-    def __init__(self, wiring: Wiring) -> None:
-        self._gate, self._meter = wiring.gate, wiring.meter
-        self._settings: Settings = wiring.settings
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._gate, self._meter = store.gate, store.meter
+        self._settings: Settings = settings
         self._process = ""
         self._starting = threading.Lock()
         self._turned = threading.Condition()
@@ -52,7 +52,7 @@ class Gatekeeper:
         self._passing = 0
         self._waiting = {"blobs": 0, "manifests": 0}
         self._unnoted: deque[tuple[WriteRequest, str]] = deque()
-        self._overflow = _Overflow(wiring)
+        self._overflow = _Overflow(store)
         self._over = threading.Event()
         self._poller: threading.Thread | None = None
 
@@ -206,8 +206,8 @@ class Gatekeeper:
 class _Overflow:
     """Warn the operator, once a minute at most, that more pushes are under way than can be remembered."""
 
-    def __init__(self, wiring: Wiring) -> None:
-        self._outbox = wiring.outbox
+    def __init__(self, store: Store) -> None:
+        self._outbox = store.outbox
         self._told_s: float | None = None
 
     def seen(self, overflows: bool) -> None:

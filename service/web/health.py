@@ -8,8 +8,10 @@ from flask import Blueprint, Response, jsonify
 from service.domain.errors import StoreUnavailable
 from service.health import system_health
 from service.prune import approvals
+from service.registry import Registry
+from service.settings import PolicySource, Settings
+from service.store import Store
 from service.web.access import sees_details
-from service.wiring import Wiring
 
 
 def liveness() -> Blueprint:
@@ -23,7 +25,7 @@ def liveness() -> Blueprint:
     return pages
 
 
-def blueprint(wiring: Wiring) -> Blueprint:
+def blueprint(store: Store, registry: Registry, settings: Settings, policies: PolicySource) -> Blueprint:
     pages = liveness()
 
     @pages.get("/readyz")
@@ -31,18 +33,18 @@ def blueprint(wiring: Wiring) -> Blueprint:
         """Report the state of the system. The answer is 503 only if events cannot be recorded."""
         # A load balancer stops using a process that answers 503, so no other problem may cause this status.
         try:
-            wiring.connection.pulse()
-            details, code = _details(wiring), HTTPStatus.OK
+            store.connection.pulse()
+            details, code = _details(store, registry, policies), HTTPStatus.OK
         except StoreUnavailable as error:
             details, code = {"status": "not ready", "redis": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE
         # The details contain names of images, addresses and paths: a client without a token must not see them.
-        return jsonify(details if sees_details(wiring.settings) else {"status": details["status"]}), code
+        return jsonify(details if sees_details(settings) else {"status": details["status"]}), code
 
     return pages
 
 
-def _details(wiring: Wiring) -> dict[str, Any]:
-    now, policies, under = system_health(wiring), wiring.policies, wiring.garbage.progress()
+def _details(store: Store, registry: Registry, policies: PolicySource) -> dict[str, Any]:
+    now, policies, under = system_health(store, registry, policies), policies, store.collections.progress()
     waiting = now.reading.waiting
     return {
         "status": "degraded" if now.troubles else "ready",
@@ -55,7 +57,7 @@ def _details(wiring: Wiring) -> dict[str, Any]:
             "doomed": waiting["doomed"],
             "oldest_s": round(now.reading.oldest_s, 3),
         },
-        "holds": len(approvals.undecided(wiring)),
+        "holds": len(approvals.undecided(store)),
         "healing": waiting["healing"],
         "collection": under.stage if under else None,
         "trouble": [f"{trouble.about}: {trouble.message}" for trouble in now.troubles],

@@ -23,8 +23,10 @@ from service.domain.collection.run import STALE
 from service.domain.metrics import TIMED, Metered, Timing
 from service.health import system_health
 from service.prune import approvals
+from service.registry import Registry
+from service.settings import PolicySource, Settings
+from service.store import Store
 from service.web.access import refusal
-from service.wiring import Wiring
 
 _ACTIONS = ("push", "pull", "mount", "delete")
 _COUNTED = {
@@ -44,15 +46,13 @@ _RULE = "rule "
 _NAMES = {"duplicate": "duplicates", "own": "own_events", "blob": "blob_events"}
 
 
-def blueprint(wiring: Wiring) -> Blueprint:
+def blueprint(store: Store, registry: Registry, settings: Settings, policies: PolicySource) -> Blueprint:
     pages = Blueprint("metrics", __name__)
-    figures = Scrape(wiring)
+    figures = Scrape(store, registry, policies)
 
     @pages.get("/metrics")
     def metrics() -> Response:
-        return refusal(wiring.settings, "read") or Response(
-            generate_latest(figures), content_type=CONTENT_TYPE_PLAIN_0_0_4
-        )
+        return refusal(settings, "read") or Response(generate_latest(figures), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return pages
 
@@ -60,12 +60,12 @@ def blueprint(wiring: Wiring) -> Blueprint:
 class Scrape:
     """A collector for prometheus-client. `collect` raises StoreUnavailable if Redis is not available."""
 
-    def __init__(self, wiring: Wiring) -> None:
-        self._wiring = wiring
+    def __init__(self, store: Store, registry: Registry, policies: PolicySource) -> None:
+        self._store, self._registry, self._policies = store, registry, policies
 
     def collect(self) -> Iterator[Metric]:
         """Yield every figure, as read now."""
-        now = system_health(self._wiring)
+        now = system_health(self._store, self._registry, self._policies)
         reading = now.reading
         yield _labelled(
             CounterMetricFamily(
@@ -91,9 +91,9 @@ class Scrape:
             CounterMetricFamily("pushprune_pruned", "tags and manifests that went, by rule", labels=["rule"]),
             {_by(name): count for name, count in reading.counters.items() if name.startswith(_RULE)},
         )
-        yield _gauge("restorable", "deletions that can still be undone", self._wiring.figures.trashed())
+        yield _gauge("restorable", "deletions that can still be undone", self._store.stats.trashed())
         help_text = "plans that wait for approval, and that nobody refused"
-        yield _gauge("held_repositories", help_text, len(approvals.undecided(self._wiring)))
+        yield _gauge("held_repositories", help_text, len(approvals.undecided(self._store)))
         yield _gauge("workers", "workers that gave a sign of life within 10 s", reading.workers)
         yield _labelled(
             GaugeMetricFamily("pushprune_queue_workers", "workers that consume a queue of messages", labels=["queue"]),
@@ -115,8 +115,8 @@ class Scrape:
     def _metered(self) -> Iterator[Metric]:
         """Yield the counts and times that processes measure; each process adds its own to Redis about once a second."""
         # The counts of this process that are not yet in Redis belong to the answer, too.
-        self._wiring.meter.flush()
-        metered = self._wiring.meter.read()
+        self._store.meter.flush()
+        metered = self._store.meter.read()
         for name, label, meaning, known in (
             (
                 "plans",
@@ -140,7 +140,7 @@ class Scrape:
         yield _timed("gate_wait_seconds", help_text, ("result",), _of(metered, "gate_wait"))
 
     def _gate(self) -> Iterator[Metric]:
-        standing = self._wiring.gate.state()
+        standing = self._store.gate.state()
         state = standing.state if standing else "open"
         yield _labelled(
             GaugeMetricFamily("pushprune_gate", "1 for the state that the write gate is in", labels=["state"]),
@@ -150,7 +150,7 @@ class Scrape:
             yield _gauge("gate_since_timestamp_seconds", "since when it is not open", standing.since_ms / 1000)
 
     def _reconciliation(self) -> Iterator[Metric]:
-        walks = self._wiring.walks
+        walks = self._store.reconcile_runs
         last = walks.last()
         yield _gauge("reconcile_running", "1 while the history is compared", walks.current() is not None)
         if last is None:
@@ -161,7 +161,7 @@ class Scrape:
         yield _gauge("reconcile_last_failed_repositories", "those that could not be compared", last.failed)
 
     def _policy(self) -> Iterator[Metric]:
-        policies = self._wiring.policies
+        policies = self._policies
         policy = policies.current()
         yield _gauge("policy_in_force", "1 while a policy is in force", policy is not None)
         yield _gauge("policy_invalid", "1 while what stands in its place cannot be obeyed", policies.error is not None)
@@ -169,7 +169,7 @@ class Scrape:
             yield InfoMetricFamily("pushprune_policy", "the policy in force", {"digest": policies.digest})
 
     def _collections(self) -> Iterator[Metric]:
-        garbage, stale = self._wiring.garbage, self._wiring.outbox.troubles()
+        garbage, stale = self._store.collections, self._store.outbox.troubles()
         totals = garbage.totals()
         yield _labelled(
             CounterMetricFamily("pushprune_collections", "attempts at a garbage collection", labels=["result"]),

@@ -7,25 +7,27 @@ from http import HTTPStatus
 from flask import Blueprint, Response, jsonify, request
 
 from service.clock import now_us
+from service.dispatch import Dispatch
 from service.domain.errors import StoreUnavailable
 from service.domain.events import parse
 from service.ingest.record import Recorder
 from service.log import log
+from service.settings import PolicySource, Settings
+from service.store import Store
 from service.web.access import notify_refusal
 from service.web.body import whole_body
-from service.wiring import Wiring
 
 _TELL_AGAIN_S = 60.0
 
 
-def blueprint(wiring: Wiring) -> Blueprint:
+def blueprint(store: Store, settings: Settings, policies: PolicySource, dispatch: Dispatch) -> Blueprint:
     pages = Blueprint("notifications", __name__)
-    alert = UnauthenticatedAlert(wiring)
-    recorder = Recorder(wiring.history, wiring.probes, wiring.policies, wiring.dispatch)
+    alert = UnauthenticatedAlert(store)
+    recorder = Recorder(store.history, store.doctor_probes, policies, dispatch)
 
     @pages.post("/notifications")
     def notifications() -> Response | tuple[Response, int]:
-        if refusal := notify_refusal(wiring.settings):
+        if refusal := notify_refusal(settings):
             alert.refused(request.remote_addr or "unknown", refusal)
             return refusal
         envelope = parse(whole_body(request), now_us())
@@ -44,8 +46,8 @@ def blueprint(wiring: Wiring) -> Blueprint:
 class UnauthenticatedAlert:
     """Warn the operator, once a minute at most, of posts without the token: mostly from the registry itself."""
 
-    def __init__(self, wiring: Wiring) -> None:
-        self._wiring = wiring
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._told_s: float | None = None
 
     def refused(self, address: str, refusal: Response) -> None:
@@ -62,11 +64,11 @@ class UnauthenticatedAlert:
         )
         log.warning(sentence)
         with suppress(StoreUnavailable):
-            self._wiring.outbox.note_trouble("notifications", sentence)
+            self._store.outbox.note_trouble("notifications", sentence)
 
     def accepted(self) -> None:
         """Withdraw the warning, because a notification was accepted."""
         if self._told_s is not None:
             self._told_s = None
             with suppress(StoreUnavailable):
-                self._wiring.outbox.end_trouble("notifications")
+                self._store.outbox.end_trouble("notifications")

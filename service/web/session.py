@@ -9,9 +9,9 @@ from flask import Flask, request, session
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 
 from service.settings import Settings
+from service.store import Store
 from service.web.access import Right, is_given, is_open, key_of, right_of
 from service.web.proxy import proxy_user
-from service.wiring import Wiring
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +62,19 @@ def register(app: Flask, settings: Settings) -> None:
     )
 
 
-def visitor(wiring: Wiring) -> Visitor | None:
+def visitor(store: Store, settings: Settings) -> Visitor | None:
     """Return the user who sent the request; None if the user is unknown.
 
     Raises:
         StoreUnavailable: Redis is not available, so it is unknown if the user has signed out.
     """
-    settings, web = wiring.settings, wiring.settings.web
+    web = settings.web
     if is_open(settings):
         return Visitor("admin", "dashboard")
     if user := proxy_user(web):
         return Visitor("admin" if user in web.admins else "read", user[:64])
     right: Any = session.get("right")
-    if not is_given(settings, right) or "id" not in session or wiring.signed_out.contains(session["id"]):
+    if not is_given(settings, right) or "id" not in session or store.ended_sessions.contains(session["id"]):
         return None
     return Visitor(right, f"dashboard ({right})", signed_in=True)
 
@@ -89,10 +89,10 @@ def sign_in(settings: Settings, token: str) -> bool:
     return right is not None
 
 
-def sign_out(wiring: Wiring) -> None:
+def sign_out(store: Store, settings: Settings) -> None:
     """End the session: a copy of its cookie is refused as well, by every web process."""
     if "id" in session:
-        wiring.signed_out.add(session["id"], wiring.settings.web.session)
+        store.ended_sessions.add(session["id"], settings.web.session)
     session.clear()
 
 

@@ -23,11 +23,11 @@ def measure() -> Iterator[Figure]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pushprune-bench-")))
         system = LiveSystem(folder, stack, {"policy": last(KEPT), "log": {"format": "json"}})
-        system.wiring.connection.client.config_set("appendfsync", "everysec")  # as in production
+        system.store.connection.client.config_set("appendfsync", "everysec")  # as in production
         system.start_worker()
         for number in range(KEPT):
             system.pusher.push_image(REPOSITORY, f"v{number}")
-        wait_until(lambda: len(system.wiring.history.live(REPOSITORY)) == KEPT, "the pushes were not heard")
+        wait_until(lambda: len(system.store.history.live(REPOSITORY)) == KEPT, "the pushes were not heard")
         for number in range(KEPT, KEPT + WARM_UP):
             _push(system, number)
         taken_ms = [_push(system, number) for number in range(KEPT + WARM_UP, KEPT + WARM_UP + PUSHES)]

@@ -54,9 +54,9 @@ def _figure(title: str, list_it: Callable[[], int], rows: int) -> Figure:
 
 def _fill(wiring: Wiring) -> None:
     """As recording would have left it, but for the history: each repository with ten tags, one with many."""
-    keys = wiring.connection.keys
+    keys = wiring.store.connection.keys
     names = [f"team-{number % 50}/service-{number}" for number in range(REPOSITORIES - 1)]
-    with wiring.connection.reached() as client:
+    with wiring.store.connection.reached() as client:
         for start in range(0, len(names), 500):
             pipe = client.pipeline(transaction=False)
             for number, name in enumerate(names[start : start + 500], start):

@@ -48,7 +48,7 @@ def _fill(wiring: Wiring) -> None:
     events = [event(tag=f"t{number:05}", at=number, blobs={f"l{number}": 1000 + number}) for number in range(TAGS)]
     events += [event(repository=f"team{number % 97}/app{number}", at=number) for number in range(REPOSITORIES)]
     for start in range(0, len(events), _AT_ONCE):
-        wiring.history.record(understood(*events[start : start + _AT_ONCE]))
+        wiring.store.history.record(understood(*events[start : start + _AT_ONCE]))
 
 
 def _figure(name: str, client: Callable[[], FlaskClient], path: str) -> Figure:

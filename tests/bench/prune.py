@@ -100,9 +100,9 @@ def by_deletion(pushed: tuple[tuple[str, Image], ...], named: Collection[str]) -
         registry = stack.enter_context(RealRegistry())
         _fill(registry, pushed)
         planner, wiring = _wired(valkey, registry, folder, {"storage"}), _wired(valkey, registry, folder, named)
-        compare(planner, planner.history.snapshot(REPOSITORY))
+        compare(planner.store, planner.registry, planner.store.history.snapshot(REPOSITORY))
         enforce(planner, REPOSITORY)
-        assert len(wiring.history.doomed(REPOSITORY)) == len(pushed) - KEPT
+        assert len(wiring.store.history.doomed(REPOSITORY)) == len(pushed) - KEPT
         before = registry.request_count(_US)
         began = time.perf_counter()
         delete(wiring, REPOSITORY)
@@ -120,7 +120,7 @@ def _wired(valkey: Valkey, registry: RealRegistry, folder: Path, named: Collecti
         **{section: way for section, way in ways.items() if section in named},
     )  # fmt: skip
     wiring = replace(wire(settings), dispatch=Messages())  # type: ignore[arg-type]
-    wiring.connection.client.config_set("appendfsync", "everysec")  # as in production
+    wiring.store.connection.client.config_set("appendfsync", "everysec")  # as in production
     return wiring
 
 
@@ -135,7 +135,7 @@ def by_the_system(pushed: tuple[tuple[str, Image], ...]) -> Pruned:
         file = folder / "policy.yaml"
         _write(file, {"rules": [{"name": "all", "keep": "always"}]})
         system = LiveSystem(folder, stack, {"policy": str(file), "storage": {}, "log": {"format": "json"}})
-        system.wiring.connection.client.config_set("appendfsync", "everysec")  # as in production
+        system.store.connection.client.config_set("appendfsync", "everysec")  # as in production
         system.start_worker()
         _fill(system.registry, pushed)
         _come_to_rest(system, {tag for tag, _ in pushed})
@@ -194,8 +194,10 @@ def _write(file: Path, policy: dict[str, Any]) -> None:
 def _come_to_rest(system: LiveSystem, tags: set[str]) -> None:
     """Every push was heard, the history was compared with the registry, and nothing is left to do."""
     wait_until(lambda: system.heard(REPOSITORY, tags) and system.quiet(), "the pushes were not heard", PATIENCE_S)
-    assert compare(system.wiring, system.wiring.history.snapshot(REPOSITORY)).changed == 0, "the history was wrong"
-    assert system.wiring.history.snapshot(REPOSITORY).compared
+    assert compare(system.store, system.wiring.registry, system.store.history.snapshot(REPOSITORY)).changed == 0, (
+        "the history was wrong"
+    )
+    assert system.store.history.snapshot(REPOSITORY).compared
     assert not system.registry.request_count(_US, "DELETE"), "something was deleted while everything is kept"
 
 

@@ -66,9 +66,9 @@ def _known_layers() -> Figure:
             repository = f"shop/service-{manifests}"
             for number in range(manifests):
                 body = _envelope("push", repository, f"v{number}", f"{repository} {number}", CASES[0], _layers(number))
-                assert wiring.history.record(parse(body, time.time_ns() // 1000)).events == 1
-            with wiring.connection.reached() as client:
-                held = client.memory_usage(wiring.connection.keys.of("layers", repository), samples=0)
+                assert wiring.store.history.record(parse(body, time.time_ns() // 1000)).events == 1
+            with wiring.store.connection.reached() as client:
+                held = client.memory_usage(wiring.store.connection.keys.of("layers", repository), samples=0)
             each.append(f"{held / manifests:.0f} at {manifests:,} in a repository")
     name = f"bytes per manifest whose layers are known ({LAYERS + 1} blobs)"
     return Figure(name, ", ".join(each))
@@ -116,17 +116,17 @@ def _fill(wiring: Wiring, case: Case) -> None:
                 action = "push" if turn < PUSHES_PER_TAG else "pull"
                 seed = f"{repository} {turn} {tag}"
                 body = _envelope(action, repository, case.tag.format(tag), seed, case)
-                assert wiring.history.record(parse(body, time.time_ns() // 1000)).events == 1
+                assert wiring.store.history.record(parse(body, time.time_ns() // 1000)).events == 1
     for repository in repositories:
-        wiring.history.adopt(wiring.history.snapshot(repository), complete=True)
-        assert wiring.history.commit(wiring.history.snapshot(repository), Plan(), "none")
+        wiring.store.history.adopt(wiring.store.history.snapshot(repository), complete=True)
+        assert wiring.store.history.commit(wiring.store.history.snapshot(repository), Plan(), "none")
 
 
 def _held(wiring: Wiring) -> Counter[str]:
     """Bytes by the first word of the key."""
     held: Counter[str] = Counter()
     prefix = wiring.settings.redis.prefix
-    with wiring.connection.reached() as client:
+    with wiring.store.connection.reached() as client:
         for key in client.scan_iter(match=f"{prefix}*", count=1000):
             held[key.removeprefix(prefix).partition(":")[0]] += client.memory_usage(key, samples=0)
     return held

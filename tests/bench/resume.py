@@ -32,8 +32,8 @@ def _round() -> tuple[float, float]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pushprune-bench-")))
         system = LiveSystem(folder, stack, {"policy": last(KEPT)})
-        system.wiring.connection.client.config_set("appendfsync", "everysec")  # as in production
-        with system.wiring.leases.hold(f"enforce:{REPOSITORY}"):  # nobody begins before both are there
+        system.store.connection.client.config_set("appendfsync", "everysec")  # as in production
+        with system.store.leases.hold(f"enforce:{REPOSITORY}"):  # nobody begins before both are there
             for name in names:
                 system.pusher.push(REPOSITORY, name, make_image(name, layers=0))
             wait_until(lambda: system.heard(REPOSITORY, set(names)), "the pushes were not heard")
@@ -42,7 +42,7 @@ def _round() -> tuple[float, float]:
         holder = wait_until(lambda: _in_the_middle(system), "no batch was begun")
         system.kill(workers[holder])
         killed_at = time.perf_counter()
-        assert system.wiring.history.doomed(REPOSITORY), "the batch was done before the kill"
+        assert system.store.history.doomed(REPOSITORY), "the batch was done before the kill"
         _until_resumed(system, holder)
         resumed_s = time.perf_counter() - killed_at
         wait_until(lambda: system.heard(REPOSITORY, set(names[-KEPT:])) and system.quiet(), "the work was not finished")
@@ -53,20 +53,20 @@ def _round() -> tuple[float, float]:
 
 def _in_the_middle(system: LiveSystem) -> int | None:
     """The process that holds the lease, once it has deleted some and has many left."""
-    holder, left = _holder(system), len(system.wiring.history.doomed(REPOSITORY))
+    holder, left = _holder(system), len(system.store.history.doomed(REPOSITORY))
     return holder if 0 < left < IMAGES - KEPT - 20 else None
 
 
 def _until_resumed(system: LiveSystem, killed: int) -> None:
     """Until the other has the lease, and one more is deleted than by then."""
     wait_until(lambda: _holder(system) not in (None, killed), "nobody took up the lease")
-    left = len(system.wiring.history.doomed(REPOSITORY))
-    wait_until(lambda: len(system.wiring.history.doomed(REPOSITORY)) < left or not left, "nothing was deleted")
+    left = len(system.store.history.doomed(REPOSITORY))
+    wait_until(lambda: len(system.store.history.doomed(REPOSITORY)) < left or not left, "nothing was deleted")
 
 
 def _holder(system: LiveSystem) -> int | None:
     """The process id in the lease's token."""
     wiring = system.wiring
-    with wiring.connection.reached() as client:
-        token = client.get(wiring.connection.keys.of("lease", f"delete:{REPOSITORY}"))
+    with wiring.store.connection.reached() as client:
+        token = client.get(wiring.store.connection.keys.of("lease", f"delete:{REPOSITORY}"))
     return int(str(token).partition("-")[0]) if token else None

@@ -48,7 +48,7 @@ def _site(work: Path, stack: ExitStack, browser: Browser) -> Site:
         system.pusher.push_image("tools/ci-runner", f"r{number}")
         wait_until(system.quiet, "it is not quiet")
     wait_until(lambda: system.tags("shop/api") == {"v4", "v5", "v6"}, "nothing was deleted")
-    wait_until(lambda: system.wiring.rulings.held("shop/checkout"), "no plan waits")
+    wait_until(lambda: system.store.approvals.held("shop/checkout"), "no plan waits")
     return Site(system, browser, worker)
 
 

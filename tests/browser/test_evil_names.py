@@ -18,7 +18,7 @@ EVIL = "\"'><img src=x onerror=alert(1)><script>alert(2)</script><b onclick=aler
 
 
 def test_what_strangers_send_starts_nothing(site: Site, visit: Visiting) -> None:
-    history, rulings = site.system.wiring.history, site.system.wiring.rulings
+    history, rulings = site.system.store.history, site.system.store.approvals
     (item,) = understood(event("pull", "evil/names", actor=EVIL[:128], useragent=EVIL)).events
     pushed = replace(item, action="push", id="evil push", address=EVIL, media_type=EVIL)
     history.record(Envelope((item, pushed), (Rejected(EVIL, EVIL),)))

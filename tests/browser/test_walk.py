@@ -56,14 +56,14 @@ def test_a_deleted_tag_is_explained_and_put_back_by_clicking(
     host = site.system.registry.url.removeprefix("http://")
     command = ["skopeo", "copy", "--quiet", "--insecure-policy", "--src-tls-verify=false"]
     subprocess.run([*command, f"docker://{host}/{repository}:v1", f"dir:{tmp_path}/pulled"], check=True)
-    (entry, *_) = [item for item in site.system.wiring.history.entries(repository) if item.action == "restored"]
+    (entry, *_) = [item for item in site.system.store.history.entries(repository) if item.action == "restored"]
     assert "dashboard (admin)" in (entry.actor, entry.reason)
 
 
 def test_a_tag_is_put_back_to_what_it_stood_at_before_and_both_are_compared(site: Site, visit: Visiting) -> None:
     name, pusher = f"moved/{uuid.uuid4().hex[:8]}", site.system.pusher
     first, two = (pusher.push_image(name, "stable", seed=seed) for seed in ("one", "two"))
-    wait_until(lambda: site.system.wiring.history.generation(name) != "0", "the push was not heard")
+    wait_until(lambda: site.system.store.history.generation(name) != "0", "the push was not heard")
     page = visit().go(f"/tag/{name}:stable")
     page.get_by_role("button", name="Compare").click()
     expect(page.get_by_role("row", name="Digest").locator(f"[title='{first}'], [title='{two}']")).to_have_count(2)
@@ -82,7 +82,7 @@ def test_a_hold_is_looked_at_and_approved(site: Site, visit: Visiting) -> None:
     for number in range(7):
         system.pusher.push_image(name, f"v{number}")
     site.worker = system.start_worker()
-    wait_until(lambda: system.wiring.rulings.held(name), "the plan does not wait")
+    wait_until(lambda: system.store.approvals.held(name), "the plan does not wait")
     page = visit().go("/policy")
     plan = page.get_by_role("article").filter(has_text=name)
     expect(plan).to_contain_text("5 images")
@@ -123,7 +123,7 @@ def _tags(site: Site, repository: str) -> tuple[str, ...]:
     """Pages of a tag that is gone, of one that stands, and of one that was moved, two images of it compared."""
     name = f"{repository}-moved"
     first, two = (site.system.pusher.push_image(name, "stable", seed=seed) for seed in ("one", "two"))
-    wait_until(lambda: len(site.system.wiring.history.entries(name)) == 2, "the pushes were not heard")
+    wait_until(lambda: len(site.system.store.history.entries(name)) == 2, "the pushes were not heard")
     moved = f"/tag/{name}:stable?before={first}&after={two}"
     return f"/tag/{repository}:v1", f"/tag/{repository}:v3", moved
 

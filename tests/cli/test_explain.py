@@ -28,7 +28,7 @@ WAITS = "it would remove 3 of 5 tags"
 def wiring(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch) -> Wiring:
     """Five pushes to shop/api, of which the last two stay."""
     wiring = make_wiring(policy=keep_last(2))
-    record(wiring.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3, 4, 5)))
+    record(wiring.store.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3, 4, 5)))
     monkeypatch.setenv("PUSHPRUNE_REDIS__URL", str(wiring.settings.redis.url))
     monkeypatch.setenv("PUSHPRUNE_REDIS__PREFIX", wiring.settings.redis.prefix)
     monkeypatch.setenv("PUSHPRUNE_POLICY", '{"rules": [{"name": "last", "keep": {"last": 2}}]}')
@@ -50,7 +50,7 @@ def run(wiring: Wiring, call: Call) -> Run:
 @pytest.fixture
 def held(wiring: Wiring) -> None:
     plan = replace(wiring.verdicts.plan("shop/api"), hold=WAITS)
-    assert wiring.history.commit(wiring.history.snapshot("shop/api"), plan, "held")
+    assert wiring.store.history.commit(wiring.store.history.snapshot("shop/api"), plan, "held")
 
 
 @pytest.mark.usefixtures("held")
@@ -88,24 +88,24 @@ def test_the_reason_is_given_once_and_the_place_with_it(run: Run) -> None:
 
 
 def test_of_a_tag_that_is_gone_it_says_what_became_of_it(run: Run, wiring: Wiring) -> None:
-    record(wiring.history, event(6, "delete", "v1", 1, actor="alice"))
+    record(wiring.store.history, event(6, "delete", "v1", 1, actor="alice"))
     code, output = run("explain", "shop/api:v1")
     assert (code, "shop/api:v1 was deleted 2" in output, " by alice" in output) == (1, True, True)
 
 
 def test_of_a_tag_that_was_pruned_it_says_by_which_rule(run: Run, wiring: Wiring) -> None:
-    history, plan = wiring.history, wiring.verdicts.plan("shop/api")
+    history, plan = wiring.store.history, wiring.verdicts.plan("shop/api")
     snapshot = history.snapshot("shop/api")
     assert history.commit(snapshot, plan, "doomed")
     for doomed in plan.doomed:
-        wiring.removals.forget(snapshot, doomed)
+        wiring.store.deletions.forget(snapshot, doomed)
     _, output = run("explain", "shop/api:v1")
     assert output.startswith("pushprune: shop/api:v1 was deleted 2")
     assert " by pushprune: older than the newest 2 (rule last)" in output
 
 
 def test_a_push_that_is_heard_after_the_deletion_it_came_before_changes_nothing(run: Run, wiring: Wiring) -> None:
-    record(wiring.history, event(9, "delete", "v9", digest=None, media_type=""), event(8, tag="v9"))
+    record(wiring.store.history, event(9, "delete", "v9", digest=None, media_type=""), event(8, tag="v9"))
     assert "shop/api:v9 was deleted" in run("explain", "shop/api:v9")[1]
 
 
@@ -127,18 +127,18 @@ def test_the_plans_that_wait_are_followed_by_what_to_do(
 ) -> None:
     assert run("prune", "--held") == (0, "no plan waits for approval\n")
     request.getfixturevalue("held")
-    plan = wiring.rulings.holds()[0].plan
+    plan = wiring.store.approvals.holds()[0].plan
     _, output = run("prune", "--held")
     assert output.splitlines()[-1] == (
         f"review: pushprune prune --dry-run shop/api; approve: pushprune prune --approve shop/api --plan {plan}"
     )
     assert f" {plan} " in output.splitlines()[1] + " "
     assert json.loads(run("prune", "--held", "--json")[1])["holds"][0]["plan"] == plan
-    approvals.refuse(wiring, "shop/api", plan, by="alice")
+    approvals.refuse(wiring.store, "shop/api", plan, by="alice")
     assert "refused by alice: " in run("prune", "--held")[1]
     assert json.loads(run("prune", "--held", "--json")[1])["holds"][0]["rejected_by"] == "alice"
     assert run("prune", "--approve", "shop/api", "--plan", plan)[0] == 0
-    (entry, *_) = wiring.history.entries("shop/api")
+    (entry, *_) = wiring.store.history.entries("shop/api")
     assert (entry.action, entry.actor) == ("approved", login_name())
 
 
@@ -162,7 +162,7 @@ class Terminal(StringIO):
 
 
 def approved(wiring: Wiring) -> int:
-    return len(wiring.history.snapshot("shop/api").approved)
+    return len(wiring.store.history.snapshot("shop/api").approved)
 
 
 @pytest.mark.usefixtures("held")
@@ -170,7 +170,7 @@ def test_the_plan_that_was_looked_at_is_approved_and_no_other(run: Run, wiring: 
     another = (1, "pushprune: the plan for shop/api has changed; `pushprune prune --held` shows the new one\n")
     assert run("prune", "--approve", "shop/api", "--plan", "another") == another
     assert approved(wiring) == 0
-    (hold,) = wiring.rulings.holds()
+    (hold,) = wiring.store.approvals.holds()
     assert run("prune", "--approve", "shop/api", "--plan", hold.plan) == (0, "approved: 3 images\n")
     assert approved(wiring) == 3
 
@@ -178,7 +178,7 @@ def test_the_plan_that_was_looked_at_is_approved_and_no_other(run: Run, wiring: 
 @pytest.mark.usefixtures("held")
 def test_nobody_who_can_be_asked_must_say_which_plan(run: Run, wiring: Wiring) -> None:
     code, output = run("prune", "--approve", "shop/api")
-    (hold,) = wiring.rulings.holds()
+    (hold,) = wiring.store.approvals.holds()
     assert (code, approved(wiring)) == (2, 0)
     assert output.splitlines()[-1] == (
         f"Error: not a terminal: add --plan {hold.plan} to approve the plan that `pushprune prune --held` shows for "
@@ -194,7 +194,7 @@ def test_on_a_terminal_it_is_shown_and_asked(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
     _, output = run("prune", "--approve", "shop/api")
-    assert f"shop/api: 3 images, waiting since {when(wiring.rulings.holds()[0].at_us)}: {WAITS}" in output
+    assert f"shop/api: 3 images, waiting since {when(wiring.store.approvals.holds()[0].at_us)}: {WAITS}" in output
     assert approved(wiring) == images
 
 
@@ -229,7 +229,7 @@ def test_a_dry_run_says_what_it_does_not_know_of_the_sizes(run: Run, wiring: Wir
         "up to: layers that images share are counted for each; "
         "how much of it nothing else in this repository uses is not known"
     )
-    record(wiring.history, event(0, tag="v0", seed=90, size_bytes=0))
+    record(wiring.store.history, event(0, tag="v0", seed=90, size_bytes=0))
     _, output = run("prune", "--dry-run")
     assert "at least 1.2 kB, 1 of unknown size" in output
 
@@ -242,7 +242,7 @@ def push(number: int, blobs: dict[str, int] | None, **more: Any) -> Event:
 
 def freed(run: Run, wiring: Wiring, *pushes: Event, repositories: tuple[str, ...] = ("shop/web",)) -> str:
     """Return the sentence of a dry run about the bytes that a collection frees."""
-    record(wiring.history, *pushes)
+    record(wiring.store.history, *pushes)
     _, output = run("prune", "--dry-run", *repositories)
     (line,) = (line for line in output.splitlines() if line.startswith("up to: "))
     return line.partition("; ")[2]
@@ -280,6 +280,6 @@ def test_of_several_repositories_it_says_what_nothing_else_in_each_uses(run: Run
     pay = [push(number, blobs, repository="pay") for number, blobs in ((21, {"two": 500}), (22, BASE), (23, BASE))]
     message = freed(run, wiring, *web, *pay, repositories=("shop/web", "pay"))
     assert message == "a collection then frees 10.5 kB that nothing else in its repository uses"
-    record(wiring.history, push(31, BASE, repository="calm"))
+    record(wiring.store.history, push(31, BASE, repository="calm"))
     message = freed(run, wiring, repositories=("shop/web", "calm"))
     assert message.endswith("that nothing else in this repository uses"), "where nothing goes counts for nothing"

@@ -36,9 +36,9 @@ def run(
     capsys: pytest.CaptureFixture[str],
 ) -> Run:
     """run(policy, *arguments) -> standard output; over v1 to v4 pushed to shop/api, v1 pulled before and after v3."""
-    record(wiring.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3, 4)))
-    record(wiring.history, pull(2, "v1", 1), pull(5, "v1", 1), pull(6, "v1", 1, actor="cluster"))
-    record(wiring.history, replace(event(7), repository="web"))
+    record(wiring.store.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3, 4)))
+    record(wiring.store.history, pull(2, "v1", 1), pull(5, "v1", 1), pull(6, "v1", 1, actor="cluster"))
+    record(wiring.store.history, replace(event(7), repository="web"))
     redis = wiring.settings.redis
     monkeypatch.setenv("PUSHPRUNE_REDIS__URL", str(redis.url))
     monkeypatch.setenv("PUSHPRUNE_REDIS__PREFIX", redis.prefix)
@@ -128,7 +128,7 @@ def test_no_past_at_all_is_wrong_usage(run: Run) -> None:
 
 
 def test_who_pulled_is_an_address_without_its_port(run: Run, wiring: Wiring) -> None:
-    record(wiring.history, pull(8, "v2", 2, actor=""))
+    record(wiring.store.history, pull(8, "v2", 2, actor=""))
     output = run(KEEP_2)
     listed = next(line for line in output.splitlines() if line.startswith("shop/api:v2"))
     assert "10.0.0.9 " in listed
@@ -155,7 +155,7 @@ def test_it_says_how_far_back_the_record_reaches(run: Run) -> None:
 
 
 def test_many_records_that_begin_late_are_one_line(run: Run, wiring: Wiring) -> None:
-    record(wiring.history, *(replace(event(10 + number), repository=f"r{number}") for number in range(3)))
+    record(wiring.store.history, *(replace(event(10 + number), repository=f"r{number}") for number in range(3)))
     output = run("hold_min: 0\nhold_over: 0%\nrules: [{keep: none}]")
     assert "The record begins later in 5 repositories, the latest 20" in output
     assert "The record of" not in output

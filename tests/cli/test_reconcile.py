@@ -26,10 +26,10 @@ def worker(wiring: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that has compared a repository as soon as a message is sent."""
 
     def works(_: object) -> None:
-        wiring.walks.begin()
-        wiring.walks.note_all_pages(["shop/api"])
-        wiring.walks.compared("shop/api", 4, 3)
-        assert wiring.walks.end()
+        wiring.store.reconcile_runs.begin()
+        wiring.store.reconcile_runs.note_all_pages(["shop/api"])
+        wiring.store.reconcile_runs.compared("shop/api", 4, 3)
+        assert wiring.store.reconcile_runs.end()
 
     monkeypatch.setattr("service.dispatch.Dispatch.reconcile", works)
 
@@ -50,9 +50,9 @@ def test_the_status_says_what_is_wanted_and_what_comes_next(run: Run, wiring: Wi
     _, output, _ = run("reconcile", "--status")
     assert "nothing was compared yet" in output
     assert "next by the schedule" in output
-    wiring.walks.request(reconciliation.FIRST_START)
+    wiring.store.reconcile_runs.request(reconciliation.FIRST_START)
     assert "queued: first start" in run("reconcile", "--status")[1]
-    wiring.walks.begin()
+    wiring.store.reconcile_runs.begin()
     assert "the catalog is being read, because: first start" in run("reconcile", "--status")[1]
 
 
@@ -64,7 +64,7 @@ def test_without_a_worker_it_says_so(run: Run, wiring: Wiring) -> None:
 def test_it_need_not_be_waited_for(run: Run, wiring: Wiring) -> None:
     code, output, _ = run("reconcile", "shop/api", "--no-wait")
     assert (code, "requested" in output) == (0, True)
-    assert wiring.walks.waiting(["shop/api"]) == ("shop/api",)
+    assert wiring.store.reconcile_runs.waiting(["shop/api"]) == ("shop/api",)
 
 
 @pytest.mark.parametrize("arguments", [("shop/api:v1",), ("--status", "shop/api"), ("--status", "--no-wait")])
@@ -81,7 +81,7 @@ def test_without_a_registry_it_says_what_to_set(run: Run) -> None:
 
 def test_globs_mean_what_is_known_and_a_typo_is_said(run: Run, wiring: Wiring) -> None:
     assert run("reconcile", "shop/*", "--no-wait")[0] == 0
-    assert wiring.walks.waiting(["shop/api", "shop/*"]) == ("shop/api",)
+    assert wiring.store.reconcile_runs.waiting(["shop/api", "shop/*"]) == ("shop/api",)
     code, _, error = run("reconcile", "shp/*")
     assert (code, error) == (1, "pushprune: no repository shp/* is known; `pushprune repos` lists them\n")
     code, _, error = run("reconcile", "Shop")
@@ -90,8 +90,8 @@ def test_globs_mean_what_is_known_and_a_typo_is_said(run: Run, wiring: Wiring) -
 
 def test_a_repository_that_is_nowhere_is_said(run: Run, wiring: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
     def finds_nothing(_: object) -> None:
-        wiring.walks.compared("shop/ipa", 0, 0)
-        wiring.walks.end()
+        wiring.store.reconcile_runs.compared("shop/ipa", 0, 0)
+        wiring.store.reconcile_runs.end()
 
     monkeypatch.setattr("service.dispatch.Dispatch.reconcile", finds_nothing)
     code, _, error = run("reconcile", "shop/ipa")
@@ -99,16 +99,16 @@ def test_a_repository_that_is_nowhere_is_said(run: Run, wiring: Wiring, monkeypa
 
 
 def test_what_a_walk_waits_for_is_said_meanwhile(run: Run, wiring: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
-    wiring.outbox.sign_of_life("w1")
+    wiring.store.outbox.sign_of_life("w1")
 
     def fails(_: object) -> None:
-        wiring.walks.begin()
-        wiring.walks.note_catalog_failure("the registry cannot be reached")
+        wiring.store.reconcile_runs.begin()
+        wiring.store.reconcile_runs.note_catalog_failure("the registry cannot be reached")
 
     def recovers(_: float) -> None:
-        wiring.walks.note_all_pages(["shop/api"])
-        wiring.walks.compared("shop/api", 3, 0)
-        wiring.walks.end()
+        wiring.store.reconcile_runs.note_all_pages(["shop/api"])
+        wiring.store.reconcile_runs.compared("shop/api", 3, 0)
+        wiring.store.reconcile_runs.end()
 
     monkeypatch.setattr("service.dispatch.Dispatch.reconcile", fails)
     monkeypatch.setattr("service.cli.reconcile.time.sleep", recovers)
@@ -120,6 +120,6 @@ def test_what_a_walk_waits_for_is_said_meanwhile(run: Run, wiring: Wiring, monke
 def test_a_worker_that_dies_meanwhile_is_not_waited_for_without_end(
     run: Run, wiring: Wiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.dispatch.Dispatch.reconcile", lambda _: wiring.walks.begin())
+    monkeypatch.setattr("service.dispatch.Dispatch.reconcile", lambda _: wiring.store.reconcile_runs.begin())
     code, _, error = run("reconcile")
     assert (code, "no worker is running" in error) == (1, True)

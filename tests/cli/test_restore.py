@@ -30,7 +30,7 @@ def registry(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch
         wiring = make_wiring(registry.url, keep_last(1))
         for tag in ("v1", "v2"):
             registry.push_image("shop/api", tag)
-        wiring.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
+        wiring.store.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
         monkeypatch.setattr("service.reconcile.compare.YOUNG_S", 0.0)
         planning.enforce(wiring, "shop/api")
         deleting.delete(wiring, "shop/api")
@@ -76,11 +76,11 @@ def test_the_trash_names_what_had_no_tag_as_restore_takes_it(
     part = index.children[0].digest
     registry.push("shop/web", "m1", index)
     registry.push_image("shop/web", "m2")
-    wiring.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
+    wiring.store.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
     lonely = Doomed(part, (Verdict(Tag("", part, 1), False, "nobody holds it"),))
-    snapshot = wiring.history.snapshot("shop/web")
-    assert wiring.history.commit(snapshot, Plan(doomed=(lonely,)), "doomed")
-    wiring.removals.forget(snapshot, lonely)
+    snapshot = wiring.store.history.snapshot("shop/web")
+    assert wiring.store.history.commit(snapshot, Plan(doomed=(lonely,)), "doomed")
+    wiring.store.deletions.forget(snapshot, lonely)
     assert f"shop/web@{part}" in run("trash", "shop/web")[1].replace("\n", "")
 
 
@@ -90,7 +90,7 @@ def test_of_a_tag_that_can_come_back_explain_says_how(
     assert run("explain", "shop/api:v1")[1].endswith(
         "older than the newest 1 (rule last); `pushprune restore shop/api:v1` restores it\n"
     )
-    assert make_wiring(registry.url, keep_last(1)).trash.collected() == 1
+    assert make_wiring(registry.url, keep_last(1)).store.trash.collected() == 1
     assert "restores it" not in run("explain", "shop/api:v1")[1]
 
 

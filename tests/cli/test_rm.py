@@ -14,6 +14,7 @@ from service.domain.errors import RegistryRefused
 from service.domain.events import parse
 from service.log import log
 from service.prune import deleting, planning
+from service.store import Store
 from service.wiring import Wiring
 from tests.cli.conftest import Call
 from tests.conftest import keep_last
@@ -39,20 +40,25 @@ class Shop:
 
     def hear(self) -> None:
         events = json.dumps({"events": self.registry.events}).encode()
-        self.wiring.history.record(parse(events, now_us()))
+        self.wiring.store.history.record(parse(events, now_us()))
 
     def work(self, wait_s: float = 0) -> None:
         self.waited.append(wait_s)
         assert len(self.waited) < 100, "it waits for ever"
         self.meanwhile()
         if self.has_worker:
-            self.wiring.outbox.sign_of_life("worker")
-            for repository in self.wiring.history.repositories():
+            self.wiring.store.outbox.sign_of_life("worker")
+            for repository in self.wiring.store.history.repositories():
                 tasks.attempt(self.wiring, "due", repository, planning.enforce)
                 tasks.attempt(self.wiring, "doomed", repository, deleting.delete)
 
     def tags(self, repository: str = SHOP) -> set[str]:
         return set(self.registry.tags(repository))
+
+    @property
+    def store(self) -> Store:
+        """Everything in Redis."""
+        return self.wiring.store
 
 
 @pytest.fixture
@@ -64,7 +70,7 @@ def shop(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch) ->
             for tag in tags:
                 registry.push_image(repository, tag, seed=f"{repository}:{'v2' if tag == 'latest' else tag}")
         made.hear()
-        made.wiring.outbox.sign_of_life("worker")
+        made.wiring.store.outbox.sign_of_life("worker")
         monkeypatch.setattr("service.reconcile.compare.YOUNG_S", 0.0)
         monkeypatch.setattr(log, "bind", lambda **_: structlog.ReturnLogger())  # the worker's, which is not the verb's
         monkeypatch.setattr("service.cli.rm.time.sleep", made.work)
@@ -113,7 +119,7 @@ def test_a_tag_goes_and_the_history_says_who_did_it(run: Run, shop: Shop) -> Non
     assert "1 tag, 1 image" in output
     assert "deleted: 1; `pushprune trash` lists what can be restored" in output
     assert shop.tags() == {"v2", "pr-1", "pr-2", "latest"}
-    entry = next(item for item in shop.wiring.history.entries(SHOP) if item.action == "pruned")
+    entry = next(item for item in shop.store.history.entries(SHOP) if item.action == "pruned")
     assert (entry.tag, entry.actor, entry.reason) == ("v1", "alice", "deleted by hand by alice")
 
 
@@ -140,7 +146,7 @@ def test_tags_that_nobody_heard_of_are_found_at_the_registry(run: Run, shop: Sho
     shop.registry.push_index(SHOP, "pr-9")
     code, output, _ = run(f"{SHOP}:pr-*", "--dry-run", "--json")
     assert {row["tag"] for row in json.loads(output)["deletions"]} == {"pr-1", "pr-2", "pr-9"}
-    assert {tag.name for tag in shop.wiring.history.live(SHOP)} == set(TAGS[SHOP])
+    assert {tag.name for tag in shop.store.history.live(SHOP)} == set(TAGS[SHOP])
     code, _, _ = run(f"{SHOP}:pr-*", "--yes")
     assert (code, shop.tags()) == (0, {"v1", "v2", "latest"})
     shop.work()
@@ -148,10 +154,10 @@ def test_tags_that_nobody_heard_of_are_found_at_the_registry(run: Run, shop: Sho
 
 
 def test_a_dry_run_shows_what_would_go_and_changes_nothing(run: Run, shop: Shop) -> None:
-    before = shop.wiring.history.snapshot(SHOP)
+    before = shop.store.history.snapshot(SHOP)
     code, output, _ = run(f"{SHOP}:v?", "--dry-run")
     assert (code, "2 tags, 1 image" in output) == (0, True)
-    assert shop.wiring.history.is_current(before)
+    assert shop.store.history.is_current(before)
     _, output, _ = run(f"{SHOP}:v?", "--dry-run", "--json")
     rows = {row["tag"]: row for row in json.loads(output)["deletions"]}
     assert (rows["v2"]["kept_as"], rows["v1"]["kept_as"]) == ("latest", None)
@@ -182,8 +188,8 @@ def test_json_says_what_is_gone(run: Run, shop: Shop) -> None:
 
 
 def test_what_is_in_use_says_until_when(run: Run, shop: Shop) -> None:
-    client: Any = shop.wiring.connection.client
-    leased = shop.wiring.connection.keys.of("leased", SHOP)
+    client: Any = shop.store.connection.client
+    leased = shop.store.connection.keys.of("leased", SHOP)
     client.zadd(leased, {make_image(f"{SHOP}:v1").digest: 4_102_444_800_000})
     code, _, error = run(f"{SHOP}:v1", "--yes")
     assert (code, error) == (
@@ -243,7 +249,7 @@ def test_without_a_worker_it_says_so_and_goes_once_there_is_one(
 ) -> None:
     monkeypatch.setattr("service.cli.rm._NO_WORKER_S", 1)
     shop.has_worker = False
-    shop.wiring.connection.client.delete(shop.wiring.connection.keys.of("workers"))
+    shop.store.connection.client.delete(shop.store.connection.keys.of("workers"))
     code, _, error = run(f"{SHOP}:v1", "--yes")
     message = "no worker is running: start one, and it goes then\n"
     assert (code, error, len(shop.waited)) == (1, f"waiting: {message}pushprune: {message}", 10)
@@ -254,7 +260,7 @@ def test_without_a_worker_it_says_so_and_goes_once_there_is_one(
 
 def test_a_worker_that_is_restarted_is_waited_for(run: Run, shop: Shop) -> None:
     shop.has_worker = False
-    shop.wiring.connection.client.delete(shop.wiring.connection.keys.of("workers"))
+    shop.store.connection.client.delete(shop.store.connection.keys.of("workers"))
 
     def start() -> None:
         shop.has_worker = len(shop.waited) > 3
@@ -277,23 +283,23 @@ def test_what_somebody_must_mend_first_is_said(run: Run, shop: Shop) -> None:
     assert (code, "1 deletion left, continued automatically once this is fixed" in error) == (1, True)
     assert "storage: delete: enabled: true" in error
     shop.registry.delete_enabled = True
-    client: Any = shop.wiring.connection.client
-    client.delete(shop.wiring.connection.keys.of("attempts"))
+    client: Any = shop.store.connection.client
+    client.delete(shop.store.connection.keys.of("attempts"))
     shop.work()
     assert "v1" not in shop.tags()
 
 
 def test_an_old_trouble_is_not_taken_for_its_own(run: Run, shop: Shop) -> None:
-    tasks._back_off(shop.wiring, "due", SHOP, RegistryRefused("what was wrong before"))
-    client: Any = shop.wiring.connection.client
-    client.delete(shop.wiring.connection.keys.of("attempts"))
+    tasks._back_off(shop.store, "due", SHOP, RegistryRefused("what was wrong before"))
+    client: Any = shop.store.connection.client
+    client.delete(shop.store.connection.keys.of("attempts"))
     assert run(f"{SHOP}:v1", "--yes")[0] == 0
 
 
 def test_it_says_that_it_waits_for_a_collection(run: Run, shop: Shop) -> None:
-    shop.wiring.gate.drain("gc", 1, "by hand")
-    shop.wiring.gate.close("gc")
-    shop.meanwhile = lambda: len(shop.waited) > 2 and shop.wiring.gate.open("gc")
+    shop.store.gate.drain("gc", 1, "by hand")
+    shop.store.gate.close("gc")
+    shop.meanwhile = lambda: len(shop.waited) > 2 and shop.store.gate.open("gc")
     code, _, error = run(f"{SHOP}:v1", "--yes")
     assert (code, error.count("waiting: a garbage collection is under way")) == (0, 1)
     assert "v1" not in shop.tags()
@@ -321,19 +327,19 @@ def test_nothing_that_matches_is_nothing_to_do(run: Run, shop: Shop) -> None:
 def test_what_was_restored_is_deleted_by_hand_all_the_same(shop: Shop, run: Run) -> None:
     """Restoring keeps it from the policy, and not from the user who then deletes it."""
     assert run(f"{SHOP}:v1", "--yes")[0] == 0
-    shop.wiring.undo.restore(SHOP, tag="v1")
-    assert shop.wiring.history.snapshot(SHOP).restored
+    shop.wiring.restore.restore(SHOP, tag="v1")
+    assert shop.store.history.snapshot(SHOP).restored
     code, output, error = run("--all-but", "latest", SHOP, "--yes")
     assert (code, shop.tags(), error) == (0, {"latest"}, ""), output
-    assert shop.wiring.history.snapshot(SHOP).restored == {}
+    assert shop.store.history.snapshot(SHOP).restored == {}
 
 
 def test_a_lease_of_another_user_holds_what_was_restored(shop: Shop, run: Run) -> None:
     assert run(f"{SHOP}:v1", "--yes")[0] == 0
-    shop.wiring.undo.restore(SHOP, tag="v1")
-    client: Any = shop.wiring.connection.client
+    shop.wiring.restore.restore(SHOP, tag="v1")
+    client: Any = shop.store.connection.client
     digest = make_image(f"{SHOP}:v1").digest
-    client.zadd(shop.wiring.connection.keys.of("leased", SHOP), {digest: 4_102_444_800_000})
+    client.zadd(shop.store.connection.keys.of("leased", SHOP), {digest: 4_102_444_800_000})
     code, _, error = run(f"{SHOP}:v1", "--yes")
     assert (code, "somebody says that it is in use (lease)" in error) == (1, True)
     assert "v1" in shop.tags()
@@ -342,8 +348,8 @@ def test_a_lease_of_another_user_holds_what_was_restored(shop: Shop, run: Run) -
 def test_the_other_tag_of_a_restored_image_is_still_kept(shop: Shop, run: Run) -> None:
     """latest and v2 are one image: deleting one of its tags says nothing about the other."""
     assert run(f"{SHOP}:v2", f"{SHOP}:latest", "--yes")[0] == 0
-    shop.wiring.undo.restore(SHOP, tag="v2")
-    shop.wiring.undo.restore(SHOP, tag="latest")
+    shop.wiring.restore.restore(SHOP, tag="v2")
+    shop.wiring.restore.restore(SHOP, tag="latest")
     run(f"{SHOP}:v2", "--yes")
     assert "latest" in shop.tags()
-    assert make_image(f"{SHOP}:v2").digest in shop.wiring.history.snapshot(SHOP).restored
+    assert make_image(f"{SHOP}:v2").digest in shop.store.history.snapshot(SHOP).restored

@@ -51,14 +51,14 @@ def test_repos_lists_them_with_their_tags_and_last_push(run: Run) -> None:
 def test_repos_counts_the_tags_that_are_kept_only_as_their_pushes_were_not_heard(
     run: Run, make_wiring: Callable[..., Wiring]
 ) -> None:
-    history = make_wiring().history
+    history = make_wiring().store.history
     assert history.commit(history.snapshot("shop/api"), Plan(unheard=2), "none")
     assert rows(run("repos", "--json")[1])[0]["unannounced"] == 2
     assert "2 kept only because their pushes were not heard" in run("repos")[1]
 
 
 def test_repos_finds_parts_and_globs_and_sorts(run: Run, make_wiring: Callable[..., Wiring]) -> None:
-    history = make_wiring().history
+    history = make_wiring().store.history
     record(history, event(9, tag="v1", repository="shop/web"), event(10, tag="v1", repository="ops/api"))
 
     def names(*arguments: str) -> list[str]:
@@ -96,7 +96,7 @@ def test_tags_says_of_each_what_the_policy_does_and_why(run: Run) -> None:
 
 
 def test_tags_and_history_take_globs_of_repositories_and_tags(run: Run, make_wiring: Callable[..., Wiring]) -> None:
-    record(make_wiring().history, *(event(9, tag=tag, repository="shop/web") for tag in ("v1", "pr-1")))
+    record(make_wiring().store.history, *(event(9, tag=tag, repository="shop/web") for tag in ("v1", "pr-1")))
     _, output, _ = run("tags", "shop/*:v1", "--json")
     assert [(row["repository"], row["tag"]) for row in rows(output)] == [("shop/api", "v1"), ("shop/web", "v1")]
     _, output, _ = run("tags", "shop/*:v1")
@@ -119,7 +119,7 @@ def test_tags_asks_the_registry_for_platforms_only_where_wanted(
     image = make_image("multi", architecture="arm64")
     with FakeRegistry() as registry:
         registry.push("shop/arm", "v1", image)
-        record(make_wiring().history, event(9, repository="shop/arm", digest=image.digest))
+        record(make_wiring().store.history, event(9, repository="shop/arm", digest=image.digest))
         monkeypatch.setenv("PUSHPRUNE_REGISTRY__URL", registry.url)
         (row,) = rows(run("tags", "shop/arm", "--json")[1])
         assert row["platforms"] is None
@@ -130,7 +130,7 @@ def test_tags_asks_the_registry_for_platforms_only_where_wanted(
 
 
 def test_history_says_where_a_tag_stood_from_when_to_when(run: Run, make_wiring: Callable[..., Wiring]) -> None:
-    record(make_wiring().history, event(9, tag="v1", actor="bob"))
+    record(make_wiring().store.history, event(9, tag="v1", actor="bob"))
     code, output, _ = run("history", "shop/api:v1", "--intervals", "--json")
     assert code == 0
     intervals = json.loads(output)["history"]
@@ -298,11 +298,11 @@ def test_all_plans_that_wait_are_approved_together(run: Run, make_wiring: Callab
     )  # fmt: skip
     wiring = make_wiring(policy=keep_last(1, hold_over=10, hold_min=1))
     plan = wiring.verdicts.plan("shop/api")
-    assert wiring.history.commit(wiring.history.snapshot("shop/api"), plan, "held")
+    assert wiring.store.history.commit(wiring.store.history.snapshot("shop/api"), plan, "held")
     code, _, error = run("prune", "--approve-all")
     assert (code, "add --yes to approve every plan" in error) == (2, True)
     assert run("prune", "--approve-all", "--yes")[:2] == (0, "approved: 2 images of 1 repository\n")
-    assert len(wiring.history.snapshot("shop/api").approved) == 2
+    assert len(wiring.store.history.snapshot("shop/api").approved) == 2
     assert run("prune", "--approve-all", "shop/api")[0] == 2
 
 
@@ -338,20 +338,20 @@ def test_a_queued_collection_is_shown_with_what_it_makes_permanent_and_cancelled
 ) -> None:
     """It was postponed, and ran by itself ten minutes later."""
     wiring = make_wiring()
-    wiring.garbage.request("asked for by hand")
-    wiring.connection.client.zadd(wiring.connection.keys.of("trashed"), {f"shop/api {digest('a')}": 1})
+    wiring.store.collections.request("asked for by hand")
+    wiring.store.connection.client.zadd(wiring.store.connection.keys.of("trashed"), {f"shop/api {digest('a')}": 1})
     _, output, _ = run("gc")
     assert "queued: asked for by hand" in output
     assert "1 deletion becomes permanent with it; cancel it with: pushprune gc --cancel" in output
     assert run("gc", "--cancel")[:2] == (0, "cancelled: asked for by hand\n")
-    assert wiring.garbage.requested() is None
+    assert wiring.store.collections.requested() is None
     assert run("gc", "--cancel")[::2] == (1, "pushprune: no collection is queued\n")
 
 
 def test_the_status_of_collections_says_what_is_wanted_what_it_waits_for_and_when_the_next_comes(
     run: Run, make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    garbage = make_wiring().garbage
+    garbage = make_wiring().store.collections
     garbage.request_if_none("scheduled")
     garbage.record(GcRun(1000, 2000, "put off", "scheduled", message="not now", note="no gate"), once=True)
     monkeypatch.setenv("PUSHPRUNE_GC__COMMAND", "true")
@@ -371,7 +371,7 @@ def test_the_status_of_collections_says_what_is_wanted_what_it_waits_for_and_whe
 def test_the_status_of_collections_says_that_the_gate_is_closed_and_why(
     run: Run, make_wiring: Callable[..., Wiring]
 ) -> None:
-    gate = make_wiring().gate
+    gate = make_wiring().store.gate
     assert "gate" not in run("gc")[1]
     gate.drain("lost", 1, "scheduled")
     assert "the gate is draining since 20" in run("gc")[1]
@@ -385,8 +385,8 @@ def test_the_trash_says_when_the_next_collection_comes(
     run: Run, make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wiring = make_wiring()
-    key = wiring.connection.keys.of("deleted", "shop/api")
-    wiring.connection.client.hset(key, f"v0 {'A' * 43}", f"{'A' * 43} 1 2 3 too old")
+    key = wiring.store.connection.keys.of("deleted", "shop/api")
+    wiring.store.connection.client.hset(key, f"v0 {'A' * 43}", f"{'A' * 43} 1 2 3 too old")
     assert "or the next garbage collection: " in run("trash")[1]
     monkeypatch.setenv("PUSHPRUNE_GC__COMMAND", "true")
     monkeypatch.setenv("PUSHPRUNE_GC__SCHEDULE", "0 3 * * *")
@@ -394,7 +394,7 @@ def test_the_trash_says_when_the_next_collection_comes(
 
 
 def test_a_redis_that_takes_nothing_is_not_said_to_be_away(run: Run, make_wiring: Callable[..., Wiring]) -> None:
-    connection = make_wiring().connection
+    connection = make_wiring().store.connection
     connection.client.delete(connection.keys.of("due"))
     connection.client.set(connection.keys.of("due"), "no zset")
     code, _, error = run("prune", "shop/api")
@@ -430,7 +430,7 @@ def test_with_a_broken_policy_the_verbs_warn_once_and_answer_by_the_one_in_force
     run: Run, make_wiring: Callable[..., Wiring], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[str, ...], sentence: str,
 ) -> None:  # fmt: skip
-    policies, outbox = make_wiring(policy=keep_last(2, grace="0s")).policies, make_wiring().outbox
+    policies, outbox = make_wiring(policy=keep_last(2, grace="0s")).policies, make_wiring().store.outbox
     outbox.policy_applied(policies.digest, policies.written)
     break_policy(tmp_path, monkeypatch)
     code, output, error = run(*arguments)
@@ -510,7 +510,7 @@ rules:
 def test_gc_opens_a_gate_that_a_lost_machine_left_closed_after_asking(
     run: Run, make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate = make_wiring().gate
+    gate = make_wiring().store.gate
     assert run("gc", "--open")[1] == "the gate is open\n"
     gate.drain("lost", 1, "by hand")
     gate.close("lost")

@@ -22,12 +22,12 @@ NOBODY = {"url": "http://127.0.0.1:2", "debug_url": "http://127.0.0.1:3"}
 def left_closed(make_wiring: Build, folder: Path, *, keep: bool) -> Wiring:
     """A run before has swept, and its holder is dead. keep: it has found that the registry lies."""
     wiring = make_wiring(gc={**collector(folder, QUIET), "gate": "proxy"}, registry=NOBODY)
-    assert wiring.collector is not None
-    with wiring.collector.claimed("before"):
-        assert wiring.gate.drain("before", 1, "by hand")
-        assert wiring.gate.close("before")
-        wiring.garbage.begin_check(Sweep(1, (Probe("shop/api", "sha256:" + "a" * 64),)))
-        assert not keep or wiring.gate.keep("before", "the registry lies")
+    assert wiring.registry.collector is not None
+    with wiring.registry.collector.claimed("before"):
+        assert wiring.store.gate.drain("before", 1, "by hand")
+        assert wiring.store.gate.close("before")
+        wiring.store.collections.begin_check(Sweep(1, (Probe("shop/api", "sha256:" + "a" * 64),)))
+        assert not keep or wiring.store.gate.keep("before", "the registry lies")
     return wiring
 
 
@@ -35,10 +35,10 @@ def test_it_is_not_opened_by_the_proof_that_the_holder_died_before_its_checks(
     make_wiring: Build, tmp_path: Path
 ) -> None:
     wiring = left_closed(make_wiring, tmp_path, keep=False)
-    quiesce.reopen(wiring)
+    quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
     assert state(wiring) == "closed"
-    wiring.garbage.end_check()
-    assert wiring.gate.open("before")
+    wiring.store.collections.end_check()
+    assert wiring.store.gate.open("before")
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -53,8 +53,8 @@ def test_it_stays_when_the_next_run_is_put_off(
 ) -> None:
     monkeypatch.setattr(quiesce, "_CLOSED_S", 0.2)
     wiring = left_closed(make_wiring, tmp_path, keep=True)
-    client: Any = wiring.connection.client
-    client.zadd(wiring.connection.keys.of("writers"), {"somebody": wiring.connection.now_ms() + 60_000})
+    client: Any = wiring.store.connection.client
+    client.zadd(wiring.store.connection.keys.of("writers"), {"somebody": wiring.store.connection.now_ms() + 60_000})
     assert collect(wiring).result == "put off"
     assert state(wiring) == "closed"
 
@@ -62,8 +62,8 @@ def test_it_stays_when_the_next_run_is_put_off(
 def test_it_is_never_open_while_something_of_the_run_before_still_lives(make_wiring: Build, tmp_path: Path) -> None:
     """Its death cannot be proved for a moment; then the next run has the lock, and must not think that all is over."""
     wiring = left_closed(make_wiring, tmp_path, keep=True)
-    assert wiring.collector is not None
-    alive = os.open(wiring.collector._lock, os.O_RDWR)
+    assert wiring.registry.collector is not None
+    alive = os.open(wiring.registry.collector._lock, os.O_RDWR)
     fcntl.flock(alive, fcntl.LOCK_EX)
     threading.Timer(0.3, lambda: os.close(alive)).start()
     assert collect(wiring).message == "the gate stays closed until the last sweep is checked"
@@ -76,5 +76,5 @@ def test_whoever_proves_the_holder_dead_asks_the_registry_first(
 ) -> None:
     wiring = left_closed(make_wiring, tmp_path, keep=False)
     monkeypatch.setattr(verify, "lie", lambda _, probes: probes[0] if lies else None)
-    quiesce.reopen(wiring)
+    quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
     assert state(wiring) == ("closed" if lies else "open")

@@ -27,9 +27,9 @@ BLOB = "sha256:" + "a" * 64
 
 
 def collect(wiring: Wiring) -> Run:
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    return wiring.garbage.runs()[0]
+    return wiring.store.collections.runs()[0]
 
 
 def with_collector(system: System, folder: Path) -> System:
@@ -45,7 +45,7 @@ def mount_and_stall(system: System, pusher: Pusher) -> None:
     pusher.push_image(FIRST, "other")
     pusher.mount(FIRST, sha256(LAYER), SOURCE)
     pusher.push_blob(FIRST, PUSHED.blobs[0])
-    earlier(system.wiring.connection, "pushing", 60)
+    earlier(system.store.connection, "pushing", 60)
 
 
 @pytest.mark.parametrize("version", ["2.8", "3", "3.1.1"])
@@ -57,7 +57,7 @@ def test_a_push_that_stands_still_keeps_the_layer_that_it_mounted(
         mount_and_stall(system, pusher)
         run = collect(system.wiring)
         assert (run.result, run.message) == ("done", "")
-        assert system.wiring.gate.pins() == ()
+        assert system.store.gate.pins() == ()
         pusher.put(FIRST, "late", PUSHED.media_type, PUSHED.manifest)
         assert pusher.pull_whole(FIRST, "late") == PUSHED.digest
         assert pusher.pull_whole(SOURCE, "v1") == BASE.digest

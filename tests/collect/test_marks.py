@@ -26,9 +26,9 @@ def collect(system: System, folder: Path, marks: Iterable[str], repository: str 
     """Return the message of a collection that marks these; "" if it was made."""
     lines = [f"{repository}: marking manifest {digest} \n" for digest in marks]
     (folder / "out").write_text("".join(lines))
-    system.wiring.garbage.request_if_none("scheduled")
+    system.store.collections.request_if_none("scheduled")
     collect_run.collect(system.wiring)
-    (run, *_) = system.wiring.garbage.runs()
+    (run, *_) = system.store.collections.runs()
     assert (folder / "swept").exists() == (run.result == "done")
     assert run.result in ("done", "failed")
     return run.message

@@ -21,17 +21,17 @@ def test_each_stage_can_be_seen_and_then_none(make_wiring: Build, tmp_path: Path
     wiring = make_wiring(gc={**collector(tmp_path, body), "max_wait": 600})
 
     def stage() -> str | None:
-        under = wiring.garbage.progress()
+        under = wiring.store.collections.progress()
         return under.stage if under else None
 
     assert stage() is None
-    wiring.garbage.request_if_none("scheduled")
+    wiring.store.collections.request_if_none("scheduled")
     thread = threading.Thread(target=run.collect, args=(wiring,))
-    with wiring.leases.write():
+    with wiring.store.leases.write():
         thread.start()
         until(lambda: stage() == WAITING)
     until(lambda: stage() == REHEARSING)
-    under = wiring.garbage.progress()
+    under = wiring.store.collections.progress()
     assert under is not None
     assert under.reason == "scheduled"
     assert under.started_ms <= under.since_ms
@@ -45,10 +45,10 @@ def test_each_stage_can_be_seen_and_then_none(make_wiring: Build, tmp_path: Path
 def test_a_stage_that_takes_long_is_shown_again(make_wiring: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_RENEW_S", 0.01)
     wiring = make_wiring()
-    key = wiring.connection.keys.of("gc:state")
-    with Progress(wiring.garbage, "scheduled") as shown:
+    key = wiring.store.connection.keys.of("gc:state")
+    with Progress(wiring.store.collections, "scheduled") as shown:
         shown.at(SWEEPING)
-        assert 0 < int(str(wiring.connection.client.pttl(key))) <= 15_000, "who is killed is not shown for ever"
-        wiring.connection.client.delete(key)
-        until(lambda: wiring.garbage.progress() is not None)
-    assert wiring.garbage.progress() is None
+        assert 0 < int(str(wiring.store.connection.client.pttl(key))) <= 15_000, "who is killed is not shown for ever"
+        wiring.store.connection.client.delete(key)
+        until(lambda: wiring.store.collections.progress() is not None)
+    assert wiring.store.collections.progress() is None

@@ -46,7 +46,7 @@ def test_the_gate_opens_after_a_collector_that_failed(make_wiring: Build, tmp_pa
 def test_a_push_is_waited_for_and_named(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
     for number in range(5):
-        blob_heard(wiring.history, number=number, repository=f"shop/{number}")
+        blob_heard(wiring.store.history, number=number, repository=f"shop/{number}")
     run = collect(wiring)
     expected = "pushes to shop/0, shop/1, shop/2 and 2 more did not end in time"
     assert (run.result, run.message) == ("put off", expected)
@@ -56,21 +56,21 @@ def test_a_push_is_waited_for_and_named(make_wiring: Build, tmp_path: Path) -> N
 
 def test_a_push_that_ends_while_draining_is_not_in_the_way(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.gate.admit(WriteRequest("begins", SHOP), ANN)
-    wiring.garbage.request("by hand")
+    wiring.store.gate.admit(WriteRequest("begins", SHOP), ANN)
+    wiring.store.collections.request("by hand")
     thread = threading.Thread(target=collect_run.collect, args=(wiring,))
     thread.start()
     until(lambda: state(wiring) == "draining")
     assert not (tmp_path / "dry").exists()
-    assert wiring.gate.admit(WriteRequest("manifest", SHOP, by_tag=True), ANN).passes
+    assert wiring.store.gate.admit(WriteRequest("manifest", SHOP, by_tag=True), ANN).passes
     thread.join(30)
-    assert wiring.garbage.runs()[0].result == "done"
+    assert wiring.store.collections.runs()[0].result == "done"
 
 
 def test_pushes_that_nobody_can_remember_stop_the_sweep(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    client: Any = wiring.connection.client
-    client.zadd(wiring.connection.keys.of("unreferenced"), {"*": wiring.connection.now_ms()})
+    client: Any = wiring.store.connection.client
+    client.zadd(wiring.store.connection.keys.of("unreferenced"), {"*": wiring.store.connection.now_ms()})
     assert "too many pushes are in progress to keep track of all" in collect(wiring).message
     assert not (tmp_path / "swept").exists()
 
@@ -101,21 +101,22 @@ def test_what_was_heard_of_and_deleted_by_us_since_needs_no_manifest_with_refere
     make_wiring: Build, tmp_path: Path
 ) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    blob_heard(wiring.history, SWEPT)
-    heard(wiring.history)
-    earlier(wiring.connection, "pushing", 60)
-    now_us = wiring.connection.now_us()
-    before = replace(wiring, trash=Trash({SWEPT: now_us - 60_000_000}))  # type: ignore[arg-type]
+    blob_heard(wiring.store.history, SWEPT)
+    heard(wiring.store.history)
+    earlier(wiring.store.connection, "pushing", 60)
+    now_us = wiring.store.connection.now_us()
+    before = replace(wiring, store=replace(wiring.store, trash=Trash({SWEPT: now_us - 60_000_000})))  # type: ignore[arg-type]
     assert collect(before).result == "put off"
-    after = replace(wiring, trash=Trash({SWEPT: now_us + 1_000_000}))  # type: ignore[arg-type]
+    after = replace(wiring, store=replace(wiring.store, trash=Trash({SWEPT: now_us + 1_000_000})))  # type: ignore[arg-type]
     assert collect(after).result == "done"
 
 
 def test_a_push_at_the_gate_is_not_explained_by_what_we_deleted(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.gate.admit(WriteRequest("uploads", SHOP, SWEPT), ANN)
-    earlier(wiring.connection, "pushing", 60)
-    deleted = replace(wiring, trash=Trash({SWEPT: wiring.connection.now_us() + 1_000_000}))  # type: ignore[arg-type]
+    wiring.store.gate.admit(WriteRequest("uploads", SHOP, SWEPT), ANN)
+    earlier(wiring.store.connection, "pushing", 60)
+    trash: Any = Trash({SWEPT: wiring.store.connection.now_us() + 1_000_000})
+    deleted = replace(wiring, store=replace(wiring.store, trash=trash))
     assert collect(deleted).result == "put off"
 
 
@@ -150,16 +151,16 @@ def test_a_young_blob_of_something_that_we_deleted_is_swept(make_system: Make, t
     system.push("v1", "v2")
     tags = system.registry.tags(SHOP)
     system.settle()
-    kept = system.wiring.trash.get(SHOP, tags["v1"])
+    kept = system.store.trash.get(SHOP, tags["v1"])
     assert kept is not None
-    eligible = [item for item in system.wiring.trash.held() if item != tags["v1"]]
+    eligible = [item for item in system.store.trash.held() if item != tags["v1"]]
     assert eligible, "config and layers"
     for blob in (tags["v1"], *eligible):
         stored(root, blob)
     message = [f"{SHOP}: marking manifest {tags['v2']} \n"]
     message += [f"blob eligible for deletion: {blob}\n" for blob in (tags["v1"], *eligible)]
     (tmp_path / "said").write_text("".join(message))
-    assert collect(system.wiring).result == "done", system.wiring.garbage.runs()[0].message
+    assert collect(system.wiring).result == "done", system.store.collections.runs()[0].message
 
 
 def test_what_a_run_was_about_to_sweep_when_it_was_cut_off_is_swept_by_the_next(
@@ -169,23 +170,23 @@ def test_what_a_run_was_about_to_sweep_when_it_was_cut_off_is_swept_by_the_next(
     root = tmp_path / "storage"
     stored(root, SWEPT)
     wiring = make_wiring(gc=collector(tmp_path, QUIET), storage={"path": str(root)})
-    wiring.gate.note_deleting([SWEPT])
+    wiring.store.gate.note_deleting([SWEPT])
     assert collect(wiring).result == "done"
 
 
 def test_what_a_delete_took_along_is_put_back_while_a_collection_drains_and_not_later(make_wiring: Build) -> None:
     wiring = make_wiring()
-    with wiring.leases.hold(COLLECT) as lease:
+    with wiring.store.leases.hold(COLLECT) as lease:
         assert lease is not None
         for state, heals, may in (("draining", True, True), ("draining", False, False), ("closed", True, False)):
-            wiring.gate.drain("t1", 1, "x")
+            wiring.store.gate.drain("t1", 1, "x")
             if state == "closed":
-                wiring.gate.close("t1")
-            with wiring.leases.write(heals=heals) as permit:
+                wiring.store.gate.close("t1")
+            with wiring.store.leases.write(heals=heals) as permit:
                 assert (permit is not None) == may
-    with wiring.leases.write(heals=True) as permit:
+    with wiring.store.leases.write(heals=True) as permit:
         assert permit is None, "its holder may only be paused"
-    wiring.gate.open("t1")
+    wiring.store.gate.open("t1")
 
 
 def test_what_is_to_be_looked_at_again_later_is_looked_at_before_a_collection(
@@ -193,46 +194,46 @@ def test_what_is_to_be_looked_at_again_later_is_looked_at_before_a_collection(
 ) -> None:
     """Its time is when a DELETE must have ended, and none is on its way any more."""
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.removals.request_healing(SHOP, ["v1"])
-    client: Any = wiring.connection.client
-    later_ms = wiring.connection.now_ms() + 600_000
-    keys = (wiring.connection.keys.of("heal", SHOP), wiring.connection.keys.of("healing"))
+    wiring.store.deletions.request_healing(SHOP, ["v1"])
+    client: Any = wiring.store.connection.client
+    later_ms = wiring.store.connection.now_ms() + 600_000
+    keys = (wiring.store.connection.keys.of("heal", SHOP), wiring.store.connection.keys.of("healing"))
     client.zadd(keys[0], {"v1": later_ms})
     client.zadd(keys[1], {SHOP: later_ms})
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     thread = threading.Thread(target=collect_run.collect, args=(wiring,))
     thread.start()
-    until(lambda: wiring.outbox.overdue("healing") == (SHOP,))
+    until(lambda: wiring.store.outbox.overdue("healing") == (SHOP,))
     assert client.zscore(keys[0], "v1") < later_ms
-    wiring.removals.healed(SHOP, ("v1", int(client.zscore(keys[0], "v1"))), "", None)
-    until(lambda: not wiring.outbox.healing())
+    wiring.store.deletions.healed(SHOP, ("v1", int(client.zscore(keys[0], "v1"))), "", None)
+    until(lambda: not wiring.store.outbox.healing())
     thread.join(30)
-    assert wiring.garbage.runs()[0].result == "done"
+    assert wiring.store.collections.runs()[0].result == "done"
 
 
 def test_behind_the_gate_what_is_doomed_need_not_be_put_back_first(make_system: Make) -> None:
     system = doomed_system(make_system)
-    (doomed,) = system.wiring.history.doomed(SHOP)
-    system.wiring.removals.request_healing(SHOP, [doomed.tags[0], doomed.digest, "v2"])
-    assert system.wiring.outbox.unhealed() == (f"{SHOP} v2",)
+    (doomed,) = system.store.history.doomed(SHOP)
+    system.store.deletions.request_healing(SHOP, [doomed.tags[0], doomed.digest, "v2"])
+    assert system.store.outbox.unhealed() == (f"{SHOP} v2",)
 
 
 def test_a_redis_that_forgot_the_gate_stops_the_collector(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "(folder / 'dry').touch(); time.sleep(600)"))
     with collecting(wiring, tmp_path):
-        wiring.connection.client.delete(wiring.connection.keys.of("gate"))
-    assert wiring.garbage.runs()[0].result == "failed"
+        wiring.store.connection.client.delete(wiring.store.connection.keys.of("gate"))
+    assert wiring.store.collections.runs()[0].result == "failed"
 
 
 def test_nothing_is_swept_while_pushes_may_be_under_way_that_redis_has_forgotten(
     make_wiring: Build, tmp_path: Path
 ) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    memory = wiring.gate.check_in("web:1").memory
-    wiring.connection.client.flushdb()
+    memory = wiring.store.gate.check_in("web:1").memory
+    wiring.store.connection.client.flushdb()
     assert collect(wiring).result == "done", "nobody has told of it"
     (tmp_path / "swept").unlink()
-    wiring.gate.check_in("web:1", memory=memory)
+    wiring.store.gate.check_in("web:1", memory=memory)
     assert collect(wiring).message.startswith("Redis lost its data, so pushes in progress are unknown")
     assert not (tmp_path / "swept").exists()
 
@@ -240,17 +241,17 @@ def test_nothing_is_swept_while_pushes_may_be_under_way_that_redis_has_forgotten
 def test_a_redis_that_is_emptied_while_the_collector_runs_stops_the_sweep(make_wiring: Build, tmp_path: Path) -> None:
     body = "(folder / 'dry').touch()\nwhile not (folder / 'go').exists(): time.sleep(0.01)"
     wiring = make_wiring(gc=collector(tmp_path, body))
-    memory = wiring.gate.check_in("web:1").memory
+    memory = wiring.store.gate.check_in("web:1").memory
     with collecting(wiring, tmp_path):
-        client: Any = wiring.connection.client
-        client.delete(wiring.connection.keys.of("gate:memory"))
-        wiring.gate.check_in("web:1", memory=memory)
-    assert wiring.garbage.runs()[0].result == "put off"
+        client: Any = wiring.store.connection.client
+        client.delete(wiring.store.connection.keys.of("gate:memory"))
+        wiring.store.gate.check_in("web:1", memory=memory)
+    assert wiring.store.collections.runs()[0].result == "put off"
 
 
 def test_a_collection_does_not_begin_while_another_holds_the_gate(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.gate.drain("paused", 1, "x")
+    wiring.store.gate.drain("paused", 1, "x")
     run = collect(wiring)
     assert (run.result, run.message) == (
         "put off",
@@ -264,7 +265,7 @@ def test_the_gate_of_a_dead_holder_is_opened_by_any_worker(make_wiring: Build, t
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     leave_behind(wiring)
     assert state(wiring) == "closed"
-    quiesce.reopen(wiring)
+    quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
     assert state(wiring) == "open"
 
 
@@ -272,11 +273,11 @@ def test_a_lock_that_is_free_but_was_another_holders_proves_nothing(make_wiring:
     """The holder may be on another machine."""
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     leave_behind(wiring, "another")
-    wiring.gate.open("another")
-    wiring.gate.drain("elsewhere", 1, "x")
-    quiesce.reopen(wiring)
+    wiring.store.gate.open("another")
+    wiring.store.gate.drain("elsewhere", 1, "x")
+    quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
     assert state(wiring) == "draining"
-    (trouble,) = wiring.outbox.troubles()
+    (trouble,) = wiring.store.outbox.troubles()
     assert "pushprune gc --open" in trouble.message
 
 
@@ -290,7 +291,7 @@ def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_o
         elsewhere.setattr(identity, "boot", lambda: "another")
         leave_behind(wiring)
     monkeypatch.setattr(identity, "is_of_one_kernel", lambda _: is_local)
-    quiesce.reopen(wiring)
+    quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
     assert state(wiring) == ("open" if is_local else "closed")
     run = collect(wiring)
     if is_local:
@@ -299,7 +300,7 @@ def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_o
         assert run.message == "the gate is held by another collection, whose collector may still run"
         assert state(wiring) == "closed"
         monkeypatch.setattr(identity, "boot", lambda: "another")
-        quiesce.reopen(wiring)
+        quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
         assert state(wiring) == "open", "what would have proved it was overwritten"
 
 
@@ -318,7 +319,7 @@ def test_a_gate_that_stays_closed_after_its_holder_died_is_an_alarm_until_it_ope
         gc={**collector(tmp_path, QUIET), "gate": "proxy"}, registry={"debug_url": "http://127.0.0.1:9"}
     )
     leave_behind(wiring)
-    wiring.garbage.begin_check(Sweep(0, (Probe(SHOP, SWEPT),)))
+    wiring.store.collections.begin_check(Sweep(0, (Probe(SHOP, SWEPT),)))
 
     def lie(*_: Any) -> Probe:
         if says == "refuses":
@@ -327,26 +328,26 @@ def test_a_gate_that_stays_closed_after_its_holder_died_is_an_alarm_until_it_ope
 
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(verify, "lie", lie)
-        quiesce.reopen(wiring)
-        quiesce.reopen(wiring)
+        quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
+        quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
     assert state(wiring) == "closed"
-    (trouble,) = wiring.outbox.troubles()
+    (trouble,) = wiring.store.outbox.troubles()
     assert trouble.about == "gate"
     assert why in trouble.message
     assert "pushprune gc --open" in trouble.message
     if says == "refuses":
         monkeypatch.setattr(verify, "lie", lambda *_: None)
-        quiesce.reopen(wiring)
+        quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
         assert state(wiring) == "open"
-        assert wiring.outbox.troubles() == ()
+        assert wiring.store.outbox.troubles() == ()
 
 
 def test_nobody_is_troubled_while_the_holder_has_its_lease(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    with wiring.leases.hold(COLLECT):
-        wiring.gate.drain("elsewhere", 1, "x")
-        quiesce.reopen(wiring)
-    assert wiring.outbox.troubles() == ()
+    with wiring.store.leases.hold(COLLECT):
+        wiring.store.gate.drain("elsewhere", 1, "x")
+        quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
+    assert wiring.store.outbox.troubles() == ()
 
 
 def test_the_next_holder_opens_the_gate_before_it_overwrites_the_proof(make_wiring: Build, tmp_path: Path) -> None:
@@ -358,13 +359,13 @@ def test_the_next_holder_opens_the_gate_before_it_overwrites_the_proof(make_wiri
 
 def test_a_second_claim_in_the_same_process_is_refused(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    assert wiring.collector is not None
-    with wiring.collector.claimed("one"):
-        with pytest.raises(CollectionFailed), wiring.collector.claimed("two"):
+    assert wiring.registry.collector is not None
+    with wiring.registry.collector.claimed("one"):
+        with pytest.raises(CollectionFailed), wiring.registry.collector.claimed("two"):
             pytest.fail("both hold it")
-        assert not wiring.collector.is_dead("one")
-        assert wiring.collector.run(lambda: True).succeeded
-    assert wiring.collector.is_dead("one")
+        assert not wiring.registry.collector.is_dead("one")
+        assert wiring.registry.collector.run(lambda: True).succeeded
+    assert wiring.registry.collector.is_dead("one")
 
 
 @pytest.fixture
@@ -375,7 +376,7 @@ def guarded(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     def build(max_wait: int = 0, gate_wait: int = 60, **message: int) -> Wiring:
         gc = {**collector(tmp_path, QUIET), "gate": "proxy", "max_wait": max_wait, "gate_wait": gate_wait}
         made = make_wiring(gc=gc, registry={"debug_url": "http://127.0.0.1:9"})
-        return replace(made, in_flight=Counted(**message))  # type: ignore[arg-type]
+        return replace(made, registry=replace(made.registry, debug=Counted(**message)))  # type: ignore[arg-type]
 
     return build
 
@@ -393,7 +394,7 @@ def test_nothing_is_swept_where_no_web_process_serves_the_gate(guarded: Callable
 
 def test_nothing_is_swept_before_every_web_process_obeys(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
     wiring, ended = guarded(), threading.Event()
-    wiring.gate.check_in("web:cut-off", "")
+    wiring.store.gate.check_in("web:cut-off", "")
     thread = threading.Thread(target=obey, args=(wiring, ended))
     thread.start()
     run = collect(wiring)
@@ -408,7 +409,7 @@ def test_with_everybody_quiet_it_collects(guarded: Callable[..., Wiring], tmp_pa
     wiring, ended = guarded(), threading.Event()
     thread = threading.Thread(target=obey, args=(wiring, ended))
     thread.start()
-    until(lambda: bool(wiring.gate.processes()))
+    until(lambda: bool(wiring.store.gate.processes()))
     run = collect(wiring)
     ended.set()
     thread.join()
@@ -417,9 +418,9 @@ def test_with_everybody_quiet_it_collects(guarded: Callable[..., Wiring], tmp_pa
 
 def test_more_pushes_than_can_be_remembered_put_it_off(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
-    few = replace(wiring, gate=Gate(wiring.connection, PushLimits(pushes=1)))
+    few = replace(wiring, store=replace(wiring.store, gate=Gate(wiring.store.connection, PushLimits(pushes=1))))
     for number in range(2):
-        few.gate.admit(WriteRequest("begins", f"shop/{number}"), ANN)
+        few.store.gate.admit(WriteRequest("begins", f"shop/{number}"), ANN)
     assert collect(few).message == "too many pushes are in progress to keep track of all"
     assert not (tmp_path / "dry").exists()
 
@@ -435,17 +436,17 @@ def test_what_a_push_without_references_has_needed_is_read_from_its_manifest(mak
     system.push("v1", "v2")
     tags = system.registry.tags(SHOP)
     system.settle()
-    kept = wiring.trash.get(SHOP, tags["v1"])
+    kept = wiring.store.trash.get(SHOP, tags["v1"])
     assert kept is not None
     blobs = [blob for blob, _ in read_references(kept.media_type, kept.content).blobs]
     for blob in (*blobs, tags["v1"]):
-        wiring.gate.admit(WriteRequest("uploads", SHOP, blob), ANN)
-    wiring.gate.admit(WriteRequest("manifest", SHOP, by_tag=True), ANN)
-    record(wiring.history, event(1, tag="v1", digest=kept.digest, address="10.0.0.7:4711"))
-    earlier(wiring.connection, "pushing", 60)
-    assert {item.digest for item in wiring.gate.unread_manifests()} >= {kept.digest}
-    read_unread(wiring, wiring.gate.unreferenced([tags["v1"]]))
-    loose = wiring.gate.unreferenced((*blobs, tags["v1"]))
+        wiring.store.gate.admit(WriteRequest("uploads", SHOP, blob), ANN)
+    wiring.store.gate.admit(WriteRequest("manifest", SHOP, by_tag=True), ANN)
+    record(wiring.store.history, event(1, tag="v1", digest=kept.digest, address="10.0.0.7:4711"))
+    earlier(wiring.store.connection, "pushing", 60)
+    assert {item.digest for item in wiring.store.gate.unread_manifests()} >= {kept.digest}
+    read_unread(wiring.store, wiring.registry, wiring.store.gate.unreferenced([tags["v1"]]))
+    loose = wiring.store.gate.unreferenced((*blobs, tags["v1"]))
     assert {item.digest for item in loose if item.client == ANN} == {tags["v1"]}
 
 
@@ -467,8 +468,8 @@ def test_where_no_gate_stands_none_was_closed(make_wiring: Build, tmp_path: Path
 
 def test_a_gone_digest_says_nothing_of_another(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.gate.admit(WriteRequest("uploads", SHOP, digest("another")), ANN)
-    earlier(wiring.connection, "pushing", 60)
+    wiring.store.gate.admit(WriteRequest("uploads", SHOP, digest("another")), ANN)
+    earlier(wiring.store.connection, "pushing", 60)
     assert collect(wiring).result == "done"
 
 
@@ -478,7 +479,7 @@ def obeyed(guarded: Callable[..., Wiring]) -> Iterator[Wiring]:
     wiring, ended = guarded(), threading.Event()
     thread = threading.Thread(target=obey, args=(wiring, ended))
     thread.start()
-    until(lambda: bool(wiring.gate.processes()))
+    until(lambda: bool(wiring.store.gate.processes()))
     yield wiring
     ended.set()
     thread.join()
@@ -495,17 +496,17 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
     monkeypatch.setattr(verify, "refuse_stale", lies)
     monkeypatch.setattr(verify, "lie", lambda *_: Probe(SHOP, SWEPT))
     assert collect(obeyed).message == "the registry still claims deleted blobs"
-    quiesce.reopen(obeyed)
+    quiesce.reopen(obeyed.store, obeyed.registry, obeyed.settings)
     assert state(obeyed) == "closed", "the sweep opened it, although its holder is dead"
     assert collect(obeyed).result == "failed"
     assert state(obeyed) == "closed"
-    turn = obeyed.gate._turn
+    turn = obeyed.store.gate._turn
 
     def see(*what: Any) -> bool:
         seen.append(what[0])
         return turn(*what)
 
-    monkeypatch.setattr(obeyed.gate, "_turn", see)
+    monkeypatch.setattr(obeyed.store.gate, "_turn", see)
     monkeypatch.setattr(verify, "refuse_stale", lambda *_: "")
     monkeypatch.setattr(verify, "lie", lambda *_: None)
     assert collect(obeyed).result == "done"
@@ -515,21 +516,21 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
 
 def test_a_slow_push_holds_others_back_for_less_than_they_wait(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
     wiring = guarded(max_wait=600, gate_wait=1)
-    assert quiesce._patience_s(wiring) == 0.5
-    blob_heard(wiring.history)
+    assert quiesce._patience_s(wiring.settings) == 0.5
+    blob_heard(wiring.store.history)
     assert collect(wiring).message == f"pushes to {SHOP} did not end in time"
     assert state(wiring) == "open"
 
 
 def test_what_is_put_off_for_long_is_tried_seldom(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
-    blob_heard(wiring.history)
-    wiring.garbage.request_if_none("scheduled")
-    client: Any = wiring.connection.client
-    retry, waiting = (wiring.connection.keys.of(name) for name in ("gc:retry", "gc:waiting"))
+    blob_heard(wiring.store.history)
+    wiring.store.collections.request_if_none("scheduled")
+    client: Any = wiring.store.connection.client
+    retry, waiting = (wiring.store.connection.keys.of(name) for name in ("gc:retry", "gc:waiting"))
     collect_run.collect(wiring)
     assert client.pttl(retry) <= 5_000
-    client.hset(waiting, "since_ms", wiring.connection.now_ms() - 400_000)
+    client.hset(waiting, "since_ms", wiring.store.connection.now_ms() - 400_000)
     collect_run.collect(wiring)
     assert 60_000 < client.pttl(retry) <= 110_000
     client.hset(waiting, "since_ms", 1)
@@ -550,13 +551,13 @@ def test_what_the_doctor_leaves_behind_may_be_swept(make_wiring: Build, tmp_path
 
 def closing(wiring: Wiring, monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) -> None:
     """Has `then` happen at the moment at which the gate closes."""
-    close = wiring.gate.close
+    close = wiring.store.gate.close
 
     def close_and(token: str) -> bool:
         then()
         return close(token)
 
-    monkeypatch.setattr(wiring.gate, "close", close_and)
+    monkeypatch.setattr(wiring.store.gate, "close", close_and)
 
 
 def test_a_healing_that_began_while_it_drained_is_waited_for(
@@ -565,7 +566,7 @@ def test_a_healing_that_began_while_it_drained_is_waited_for(
     monkeypatch.setattr(quiesce, "_CLOSED_S", 0.2)
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     with ExitStack() as stack:
-        closing(wiring, monkeypatch, lambda: stack.enter_context(wiring.leases.write(heals=True)))
+        closing(wiring, monkeypatch, lambda: stack.enter_context(wiring.store.leases.write(heals=True)))
         assert collect(wiring).message == "deletions by pushprune did not end in time"
     assert not (tmp_path / "dry").exists()
 
@@ -575,6 +576,6 @@ def test_a_write_that_the_gate_let_pass_just_before_it_closed_is_waited_for(
     obeyed: Wiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is on its way from the proxy to the registry, which does not count it yet."""
-    counted: Any = obeyed.in_flight
+    counted: Any = obeyed.registry.debug
     closing(obeyed, monkeypatch, lambda: threading.Timer(0.3, setattr, (counted, "said", (1, 0))).start())
     assert collect(obeyed).message == "1 writes did not end at the registry although the gate was closed"

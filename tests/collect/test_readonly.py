@@ -30,7 +30,7 @@ def system_of(make_system: Make, folder: Path, body: str = QUIET, **gc: Any) -> 
     """Its commands leave a trace, and change nothing: the fake is in this process."""
     commands = {name: ["sh", "-c", f"echo {name} >> {folder}/commands"] for name in ("before", "after")}
     system = make_system(keep_last(5), gc={**collector(folder, body), "gate": "readonly", **commands, **gc})
-    system.wiring.garbage.request_if_none("scheduled")
+    system.store.collections.request_if_none("scheduled")
     return system
 
 
@@ -55,7 +55,7 @@ def test_it_is_collected_while_the_registry_is_read_only(
     system = system_of(make_system, tmp_path)
     becomes(system, monkeypatch)
     collect_run.collect(system.wiring)
-    (run,) = system.wiring.garbage.runs()
+    (run,) = system.store.collections.runs()
     assert (run.result, run.gate, run.note) == (
         "done",
         "readonly",
@@ -64,7 +64,7 @@ def test_it_is_collected_while_the_registry_is_read_only(
     assert commands(tmp_path) == ["before", "after"]
     assert (tmp_path / "swept").exists()
     assert not system.registry.readonly
-    assert not system.wiring.garbage.may_be_read_only()
+    assert not system.store.collections.may_be_read_only()
 
 
 def test_that_it_is_read_only_is_noted_before_it_becomes_so(
@@ -75,24 +75,24 @@ def test_that_it_is_read_only_is_noted_before_it_becomes_so(
     noted: list[bool] = []
 
     def obey(name: str, *_: Any) -> None:
-        noted.append(system.wiring.garbage.may_be_read_only())
+        noted.append(system.store.collections.may_be_read_only())
         system.registry.readonly = name == "gc.before"
 
     monkeypatch.setattr("service.collect.restarting.run_command", obey)
     collect_run.collect(system.wiring)
     assert noted == [True, True]
-    assert not system.wiring.garbage.may_be_read_only()
+    assert not system.store.collections.may_be_read_only()
 
 
 def test_nothing_is_swept_when_it_still_takes_writes(make_system: Make, tmp_path: Path) -> None:
     system = system_of(make_system, tmp_path)
     collect_run.collect(system.wiring)
-    (run,) = system.wiring.garbage.runs()
+    (run,) = system.store.collections.runs()
     assert run.result == "failed"
     assert "gc.before ended, but the registry still accepts writes" in run.message
     assert not (tmp_path / "dry").exists()
     assert commands(tmp_path) == ["before", "after"], "whatever it did is undone"
-    assert not system.wiring.garbage.may_be_read_only()
+    assert not system.store.collections.may_be_read_only()
 
 
 @pytest.mark.parametrize("body", ["print('boom'); sys.exit(1)", "sys.exit(0 if dry else 1)"])
@@ -102,7 +102,7 @@ def test_it_is_writable_again_also_after_a_run_that_fails(
     system = system_of(make_system, tmp_path, body)
     becomes(system, monkeypatch)
     collect_run.collect(system.wiring)
-    assert system.wiring.garbage.runs()[0].result == "failed"
+    assert system.store.collections.runs()[0].result == "failed"
     assert commands(tmp_path) == ["before", "after"]
     assert not system.registry.readonly
 
@@ -113,23 +113,23 @@ def test_one_that_stays_read_only_is_an_alarm_until_it_is_not(
     system = system_of(make_system, tmp_path)
     system.registry.readonly = True
     collect_run.collect(system.wiring)
-    (run,) = system.wiring.garbage.runs()
+    (run,) = system.store.collections.runs()
     assert (run.result, run.message.partition(":")[0]) == (
         "failed", "the registry was made read-only for a collection and still is",
     )  # fmt: skip
-    alarms = {trouble.about for trouble in system.wiring.outbox.troubles()}
+    alarms = {trouble.about for trouble in system.store.outbox.troubles()}
     assert READ_ONLY in alarms
     becomes(system, monkeypatch)
     collect_run.collect(system.wiring)
-    assert not system.wiring.outbox.troubles()
+    assert not system.store.outbox.troubles()
 
 
 def test_a_worker_that_died_meanwhile_is_made_up_for_though_nothing_is_wanted_any_more(
     make_system: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = system_of(make_system, tmp_path)
-    system.wiring.garbage.collected("scheduled", (0, 0))
-    system.wiring.garbage.note_read_only()
+    system.store.collections.collected("scheduled", (0, 0))
+    system.store.collections.note_read_only()
     system.registry.readonly = True
     sweep(system.wiring)
     assert ("collect",) in system.messages.sent
@@ -138,7 +138,7 @@ def test_a_worker_that_died_meanwhile_is_made_up_for_though_nothing_is_wanted_an
     becomes(system, monkeypatch)
     collect_run.collect(system.wiring)
     assert not system.registry.readonly
-    assert not system.wiring.garbage.may_be_read_only()
+    assert not system.store.collections.may_be_read_only()
     assert not (tmp_path / "dry").exists()
 
 
@@ -147,19 +147,19 @@ def test_while_its_cache_lies_it_stays_read_only(
 ) -> None:
     system = system_of(make_system, tmp_path)
     becomes(system, monkeypatch)
-    system.wiring.garbage.begin_check(Sweep(now_ms(), (Probe(SHOP, "sha256:" + "a" * 64),)))
+    system.store.collections.begin_check(Sweep(now_ms(), (Probe(SHOP, "sha256:" + "a" * 64),)))
     system.registry.fail_next("HEAD", "/blobs/", status=200, times=None)
     collect_run.collect(system.wiring)
-    assert STALE in {trouble.about for trouble in system.wiring.outbox.troubles()}
+    assert STALE in {trouble.about for trouble in system.store.outbox.troubles()}
     assert system.registry.readonly
     assert commands(tmp_path) == ["before", "before"], "the second restart was to mend it"
     system.registry.faults.clear()
     collect_run.collect(system.wiring)
-    assert [run.result for run in system.wiring.garbage.runs()] == ["done", "failed"]
+    assert [run.result for run in system.store.collections.runs()] == ["done", "failed"]
     assert not system.registry.readonly
 
 
 def test_a_command_that_fails_says_why(make_system: Make, tmp_path: Path) -> None:
     system = system_of(make_system, tmp_path, before=["sh", "-c", "echo no such unit; exit 4"])
     collect_run.collect(system.wiring)
-    assert system.wiring.garbage.runs()[0].message == "gc.before ended with exit code 4: no such unit"
+    assert system.store.collections.runs()[0].message == "gc.before ended with exit code 4: no such unit"

@@ -38,10 +38,10 @@ def gated(make_wiring: Build, tmp_path: Path) -> Iterator[Wiring]:
     """A wiring with gc.gate: proxy, a gate process that obeys, and a collector that notes its runs."""
     gc = {**collector(tmp_path, BODY), "gate": "proxy"}
     made = make_wiring(gc=gc, registry={"debug_url": "http://127.0.0.1:9"})
-    wiring, ended = replace(made, in_flight=Counted()), threading.Event()  # type: ignore[arg-type]
+    wiring, ended = replace(made, registry=replace(made.registry, debug=Counted())), threading.Event()  # type: ignore[arg-type]
     thread = threading.Thread(target=obey, args=(wiring, ended))
     thread.start()
-    until(lambda: bool(wiring.gate.processes()))
+    until(lambda: bool(wiring.store.gate.processes()))
     yield wiring
     ended.set()
     thread.join()
@@ -54,7 +54,7 @@ def runs(folder: Path) -> list[str]:
 def meanwhile(wiring: Wiring, folder: Path, do: Callable[[], object]) -> list[str]:
     """Something happens during the dry run before the gate closes; what was run in the end."""
     (folder / "hold").touch()
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     thread = threading.Thread(target=collect_run.collect, args=(wiring,))
     thread.start()
     until(lambda: (folder / "began").exists())
@@ -62,7 +62,7 @@ def meanwhile(wiring: Wiring, folder: Path, do: Callable[[], object]) -> list[st
     do()
     (folder / "hold").unlink()
     thread.join(60)
-    assert wiring.garbage.runs()[0].result == "done", wiring.garbage.runs()[0].message
+    assert wiring.store.collections.runs()[0].result == "done", wiring.store.collections.runs()[0].message
     return runs(folder)
 
 
@@ -71,19 +71,21 @@ def test_nobody_waits_for_the_dry_run_where_nothing_changes(gated: Wiring, tmp_p
 
 
 def forget_a_push(wiring: Wiring) -> None:
-    heard(wiring.history, number=2)
-    wiring.connection.client.delete(wiring.connection.keys.of("unreferenced"))
+    heard(wiring.store.history, number=2)
+    wiring.store.connection.client.delete(wiring.store.connection.keys.of("unreferenced"))
 
 
 def asks_and_stands_still(wiring: Wiring) -> None:
-    wiring.gate.admit(WriteRequest("asks", SHOP, "sha256:" + "c" * 64), ANN)
-    earlier(wiring.connection, "pushing", 60)
+    wiring.store.gate.admit(WriteRequest("asks", SHOP, "sha256:" + "c" * 64), ANN)
+    earlier(wiring.store.connection, "pushing", 60)
 
 
 CHANGES: dict[str, Callable[[Wiring], object]] = {
     "a push": forget_a_push,
-    "a delete": lambda wiring: record(wiring.history, user_delete(5, "v1")),
-    "a pull after a restart of the registry": lambda wiring: record(wiring.history, event(6, "pull", instance="i2")),
+    "a delete": lambda wiring: record(wiring.store.history, user_delete(5, "v1")),
+    "a pull after a restart of the registry": lambda wiring: record(
+        wiring.store.history, event(6, "pull", instance="i2")
+    ),
     "somebody who relies on a blob": asks_and_stands_still,
 }
 
@@ -91,22 +93,22 @@ CHANGES: dict[str, Callable[[Wiring], object]] = {
 def test_one_that_can_count_no_more_is_stopped(gated: Wiring, tmp_path: Path) -> None:
     (tmp_path / "hold").touch()
     wiring = gated
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     thread = threading.Thread(target=collect_run.collect, args=(wiring,))
     thread.start()
     until(lambda: (tmp_path / "began").exists())
     (tmp_path / "began").unlink()
-    heard(wiring.history)
+    heard(wiring.store.history)
     until(lambda: (tmp_path / "began").exists())
     assert state(wiring) == "closed"
     (tmp_path / "hold").unlink()
     thread.join(60)
-    assert wiring.garbage.runs()[0].result == "done"
+    assert wiring.store.collections.runs()[0].result == "done"
 
 
 @pytest.mark.parametrize("what", CHANGES)
 def test_after_any_change_there_is_another_one_behind_the_gate(gated: Wiring, tmp_path: Path, what: str) -> None:
-    record(gated.history, event(1, "pull"))
+    record(gated.store.history, event(1, "pull"))
     assert meanwhile(gated, tmp_path, lambda: CHANGES[what](gated)) == ["dry", "dry", "sweep"]
 
 
@@ -132,19 +134,19 @@ def test_one_that_fails_beside_pushes_is_made_again(gated: Wiring, tmp_path: Pat
 
 def test_while_somebody_pushes_there_is_none(gated: Wiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.collect.quiesce._patience_s", lambda _: 0.0)
-    blob_heard(gated.history)
+    blob_heard(gated.store.history)
     assert collect(gated).message == f"pushes to {SHOP} did not end in time"
     assert not (tmp_path / "runs").exists()
 
 
 def test_while_something_of_ours_may_change_what_stands_there_is_none(gated: Wiring, tmp_path: Path) -> None:
-    gated.removals.request_healing(SHOP, ["v1"])
+    gated.store.deletions.request_healing(SHOP, ["v1"])
     thread = threading.Thread(target=collect, args=(gated,))
     thread.start()
     until(lambda: state(gated) == "draining")
     assert not (tmp_path / "runs").exists()
-    client: Any = gated.connection.client
-    client.delete(gated.connection.keys.of("healing"), gated.connection.keys.of("heal", SHOP))
+    client: Any = gated.store.connection.client
+    client.delete(gated.store.connection.keys.of("healing"), gated.store.connection.keys.of("heal", SHOP))
     thread.join(60)
     assert runs(tmp_path) == ["dry", "sweep"]
 
@@ -153,24 +155,24 @@ def test_a_gate_that_a_dead_holder_left_closed_does_not_stay_so_for_its_sake(gat
     """Its lock would keep every worker from proving that holder dead."""
     leave_behind(gated)
     (tmp_path / "hold").touch()
-    gated.garbage.request("by hand")
+    gated.store.collections.request("by hand")
     thread = threading.Thread(target=collect_run.collect, args=(gated,))
     thread.start()
     until(lambda: (tmp_path / "began").exists())
-    held = gated.gate.state()
+    held = gated.store.gate.state()
     (tmp_path / "hold").unlink()
     thread.join(60)
     assert held is None or held.token != "dead", "it is closed for as long as the dry run takes"
-    assert gated.garbage.runs()[0].result == "done"
+    assert gated.store.collections.runs()[0].result == "done"
 
 
 def test_one_that_takes_too_long_closes_the_gate_for_nobody(
     gated: Wiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert gated.collector is not None
-    monkeypatch.setattr(gated.collector, "_timeout_s", 0.5)
+    assert gated.registry.collector is not None
+    monkeypatch.setattr(gated.registry.collector, "_timeout_s", 0.5)
     drains: list[str] = []
-    monkeypatch.setattr(type(gated.gate), "drain", lambda *_: drains.append("drained"))
+    monkeypatch.setattr(type(gated.store.gate), "drain", lambda *_: drains.append("drained"))
     (tmp_path / "hold").touch()
     run = collect(gated)
     assert (run.result, "gc.timeout" in run.message) == ("failed", True)
@@ -181,11 +183,11 @@ def test_one_that_takes_too_long_closes_the_gate_for_nobody(
 def test_deletes_of_ours_are_waited_for_while_the_gate_is_open(gated: Wiring, tmp_path: Path) -> None:
     """They are what most collections come after: nobody's push need wait until they have settled."""
     (tmp_path / "hold").touch()
-    gated.garbage.request("after deletes")
+    gated.store.collections.request("after deletes")
     thread = threading.Thread(target=collect_run.collect, args=(gated,))
-    with gated.leases.write():
+    with gated.store.leases.write():
         thread.start()
-        until(lambda: gated.garbage.progress() is not None)
+        until(lambda: gated.store.collections.progress() is not None)
     until(lambda: (tmp_path / "began").exists())
     was = state(gated)
     (tmp_path / "hold").unlink()
@@ -199,13 +201,13 @@ def test_what_must_be_healed_does_not_wait_until_they_have_settled(
 ) -> None:
     """Only a gate that drains lets it in."""
     monkeypatch.setattr("service.collect.rehearse._WRITERS_S", 600)
-    gated.removals.request_healing(SHOP, ["v1"])
-    gated.garbage.request("after deletes")
+    gated.store.deletions.request_healing(SHOP, ["v1"])
+    gated.store.collections.request("after deletes")
     thread = threading.Thread(target=collect_run.collect, args=(gated,))
-    with gated.leases.write():
+    with gated.store.leases.write():
         thread.start()
         until(lambda: state(gated) == "draining")
-        client: Any = gated.connection.client
-        client.delete(gated.connection.keys.of("healing"), gated.connection.keys.of("heal", SHOP))
+        client: Any = gated.store.connection.client
+        client.delete(gated.store.connection.keys.of("healing"), gated.store.connection.keys.of("heal", SHOP))
     thread.join(60)
-    assert gated.garbage.runs()[0].result == "done"
+    assert gated.store.collections.runs()[0].result == "done"

@@ -30,43 +30,43 @@ def test_it_becomes_due_by_the_number_of_deletes(make_system: Make, tmp_path: Pa
     system = make_system(keep_last(1), gc=collector(tmp_path, QUIET))
     system.push("v1", "v2", "v3")
     system.settle()
-    assert system.wiring.garbage.requested() is None
+    assert system.store.collections.requested() is None
     system.push("v4")
     system.settle()
-    assert system.wiring.garbage.requested() == "3 digests deleted since the last collection"
+    assert system.store.collections.requested() == "3 digests deleted since the last collection"
 
 
 def test_what_was_printed_is_kept_with_its_run(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    (run,) = wiring.garbage.runs()
+    (run,) = wiring.store.collections.runs()
     printed = [
         "0 blobs marked, 2 blobs and 0 manifests eligible for deletion",
         *(f"blob eligible for deletion: sha256:{letter * 64}" for letter in "ab"),
         "exit code 0",
     ]  # fmt: skip
-    output = wiring.garbage.output(run.started_ms) or ""
+    output = wiring.store.collections.output(run.started_ms) or ""
     assert output.splitlines() == ["$ gc.command --dry-run", *printed, "$ gc.command", *printed]
 
 
 def test_what_was_printed_before_it_failed_is_kept(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "print('no such volume'); sys.exit(3)"))
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    (run,) = wiring.garbage.runs()
-    assert wiring.garbage.output(run.started_ms) == "$ gc.command --dry-run\nno such volume\nexit code 3"
+    (run,) = wiring.store.collections.runs()
+    assert wiring.store.collections.output(run.started_ms) == "$ gc.command --dry-run\nno such volume\nexit code 3"
     collect_run.collect(wiring)
-    assert "no such volume" in (wiring.garbage.output(wiring.garbage.runs()[0].started_ms) or "")
+    assert "no such volume" in (wiring.store.collections.output(wiring.store.collections.runs()[0].started_ms) or "")
 
 
 def test_a_run_is_recorded_with_its_result_and_the_want_is_over(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    (run,) = wiring.garbage.runs()
+    (run,) = wiring.store.collections.runs()
     assert (run.result, run.reason, run.exit_code, run.blobs) == ("done", "by hand", 0, 2)
-    assert wiring.garbage.requested() is None
+    assert wiring.store.collections.requested() is None
     assert (tmp_path / "swept").exists()
 
 
@@ -74,65 +74,65 @@ def test_one_that_is_cancelled_before_it_sweeps_makes_nothing_permanent(
     make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
 
     def cancelled(*_: Any) -> dict[str, int | None]:
-        wiring.garbage.cancel()
+        wiring.store.collections.cancel()
         return {}
 
     monkeypatch.setattr(collect_run, "sizes_of", cancelled)
     collect_run.collect(wiring)
-    (run,) = wiring.garbage.runs()
+    (run,) = wiring.store.collections.runs()
     assert (run.result, run.message, run.final) == ("put off", "it was cancelled before anything was deleted", 0)
     assert not (tmp_path / "swept").exists()
 
 
 def test_deletes_that_came_during_a_run_still_count_for_the_next(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    key = wiring.connection.keys.of("gc:deletes")
-    wiring.connection.client.set(key, 5)
-    wiring.garbage.request("by hand")
-    collect_after = wiring.garbage.deletions_so_far()
-    wiring.connection.client.incrby(key, 2)
-    wiring.garbage.collected("by hand", collect_after)
-    assert wiring.connection.client.get(key) == "2"
+    key = wiring.store.connection.keys.of("gc:deletes")
+    wiring.store.connection.client.set(key, 5)
+    wiring.store.collections.request("by hand")
+    collect_after = wiring.store.collections.deletions_so_far()
+    wiring.store.connection.client.incrby(key, 2)
+    wiring.store.collections.collected("by hand", collect_after)
+    assert wiring.store.connection.client.get(key) == "2"
 
 
 def test_a_failing_collector_is_recorded_told_and_tried_again(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "print('failed to mark: boom'); sys.exit(1)"))
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    (run,) = wiring.garbage.runs()
+    (run,) = wiring.store.collections.runs()
     assert run.result == "failed"
     assert "exit code 1: failed to mark: boom" in run.message
-    assert wiring.garbage.requested() == "by hand"
-    assert "boom" in wiring.outbox.troubles()[0].message
+    assert wiring.store.collections.requested() == "by hand"
+    assert "boom" in wiring.store.outbox.troubles()[0].message
 
 
 def test_a_store_where_nothing_was_pushed_yet_is_no_failure(make_wiring: Build, tmp_path: Path) -> None:
     message = "filesystem: Path not found: /docker/registry/v2/repositories"
     wiring = make_wiring(gc=collector(tmp_path, f"print('failed to mark: {message}'); sys.exit(1)"))
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    assert wiring.garbage.runs()[0].result == "done"
+    assert wiring.store.collections.runs()[0].result == "done"
 
 
 def test_it_is_put_off_when_deletes_do_not_end(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
-    wiring.garbage.request("by hand")
-    with wiring.leases.write():
+    wiring.store.collections.request("by hand")
+    with wiring.store.leases.write():
         collect_run.collect(wiring)
-    assert wiring.garbage.runs()[0].result == "put off"
-    assert wiring.garbage.requested() == "by hand"
+    assert wiring.store.collections.runs()[0].result == "put off"
+    assert wiring.store.collections.requested() == "by hand"
     assert not (tmp_path / "dry").exists()
 
 
 def test_a_second_collection_does_not_begin(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.garbage.request("by hand")
-    with wiring.leases.hold(COLLECT):
+    wiring.store.collections.request("by hand")
+    with wiring.store.leases.hold(COLLECT):
         collect_run.collect(wiring)
-    assert wiring.garbage.runs() == ()
+    assert wiring.store.collections.runs() == ()
     assert not (tmp_path / "dry").exists()
 
 
@@ -140,36 +140,36 @@ def test_a_collector_that_still_runs_on_this_host_is_not_joined_by_another(make_
     """The kernel lock, not the lease, tells of an orphan."""
     body = "(folder / f'began-{os.getpid()}').touch()\nwhile not (folder / 'go').exists(): time.sleep(0.01)\n"
     wiring = make_wiring(gc=collector(tmp_path, body))
-    assert wiring.collector is not None
-    orphan = threading.Thread(target=wiring.collector.run, args=(lambda: True,))
+    assert wiring.registry.collector is not None
+    orphan = threading.Thread(target=wiring.registry.collector.run, args=(lambda: True,))
     orphan.start()
     until(lambda: bool(list(tmp_path.glob("began-*"))))
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     second = threading.Thread(target=collect_run.collect, args=(wiring,))
     second.start()
-    until(lambda: bool(wiring.garbage.runs()) or len(list(tmp_path.glob("began-*"))) > 1)
+    until(lambda: bool(wiring.store.collections.runs()) or len(list(tmp_path.glob("began-*"))) > 1)
     began = len(list(tmp_path.glob("began-*")))
     (tmp_path / "go").touch()
     orphan.join()
     second.join()
     assert began == 1
-    assert "still runs on this host" in wiring.garbage.runs()[0].message
+    assert "still runs on this host" in wiring.store.collections.runs()[0].message
 
 
 @pytest.mark.live
 @pytest.mark.slow
 def test_a_collector_takes_no_longer_than_its_timeout(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, "time.sleep(600)"), "timeout": 1})
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    assert "gc.timeout" in wiring.garbage.runs()[0].message
+    assert "gc.timeout" in wiring.store.collections.runs()[0].message
 
 
 def test_without_a_command_a_want_is_told_to_the_operator(make_wiring: Build) -> None:
     wiring = make_wiring()
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    assert "gc.command is not set" in wiring.outbox.troubles()[0].message
+    assert "gc.command is not set" in wiring.store.outbox.troubles()[0].message
 
 
 def test_a_collection_ends_the_undo_of_what_was_deleted_before_it(make_system: Make, tmp_path: Path) -> None:
@@ -180,24 +180,24 @@ def test_a_collection_ends_the_undo_of_what_was_deleted_before_it(make_system: M
     system.push("v1", "v2")
     digest = system.registry.tags("shop/api")["v1"]
     system.settle()
-    assert system.wiring.trash.get("shop/api", digest) is not None
+    assert system.store.trash.get("shop/api", digest) is not None
     (tmp_path / "marks").write_text(f"shop/api: marking manifest {system.registry.tags('shop/api')['v2']} \n")
-    system.wiring.garbage.request("by hand")
+    system.store.collections.request("by hand")
     collect_run.collect(system.wiring)
-    assert system.wiring.garbage.runs()[0].result == "done"
-    assert system.wiring.trash.get("shop/api", digest) is None
+    assert system.store.collections.runs()[0].result == "done"
+    assert system.store.trash.get("shop/api", digest) is None
 
 
 def test_a_schedule_is_followed_once_for_each_time(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "schedule": "* * * * *"})
     sweep(wiring)
-    assert wiring.garbage.requested() is None
-    wiring.garbage.take_schedule(1)
+    assert wiring.store.collections.requested() is None
+    wiring.store.collections.take_schedule(1)
     sweep(wiring)
-    assert wiring.garbage.requested() == "scheduled (* * * * *)"
-    wiring.garbage.collected("scheduled (* * * * *)", (0, 0))
+    assert wiring.store.collections.requested() == "scheduled (* * * * *)"
+    wiring.store.collections.collected("scheduled (* * * * *)", (0, 0))
     sweep(wiring)
-    assert wiring.garbage.requested() is None
+    assert wiring.store.collections.requested() is None
 
 
 @pytest.mark.parametrize("version", ["2.8.3", "3"])
@@ -219,19 +219,19 @@ def test_it_does_not_begin_right_after_a_delete(make_system: Make, tmp_path: Pat
     system = make_system(keep_last(1), gc=settings)
     system.push("v1", "v2")
     system.settle()
-    system.wiring.garbage.request("by hand")
+    system.store.collections.request("by hand")
     collect_run.collect(system.wiring)
-    assert system.wiring.garbage.runs()[0].result == "put off"
+    assert system.store.collections.runs()[0].result == "put off"
     assert not (tmp_path / "dry").exists()
 
 
 def test_what_must_be_healed_goes_first(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quiesce, "_HEAL_S", 0.2)
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.removals.request_healing("shop/api", ["v1"])
-    wiring.garbage.request("by hand")
+    wiring.store.deletions.request_healing("shop/api", ["v1"])
+    wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    assert wiring.garbage.runs()[0].result == "put off"
+    assert wiring.store.collections.runs()[0].result == "put off"
     assert not (tmp_path / "dry").exists()
 
 
@@ -240,33 +240,33 @@ def test_what_must_be_healed_does_not_wait_for_a_collection_that_waits_for_a_del
 ) -> None:
     monkeypatch.setattr(quiesce, "_HEAL_S", 0.2)
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 600})
-    wiring.garbage.request("by hand")
-    with wiring.leases.write():
+    wiring.store.collections.request("by hand")
+    with wiring.store.leases.write():
         thread = threading.Thread(target=collect_run.collect, args=(wiring,))
         thread.start()
-        until(wiring.leases.collecting)
-        wiring.removals.request_healing(SHOP, ["v1"])
+        until(wiring.store.leases.collecting)
+        wiring.store.deletions.request_healing(SHOP, ["v1"])
         thread.join(20)
         assert not thread.is_alive()
-    assert wiring.garbage.runs()[0].result == "put off"
+    assert wiring.store.collections.runs()[0].result == "put off"
 
 
 def test_a_push_stops_the_collector(make_system: Make, tmp_path: Path) -> None:
     body = "(folder / 'began').touch()\ntime.sleep(600)"
     system = make_system(keep_last(5), gc=collector(tmp_path, body))
-    system.wiring.garbage.request("by hand")
+    system.store.collections.request("by hand")
     thread = threading.Thread(target=collect_run.collect, args=(system.wiring,))
     thread.start()
     until(lambda: (tmp_path / "began").exists())
     system.push("v1")
     thread.join(20)
     assert not thread.is_alive()
-    (run,) = system.wiring.garbage.runs()
+    (run,) = system.store.collections.runs()
     assert (run.result, run.message) == (
         "put off",
         "an image was pushed meanwhile; the collection is tried again later",
     )
-    assert system.wiring.garbage.requested() == "by hand"
+    assert system.store.collections.requested() == "by hand"
 
 
 def test_a_delete_that_was_not_answered_may_be_at_work_and_keeps_collections_away(
@@ -277,9 +277,9 @@ def test_a_delete_that_was_not_answered_may_be_at_work_and_keeps_collections_awa
     with pytest.raises(RegistryUnavailable):
         deleting.delete(system.wiring, SHOP)
     system.later()
-    system.wiring.garbage.request("by hand")
+    system.store.collections.request("by hand")
     collect_run.collect(system.wiring)
-    (run,) = system.wiring.garbage.runs()
+    (run,) = system.store.collections.runs()
     assert (run.result, run.message) == ("put off", "deletions by pushprune did not end in time")
     assert not (tmp_path / "dry").exists()
 
@@ -292,7 +292,7 @@ def test_a_delete_that_the_registry_answered_with_a_fault_has_ended_and_keeps_no
     system.registry.fail_next("DELETE", status=500, body=message)
     with pytest.raises(RegistryUnavailable):
         deleting.delete(system.wiring, SHOP)
-    assert system.wiring.leases.writers() == 0
+    assert system.store.leases.writers() == 0
 
 
 @pytest.mark.live
@@ -302,7 +302,7 @@ def test_a_redis_that_hangs_does_not_keep_a_collector_alive_whose_lease_is_lost(
 ) -> None:
     body = "(folder / 'pid').write_text(str(os.getpid()))\ntime.sleep(600)"
     wiring = make_wiring(gc=collector(tmp_path, body))
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     thread = threading.Thread(target=collect_run.collect, args=(wiring,))
     asked, answered = threading.Event(), threading.Event()
 
@@ -315,13 +315,13 @@ def test_a_redis_that_hangs_does_not_keep_a_collector_alive_whose_lease_is_lost(
     until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
     monkeypatch.setattr(Outbox, "pushes", hang)
     assert asked.wait(10)
-    wiring.connection.client.set(wiring.connection.keys.of("lease", COLLECT), "another")
+    wiring.store.connection.client.set(wiring.store.connection.keys.of("lease", COLLECT), "another")
     thread.join(20)
     alive = thread.is_alive()
     answered.set()
     assert not alive
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
-    wiring.connection.client.delete(wiring.connection.keys.of("lease", COLLECT))
+    wiring.store.connection.client.delete(wiring.store.connection.keys.of("lease", COLLECT))
 
 
 def test_a_look_at_the_registry_that_fails_is_recorded_and_told(make_system: Make, tmp_path: Path) -> None:
@@ -329,29 +329,29 @@ def test_a_look_at_the_registry_that_fails_is_recorded_and_told(make_system: Mak
     system.push("v1")
     system.settle()
     system.registry.fail_next("HEAD", status=403, times=None)
-    system.wiring.garbage.request("by hand")
+    system.store.collections.request("by hand")
     tasks.attempt_collection(system.wiring)
-    (run,) = system.wiring.garbage.runs()
-    (trouble,) = system.wiring.outbox.troubles()
+    (run,) = system.store.collections.runs()
+    (trouble,) = system.store.outbox.troubles()
     assert (run.result, run.message) == ("failed", trouble.message)
-    assert system.wiring.garbage.requested() == "by hand"
-    assert not system.wiring.garbage.overdue()
+    assert system.store.collections.requested() == "by hand"
+    assert not system.store.collections.overdue()
     assert not (tmp_path / "swept").exists()
 
 
 def test_a_collection_that_is_wanted_during_a_run_is_still_wanted_after_it(make_wiring: Build, tmp_path: Path) -> None:
     body = "(folder / 'began').touch()\nwhile not (folder / 'go').exists(): time.sleep(0.01)\n"
     wiring = make_wiring(gc=collector(tmp_path, body))
-    wiring.garbage.request("scheduled")
+    wiring.store.collections.request("scheduled")
     thread = threading.Thread(target=collect_run.collect, args=(wiring,))
     thread.start()
     until(lambda: (tmp_path / "began").exists())
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     (tmp_path / "go").touch()
     thread.join(20)
-    (run,) = wiring.garbage.runs()
+    (run,) = wiring.store.collections.runs()
     assert (run.result, run.reason) == ("done", "scheduled")
-    assert wiring.garbage.requested() == "by hand"
+    assert wiring.store.collections.requested() == "by hand"
 
 
 @pytest.mark.parametrize(
@@ -366,9 +366,9 @@ def test_a_sweep_is_stopped_that_is_not_what_was_rehearsed(make_wiring: Build, t
     (folder / ("dry" if dry else "swept")).touch()
     """
     wiring = make_wiring(gc=collector(tmp_path, body))
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    (run,) = wiring.garbage.runs()
+    (run,) = wiring.store.collections.runs()
     assert run.result == "failed"
     assert run.message.startswith("it was stopped: it was about to delete ")
     assert not (tmp_path / "swept").exists()
@@ -380,7 +380,7 @@ def test_a_sweep_that_takes_what_was_not_rehearsed_has_failed(make_wiring: Build
     print("blob eligible for deletion: sha256:" + ("a" if dry else "b") * 64)
     """
     wiring = make_wiring(gc=collector(tmp_path, body))
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    (run,) = wiring.garbage.runs()
+    (run,) = wiring.store.collections.runs()
     assert (run.result, "which the dry run did not list" in run.message) == ("failed", True)

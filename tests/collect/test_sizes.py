@@ -13,14 +13,14 @@ def test_what_is_still_on_the_disk_was_not_freed(make_wiring: Callable[..., Wiri
     disk.blob(A, b"seven..")
     disk.blob(B)
     wiring = make_wiring(storage={"path": tmp_path})
-    before = sizes_of(wiring, [A, B])
+    before = sizes_of(wiring.store, wiring.registry, [A, B])
     assert before == {A: 7, B: 7}
     next((disk.base / "blobs/sha256/aa").rglob("data")).unlink()
-    assert freed(wiring, before, [A, B]) == {A: 7}
+    assert freed(wiring.registry, before, [A, B]) == {A: 7}
 
 
 def test_without_the_disk_the_collector_is_believed(make_wiring: Callable[..., Wiring]) -> None:
     wiring = make_wiring()
-    before = sizes_of(wiring, [A])
+    before = sizes_of(wiring.store, wiring.registry, [A])
     assert (before, unknown(before)) == ({A: None}, 1)
-    assert freed(wiring, before, [A, B]) == {A: None, B: None}
+    assert freed(wiring.registry, before, [A, B]) == {A: None, B: None}

@@ -26,37 +26,37 @@ Build = Callable[..., Wiring]
 
 
 def results(wiring: Wiring) -> list[str]:
-    return [run.result for run in wiring.garbage.runs()]
+    return [run.result for run in wiring.store.collections.runs()]
 
 
 def test_outside_its_hours_it_is_put_off_and_that_is_recorded_once(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "window": shut()})
-    wiring.garbage.request_if_none("scheduled")
+    wiring.store.collections.request_if_none("scheduled")
     for _ in range(3):
         collect_run.collect(wiring)
-    (run,) = wiring.garbage.runs()
+    (run,) = wiring.store.collections.runs()
     assert (run.result, run.reason) == ("put off", "scheduled")
     assert run.message.startswith("it may begin only within gc.window (")
     assert not (tmp_path / "dry").exists()
-    waits = wiring.garbage.wait()
+    waits = wiring.store.collections.wait()
     assert waits is not None
     assert (waits.message, waits.times) == (run.message, 3)
-    assert not wiring.garbage.overdue(), "it is asked for again only after a while"
+    assert not wiring.store.collections.overdue(), "it is asked for again only after a while"
 
 
 def test_outside_its_hours_it_does_not_even_wait_for_quiet(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "window": shut(), "max_wait": 0})
-    wiring.garbage.request_if_none("scheduled")
-    with wiring.leases.write():
+    wiring.store.collections.request_if_none("scheduled")
+    with wiring.store.leases.write():
         collect_run.collect(wiring)
-    (run,) = wiring.garbage.runs()
+    (run,) = wiring.store.collections.runs()
     assert "gc.window" in run.message
 
 
 def test_what_it_waits_for_is_recorded_once_and_tried_again(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
-    wiring.garbage.request_if_none("scheduled")
-    with wiring.leases.write():
+    wiring.store.collections.request_if_none("scheduled")
+    with wiring.store.leases.write():
         for _ in range(3):
             collect_run.collect(wiring)
     assert results(wiring) == ["put off"]
@@ -67,61 +67,61 @@ def test_what_it_waits_for_is_recorded_once_and_tried_again(make_wiring: Build, 
 def test_it_is_tried_when_they_begin(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gc = collector(tmp_path, QUIET)
     shut_wiring = make_wiring(gc={**gc, "window": shut()})
-    shut_wiring.garbage.request_if_none("scheduled")
+    shut_wiring.store.collections.request_if_none("scheduled")
     collect_run.collect(shut_wiring)
     wiring = make_wiring(gc={**gc, "window": "00:00-24:00"})
     collect_run.collect(wiring)
     assert results(wiring) == ["done", "put off"]
-    assert wiring.garbage.wait() is None
-    assert wiring.garbage.requested() is None
+    assert wiring.store.collections.wait() is None
+    assert wiring.store.collections.requested() is None
 
 
 def test_by_hand_it_is_made_at_any_time_and_the_record_says_so(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "window": shut(), "min_interval": "1d"})
-    wiring.garbage.record(Run(now_ms(), now_ms(), "done", "scheduled"))
-    wiring.garbage.request(BY_HAND)
+    wiring.store.collections.record(Run(now_ms(), now_ms(), "done", "scheduled"))
+    wiring.store.collections.request(BY_HAND)
     collect_run.collect(wiring)
-    (run, _) = wiring.garbage.runs()
+    (run, _) = wiring.store.collections.runs()
     assert run.result == "done"
     assert "gc.window and gc.min_interval did not apply" in run.note
 
 
 def test_the_next_one_waits_for_the_interval_after_the_last_good_one(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "min_interval": "1h"})
-    wiring.garbage.record(Run(now_ms(), now_ms(), "failed", "scheduled", message="boom"))
-    wiring.garbage.request_if_none("scheduled")
+    wiring.store.collections.record(Run(now_ms(), now_ms(), "failed", "scheduled", message="boom"))
+    wiring.store.collections.request_if_none("scheduled")
     collect_run.collect(wiring)
     assert results(wiring)[0] == "done", "one that failed does not count"
-    wiring.garbage.request_if_none("scheduled")
+    wiring.store.collections.request_if_none("scheduled")
     collect_run.collect(wiring)
-    (run, *_) = wiring.garbage.runs()
+    (run, *_) = wiring.store.collections.runs()
     assert (run.result, run.message) == ("put off", "the last one ended less than gc.min_interval (1h) ago")
 
 
 def test_what_is_asked_for_by_hand_is_not_lost_to_a_schedule(make_wiring: Build) -> None:
     wiring = make_wiring()
-    wiring.garbage.request(BY_HAND)
-    wiring.garbage.request_if_none("scheduled")
-    assert wiring.garbage.requested() == BY_HAND
+    wiring.store.collections.request(BY_HAND)
+    wiring.store.collections.request_if_none("scheduled")
+    assert wiring.store.collections.requested() == BY_HAND
 
 
 def test_the_same_reason_to_wait_is_recorded_once_and_another_one_too(make_wiring: Build) -> None:
     wiring = make_wiring()
     for message in ("deletes", "pushes", "deletes", "pushes"):
-        wiring.garbage.record(Run(1, 2, "put off", "scheduled", message=message), once=True)
-    assert [run.message for run in wiring.garbage.runs()] == ["pushes", "deletes"]
-    wiring.garbage.request(BY_HAND)
-    wiring.garbage.record(Run(3, 4, "put off", BY_HAND, message="deletes"), once=True)
-    assert [run.reason for run in wiring.garbage.runs()] == [BY_HAND, "scheduled", "scheduled"]
+        wiring.store.collections.record(Run(1, 2, "put off", "scheduled", message=message), once=True)
+    assert [run.message for run in wiring.store.collections.runs()] == ["pushes", "deletes"]
+    wiring.store.collections.request(BY_HAND)
+    wiring.store.collections.record(Run(3, 4, "put off", BY_HAND, message="deletes"), once=True)
+    assert [run.reason for run in wiring.store.collections.runs()] == [BY_HAND, "scheduled", "scheduled"]
 
 
 def test_what_the_next_one_waits_for_is_recorded_anew(make_wiring: Build) -> None:
     wiring = make_wiring()
     for _ in range(2):
-        wiring.garbage.request_if_none("scheduled")
-        wiring.garbage.record(Run(1, 2, "put off", "scheduled", message="deletes"), once=True)
-        wiring.garbage.collected("scheduled", (0, 0))
-    assert len(wiring.garbage.runs()) == 2
+        wiring.store.collections.request_if_none("scheduled")
+        wiring.store.collections.record(Run(1, 2, "put off", "scheduled", message="deletes"), once=True)
+        wiring.store.collections.collected("scheduled", (0, 0))
+    assert len(wiring.store.collections.runs()) == 2
 
 
 def test_a_sum_of_bytes_makes_it_due(make_system: Make, tmp_path: Path) -> None:
@@ -132,13 +132,13 @@ def test_a_sum_of_bytes_makes_it_due(make_system: Make, tmp_path: Path) -> None:
         system.registry.push(SHOP, f"v{number}", make_image(number, layer_bytes=10_000))
     system.settle()
     assert len(system.tags()) == 1
-    assert system.wiring.garbage.requested() is None
-    deletes, size_bytes = system.wiring.garbage.deletions_so_far()
+    assert system.store.collections.requested() is None
+    deletes, size_bytes = system.store.collections.deletions_so_far()
     assert deletes == 2
     assert 20_000 < size_bytes < 25_000
     system.registry.push(SHOP, "v3", make_image(3, layer_bytes=10_000))
     system.settle()
-    assert system.wiring.garbage.requested() == "0.0 MB deleted since the last collection"
+    assert system.store.collections.requested() == "0.0 MB deleted since the last collection"
 
 
 def test_layers_that_another_image_needs_do_not_count(make_system: Make, tmp_path: Path) -> None:
@@ -150,17 +150,17 @@ def test_layers_that_another_image_needs_do_not_count(make_system: Make, tmp_pat
     for number in range(3):
         system.registry.push(SHOP, f"v{number}", variant(image, number))
     system.settle()
-    assert system.wiring.garbage.deletions_so_far() == (2, 0)
+    assert system.store.collections.deletions_so_far() == (2, 0)
 
 
 def test_what_a_collection_covers_is_taken_off_and_what_came_meanwhile_stays(make_wiring: Build) -> None:
     wiring = make_wiring()
-    client, of = wiring.connection.client, wiring.connection.keys.of
+    client, of = wiring.store.connection.client, wiring.store.connection.keys.of
     client.mset({of("gc:deletes"): 7, of("gc:bytes"): 10_000_000_000})
-    covered = wiring.garbage.deletions_so_far()
+    covered = wiring.store.collections.deletions_so_far()
     client.incrby(of("gc:bytes"), 5)
-    wiring.garbage.collected("scheduled", covered)
-    assert wiring.garbage.deletions_so_far() == (0, 5)
+    wiring.store.collections.collected("scheduled", covered)
+    assert wiring.store.collections.deletions_so_far() == (0, 5)
 
 
 def test_the_next_one_by_the_schedule_comes_when_the_window_is_open() -> None:
@@ -181,7 +181,7 @@ def test_the_interval_is_over_when_it_is_over() -> None:
 
 def test_the_sweep_of_the_outbox_asks_for_a_dry_run_too(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.garbage.request_rehearsal("a dry run asked for by hand")
+    wiring.store.collections.request_rehearsal("a dry run asked for by hand")
     sweep(wiring)
     assert wiring.dispatch.sent == [("collect",)]  # type: ignore[attr-defined]
 
@@ -193,42 +193,42 @@ def test_a_dry_run_sweeps_nothing_ends_no_undo_and_says_what_it_would(make_syste
     v1 = system.registry.tags(SHOP)["v1"]
     config = system.registry.storage.manifest(SHOP, v1)
     system.settle()
-    kept = system.wiring.trash.get(SHOP, v1)
+    kept = system.store.trash.get(SHOP, v1)
     assert kept is not None
     (tmp_path / "out").write_text(
         f"{SHOP}: marking manifest {system.registry.tags(SHOP)['v2']} \n\n3 blobs marked, 2 blobs and 0 manifests "
         f"eligible for deletion\nblob eligible for deletion: {v1}\nblob eligible for deletion: sha256:{'c' * 64}\n"
     )
-    system.wiring.garbage.request_rehearsal("a dry run asked for by hand")
+    system.store.collections.request_rehearsal("a dry run asked for by hand")
     collect_run.collect(system.wiring)
-    (run,) = system.wiring.garbage.runs()
+    (run,) = system.store.collections.runs()
     assert (run.result, run.blobs, run.bytes_freed, run.unsized) == ("dry run", 2, len(config.content), 1)
-    rehearsal = system.wiring.garbage.rehearsal()
+    rehearsal = system.store.collections.rehearsal()
     assert rehearsal is not None
     assert dict(rehearsal.blobs) == {v1: len(config.content), f"sha256:{'c' * 64}": None}
     assert not (tmp_path / "swept").exists()
-    assert system.wiring.trash.get(SHOP, v1) is not None
-    assert system.wiring.garbage.rehearsal_requested() is None
+    assert system.store.trash.get(SHOP, v1) is not None
+    assert system.store.collections.rehearsal_requested() is None
 
 
 def test_a_dry_run_that_fails_is_recorded_and_not_made_for_ever(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "print('boom'); sys.exit(1)"))
-    wiring.garbage.request_rehearsal("a dry run asked for by hand")
+    wiring.store.collections.request_rehearsal("a dry run asked for by hand")
     collect_run.collect(wiring)
-    (run,) = wiring.garbage.runs()
+    (run,) = wiring.store.collections.runs()
     assert (run.result, "boom" in run.message) == ("failed", True)
-    assert wiring.garbage.rehearsal_requested() is None
+    assert wiring.store.collections.rehearsal_requested() is None
 
 
 def test_a_dry_run_says_that_the_sweep_would_be_refused(make_system: Make, tmp_path: Path) -> None:
     system = make_system(keep_last(5), gc=collector(tmp_path, QUIET))
     system.push("v1")
     system.settle()
-    system.wiring.garbage.request_rehearsal("a dry run asked for by hand")
+    system.store.collections.request_rehearsal("a dry run asked for by hand")
     collect_run.collect(system.wiring)
-    (run,) = system.wiring.garbage.runs()
+    (run,) = system.store.collections.runs()
     assert (run.result, "did not mark shop/api:v1" in run.message) == ("failed", True)
-    assert system.wiring.garbage.rehearsal_requested() is None
+    assert system.store.collections.rehearsal_requested() is None
 
 
 @pytest.mark.parametrize("kept", ["before", "after"])
@@ -241,17 +241,17 @@ def test_without_a_gate_it_waits_until_no_push_is_heard(make_system: Make, tmp_p
     """Somebody who pushes all the time has it put off."""
     gc: dict[str, Any] = {**collector(tmp_path, QUIET), "settle": 1, "max_wait": 0}
     wiring = make_system(keep_last(5), gc=gc).wiring
-    wiring.garbage.request_if_none("scheduled")
+    wiring.store.collections.request_if_none("scheduled")
     collect_run.collect(wiring)
-    (run,) = wiring.garbage.runs()
+    (run,) = wiring.store.collections.runs()
     assert (run.result, run.message) == ("put off", "pushes did not end in time")
 
 
 def test_the_record_says_what_is_not_protected_without_a_gate(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "pass"))
-    wiring.garbage.request(BY_HAND)
+    wiring.store.collections.request(BY_HAND)
     collect_run.collect(wiring)
-    (run, *_) = wiring.garbage.runs()
+    (run, *_) = wiring.store.collections.runs()
     assert run.gate == "none"
     assert run.note.startswith("pushes were not blocked (gc.gate: none): ")
 
@@ -259,10 +259,10 @@ def test_the_record_says_what_is_not_protected_without_a_gate(make_wiring: Build
 def test_what_a_collection_waits_for_does_not_fill_the_record(make_wiring: Callable[..., Any]) -> None:
     """Sentences name repositories and digests: each may be another one."""
     wiring = make_wiring()
-    wiring.garbage.request_if_none("scheduled")
+    wiring.store.collections.request_if_none("scheduled")
     for number in range(200):
         run = Run(number, number, "put off", "scheduled", message=f"pushes to shop/{number} did not end in time")
-        wiring.garbage.record(run, once=True)
-    assert len(wiring.garbage.runs(1000)) <= 60
-    assert wiring.connection.client.hlen(wiring.connection.keys.of("gc:waiting")) <= 60
-    assert wiring.garbage.wait().message == "pushes to shop/199 did not end in time"
+        wiring.store.collections.record(run, once=True)
+    assert len(wiring.store.collections.runs(1000)) <= 60
+    assert wiring.store.connection.client.hlen(wiring.store.connection.keys.of("gc:waiting")) <= 60
+    assert wiring.store.collections.wait().message == "pushes to shop/199 did not end in time"

@@ -55,7 +55,7 @@ def garbage_of(make_system: Make, folder: Path, **gc: Any) -> tuple[System, str]
     (folder / "out").write_text(
         f"{SHOP}: marking manifest {v2} \n\n3 blobs marked, 2 blobs and 0 manifests eligible for deletion\n{eligible}"
     )
-    system.wiring.garbage.request_if_none("scheduled")
+    system.store.collections.request_if_none("scheduled")
     return system, blobs[0]
 
 
@@ -72,13 +72,13 @@ def lose(system: System, image: Image) -> None:
 
 
 def alarms(system: System) -> set[str]:
-    return {trouble.about for trouble in system.wiring.outbox.troubles()}
+    return {trouble.about for trouble in system.store.outbox.troubles()}
 
 
 def test_a_registry_that_knows_what_is_gone_raises_no_alarm(make_system: Make, tmp_path: Path) -> None:
     system, blob = garbage_of(make_system, tmp_path, after=after(tmp_path))
     collect_run.collect(system.wiring)
-    (run,) = system.wiring.garbage.runs()
+    (run,) = system.store.collections.runs()
     assert (run.result, run.final) == ("done", 1)
     assert alarms(system) == set()
     assert ran(tmp_path, "restarted") == 0
@@ -88,22 +88,22 @@ def test_a_registry_that_knows_what_is_gone_raises_no_alarm(make_system: Make, t
 
 def test_probed_is_what_the_registry_claims_before_the_sweep(make_system: Make, tmp_path: Path) -> None:
     system, blob = garbage_of(make_system, tmp_path)
-    assert Probe(SHOP, blob) in verify.choose_probes(system.wiring, [blob])
+    assert Probe(SHOP, blob) in verify.choose_probes(system.store, system.wiring.registry, [blob])
     del system.registry.storage.blobs[blob]
-    assert verify.choose_probes(system.wiring, [blob]) == ()
+    assert verify.choose_probes(system.store, system.wiring.registry, [blob]) == ()
 
 
 def test_one_that_goes_on_claiming_it_is_restarted_once_and_then_an_alarm(make_system: Make, tmp_path: Path) -> None:
     system, blob = garbage_of(make_system, tmp_path, after=after(tmp_path))
     lie(system, blob)
     collect_run.collect(system.wiring)
-    (run,) = system.wiring.garbage.runs()
+    (run,) = system.store.collections.runs()
     assert run.result == "failed"
     assert f"still claims to have {SHOP}@{blob}" in run.message
     assert "gc.after did not fix that" in run.message
     assert STALE in alarms(system)
     assert (ran(tmp_path, "swept"), ran(tmp_path, "restarted")) == (1, 1)
-    assert system.wiring.garbage.requested() == "scheduled"
+    assert system.store.collections.requested() == "scheduled"
 
 
 def test_while_it_lies_nothing_more_is_collected_and_it_is_said_once(make_system: Make, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_while_it_lies_nothing_more_is_collected_and_it_is_said_once(make_system
     lie(system, blob)
     for _ in range(3):
         collect_run.collect(system.wiring)
-    assert len(system.wiring.garbage.runs()) == 1
+    assert len(system.store.collections.runs()) == 1
     assert (ran(tmp_path, "dry"), ran(tmp_path, "swept"), ran(tmp_path, "restarted")) == (1, 1, 1)
 
 
@@ -122,15 +122,15 @@ def test_once_it_is_mended_the_alarm_ends_and_the_next_one_is_made(make_system: 
     assert STALE in alarms(system)
     system.registry.faults.clear()
     collect_run.collect(system.wiring)
-    assert [run.result for run in system.wiring.garbage.runs()] == ["done", "failed"]
+    assert [run.result for run in system.store.collections.runs()] == ["done", "failed"]
     assert alarms(system) == set()
-    assert system.wiring.garbage.open_check() is None
+    assert system.store.collections.open_check() is None
 
 
 def test_what_was_pushed_again_is_no_lie(make_system: Make, tmp_path: Path) -> None:
     system, _ = garbage_of(make_system, tmp_path)
     collect_run.collect(system.wiring)  # the fake keeps its blobs: as if somebody had pushed them again
-    assert system.wiring.garbage.runs()[0].result == "done"
+    assert system.store.collections.runs()[0].result == "done"
 
 
 def test_who_died_between_a_sweep_and_its_checks_is_made_up_for_before_anything_else(
@@ -138,9 +138,9 @@ def test_who_died_between_a_sweep_and_its_checks_is_made_up_for_before_anything_
 ) -> None:
     system, blob = garbage_of(make_system, tmp_path)
     lie(system, blob)
-    system.wiring.garbage.begin_check(Sweep(now_ms(), (Probe(SHOP, blob),)))
+    system.store.collections.begin_check(Sweep(now_ms(), (Probe(SHOP, blob),)))
     collect_run.collect(system.wiring)
-    assert system.wiring.garbage.runs()[0].result == "failed"
+    assert system.store.collections.runs()[0].result == "failed"
     assert STALE in alarms(system)
     assert ran(tmp_path, "dry") == 0
 
@@ -150,13 +150,13 @@ def test_an_alarm_waits_for_no_window(make_system: Make, tmp_path: Path) -> None
 
     system, blob = garbage_of(make_system, tmp_path, window=shut())
     lie(system, blob)
-    system.wiring.garbage.begin_check(Sweep(now_ms(), (Probe(SHOP, blob),)))
+    system.store.collections.begin_check(Sweep(now_ms(), (Probe(SHOP, blob),)))
     collect_run.collect(system.wiring)
-    assert system.wiring.garbage.runs()[0].result == "failed"
+    assert system.store.collections.runs()[0].result == "failed"
     system.registry.faults.clear()
     collect_run.collect(system.wiring)
     assert alarms(system) == {"garbage"}, "the cache is mended, and the collection waits for its hours"
-    assert system.wiring.garbage.runs()[0].result == "put off"
+    assert system.store.collections.runs()[0].result == "put off"
     assert ran(tmp_path, "dry") == 0
 
 
@@ -164,7 +164,7 @@ def push_during_the_sweep(make_system: Make, folder: Path, image: Image, lost: I
     """A push of `image` is heard while the collector sweeps, and blobs of `lost` are gone."""
     body = "if not dry:\n    (folder / 'sweeps').touch()\n    time.sleep(600)\n"
     system = make_system(keep_last(5), gc=collector(folder, body))
-    system.wiring.garbage.request_if_none("scheduled")
+    system.store.collections.request_if_none("scheduled")
     thread = threading.Thread(target=collect_run.collect, args=(system.wiring,))
     thread.start()
     until(lambda: (folder / "sweeps").exists())
@@ -182,21 +182,21 @@ def test_a_push_that_the_sweep_broke_is_an_alarm_with_its_name_until_it_is_whole
 ) -> None:
     image = make_image("v1")
     system = push_during_the_sweep(make_system, tmp_path, image, image)
-    assert system.wiring.garbage.runs()[0].result == "put off"
-    (trouble,) = system.wiring.outbox.troubles()
+    assert system.store.collections.runs()[0].result == "put off"
+    (trouble,) = system.store.outbox.troubles()
     assert trouble.about == "broken shop/api:v1"
     assert "is missing): push it again" in trouble.message
     sweep(system.wiring)
     assert alarms(system) == {"broken shop/api:v1"}
     system.registry.push(SHOP, "v1", image)
-    verify.end_alarms(system.wiring)
+    verify.end_alarms(system.store, system.wiring.registry)
     assert alarms(system) == set()
 
 
 def test_so_is_one_whose_part_is_broken(make_system: Make, tmp_path: Path) -> None:
     part, whole = make_image("arm"), make_image("amd")
     system = push_during_the_sweep(make_system, tmp_path, index_over((whole, part)), part)
-    messages = {trouble.about: trouble.message for trouble in system.wiring.outbox.troubles()}
+    messages = {trouble.about: trouble.message for trouble in system.store.outbox.troubles()}
     assert f"in its part {part.digest}: its blob " in messages["broken shop/api:v1"]
 
 
@@ -204,13 +204,13 @@ def test_a_push_that_is_whole_is_none(make_system: Make, tmp_path: Path) -> None
     image = make_image("v1")
     system = push_during_the_sweep(make_system, tmp_path, image, Image("", b""))
     assert alarms(system) == set()
-    assert system.wiring.garbage.open_check() is not None, "a manifest that comes later is looked at by the next one"
+    assert system.store.collections.open_check() is not None, "a manifest that comes later is looked at by the next one"
 
 
 def test_what_was_deleted_since_is_missed_by_nobody(make_system: Make, tmp_path: Path) -> None:
     system, _ = garbage_of(make_system, tmp_path)
     digest = system.registry.push_image(SHOP, "v3")
-    system.wiring.garbage.begin_check(Sweep(0))
+    system.store.collections.begin_check(Sweep(0))
     with Pusher(system.registry.url) as somebody:
         assert somebody.delete(SHOP, digest) == 202
     collect_run.collect(system.wiring)
@@ -230,18 +230,18 @@ def test_a_run_after_which_a_push_is_broken_has_failed_and_is_not_wanted_again(
 
     monkeypatch.setattr(verify, "refuse_stale", push_first)
     collect_run.collect(system.wiring)
-    (run,) = system.wiring.garbage.runs()
+    (run,) = system.store.collections.runs()
     assert (run.result, run.checked) == ("failed", 1)
     assert run.message == "these images were pushed meanwhile and are broken: shop/api:v3; push them again"
     assert "broken shop/api:v3" in alarms(system)
-    assert system.wiring.garbage.requested() is None
+    assert system.store.collections.requested() is None
 
 
 def test_where_nothing_could_be_probed_the_record_says_so(make_system: Make, tmp_path: Path) -> None:
     system, _ = garbage_of(make_system, tmp_path)
-    system.wiring.trash.collected()
+    system.store.trash.collected()
     collect_run.collect(system.wiring)
-    (run,) = system.wiring.garbage.runs()
+    (run,) = system.store.collections.runs()
     assert (run.result, "no deleted blob could be used to test" in run.note) == ("done", True)
 
 
@@ -249,5 +249,5 @@ def test_bytes_freed_are_told_from_what_deleted_manifests_say(make_system: Make,
     system, _ = garbage_of(make_system, tmp_path)
     sizes = sum(len(blob) for blob in make_image("v1").blobs)
     collect_run.collect(system.wiring)
-    (run,) = system.wiring.garbage.runs()
+    (run,) = system.store.collections.runs()
     assert (run.bytes_freed, run.unsized, run.blobs) == (sizes, 0, 2)

@@ -21,7 +21,7 @@ REPOSITORY = "pushprune/doctor"
 def gated(make_wiring: Make) -> Wiring:
     """A system with `gc.gate: proxy` and a gate process."""
     wiring = make_wiring(gc={"gate": "proxy"})
-    wiring.gate.check_in("a gate process")
+    wiring.store.gate.check_in("a gate process")
     return wiring
 
 
@@ -35,12 +35,12 @@ def front() -> Iterator[FakeRegistry]:
 def asks(front: FakeRegistry, case: Case, member: str) -> None:
     """The front door notes this at the gate when something comes in; HASH stands for how our client is named there."""
     messages = member.replace("HASH", hashlib.sha256(f"{USER_AGENT} (probe {case.name})".encode()).hexdigest()[:8])
-    client, key = case.wiring.connection.client, pushing(case.wiring)
-    front.before("DELETE", "/uploads/", lambda: client.zadd(key, {messages: case.wiring.connection.now_ms()}))
+    client, key = case.wiring.store.connection.client, pushing(case.wiring)
+    front.before("DELETE", "/uploads/", lambda: client.zadd(key, {messages: case.wiring.store.connection.now_ms()}))
 
 
 def pushing(wiring: Wiring) -> str:
-    return wiring.connection.keys.of("pushing")
+    return wiring.store.connection.keys.of("pushing")
 
 
 def test_no_gate_is_nothing_to_look_at(make_wiring: Make) -> None:
@@ -61,9 +61,9 @@ def test_a_front_door_that_nobody_named_is_said(gated: Wiring) -> None:
 
 def test_a_front_door_that_asks_is_fine_and_only_that_question_is_forgotten(gated: Wiring, front: FakeRegistry) -> None:
     """Somebody's push into the very same repository, too."""
-    client, key = gated.connection.client, pushing(gated)
+    client, key = gated.store.connection.client, pushing(gated)
     others = ["shop/api 10.0.0.1/89abcdef open", f"{REPOSITORY} 10.0.0.1/89abcdef open"]
-    client.zadd(key, {other: gated.connection.now_ms() for other in others})
+    client.zadd(key, {other: gated.store.connection.now_ms() for other in others})
     case = quick(gated, front=front.url)
     asks(front, case, f"{REPOSITORY} 127.0.0.1/HASH open")
     assert one("gate", case).severity == "ok"
@@ -87,8 +87,8 @@ def test_a_front_door_that_does_not_ask_is_an_error(gated: Wiring, front: FakeRe
     finding = one("gate", case)
     assert finding.severity == "error"
     assert finding.mend.startswith("auth_request /-/gate;")
-    assert gated.connection.client.zcard(pushing(gated)) == 1
-    gated.connection.client.delete(pushing(gated))
+    assert gated.store.connection.client.zcard(pushing(gated)) == 1
+    gated.store.connection.client.delete(pushing(gated))
 
 
 def test_a_front_door_where_nobody_is_is_said(gated: Wiring) -> None:
@@ -97,6 +97,6 @@ def test_a_front_door_where_nobody_is_is_said(gated: Wiring) -> None:
 
 
 def test_a_collection_is_not_waited_for(gated: Wiring, front: FakeRegistry) -> None:
-    with gated.leases.hold("collect", 10_000):
+    with gated.store.leases.hold("collect", 10_000):
         finding = one("gate", quick(gated, front=front.url))
     assert (finding.severity, front.requests) == ("warning", [])

@@ -16,11 +16,13 @@ def test_a_probe_that_is_heard_of_is_fine_and_leaves_nothing(make_wiring: Make, 
     case = quick(wiring)
     for _ in range(2):
         assert one("notifications", case).severity == "ok"
-    assert wiring.history.repositories() == ()
-    assert wiring.history.entries() == ()
-    assert wiring.outbox.backlog().due == 0
-    assert wiring.outbox.counters().get("push", 0) <= 1, "the first event of a registry is counted, as any of ours"
-    assert wiring.probes.state(case.name) == ""
+    assert wiring.store.history.repositories() == ()
+    assert wiring.store.history.entries() == ()
+    assert wiring.store.outbox.backlog().due == 0
+    assert wiring.store.outbox.counters().get("push", 0) <= 1, (
+        "the first event of a registry is counted, as any of ours"
+    )
+    assert wiring.store.doctor_probes.state(case.name) == ""
     held = site.storage.repositories["pushprune/doctor"]
     assert (held.manifests, held.tags, held.blobs) == ({}, {}, set())
 
@@ -66,8 +68,8 @@ def test_what_cannot_be_removed_is_no_fault_of_the_notifications(make_wiring: Ma
 
 def test_nobody_makes_a_probe_of_ours_up(make_wiring: Make) -> None:
     wiring = make_wiring()
-    wiring.probes.received("0123456789abcdef", references=True)
-    assert wiring.probes.state("0123456789abcdef") == ""
+    wiring.store.doctor_probes.received("0123456789abcdef", references=True)
+    assert wiring.store.doctor_probes.state("0123456789abcdef") == ""
 
 
 def test_an_empty_envelope_does_not_end_the_trouble_with_the_token(make_wiring: Make) -> None:
@@ -77,4 +79,4 @@ def test_an_empty_envelope_does_not_end_the_trouble_with_the_token(make_wiring: 
     web.post("/notifications", data='{"events": []}', headers={"Authorization": "Bearer wrong"})
     answer = web.post("/notifications", data='{"events": []}', headers={"Authorization": "Bearer right"})
     assert answer.status_code == 200
-    assert [trouble.about for trouble in wiring.outbox.troubles()] == ["notifications"]
+    assert [trouble.about for trouble in wiring.store.outbox.troubles()] == ["notifications"]

@@ -67,7 +67,7 @@ def test_a_server_that_keeps_nothing_is_found(own: Valkey) -> None:
 
 
 def test_little_room_is_found(own: Valkey) -> None:
-    used = read_server(wired(own.url).connection).used_bytes
+    used = read_server(wired(own.url).store.connection).used_bytes
     (finding,) = found(own, maxmemory=str(int(used * 1.01)))
     assert finding.severity in ("error", "warning")
     assert "of maxmemory is in use" in finding.said
@@ -152,12 +152,12 @@ def test_a_default_user_that_cannot_read_the_file_is_found_before_a_restart_lose
     users = f"{default}\n{APP}"
     with Valkey(tmp_path, append_only=True, users=users, login=LOGIN) as server:
         wiring = wired(server.url)
-        wiring.outbox.mark_due(["shop/api"])  # a script, which the file holds as a transaction
+        wiring.store.outbox.mark_due(["shop/api"])  # a script, which the file holds as a transaction
         (finding,) = look("redis", quick(wiring))
         assert (finding.severity == "ok") == is_sound
         server.kill()
         server.start()
-        assert bool(wired(server.url).outbox.backlog().due) == is_sound
+        assert bool(wired(server.url).store.outbox.backlog().due) == is_sound
     if not is_sound:
         assert "loses most of the history" in finding.said
         assert finding.mend.startswith("user default off ~* &* +@all")
@@ -184,7 +184,7 @@ def test_the_password_of_redis_is_said_nowhere() -> None:
 
 
 def test_a_server_can_be_read(own: Valkey) -> None:
-    server = read_server(wired(own.url).connection)
+    server = read_server(wired(own.url).store.connection)
     assert server.version >= (6, 2)
     assert isinstance(own.client(), redis.Redis)
     assert server.used_bytes > 0

@@ -155,7 +155,7 @@ def test_a_blob_that_is_remembered_and_not_looked_for_is_a_cache(make_wiring: Ma
 def test_nothing_is_pushed_beside_a_collection(make_wiring: Make, site: FakeRegistry) -> None:
     wiring = make_wiring(site.url)
     case = quick(wiring)
-    with wiring.leases.hold("collect", 10_000):
+    with wiring.store.leases.hold("collect", 10_000):
         result = [one(name, case) for name in ("cache", "notifications")]
     assert [finding.severity for finding in result] == ["warning", "warning"]
     assert all("a garbage collection is running" in finding.said for finding in result)
@@ -193,7 +193,7 @@ def test_a_redis_with_another_time_is_found(
     make_wiring: Make, site: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wiring = make_wiring(site.url)
-    monkeypatch.setattr(Case, "now_s", lambda case: wiring.connection.now_us() / 1e6 + 120)
+    monkeypatch.setattr(Case, "now_s", lambda case: wiring.store.connection.now_us() / 1e6 + 120)
     monkeypatch.setattr(Probe, "date", lambda probe: None)
     finding = one("clocks", quick(wiring))
     assert finding.severity == "error"

@@ -80,33 +80,33 @@ class TestWorkers:
 
     def test_a_queue_without_a_worker_is_an_error_with_the_line_that_starts_one(self, make_wiring: Make) -> None:
         wiring = make_wiring()
-        wiring.outbox.sign_of_life("w1", ("enforce", "reconcile"))
+        wiring.store.outbox.sign_of_life("w1", ("enforce", "reconcile"))
         finding = one("workers", quick(wiring))
         assert (finding.severity, "no worker for queue delete" in finding.said) == ("error", True)
         assert finding.mend.endswith("-Q delete")
 
     def test_one_that_lives_is_fine(self, make_wiring: Make) -> None:
         wiring = make_wiring()
-        wiring.outbox.sign_of_life("w1", QUEUES)
+        wiring.store.outbox.sign_of_life("w1", QUEUES)
         assert one("workers", quick(wiring)).severity == "ok"
 
     @pytest.mark.parametrize(("late_s", "severity"), [(30, "ok"), (120, "warning"), (1200, "error")])
     def test_what_waits_too_long_is_found(self, make_wiring: Make, late_s: int, severity: str) -> None:
         wiring = make_wiring()
-        wiring.outbox.sign_of_life("w1", QUEUES)
-        due = wiring.connection.keys.of("due")
-        wiring.connection.client.zadd(due, {"shop/api": wiring.connection.now_ms() - late_s * 1000})
+        wiring.store.outbox.sign_of_life("w1", QUEUES)
+        due = wiring.store.connection.keys.of("due")
+        wiring.store.connection.client.zadd(due, {"shop/api": wiring.store.connection.now_ms() - late_s * 1000})
         finding = one("workers", quick(wiring))
         assert finding.severity == severity
         assert finding.mend.startswith("celery" if severity != "ok" else "")
 
     def test_deletions_that_wait_for_a_collection_are_not_late(self, make_wiring: Make) -> None:
         wiring = make_wiring()
-        wiring.outbox.sign_of_life("w1", QUEUES)
-        client, doomed = wiring.connection.client, wiring.connection.keys.of("doomed")
-        client.zadd(doomed, {"shop/api": wiring.connection.now_ms() - 1_200_000})
+        wiring.store.outbox.sign_of_life("w1", QUEUES)
+        client, doomed = wiring.store.connection.client, wiring.store.connection.keys.of("doomed")
+        client.zadd(doomed, {"shop/api": wiring.store.connection.now_ms() - 1_200_000})
         assert one("workers", quick(wiring)).severity == "error"
-        wiring.garbage.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
+        wiring.store.collections.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
         assert one("workers", quick(wiring)).severity == "ok"
 
 
@@ -129,15 +129,15 @@ class TestTroubles:
     )
     def test_each_has_a_line_that_mends_it(self, make_wiring: Make, about: str, message: str, mend: str) -> None:
         wiring = make_wiring()
-        wiring.outbox.note_trouble(about, message)
+        wiring.store.outbox.note_trouble(about, message)
         finding = one("troubles", quick(wiring))
         assert (finding.severity, finding.said) == ("error", f"{about}: {message}")
         assert finding.mend.startswith(mend)
 
     def test_events_that_could_not_be_understood_are_found_for_a_day(self, make_wiring: Make) -> None:
         wiring = make_wiring()
-        key, client = wiring.connection.keys.of("rejected"), wiring.connection.client
-        before_ms = wiring.connection.now_ms() - 86_400_000 - 1000
+        key, client = wiring.store.connection.keys.of("rejected"), wiring.store.connection.client
+        before_ms = wiring.store.connection.now_ms() - 86_400_000 - 1000
         client.xadd(key, {"reason": "old", "excerpt": ""}, id=f"{before_ms}-0")
         assert one("troubles", quick(wiring)).severity == "ok"
         client.xadd(key, {"reason": "timestamp: it is not of this time", "excerpt": "{}"})
@@ -162,9 +162,9 @@ class TestPolicy:
 
     def test_plans_that_wait_are_said(self, make_wiring: Make) -> None:
         wiring = make_wiring()
-        record(wiring.history, event(1, tag="v1"))
+        record(wiring.store.history, event(1, tag="v1"))
         held = '{"at_us": 1, "reason": "too many", "policy": "p", "digests": [], "plan": "x"}'
-        wiring.connection.client.set(wiring.connection.keys.of("hold", "shop/api"), held)
+        wiring.store.connection.client.set(wiring.store.connection.keys.of("hold", "shop/api"), held)
         _, finding = look("policy", quick(wiring))
         assert finding.severity == "warning"
         assert "shop/api" in finding.said
@@ -187,7 +187,7 @@ class TestGarbage:
         finding = one("garbage", quick(wiring))
         assert finding.severity == "error"
         assert finding.mend.startswith("which no-such-registry")
-        wiring.garbage.record(Run(1, 2, "done", "by hand"))
+        wiring.store.collections.record(Run(1, 2, "done", "by hand"))
         assert one("garbage", quick(wiring)).severity == "ok", "the worker that collects is elsewhere"
 
     def test_what_never_starts_is_said(self, make_wiring: Make) -> None:
@@ -197,7 +197,7 @@ class TestGarbage:
 
     def test_a_last_collection_that_failed_is_an_error(self, make_wiring: Make) -> None:
         wiring = make_wiring(gc={"command": [sys.executable, "garbage-collect"], "after_deletes": 5})
-        wiring.garbage.record(Run(1, 2, "failed", "by hand", 1, message="exit code 1"))
+        wiring.store.collections.record(Run(1, 2, "failed", "by hand", 1, message="exit code 1"))
         finding = one("garbage", quick(wiring))
         assert finding.severity == "error"
         assert "the last collection failed: exit code 1" in finding.said
@@ -205,7 +205,7 @@ class TestGarbage:
     def test_a_trash_without_end_is_said(self, make_wiring: Make, monkeypatch: pytest.MonkeyPatch) -> None:
         wiring = make_wiring(gc={"command": [sys.executable, "garbage-collect"], "after_deletes": 5})
         monkeypatch.setattr("service.doctor.garbage._MANY", 1)
-        wiring.connection.client.zadd(wiring.connection.keys.of("trashed"), {"a b": 1, "a c": 2})
+        wiring.store.connection.client.zadd(wiring.store.connection.keys.of("trashed"), {"a b": 1, "a c": 2})
         _, finding = look("garbage", quick(wiring))
         assert (finding.severity, finding.mend) == ("warning", "history: {trash: 7d}")
 

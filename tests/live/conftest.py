@@ -17,6 +17,7 @@ import yaml
 
 from service.process.die_with_parent import die_with_parent
 from service.settings import load_settings
+from service.store import Store
 from service.wiring import Wiring, wire
 from tests.fakes.nginx import Nginx
 from tests.fakes.pusher import Pusher
@@ -112,7 +113,7 @@ class LiveSystem:
             "--concurrency", "4", "-Q", queues, "--without-gossip", "--without-mingle", "--without-heartbeat",
             "-n", f"w{self._workers}@test",
         )  # fmt: skip
-        name, outbox = f"w{self._workers}@test", self.wiring.outbox
+        name, outbox = f"w{self._workers}@test", self.wiring.store.outbox
 
         def is_seen() -> bool:
             return any(worker.name == name for worker in outbox.signs())
@@ -145,12 +146,12 @@ class LiveSystem:
 
     def quiet(self) -> bool:
         """True if nothing is left to do."""
-        backlog = self.wiring.outbox.backlog()
+        backlog = self.wiring.store.outbox.backlog()
         return not (backlog.due or backlog.doomed)
 
     def heard(self, repository: str, tags: set[str]) -> bool:
         """True if the history knows exactly these tags."""
-        return {tag.name for tag in self.wiring.history.live(repository)} == tags
+        return {tag.name for tag in self.wiring.store.history.live(repository)} == tags
 
     def _answers(self, process: subprocess.Popen[bytes], name: str, url: str) -> bool:
         assert process.poll() is None, self.log(name)
@@ -158,6 +159,11 @@ class LiveSystem:
             return requests.get(url, timeout=5).status_code == 200
         except requests.RequestException:
             return False
+
+    @property
+    def store(self) -> Store:
+        """Everything in Redis."""
+        return self.wiring.store
 
 
 @pytest.fixture

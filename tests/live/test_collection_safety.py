@@ -75,9 +75,9 @@ def delete_v1(system: LiveSystem) -> str:
 
 
 def collect(system: LiveSystem) -> Run:
-    system.wiring.garbage.request(BY_HAND)
+    system.store.collections.request(BY_HAND)
     collect_run.collect(system.wiring)
-    return system.wiring.garbage.runs()[0]
+    return system.store.collections.runs()[0]
 
 
 def gc(folder: Path, **more: Any) -> dict[str, Any]:
@@ -96,8 +96,8 @@ def test_a_stale_cache_is_found_and_healed_by_a_restart(live: Live, tmp_path: Pa
         assert "the registry claimed to have shop/api@sha256:" in run.note
         assert "which was garbage-collected, until gc.after restarted it" in run.note
         assert made == ["as it was"]
-        assert not system.wiring.client.claims_blob("shop/api", blob)
-        assert not system.wiring.outbox.troubles()
+        assert not system.wiring.registry.client.claims_blob("shop/api", blob)
+        assert not system.store.outbox.troubles()
         system.pusher.push_image("shop/api", "v1", seed="v1")
         system.pusher.pull_whole("shop/api", "v1")
         assert run.bytes_freed is not None
@@ -145,7 +145,7 @@ def test_a_manifest_that_is_hidden_from_the_collector_stops_the_sweep(
     assert "which still exists; nothing was deleted" in run.message
     for reference in {"tag": ["v1"], "part": ["multi"], "unheard": ["v1"]}.get(which, [hidden]):
         system.pusher.pull_whole("shop/api", reference)
-    assert system.wiring.garbage.requested() == BY_HAND
+    assert system.store.collections.requested() == BY_HAND
 
 
 def noting(folder: Path) -> list[str]:
@@ -177,7 +177,7 @@ def test_the_registry_is_read_only_while_it_is_collected_and_writable_again(live
         assert (run.result, run.message, run.gate, run.note) == ("done", "", "readonly", "")
         assert made == ["read-only", "as it was"]
         assert (tmp_path / "statuses").read_text().split() == ["405", "405"], "dry run and sweep"
-        assert not system.wiring.client.claims_blob("shop/api", blob)
+        assert not system.wiring.registry.client.claims_blob("shop/api", blob)
         system.pusher.push_image("shop/api", "v3")
         system.pusher.pull_whole("shop/api", "v3")
 
@@ -198,13 +198,13 @@ def test_the_command_line_has_a_dry_run_and_a_collection_made_and_shows_them(liv
     message = json.loads(dry.stdout)
     assert (message["result"], message["blobs"], blob in message["would_delete"]) == ("dry run", 3, True)
     assert message["bytes_freed"] == sum(message["would_delete"].values())
-    assert system.wiring.client.claims_blob("shop/api", blob)
+    assert system.wiring.registry.client.claims_blob("shop/api", blob)
     now = gc_verb(system, "--now")
     assert now.returncode == 0, now.stderr
     assert "gc.window and gc.min_interval are ignored" in now.stderr
     assert "3 blobs deleted" in now.stdout
     assert "deletions that can no longer be undone: 1" in now.stdout
-    assert not system.wiring.client.claims_blob("shop/api", blob)
+    assert not system.wiring.registry.client.claims_blob("shop/api", blob)
     status = json.loads(gc_verb(system, "--status", "--json").stdout)
     assert [run["result"] for run in status["runs"]] == ["done", "dry run"]
     assert (status["running"], status["queued"]) == (None, None)

@@ -18,8 +18,8 @@ def test_a_collection_after_many_deletes_gives_bytes_back_and_breaks_nothing(liv
     system.start_worker()
     for number in range(7):
         system.pusher.push_image("shop/api", f"v{number}", layer_bytes=50_000)
-    wait_until(lambda: system.wiring.garbage.runs(), "no collection was made")
-    (run,) = system.wiring.garbage.runs()
+    wait_until(lambda: system.store.collections.runs(), "no collection was made")
+    (run,) = system.store.collections.runs()
     assert (run.result, run.reason) == ("done", "5 digests deleted since the last collection")
     assert run.blobs == 15, "five manifests, five configs, five layers"
     assert run.bytes_freed is not None
@@ -37,11 +37,11 @@ def test_the_collector_dies_with_a_worker_that_is_killed_and_the_next_one_collec
     )
     system = live(policy=last(2), gc={"command": [sys.executable, str(script)], "settle": 0})
     worker = system.start_worker("garbage")
-    system.wiring.garbage.request("by hand")
+    system.store.collections.request("by hand")
     wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "no collector was started")
     orphan = Path("/proc") / (tmp_path / "pid").read_text()
     worker.kill()
     worker.wait()
     wait_until(lambda: not orphan.exists(), "the collector outlived its holder", 5)
     system.start_worker("garbage")
-    wait_until(lambda: [run.result for run in system.wiring.garbage.runs()] == ["done"], "it was not made up for")
+    wait_until(lambda: [run.result for run in system.store.collections.runs()] == ["done"], "it was not made up for")

@@ -64,8 +64,8 @@ def test_a_right_system_is_right_and_nothing_is_left_of_the_look(live: Live, doc
     wrong = [finding for item in findings.values() for finding in item if finding["severity"] != "ok"]
     assert (code, wrong) == (0, [])
     assert "the notification of a push arrived after" in only(findings, "notifications")[1]
-    assert system.wiring.history.repositories() == ()
-    assert system.wiring.history.entries() == ()
+    assert system.store.history.repositories() == ()
+    assert system.store.history.entries() == ()
     assert (system.tags(REPOSITORY), system.registry.manifests(REPOSITORY)) == (set(), frozenset())
 
 

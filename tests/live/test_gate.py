@@ -32,7 +32,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def close(system: LiveSystem) -> None:
-    gate = system.wiring.gate
+    gate = system.store.gate
     assert gate.drain("t1", 1, "by hand")
     assert gate.close("t1")
     wait_until(lambda: not gate.unaware("t1"), "the gate process does not obey")
@@ -58,7 +58,7 @@ def test_reads_pass_a_closed_gate_and_writes_wait_until_it_opens(gated: Live, po
     refused = pool.submit(put, system, "v4")
     assert not waiting.done()
     assert system.registry.tag_names(SHOP) == {"v1"}
-    system.wiring.gate.open("t1")
+    system.store.gate.open("t1")
     assert waiting.result(60).startswith("sha256:")
     assert (also.result(60).status_code, refused.result(60).status_code) == (201, 201)
     system.pusher.pull_whole(SHOP, "v2")
@@ -99,14 +99,14 @@ def test_the_registry_hears_the_address_that_nginx_sees_and_sends_clients_back_t
     forged = {"X-Forwarded-For": "6.6.6.6", "X-Real-IP": "6.6.6.6", "X-Original-Method": "GET"}
     assert put(system, "forged", **forged).status_code == 201
     wait_until(lambda: system.heard(SHOP, {"v1", "forged"}), "the push was not heard")
-    assert {entry.address for entry in system.wiring.history.entries(SHOP)} == {"127.0.0.1"}
+    assert {entry.address for entry in system.store.history.entries(SHOP)} == {"127.0.0.1"}
     begun = requests.post(f"{system.url}/v2/{SHOP}/blobs/uploads/", timeout=60)
     assert begun.headers["Location"].startswith(f"{system.url}/v2/{SHOP}/blobs/uploads/")
 
 
 def test_a_body_in_flight_is_seen_by_the_registry(gated: Live) -> None:
     system = gated()
-    counted = system.wiring.in_flight
+    counted = system.wiring.registry.debug
     assert counted is not None
     begun = requests.post(f"{system.url}/v2/{SHOP}/blobs/uploads/", timeout=60)
 
@@ -131,7 +131,7 @@ def test_notifications_are_handled_while_every_place_at_the_gate_is_taken(
     Pusher(system.registry.url).push_image("shop/past", "v1")
     wait_until(lambda: system.heard("shop/past", {"v1"}), "those who wait keep notifications away")
     assert not any(item.done() for item in waiting)
-    system.wiring.gate.open("t1")
+    system.store.gate.open("t1")
     assert {item.result(60).status_code for item in waiting} == {201}
 
 
@@ -159,7 +159,7 @@ class SlowPush:
 def collection(system: LiveSystem) -> Any:
     """The next run that was not put off."""
     done = wait_until(
-        lambda: [run for run in system.wiring.garbage.runs() if run.result != "put off"], "no collection was made"
+        lambda: [run for run in system.store.collections.runs() if run.result != "put off"], "no collection was made"
     )
     return done[0]
 
@@ -171,7 +171,7 @@ def test_a_push_in_progress_ends_while_draining_and_the_next_one_waits(
     system.start_worker()
     push, other = SlowPush(system, "v1"), SlowPush(system, "v2")
     push.begin()
-    system.wiring.garbage.request("by hand")
+    system.store.collections.request("by hand")
     wait_until(lambda: _state(system) == "draining", "it does not drain")
     waiting: Future[None] = pool.submit(other.begin)
     digest = push.end()
@@ -187,19 +187,19 @@ def test_what_a_push_that_stands_still_has_uploaded_is_not_swept(gated: Live, tm
     system.start_worker()
     push = SlowPush(system, "v1")
     push.begin()
-    client: Any = system.wiring.connection.client
+    client: Any = system.store.connection.client
     wait_until(lambda: client.zcard("pushprune:unreferenced") == 2, "the gate's and the registry's word")
     client.delete("pushprune:pushing")  # as if it had been silent for half a minute
-    system.wiring.garbage.request("by hand")
-    runs = wait_until(system.wiring.garbage.runs, "no run was recorded")
+    system.store.collections.request("by hand")
+    runs = wait_until(system.store.collections.runs, "no run was recorded")
     assert (runs[0].result, runs[0].message) == ("done", "")
-    assert system.wiring.client.claims_blob(SHOP, push.first)
+    assert system.wiring.registry.client.claims_blob(SHOP, push.first)
     push.end()
     system.pusher.pull_whole(SHOP, "v1")
 
 
 def _state(system: LiveSystem) -> str:
-    held = system.wiring.gate.state()
+    held = system.store.gate.state()
     return held.state if held else "open"
 
 
@@ -227,11 +227,11 @@ def test_a_push_past_the_gate_is_noticed_and_the_collection_put_off(gated: Live,
 
     system = gated(command=[sys.executable, str(script)])
     system.start_worker()
-    system.wiring.garbage.request("by hand")
+    system.store.collections.request("by hand")
     for tag in ("v1", "v2"):  # the dry run before the gate closes is stopped, and that behind it
         wait_until(lambda: (tmp_path / "began").exists(), "no collector was started")
         (tmp_path / "began").unlink()
         assert _state(system) == ("open" if tag == "v1" else "closed")
         Pusher(system.registry.url).push_image(SHOP, tag)
-    runs = wait_until(system.wiring.garbage.runs, "it goes on")
+    runs = wait_until(system.store.collections.runs, "it goes on")
     assert runs[0].result == "put off"

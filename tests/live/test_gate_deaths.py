@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from service.domain.events import BLOB_TYPE, Envelope, Event
+from service.store import Store
 from tests.fakes.real_registry import registry_binary
 from tests.live.conftest import LiveSystem, last, wait_until
 from tests.support.record import event
@@ -92,7 +93,7 @@ class Stage:
             (self.folder / f"hold-{point}").unlink()
 
     def _hears(self, messages: Event) -> None:
-        self.wiring.history.record(Envelope((messages,), ()))
+        self.wiring.store.history.record(Envelope((messages,), ()))
 
     def drain(self) -> None:
         """Somebody has pushed, so that the dry run is made behind the gate."""
@@ -104,7 +105,7 @@ class Stage:
         wait_until(lambda: self.state() == "draining" if point == "draining" else reached.exists(), f"never at {point}")
 
     def state(self) -> str:
-        held = self.wiring.gate.state()
+        held = self.wiring.store.gate.state()
         return held.state if held else "open"
 
     def alive(self) -> list[str]:
@@ -114,7 +115,12 @@ class Stage:
         return [pid for pid in pids if runs(pid)]
 
     def runs(self) -> list[str]:
-        return [run.result for run in self.wiring.garbage.runs() if run.result != "put off"]
+        return [run.result for run in self.wiring.store.collections.runs() if run.result != "put off"]
+
+    @property
+    def store(self) -> Store:
+        """Everything in Redis."""
+        return self.wiring.store
 
 
 @pytest.fixture
@@ -132,7 +138,7 @@ def test_a_worker_killed_at_any_point_leaves_a_gate_that_opens_and_no_collector(
     if point == "dry" and not is_early:
         stage.hold("draining")
     worker = system.start_worker("garbage")
-    stage.wiring.garbage.request("by hand")
+    stage.wiring.store.collections.request("by hand")
     if point == "dry" and not is_early:
         stage.drain()
     stage.reach(point)
@@ -149,13 +155,13 @@ def test_a_worker_killed_at_any_point_leaves_a_gate_that_opens_and_no_collector(
     wait_until(lambda: not stage.alive(), "it outlives its holder")
     if point not in ("draining", "opening"):
         stage.let_go(point)
-    wait_until(lambda: not stage.wiring.leases.collecting(), "its lease does not end")
-    if stage.wiring.garbage.requested() is None:
-        stage.wiring.garbage.request("once more")
+    wait_until(lambda: not stage.wiring.store.leases.collecting(), "its lease does not end")
+    if stage.wiring.store.collections.requested() is None:
+        stage.wiring.store.collections.request("once more")
     before = len(stage.runs())
     system.start_worker("garbage")
     wait_until(lambda: len(stage.runs()) > before, "the next run is not made")
-    newest = stage.wiring.garbage.runs()[0]
+    newest = stage.wiring.store.collections.runs()[0]
     assert (newest.result, newest.message) == ("done", "")
     assert not (stage.folder / "overlap").exists(), "two collectors at once"
     assert stage.state() == "open"
@@ -167,17 +173,20 @@ def test_a_holder_that_was_paused_for_longer_than_its_lease_does_not_sweep(stage
     stage.hold("dry")
     stage.hold("draining")
     worker = stage.system.start_worker("garbage")
-    stage.wiring.garbage.request("by hand")
+    stage.wiring.store.collections.request("by hand")
     stage.drain()
     stage.reach("dry")
     os.kill(worker.pid, signal.SIGSTOP)
     try:
-        wait_until(lambda: not stage.wiring.leases.collecting(), "its lease does not end")
+        wait_until(lambda: not stage.wiring.store.leases.collecting(), "its lease does not end")
         assert stage.state() == "closed", "nobody has proved its collector dead"
-        with stage.wiring.leases.write() as permit:
+        with stage.wiring.store.leases.write() as permit:
             assert permit is None, "a delete of ours beside a collector"
         second = stage.system.start_worker("garbage")
-        wait_until(lambda: any("still runs" in run.message for run in stage.wiring.garbage.runs()), "it is not put off")
+        wait_until(
+            lambda: any("still runs" in run.message for run in stage.wiring.store.collections.runs()),
+            "it is not put off",
+        )
         stage.system.kill(second)
         assert not (stage.folder / "overlap").exists()
         stage.let_go("dry")
@@ -191,5 +200,5 @@ def test_a_holder_that_was_paused_for_longer_than_its_lease_does_not_sweep(stage
 
 
 def _of_the_paused(stage: Stage) -> Any:
-    runs = stage.wiring.garbage.runs()
+    runs = stage.wiring.store.collections.runs()
     return next((run for run in runs if "lease" in run.message), None)

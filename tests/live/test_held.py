@@ -29,7 +29,7 @@ def abort_a_push(system: LiveSystem) -> None:
     with Pusher(system.url, agent="docker/27 (vanishes)") as pusher:
         for blob in ABORTED.blobs:
             pusher.push_blob(SHOP, blob)
-    client: Any = system.wiring.connection.client
+    client: Any = system.store.connection.client
     wait_until(lambda: client.zcard("pushprune:unreferenced") == 6, "the gate's and the registry's word of each blob")
     client.delete("pushprune:pushing")
 
@@ -51,9 +51,9 @@ def delete_v1(system: LiveSystem) -> str:
 
 
 def collect(system: LiveSystem) -> Run:
-    system.wiring.garbage.request(BY_HAND)
+    system.store.collections.request(BY_HAND)
     collect_run.collect(system.wiring)
-    return system.wiring.garbage.runs()[0]
+    return system.store.collections.runs()[0]
 
 
 @pytest.mark.parametrize("mounted", [True, pytest.param(False, marks=pytest.mark.deep)])
@@ -66,10 +66,10 @@ def test_an_aborted_push_does_not_put_off_what_it_does_not_need_and_may_go_on(
     manifests = system.registry.manifests(SHOP)
     run = collect(system)
     assert (run.result, run.message, run.blobs) == ("done", "", 3)
-    assert not system.wiring.client.claims_blob(SHOP, swept)
+    assert not system.wiring.registry.client.claims_blob(SHOP, swept)
     assert system.registry.manifests(SHOP) == manifests, "what held them is gone"
-    assert system.wiring.gate.pins() == ()
-    assert {entry.action for entry in system.wiring.history.entries(SHOP)} <= {"push", "pruned"}
+    assert system.store.gate.pins() == ()
+    assert {entry.action for entry in system.store.history.entries(SHOP)} <= {"push", "pruned"}
     go_on(system)
 
 
@@ -89,14 +89,16 @@ def test_what_a_run_that_died_has_held_is_released_by_the_next(live: Live, tmp_p
     system.config.write_text(text)
     worker = system.start_worker("garbage")
     manifests = system.registry.manifests(SHOP)
-    system.wiring.garbage.request(BY_HAND)
+    system.store.collections.request(BY_HAND)
     wait_until(lambda: (tmp_path / "at").exists(), "it does not sweep")
-    (held,) = system.wiring.gate.pins()
+    (held,) = system.store.gate.pins()
     assert system.registry.has_manifest(*held)
     worker.kill()
     worker.wait()
     system.start_worker("garbage")
-    wait_until(lambda: [run.result for run in system.wiring.garbage.runs()][:1] == ["done"], "it was not made up for")
+    wait_until(
+        lambda: [run.result for run in system.store.collections.runs()][:1] == ["done"], "it was not made up for"
+    )
     assert system.registry.manifests(SHOP) == manifests
-    assert system.wiring.gate.pins() == ()
+    assert system.store.gate.pins() == ()
     go_on(system)

@@ -28,10 +28,10 @@ def test_of_thirteen_images_pushed_by_skopeo_the_last_ten_remain(live: Live, tmp
     system.skopeo_push("shop/api", "latest", source=images[12])
     wait_until(lambda: system.tags("shop/api") == {*names[3:], "latest"}, "not exactly the last 10 and latest", 5)
     wait_until(system.quiet, "it does not come to rest")
-    pruned = {e.tag: e.reason for e in system.wiring.history.entries("shop/api") if e.action == "pruned"}
+    pruned = {e.tag: e.reason for e in system.store.history.entries("shop/api") if e.action == "pruned"}
     assert pruned == dict.fromkeys(names[:3], "older than the newest 10 (rule last)")
     wait_until(
-        lambda: system.wiring.meter.read().counts.get(("deletes", "deleted")) == 3,
+        lambda: system.store.meter.read().counts.get(("deletes", "deleted")) == 3,
         "the worker does not hand on what it counts",
     )
     for name in names[3:]:
@@ -48,7 +48,7 @@ def _batch(system: LiveSystem, count: int = 200) -> set[str]:
 
 
 def _in_the_middle(system: LiveSystem) -> None:
-    wait_until(lambda: 20 < len(system.wiring.history.doomed("shop/api")) < 180, "the batch never was half done")
+    wait_until(lambda: 20 < len(system.store.history.doomed("shop/api")) < 180, "the batch never was half done")
 
 
 def _settled(system: LiveSystem, remain: set[str]) -> None:
@@ -56,7 +56,7 @@ def _settled(system: LiveSystem, remain: set[str]) -> None:
     wait_until(lambda: system.heard("shop/api", remain), "the history differs from the registry")
     for name in remain:
         system.pusher.pull_whole("shop/api", name)
-    entries = system.wiring.history.entries("shop/api", 2000)
+    entries = system.store.history.entries("shop/api", 2000)
     pruned = [entry.tag for entry in entries if entry.action == "pruned"]
     without_reason = {entry.tag: entry.action for entry in entries if entry.tag not in {*pruned, *remain}}
     assert (len(pruned), len(set(pruned)), without_reason) == (200, 200, {})
@@ -68,9 +68,9 @@ def test_a_worker_killed_in_the_middle_of_a_batch_loses_nothing(live: Live) -> N
     worker = system.start_worker()
     _in_the_middle(system)
     system.kill(worker)
-    left = len(system.wiring.history.doomed("shop/api"))
+    left = len(system.store.history.doomed("shop/api"))
     system.start_worker()
-    wait_until(lambda: len(system.wiring.history.doomed("shop/api")) < left, "the work was not taken up within 5 s", 5)
+    wait_until(lambda: len(system.store.history.doomed("shop/api")) < left, "the work was not taken up within 5 s", 5)
     _settled(system, remain)
 
 

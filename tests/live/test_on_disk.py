@@ -83,14 +83,14 @@ def test_a_registry_that_deletes_nothing_is_pruned_restored_and_collected(live: 
     wait_until(lambda: system.heard(SHOP, {"v3", "v4"}) and system.quiet(), "it was not pruned")
     assert system.tags(SHOP) == {"v3", "v4"}
     assert system.pusher.delete(SHOP, images["v3"].digest) == 405
-    undone = system.wiring.undo.restore(SHOP, tag="v2")
+    undone = system.wiring.restore.restore(SHOP, tag="v2")
     assert system.pusher.pull_whole(SHOP, "v2") == undone.digest
     system.registry.collect()
     kept = {"v2": images["v2"], "v3": images["v3"], "v4": images["v4"]}
     assert {tag: system.pusher.pull_whole(SHOP, tag) for tag in kept} == {t: i.digest for t, i in kept.items()}
-    assert all(system.wiring.storage.blob_size(images[tag].digest) is None for tag in ("v0", "v1"))  # type: ignore[union-attr]
+    assert all(system.wiring.registry.storage.blob_size(images[tag].digest) is None for tag in ("v0", "v1"))  # type: ignore[union-attr]
     with pytest.raises(NotRestorable):
-        system.wiring.undo.restore(SHOP, tag="v0")
+        system.wiring.restore.restore(SHOP, tag="v0")
 
 
 def test_rm_goes_over_the_disk_although_its_worker_dies_and_can_be_undone(live: Live) -> None:
@@ -116,7 +116,7 @@ def test_rm_goes_over_the_disk_although_its_worker_dies_and_can_be_undone(live: 
     part = index.children[0].digest
     wait_until(lambda: system.pusher.digest_of(SHOP, part) is None, "a part of the index stayed")
     assert system.pusher.delete(SHOP, make_image(f"{SHOP}:v20", layers=0).digest) == 405
-    system.wiring.undo.restore(SHOP, tag="multi")
+    system.wiring.restore.restore(SHOP, tag="multi")
     assert system.pusher.pull_whole(SHOP, "multi") == index.digest
     assert system.tags(SHOP) == kept | {"multi"}
 
@@ -169,7 +169,7 @@ def test_tags_pushed_again_at_the_moment_they_are_removed_end_at_their_last_push
     Meeting(monkeypatch, repushes)
 
     def all_ended() -> bool:
-        live_tags = {tag.name for tag in system.wiring.history.live(SHOP)}
+        live_tags = {tag.name for tag in system.store.history.live(SHOP)}
         return work(system) and system.quiet() and repushes.all_ended(live_tags)
 
     wait_until(all_ended, "it does not go on", PATIENCE_S)
@@ -179,7 +179,7 @@ def test_tags_pushed_again_at_the_moment_they_are_removed_end_at_their_last_push
 
     def stand() -> bool:
         work(system)
-        return system.quiet() and {tag.name: tag.digest for tag in system.wiring.history.live(SHOP)} == expected
+        return system.quiet() and {tag.name: tag.digest for tag in system.store.history.live(SHOP)} == expected
 
     wait_until(stand, "a tag is lost, or one is left", PATIENCE_S)
     assert {tag: system.pusher.pull_whole(SHOP, tag) for tag in expected} == expected
@@ -188,5 +188,5 @@ def test_tags_pushed_again_at_the_moment_they_are_removed_end_at_their_last_push
     print(said(rounds), f"; {healed(system)} tags were healed")
     assert len(rounds) == 4 * pairs
     assert sum(item.overlaps for item in rounds) >= len(rounds) // 2, "the overlap was not provoked"
-    folder = system.wiring.storage.repository_folder(SHOP)  # type: ignore[union-attr]
+    folder = system.wiring.registry.storage.repository_folder(SHOP)  # type: ignore[union-attr]
     assert sorted(os.listdir(folder)) == ["_layers", "_manifests", "_uploads"]

@@ -45,7 +45,7 @@ def all_stand(system: LiveSystem, expected: dict[str, str]) -> None:
     """Waits until exactly these tags stand where they should, at the registry and in the history, and are whole."""
 
     def stand() -> bool:
-        live = {tag.name: tag.digest for tag in system.wiring.history.live(SHOP)}
+        live = {tag.name: tag.digest for tag in system.store.history.live(SHOP)}
         return (
             hurried(system)
             and live == expected
@@ -80,7 +80,7 @@ def test_tags_pushed_again_at_the_moment_their_digest_is_deleted_end_at_their_la
 
 
 def all_ended(system: LiveSystem, repushes: Repushes) -> bool:
-    return system.quiet() and repushes.all_ended({tag.name for tag in system.wiring.history.live(SHOP)})
+    return system.quiet() and repushes.all_ended({tag.name for tag in system.store.history.live(SHOP)})
 
 
 def test_of_two_tags_pushed_without_end_the_one_pushed_last_stands_at_its_last_push(live: Live) -> None:

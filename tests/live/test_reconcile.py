@@ -19,7 +19,7 @@ def test_a_registry_that_was_there_before(live: Live, repositories: int, tags: i
     system = live(policy=KEEP_ALL, storage={}, reconcile={"rate": 400})
     filled = fill(system.registry.storage_path, repositories, tags)
     worker = system.start_worker("enforce,delete,reconcile")
-    walks = system.wiring.walks
+    walks = system.store.reconcile_runs
 
     def compared() -> int:
         under = walks.current()
@@ -34,19 +34,19 @@ def test_a_registry_that_was_there_before(live: Live, repositories: int, tags: i
     assert (last.reason, last.whole, last.failed) == (reconciliation.FIRST_START, True, 0)
     assert last.repositories == repositories
     for repository, standing in filled.items():
-        assert {tag.name: tag.digest for tag in system.wiring.history.live(repository)} == standing
+        assert {tag.name: tag.digest for tag in system.store.history.live(repository)} == standing
     asked = system.registry.request_count("pushprune/")
     assert asked <= 1.1 * repositories * tags + repositories, f"{asked} requests"
 
     heard_all(system)
-    own = system.wiring.outbox.counters()["own"]
+    own = system.store.outbox.counters()["own"]
     walks.request(reconciliation.BY_HAND)
     again = wait_until(
         lambda: (w := walks.last()) and w.reason == reconciliation.BY_HAND and w, "no second walk", within_s=180
     )
     assert (again.repositories, again.tags, again.changed) == (repositories + 1, repositories * tags + 1, 0)
     heard_all(system)
-    assert system.wiring.outbox.counters()["own"] == own, "the second walk was heard of"
+    assert system.store.outbox.counters()["own"] == own, "the second walk was heard of"
 
 
 def heard_all(system: LiveSystem) -> None:
@@ -54,7 +54,7 @@ def heard_all(system: LiveSystem) -> None:
     pushed = system.pusher.push_image("marks/heard", "now")
 
     def heard() -> bool:
-        entries = system.wiring.history.entries("marks/heard", 5)
+        entries = system.store.history.entries("marks/heard", 5)
         return any(entry.digest == pushed and entry.action == "push" for entry in entries)
 
     wait_until(heard, "the registry has not told everything yet", within_s=120)
@@ -64,7 +64,7 @@ def heard_all(system: LiveSystem) -> None:
 def test_events_that_were_lost_at_a_restart_are_made_good_by_itself(live: Live, messages: bool) -> None:
     system = live(policy=KEEP_ALL)
     system.start_worker("enforce,delete,reconcile")
-    wait_until(system.wiring.walks.last, "no walk at the first start")
+    wait_until(system.store.reconcile_runs.last, "no walk at the first start")
     system.pusher.push_image("shop/api", "before")
     wait_until(lambda: system.heard("shop/api", {"before"}), "the push was not heard")
     system.kill(system.web)
@@ -77,7 +77,8 @@ def test_events_that_were_lost_at_a_restart_are_made_good_by_itself(live: Live, 
     everything = {"before", *(f"v{number}" for number in range(30))}
     wait_until(lambda: system.heard("shop/api", everything), "what was lost was not made good")
     wait_until(
-        lambda: (w := system.wiring.walks.last()) and w.reason == reconciliation.REGISTRY_RESTARTED, "no walk after it"
+        lambda: (w := system.store.reconcile_runs.last()) and w.reason == reconciliation.REGISTRY_RESTARTED,
+        "no walk after it",
     )
-    entries = system.wiring.history.entries("shop/api", 100)
+    entries = system.store.history.entries("shop/api", 100)
     assert {entry.tag for entry in entries if entry.action == "adopted"} == everything - {"before"}

@@ -32,7 +32,7 @@ def test_through_the_gate_no_image_breaks_and_no_push_fails(
         system.registry.restart({"notifications": {"events": {"includereferences": False}}})
     system.start_worker("enforce,delete")
     system.start_worker("garbage")
-    garbage = system.wiring.garbage
+    garbage = system.store.collections
 
     def done() -> list[Any]:
         return [run for run in garbage.runs(1000) if run.result == "done"]
@@ -41,7 +41,7 @@ def test_through_the_gate_no_image_breaks_and_no_push_fails(
         collections = every(2, lambda: garbage.request("stress"), load.over)
         for_at_least(seconds, lambda: len(done()) >= 3, at_most_s=seconds + 120)
     collections.join()
-    counted = system.wiring.in_flight
+    counted = system.wiring.registry.debug
     assert counted is not None
     wait_until(lambda: not counted.undelivered(), "the last pushes are not told")
     wait_until(lambda: system.quiet() and not garbage.requested(), "it does not get quiet")

@@ -128,7 +128,7 @@ def test_the_last_three_stay_and_a_second_start_goes_on_where_the_first_one_was(
     wait_until(lambda: set(pusher.tags("shop/api")) == {"v3", "v4", "v5"}, "v1 and v2 are still there")
     assert up.end(signal.SIGINT) == 0
     again = start("--registry", registry.url, "--keep-last", "3", "--listen", up.listen).wait_ready()
-    pruned = [entry.tag for entry in again.wiring().history.entries("shop/api") if entry.action == "pruned"]
+    pruned = [entry.tag for entry in again.wiring().store.history.entries("shop/api") if entry.action == "pruned"]
     assert sorted(pruned) == ["v1", "v2"]
     pusher.push_image("shop/api", "v6")
     wait_until(lambda: set(pusher.tags("shop/api")) == {"v4", "v5", "v6"}, "v3 is still there")
@@ -163,13 +163,13 @@ def test_kill_9_leaves_no_orphan_not_even_a_collection_and_the_next_start_goes_o
     gc = {"command": shlex.join([sys.executable, "-c", collector]), "settle": 0}
     config.write_text(yaml.safe_dump({"gc": gc}))
     up = start("--registry", registry.url, "--config", str(config)).wait_ready()
-    up.wiring().garbage.request("a test wants one")
+    up.wiring().store.collections.request("a test wants one")
     wait_until(mark.exists, "no collection began")
     family = descendants(up.process.pid)
     assert len(family) == 4  # redis, web, celery, the collection
     up.end(signal.SIGKILL)
     again = start("--registry", registry.url, "--listen", up.listen).wait_ready()
-    assert again.wiring().garbage.requested() == "a test wants one"
+    assert again.wiring().store.collections.requested() == "a test wants one"
 
 
 def test_each_process_keeps_the_directory_claimed_until_it_is_gone(registry: RealRegistry, start: Start) -> None:

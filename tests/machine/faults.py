@@ -44,7 +44,7 @@ def no_recheck() -> Iterator[None]:
     def rechecked(
         wiring: Wiring, repository: str, doomed: Doomed, verdict: Verdict, *, fetch: bool, disk: Storage | None = None
     ) -> Found:
-        return Found("there", wiring.client.get(repository, doomed.digest) if fetch else None)
+        return Found("there", wiring.registry.client.get(repository, doomed.digest) if fetch else None)
 
     with mock.patch.object(deleting, "recheck", rechecked), mock.patch.object(untag, "recheck", rechecked):
         yield
@@ -56,7 +56,7 @@ def no_healing() -> Iterator[None]:
 
     def looked(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
         for member in snapshot.heal:
-            wiring.removals.healed(snapshot.repository, member, "", None)
+            wiring.store.deletions.healed(snapshot.repository, member, "", None)
 
     with mock.patch.object(planning, "heal", looked):
         yield

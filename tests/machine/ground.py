@@ -53,11 +53,11 @@ class Ground:
         if rule not in self.wirings:
             self.wirings[rule] = self._wire(rule)
         made = self.wirings[rule]
-        made.connection.keys = keys
-        for part in (*vars(made).values(), *vars(made.undo).values()):
+        made.store.connection.keys = keys
+        for part in (*vars(made).values(), *vars(made.restore).values()):
             if hasattr(part, "_keys"):
                 part._keys = keys
-        made.abilities._key = keys.of("capabilities")
+        made.store.capabilities._key = keys.of("capabilities")
         made.dispatch.sent.clear()  # type: ignore[attr-defined]
         return made
 
@@ -73,9 +73,9 @@ class Ground:
         )
         made = wire(settings, client=self.client)
         object.__setattr__(made, "dispatch", Messages())
-        direct.connect(made.client, self.adapter)
+        direct.connect(made.registry.client, self.adapter)
         # Known for good: a look at Redis that comes by the clock would make the count of steps a matter of chance.
-        made.history.word._known = "machine", inf
+        made.store.history.word._known = "machine", inf
         return made
 
 

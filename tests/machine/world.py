@@ -18,6 +18,7 @@ from service.domain.oci import tombstone
 from service.domain.retention.selector import TagSelector
 from service.prune import deleting, manual, planning
 from service.reconcile import compare as reconcile_compare
+from service.store import Store
 from service.store.connection import Connection
 from service.store.history import History, name_of
 from service.store.keys import Keys, long
@@ -73,7 +74,7 @@ class World:
         self._unanswered: list[Callable[[], object]] = []
         self.wiring = ground.wiring(rule, self.keys)
         self.history = History(Connection(ground.plain, self.keys))
-        self.history.word = self.wiring.history.word
+        self.history.word = self.wiring.store.history.word
         self.model = Model(rule, self.registry)
         self.watch = Watch(self.model)
         self.late = False
@@ -295,24 +296,26 @@ class World:
 
     def compare(self) -> None:
         """What a scheduled comparison does: after lost events only a look at the registry tells the truth."""
-        reconcile_compare.compare(self.wiring, self.wiring.history.snapshot(SHOP), trusts_listing=True)
+        reconcile_compare.compare(
+            self.wiring.store, self.wiring.registry, self.wiring.store.history.snapshot(SHOP), trusts_listing=True
+        )
         self.lost = False
         self.nudge()
 
     def nudge(self) -> None:
         """Something has the repository planned."""
-        self.wiring.outbox.mark_due([SHOP])
+        self.wiring.store.outbox.mark_due([SHOP])
         self.wiring.dispatch.enforce(SHOP)
         self.come_to_rest()
 
     def deleted(self) -> list[Push]:
         """The tags that `pushprune trash` lists."""
         with self.ground.life.somebody_else():
-            listed = self.wiring.undo.deleted(SHOP)
+            listed = self.wiring.restore.deleted(SHOP)
         return [Push(-1, one.tag, one.digest, one.pushed_us) for one in listed if one.tag]
 
     def restore(self, deleted: Push, as_tag: str, *, force: bool) -> None:
-        """Undo, in a process of its own: the same bytes are back; refused where the tag was pushed again since."""
+        """Restore, in a process of its own: the same bytes are back; refused where the tag was pushed again since."""
         standing = self.registry.tags().get(as_tag, deleted.digest)
         if standing == tombstone.DIGEST or standing not in self.registry.manifests():
             standing = deleted.digest  # no image is there: in the middle of a DELETE its tags point nowhere
@@ -323,7 +326,7 @@ class World:
         self._elsewhere = True
         try:
             with self.ground.life.somebody_else():
-                undo = self.wiring.undo
+                undo = self.wiring.restore
                 undone = undo.restore(
                     SHOP, tag=deleted.tag, digest=deleted.digest, as_tag=as_tag, force=force, by="alice"
                 )
@@ -350,7 +353,7 @@ class World:
         self._elsewhere = True
         try:
             with self.ground.life.somebody_else():
-                undone = self.wiring.undo.restore(SHOP, tag=tag, digest=digest, replaces=over, by="alice")
+                undone = self.wiring.restore.restore(SHOP, tag=tag, digest=digest, replaces=over, by="alice")
         except NotRestorable:
             assert self.registry.tags().get(tag) == over, f"{tag} was not put back, and has moved"
             return
@@ -381,8 +384,10 @@ class World:
         self._elsewhere = True
         try:
             with self.ground.life.somebody_else():
-                wishes = manual.wishes(self.wiring, (TagSelector(SHOP, tag),))
-                asked = manual.ask(self.wiring, wishes, "alice")
+                wishes = manual.wishes(
+                    self.wiring.store, self.wiring.registry, self.wiring.policies, (TagSelector(SHOP, tag),)
+                )
+                asked = manual.ask(self.wiring.store, self.wiring.dispatch, self.wiring.verdicts, wishes, "alice")
         except (NoSuchRepository, NoSuchTag, NotDeletable):
             return
         finally:
@@ -392,7 +397,7 @@ class World:
 
     def refused(self) -> set[str]:
         """What was asked for, and is not followed, with a reason that the user is told."""
-        return {name for name, asked in self.wiring.asks.requests(SHOP).items() if asked.refused}
+        return {name for name, asked in self.wiring.store.manual.requests(SHOP).items() if asked.refused}
 
     def _planners_now_us(self) -> int:
         return now_us() + self._offset_us
@@ -469,3 +474,8 @@ class World:
             yield
         finally:
             self._offset_us = 0
+
+    @property
+    def store(self) -> Store:
+        """Everything in Redis."""
+        return self.wiring.store

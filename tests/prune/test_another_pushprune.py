@@ -24,7 +24,7 @@ def delete_unheard(system: System, reference: str) -> None:
 
 
 def no_trouble(system: System) -> bool:
-    return system.wiring.outbox.troubles() == () and "lost" not in system.wiring.outbox.counters()
+    return system.store.outbox.troubles() == () and "lost" not in system.store.outbox.counters()
 
 
 @VERSIONS
@@ -36,7 +36,7 @@ def test_what_was_deleted_before_the_service_was_started_is_not_lost(make_system
     system.hear_late()
     system.later()
     assert no_trouble(system)
-    assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v2"}
+    assert {tag.name for tag in system.store.history.live(SHOP)} == {"v2"}
 
 
 def test_a_tag_that_was_deleted_alone_is_not_put_back(make_system: Make) -> None:
@@ -47,7 +47,7 @@ def test_a_tag_that_was_deleted_alone_is_not_put_back(make_system: Make) -> None
     delete_unheard(system, "v1")
     system.hear_late()
     system.later()
-    assert system.tags() == {tag.name for tag in system.wiring.history.live(SHOP)} == {"stable"}
+    assert system.tags() == {tag.name for tag in system.store.history.live(SHOP)} == {"stable"}
     assert no_trouble(system)
 
 
@@ -60,7 +60,7 @@ def test_a_tag_that_was_deleted_by_a_tombstone_is_not_put_back(make_system: Make
     delete_unheard(system, tombstone.DIGEST)
     system.hear_late()
     system.later()
-    assert system.tags() == {tag.name for tag in system.wiring.history.live(SHOP)} == {"stable"}
+    assert system.tags() == {tag.name for tag in system.store.history.live(SHOP)} == {"stable"}
     assert no_trouble(system)
 
 
@@ -74,7 +74,7 @@ def test_what_is_deleted_beside_a_service_that_deletes_there_as_well_is_not_lost
     one_off(system).delete(SHOP, digest)
     system.later()
     assert no_trouble(system)
-    assert system.wiring.history.live(SHOP) == ()
+    assert system.store.history.live(SHOP) == ()
 
 
 @VERSIONS
@@ -102,7 +102,7 @@ def test_a_tombstone_that_another_pushprune_is_about_to_delete_is_not_undone_mea
     assert system.registry.tags(SHOP)["v1"] == tombstone.DIGEST
     one_off(system).delete(SHOP, tombstone.DIGEST)
     system.later()
-    assert system.tags() == {tag.name for tag in system.wiring.history.live(SHOP)} == {"stable"}
+    assert system.tags() == {tag.name for tag in system.store.history.live(SHOP)} == {"stable"}
     assert no_trouble(system)
 
 
@@ -112,7 +112,7 @@ def test_a_tombstone_that_whoever_calls_itself_pushprune_leaves_on_a_tag_is_undo
     one_off(system).put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.CONTENT)
     system.later()
     assert system.registry.tags(SHOP) == {"v1": V1.digest}
-    assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v1"}
+    assert {tag.name for tag in system.store.history.live(SHOP)} == {"v1"}
 
 
 @VERSIONS

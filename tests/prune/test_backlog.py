@@ -26,7 +26,7 @@ def planned(make_system: Make, rules: Policy = LAST_3) -> System:
 
 
 def hold(system: System) -> str | None:
-    return system.wiring.rulings.held(SHOP)
+    return system.store.approvals.held(SHOP)
 
 
 def test_a_backlog_is_no_hold(make_system: Make) -> None:

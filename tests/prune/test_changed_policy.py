@@ -55,18 +55,18 @@ def test_what_it_would_delete_in_all_repositories_together_waits(make_system: Ma
     sweep(system.wiring)
     system.settle()
     assert left(system) == [3, 3, 3]
-    (hold, *others) = system.wiring.rulings.holds()
+    (hold, *others) = system.store.approvals.holds()
     assert len(others) == 2
     assert hold.reason == (
         "the changed policy would remove 6 of the 9 tags of all repositories, more than hold_over allows; here: "
         "it would remove 2 of 3 tags"
     )
-    approvals.approve_all(system.wiring, None, by="alice")
+    approvals.approve_all(system.store, system.wiring.dispatch, None, by="alice")
     system.settle()
     assert left(system) == [1, 1, 1]
     system.push("v4")
     system.settle()
-    assert (left(system), system.wiring.rulings.holds()) == ([1, 1, 1], ())
+    assert (left(system), system.store.approvals.holds()) == ([1, 1, 1], ())
 
 
 def test_no_plan_is_made_by_it_before_it_was_weighed(make_system: Make, change: Change) -> None:
@@ -79,7 +79,7 @@ def test_no_plan_is_made_by_it_before_it_was_weighed(make_system: Make, change: 
     sweep(system.wiring)
     system.later()
     assert left(system) == [4, 3, 3]
-    assert len(system.wiring.rulings.holds()) == 3
+    assert len(system.store.approvals.holds()) == 3
 
 
 def test_one_that_deletes_little_more_is_obeyed_at_once(make_system: Make, change: Change) -> None:
@@ -96,7 +96,7 @@ def test_taking_it_back_ends_what_waited(make_system: Make, change: Change) -> N
         change(system, policy)
         sweep(system.wiring)
         system.settle()
-    assert (left(system), system.wiring.rulings.holds()) == ([3, 3, 3], ())
+    assert (left(system), system.store.approvals.holds()) == ([3, 3, 3], ())
     system.push("v4")
     system.settle()
     assert left(system) == [3, 3, 3]

@@ -29,7 +29,7 @@ def test_a_user_who_deletes_what_is_just_being_put_back_is_obeyed(make_system: M
     system.settle()
     system.later()
     assert system.tags() == {"v2"}
-    assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v2"}
+    assert {tag.name for tag in system.store.history.live(SHOP)} == {"v2"}
 
 
 @pytest.mark.parametrize("version", ["2.8", "3"])
@@ -69,7 +69,7 @@ def test_a_push_of_the_same_digest_during_our_delete_is_not_void(make_system: Ma
     deleting.delete(system.wiring, SHOP)
     system.hear_late()
     assert V1.digest in system.registry.manifests(SHOP)
-    assert V1.digest in {item.digest for item in system.wiring.history.snapshot(SHOP).untagged}
+    assert V1.digest in {item.digest for item in system.store.history.snapshot(SHOP).untagged}
 
 
 def test_a_push_without_a_tag_that_our_delete_took_along_is_not_looked_for_for_ever(
@@ -84,7 +84,7 @@ def test_a_push_without_a_tag_that_our_delete_took_along_is_not_looked_for_for_e
     monkeypatch.setattr(planning, "now_us", lambda: now_us() + 2 * 3600 * 1_000_000)
     system.later()
     system.settle()
-    assert system.wiring.history.snapshot(SHOP).untagged == ()
+    assert system.store.history.snapshot(SHOP).untagged == ()
     assert set(system.registry.manifests(SHOP)) == {make_image("new").digest}
 
 
@@ -110,14 +110,14 @@ def test_the_parts_of_an_index_that_stands_again_unheard_stay_doomed_no_longer(m
     system.registry.push(SHOP, "multi", index)
     system.settle()
     known = References(children=(part.digest,))
-    system.wiring.history.resolve(system.wiring.history.snapshot(SHOP), {index.digest: known})
+    system.store.history.resolve(system.store.history.snapshot(SHOP), {index.digest: known})
     Pusher(system.registry.url).delete(SHOP, index.digest)
     planning.enforce(system.wiring, SHOP)
-    assert [doomed.digest for doomed in system.wiring.history.doomed(SHOP)] == [part.digest]
+    assert [doomed.digest for doomed in system.store.history.doomed(SHOP)] == [part.digest]
     unheard(system, lambda: system.registry.push(SHOP, None, index))
     system.settle()
     system.pull_whole(index.digest)
-    assert system.wiring.history.doomed(SHOP) == ()
+    assert system.store.history.doomed(SHOP) == ()
 
 
 def test_a_users_delete_makes_its_repository_due(make_system: Make) -> None:
@@ -127,7 +127,7 @@ def test_a_users_delete_makes_its_repository_due(make_system: Make) -> None:
     system.push("v2")
     system.settle()
     known = References(children=(make_image("part").digest,))  # as the registry says with `includereferences`
-    system.wiring.history.resolve(system.wiring.history.snapshot(SHOP), {index.digest: known})
+    system.store.history.resolve(system.store.history.snapshot(SHOP), {index.digest: known})
     Pusher(system.registry.url).delete(SHOP, index.digest)
     system.settle()
     assert set(system.registry.manifests(SHOP)) == {make_image(f"{SHOP}:v2").digest}
@@ -136,9 +136,9 @@ def test_a_users_delete_makes_its_repository_due(make_system: Make) -> None:
 def test_what_is_pushed_without_a_tag_is_looked_at_in_an_hour(make_system: Make) -> None:
     system = make_system(keep_last(5))
     system.registry.push_image(SHOP, None)
-    client, keys = system.wiring.connection.client, system.wiring.connection.keys
+    client, keys = system.store.connection.client, system.store.connection.keys
     due_ms = float(client.zscore(keys.of("due"), SHOP) or 0)
-    assert 3_500_000 < due_ms - system.wiring.connection.now_ms() <= 3_600_000
+    assert 3_500_000 < due_ms - system.store.connection.now_ms() <= 3_600_000
     assert system.messages.sent == []
 
 
@@ -146,7 +146,7 @@ def test_a_tag_that_our_healing_put_astray_goes_with_its_doomed_push(make_system
     """v1 was put back at its old push, then pushed again unheard; by the time that is heard, it is doomed."""
     system = doomed_system(make_system)
     old = V1.digest
-    system.wiring.removals.note_own_put(SHOP, "v1", make_image("astray").digest)
+    system.store.deletions.note_own_put(SHOP, "v1", make_image("astray").digest)
     Pusher(system.registry.url, agent=system.agent).push(SHOP, "v1", make_image("astray"))
     deleting.delete(system.wiring, SHOP)
     system.settle()
@@ -167,10 +167,10 @@ def test_a_doomed_tag_that_we_may_have_taken_vanishes_where_somebody_else_delete
     system.messages.sent.clear()
     system.deaf = True
     Pusher(system.registry.url).delete(SHOP, V1.digest)
-    system.wiring.removals.request_healing(SHOP, ["v1"])
+    system.store.deletions.request_healing(SHOP, ["v1"])
     deleting.delete(system.wiring, SHOP)
     system.settle()
     system.later()
-    assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v2"}
+    assert {tag.name for tag in system.store.history.live(SHOP)} == {"v2"}
     assert (set(system.reasons("vanished")), set(system.reasons("pruned"))) == ({"v1"}, {"v0"})
-    assert system.wiring.outbox.healing() == 0
+    assert system.store.outbox.healing() == 0

@@ -84,7 +84,7 @@ def test_while_it_cannot_be_asked_nothing_goes_and_what_was_learnt_is_kept(make_
     with pytest.raises(RegistryUnavailable):
         planning.enforce(system.wiring, SHOP)
     assert system.tags() == {"v1", "v2", "v3"}
-    assert sum(tag.created_us is not None for tag in system.wiring.history.live(SHOP)) == 2
+    assert sum(tag.created_us is not None for tag in system.store.history.live(SHOP)) == 2
     system.messages.enforce(SHOP)
     system.settle()
     assert system.tags() == {"v2", "v3"}

@@ -14,7 +14,7 @@ def test_deletes_switched_off_loses_nothing_and_names_the_config_line(make_syste
     system = doomed_system(make_system, fake={"delete_enabled": False})
     with pytest.raises(DeletesDisabled, match=r"storage: delete: enabled: true"):
         deleting.delete(system.wiring, "shop/api")
-    assert len(system.wiring.history.doomed("shop/api")) == 1
+    assert len(system.store.history.doomed("shop/api")) == 1
     system.registry.delete_enabled = True
     deleting.delete(system.wiring, "shop/api")
     assert system.tags() == {"v2"}
@@ -29,7 +29,7 @@ def test_a_refusal_leaves_the_work_in_the_outbox(make_system: Make, status: int,
     system.registry.fail_next("DELETE", status=status)
     with pytest.raises(error):
         deleting.delete(system.wiring, "shop/api")
-    assert system.wiring.outbox.backlog().doomed == 1
+    assert system.store.outbox.backlog().doomed == 1
     deleting.delete(system.wiring, "shop/api")
     assert system.tags() == {"v2"}
 
@@ -41,7 +41,7 @@ def test_a_task_backs_off_longer_each_time_and_as_long_as_the_registry_asks(make
         system.registry.fail_next("DELETE", status=429, headers=headers)
         system.end_back_offs()
         tasks.attempt(system.wiring, "doomed", "shop/api", deleting.delete)
-        client, keys = system.wiring.connection.client, system.wiring.connection.keys
+        client, keys = system.store.connection.client, system.store.connection.keys
         score = client.zscore(keys.of("doomed"), "shop/api")
         waits.append(float(score) / 1000 - float(client.time()[0]))  # type: ignore[arg-type]
     assert waits[0] < waits[1] < waits[2]
@@ -51,12 +51,12 @@ def test_a_task_backs_off_longer_each_time_and_as_long_as_the_registry_asks(make
 def test_an_operators_trouble_is_noted_and_ends_when_it_works_again(make_system: Make) -> None:
     system = doomed_system(make_system, fake={"delete_enabled": False})
     tasks.attempt(system.wiring, "doomed", "shop/api", deleting.delete)
-    (trouble,) = system.wiring.outbox.troubles()
+    (trouble,) = system.store.outbox.troubles()
     assert "storage: delete: enabled: true" in trouble.message
     system.registry.delete_enabled = True
     system.end_back_offs()
     tasks.attempt(system.wiring, "doomed", "shop/api", deleting.delete)
-    assert system.wiring.outbox.troubles() == ()
+    assert system.store.outbox.troubles() == ()
 
 
 def test_a_push_in_the_middle_of_a_deletion_does_not_lose_its_reason(make_system: Make) -> None:
@@ -112,7 +112,7 @@ def test_a_fault_that_one_delete_meets_stops_no_other_and_starts_the_waits_anew(
     system.registry.fail_next("DELETE", status=500)
     tasks.attempt(system.wiring, "doomed", "shop/api", deleting.delete)
     assert len(system.tags()) == 2
-    client, key = system.wiring.connection.client, system.wiring.connection.keys.of("attempts")
+    client, key = system.store.connection.client, system.store.connection.keys.of("attempts")
     assert client.hget(key, "doomed shop/api") == "1"
     for _ in range(2):
         system.end_back_offs()

@@ -31,17 +31,17 @@ def found(system: System, *tags: str, repository: str = SHOP, created: datetime 
         system.registry.push(repository, tag, image)
     system.deaf = False
     system.missed.clear()
-    compare(system.wiring, system.wiring.history.snapshot(repository))
+    compare(system.store, system.wiring.registry, system.store.history.snapshot(repository))
 
 
 def plan(system: System, repository: str = SHOP) -> None:
-    system.wiring.outbox.mark_due([repository])
+    system.store.outbox.mark_due([repository])
     system.messages.enforce(repository)
     system.settle()
 
 
 def reason(system: System, repository: str = SHOP) -> str:
-    return system.wiring.rulings.held(repository) or ""
+    return system.store.approvals.held(repository) or ""
 
 
 def test_a_policy_that_does_not_say_otherwise_holds_the_first_clean_up() -> None:
@@ -67,7 +67,7 @@ def test_once_it_is_approved_every_push_is_obeyed_at_once(make_system: Make) -> 
     system = make_system(first(), **NOBODY_TELLS)
     found(system, "v1", "v2", "v3")
     plan(system)
-    assert approvals.approve(system.wiring, SHOP, None, by="alice") == 2
+    assert approvals.approve(system.store, system.wiring.dispatch, SHOP, None, by="alice") == 2
     system.settle()
     assert (system.tags(), reason(system)) == ({"v3"}, "")
     system.push("v4")
@@ -89,7 +89,7 @@ def test_a_tag_that_was_found_before_its_event_came_counts_as_heard(make_system:
     system.deaf = True
     system.push("v3")
     system.settle()
-    assert {tag.name: tag.found for tag in system.wiring.history.live(SHOP)}["v3"]
+    assert {tag.name: tag.found for tag in system.store.history.live(SHOP)}["v3"]
     system.hear_late()
     system.settle()
     system.later()
@@ -103,7 +103,7 @@ def test_heard_pushes_are_pruned_beside_old_tags_whose_dates_are_not_read_yet(ma
     system.push("v1", "v2")
     plan(system)
     assert system.tags() == {"old1", "old2", "v2"}
-    system.wiring.history._late_us = 0
+    system.store.history._late_us = 0
     plan(system)
     assert system.tags() == {"old1", "old2", "v2"}
     assert "first clean-up" in reason(system)
@@ -130,7 +130,7 @@ def test_images_of_unknown_age_wait_for_it_as_well_once_enough_was_pushed(make_s
     assert reason(system) == (
         "the first clean-up of a repository that was there before pushprune: it would remove 4 of 6 tags"
     )
-    assert approvals.approve(system.wiring, SHOP, None, by="alice") == 4
+    assert approvals.approve(system.store, system.wiring.dispatch, SHOP, None, by="alice") == 4
     system.settle()
     assert system.tags() == {"v1", "v2"}
     system.push("v3")
@@ -140,12 +140,12 @@ def test_images_of_unknown_age_wait_for_it_as_well_once_enough_was_pushed(make_s
 
 def test_images_of_unknown_age_wait_where_a_storage_that_is_mounted_later_dates_them(on_disk: Make) -> None:
     system = on_disk(first(), **NOBODY_TELLS)
-    storage = system.wiring.storage
-    system.wiring = replace(system.wiring, storage=None, unlinker=None)
+    storage = system.wiring.registry.storage
+    system.wiring = replace(system.wiring, registry=replace(system.wiring.registry, storage=None, disk=None))
     found(system, "a", "b", "c", created=UNDATED)
     system.later()
-    system.wiring = replace(system.wiring, storage=storage)
-    compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    system.wiring = replace(system.wiring, registry=replace(system.wiring.registry, storage=storage))
+    compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
     plan(system)
     assert system.tags() == {"a", "b", "c"}
     assert "first clean-up" in reason(system)
@@ -155,7 +155,10 @@ def test_of_images_that_were_there_before_no_event_was_lost(make_system: Make) -
     system = make_system(first(2), **NOBODY_TELLS)
     found(system, "a", "b", "c", "d", created=UNDATED)
     system.later()
-    assert "unheard" not in {trouble.about for trouble in system_health(system.wiring).troubles}
+    assert "unheard" not in {
+        trouble.about
+        for trouble in system_health(system.store, system.wiring.registry, system.wiring.policies).troubles
+    }
 
 
 def test_an_image_of_unknown_age_whose_event_comes_late_counts_as_heard(make_system: Make) -> None:
@@ -164,7 +167,7 @@ def test_an_image_of_unknown_age_whose_event_comes_late_counts_as_heard(make_sys
     system.deaf = True
     system.registry.push(SHOP, "v2", make_image("v2", created=UNDATED))
     system.registry.push(SHOP, "v3", make_image("v3", created=UNDATED))
-    compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
     plan(system)
     system.hear_late()
     system.settle()
@@ -176,7 +179,7 @@ def test_a_policy_that_says_nothing_of_the_repository_ends_nothing(make_system: 
     system = make_system(other, **NOBODY_TELLS)
     found(system, "v1", "v2")
     plan(system)
-    assert system.wiring.history.snapshot(SHOP).unapproved is not None
+    assert system.store.history.snapshot(SHOP).unapproved is not None
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -185,7 +188,7 @@ def test_a_dry_run_ends_no_first_clean_up(make_system: Make, dry_run: bool) -> N
     found(system, "v1", "v2")
     plan(system)
     assert system.tags() == {"v1", "v2"}
-    assert system.wiring.history.snapshot(SHOP).unapproved is not None
+    assert system.store.history.snapshot(SHOP).unapproved is not None
 
 
 def test_where_the_policy_says_so_the_first_clean_up_waits_for_nobody(make_system: Make) -> None:
@@ -207,8 +210,8 @@ def test_a_wiped_redis_makes_every_repository_first_again(make_system: Make) -> 
     system = make_system(first(), **NOBODY_TELLS)
     system.push("v1", "v2")
     system.settle()
-    client: Any = system.wiring.connection.client
-    client.delete(*client.keys(f"{system.wiring.connection.keys.prefix}*"))
+    client: Any = system.store.connection.client
+    client.delete(*client.keys(f"{system.store.connection.keys.prefix}*"))
     found(system, "v3", "v4")
     plan(system)
     assert system.tags() == {"v2", "v3", "v4"}
@@ -219,8 +222,8 @@ def test_what_a_user_deletes_by_hand_waits_for_no_approval(make_system: Make) ->
     system = make_system(first(), **NOBODY_TELLS)
     found(system, "v1", "v2", "v3")
     plan(system)
-    digest = {tag.name: tag.digest for tag in system.wiring.history.live(SHOP)}["v1"]
-    assert system.wiring.asks.request(SHOP, {"v1": digest}, "alice", force=False)
+    digest = {tag.name: tag.digest for tag in system.store.history.live(SHOP)}["v1"]
+    assert system.store.manual.request(SHOP, {"v1": digest}, "alice", force=False)
     system.messages.enforce(SHOP)
     system.settle()
     assert system.tags() == {"v2", "v3"}
@@ -231,9 +234,9 @@ def test_all_first_clean_ups_are_approved_together(make_system: Make) -> None:
     for repository in ("shop/api", "shop/web", "shop/no"):
         found(system, "v1", "v2", repository=repository)
         plan(system, repository)
-    (rejected,) = system.wiring.rulings.holds(["shop/no"])
-    approvals.refuse(system.wiring, "shop/no", rejected.plan, by="alice")
-    approved = approvals.approve_all(system.wiring, None, by="alice")
+    (rejected,) = system.store.approvals.holds(["shop/no"])
+    approvals.refuse(system.store, "shop/no", rejected.plan, by="alice")
+    approved = approvals.approve_all(system.store, system.wiring.dispatch, None, by="alice")
     system.settle()
     assert (approved.repositories, approved.images) == (2, 2)
     assert [len(system.tags(name)) for name in ("shop/api", "shop/web", "shop/no")] == [1, 1, 2]

@@ -198,7 +198,7 @@ def test_a_forged_push_moves_no_restored_tag(make_system: Make) -> None:
     restored = system.registry.push_image(SHOP, "v1")
     system.push("v2")
     system.settle()
-    system.wiring.undo.restore(SHOP, tag="v1")
+    system.wiring.restore.restore(SHOP, tag="v1")
     system.settle()
     long_ago(system)
     forger(system).push("v1", other)
@@ -209,8 +209,8 @@ def test_a_forged_push_moves_no_restored_tag(make_system: Make) -> None:
 
 def long_ago(system: System) -> None:
     """Pretend that our own writes are an hour old."""
-    client: Any = system.wiring.connection.client
-    keys = system.wiring.connection.keys
+    client: Any = system.store.connection.client
+    keys = system.store.connection.keys
     for member in client.zrange(keys.of("trashed"), 0, -1):
         client.zincrby(keys.of("trashed"), -3600 * 1_000_000, member)
     for tag in client.zrange(keys.of("touched", SHOP), 0, -1):
@@ -287,7 +287,7 @@ def test_a_forged_deletion_of_a_restored_tag_deletes_nothing(make_system: Make, 
     system.push("v1", "v2")
     system.settle()
     assert system.tags() == {"v2"}
-    system.wiring.undo.restore(SHOP, tag="v1")
+    system.wiring.restore.restore(SHOP, tag="v1")
     system.settle()
     forger(system).delete(tag="v1", later=later)
     system.settle()
@@ -373,7 +373,7 @@ def test_a_forged_repetition_of_old_pushes_pushes_nothing_out_where_the_storage_
     system.later()
     assert "v9" in system.tags()
     assert system.tags() == {"v2", "v3", "v9"}
-    assert "dated" in {entry.action for entry in system.wiring.history.entries(SHOP)}
+    assert "dated" in {entry.action for entry in system.store.history.entries(SHOP)}
 
 
 def test_a_true_repetition_of_an_old_push_counts_where_the_storage_is_mounted(on_disk: Make) -> None:
@@ -405,7 +405,7 @@ def test_a_push_so_young_that_its_link_may_be_written_yet_is_waited_for(
 
 def age(system: System, *tags: str) -> None:
     """These tags were pushed an hour ago, by their links in the storage."""
-    storage = system.wiring.storage
+    storage = system.wiring.registry.storage
     assert storage
     an_hour_ago = (datetime.now(UTC) - AN_HOUR).timestamp()
     for number, tag in enumerate(tags):
@@ -434,7 +434,7 @@ def test_a_tag_that_is_said_to_have_moved_is_not_said_to_be_old(make_system: Mak
     image, forged = system.registry.tags(SHOP)["v3"], forger(system)
     forged.push("v3", invented("moved"))
     system.settle()
-    reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    reconcile.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
     forged.push("v3", image, later=-2 * AN_HOUR)
     system.push("v4")
     system.later()

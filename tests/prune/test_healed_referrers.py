@@ -45,7 +45,7 @@ def test_a_signature_that_followed_a_rescued_image_comes_back_with_it(make_syste
     system.hear_late()
     system.later()
     assert system.registry.tags(SHOP) == {"v1": V1.digest, SIGNATURE: SIGNED.digest}
-    assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v1", SIGNATURE}
+    assert {tag.name for tag in system.store.history.live(SHOP)} == {"v1", SIGNATURE}
 
 
 def test_an_attached_artifact_comes_back_with_its_fallback_index(make_system: Make) -> None:

@@ -59,9 +59,9 @@ def test_a_look_that_is_asked_for_while_looking_is_taken(make_system: Make) -> N
 
     def lose_v1() -> None:
         system.registry.storage.repositories[SHOP].tags.pop("v1")
-        system.wiring.removals.request_healing(SHOP, ["v1"])
+        system.store.deletions.request_healing(SHOP, ["v1"])
 
-    system.wiring.removals.request_healing(SHOP, ["v1"])
+    system.store.deletions.request_healing(SHOP, ["v1"])
     system.registry.after("HEAD", "manifests/v1", lose_v1)
     planning.enforce(system.wiring, SHOP)
     system.later()
@@ -73,7 +73,7 @@ def test_the_parts_of_an_index_that_only_a_look_at_the_registry_finds_are_put_ba
     unheard(system, lambda: put(system, "stable", index_over([V1], seed="multi")))
     deleting.delete(system.wiring, SHOP)
     assert V1.digest not in system.registry.manifests(SHOP)
-    compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    compare.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
     system.later()
     system.pull_whole("stable")
 
@@ -132,8 +132,8 @@ def test_what_cannot_be_put_back_is_recorded_as_lost_and_blocks_nothing(make_sys
     system.hear_late()
     system.later()
     assert system.reasons("lost")["stable"].startswith(f"{FOR_GOOD} (")
-    assert "lost shop/api:stable" in [trouble.about for trouble in system.wiring.outbox.troubles()]
-    assert system.wiring.outbox.healing() == 0
+    assert "lost shop/api:stable" in [trouble.about for trouble in system.store.outbox.troubles()]
+    assert system.store.outbox.healing() == 0
     system.push("v3", "v4")
     system.later()
     assert system.tags() == {"v4"}
@@ -149,8 +149,8 @@ def test_a_tag_that_we_took_along_and_whose_image_its_user_deleted_is_let_go(mak
     Pusher(system.registry.url).delete(SHOP, moved.digest)
     system.hear_late()
     system.later()
-    assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v2"}
-    assert system.wiring.outbox.troubles() == ()
+    assert {tag.name for tag in system.store.history.live(SHOP)} == {"v2"}
+    assert system.store.outbox.troubles() == ()
 
 
 def test_a_tag_that_is_lost_is_let_go_when_it_is_heard_later_that_its_image_was_deleted(make_system: Make) -> None:
@@ -167,11 +167,11 @@ def test_a_tag_that_is_lost_is_let_go_when_it_is_heard_later_that_its_image_was_
     for envelope in pushes:
         system.hear(envelope)
     system.later()
-    assert [trouble.about for trouble in system.wiring.outbox.troubles()] == ["lost shop/api:prod"]
+    assert [trouble.about for trouble in system.store.outbox.troubles()] == ["lost shop/api:prod"]
     system.hear_late()
     system.later()
-    assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v2"}
-    assert system.wiring.outbox.troubles() == ()
+    assert {tag.name for tag in system.store.history.live(SHOP)} == {"v2"}
+    assert system.store.outbox.troubles() == ()
 
 
 def test_an_image_that_its_user_deleted_is_not_put_back_from_the_trash(make_system: Make) -> None:
@@ -186,7 +186,7 @@ def test_an_image_that_its_user_deleted_is_not_put_back_from_the_trash(make_syst
     Pusher(system.registry.url).delete(SHOP, V1.digest)
     system.hear_late()
     system.later()
-    assert system.tags() == {tag.name for tag in system.wiring.history.live(SHOP)} == {"v3"}
+    assert system.tags() == {tag.name for tag in system.store.history.live(SHOP)} == {"v3"}
 
 
 def test_what_is_doomed_is_not_healed_when_its_delete_works_and_is_never_answered(make_system: Make) -> None:
@@ -198,7 +198,7 @@ def test_what_is_doomed_is_not_healed_when_its_delete_works_and_is_never_answere
     assert system.registry.count("pushprune/", "PUT") == 0
     system.later()
     assert system.tags() == {"v2"}
-    assert system.wiring.history.doomed(SHOP) == ()
+    assert system.store.history.doomed(SHOP) == ()
     assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
 
 
@@ -225,7 +225,7 @@ def test_after_a_delete_without_an_answer_its_tags_are_looked_at_at_once(make_sy
     system.registry.drop_connection("DELETE", handled=True)
     with pytest.raises(RegistryUnavailable):
         deleting.delete(system.wiring, SHOP)
-    assert [name for name, _ in system.wiring.history.snapshot(SHOP).heal] == ["v1"]
+    assert [name for name, _ in system.store.history.snapshot(SHOP).heal] == ["v1"]
 
 
 def test_a_tag_whose_return_was_not_answered_may_still_be_on_its_way_and_keeps_collections_away(
@@ -236,16 +236,18 @@ def test_a_tag_whose_return_was_not_answered_may_still_be_on_its_way_and_keeps_c
     system.settle()
     gone = system.registry.tags(SHOP)["v1"]
     system.deaf = True
-    manifest = system.wiring.client.get(SHOP, gone)
+    manifest = system.wiring.registry.client.get(SHOP, gone)
     assert manifest is not None
-    system.wiring.client.delete(SHOP, gone)
-    system.wiring.client.put(SHOP, gone, manifest.media_type, manifest.content)  # the manifest stands, its tag is gone
+    system.wiring.registry.client.delete(SHOP, gone)
+    system.wiring.registry.client.put(
+        SHOP, gone, manifest.media_type, manifest.content
+    )  # the manifest stands, its tag is gone
     system.missed.clear()
-    system.wiring.removals.request_healing(SHOP, ["v1"])
+    system.store.deletions.request_healing(SHOP, ["v1"])
     system.registry.drop_connection("PUT")
     with pytest.raises(RegistryUnavailable):
         planning.enforce(system.wiring, SHOP)
-    assert system.wiring.leases.writers() == 1
+    assert system.store.leases.writers() == 1
 
 
 def test_what_was_put_back_and_then_replaced_goes_as_anything_without_a_tag(make_system: Make) -> None:
@@ -283,7 +285,7 @@ def test_a_tag_that_a_push_moved_is_not_moved_back_before_that_push_is_heard(mak
     newer = make_image("newer")
     system.deaf = True
     system.registry.push(SHOP, "latest", newer)
-    system.wiring.removals.request_healing(SHOP, ["latest"])
+    system.store.deletions.request_healing(SHOP, ["latest"])
     planning.enforce(system.wiring, SHOP)
     assert system.registry.tags(SHOP)["latest"] == newer.digest
     system.hear_late()
@@ -295,8 +297,8 @@ def test_a_push_is_restored_that_meets_a_delete_which_nobody_waits_for_any_more(
     """The registry may work for ten minutes at a DELETE that it did not answer in time."""
     system = doomed_system(make_system)
     deleting.delete(system.wiring, SHOP)
-    client: Any = system.wiring.connection.client
-    touched, minutes_ms = system.wiring.connection.keys.of("touched", SHOP), 9 * 60_000
+    client: Any = system.store.connection.client
+    touched, minutes_ms = system.store.connection.keys.of("touched", SHOP), 9 * 60_000
     for tag in client.zrange(touched, 0, -1):
         client.zincrby(touched, -minutes_ms, tag)
     image = make_image("pushed while the DELETE went on")

@@ -15,8 +15,8 @@ from workers.sweep import sweep
 
 def waits_s(system: System, queue: str) -> float:
     """In how many seconds the sweep takes up the repository again."""
-    score = system.wiring.connection.client.zscore(system.wiring.connection.keys.of(queue), SHOP)
-    return (float(score) - system.wiring.connection.now_ms()) / 1000  # type: ignore[arg-type]
+    score = system.store.connection.client.zscore(system.store.connection.keys.of(queue), SHOP)
+    return (float(score) - system.store.connection.now_ms()) / 1000  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("item", [1, event()], ids=["garbage", "pushes"])
@@ -26,8 +26,8 @@ def test_a_flood_of_events_in_one_envelope_is_refused_and_leaves_nothing(make_sy
     answer = http.post("/notifications", data=envelope(*[item] * (MOST_EVENTS + 1)))
     assert answer.status_code == 413
     assert len(answer.data) < 1000
-    assert system.wiring.history.entries() == ()
-    assert system.wiring.connection.client.xlen(system.wiring.connection.keys.of("rejected")) == 0
+    assert system.store.history.entries() == ()
+    assert system.store.connection.client.xlen(system.store.connection.keys.of("rejected")) == 0
 
 
 def test_a_tag_whose_manifest_is_missing_keeps_no_other_from_going(make_system: Make) -> None:
@@ -41,7 +41,7 @@ def test_a_tag_whose_manifest_is_missing_keeps_no_other_from_going(make_system: 
     assert system.work() < 10
     system.later()
     assert system.tags() == {"dangling", "v2"}
-    assert system.wiring.outbox.troubles() == ()
+    assert system.store.outbox.troubles() == ()
 
 
 def test_a_listed_name_that_can_be_no_tag_is_left_alone(make_system: Make) -> None:
@@ -66,11 +66,11 @@ def test_a_fault_nobody_foresaw_backs_off_and_is_complained_about(
         for _ in range(5):
             tasks.attempt(system.wiring, "due", SHOP, planning.enforce)
     assert 15 < waits_s(system, "due") <= 16
-    (trouble,) = system.wiring.outbox.troubles()
+    (trouble,) = system.store.outbox.troubles()
     assert "this is a fault in pushprune" in trouble.message
     assert "who would have thought" in trouble.message
     tasks.attempt(system.wiring, "due", SHOP, planning.enforce)
-    assert system.wiring.outbox.troubles() == ()
+    assert system.store.outbox.troubles() == ()
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_back_off_outlives_the_plan_it_began_with(make_system: Make, voided: s
     if voided == "index":
         system.registry.push_index(SHOP, "multi")
     else:
-        system.wiring.outbox.mark_due([SHOP])
+        system.store.outbox.mark_due([SHOP])
         system.messages.enforce(SHOP)
     system.work()
     system.messages.delete(SHOP)

@@ -62,7 +62,7 @@ def test_what_the_policy_does_not_keep_goes_with_its_reason(on_disk: Make, fake:
     assert system.pull_whole("v5") == make_index("v5").digest
     reasons = {tag: reason for tag, reason in system.reasons().items() if tag}
     assert reasons == dict.fromkeys(("v1", "v2", "v3", "v4"), "older than the newest 1 (rule last)")
-    assert system.wiring.history.doomed(SHOP) == ()
+    assert system.store.history.doomed(SHOP) == ()
     assert sent(system) == 0
 
 
@@ -85,7 +85,7 @@ def test_what_went_can_be_restored_whatever_the_registry_takes(on_disk: Make, im
     system.settle()
     assert system.tags() == {"v2"}
     system.registry.readonly = readonly
-    system.wiring.undo.restore(SHOP, tag="v1")
+    system.wiring.restore.restore(SHOP, tag="v1")
     assert system.pull_whole("v1") == image.digest
     back = live(system, "v1")
     assert back is not None
@@ -99,7 +99,7 @@ def test_over_the_api_a_read_only_registry_takes_nothing_back(on_disk: Make) -> 
     deleting.delete(system.wiring, SHOP)
     system.registry.readonly = True
     with pytest.raises(WritesDisabled, match="is read-only"):
-        system.wiring.undo.restore(SHOP, tag="v1")
+        system.wiring.restore.restore(SHOP, tag="v1")
 
 
 def at_the_moment(monkeypatch: pytest.MonkeyPatch, when: str, push: Callable[[], object]) -> None:
@@ -140,13 +140,13 @@ def test_a_push_that_meets_the_removal_of_its_tag_wins(
     system.later()
     assert system.registry.tags(SHOP)["v1"] == pushed[0]
     assert system.pull_whole("v1") == pushed[0]
-    assert {tag.name for tag in system.wiring.history.live(SHOP)} == system.tags()
+    assert {tag.name for tag in system.store.history.live(SHOP)} == system.tags()
 
 
 def test_a_push_written_into_what_was_set_aside_wins(on_disk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """2.8.3 has opened the link, and writes into it wherever that is by now."""
     system = doomed_system(on_disk)
-    link = system.wiring.storage.tag_folder(SHOP, "v1") / "current" / "link"  # type: ignore[union-attr]
+    link = system.wiring.registry.storage.tag_folder(SHOP, "v1") / "current" / "link"  # type: ignore[union-attr]
     again = make_image("again")
     with link.open("r+") as pushing:
 
@@ -184,7 +184,7 @@ def test_an_image_that_was_tagged_unheard_stays(on_disk: Make, monkeypatch: pyte
     system.settle()
     system.later()
     assert system.pull_whole("stable") == digest
-    assert {tag.name for tag in system.wiring.history.live(SHOP)} == system.tags() == {"stable"}, "it is the newest"
+    assert {tag.name for tag in system.store.history.live(SHOP)} == system.tags() == {"stable"}, "it is the newest"
 
 
 def test_a_tag_that_moved_unheard_is_left_alone(on_disk: Make) -> None:
@@ -199,7 +199,7 @@ def test_a_tag_that_moved_unheard_is_left_alone(on_disk: Make) -> None:
 
 def test_nothing_is_removed_while_a_collection_holds_the_registry(on_disk: Make) -> None:
     system = doomed_system(on_disk)
-    with system.wiring.leases.hold(COLLECT):
+    with system.store.leases.hold(COLLECT):
         deleting.delete(system.wiring, SHOP)
         assert system.tags() == {"v1", "v2"}
     deleting.delete(system.wiring, SHOP)
@@ -219,7 +219,7 @@ def test_what_was_removed_and_not_noted_is_noted_by_the_next(on_disk: Make, monk
     system.later()
     assert system.tags() == {"v2"}
     assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
-    assert system.wiring.undo.restore(SHOP, tag="v1").tags == ("v1",)
+    assert system.wiring.restore.restore(SHOP, tag="v1").tags == ("v1",)
 
 
 def test_what_a_worker_that_died_had_set_aside_goes_later(
@@ -253,7 +253,7 @@ def test_what_is_mounted_must_be_what_the_registry_serves(on_disk: Make, tmp_pat
     assert system.tags() == {"v1", "v2"}
     system.end_back_offs()
     tasks.attempt(system.wiring, "doomed", SHOP, deleting.delete)
-    (trouble,) = system.wiring.outbox.troubles()
+    (trouble,) = system.store.outbox.troubles()
     assert "set storage.path to the registry's rootdirectory" in trouble.message
 
 
@@ -273,7 +273,7 @@ def test_a_tag_that_points_nowhere_goes(on_disk: Make) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Deletions, "forget", lambda *_, **__: False)
         deleting.delete(system.wiring, SHOP)
-    TagLinks(repository_folder(system.wiring.storage.root, SHOP))["v1"] = digest  # type: ignore[union-attr]
+    TagLinks(repository_folder(system.wiring.registry.storage.root, SHOP))["v1"] = digest  # type: ignore[union-attr]
     system.later()
     assert system.tags() == {"v2"}
 
@@ -284,11 +284,11 @@ def test_a_registry_that_goes_on_serving_what_was_removed_is_told_of(on_disk: Ma
     says = {"Docker-Content-Digest": digest, "Content-Type": "application/json", "Content-Length": "2"}
     system.registry.fail_next("HEAD", digest, status=200, headers=says)
     deleting.delete(system.wiring, SHOP)
-    (trouble,) = system.wiring.outbox.troubles()
+    (trouble,) = system.store.outbox.troubles()
     assert "goes on serving" in trouble.message
     system.push("v3")
     system.settle()
-    assert system.wiring.outbox.troubles() == ()
+    assert system.store.outbox.troubles() == ()
 
 
 def test_a_manifest_without_a_tag_goes(on_disk: Make) -> None:

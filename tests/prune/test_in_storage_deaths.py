@@ -70,7 +70,7 @@ def test_wherever_a_worker_dies_the_next_one_ends_its_work(
         deleting.delete(system.wiring, SHOP)
     assert len(taken) > at, "it lives longer than its work takes"
     monkeypatch.setattr(quarantine, "_ABANDONED_S", -10.0)
-    client, keys = system.wiring.connection.client, system.wiring.connection.keys
+    client, keys = system.store.connection.client, system.store.connection.keys
     client.delete(keys.of("writers"), keys.of("lease", f"delete:{SHOP}"))
     system.later()
     system.push("v5")
@@ -79,9 +79,9 @@ def test_wherever_a_worker_dies_the_next_one_ends_its_work(
     assert system.tags() == {"latest", "v5"}
     assert len(system.registry.manifests(SHOP)) == 2
     system.pull_whole("latest")
-    pruned = {entry.tag for entry in system.wiring.history.entries(SHOP) if entry.action == "pruned"}
+    pruned = {entry.tag for entry in system.store.history.entries(SHOP) if entry.action == "pruned"}
     assert pruned >= {"v1", "v2", "v2b", "v3", "v4"}
-    assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"latest", "v5"}
+    assert {tag.name for tag in system.store.history.live(SHOP)} == {"latest", "v5"}
     assert not (repository_folder(tmp_path / "registry", SHOP) / FOLDER).exists()
 
 
@@ -91,17 +91,17 @@ def test_what_a_worker_that_died_left_is_settled_where_nothing_more_is_deleted(
     """Its sign is listed as a tag, and what a push wrote into a folder that was set aside stands nowhere."""
     system = on_disk(keep_last(9), reconcile={"rate": 100_000})
     pushed = system.registry.push_image(SHOP, "v1")
-    links = system.wiring.unlinker.prove(SHOP)  # type: ignore[union-attr]
+    links = system.wiring.registry.disk.prove(SHOP)  # type: ignore[union-attr]
     stood = system.registry.push_image(SHOP, "v2")
-    link = system.wiring.storage.tag_folder(SHOP, "v2") / "current" / "link"  # type: ignore[union-attr]
+    link = system.wiring.registry.storage.tag_folder(SHOP, "v2") / "current" / "link"  # type: ignore[union-attr]
     with link.open("r+") as pushing:
         links.take_off("v2", (stood,))
         pushing.write(pushed)
     (link.parents[2] / f"{quarantine.SIGN}left").mkdir()
     monkeypatch.setattr(quarantine, "_ABANDONED_S", -10.0)
-    system.wiring.walks.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.BY_HAND)
     walking.go_on(system.wiring)
     assert system.registry.tags(SHOP) == {"v1": pushed, "v2": pushed}
     assert not (repository_folder(tmp_path / "registry", SHOP) / FOLDER).exists()
     assert not list(link.parents[2].glob(f"{quarantine.SIGN}*"))
-    assert {tag.name: tag.digest for tag in system.wiring.history.live(SHOP)} == {"v1": pushed, "v2": pushed}
+    assert {tag.name: tag.digest for tag in system.store.history.live(SHOP)} == {"v1": pushed, "v2": pushed}

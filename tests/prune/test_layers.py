@@ -13,7 +13,7 @@ NEWEST = policy("rules: [{name: made, order: created, keep: {last: 1}}]")
 
 
 def known(system: System) -> dict[str, tuple[tuple[str, int], ...]]:
-    return system.wiring.history.layers(SHOP)
+    return system.store.history.layers(SHOP)
 
 
 def layers(image: Image) -> tuple[tuple[str, int], ...]:
@@ -45,8 +45,8 @@ def test_a_referrer_that_was_looked_into_is_known(make_system: Make) -> None:
     referrer = make_image("signature", subject=make_image("v0"))
     system.registry.push(SHOP, "signed", referrer)
     system.push("v1", "v2")
-    before = system.wiring.history.snapshot(SHOP)
-    system.wiring.connection.client.hset(system.wiring.connection.keys.of("links", SHOP), referrer.digest, "1 ?")
+    before = system.store.history.snapshot(SHOP)
+    system.store.connection.client.hset(system.store.connection.keys.of("links", SHOP), referrer.digest, "1 ?")
     assert before.links == {}
     planning.enforce(system.wiring, SHOP)
     assert known(system) == {referrer.digest: layers(referrer)}

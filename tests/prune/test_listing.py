@@ -41,8 +41,8 @@ def test_the_image_of_a_protected_tag_that_is_not_listed_stays(make_system: Make
     for tag, seed, day in (("rel", "old", 1), ("rel2", "old", 1), ("v1", "new", 2)):
         system.registry.push_image(SHOP, tag, seed=seed, at=datetime(2026, 1, day, tzinfo=UTC))
     image = system.registry.tags(SHOP)["rel2"]
-    compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
-    system.wiring.outbox.mark_due([SHOP])
+    compare.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
+    system.store.outbox.mark_due([SHOP])
     system.later()
     assert system.registry.tags(SHOP).keys() == {"rel2", "v1"}
     assert image in system.registry.manifests(SHOP)
@@ -56,7 +56,7 @@ def test_only_tags_are_deleted_and_one_sentence_says_why_and_what_to_do(make_sys
     assert system.tags() == {"v2"}
     assert digest in system.registry.manifests(SHOP)
     assert system.registry.count(OURS, "DELETE", f"{SHOP}/manifests/sha256") == 0
-    (trouble,) = system.wiring.outbox.troubles()
+    (trouble,) = system.store.outbox.troubles()
     assert trouble.about == "listing"
     assert "leaves tags out of its listings" in trouble.message
     assert "Upgrade the registry" in trouble.message
@@ -74,7 +74,7 @@ def test_the_images_are_deleted_once_the_registry_lists_every_tag(make_system: M
     system.settle()
     assert digest not in system.registry.manifests(SHOP)
     assert list(system.registry.manifests(SHOP)) == [system.registry.tags(SHOP)["v3"]]
-    assert system.wiring.outbox.troubles() == ()
+    assert system.store.outbox.troubles() == ()
 
 
 def test_a_tag_that_was_untagged_only_can_be_restored(make_system: Make) -> None:
@@ -82,7 +82,7 @@ def test_a_tag_that_was_untagged_only_can_be_restored(make_system: Make) -> None
     system.push("v1", "v2")
     digest = system.registry.tags(SHOP)["v1"]
     system.settle()
-    system.wiring.undo.restore(SHOP, tag="v1")
+    system.wiring.restore.restore(SHOP, tag="v1")
     assert system.registry.tags(SHOP)["v1"] == digest
 
 
@@ -92,7 +92,9 @@ def test_a_digest_that_a_user_names_stays_with_the_reason(make_system: Make) -> 
     system.settle()
     (untagged,) = system.registry.manifests(SHOP).keys() - set(system.registry.tags(SHOP).values())
     with pytest.raises(NotDeletable, match="a tag that the registry may not list may point at it"):
-        manual.wishes(system.wiring, (TagSelector(SHOP, digest=untagged),))
+        manual.wishes(
+            system.store, system.wiring.registry, system.wiring.policies, (TagSelector(SHOP, digest=untagged),)
+        )
 
 
 @pytest.mark.parametrize(("version", "driver"), [("3", "s3"), ("3.1.1", "filesystem")])
@@ -148,7 +150,7 @@ def test_where_it_cannot_be_tried_only_tags_are_deleted_and_the_sentence_names_t
     system.settle()
     assert system.tags() == {"v2"}
     assert digest in system.registry.manifests(SHOP)
-    (trouble,) = system.wiring.outbox.troubles()
+    (trouble,) = system.store.outbox.troubles()
     assert "the test that the registry lists every tag failed" in trouble.message
     assert f"push and delete in {REPOSITORY}" in trouble.message
 
@@ -159,7 +161,7 @@ def test_2_8_is_told_without_rights_in_the_probe_repository(make_system: Make) -
     system.push("v1", "v2")
     system.settle()
     assert len(system.registry.manifests(SHOP)) == 1
-    assert system.wiring.outbox.troubles() == ()
+    assert system.store.outbox.troubles() == ()
 
 
 def test_it_is_tried_again_after_a_while_and_the_trouble_ends(
@@ -171,7 +173,7 @@ def test_it_is_tried_again_after_a_while_and_the_trouble_ends(
     system.push("v1", "v2")
     system.settle()
     assert len(system.registry.manifests(SHOP)) == 1
-    assert system.wiring.outbox.troubles() == ()
+    assert system.store.outbox.troubles() == ()
 
 
 def test_a_registry_that_does_not_answer_deletes_nothing(make_system: Make) -> None:
@@ -193,7 +195,7 @@ def test_tags_that_vanish_during_the_try_prove_nothing(make_system: Make) -> Non
     )
     system.push("v1", "v2")
     system.work(5)
-    assert "listing" not in {trouble.about for trouble in system.wiring.outbox.troubles()}
+    assert "listing" not in {trouble.about for trouble in system.store.outbox.troubles()}
     system.later()
     assert len(system.registry.manifests(SHOP)) == 1
 
@@ -203,5 +205,5 @@ def test_where_deletes_are_disabled_that_is_said(make_system: Make) -> None:
     system.push("v1", "v2")
     system.work()
     assert system.tags() == {"v1", "v2"}
-    (trouble,) = system.wiring.outbox.troubles()
+    (trouble,) = system.store.outbox.troubles()
     assert "deletes disabled" in trouble.message

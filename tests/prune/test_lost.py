@@ -46,7 +46,7 @@ def push_unheard(system: System, tag: str) -> None:
 
 
 def troubles(system: System) -> dict[str, str]:
-    return {trouble.about: trouble.message for trouble in system.wiring.outbox.troubles()}
+    return {trouble.about: trouble.message for trouble in system.store.outbox.troubles()}
 
 
 @pytest.mark.parametrize("refusal", [READ_ONLY, NO_LOGIN, NO_RIGHTS, GONE_FOR_NOW, TOO_MANY])
@@ -95,7 +95,7 @@ def test_the_waits_between_refused_restores_grow(make_system: Make) -> None:
     for _ in range(3):
         planning.enforce(system.wiring, SHOP)
     assert system.registry.count("pushprune/", "PUT", "manifests/v1") == 1
-    assert system.wiring.history.snapshot(SHOP).heal == ()
+    assert system.store.history.snapshot(SHOP).heal == ()
 
 
 def test_a_collection_waits_for_what_is_not_restored_yet(make_system: Make) -> None:
@@ -103,7 +103,7 @@ def test_a_collection_waits_for_what_is_not_restored_yet(make_system: Make) -> N
     lose_a_push(system)
     system.registry.fail_next(**READ_ONLY, times=None)
     system.later()
-    assert system.wiring.outbox.unhealed() == (f"{SHOP} v1",)
+    assert system.store.outbox.unhealed() == (f"{SHOP} v1",)
 
 
 def test_a_comparison_counts_a_tag_that_is_not_restored_yet_and_keeps_it_known(make_system: Make) -> None:
@@ -111,9 +111,9 @@ def test_a_comparison_counts_a_tag_that_is_not_restored_yet_and_keeps_it_known(m
     lose_a_push(system)
     system.registry.fail_next(**READ_ONLY, times=None)
     system.later()
-    done = compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    done = compare.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
     assert done.differed == 1
-    assert "v1" in {tag.name for tag in system.wiring.history.live(SHOP)}
+    assert "v1" in {tag.name for tag in system.store.history.live(SHOP)}
     system.registry.faults.clear()
     planning.enforce(system.wiring, SHOP)
     assert system.tags() == {"v1", "v2"}
@@ -124,13 +124,13 @@ def test_the_trash_lists_a_tag_that_is_not_restored_yet_and_a_user_can_restore_i
     lose_a_rescued_image(system)
     system.registry.fail_next(**READ_ONLY, times=None)
     system.later()
-    assert [(image.tag, image.digest) for image in system.wiring.undo.deleted(SHOP)] == [("v1", V1.digest)]
+    assert [(image.tag, image.digest) for image in system.wiring.restore.deleted(SHOP)] == [("v1", V1.digest)]
     system.registry.faults.clear()
-    assert system.wiring.undo.restore(SHOP, tag="v1").tags == ("v1",)
+    assert system.wiring.restore.restore(SHOP, tag="v1").tags == ("v1",)
     assert system.registry.tags(SHOP)["v1"] == V1.digest
     system.later()
     assert troubles(system) == {}
-    assert "v1" not in {image.tag for image in system.wiring.undo.deleted(SHOP)}
+    assert "v1" not in {image.tag for image in system.wiring.restore.deleted(SHOP)}
 
 
 def test_an_image_whose_layers_are_gone_is_lost_and_the_trouble_says_so(make_system: Make) -> None:
@@ -145,8 +145,8 @@ def test_an_image_whose_layers_are_gone_is_lost_and_the_trouble_says_so(make_sys
     message = troubles(system)[f"lost {SHOP}:prod"]
     assert message.startswith("this image was lost in a race and cannot be restored: push it again (")
     assert "layers or parts that it needs are missing" in message
-    assert len([entry for entry in system.wiring.history.entries(SHOP) if entry.action == "lost"]) == 1
-    assert "prod" not in {image.tag for image in system.wiring.undo.deleted(SHOP)}
+    assert len([entry for entry in system.store.history.entries(SHOP) if entry.action == "lost"]) == 1
+    assert "prod" not in {image.tag for image in system.wiring.restore.deleted(SHOP)}
 
 
 def test_a_lost_image_stays_known_when_the_repository_is_compared(make_system: Make) -> None:
@@ -158,9 +158,9 @@ def test_a_lost_image_stays_known_when_the_repository_is_compared(make_system: M
     system.registry.collect()
     system.hear_late()
     system.later()
-    done = compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    done = compare.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
     assert done.differed == 1
-    assert "prod" in {tag.name for tag in system.wiring.history.live(SHOP)}
+    assert "prod" in {tag.name for tag in system.store.history.live(SHOP)}
     assert f"lost {SHOP}:prod" in troubles(system)
 
 
@@ -169,10 +169,10 @@ def test_a_tombstone_that_cannot_be_removed_for_a_while_is_removed_after_that(ma
     system.push("v1")
     system.settle()
     Pusher(system.registry.url).put(SHOP, tombstone.DIGEST, tombstone.MEDIA_TYPE, tombstone.CONTENT)
-    system.wiring.removals.request_healing(SHOP, [tombstone.DIGEST])
+    system.store.deletions.request_healing(SHOP, [tombstone.DIGEST])
     system.registry.fail_next("DELETE", status=405, times=None)
     system.later()
-    assert [entry.action for entry in system.wiring.history.entries(SHOP) if entry.action == "lost"] == []
+    assert [entry.action for entry in system.store.history.entries(SHOP) if entry.action == "lost"] == []
     system.registry.faults.clear()
     system.later()
     assert tombstone.DIGEST not in system.registry.manifests(SHOP)
@@ -190,7 +190,7 @@ def lose_for_good(system: System) -> None:
 
 
 def a_minute_passes(system: System) -> None:
-    system.wiring.connection.client.delete(system.wiring.connection.keys.of("lease", "lost"))
+    system.store.connection.client.delete(system.store.connection.keys.of("lease", "lost"))
     system.later()
 
 
@@ -206,18 +206,18 @@ def test_the_trouble_ends_when_the_policy_no_longer_keeps_the_tag(make_system: M
     system.push("v3")
     system.later()
     assert troubles(system) == {}
-    assert {tag.name for tag in system.wiring.history.live(SHOP)} == system.tags() == {"v3"}
+    assert {tag.name for tag in system.store.history.live(SHOP)} == system.tags() == {"v3"}
 
 
 def test_the_trouble_ends_when_the_policy_no_longer_keeps_the_tag_a_day_later(make_system: Make) -> None:
     """Nothing tells any more that a delete of ours touched the tag."""
     system = doomed_system(make_system)
     lose_for_good(system)
-    system.wiring.connection.client.delete(system.wiring.connection.keys.of("touched", SHOP))
+    system.store.connection.client.delete(system.store.connection.keys.of("touched", SHOP))
     system.push("v3")
     system.later()
     assert troubles(system) == {}
-    assert {tag.name for tag in system.wiring.history.live(SHOP)} == system.tags() == {"v3"}
+    assert {tag.name for tag in system.store.history.live(SHOP)} == system.tags() == {"v3"}
 
 
 def test_the_trouble_ends_when_the_tag_exists_again_although_nobody_heard_of_that(make_system: Make) -> None:
@@ -286,5 +286,5 @@ def test_a_restore_by_hand_that_the_registry_refuses_for_now_names_that_and_asks
     deleting.delete(system.wiring, SHOP)
     system.registry.fail_next(**NO_RIGHTS)
     with pytest.raises(AccessDenied, match="403"):
-        system.wiring.undo.restore(SHOP, tag="v1")
-    assert system.wiring.undo.restore(SHOP, tag="v1").tags == ("v1",)
+        system.wiring.restore.restore(SHOP, tag="v1")
+    assert system.wiring.restore.restore(SHOP, tag="v1").tags == ("v1",)

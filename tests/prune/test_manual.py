@@ -27,7 +27,7 @@ NO_RULES = Policy()
 def ask(system: System, *names: str, force: bool = False, settle: bool = True) -> None:
     """alice wants these tags, or digests, gone, as they stand now."""
     tags = system.registry.tags(SHOP)
-    noted = system.wiring.asks.request(SHOP, {name: tags.get(name, name) for name in names}, "alice", force=force)
+    noted = system.store.manual.request(SHOP, {name: tags.get(name, name) for name in names}, "alice", force=force)
     assert set(noted) == set(names)
     system.messages.enforce(SHOP)
     if settle:
@@ -35,7 +35,7 @@ def ask(system: System, *names: str, force: bool = False, settle: bool = True) -
 
 
 def refused(system: System) -> Mapping[str, str]:
-    return {name: asked.refused for name, asked in system.wiring.asks.requests(SHOP).items()}
+    return {name: asked.refused for name, asked in system.store.manual.requests(SHOP).items()}
 
 
 def settled(make_system: Make, *tags: str, policy: Policy = NO_RULES, version: str = "2.8", **more: Any) -> System:
@@ -52,7 +52,7 @@ def test_it_goes_although_no_rule_says_so_and_the_history_says_who_wanted_it(mak
     ask(system, "v1")
     assert system.tags() == {"v2"}
     assert len(system.registry.manifests(SHOP)) == 1
-    (entry,) = (item for item in system.wiring.history.entries(SHOP) if item.action == "pruned")
+    (entry,) = (item for item in system.store.history.entries(SHOP) if item.action == "pruned")
     assert (entry.tag, entry.actor, entry.reason) == ("v1", "alice", "deleted by hand by alice")
     assert refused(system) == {}
 
@@ -67,7 +67,7 @@ def test_it_goes_where_no_policy_is_in_force(make_system: Make, monkeypatch: pyt
 def test_it_can_be_undone_and_stays_then(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2")
     ask(system, "v1")
-    system.wiring.undo.restore(SHOP, tag="v1", lease_s=0)
+    system.wiring.restore.restore(SHOP, tag="v1", lease_s=0)
     system.later()
     assert system.tags() == {"v1", "v2"}
 
@@ -78,7 +78,7 @@ def test_an_index_that_was_put_back_stays_with_its_parts_and_signatures(make_sys
     name = sign(system, "v1")
     ask(system, "v1")
     assert system.registry.manifests(SHOP) == {}
-    system.wiring.undo.restore(SHOP, tag="v1", lease_s=0)
+    system.wiring.restore.restore(SHOP, tag="v1", lease_s=0)
     system.later()
     assert system.tags() == {"v1", name}
     assert len(system.registry.manifests(SHOP)) == 5
@@ -87,7 +87,7 @@ def test_an_index_that_was_put_back_stays_with_its_parts_and_signatures(make_sys
 def test_a_simulation_takes_it_for_what_somebody_did_and_not_the_policy(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2")
     ask(system, "v1")
-    assert [event.kind for event in system.wiring.archive.events(SHOP)] == ["pushed", "pushed", "deleted"]
+    assert [event.kind for event in system.store.archive.events(SHOP)] == ["pushed", "pushed", "deleted"]
 
 
 @both
@@ -136,7 +136,7 @@ def test_a_push_rescues_what_is_about_to_go(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2")
     ask(system, "v1", settle=False)
     planning.enforce(system.wiring, SHOP)
-    assert [doomed.tags for doomed in system.wiring.history.doomed(SHOP)] == [("v1",)]
+    assert [doomed.tags for doomed in system.store.history.doomed(SHOP)] == [("v1",)]
     system.push("v1")
     system.settle()
     assert system.tags() == {"v1", "v2"}
@@ -149,10 +149,10 @@ def test_no_pull_holds_it_up(make_system: Make) -> None:
     agents = itertools.count()
     system.registry.before("GET", "tags/list", lambda: pull(system, digest, f"{next(agents)}"), times=None)
     planning.enforce(system.wiring, SHOP)
-    before = system.wiring.history.snapshot(SHOP)
+    before = system.store.history.snapshot(SHOP)
     pull(system, digest, "docker")
-    assert system.wiring.history.is_current(before)
-    assert [request.tags for request in system.wiring.history.doomed(SHOP)] == [("v1",)]
+    assert system.store.history.is_current(before)
+    assert [request.tags for request in system.store.history.doomed(SHOP)] == [("v1",)]
     assert len([request for request in system.registry.requests if request.path.endswith("tags/list")]) == 2, (
         "planned once"
     )
@@ -194,13 +194,13 @@ def test_a_dry_run_still_shows_what_would_go(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2", "v3", policy=keep_last(1, dry_run=True))
     ask(system, "v2", force=True)
     assert system.tags() == {"v1", "v3"}
-    assert [doomed.tags for doomed in system.wiring.history.doomed(SHOP, dry=True)] == [("v1",)]
+    assert [doomed.tags for doomed in system.store.history.doomed(SHOP, dry=True)] == [("v1",)]
 
 
 def test_what_is_in_use_is_refused(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2")
-    key = system.wiring.connection.keys.of("leased", SHOP)
-    client: Any = system.wiring.connection.client
+    key = system.store.connection.keys.of("leased", SHOP)
+    client: Any = system.store.connection.client
     client.zadd(key, {system.registry.tags(SHOP)["v1"]: time.time() * 1000 + 60_000})
     ask(system, "v1")
     assert (system.tags(), refused(system)) == ({"v1", "v2"}, {"v1": "somebody says that it is in use (lease)"})
@@ -270,7 +270,7 @@ def test_what_fails_in_the_middle_is_ended(make_system: Make, version: str, answ
 
 def test_a_plan_that_is_dropped_while_its_delete_is_on_the_way_puts_nothing_back(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2")
-    system.registry.after("DELETE", "", lambda: system.wiring.outbox.mark_due([SHOP]))
+    system.registry.after("DELETE", "", lambda: system.store.outbox.mark_due([SHOP]))
     ask(system, "v1")
     system.later()
     assert system.tags() == {"v2"}
@@ -282,7 +282,7 @@ def test_the_policys_own_delete_on_its_way_is_not_put_back_by_what_is_asked_mean
     system.push("v1", "v2", "other")
     planning.enforce(system.wiring, SHOP)
     other = {"other": system.registry.tags(SHOP)["other"]}
-    system.registry.after("DELETE", "", lambda: system.wiring.asks.request(SHOP, other, "alice"))
+    system.registry.after("DELETE", "", lambda: system.store.manual.request(SHOP, other, "alice"))
     deleting.delete(system.wiring, SHOP)
     system.messages.enforce(SHOP)
     system.settle()
@@ -303,7 +303,7 @@ def test_many_go_tags_first_and_no_rule_has_to_say_that_their_images_follow(make
     ask(system, *names[:-1])
     assert system.tags() == {"v149"}
     assert len(system.registry.manifests(SHOP)) == 1
-    actors = {entry.actor for entry in system.wiring.history.entries(SHOP, 500) if entry.action == "pruned"}
+    actors = {entry.actor for entry in system.store.history.entries(SHOP, 500) if entry.action == "pruned"}
     assert actors == {"alice"}
 
 
@@ -314,14 +314,14 @@ def test_images_whose_tags_are_off_go_although_the_plan_is_dropped_in_between(
     system = settled(make_system, "v1", "v2", "v3", version="3")
     ask(system, "v1", "v2", settle=False)
     planning.enforce(system.wiring, SHOP)
-    taken = system.wiring.removals.untagged
+    taken = system.store.deletions.untagged
 
     def and_drop(*args: Any) -> bool:
         again = taken(*args)
-        system.wiring.outbox.mark_due([SHOP])
+        system.store.outbox.mark_due([SHOP])
         return again
 
-    monkeypatch.setattr(system.wiring.removals, "untagged", and_drop)
+    monkeypatch.setattr(system.store.deletions, "untagged", and_drop)
     deleting.delete(system.wiring, SHOP)
     assert system.tags() == {"v3"}
     assert len(system.registry.manifests(SHOP)) == 3
@@ -333,10 +333,10 @@ def test_what_was_asked_for_anew_is_not_answered_by_what_was_said_of_the_first(
     make_wiring: Callable[..., Wiring], make_system: Make
 ) -> None:
     system = settled(make_system, "v1", policy=Policy(protect=("v1",)))
-    snapshot = system.wiring.history.snapshot(SHOP)
+    snapshot = system.store.history.snapshot(SHOP)
     ask(system, "v1", settle=False)
-    first = system.wiring.asks.requests(SHOP)
+    first = system.store.manual.requests(SHOP)
     ask(system, "v1", force=True, settle=False)
-    system.wiring.asks.reject(SHOP, first, {"v1": "no"})
+    system.store.manual.reject(SHOP, first, {"v1": "no"})
     assert snapshot.asked == {}
     assert refused(system) == {"v1": ""}

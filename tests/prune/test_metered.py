@@ -12,8 +12,8 @@ from workers import tasks
 
 
 def metered(system: System) -> Metered:
-    system.wiring.meter.flush()
-    return system.wiring.meter.read()
+    system.store.meter.flush()
+    return system.store.meter.read()
 
 
 def test_a_push_that_pushes_one_out_is_counted_and_timed(make_system: Make) -> None:
@@ -31,13 +31,13 @@ def test_a_push_that_pushes_one_out_is_counted_and_timed(make_system: Make) -> N
 def test_a_long_time_after_the_last_push_nothing_is_timed(make_system: Make) -> None:
     system = make_system(keep_last(9))
     system.push("v1")
-    snapshot = system.wiring.history.snapshot(SHOP)
+    snapshot = system.store.history.snapshot(SHOP)
     old = tuple(replace(tag, pushed_us=(tag.pushed_us or 0) - 601_000_000) for tag in snapshot.tags)
     sighted = tuple(replace(tag, sighted=True) for tag in snapshot.tags)
     for tags in (old, sighted, ()):
-        time_push_to_gone(system.wiring, replace(snapshot, tags=tags))
+        time_push_to_gone(system.store, replace(snapshot, tags=tags))
     assert ("push_to_gone", "") not in metered(system).timings
-    time_push_to_gone(system.wiring, snapshot)
+    time_push_to_gone(system.store, snapshot)
     assert ("push_to_gone", "") in metered(system).timings
 
 

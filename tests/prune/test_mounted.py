@@ -46,14 +46,14 @@ def test_of_a_batch_only_the_first_manifest_is_asked_for(mounted: Make, version:
     deleting.delete(system.wiring, SHOP)
     assert wholly_pruned(system)
     assert gets(system) == 1 + (COUNT - 1 - 100), "of a hundred tags one, and of each digest that goes at once"
-    assert len(system.wiring.trash.deleted(SHOP)) == COUNT - 1
+    assert len(system.store.trash.deleted(SHOP)) == COUNT - 1
 
 
 def test_what_is_read_from_the_disk_can_be_restored(mounted: Make) -> None:
     system = mounted()
     digest = system.registry.tags(SHOP)["v7"]
     deleting.delete(system.wiring, SHOP)
-    assert system.wiring.undo.restore(SHOP, tag="v7").digest == digest
+    assert system.wiring.restore.restore(SHOP, tag="v7").digest == digest
     assert system.registry.tags(SHOP)["v7"] == digest
 
 
@@ -86,5 +86,5 @@ def test_bytes_that_are_not_what_their_digest_names_are_asked_for(mounted: Make,
         blob.write_bytes(whole[tag] + b" ")
         system.registry.before("GET", f"manifests/{tag}$", partial(blob.write_bytes, whole[tag]))
     deleting.delete(system.wiring, SHOP)
-    kept = {content for _, item in system.wiring.trash.manifests() for content in (item.content,)}
+    kept = {content for _, item in system.store.trash.manifests() for content in (item.content,)}
     assert kept == {content for tag, content in whole.items() if tag != f"v{COUNT - 1}"}

@@ -58,7 +58,7 @@ def test_when_the_index_goes_its_tagged_child_goes_after_it(make_system: Make) -
     system.registry.push_index("shop/api", "multi")
     index = system.registry.tags("shop/api")["multi"]
     child = next(d for d in system.registry.manifests("shop/api") if d != index)
-    manifest = system.wiring.client.get("shop/api", child)
+    manifest = system.wiring.registry.client.get("shop/api", child)
     assert manifest is not None
     Pusher(system.registry.url).put("shop/api", "amd64", manifest.media_type, manifest.content)
     system.push("v2")
@@ -71,7 +71,7 @@ def test_dry_run_decides_and_records_and_deletes_nothing(make_system: Make) -> N
     system.push("v1", "v2")
     system.settle()
     assert system.tags() == {"v1", "v2"}
-    assert [d.verdicts[0].tag.name for d in system.wiring.history.doomed("shop/api", dry=True)] == ["v1"]
+    assert [d.verdicts[0].tag.name for d in system.store.history.doomed("shop/api", dry=True)] == ["v1"]
     assert system.registry.count("pushprune/", "DELETE") == 0
 
 
@@ -80,7 +80,7 @@ def held_then_diluted(make_system: Make, rules: Policy) -> System:
     system = make_system(rules)
     system.push("v1", "v2", "v3", "v4")
     system.settle()
-    assert system.wiring.rulings.held("shop/api") == "it would remove 3 of 4 tags, more than 50% (hold_over)"
+    assert system.store.approvals.held("shop/api") == "it would remove 3 of 4 tags, more than 50% (hold_over)"
     system.push("w1", "w2", "w3", "w4")
     system.settle()
     return system
@@ -92,14 +92,14 @@ OF_V = policy("rules: [{tags: v*, keep: {last: 1}}]\nhold_over: 50%\nhold_min: 2
 def test_a_push_does_not_slip_past_a_hold(make_system: Make) -> None:
     system = held_then_diluted(make_system, OF_V)
     assert len(system.tags()) == 8
-    (hold,) = system.wiring.rulings.holds(["shop/api"])
+    (hold,) = system.store.approvals.holds(["shop/api"])
     assert (len(hold.digests), hold.reason) == (
         3,
         "it would remove 3 of 8 tags; 3 images of an earlier plan still wait for approval (a push is no approval)",
     )
     assert system.wiring.verdicts.plan("shop/api").hold == hold.reason
-    assert system.wiring.rulings.approve("shop/api") == 3
-    system.wiring.outbox.mark_due(["shop/api"])
+    assert system.store.approvals.approve("shop/api") == 3
+    system.store.outbox.mark_due(["shop/api"])
     planning.enforce(system.wiring, "shop/api")
     deleting.delete(system.wiring, "shop/api")
     assert system.tags() == {"v4", "w1", "w2", "w3", "w4"}
@@ -141,15 +141,15 @@ def test_the_preview_is_the_plan_that_is_committed(make_system: Make) -> None:
     system.messages.sent.clear()
     planning.enforce(system.wiring, SHOP)
     (shown,) = system.wiring.verdicts.preview([SHOP])
-    assert shown.hold == system.wiring.rulings.held(SHOP) is not None
-    (hold,) = system.wiring.rulings.holds([SHOP])
+    assert shown.hold == system.store.approvals.held(SHOP) is not None
+    (hold,) = system.store.approvals.holds([SHOP])
     assert {verdict.tag.digest for verdict in shown.going} == set(hold.digests)
-    system.wiring.rulings.approve(SHOP, hold.plan)
+    system.store.approvals.approve(SHOP, hold.plan)
     (shown,) = system.wiring.verdicts.preview([SHOP])
     planning.enforce(system.wiring, SHOP)
     committed = {
         (verdict.tag.name, doomed.digest, verdict.reason, verdict.rule)
-        for doomed in system.wiring.history.doomed(SHOP)
+        for doomed in system.store.history.doomed(SHOP)
         for verdict in doomed.verdicts
     }
     assert {(v.tag.name, v.tag.digest, v.reason, v.rule) for v in shown.going} == committed

@@ -78,7 +78,7 @@ def test_one_whose_image_is_back_unheard_stays_and_is_asked_about_once(make_syst
     system.registry.push(SHOP, None, image)
     system.missed.clear()
     system.deaf = False
-    assert [doomed.tags for doomed in system.wiring.history.doomed(SHOP)] == [(signature,)]
+    assert [doomed.tags for doomed in system.store.history.doomed(SHOP)] == [(signature,)]
     system.settle()
     assert system.tags() == {"v2", signature}
 

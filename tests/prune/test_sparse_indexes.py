@@ -41,7 +41,7 @@ def test_it_is_kept_with_the_part_that_it_has_and_nothing_complains(make_system:
     system.later()
     assert system.tags() == {"v1", "v3", "v4"}, "v1 and v4 are one image"
     assert parts(system) == {INDEX.digest, PRESENT.digest}
-    assert system.wiring.outbox.troubles() == ()
+    assert system.store.outbox.troubles() == ()
 
 
 def test_it_is_deleted_with_its_part_and_restored_with_it(make_system: Make) -> None:
@@ -51,10 +51,10 @@ def test_it_is_deleted_with_its_part_and_restored_with_it(make_system: Make) -> 
     system.settle()
     system.later()
     assert parts(system) == set()
-    assert system.wiring.outbox.troubles() == ()
-    deleted = {entry.digest for entry in system.wiring.history.entries(SHOP) if entry.action == "pruned"}
+    assert system.store.outbox.troubles() == ()
+    deleted = {entry.digest for entry in system.store.history.entries(SHOP) if entry.action == "pruned"}
     assert deleted == {INDEX.digest, PRESENT.digest}
-    undone = system.wiring.undo.restore(SHOP, tag="v1")
+    undone = system.wiring.restore.restore(SHOP, tag="v1")
     assert (undone.tags, undone.parts) == (("v1",), 1)
     assert parts(system) == {INDEX.digest, PRESENT.digest}
     assert system.registry.tags(SHOP)["v1"] == INDEX.digest
@@ -70,7 +70,7 @@ def test_where_the_registry_does_not_accept_it_any_more_the_restore_is_refused_i
     system.later()
     system.registry.storage.sparse_indexes = False
     with pytest.raises(NotRestorable, match="MANIFEST_BLOB_UNKNOWN"):
-        system.wiring.undo.restore(SHOP, tag="v1")
+        system.wiring.restore.restore(SHOP, tag="v1")
 
 
 def test_a_part_that_existed_must_be_restorable(make_system: Make) -> None:
@@ -79,10 +79,10 @@ def test_a_part_that_existed_must_be_restorable(make_system: Make) -> None:
     system.push("v2")
     system.settle()
     system.later()
-    client = system.wiring.connection.client
-    assert client.hdel(system.wiring.connection.keys.of("trash", SHOP), ABSENT[0].digest)
+    client = system.store.connection.client
+    assert client.hdel(system.store.connection.keys.of("trash", SHOP), ABSENT[0].digest)
     with pytest.raises(NotRestorable, match="is neither in the registry nor in the trash"):
-        system.wiring.undo.restore(SHOP, tag="v1")
+        system.wiring.restore.restore(SHOP, tag="v1")
     assert parts(system) == set()
 
 
@@ -94,7 +94,7 @@ def test_a_delete_that_takes_it_along_is_healed(make_system: Make) -> None:
     system.later()
     assert system.registry.tags(SHOP)["v1"] == INDEX.digest
     assert parts(system) == {INDEX.digest, PRESENT.digest}
-    assert system.wiring.outbox.troubles() == ()
+    assert system.store.outbox.troubles() == ()
 
 
 @pytest.mark.parametrize(("lost", "alarms"), [((), 0), ((PRESENT.digest,), 1)])
@@ -103,7 +103,7 @@ def test_pushed_during_a_collection_it_is_an_alarm_only_if_a_part_was_lost(
 ) -> None:
     body = "if not dry:\n    (folder / 'sweeps').touch()\n    time.sleep(600)\n"
     system = make_system(keep_last(5), "3.1.1", SPARSE, gc=collector(tmp_path, body))
-    system.wiring.garbage.request_if_none("scheduled")
+    system.store.collections.request_if_none("scheduled")
     thread = threading.Thread(target=collect_run.collect, args=(system.wiring,))
     thread.start()
     until(lambda: (tmp_path / "sweeps").exists())
@@ -115,4 +115,4 @@ def test_pushed_during_a_collection_it_is_an_alarm_only_if_a_part_was_lost(
     thread.join(20)
     assert not thread.is_alive()
     # The part itself is missed by nobody: no tag points at it.
-    assert [trouble.about for trouble in system.wiring.outbox.troubles()] == ["broken shop/api:v1"] * alarms
+    assert [trouble.about for trouble in system.store.outbox.troubles()] == ["broken shop/api:v1"] * alarms

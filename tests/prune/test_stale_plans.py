@@ -39,12 +39,12 @@ def registry_restarts(system: System) -> None:
 
 def put_policy_in_force(system: System, policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PolicySource, "current", lambda _: policy)
-    system.wiring.outbox.mark_due([SHOP])
+    system.store.outbox.mark_due([SHOP])
 
 
 def test_a_plan_that_waited_for_a_collection_is_not_carried_out_when_it_no_longer_holds(make_system: Make) -> None:
     system = doomed_system(make_system)
-    with system.wiring.leases.hold(COLLECT):
+    with system.store.leases.hold(COLLECT):
         deleting.delete(system.wiring, SHOP)
         user_deletes_v2(system)
     system.later()
@@ -62,9 +62,9 @@ def test_after_a_restart_of_the_registry_nothing_is_deleted_before_it_is_compare
 
 def registry_falls_silent(system: System) -> None:
     """A minute goes by in which it tells of nothing."""
-    client: Any = system.wiring.connection.client
-    keys = system.wiring.connection.keys
-    snapshot = system.wiring.history.snapshot(SHOP)
+    client: Any = system.store.connection.client
+    keys = system.store.connection.keys
+    snapshot = system.store.history.snapshot(SHOP)
     client.set(keys.of("last_notification"), int(client.get(keys.of("last_notification"))) - 60_000)
     client.hset(keys.of("compared"), SHOP, f"{snapshot.epoch} {snapshot.compared_us - 60_000_000}")
 
@@ -73,13 +73,19 @@ def test_after_a_silence_nothing_is_deleted_by_hand_before_it_is_compared(make_s
     """The registry may have restarted, and lost a push: nobody hears of that before the next event."""
     system = make_system(keep_last(9))
     system.push("v1", "v2")
-    compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    compare.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
     system.deaf = True
     system.registry.push_image(SHOP, "v2", seed=f"{SHOP}:v1")
     system.missed.clear()
     system.deaf = False
     registry_falls_silent(system)
-    manual.ask(system.wiring, manual.wishes(system.wiring, [TagSelector(SHOP, "v1")]), "alice")
+    manual.ask(
+        system.store,
+        system.wiring.dispatch,
+        system.wiring.verdicts,
+        manual.wishes(system.store, system.wiring.registry, system.wiring.policies, [TagSelector(SHOP, "v1")]),
+        "alice",
+    )
     system.later()
     assert system.registry.tags(SHOP) == {"v2": make_image(f"{SHOP}:v1").digest}
     system.pull_whole("v2")
@@ -88,13 +94,13 @@ def test_after_a_silence_nothing_is_deleted_by_hand_before_it_is_compared(make_s
 def test_what_was_compared_meanwhile_is_not_compared_again(make_system: Make) -> None:
     system = make_system(keep_last(9))
     system.push("v1", "v2")
-    compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
-    client: Any = system.wiring.connection.client
-    heard = system.wiring.connection.keys.of("last_notification")
+    compare.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
+    client: Any = system.store.connection.client
+    heard = system.store.connection.keys.of("last_notification")
     client.set(heard, int(client.get(heard)) - 60_000)
-    assert system.wiring.history.snapshot(SHOP).silent_ms < 60_000
+    assert system.store.history.snapshot(SHOP).silent_ms < 60_000
     registry_falls_silent(system)
-    assert system.wiring.history.snapshot(SHOP).silent_ms >= 60_000
+    assert system.store.history.snapshot(SHOP).silent_ms >= 60_000
 
 
 def test_a_restart_in_the_middle_of_a_deletion_stops_it(make_system: Make) -> None:
@@ -156,14 +162,14 @@ def test_parts_that_several_deleted_indexes_share_go_although_a_plan_was_made_in
     made: list[Snapshot] = []
 
     def plan() -> None:
-        made.append(system.wiring.history.snapshot(SHOP))
+        made.append(system.store.history.snapshot(SHOP))
 
     # One index is deleted and noted when the manifest of the next one is read.
     system.registry.after("DELETE", "", lambda: system.registry.after("GET", "manifests/m", plan))
     deleting.delete(system.wiring, SHOP)
     assert [untagged.digest for untagged in made[0].untagged] == [shared.digest]
     stale = planner.plan(made[0], keep_last(1), now_us())
-    assert system.wiring.history.commit(made[0], stale, "none") is CommitResult.STALE
+    assert system.store.history.commit(made[0], stale, "none") is CommitResult.STALE
     system.later()
     assert set(system.registry.manifests(SHOP)) == set(system.registry.tags(SHOP).values())
 
@@ -176,12 +182,12 @@ def test_a_plan_does_not_commit_over_tags_that_were_taken_off_since(make_system:
     system.push("v3")
     planning.enforce(system.wiring, SHOP)
     system.registry.push_image(SHOP, "v1", seed=f"{SHOP}:v3")
-    snapshot = system.wiring.history.snapshot(SHOP)
+    snapshot = system.store.history.snapshot(SHOP)
     assert len(snapshot.stale_untagged) == 1
     (doomed,) = planner.plan(snapshot, keep_last(1), now_us()).doomed
-    assert system.wiring.history.commit(snapshot, Plan(doomed=(doomed,)), "doomed") is CommitResult.COMMITTED
-    system.wiring.removals.untagged(SHOP, [(doomed, doomed.verdicts)])
-    assert system.wiring.history.commit(snapshot, Plan(), "none") is CommitResult.STALE
+    assert system.store.history.commit(snapshot, Plan(doomed=(doomed,)), "doomed") is CommitResult.COMMITTED
+    system.store.deletions.untagged(SHOP, [(doomed, doomed.verdicts)])
+    assert system.store.history.commit(snapshot, Plan(), "none") is CommitResult.STALE
 
 
 def test_a_signature_that_was_pushed_and_planned_during_the_deletion_of_its_image_goes(make_system: Make) -> None:
@@ -222,7 +228,7 @@ def pull(system: System, reference: str, tag: str | None) -> None:
 def test_what_is_pulled_after_it_was_doomed_is_planned_again_before_it_goes(make_system: Make, by_tag: bool) -> None:
     system = old_push(make_system, "v1", "v2")
     planning.enforce(system.wiring, SHOP)
-    assert len(system.wiring.history.doomed(SHOP)) == 2
+    assert len(system.store.history.doomed(SHOP)) == 2
     pull(system, system.registry.tags(SHOP)["v1"], "v1" if by_tag else None)
     deleting.delete(system.wiring, SHOP)
     system.settle()
@@ -232,21 +238,21 @@ def test_what_is_pulled_after_it_was_doomed_is_planned_again_before_it_goes(make
 @pytest.mark.parametrize("by_tag", [True, False])
 def test_a_plan_does_not_commit_over_a_pull_of_what_it_dooms(make_system: Make, by_tag: bool) -> None:
     system = old_push(make_system, "v1", "v2")
-    snapshot = system.wiring.history.snapshot(SHOP)
+    snapshot = system.store.history.snapshot(SHOP)
     plan = planner.plan(snapshot, USED, now_us())
     pull(system, system.registry.tags(SHOP)["v1"], "v1" if by_tag else None)
-    assert system.wiring.history.commit(snapshot, plan, "doomed") is CommitResult.STALE
-    again = system.wiring.history.snapshot(SHOP)
-    assert system.wiring.history.commit(again, planner.plan(again, USED, now_us()), "doomed") is CommitResult.COMMITTED
-    assert [doomed.tags for doomed in system.wiring.history.doomed(SHOP)] == [("v2",)]
+    assert system.store.history.commit(snapshot, plan, "doomed") is CommitResult.STALE
+    again = system.store.history.snapshot(SHOP)
+    assert system.store.history.commit(again, planner.plan(again, USED, now_us()), "doomed") is CommitResult.COMMITTED
+    assert [doomed.tags for doomed in system.store.history.doomed(SHOP)] == [("v2",)]
 
 
 def test_a_pull_of_something_else_does_not_hold_a_plan_up(make_system: Make) -> None:
     system = old_push(make_system, "v1", "v2")
-    snapshot = system.wiring.history.snapshot(SHOP)
+    snapshot = system.store.history.snapshot(SHOP)
     plan = planner.plan(snapshot, USED, now_us())
     pull(system, "elsewhere", "other")
-    assert system.wiring.history.commit(snapshot, plan, "doomed") is CommitResult.COMMITTED
+    assert system.store.history.commit(snapshot, plan, "doomed") is CommitResult.COMMITTED
 
 
 def test_an_index_with_a_part_that_is_leased_after_it_was_doomed_stays(make_system: Make) -> None:
@@ -256,8 +262,8 @@ def test_an_index_with_a_part_that_is_leased_after_it_was_doomed_stays(make_syst
     system.registry.push(SHOP, "v1", outer)
     system.push("v2")
     planning.enforce(system.wiring, SHOP)
-    client: Any = system.wiring.connection.client
-    client.zadd(system.wiring.connection.keys.of("leased", SHOP), {part.digest: (now_us() // 1000) + 3_600_000})
+    client: Any = system.store.connection.client
+    client.zadd(system.store.connection.keys.of("leased", SHOP), {part.digest: (now_us() // 1000) + 3_600_000})
     deleting.delete(system.wiring, SHOP)
     system.settle()
     assert system.tags() == {"v1", "v2"}

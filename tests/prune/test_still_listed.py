@@ -16,7 +16,7 @@ def on_s3(make_system: Make, count: int = 1, **more: Any) -> System:
 
 
 def listed(system: System) -> set[str]:
-    return set(system.wiring.client.tags(SHOP))
+    return set(system.wiring.registry.client.tags(SHOP))
 
 
 @pytest.mark.parametrize("sibling", ["main-1", "main.1"])
@@ -27,10 +27,10 @@ def test_a_tag_that_is_still_listed_is_not_called_pruned_and_a_trouble_names_it(
     system.push("main", sibling, "v2")
     system.settle()
     assert listed(system) == {"main", sibling, "v2"}
-    assert system.wiring.client.head(SHOP, "main") is None
+    assert system.wiring.registry.client.head(SHOP, "main") is None
     assert "main" not in system.reasons()
     assert system.reasons("still listed") == {"main": "older than the newest 1 (rule last)"}
-    (trouble,) = system.wiring.outbox.troubles()
+    (trouble,) = system.store.outbox.troubles()
     assert trouble.about == f"still listed {SHOP}"
     assert "(main)" in trouble.message
     assert "Upgrade the registry" in trouble.message
@@ -46,8 +46,8 @@ def test_it_is_removed_once_nothing_begins_with_its_name_and_the_trouble_ends(ma
     system.settle()
     system.later()
     assert listed(system) == {"v3"}
-    assert system.wiring.outbox.troubles() == ()
-    assert system.wiring.removals.dangling(SHOP) == frozenset()
+    assert system.store.outbox.troubles() == ()
+    assert system.store.deletions.dangling(SHOP) == frozenset()
 
 
 def test_what_is_deleted_together_leaves_nothing(make_system: Make) -> None:
@@ -58,7 +58,7 @@ def test_what_is_deleted_together_leaves_nothing(make_system: Make) -> None:
     system.settle()
     system.later()
     assert listed(system) == {"v2"}
-    assert system.wiring.outbox.troubles() == ()
+    assert system.store.outbox.troubles() == ()
 
 
 def test_a_tag_that_is_removed_alone_is_noticed_as_well(make_system: Make) -> None:
@@ -69,7 +69,7 @@ def test_a_tag_that_is_removed_alone_is_noticed_as_well(make_system: Make) -> No
     system.settle()
     assert "main" in listed(system)
     assert "main" in system.reasons("still listed")
-    assert len(system.wiring.outbox.troubles()) == 1
+    assert len(system.store.outbox.troubles()) == 1
 
 
 def test_a_deleted_tag_that_is_still_listed_can_be_restored(make_system: Make) -> None:
@@ -77,8 +77,8 @@ def test_a_deleted_tag_that_is_still_listed_can_be_restored(make_system: Make) -
     system.push("main", "main-1", "v2")
     digest = system.registry.tags(SHOP)["main"]
     system.settle()
-    system.wiring.undo.restore(SHOP, tag="main")
-    assert system.wiring.client.head(SHOP, "main", unless=digest) is not None
+    system.wiring.restore.restore(SHOP, tag="main")
+    assert system.wiring.registry.client.head(SHOP, "main", unless=digest) is not None
 
 
 def test_a_registry_that_leaves_none_is_looked_at_once(make_system: Make) -> None:

@@ -54,7 +54,7 @@ def doomed(system: System) -> None:
     """The overflow is doomed; the message about it is lost."""
     planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
-    assert system.wiring.history.doomed(SHOP)
+    assert system.store.history.doomed(SHOP)
 
 
 def doom_again(system: System) -> None:
@@ -64,13 +64,13 @@ def doom_again(system: System) -> None:
 
 def left_of_it(system: System) -> Any:
     """The notes about untags under way."""
-    connection = system.wiring.connection
+    connection = system.store.connection
     return connection.client.hgetall(connection.keys.of("untagging", SHOP))
 
 
 def image(system: System, tag: str) -> str:
     """The digest that a tag was pushed at first."""
-    entries = system.wiring.history.entries(SHOP)
+    entries = system.store.history.entries(SHOP)
     return [entry.digest for entry in entries if (entry.action, entry.tag) == ("push", tag)][-1]
 
 
@@ -95,7 +95,7 @@ def test_the_image_goes_although_a_user_took_its_tag_over(cut_off: Callable[[str
     pushed = push_elsewhere(system, "v1")
     system.later()
     assert set(system.registry.manifests(SHOP)) == {pushed}
-    reasons = {entry.digest: entry.reason for entry in system.wiring.history.entries(SHOP) if entry.action == "pruned"}
+    reasons = {entry.digest: entry.reason for entry in system.store.history.entries(SHOP) if entry.action == "pruned"}
     assert reasons[digest] == "it was being deleted when its last tag v1 left it"
 
 
@@ -115,8 +115,8 @@ def test_it_can_be_put_back(cut_off: Callable[[str], System], version: str) -> N
     digest = image(system, "v1")
     push_elsewhere(system, "v1")
     system.later()
-    assert digest in {item.digest for item in system.wiring.undo.deleted(SHOP)}
-    system.wiring.undo.restore(SHOP, digest=digest)
+    assert digest in {item.digest for item in system.wiring.restore.deleted(SHOP)}
+    system.wiring.restore.restore(SHOP, digest=digest)
     assert digest in system.registry.manifests(SHOP)
 
 
@@ -245,7 +245,7 @@ def test_what_stood_at_a_tombstone_goes_although_a_user_deletes_that(make_system
     system = make_system(keep_last(1), **DELETES)
     system.push("v1", "v2", "v3")
     doomed(system)
-    system.wiring.abilities.note_deletes_tags("1", able=False)
+    system.store.capabilities.note_deletes_tags("1", able=False)
     user = Pusher(system.registry.url)
 
     def delete() -> None:
@@ -276,7 +276,7 @@ def test_an_index_that_is_gone_takes_its_parts_along_although_its_plan_was_dropp
     pushed = push_elsewhere(system, "v1")
     system.later()
     assert set(system.registry.manifests(SHOP)) == {pushed}
-    assert index in {entry.digest for entry in system.wiring.history.entries(SHOP) if entry.action == "pruned"}
+    assert index in {entry.digest for entry in system.store.history.entries(SHOP) if entry.action == "pruned"}
 
 
 @both

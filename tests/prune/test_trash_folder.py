@@ -86,9 +86,9 @@ def test_where_the_folder_cannot_be_written_nothing_is_deleted_and_one_sentence_
     system.work()
     assert system.tags() == {"v1", "v2"}
     assert system.registry.count("pushprune", "DELETE") == 0
-    (trouble,) = system.wiring.outbox.troubles()
+    (trouble,) = system.store.outbox.troubles()
     assert trouble.message.startswith("deleted images cannot be saved in ")
     (tmp_path / "full").unlink()
     system.later()
     assert system.tags() == {"v2"}
-    assert system.wiring.outbox.troubles() == ()
+    assert system.store.outbox.troubles() == ()

@@ -20,8 +20,8 @@ from tests.support.untagging import both, many, shared
 
 
 def no_tombstone(system: System) -> bool:
-    messages = {entry.digest for entry in system.wiring.history.entries(SHOP, 5000)}
-    live = {tag.digest for tag in system.wiring.history.live(SHOP)}
+    messages = {entry.digest for entry in system.store.history.entries(SHOP, 5000)}
+    live = {tag.digest for tag in system.store.history.live(SHOP)}
     return tombstone.DIGEST not in {*messages, *live, *system.registry.manifests(SHOP)}
 
 
@@ -34,7 +34,7 @@ def test_a_tag_whose_image_is_kept_as_another_goes_alone_and_says_why(make_syste
     system.pull_whole("latest")
     assert system.reasons() == {"v1": "older than the newest 1 (rule last); its image stays as latest"}
     assert no_tombstone(system)
-    assert system.wiring.history.doomed(SHOP) == ()
+    assert system.store.history.doomed(SHOP) == ()
 
 
 @both
@@ -53,7 +53,7 @@ def test_what_the_registry_can_do_is_found_out_once(make_system: Make, version: 
 
 def test_where_deletes_are_off_no_tombstone_is_put_on_anything(make_system: Make) -> None:
     system = shared(make_system, fake={"delete_enabled": False})
-    system.wiring.abilities.note_deletes_tags("1", able=False)
+    system.store.capabilities.note_deletes_tags("1", able=False)
     with pytest.raises(DeletesDisabled):
         prune_deleting.delete(system.wiring, SHOP)
     assert system.registry.count("pushprune/", "PUT") == 0
@@ -89,7 +89,7 @@ CROSSINGS: dict[str, Cross] = {
 @pytest.mark.slow
 def test_a_push_that_crosses_a_tombstone_wins(make_system: Make, crossing: str, seed: str, late: bool) -> None:
     system = shared(make_system)
-    system.wiring.abilities.note_deletes_tags("1", able=False)
+    system.store.capabilities.note_deletes_tags("1", able=False)
     pushed: list[str] = []
 
     def push() -> None:
@@ -103,7 +103,7 @@ def test_a_push_that_crosses_a_tombstone_wins(make_system: Make, crossing: str, 
     system.hear_late()
     system.later()
     assert system.registry.tags(SHOP)["v1"] == pushed[0]
-    assert {tag.name for tag in system.wiring.history.live(SHOP)} == system.tags()
+    assert {tag.name for tag in system.store.history.live(SHOP)} == system.tags()
     assert no_tombstone(system)
 
 
@@ -114,13 +114,13 @@ def test_many_images_go_with_their_tags_taken_off_first(make_system: Make, versi
     prune_deleting.delete(system.wiring, SHOP)
     assert system.tags() == {"v149"}
     assert len(system.registry.manifests(SHOP)) == 1
-    assert len(system.wiring.history.entries(SHOP, 1000)) == 150 + 149
+    assert len(system.store.history.entries(SHOP, 1000)) == 150 + 149
     assert no_tombstone(system)
     deletes = system.registry.count("pushprune/", "DELETE")
     # A hundred tags go first, and when 50 are left their digests go at once. On 2.8 a DELETE by tag is tried once, and
     # one of the tombstone shows that deletes are on.
     assert deletes == (100 + 149 if version == "3" else 1 + 1 + 1 + 149)
-    assert system.wiring.outbox.counters()["deleted"] == 149
+    assert system.store.outbox.counters()["deleted"] == 149
 
 
 @pytest.mark.parametrize("at", range(1, 29))
@@ -145,7 +145,7 @@ def test_wherever_it_is_cut_off_it_goes_on_and_nothing_is_left(
     system.later()
     assert system.tags() == {"v8"}
     assert len(system.registry.manifests(SHOP)) == 1
-    assert len(system.wiring.history.entries(SHOP, 1000)) == 9 + 8
+    assert len(system.store.history.entries(SHOP, 1000)) == 9 + 8
     assert no_tombstone(system)
 
 
@@ -162,7 +162,7 @@ def test_tags_at_a_tombstone_whose_plan_was_dropped_are_put_back_where_the_new_p
     keeps: Policy = keep_last(9)
     monkeypatch.setattr(PolicySource, "current", lambda _: keeps)
     monkeypatch.setattr(PolicySource, "name", "another")
-    system.wiring.outbox.mark_due([SHOP])
+    system.store.outbox.mark_due([SHOP])
     system.later()
     assert system.registry.tags(SHOP) == before
     assert "v1" in system.reasons("healed")
@@ -263,11 +263,11 @@ def test_a_collection_waits_for_an_unanswered_delete_of_a_tombstone_that_may_be_
     """A DELETE that lands while it marks can cost a whole repository (FACTS)."""
     system = shared(make_system)
     if known is not None:
-        system.wiring.abilities.note_deletes_tags("1", able=known)
+        system.store.capabilities.note_deletes_tags("1", able=known)
     system.registry.drop_connection("DELETE", tombstone.DIGEST)
     with pytest.raises(RegistryUnavailable):
         prune_deleting.delete(system.wiring, SHOP)
-    assert system.wiring.leases.writers() == 1
+    assert system.store.leases.writers() == 1
 
 
 def test_a_tag_that_was_copied_from_one_at_a_tombstone_stays_where_it_was(
@@ -275,7 +275,7 @@ def test_a_tag_that_was_copied_from_one_at_a_tombstone_stays_where_it_was(
 ) -> None:
     monkeypatch.setattr(prune_deleting, "tags_first", lambda *_, **__: True)
     system = make_system(keep_last(1, protect=["stable"]))
-    system.wiring.abilities.note_deletes_tags("1", able=False)
+    system.store.capabilities.note_deletes_tags("1", able=False)
     system.push("stable", "v1", "v2", "v3")
     stable = system.registry.tags(SHOP)["stable"]
     planning.enforce(system.wiring, SHOP)
@@ -292,4 +292,4 @@ def test_a_tag_that_was_copied_from_one_at_a_tombstone_stays_where_it_was(
     assert system.registry.tags(SHOP)["stable"] == stable
     assert "stable" in system.reasons("healed")
     assert no_tombstone(system)
-    assert system.wiring.outbox.troubles() == ()
+    assert system.store.outbox.troubles() == ()

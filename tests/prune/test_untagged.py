@@ -13,7 +13,7 @@ DAY = policy("rules: [{name: moving, keep: always, untagged: 24h}]")
 
 def pruned(system: System) -> dict[str, tuple[str, str]]:
     """digest → (tag, reason) of what was deleted."""
-    entries = system.wiring.history.entries(SHOP)
+    entries = system.store.history.entries(SHOP)
     return {entry.digest: (entry.tag, entry.reason) for entry in entries if entry.action == "pruned"}
 
 
@@ -30,10 +30,10 @@ def test_the_repository_is_planned_again_when_the_next_one_is_due(make_system: M
     system = make_system(DAY)
     _, second, third = moved(system, 50, 30, 2)
     system.settle()
-    client: Any = system.wiring.connection.client
-    due_ms = client.zscore(system.wiring.connection.keys.of("due"), SHOP)
+    client: Any = system.store.connection.client
+    due_ms = client.zscore(system.store.connection.keys.of("due"), SHOP)
     assert abs(due_ms / 1000 - (ago(2).timestamp() + 86_400)) < 60
-    field = system.wiring.connection.keys.of("untagged", SHOP)
+    field = system.store.connection.keys.of("untagged", SHOP)
     client.hset(field, short(second), f"{round(ago(25).timestamp() * 1e6)} latest")
     system.later()
     assert set(system.registry.manifests(SHOP)) == {third}
@@ -47,7 +47,7 @@ def test_what_somebody_else_deleted_is_forgotten(make_system: Make) -> None:
     system.registry.storage.delete_manifest(SHOP, first, lambda: None)
     system.settle()
     assert set(system.registry.manifests(SHOP)) == {second}
-    assert system.wiring.history.snapshot(SHOP).untagged == ()
+    assert system.store.history.snapshot(SHOP).untagged == ()
     assert pruned(system) == {}
 
 
@@ -59,7 +59,7 @@ def test_the_parts_of_a_pushed_index_stay_and_go_after_it(make_system: Make) -> 
     system.settle()
     assert set(system.registry.manifests(SHOP)) == {new, *parts}
     assert pruned(system).keys() == {old, *(child.digest for child in make_index("old").children)}
-    assert system.wiring.connection.client.exists(system.wiring.connection.keys.of("untagged", SHOP)) == 0
+    assert system.store.connection.client.exists(system.store.connection.keys.of("untagged", SHOP)) == 0
 
 
 def test_a_part_that_two_indexes_share_stays_with_the_one_that_stands(make_system: Make) -> None:
@@ -76,9 +76,9 @@ def test_nothing_that_says_nothing_stays_in_redis(make_system: Make) -> None:
     system = make_system(DAY)
     for hours, tag, seed in ((5, "v1", "one"), (4, "latest", "one"), (3, "latest", "two")):
         system.registry.push(SHOP, tag, make_image(seed), at=ago(hours))
-    client: Any = system.wiring.connection.client
-    key = system.wiring.connection.keys.of("untagged", SHOP)
+    client: Any = system.store.connection.client
+    key = system.store.connection.keys.of("untagged", SHOP)
     assert client.hlen(key) == 1
     system.settle()
     assert client.hlen(key) == 0
-    assert system.wiring.history.snapshot(SHOP).revisions == {"latest": (make_image("one").digest,)}
+    assert system.store.history.snapshot(SHOP).revisions == {"latest": (make_image("one").digest,)}

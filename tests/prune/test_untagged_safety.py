@@ -35,7 +35,7 @@ def put(system: System, tag: str, image: Image) -> None:
 
 def compared(system: System) -> None:
     """As in any repository in which something went before."""
-    compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    compare.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
     system.settle()
 
 
@@ -58,8 +58,8 @@ def away(system: System, call: Callable[[], object]) -> None:
 
 def old_is_due(system: System, digest: str) -> None:
     """A day passes since this digest lost its tag."""
-    client: Any = system.wiring.connection.client
-    field = system.wiring.connection.keys.of("untagged", SHOP)
+    client: Any = system.store.connection.client
+    field = system.store.connection.keys.of("untagged", SHOP)
     client.hset(field, short(digest), f"{round(ago(25).timestamp() * 1e6)} latest")
 
 
@@ -119,7 +119,7 @@ def test_a_storage_that_is_away_for_a_comparison_costs_no_revision(make_system: 
     system.settle()
     compared(system)
     assert set(system.registry.manifests(SHOP)) == set(digests[1:])
-    away(system, lambda: compare.compare(system.wiring, system.wiring.history.snapshot(SHOP)))
+    away(system, lambda: compare.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP)))
     system.settle()
     system.later()
     assert set(system.registry.manifests(SHOP)) == set(digests[1:])
@@ -170,7 +170,7 @@ def test_many_manifests_without_a_tag_wait_for_approval(make_system: Make) -> No
     moved(system, *(60 - number / 10 for number in range(50)))
     system.messages.sent[:] = [("enforce", SHOP)]
     system.settle()
-    (hold,) = system.wiring.rulings.holds([SHOP])
+    (hold,) = system.store.approvals.holds([SHOP])
     assert hold.reason == (
         "it would remove 0 of 1 tags and 49 of 49 manifests without a tag, more than 50% (hold_over)"
     )
@@ -181,13 +181,13 @@ def test_what_was_approved_and_pushed_again_needs_another_approval(make_system: 
     system = make_system(policy("rules: [{keep: {last: 1}}]\nhold_min: 2\nhold_over: 10%"))
     system.push(*(f"v{number}" for number in range(10)))
     system.settle()
-    assert system.wiring.rulings.approve(SHOP) == 9
-    system.wiring.outbox.mark_due([SHOP])
+    assert system.store.approvals.approve(SHOP) == 9
+    system.store.outbox.mark_due([SHOP])
     system.messages.enforce(SHOP)
     system.settle()
     assert system.tags() == {"v9"}
     system.push(*(f"v{number}" for number in range(9)))
-    snapshot = system.wiring.history.snapshot(SHOP)
+    snapshot = system.store.history.snapshot(SHOP)
     assert (len(snapshot.tags), snapshot.approved) == (10, frozenset())
 
 
@@ -195,12 +195,12 @@ def test_only_the_plan_that_somebody_saw_is_approved(make_system: Make) -> None:
     system = make_system(policy("rules: [{keep: {last: 1}}]\nhold_min: 2\nhold_over: 10%"))
     system.push("v1", "v2", "v3", "v4")
     system.settle()
-    (seen,) = system.wiring.rulings.holds([SHOP])
+    (seen,) = system.store.approvals.holds([SHOP])
     system.push("v5")
     system.settle()
-    assert system.wiring.rulings.approve(SHOP, seen.plan) == 0
-    (now,) = system.wiring.rulings.holds([SHOP])
-    assert system.wiring.rulings.approve(SHOP, now.plan) == 4
+    assert system.store.approvals.approve(SHOP, seen.plan) == 0
+    (now,) = system.store.approvals.holds([SHOP])
+    assert system.store.approvals.approve(SHOP, now.plan) == 4
 
 
 def test_a_lease_may_be_for_ever_and_one_on_a_part_keeps_the_whole(make_system: Make) -> None:
@@ -208,8 +208,8 @@ def test_a_lease_may_be_for_ever_and_one_on_a_part_keeps_the_whole(make_system: 
     system.messages.sent.clear()
     part = make_image("part")
     system.registry.push(SHOP, "v1", index_over([part]), at=ago(9))
-    client: Any = system.wiring.connection.client
-    client.zadd(system.wiring.connection.keys.of("leased", SHOP), {part.digest: "+inf"})
+    client: Any = system.store.connection.client
+    client.zadd(system.store.connection.keys.of("leased", SHOP), {part.digest: "+inf"})
     system.push("v2")
     system.settle()
     assert system.tags() == {"v1", "v2"}
@@ -227,7 +227,7 @@ def test_a_dry_run_stops_what_was_planned_before(make_system: Make, monkeypatch:
     with pytest.raises(RegistryUnavailable):
         system.settle()
     assert system.tags() == {"v1", "v2"}
-    assert system.wiring.history.doomed(SHOP) == ()
+    assert system.store.history.doomed(SHOP) == ()
 
 
 def test_a_part_stays_where_nobody_heard_that_its_index_was_pushed_again(make_system: Make) -> None:
@@ -235,11 +235,11 @@ def test_a_part_stays_where_nobody_heard_that_its_index_was_pushed_again(make_sy
     system, index = make_system(keep_last(1, protect=["latest"])), make_index("index")
     system.registry.push(SHOP, "latest", index)
     compared(system)
-    compare.resolve(system.wiring, system.wiring.history.snapshot(SHOP), [index.digest])
+    compare.resolve(system.store, system.wiring.registry, system.store.history.snapshot(SHOP), [index.digest])
     unheard(system, lambda: Pusher(system.registry.url).delete(SHOP, index.digest))
     system.missed = [event for event in system.missed if event["events"][0]["target"].get("digest") == index.digest]
     system.hear_late()
-    compare.resolve(system.wiring, system.wiring.history.snapshot(SHOP), [index.digest])
+    compare.resolve(system.store, system.wiring.registry, system.store.history.snapshot(SHOP), [index.digest])
     unheard(system, lambda: Pusher(system.registry.url).push(SHOP, "latest", index))
     compared(system)
     system.registry.push(SHOP, "v1", index_over([index.children[0], make_image("of v1 alone")]))

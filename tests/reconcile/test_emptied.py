@@ -12,11 +12,11 @@ NAMES = ("v1", "v2", "v3")
 
 
 def known(system: System, repository: str = SHOP) -> set[str]:
-    return {tag.name for tag in system.wiring.history.live(repository)}
+    return {tag.name for tag in system.store.history.live(repository)}
 
 
 def look(system: System, repository: str = SHOP) -> None:
-    compare.compare(system.wiring, system.wiring.history.snapshot(repository))
+    compare.compare(system.store, system.wiring.registry, system.store.history.snapshot(repository))
 
 
 def delete_unheard(system: System, *tags: str, repository: str = SHOP) -> None:
@@ -40,7 +40,7 @@ def test_one_push_into_an_empty_storage_takes_no_known_tag_out_of_the_history(ma
     with pytest.raises(RegistryRefused, match=r"shop/api are missing at the registry \(3 of 4\)"):
         look(system)
     assert known(system) == {*NAMES, "v4"}
-    assert not system.wiring.history.snapshot(SHOP).compared, "so that nothing is deleted"
+    assert not system.store.history.snapshot(SHOP).compared, "so that nothing is deleted"
 
 
 def test_nothing_is_deleted_on_account_of_it(make_system: Make) -> None:
@@ -53,7 +53,7 @@ def test_nothing_is_deleted_on_account_of_it(make_system: Make) -> None:
     system.work()
     system.later()
     assert system.tags() == {"v3", "v4", "v5"}
-    assert "pushprune reconcile shop/api" in " ".join(trouble.message for trouble in system.wiring.outbox.troubles())
+    assert "pushprune reconcile shop/api" in " ".join(trouble.message for trouble in system.store.outbox.troubles())
 
 
 def test_an_older_tag_that_is_still_there_proves_the_storage(make_system: Make) -> None:
@@ -109,10 +109,10 @@ def test_a_user_who_names_the_repository_says_that_its_tags_are_really_gone(make
     delete_unheard(system, *NAMES)
     restart(system)
     system.push("v4")
-    system.wiring.walks.request_repositories([SHOP], "asked for by hand")
+    system.store.reconcile_runs.request_repositories([SHOP], "asked for by hand")
     walking.go_on(system.wiring)
     assert known(system) == {"v4"}
-    assert system.wiring.history.snapshot(SHOP).compared
+    assert system.store.history.snapshot(SHOP).compared
 
 
 def test_a_tag_that_a_deletion_of_ours_may_have_removed_is_no_sign_of_it(make_system: Make) -> None:
@@ -120,11 +120,11 @@ def test_a_tag_that_a_deletion_of_ours_may_have_removed_is_no_sign_of_it(make_sy
     system.push("v1")
     look(system)
     delete_unheard(system, "v1")
-    system.wiring.removals.request_healing(SHOP, ["v1"])
+    system.store.deletions.request_healing(SHOP, ["v1"])
     restart(system)
     system.push("v1", repository="shop/web")
     look(system)
-    assert system.wiring.history.snapshot(SHOP).compared
+    assert system.store.history.snapshot(SHOP).compared
 
 
 def test_nothing_is_noted_of_an_emptied_repository_that_the_registry_goes_on_listing(make_system: Make) -> None:
@@ -134,4 +134,4 @@ def test_nothing_is_noted_of_an_emptied_repository_that_the_registry_goes_on_lis
     delete_unheard(system, "v1")
     look(system)
     assert system.registry.storage.repositories.keys() == {SHOP}
-    assert not system.wiring.connection.client.hexists(system.wiring.connection.keys.of("compared"), SHOP)
+    assert not system.store.connection.client.hexists(system.store.connection.keys.of("compared"), SHOP)

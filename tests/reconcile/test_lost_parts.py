@@ -18,26 +18,26 @@ def index_that_lost_a_part(make_system: Make) -> tuple[System, str, str]:
     part = min(system.registry.manifests(SHOP).keys() - {index})
     wiring = system.wiring
     compare(system)
-    reconcile.resolve(wiring, wiring.history.snapshot(SHOP), [index])
+    reconcile.resolve(wiring.store, wiring.registry, wiring.store.history.snapshot(SHOP), [index])
     system.messages.sent.clear()
     gone = Verdict(Tag("", part, None), False, "the index is gone", None, after="sha256:" + "0" * 64)
-    doomed, snapshot = Doomed(part, (gone,)), wiring.history.snapshot(SHOP)
-    wiring.history.commit(snapshot, Plan(doomed=(doomed,)), "doomed")
+    doomed, snapshot = Doomed(part, (gone,)), wiring.store.history.snapshot(SHOP)
+    wiring.store.history.commit(snapshot, Plan(doomed=(doomed,)), "doomed")
     stored = system.registry.manifests(SHOP)[part]
-    wiring.trash.save(snapshot, doomed, (stored.media_type, stored.content))
+    wiring.store.trash.save(snapshot, doomed, (stored.media_type, stored.content))
     Pusher(system.registry.url, agent=system.agent).delete(SHOP, part)
-    wiring.removals.forget(snapshot, doomed)
+    wiring.store.deletions.forget(snapshot, doomed)
     return system, index, part
 
 
 def compare(system: System) -> reconcile.Compared:
-    return reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    return reconcile.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
 
 
 def test_it_is_an_alarm_that_says_how_to_put_it_back(make_system: Make) -> None:
     system, _, part = index_that_lost_a_part(make_system)
     assert compare(system).lost == 1
-    (trouble,) = system.wiring.outbox.troubles()
+    (trouble,) = system.store.outbox.troubles()
     assert trouble.about == f"part {SHOP}@{part}"
     assert f"{SHOP}:latest" in trouble.message
     assert f"pushprune restore {SHOP}@{part}" in trouble.message
@@ -45,11 +45,11 @@ def test_it_is_an_alarm_that_says_how_to_put_it_back(make_system: Make) -> None:
 
 def test_the_trash_lists_it_and_it_can_be_restored(make_system: Make) -> None:
     system, _, part = index_that_lost_a_part(make_system)
-    assert [(image.tag, image.digest) for image in system.wiring.undo.deleted(SHOP)] == [("", part)]
-    system.wiring.undo.restore(SHOP, digest=part)
+    assert [(image.tag, image.digest) for image in system.wiring.restore.deleted(SHOP)] == [("", part)]
+    system.wiring.restore.restore(SHOP, digest=part)
     assert system.pull_whole("latest")
     assert compare(system).lost == 0
-    assert system.wiring.outbox.troubles() == ()
+    assert system.store.outbox.troubles() == ()
 
 
 def test_healing_puts_it_back_and_the_alarm_ends(make_system: Make) -> None:
@@ -58,13 +58,13 @@ def test_healing_puts_it_back_and_the_alarm_ends(make_system: Make) -> None:
     system.later()
     assert system.pull_whole("latest")
     compare(system)
-    assert system.wiring.outbox.troubles() == ()
+    assert system.store.outbox.troubles() == ()
 
 
 def swept(system: System) -> None:
     """A minute later."""
-    client: Any = system.wiring.connection.client
-    client.delete(system.wiring.connection.keys.of("lease", "broken"))
+    client: Any = system.store.connection.client
+    client.delete(system.store.connection.keys.of("lease", "broken"))
     sweep(system.wiring)
 
 
@@ -72,28 +72,28 @@ def test_the_alarm_ends_within_a_minute_and_not_with_the_next_comparison(make_sy
     system, _, part = index_that_lost_a_part(make_system)
     compare(system)
     swept(system)
-    assert system.wiring.outbox.troubles(), "it is still missing"
-    system.wiring.undo.restore(SHOP, digest=part)
+    assert system.store.outbox.troubles(), "it is still missing"
+    system.wiring.restore.restore(SHOP, digest=part)
     system.registry.fail_next("HEAD", "manifests")
     swept(system)
-    assert system.wiring.outbox.troubles(), "the registry did not answer"
+    assert system.store.outbox.troubles(), "the registry did not answer"
     swept(system)
-    assert system.wiring.outbox.troubles() == ()
+    assert system.store.outbox.troubles() == ()
 
 
 def test_the_alarm_stands_until_the_image_is_pushed_again_where_nothing_can_be_put_back(make_system: Make) -> None:
     system, index, part = index_that_lost_a_part(make_system)
-    system.wiring.trash.collected()
+    system.store.trash.collected()
     assert compare(system).lost == 1
     system.later()
     assert compare(system).lost == 1
-    (trouble,) = system.wiring.outbox.troubles()
+    (trouble,) = system.store.outbox.troubles()
     assert "push the image again" in trouble.message
     assert part in trouble.about
     Pusher(system.registry.url).delete(SHOP, index)
     system.settle()
     assert compare(system).lost == 0
-    assert system.wiring.outbox.troubles() == ()
+    assert system.store.outbox.troubles() == ()
 
 
 def test_a_platform_that_nobody_ever_pushed_is_no_alarm(make_system: Make) -> None:
@@ -101,7 +101,7 @@ def test_a_platform_that_nobody_ever_pushed_is_no_alarm(make_system: Make) -> No
     system = make_system(keep_last(3))
     index = system.registry.push_index(SHOP, "latest")
     part = min(system.registry.manifests(SHOP).keys() - {index})
-    reconcile.resolve(system.wiring, system.wiring.history.snapshot(SHOP), [index])
+    reconcile.resolve(system.store, system.wiring.registry, system.store.history.snapshot(SHOP), [index])
     del system.registry.storage.repositories[SHOP].manifests[part]
     assert compare(system).lost == 0
-    assert system.wiring.outbox.troubles() == ()
+    assert system.store.outbox.troubles() == ()

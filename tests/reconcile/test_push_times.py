@@ -46,8 +46,8 @@ def day(number: int) -> datetime:
 
 
 def compared(system: System) -> Snapshot:
-    compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
-    return system.wiring.history.snapshot(SHOP)
+    compare.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
+    return system.store.history.snapshot(SHOP)
 
 
 def test_what_stood_there_before_us_counts_by_when_its_image_was_made(make_system: Make) -> None:
@@ -70,7 +70,7 @@ def test_what_says_nothing_believable_counts_from_when_it_was_first_seen_and_tak
     compared(system)
     system.settle()
     assert system.tags() == {"old", "v2", "v3"}, "it may be older than each of these"
-    (old,) = [tag for tag in system.wiring.history.live(SHOP) if tag.name == "old"]
+    (old,) = [tag for tag in system.store.history.live(SHOP) if tag.name == "old"]
     assert (old.pushed_us or 0) >= before_us
     assert "was first seen" in system.reasons("dated")["old"]
 
@@ -121,8 +121,8 @@ def test_what_may_still_be_announced_is_kept_and_takes_no_slot_until_then(make_s
     compared(system)
     system.later()
     assert system.tags() == {"old", "v1", "v2"}
-    client: Any = system.wiring.connection.client
-    due_ms = client.zscore(system.wiring.connection.keys.of("due"), SHOP)
+    client: Any = system.store.connection.client
+    due_ms = client.zscore(system.store.connection.keys.of("due"), SHOP)
     assert due_ms, "it is planned again when nobody can announce it any more"
 
 
@@ -149,15 +149,22 @@ def test_tags_that_are_kept_only_as_their_pushes_were_not_heard_are_counted_and_
     compared(system)
     system.later()
     assert system.tags() == {"v1", "v2", "a", "b", "c"}
-    assert system.wiring.history.unheard() == {SHOP: 3}
-    (trouble,) = [trouble for trouble in system_health(system.wiring).troubles if trouble.about == "unheard"]
+    assert system.store.history.unheard() == {SHOP: 3}
+    (trouble,) = [
+        trouble
+        for trouble in system_health(system.store, system.wiring.registry, system.wiring.policies).troubles
+        if trouble.about == "unheard"
+    ]
     assert trouble.message.startswith("3 tags are kept only because the events of their pushes were lost: ")
     assert SHOP in trouble.message
     system.push("v3", "v4")
     system.later()
     assert system.tags() == {"v3", "v4"}
-    assert system.wiring.history.unheard() == {}
-    assert "unheard" not in {trouble.about for trouble in system_health(system.wiring).troubles}
+    assert system.store.history.unheard() == {}
+    assert "unheard" not in {
+        trouble.about
+        for trouble in system_health(system.store, system.wiring.registry, system.wiring.policies).troubles
+    }
 
 
 def test_a_storage_that_is_mounted_later_says_when_they_were_pushed(make_system: Make, tmp_path: Path) -> None:
@@ -209,9 +216,9 @@ def test_a_push_that_is_told_late_has_its_own_time(make_system: Make) -> None:
     system.push("v2")
     system.later()
     assert system.tags() == {"v2"}
-    (late,) = [entry for entry in system.wiring.history.entries(SHOP) if (entry.action, entry.tag) == ("push", "late")]
+    (late,) = [entry for entry in system.store.history.entries(SHOP) if (entry.action, entry.tag) == ("push", "late")]
     assert system.reasons()["late"] == "older than the newest 1 (rule last)"
-    (dated,) = [entry for entry in system.wiring.history.entries(SHOP) if entry.action == "dated"]
+    (dated,) = [entry for entry in system.store.history.entries(SHOP) if entry.action == "dated"]
     assert dated.at_us > late.at_us
 
 
@@ -257,5 +264,5 @@ def test_what_is_found_is_noted_with_its_media_type(make_system: Make) -> None:
     system = make_system(keep_last(3), **TOLD)
     unheard(system, "old", day(1))
     compared(system)
-    (entry,) = system.wiring.history.entries(SHOP)
+    (entry,) = system.store.history.entries(SHOP)
     assert (entry.action, entry.media_type) == ("adopted", OCI_MANIFEST)

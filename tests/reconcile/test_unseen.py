@@ -73,27 +73,27 @@ def test_a_repository_that_the_registry_does_not_have_is_forgotten(
 ) -> None:
     monkeypatch.setattr(history_module, "_UNSEEN_MS", 0)
     system = make_system(keep_last(3))
-    history, client = system.wiring.history, system.wiring.connection.client
+    history, client = system.store.history, system.store.connection.client
     # An older image of another repository proves that this is still the same storage.
     system.push("v1")
     history.record(Envelope((replace(event(1), repository="made/up", at_us=now_us()),), ()))
     for repository in ("made/up", SHOP):
-        compare.compare(system.wiring, history.snapshot(repository))
+        compare.compare(system.store, system.wiring.registry, history.snapshot(repository))
     assert history.repositories() == (SHOP,)
-    assert not list(client.scan_iter(match=f"{system.wiring.connection.keys.prefix}*made/up*"))
+    assert not list(client.scan_iter(match=f"{system.store.connection.keys.prefix}*made/up*"))
 
 
 def test_one_that_was_heard_of_just_now_is_not(make_system: Make) -> None:
     """Parts of its first image may be pushed, and no tag yet."""
     system = make_system(keep_last(3))
-    system.wiring.history.record(Envelope((replace(event(1, tag=None), repository="new"),), ()))
-    compare.compare(system.wiring, system.wiring.history.snapshot("new"))
-    assert system.wiring.history.repositories() == ("new",)
+    system.store.history.record(Envelope((replace(event(1, tag=None), repository="new"),), ()))
+    compare.compare(system.store, system.wiring.registry, system.store.history.snapshot("new"))
+    assert system.store.history.repositories() == ("new",)
 
 
 def test_the_sweep_has_those_compared_that_take_the_room(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history_module, "_UNSEEN_MS", 0)
     system = make_system(keep_last(3), history={"unseen_repositories": 4})
-    named(system.wiring.history, 2)
+    named(system.store.history, 2)
     sweep.sweep(system.wiring)
-    assert system.wiring.walks.waiting(("made/up-0", "made/up-1"))
+    assert system.store.reconcile_runs.waiting(("made/up-0", "made/up-1"))

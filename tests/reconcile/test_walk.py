@@ -38,24 +38,24 @@ def unheard(system: System, *names: str) -> None:
 def finish(system: System) -> reconciliation.ReconcileResult:
     for _ in range(100):
         walking.go_on(system.wiring)
-        client = system.wiring.connection.client
-        client.delete(system.wiring.connection.keys.of("reconcile:pause"))
-        if system.wiring.walks.current() is None:
+        client = system.store.connection.client
+        client.delete(system.store.connection.keys.of("reconcile:pause"))
+        if system.store.reconcile_runs.current() is None:
             break
-    last = system.wiring.walks.last()
+    last = system.store.reconcile_runs.last()
     assert last is not None
     return last
 
 
 def known(system: System, repository: str) -> set[str]:
-    return {tag.name for tag in system.wiring.history.live(repository)}
+    return {tag.name for tag in system.store.history.live(repository)}
 
 
 def test_the_first_sweep_wants_everything_compared(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, "shop/api:v1", "shop/api:v2", "shop/web:v1")
     sweep(system.wiring)
-    assert (system.messages.walks, system.wiring.walks.requested()) == (1, reconciliation.FIRST_START)
+    assert (system.messages.walks, system.store.reconcile_runs.requested()) == (1, reconciliation.FIRST_START)
     last = finish(system)
     assert (last.repositories, last.tags, last.changed, last.failed) == (2, 3, 3, 0)
     assert known(system, "shop/api") == {"v1", "v2"}
@@ -65,29 +65,29 @@ def test_the_first_sweep_wants_everything_compared(make_system: Make) -> None:
 def test_known_tags_cost_one_request_that_nobody_is_told_of(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, *(f"shop/{name}:v{number}" for name in "ab" for number in range(5)))
-    system.wiring.walks.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.BY_HAND)
     finish(system)
-    before, counters = len(system.registry.requests), system.wiring.outbox.counters()
-    system.wiring.walks.request(reconciliation.BY_HAND)
+    before, counters = len(system.registry.requests), system.store.outbox.counters()
+    system.store.reconcile_runs.request(reconciliation.BY_HAND)
     assert finish(system).changed == 0
     assert len(system.registry.requests) - before == 10 + 2 + 1  # a HEAD per tag, a listing each, a page of the catalog
-    assert system.wiring.outbox.counters() == counters
+    assert system.store.outbox.counters() == counters
 
 
 def test_after_a_restart_what_was_compared_since_is_not_compared_again(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     system.push("v1", repository="shop/api")
     system.push("v1", repository="shop/web")
-    system.wiring.walks.request(reconciliation.FIRST_START)
+    system.store.reconcile_runs.request(reconciliation.FIRST_START)
     finish(system)
     system.registry.notifier.instance = "another"
     unheard(system, "shop/api:lost")
     system.push("v2", repository="shop/web")
-    reconcile_compare.compare(system.wiring, system.wiring.history.snapshot("shop/web"))
-    client = system.wiring.connection.client
-    client.delete(system.wiring.connection.keys.of("lease", "walk"))
+    reconcile_compare.compare(system.store, system.wiring.registry, system.store.history.snapshot("shop/web"))
+    client = system.store.connection.client
+    client.delete(system.store.connection.keys.of("lease", "walk"))
     sweep(system.wiring)
-    assert system.wiring.walks.requested() == reconciliation.REGISTRY_RESTARTED
+    assert system.store.reconcile_runs.requested() == reconciliation.REGISTRY_RESTARTED
     before = len(system.registry.requests)
     assert finish(system).changed == 1
     assert known(system, "shop/api") == {"v1", "lost"}
@@ -98,7 +98,7 @@ def test_after_a_restart_what_was_compared_since_is_not_compared_again(make_syst
 def test_a_killed_worker_costs_the_repository_it_was_at(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, *(f"shop/{name}:v1" for name in "abcd"))
-    system.wiring.walks.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.BY_HAND)
     compare, done = reconcile_compare.compare, [0]
 
     def dies(*arguments: object, **more: object) -> object:
@@ -111,7 +111,7 @@ def test_a_killed_worker_costs_the_repository_it_was_at(make_system: Make, monke
     with pytest.raises(KeyboardInterrupt):
         walking.go_on(system.wiring)
     monkeypatch.setattr(reconcile_compare, "compare", compare)
-    under = system.wiring.walks.current()
+    under = system.store.reconcile_runs.current()
     assert under is not None
     assert (under.repositories, under.todo, under.listed) == (2, 2, True)
     before = len(system.registry.requests)
@@ -123,12 +123,12 @@ def test_a_repository_that_fails_comes_again_and_is_said_in_the_end(make_system:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, "shop/a:v1", "shop/b:v1")
     system.registry.fail_next("GET", "shop/a/tags", status=500, times=None)
-    system.wiring.walks.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.BY_HAND)
     last = finish(system)
     assert (last.repositories, last.failed) == (1, 1)
     assert last.message.startswith("shop/a: ")
-    assert [trouble.about for trouble in system.wiring.outbox.troubles()] == ["reconcile"]
-    assert not system.wiring.history.snapshot("shop/a").compared
+    assert [trouble.about for trouble in system.store.outbox.troubles()] == ["reconcile"]
+    assert not system.store.history.snapshot("shop/a").compared
 
 
 class Debug:
@@ -145,15 +145,15 @@ class Debug:
 
 def test_a_restart_of_which_only_the_debug_server_tells_wants_everything_compared(make_system: Make) -> None:
     system, debug = make_system(keep_last(9), **QUICKLY), Debug()
-    wiring = replace(system.wiring, in_flight=cast(Any, debug))
-    client: Any = wiring.connection.client
+    wiring = replace(system.wiring, registry=replace(system.wiring.registry, debug=cast(Any, debug)))
+    client: Any = wiring.store.connection.client
 
     def sweep_while(sentence: str | None) -> str | None:
         debug.said = sentence
         for name in ("walk", "started"):
-            client.delete(wiring.connection.keys.of("lease", name))
+            client.delete(wiring.store.connection.keys.of("lease", name))
         sweep(wiring)
-        return wiring.walks.requested()
+        return wiring.store.reconcile_runs.requested()
 
     assert sweep_while("1e9") == reconciliation.FIRST_START
     finish(system)
@@ -167,10 +167,10 @@ def test_an_empty_catalog_changes_nothing(make_system: Make) -> None:
     system.push("v1", repository="shop/api")
     empty = {"body": b'{"repositories": []}', "headers": {"Content-Type": "application/json"}}
     system.registry.fail_next("GET", "_catalog", status=200, **empty)  # type: ignore[arg-type]
-    system.wiring.walks.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.BY_HAND)
     walking.go_on(system.wiring)
     assert known(system, "shop/api") == {"v1"}
-    (trouble,) = system.wiring.outbox.troubles()
+    (trouble,) = system.store.outbox.troubles()
     assert "lists no repository at all, and 1 with tags" in trouble.message
 
 
@@ -179,11 +179,11 @@ def test_without_a_catalog_the_known_and_the_named_repositories_are_compared(mak
     system.push("v1", repository="shop/heard")
     unheard(system, "shop/named:v1", "shop/never:v1")
     system.registry.fail_next("GET", "_catalog", status=403, times=None)
-    system.wiring.walks.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.BY_HAND)
     last = finish(system)
     assert last.repositories == 2
     assert "does not list its repositories" in last.catalog
-    assert system.wiring.outbox.troubles() == (), "reconcile.repositories names them"
+    assert system.store.outbox.troubles() == (), "reconcile.repositories names them"
     assert (known(system, "shop/named"), known(system, "shop/never")) == ({"v1"}, set())
 
 
@@ -193,13 +193,13 @@ def test_a_catalog_that_fails_for_good_keeps_nothing_from_being_compared(make_sy
     system.push("v1", repository="shop/heard")
     unheard(system, "shop/heard:v2", "shop/asked:v1")
     system.registry.fail_next("GET", "_catalog", status=504, times=None)
-    system.wiring.walks.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.BY_HAND)
     walking.go_on(system.wiring)
-    under = system.wiring.walks.current()
+    under = system.store.reconcile_runs.current()
     assert under is not None
     assert "504" in under.message
     assert not under.listed
-    system.wiring.walks.request_repositories(["shop/asked"], reconciliation.BY_HAND)
+    system.store.reconcile_runs.request_repositories(["shop/asked"], reconciliation.BY_HAND)
     walking.go_on(system.wiring)
     assert known(system, "shop/asked") == {"v1"}, "it was named: no catalog is needed"
     last = finish(system)
@@ -211,25 +211,25 @@ def test_a_catalog_that_cannot_be_read_is_a_trouble_until_it_can(make_system: Ma
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, "shop/never:v1")
     system.registry.fail_next("GET", "_catalog", status=403)
-    system.wiring.walks.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.BY_HAND)
     finish(system)
-    (trouble,) = system.wiring.outbox.troubles()
+    (trouble,) = system.store.outbox.troubles()
     assert "does not list its repositories" in trouble.message
     assert "reconcile.repositories" in trouble.message
-    system.wiring.walks.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.BY_HAND)
     assert finish(system).catalog == ""
     assert known(system, "shop/never") == {"v1"}
-    assert system.wiring.outbox.troubles() == ()
+    assert system.store.outbox.troubles() == ()
 
 
 def test_a_catalog_in_smaller_pages_than_ours_is_read_whole(make_system: Make) -> None:
     system = make_system(keep_last(9), fake={"max_entries": 3}, **QUICKLY)
     names = {f"shop/r{number}" for number in range(8)}
     unheard(system, *(f"{name}:v1" for name in names))
-    system.wiring.walks.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.BY_HAND)
     last = finish(system)
     assert (last.catalog, last.repositories) == ("", 8)
-    assert names <= set(system.wiring.history.repositories())
+    assert names <= set(system.store.history.repositories())
 
 
 def test_a_page_of_the_catalog_that_fails_is_read_again_and_none_before_it(
@@ -241,7 +241,7 @@ def test_a_page_of_the_catalog_that_fails_is_read_again_and_none_before_it(
     unheard(system, *(f"shop/{name}:v1" for name in "abcde"))
     system.registry.fail_next("GET", "_catalog.*last=shop/d", status=500, times=2)
     system.registry.fail_next("GET", "_catalog.*last=shop%2Fd", status=500, times=2)
-    system.wiring.walks.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.BY_HAND)
     last = finish(system)
     assert (last.repositories, last.catalog) == (5, "")
     pages = [request.path for request in system.registry.requests if "_catalog" in request.path]
@@ -253,7 +253,7 @@ def test_a_registry_that_does_not_answer_is_waited_for(make_system: Make) -> Non
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, "shop/api:v1")
     system.registry.fail_next("*", status=503, times=30)
-    system.wiring.walks.request(reconciliation.FIRST_START)
+    system.store.reconcile_runs.request(reconciliation.FIRST_START)
     assert not finish(system).catalog, "it was not taken for one without a catalog"
     assert known(system, "shop/api") == {"v1"}
 
@@ -261,17 +261,17 @@ def test_a_registry_that_does_not_answer_is_waited_for(make_system: Make) -> Non
 def test_somebody_elses_walk_is_left_to_him(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, "shop/api:v1")
-    system.wiring.walks.request(reconciliation.BY_HAND)
-    with system.wiring.leases.hold("reconcile"):
+    system.store.reconcile_runs.request(reconciliation.BY_HAND)
+    with system.store.leases.hold("reconcile"):
         walking.go_on(system.wiring)
-    assert system.wiring.walks.last() is None
+    assert system.store.reconcile_runs.last() is None
     assert not known(system, "shop/api")
 
 
 def test_repositories_that_are_asked_for_come_first_and_alone_where_nothing_is_under_way(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, "shop/api:v1", "shop/web:v1")
-    walks: ReconcileRuns = system.wiring.walks
+    walks: ReconcileRuns = system.store.reconcile_runs
     walks.request_repositories(["shop/web"], reconciliation.BY_HAND)
     assert walks.waiting(["shop/web", "shop/api"]) == ("shop/web",)
     last = finish(system)
@@ -286,9 +286,9 @@ def test_a_push_while_a_repository_is_compared_is_not_undone_by_the_look(make_sy
     system.push("v1", "v2", repository="shop/api")
     system.registry.after("GET", "tags/list", lambda: system.push("v3", repository="shop/api"))
     system.registry.after("HEAD", "manifests/v1", lambda: system.registry.push_image("shop/api", "v1", seed="newer"))
-    system.wiring.walks.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.BY_HAND)
     finish(system)
-    assert {tag.name: tag.digest for tag in system.wiring.history.live("shop/api")} == system.registry.tags("shop/api")
+    assert {tag.name: tag.digest for tag in system.store.history.live("shop/api")} == system.registry.tags("shop/api")
     assert known(system, "shop/api") == {"v1", "v2", "v3"}
 
 
@@ -299,7 +299,7 @@ def test_vanished_repositories_are_dropped_from_the_live_tags(make_system: Make)
     system.deaf = True
     requests.delete(f"{system.registry.url}/v2/shop/api/manifests/{system.registry.tags('shop/api')['v1']}", timeout=9)
     system.deaf = False
-    system.wiring.walks.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.BY_HAND)
     assert finish(system).changed == 1
     assert known(system, "shop/api") == set()
     assert "no longer at the registry" in system.reasons("vanished", "shop/api")["v1"]

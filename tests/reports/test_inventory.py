@@ -32,9 +32,9 @@ def everything(_: object) -> bool:
 def wiring(make_wiring: MakeWiring) -> Wiring:
     """Three tags in shop/api, one in shop/web, none any more in ops/old; the policy keeps the last two."""
     wiring = make_wiring(policy=keep_last(2))
-    record(wiring.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3)))
-    record(wiring.history, event(9, tag="v1", repository="shop/web"), event(5, tag="v1", repository="ops/old"))
-    record(wiring.history, replace(user_delete(6, "v1"), repository="ops/old"))
+    record(wiring.store.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3)))
+    record(wiring.store.history, event(9, tag="v1", repository="shop/web"), event(5, tag="v1", repository="ops/old"))
+    record(wiring.store.history, replace(user_delete(6, "v1"), repository="ops/old"))
     return wiring
 
 
@@ -44,9 +44,9 @@ def inventory(wiring: Wiring) -> Inventory:
 
 
 def test_a_repository_has_its_tags_its_last_push_and_what_is_doomed(wiring: Wiring) -> None:
-    snapshot = wiring.history.snapshot("shop/api")
+    snapshot = wiring.store.history.snapshot("shop/api")
     going = Verdict(snapshot.tags[0], False, "old")
-    wiring.history.commit(snapshot, Plan(doomed=(Doomed(going.tag.digest, (going,)),)), "doomed")
+    wiring.store.history.commit(snapshot, Plan(doomed=(Doomed(going.tag.digest, (going,)),)), "doomed")
     assert wiring.inventory.repositories(everything).rows == (
         ListedRepository("ops/old", 0, None, 0, held=None, unheard=0),
         ListedRepository("shop/api", 3, NOW + 3000, 1, held=None, unheard=0),
@@ -92,7 +92,7 @@ def test_only_what_is_on_the_page_is_read(inventory: Inventory, monkeypatch: pyt
 def test_many_repositories_are_read_in_parts(wiring: Wiring) -> None:
     names = [f"many/r{number:04}" for number in range(1100)]
     for start in range(0, len(names), 100):
-        record(wiring.history, *(event(7, repository=name) for name in names[start : start + 1]))
+        record(wiring.store.history, *(event(7, repository=name) for name in names[start : start + 1]))
     summaries = wiring.inventory.catalog.summaries(names)
     assert [summary.repository for summary in summaries] == names
     assert [summary.repository for summary in summaries if summary.tags] == names[:1]
@@ -116,11 +116,11 @@ def test_tags_are_found_sorted_and_paged(inventory: Inventory) -> None:
 
 
 def test_a_tag_whose_plan_waits_says_so(wiring: Wiring) -> None:
-    snapshot = wiring.history.snapshot("shop/api")
+    snapshot = wiring.store.history.snapshot("shop/api")
     verdicts = {tag.name: (Verdict(tag, False, "old"),) for tag in snapshot.tags}
     doomed = Doomed(digest(1), verdicts["v1"]), Doomed(digest(3), verdicts["v3"])
     held = Plan(doomed=doomed, hold="it is much")
-    wiring.history.commit(snapshot, held, "held")
+    wiring.store.history.commit(snapshot, held, "held")
     assert {entry.verdict.tag.name: entry.held for entry in wiring.inventory.tags("shop/api", everything).rows} == {
         "v1": "it is much", "v2": None, "v3": None,  # v3 is kept, whatever the plan that waits says
     }  # fmt: skip
@@ -176,7 +176,7 @@ MIXED = policy(
 def test_a_page_says_of_each_tag_what_the_plan_says(make_wiring: MakeWiring, order: TagOrder) -> None:
     """The verdicts of a page are made alone, in the order of the page; a plan makes all of them, in its own."""
     wiring = make_wiring(policy=MIXED)
-    record(wiring.history, *(event(number, tag=f"v{number % 23}", seed=number % 17) for number in range(60)))
+    record(wiring.store.history, *(event(number, tag=f"v{number % 23}", seed=number % 17) for number in range(60)))
     planned = {verdict.tag.name: verdict for verdict in wiring.verdicts.plan("shop/api").verdicts}
     assert {verdict.kept for verdict in planned.values()} == {True, False}
     rows = [page.rows for page in pages_of(wiring.inventory, order, limit=5)]
@@ -212,7 +212,7 @@ def pages_of(inventory: Inventory, order: TagOrder, limit: int) -> Iterator[Page
 def test_two_who_look_at_once_get_the_same(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> None:
     """Verdicts share what was worked out for others: two threads must not work it out at the same time."""
     wiring = make_wiring(policy=MIXED)
-    record(wiring.history, event(1))
+    record(wiring.store.history, event(1))
     live, inside = wiring.verdicts.live("shop/api"), Lock()
 
     def alone(self: Evaluation, tag: Tag) -> Verdict:

@@ -22,12 +22,12 @@ def names(listings: Listings, repository: str = "shop/api") -> list[tuple[str, b
 
 
 def test_each_push_is_seen_at_once_and_the_rest_within_ten_seconds(wiring: Wiring) -> None:
-    record(wiring.history, event(1, tag="v1"))
+    record(wiring.store.history, event(1, tag="v1"))
     now = [0.0]
     listings = Listings(wiring.inventory, wiring.policies, lambda: now[0])
     first = listings.of("shop/api")
     assert listings.of("shop/api") is first
-    record(wiring.history, event(2, tag="v2"))
+    record(wiring.store.history, event(2, tag="v2"))
     assert names(listings) == [("v2", True), ("v1", False)]
     second = listings.of("shop/api")
     now[0] = 9.0
@@ -37,7 +37,7 @@ def test_each_push_is_seen_at_once_and_the_rest_within_ten_seconds(wiring: Wirin
 
 
 def test_the_number_of_cached_listings_is_limited(wiring: Wiring) -> None:
-    record(wiring.history, *(event(number, repository=f"r{number}") for number in range(40)))
+    record(wiring.store.history, *(event(number, repository=f"r{number}") for number in range(40)))
     listings = Listings(wiring.inventory, wiring.policies)
     first = listings.of("r0")
     for number in range(40):
@@ -47,7 +47,7 @@ def test_the_number_of_cached_listings_is_limited(wiring: Wiring) -> None:
 
 
 def test_a_listing_that_is_out_of_date_takes_no_memory(wiring: Wiring) -> None:
-    record(wiring.history, event(1, repository="r1"), event(2, repository="r2"))
+    record(wiring.store.history, event(1, repository="r1"), event(2, repository="r2"))
     now = [0.0]
     listings = Listings(wiring.inventory, wiring.policies, lambda: now[0])
     first = weakref.ref(listings.of("r1").live)

@@ -34,16 +34,16 @@ def test_a_tag_goes_back_and_what_it_leaves_is_not_lost(make_system: Make, rules
     system = moved(make_system, rules, version)
     system.later()
     assert (ONE in system.registry.manifests(SHOP)) is (rules == keep_last(9))
-    assert ONE in system.wiring.undo.reachable(SHOP)
-    undone = system.wiring.undo.restore(SHOP, tag="v1", digest=ONE, replaces=TWO, by="alice")
+    assert ONE in system.wiring.restore.reachable(SHOP)
+    undone = system.wiring.restore.restore(SHOP, tag="v1", digest=ONE, replaces=TWO, by="alice")
     assert (undone.tags, undone.digest, undone.replaced) == (("v1",), ONE, TWO)
     system.later()
     assert system.registry.tags(SHOP) == {"v1": ONE}
     puller = Pusher(system.registry.url)
     assert (puller.pull_whole(SHOP, "v1"), puller.pull_whole(SHOP, TWO)) == (ONE, TWO)
-    (entry,) = (item for item in system.wiring.history.entries(SHOP) if item.action == "restored")
+    (entry,) = (item for item in system.store.history.entries(SHOP) if item.action == "restored")
     assert (entry.actor, entry.reason) == ("alice", f"restored in place of {TWO}")
-    system.wiring.undo.restore(SHOP, tag="v1", digest=TWO, replaces=ONE)
+    system.wiring.restore.restore(SHOP, tag="v1", digest=TWO, replaces=ONE)
     assert system.registry.tags(SHOP) == {"v1": TWO}
 
 
@@ -51,7 +51,7 @@ def test_it_keeps_the_place_of_the_push_that_it_takes_the_place_of(make_system: 
     system = moved(make_system, keep_last(2))
     system.registry.push(SHOP, "w", make_image("w"), at=datetime.now(UTC) - timedelta(minutes=30))
     system.settle()
-    system.wiring.undo.restore(SHOP, tag="v1", digest=ONE, replaces=TWO, lease_s=0)
+    system.wiring.restore.restore(SHOP, tag="v1", digest=ONE, replaces=TWO, lease_s=0)
     system.push("x")
     system.later()
     assert system.tags() == {"v1", "x"}
@@ -61,7 +61,7 @@ def test_it_keeps_the_place_of_the_push_that_it_takes_the_place_of(make_system: 
 def test_where_another_stands_than_was_seen_nothing_is_overwritten(make_system: Make, finished: str | None) -> None:
     system = moved(make_system, keep_last(9))
     with pytest.raises(NotRestorable, match=f"was pushed again since and points at {TWO}"):
-        system.wiring.undo.restore(SHOP, tag="v1", digest=ONE, replaces=finished)
+        system.wiring.restore.restore(SHOP, tag="v1", digest=ONE, replaces=finished)
     assert system.registry.tags(SHOP) == {"v1": TWO}
 
 
@@ -71,7 +71,7 @@ def test_a_push_at_that_moment_wins(make_system: Make, method: Any, path: str) -
     pushed: list[str] = []
     system.registry.before(method, path, lambda: pushed.append(system.registry.push_image(SHOP, "v1", seed="users")))
     with pytest.raises(NotRestorable, match=r"was pushed again since|was pushed at this moment"):
-        system.wiring.undo.restore(SHOP, tag="v1", digest=ONE, replaces=TWO)
+        system.wiring.restore.restore(SHOP, tag="v1", digest=ONE, replaces=TWO)
     system.later()
     assert system.registry.tags(SHOP) == {"v1": pushed[0]}
 
@@ -81,7 +81,7 @@ def test_a_tag_that_is_gone_is_put_back_to_any_of_its_digests(make_system: Make)
     system.push("v2")
     system.later()
     assert system.tags() == {"v2"}
-    undone = system.wiring.undo.restore(SHOP, tag="v1", digest=ONE)
+    undone = system.wiring.restore.restore(SHOP, tag="v1", digest=ONE)
     assert (undone.tags, undone.replaced, system.registry.tags(SHOP)["v1"]) == (("v1",), "", ONE)
     assert system.reasons("restored") == {"v1": "restored after it was overwritten"}
 
@@ -90,15 +90,15 @@ def test_a_digest_at_which_the_tag_never_stood_is_not_put_there(make_system: Mak
     system = moved(make_system, keep_last(9))
     other = system.registry.push_image(SHOP, "w")
     with pytest.raises(NotRestorable, match="v1 exists"):
-        system.wiring.undo.restore(SHOP, tag="v1", digest=other, replaces=TWO)
+        system.wiring.restore.restore(SHOP, tag="v1", digest=other, replaces=TWO)
 
 
 def test_what_is_gone_for_good_is_said_to_be(make_system: Make) -> None:
     system = moved(make_system, policy(UNTAGGED_GOES))
     system.later()
-    system.wiring.trash.collected()
+    system.store.trash.collected()
     with pytest.raises(NotRestorable, match=f"{ONE}, at which shop/api:v1 pointed, is neither"):
-        system.wiring.undo.restore(SHOP, tag="v1", digest=ONE, replaces=TWO)
+        system.wiring.restore.restore(SHOP, tag="v1", digest=ONE, replaces=TWO)
 
 
 def test_no_other_digest_is_put_back_than_the_one_that_is_named(make_system: Make) -> None:
@@ -110,7 +110,7 @@ def test_no_other_digest_is_put_back_than_the_one_that_is_named(make_system: Mak
     system.settle()
     assert system.tags() == {"latest", "v2"}
     with pytest.raises(NotRestorable):
-        system.wiring.undo.restore(SHOP, tag="v1", digest=TWO)
+        system.wiring.restore.restore(SHOP, tag="v1", digest=TWO)
     assert system.tags() == {"latest", "v2"}
 
 
@@ -120,9 +120,9 @@ def test_one_whose_push_nobody_saw_is_not_taken_for_the_oldest_of_all(make_syste
     system.deaf = True
     for name in ("one", "two"):
         system.registry.push(SHOP, "latest", make_image(name))
-        compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
-    system.wiring.undo.restore(SHOP, tag="latest", digest=ONE, replaces=TWO)
-    (latest,) = system.wiring.history.live(SHOP)
+        compare.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
+    system.wiring.restore.restore(SHOP, tag="latest", digest=ONE, replaces=TWO)
+    (latest,) = system.store.history.live(SHOP)
     assert (latest.digest, latest.pushed_us) == (ONE, None)
 
 
@@ -130,10 +130,10 @@ def test_it_is_found_however_much_has_happened_since(make_system: Make) -> None:
     system = make_system(keep_last(9), history={"repository_entries": 3000})
     system.registry.push(SHOP, "v1", make_image("one"))
     system.registry.push(SHOP, "v1", make_image("two"))
-    client: Any = system.wiring.connection.client
-    key = system.wiring.connection.keys.of("history", SHOP)
+    client: Any = system.store.connection.client
+    key = system.store.connection.keys.of("history", SHOP)
     (_, newest), *_ = client.xrevrange(key, count=1)
     for _ in range(1100):
         client.xadd(key, newest)
-    undone = system.wiring.undo.restore(SHOP, tag="v1", digest=ONE, replaces=TWO)
+    undone = system.wiring.restore.restore(SHOP, tag="v1", digest=ONE, replaces=TWO)
     assert undone.replaced == TWO

@@ -1,4 +1,4 @@
-"""Undo: what was deleted comes back whole, with its original push time, or is refused in one sentence."""
+"""Restore: what was deleted comes back whole, with its original push time, or is refused in one sentence."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,12 +22,12 @@ both = pytest.mark.parametrize("version", ["2.8", "3"])
 
 def test_no_policy_deletes_it_again_for_a_day(make_system: Make) -> None:
     system = pruned(make_system)
-    undone = system.wiring.undo.restore(SHOP, tag="v1")
+    undone = system.wiring.restore.restore(SHOP, tag="v1")
     assert undone.kept_until_us is not None
     system.push("v3")
     system.later()
     assert system.tags() == {"v1", "v3"}
-    connection = system.wiring.connection
+    connection = system.store.connection
     client: Any = connection.client
     kept_until_s = client.zscore(connection.keys.of("restored", SHOP), undone.digest) / 1000
     assert abs(kept_until_s - (datetime.now(UTC).timestamp() + LEASE_S)) < 60
@@ -35,7 +35,7 @@ def test_no_policy_deletes_it_again_for_a_day(make_system: Make) -> None:
 
 def test_without_a_lease_the_next_plan_deletes_it_again(make_system: Make) -> None:
     system = pruned(make_system)
-    assert system.wiring.undo.restore(SHOP, tag="v1", lease_s=0).kept_until_us is None
+    assert system.wiring.restore.restore(SHOP, tag="v1", lease_s=0).kept_until_us is None
     assert system.pull_whole("v1")
     system.later()
     assert system.tags() == {"v2"}
@@ -46,12 +46,12 @@ def test_an_index_comes_back_with_all_its_parts_and_keeps_them(make_system: Make
     inner = make_index("inner", platforms=2)
     system = pruned(make_system, index_over([make_image("a"), inner, make_image("b")]), version)
     assert len(system.registry.manifests(SHOP)) == 1
-    undone = system.wiring.undo.restore(SHOP, tag="v1")
+    undone = system.wiring.restore.restore(SHOP, tag="v1")
     assert undone.parts == 5
     system.pull_whole("v1")
     system.later()
     system.pull_whole("v1")
-    assert [image.tag for image in system.wiring.undo.deleted(SHOP)] == []
+    assert [image.tag for image in system.wiring.restore.deleted(SHOP)] == []
 
 
 def test_its_signature_comes_back_with_it(make_system: Make) -> None:
@@ -64,7 +64,7 @@ def test_its_signature_comes_back_with_it(make_system: Make) -> None:
     system.settle()
     system.later()
     assert system.tags() == {"v2"}
-    undone = system.wiring.undo.restore(SHOP, tag="v1")
+    undone = system.wiring.restore.restore(SHOP, tag="v1")
     assert undone.referrers == (signature,)
     assert system.tags() == {"v1", "v2", signature}
     system.later()
@@ -83,7 +83,7 @@ def test_a_signature_that_was_made_anew_is_not_replaced_although_the_tag_is_forc
     system.push("v1")
     system.deaf = True  # else healing would mend it
     newer = system.registry.push_image(SHOP, signature, seed="signed again")
-    assert system.wiring.undo.restore(SHOP, tag="v1", force=True).referrers == ()
+    assert system.wiring.restore.restore(SHOP, tag="v1", force=True).referrers == ()
     assert (system.registry.tags(SHOP)["v1"], system.registry.tags(SHOP)[signature]) == (image.digest, newer)
 
 
@@ -91,7 +91,7 @@ def test_under_another_name_the_old_one_stays_as_it_is(make_system: Make) -> Non
     system = pruned(make_system)
     again = system.registry.push_image(SHOP, "v1", seed="again")
     system.settle()
-    undone = system.wiring.undo.restore(SHOP, tag="v1", as_tag="rescued")
+    undone = system.wiring.restore.restore(SHOP, tag="v1", as_tag="rescued")
     assert undone.tags == ("rescued",)
     assert system.registry.tags(SHOP)["v1"] == again
     assert system.pull_whole("rescued") == make_image("one").digest
@@ -101,9 +101,9 @@ def test_a_tag_that_was_pushed_again_is_not_overwritten_unless_forced(make_syste
     system = pruned(make_system)
     again = system.registry.push_image(SHOP, "v1", seed="again")
     with pytest.raises(NotRestorable, match=r"was pushed again since .*--as TAG.*--force"):
-        system.wiring.undo.restore(SHOP, tag="v1")
+        system.wiring.restore.restore(SHOP, tag="v1")
     assert system.registry.tags(SHOP)["v1"] == again
-    system.wiring.undo.restore(SHOP, tag="v1", force=True)
+    system.wiring.restore.restore(SHOP, tag="v1", force=True)
     assert system.registry.tags(SHOP)["v1"] == make_image("one").digest
     system.later()
     assert system.registry.tags(SHOP)["v1"] == make_image("one").digest
@@ -115,7 +115,7 @@ def test_a_digest_comes_back_with_every_tag_it_went_with(make_system: Make) -> N
         system.registry.push(SHOP, tag, make_image("one"))
     system.push("v2")
     system.settle()
-    undone = system.wiring.undo.restore(SHOP, digest=make_image("one").digest)
+    undone = system.wiring.restore.restore(SHOP, digest=make_image("one").digest)
     assert set(undone.tags) == {"v1", "stable"}
     assert system.tags() == {"v1", "stable", "v2"}
 
@@ -127,7 +127,7 @@ def test_a_tag_that_went_alone_comes_back(make_system: Make) -> None:
     system.push("v2")
     system.settle()
     assert system.tags() == {"latest", "v2"}
-    system.wiring.undo.restore(SHOP, tag="v1")
+    system.wiring.restore.restore(SHOP, tag="v1")
     assert system.registry.tags(SHOP)["v1"] == make_image("one").digest
     system.later()
     assert system.tags() == {"v1", "latest", "v2"}
@@ -140,7 +140,7 @@ def test_after_a_collection_that_was_not_ours_nothing_half_is_put_back(make_syst
     with pytest.raises(
         NotRestorable, match=r"its layer sha256:.* was deleted by a garbage collection; push the image again"
     ):
-        system.wiring.undo.restore(SHOP, tag="v1")
+        system.wiring.restore.restore(SHOP, tag="v1")
     assert system.registry.count("pushprune/", "PUT") == before
     assert system.tags() == {"v2"}
 
@@ -155,18 +155,18 @@ def test_after_a_collection_that_was_not_ours_nothing_half_is_put_back(make_syst
 def test_what_was_not_deleted_is_no_matter_of_undo(make_system: Make, tag: str, sentence: str) -> None:
     system = pruned(make_system)
     with pytest.raises(NotRestorable, match=sentence):
-        system.wiring.undo.restore(SHOP, tag=tag)
+        system.wiring.restore.restore(SHOP, tag=tag)
 
 
 def test_it_waits_for_no_collection_and_never_meets_one(make_system: Make) -> None:
     system = pruned(make_system)
     with (
-        system.wiring.leases.hold(COLLECT),
+        system.store.leases.hold(COLLECT),
         pytest.raises(
             NotRestorable, match="a garbage collection is running or about to start: try again when it has finished"
         ),
     ):
-        system.wiring.undo.restore(SHOP, tag="v1")
+        system.wiring.restore.restore(SHOP, tag="v1")
 
 
 def test_a_delete_that_was_still_on_its_way_is_healed(make_system: Make) -> None:
@@ -184,7 +184,7 @@ def test_a_delete_that_was_still_on_its_way_is_healed(make_system: Make) -> None
 
     system.registry.during_delete(restore)
     system.settle()
-    system.wiring.undo.restore(SHOP, tag="v1")
+    system.wiring.restore.restore(SHOP, tag="v1")
     system.later()
     assert system.pull_whole("v1")
     assert live(system, "v1") is not None
@@ -199,7 +199,7 @@ def test_what_is_restored_in_the_middle_of_a_large_deletion_stays(make_system: M
     digest = make_image(3).digest
     restored: list[object] = []
     system.registry.before(
-        "DELETE", make_image(0).digest, lambda: restored.append(system.wiring.undo.restore(SHOP, tag="v3"))
+        "DELETE", make_image(0).digest, lambda: restored.append(system.wiring.restore.restore(SHOP, tag="v3"))
     )
     system.settle()
     system.later()

@@ -30,7 +30,7 @@ GONE = b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}'
 def policy(system: System, monkeypatch: Any, new: Policy, name: str = "another") -> None:
     monkeypatch.setattr(PolicySource, "current", lambda _: new)
     monkeypatch.setattr(PolicySource, "name", name)
-    system.wiring.outbox.mark_due([SHOP])
+    system.store.outbox.mark_due([SHOP])
 
 
 def tombstoned(make_system: Make) -> System:
@@ -50,7 +50,7 @@ def test_a_push_during_a_restore_wins(make_system: Make) -> None:
         "PUT", "manifests/v1", lambda: got.append(system.registry.push_image(SHOP, "v1", seed="users"))
     )
     with suppress(NotRestorable):
-        system.wiring.undo.restore(SHOP, tag="v1")
+        system.wiring.restore.restore(SHOP, tag="v1")
     system.later()
     system.later()
     assert system.registry.tags(SHOP)["v1"] == got[0]
@@ -61,7 +61,7 @@ def test_a_push_between_the_check_and_the_put_of_a_restore_wins(make_system: Mak
     got = []
     system.registry.before("GET", "/blobs/", lambda: got.append(system.registry.push_image(SHOP, "v1", seed="users")))
     with suppress(NotRestorable):
-        system.wiring.undo.restore(SHOP, tag="v1")
+        system.wiring.restore.restore(SHOP, tag="v1")
     system.later()
     system.later()
     assert system.registry.tags(SHOP)["v1"] == got[0]
@@ -77,7 +77,7 @@ def test_an_unheard_push_between_the_check_and_the_put_of_a_restore_is_not_overw
 
     system.registry.before("GET", "/blobs/", push_unheard)
     with pytest.raises(NotRestorable, match="v1 was pushed again since"):
-        system.wiring.undo.restore(SHOP, tag="v1")
+        system.wiring.restore.restore(SHOP, tag="v1")
     assert system.registry.tags(SHOP)["v1"] == pushed[0]
 
 
@@ -94,7 +94,7 @@ def test_a_hold_leaves_no_tombstone_and_keeps_no_collection_waiting(make_system:
     policy(system, monkeypatch, keep_last(1, protect=["latest"], hold_over=1, hold_min=0))
     for _ in range(5):
         system.later()
-    assert system.wiring.rulings.holds()
+    assert system.store.approvals.holds()
     assert system.registry.tags(SHOP).get("v1") != tombstone.DIGEST
 
 
@@ -104,12 +104,12 @@ def test_dry_run_after_a_crash_is_no_hot_loop(make_system: Make, monkeypatch: An
     system.later(rounds=5)
     len(system.registry.requests)
     system.later(rounds=10)
-    assert system.wiring.outbox.healing() == 0
+    assert system.store.outbox.healing() == 0
 
 
 def test_a_tombstone_under_a_tag_that_its_user_deleted_is_removed(make_system: Make, monkeypatch: Any) -> None:
     system = make_system(keep_last(1))
-    system.wiring.abilities.note_deletes_tags("1", able=False)
+    system.store.capabilities.note_deletes_tags("1", able=False)
     system.registry.push_image(SHOP, "v1", seed="one")
     system.registry.push_image(SHOP, "w1", seed="one")
     system.registry.push_image(SHOP, "v2")
@@ -161,13 +161,13 @@ def test_a_collection_in_a_large_clean_up_takes_no_undo_of_what_still_stands(
         deleting.delete(system.wiring, SHOP)
     assert system.tags() == {"v4"}
     assert len(system.registry.manifests(SHOP)) == 5
-    system.wiring.trash.collected()  # what service.collect.run does right before the sweep
+    system.store.trash.collected()  # what service.collect.run does right before the sweep
     system.registry.collect()
-    system.wiring.garbage.record(Run(now_ms(), now_ms(), "done", "by hand"))
+    system.store.collections.record(Run(now_ms(), now_ms(), "done", "by hand"))
     assert len(system.registry.manifests(SHOP)) == 5
     system.later(rounds=6)  # the digests go now, after the collection
     assert len(system.registry.manifests(SHOP)) == 1
-    assert {image.tag for image in system.wiring.undo.deleted(SHOP)} == {"v0", "v1", "v2", "v3"}
+    assert {image.tag for image in system.wiring.restore.deleted(SHOP)} == {"v0", "v1", "v2", "v3"}
 
 
 def test_what_lost_only_its_tag_can_be_restored_after_a_collection(make_system: Make, monkeypatch: Any) -> None:
@@ -181,11 +181,11 @@ def test_what_lost_only_its_tag_can_be_restored_after_a_collection(make_system: 
         system.registry.fail_next("DELETE", make_image(n).digest, status=503)
     with suppress(RegistryUnavailable):
         deleting.delete(system.wiring, SHOP)
-    system.wiring.trash.collected()
+    system.store.trash.collected()
     system.registry.collect()
-    system.wiring.garbage.record(Run(now_ms(), now_ms(), "done", "by hand"))
+    system.store.collections.record(Run(now_ms(), now_ms(), "done", "by hand"))
     system.later()
-    system.wiring.undo.restore(SHOP, tag="v1")
+    system.wiring.restore.restore(SHOP, tag="v1")
 
 
 def test_tag_only_deletions_leave_the_trash_some_day(make_system: Make) -> None:
@@ -196,8 +196,8 @@ def test_tag_only_deletions_leave_the_trash_some_day(make_system: Make) -> None:
         system.push("other")
         system.settle()
     assert system.tags() == {"latest", "other"}
-    system.wiring.trash.drop_before(now_ms() * 1000 + 1000)  # all of it is older than history.trash
-    left = system.wiring.undo.deleted(SHOP)
+    system.store.trash.drop_before(now_ms() * 1000 + 1000)  # all of it is older than history.trash
+    left = system.wiring.restore.deleted(SHOP)
     assert not left
 
 
@@ -214,7 +214,7 @@ def test_what_force_replaced_goes_by_the_policy(make_system: Make) -> None:
     again = system.registry.push_image(SHOP, "v1", seed="again")
     system.settle()
     system.later()
-    system.wiring.undo.restore(SHOP, tag="v1", force=True)
+    system.wiring.restore.restore(SHOP, tag="v1", force=True)
     system.later()
     system.later()
     assert again not in system.registry.manifests(SHOP)
@@ -227,8 +227,8 @@ def test_what_was_doomed_for_a_push_that_force_replaced_is_planned_again(make_sy
     system.settle()
     system.registry.push_image(SHOP, "v1", seed="newest")
     planning.enforce(system.wiring, SHOP)
-    assert [doomed.tags for doomed in system.wiring.history.doomed(SHOP)] == [("v2",)]
-    system.wiring.undo.restore(SHOP, tag="v1", digest=make_image("one").digest, force=True)
+    assert [doomed.tags for doomed in system.store.history.doomed(SHOP)] == [("v2",)]
+    system.wiring.restore.restore(SHOP, tag="v1", digest=make_image("one").digest, force=True)
     deleting.delete(system.wiring, SHOP)
     system.settle()
     assert system.tags() == {"v1", "v2"}
@@ -238,7 +238,7 @@ def test_a_late_event_does_not_undo_force(make_system: Make) -> None:
     system = pruned(make_system)
     system.deaf = True
     system.registry.push_image(SHOP, "v1", seed="again")
-    system.wiring.undo.restore(SHOP, tag="v1", force=True)
+    system.wiring.restore.restore(SHOP, tag="v1", force=True)
     system.hear_late()
     system.later()
     system.later()
@@ -247,11 +247,11 @@ def test_a_late_event_does_not_undo_force(make_system: Make) -> None:
 
 def test_a_lost_tag_is_no_trouble_after_its_next_push(make_system: Make) -> None:
     system = make_system(keep_last(1))
-    system.wiring.outbox.note_trouble(f"lost {SHOP}:v1", "it was lost, and cannot be put back: push it again")
+    system.store.outbox.note_trouble(f"lost {SHOP}:v1", "it was lost, and cannot be put back: push it again")
     system.push("v1")
     system.settle()
     system.later()
-    assert not system.wiring.outbox.troubles()
+    assert not system.store.outbox.troubles()
 
 
 def test_tags_that_go_alone_are_counted(make_system: Make) -> None:
@@ -261,13 +261,13 @@ def test_tags_that_go_alone_are_counted(make_system: Make) -> None:
     system.push("v2")
     system.settle()
     assert system.tags() == {"latest", "v2"}
-    counters = system.wiring.outbox.counters()
+    counters = system.store.outbox.counters()
     assert (counters["untagged"], counters["rule last"]) == (3, 3)
 
 
 def test_a_restore_that_redis_hears_twice_is_told_once(make_system: Make, monkeypatch: Any) -> None:
     system = pruned(make_system)
-    conn = type(system.wiring.connection)
+    conn = type(system.store.connection)
     real = conn.script
 
     def twice(self: Any, name: str, keys: Any, args: Any) -> Any:
@@ -275,15 +275,15 @@ def test_a_restore_that_redis_hears_twice_is_told_once(make_system: Make, monkey
         return real(self, name, keys, args) if name in ("restore", "healed", "untagged") else out
 
     monkeypatch.setattr(conn, "script", twice)
-    system.wiring.undo.restore(SHOP, tag="v1")
-    assert len([e for e in system.wiring.history.entries(SHOP) if e.action == "restored"]) == 1
+    system.wiring.restore.restore(SHOP, tag="v1")
+    assert len([e for e in system.store.history.entries(SHOP) if e.action == "restored"]) == 1
 
 
 def test_a_restored_nested_index_goes_whole(make_system: Make) -> None:
     inner = make_index("inner", platforms=2)
     system = pruned(make_system, index_over([make_image("a"), inner, make_image("b")]))
     assert len(system.registry.manifests(SHOP)) == 1
-    system.wiring.undo.restore(SHOP, tag="v1", lease_s=0)
+    system.wiring.restore.restore(SHOP, tag="v1", lease_s=0)
     for _ in range(4):
         system.later()
     assert system.tags() == {"v2"}
@@ -301,7 +301,7 @@ def test_signatures_of_parts_come_back(make_system: Make) -> None:
     system.settle()
     system.later()
     assert system.tags() == {"v2"}
-    system.wiring.undo.restore(SHOP, tag="v1")
+    system.wiring.restore.restore(SHOP, tag="v1")
     assert sig in system.tags()
 
 
@@ -315,13 +315,15 @@ def test_two_deletions_of_one_tag_are_both_listed(make_system: Make) -> None:
     system.push("x2")
     system.settle()
     assert system.tags() == {"x2"}
-    assert system.wiring.trash.get(SHOP, make_image("one").digest)
-    assert {make_image("one").digest, make_image("two").digest} <= {o.digest for o in system.wiring.undo.deleted(SHOP)}
+    assert system.store.trash.get(SHOP, make_image("one").digest)
+    assert {make_image("one").digest, make_image("two").digest} <= {
+        o.digest for o in system.wiring.restore.deleted(SHOP)
+    }
 
 
 def test_deletes_that_were_switched_off_unheard_leave_no_tombstone(make_system: Make) -> None:
     system = shared(make_system)
-    system.wiring.abilities.note_deletes_tags("1", able=False)
+    system.store.capabilities.note_deletes_tags("1", able=False)
     system.registry.delete_enabled = False  # a restart that nobody has heard of yet: our own 304s emit no event
     with suppress(RegistryRefused):
         deleting.delete(system.wiring, SHOP)
@@ -332,19 +334,19 @@ def test_deletes_that_were_switched_off_unheard_leave_no_tombstone(make_system: 
 
 def test_a_collection_ends_the_undo_of_what_was_deleted_while_it_waited(make_system: Make) -> None:
     system = pruned(make_system)
-    started = system.wiring.undo.deleted(SHOP)[0].at_us - 1000_000  # started_ms is taken before the wait for writers
-    system.wiring.trash.collected()
+    started = system.wiring.restore.deleted(SHOP)[0].at_us - 1000_000  # started_ms is taken before the wait for writers
+    system.store.trash.collected()
     assert system.registry.collect()
-    system.wiring.garbage.record(Run(started // 1000, now_ms(), "done", "by hand"))
-    assert not system.wiring.undo.deleted(SHOP)
+    system.store.collections.record(Run(started // 1000, now_ms(), "done", "by hand"))
+    assert not system.wiring.restore.deleted(SHOP)
 
 
 def test_a_collection_that_was_cut_off_ended_the_undo_too(make_system: Make) -> None:
     system = pruned(make_system)
-    system.wiring.trash.collected()
-    system.wiring.garbage.record(Run(now_ms(), now_ms(), "put off", "x", message="somebody pushed"))
+    system.store.trash.collected()
+    system.store.collections.record(Run(now_ms(), now_ms(), "put off", "x", message="somebody pushed"))
     with pytest.raises(NotRestorable) as e:
-        system.wiring.undo.restore(SHOP, tag="v1")
+        system.wiring.restore.restore(SHOP, tag="v1")
     assert "history.trash" not in str(e.value)
 
 
@@ -354,10 +356,10 @@ def test_a_second_tag_comes_back_while_its_image_stands(make_system: Make) -> No
         system.registry.push(SHOP, tag, make_image("one"))
     system.push("v2")
     system.settle()
-    system.wiring.undo.restore(SHOP, tag="v1")
-    system.wiring.trash.collected()
-    system.wiring.garbage.record(Run(now_ms(), now_ms(), "done", "by hand"))
-    system.wiring.undo.restore(SHOP, tag="stable")
+    system.wiring.restore.restore(SHOP, tag="v1")
+    system.store.trash.collected()
+    system.store.collections.record(Run(now_ms(), now_ms(), "done", "by hand"))
+    system.wiring.restore.restore(SHOP, tag="stable")
 
 
 @pytest.mark.parametrize("tags", [("v1", "w1"), ("v1",)], ids=["shared", "its only tag"])
@@ -365,7 +367,7 @@ def test_a_tombstone_over_an_image_that_its_user_deleted_is_removed(
     make_system: Make, monkeypatch: Any, tags: tuple[str, ...]
 ) -> None:
     system = make_system(keep_last(1))
-    system.wiring.abilities.note_deletes_tags("1", able=False)
+    system.store.capabilities.note_deletes_tags("1", able=False)
     for tag in tags:
         system.registry.push_image(SHOP, tag, seed="one")
     system.push("v3")
@@ -388,7 +390,7 @@ def test_a_healing_that_redis_hears_twice_is_told_once(make_system: Make, monkey
     from service.store.connection import Connection
 
     system = pruned(make_system)
-    system.wiring.undo.restore(SHOP, tag="v1")
+    system.wiring.restore.restore(SHOP, tag="v1")
     system.registry.storage.delete_manifest(
         SHOP, make_image("one").digest, lambda: None
     )  # a DELETE of ours took it along
@@ -403,7 +405,7 @@ def test_a_healing_that_redis_hears_twice_is_told_once(make_system: Make, monkey
         ),
     )
     system.later()
-    assert len([e for e in system.wiring.history.entries(SHOP) if e.action == "healed"]) == 1
+    assert len([e for e in system.store.history.entries(SHOP) if e.action == "healed"]) == 1
 
 
 def test_a_tag_that_cannot_be_put_back_is_a_trouble(make_system: Make) -> None:
@@ -413,15 +415,15 @@ def test_a_tag_that_cannot_be_put_back_is_a_trouble(make_system: Make) -> None:
     system.settle()
     d = system.registry.tags(SHOP)["v2"]
     system.registry.storage.delete_manifest(SHOP, d, lambda: None)
-    system.wiring.removals.request_healing(SHOP, ["v2"])
+    system.store.deletions.request_healing(SHOP, ["v2"])
     system.later()
-    assert system.wiring.outbox.troubles() or "v2" not in {t.name for t in system.wiring.history.live(SHOP)}
+    assert system.store.outbox.troubles() or "v2" not in {t.name for t in system.store.history.live(SHOP)}
 
 
 def test_force_over_a_live_tag_is_in_the_history(make_system: Make) -> None:
     system = pruned(make_system)
     again = system.registry.push_image(SHOP, "v2", seed="again")
     system.settle()
-    system.wiring.undo.restore(SHOP, tag="v1", as_tag="v2", force=True)
-    snap = system.wiring.history.snapshot(SHOP)
+    system.wiring.restore.restore(SHOP, tag="v1", as_tag="v2", force=True)
+    snap = system.store.history.snapshot(SHOP)
     assert again in {u.digest for u in snap.untagged} or any(again in r for r in snap.revisions.values())

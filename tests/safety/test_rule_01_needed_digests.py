@@ -112,7 +112,7 @@ def test_the_children_of_a_kept_index_stay_even_when_they_are_tagged_and_old(mak
     system = make_system(keep_last(2))
     system.registry.push_index("shop/api", "multi")
     child = next(d for d in system.registry.manifests("shop/api") if d != system.registry.tags("shop/api")["multi"])
-    manifest = system.wiring.client.get("shop/api", child)
+    manifest = system.wiring.registry.client.get("shop/api", child)
     assert manifest is not None
     Pusher(system.registry.url).put("shop/api", "amd64", manifest.media_type, manifest.content)
     system.push("v2")

@@ -61,7 +61,7 @@ def test_a_doomed_digest_that_is_pushed_again_is_rescued(make_system: Make) -> N
     system = make_system(keep_last(2))
     system.push("v1", "v2", "v3")
     planning.enforce(system.wiring, "shop/api")
-    assert len(system.wiring.history.doomed("shop/api")) == 1
+    assert len(system.store.history.doomed("shop/api")) == 1
     system.push("v1")
     deleting.delete(system.wiring, "shop/api")
     assert "v1" in system.tags()

@@ -36,10 +36,10 @@ def test_a_digest_that_is_gone_already_counts_as_deleted(make_system: Make) -> N
     deleting.delete(system.wiring, "shop/api")
     system.settle()
     assert system.tags() == {"v2"}
-    assert [tag.name for tag in system.wiring.history.live("shop/api")] == ["v2"]
-    assert system.wiring.history.doomed("shop/api") == ()
+    assert [tag.name for tag in system.store.history.live("shop/api")] == ["v2"]
+    assert system.store.history.doomed("shop/api") == ()
     assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
-    assert system.wiring.outbox.counters()["rule last"] == 1
+    assert system.store.outbox.counters()["rule last"] == 1
 
 
 def test_a_manifest_with_a_subject_is_found_out_and_kept(make_system: Make) -> None:
@@ -58,7 +58,7 @@ def test_a_tag_that_somebody_else_deleted_unheard_leaves_the_history(make_system
     system.deaf = False
     deleting.delete(system.wiring, "shop/api")
     system.settle()
-    assert [tag.name for tag in system.wiring.history.live("shop/api")] == ["v2"]
+    assert [tag.name for tag in system.store.history.live("shop/api")] == ["v2"]
     assert "v1" in system.reasons("vanished")
 
 
@@ -75,14 +75,14 @@ def test_an_index_pushed_over_a_doomed_image_saves_it(make_system: Make) -> None
 
 def test_what_is_leased_after_it_was_doomed_stays(make_system: Make) -> None:
     system = doomed_system(make_system)
-    client: Any = system.wiring.connection.client
-    leased = system.wiring.connection.keys.of("leased", SHOP)
+    client: Any = system.store.connection.client
+    leased = system.store.connection.keys.of("leased", SHOP)
     client.zadd(leased, {system.registry.tags(SHOP)["v1"]: (now_us() // 1000) + 3_600_000})
     deleting.delete(system.wiring, SHOP)
     system.settle()
     assert system.tags() == {"v1", "v2"}
     client.zadd(leased, {system.registry.tags(SHOP)["v1"]: 1})
-    system.wiring.outbox.mark_due([SHOP])
+    system.store.outbox.mark_due([SHOP])
     system.messages.enforce(SHOP)
     system.settle()
     assert system.tags() == {"v2"}

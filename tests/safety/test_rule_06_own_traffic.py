@@ -38,26 +38,26 @@ def test_a_pull_by_any_pushprune_is_no_use(useragent: str, ours: bool) -> None:
 
 
 def test_what_moves_no_tag_asks_for_no_plan(edge: Edge) -> None:
-    ours = event(useragent=agent_with(edge.wiring.history.word()), tag="mine")
+    ours = event(useragent=agent_with(edge.store.history.word()), tag="mine")
     assert post(edge, blob_event(), blob_event("mount"), event("pull"), event(tag=None), ours).json == answer(5)
     assert (edge.sent, edge.tags()) == ([], [])
 
 
 def test_what_we_did_ourselves_costs_redis_nothing_once_its_registry_is_known(edge: Edge) -> None:
-    ours: dict[str, Any] = {"useragent": agent_with(edge.wiring.history.word()), "instance": "one"}
+    ours: dict[str, Any] = {"useragent": agent_with(edge.store.history.word()), "instance": "one"}
     for number in range(3):
         post(edge, event("pull", tag="v1", **ours), event("push", tag="v2", **ours))
         if not number:
-            edge.redis.delete(edge.wiring.connection.keys.of("counters"))
-    assert edge.redis.hgetall(edge.wiring.connection.keys.of("counters")) == {}
+            edge.redis.delete(edge.store.connection.keys.of("counters"))
+    assert edge.redis.hgetall(edge.store.connection.keys.of("counters")) == {}
     post(edge, event("delete", tag="v1", digest=None, media_type="", **ours))
-    assert edge.redis.hget(edge.wiring.connection.keys.of("counters"), "own") == "1", "a race may have taken it along"
+    assert edge.redis.hget(edge.store.connection.keys.of("counters"), "own") == "1", "a race may have taken it along"
 
 
 def test_our_own_traffic_changes_no_tag_and_no_pull_time(edge: Edge) -> None:
-    ours: dict[str, Any] = {"useragent": agent_with(edge.wiring.history.word())}
+    ours: dict[str, Any] = {"useragent": agent_with(edge.store.history.word())}
     edge.heard(event(at=1))
     edge.heard(event(at=2, digest="x", **ours), event("pull", at=3, **ours), event("delete", at=4, **ours))
-    keys = edge.wiring.connection.keys
+    keys = edge.store.connection.keys
     assert edge.redis.zrange(keys.of("tags", "shop/api"), 0, -1, withscores=True) == [("v1", us(1))]
     assert not edge.redis.exists(keys.of("pulled", "shop/api"))

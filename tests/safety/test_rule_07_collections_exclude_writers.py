@@ -22,11 +22,11 @@ from tests.support.system import SHOP, Make, doomed_system
 
 def test_nothing_is_deleted_while_a_collection_holds_the_registry(make_system: Make) -> None:
     system = doomed_system(make_system)
-    with system.wiring.leases.hold(COLLECT) as lease:
+    with system.store.leases.hold(COLLECT) as lease:
         assert lease is not None
         deleting.delete(system.wiring, "shop/api")
         assert system.tags() == {"v1", "v2"}
-        assert len(system.wiring.history.doomed("shop/api")) == 1
+        assert len(system.store.history.doomed("shop/api")) == 1
     deleting.delete(system.wiring, "shop/api")
     assert system.tags() == {"v2"}
 
@@ -37,12 +37,12 @@ Build = Callable[..., Wiring]
 @pytest.mark.slow
 def test_it_waits_for_deletes_under_way(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.garbage.request("by hand")
-    with wiring.leases.write() as permit:
+    wiring.store.collections.request("by hand")
+    with wiring.store.leases.write() as permit:
         assert permit is not None
         thread = threading.Thread(target=collect_run.collect, args=(wiring,))
         thread.start()
-        until(wiring.leases.collecting)
+        until(wiring.store.leases.collecting)
         assert not (tmp_path / "dry").exists()
     thread.join()
     assert (tmp_path / "swept").exists()
@@ -54,16 +54,16 @@ def test_it_waits_for_deletes_under_way(make_wiring: Build, tmp_path: Path) -> N
 def test_the_collector_is_killed_when_the_lease_is_lost(make_wiring: Build, tmp_path: Path) -> None:
     body = "(folder / 'pid').write_text(str(os.getpid()))\ntime.sleep(600)"
     wiring = make_wiring(gc=collector(tmp_path, body))
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     thread = threading.Thread(target=collect_run.collect, args=(wiring,))
     thread.start()
     until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
-    wiring.connection.client.set(wiring.connection.keys.of("lease", COLLECT), "another")
+    wiring.store.connection.client.set(wiring.store.connection.keys.of("lease", COLLECT), "another")
     thread.join(20)
     assert not thread.is_alive()
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
-    assert wiring.garbage.runs()[0].result == "failed"
-    wiring.connection.client.delete(wiring.connection.keys.of("lease", COLLECT))
+    assert wiring.store.collections.runs()[0].result == "failed"
+    wiring.store.connection.client.delete(wiring.store.connection.keys.of("lease", COLLECT))
 
 
 @pytest.mark.slow
@@ -71,9 +71,9 @@ def test_a_kept_manifest_that_is_not_marked_stops_the_sweep(make_system: Make, t
     system = make_system(keep_last(5), gc=collector(tmp_path, QUIET))
     system.push("v1")
     system.settle()
-    system.wiring.garbage.request("by hand")
+    system.store.collections.request("by hand")
     collect_run.collect(system.wiring)
-    (run,) = system.wiring.garbage.runs()
+    (run,) = system.store.collections.runs()
     assert run.result == "failed"
     assert "did not mark shop/api:v1" in run.message
     assert not (tmp_path / "swept").exists()
@@ -87,43 +87,43 @@ def test_the_gate_is_closed_while_the_collector_runs_and_open_after_it(make_wiri
     wiring = make_wiring(gc=collector(tmp_path, WAITS))
     with collecting(wiring, tmp_path):
         assert state(wiring) == "closed"
-    assert wiring.garbage.runs()[0].result == "done"
+    assert wiring.store.collections.runs()[0].result == "done"
     assert state(wiring) == "open"
 
 
 @pytest.mark.slow
 def test_what_a_push_may_need_is_not_swept(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.gate.admit(WriteRequest("uploads", SHOP, SWEPT), ANN)
-    earlier(wiring.connection, "pushing", 60)
+    wiring.store.gate.admit(WriteRequest("uploads", SHOP, SWEPT), ANN)
+    earlier(wiring.store.connection, "pushing", 60)
     run = collect(wiring)
     assert run.result == "put off"
     why = f"a push to {SHOP} may need {SWEPT}, which would be deleted"
     assert run.message == f"{why} (it could not be held: nothing can be pushed to this registry)"
     assert (tmp_path / "dry").exists()
     assert not (tmp_path / "swept").exists()
-    assert not wiring.garbage.overdue(), "it is tried again only after a while"
+    assert not wiring.store.collections.overdue(), "it is tried again only after a while"
 
 
 @pytest.mark.slow
 def test_our_deletes_keep_out_while_a_gate_stands_whose_lease_is_gone(make_wiring: Build) -> None:
     """Its holder may only be paused, and its collector run."""
     wiring = make_wiring()
-    wiring.gate.drain("t1", 1, "x")
-    with wiring.leases.write() as permit:
+    wiring.store.gate.drain("t1", 1, "x")
+    with wiring.store.leases.write() as permit:
         assert permit is None
-    wiring.gate.open("t1")
-    with wiring.leases.write() as permit:
+    wiring.store.gate.open("t1")
+    with wiring.store.leases.write() as permit:
         assert permit is not None
 
 
 @pytest.mark.slow
 def test_the_gate_of_a_holder_that_lives_is_not_opened(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    assert wiring.collector is not None
-    with wiring.collector.claimed("paused"):
-        wiring.gate.drain("paused", 1, "x")
-        quiesce.reopen(wiring)
+    assert wiring.registry.collector is not None
+    with wiring.registry.collector.claimed("paused"):
+        wiring.store.gate.drain("paused", 1, "x")
+        quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
         assert state(wiring) == "draining"
 
 
@@ -144,12 +144,12 @@ def test_the_gate_stays_closed_while_anything_that_the_collector_started_lives(
     """
     wiring = make_wiring(gc={**collector(tmp_path, body), "timeout": 3})
     collect(wiring)
-    quiesce.reopen(wiring)
+    quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
     assert state(wiring) == "closed"
     (tmp_path / "end").touch()
 
     def is_open() -> bool:
-        quiesce.reopen(wiring)
+        quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
         return state(wiring) == "open"
 
     until(is_open)

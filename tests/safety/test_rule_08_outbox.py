@@ -48,7 +48,7 @@ def test_a_lost_message_about_something_doomed_is_sent_again(make_system: Make) 
 
 def test_a_wanted_collection_is_asked_for_again(make_system: Make) -> None:
     system = make_system(keep_last(1))
-    system.wiring.garbage.request("by hand")
+    system.store.collections.request("by hand")
     assert swept(system) == [("collect",)]
 
 
@@ -58,7 +58,7 @@ def test_a_policy_change_survives_a_crash_before_every_repository_is_due(
     system = make_system(keep_last(5))
     system.push("v1")
     system.settle()
-    system.wiring.connection.client.set(system.wiring.connection.keys.of("policy"), "what was in force before")
+    system.store.connection.client.set(system.store.connection.keys.of("policy"), "what was in force before")
 
     def crash(_outbox: Outbox, _repositories: Sequence[str]) -> tuple[str, ...]:
         raise StoreUnavailable("gone for a moment")

@@ -12,7 +12,7 @@ def test_a_wiped_redis_deletes_nothing(make_system: Make) -> None:
     system = make_system(keep_last(2))
     system.push("v1", "v2")
     system.settle()
-    connection = system.wiring.connection
+    connection = system.store.connection
     connection.client.delete(*connection.client.keys(f"{connection.keys.prefix}*"))
     system.push("v3", "v4")
     system.settle()
@@ -25,12 +25,12 @@ def test_a_large_plan_waits_for_approval_and_then_goes_on(make_system: Make) -> 
     system.push("v1", "v2", "v3", "v4")
     system.settle()
     assert system.tags() == {"v1", "v2", "v3", "v4"}
-    assert system.wiring.rulings.held("shop/api") == "it would remove 3 of 4 tags, more than 50% (hold_over)"
+    assert system.store.approvals.held("shop/api") == "it would remove 3 of 4 tags, more than 50% (hold_over)"
     system.push("v5")
     system.settle()
     assert len(system.tags()) == 5
-    assert system.wiring.rulings.approve("shop/api") == 4
-    system.wiring.outbox.mark_due(["shop/api"])
+    assert system.store.approvals.approve("shop/api") == 4
+    system.store.outbox.mark_due(["shop/api"])
     planning.enforce(system.wiring, "shop/api")
     deleting.delete(system.wiring, "shop/api")
     assert system.tags() == {"v5"}

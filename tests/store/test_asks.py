@@ -22,95 +22,95 @@ def digest(number: int) -> str:
 def wiring(make_wiring: Callable[..., Wiring]) -> Wiring:
     """v1 and v2 stand in shop/api."""
     made = make_wiring()
-    record(made.history, event(1, tag="v1", digest=digest(1)), event(2, tag="v2", digest=digest(2)))
+    record(made.store.history, event(1, tag="v1", digest=digest(1)), event(2, tag="v2", digest=digest(2)))
     return made
 
 
 def mark(wiring: Wiring, of: str) -> None:
     """It went by hand."""
-    client: Any = wiring.connection.client
-    client.zadd(wiring.connection.keys.of("manual_deleted", SHOP), {short(of): wiring.connection.now_us()})
+    client: Any = wiring.store.connection.client
+    client.zadd(wiring.store.connection.keys.of("manual_deleted", SHOP), {short(of): wiring.store.connection.now_us()})
 
 
 def test_what_stands_elsewhere_by_now_is_not_noted(wiring: Wiring) -> None:
     seen = {"v1": digest(1), "v2": digest(1), "v3": digest(3)}
-    assert wiring.asks.request(SHOP, seen, "alice") == ("v1",)
-    (asked,) = wiring.asks.requests(SHOP).values()
+    assert wiring.store.manual.request(SHOP, seen, "alice") == ("v1",)
+    (asked,) = wiring.store.manual.requests(SHOP).values()
     assert (asked.digest, asked.by, asked.force, asked.refused) == (digest(1), "alice", False, "")
 
 
 def test_it_is_planned_anew_before_anything_more_goes(wiring: Wiring) -> None:
-    before = wiring.history.snapshot(SHOP)
-    wiring.asks.request(SHOP, {"v1": digest(1)}, "alice")
-    assert not wiring.history.is_current(before)
-    assert wiring.history.snapshot(SHOP).asked.keys() == {"v1"}
-    assert wiring.outbox.backlog().due == 1
+    before = wiring.store.history.snapshot(SHOP)
+    wiring.store.manual.request(SHOP, {"v1": digest(1)}, "alice")
+    assert not wiring.store.history.is_current(before)
+    assert wiring.store.history.snapshot(SHOP).asked.keys() == {"v1"}
+    assert wiring.store.outbox.backlog().due == 1
 
 
 def test_what_was_refused_is_said_and_planned_no_more(wiring: Wiring) -> None:
-    wiring.asks.request(SHOP, {"v1": digest(1), "v2": digest(2)}, "alice")
-    wiring.asks.reject(SHOP, wiring.asks.requests(SHOP), {"v1": "no", "v2": ""})
-    assert {name: request.refused for name, request in wiring.asks.requests(SHOP).items()} == {"v1": "no"}
-    assert wiring.history.snapshot(SHOP).asked == {}
+    wiring.store.manual.request(SHOP, {"v1": digest(1), "v2": digest(2)}, "alice")
+    wiring.store.manual.reject(SHOP, wiring.store.manual.requests(SHOP), {"v1": "no", "v2": ""})
+    assert {name: request.refused for name, request in wiring.store.manual.requests(SHOP).items()} == {"v1": "no"}
+    assert wiring.store.history.snapshot(SHOP).asked == {}
 
 
 def test_what_was_refused_a_day_ago_makes_room(wiring: Wiring) -> None:
-    wiring.asks.request(SHOP, {"v1": digest(1)}, "alice")
-    wiring.asks.reject(SHOP, wiring.asks.requests(SHOP), {"v1": "no"})
-    client: Any = wiring.connection.client
-    key = wiring.connection.keys.of("manual", SHOP)
+    wiring.store.manual.request(SHOP, {"v1": digest(1)}, "alice")
+    wiring.store.manual.reject(SHOP, wiring.store.manual.requests(SHOP), {"v1": "no"})
+    client: Any = wiring.store.connection.client
+    key = wiring.store.connection.keys.of("manual", SHOP)
     text = client.hget(key, "v1")
-    at_us = wiring.asks.requests(SHOP)["v1"].at_us
+    at_us = wiring.store.manual.requests(SHOP)["v1"].at_us
     client.hset(key, "v1", text.replace(str(at_us), str(at_us - 86_401 * 1_000_000)))
-    wiring.asks.request(SHOP, {"v2": digest(2)}, "alice")
-    assert wiring.asks.requests(SHOP).keys() == {"v2"}
+    wiring.store.manual.request(SHOP, {"v2": digest(2)}, "alice")
+    assert wiring.store.manual.requests(SHOP).keys() == {"v2"}
 
 
 def test_nothing_asked_for_is_kept_for_ever(wiring: Wiring) -> None:
-    wiring.asks.request(SHOP, {"v1": digest(1)}, "alice")
-    client: Any = wiring.connection.client
-    assert 0 < client.ttl(wiring.connection.keys.of("manual", SHOP)) <= 7 * 86_400
+    wiring.store.manual.request(SHOP, {"v1": digest(1)}, "alice")
+    client: Any = wiring.store.connection.client
+    assert 0 < client.ttl(wiring.store.connection.keys.of("manual", SHOP)) <= 7 * 86_400
 
 
 def test_a_late_event_of_an_older_push_voids_nothing(wiring: Wiring) -> None:
-    record(wiring.history, event(9, tag="v1", digest=digest(9)))
-    wiring.asks.request(SHOP, {"v1": digest(9)}, "alice")
-    record(wiring.history, event(5, tag="v1", digest=digest(5)))
-    assert wiring.history.snapshot(SHOP).asked.keys() == {"v1"}
+    record(wiring.store.history, event(9, tag="v1", digest=digest(9)))
+    wiring.store.manual.request(SHOP, {"v1": digest(9)}, "alice")
+    record(wiring.store.history, event(5, tag="v1", digest=digest(5)))
+    assert wiring.store.history.snapshot(SHOP).asked.keys() == {"v1"}
 
 
 @pytest.mark.parametrize("tag", ["v1", "other", ""])
 def test_any_push_of_a_digest_voids_what_was_asked_of_it(wiring: Wiring, tag: str) -> None:
     gone = digest(7)
-    wiring.asks.request(SHOP, {gone: gone}, "alice")
+    wiring.store.manual.request(SHOP, {gone: gone}, "alice")
     mark(wiring, gone)
-    assert wiring.history.snapshot(SHOP).by_hand == {gone}
-    record(wiring.history, event(7, tag=tag, digest=gone))
-    after = wiring.history.snapshot(SHOP)
+    assert wiring.store.history.snapshot(SHOP).by_hand == {gone}
+    record(wiring.store.history, event(7, tag=tag, digest=gone))
+    after = wiring.store.history.snapshot(SHOP)
     assert (after.asked, after.by_hand) == ({}, frozenset())
 
 
 def test_so_does_a_tag_that_is_found_there(wiring: Wiring) -> None:
     gone = digest(7)
-    wiring.asks.request(SHOP, {gone: gone}, "alice")
+    wiring.store.manual.request(SHOP, {gone: gone}, "alice")
     mark(wiring, gone)
-    wiring.history.adopt(wiring.history.snapshot(SHOP), [(Tag("found", gone, None, 400), "")])
-    after = wiring.history.snapshot(SHOP)
+    wiring.store.history.adopt(wiring.store.history.snapshot(SHOP), [(Tag("found", gone, None, 400), "")])
+    after = wiring.store.history.snapshot(SHOP)
     assert (after.asked, after.by_hand) == ({}, frozenset())
 
 
 def test_so_does_an_undo(wiring: Wiring) -> None:
-    wiring.asks.request(SHOP, {"v1": digest(1), digest(1): digest(1)}, "alice")
+    wiring.store.manual.request(SHOP, {"v1": digest(1), digest(1): digest(1)}, "alice")
     mark(wiring, digest(1))
     restored = RestoredManifest("v1", digest(1), 1, 400, None, "ci", "alice", "its deletion was undone")
-    restorations = wiring.undo.restorations
+    restorations = wiring.restore.restorations
     restorations.restored(SHOP, restored, restorations.pushed_at(SHOP, "v1"), restorations.now_us())
-    after = wiring.history.snapshot(SHOP)
+    after = wiring.store.history.snapshot(SHOP)
     assert (after.asked, after.by_hand) == ({}, frozenset())
 
 
 def test_what_went_by_hand_a_day_ago_has_no_more_followers(wiring: Wiring) -> None:
-    client: Any = wiring.connection.client
-    late_us = wiring.connection.now_us() - 86_401 * 1_000_000
-    client.zadd(wiring.connection.keys.of("manual_deleted", SHOP), {short(digest(7)): late_us})
-    assert wiring.history.snapshot(SHOP).by_hand == frozenset()
+    client: Any = wiring.store.connection.client
+    late_us = wiring.store.connection.now_us() - 86_401 * 1_000_000
+    client.zadd(wiring.store.connection.keys.of("manual_deleted", SHOP), {short(digest(7)): late_us})
+    assert wiring.store.history.snapshot(SHOP).by_hand == frozenset()

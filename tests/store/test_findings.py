@@ -11,13 +11,13 @@ def test_what_was_found_is_kept_and_what_another_version_kept_is_not_understood(
     make_wiring: Callable[..., Wiring],
 ) -> None:
     wiring = make_wiring()
-    assert wiring.findings.last() is None
-    wiring.findings.keep([fine("redis", "it answers")], "alice")
-    findings = wiring.findings.last()
+    assert wiring.store.doctor_reports.last() is None
+    wiring.store.doctor_reports.keep([fine("redis", "it answers")], "alice")
+    findings = wiring.store.doctor_reports.last()
     assert findings is not None
     assert (findings.findings, findings.by) == ((fine("redis", "it answers"),), "alice")
-    client, key = wiring.connection.client, wiring.connection.keys.of("doctor:last")
+    client, key = wiring.store.connection.client, wiring.store.connection.keys.of("doctor:last")
     kept = json.loads(str(client.get(key)))
     kept["findings"][0]["since"] = 1
     client.set(key, json.dumps(kept), ex=60)
-    assert wiring.findings.last() is None
+    assert wiring.store.doctor_reports.last() is None

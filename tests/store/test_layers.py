@@ -148,8 +148,8 @@ def test_no_more_manifests_are_remembered_than_is_set(connection: Connection) ->
 
 def test_how_many_is_a_setting(make_wiring: Callable[..., Wiring]) -> None:
     wiring = make_wiring(history={"repository_layers": 2})
-    record(wiring.history, *(push(number, number) for number in range(4)))
-    assert len(wiring.history.layers(SHOP)) == 2
+    record(wiring.store.history, *(push(number, number) for number in range(4)))
+    assert len(wiring.store.history.layers(SHOP)) == 2
 
 
 @pytest.mark.parametrize("mode", ["pushed", "fetched"])

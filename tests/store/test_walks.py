@@ -14,32 +14,32 @@ LONG_MS = 3_600_000
 def wiring(make_wiring: Callable[..., Wiring]) -> Wiring:
     """An event of one instance was heard, just now."""
     made = make_wiring()
-    record(made.history, event(1))
+    record(made.store.history, event(1))
     return made
 
 
 def test_a_restart_that_nobody_told_of_counts_once(wiring: Wiring) -> None:
-    before = wiring.walks.epoch()
-    assert not wiring.walks.note_registry_start("1e9", LONG_MS), "the first look"
-    assert not wiring.walks.note_registry_start("1e9", LONG_MS)
-    assert wiring.walks.epoch() == before
-    assert wiring.walks.note_registry_start("2e9", -1000), "after the last event that is known of"
-    assert not wiring.walks.note_registry_start("2e9", LONG_MS)
-    assert wiring.walks.epoch() != before
+    before = wiring.store.reconcile_runs.epoch()
+    assert not wiring.store.reconcile_runs.note_registry_start("1e9", LONG_MS), "the first look"
+    assert not wiring.store.reconcile_runs.note_registry_start("1e9", LONG_MS)
+    assert wiring.store.reconcile_runs.epoch() == before
+    assert wiring.store.reconcile_runs.note_registry_start("2e9", -1000), "after the last event that is known of"
+    assert not wiring.store.reconcile_runs.note_registry_start("2e9", LONG_MS)
+    assert wiring.store.reconcile_runs.epoch() != before
 
 
 def test_a_restart_that_an_event_has_told_of_does_not_count_again(wiring: Wiring) -> None:
-    wiring.walks.note_registry_start("1e9", LONG_MS)
-    record(wiring.history, event(2, instance="i2"))
-    before = wiring.walks.epoch()
-    assert not wiring.walks.note_registry_start("2e9", 1000)
-    assert wiring.walks.epoch() == before
+    wiring.store.reconcile_runs.note_registry_start("1e9", LONG_MS)
+    record(wiring.store.history, event(2, instance="i2"))
+    before = wiring.store.reconcile_runs.epoch()
+    assert not wiring.store.reconcile_runs.note_registry_start("2e9", 1000)
+    assert wiring.store.reconcile_runs.epoch() == before
 
 
 def test_several_registries_behind_one_address_are_no_restarts(wiring: Wiring) -> None:
-    wiring.walks.note_registry_start("1e9", LONG_MS)
-    wiring.walks.note_registry_start("2e9", LONG_MS)
-    before = wiring.walks.epoch()
+    wiring.store.reconcile_runs.note_registry_start("1e9", LONG_MS)
+    wiring.store.reconcile_runs.note_registry_start("2e9", LONG_MS)
+    before = wiring.store.reconcile_runs.epoch()
     for item in ("1e9", "2e9", "1e9"):
-        assert not wiring.walks.note_registry_start(item, -1000)
-    assert wiring.walks.epoch() == before
+        assert not wiring.store.reconcile_runs.note_registry_start(item, -1000)
+    assert wiring.store.reconcile_runs.epoch() == before

@@ -16,15 +16,15 @@ ANN = client_of("10.0.0.7", "docker/27")
 
 def collect(wiring: Wiring) -> Run:
     """One collection, as a worker makes it."""
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    return wiring.garbage.runs()[0]
+    return wiring.store.collections.runs()[0]
 
 
 @contextmanager
 def collecting(wiring: Wiring, folder: Path, at: str = "dry") -> Iterator[None]:
     """A collection that has come so far, and ends with the block."""
-    wiring.garbage.request("by hand")
+    wiring.store.collections.request("by hand")
     thread = threading.Thread(target=collect_run.collect, args=(wiring,))
     thread.start()
     until(lambda: (folder / at).exists())
@@ -36,16 +36,16 @@ def collecting(wiring: Wiring, folder: Path, at: str = "dry") -> Iterator[None]:
 
 
 def state(wiring: Wiring) -> str:
-    held = wiring.gate.state()
+    held = wiring.store.gate.state()
     return held.state if held else "open"
 
 
 def leave_behind(wiring: Wiring, token: str = "dead") -> None:
     """Leave what a dead holder leaves: a closed gate, and a lock that nobody holds."""
-    assert wiring.collector is not None
-    with wiring.collector.claimed(token):
-        wiring.gate.drain(token, 1, "by hand")
-        wiring.gate.close(token)
+    assert wiring.registry.collector is not None
+    with wiring.registry.collector.claimed(token):
+        wiring.store.gate.drain(token, 1, "by hand")
+        wiring.store.gate.close(token)
 
 
 class Counted:
@@ -67,5 +67,5 @@ def obey(wiring: Wiring, ended: threading.Event) -> None:
     """A gate process."""
     token = ""
     while not ended.wait(0.01):
-        signed = wiring.gate.check_in("web:1", token)
+        signed = wiring.store.gate.check_in("web:1", token)
         token = signed.token if signed.state == "closed" else ""

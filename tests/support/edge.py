@@ -21,6 +21,7 @@ from service.domain.events import parse
 from service.domain.policy.model import Policy
 from service.prune import deleting, planning
 from service.settings import load_settings
+from service.store import Store
 from service.web.app import create_app
 from service.wiring import Wiring, wire
 from tests.conftest import keep_last
@@ -54,15 +55,20 @@ class Edge:
 
     @property
     def redis(self) -> Any:
-        return self.wiring.connection.client
+        return self.wiring.store.connection.client
 
     def heard(self, *events: Any) -> None:
         """Records events as if the registry had posted them."""
-        self.wiring.history.record(understood(*events))
+        self.wiring.store.history.record(understood(*events))
 
     def tags(self, repository: str = "shop/api") -> list[str]:
         """The recorded tags, oldest first."""
-        return list(self.redis.zrange(self.wiring.connection.keys.of("tags", repository), 0, -1))
+        return list(self.redis.zrange(self.wiring.store.connection.keys.of("tags", repository), 0, -1))
+
+    @property
+    def store(self) -> Store:
+        """Everything in Redis."""
+        return self.wiring.store
 
 
 ServeEdge = Callable[..., Edge]
@@ -161,7 +167,7 @@ def pruned(serve_over_valkey: ServeEdge, registry: FakeRegistry, monkeypatch: py
     monkeypatch.setattr(type(edge.wiring.dispatch), "delete", lambda *_: None, raising=False)
     for tag in ("v1", "v2"):
         registry.push_image("shop/api", tag)
-    edge.wiring.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
+    edge.store.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
     planning.enforce(edge.wiring, "shop/api")
     deleting.delete(edge.wiring, "shop/api")
     assert registry.tags("shop/api").keys() == {"v2"}

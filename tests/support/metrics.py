@@ -7,7 +7,7 @@ from tests.support.makers import event
 def fill(edge: Edge) -> None:
     """Something of everything, so that every figure is there."""
     edge.heard(event())
-    of = edge.wiring.connection.keys.of
+    of = edge.store.connection.keys.of
     last = {
         "at_ms": 1_700_000_000_000, "took_ms": 2000, "reason": "schedule", "whole": 1, "repositories": 5, "tags": 9,
         "changed": 3, "failed": 1, "catalog": "", "message": "",

@@ -130,7 +130,7 @@ def pair_of(tag: str) -> str:
 
 def hurried(system: LiveSystem) -> bool:
     """Ends a back-off: a DELETE that meets a push may be answered 500, and 200 rounds of that would take an hour."""
-    outbox, dispatch = system.wiring.outbox, system.wiring.dispatch
+    outbox, dispatch = system.store.outbox, system.wiring.dispatch
     if outbox.backing_off("doomed", SHOP):
         outbox.succeeded("doomed", SHOP)
         dispatch.delete(SHOP)
@@ -142,7 +142,7 @@ def hurried(system: LiveSystem) -> bool:
 
 def no_push_is_unheard(system: LiveSystem, pushed: list[tuple[str, str]]) -> None:
     """Every (tag, digest) that the registry took stands in the history."""
-    entries = system.wiring.history.entries(SHOP, HISTORY["repository_entries"])
+    entries = system.store.history.entries(SHOP, HISTORY["repository_entries"])
     assert set(pushed) <= {(entry.tag, entry.digest) for entry in entries if entry.action == "push"}
 
 
@@ -155,5 +155,5 @@ def said(rounds: list[Pushed]) -> str:
 
 
 def healed(system: LiveSystem) -> int:
-    entries = system.wiring.history.entries(SHOP, HISTORY["repository_entries"])
+    entries = system.store.history.entries(SHOP, HISTORY["repository_entries"])
     return sum(entry.action == "healed" for entry in entries)

@@ -18,6 +18,7 @@ from service.ingest.record import Recorder
 from service.prune import deleting, listing, planning
 from service.reconcile import compare
 from service.registry.session import agent_with
+from service.store import Store
 from service.wiring import Wiring
 from tests.conftest import Messages, keep_last
 from tests.fakes.pusher import Pusher
@@ -50,7 +51,7 @@ class System:
     @property
     def agent(self) -> str:
         """The User-Agent of the workers' writes."""
-        return agent_with(self.wiring.history.word())
+        return agent_with(self.store.history.word())
 
     def hear(self, envelope: dict[str, Any]) -> None:
         if self.deaf:
@@ -58,7 +59,7 @@ class System:
             return
         # A new one each time, as a test may exchange the wiring.
         wiring = self.wiring
-        recorder = Recorder(wiring.history, wiring.probes, wiring.policies, wiring.dispatch)
+        recorder = Recorder(wiring.store.history, wiring.store.doctor_probes, wiring.policies, wiring.dispatch)
         recorder.record(parse(json.dumps(envelope).encode(), now_us()))
 
     def hear_late(self) -> None:
@@ -94,16 +95,16 @@ class System:
 
     def end_back_offs(self) -> None:
         """Time passes: no back-off is in force any more; how often it failed is remembered."""
-        client: Any = self.wiring.connection.client
-        key = self.wiring.connection.keys.of("attempts")
+        client: Any = self.store.connection.client
+        key = self.store.connection.keys.of("attempts")
         for field in client.hkeys(key):
             if field.endswith(" until"):
                 client.hdel(key, field)
 
     def later(self, repository: str = SHOP, rounds: int = 3) -> None:
         """Time passes: whatever waits in the outbox is overdue, and is swept and worked off."""
-        client: Any = self.wiring.connection.client
-        keys = self.wiring.connection.keys
+        client: Any = self.store.connection.client
+        keys = self.store.connection.keys
         for _ in range(rounds):
             self.end_back_offs()
             for key in (keys.of("due"), keys.of("doomed"), keys.of("healing"), keys.of("heal", repository)):
@@ -124,8 +125,13 @@ class System:
         return set(self.registry.tags(repository))
 
     def reasons(self, action: str = "pruned", repository: str = "shop/api") -> dict[str, str]:
-        entries = self.wiring.history.entries(repository)
+        entries = self.store.history.entries(repository)
         return {entry.tag: entry.reason for entry in entries if entry.action == action}
+
+    @property
+    def store(self) -> Store:
+        """Everything in Redis."""
+        return self.wiring.store
 
 
 Make = Callable[..., System]
@@ -136,7 +142,7 @@ def doomed_system(make_system: Make, **more: Any) -> System:
     system = make_system(keep_last(1), **more)
     system.push("v1", "v2")
     planning.enforce(system.wiring, SHOP)
-    assert len(system.wiring.history.doomed(SHOP)) == 1
+    assert len(system.store.history.doomed(SHOP)) == 1
     system.messages.sent.clear()
     return system
 

@@ -24,4 +24,4 @@ def an_hour_ago() -> datetime:
 
 
 def live(system: System, tag: str) -> Tag | None:
-    return next((item for item in system.wiring.history.live(SHOP) if item.name == tag), None)
+    return next((item for item in system.store.history.live(SHOP) if item.name == tag), None)

@@ -22,7 +22,7 @@ def shared(make_system: Make, version: str = "2.8", **more: Any) -> System:
     system.push("v2")
     planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
-    assert [doomed.tags for doomed in system.wiring.history.doomed(SHOP)] == [("v1",)]
+    assert [doomed.tags for doomed in system.store.history.doomed(SHOP)] == [("v1",)]
     return system
 
 

@@ -16,7 +16,7 @@ Run = Callable[..., tuple[int, str, str]]
 def run(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """run(*arguments) -> exit code, standard output, standard error; over three pushes to shop/api, keep last 2."""
     wiring = make_wiring(policy=keep_last(2))
-    record(wiring.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3)))
+    record(wiring.store.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3)))
     redis = wiring.settings.redis
     monkeypatch.setenv("PUSHPRUNE_REDIS__URL", str(redis.url))
     monkeypatch.setenv("PUSHPRUNE_REDIS__PREFIX", redis.prefix)

@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from service.domain.gate import WriteRequest
 from service.process import identity
 from service.settings import load_settings
+from service.store import Store
 from service.web import gate
 from service.web.gatekeeper import Gatekeeper
 from service.wiring import Wiring, wire
@@ -34,9 +35,9 @@ class Doorstep:
 
     def __init__(self, wiring: Wiring) -> None:
         self.wiring = wiring
-        self.keeper = Gatekeeper(wiring)
+        self.keeper = Gatekeeper(wiring.store, wiring.settings)
         app = Flask("gate", static_folder=None)
-        app.register_blueprint(gate.blueprint(wiring, self.keeper))
+        app.register_blueprint(gate.blueprint(wiring.store, wiring.settings, self.keeper))
         self._app = app
 
     def ask(self, method: str, uri: str, **headers: str) -> TestResponse:
@@ -63,9 +64,14 @@ class Doorstep:
         return sum(self.keeper._waiting.values())
 
     def close(self) -> None:
-        assert self.wiring.gate.drain("t1", 1, "by hand")
-        assert self.wiring.gate.close("t1")
-        until(lambda: not self.wiring.gate.unaware("t1"))
+        assert self.wiring.store.gate.drain("t1", 1, "by hand")
+        assert self.wiring.store.gate.close("t1")
+        until(lambda: not self.wiring.store.gate.unaware("t1"))
+
+    @property
+    def store(self) -> Store:
+        """Everything in Redis."""
+        return self.wiring.store
 
 
 Stand = Callable[..., Doorstep]
@@ -105,8 +111,8 @@ def test_a_closed_gate_sends_them_away_after_a_while(stand: Stand) -> None:
     answer = door.ask("PUT", MANIFEST)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert answer.mimetype == "application/problem+json"
-    door.wiring.meter.flush()
-    assert door.wiring.meter.read().timings["gate_wait", "refused"].sum_s >= SOON_S
+    door.store.meter.flush()
+    assert door.store.meter.read().timings["gate_wait", "refused"].sum_s >= SOON_S
 
 
 def test_reads_never_wait(stand: Stand) -> None:
@@ -121,7 +127,7 @@ def test_who_waits_passes_as_soon_as_the_gate_opens(stand: Stand) -> None:
     door.close()
     answers = [door.ask_later("PUT", MANIFEST), door.ask_later("POST", UPLOAD)]
     until(lambda: door.waiting == 2)
-    door.wiring.gate.open("t1")
+    door.store.gate.open("t1")
     assert [answer() for answer in answers] == [204, 204]
     assert door.waiting == 0
 
@@ -135,7 +141,7 @@ def test_manifests_may_take_every_place_and_blobs_half(stand: Stand) -> None:
     answers += [door.ask_later("PUT", MANIFEST), door.ask_later("PUT", MANIFEST)]
     until(lambda: door.waiting == 4)
     assert door.ask("PUT", MANIFEST).status_code == 503
-    door.wiring.gate.open("t1")
+    door.store.gate.open("t1")
     assert {answer() for answer in answers} == {204}
 
 
@@ -173,22 +179,22 @@ def test_a_request_that_names_nothing_does_not_pass(stand: Stand, headers: dict[
     answer = door._app.test_client().get("/gate", headers=headers)
     assert answer.status_code == 403
     assert "X-Original-URI" in answer.text
-    client: Any = door.wiring.connection.client
-    assert not client.exists(door.wiring.connection.keys.of("pushing"))
+    client: Any = door.store.connection.client
+    assert not client.exists(door.store.connection.keys.of("pushing"))
 
 
 def test_a_process_obeys_only_when_all_that_passed_before_was_answered(stand: Stand) -> None:
     door = stand()
     door.keeper.start()
     assert door.keeper.ask(WriteRequest("begins", "shop/api"), "c")
-    assert door.wiring.gate.drain("t1", 1, "by hand")
-    assert door.wiring.gate.close("t1")
+    assert door.store.gate.drain("t1", 1, "by hand")
+    assert door.store.gate.close("t1")
     until(lambda: door.keeper._state == "closed")
     looked_s = door.keeper._contact_s
     until(lambda: door.keeper._contact_s > looked_s + 0.2)
-    assert door.wiring.gate.unaware("t1")
+    assert door.store.gate.unaware("t1")
     door.keeper.answered()
-    until(lambda: not door.wiring.gate.unaware("t1"))
+    until(lambda: not door.store.gate.unaware("t1"))
 
 
 def test_a_process_that_is_no_more_is_signed_off_by_the_next_one_of_the_same_container(stand: Stand) -> None:
@@ -198,13 +204,13 @@ def test_a_process_that_is_no_more_is_signed_off_by_the_next_one_of_the_same_con
     gone = replace(identity.current(), pid=ended.pid)
     others = {str(replace(gone, pids="1")), str(replace(gone, boot="other")), f"{gone.host}:{ended.pid}", "elsewhere:1"}
     for name in (str(gone), *others):
-        door.wiring.gate.check_in(name, "")
-    successor = Gatekeeper(door.wiring)
+        door.store.gate.check_in(name, "")
+    successor = Gatekeeper(door.store, door.wiring.settings)
     successor.start()
-    assert set(door.wiring.gate.processes()) == {*others, door.keeper._process, successor._process}
+    assert set(door.store.gate.processes()) == {*others, door.keeper._process, successor._process}
     door.keeper.stop()
     successor.stop()
-    assert set(door.wiring.gate.processes()) == others
+    assert set(door.store.gate.processes()) == others
 
 
 def test_two_processes_with_the_same_host_and_number_are_two(stand: Stand) -> None:
@@ -212,7 +218,7 @@ def test_two_processes_with_the_same_host_and_number_are_two(stand: Stand) -> No
     door, other = stand(), stand()
     door.keeper.start()
     other.keeper.start()
-    assert len(door.wiring.gate.processes()) == 2
+    assert len(door.store.gate.processes()) == 2
 
 
 @pytest.fixture
@@ -259,8 +265,8 @@ def test_a_process_that_is_forgotten_by_collections_lets_nothing_pass(
 
 def lose(door: Doorstep, *names: str) -> None:
     """Redis loses these keys, or everything."""
-    client: Any = door.wiring.connection.client
-    client.delete(*map(door.wiring.connection.keys.of, names)) if names else client.flushdb()
+    client: Any = door.store.connection.client
+    client.delete(*map(door.store.connection.keys.of, names)) if names else client.flushdb()
 
 
 @pytest.mark.parametrize("lost", [("gate",), ("gate", "gate:opens", "gates", "gates:seen", "gate:memory"), ()])
@@ -272,23 +278,23 @@ def test_a_closed_gate_that_redis_has_lost_stands_again_until_somebody_opens_it(
     door.close()
     lose(door, *lost)
     assert door.ask("PUT", MANIFEST).status_code == 503
-    until(lambda: door.wiring.gate.state() is not None)
-    held = door.wiring.gate.state()
+    until(lambda: door.store.gate.state() is not None)
+    held = door.store.gate.state()
     assert held is not None
     assert (held.state, held.token, held.reason) == ("closed", "t1", "Redis had lost it")
     assert door.ask("PUT", MANIFEST).status_code == 503
-    assert door.wiring.gate.open("t1")
+    assert door.store.gate.open("t1")
     assert door.ask("PUT", MANIFEST).status_code == 204
-    assert door.wiring.gate.state() is None
+    assert door.store.gate.state() is None
 
 
 def test_a_gate_that_redis_remembers_as_draining_is_closed_again(stand: Stand) -> None:
     """A Redis that died may have lost its last second."""
     door = stand(hasty=True)
     door.close()
-    client: Any = door.wiring.connection.client
-    client.hset(door.wiring.connection.keys.of("gate"), "state", "draining")
-    until(lambda: client.hget(door.wiring.connection.keys.of("gate"), "state") == "closed")
+    client: Any = door.store.connection.client
+    client.hset(door.store.connection.keys.of("gate"), "state", "draining")
+    until(lambda: client.hget(door.store.connection.keys.of("gate"), "state") == "closed")
     assert door.ask("PATCH", f"{UPLOAD}abc").status_code == 503
 
 
@@ -297,14 +303,14 @@ def test_another_holder_does_not_make_a_lost_gate_forgotten(stand: Stand) -> Non
     door.close()
     door.keeper.stop()
     lose(door, "gate")
-    assert door.wiring.gate.drain("t2", 2, "another machine's")
+    assert door.store.gate.drain("t2", 2, "another machine's")
     door.keeper._look()
     assert door.ask("PATCH", f"{UPLOAD}abc").status_code == 503, "it obeys the one that only drains"
-    assert door.wiring.gate.unaware("t2"), "the other may sweep"
-    door.wiring.gate.open("t2")
+    assert door.store.gate.unaware("t2"), "the other may sweep"
+    door.store.gate.open("t2")
     door.keeper._look()
     assert door.ask("PUT", MANIFEST).status_code == 503
-    held = door.wiring.gate.state()
+    held = door.store.gate.state()
     assert held is not None
     assert held.token == "t1"
 
@@ -312,9 +318,9 @@ def test_another_holder_does_not_make_a_lost_gate_forgotten(stand: Stand) -> Non
 def test_a_redis_that_has_lost_everything_is_told_of_and_an_empty_one_at_the_start_is_not(stand: Stand) -> None:
     door = stand()
     door.keeper.start()
-    assert door.wiring.gate.forgotten_s() == 0
+    assert door.store.gate.forgotten_s() == 0
     lose(door)
-    until(lambda: door.wiring.gate.forgotten_s() > 3000)
+    until(lambda: door.store.gate.forgotten_s() > 3000)
 
 
 def test_what_passed_without_redis_is_noted_before_the_process_is_heard_of_again(stand: Stand, mortal: Valkey) -> None:
@@ -324,7 +330,7 @@ def test_what_passed_without_redis_is_noted_before_the_process_is_heard_of_again
     assert door.ask("HEAD", BLOB).status_code == 204
     mortal.start()
     door.close()
-    assert [item.repository for item in door.wiring.gate.unreferenced([BLOB.rpartition("/")[2]])] == ["shop/api"]
+    assert [item.repository for item in door.store.gate.unreferenced([BLOB.rpartition("/")[2]])] == ["shop/api"]
 
 
 def test_more_than_can_be_noted_later_does_not_pass(
@@ -342,14 +348,14 @@ def test_more_pushes_than_can_be_remembered_are_told_of_until_that_is_over(
 ) -> None:
     door = stand()
     monkeypatch.setattr("service.web.gatekeeper._TELL_AGAIN_S", 0.0)
-    client: Any = door.wiring.connection.client
-    client.zadd(door.wiring.connection.keys.of("unreferenced"), {"*": door.wiring.connection.now_ms()})
+    client: Any = door.store.connection.client
+    client.zadd(door.store.connection.keys.of("unreferenced"), {"*": door.store.connection.now_ms()})
     assert door.ask("POST", UPLOAD).status_code == 204
-    (trouble,) = door.wiring.outbox.troubles()
+    (trouble,) = door.store.outbox.troubles()
     assert trouble.message.startswith("too many unfinished pushes")
-    client.delete(door.wiring.connection.keys.of("unreferenced"))
+    client.delete(door.store.connection.keys.of("unreferenced"))
     assert door.ask("POST", UPLOAD).status_code == 204
-    assert door.wiring.outbox.troubles() == ()
+    assert door.store.outbox.troubles() == ()
 
 
 def test_the_gate_is_no_page_for_strangers_of_the_api(stand: Stand, no_redis: redis.Redis) -> None:

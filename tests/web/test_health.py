@@ -28,7 +28,7 @@ def ready(edge: Edge) -> dict[str, object]:
 
 
 def test_an_idle_service_is_ready(edge: Edge) -> None:
-    edge.wiring.outbox.sign_of_life("worker-1@host", QUEUES)
+    edge.store.outbox.sign_of_life("worker-1@host", QUEUES)
     assert ready(edge) == {
         "status": "ready",
         "workers": 1,
@@ -44,9 +44,9 @@ def test_an_idle_service_is_ready(edge: Edge) -> None:
 
 
 def test_readiness_says_what_a_collection_is_at(edge: Edge) -> None:
-    edge.wiring.garbage.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
+    edge.store.collections.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
     assert ready(edge)["collection"] == "sweeping"
-    edge.wiring.garbage.clear_progress()
+    edge.store.collections.clear_progress()
     assert ready(edge)["collection"] is None
 
 
@@ -59,56 +59,56 @@ def test_without_a_worker_the_service_listens_and_says_what_to_start(edge: Edge)
 
 
 def test_a_queue_without_a_worker_is_named_though_other_workers_live(edge: Edge) -> None:
-    edge.wiring.outbox.sign_of_life("garbage@host", ("garbage",))
-    edge.wiring.outbox.sign_of_life("worker@host", ("delete", "reconcile"))
+    edge.store.outbox.sign_of_life("garbage@host", ("garbage",))
+    edge.store.outbox.sign_of_life("worker@host", ("delete", "reconcile"))
     shown = ready(edge)
     assert (shown["status"], shown["workers"]) == ("degraded", 2)
     assert shown["queues"] == {"enforce": 0, "delete": 1, "reconcile": 1}
     sentence = "workers: no worker for queue enforce, so no repository is planned: start one: celery"
     assert isinstance(shown["trouble"], list)
     assert [trouble[: len(sentence)] for trouble in shown["trouble"]] == [sentence]
-    edge.wiring.outbox.sign_of_life("worker@host", ("enforce",), "2-b")
+    edge.store.outbox.sign_of_life("worker@host", ("enforce",), "2-b")
     assert ready(edge)["status"] == "ready"
 
 
 def test_a_queue_for_collections_needs_a_worker_only_where_there_is_a_collector(serve: ServeEdge) -> None:
     edge = serve(gc={"command": ["registry", "garbage-collect"]})
-    edge.wiring.outbox.sign_of_life("worker@host", QUEUES)
+    edge.store.outbox.sign_of_life("worker@host", QUEUES)
     assert "no worker for queue garbage, so no garbage is collected" in str(ready(edge)["trouble"])
 
 
 def test_two_workers_of_one_name_are_two(edge: Edge) -> None:
     for process in ("1-a", "2-b", "2-b"):
-        edge.wiring.outbox.sign_of_life("celery@host", QUEUES, process)
+        edge.store.outbox.sign_of_life("celery@host", QUEUES, process)
     assert ready(edge)["queues"] == {"enforce": 2, "delete": 2, "reconcile": 2}
 
 
 @pytest.mark.parametrize("queue", ["due", "doomed", "healing"])
 def test_work_that_is_sent_again_and_again_is_late(edge: Edge, queue: Queue) -> None:
-    edge.wiring.outbox.sign_of_life("worker@host", QUEUES)
-    now_ms = edge.wiring.connection.now_ms()
+    edge.store.outbox.sign_of_life("worker@host", QUEUES)
+    now_ms = edge.store.connection.now_ms()
     edge.redis.zadd(f"pushprune:{queue}", {"shop/api": now_ms - 61_000})
     for _ in range(3):
-        edge.wiring.outbox.overdue(queue)
+        edge.store.outbox.overdue(queue)
         shown = ready(edge)
         assert shown["status"] == "degraded"
         assert f"late {queue}: a repository has been waiting for 6" in str(shown["trouble"])
-    edge.wiring.outbox.succeeded("doomed" if queue == "doomed" else "due", "shop/api")
+    edge.store.outbox.succeeded("doomed" if queue == "doomed" else "due", "shop/api")
     assert (ready(edge)["status"], ready(edge)["trouble"]) == ("ready", [])
 
 
 def test_work_that_waits_for_a_collection_is_no_trouble(edge: Edge) -> None:
-    edge.wiring.outbox.sign_of_life("worker@host", QUEUES)
-    edge.redis.zadd("pushprune:doomed", {"shop/api": edge.wiring.connection.now_ms() - 61_000})
-    edge.wiring.garbage.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
+    edge.store.outbox.sign_of_life("worker@host", QUEUES)
+    edge.redis.zadd("pushprune:doomed", {"shop/api": edge.store.connection.now_ms() - 61_000})
+    edge.store.collections.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
     assert ready(edge)["trouble"] == []
 
 
 def test_a_registry_that_is_away_is_a_trouble_and_no_reason_to_refuse_notifications(serve: ServeEdge) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:1"})
-    edge.wiring.outbox.sign_of_life("worker@host", QUEUES)
+    edge.store.outbox.sign_of_life("worker@host", QUEUES)
     assert (ready(edge)["status"], ready(edge)["registry"]) == ("ready", "answers")
-    edge.wiring.outbox.note_trouble("registry", "the registry at http://127.0.0.1:1 cannot be reached")
+    edge.store.outbox.note_trouble("registry", "the registry at http://127.0.0.1:1 cannot be reached")
     shown = ready(edge)
     assert (shown["status"], shown["registry"]) == ("degraded", "does not answer")
     assert shown["trouble"] == ["registry: the registry at http://127.0.0.1:1 cannot be reached"]
@@ -116,16 +116,16 @@ def test_a_registry_that_is_away_is_a_trouble_and_no_reason_to_refuse_notificati
 
 def test_without_a_worker_nothing_is_said_of_the_registry(serve: ServeEdge) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:1"})
-    edge.wiring.outbox.note_trouble("registry", "it could not be reached before the last worker ended")
+    edge.store.outbox.note_trouble("registry", "it could not be reached before the last worker ended")
     shown = ready(edge)
     assert shown["registry"] == "unknown"
     assert "before the last worker" not in str(shown["trouble"])
 
 
 def test_a_plan_that_waits_for_approval_is_a_trouble_until_somebody_decides(edge: Edge) -> None:
-    edge.wiring.outbox.sign_of_life("worker-1@host", QUEUES)
-    history, held = edge.wiring.history, Plan(doomed=(Doomed("sha256:a", ()),), hold="it would remove 30 of 40 tags")
-    edge.wiring.outbox.mark_due(["shop/api"])
+    edge.store.outbox.sign_of_life("worker-1@host", QUEUES)
+    history, held = edge.store.history, Plan(doomed=(Doomed("sha256:a", ()),), hold="it would remove 30 of 40 tags")
+    edge.store.outbox.mark_due(["shop/api"])
     snapshot = Snapshot(repository="shop/api", generation=history.generation("shop/api"), epoch="", compared=True)
     assert history.commit(snapshot, held, "held")
     assert ready(edge)["status"] == "degraded"
@@ -133,8 +133,8 @@ def test_a_plan_that_waits_for_approval_is_a_trouble_until_somebody_decides(edge
         "holds: 1 plan waits for approval, and nothing of that is deleted before: shop/api: see pushprune prune "
         "--held, then: pushprune prune --approve shop/api"
     ]
-    (hold,) = edge.wiring.rulings.holds(["shop/api"])
-    approvals.refuse(edge.wiring, "shop/api", hold.plan, by="alice")
+    (hold,) = edge.store.approvals.holds(["shop/api"])
+    approvals.refuse(edge.store, "shop/api", hold.plan, by="alice")
     assert ready(edge)["trouble"] == []
 
 
@@ -142,14 +142,14 @@ def test_a_plan_that_waits_for_approval_is_a_trouble_until_somebody_decides(edge
 def test_a_clock_of_redis_that_is_wrong_is_a_trouble(
     edge: Edge, monkeypatch: pytest.MonkeyPatch, ahead_s: int, way: str
 ) -> None:
-    now_ms = edge.wiring.connection.now_ms
+    now_ms = edge.store.connection.now_ms
     monkeypatch.setattr(Connection, "now_ms", lambda _: now_ms() + ahead_s * 1000)
     assert f"clock: the clock of Redis is 3600 s {way} the clock of this machine" in str(ready(edge)["trouble"])
 
 
 def test_readiness_shows_workers_backlog_and_trouble(edge: Edge) -> None:
-    edge.wiring.outbox.sign_of_life("worker-1@host", QUEUES)
-    edge.wiring.outbox.note_trouble("due shop/api", "set storage.delete.enabled")
+    edge.store.outbox.sign_of_life("worker-1@host", QUEUES)
+    edge.store.outbox.note_trouble("due shop/api", "set storage.delete.enabled")
     edge.http.post("/notifications", data=envelope(event(), event(repository="shop/web")))
     shown = ready(edge)
     assert (shown["workers"], shown["trouble"]) == (1, ["due shop/api: set storage.delete.enabled"])
@@ -197,7 +197,7 @@ def test_a_policy_that_was_broken_at_the_start_is_a_trouble_until_it_is_mended(
     shown = ready(edge)
     assert str(shown["policy"]).endswith("did you mean rules?; no policy is in force, nothing is deleted")
     assert f"policy: {shown['policy']}" in str(shown["trouble"])
-    edge.wiring.outbox.policy_applied("digest", '{"rules": [{"keep": {"last": 3}}]}')
+    edge.store.outbox.policy_applied("digest", '{"rules": [{"keep": {"last": 3}}]}')
     assert str(ready(edge)["policy"]).endswith("; the previous policy stays in force")
     replace_file(file, KEEP_LAST_10)
     shown = ready(edge)

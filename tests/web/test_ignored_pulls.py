@@ -12,7 +12,7 @@ IGNORING = Policy(ignore_pulls=("trivy*", "scanner"))
 
 
 def used(edge: Edge) -> dict[str, float]:
-    return dict(edge.redis.zrange(edge.wiring.connection.keys.of("pulled", "shop/api"), 0, -1, withscores=True))
+    return dict(edge.redis.zrange(edge.store.connection.keys.of("pulled", "shop/api"), 0, -1, withscores=True))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_pull_by_those_whom_the_policy_names_is_no_use(serve: ServeEdge, who: 
 def test_it_stands_in_the_record_of_pulls_all_the_same(serve: ServeEdge) -> None:
     edge = serve(policy=IGNORING)
     edge.http.post("/notifications", data=envelope(event("pull", useragent="trivy/0.58")))
-    assert edge.redis.xlen(edge.wiring.connection.keys.of("pulls")) == 1
+    assert edge.redis.xlen(edge.store.connection.keys.of("pulls")) == 1
 
 
 def test_without_the_key_every_pull_counts(edge: Edge) -> None:

@@ -64,10 +64,10 @@ def test_an_idle_service_has_every_figure(edge: Edge) -> None:
 
 def test_what_is_timed_is_a_histogram(edge: Edge) -> None:
     for seconds in (0.12, 0.14, 0.7, 9999.0):
-        edge.wiring.meter.time("push_to_gone", "", seconds)
-    edge.wiring.meter.time("registry_request", "HEAD 304", 0.003)
-    edge.wiring.meter.time("gate_wait", "refused", 61.0)
-    edge.wiring.meter.count("plans", "stale")
+        edge.store.meter.time("push_to_gone", "", seconds)
+    edge.store.meter.time("registry_request", "HEAD 304", 0.003)
+    edge.store.meter.time("gate_wait", "refused", 61.0)
+    edge.store.meter.count("plans", "stale")
     result = scrape(edge)
     counts = [result[f'push_to_gone_seconds_bucket{{le="{end}"}}'] for end in GONE]
     assert counts == [0, 0, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4]
@@ -80,7 +80,7 @@ def test_what_is_timed_is_a_histogram(edge: Edge) -> None:
 
 
 def test_what_was_heard_is_counted(edge: Edge) -> None:
-    own = event(useragent=agent_with(edge.wiring.history.word()), tag="mine")
+    own = event(useragent=agent_with(edge.store.history.word()), tag="mine")
     edge.http.post(
         "/notifications", data=envelope(event(), event(), event(), blob_event("mount"), event("pull"), own, 5)
     )
@@ -94,8 +94,8 @@ def test_what_was_heard_is_counted(edge: Edge) -> None:
 
 
 def test_what_waits_and_what_is_wrong_is_shown(edge: Edge) -> None:
-    edge.wiring.outbox.sign_of_life("worker-1@host", ("enforce", "delete", "reconcile"))
-    edge.wiring.outbox.note_trouble("due shop/api", "set storage.delete.enabled")
+    edge.store.outbox.sign_of_life("worker-1@host", ("enforce", "delete", "reconcile"))
+    edge.store.outbox.note_trouble("due shop/api", "set storage.delete.enabled")
     edge.redis.zadd("pushprune:doomed", {"shop/api": 0, "shop/web": 0})
     edge.redis.zadd("pushprune:healing", {"shop/api": 0})
     edge.redis.hset("pushprune:counters", "deleted", 7)
@@ -110,14 +110,14 @@ def test_what_waits_and_what_is_wrong_is_shown(edge: Edge) -> None:
 
 def test_a_registry_that_is_away_is_shown(serve: ServeEdge) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:1"})
-    edge.wiring.outbox.sign_of_life("worker-1@host")
+    edge.store.outbox.sign_of_life("worker-1@host")
     assert scrape(edge)["registry_up"] == 1
-    edge.wiring.outbox.note_trouble("registry", "it cannot be reached")
+    edge.store.outbox.note_trouble("registry", "it cannot be reached")
     assert scrape(edge)["registry_up"] == 0
 
 
 def test_collections_are_counted_by_their_result(edge: Edge) -> None:
-    garbage = edge.wiring.garbage
+    garbage = edge.store.collections
     garbage.record(Run(1000, 3500, "done", "scheduled", blobs=4, bytes_freed=900))
     garbage.record(Run(4000, 5000, "failed", "scheduled", message="boom"))
     for _ in range(3):
@@ -130,8 +130,8 @@ def test_collections_are_counted_by_their_result(edge: Edge) -> None:
 
 
 def test_a_collection_under_way_and_a_stale_cache_are_shown(edge: Edge) -> None:
-    edge.wiring.garbage.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
-    edge.wiring.outbox.note_trouble(STALE, "the registry still claims …")
+    edge.store.collections.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
+    edge.store.outbox.note_trouble(STALE, "the registry still claims …")
     result = scrape(edge)
     assert (result["collection_running"], result["collection_stale_cache"]) == (1, 1)
 
@@ -139,7 +139,7 @@ def test_a_collection_under_way_and_a_stale_cache_are_shown(edge: Edge) -> None:
 def test_a_plan_that_waits_is_counted(serve_over_valkey: ServeEdge) -> None:
     edge = serve_over_valkey(policy=keep_last(1, hold_over=10, hold_min=1))
     edge.heard(*(event(tag=f"v{number}", at=number) for number in (1, 2, 3)))
-    history = edge.wiring.history
+    history = edge.store.history
     assert history.commit(history.snapshot("shop/api"), edge.wiring.verdicts.plan("shop/api"), "held")
     assert scrape(edge)["held_repositories"] == 1
 
@@ -185,7 +185,7 @@ def test_it_is_back_with_redis(edge: Edge, redis_server: fakeredis.FakeServer) -
 
 
 def test_what_went_is_counted_by_rule_and_by_hand(edge: Edge) -> None:
-    edge.redis.hset(edge.wiring.connection.keys.of("counters"), mapping={"rule last": 4, "rule ": 2})
+    edge.redis.hset(edge.store.connection.keys.of("counters"), mapping={"rule last": 4, "rule ": 2})
     result = scrape(edge)
     assert result['pruned_total{rule="last"}'] == 4
     assert result['pruned_total{rule="(by hand)"}'] == 2
@@ -193,7 +193,7 @@ def test_what_went_is_counted_by_rule_and_by_hand(edge: Edge) -> None:
 
 def test_the_gate_and_since_when_it_is_not_open(edge: Edge) -> None:
     message = {"state": "closed", "token": "t", "fence": 1, "since_ms": 1_700_000_000_000, "reason": "a collection"}
-    edge.redis.hset(edge.wiring.connection.keys.of("gate"), mapping=message)
+    edge.redis.hset(edge.store.connection.keys.of("gate"), mapping=message)
     result = scrape(edge)
     assert (result['gate{state="open"}'], result['gate{state="closed"}']) == (0, 1)
     assert result["gate_since_timestamp_seconds"] == 1_700_000_000

@@ -28,11 +28,11 @@ def metrics(serve: ServeEdge) -> set[str]:
     """The names of all samples at /metrics."""
     edge = serve(registry={"url": "http://127.0.0.1:1"}, policy=keep_last(1))
     fill(edge)
-    edge.wiring.meter.time("registry_request", "HEAD 304", 0.003)
-    edge.wiring.meter.time("gate_wait", "refused", 61.0)
-    edge.wiring.outbox.sign_of_life("worker@host", ("enforce",))
+    edge.store.meter.time("registry_request", "HEAD 304", 0.003)
+    edge.store.meter.time("gate_wait", "refused", 61.0)
+    edge.store.outbox.sign_of_life("worker@host", ("enforce",))
     message = {"state": "closed", "token": "t", "fence": 1, "since_ms": 1_700_000_000_000, "reason": "a collection"}
-    edge.redis.hset(edge.wiring.connection.keys.of("gate"), mapping=message)
+    edge.redis.hset(edge.store.connection.keys.of("gate"), mapping=message)
     text = edge.http.get("/metrics").text
     return {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
 

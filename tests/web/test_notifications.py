@@ -24,7 +24,7 @@ def test_a_push_is_recorded_whatever_its_content_type(edge: Edge, content_type: 
     response = post(edge, event(tag="v1", actor="alice"), content_type=content_type)
     assert (response.status_code, response.json) == (200, answer(1))
     assert edge.tags() == ["v1"]
-    (entry,) = edge.wiring.history.entries("shop/api")
+    (entry,) = edge.store.history.entries("shop/api")
     assert (entry.action, entry.tag, entry.digest, entry.actor) == ("push", "v1", digest_of("v1"), "alice")
 
 
@@ -51,7 +51,7 @@ def test_a_doubled_event_counts_once(edge: Edge) -> None:
     assert post(edge, event()).json == answer(1)
     again = post(edge, event(), event(), event(at=1))
     assert (again.status_code, again.json) == (200, answer(1, duplicates=2))
-    assert len(edge.wiring.history.entries("shop/api")) == 2
+    assert len(edge.store.history.entries("shop/api")) == 2
 
 
 def test_each_newly_due_repository_is_sent_once(edge: Edge) -> None:
@@ -161,15 +161,15 @@ def test_a_fault_of_ours_shows_nothing_of_our_insides(
 def test_a_refused_notification_is_told_to_the_operator_until_one_is_accepted(serve: ServeEdge) -> None:
     edge = serve(tokens=TOKENS)
     send(edge, envelope(event()), headers={"Authorization": "Bearer mistaken"})
-    (trouble,) = edge.wiring.outbox.troubles()
+    (trouble,) = edge.store.outbox.troubles()
     assert "does not contain tokens.notify" in trouble.message
     assert "mistaken" not in trouble.message
     send(edge, envelope(event()), headers={"Authorization": "Bearer notify-s3cret"})
-    assert edge.wiring.outbox.troubles() == ()
+    assert edge.store.outbox.troubles() == ()
 
 
 def test_a_restart_that_only_our_own_traffic_tells_of_is_noticed(edge: Edge) -> None:
-    restarts = edge.wiring.connection.keys.of("restarts")
+    restarts = edge.store.connection.keys.of("restarts")
     for instance in ("one", "one", "two"):
         post(edge, event("pull", tag="v1", useragent="pushprune/1", instance=instance))
     assert edge.redis.get(restarts) == "2"
@@ -218,7 +218,7 @@ def test_a_refusal_names_the_host_and_the_setting(edge: Edge) -> None:
     detail = (answer.get_json() or {})["detail"]
     assert "'a.example:8080'" in detail
     assert detail.endswith("set tokens.notify")
-    (trouble,) = edge.wiring.outbox.troubles()
+    (trouble,) = edge.store.outbox.troubles()
     assert detail in trouble.message
 
 

@@ -18,18 +18,18 @@ V1 = f"sha256:{'1' * 64}"
 
 
 def troubles(wiring: Wiring) -> dict[str, str]:
-    return {trouble.about: trouble.message for trouble in wiring.outbox.troubles()}
+    return {trouble.about: trouble.message for trouble in wiring.store.outbox.troubles()}
 
 
 def test_a_registry_that_is_away_is_a_trouble_until_it_answers_again(make_wiring: Make) -> None:
     with FakeRegistry() as registry:
         wiring = make_wiring(registry.url)
-        look_at_registry(wiring)
+        look_at_registry(wiring.store, wiring.registry)
         assert troubles(wiring) == {}
         registry.drop_connection("GET", "^/v2/$", times=2)
-        look_at_registry(wiring)
+        look_at_registry(wiring.store, wiring.registry)
         assert "cannot be reached" in troubles(wiring)["registry"]
-        look_at_registry(wiring)
+        look_at_registry(wiring.store, wiring.registry)
         assert troubles(wiring) == {}
 
 
@@ -38,7 +38,7 @@ def test_a_registry_that_refuses_us_is_a_trouble(make_wiring: Make, status: int,
     with FakeRegistry() as registry:
         wiring = make_wiring(registry.url)
         registry.fail_next("GET", "^/v2/$", status=status)
-        look_at_registry(wiring)
+        look_at_registry(wiring.store, wiring.registry)
         assert sentence in troubles(wiring)["registry"]
 
 
@@ -49,16 +49,16 @@ def test_a_registry_that_hangs_is_noticed_before_its_own_timeout(
     with FakeRegistry() as registry:
         wiring = make_wiring(registry.url)
         registry.delay("GET", "^/v2/$", seconds=1.0)
-        look_at_registry(wiring)
+        look_at_registry(wiring.store, wiring.registry)
         assert "did not answer within 0.1 s" in troubles(wiring)["registry"]
 
 
 def test_the_trouble_says_since_when(make_wiring: Make) -> None:
     wiring = make_wiring(f"http://127.0.0.1:{free_port()}")
-    look_at_registry(wiring)
-    (first,) = wiring.outbox.troubles()
-    look_at_registry(wiring)
-    assert wiring.outbox.troubles() == (first,)
+    look_at_registry(wiring.store, wiring.registry)
+    (first,) = wiring.store.outbox.troubles()
+    look_at_registry(wiring.store, wiring.registry)
+    assert wiring.store.outbox.troubles() == (first,)
 
 
 def test_the_workers_go_on_looking(make_wiring: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,14 +72,14 @@ def test_the_workers_go_on_looking(make_wiring: Make, monkeypatch: pytest.Monkey
         looks += 1
         if looks == 1:
             raise RuntimeError("a fault")
-        look_at_registry(of)
+        look_at_registry(of.store, of.registry)
         stopping.set()
 
     monkeypatch.setattr(reachability, "look_at_registry", look)
     watch_registry(wiring, stopping)
     assert (looks, list(troubles(wiring))) == (2, ["registry"])
-    wiring.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
-    assert system_health(wiring).registry is False
+    wiring.store.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
+    assert system_health(wiring.store, wiring.registry, wiring.policies).registry is False
 
 
 class TestWorkResumes:
@@ -88,72 +88,72 @@ class TestWorkResumes:
     def test_as_soon_as_the_registry_answers_again(self, make_wiring: Make) -> None:
         with FakeRegistry() as registry:
             wiring = make_wiring(registry.url)
-            wiring.outbox.mark_due(["shop/api"])
+            wiring.store.outbox.mark_due(["shop/api"])
             registry.fail_next("GET", "^/v2/$", status=502)
-            look_at_registry(wiring)
+            look_at_registry(wiring.store, wiring.registry)
             for _ in range(6):
-                wiring.outbox.postpone("due", "shop/api")
-            assert wiring.outbox.overdue("due") == ()
-            look_at_registry(wiring)
-            assert wiring.outbox.overdue("due") == ("shop/api",)
-            assert wiring.outbox.postpone("due", "shop/api") == 60
+                wiring.store.outbox.postpone("due", "shop/api")
+            assert wiring.store.outbox.overdue("due") == ()
+            look_at_registry(wiring.store, wiring.registry)
+            assert wiring.store.outbox.overdue("due") == ("shop/api",)
+            assert wiring.store.outbox.postpone("due", "shop/api") == 60
 
     def test_with_what_is_not_restored_yet(self, make_wiring: Make) -> None:
         with FakeRegistry() as registry:
             wiring = make_wiring(registry.url)
-            member = "v1", wiring.removals.request_healing("shop/api", ["v1"])
+            member = "v1", wiring.store.deletions.request_healing("shop/api", ["v1"])
             for _ in range(2):
-                wiring.removals.not_restored("shop/api", member, V1, AccessDenied("401"), final=False)
-            assert wiring.history.snapshot("shop/api").heal == ()
+                wiring.store.deletions.not_restored("shop/api", member, V1, AccessDenied("401"), final=False)
+            assert wiring.store.history.snapshot("shop/api").heal == ()
             registry.fail_next("GET", "^/v2/$", status=401)
-            look_at_registry(wiring)
-            look_at_registry(wiring)
-            assert [name for name, _ in wiring.history.snapshot("shop/api").heal] == ["v1"]
+            look_at_registry(wiring.store, wiring.registry)
+            look_at_registry(wiring.store, wiring.registry)
+            assert [name for name, _ in wiring.store.history.snapshot("shop/api").heal] == ["v1"]
 
 
 class TestRetryAfter:
     def test_is_waited_for_and_does_not_double(self, make_wiring: Make) -> None:
         wiring = make_wiring()
-        wiring.outbox.mark_due(["shop/api"])
-        assert [wiring.outbox.postpone("due", "shop/api", 3) for _ in range(6)] == [3] * 6
+        wiring.store.outbox.mark_due(["shop/api"])
+        assert [wiring.store.outbox.postpone("due", "shop/api", 3) for _ in range(6)] == [3] * 6
 
     def test_puts_the_next_look_off(self, make_wiring: Make) -> None:
         with FakeRegistry() as registry:
             wiring = make_wiring(registry.url)
             registry.fail_next("GET", "^/v2/$", status=429, headers={"Retry-After": "30"})
-            look_at_registry(wiring)
-            wait_ms = wiring.connection.client.pttl(wiring.connection.keys.of("lease", "registry"))
+            look_at_registry(wiring.store, wiring.registry)
+            wait_ms = wiring.store.connection.client.pttl(wiring.store.connection.keys.of("lease", "registry"))
             assert 25_000 < wait_ms <= 30_000
 
 
 class TestSlowAnswers:
     def answer(self, wiring: Wiring, *seconds: float, label: str = "GET 200") -> None:
         for each_s in seconds:
-            wiring.meter.time("registry_request", label, each_s)
-        wiring.meter.flush()
+            wiring.store.meter.time("registry_request", label, each_s)
+        wiring.store.meter.flush()
 
     def test_are_a_trouble_until_the_registry_is_fast_again(self, make_wiring: Make) -> None:
         wiring, answers = make_wiring(), reachability.Answers()
-        answers.look_at(wiring, 0.0)
+        answers.look_at(wiring.store, 0.0)
         self.answer(wiring, 5.0, 5.0, 11.0, 0.1)
-        answers.look_at(wiring, 5.0)
+        answers.look_at(wiring.store, 5.0)
         assert "3 of 4 answers of the registry took more than 2.5 s" in troubles(wiring)["slow answers"]
-        answers.look_at(wiring, 10.0)
+        answers.look_at(wiring.store, 10.0)
         assert "slow answers" in troubles(wiring)
         self.answer(wiring, 0.1)
-        answers.look_at(wiring, 66.0)
+        answers.look_at(wiring.store, 66.0)
         assert troubles(wiring) == {}
 
     def test_are_no_trouble_where_few_are_slow_or_only_deletes_are(self, make_wiring: Make) -> None:
         wiring, answers = make_wiring(), reachability.Answers()
-        answers.look_at(wiring, 0.0)
+        answers.look_at(wiring.store, 0.0)
         self.answer(wiring, 5.0, 5.0, 5.0, *[0.1] * 50)
         self.answer(wiring, *[9.0] * 10, label="DELETE 202")
-        answers.look_at(wiring, 5.0)
+        answers.look_at(wiring.store, 5.0)
         assert troubles(wiring) == {}
 
     def test_of_long_ago_are_no_trouble(self, make_wiring: Make) -> None:
         wiring = make_wiring()
         self.answer(wiring, 5.0, 5.0, 5.0)
-        reachability.Answers().look_at(wiring, 0.0)
+        reachability.Answers().look_at(wiring.store, 0.0)
         assert troubles(wiring) == {}

@@ -17,8 +17,8 @@ from workers.sweep import sweep
 
 def test_two_sweeps_at_once_send_a_message_once(make_system: Make) -> None:
     system = make_system(keep_last(1))
-    system.wiring.outbox.mark_due([f"r{number}" for number in range(50)])
-    client, key = system.wiring.connection.client, system.wiring.connection.keys.of("due")
+    system.store.outbox.mark_due([f"r{number}" for number in range(50)])
+    client, key = system.store.connection.client, system.store.connection.keys.of("due")
     for number in range(50):
         client.zadd(key, {f"r{number}": 1})
     threads = [threading.Thread(target=sweep, args=(system.wiring,)) for _ in range(4)]
@@ -33,7 +33,7 @@ def test_what_backs_off_is_not_sent_before_its_time(make_system: Make) -> None:
     system = make_system(keep_last(1))
     system.push("v1")
     system.messages.sent.clear()
-    system.wiring.outbox.postpone("due", "shop/api", asked_s=30)
+    system.store.outbox.postpone("due", "shop/api", asked_s=30)
     sweep(system.wiring)
     assert system.messages.sent == []
 
@@ -43,18 +43,18 @@ def test_what_is_to_be_healed_backs_off_as_well(make_system: Make) -> None:
     system = make_system(keep_last(5))
     system.push("v1")
     system.settle()
-    system.wiring.removals.request_healing(SHOP, ["v1"])
+    system.store.deletions.request_healing(SHOP, ["v1"])
     system.registry.fail_next("*", status=429, headers={"Retry-After": "30"}, times=None)
     system.wiring.dispatch.enforce(SHOP)
     system.work()
-    client, key = system.wiring.connection.client, system.wiring.connection.keys.of("healing")
-    assert float(client.zscore(key, SHOP) or 0) > system.wiring.connection.now_ms() + 20_000
+    client, key = system.store.connection.client, system.store.connection.keys.of("healing")
+    assert float(client.zscore(key, SHOP) or 0) > system.store.connection.now_ms() + 20_000
 
 
 def test_a_push_does_not_wait_for_a_back_off(make_system: Make) -> None:
     system = make_system(keep_last(1))
     system.push("v1")
-    system.wiring.outbox.postpone("due", "shop/api", asked_s=30)
+    system.store.outbox.postpone("due", "shop/api", asked_s=30)
     system.messages.sent.clear()
     system.push("v2")
     assert system.messages.sent == [("enforce", "shop/api")]
@@ -62,8 +62,8 @@ def test_a_push_does_not_wait_for_a_back_off(make_system: Make) -> None:
 
 def test_a_long_queue_is_not_made_longer(make_system: Make) -> None:
     system = make_system(keep_last(1))
-    system.wiring.outbox.mark_due(["shop/api"])
-    client, keys = system.wiring.connection.client, system.wiring.connection.keys
+    system.store.outbox.mark_due(["shop/api"])
+    client, keys = system.store.connection.client, system.store.connection.keys
     client.zadd(keys.of("due"), {"shop/api": 1})
     client.rpush(keys.of("enforce"), *["message"] * 100)
     sweep(system.wiring)
@@ -77,7 +77,7 @@ def test_a_changed_policy_makes_every_repository_due(make_system: Make) -> None:
     system.settle()
     sweep(system.wiring)
     system.messages.sent.clear()
-    system.wiring.connection.client.set(system.wiring.connection.keys.of("policy"), "what was in force before")
+    system.store.connection.client.set(system.store.connection.keys.of("policy"), "what was in force before")
     sweep(system.wiring)
     assert set(system.messages.sent) == {("enforce", "other"), ("enforce", "shop/api")}
 
@@ -99,8 +99,8 @@ def test_a_grace_that_ends_is_noticed_without_a_push(make_system: Make) -> None:
 
 def test_requests_for_a_collection_do_not_pile_up_behind_one_that_waits(make_system: Make) -> None:
     system = make_system(keep_last(1))
-    client, keys = system.wiring.connection.client, system.wiring.connection.keys
-    system.wiring.garbage.request("by hand")
+    client, keys = system.store.connection.client, system.store.connection.keys
+    system.store.collections.request("by hand")
     client.rpush(keys.of("garbage"), "message")
     sweep(system.wiring)
     assert system.messages.sent == []
@@ -114,13 +114,13 @@ def test_what_is_old_leaves_the_trash_though_more_goes_there(make_system: Make) 
     system.push("v1", "v2")
     old, new = (system.registry.tags(SHOP)[tag] for tag in ("v1", "v2"))
     system.settle()
-    client, trashed = system.wiring.connection.client, system.wiring.connection.keys.of("trashed")
+    client, trashed = system.store.connection.client, system.store.connection.keys.of("trashed")
     client.zadd(trashed, {f"{SHOP} {old}": now_us() - (system.wiring.settings.history.trash + 1) * 1_000_000})
     system.push("v3")
     system.settle()
     sweep(system.wiring)
-    assert system.wiring.trash.get(SHOP, old) is None
-    assert system.wiring.trash.get(SHOP, new) is not None
+    assert system.store.trash.get(SHOP, old) is None
+    assert system.store.trash.get(SHOP, new) is not None
     assert client.zrange(trashed, 0, -1) == [f"{SHOP} {new}"]
 
 
@@ -137,8 +137,8 @@ def set_back(make_system: Make) -> System:
     sweep(system.wiring)
     system.push("v1", "v2")
     planning.enforce(system.wiring, SHOP)
-    system.wiring.outbox.mark_due(["shop/web"])
-    system.wiring.removals.request_healing(SHOP, ["v1"])
+    system.store.outbox.mark_due(["shop/web"])
+    system.store.deletions.request_healing(SHOP, ["v1"])
     system.messages.sent.clear()
     client, keys, now_ms = _redis(system)
     client.set(keys.of("clock"), now_ms + HOUR_MS)
@@ -156,15 +156,15 @@ def set_back(make_system: Make) -> System:
 
 
 def _redis(system: System) -> tuple[Any, Keys, int]:
-    connection = system.wiring.connection
+    connection = system.store.connection
     return connection.client, connection.keys, connection.now_ms()
 
 
 def test_the_sweep_goes_on_after_the_clock_of_redis_was_set_back(set_back: System) -> None:
     client, keys, now_ms = _redis(set_back)
-    assert set_back.wiring.leases.elected("tick", 500)
+    assert set_back.wiring.store.leases.elected("tick", 500)
     sweep(set_back.wiring)
-    soon_ms = now_ms + 60_000 + set_back.wiring.trash.look_again_ms
+    soon_ms = now_ms + 60_000 + set_back.wiring.store.trash.look_again_ms
     for name in ("due", "doomed", "healing"):
         assert not client.zcount(keys.of(name), f"({soon_ms}", "+inf"), name
     assert not client.zcount(keys.of("heal", SHOP), f"({soon_ms}", "+inf")
@@ -187,19 +187,19 @@ def test_a_writer_that_may_live_keeps_its_stay_when_the_clock_of_redis_is_set_ba
 
 def test_a_clock_that_was_set_back_is_said_for_an_hour(set_back: System, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep(set_back.wiring)
-    (trouble,) = set_back.wiring.outbox.troubles()
+    (trouble,) = set_back.wiring.store.outbox.troubles()
     assert (trouble.about, trouble.message) == (
         "redis clock",
         "the clock of Redis was set back by 3600 s: leases and waiting times were shortened by as much. "
         "Keep that clock right by NTP",
     )
     sweep(set_back.wiring)
-    assert set_back.wiring.outbox.troubles() == (trouble,)
+    assert set_back.wiring.store.outbox.troubles() == (trouble,)
     monkeypatch.setattr("workers.sweep.now_us", lambda: now_us() + 3601 * 1_000_000)
     sweep(set_back.wiring)
-    assert set_back.wiring.outbox.troubles() == ()
+    assert set_back.wiring.store.outbox.troubles() == ()
 
 
 def test_a_clock_that_goes_on_is_not_said_to_be_set_back(make_system: Make) -> None:
     system = make_system(keep_last(1))
-    assert [system.wiring.leases.follow_clock() for _ in range(3)] == [0, 0, 0]
+    assert [system.store.leases.follow_clock() for _ in range(3)] == [0, 0, 0]

@@ -36,7 +36,7 @@ from service.web.api import (
     tags,
     trash,
 )
-from service.wiring import Wiring
+from service.wiring import Wiring, given
 
 _RESOURCES = (
     overview, repositories, tags, explanations, events, plan, previews, policy, holds, deletions, trash,
@@ -47,5 +47,5 @@ _RESOURCES = (
 def register(app: OpenAPI, wiring: Wiring, *, documented: bool) -> None:
     """Add every resource to the application and, if `documented`, to its OpenAPI document."""
     for resource in _RESOURCES:
-        for pages in resource.blueprints(wiring, documented=documented):
+        for pages in given(wiring, resource.blueprints, documented=documented):
             app.register_api(pages)

@@ -7,10 +7,11 @@ from typing import Any
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
+from service.settings import Settings
+from service.store import Store
 from service.web.access import Right, refusal
 from service.web.models import Problem
 from service.web.problems import problem
-from service.wiring import Wiring
 
 _ALWAYS = {
     HTTPStatus.UNAUTHORIZED: "the token is missing or wrong",
@@ -27,7 +28,7 @@ _LOOKS = ("GET", "HEAD", "OPTIONS")
 
 
 def api_blueprint(
-    name: str, wiring: Wiring, documented: bool, right: Right = "read", post: Right | None = None
+    name: str, store: Store, settings: Settings, documented: bool, right: Right = "read", post: Right | None = None
 ) -> APIBlueprint:
     """Return an empty blueprint under /api/v1 that checks the token before it handles a request.
 
@@ -52,7 +53,7 @@ def api_blueprint(
 
     def let_in() -> Response | None:
         needed = post if post and request.method not in _LOOKS else right
-        return refusal(wiring.settings, needed) or (_too_many(wiring) if _changes(needed) else None)
+        return refusal(settings, needed) or (_too_many(store, settings) if _changes(needed) else None)
 
     pages.before_request(let_in)
     pages.after_request(_unless_known)
@@ -70,12 +71,12 @@ def _changes(needed: Right) -> bool:
     return needed == "admin" and request.method not in _LOOKS
 
 
-def _too_many(wiring: Wiring) -> Response | None:
+def _too_many(store: Store, settings: Settings) -> Response | None:
     """Return the error response if the rate limit of changes is reached, else None. Rejected changes do not count."""
-    wait_s = wiring.changes.wait_s()
+    wait_s = store.change_limit.wait_s()
     if not wait_s:
         return None
-    most = wiring.settings.api.changes_per_minute
+    most = settings.api.changes_per_minute
     message = f"more than {most} changes in a minute (api.changes_per_minute): try again in {wait_s} s"
     return problem(HTTPStatus.TOO_MANY_REQUESTS, message, Retry_After=str(wait_s))
 

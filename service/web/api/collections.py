@@ -10,10 +10,13 @@ from werkzeug.exceptions import Conflict
 from service.answers.base import ApiAnswer
 from service.answers.operations import CollectionOverview
 from service.collect.status import ask, at_stake, cancel, overview
+from service.dispatch import Dispatch
 from service.domain.errors import ConfigurationError, NotWaiting
+from service.registry import Registry
+from service.settings import Settings
+from service.store import Store
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.models import ApiRequest, respond
-from service.wiring import Wiring
 
 _NOT_QUEUED = (HTTPStatus.CONFLICT, "no collection is queued, or it is already deleting blobs")
 _NONE = (HTTPStatus.CONFLICT, "no collector is configured")
@@ -39,34 +42,36 @@ class CancelledCollection(ApiAnswer):
     reason: str = Field(description="why it was requested")
 
 
-def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("collections", wiring, documented, post="admin")
+def blueprints(
+    store: Store, registry: Registry, settings: Settings, dispatch: Dispatch, *, documented: bool
+) -> tuple[APIBlueprint, ...]:
+    pages = api_blueprint("collections", store, settings, documented, post="admin")
 
     @pages.get("/collections", responses={HTTPStatus.OK: CollectionOverview})
     def collections() -> Response:
         """List past collections, the running collection, and what the next collection waits for"""
-        return respond(CollectionOverview.model_validate(overview(wiring)))
+        return respond(CollectionOverview.model_validate(overview(store, registry, settings)))
 
     @pages.post("/collections", responses={HTTPStatus.OK: QueuedCollection, **error_responses([_NONE])})
     def collect(body: CollectionRequest) -> Response:
         """Run a collection now, regardless of gc.window and gc.min_interval, or only a dry run"""
-        reason = _asked(wiring, body.dry_run)
-        permanent = 0 if body.dry_run else at_stake(wiring)
+        reason = _asked(store, registry, dispatch, body.dry_run)
+        permanent = 0 if body.dry_run else at_stake(store)
         return respond(QueuedCollection(reason=reason, dry_run=body.dry_run, permanent=permanent))
 
     @pages.delete("/collections", responses={HTTPStatus.OK: CancelledCollection, **error_responses([_NOT_QUEUED])})
     def cancel_collection() -> Response:
         """Cancel the queued collection, unless it is already deleting blobs"""
         try:
-            return respond(CancelledCollection(reason=cancel(wiring)))
+            return respond(CancelledCollection(reason=cancel(store)))
         except NotWaiting as error:
             raise Conflict(str(error)) from error
 
     return (pages,)
 
 
-def _asked(wiring: Wiring, dry_run: bool) -> str:
+def _asked(store: Store, registry: Registry, dispatch: Dispatch, dry_run: bool) -> str:
     try:
-        return ask(wiring, dry_run=dry_run, by="API")
+        return ask(store, registry, dispatch, dry_run=dry_run, by="API")
     except ConfigurationError as error:
         raise Conflict(str(error)) from error

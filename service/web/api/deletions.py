@@ -15,6 +15,9 @@ from service.domain.errors import ConfigurationError, NotDeletable
 from service.domain.policy.patterns import LONGEST_PATTERN
 from service.domain.retention.selector import TagSelector, check_globs, is_glob
 from service.prune.manual import ask, requests, wishes
+from service.reports.inventory import Inventory
+from service.settings import Settings
+from service.store import Store
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.names import Digest
 from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath
@@ -87,18 +90,20 @@ class PendingDeletions(ApiAnswer):
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    return _looking(wiring, documented=documented), _deleting(wiring, documented=documented)
+    return _looking(wiring.store, wiring.settings, wiring.inventory, documented=documented), _deleting(
+        wiring, documented=documented
+    )
 
 
-def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
-    pages = api_blueprint("deletions", wiring, documented)
+def _looking(store: Store, settings: Settings, inventory: Inventory, *, documented: bool) -> APIBlueprint:
+    pages = api_blueprint("deletions", store, settings, documented)
 
     @pages.get(
         "/deletions/<path:repository>", responses={HTTPStatus.OK: PendingDeletions, **error_responses([UNKNOWN])}
     )
     def deletions(path: RepositoryPath) -> Response:
         """List manual deletions of a repository that are pending or were rejected"""
-        repository = wiring.inventory.known(path.repository)
+        repository = inventory.known(path.repository)
         pending = (
             PendingDeletion(
                 name=name,
@@ -107,7 +112,7 @@ def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
                 requested_at=rfc3339(ask.at_us),
                 rejected=ask.refused or None,
             )
-            for name, ask in sorted(requests(wiring, repository).items())
+            for name, ask in sorted(requests(store, repository).items())
         )
         return respond(PendingDeletions(repository=repository, pending=tuple(pending)))
 
@@ -115,7 +120,7 @@ def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
 
 
 def _deleting(wiring: Wiring, *, documented: bool) -> APIBlueprint:
-    pages = api_blueprint("deletions-asking", wiring, documented, "admin")
+    pages = api_blueprint("deletions-asking", wiring.store, wiring.settings, documented, "admin")
 
     @pages.post(
         "/deletions", responses={HTTPStatus.OK: ManualDeletionAnswer, **error_responses([UNKNOWN, _STAYS, REGISTRY])}
@@ -129,10 +134,13 @@ def _deleting(wiring: Wiring, *, documented: bool) -> APIBlueprint:
 
 def _deleted(wiring: Wiring, wanted: Sequence[TagSelector], asked: ManualDeletionRequest) -> ManualDeletionAnswer:
     try:
-        planned = wishes(wiring, wanted, force=asked.force)
+        planned = wishes(wiring.store, wiring.registry, wiring.policies, wanted, force=asked.force)
         asks = not asked.dry_run and any(wish.going for wish in planned)
         if asks:
-            planned = (*ask(wiring, planned, "API", force=asked.force), *(wish for wish in planned if not wish.going))
+            planned = (
+                *ask(wiring.store, wiring.dispatch, wiring.verdicts, planned, "API", force=asked.force),
+                *(wish for wish in planned if not wish.going),
+            )
     except (ConfigurationError, NotDeletable) as error:
         raise Conflict(str(error)) from error
     return ManualDeletionAnswer(

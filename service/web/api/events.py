@@ -9,11 +9,13 @@ from pydantic import Field
 
 from service.answers.history import RecordedEvent
 from service.domain.history.entry import Entry
+from service.reports.inventory import Inventory
+from service.settings import Settings
+from service.store import Store
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.paging import Paged, PageQuery, id_of
 from service.web.api.repository import UNKNOWN, RepositoryPath
 from service.web.models import respond
-from service.wiring import Wiring
 
 _ID = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
 
@@ -33,13 +35,13 @@ class RecordedEvents(Paged):
     events: tuple[RecordedEvent, ...] = Field(description="the events")
 
 
-def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("events", wiring, documented)
+def blueprints(store: Store, settings: Settings, inventory: Inventory, *, documented: bool) -> tuple[APIBlueprint, ...]:
+    pages = api_blueprint("events", store, settings, documented)
 
     @pages.get("/events", responses={HTTPStatus.OK: RecordedEvents})
     def events(query: EventsQuery) -> Response:
         """List the events of all repositories, newest first"""
-        return respond(_page(wiring, None, query))
+        return respond(_page(inventory, None, query))
 
     @pages.get(
         "/repositories/<path:repository>/events",
@@ -47,15 +49,15 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     )
     def repository_events(path: RepositoryPath, query: EventsQuery) -> Response:
         """List the events of a repository, newest first"""
-        return respond(_page(wiring, wiring.inventory.known(path.repository), query))
+        return respond(_page(inventory, inventory.known(path.repository), query))
 
     return (pages,)
 
 
-def _page(wiring: Wiring, repository: str | None, query: EventsQuery) -> RecordedEvents:
+def _page(inventory: Inventory, repository: str | None, query: EventsQuery) -> RecordedEvents:
     def wanted(entry: Entry) -> bool:
         return query.action in ("", entry.action) and query.tag in ("", entry.tag)
 
     before = id_of(query.cursor, lambda text: _ID.fullmatch(text) is not None)
-    page = wiring.inventory.entries(repository, wanted, before, query.limit)
+    page = inventory.entries(repository, wanted, before, query.limit)
     return RecordedEvents(next=page.before, events=tuple(map(RecordedEvent.model_validate, page.entries)))

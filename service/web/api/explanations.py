@@ -10,10 +10,13 @@ from service.answers.base import ApiAnswer
 from service.answers.verdicts import ExplainedTag
 from service.domain.errors import NoSuchTag
 from service.domain.retention.explanation import Explanation
+from service.reports.inventory import Inventory
+from service.reports.verdicts import Verdicts
+from service.settings import Settings
+from service.store import Store
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.repository import UNKNOWN, RepositoryPath, known
 from service.web.models import ApiRequest, respond
-from service.wiring import Wiring
 
 
 class TagQuery(ApiRequest):
@@ -30,8 +33,10 @@ class Explanations(ApiAnswer):
     tags: tuple[ExplainedTag, ...] = Field(description="the tags")
 
 
-def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("explanations", wiring, documented)
+def blueprints(
+    store: Store, settings: Settings, verdicts: Verdicts, inventory: Inventory, *, documented: bool
+) -> tuple[APIBlueprint, ...]:
+    pages = api_blueprint("explanations", store, settings, documented)
 
     @pages.get(
         "/repositories/<path:repository>/explain",
@@ -39,24 +44,26 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     )
     def explain(path: RepositoryPath, query: TagQuery) -> Response:
         """Explain why each tag is kept or deleted by the current policy"""
-        explained = _explained(wiring, path.repository, query.tag)
+        explained = _explained(verdicts, inventory, path.repository, query.tag)
         tags = tuple(ExplainedTag.explained(path.repository, explanation) for explanation in explained)
-        return respond(Explanations(repository=path.repository, dry_run=wiring.verdicts.is_dry(), tags=tags))
+        return respond(Explanations(repository=path.repository, dry_run=verdicts.is_dry(), tags=tags))
 
     return (pages,)
 
 
-def _explained(wiring: Wiring, repository: str, names: tuple[str, ...]) -> tuple[Explanation, ...]:
+def _explained(
+    verdicts: Verdicts, inventory: Inventory, repository: str, names: tuple[str, ...]
+) -> tuple[Explanation, ...]:
     """Return the explanations of the named tags, or of all tags if `names` is empty.
 
     Raises:
         NoSuchRepository: nothing is known about the repository.
         NoSuchTag: a named tag does not exist.
     """
-    explained = wiring.verdicts.explain(repository, names or None)
+    explained = verdicts.explain(repository, names or None)
     existing = {explanation.verdict.tag.name for explanation in explained}
     if not existing:
-        known(wiring, [repository])
+        known(inventory, [repository])
     for name in names:
         if name not in existing:
             raise NoSuchTag(f"there is no tag {name!r} in {repository!r}")

@@ -11,6 +11,8 @@ from service.answers.base import ApiAnswer
 from service.answers.repositories import Holds
 from service.domain.errors import NotWaiting
 from service.prune import approvals
+from service.settings import Settings
+from service.store import Store
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.repository import UNKNOWN, RepositoryPath, known
 from service.web.models import ApiRequest, respond
@@ -53,22 +55,22 @@ class Approval(ApiAnswer):
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    return _looking(wiring, documented=documented), _approving(wiring, documented=documented)
+    return _looking(wiring.store, wiring.settings, documented=documented), _approving(wiring, documented=documented)
 
 
-def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
-    pages = api_blueprint("holds", wiring, documented)
+def _looking(store: Store, settings: Settings, *, documented: bool) -> APIBlueprint:
+    pages = api_blueprint("holds", store, settings, documented)
 
     @pages.get("/holds", responses={HTTPStatus.OK: Holds})
     def holds() -> Response:
         """List the plans that wait for approval"""
-        return respond(Holds.of(approvals.waiting(wiring)))
+        return respond(Holds.of(approvals.waiting(store)))
 
     return pages
 
 
 def _approving(wiring: Wiring, *, documented: bool) -> APIBlueprint:
-    pages = api_blueprint("holds-approval", wiring, documented, "admin")
+    pages = api_blueprint("holds-approval", wiring.store, wiring.settings, documented, "admin")
 
     @pages.post(
         "/holds/<path:repository>/approve",
@@ -76,9 +78,9 @@ def _approving(wiring: Wiring, *, documented: bool) -> APIBlueprint:
     )
     def approve(path: RepositoryPath, query: PlanQuery) -> Response:
         """Approve the waiting plan of a repository, and plan the repository again now"""
-        (repository,) = known(wiring, [path.repository])
+        (repository,) = known(wiring.inventory, [path.repository])
         try:
-            approved = approvals.approve(wiring, repository, query.plan, by="API")
+            approved = approvals.approve(wiring.store, wiring.dispatch, repository, query.plan, by="API")
         except NotWaiting as error:
             raise Conflict(str(error)) from error
         return respond(Approval(repository=repository, approved=approved))
@@ -87,7 +89,7 @@ def _approving(wiring: Wiring, *, documented: bool) -> APIBlueprint:
     def approve_all(query: PlansQuery) -> Response:
         """Approve every waiting plan that was not rejected, and plan the repositories again now"""
         try:
-            approved = approvals.approve_all(wiring, query.plans, by="API")
+            approved = approvals.approve_all(wiring.store, wiring.dispatch, query.plans, by="API")
         except NotWaiting as error:
             raise Conflict(str(error)) from error
         return respond(ApprovalOfAll(repositories=approved.repositories, approved=approved.images))

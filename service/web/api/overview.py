@@ -51,7 +51,7 @@ class SystemOverview(ApiAnswer):
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("overview", wiring, documented)
+    pages = api_blueprint("overview", wiring.store, wiring.settings, documented)
 
     @pages.get("/overview", responses={HTTPStatus.OK: SystemOverview})
     def overview() -> Response:
@@ -62,15 +62,22 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
 
 def _overview(wiring: Wiring) -> SystemOverview:
-    now, summaries = system_health(wiring), wiring.inventory.catalog.summaries(wiring.history.repositories())
+    now, summaries = (
+        system_health(wiring.store, wiring.registry, wiring.policies),
+        wiring.inventory.catalog.summaries(wiring.store.history.repositories()),
+    )
     reading = now.reading
-    under, last, policy = wiring.garbage.progress(), wiring.walks.last(), wiring.policies.current()
+    under, last, policy = (
+        wiring.store.collections.progress(),
+        wiring.store.reconcile_runs.last(),
+        wiring.policies.current(),
+    )
     return SystemOverview(
         repositories=len(summaries),
         tags=sum(summary.tags for summary in summaries),
         doomed=sum(summary.doomed for summary in summaries),
-        held=len(wiring.rulings.holds([summary.repository for summary in summaries])),
-        trashed=wiring.figures.trashed(),
+        held=len(wiring.store.approvals.holds([summary.repository for summary in summaries])),
+        trashed=wiring.store.stats.trashed(),
         events={name: n for name, n in reading.counters.items() if not name.startswith("rule ")},
         last_event_at=None if reading.last_event_ms is None else rfc3339(reading.last_event_ms * 1000),
         due=reading.waiting["due"],

@@ -11,11 +11,12 @@ from service.answers.base import ApiAnswer
 from service.answers.repositories import HeldPlan
 from service.answers.verdicts import VerdictAnswer
 from service.domain.retention.plan import Doomed
-from service.reports.inventory import PendingPlan
+from service.reports.inventory import Inventory, PendingPlan
+from service.settings import Settings
+from service.store import Store
 from service.web.api.api_blueprint import api_blueprint
 from service.web.api.paging import Paged, SearchQuery, cursor_of, place_of
 from service.web.models import respond
-from service.wiring import Wiring
 
 _ORDER = "name"
 
@@ -47,13 +48,13 @@ class Plans(Paged):
     repositories: tuple[RepositoryPlan, ...] = Field(description="the plans")
 
 
-def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("plan", wiring, documented)
+def blueprints(store: Store, settings: Settings, inventory: Inventory, *, documented: bool) -> tuple[APIBlueprint, ...]:
+    pages = api_blueprint("plan", store, settings, documented)
 
     @pages.get("/plan", responses={HTTPStatus.OK: Plans})
     def plan(query: SearchQuery) -> Response:
         """List the latest plans: images to be deleted next, dry runs, and plans that wait for approval"""
-        page = wiring.inventory.plans(query.finding(), place_of(query.cursor, _ORDER, str), query.limit)
+        page = inventory.plans(query.finding(), place_of(query.cursor, _ORDER, str), query.limit)
         rows = tuple(RepositoryPlan.of(planned) for planned in page.rows)
         return respond(Plans(next=cursor_of(page, _ORDER), total=page.total, repositories=rows))
 

@@ -9,9 +9,10 @@ from pydantic import Field
 
 from service.answers.base import ApiAnswer
 from service.domain.policy.model import schema
+from service.settings import PolicySource, Settings
+from service.store import Store
 from service.web.api.api_blueprint import api_blueprint
 from service.web.models import respond
-from service.wiring import Wiring
 
 _A_SCHEMA = {"description": "a JSON Schema (2020-12)", "content": {"application/json": {"schema": {"type": "object"}}}}
 
@@ -28,13 +29,15 @@ class PolicyInForce(ApiAnswer):
     error: str | None = Field(description="why the latest version at the source is not active; null: it is active")
 
 
-def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("policy", wiring, documented)
+def blueprints(
+    store: Store, settings: Settings, policies: PolicySource, *, documented: bool
+) -> tuple[APIBlueprint, ...]:
+    pages = api_blueprint("policy", store, settings, documented)
 
     @pages.get("/policy", responses={HTTPStatus.OK: PolicyInForce})
     def policy() -> Response:
         """Return the current policy"""
-        return respond(_in_force(wiring))
+        return respond(_in_force(policies))
 
     @pages.get("/policy/schema", responses={HTTPStatus.OK: _A_SCHEMA})
     def policy_schema() -> Response:
@@ -44,8 +47,8 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     return (pages,)
 
 
-def _in_force(wiring: Wiring) -> PolicyInForce:
-    policy, source = wiring.policies.current(), wiring.policies
+def _in_force(policies: PolicySource) -> PolicyInForce:
+    policy, source = policies.current(), policies
     return PolicyInForce(
         policy=policy.model_dump(mode="json", exclude_none=True) if policy else None,
         digest=source.digest,

@@ -12,13 +12,15 @@ from pydantic_core import to_json
 from service.answers.verdicts import Previews
 from service.domain.policy.model import Policy
 from service.domain.retention.preview import Preview
-from service.settings import policy_faults
+from service.reports.inventory import Inventory
+from service.reports.verdicts import Verdicts
+from service.settings import Settings, policy_faults
+from service.store import Store
 from service.web import trials
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.repository import UNKNOWN, known
 from service.web.models import ApiRequest, respond
 from service.web.problems import InvalidRequest
-from service.wiring import Wiring
 
 
 class RepositoryQuery(ApiRequest):
@@ -34,26 +36,28 @@ class PolicyPreviewRequest(ApiRequest):
     repositories: tuple[str, ...] | None = Field(default=None, description="names of the repositories; absent: all")
 
 
-def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("previews", wiring, documented)
+def blueprints(
+    store: Store, settings: Settings, verdicts: Verdicts, inventory: Inventory, *, documented: bool
+) -> tuple[APIBlueprint, ...]:
+    pages = api_blueprint("previews", store, settings, documented)
     answers = {HTTPStatus.OK: Previews, **error_responses([UNKNOWN])}
 
     @pages.get("/preview", responses=answers)
     def preview(query: RepositoryQuery) -> Response:
         """Preview what the current policy would delete now"""
-        names = known(wiring, query.repository) or wiring.inventory.names()
+        names = known(inventory, query.repository) or inventory.names()
         with trials.turn():
-            return _previews(_previewed(wiring, names), wiring.verdicts.is_dry())
+            return _previews(_previewed(verdicts, names), verdicts.is_dry())
 
     @pages.post("/preview", responses=answers)
     def preview_by_policy(body: PolicyPreviewRequest) -> Response:
         """Preview what another policy would delete now; this changes nothing"""
         trials.check_size(len(to_json(body.policy)))
         trials.check_patterns(body.policy)
-        names = wiring.inventory.names() if body.repositories is None else known(wiring, body.repositories)
+        names = inventory.names() if body.repositories is None else known(inventory, body.repositories)
         with trials.turn():
             policy = _policy(body.policy)
-            return _previews(_previewed(wiring, names, policy), policy.dry_run)
+            return _previews(_previewed(verdicts, names, policy), policy.dry_run)
 
     return (pages,)
 
@@ -66,9 +70,9 @@ def _policy(values: dict[str, Any]) -> Policy:
         raise InvalidRequest.of(error, lambda _: policy_faults(values)) from error
 
 
-def _previewed(wiring: Wiring, names: Iterable[str], policy: Policy | None = None) -> Iterator[Preview]:
+def _previewed(verdicts: Verdicts, names: Iterable[str], policy: Policy | None = None) -> Iterator[Preview]:
     for name in trials.in_time(names):
-        yield from wiring.verdicts.preview([name], policy)
+        yield from verdicts.preview([name], policy)
 
 
 def _previews(previews: Iterable[Preview], dry_run: bool) -> Response:

@@ -9,12 +9,15 @@ from werkzeug.exceptions import Conflict
 
 from service.answers.base import ApiAnswer
 from service.answers.operations import Reconciliation
+from service.dispatch import Dispatch
 from service.domain.errors import ConfigurationError
 from service.reconcile.status import ask, overview
+from service.registry import Registry
+from service.settings import Settings
 from service.settings.kinds import RepositoryName
+from service.store import Store
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.models import ApiRequest, respond
-from service.wiring import Wiring
 
 _NONE = (HTTPStatus.CONFLICT, "no registry is configured")
 
@@ -33,19 +36,21 @@ class QueuedReconcile(ApiAnswer):
     reason: str = Field(description="reason of the run that will be recorded")
 
 
-def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("reconciliation", wiring, documented, post="admin")
+def blueprints(
+    store: Store, registry: Registry, settings: Settings, dispatch: Dispatch, *, documented: bool
+) -> tuple[APIBlueprint, ...]:
+    pages = api_blueprint("reconciliation", store, settings, documented, post="admin")
 
     @pages.get("/reconciliation", responses={HTTPStatus.OK: Reconciliation})
     def reconciliation() -> Response:
         """Return the current reconcile run, the last run, and the time of the next run"""
-        return respond(Reconciliation.model_validate(overview(wiring)))
+        return respond(Reconciliation.model_validate(overview(store, registry, settings)))
 
     @pages.post("/reconciliation", responses={HTTPStatus.OK: QueuedReconcile, **error_responses([_NONE])})
     def reconcile(body: ReconcileRequest) -> Response:
         """Compare some repositories, or all, with the registry now"""
         try:
-            return respond(QueuedReconcile(reason=ask(wiring, body.repositories, by="API")))
+            return respond(QueuedReconcile(reason=ask(store, registry, dispatch, body.repositories, by="API")))
         except ConfigurationError as error:
             raise Conflict(str(error)) from error
 

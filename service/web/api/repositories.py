@@ -7,11 +7,12 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.answers.repositories import Repository
-from service.reports.inventory import RepositoryOrder
+from service.reports.inventory import Inventory, RepositoryOrder
+from service.settings import Settings
+from service.store import Store
 from service.web.api.api_blueprint import api_blueprint
 from service.web.api.paging import Paged, SearchQuery, cursor_of, place_of
 from service.web.models import respond
-from service.wiring import Wiring
 
 
 class RepositoriesQuery(SearchQuery):
@@ -27,15 +28,15 @@ class Repositories(Paged):
     repositories: tuple[Repository, ...] = Field(description="the repositories")
 
 
-def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("repositories", wiring, documented)
+def blueprints(store: Store, settings: Settings, inventory: Inventory, *, documented: bool) -> tuple[APIBlueprint, ...]:
+    pages = api_blueprint("repositories", store, settings, documented)
 
     @pages.get("/repositories", responses={HTTPStatus.OK: Repositories})
     def repositories(query: RepositoriesQuery) -> Response:
         """List the known repositories"""
         kind = str if query.sort.endswith("name") else int
         after = place_of(query.cursor, query.sort, kind)
-        page = wiring.inventory.repositories(query.finding(), query.sort, after, query.limit)
+        page = inventory.repositories(query.finding(), query.sort, after, query.limit)
         rows = tuple(map(Repository.model_validate, page.rows))
         return respond(Repositories(next=cursor_of(page, query.sort), total=page.total, repositories=rows))
 

@@ -5,8 +5,8 @@ from http import HTTPStatus
 
 from pydantic import Field
 
+from service.reports.inventory import Inventory
 from service.web.models import ApiRequest
-from service.wiring import Wiring
 
 UNKNOWN = (HTTPStatus.NOT_FOUND, "repository or tag not found")
 REGISTRY = (HTTPStatus.BAD_GATEWAY, "the registry is not reachable, or rejected the request")
@@ -24,6 +24,6 @@ class TagPath(RepositoryPath):
     tag: str = Field(description="the tag", examples=["v7"])
 
 
-def known(wiring: Wiring, names: Iterable[str]) -> tuple[str, ...]:
+def known(inventory: Inventory, names: Iterable[str]) -> tuple[str, ...]:
     """Return the names without duplicates. Raises NoSuchRepository if nothing is known about a repository."""
-    return tuple(wiring.inventory.known(name) for name in dict.fromkeys(names))
+    return tuple(inventory.known(name) for name in dict.fromkeys(names))

@@ -13,6 +13,7 @@ from service.answers.verdicts import VerdictAnswer
 from service.domain.errors import ConfigurationError
 from service.domain.page import Page
 from service.reports.inventory import TagOrder, TagVerdict
+from service.reports.platforms import Platforms
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.paging import Paged, SearchQuery, cursor_of, place_of
 from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath, TagPath
@@ -44,7 +45,7 @@ class Tags(Paged):
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("tags", wiring, documented)
+    pages = api_blueprint("tags", wiring.store, wiring.settings, documented)
 
     @pages.get(
         "/repositories/<path:repository>/tags",
@@ -59,7 +60,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
         repository = wiring.inventory.known(path.repository)
         after = place_of(query.cursor, query.sort, str if query.sort.endswith("name") else int)
         page = wiring.inventory.tags(repository, query.finding(), query.sort, after, query.limit)
-        platforms = _platforms(wiring, repository, page) if query.platforms else None
+        platforms = _platforms(wiring.platforms, repository, page) if query.platforms else None
         rows = (
             VerdictAnswer.of(
                 repository, row.verdict, row.held, platforms=platforms[row.verdict.tag.digest] if platforms else None
@@ -88,8 +89,8 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     return (pages,)
 
 
-def _platforms(wiring: Wiring, repository: str, page: Page[TagVerdict]) -> Mapping[str, tuple[str, ...]]:
+def _platforms(platforms: Platforms, repository: str, page: Page[TagVerdict]) -> Mapping[str, tuple[str, ...]]:
     try:
-        return wiring.platforms.of(repository, (listed.verdict.tag.digest for listed in page.rows))
+        return platforms.of(repository, (listed.verdict.tag.digest for listed in page.rows))
     except ConfigurationError as error:
         raise Conflict(str(error)) from error

@@ -9,7 +9,7 @@ from pydantic import Field, StrictBool
 from service.answers.base import ApiAnswer
 from service.answers.history import DeletedImage, RestoredImage
 from service.domain.policy.units import Span
-from service.restore.restore import LEASE_S, Undone
+from service.restore.restore import LEASE_S, Restore, RestoreResult
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.names import Digest, TagName
 from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath, known
@@ -49,38 +49,38 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
 
 def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
-    pages = api_blueprint("trash", wiring, documented)
+    pages = api_blueprint("trash", wiring.store, wiring.settings, documented)
 
     @pages.get("/trash/<path:repository>", responses={HTTPStatus.OK: RepositoryTrash, **error_responses([UNKNOWN])})
     def trash(path: RepositoryPath) -> Response:
         """List the deleted images of a repository that can still be restored"""
-        (repository,) = known(wiring, [path.repository])
+        (repository,) = known(wiring.inventory, [path.repository])
         life_s = wiring.settings.history.trash
-        deleted = tuple(DeletedImage.of(repository, image, life_s) for image in wiring.undo.deleted(repository))
+        deleted = tuple(DeletedImage.of(repository, image, life_s) for image in wiring.restore.deleted(repository))
         return respond(RepositoryTrash(repository=repository, deleted=deleted))
 
     return pages
 
 
 def _restoring(wiring: Wiring, *, documented: bool) -> APIBlueprint:
-    pages = api_blueprint("trash-restore", wiring, documented, "admin")
+    pages = api_blueprint("trash-restore", wiring.store, wiring.settings, documented, "admin")
 
     @pages.post(
         "/trash/<path:repository>/restore",
         responses={HTTPStatus.OK: RestoredImage, **error_responses([UNKNOWN, _NOT_POSSIBLE, REGISTRY])},
     )
-    def restore(path: RepositoryPath, body: RestoreRequest) -> Response:
+    def restore_image(path: RepositoryPath, body: RestoreRequest) -> Response:
         """Restore a deleted image, with its parts, its signatures and its original push time"""
-        (repository,) = known(wiring, [path.repository])
-        return respond(RestoredImage.model_validate(_restored(wiring, repository, body)))
+        (repository,) = known(wiring.inventory, [path.repository])
+        return respond(RestoredImage.model_validate(_restored(wiring.restore, repository, body)))
 
     return pages
 
 
-def _restored(wiring: Wiring, repository: str, asked: RestoreRequest) -> Undone:
+def _restored(restore: Restore, repository: str, asked: RestoreRequest) -> RestoreResult:
     if (asked.tag is None) == (asked.digest is None):
         raise InvalidRequest(["name either the tag or the digest to restore"])
-    return wiring.undo.restore(
+    return restore.restore(
         repository, tag=asked.tag, digest=asked.digest, as_tag=asked.as_tag, force=asked.force,
         lease_s=asked.keep_for, by="API",
     )  # fmt: skip

@@ -27,6 +27,8 @@ from service.domain.errors import (
     RegistryUnavailable,
     StoreUnavailable,
 )
+from service.settings import Settings
+from service.store import Store
 from service.web import trials
 from service.web.access import is_cross_origin, is_open
 from service.web.pages import (
@@ -45,7 +47,7 @@ from service.web.pages import (
 )
 from service.web.problems import InvalidRequest, fault
 from service.web.session import Visitor, csrf, csrf_error, is_cross_site, visitor
-from service.wiring import Wiring
+from service.wiring import Wiring, given
 
 _SHOWN = (overview, repositories, activity, policy, collection, health)
 _WITHIN = (login, repository, tag)
@@ -65,8 +67,8 @@ def register(app: Flask, wiring: Wiring) -> None:
     """Add the dashboard to the application."""
     pages = Blueprint("pages", __name__, template_folder="../templates")
     for page in (*_SHOWN, *_WITHIN):
-        page.add(pages, wiring)
-    pages.before_request(lambda: _refused(wiring))
+        given(wiring, page.add, pages)
+    pages.before_request(lambda: _refused(wiring.store, wiring.settings))
     pages.after_request(_sealed)
     pages.register_error_handler(PushpruneError, _failed)
     pages.register_error_handler(InvalidRequest, lambda error: _failed(PushpruneError("; ".join(error.faults)), 422))
@@ -83,9 +85,8 @@ def _endpoint(page: ModuleType) -> str:
     return page.__name__.rpartition(".")[2]
 
 
-def _refused(wiring: Wiring) -> Response | None:
+def _refused(store: Store, settings: Settings) -> Response | None:
     """Return the response that rejects the request or asks to sign in, or None if the request is allowed."""
-    settings = wiring.settings
     if is_open(settings) and is_cross_origin():
         return rendering.error_page(_FOREIGN, 403)
     if _is_from_elsewhere():
@@ -94,7 +95,7 @@ def _refused(wiring: Wiring) -> Response | None:
     if request.method == "POST" and is_cross_site():
         return rendering.error_page(csrf_error() or "a page of another site sent this form", 403)
     csrf()
-    user = rendering.keep_visitor(visitor(wiring))
+    user = rendering.keep_visitor(visitor(store, settings))
     if user is None and request.endpoint not in _FOR_ALL:
         return _to_login()
     if request.method == "POST":

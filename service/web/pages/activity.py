@@ -12,8 +12,9 @@ from flask import Blueprint, Response, request
 from service.domain.errors import ConfigurationError
 from service.domain.history.entry import Entry
 from service.domain.retention.selector import search_matcher
+from service.reports.inventory import Inventory
+from service.store import Store
 from service.web.pages import rendering
-from service.wiring import Wiring
 
 NAME = "Activity"
 
@@ -59,7 +60,7 @@ class Filters:
     before: str
 
 
-def add(pages: Blueprint, wiring: Wiring) -> None:
+def add(pages: Blueprint, store: Store, inventory: Inventory) -> None:
     @pages.get("/activity")
     def activity() -> Response:
         return rendering.page("activity.html", filters=_filters(), asked=_asked(), actions=_ACTIONS)
@@ -67,19 +68,19 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/panels/activity/entries")
     def activity_entries() -> Response:
         filters = _filters()
-        listed = wiring.inventory.entries(*_wanted(wiring, filters), filters.before or None, _PAGE)
+        listed = inventory.entries(*_wanted(inventory, filters), filters.before or None, _PAGE)
         asked = {name: value for name, value in _asked().items() if name != "before"}
         values = {"history": listed, "asked": asked, "actions": _ACTIONS, "filters": filters}
         return rendering.panel("activity_entries.html", "Events", **values)
 
     @pages.get("/panels/activity/rejected")
     def activity_rejected() -> Response:
-        rejected = wiring.inventory.rejected(_REJECTED)
+        rejected = inventory.rejected(_REJECTED)
         return rendering.panel("activity_rejected.html", "Rejected events", rejected=rejected)
 
     @pages.get("/panels/activity/troubles")
     def activity_troubles() -> Response:
-        values = {"troubles": wiring.outbox.troubles(), "most": _TROUBLES}
+        values = {"troubles": store.outbox.troubles(), "most": _TROUBLES}
         return rendering.panel("activity_troubles.html", "Open problems", **values)
 
     @pages.get("/activity.csv")
@@ -87,12 +88,12 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         text = io.StringIO()
         rows = csv.writer(text)
         rows.writerow(field.name for field in fields(Entry))
-        rows.writerows([_harmless(str(value)) for value in asdict(entry).values()] for entry in _exported(wiring))
+        rows.writerows([_harmless(str(value)) for value in asdict(entry).values()] for entry in _exported(inventory))
         return _file(text.getvalue(), "text/csv", "activity.csv")
 
     @pages.get("/activity.json")
     def activity_json() -> Response:
-        text = json.dumps([asdict(entry) for entry in _exported(wiring)])
+        text = json.dumps([asdict(entry) for entry in _exported(inventory)])
         return _file(text, "application/json", "activity.json")
 
 
@@ -108,13 +109,13 @@ def _asked() -> dict[str, str]:
     return {name: value for name, value in asdict(_filters()).items() if value}
 
 
-def _wanted(wiring: Wiring, filters: Filters) -> tuple[str | None, Callable[[Entry], bool]]:
+def _wanted(inventory: Inventory, filters: Filters) -> tuple[str | None, Callable[[Entry], bool]]:
     """Return the repository whose history is read (None: all repositories), and the predicate for its entries."""
     try:
         matches = search_matcher(filters.repository)
     except ValueError as error:
         raise ConfigurationError(f"repository: {error}") from error
-    is_known = bool(filters.repository) and wiring.inventory.is_known(filters.repository)
+    is_known = bool(filters.repository) and inventory.is_known(filters.repository)
     repository = filters.repository if is_known else None
 
     def wanted(entry: Entry) -> bool:
@@ -128,9 +129,9 @@ def _wanted(wiring: Wiring, filters: Filters) -> tuple[str | None, Callable[[Ent
     return repository, wanted
 
 
-def _exported(wiring: Wiring) -> tuple[Entry, ...]:
+def _exported(inventory: Inventory) -> tuple[Entry, ...]:
     filters = _filters()
-    return wiring.inventory.entries(*_wanted(wiring, filters), filters.before or None, _EXPORTED).entries
+    return inventory.entries(*_wanted(inventory, filters), filters.before or None, _EXPORTED).entries
 
 
 def _harmless(cell: str) -> str:

@@ -7,8 +7,11 @@ from werkzeug.exceptions import NotFound
 
 from service.collect import status
 from service.collect.status import ask, at_stake, cancel, overview, permanent
+from service.dispatch import Dispatch
+from service.registry import Registry
+from service.settings import Settings
+from service.store import Store
 from service.web.pages import rendering
-from service.wiring import Wiring
 
 NAME = "Collection"
 
@@ -17,34 +20,34 @@ _BLOBS = 200
 _OPEN_PUSHES = 20
 
 
-def add(pages: Blueprint, wiring: Wiring) -> None:
-    gc = wiring.settings.gc
+def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, dispatch: Dispatch) -> None:
+    gc = settings.gc
 
     @pages.get("/collection")
     def collection() -> Response:
-        return rendering.page("collection.html", can_collect=wiring.collector is not None, gate=gc.gate)
+        return rendering.page("collection.html", can_collect=registry.collector is not None, gate=gc.gate)
 
     @pages.get("/panels/collection/now")
     def collection_now() -> Response:
-        seen, queued = overview(wiring, runs=1), status.queue(wiring)
+        seen, queued = overview(store, registry, settings, runs=1), status.queue(store)
         return rendering.panel(
             "collection_now.html",
             "Collection now",
             seen=seen,
-            gate=status.gate_state(wiring),
+            gate=status.gate_state(store),
             unfinished=queued.pushes[:_OPEN_PUSHES] if seen.wanted or seen.under else (),
             rehearsal_wanted=queued.rehearsal,
             trashed=seen.permanent,
             permanent=permanent,
-            kept_s=wiring.settings.history.trash,
-            can_collect=wiring.collector is not None,
+            kept_s=settings.history.trash,
+            can_collect=registry.collector is not None,
             has_worker=queued.has_worker,
             now_ms=time.time_ns() // 1_000_000,
         )
 
     @pages.get("/panels/collection/runs")
     def collection_runs() -> Response:
-        runs, totals = status.past(wiring, _SHOWN)
+        runs, totals = status.past(store, _SHOWN)
         return rendering.panel("collection_runs.html", "Past collections", runs=runs, totals=totals)
 
     @pages.get("/collection/run/<int:started_ms>")
@@ -53,7 +56,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/collection/run/<int:started_ms>")
     def collection_output(started_ms: int) -> Response:
-        recorded = status.recorded(wiring, started_ms)
+        recorded = status.recorded(store, started_ms)
         if recorded is None:
             raise NotFound("no collection is recorded that started at that time")
         run, output = recorded
@@ -61,20 +64,20 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/collection/rehearsal")
     def collection_rehearsal() -> Response:
-        rehearsal = status.rehearsal(wiring)
+        rehearsal = status.rehearsal(store)
         return rendering.panel("collection_rehearsal.html", "The last dry run", rehearsal=rehearsal, most=_BLOBS)
 
     @pages.post("/collection")
     def collect() -> Response:
         dry_run = request.form.get("dry_run") == "yes"
-        reason = ask(wiring, dry_run=dry_run, by=rendering.current_visitor().name)
+        reason = ask(store, registry, dispatch, dry_run=dry_run, by=rendering.current_visitor().name)
         if dry_run:
             return rendering.redirect_back(f"A dry run is queued: {reason}")
-        becomes = permanent(at_stake(wiring))
+        becomes = permanent(at_stake(store))
         return rendering.redirect_back(
             f"A collection is queued: {reason}. It is retried until it succeeds; then {becomes}."
         )
 
     @pages.post("/collection/cancel")
     def cancel_collection() -> Response:
-        return rendering.redirect_back(f"Cancelled: {cancel(wiring)}")
+        return rendering.redirect_back(f"Cancelled: {cancel(store)}")

@@ -16,6 +16,7 @@ from service.domain.finding import Finding, worst
 from service.health import system_health
 from service.reconcile.status import ask, overview
 from service.settings import Settings
+from service.store import Store
 from service.web.pages import rendering
 from service.web.pages.masking import masked, without_logins
 from service.web.pages.yaml_text import as_yaml
@@ -44,30 +45,29 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/health/now")
     def health_now() -> Response:
-        now = system_health(wiring)
+        now = system_health(wiring.store, wiring.registry, wiring.policies)
         return rendering.panel(
             "health_now.html",
             "Workers and queues",
             reading=now.reading,
             consumers=now.queues,
             registry=now.registry,
-            queues=tuple(_queues(wiring)),
-            signs=wiring.outbox.signs(),
+            queues=tuple(_queues(wiring.store, wiring.settings)),
+            signs=wiring.store.outbox.signs(),
             silent_before_ms=now.reading.now_ms - _SILENT_MS,
             troubles=now.troubles,
-            seen=overview(wiring),
-            has_registry=wiring.registry is not None,
+            seen=overview(wiring.store, wiring.registry, wiring.settings),
+            has_registry=wiring.registry.is_configured,
         )
 
     @pages.post("/health/compare")
     def compare() -> Response:
-        return rendering.redirect_back(
-            f"All repositories are compared with the registry: {ask(wiring, by=rendering.current_visitor().name)}"
-        )
+        reason = ask(wiring.store, wiring.registry, wiring.dispatch, by=rendering.current_visitor().name)
+        return rendering.redirect_back(f"All repositories are compared with the registry: {reason}")
 
     @pages.get("/panels/health/found")
     def health_found() -> Response:
-        report = wiring.findings.last()
+        report = wiring.store.doctor_reports.last()
         return _found(report.findings, report.at_ms, report.by) if report else _found()
 
     @pages.post("/panels/health/doctor")
@@ -81,7 +81,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             looking.release()
         # If Redis is not available, the findings say so already.
         with suppress(StoreUnavailable):
-            wiring.findings.keep(findings, rendering.current_visitor().name)
+            wiring.store.doctor_reports.keep(findings, rendering.current_visitor().name)
         return _found(findings, time.time_ns() // 1_000_000, rendering.current_visitor().name)
 
 
@@ -95,10 +95,10 @@ def _open(finding: Finding) -> Finding:
     return replace(finding, said=without_logins(finding.said), mend=without_logins(finding.mend))
 
 
-def _queues(wiring: Wiring) -> Iterator[Queue]:
-    prefix = wiring.settings.redis.prefix
+def _queues(store: Store, settings: Settings) -> Iterator[Queue]:
+    prefix = settings.redis.prefix
     for queue in QUEUES.values():
-        yield Queue(queue, wiring.outbox.waiting(f"{prefix}{queue}"))
+        yield Queue(queue, store.outbox.waiting(f"{prefix}{queue}"))
 
 
 def _effective(settings: Settings) -> str:

@@ -5,19 +5,20 @@ from http import HTTPStatus
 from flask import Blueprint, Response, redirect, request, url_for
 
 from service.log import log
+from service.settings import Settings
+from service.store import Store
 from service.web import session
 from service.web.access import unset
 from service.web.attempts import Attempts
 from service.web.pages import rendering
-from service.wiring import Wiring
 
 
-def add(pages: Blueprint, wiring: Wiring) -> None:
-    settings, attempts = wiring.settings, Attempts()
+def add(pages: Blueprint, store: Store, settings: Settings) -> None:
+    settings, attempts = settings, Attempts()
 
     @pages.get("/login")
     def log_in_page() -> Response:
-        if session.visitor(wiring):
+        if session.visitor(store, settings):
             return _onwards()
         return _form(unset(settings) or "", HTTPStatus.OK)
 
@@ -36,7 +37,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.post("/logout")
     def log_out() -> Response:
-        session.sign_out(wiring)
+        session.sign_out(store, settings)
         return redirect(url_for("pages.log_in_page"), 303)  # type: ignore[return-value]
 
 

@@ -10,9 +10,12 @@ from service.domain.collection.run import Run
 from service.domain.history.entry import EventCount
 from service.health import system_health
 from service.prune.approvals import waiting
+from service.registry import Registry
+from service.reports.inventory import Inventory
 from service.reports.usage import DiskUsage
+from service.settings import PolicySource
+from service.store import Store
 from service.web.pages import rendering
-from service.wiring import Wiring
 
 NAME = "Overview"
 
@@ -36,8 +39,8 @@ class ChartStep:
     reclaimed_bytes: int
 
 
-def add(pages: Blueprint, wiring: Wiring) -> None:
-    disk_usage = DiskUsage(wiring.history, wiring.inventory.catalog)
+def add(pages: Blueprint, store: Store, registry: Registry, policies: PolicySource, inventory: Inventory) -> None:
+    disk_usage = DiskUsage(store.history, inventory.catalog)
 
     @pages.get("/")
     def overview() -> Response:
@@ -45,21 +48,21 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/overview/now")
     def overview_now() -> Response:
-        now, policy = system_health(wiring), wiring.policies.current()
-        under, standing = wiring.garbage.progress(), wiring.gate.state()
+        now, policy = system_health(store, registry, policies), policies.current()
+        under, standing = store.collections.progress(), store.gate.state()
         return rendering.panel(
             "overview_now.html",
             "Current state",
             reading=now.reading,
             registry=now.registry,
-            holds=sum(1 for held in waiting(wiring) if held.rejection is None),
+            holds=sum(1 for held in waiting(store) if held.rejection is None),
             troubles=now.troubles,
-            totals=wiring.garbage.totals(),
-            trashed=wiring.figures.trashed(),
+            totals=store.collections.totals(),
+            trashed=store.stats.trashed(),
             gate=standing.state if standing else "open",
             collection=under.stage if under else "none running",
             dry_run=bool(policy and policy.dry_run),
-            no_policy=policy is None and wiring.policies.complaint is None,
+            no_policy=policy is None and policies.complaint is None,
         )
 
     @pages.get("/panels/overview/size")
@@ -71,8 +74,8 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         length_s, step_s = _PERIODS[_period()]
         now_ms, step_ms = time.time_ns() // 1_000_000, step_s * 1000
         since_ms = (now_ms - length_s * 1000) // step_ms * step_ms
-        tally = wiring.tallies.since(since_ms, step_ms)
-        rows = tuple(_steps(tally, wiring.garbage.runs(_RUNS), range(since_ms, now_ms + 1, step_ms)))
+        tally = store.event_counts.since(since_ms, step_ms)
+        rows = tuple(_steps(tally, store.collections.runs(_RUNS), range(since_ms, now_ms + 1, step_ms)))
         return rendering.panel(
             "overview_past.html", "Recent activity", rows=rows, step_s=step_s, is_whole=tally.is_whole
         )

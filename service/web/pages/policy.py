@@ -14,6 +14,7 @@ from service.domain.retention.plan import Verdict
 from service.domain.retention.preview import Preview
 from service.domain.retention.selector import search_matcher
 from service.prune import approvals
+from service.reports.verdicts import Verdicts
 from service.settings import parse_policy
 from service.web import trials
 from service.web.pages import rendering
@@ -95,7 +96,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/policy/holds")
     def policy_holds() -> Response:
-        holds = approvals.waiting(wiring)
+        holds = approvals.waiting(wiring.store)
         undecided = [held.hold for held in holds if held.rejection is None]
         return rendering.panel(
             "policy_holds.html",
@@ -115,12 +116,14 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.post("/policy/approve")
     def approve() -> Response:
         repository, plan = request.form.get("repository", ""), request.form.get("plan", "")
-        images = approvals.approve(wiring, repository, plan, by=rendering.current_visitor().name)
+        images = approvals.approve(wiring.store, wiring.dispatch, repository, plan, by=rendering.current_visitor().name)
         return rendering.redirect_back(f"Approved for {repository}: {images} images will be deleted.")
 
     @pages.post("/policy/approve-all")
     def approve_all() -> Response:
-        approved = approvals.approve_all(wiring, request.form.get("plans", ""), by=rendering.current_visitor().name)
+        approved = approvals.approve_all(
+            wiring.store, wiring.dispatch, request.form.get("plans", ""), by=rendering.current_visitor().name
+        )
         return rendering.redirect_back(
             f"Approved: {approved.images} images of {approved.repositories} repositories are deleted now."
         )
@@ -128,7 +131,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.post("/policy/refuse")
     def refuse() -> Response:
         repository, plan = request.form.get("repository", ""), request.form.get("plan", "")
-        approvals.refuse(wiring, repository, plan, by=rendering.current_visitor().name)
+        approvals.refuse(wiring.store, repository, plan, by=rendering.current_visitor().name)
         return rendering.redirect_back(f"Rejected for {repository}: no images of this plan will be deleted.")
 
     @pages.post("/panels/policy/trial")
@@ -140,7 +143,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         names = (wiring.inventory.known(name),) if name else tuple(filter(_found(), wiring.inventory.names()))
         with trials.turn():
             tried = parse_policy(text, _EDITED, trials.check_patterns)
-            changes, looked = _changes(wiring, names, tried)
+            changes, looked = _changes(wiring.verdicts, names, tried)
         return rendering.panel(
             "policy_trial.html",
             "Test of a policy",
@@ -176,14 +179,14 @@ def _found() -> Any:
         raise ConfigurationError(f"repositories: {error}") from error
 
 
-def _changes(wiring: Wiring, names: tuple[str, ...], tried: Policy) -> tuple[tuple[PolicyDifference, ...], int]:
+def _changes(verdicts: Verdicts, names: tuple[str, ...], tried: Policy) -> tuple[tuple[PolicyDifference, ...], int]:
     """Return the changes by repository, and the number of repositories that were compared before the time was up."""
     end = time.monotonic() + _PATIENCE_S
     changes: list[PolicyDifference] = []
     for looked, name in enumerate(names):
         if time.monotonic() > end:
             return tuple(changes), looked
-        (today,), (other,) = wiring.verdicts.preview([name]), wiring.verdicts.preview([name], tried)
+        (today,), (other,) = verdicts.preview([name]), verdicts.preview([name], tried)
         change = PolicyDifference(
             name, today, other, _without(other.going, today.going), _without(today.going, other.going)
         )

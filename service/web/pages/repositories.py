@@ -9,9 +9,8 @@ from flask import Blueprint, Response, request
 from service.domain.errors import ConfigurationError
 from service.domain.page import Place
 from service.domain.retention.selector import search_matcher
-from service.reports.inventory import RepositoryOrder
+from service.reports.inventory import Inventory, RepositoryOrder
 from service.web.pages import rendering
-from service.wiring import Wiring
 
 NAME = "Repositories"
 
@@ -26,7 +25,7 @@ _FOLDERS = 200
 _LONGEST = 256
 
 
-def add(pages: Blueprint, wiring: Wiring) -> None:
+def add(pages: Blueprint, inventory: Inventory) -> None:
     @pages.get("/repositories")
     def repositories() -> Response:
         return rendering.page("repositories.html", asked=rendering.query(*_KEYS), orders=_ORDERS, under=_under())
@@ -35,9 +34,9 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def repositories_list() -> Response:
         order, under = _order(), _under()
         matches = _found(under)
-        rows = wiring.inventory.repositories(matches, order, _place(order), _PAGE)
+        rows = inventory.repositories(matches, order, _place(order), _PAGE)
         asked = rendering.query(*_KEYS)
-        steps = () if "search" in asked else _steps(wiring.inventory.names(), under)
+        steps = () if "search" in asked else _steps(inventory.names(), under)
         values = {"rows": rows, "asked": rendering.without(asked, "at", "after"), "steps": steps[:_FOLDERS]}
         return rendering.panel("repositories_list.html", "Repositories", under=under, **values)
 

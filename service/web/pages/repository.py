@@ -65,7 +65,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/repository/trash/<path:repository>")
     def repository_trash(repository: str) -> Response:
-        deleted = wiring.undo.deleted(wiring.inventory.known(repository))
+        deleted = wiring.restore.deleted(wiring.inventory.known(repository))
         life_us = settings.history.trash * 1_000_000
         values = {"deleted": deleted[:_TRASHED], "count": len(deleted), "life_us": life_us}
         return rendering.panel("repository_trash.html", f"Deleted from {repository}", repository=repository, **values)
@@ -76,7 +76,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         form = request.form
         # `over` is the digest that the user saw under the tag. Only this digest may be replaced.
         repository = wiring.inventory.known(form.get("repository", ""))
-        undone = wiring.undo.restore(
+        undone = wiring.restore.restore(
             repository,
             tag=_a_tag(form.get("tag", "")),
             digest=_a_digest(form.get("digest", "")),
@@ -99,8 +99,10 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             raise ConfigurationError("name the tag to delete")
         force = request.form.get("force") == "yes"
         asked = ask(
-            wiring,
-            wishes(wiring, [TagSelector(repository, tag)], force=force),
+            wiring.store,
+            wiring.dispatch,
+            wiring.verdicts,
+            wishes(wiring.store, wiring.registry, wiring.policies, [TagSelector(repository, tag)], force=force),
             rendering.current_visitor().name,
             force=force,
         )

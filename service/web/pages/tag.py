@@ -45,7 +45,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def tag_why(repository: str, tag: str) -> Response:
         explained = wiring.verdicts.explain(wiring.inventory.known(repository), (tag,))
         explanation = explained[0] if explained else None
-        asked = requests(wiring, repository).get(tag)
+        asked = requests(wiring.store, repository).get(tag)
         values = {"one": explanation, "asked": asked, "is_dry": wiring.verdicts.is_dry(), "host": address}
         return rendering.panel("tag_why.html", f"{repository}:{tag}", repository=repository, tag=tag, **values)
 
@@ -53,9 +53,9 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def tag_line(repository: str, tag: str) -> Response:
         wiring.inventory.known(repository)
         intervals = wiring.inventory.intervals(repository, tag)
-        deleted = {image.digest for image in wiring.undo.deleted(repository)}
-        pullable = wiring.undo.standing(repository)
-        reachable = wiring.undo.reachable(repository) | deleted
+        deleted = {image.digest for image in wiring.restore.deleted(repository)}
+        pullable = wiring.restore.standing(repository)
+        reachable = wiring.restore.reachable(repository) | deleted
         layers = wiring.inventory.layers(repository, (interval.digest for interval in intervals))
         stays = tuple(_periods(intervals, reachable, pullable, layers))
         now = intervals[0] if intervals and not intervals[0].ended else None

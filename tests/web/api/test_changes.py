@@ -30,7 +30,7 @@ def test_one_too_many_is_told_when_to_come_back(serve: ServeEdge) -> None:
 def test_after_that_minute_there_is_room_again(serve: ServeEdge) -> None:
     edge = serve(tokens=TOKENS, api={"changes_per_minute": 1})
     assert (change(edge).status_code, change(edge).status_code) == (409, 429)
-    key = edge.wiring.connection.keys.of("change_limit")
+    key = edge.store.connection.keys.of("change_limit")
     assert 0 < edge.redis.pttl(key) <= 60_000
     edge.redis.pexpire(key, 0)
     assert change(edge).status_code == 409
@@ -39,5 +39,5 @@ def test_after_that_minute_there_is_room_again(serve: ServeEdge) -> None:
 def test_who_may_change_nothing_takes_no_room(serve: ServeEdge) -> None:
     edge = serve(tokens=TOKENS, api={"changes_per_minute": 1})
     assert [change(edge, token).status_code for token in ("read-s3cret", "notify-s3cret", "wrong")] == [403, 403, 401]
-    assert not edge.redis.exists(edge.wiring.connection.keys.of("change_limit"))
+    assert not edge.redis.exists(edge.store.connection.keys.of("change_limit"))
     assert change(edge).status_code == 409

@@ -29,7 +29,7 @@ def test_at_first_there_is_nothing(edge: Edge) -> None:
 
 
 def test_runs_are_listed_with_all_that_is_known_of_them(edge: Edge) -> None:
-    edge.wiring.garbage.record(Run(1, 5, "done", "by hand", 0, 7, 2, 1, None, gate="none", final=3, note="no gate"))
+    edge.store.collections.record(Run(1, 5, "done", "by hand", 0, 7, 2, 1, None, gate="none", final=3, note="no gate"))
     (run,) = looked_up(edge)["runs"]
     assert run == {
         "started_at": rfc3339(1000), "ended_at": rfc3339(5000),
@@ -41,7 +41,7 @@ def test_runs_are_listed_with_all_that_is_known_of_them(edge: Edge) -> None:
 
 def test_the_one_under_way_and_the_next_are_shown(serve: ServeEdge) -> None:
     edge = serve(gc={"command": "true", "schedule": "0 3 * * *", "window": "22:00-02:00"})
-    edge.wiring.garbage.publish_progress(Under(SWEEPING, 2, 1, "scheduled"))
+    edge.store.collections.publish_progress(Under(SWEEPING, 2, 1, "scheduled"))
     shown = looked_up(edge)
     assert shown["running"] == {
         "stage": SWEEPING, "stage_since": rfc3339(2000), "started_at": rfc3339(1000), "reason": "scheduled",
@@ -51,9 +51,9 @@ def test_the_one_under_way_and_the_next_are_shown(serve: ServeEdge) -> None:
 
 def test_what_keeps_a_wanted_one_is_shown_once_with_how_often(serve: ServeEdge) -> None:
     edge = serve(gc={"command": "true"})
-    edge.wiring.garbage.request_if_none("scheduled")
+    edge.store.collections.request_if_none("scheduled")
     for ended_ms in (5, 9):
-        edge.wiring.garbage.record(Run(1, ended_ms, "put off", "scheduled", message="not now"), once=True)
+        edge.store.collections.record(Run(1, ended_ms, "put off", "scheduled", message="not now"), once=True)
     shown = looked_up(edge)
     assert (shown["queued"], len(shown["runs"])) == ("scheduled", 1)
     assert shown["postponed"] == {"message": "not now", "since": rfc3339(5000), "at": rfc3339(9000), "times": 2}
@@ -65,15 +65,15 @@ def test_one_is_asked_for(serve: ServeEdge) -> None:
     assert (response.status_code, response.json) == (
         200, {"reason": f"{BY_HAND} (API)", "dry_run": False, "permanent": 0},
     )  # fmt: skip
-    assert edge.wiring.garbage.requested() == f"{BY_HAND} (API)"
+    assert edge.store.collections.requested() == f"{BY_HAND} (API)"
     assert edge.sent == ["a collection"]
 
 
 def test_a_dry_run_is_asked_for_and_no_collection(serve: ServeEdge) -> None:
     edge = serve(gc={"command": "true"})
     assert edge.http.post("/api/v1/collections", json={"dry_run": True}).status_code == 200
-    assert edge.wiring.garbage.requested() is None
-    assert edge.wiring.garbage.rehearsal_requested() is not None
+    assert edge.store.collections.requested() is None
+    assert edge.store.collections.rehearsal_requested() is not None
 
 
 def test_without_a_command_it_is_said_what_to_set(edge: Edge) -> None:
@@ -84,10 +84,10 @@ def test_without_a_command_it_is_said_what_to_set(edge: Edge) -> None:
 def test_the_queued_one_is_cancelled_unless_it_sweeps(serve: ServeEdge) -> None:
     edge = serve(gc={"command": "true"})
     assert problem(edge.http.delete("/api/v1/collections")) == (409, "no collection is queued")
-    edge.wiring.garbage.request("by hand")
-    edge.wiring.garbage.publish_progress(Under(SWEEPING, 2, 1, "by hand"))
+    edge.store.collections.request("by hand")
+    edge.store.collections.publish_progress(Under(SWEEPING, 2, 1, "by hand"))
     assert problem(edge.http.delete("/api/v1/collections"))[0] == 409
-    edge.wiring.garbage.clear_progress()
+    edge.store.collections.clear_progress()
     cancelled = edge.http.delete("/api/v1/collections")
     assert (cancelled.status_code, cancelled.json) == (200, {"reason": "by hand"})
     assert looked_up(edge)["queued"] is None
@@ -95,7 +95,7 @@ def test_the_queued_one_is_cancelled_unless_it_sweeps(serve: ServeEdge) -> None:
 
 def test_cancelling_needs_the_admin_token(serve: ServeEdge) -> None:
     edge = serve(gc={"command": "true"}, tokens={"read": "r" * 20, "admin": "a" * 20, "notify": "n" * 20})
-    edge.wiring.garbage.request("by hand")
+    edge.store.collections.request("by hand")
     refused = edge.http.delete("/api/v1/collections", headers={"Authorization": f"Bearer {'r' * 20}"})
     assert refused.status_code in (401, 403)
-    assert edge.wiring.garbage.requested() == "by hand"
+    assert edge.store.collections.requested() == "by hand"

@@ -27,7 +27,7 @@ def edge(serve_over_valkey: ServeEdge, registry: FakeRegistry) -> Edge:
     for number, tag in enumerate(("v1", "v2", "latest")):
         image = make_image(tag)
         registry.push("shop/api", tag, image)
-        record(edge.wiring.history, event(number, tag=tag, digest=image.digest))
+        record(edge.store.history, event(number, tag=tag, digest=image.digest))
     edge.sent.clear()
     return edge
 
@@ -108,7 +108,7 @@ def test_a_body_that_is_no_object_is_refused(edge: Edge, body: str) -> None:
 
 def test_without_a_registry_it_is_a_conflict(serve_over_valkey: ServeEdge) -> None:
     edge = serve_over_valkey()
-    record(edge.wiring.history, event(1))
+    record(edge.store.history, event(1))
     status, sentence = problem(delete(edge, tags=["v1"]))
     assert (status, "registry.url is not set" in sentence) == (409, True)
 

@@ -14,7 +14,7 @@ def held(serve_over_valkey: ServeEdge) -> Edge:
     """shop/api, whose plan to delete v1 and v2 waits; shop/web, with nothing to do."""
     edge = serve_over_valkey(policy=keep_last(1, hold_over=10, hold_min=1))
     edge.heard(*(event(tag=f"v{number}", at=number) for number in (1, 2, 3)), event(repository="shop/web"))
-    history = edge.wiring.history
+    history = edge.store.history
     assert history.commit(history.snapshot("shop/api"), edge.wiring.verdicts.plan("shop/api"), "held")
     return edge
 
@@ -30,7 +30,7 @@ def test_nothing_waits_at_first(edge: Edge) -> None:
 
 def test_a_plan_that_waits_is_listed_with_its_reason_and_its_images(held: Edge) -> None:
     (shown,) = (held.http.get("/api/v1/holds").json or {})["holds"]
-    (hold,) = held.wiring.rulings.holds()
+    (hold,) = held.store.approvals.holds()
     assert shown["reason"]
     assert (shown["repository"], shown["reason"], shown["since"]) == ("shop/api", hold.reason, rfc3339(hold.at_us))
     assert sorted(shown["digests"]) == sorted([digest_of("v1"), digest_of("v2")])
@@ -44,16 +44,16 @@ def test_readiness_counts_what_waits(held: Edge) -> None:
 
 def test_approving_lets_the_plan_go_on(held: Edge) -> None:
     assert approve(held) == (200, {"repository": "shop/api", "approved": 2})
-    approved = held.wiring.history.snapshot("shop/api").approved
+    approved = held.store.history.snapshot("shop/api").approved
     assert approved == {digest_of("v1"), digest_of("v2")}
     assert held.wiring.verdicts.plan("shop/api").hold is None
 
 
 def test_approving_has_the_repository_planned_again(held: Edge) -> None:
     """A plan that was committed as held left nothing due."""
-    assert held.redis.zscore(held.wiring.connection.keys.of("due"), "shop/api") is None
+    assert held.redis.zscore(held.store.connection.keys.of("due"), "shop/api") is None
     approve(held)
-    assert held.redis.zscore(held.wiring.connection.keys.of("due"), "shop/api") is not None
+    assert held.redis.zscore(held.store.connection.keys.of("due"), "shop/api") is not None
     assert held.sent == ["shop/api"]
 
 
@@ -72,14 +72,14 @@ def test_an_unknown_repository_is_not_found(held: Edge, name: str) -> None:
 def test_looking_approves_nothing(held: Edge) -> None:
     assert held.http.get("/api/v1/holds/shop/api/approve").status_code == 405
     held.http.get("/api/v1/holds")
-    assert held.wiring.history.snapshot("shop/api").approved == frozenset()
+    assert held.store.history.snapshot("shop/api").approved == frozenset()
 
 
 def test_all_plans_that_were_looked_at_are_approved_together(held: Edge) -> None:
     name = (held.http.get("/api/v1/holds").json or {})["plans"]
     refused = held.http.post("/api/v1/holds/approve?plans=another")
     assert problem(refused) == (409, "other plans wait by now; GET /api/v1/holds shows them")
-    assert held.wiring.history.snapshot("shop/api").approved == frozenset()
+    assert held.store.history.snapshot("shop/api").approved == frozenset()
     approved = held.http.post(f"/api/v1/holds/approve?plans={name}")
     assert (approved.status_code, approved.json) == (200, {"repositories": 1, "approved": 2})
-    assert held.wiring.history.snapshot("shop/api").approved == {digest_of("v1"), digest_of("v2")}
+    assert held.store.history.snapshot("shop/api").approved == {digest_of("v1"), digest_of("v2")}

@@ -21,8 +21,8 @@ NO_CURSOR = "cursor: invalid for this sort order; leave it out to begin at the f
 def edge(serve_over_valkey: ServeEdge) -> Edge:
     """Three tags in shop/api of which the policy keeps two, one in shop/web and one in ops/api."""
     edge = serve_over_valkey(policy=keep_last(2))
-    record(edge.wiring.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3)))
-    record(edge.wiring.history, event(9, repository="shop/web"), event(10, repository="ops/api", actor="bob"))
+    record(edge.store.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3)))
+    record(edge.store.history, event(9, repository="shop/web"), event(10, repository="ops/api", actor="bob"))
     return edge
 
 
@@ -103,12 +103,12 @@ def test_what_happened_everywhere_and_in_one_repository(edge: Edge) -> None:
 
 def test_the_plan_as_it_stands(edge: Edge) -> None:
     assert read(edge, "plan") == {"next": None, "total": 0, "repositories": []}
-    snapshot = edge.wiring.history.snapshot("shop/api")
+    snapshot = edge.store.history.snapshot("shop/api")
     going = Verdict(next(tag for tag in snapshot.tags if tag.name == "v1"), False, "old", "last", stays_as="latest")
-    edge.wiring.history.commit(snapshot, Plan(doomed=(Doomed(digest(1), (going,)),)), "doomed")
-    snapshot = edge.wiring.history.snapshot("ops/api")
+    edge.store.history.commit(snapshot, Plan(doomed=(Doomed(digest(1), (going,)),)), "doomed")
+    snapshot = edge.store.history.snapshot("ops/api")
     shown = Verdict(snapshot.tags[0], False, "old", "last")
-    edge.wiring.history.commit(snapshot, Plan(doomed=(Doomed(digest(10), (shown,)),)), "dry_run")
+    edge.store.history.commit(snapshot, Plan(doomed=(Doomed(digest(10), (shown,)),)), "dry_run")
     rows = every_page(edge, "plan", "repositories", limit=1)
     assert [(row["repository"], len(row["deletions"]), len(row["dry_run_deletions"])) for row in rows] == [
         ("ops/api", 0, 1), ("shop/api", 1, 0),
@@ -120,7 +120,7 @@ def test_the_plan_as_it_stands(edge: Edge) -> None:
 
 
 def test_the_overview_counts_all_of_it(edge: Edge) -> None:
-    edge.wiring.outbox.note_trouble("due shop/api", "mend it")
+    edge.store.outbox.note_trouble("due shop/api", "mend it")
     result = read(edge, "overview")
     assert (result["repositories"], result["tags"], result["due"], result["policy"]) == (3, 5, 3, "in force")
     assert result["events"]["push"] == 5
@@ -166,7 +166,7 @@ def test_what_did_not_change_is_not_sent_again(edge: Edge) -> None:
     again = edge.http.get("/api/v1/repositories", headers={"If-None-Match": tag})
     assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", tag)
     assert first.headers["Cache-Control"] == "private, no-cache"
-    record(edge.wiring.history, event(40, tag="v4"))
+    record(edge.store.history, event(40, tag="v4"))
     changed = edge.http.get("/api/v1/repositories", headers={"If-None-Match": tag})
     assert changed.status_code == 200
     assert changed.headers["ETag"] != tag

@@ -94,7 +94,7 @@ def test_what_must_be_looked_at_first_is_named(shop: Edge) -> None:
 def test_asking_changes_nothing(shop: Edge) -> None:
     def state() -> dict[str, bytes]:
         client = shop.redis
-        return {key: client.dump(key) for key in client.scan_iter(match=f"{shop.wiring.connection.keys.prefix}*")}
+        return {key: client.dump(key) for key in client.scan_iter(match=f"{shop.store.connection.keys.prefix}*")}
 
     before = state()
     ask(shop, policy={"rules": [{"keep": "none"}]})

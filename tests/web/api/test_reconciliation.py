@@ -20,7 +20,7 @@ def test_at_first_there_is_nothing(edge: Edge) -> None:
 
 
 def test_the_one_under_way_and_the_last_are_shown(edge: Edge) -> None:
-    walks = edge.wiring.walks
+    walks = edge.store.reconcile_runs
     walks.request_repositories(["shop/api", "shop/web"], reconciliation.BY_HAND)
     walks.compared("shop/api", 5, 2)
     under = looked_up(edge)["running"]
@@ -37,9 +37,9 @@ def test_it_is_asked_for_whole_or_by_repository(serve: ServeEdge) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:5000"})
     answer = edge.http.post("/api/v1/reconciliation", json={})
     assert (answer.status_code, answer.json) == (200, {"reason": f"{reconciliation.BY_HAND} (API)"})
-    assert edge.wiring.walks.requested() == f"{reconciliation.BY_HAND} (API)"
+    assert edge.store.reconcile_runs.requested() == f"{reconciliation.BY_HAND} (API)"
     edge.http.post("/api/v1/reconciliation", json={"repositories": ["shop/api"]})
-    assert edge.wiring.walks.waiting(["shop/api"]) == ("shop/api",)
+    assert edge.store.reconcile_runs.waiting(["shop/api"]) == ("shop/api",)
 
 
 def test_what_is_no_repository_is_refused(serve: ServeEdge) -> None:

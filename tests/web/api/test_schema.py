@@ -33,8 +33,10 @@ def wiring(make_wiring: MakeWiring) -> Iterator[Wiring]:
         wiring = make_wiring(
             registry.url, keep_last(2), tokens=TOKENS, api={"changes_per_minute": 1_000_000}, gc={"command": "true"}
         )
-        record(wiring.history, *(event(number, tag=f"v{number}") for number in range(1, 9)))
-        record(wiring.history, event(9, "pull", "v3"), event(10, tag="v7"), event(11, "delete", "v2", digest=None))
+        record(wiring.store.history, *(event(number, tag=f"v{number}") for number in range(1, 9)))
+        record(
+            wiring.store.history, event(9, "pull", "v3"), event(10, tag="v7"), event(11, "delete", "v2", digest=None)
+        )
         yield wiring
 
 

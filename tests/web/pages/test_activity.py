@@ -92,7 +92,7 @@ def test_where_a_spreadsheet_splits_cells_elsewhere_there_is_no_formula_either(
 def test_what_failed_and_still_waits_for_somebody_is_shown(edge: Edge) -> None:
     browser = Browser(edge)
     assert "No open problems" in browser.text("/panels/activity/troubles")
-    edge.wiring.outbox.note_trouble("doomed shop/api", "the registry refuses <b>")
+    edge.store.outbox.note_trouble("doomed shop/api", "the registry refuses <b>")
     text = browser.text("/panels/activity/troubles")
     assert "<bdi>doomed shop/api</bdi>" in text
     assert "the registry refuses &lt;b&gt;" in text

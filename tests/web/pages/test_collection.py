@@ -19,20 +19,20 @@ def test_one_is_asked_for_and_says_who_did(edge: Edge, form: dict[str, str], ask
     answer = browser.said(browser.post("/collection", back="/collection", **form))
     assert "asked for by hand (dashboard)" in answer
     assert edge.sent == ["a collection"]
-    assert edge.wiring.garbage.requested() == asked
-    assert (edge.wiring.garbage.rehearsal_requested() is None) == (asked is not None)
+    assert edge.store.collections.requested() == asked
+    assert (edge.store.collections.rehearsal_requested() is None) == (asked is not None)
     assert "ueued: <bdi>" in browser.text("/panels/collection/now")
 
 
 def test_the_queued_one_says_what_it_makes_permanent_and_can_be_cancelled(edge: Edge) -> None:
     browser = Browser(edge)
-    edge.wiring.garbage.request("asked for by hand (alice)")
+    edge.store.collections.request("asked for by hand (alice)")
     text = browser.text("/panels/collection/now")
     assert "It is retried until it succeeds; then 0 deletions become permanent." in text
     assert "Cancel the queued collection" in text
     answer = browser.said(browser.post("/collection/cancel", back="/collection"))
     assert "Cancelled: asked for by hand (alice)" in answer
-    assert edge.wiring.garbage.requested() is None
+    assert edge.store.collections.requested() is None
     assert "no collection is queued" in browser.said(browser.post("/collection/cancel", back="/collection"))
 
 
@@ -43,27 +43,29 @@ def test_where_none_can_be_made_there_is_no_button(serve: ServeEdge) -> None:
 
 
 def test_the_one_under_way_is_shown(edge: Edge) -> None:
-    edge.wiring.garbage.publish_progress(Under("sweeping", 1, 1, "schedule"))
+    edge.store.collections.publish_progress(Under("sweeping", 1, 1, "schedule"))
     assert "<strong><bdi>sweeping</bdi></strong>" in Browser(edge).text("/panels/collection/now")
     assert '<a href="/collection"><bdi>sweeping</bdi></a>' in Browser(edge).text("/panels/overview/now")
 
 
 def test_those_that_ran_are_shown_with_their_figures(edge: Edge) -> None:
-    edge.wiring.garbage.record(Run(1000, 3500, "failed", "schedule", message="exit 1", blobs=1234, bytes_freed=5_000))
+    edge.store.collections.record(
+        Run(1000, 3500, "failed", "schedule", message="exit 1", blobs=1234, bytes_freed=5_000)
+    )
     text = Browser(edge).text("/panels/collection/runs")
     for item in ("2.5 s", "1\u202f234 blobs", "5.0 kB", "<bdi>exit 1</bdi>", "1 failed"):
         assert item in text
 
 
 def test_what_a_dry_run_said_is_shown(edge: Edge) -> None:
-    edge.wiring.garbage.note_rehearsal(Rehearsal(1000, ((digest_of("a"), 7_000), (digest_of("b"), None))))
+    edge.store.collections.note_rehearsal(Rehearsal(1000, ((digest_of("a"), 7_000), (digest_of("b"), None))))
     text = Browser(edge).text("/panels/collection/rehearsal")
     assert "2 blobs would be deleted, 7.0 kB and 1 of unknown size" in text
     assert digest_of("a") in text
 
 
 def test_a_run_has_a_page_with_its_figures_and_what_was_printed(edge: Edge) -> None:
-    garbage = edge.wiring.garbage
+    garbage = edge.store.collections
     for number in range(25):
         garbage.record(Run(number, number + 3000, "done", "schedule", 0, 5, 3, note="all is well"))
         garbage.keep_output(number, f"of {number}\n1 blobs <marked>")

@@ -54,12 +54,12 @@ def edge(serve_over_valkey: ServeEdge) -> Edge:
     edge.heard(event(actor=EVIL, useragent=EVIL), event(tag="v2"), {"id": EVIL, "action": EVIL})
     edge.heard(event(tag="v2", digest="other", actor=EVIL, useragent=EVIL, at=2), event("pull", actor=EVIL, at=3))
     went = short(digest_of("v0"))
-    edge.redis.hset(edge.wiring.connection.keys.of("deleted", "shop/api"), f"v0 {went}", f"{went} 1 2 3 {EVIL}")
-    edge.wiring.rulings.note("shop/api", "approved", EVIL, EVIL)
-    edge.wiring.outbox.note_trouble(EVIL, EVIL)
-    edge.wiring.garbage.request(EVIL)
-    edge.wiring.garbage.record(Run(7, 8, "done", EVIL))
-    history = edge.wiring.history
+    edge.redis.hset(edge.store.connection.keys.of("deleted", "shop/api"), f"v0 {went}", f"{went} 1 2 3 {EVIL}")
+    edge.store.approvals.note("shop/api", "approved", EVIL, EVIL)
+    edge.store.outbox.note_trouble(EVIL, EVIL)
+    edge.store.collections.request(EVIL)
+    edge.store.collections.record(Run(7, 8, "done", EVIL))
+    history = edge.store.history
     assert history.commit(history.snapshot("shop/api"), edge.wiring.verdicts.plan("shop/api"), "held")
     return edge
 
@@ -148,7 +148,7 @@ def test_a_fault_of_ours_is_said_in_one_sentence_where_the_panel_would_be(
     edge: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     browser = Browser(edge, TOKENS["admin"])
-    monkeypatch.setattr(type(edge.wiring.figures), "read", lambda figures: 1 // 0)
+    monkeypatch.setattr(type(edge.store.stats), "read", lambda figures: 1 // 0)
     panel, page = browser.panel("/panels/overview/now"), browser.get("/panels/overview/now")
     for answer in (panel, page):
         assert answer.status_code == 500

@@ -58,10 +58,10 @@ def edge(serve_over_valkey: ServeEdge, monkeypatch: pytest.MonkeyPatch) -> Edge:
     edge = serve_over_valkey(
         policy=policy, tokens=TOKENS, gc={"command": "registry garbage-collect x"}, registry_url="http://127.0.0.1:9"
     )
-    wiring, keys = edge.wiring, edge.wiring.connection.keys
+    wiring, keys = edge.wiring, edge.store.connection.keys
     for at, (repository, tag) in enumerate((name, tag) for name in REPOSITORIES for tag in ("v1", *TAGS)):
         heard = replace(evil_event(tag="v1", digest=f"d{at}", at=at), repository=repository, tag=tag, id=str(at))
-        wiring.history.record(Envelope((heard, replace(heard, id=f"again {at}", digest=digest_of(f"e{at}"))), ()))
+        wiring.store.history.record(Envelope((heard, replace(heard, id=f"again {at}", digest=digest_of(f"e{at}"))), ()))
     edge.heard(
         {"id": EVIL, "action": EVIL}, event(repository=EVIL), event(tag=EVIL), event(timestamp=EVIL),
         event("pull", actor=EVIL, useragent=EVIL, at=20),
@@ -70,23 +70,23 @@ def edge(serve_over_valkey: ServeEdge, monkeypatch: pytest.MonkeyPatch) -> Edge:
         went = short(digest_of("v0"))
         for tag in TAGS:
             edge.redis.hset(keys.of("deleted", repository), f"{tag} {went}", f"{went} 1 2 3 {EVIL}")
-        snapshot, plan = wiring.history.snapshot(repository), wiring.verdicts.plan(repository)
+        snapshot, plan = wiring.store.history.snapshot(repository), wiring.verdicts.plan(repository)
         assert plan.hold
-        wiring.history.commit(snapshot, replace(plan, hold=EVIL), "held")
-        (hold,) = wiring.rulings.holds([repository])
-        wiring.rulings.reject(repository, hold.plan, EVIL)
-        wiring.rulings.note(repository, EVIL, EVIL, EVIL)
-        wiring.asks.request(repository, {tag.name: tag.digest for tag in snapshot.tags}, EVIL)
-    wiring.outbox.note_trouble(EVIL, EVIL)
-    wiring.garbage.request(EVIL)
-    wiring.garbage.request_rehearsal(EVIL)
-    wiring.garbage.publish_progress(Under(EVIL, 1, 1, EVIL))
-    wiring.garbage.record(Run(1, 2, "put off", EVIL, message=EVIL), once=True)
-    wiring.garbage.record(Run(1, 2, EVIL, EVIL, 1, message=EVIL, gate=EVIL, note=EVIL))
-    wiring.garbage.keep_output(1, f"{EVIL}\n{EVIL}")
-    wiring.garbage.note_rehearsal(Rehearsal(1, ((EVIL, 1),)))
-    wiring.garbage.request_rehearsal(EVIL)
-    wiring.walks.request(EVIL)
+        wiring.store.history.commit(snapshot, replace(plan, hold=EVIL), "held")
+        (hold,) = wiring.store.approvals.holds([repository])
+        wiring.store.approvals.reject(repository, hold.plan, EVIL)
+        wiring.store.approvals.note(repository, EVIL, EVIL, EVIL)
+        wiring.store.manual.request(repository, {tag.name: tag.digest for tag in snapshot.tags}, EVIL)
+    wiring.store.outbox.note_trouble(EVIL, EVIL)
+    wiring.store.collections.request(EVIL)
+    wiring.store.collections.request_rehearsal(EVIL)
+    wiring.store.collections.publish_progress(Under(EVIL, 1, 1, EVIL))
+    wiring.store.collections.record(Run(1, 2, "put off", EVIL, message=EVIL), once=True)
+    wiring.store.collections.record(Run(1, 2, EVIL, EVIL, 1, message=EVIL, gate=EVIL, note=EVIL))
+    wiring.store.collections.keep_output(1, f"{EVIL}\n{EVIL}")
+    wiring.store.collections.note_rehearsal(Rehearsal(1, ((EVIL, 1),)))
+    wiring.store.collections.request_rehearsal(EVIL)
+    wiring.store.reconcile_runs.request(EVIL)
     edge.redis.hset(
         keys.of("gate"), mapping={"state": "closed", "token": "t", "since_ms": 1, "reason": EVIL, "fence": 1}
     )
@@ -95,7 +95,7 @@ def edge(serve_over_valkey: ServeEdge, monkeypatch: pytest.MonkeyPatch) -> Edge:
     edge.redis.hset(keys.of("reconcile:last"), mapping=WALKED)
     monkeypatch.setattr(type(wiring.platforms), "of", lambda _, __, digests: dict.fromkeys(digests, (EVIL,)))
     monkeypatch.setattr("service.web.pages.health.examine", lambda _: [Finding("redis", "error", EVIL, EVIL)])
-    wiring.findings.keep([Finding(EVIL, "error", EVIL, EVIL)], EVIL)
+    wiring.store.doctor_reports.keep([Finding(EVIL, "error", EVIL, EVIL)], EVIL)
     return edge
 
 
@@ -178,8 +178,10 @@ def test_no_cell_of_a_file_is_a_formula_and_each_file_holds_what_was_sent(edge: 
         evil = replace(
             plain, id=begins, repository=name, tag=name, actor=name, useragent=name, address=name, media_type=name
         )
-        wiring.history.record(Envelope((replace(evil, digest=digest_of(begins), at_us=plain.at_us + number),), ()))
-        wiring.rulings.note(name, name, name, name)
+        wiring.store.history.record(
+            Envelope((replace(evil, digest=digest_of(begins), at_us=plain.at_us + number),), ())
+        )
+        wiring.store.approvals.note(name, name, name, name)
     browser = Browser(edge, TOKENS["read"])
     rows = list(csv.DictReader(io.StringIO(browser.get("/activity.csv").data.decode(), newline="")))
     cells = [cell for row in rows for cell in row.values()]

@@ -58,7 +58,7 @@ def test_a_command_is_shown_by_its_program_and_number_of_arguments(command: list
 def test_workers_and_queues_are_counted(edge: Edge) -> None:
     browser = Browser(edge)
     assert "no worker gave a sign of life" in browser.text("/panels/health/now")
-    edge.wiring.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
+    edge.store.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
     edge.redis.lpush("pushprune:enforce", "a", "b")
     text = browser.text("/panels/health/now")
     assert "<dt>Active workers</dt><dd>1</dd>" in text
@@ -68,7 +68,7 @@ def test_workers_and_queues_are_counted(edge: Edge) -> None:
 
 
 def test_a_queue_without_a_worker_is_red(edge: Edge) -> None:
-    edge.wiring.outbox.sign_of_life("garbage@a", ("garbage",))
+    edge.store.outbox.sign_of_life("garbage@a", ("garbage",))
     text = Browser(edge).text("/panels/health/now")
     assert '<dt>Workers for enforce</dt><dd class="goes">0</dd>' in text
     assert "no worker for queue enforce, so no repository is planned" in text
@@ -78,17 +78,17 @@ def test_a_queue_without_a_worker_is_red(edge: Edge) -> None:
 @pytest.mark.parametrize("panel", ["/panels/health/now", "/panels/overview/now"])
 def test_a_registry_that_is_away_is_red(serve: ServeEdge, panel: str) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:1"})
-    edge.wiring.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
+    edge.store.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
     assert '<dt>Registry</dt><dd class="kept">reachable</dd>' in Browser(edge).text(panel)
-    edge.wiring.outbox.note_trouble("registry", "the registry cannot be reached")
+    edge.store.outbox.note_trouble("registry", "the registry cannot be reached")
     text = Browser(edge).text(panel)
     assert '<dt>Registry</dt><dd class="goes">not reachable</dd>' in text
     assert "the registry cannot be reached" in text
 
 
 def test_each_worker_has_its_name_and_its_last_sign_of_life(edge: Edge) -> None:
-    edge.wiring.outbox.sign_of_life("main@b")
-    edge.redis.zadd("pushprune:workers", {"garbage@a 1-a garbage": edge.wiring.connection.now_ms() - 30_000})
+    edge.store.outbox.sign_of_life("main@b")
+    edge.redis.zadd("pushprune:workers", {"garbage@a 1-a garbage": edge.store.connection.now_ms() - 30_000})
     rows = re.findall(r"<bdi>(\w+@\w)</bdi></th>(.*?)</tr>", Browser(edge).text("/panels/health/now"))
     assert [(name, "silent" in row) for name, row in rows] == [("garbage@a", True), ("main@b", False)]
 

@@ -120,7 +120,7 @@ def test_a_copy_of_the_cookie_is_refused_after_signing_out_by_every_web_process(
     for copy in copies:
         assert copy.post("/health/compare").headers["Location"].startswith("/login")
     assert elsewhere.get("/health").status_code == 200, "another session of the same token goes on"
-    keys = first.wiring.connection.keys
+    keys = first.wiring.store.connection.keys
     (key,) = first.redis.keys(keys.of("signout", "*"))
     assert 0 < first.redis.ttl(key) <= first.wiring.settings.web.session
 

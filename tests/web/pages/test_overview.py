@@ -27,7 +27,7 @@ def test_what_happens_is_counted(edge: Edge) -> None:
     text = Browser(edge).text("/panels/overview/now")
     assert "<dt>Images pushed</dt><dd>3</dd>" in text
     assert "no worker gave a sign of life" in text
-    edge.wiring.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
+    edge.store.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
     assert "no worker" not in Browser(edge).text("/panels/overview/now")
 
 
@@ -41,15 +41,15 @@ def test_a_policy_that_deletes_nothing_is_said(serve: ServeEdge, policy: object,
 
 
 def test_troubles_are_shown(edge: Edge) -> None:
-    edge.wiring.outbox.note_trouble("doomed shop/api", "the registry refuses <b>")
+    edge.store.outbox.note_trouble("doomed shop/api", "the registry refuses <b>")
     assert "the registry refuses &lt;b&gt;" in Browser(edge).text("/panels/overview/now")
 
 
 def test_what_happened_stands_in_steps(edge: Edge) -> None:
     edge.heard(event(), event(tag="v2"))
-    now_ms = edge.wiring.connection.now_ms()
-    edge.wiring.garbage.record(Run(now_ms - 10, now_ms, "done", "by hand", bytes_freed=2_000_000))
-    edge.wiring.garbage.record(Run(now_ms - 10, now_ms, "dry run", "by hand", bytes_freed=7_000_000))
+    now_ms = edge.store.connection.now_ms()
+    edge.store.collections.record(Run(now_ms - 10, now_ms, "done", "by hand", bytes_freed=2_000_000))
+    edge.store.collections.record(Run(now_ms - 10, now_ms, "dry run", "by hand", bytes_freed=7_000_000))
     text = Browser(edge).text("/panels/overview/past?period=1h")
     assert text.count("<tr data-at=") in (61, 62)
     assert text.count('data-value="2"') == 1
@@ -65,7 +65,7 @@ def test_a_tally_is_read_in_pieces_and_no_more_than_it_may(edge: Edge, monkeypat
     edge.heard(*(event(tag=f"v{n}") for n in range(20)))
     monkeypatch.setattr(event_counts, "_AT_ONCE", 5)
     for at_most, counted, is_whole in ((100, 20, True), (10, 10, False)):
-        messages = event_counts.EventCounts(edge.wiring.connection).since(0, 3_600_000, at_most)
+        messages = event_counts.EventCounts(edge.store.connection).since(0, 3_600_000, at_most)
         assert sum(of["push"] for of in messages.counts.values()) == counted
         assert messages.is_whole == is_whole
 
@@ -82,7 +82,7 @@ def test_tags_are_counted_and_every_layer_once(edge: Edge) -> None:
 def test_it_is_weighed_once_a_minute_and_not_for_long(edge: Edge) -> None:
     edge.heard(*(event(repository=f"r{number}", blobs={"config": 5}) for number in range(4)))
     times = iter([0, 0, 0.5, 1.5, 9, 9, 9, 69, *[69] * 9])
-    disk_usage = DiskUsage(edge.wiring.history, edge.wiring.inventory.catalog, lambda: next(times))
+    disk_usage = DiskUsage(edge.store.history, edge.wiring.inventory.catalog, lambda: next(times))
     first = disk_usage.current()
     assert (first.repositories, first.measured) == (4, 3)
     assert disk_usage.current() is first
@@ -91,9 +91,9 @@ def test_it_is_weighed_once_a_minute_and_not_for_long(edge: Edge) -> None:
 
 def test_what_was_counted_is_not_read_again_and_what_is_too_old_goes(edge: Edge) -> None:
     edge.heard(event(tag="v1"), event(tag="v2"))
-    tallies, now_ms = edge.wiring.tallies, edge.wiring.connection.now_ms()
+    tallies, now_ms = edge.store.event_counts, edge.store.connection.now_ms()
     assert sum(of["push"] for of in tallies.since(now_ms - 60_000, 1000).counts.values()) == 2
-    edge.redis.xtrim(edge.wiring.connection.keys.of("events"), maxlen=0, approximate=False)
+    edge.redis.xtrim(edge.store.connection.keys.of("events"), maxlen=0, approximate=False)
     edge.heard(event(tag="v3"))
     assert sum(of["push"] for of in tallies.since(now_ms - 60_000, 1000).counts.values()) == 3
     assert tallies.since(now_ms + 60_000, 1000).counts == {}

@@ -21,13 +21,13 @@ def held(serve_over_valkey: ServeEdge) -> Edge:
     """shop/api, whose plan to delete v1 and v2 waits."""
     edge = serve_over_valkey(policy=keep_last(1, hold_over=10, hold_min=1))
     edge.heard(*(event(tag=f"v{number}", at=number) for number in (1, 2, 3)))
-    history = edge.wiring.history
+    history = edge.store.history
     assert history.commit(history.snapshot("shop/api"), edge.wiring.verdicts.plan("shop/api"), "held")
     return edge
 
 
 def plan(edge: Edge) -> str:
-    return edge.wiring.rulings.holds()[0].plan
+    return edge.store.approvals.holds()[0].plan
 
 
 def test_the_rules_in_force_name_what_they_match(held: Edge) -> None:
@@ -78,7 +78,7 @@ def test_approving_lets_it_go_on_and_stands_in_the_history(held: Edge) -> None:
     assert "2 images will be deleted" in browser.said(response)
     assert held.wiring.verdicts.plan("shop/api").hold is None
     assert held.sent == ["shop/api"]
-    (entry, *_) = held.wiring.history.entries("shop/api")
+    (entry, *_) = held.store.history.entries("shop/api")
     assert (entry.action, entry.actor) == ("approved", "dashboard")
 
 
@@ -86,7 +86,7 @@ def test_plans_of_several_repositories_are_approved_together(held: Edge) -> None
     browser = Browser(held)
     assert "Approve all" not in browser.text("/panels/policy/holds"), "one button is enough for one plan"
     held.heard(*(event(repository="shop/web", tag=f"v{number}", at=number) for number in (1, 2, 3)))
-    history, verdicts = held.wiring.history, held.wiring.verdicts
+    history, verdicts = held.store.history, held.wiring.verdicts
     assert history.commit(history.snapshot("shop/web"), verdicts.plan("shop/web"), "held")
     shown = browser.text("/panels/policy/holds")
     assert "Approve all: delete 4 images from 2 repositories" in shown
@@ -116,7 +116,7 @@ def test_a_refused_plan_stays_and_nobody_is_asked_again(held: Edge) -> None:
     (listed,) = (held.http.get("/api/v1/holds").json or {})["holds"]
     assert listed["rejected_by"] == "dashboard"
     assert held.wiring.verdicts.plan("shop/api").hold is not None
-    (entry, *_) = held.wiring.history.entries()
+    (entry, *_) = held.store.history.entries()
     assert (entry.action, entry.repository, entry.actor) == ("refused", "shop/api", "dashboard")
 
 
@@ -124,7 +124,7 @@ def test_another_plan_is_another_matter(held: Edge) -> None:
     browser = Browser(held)
     browser.post("/policy/refuse", repository="shop/api", plan=plan(held))
     held.heard(event(tag="v4", at=4))
-    history = held.wiring.history
+    history = held.store.history
     assert history.commit(history.snapshot("shop/api"), held.wiring.verdicts.plan("shop/api"), "held")
     assert "Rejected by" not in browser.text("/panels/policy/holds")
 

@@ -94,7 +94,7 @@ def test_what_was_deleted_is_put_back_and_the_history_says_by_whom(pruned: Edge,
     assert response.headers["Location"] == "/repository/shop/api"
     assert "restored v1" in browser.said(response)
     assert registry.tags("shop/api")["v1"] == V1
-    (entry, *_) = pruned.wiring.history.entries("shop/api")
+    (entry, *_) = pruned.wiring.store.history.entries("shop/api")
     assert (entry.action, "dashboard" in (entry.actor + entry.reason)) == ("restored", True)
     assert "<p>Nothing.</p>" in browser.text(TRASH)
 
@@ -127,7 +127,7 @@ def test_a_tag_that_is_gone_is_explained_by_its_time_line(pruned: Edge) -> None:
     assert "older than the newest 1" in line
     assert "Restore</button>" in line
     assert "push it again" not in line
-    pruned.wiring.trash.collected()
+    pruned.wiring.store.trash.collected()
     line = browser.text(f"{LINE}:v1")
     assert "Restore</button>" not in line
     assert "Nothing of it is kept any more" in line
@@ -147,7 +147,7 @@ def moved(serve_over_valkey: ServeEdge, registry: FakeRegistry) -> Edge:
     edge = serve_over_valkey(policy=keep_last(9), registry_url=registry.url, tokens=TOKENS)
     for seed in (None, "two"):
         registry.push_image("shop/api", "v1", seed=seed)
-    edge.wiring.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
+    edge.store.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
     return edge
 
 
@@ -162,7 +162,7 @@ def test_what_was_overwritten_is_put_back_once_somebody_has_read_what_that_overw
     assert (form["tag"], form["digest"], form["over"]) == ("v1", V1, two)
     assert f"{two} has lost the tag" in browser.said(browser.post("/restore", **form))
     assert registry.tags("shop/api")["v1"] == V1
-    (entry, *_) = moved.wiring.history.entries("shop/api")
+    (entry, *_) = moved.wiring.store.history.entries("shop/api")
     assert (entry.action, entry.actor) == ("restored", "dashboard (admin)")
     assert f'name="digest" value="{two}"' in browser.text(f"{LINE}:v1")
 
@@ -213,7 +213,7 @@ def test_a_tag_is_deleted_by_hand_over_the_workers(pruned: Edge) -> None:
     browser = Browser(pruned)
     answer = browser.said(browser.post("/delete", repository="shop/api", tag="v2", back="/tag/shop/api:v2"))
     assert "shop/api:v2 goes" in answer
-    assert pruned.wiring.asks.requests("shop/api")["v2"].by == "dashboard"
+    assert pruned.wiring.store.manual.requests("shop/api")["v2"].by == "dashboard"
     assert "Deletion requested by" in browser.text(f"{WHY}:v2")
     assert pruned.sent == ["shop/api"]
 
@@ -224,7 +224,7 @@ def test_a_tag_is_deleted_by_hand_over_the_workers(pruned: Edge) -> None:
 def test_what_cannot_be_deleted_is_said(pruned: Edge, tag: str, sentence: str) -> None:
     browser = Browser(pruned)
     assert sentence in browser.said(browser.post("/delete", repository="shop/api", tag=tag))
-    assert pruned.wiring.asks.requests("shop/api") == {}
+    assert pruned.wiring.store.manual.requests("shop/api") == {}
 
 
 def test_another_policy_is_tried_on_this_repository_alone(kept: Edge) -> None:
