@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX
+from service.domain.oci.manifest import DOCKER_LIST, OCI_INDEX
 from tests.fakes.images import Image, index_over, make_image, make_index
 from tests.live.conftest import LiveSystem, last, wait_until
 from tests.support.journeys import oci_layout
@@ -71,15 +71,6 @@ def counting(what: str) -> dict[str, Any]:
     return last(3, rules=[{"name": "last", "count": what, "keep": {"last": 3}}])
 
 
-def test_git_sha_tags_go_by_their_push_and_not_by_their_name(live: Live) -> None:
-    system = live(policy=last(3))
-    system.start_worker()
-    names = ("ffe2b91", "0a41c7d", "e09d5f2", "f3b8801", "0000bad", "7c0ffee")
-    images = {name: make_image(name) for name in names}
-    push_all(system, images.items())
-    remain_exactly(system, {name: images[name] for name in names[-3:]})
-
-
 @pytest.mark.parametrize("order", ["pushed", "created"])
 def test_images_created_at_the_same_moment_go_by_their_push(live: Live, order: str) -> None:
     system = live(policy=last(3, rules=[{"name": "last", "order": order, "keep": {"last": 3}}]))
@@ -97,31 +88,6 @@ def test_a_kept_index_is_whole_and_a_deleted_one_takes_its_children_along(live: 
     lists = {f"v{number}": make_index(number, platforms=3, media_type=media_type) for number in range(6)}
     push_all(system, lists.items())
     remain_exactly(system, {tag: lists[tag] for tag in ("v3", "v4", "v5")})
-
-
-@pytest.mark.parametrize("media_type", [DOCKER_LIST, OCI_INDEX], ids=["docker list", "oci index"])
-def test_children_that_another_index_or_a_tag_holds_stay(live: Live, media_type: str) -> None:
-    """Of the parts of v1 the first is v2's too, the second is `latest`, and the third nobody else holds."""
-    system = live(policy=last(3))
-    kind = DOCKER_MANIFEST if media_type == DOCKER_LIST else make_image(0).media_type
-    first, second, third, fourth = (make_image(f"part {number}", media_type=kind) for number in range(4))
-    gone = index_over([first, second, third], media_type=media_type, seed="gone")
-    stays = index_over([first, fourth], media_type=media_type, seed="stays")
-    newer = {"v3": make_image("v3"), "v4": make_image("v4")}
-    push_all(system, [("v1", gone), ("v2", stays), ("latest", second), *newer.items()])
-    system.start_worker()
-    remain_exactly(system, {"v2": stays, "latest": second} | newer)
-
-
-def test_a_nested_index_is_kept_to_the_last_child_and_goes_to_the_last_child(live: Live) -> None:
-    system = live(policy=last(3))
-    system.start_worker()
-    nested = {}
-    for number in range(5):
-        inner = index_over([make_index(f"inner {number}"), make_image(f"beside {number}")], seed=f"middle {number}")
-        nested[f"v{number}"] = index_over([inner, make_image(f"outer {number}")], seed=f"outer {number}")
-    push_all(system, nested.items())
-    remain_exactly(system, {tag: nested[tag] for tag in ("v2", "v3", "v4")})
 
 
 def signature(image: Image) -> tuple[str, Image]:
@@ -163,15 +129,3 @@ def test_signatures_pushed_by_skopeo_live_and_die_with_an_index_and_with_its_chi
     kept = ("v2", "v3", "v4")
     signatures = {name: image for tag in kept for name, image in signed[tag].items()}
     remain_exactly(system, {tag: lists[tag] for tag in kept} | signatures)
-
-
-@pytest.mark.parametrize("made", [make_image, make_index], ids=["image", "index"])
-def test_of_an_image_that_is_protected_as_latest_only_the_old_tag_goes(
-    live: Live, made: Callable[[object], Image]
-) -> None:
-    system = live(policy=counting("tags"))
-    system.start_worker()
-    images = [made(f"image {number}") for number in range(5)]
-    push_all(system, [("v0", images[0]), ("latest", images[0])])
-    push_all(system, ((f"v{number}", image) for number, image in enumerate(images[1:], 1)))
-    remain_exactly(system, {"latest": images[0]} | {f"v{number}": images[number] for number in (2, 3, 4)})

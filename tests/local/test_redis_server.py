@@ -1,12 +1,10 @@
 """The embedded Redis: found, private, and all it acknowledged is there again after any end."""
 
 import os
-import shutil
 import signal
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -45,18 +43,6 @@ def running(directory: Path, eventually: Wait, binary: Path | None = None) -> It
         eventually(lambda: is_up(url))
         with redis.Redis.from_url(url, decode_responses=True) as client:
             yield client, supervisor
-
-
-def test_what_was_written_is_there_again_at_the_next_start(tmp_path: Path, eventually: Wait) -> None:
-    with running(tmp_path / "redis", eventually) as (client, _):
-        client.set("written", "before")
-    with running(tmp_path / "redis", eventually) as (client, _):
-        assert client.get("written") == "before"
-
-
-def test_password_and_port_stay_the_same(tmp_path: Path, eventually: Wait) -> None:
-    first = RedisServer(find_binary(os.environ), tmp_path / "redis").prepare()
-    assert RedisServer(find_binary(os.environ), tmp_path / "redis").prepare() == first
 
 
 def test_a_port_that_somebody_took_meanwhile_is_replaced(tmp_path: Path, eventually: Wait) -> None:
@@ -113,23 +99,6 @@ def test_its_secrets_are_readable_by_their_owner_alone_and_on_no_command_line(tm
 def test_a_folder_with_a_blank_and_a_quote_in_its_name_will_do(tmp_path: Path, eventually: Wait) -> None:
     with running(tmp_path / 'a "folder"' / "redis", eventually) as (client, _):
         assert client.ping()
-
-
-@pytest.mark.live
-def test_valkey_goes_on_where_redis_was_and_the_other_way_round(tmp_path: Path, eventually: Wait) -> None:
-    """They no longer read each other's snapshots, and a machine may get the one in place of the other."""
-    both = [shutil.which(name) for name in ("redis-server", "valkey-server")]
-    if not all(both):
-        pytest.skip("needs both redis-server and valkey-server")
-    for number, binary in enumerate(2 * both):
-        with running(tmp_path / "redis", eventually, Path(str(binary))) as (client, _):
-            client.bgrewriteaof()
-            eventually(partial(is_rewritten, client))
-            assert client.incr("starts") == number + 1
-
-
-def is_rewritten(client: redis.Redis) -> bool:
-    return not client.info("persistence")["aof_rewrite_in_progress"]
 
 
 def test_valkey_comes_before_redis_and_both_before_the_one_carried_along(tmp_path: Path) -> None:

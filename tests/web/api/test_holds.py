@@ -36,12 +36,6 @@ def test_a_plan_that_waits_is_listed_with_its_reason_and_its_images(held: Edge) 
     assert sorted(shown["digests"]) == sorted([digest_of("v1"), digest_of("v2")])
 
 
-def test_readiness_counts_what_waits(held: Edge) -> None:
-    ready = held.http.get("/readyz").json
-    assert ready is not None
-    assert ready["holds"] == 1
-
-
 def test_approving_lets_the_plan_go_on(held: Edge) -> None:
     assert approve(held) == (200, {"repository": "shop/api", "approved": 2})
     approved = held.store.history.snapshot("shop/api").approved
@@ -67,19 +61,3 @@ def test_where_nothing_waits_there_is_nothing_to_approve(held: Edge) -> None:
 def test_an_unknown_repository_is_not_found(held: Edge, name: str) -> None:
     assert problem(held.http.post(f"/api/v1/holds/{name}/approve"))[0] == 404
     assert held.sent == []
-
-
-def test_looking_approves_nothing(held: Edge) -> None:
-    assert held.http.get("/api/v1/holds/shop/api/approve").status_code == 405
-    held.http.get("/api/v1/holds")
-    assert held.store.history.snapshot("shop/api").approved == frozenset()
-
-
-def test_all_plans_that_were_looked_at_are_approved_together(held: Edge) -> None:
-    name = (held.http.get("/api/v1/holds").json or {})["plans"]
-    refused = held.http.post("/api/v1/holds/approve?plans=another")
-    assert problem(refused) == (409, "other plans wait by now; GET /api/v1/holds shows them")
-    assert held.store.history.snapshot("shop/api").approved == frozenset()
-    approved = held.http.post(f"/api/v1/holds/approve?plans={name}")
-    assert (approved.status_code, approved.json) == (200, {"repositories": 1, "approved": 2})
-    assert held.store.history.snapshot("shop/api").approved == {digest_of("v1"), digest_of("v2")}

@@ -8,7 +8,6 @@ from werkzeug.test import TestResponse
 
 from service.domain.policy.patterns import compile_expression, selector_of
 from service.web import trials
-from service.web.problems import MAX_BODY_BYTES
 from tests.conftest import keep_last
 from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of, event
@@ -73,10 +72,6 @@ def test_another_policy_for_some_repositories(shop: Edge) -> None:
     assert list(previews(ask(shop, policy=KEEP_1, repositories=["shop/api"]))) == ["shop/api"]
     assert list(previews(ask(shop, policy=KEEP_1, repositories=None))) == ["shop/api", "shop/web"]
     assert list(previews(ask(shop, policy=KEEP_1, repositories=[]))) == []
-
-
-def test_an_empty_policy_takes_nothing_whatever_is_in_force(shop: Edge) -> None:
-    assert gone(previews(ask(shop, policy={}))["shop/api"]) == []
 
 
 def test_whether_anything_is_deleted_at_all_is_said(shop: Edge, serve_over_valkey: ServeEdge) -> None:
@@ -200,21 +195,6 @@ def test_a_question_is_read_whatever_its_content_type(edge: Edge, content_type: 
     body = json.dumps({"policy": {}, "repositories": []})
     response = edge.http.post("/api/v1/preview", data=body, content_type=content_type)
     assert (response.status_code, response.json) == (200, {"dry_run": False, "repositories": []})
-
-
-def test_a_body_that_is_too_large_is_refused(edge: Edge) -> None:
-    body = json.dumps({"policy": {}, "repositories": []}).encode().ljust(MAX_BODY_BYTES + 1)
-    assert problem(edge.http.post("/api/v1/preview", data=body)) == (413, "a body of more than 4 MiB is not accepted")
-
-
-def test_one_of_unknown_length_that_may_have_been_cut_is_refused(edge: Edge) -> None:
-    chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
-    body = json.dumps({"policy": {}, "repositories": []}).encode()
-    whole = edge.http.post("/api/v1/preview", data=body, environ_overrides=chunked | {"CONTENT_LENGTH": ""})
-    assert whole.status_code == 200
-    large = body.ljust(MAX_BODY_BYTES + 1)
-    cut = edge.http.post("/api/v1/preview", data=large, environ_overrides=chunked | {"CONTENT_LENGTH": ""})
-    assert problem(cut)[0] == 413
 
 
 class TestWhatTryingAPolicyCosts:

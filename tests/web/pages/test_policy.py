@@ -97,13 +97,6 @@ def test_plans_of_several_repositories_are_approved_together(held: Edge) -> None
     assert [verdicts.plan(name).hold for name in ("shop/api", "shop/web")] == [None, None]
 
 
-def test_another_plan_than_the_one_that_was_looked_at_is_not_approved(held: Edge) -> None:
-    browser = Browser(held)
-    response = browser.post("/policy/approve", repository="shop/api", plan="another", back="/policy")
-    assert "another plan" in browser.said(response)
-    assert held.wiring.verdicts.plan("shop/api").hold is not None
-
-
 def test_a_refused_plan_stays_and_nobody_is_asked_again(held: Edge) -> None:
     browser = Browser(held)
     assert "no images of this plan will be deleted" in browser.said(

@@ -99,12 +99,6 @@ def test_what_was_deleted_is_put_back_and_the_history_says_by_whom(pruned: Edge,
     assert "<p>Nothing.</p>" in browser.text(TRASH)
 
 
-def test_it_is_put_back_under_another_name(pruned: Edge, registry: FakeRegistry) -> None:
-    browser = Browser(pruned)
-    browser.post("/restore", repository="shop/api", tag="v1", digest=V1, as_tag="old")
-    assert registry.tags("shop/api")["old"] == V1
-
-
 @pytest.mark.parametrize(
     ("form", "sentence"),
     [
@@ -165,17 +159,6 @@ def test_what_was_overwritten_is_put_back_once_somebody_has_read_what_that_overw
     (entry, *_) = moved.wiring.store.history.entries("shop/api")
     assert (entry.action, entry.actor) == ("restored", "dashboard (admin)")
     assert f'name="digest" value="{two}"' in browser.text(f"{LINE}:v1")
-
-
-def test_where_somebody_pushed_since_nothing_is_overwritten(moved: Edge, registry: FakeRegistry) -> None:
-    browser, two = Browser(moved, TOKENS["admin"]), registry.tags("shop/api")["v1"]
-    three = registry.push_image("shop/api", "v1", seed="three")
-    form = {"repository": "shop/api", "tag": "v1", "digest": V1}
-    for item in ("", two):
-        answer = browser.said(browser.post("/restore", **form, over=item))
-        assert "was pushed again since" in answer
-    assert registry.tags("shop/api")["v1"] == three
-    assert "Revert tag" not in Browser(moved, TOKENS["read"]).text(f"{LINE}:v1")
 
 
 def test_any_two_digests_of_a_tag_are_compared(kept: Edge) -> None:
