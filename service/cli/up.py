@@ -36,7 +36,7 @@ def up(
     if yes and not keep_last:
         raise click.UsageError("--yes belongs to --keep-last; in a policy of your own write `first_plan: apply`")
     from service.local.transcript import Transcript
-    from service.local.up import SPEAKERS, Options
+    from service.local.up import SPEAKERS, UpOptions
     from service.local.up import up as run
 
-    run(Options(registry, listen, data, config, keep_last, applies_first_plan=yes), Transcript(speakers=SPEAKERS))
+    run(UpOptions(registry, listen, data, config, keep_last, applies_first_plan=yes), Transcript(speakers=SPEAKERS))

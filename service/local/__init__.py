@@ -5,6 +5,7 @@ supervisor.py       keeps the processes running as one; transcript.py is their c
 processes.py        web and worker; redis_server.py the embedded Redis
 directory.py        the data directory, one `up` at a time; tokens.py and environment.py what is kept there
 snippet.py          the lines for the registry's config.yml
-demo.py             plays the demo: registry_binary.py and demo_registry.py give it a registry,
-                    story.py is what is pushed, outcome.py what is shown and checked
+demo.py             runs the demo: registry_binary.py and demo_registry.py give it a registry,
+                    demo_story.py is what is pushed, demo_result.py what is shown and checked
+one_off.py          compares, plans and deletes for one command, without a service (`--registry`)
 """

@@ -39,7 +39,7 @@ rules:
 
 
 @dataclass(frozen=True)
-class Options:
+class UpOptions:
     """The options of the command line; None for an option that was not given.
 
     Attributes:
@@ -69,7 +69,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class System:
+class PreparedSystem:
     """A system that is prepared and not started yet: valid settings, and the environment of the children.
 
     Attributes:
@@ -167,7 +167,7 @@ class System:
 
 
 @contextmanager
-def prepared(options: Options, inherited: Mapping[str, str] | None = None) -> Iterator[System]:
+def prepared(options: UpOptions, inherited: Mapping[str, str] | None = None) -> Iterator[PreparedSystem]:
     """Claim the data directory for as long as the block lasts, and prepare everything in it.
 
     Raises ConfigurationError or DirectoryInUse with one sentence, before anything is started.
@@ -194,7 +194,7 @@ def prepared(options: Options, inherited: Mapping[str, str] | None = None) -> It
             environ["PUSHPRUNE_LOG__FORMAT"] = "console"
         environ = secrets_in_files(directory.path, environ)
         settings = _with_free_addresses(environ)
-        system = System(settings, environ, made, redis, (directory.children_fd,))
+        system = PreparedSystem(settings, environ, made, redis, (directory.children_fd,))
         block = directory.path / "notifications.yml"
         announced = block.exists() and block.read_text() == system.notifications
         private(block, system.notifications)
@@ -202,7 +202,7 @@ def prepared(options: Options, inherited: Mapping[str, str] | None = None) -> It
         yield replace(system, announced=announced)
 
 
-def up(options: Options, transcript: Transcript) -> None:
+def up(options: UpOptions, transcript: Transcript) -> None:
     """Run everything until SIGINT or SIGTERM. Raises a PushpruneError with one sentence when it cannot."""
     supervisor = Supervisor(transcript)
     with prepared(options) as system, stopping_on_signals(supervisor), supervisor:
@@ -217,7 +217,7 @@ def up(options: Options, transcript: Transcript) -> None:
             transcript.say("stopping; Ctrl-C again kills at once")
 
 
-def _introduce(system: System, transcript: Transcript) -> None:
+def _introduce(system: PreparedSystem, transcript: Transcript) -> None:
     data_dir = system.settings.data_dir
     if not system.announced and not transcript.is_terminal:
         # Other people can read a stored log (journald, docker logs), and these lines contain the token.

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Iterator
-from urllib.parse import quote
+from functools import cached_property
+from urllib.parse import quote, urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -12,7 +13,7 @@ from service.domain.oci.manifest import DOCKER_MANIFEST, MANIFEST_TYPES
 from service.domain.oci.names import is_digest, is_tag
 from service.registry.address import checked_digest, checked_repository, manifest_path
 from service.registry.answers import error_codes, is_gone, refusal, translated
-from service.registry.manifest import Manifest, ManifestHead
+from service.registry.manifest import Manifest, ManifestHead, ManifestMemory
 from service.registry.pages import read_pages
 from service.registry.session import AnswerTooLarge, read_bounded
 from service.registry.transport import RegistryTransport, request_of
@@ -20,6 +21,8 @@ from service.registry.transport import RegistryTransport, request_of
 CATALOG_PAGE = 1000
 # Distribution accepts no larger manifest.
 _MANIFEST_BYTES = 4 * 1024 * 1024
+# About 10,000 manifests of usual images.
+_MEMORY_BYTES = 16 * 1024 * 1024
 _MANIFESTS_ACCEPTED = ", ".join(MANIFEST_TYPES)
 
 
@@ -28,6 +31,10 @@ class RegistryClient(RegistryTransport):
 
     Every method raises the errors of RegistryTransport, and ValueError for a name that breaks the registry's grammar.
     """
+
+    @cached_property
+    def _memory(self) -> ManifestMemory:
+        return ManifestMemory(_MEMORY_BYTES)
 
     def ping(self, timeout_s: float | None = None) -> None:
         """Return if the registry answers and accepts the login. timeout_s: instead of the usual timeout."""
@@ -86,7 +93,16 @@ class RegistryClient(RegistryTransport):
         digest = self.digest_of(response)
         if digest != _sha256(response.content) or (is_digest(reference) and digest != reference):
             raise MisnamedManifest(f"{self.where} sent a manifest of {repository} that does not match {digest}")
-        return Manifest(digest, _media_type(response), response.content)
+        manifest = Manifest(digest, _media_type(response), response.content)
+        self._memory.add(repository, manifest)
+        return manifest
+
+    def recall(self, repository: str, digest: str) -> Manifest | None:
+        """Return a manifest that was read before, without a request; None if it is not remembered.
+
+        The registry may have deleted it meanwhile.
+        """
+        return self._memory.get(repository, digest)
 
     def blob(self, repository: str, digest: str, limit_bytes: int) -> bytes | None:
         """Return a small blob, such as the config of an image, checked against its digest.
@@ -130,6 +146,14 @@ class RegistryClient(RegistryTransport):
             return False
         self.expect(response, 200)
         return True
+
+    def upload(self, repository: str, digest: str, content: bytes) -> None:
+        """Upload a blob in one request."""
+        begun = self.send("POST", f"/v2/{checked_repository(repository)}/blobs/uploads/", {})
+        self.expect(begun, 202)
+        path = upload_path(begun.headers.get("Location", ""))
+        query = f"{'&' if '?' in path else '?'}digest={checked_digest(digest)}"
+        self.expect(self.send("PUT", path + query, {"Content-Type": "application/octet-stream"}, content), 201)
 
     def takes_writes(self, repository: str) -> bool:
         """True if the registry accepts pushes; False if it is read-only."""
@@ -197,3 +221,13 @@ def _media_type(response: requests.Response) -> str:
 
 def _sha256(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def upload_path(location: str) -> str:
+    """The path of an upload, from the Location header."""
+    # Behind a proxy, only the part from /v2/ on is reliable.
+    parts = urlsplit(location)
+    at = parts.path.find("/v2/")
+    if at < 0:
+        raise RegistryUnavailable("the registry started an upload without a valid Location header")
+    return parts.path[at:] + (f"?{parts.query}" if parts.query else "")

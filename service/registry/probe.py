@@ -7,13 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import requests.auth
 
 from service.domain.errors import PushpruneError, RegistryUnavailable
 from service.domain.oci.manifest import OCI_MANIFEST
-from service.registry.client import RegistryClient
+from service.registry.client import RegistryClient, upload_path
 from service.registry.session import USER_AGENT, agent_with, open_session
 
 # The repository for probes; it belongs to no user.
@@ -101,7 +100,7 @@ class Probe(RegistryClient):
 
     def push(self, repository: str) -> None:
         """Push a manifest without a tag, and its config."""
-        self._upload(repository, _BLOB_DIGEST, _BLOB)
+        self.upload(repository, _BLOB_DIGEST, _BLOB)
         self.put(repository, _MANIFEST_DIGEST, OCI_MANIFEST, _MANIFEST)
 
     def remove(self, repository: str) -> None:
@@ -120,11 +119,11 @@ class Probe(RegistryClient):
         `inmemory` and with `redis`. A registry that stores the blob under its sha512 does not know the sha256.
         """
         try:
-            self._upload(repository, _SHA512, _ALIASED)
+            self.upload(repository, _SHA512, _ALIASED)
             path = f"/v2/{repository}/blobs/uploads/?mount={_SHA512}&from={repository}"
             mounted = self.send("POST", path, {})
             if mounted.status_code == 202:
-                self.send("DELETE", _path_of(mounted.headers.get("Location", "")), {})
+                self.send("DELETE", upload_path(mounted.headers.get("Location", "")), {})
             if mounted.status_code != 201 or not self.claims_blob(repository, _SHA256):
                 return None
             return self.claims_blob(repository, _SHA512)
@@ -133,14 +132,6 @@ class Probe(RegistryClient):
 
     def _agent(self) -> str:
         return agent_with(self._word(), self._name) if self._word else look_agent(self._name)
-
-    def _upload(self, repository: str, digest: str, content: bytes) -> None:
-        begun = self.send("POST", f"/v2/{repository}/blobs/uploads/", {})
-        self.expect(begun, 202)
-        place = _path_of(begun.headers.get("Location", ""))
-        joint = "&" if "?" in place else "?"
-        octets = {"Content-Type": "application/octet-stream"}
-        self.expect(self.send("PUT", f"{place}{joint}digest={digest}", octets, content), 201)
 
     def _unlink(self, repository: str, *digests: str) -> None:
         """Delete a repository's links to blobs, as far as the registry allows it."""
@@ -166,13 +157,3 @@ def knock(url: str, repository: str, agent: str, timeout_s: float, ca_file: Path
         return session.delete(path, headers={"User-Agent": agent}, timeout=timeout_s, allow_redirects=False).status_code
     except requests.RequestException as error:
         raise RegistryUnavailable(f"there is no answer at {url} ({type(error).__name__})") from error
-
-
-def _path_of(location: str) -> str:
-    """The path of an upload, from the Location header."""
-    # Behind a proxy, only the part from /v2/ on is reliable.
-    parts = urlsplit(location)
-    at = parts.path.find("/v2/")
-    if at < 0:
-        raise RegistryUnavailable("the registry started an upload without a valid Location header")
-    return parts.path[at:] + (f"?{parts.query}" if parts.query else "")

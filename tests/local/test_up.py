@@ -15,7 +15,7 @@ from service.domain.errors import ConfigurationError, PushpruneError
 from service.domain.policy.model import Keep
 from service.local.environment import environment_of
 from service.local.transcript import Transcript
-from service.local.up import Options, System, _introduce, prepared
+from service.local.up import PreparedSystem, UpOptions, _introduce, prepared
 from service.settings import load_policy, load_settings
 from service.wiring import Wiring
 from tests.conftest import keep_last
@@ -29,20 +29,20 @@ def inherited() -> dict[str, str]:
 
 
 @pytest.fixture
-def options(tmp_path: Path) -> Options:
-    return Options(registry=URL, listen="127.0.0.1:0", data=tmp_path / "data")
+def options(tmp_path: Path) -> UpOptions:
+    return UpOptions(registry=URL, listen="127.0.0.1:0", data=tmp_path / "data")
 
 
-def change(options: Options, **fields: object) -> Options:
-    return Options(**{**vars(options), **fields})
+def change(options: UpOptions, **fields: object) -> UpOptions:
+    return UpOptions(**{**vars(options), **fields})
 
 
-def prepare(options: Options, inherited: dict[str, str]) -> System:
+def prepare(options: UpOptions, inherited: dict[str, str]) -> PreparedSystem:
     with prepared(options, inherited) as system:
         return system
 
 
-def test_the_children_are_told_all_of_it_by_environment(options: Options, inherited: dict[str, str]) -> None:
+def test_the_children_are_told_all_of_it_by_environment(options: UpOptions, inherited: dict[str, str]) -> None:
     system = prepare(options, inherited)
     assert system.environ["PUSHPRUNE_REGISTRY__URL"] == URL
     assert system.environ["PUSHPRUNE_DATA_DIR"] == str(options.data)
@@ -51,7 +51,7 @@ def test_the_children_are_told_all_of_it_by_environment(options: Options, inheri
     assert system.environ["PATH"] == inherited["PATH"]
 
 
-def test_secrets_are_told_by_file_alone(options: Options, inherited: dict[str, str]) -> None:
+def test_secrets_are_told_by_file_alone(options: UpOptions, inherited: dict[str, str]) -> None:
     system = prepare(options, inherited)
     secrets = [token for name in ("notify", "read", "admin") if (token := getattr(system.settings.tokens, name))]
     words = [secret.get_secret_value() for secret in secrets] + [str(system.settings.redis.url)]
@@ -61,20 +61,20 @@ def test_secrets_are_told_by_file_alone(options: Options, inherited: dict[str, s
 
 @pytest.mark.parametrize(("applies", "first_plan"), [(False, "hold"), (True, "apply")])
 def test_the_first_clean_up_waits_unless_the_operator_said_yes(
-    options: Options, inherited: dict[str, str], applies: bool, first_plan: str
+    options: UpOptions, inherited: dict[str, str], applies: bool, first_plan: str
 ) -> None:
     system = prepare(change(options, keep_last=3, applies_first_plan=applies), inherited)
     assert load_policy(Path(system.environ["PUSHPRUNE_POLICY"])).first_plan == first_plan
 
 
-def test_a_second_start_finds_the_same_tokens_redis_and_password(options: Options, inherited: dict[str, str]) -> None:
+def test_a_second_start_finds_the_same_tokens_redis_and_password(options: UpOptions, inherited: dict[str, str]) -> None:
     first, second = prepare(options, inherited), prepare(options, inherited)
     assert first.tokens.fresh
     assert not second.tokens.fresh
     assert (first.settings.tokens, first.settings.redis) == (second.settings.tokens, second.settings.redis)
 
 
-def test_the_block_for_the_registry_is_kept_for_its_owner(options: Options, inherited: dict[str, str]) -> None:
+def test_the_block_for_the_registry_is_kept_for_its_owner(options: UpOptions, inherited: dict[str, str]) -> None:
     system = prepare(options, inherited)
     file = system.settings.data_dir / "notifications.yml"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -84,7 +84,7 @@ def test_the_block_for_the_registry_is_kept_for_its_owner(options: Options, inhe
     assert endpoint["headers"] == {"Authorization": [f"Bearer {token}"]}
 
 
-def test_keep_last_makes_a_policy_that_protects_latest(options: Options, inherited: dict[str, str]) -> None:
+def test_keep_last_makes_a_policy_that_protects_latest(options: UpOptions, inherited: dict[str, str]) -> None:
     system = prepare(change(options, keep_last=7), inherited)
     policy = load_policy(Path(system.environ["PUSHPRUNE_POLICY"]))
     assert system.settings.policy_path == Path(system.environ["PUSHPRUNE_POLICY"])
@@ -94,13 +94,15 @@ def test_keep_last_makes_a_policy_that_protects_latest(options: Options, inherit
     assert rule.keep == Keep(last=7)
 
 
-def test_without_keep_last_the_last_start_s_policy_is_not_in_force(options: Options, inherited: dict[str, str]) -> None:
+def test_without_keep_last_the_last_start_s_policy_is_not_in_force(
+    options: UpOptions, inherited: dict[str, str]
+) -> None:
     prepare(change(options, keep_last=7), inherited)
     assert prepare(options, inherited).settings.policy is None
 
 
 def test_keep_last_beside_another_policy_is_refused(
-    tmp_path: Path, options: Options, inherited: dict[str, str]
+    tmp_path: Path, options: UpOptions, inherited: dict[str, str]
 ) -> None:
     config = tmp_path / "config.yml"
     config.write_text("policy: {rules: [{keep: {last: 3}}]}")
@@ -109,7 +111,7 @@ def test_keep_last_beside_another_policy_is_refused(
 
 
 def test_tokens_and_redis_that_the_settings_give_are_left_as_they_are(
-    tmp_path: Path, options: Options, inherited: dict[str, str]
+    tmp_path: Path, options: UpOptions, inherited: dict[str, str]
 ) -> None:
     config = tmp_path / "config.yml"
     config.write_text("{tokens: {notify: mine}, redis: {url: 'redis://elsewhere:6379/0'}}")
@@ -120,14 +122,14 @@ def test_tokens_and_redis_that_the_settings_give_are_left_as_they_are(
     assert system.tokens.files.keys() == {"read", "admin"}
 
 
-def test_redis_url_comes_before_a_redis_of_our_own(options: Options, inherited: dict[str, str]) -> None:
+def test_redis_url_comes_before_a_redis_of_our_own(options: UpOptions, inherited: dict[str, str]) -> None:
     system = prepare(options, inherited | {"REDIS_URL": "redis://elsewhere:6379/3"})
     assert system.redis is None
     assert system.settings.redis.url == "redis://elsewhere:6379/3"
 
 
 def test_secrets_that_variables_give_are_kept_in_files_of_their_own(
-    options: Options, inherited: dict[str, str]
+    options: UpOptions, inherited: dict[str, str]
 ) -> None:
     given = {
         "PUSHPRUNE_TOKENS__NOTIFY": "given-notify-token",
@@ -151,7 +153,7 @@ def test_secrets_that_variables_give_are_kept_in_files_of_their_own(
 
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_the_token_is_shown_to_a_person_and_to_no_log(
-    options: Options, inherited: dict[str, str], is_terminal: bool
+    options: UpOptions, inherited: dict[str, str], is_terminal: bool
 ) -> None:
     system, out = prepare(options, inherited), io.StringIO()
     out.isatty = lambda: is_terminal  # type: ignore[method-assign]
@@ -162,14 +164,14 @@ def test_the_token_is_shown_to_a_person_and_to_no_log(
 
 
 def test_an_address_for_all_machines_is_fine_since_there_are_tokens(
-    options: Options, inherited: dict[str, str]
+    options: UpOptions, inherited: dict[str, str]
 ) -> None:
     system = prepare(change(options, listen="0.0.0.0:0"), inherited)
     assert system.address.startswith("http://127.0.0.1:")
     assert socket.gethostname() in system.notifications
 
 
-def test_the_registry_s_address_is_needed(options: Options, inherited: dict[str, str]) -> None:
+def test_the_registry_s_address_is_needed(options: UpOptions, inherited: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match="give it with --registry"):
         prepare(change(options, registry=None), inherited)
 
@@ -181,7 +183,7 @@ def taken() -> Iterator[int]:
 
 
 def test_an_address_that_is_taken_is_refused_before_anything_starts(
-    options: Options, inherited: dict[str, str], taken: int
+    options: UpOptions, inherited: dict[str, str], taken: int
 ) -> None:
     with pytest.raises(ConfigurationError) as refusal:
         prepare(change(options, listen=f"127.0.0.1:{taken}"), inherited)
@@ -190,25 +192,25 @@ def test_an_address_that_is_taken_is_refused_before_anything_starts(
     )
 
 
-def test_two_on_one_directory_are_refused(options: Options, inherited: dict[str, str]) -> None:
+def test_two_on_one_directory_are_refused(options: UpOptions, inherited: dict[str, str]) -> None:
     with prepared(options, inherited), pytest.raises(PushpruneError, match="is in use by another `pushprune up`"):
         prepare(options, inherited)
 
 
-def test_a_refused_start_leaves_the_directory_free(options: Options, inherited: dict[str, str], taken: int) -> None:
+def test_a_refused_start_leaves_the_directory_free(options: UpOptions, inherited: dict[str, str], taken: int) -> None:
     with pytest.raises(ConfigurationError):
         prepare(change(options, listen=f"127.0.0.1:{taken}"), inherited)
     prepare(options, inherited)
 
 
-def test_what_the_children_are_told_is_kept_for_the_other_verbs(options: Options, inherited: dict[str, str]) -> None:
+def test_what_the_children_are_told_is_kept_for_the_other_verbs(options: UpOptions, inherited: dict[str, str]) -> None:
     system = prepare(options, inherited)
     kept = environment_of(system.settings.data_dir)
     assert kept == {name: value for name, value in system.environ.items() if name.startswith("PUSHPRUNE_")}
 
 
 def test_paths_are_told_so_that_they_hold_in_any_directory(
-    tmp_path: Path, options: Options, inherited: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, options: UpOptions, inherited: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("config.yml").write_text("data_dir: here")
@@ -218,7 +220,7 @@ def test_paths_are_told_so_that_they_hold_in_any_directory(
 
 
 def test_a_policy_file_that_broke_since_the_last_start_leaves_that_one_s_policy_in_force(
-    tmp_path: Path, options: Options, inherited: dict[str, str], make_wiring: Callable[..., Wiring]
+    tmp_path: Path, options: UpOptions, inherited: dict[str, str], make_wiring: Callable[..., Wiring]
 ) -> None:
     file, redis = tmp_path / "policy.yaml", make_wiring().settings.redis
     file.write_text("rules: [{keep: {lst: 3}}]")
@@ -233,7 +235,7 @@ def test_a_policy_file_that_broke_since_the_last_start_leaves_that_one_s_policy_
     assert system.policy_complaint() is None
 
 
-def test_further_variables_reach_the_children(options: Options, inherited: dict[str, str]) -> None:
+def test_further_variables_reach_the_children(options: UpOptions, inherited: dict[str, str]) -> None:
     command = ["registry", "garbage-collect", "/a b/config.yml"]
     system = prepare(change(options, more={"PUSHPRUNE_GC__COMMAND": json.dumps(command)}), inherited)
     assert system.settings.gc.command == command
