@@ -10,6 +10,7 @@ from pathlib import Path
 import requests
 
 import service
+from service.dispatch import QUEUES
 from service.domain.errors import PushpruneError
 from service.local.supervisor import Child
 
@@ -22,9 +23,9 @@ _PREAMBLE = (
 )
 _WORKER = (
     *("-q", "-A", "workers.app", "worker", "--pool", "threads", "--concurrency", "4"),
-    *("-n", "up@%h", "--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat", "-Q"),
+    *("-n", "up@%h", "--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"),
+    *("-Q", ",".join(QUEUES.values())),
 )
-ALL_QUEUES = "enforce,delete,reconcile,garbage"
 Condition = Callable[[], bool]
 # Celery warns root because of pickle, which is not accepted here. Otherwise a new user would see this warning first.
 _QUIET = "ignore:You're running the worker with superuser privileges"
@@ -45,9 +46,9 @@ def gate(environ: Mapping[str, str], held_fds: tuple[int, ...] = ()) -> Child:
     return _ours("gate", environ, held_fds)
 
 
-def worker(environ: Mapping[str, str], held_fds: tuple[int, ...] = (), queues: str = ALL_QUEUES) -> Child:
+def worker(environ: Mapping[str, str], held_fds: tuple[int, ...] = ()) -> Child:
     """Return a Celery worker. It may be killed at any moment: another worker continues its work from the outbox."""
-    command = _module("celery", *_WORKER, queues)
+    command = _module("celery", *_WORKER)
     return Child("worker", command, _of_python(environ), grace_s=5.0, held_fds=held_fds)
 
 

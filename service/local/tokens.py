@@ -3,7 +3,6 @@
 import os
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from service.domain.errors import ConfigurationError
@@ -12,41 +11,24 @@ NAMES = ("notify", "read", "admin")
 _BYTES = 32
 
 
-@dataclass(frozen=True)
-class Tokens:
-    """The file of each token.
+def create_tokens(directory: Path, names: Iterable[str] = NAMES) -> dict[str, Path]:
+    """Create the named tokens that `directory` does not contain yet; return the file of each.
 
-    Attributes:
-        files: the file of each token, by the token's name.
-        fresh: True if at least one token was created by this start.
-    """
-
-    files: dict[str, Path]
-    fresh: bool
-
-
-def tokens(directory: Path, names: Iterable[str] = NAMES) -> Tokens:
-    """Create the named tokens that `directory` does not contain yet; only its owner can read them.
-
-    Raises ConfigurationError if the directory cannot be used.
+    Only their owner can read them. Raises ConfigurationError if the directory cannot be used.
     """
     files = {name: directory / name for name in names}
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)
-        made = [_keep_or_make(file) for file in files.values()]
+        for file in files.values():
+            # A start that was interrupted leaves an empty file.
+            if file.exists() and file.read_bytes().strip():
+                file.chmod(0o600)
+            else:
+                private(file, secrets.token_urlsafe(_BYTES) + "\n")
     except OSError as error:
         raise ConfigurationError(f"{directory} cannot hold the tokens: {error.strerror}.") from error
-    return Tokens(files, any(made))
-
-
-def _keep_or_make(file: Path) -> bool:
-    """Create the token if its file is missing, or empty because a start was interrupted. Returns True if created."""
-    if file.exists() and file.read_bytes().strip():
-        file.chmod(0o600)
-        return False
-    private(file, secrets.token_urlsafe(_BYTES) + "\n")
-    return True
+    return files
 
 
 def private(file: Path, text: str) -> None:

@@ -14,7 +14,7 @@ from service.local.environment import keep_environment, secrets_in_files
 from service.local.ports import free_port, why_not_listen
 from service.local.redis_server import RedisServer
 from service.local.supervisor import Supervisor, stopping_on_signals
-from service.local.tokens import NAMES, Tokens, private, tokens
+from service.local.tokens import NAMES, create_tokens, private
 from service.local.transcript import Transcript
 from service.settings import Settings, load_settings
 from service.settings.kinds import listen_host
@@ -78,7 +78,6 @@ class PreparedSystem:
 
     settings: Settings
     environ: Mapping[str, str]
-    tokens: Tokens
     redis: RedisServer | None
     held_fds: tuple[int, ...]
     announced: bool = False
@@ -182,7 +181,9 @@ def prepared(options: UpOptions, inherited: Mapping[str, str] | None = None) -> 
         raise ConfigurationError("--keep-last is a policy, and the settings hold another: give one of them.")
     with DataDirectory(first_look.data_dir) as directory:
         environ["PUSHPRUNE_DATA_DIR"] = str(directory.path)
-        made = _tokens(first_look, directory.path, environ)
+        missing = [name for name in NAMES if getattr(first_look.tokens, name) is None]
+        files = create_tokens(directory.path / "tokens", missing)
+        environ |= {f"PUSHPRUNE_TOKENS__{name.upper()}_FILE": str(file) for name, file in files.items()}
         redis = _redis(first_look, directory.path, environ)
         if options.keep_last:
             first_plan = "apply" if options.applies_first_plan else "hold"
@@ -194,7 +195,7 @@ def prepared(options: UpOptions, inherited: Mapping[str, str] | None = None) -> 
             environ["PUSHPRUNE_LOG__FORMAT"] = "console"
         environ = secrets_in_files(directory.path, environ)
         settings = _with_free_addresses(environ)
-        system = PreparedSystem(settings, environ, made, redis, (directory.children_fd,))
+        system = PreparedSystem(settings, environ, redis, (directory.children_fd,))
         block = directory.path / "notifications.yml"
         announced = block.exists() and block.read_text() == system.notifications
         private(block, system.notifications)
@@ -230,13 +231,6 @@ def _introduce(system: PreparedSystem, transcript: Transcript) -> None:
         transcript.say(f"the lines for the registry's config.yml are in {data_dir / 'notifications.yml'}")
     if system.settings.policy is None:
         transcript.say("no policy is set: nothing will be deleted until one is given (--keep-last N, or a policy file)")
-
-
-def _tokens(settings: Settings, directory: Path, environ: dict[str, str]) -> Tokens:
-    """Make the tokens that the settings do not give."""
-    made = tokens(directory / "tokens", [name for name in NAMES if getattr(settings.tokens, name) is None])
-    environ |= {f"PUSHPRUNE_TOKENS__{name.upper()}_FILE": str(file) for name, file in made.files.items()}
-    return made
 
 
 def _redis(settings: Settings, directory: Path, environ: dict[str, str]) -> RedisServer | None:

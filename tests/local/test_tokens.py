@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.domain.errors import ConfigurationError
-from service.local.tokens import NAMES, private, tokens
+from service.local.tokens import NAMES, create_tokens, private
 
 
 def mode(path: Path) -> int:
@@ -15,9 +15,8 @@ def mode(path: Path) -> int:
 
 
 def test_the_first_start_makes_one_token_for_each_purpose(tmp_path: Path) -> None:
-    made = tokens(tmp_path / "tokens")
-    assert made.fresh
-    words = {made.files[name].read_text().strip() for name in NAMES}
+    made = create_tokens(tmp_path / "tokens")
+    words = {made[name].read_text().strip() for name in NAMES}
     assert len(words) == 3
     assert all(len(word) >= 40 and word.isascii() and " " not in word for word in words)
 
@@ -26,45 +25,43 @@ def test_the_first_start_makes_one_token_for_each_purpose(tmp_path: Path) -> Non
 def test_only_their_owner_can_read_them_whatever_the_umask(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
-        made = tokens(tmp_path / "tokens")
+        made = create_tokens(tmp_path / "tokens")
     finally:
         os.umask(before)
     assert mode(tmp_path / "tokens") == 0o700
-    assert {mode(file) for file in made.files.values()} == {0o600}
+    assert {mode(file) for file in made.values()} == {0o600}
 
 
 def test_the_next_start_uses_the_same(tmp_path: Path) -> None:
-    first = {name: file.read_text() for name, file in tokens(tmp_path / "tokens").files.items()}
-    again = tokens(tmp_path / "tokens")
-    assert not again.fresh
-    assert {name: file.read_text() for name, file in again.files.items()} == first
+    first = {name: file.read_text() for name, file in create_tokens(tmp_path / "tokens").items()}
+    again = create_tokens(tmp_path / "tokens")
+    assert {name: file.read_text() for name, file in again.items()} == first
 
 
 def test_rights_that_somebody_opened_are_closed_again(tmp_path: Path) -> None:
-    file = tokens(tmp_path / "tokens").files["admin"]
+    file = create_tokens(tmp_path / "tokens")["admin"]
     file.chmod(0o644)
     (tmp_path / "tokens").chmod(0o755)
-    tokens(tmp_path / "tokens")
+    create_tokens(tmp_path / "tokens")
     assert (mode(file), mode(tmp_path / "tokens")) == (0o600, 0o700)
 
 
 def test_an_empty_file_is_no_token(tmp_path: Path) -> None:
-    file = tokens(tmp_path / "tokens").files["notify"]
+    file = create_tokens(tmp_path / "tokens")["notify"]
     file.write_text("\n")
-    assert tokens(tmp_path / "tokens").fresh
+    create_tokens(tmp_path / "tokens")
     assert file.read_text().strip()
 
 
 def test_only_the_tokens_asked_for_are_made(tmp_path: Path) -> None:
-    assert tokens(tmp_path / "tokens", ["read"]).files.keys() == {"read"}
+    assert create_tokens(tmp_path / "tokens", ["read"]).keys() == {"read"}
     assert [file.name for file in (tmp_path / "tokens").iterdir()] == ["read"]
-    assert not tokens(tmp_path / "tokens", []).fresh
 
 
 def test_a_place_that_cannot_hold_them_is_refused_with_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text("a file")
     with pytest.raises(ConfigurationError, match="cannot hold the tokens: File exists"):
-        tokens(tmp_path / "tokens")
+        create_tokens(tmp_path / "tokens")
 
 
 def test_a_private_file_replaces_the_old_one_as_a_whole(tmp_path: Path) -> None:
