@@ -5,7 +5,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +18,7 @@ from service.domain.errors import LeaseLost, RegistryRefused, RegistryUnavailabl
 from service.domain.policy.model import Policy
 from service.local import processes, redis_server
 from service.local.redis_server import RedisServer
-from service.local.supervisor import ChildKeepsDying, Supervisor, stopping_on_signals
+from service.local.supervisor import TURN_S, ChildKeepsDying, Supervisor, stopping_on_signals
 from service.local.transcript import Transcript
 from service.prune import deleting, planning
 from service.reconcile import compare
@@ -213,8 +213,12 @@ class OneOff:
         """Call for each repository, in a few threads. After an error, calls that have not begun are dropped."""
         with ThreadPoolExecutor(_REPOSITORIES_AT_ONCE, thread_name_prefix="repository") as pool:
             try:
-                for call_under_way in as_completed([pool.submit(call, repository) for repository in repositories]):
-                    call_under_way.result()
+                calls = {pool.submit(call, repository) for repository in repositories}
+                while calls:
+                    # A signal that comes just before the main thread waits does not wake it.
+                    done, calls = wait(calls, timeout=TURN_S, return_when=FIRST_EXCEPTION)
+                    for ended in done:
+                        ended.result()
             except KeyboardInterrupt:
                 self._interrupt()
                 raise

@@ -1,14 +1,18 @@
 """`--registry URL`: a registry that nobody listens to, looked at and pruned by one command and no service."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service.cli.output import number
+from service.domain.oci import tombstone
 from tests.fakes.images import make_image
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
@@ -36,6 +40,12 @@ def pushprune(*arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
     assert "Traceback" not in result.stderr
     return result
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from service.cli.main import main; main()", *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=Path(__file__).parents[2])
 
 
 def test_prune_does_what_is_shown_first_and_can_be_undone(registry: RealRegistry, tmp_path: Path) -> None:
@@ -168,6 +178,44 @@ def test_what_is_wrong_is_one_sentence() -> None:
     assert nobody.stderr.startswith("pushprune: the registry at http://127.0.0.1:1 ")
     unsaid = pushprune("prune", "--registry", "http://127.0.0.1:1", "--yes")
     assert (unsaid.returncode, "--keep-last N, or --policy FILE" in unsaid.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("version", "count", "method", "sentence"),
+    [("2.8", 250, "PUT", "and {} whose image is kept"), ("3", 60, "DELETE", "with {}\n")],
+)
+def test_ctrl_c_finishes_what_has_begun_and_says_what_was_deleted(
+    tmp_path: Path, version: Any, count: int, method: str, sentence: str
+) -> None:
+    """2.8 first moves so many tags to a tombstone, which must not be left. Their images are not deleted then."""
+    with FakeRegistry(version) as registry:
+        for day in range(count):
+            registry.push_image("shop/api", f"v{day}", at=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day))
+        registry.delay(method, "shop/api", seconds=0.02, times=None)
+        prune = ("prune", "--registry", registry.url, "--keep-last", "1", "--yes", "--trash", str(tmp_path / "gone"))
+        process = start(*prune)
+        registry.before(method, "shop/api", lambda: process.send_signal(signal.SIGINT))
+        out, err = process.communicate(timeout=100)
+        assert (process.returncode, err) == (1, "\npushprune: interrupted\n")
+        left = registry.tags("shop/api")
+        deleted = count - len(left)
+        assert 0 < deleted < count - 1
+        assert tombstone.DIGEST not in left.values()
+        assert sentence.format(number(deleted, "tag")) in out
+        undone = pushprune("restore", "--registry", registry.url, "--from", str(tmp_path / "gone"), "--json")
+        assert undone.returncode == 0, undone.stderr
+        assert len(registry.tags("shop/api")) == count
+
+
+def test_ctrl_c_while_nothing_is_deleted_yet_ends_at_once() -> None:
+    with FakeRegistry() as registry:
+        for place in range(200):
+            registry.push_image("shop/api", f"v{place}")
+        registry.delay("GET", "shop/api", seconds=0.2, times=None)
+        process = start("prune", "--registry", registry.url, "--keep-last", "1", "--dry-run")
+        registry.before("GET", "manifests", lambda: process.send_signal(signal.SIGINT))
+        assert process.communicate(timeout=100) == ("", "\npushprune: interrupted\n")
+        assert len([request for request in registry.requests if "manifests" in request.path]) < 20
 
 
 def test_a_registry_that_hides_tags_keeps_its_images_and_that_is_said(tmp_path: Path) -> None:
