@@ -17,7 +17,7 @@ from service.registry.auth import RegistryAuth, build_auth
 from service.registry.client import RegistryClient
 from service.registry.collector import Collector
 from service.registry.debug import DebugServer
-from service.registry.disk import Unlinker
+from service.registry.disk import DiskDeletion
 from service.registry.probe import Probe
 from service.registry.storage import Storage
 from service.registry.v1 import RegistryV1
@@ -115,9 +115,9 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     removals = Deletions(connection, limits, settings.history.trash, collect_after)
     restorations = Restorations(connection, limits, look_again_ms)
     leases, garbage, meter = Leases(connection), Collections(connection, settings.history.runs), Meter(connection)
-    registry = _registry(settings, meter, history.word)
+    registry_client = _registry(settings, meter, history.word)
     on_disk = settings.delete.via == "storage"
-    unlinker = Unlinker(storage, registry) if on_disk and storage and registry else None
+    disk = DiskDeletion(storage, registry_client) if on_disk and storage and registry_client else None
     debug_urls = settings.registry.debug_url
     policies = PolicySource(settings, patient=patient, remembered=outbox.policy_last)
     archive, rulings = Archive(connection), Approvals(connection, limits)
@@ -146,23 +146,24 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         change_limit=ChangeLimit(connection, settings.api.changes_per_minute),
         ended_sessions=EndedSessions(connection),
     )
+    registry = Registry(
+        storage=storage,
+        disk=disk,
+        optional_client=registry_client,
+        collector=_collector(settings, storage),
+        debug=DebugServer(debug_urls, settings.registry.timeout_s) if debug_urls else None,
+        parallel=settings.delete.parallel,
+        named=tuple(settings.reconcile.repositories),
+    )
     return Wiring(
         settings=settings,
         policies=policies,
         store=store,
-        registry=Registry(
-            storage=storage,
-            disk=unlinker,
-            optional_client=registry,
-            collector=_collector(settings, storage),
-            debug=DebugServer(debug_urls, settings.registry.timeout_s) if debug_urls else None,
-            parallel=settings.delete.parallel,
-            named=tuple(settings.reconcile.repositories),
-        ),
+        registry=registry,
         verdicts=verdicts,
         inventory=Inventory(history, store.catalog, archive, verdicts, rulings),
-        platforms=Platforms(registry, settings.delete.parallel),
-        restore=Restore(history, trash, removals, restorations, leases, registry, unlinker),
+        platforms=Platforms(registry_client, settings.delete.parallel),
+        restore=Restore(history, trash, removals, restorations, leases, registry),
         dispatch=Dispatch(celery_app(redis_url(settings), settings.redis.prefix)),
     )
 

@@ -12,7 +12,6 @@ from service.domain.errors import (
     RegistryUnavailable,
 )
 from service.domain.finding import Finding, error, fine, warning
-from service.registry.disk import Unlinker
 from service.registry.listing import HIDES, lists_every_tag, untried
 from service.registry.probe import UNKNOWN
 
@@ -59,8 +58,8 @@ def check_deletes(case: Case) -> Iterator[Finding]:
     In the storage, the check proves that the mounted folder is the one that the registry serves, and is writable.
     """
     storage = case.wiring.registry.storage
-    if case.wiring.registry.disk:
-        yield _check_disk(case, case.wiring.registry.disk)
+    if case.wiring.settings.delete.via == "storage":
+        yield _check_disk(case)
         return
     try:
         case.probe.try_delete(case.repository)
@@ -73,7 +72,7 @@ def check_deletes(case: Case) -> Iterator[Finding]:
         yield fine("deletes", "the registry deletes manifests")
 
 
-def _check_disk(case: Case, unlinker: Unlinker) -> Finding:
+def _check_disk(case: Case) -> Finding:
     """Check the storage with the first repository that has a tag."""
     storage = case.wiring.registry.storage
     repository = next((name for name in storage.repositories() if storage.holds_tags(name)), "") if storage else ""
@@ -85,7 +84,7 @@ def _check_disk(case: Case, unlinker: Unlinker) -> Finding:
         if permit is None:
             return warning("deletes", "not looked at: a garbage collection is running", "pushprune doctor   # after it")
         try:
-            unlinker.prove(repository)
+            case.wiring.registry.deletion.open(repository)
         except RegistryRefused as refused:
             return error("deletes", str(refused), _DISK)
     return fine("deletes", "deletes are made in the storage, which is proved to be the one that the registry serves")

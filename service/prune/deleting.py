@@ -133,7 +133,7 @@ def _next_batch(
     if not remaining[0].tags:
         return alike[:size], False
     # In the storage, a digest with its tags costs the same in a repository of any size.
-    if registry.disk:
+    if not registry.deletion.cost_grows_with_tags:
         return alike, remaining[0].only_tags
     known = store.capabilities.deletes_tags(snapshot.restarts)
     untags = remaining[0].only_tags or (len(remaining) > 1 and tags_first(remaining, tags, deletes_tags=known))
@@ -190,7 +190,7 @@ def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Leas
     result, manifest, touched = Taken(doomed), None, False
     for verdict in doomed.verdicts:
         check = recheck(
-            wiring.store, wiring.registry, repository, doomed, verdict, fetch=manifest is None, disk=remover.disk
+            wiring.store, wiring.registry, repository, doomed, verdict, fetch=manifest is None, disk=remover.storage
         )
         manifest, touched = manifest or check.manifest, touched or check.at in ("off", "tombstone", "astray")
         result.moved += [check.moved_to] if check.moved_to else []
@@ -316,7 +316,7 @@ def _clear_dangling(
     if not dangling:
         return
     repository = snapshot.repository
-    if remover.links:
+    if remover.exact:
         remover.delete(doomed.digest, dangling)
         return
     try:

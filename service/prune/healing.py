@@ -13,7 +13,6 @@ from service.prune.remover import removing
 from service.prune.untag import take_back
 from service.registry import Registry
 from service.registry.manifest import Manifest, ManifestHead
-from service.registry.putting import put
 from service.restore.restore import Restore
 from service.store import Store
 from service.store.history import name_of
@@ -245,7 +244,7 @@ def _put_children_back(
             _put_children_back(store, registry, repository, inner, permit, parts)
         if kept and registry.client.head(repository, child) is None:
             with permit.writing():
-                put(registry.client, registry.disk, repository, child, kept.media_type, kept.content)
+                registry.deletion.put(repository, child, kept.media_type, kept.content)
             parts.restored.add(child)
 
 
@@ -276,8 +275,7 @@ def _put_tag_back(
             raise NotRestorable(f"neither the registry nor the trash has {tag.digest}")
         store.deletions.note_own_put(repository, tag.name, tag.digest)
         with permit.writing():
-            to = (registry.client, registry.disk, repository, tag.name)
-            stored = put(*to, manifest.media_type, manifest.content)
+            stored = registry.deletion.put(repository, tag.name, manifest.media_type, manifest.content)
         if stored != tag.digest:
             raise RegistryUnavailable(f"the registry stored {where} as {stored} instead of {tag.digest}")
         live = next((now for now in store.history.live(repository) if now.name == tag.name), None)

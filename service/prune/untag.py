@@ -4,7 +4,7 @@ Every tag of a batch is moved to the tombstone, and one DELETE of the tombstone 
 cannot delete a tag alone). A crash in between leaves tags at the tombstone; the next batch continues from there.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -100,13 +100,13 @@ class _TakeOff:
         self._wiring, self._snapshot, self._permit, self._remover = wiring, snapshot, permit, remover
         self._repository = snapshot.repository
         self._restarts = snapshot.restarts
-        self._by_tag = bool(remover.links) or wiring.store.capabilities.deletes_tags(self._restarts) is not False
+        self._by_tag = remover.exact or wiring.store.capabilities.deletes_tags(self._restarts) is not False
         self._is_over = self._by_tag
         # The time at which the tombstone was recorded for healing. None: no tag was moved to a tombstone yet.
         self._looks_ms: int | None = None
         self._listed: frozenset[str] | None = None
         self._lock = Lock()
-        self._mounted = Mounted(wiring.registry.storage)
+        self._mounted = Mounted(None if remover.exact else wiring.registry.storage)
         self._left: frozenset[str] = frozenset()
         self.taken: list[Taken] = []
 
@@ -128,7 +128,7 @@ class _TakeOff:
         self.taken.append(result)
         kept = False
         for verdict in doomed.verdicts:
-            fetch, disk = not kept and not doomed.only_tags, self._remover.disk or self._mounted.live
+            fetch, disk = not kept and not doomed.only_tags, self._remover.storage or self._mounted.live
             check = recheck(
                 self._wiring.store, self._wiring.registry, self._repository, doomed, verdict, fetch=fetch, disk=disk
             )
@@ -192,14 +192,11 @@ class _TakeOff:
         # A registry that is killed during a DELETE leaves a tag that is listed and points at nothing.
         if check.at == "off" and tag not in self._tags():
             return
-        if self._remover.links:
-            self._remover.take_off(tag, (digest, tombstone.DIGEST, check.stands))
-            # A worker that deletes over the API left the tombstone: its manifest must be deleted, too.
+        stands = digest if check.at == "there" else None
+        if self._by_tag and self._deletes_tag(tag, stands, (digest, tombstone.DIGEST, check.stands)):
+            # Another worker, which cannot delete single tags, left the tombstone: its manifest must be deleted, too.
             if check.at == "tombstone":
                 self._wiring.store.deletions.request_healing(self._repository, [tombstone.DIGEST])
-            return
-        stands = digest if check.at == "there" else None
-        if self._by_tag and self._deletes_tag(tag, stands):
             return
         self._note_tombstone()
         if check.at != "tombstone":
@@ -216,12 +213,12 @@ class _TakeOff:
             if self._looks_ms is None:
                 self._looks_ms = self._wiring.store.deletions.request_healing(self._repository, [tombstone.DIGEST])
 
-    def _deletes_tag(self, tag: str, stands: str | None) -> bool:
+    def _deletes_tag(self, tag: str, stands: str | None, expected: Collection[str]) -> bool:
         """Delete the tag alone; return False if the registry cannot do that. The first refusal is remembered."""
-        able = self._wiring.store.capabilities.deletes_tags(self._restarts)
+        able = self._remover.exact or self._wiring.store.capabilities.deletes_tags(self._restarts)
         try:
             with self._mounted.changing(self._repository, tag, stands, None):
-                self._remover.write(lambda: self._wiring.registry.client.delete_tag(self._repository, tag))
+                self._remover.untag(tag, expected)
         except TagDeletesUnknown:
             with self._lock:
                 if self._by_tag:

@@ -143,15 +143,15 @@ def _settle(store: Store, registry: Registry, repository: str) -> None:
 
     If nothing more is deleted in this repository, no other step would finish it.
     """
-    if registry.disk is None or not registry.disk.is_left(repository):
+    if not registry.deletion.is_left(repository):
         return
     with store.leases.write() as permit:
         if permit is None:
             return
         try:
-            registry.disk.settle(repository)
+            registry.deletion.settle(repository)
         except RegistryRefused as error:
-            log.warning("what was left on disk stays there", repository=repository, error=str(error))
+            log.warning("a deletion in the storage is unfinished", repository=repository, error=str(error))
 
 
 def _tell(store: Store, registry: Registry) -> None:

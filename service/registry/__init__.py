@@ -6,7 +6,8 @@ from service.domain.errors import ConfigurationError
 from service.registry.client import RegistryClient
 from service.registry.collector import Collector
 from service.registry.debug import DebugServer
-from service.registry.disk import Unlinker
+from service.registry.deletion import ApiDeletion, ManifestDeletion
+from service.registry.disk import DiskDeletion
 from service.registry.storage import Storage
 
 
@@ -26,7 +27,7 @@ class Registry:
 
     optional_client: RegistryClient | None = None
     storage: Storage | None = None
-    disk: Unlinker | None = None
+    disk: DiskDeletion | None = None
     collector: Collector | None = None
     debug: DebugServer | None = None
     parallel: int = 1
@@ -36,6 +37,11 @@ class Registry:
     def is_configured(self) -> bool:
         """True if `registry.url` is set."""
         return self.optional_client is not None
+
+    @property
+    def deletion(self) -> ManifestDeletion:
+        """The way to delete manifests: in the storage if that is configured, else over the API."""
+        return self.disk or ApiDeletion(self.client)
 
     @property
     def client(self) -> RegistryClient:

@@ -9,10 +9,8 @@ from service.domain.oci import tombstone
 from service.domain.oci.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
 from service.domain.retention.state import subject_of
 from service.log import log
-from service.registry.client import RegistryClient
-from service.registry.disk import Unlinker
+from service.registry import Registry
 from service.registry.manifest import Manifest
-from service.registry.putting import put
 from service.restore.candidates import RestoreCandidate
 from service.store.deletions import Deletions
 from service.store.history import History
@@ -66,8 +64,7 @@ class Restore:
     removals: Deletions
     restorations: Restorations
     leases: Leases
-    registry: RegistryClient | None = field(repr=False)
-    unlinker: Unlinker | None = field(default=None, repr=False)
+    registry: Registry = field(repr=False)
 
     def deleted(self, repository: str) -> tuple[Deleted, ...]:
         """The deletions in a repository that can still be undone, the latest first."""
@@ -145,13 +142,13 @@ class _Restoring:
     def __init__(
         self, undo: Restore, permit: Lease, repository: str, force: bool, replaces: str | None, lease_s: int, by: str
     ) -> None:
-        if undo.registry is None:
+        if not undo.registry.is_configured:
             raise NotRestorable("registry.url is not set: set it to the registry's address")
-        self._undo, self._permit, self._registry = undo, permit, undo.registry
+        self._undo, self._permit, self._registry = undo, permit, undo.registry.client
         self._repository, self._force, self._lease_s, self._by = repository, force, lease_s, by
         self._replaces = replaces
         self._deleted = undo.trash.deleted(repository)
-        self._undoable = RestoreCandidate(undo.history, undo.trash, undo.registry, repository, self._deleted)
+        self._undoable = RestoreCandidate(undo.history, undo.trash, self._registry, repository, self._deleted)
         self._replaced = ""
         self._before: dict[str, str] = {}
         self._since_us = undo.restorations.now_us()
@@ -294,8 +291,8 @@ class _Restoring:
     def _send(self, reference: str, manifest: Manifest) -> None:
         try:
             with self._permit.writing():
-                where = (self._registry, self._undo.unlinker, self._repository)
-                put(*where, reference, manifest.media_type, manifest.content)
+                deletion = self._undo.registry.deletion
+                deletion.put(self._repository, reference, manifest.media_type, manifest.content)
         except ManifestRefused as error:
             name = f"{self._repository}@{manifest.digest}"
             raise NotRestorable(f"the registry does not accept {name}, push the image again: {error}") from error

@@ -11,7 +11,7 @@ import pytest
 from service.domain.errors import NotRestorable
 from service.prune import deleting, planning
 from service.registry.client import RegistryClient
-from service.registry.disk import Links, Unlinker
+from service.registry.disk import DiskBatch, DiskDeletion
 from service.registry.quarantine import Quarantine
 from service.registry.storage import Storage
 from tests.fakes.crossing import Write
@@ -60,16 +60,16 @@ def test_what_is_removed_is_what_a_delete_of_the_registrys_own_removes(cache: di
         for image in (make_image("one"), make_index("three")):
             assert pusher.manifest("ours", image.digest).status_code == 200
             assert pusher.delete("theirs", image.digest) == 202
-            links = Unlinker(storage, RegistryClient(registry.url)).prove("ours")
-            assert links.delete(image.digest)
-            assert links.close() == ()
+            batch = DiskDeletion(storage, RegistryClient(registry.url)).open("ours")
+            assert batch.delete(image.digest)
+            assert batch.close() == ()
         assert tree(storage.repository_folder("ours")) == tree(storage.repository_folder("theirs"))
         assert pusher.tags("ours") == pusher.tags("theirs") == {"v2"}
         assert pusher.digest_of("ours", make_image("one").digest) is None
         pusher.push("untagged", None, make_image("one"))
-        links = Unlinker(storage, RegistryClient(registry.url)).prove("untagged")
-        links.delete(make_image("one").digest, ())
-        assert links.close() == ()
+        batch = DiskDeletion(storage, RegistryClient(registry.url)).open("untagged")
+        batch.delete(make_image("one").digest, ())
+        assert batch.close() == ()
         assert pusher.digest_of("untagged", make_image("one").digest) is None
 
 
@@ -126,7 +126,7 @@ class Meeting:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, repushes: Repushes) -> None:
         self._writes: list[Write] = []
-        set_aside, close = Quarantine.set_tag_aside, Links.close
+        set_aside, close = Quarantine.set_tag_aside, DiskBatch.close
 
         def meet(quarantine: Quarantine, tag: str, digest: str) -> bool:
             write = Write("DELETE", tag, "", time.perf_counter())
@@ -135,14 +135,14 @@ class Meeting:
             time.sleep(random.Random(f"{tag} {digest}").uniform(0, MOMENT_S))
             return set_aside(quarantine, tag, digest)
 
-        def end(links: Links) -> tuple[str, ...]:
-            result = close(links)
+        def end(batch: DiskBatch) -> tuple[str, ...]:
+            result = close(batch)
             for write in self._writes:
                 write.ended_s = write.ended_s or time.perf_counter()
             return result
 
         monkeypatch.setattr(Quarantine, "set_tag_aside", meet)
-        monkeypatch.setattr(Links, "close", end)
+        monkeypatch.setattr(DiskBatch, "close", end)
 
 
 def work(system: LiveSystem) -> bool:

@@ -16,7 +16,7 @@ from service.domain.errors import (
 )
 from service.domain.oci import tombstone
 from service.prune import deleting, planning
-from service.registry.disk import Links
+from service.registry.disk import DiskBatch
 from service.registry.quarantine import FOLDER, Quarantine
 from service.store.deletions import Deletions
 from service.store.lease import COLLECT
@@ -156,13 +156,13 @@ def test_a_push_written_into_what_was_set_aside_wins(on_disk: Make, monkeypatch:
             pushing.write(again.digest)
             pushing.flush()
 
-        real = Links.close
+        real = DiskBatch.close
 
-        def close(links: Links) -> tuple[str, ...]:
+        def close(batch: DiskBatch) -> tuple[str, ...]:
             write()
-            return real(links)
+            return real(batch)
 
-        monkeypatch.setattr(Links, "close", close)
+        monkeypatch.setattr(DiskBatch, "close", close)
         deleting.delete(system.wiring, SHOP)
     assert system.registry.tags(SHOP)["v1"] == again.digest
 
@@ -227,11 +227,11 @@ def test_what_a_worker_that_died_had_set_aside_goes_later(
 ) -> None:
     system = doomed_system(on_disk)
 
-    def die(_: Links) -> None:
+    def die(_: DiskBatch) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Links, "close", die)
+        patched.setattr(DiskBatch, "close", die)
         with pytest.raises(KeyboardInterrupt):
             deleting.delete(system.wiring, SHOP)
     quarantine = repository_folder(tmp_path / "registry", SHOP) / FOLDER
@@ -285,7 +285,7 @@ def test_a_registry_that_goes_on_serving_what_was_removed_is_told_of(on_disk: Ma
     system.registry.fail_next("HEAD", digest, status=200, headers=says)
     deleting.delete(system.wiring, SHOP)
     (trouble,) = system.store.outbox.troubles()
-    assert "goes on serving" in trouble.message
+    assert "still serves" in trouble.message
     system.push("v3")
     system.settle()
     assert system.store.outbox.troubles() == ()

@@ -91,11 +91,11 @@ def test_what_a_worker_that_died_left_is_settled_where_nothing_more_is_deleted(
     """Its sign is listed as a tag, and what a push wrote into a folder that was set aside stands nowhere."""
     system = on_disk(keep_last(9), reconcile={"rate": 100_000})
     pushed = system.registry.push_image(SHOP, "v1")
-    links = system.wiring.registry.disk.prove(SHOP)  # type: ignore[union-attr]
+    batch = system.wiring.registry.deletion.open(SHOP)
     stood = system.registry.push_image(SHOP, "v2")
     link = system.wiring.registry.storage.tag_folder(SHOP, "v2") / "current" / "link"  # type: ignore[union-attr]
     with link.open("r+") as pushing:
-        links.take_off("v2", (stood,))
+        batch.untag("v2", (stood,))
         pushing.write(pushed)
     (link.parents[2] / f"{quarantine.SIGN}left").mkdir()
     monkeypatch.setattr(quarantine, "_ABANDONED_S", -10.0)

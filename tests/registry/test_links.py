@@ -9,7 +9,7 @@ import pytest
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.registry.client import RegistryClient
-from service.registry.disk import Links, Unlinker
+from service.registry.disk import DiskBatch, DiskDeletion
 from service.registry.quarantine import FOLDER, SIGN, Quarantine
 from service.registry.storage import Storage
 from tests.fakes.images import make_image
@@ -25,11 +25,11 @@ class Site:
     def __init__(self, registry: FakeRegistry, disk: Path) -> None:
         self.registry, self.disk = registry, disk
         self.storage = Storage(disk)
-        self.unlinker = Unlinker(self.storage, RegistryClient(registry.url))
+        self.deletion = DiskDeletion(self.storage, RegistryClient(registry.url))
         self.folder = self.storage.repository_folder(SHOP)
 
-    def links(self) -> Links:
-        return self.unlinker.prove(SHOP)
+    def open(self) -> DiskBatch:
+        return self.deletion.open(SHOP)
 
     def link(self, tag: str) -> Path:
         return self.storage.tag_folder(SHOP, tag) / "current" / "link"
@@ -48,9 +48,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def test_a_manifest_goes_with_its_tags_and_nothing_else(site: Site) -> None:
     before = site.tree()
-    links = site.links()
-    assert links.delete(ONE.digest)
-    assert links.close() == ()
+    batch = site.open()
+    assert batch.delete(ONE.digest)
+    assert batch.close() == ()
     revision = f"_manifests/revisions/{ONE.digest.replace(':', '/')}/link"
     gone = before - site.tree()
     assert revision in gone
@@ -61,28 +61,28 @@ def test_a_manifest_goes_with_its_tags_and_nothing_else(site: Site) -> None:
 
 
 def test_a_tag_goes_alone(site: Site) -> None:
-    links = site.links()
-    assert links.take_off("v1", (ONE.digest,))
-    assert not links.take_off("v1", (ONE.digest,)), "it is gone by now"
-    links.close()
+    batch = site.open()
+    assert batch.untag("v1", (ONE.digest,))
+    assert not batch.untag("v1", (ONE.digest,)), "it is gone by now"
+    batch.close()
     assert site.registry.tags(SHOP) == {"v1b": ONE.digest, "v2": OTHER.digest}
     assert ONE.digest in site.registry.manifests(SHOP)
 
 
 def test_a_tag_that_stands_elsewhere_is_not_touched(site: Site) -> None:
-    links = site.links()
+    batch = site.open()
     with pytest.raises(RegistryUnavailable, match="v2 is being pushed") as raised:
-        links.take_off("v2", (ONE.digest,))
+        batch.untag("v2", (ONE.digest,))
     assert raised.value.is_fault
-    links.close()
+    batch.close()
     assert site.registry.tags(SHOP)["v2"] == OTHER.digest
 
 
 def test_where_one_tag_of_a_manifest_has_moved_all_of_it_stays(site: Site) -> None:
-    links = site.links()
+    batch = site.open()
     with pytest.raises(RegistryUnavailable):
-        links.delete(ONE.digest, ("v1", "v1b", "v2"))
-    links.close()
+        batch.delete(ONE.digest, ("v1", "v1b", "v2"))
+    batch.close()
     assert site.registry.tags(SHOP) == {"v1": ONE.digest, "v1b": ONE.digest, "v2": OTHER.digest}
     assert ONE.digest in site.registry.manifests(SHOP)
 
@@ -90,17 +90,17 @@ def test_where_one_tag_of_a_manifest_has_moved_all_of_it_stays(site: Site) -> No
 def test_what_a_push_writes_while_its_tag_is_set_aside_is_put_back(site: Site) -> None:
     """2.8.3 opens the link, empties it and writes; it goes on with what it has opened wherever that is moved."""
     with site.link("v1").open("r+") as pushing:
-        links = site.links()
-        links.take_off("v1", (ONE.digest,))
+        batch = site.open()
+        batch.untag("v1", (ONE.digest,))
         pushing.truncate(0)
         pushing.write(OTHER.digest)
-    assert links.close() == ("v1",)
+    assert batch.close() == ("v1",)
     assert site.registry.tags(SHOP)["v1"] == OTHER.digest
 
 
 def test_a_tag_that_is_being_written_right_now_stays(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the look at it and the step that sets it aside."""
-    links, set_aside = site.links(), Quarantine.set_tag_aside
+    batch, set_aside = site.open(), Quarantine.set_tag_aside
 
     def write_first(quarantine: Quarantine, tag: str, digest: str) -> bool:
         site.link(tag).write_text("")
@@ -108,19 +108,19 @@ def test_a_tag_that_is_being_written_right_now_stays(site: Site, monkeypatch: py
 
     monkeypatch.setattr(Quarantine, "set_tag_aside", write_first)
     with pytest.raises(RegistryUnavailable):
-        links.take_off("v1", (ONE.digest,))
+        batch.untag("v1", (ONE.digest,))
     assert site.link("v1").exists()
-    links.close()
+    batch.close()
     assert site.link("v1").exists()
 
 
 def test_a_push_that_makes_the_tag_anew_wins_over_what_was_set_aside(site: Site) -> None:
     with site.link("v1").open("r+") as pushing:
-        links = site.links()
-        links.take_off("v1", (ONE.digest,))
+        batch = site.open()
+        batch.untag("v1", (ONE.digest,))
         pushing.write("sha256:")
         site.registry.push(SHOP, "v1", OTHER)
-    links.close()
+    batch.close()
     assert site.registry.tags(SHOP)["v1"] == OTHER.digest
     assert not (site.folder / FOLDER).exists()
 
@@ -128,11 +128,11 @@ def test_a_push_that_makes_the_tag_anew_wins_over_what_was_set_aside(site: Site)
 def test_a_link_that_distribution_3_is_writing_beside_the_old_one_stays(site: Site) -> None:
     fresh = site.link("v1").with_name("link.0f0e0d0c-1234-4abc-8def-0123456789ab.tmp")
     fresh.write_text(OTHER.digest)
-    links = site.links()
+    batch = site.open()
     with pytest.raises(RegistryUnavailable):
-        links.take_off("v1", (ONE.digest,))
+        batch.untag("v1", (ONE.digest,))
     fresh.rename(site.link("v1"))
-    links.close()
+    batch.close()
     assert site.registry.tags(SHOP)["v1"] == OTHER.digest
 
 
@@ -140,49 +140,49 @@ def test_what_distribution_3_left_half_written_long_ago_goes_with_its_tag(site: 
     fresh = site.link("v1").with_name("link.0f0e0d0c-1234-4abc-8def-0123456789ab.tmp")
     fresh.write_text("sha2")
     os.utime(fresh, (1, 1))
-    links = site.links()
-    assert links.take_off("v1", (ONE.digest,))
-    links.close()
+    batch = site.open()
+    assert batch.untag("v1", (ONE.digest,))
+    batch.close()
     assert "v1" not in site.registry.tags(SHOP)
 
 
 def test_a_manifest_that_was_tagged_meanwhile_is_put_back(site: Site) -> None:
-    links = site.links()
-    links.delete(ONE.digest, ("v1", "v1b"))
+    batch = site.open()
+    batch.delete(ONE.digest, ("v1", "v1b"))
     site.link("stable").parent.mkdir(parents=True)
     site.link("stable").write_text(ONE.digest)
-    assert links.close() == ("stable",)
+    assert batch.close() == ("stable",)
     assert ONE.digest in site.registry.manifests(SHOP)
 
 
 def test_a_manifest_that_was_collected_since_is_not_put_back(site: Site) -> None:
-    links = site.links()
-    links.delete(ONE.digest, ("v1",))
+    batch = site.open()
+    batch.delete(ONE.digest, ("v1",))
     hexadecimal = ONE.digest.partition(":")[2]
     (site.storage.base / "blobs/sha256" / hexadecimal[:2] / hexadecimal / "data").unlink()
-    assert links.close() == ("v1b",)
+    assert batch.close() == ("v1b",)
     assert not site.storage.revision(SHOP, ONE.digest).exists()
 
 
 def test_what_a_process_that_died_left_behind_is_settled_by_the_next(site: Site) -> None:
     with site.link("v1").open("r+") as pushing:
-        links = site.links()
-        links.delete(ONE.digest, ("v1", "v1b"))
+        batch = site.open()
+        batch.delete(ONE.digest, ("v1", "v1b"))
         pushing.truncate(0)
         pushing.write(OTHER.digest)
     (site.storage.tags_folder(SHOP) / f"{SIGN}left").mkdir()
     for place in (*(site.folder / FOLDER).iterdir(), site.storage.tags_folder(SHOP) / f"{SIGN}left"):
         os.utime(place, (1, 1))
-    site.links().close()
+    site.open().close()
     assert site.registry.tags(SHOP) == {"v1": OTHER.digest, "v2": OTHER.digest}
     assert ONE.digest not in site.registry.manifests(SHOP)
     assert not (site.folder / FOLDER).exists()
 
 
 def test_a_batch_that_is_at_work_is_left_alone_by_the_next(site: Site) -> None:
-    first = site.links()
-    first.take_off("v1", (ONE.digest,))
-    site.links().close()
+    first = site.open()
+    first.untag("v1", (ONE.digest,))
+    site.open().close()
     assert (site.folder / FOLDER).exists()
     first.close()
     assert not (site.folder / FOLDER).exists()
@@ -196,10 +196,10 @@ def test_a_tag_with_something_odd_in_its_folder_is_refused_and_stays(site: Site,
     odd = site.folder / "_manifests/tags" / place
     odd.parent.mkdir(parents=True, exist_ok=True)
     odd.write_text("?")
-    links = site.links()
+    batch = site.open()
     with pytest.raises(RegistryRefused, match="was not created by a registry version known here"):
-        links.delete(ONE.digest)
-    links.close()
+        batch.delete(ONE.digest)
+    batch.close()
     assert site.registry.tags(SHOP)["v1"] == ONE.digest
     assert odd.exists()
     assert ONE.digest in site.registry.manifests(SHOP)
@@ -215,10 +215,10 @@ def test_a_tag_that_somebody_has_linked_to_another_is_refused_and_both_stay(
     linked, meant = tags / place, tags / place.replace("v1b", "v1")
     shutil.rmtree(linked) if linked.is_dir() else linked.unlink()
     linked.symlink_to(meant if absolute else os.path.relpath(meant, linked.parent))
-    links = site.links()
+    batch = site.open()
     with pytest.raises(RegistryRefused, match="was not created by a registry version known here"):
-        links.take_off("v1b", (ONE.digest,))
-    links.close()
+        batch.untag("v1b", (ONE.digest,))
+    batch.close()
     assert site.registry.tags(SHOP) == {"v1": ONE.digest, "v1b": ONE.digest, "v2": OTHER.digest}
 
 
@@ -230,7 +230,7 @@ def test_a_linked_tag_that_a_process_that_died_had_set_aside_takes_nothing_else_
     aside.parent.mkdir(parents=True)
     (tags / "v1b").rename(aside)
     os.utime(aside.parents[2], (1, 1))
-    site.links().close()
+    site.open().close()
     assert site.registry.tags(SHOP) == {"v1": ONE.digest, "v2": OTHER.digest}
     assert not (site.folder / FOLDER).exists()
 
@@ -239,7 +239,7 @@ def test_a_repository_that_is_a_link_to_another_is_refused(site: Site) -> None:
     (site.folder.parent / "old-name").symlink_to("api")
     before = site.tree()
     with pytest.raises(RegistryRefused, match=r"shop/old-name is a symbolic link"):
-        site.unlinker.prove("shop/old-name")
+        site.deletion.open("shop/old-name")
     assert site.tree() == before
 
 
@@ -251,7 +251,7 @@ def test_a_repository_whose_tags_or_manifests_are_another_s_is_refused(site: Sit
     ours.symlink_to(site.folder / part)
     before = site.tree()
     with pytest.raises(RegistryRefused, match="is a symbolic link"):
-        site.unlinker.prove("shop/web")
+        site.deletion.open("shop/web")
     assert site.tree() == before
 
 
@@ -259,21 +259,21 @@ def test_repositories_that_lie_on_another_disk_are_no_others(site: Site, tmp_pat
     (tmp_path / "disk").mkdir()
     site.folder.parent.rename(tmp_path / "disk" / "shop")
     site.folder.parent.symlink_to(tmp_path / "disk" / "shop")
-    links = site.links()
-    assert links.take_off("v1", (ONE.digest,))
-    links.close()
+    batch = site.open()
+    assert batch.untag("v1", (ONE.digest,))
+    batch.close()
     assert site.registry.tags(SHOP) == {"v1b": ONE.digest, "v2": OTHER.digest}
 
 
 def test_a_repository_below_another_is_its_own(site: Site) -> None:
     site.registry.push(f"{SHOP}/next", "v1", ONE)
-    links = site.links()
-    links.delete(ONE.digest)
-    links.close()
+    batch = site.open()
+    batch.delete(ONE.digest)
+    batch.close()
     assert site.registry.tags(f"{SHOP}/next") == {"v1": ONE.digest}
-    links = site.unlinker.prove(f"{SHOP}/next")
-    links.delete(ONE.digest)
-    links.close()
+    batch = site.deletion.open(f"{SHOP}/next")
+    batch.delete(ONE.digest)
+    batch.close()
     assert site.registry.tags(SHOP) == {"v2": OTHER.digest}
 
 
@@ -282,7 +282,7 @@ def test_a_copy_of_the_storage_is_refused(site: Site, tmp_path: Path) -> None:
     shutil.copytree(site.disk / "docker", copy / "docker")
     before = sorted(copy.rglob("*"))
     with pytest.raises(RegistryRefused, match="is not what the registry serves"):
-        Unlinker(Storage(copy), RegistryClient(site.registry.url)).prove(SHOP)
+        DiskDeletion(Storage(copy), RegistryClient(site.registry.url)).open(SHOP)
     assert sorted(copy.rglob("*")) == before
 
 
@@ -294,29 +294,29 @@ def test_a_copy_of_the_storage_is_refused(site: Site, tmp_path: Path) -> None:
 def test_an_unknown_layout_is_refused(site: Site, odd: str) -> None:
     (site.disk / odd).mkdir()
     with pytest.raises(RegistryRefused, match="is not the layout of a registry version known here"):
-        site.links()
+        site.open()
 
 
 def test_a_folder_that_holds_no_registry_is_refused(site: Site, tmp_path: Path) -> None:
     with pytest.raises(RegistryRefused, match=r"set storage\.path to the registry's rootdirectory"):
-        Unlinker(Storage(tmp_path / "elsewhere"), RegistryClient(site.registry.url)).prove(SHOP)
+        DiskDeletion(Storage(tmp_path / "elsewhere"), RegistryClient(site.registry.url)).open(SHOP)
 
 
 def test_another_user_than_the_registrys_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4242)
     with pytest.raises(RegistryRefused, match="run pushprune as the registry's user"):
-        site.links()
+        site.open()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 def test_what_is_put_back_belongs_to_whom_the_repository_belongs_to(site: Site) -> None:
     os.chown(site.folder, 1234, 2345)
     site.folder.chmod(0o775)
-    links = site.links()
-    links.delete(ONE.digest)
-    links.close()
-    links = site.links()
-    links.put(ONE.manifest, "v1")
+    batch = site.open()
+    batch.delete(ONE.digest)
+    batch.close()
+    batch = site.open()
+    batch.put(ONE.manifest, "v1")
     assert site.registry.tags(SHOP)["v1"] == ONE.digest
     assert ONE.digest in site.registry.manifests(SHOP)
     made = [site.link("v1"), *site.link("v1").parents[:2], site.storage.revision(SHOP, ONE.digest)]
@@ -327,14 +327,14 @@ def test_what_is_put_back_belongs_to_whom_the_repository_belongs_to(site: Site) 
 def test_a_repository_in_which_nothing_was_ever_tagged_is_no_exception(site: Site) -> None:
     site.registry.push("only/digests", None, ONE)
     assert not site.storage.holds_tags("only/digests")
-    links = site.unlinker.prove("only/digests")
-    assert links.delete(ONE.digest, ())
-    links.close()
+    batch = site.deletion.open("only/digests")
+    assert batch.delete(ONE.digest, ())
+    batch.close()
     assert site.registry.manifests("only/digests") == {}
     assert ONE.digest in site.registry.manifests(SHOP)
 
 
 def test_what_was_collected_is_not_put_back(site: Site) -> None:
     with pytest.raises(RegistryRefused, match="were garbage-collected"):
-        site.links().put(make_image("never pushed").manifest, "v1")
+        site.open().put(make_image("never pushed").manifest, "v1")
     assert site.registry.tags(SHOP)["v1"] == ONE.digest
