@@ -66,7 +66,7 @@ class VerdictAnswer(ApiAnswer):
                 "pulled_at": tag.pulled_us, "created_at": tag.created_us or None, "actor": tag.actor,
                 "verdict": "keep" if verdict.kept else "held" if held else "delete", "reason": verdict.reason,
                 "rule": verdict.rule, "kept_until": verdict.until_us if verdict.kept else None,
-                "kept_as": verdict.stays_as or None, "unknown_age": verdict.unknown_age, "by": verdict.by,
+                "kept_as": verdict.kept_as or None, "unknown_age": verdict.unknown_age, "by": verdict.by,
                 "held": held, **more,
             }
         )  # fmt: skip
@@ -114,7 +114,7 @@ class ExplainedTag(VerdictAnswer):
             rule_results=explanation.rule_results,
             shares=[VerdictAnswer.of(repository, verdict) for verdict in explanation.shares],
             index=explanation.index,
-            earliest_deletion=explanation.could_go_us,
+            earliest_deletion=explanation.earliest_deletion_us,
             only_after=explanation.only_after or None,
             needs_approval=explanation.needs_approval,
         )
@@ -156,7 +156,7 @@ class RepositoryPreview(ApiAnswer):
     def of(cls, preview: Preview) -> "RepositoryPreview":
         return cls(
             repository=preview.repository,
-            deletions=_rows(preview.repository, preview.going),
+            deletions=_rows(preview.repository, preview.deletions),
             of_unknown_age=_rows(preview.repository, preview.of_unknown_age),
             rules=tuple(RuleShare.model_validate(share) for share in preview.shares),
             hold=preview.hold,

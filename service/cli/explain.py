@@ -73,15 +73,15 @@ def verdict_of(kept: bool, held: str | None) -> str:
 def _row(explanation: Explanation) -> tuple[str, ...]:
     verdict, tag = explanation.verdict, explanation.verdict.tag
     status = verdict_of(verdict.kept, explanation.held)
-    return (tag.name, short_digest(tag.digest), status, verdict.reason, _could_go(explanation))
+    return (tag.name, short_digest(tag.digest), status, verdict.reason, _earliest_deletion(explanation))
 
 
-def _could_go(explanation: Explanation) -> str:
+def _earliest_deletion(explanation: Explanation) -> str:
     if explanation.held:
         return "when its plan is approved"
-    if explanation.could_go_us is None:
+    if explanation.earliest_deletion_us is None:
         return "not by age"
-    moment = "now" if explanation.could_go_us <= now_us() else when(explanation.could_go_us)
+    moment = "now" if explanation.earliest_deletion_us <= now_us() else when(explanation.earliest_deletion_us)
     return f"{moment}, once approved" if explanation.needs_approval else moment
 
 
@@ -99,7 +99,7 @@ def _in_full(repository: str, explanation: Explanation) -> Iterator[str]:
         yield f"  part of the index {explanation.index}"
     for other in explanation.shares:
         yield f"  same digest: {other.tag.name} ({'kept' if other.kept else 'to be deleted'}: {other.reason})"
-    yield f"could be deleted: {_could_go_in_full(explanation)}"
+    yield f"could be deleted: {_earliest_deletion_in_full(explanation)}"
 
 
 def _said(result: RuleResult, verdict_reason: str) -> str:
@@ -110,15 +110,15 @@ def _said(result: RuleResult, verdict_reason: str) -> str:
     return f"  rule {result.rule} {'keeps it' if result.keep else 'deletes it'}{reason}{place}{until}"
 
 
-def _could_go_in_full(explanation: Explanation) -> str:
+def _earliest_deletion_in_full(explanation: Explanation) -> str:
     if explanation.held:
-        return _could_go(explanation)
-    moment = _could_go(explanation)
-    if explanation.could_go_us is None:
+        return _earliest_deletion(explanation)
+    moment = _earliest_deletion(explanation)
+    if explanation.earliest_deletion_us is None:
         return f"{moment} (needs {explanation.only_after})"
     if explanation.verdict.kept and explanation.verdict.tag.pushed_us is None:
         return f"{moment}, as soon as its creation date is read"
-    return moment if explanation.could_go_us <= now_us() else f"{moment}, if nothing more is pushed or pulled"
+    return moment if explanation.earliest_deletion_us <= now_us() else f"{moment}, if nothing more is pushed or pulled"
 
 
 def _pulled(at_us: int | None) -> str:

@@ -151,24 +151,24 @@ def _show_previews(previews: Sequence[Preview], policy: Policy, as_json: bool) -
     if as_json:
         show_json(Previews.of(previews, dry_run=policy.dry_run))
         return
-    going = [(preview.repository, verdict) for preview in previews for verdict in preview.going]
+    deletions = [(preview.repository, verdict) for preview in previews for verdict in preview.deletions]
     uncertain = [(preview.repository, verdict) for preview in previews for verdict in preview.of_unknown_age]
     if uncertain:
         rows = ((name, v.tag.name, short_digest(v.tag.digest), v.reason) for name, v in uncertain)
         table(("repository", "tag", "digest", "kept, as its age is not known"), rows)
         line(unknown_ages(previews))
         click.echo()
-    if not going:
+    if not deletions:
         click.echo("nothing would be deleted")
         return
-    rows = ((name, v.tag.name or "(no tag)", short_digest(v.tag.digest), v.reason) for name, v in going)
+    rows = ((name, v.tag.name or "(no tag)", short_digest(v.tag.digest), v.reason) for name, v in deletions)
     table(("repository", "tag", "digest", "reason"), rows)
     click.echo()
     shares = ((share.rule, str(share.tags), str(share.digests), _up_to(share)) for share in totals(previews))
     table(("rule", "tags", "images", "up to"), shares)
-    going_from = [preview for preview in previews if preview.going]
-    where = "this repository" if len(going_from) == 1 else "its repository"
-    freed = _freed(freed_together(preview.freed for preview in going_from), where)
+    deleting_from = [preview for preview in previews if preview.deletions]
+    where = "this repository" if len(deleting_from) == 1 else "its repository"
+    freed = _freed(freed_together(preview.freed for preview in deleting_from), where)
     click.echo(f"up to: layers that images share are counted for each; {freed}")
     for preview in previews:
         if preview.hold:

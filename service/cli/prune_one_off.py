@@ -71,7 +71,7 @@ class OneOffPrune:
         system = compare_once(self.url, self.config, self.policy, self.names, folder.path if deletes else None)
         names = matching_repositories(system.wiring, self.names) or system.wiring.store.history.repositories()
         previews = system.wiring.verdicts.preview(names, self.policy)
-        if not deletes or not any(preview.going for preview in previews):
+        if not deletes or not any(preview.deletions for preview in previews):
             self.show(previews, self.policy, self.as_json)
             return
         if not self.as_json:
@@ -107,7 +107,7 @@ class OneOffPrune:
             return
         deleted = {(result.repository, tag) for result in deletions for tag in result.tags}
         for preview in previews:
-            for verdict in preview.going:
+            for verdict in preview.deletions:
                 if verdict.tag.name and (preview.repository, verdict.tag.name) not in deleted:
                     line(f"not deleted: {verdict.tag.called(preview.repository)}: it changed meanwhile, or is needed")
         line(f"deleted: {_counted(deletions, previews)}")
@@ -150,7 +150,7 @@ def _rows(deletions: Sequence[RepositoryDeletions]) -> dict[str, Any]:
 
 def _counted(deletions: Sequence[RepositoryDeletions], previews: Sequence[Preview]) -> str:
     """Return the counts as text: deleted images, other manifests deleted with them, tags whose image is kept."""
-    planned = {(preview.repository, verdict.tag.digest) for preview in previews for verdict in preview.going}
+    planned = {(preview.repository, verdict.tag.digest) for preview in previews for verdict in preview.deletions}
     digests = {(result.repository, digest) for result in deletions for digest in result.digests}
     tags = sum(digest in result.digests for result in deletions for digest in result.tags.values())
     alone = sum(len(result.tags) for result in deletions) - tags

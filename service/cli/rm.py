@@ -75,7 +75,7 @@ def rm(
     planned = wishes(wiring.store, wiring.registry, wiring.policies, wanted, force=force)
     if not as_json:
         _show(planned)
-    if dry_run or not any(wish.going for wish in planned):
+    if dry_run or not any(wish.deletions for wish in planned):
         if as_json:
             show_json(_answer(planned, requested=False))
         return
@@ -112,17 +112,17 @@ def _once(wanted: Sequence[TagSelector], config: Path | None, trash: Path) -> "O
 
 
 def _show(planned: Sequence[Wish]) -> None:
-    going = [(wish.repository, verdict) for wish in planned for verdict in wish.going]
-    staying = [(wish.repository, verdict) for wish in planned for verdict in wish.staying]
-    if going:
+    deletions = [(wish.repository, verdict) for wish in planned for verdict in wish.deletions]
+    kept = [(wish.repository, verdict) for wish in planned for verdict in wish.kept]
+    if deletions:
         columns = ("to delete", "digest", "size", "pushed", "image is kept as")
-        table(columns, (_row(repository, verdict) for repository, verdict in going))
-        images = {(repository, v.tag.digest) for repository, v in going if not v.stays_as}
-        tags = sum(1 for _, v in going if v.tag.name)
+        table(columns, (_row(repository, verdict) for repository, verdict in deletions))
+        images = {(repository, v.tag.digest) for repository, v in deletions if not v.kept_as}
+        tags = sum(1 for _, v in deletions if v.tag.name)
         line(f"{number(tags, 'tag')}, {number(len(images), 'image')}")
     else:
         click.echo("nothing to delete")
-    for repository, verdict in staying:
+    for repository, verdict in kept:
         until = f", until {when(verdict.until_us)}" if verdict.until_us else ""
         line(f"kept: {verdict.tag.called(repository)}: {verdict.reason}{until}")
 
@@ -130,7 +130,7 @@ def _show(planned: Sequence[Wish]) -> None:
 def _row(repository: str, verdict: Verdict) -> tuple[str, ...]:
     tag = verdict.tag
     name = f"{repository}:{tag.name}" if tag.name else f"{repository} (no tag)"
-    return (name, short_digest(tag.digest), spell_size(tag.size_bytes or None), when(tag.pushed_us), verdict.stays_as)
+    return (name, short_digest(tag.digest), spell_size(tag.size_bytes or None), when(tag.pushed_us), verdict.kept_as)
 
 
 def _delete_once(system: "OneOff", asked: Sequence[Wish]) -> None:
@@ -190,7 +190,7 @@ def _say_done(store: Store, asked: Sequence[Wish], as_json: bool, undo: str) -> 
         )
         show_json(ManualDeletionAnswer(requested=True, done=True, deletions=deletions, kept=keeps))
     else:
-        gone = sum(len(wish.going) for wish in asked) - len(stays)
+        gone = sum(len(wish.deletions) for wish in asked) - len(stays)
         line(f"deleted: {gone}; {undo}")
         for repository, verdict, why in stays:
             line(f"kept: {verdict.tag.called(repository)}: {why}")
@@ -203,6 +203,6 @@ def _answer(planned: Iterable[Wish], *, requested: bool) -> ManualDeletionAnswer
     return ManualDeletionAnswer(
         requested=requested,
         done=False,
-        deletions=tuple(VerdictAnswer.of(wish.repository, verdict) for wish in planned for verdict in wish.going),
-        kept=tuple(VerdictAnswer.of(wish.repository, verdict) for wish in planned for verdict in wish.staying),
+        deletions=tuple(VerdictAnswer.of(wish.repository, verdict) for wish in planned for verdict in wish.deletions),
+        kept=tuple(VerdictAnswer.of(wish.repository, verdict) for wish in planned for verdict in wish.kept),
     )

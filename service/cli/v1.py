@@ -38,7 +38,7 @@ def remove(
         _show(selected)
     if dry_run or not selected:
         if as_json:
-            show_json({"going": [asdict(tagged) for tagged in selected]})
+            show_json({"deletions": [asdict(tagged) for tagged in selected]})
         return
     if not yes:
         click.confirm("delete it?", abort=True)
@@ -48,7 +48,7 @@ def remove(
         show_json(
             {
                 "deleted": [asdict(tagged) for tagged, gone in done if gone],
-                "staying": [asdict(tagged) for tagged in stays],
+                "kept": [asdict(tagged) for tagged in stays],
             }
         )
     else:

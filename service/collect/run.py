@@ -29,7 +29,7 @@ from service.collect.sizes import freed, sizes_of, unknown
 from service.collect.status import why_not_yet
 from service.collect.watch import BUSY_S, PutOff, Watch, succeeded
 from service.domain.collection import run as collection_run
-from service.domain.collection.run import Rehearsal, Run, Sweep, is_by_hand, total
+from service.domain.collection.run import Rehearsal, Run, Sweep, is_manual, total
 from service.domain.errors import (
     CollectionFailed,
     LeaseLost,
@@ -137,7 +137,7 @@ def _attempt(job: Job) -> None:
     wiring, once, wait_s = job.wiring, False, 0.0
     if job.run.gate == "none":
         job.note(_UNPROTECTED)
-    if is_by_hand(job.run.reason) and why_not_yet(wiring.store, wiring.settings, "by itself"):
+    if is_manual(job.run.reason) and why_not_yet(wiring.store, wiring.settings, "by itself"):
         job.note("requested manually: gc.window and gc.min_interval did not apply")
     try:
         _in_quiet(job)
@@ -165,7 +165,7 @@ def _patience_s(job: Job) -> float:
     The wait grows with the time for which the collection has been postponed, because each attempt makes clients wait.
     """
     waits = job.wiring.store.collections.wait()
-    if waits is None or is_by_hand(job.run.reason):
+    if waits is None or is_manual(job.run.reason):
         return 0.0
     return min(_SELDOM_S, (now_ms() - waits.since_ms) / 4000)
 

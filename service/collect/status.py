@@ -5,15 +5,15 @@ from datetime import UTC, datetime
 
 from service.dispatch import Dispatch
 from service.domain.collection.run import (
-    BY_HAND,
     CHECKING,
+    MANUAL,
     SWEEPING,
     Rehearsal,
     Run,
     Totals,
     Under,
     Wait,
-    is_by_hand,
+    is_manual,
 )
 from service.domain.errors import ConfigurationError, NotWaiting
 from service.registry import Registry
@@ -183,7 +183,7 @@ def ask(store: Store, registry: Registry, dispatch: Dispatch, *, dry_run: bool, 
     """
     if registry.collector is None:
         raise ConfigurationError("gc.command is not set: set it to the registry's garbage-collect command")
-    reason = f"{BY_HAND} ({by})" if by else BY_HAND
+    reason = f"{MANUAL} ({by})" if by else MANUAL
     if dry_run:
         reason = f"a dry run {reason}"
         store.collections.request_rehearsal(reason)
@@ -217,6 +217,6 @@ def why_not_yet(store: Store, settings: Settings, reason: str) -> str | None:
         wiring: the collaborators.
         reason: of the collection.
     """
-    if is_by_hand(reason):
+    if is_manual(reason):
         return None
     return too_early(settings.gc, datetime.now(UTC), store.collections.totals().done_ms)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 FIRST_START = "first start"
 REGISTRY_RESTARTED = "the registry restarted"
 REDIS_RESTARTED = "Redis restarted"
-BY_HAND = "asked for by hand"
+MANUAL = "requested manually"
 
 # The advice for a registry that does not list its repositories.
 NAME_THEM = "let registry.username read the catalog, or name the repositories in reconcile.repositories"

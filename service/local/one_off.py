@@ -233,7 +233,7 @@ class OneOff:
             return
         for repository in self.wiring.store.history.repositories():
             requests = self.wiring.store.manual.requests(repository)
-            open_requests = (name for name, request in requests.items() if not request.refused)
+            open_requests = (name for name, request in requests.items() if not request.rejected)
             self.wiring.store.manual.reject(
                 repository, requests, dict.fromkeys(open_requests, "the command was interrupted")
             )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from service.clock import now_us
 from service.domain.policy.model import Policy
 from service.domain.retention import planner
-from service.domain.retention.manual import answers
+from service.domain.retention.manual import rejections
 from service.domain.retention.plan import Plan
 from service.log import log
 from service.prune.committing import commit
@@ -27,8 +27,8 @@ def settle(wiring: Wiring, snapshot: Snapshot) -> bool | None:
         left to plan.
     """
     policy = wiring.policies.current() or Policy()
-    plan = planner.plan(snapshot, policy, now_us(), only_asked=True)
-    refused = answers(snapshot, policy, plan)
+    plan = planner.plan(snapshot, policy, now_us(), manual_only=True)
+    refused = rejections(snapshot, policy, plan)
     if refused:
         _answer(wiring.store, snapshot, refused)
         return False
@@ -46,10 +46,10 @@ def settle(wiring: Wiring, snapshot: Snapshot) -> bool | None:
 
 
 def _answer(store: Store, snapshot: Snapshot, refused: dict[str, str]) -> None:
-    store.manual.reject(snapshot.repository, snapshot.asked, refused)
+    store.manual.reject(snapshot.repository, snapshot.manual_deletions, refused)
     for name, reason in refused.items():
         why = reason or "it was pushed again since, or is gone"
-        log.info("not deleted by hand", repository=snapshot.repository, name=name, why=why)
+        log.info("not deleted manually", repository=snapshot.repository, name=name, why=why)
 
 
 def _all_that_goes(snapshot: Snapshot, policy: Policy, plan: Plan) -> Plan:

@@ -151,7 +151,7 @@ def _is_stale(
     policy = policies.current()
     if not snapshot.compared:
         return True
-    if (policy is None or policy.dry_run) and not all(doomed.by_hand for doomed in batch):
+    if (policy is None or policy.dry_run) and not all(doomed.manual for doomed in batch):
         return True
     if not all(still_said(policies, doomed) for doomed in batch):
         return True
@@ -217,7 +217,7 @@ def _delete_nameless(
 
     If we removed its last tag, the manifest was read and saved to the trash then: its bytes are not fetched again.
     """
-    if all(verdict.told for verdict in doomed.verdicts):
+    if all(verdict.recorded for verdict in doomed.verdicts):
         put = store.trash.save_again(snapshot, doomed)
         if put is not SaveResult.MISSING:
             _send_delete(store, dispatch, snapshot, doomed, remover, put)
@@ -360,7 +360,7 @@ def _forget(store: Store, dispatch: Dispatch, snapshot: Snapshot, doomed: Doomed
     store.meter.count("deletes", "deleted")
     time_push_to_gone(store, snapshot)
     for verdict in doomed.verdicts:
-        if not verdict.told:
+        if not verdict.recorded:
             log.info("deleted", tag=verdict.tag.called(repository), digest=doomed.digest, reason=verdict.reason)
 
 

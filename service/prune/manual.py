@@ -29,8 +29,8 @@ class Wish:
 
     Attributes:
         repository: its name.
-        going: verdicts on the named tags and digests that will be deleted.
-        staying: verdicts on the named tags and digests that are kept.
+        deletions: verdicts on the named tags and digests that will be deleted.
+        kept: verdicts on the named tags and digests that are kept.
         asks: tag, or digest of a manifest → the digest it points at, for everything to be deleted.
         found: tags that the registry has and the history does not know.
         indexes: the digests of `found` that are indexes.
@@ -39,8 +39,8 @@ class Wish:
     """
 
     repository: str
-    going: tuple[Verdict, ...]
-    staying: tuple[Verdict, ...]
+    deletions: tuple[Verdict, ...]
+    kept: tuple[Verdict, ...]
     asks: Mapping[str, str]
     found: tuple[Tag, ...] = ()
     indexes: frozenset[str] = frozenset()
@@ -93,7 +93,7 @@ def wishes(
     for name in wanted:
         if not name.exclude and not any(_means(name, wish) for wish in made):
             raise NoSuchTag(f"{name.as_written} is no tag that is there; `pushprune tags {name.repository}` lists them")
-    return tuple(wish for wish in made if wish.going or wish.staying)
+    return tuple(wish for wish in made if wish.deletions or wish.kept)
 
 
 def ask(
@@ -110,7 +110,7 @@ def ask(
     """
     if verdicts.is_dry() and not force:
         raise NotDeletable(f"{DRY} while the policy says so; --force deletes these all the same")
-    return tuple(_asked(store, dispatch, wish, by, force=force) for wish in wishes if wish.going)
+    return tuple(_asked(store, dispatch, wish, by, force=force) for wish in wishes if wish.deletions)
 
 
 def standing(store: Store, wishes: Iterable[Wish]) -> Standing:
@@ -119,8 +119,8 @@ def standing(store: Store, wishes: Iterable[Wish]) -> Standing:
     by_subject = {trouble.about: trouble for trouble in store.outbox.troubles()}
     for wish in wishes:
         asked, repository = store.manual.requests(wish.repository), wish.repository
-        doomed = [image for image in store.history.doomed(repository) if image.by_hand and not image.tags]
-        requests = [asked[name] for name in wish.asks if name in asked and not asked[name].refused]
+        doomed = [image for image in store.history.doomed(repository) if image.manual and not image.tags]
+        requests = [asked[name] for name in wish.asks if name in asked and not asked[name].rejected]
         remaining += len(requests) + len(doomed)
         since_ms = min((request.at_us // 1000 for request in requests), default=0)
         about = (by_subject.get(f"{queue} {repository}") for queue in ("due", "doomed"))
@@ -141,10 +141,10 @@ def stayed(store: Store, wishes: Iterable[Wish]) -> tuple[tuple[str, Verdict, st
     for wish in wishes:
         asked = store.manual.requests(wish.repository)
         live = {tag.name for tag in store.history.live(wish.repository)}
-        for verdict in wish.going:
+        for verdict in wish.deletions:
             request = asked.get(verdict.tag.name or verdict.tag.digest)
-            if request and request.refused:
-                kept.append((wish.repository, verdict, request.refused))
+            if request and request.rejected:
+                kept.append((wish.repository, verdict, request.rejected))
             elif verdict.tag.name in live:
                 kept.append((wish.repository, verdict, "it was pushed meanwhile, or stood elsewhere"))
     return tuple(kept)
@@ -155,7 +155,7 @@ def _means(wanted: TagSelector, wish: Wish) -> bool:
         return False
     if wanted.digest:
         return True
-    names = {verdict.tag.name for verdict in (*wish.going, *wish.staying)}
+    names = {verdict.tag.name for verdict in (*wish.deletions, *wish.kept)}
     return bool(wanted.tags(names))
 
 
@@ -217,12 +217,12 @@ class _Looking:
             if verdict.kept and exact:
                 raise NotDeletable(_why_not(self._repository, verdict))
         unknown = tuple(self._live[name] for name in targets if name in self._live and not self._is_known(name))
-        going = tuple(verdict for verdict in verdicts if not verdict.kept)
-        staying = tuple(verdict for verdict in verdicts if verdict.kept)
-        deleted = {name for verdict in going for name in (verdict.tag.name, verdict.tag.digest)}
+        deletions = tuple(verdict for verdict in verdicts if not verdict.kept)
+        kept = tuple(verdict for verdict in verdicts if verdict.kept)
+        deleted = {name for verdict in deletions for name in (verdict.tag.name, verdict.tag.digest)}
         asks = {name: digest for name, digest in targets.items() if name in deleted}
         released = self._released(asks)
-        return Wish(self._repository, going, staying, asks, unknown, frozenset(self._indexes), self._learnt, released)
+        return Wish(self._repository, deletions, kept, asks, unknown, frozenset(self._indexes), self._learnt, released)
 
     def _released(self, asks: Mapping[str, str]) -> frozenset[str]:
         """Return the restored digests that this deletes: those left without a tag, their parts and their referrers.
@@ -288,7 +288,7 @@ class _Looking:
         at_us = now_us()
         asked = {name: ManualDeletion(digest, "", at_us, force=self._force) for name, digest in targets.items()}
         state = self._with_all(asked, self._released(targets))
-        plan = planner.plan(state, policy, at_us, only_asked=True)
+        plan = planner.plan(state, policy, at_us, manual_only=True)
         return tuple(
             verdict for verdict in (*plan.verdicts, *plan.untagged) if (verdict.tag.name or verdict.tag.digest) in asked
         )
@@ -303,7 +303,7 @@ class _Looking:
             tags=tuple(self._live.values()),
             untagged=self._state.untagged + new,
             links={**self._state.links, **self._learnt},
-            asked=asked,
+            manual_deletions=asked,
             restored={digest: until for digest, until in self._state.restored.items() if digest not in released},
         )
 

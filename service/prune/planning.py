@@ -38,7 +38,7 @@ def enforce(wiring: Wiring, repository: str) -> None:
 
 def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     """Plan once. Return True if a plan was committed, False if the repository must be planned again."""
-    if snapshot.asked or snapshot.by_hand:
+    if snapshot.manual_deletions or snapshot.manual_deleted:
         settled = asked.settle(wiring, snapshot)
         if settled is not None:
             return settled

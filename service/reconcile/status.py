@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from service.dispatch import Dispatch
-from service.domain.reconciliation import BY_HAND, ReconcileResult, ReconcileRun
+from service.domain.reconciliation import MANUAL, ReconcileResult, ReconcileRun
 from service.registry import Registry
 from service.schedule import next_time
 from service.settings import Settings
@@ -90,7 +90,7 @@ def ask(store: Store, registry: Registry, dispatch: Dispatch, repositories: Sequ
     """
     # Reading the client raises ConfigurationError before anything is recorded.
     _ = registry.client
-    reason = f"{BY_HAND} ({by})" if by else BY_HAND
+    reason = f"{MANUAL} ({by})" if by else MANUAL
     if repositories:
         store.reconcile_runs.request_repositories(repositories, reason)
     else:

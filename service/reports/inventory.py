@@ -128,14 +128,14 @@ class PendingPlan:
     """The plan of a repository.
 
     Attributes:
-        going: the images that are deleted next.
-        would_go: the images that would be deleted without `dry_run`.
+        deletions: the images that are deleted next.
+        dry_run_deletions: the images that would be deleted without `dry_run`.
         held: the plan that waits for approval; None if no plan waits.
     """
 
     repository: str
-    going: tuple[Doomed, ...]
-    would_go: tuple[Doomed, ...]
+    deletions: tuple[Doomed, ...]
+    dry_run_deletions: tuple[Doomed, ...]
     held: Hold | None
 
 

@@ -113,4 +113,4 @@ class Verdicts:
 
 def _unruled(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
     """Give each verdict the reason that there is no policy, except manual deletions, which need none."""
-    return tuple(verdict if verdict.by_hand else replace(verdict, reason=NONE_IN_FORCE) for verdict in verdicts)
+    return tuple(verdict if verdict.manual else replace(verdict, reason=NONE_IN_FORCE) for verdict in verdicts)

@@ -63,7 +63,7 @@ class Deletions:
         args += [self._deleted_s, _words(still_listed)]
         for doomed, verdicts in taken:
             rest = "" if doomed.only_tags else pack_doomed(doomed.without(verdicts))
-            args += [doomed.digest, short(doomed.digest), pack_doomed(doomed), rest, int(doomed.by_hand)]
+            args += [doomed.digest, short(doomed.digest), pack_doomed(doomed), rest, int(doomed.manual)]
             args += [int(doomed.is_left), len(verdicts)]
             args += [value for verdict in verdicts for value in _values(verdict)]
         return bool(self._connection.run("untagged", args, repository))
@@ -102,8 +102,8 @@ class Deletions:
         plan_again = doomed.digest in snapshot.subjects
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
         args += [self._limits.events, after.deletes, RESEND_MS, int(plan_again), self._deleted_s, pack_doomed(doomed)]
-        args += [after.size_bytes, int(doomed.by_hand), snapshot.generation, _words(still_listed)]
-        args += [value for verdict in doomed.verdicts if not verdict.told for value in _values(verdict)]
+        args += [after.size_bytes, int(doomed.manual), snapshot.generation, _words(still_listed)]
+        args += [value for verdict in doomed.verdicts if not verdict.recorded for value in _values(verdict)]
         _, is_due = self._connection.run("forget", args, repository)
         return bool(is_due)
 

@@ -49,7 +49,7 @@ Per repository: tags and manifests
 
 Per repository: deletions
   doomed:R             hash    short digest → JSON {digest, policy, verdicts: [{tag, pushed_us, size, reason, rule,
-        …}]}: images to delete. tag is "" for a manifest without a tag; "stays_as": only the tag is deleted, because
+        …}]}: images to delete. tag is "" for a manifest without a tag; "kept_as": only the tag is deleted, because
         the named tag keeps the digest. Life: until deleted or rescued. Writers: commit, record (rescue), untagged,
         forget, undoom, restore; deleted by mark_due, adopt, request_deletions. Reader: the deletion.
   dry_run:R            hash    the same for a policy with dry_run: images that would be deleted. Life: 7 days. Writer:

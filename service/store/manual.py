@@ -63,7 +63,7 @@ class ManualDeletions:
         """
         args = []
         for name, reason in answers.items():
-            packed = pack_asked(replace(asked[name], refused=reason)) if reason else ""
+            packed = pack_asked(replace(asked[name], rejected=reason)) if reason else ""
             args += [_field(name), pack_asked(asked[name]), packed]
         self._connection.run("reject_requests", args, repository)
 

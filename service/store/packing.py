@@ -11,7 +11,7 @@ from service.domain.retention.plan import Doomed, Verdict
 from service.domain.retention.state import ManualDeletion, Tag
 from service.store.keys import FOUND, FOUND_AND_SIGHTED, PROVED, SIGHTED, long
 
-_MORE = ("follows", "after", "stays_as", "told", "by_hand", "by")
+_MORE = ("follows", "after", "kept_as", "recorded", "manual", "by")
 _MEDIA = {OCI_MANIFEST: "oci", OCI_INDEX: "oci index", DOCKER_MANIFEST: "docker", DOCKER_LIST: "docker list"}
 _TYPES = {word: media_type for media_type, word in _MEDIA.items()}
 _LONGEST_TYPE = 255

@@ -94,8 +94,8 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any], late_us
         leased=_leases(leased),
         restored=_leases(paired(answer[22])),
         deleted=frozenset(long(member[1:]) for member in answer[13] if member.startswith("@")),
-        asked=_asked(paired(answer[15])),
-        by_hand=frozenset(long(member) for member in answer[16]),
+        manual_deletions=_manual_deletions(paired(answer[15])),
+        manual_deleted=frozenset(long(member) for member in answer[16]),
         unapproved=_unapproved(answer[18]),
         policy=answer[19] or "",
         lost=lost_tags(repository, answer[20]),
@@ -122,11 +122,11 @@ def _tags(
     return tuple(tags)
 
 
-def _asked(fields: Mapping[str, str]) -> Mapping[str, ManualDeletion]:
+def _manual_deletions(fields: Mapping[str, str]) -> Mapping[str, ManualDeletion]:
     """Return the open deletion requests by tag name or by manifest digest, without the rejected ones."""
     requests = {name: unpack_asked(text) for name, text in fields.items()}
     return {
-        request.digest if "@" in name else name: request for name, request in requests.items() if not request.refused
+        request.digest if "@" in name else name: request for name, request in requests.items() if not request.rejected
     }
 
 

@@ -219,7 +219,7 @@ def _timed(name: str, meaning: str, labels: Sequence[str], timings: Mapping[str,
 
 
 def _by(counter: str) -> str:
-    return counter.removeprefix(_RULE) or "(by hand)"
+    return counter.removeprefix(_RULE) or "(manual)"
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:

@@ -124,8 +124,8 @@ def _copied(folder: Path) -> Iterator[RealRegistry]:
 
 def _requests(lines: list[str]) -> Counter[str]:
     pattern = re.compile(r'"(GET|HEAD|PUT|POST|DELETE|PATCH) (\S+) [^"]*" (\d+) .*"pushprune/')
-    found = (pattern.search(line) for line in lines)
-    return Counter(f"{match[1]} {_kind(match[2])} {match[3]}" for match in found if match)
+    matches = (pattern.search(line) for line in lines)
+    return Counter(f"{match[1]} {_kind(match[2])} {match[3]}" for match in matches if match)
 
 
 def _kind(path: str) -> str:

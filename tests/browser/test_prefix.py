@@ -60,7 +60,7 @@ def test_every_page_works_under_the_path(front: Frontend, chromium: Browser, com
             expect(page.get_by_role("heading", name=name, exact=True, level=1)).to_be_visible()
             expect(page.locator(".panel[aria-busy]")).to_have_count(0)
         page.get_by_role("button", name="Compare with the registry now").click()
-        expect(page.get_by_role("status")).to_contain_text("asked for by hand (alice)")
+        expect(page.get_by_role("status")).to_contain_text("requested manually (alice)")
         page.get_by_role("link", name="Repositories", exact=True).click()
         page.get_by_role("link", name="shop/api").click()
         page.get_by_role("link", name="v1").click()

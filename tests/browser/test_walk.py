@@ -100,7 +100,7 @@ def test_a_collection_is_started_and_seen_to_end(site: Site, visit: Visiting, re
     page.get_by_text("Collect now …").click()
     page.get_by_role("button", name="Collect now").click()
     expect(page.get_by_role("status")).to_contain_text("A collection is queued")
-    ran = page.get_by_role("row").filter(has_text="asked for by hand (dashboard (admin))").first
+    ran = page.get_by_role("row").filter(has_text="requested manually (dashboard (admin))").first
     expect(ran).to_contain_text("done", timeout=PATIENCE_MS)
 
 

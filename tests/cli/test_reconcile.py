@@ -38,7 +38,7 @@ def test_everything_is_compared_and_what_differed_is_said(run: Run, worker: None
     code, output, _ = run("reconcile")
     assert code == 0
     assert "1 repository with 4 tags compared" in output
-    assert "3 differed (asked for by hand)" in output
+    assert "3 differed (requested manually)" in output
 
 
 def test_one_repository_as_json(run: Run, worker: None) -> None:

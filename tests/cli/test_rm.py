@@ -120,7 +120,7 @@ def test_a_tag_goes_and_the_history_says_who_did_it(run: Run, shop: Shop) -> Non
     assert "deleted: 1; `pushprune trash` lists what can be restored" in output
     assert shop.tags() == {"v2", "pr-1", "pr-2", "latest"}
     entry = next(item for item in shop.store.history.entries(SHOP) if item.action == "pruned")
-    assert (entry.tag, entry.actor, entry.reason) == ("v1", "alice", "deleted by hand by alice")
+    assert (entry.tag, entry.actor, entry.reason) == ("v1", "alice", "deleted manually by alice")
 
 
 def test_globs_mean_what_they_mean_in_a_policy(run: Run, shop: Shop) -> None:

@@ -140,14 +140,14 @@ def test_rm_takes_globs_and_all_but(run: Run, registry: FakeRegistryV1) -> None:
 
 def test_a_dry_run_deletes_nothing(run: Run, registry: FakeRegistryV1) -> None:
     code, output, _ = run("rm", "shop/api:v?", *HERE, "--dry-run", "--json")
-    assert (code, [row["tag"] for row in json.loads(output)["going"]]) == (0, ["v1", "v2"])
+    assert (code, [row["tag"] for row in json.loads(output)["deletions"]]) == (0, ["v1", "v2"])
     assert {method for method, _ in registry.requests} == {"GET"}
 
 
 def test_json_says_what_is_gone(run: Run) -> None:
     code, output, _ = run("rm", "shop/api:v?", *HERE, "--yes", "--json")
     message = json.loads(output)
-    assert (code, [row["image"] for row in message["deleted"]], message["staying"]) == (0, [ONE, TWO], [])
+    assert (code, [row["image"] for row in message["deleted"]], message["kept"]) == (0, [ONE, TWO], [])
 
 
 def test_nobody_is_asked_where_nobody_sits(run: Run, registry: FakeRegistryV1) -> None:

@@ -338,12 +338,12 @@ def test_a_queued_collection_is_shown_with_what_it_makes_permanent_and_cancelled
 ) -> None:
     """It was postponed, and ran by itself ten minutes later."""
     wiring = make_wiring()
-    wiring.store.collections.request("asked for by hand")
+    wiring.store.collections.request("requested manually")
     wiring.store.connection.client.zadd(wiring.store.connection.keys.of("trashed"), {f"shop/api {digest('a')}": 1})
     _, output, _ = run("gc")
-    assert "queued: asked for by hand" in output
+    assert "queued: requested manually" in output
     assert "1 deletion becomes permanent with it; cancel it with: pushprune gc --cancel" in output
-    assert run("gc", "--cancel")[:2] == (0, "cancelled: asked for by hand\n")
+    assert run("gc", "--cancel")[:2] == (0, "cancelled: requested manually\n")
     assert wiring.store.collections.requested() is None
     assert run("gc", "--cancel")[::2] == (1, "pushprune: no collection is queued\n")
 

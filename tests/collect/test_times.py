@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.collect import run as collect_run
-from service.domain.collection.run import BY_HAND, Run
+from service.domain.collection.run import MANUAL, Run
 from service.domain.collection.window import Hours
 from service.domain.errors import ConfigurationError
 from service.schedule import next_run, too_early
@@ -79,7 +79,7 @@ def test_it_is_tried_when_they_begin(make_wiring: Build, tmp_path: Path, monkeyp
 def test_by_hand_it_is_made_at_any_time_and_the_record_says_so(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "window": shut(), "min_interval": "1d"})
     wiring.store.collections.record(Run(now_ms(), now_ms(), "done", "scheduled"))
-    wiring.store.collections.request(BY_HAND)
+    wiring.store.collections.request(MANUAL)
     collect_run.collect(wiring)
     (run, _) = wiring.store.collections.runs()
     assert run.result == "done"
@@ -100,9 +100,9 @@ def test_the_next_one_waits_for_the_interval_after_the_last_good_one(make_wiring
 
 def test_what_is_asked_for_by_hand_is_not_lost_to_a_schedule(make_wiring: Build) -> None:
     wiring = make_wiring()
-    wiring.store.collections.request(BY_HAND)
+    wiring.store.collections.request(MANUAL)
     wiring.store.collections.request_if_none("scheduled")
-    assert wiring.store.collections.requested() == BY_HAND
+    assert wiring.store.collections.requested() == MANUAL
 
 
 def test_the_same_reason_to_wait_is_recorded_once_and_another_one_too(make_wiring: Build) -> None:
@@ -110,9 +110,9 @@ def test_the_same_reason_to_wait_is_recorded_once_and_another_one_too(make_wirin
     for message in ("deletes", "pushes", "deletes", "pushes"):
         wiring.store.collections.record(Run(1, 2, "put off", "scheduled", message=message), once=True)
     assert [run.message for run in wiring.store.collections.runs()] == ["pushes", "deletes"]
-    wiring.store.collections.request(BY_HAND)
-    wiring.store.collections.record(Run(3, 4, "put off", BY_HAND, message="deletes"), once=True)
-    assert [run.reason for run in wiring.store.collections.runs()] == [BY_HAND, "scheduled", "scheduled"]
+    wiring.store.collections.request(MANUAL)
+    wiring.store.collections.record(Run(3, 4, "put off", MANUAL, message="deletes"), once=True)
+    assert [run.reason for run in wiring.store.collections.runs()] == [MANUAL, "scheduled", "scheduled"]
 
 
 def test_what_the_next_one_waits_for_is_recorded_anew(make_wiring: Build) -> None:
@@ -181,7 +181,7 @@ def test_the_interval_is_over_when_it_is_over() -> None:
 
 def test_the_sweep_of_the_outbox_asks_for_a_dry_run_too(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.store.collections.request_rehearsal("a dry run asked for by hand")
+    wiring.store.collections.request_rehearsal("a dry run requested manually")
     sweep(wiring)
     assert wiring.dispatch.sent == [("collect",)]  # type: ignore[attr-defined]
 
@@ -199,7 +199,7 @@ def test_a_dry_run_sweeps_nothing_ends_no_undo_and_says_what_it_would(make_syste
         f"{SHOP}: marking manifest {system.registry.tags(SHOP)['v2']} \n\n3 blobs marked, 2 blobs and 0 manifests "
         f"eligible for deletion\nblob eligible for deletion: {v1}\nblob eligible for deletion: sha256:{'c' * 64}\n"
     )
-    system.store.collections.request_rehearsal("a dry run asked for by hand")
+    system.store.collections.request_rehearsal("a dry run requested manually")
     collect_run.collect(system.wiring)
     (run,) = system.store.collections.runs()
     assert (run.result, run.blobs, run.bytes_freed, run.unsized) == ("dry run", 2, len(config.content), 1)
@@ -213,7 +213,7 @@ def test_a_dry_run_sweeps_nothing_ends_no_undo_and_says_what_it_would(make_syste
 
 def test_a_dry_run_that_fails_is_recorded_and_not_made_for_ever(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "print('boom'); sys.exit(1)"))
-    wiring.store.collections.request_rehearsal("a dry run asked for by hand")
+    wiring.store.collections.request_rehearsal("a dry run requested manually")
     collect_run.collect(wiring)
     (run,) = wiring.store.collections.runs()
     assert (run.result, "boom" in run.message) == ("failed", True)
@@ -224,7 +224,7 @@ def test_a_dry_run_says_that_the_sweep_would_be_refused(make_system: Make, tmp_p
     system = make_system(keep_last(5), gc=collector(tmp_path, QUIET))
     system.push("v1")
     system.settle()
-    system.store.collections.request_rehearsal("a dry run asked for by hand")
+    system.store.collections.request_rehearsal("a dry run requested manually")
     collect_run.collect(system.wiring)
     (run,) = system.store.collections.runs()
     assert (run.result, "did not mark shop/api:v1" in run.message) == ("failed", True)
@@ -249,7 +249,7 @@ def test_without_a_gate_it_waits_until_no_push_is_heard(make_system: Make, tmp_p
 
 def test_the_record_says_what_is_not_protected_without_a_gate(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "pass"))
-    wiring.store.collections.request(BY_HAND)
+    wiring.store.collections.request(MANUAL)
     collect_run.collect(wiring)
     (run, *_) = wiring.store.collections.runs()
     assert run.gate == "none"

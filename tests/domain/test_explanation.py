@@ -31,8 +31,8 @@ def explained(name: str, sentence: str, *tags: Tag, **more: object) -> Explanati
 
 
 def in_days(name: str, sentence: str, *tags: Tag, **more: object) -> float | None:
-    could_go_us = explained(name, sentence, *tags, **more).could_go_us
-    return None if could_go_us is None else (could_go_us - us(NOW_S)) / 1_000_000 / DAY
+    earliest_deletion_us = explained(name, sentence, *tags, **more).earliest_deletion_us
+    return None if earliest_deletion_us is None else (earliest_deletion_us - us(NOW_S)) / 1_000_000 / DAY
 
 
 SEVERAL = """
@@ -175,9 +175,9 @@ def test_one_that_goes_alone_goes_now_and_says_as_what_its_image_stays() -> None
     tags = (old("latest", 0, "x"), old("v1", 1), old("b2", 2, "x"))
     results = explained("b2", "protect: latest\nrules: [{name: r, keep: {last: 1}}]", *tags)
     assert results.verdict.reason == "older than the newest 1 (rule r); its image stays as latest"
-    assert (results.could_go_us, [result.place for result in results.rule_results]) == (us(NOW_S), [2])
+    assert (results.earliest_deletion_us, [result.place for result in results.rule_results]) == (us(NOW_S), [2])
     results = explained("b2", KEEP + "protect: latest\nrules: [{name: r, keep: {last: 1}}]", *tags)
-    assert (results.verdict.reason, results.could_go_us) == ("its image stays as latest (shared: keep)", None)
+    assert (results.verdict.reason, results.earliest_deletion_us) == ("its image stays as latest (shared: keep)", None)
 
 
 def test_it_may_stay_for_a_while_go_and_stay_again() -> None:
@@ -218,7 +218,7 @@ def test_what_ends_long_after_every_period_is_found() -> None:
 
 def waits_for_its_date(item: Explanation) -> bool:
     """The rules decide about the tag once its creation date is read, which no plan does."""
-    return item.verdict.kept and item.verdict.tag.pushed_us is None and item.could_go_us is not None
+    return item.verdict.kept and item.verdict.tag.pushed_us is None and item.earliest_deletion_us is not None
 
 
 def agrees(state: State, rules: Policy) -> None:
@@ -229,7 +229,7 @@ def agrees(state: State, rules: Policy) -> None:
         if waits_for_its_date(each):
             continue
         going = (moment for moment, plan in plans if any(name in doomed.tags for doomed in plan.doomed))
-        assert each.could_go_us == next(going, None), name
+        assert each.earliest_deletion_us == next(going, None), name
         assert each.verdict in plans[0][1].verdicts
 
 
@@ -249,12 +249,12 @@ def test_where_not_every_turn_is_looked_at_a_later_moment_is_said_never_an_earli
         patched.setattr(explanation, "_MOST_TURNS", 0)
         result = explain(state, rules, NOW)
     for ours, true in zip(result, exact, strict=True):
-        if ours.could_go_us is not None and not waits_for_its_date(ours):
-            assert true.could_go_us is not None
-            assert ours.could_go_us >= true.could_go_us
+        if ours.earliest_deletion_us is not None and not waits_for_its_date(ours):
+            assert true.earliest_deletion_us is not None
+            assert ours.earliest_deletion_us >= true.earliest_deletion_us
             (verdict,) = (
                 verdict
-                for verdict in planner.plan(state, rules, ours.could_go_us).verdicts
+                for verdict in planner.plan(state, rules, ours.earliest_deletion_us).verdicts
                 if verdict.tag == ours.verdict.tag
             )
             assert not verdict.kept
@@ -274,8 +274,8 @@ def test_ten_thousand_tags_with_revisions_are_no_obstacle() -> None:
     revisions = {each.name: tuple(digest_of(f"{each.name} {number}") for number in (1, 2)) for each in tags}
     state = State(repository="shop/api", tags=tags, revisions=revisions)
     rules = explain(state, policy(KEEP + "rules: [{keep: {pushed_within: 60d, revisions: 3}}]"), us(NOW_S))
-    assert rules[0].could_go_us == us(NOW_S + 60 * DAY)
-    assert rules[-1].could_go_us == us(NOW_S)
+    assert rules[0].earliest_deletion_us == us(NOW_S + 60 * DAY)
+    assert rules[-1].earliest_deletion_us == us(NOW_S)
 
 
 LAST = "rules: [{name: n, keep: {last: 1}}]"
@@ -285,7 +285,7 @@ def test_a_tag_whose_push_was_not_heard_can_go_once_its_event_can_no_longer_come
     """Ten minutes later it was deleted, with no push and no change of the policy (`reconcile.late`)."""
     tags = (tag("found", None), old("v1", 1), old("v2", 2))
     result = explained("found", LAST, *tags, told_us=us(NOW_S + DAY))
-    assert (result.verdict.kept, result.could_go_us, result.verdict.until_us) == (
+    assert (result.verdict.kept, result.earliest_deletion_us, result.verdict.until_us) == (
         True, us(NOW_S + DAY), us(NOW_S + DAY),
     )  # fmt: skip
     assert in_days("found", LAST, *tags) == 0, "its creation date is read by the next plan"
@@ -293,7 +293,7 @@ def test_a_tag_whose_push_was_not_heard_can_go_once_its_event_can_no_longer_come
 
 def test_a_tag_whose_push_was_not_heard_stays_where_no_rule_can_delete_it() -> None:
     result = explained("found", LAST, tag("found", None), told_us=us(NOW_S + DAY))
-    assert (result.could_go_us, result.verdict.until_us) == (None, None)
+    assert (result.earliest_deletion_us, result.verdict.until_us) == (None, None)
     assert result.only_after == "newer pushes or a changed policy"
 
 
@@ -316,11 +316,11 @@ def test_the_plan_comes_back_when_events_can_no_longer_come() -> None:
 def test_what_has_to_happen_first_is_said_where_time_alone_does_not_do_it(name: str, sentence: str, needs: str) -> None:
     signature = old("sha256-" + digest_of("v2")[7:] + ".sig", 1, "signature")
     result = explained(name, sentence, old("v2", 1), old("v1", 2), signature)
-    assert (result.could_go_us, result.only_after) == (None, needs)
+    assert (result.earliest_deletion_us, result.only_after) == (None, needs)
 
 
 @pytest.mark.parametrize(("first_plan", "needed"), [("hold", True), ("apply", False)])
 def test_that_its_deletion_will_need_an_approval_is_said(first_plan: str, needed: bool) -> None:
     tags = (old("v1", 1), Tag("old", digest_of("old"), us(0), found=True))
     result = explained("old", f"first_plan: {first_plan}\n{LAST}", *tags, unapproved=UnapprovedTags(us(1)))
-    assert (result.could_go_us, result.needs_approval) == (us(NOW_S), needed)
+    assert (result.earliest_deletion_us, result.needs_approval) == (us(NOW_S), needed)

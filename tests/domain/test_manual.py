@@ -4,7 +4,7 @@ from typing import Any
 
 from service.domain.oci.manifest import References
 from service.domain.policy.model import Policy
-from service.domain.retention.manual import answers
+from service.domain.retention.manual import rejections
 from service.domain.retention.plan import Plan
 from service.domain.retention.planner import plan
 from service.domain.retention.state import ManualDeletion, State, Tag, Untagged
@@ -31,51 +31,51 @@ def going(made: Plan) -> dict[str, str]:
 
 
 def test_what_is_asked_for_goes_and_takes_no_slot() -> None:
-    of = state(tag("v1", 1), tag("v2", 2), tag("v3", 3), asked=wanted("v3"))
+    of = state(tag("v1", 1), tag("v2", 2), tag("v3", 3), manual_deletions=wanted("v3"))
     assert going(plan(of, LAST_1, NOW)) == {
-        "v3": "deleted by hand by alice", "v1": "older than the newest 1 (rule last)",
+        "v3": "deleted manually by alice", "v1": "older than the newest 1 (rule last)",
     }  # fmt: skip
-    assert going(plan(of, LAST_1, NOW, only_asked=True)) == {"v3": "deleted by hand by alice"}
+    assert going(plan(of, LAST_1, NOW, manual_only=True)) == {"v3": "deleted manually by alice"}
 
 
 def test_a_tag_whose_push_nobody_saw_and_one_within_its_grace_go_as_well() -> None:
-    of = state(tag("old", None), tag("new", 99), asked=wanted("old", "new"))
+    of = state(tag("old", None), tag("new", 99), manual_deletions=wanted("old", "new"))
     assert going(plan(of, policy("grace: 1h\nrules: [{keep: none}]"), NOW)).keys() == {"old", "new"}
 
 
 def test_a_tag_that_stands_elsewhere_by_now_does_not_go() -> None:
-    of = state(tag("v1", 1, "newer"), asked=wanted("v1"))
-    made = plan(of, Policy(), NOW, only_asked=True)
-    assert (going(made), answers(of, Policy(), made)) == ({}, {"v1": ""})
+    of = state(tag("v1", 1, "newer"), manual_deletions=wanted("v1"))
+    made = plan(of, Policy(), NOW, manual_only=True)
+    assert (going(made), rejections(of, Policy(), made)) == ({}, {"v1": ""})
 
 
 def test_a_tag_that_is_gone_says_nothing_any_more() -> None:
-    of = state(asked=wanted("v1"))
-    assert answers(of, Policy(), plan(of, Policy(), NOW, only_asked=True)) == {"v1": ""}
+    of = state(manual_deletions=wanted("v1"))
+    assert rejections(of, Policy(), plan(of, Policy(), NOW, manual_only=True)) == {"v1": ""}
 
 
 def test_only_the_tag_goes_where_an_index_holds_its_image_whatever_else_does() -> None:
     links = {digest_of("all"): References(children=(digest_of("part"),))}
     of = state(tag("amd64", 1, "part"), tag("also", 2, "part"), tag("all", 3), links=links)
     asked = wanted("amd64", at="part")
-    (doomed,) = plan(State(**{**vars(of), "asked": asked}), Policy(), NOW).doomed
+    (doomed,) = plan(State(**{**vars(of), "manual_deletions": asked}), Policy(), NOW).doomed
     assert (doomed.tags, doomed.only_tags) == (("amd64",), True)
-    message = f"deleted by hand by alice; its image stays as part of the index {digest_of('all')}"
+    message = f"deleted manually by alice; its image stays as part of the index {digest_of('all')}"
     assert doomed.verdicts[0].reason == message
 
 
 def test_what_cannot_be_read_is_refused() -> None:
-    of = state(tag("v1", 1), links={digest_of("v1"): References(readable=False)}, asked=wanted("v1"))
-    made = plan(of, Policy(), NOW, only_asked=True)
-    assert answers(of, Policy(), made) == {"v1": "its manifest cannot be read, so its layers and parts are unknown"}
+    of = state(tag("v1", 1), links={digest_of("v1"): References(readable=False)}, manual_deletions=wanted("v1"))
+    made = plan(of, Policy(), NOW, manual_only=True)
+    assert rejections(of, Policy(), made) == {"v1": "its manifest cannot be read, so its layers and parts are unknown"}
 
 
 def test_a_digest_that_is_asked_for_whole_is_no_revision_that_is_kept() -> None:
     revisions = {"main": (digest_of("old"),)}
     of = state(tag("main", 2), tag("v1", 1, "old"), revisions=revisions)
     by_tag, whole = wanted("v1", at="old"), wanted(digest_of("old"))
-    (alone,) = plan(State(**{**vars(of), "asked": by_tag}), REVISIONS, NOW).doomed
-    (together,) = plan(State(**{**vars(of), "asked": by_tag | whole}), REVISIONS, NOW).doomed
+    (alone,) = plan(State(**{**vars(of), "manual_deletions": by_tag}), REVISIONS, NOW).doomed
+    (together,) = plan(State(**{**vars(of), "manual_deletions": by_tag | whole}), REVISIONS, NOW).doomed
     assert (alone.only_tags, together.only_tags) == (True, False)
 
 
@@ -83,36 +83,38 @@ def test_a_revision_without_a_tag_goes_by_its_digest() -> None:
     old = digest_of("old")
     of = state(tag("main", 2), revisions={"main": (old,)}, untagged=(Untagged(old, us(2), "main"),))
     assert going(plan(of, REVISIONS, NOW)) == {}
-    assert going(plan(State(**{**vars(of), "asked": wanted(old)}), REVISIONS, NOW)) == {old: "deleted by hand by alice"}
+    asked = State(**{**vars(of), "manual_deletions": wanted(old)})
+    assert going(plan(asked, REVISIONS, NOW)) == {old: "deleted manually by alice"}
 
 
 def test_a_digest_of_which_a_tag_stays_is_not_what_was_asked_for() -> None:
-    of = state(tag("v1", 1, "one"), tag("v2", 1, "one"), asked=wanted("v1", at="one") | wanted(digest_of("one")))
-    made = plan(of, Policy(), NOW, only_asked=True)
-    assert answers(of, Policy(), made) == {digest_of("one"): ""}
+    requests = wanted("v1", at="one") | wanted(digest_of("one"))
+    of = state(tag("v1", 1, "one"), tag("v2", 1, "one"), manual_deletions=requests)
+    made = plan(of, Policy(), NOW, manual_only=True)
+    assert rejections(of, Policy(), made) == {digest_of("one"): ""}
 
 
 def test_it_counts_towards_no_hold() -> None:
-    of = state(tag("v1", 1), tag("v2", 2), asked=wanted("v1", "v2"))
+    of = state(tag("v1", 1), tag("v2", 2), manual_deletions=wanted("v1", "v2"))
     assert plan(of, policy("hold_over: 0%\nhold_min: 0"), NOW).hold is None
 
 
 def test_an_index_that_nobody_looked_into_is_looked_into_first() -> None:
-    of = state(tag("v1", 1), tag("all", 2), links={digest_of("all"): None}, asked=wanted("v1"))
-    assert plan(of, Policy(), NOW, only_asked=True).unresolved == (digest_of("all"),)
+    of = state(tag("v1", 1), tag("all", 2), links={digest_of("all"): None}, manual_deletions=wanted("v1"))
+    assert plan(of, Policy(), NOW, manual_only=True).unresolved == (digest_of("all"),)
 
 
 def test_a_rule_that_counts_by_creation_has_nobody_wait() -> None:
     rule = policy("rules: [{keep: {last: 1}, order: created}]")
-    of = state(tag("v1", 1), tag("v2", 2), tag("v3", 3), asked=wanted("v3"))
+    of = state(tag("v1", 1), tag("v2", 2), tag("v3", 3), manual_deletions=wanted("v3"))
     assert plan(of, rule, NOW).undated != ()
-    assert plan(of, rule, NOW, only_asked=True).undated == ()
+    assert plan(of, rule, NOW, manual_only=True).undated == ()
 
 
 def test_referrers_of_what_went_by_hand_stay_where_a_rule_keeps_them() -> None:
     name = f"{digest_of('image').replace(':', '-')}.sig"
     gone = frozenset({digest_of("image")})
-    of = state(tag(name, 1), deleted=gone, by_hand=gone)
-    assert going(plan(of, Policy(), NOW, only_asked=True)).keys() == {name}
+    of = state(tag(name, 1), deleted=gone, manual_deleted=gone)
+    assert going(plan(of, Policy(), NOW, manual_only=True)).keys() == {name}
     keeping = policy("rules: [{keep: always, referrers: keep}]")
-    assert going(plan(of, keeping, NOW, only_asked=True)) == {}
+    assert going(plan(of, keeping, NOW, manual_only=True)) == {}

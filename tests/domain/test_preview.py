@@ -7,8 +7,8 @@ from service.domain.retention.state import Tag
 from tests.support.makers import digest_of
 
 
-def going(name: str, digest: str, size_bytes: int = 0, stays_as: str = "") -> Verdict:
-    return Verdict(Tag(name, digest_of(digest), 1, size_bytes), False, "old", "r", stays_as=stays_as)
+def going(name: str, digest: str, size_bytes: int = 0, kept_as: str = "") -> Verdict:
+    return Verdict(Tag(name, digest_of(digest), 1, size_bytes), False, "old", "r", kept_as=kept_as)
 
 
 def plan(*verdicts: Verdict) -> Plan:
@@ -24,7 +24,7 @@ def test_an_image_of_unknown_size_is_counted_as_such() -> None:
 
 
 def test_a_tag_that_goes_alone_frees_nothing() -> None:
-    preview = previewed("shop/api", plan(going("a", "x", 7, stays_as="latest"), going("b", "y", 5)), Freed())
+    preview = previewed("shop/api", plan(going("a", "x", 7, kept_as="latest"), going("b", "y", 5)), Freed())
     assert preview.shares == (Share("r", 2, 1, 5),)
-    assert [verdict.tag.name for verdict in preview.going] == ["a", "b"]
-    assert previewed("shop/api", plan(going("a", "x", stays_as="latest")), Freed()).shares == (Share("r", 1, 0, 0),)
+    assert [verdict.tag.name for verdict in preview.deletions] == ["a", "b"]
+    assert previewed("shop/api", plan(going("a", "x", kept_as="latest")), Freed()).shares == (Share("r", 1, 0, 0),)

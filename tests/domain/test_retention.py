@@ -242,7 +242,7 @@ def test_10_a_tag_that_shares_a_kept_digest_goes_alone() -> None:
     assert gone(decided) == ["v2", "v1", "v0"]
     assert [(doomed.tags, doomed.only_tags) for doomed in decided.doomed] == [(("v2",), False), (("v1", "v0"), True)]
     assert reasons(decided)["v1"] == ("rule empty keeps none; its image stays as latest", "empty")
-    assert [verdict.stays_as for verdict in decided.verdicts] == ["", "latest", "", "latest"]
+    assert [verdict.kept_as for verdict in decided.verdicts] == ["", "latest", "", "latest"]
 
 
 def test_10_with_shared_keep_a_tag_that_shares_a_kept_digest_stays() -> None:

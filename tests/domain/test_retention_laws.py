@@ -77,10 +77,10 @@ def test_where_only_tags_go_something_that_stays_holds_their_digest(state: State
     decided = plan(state, wanted, now_us)
     assert (doomed(decided) - whole(decided)) <= kept_digests(decided) | kept_revisions(state, wanted, decided)
     for item in decided.doomed:
-        assert len({verdict.stays_as for verdict in item.verdicts}) == 1
+        assert len({verdict.kept_as for verdict in item.verdicts}) == 1
         for verdict in item.verdicts if item.only_tags else ():
             assert verdict.tag.name
-            assert verdict.reason.endswith(f" stays as {verdict.stays_as}")
+            assert verdict.reason.endswith(f" stays as {verdict.kept_as}")
 
 
 @thorough
@@ -115,7 +115,7 @@ def test_what_is_without_a_tag_follows_only_what_is_not_there(state: State, want
             assert wanted.rules_for(state.repository)
             assert verdict.after == item.index
             assert verdict.after not in there
-            assert verdict.told is (not item.index)
+            assert verdict.recorded is (not item.index)
             assert item.index or item.taken
 
 

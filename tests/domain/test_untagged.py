@@ -261,7 +261,7 @@ def test_the_parts_of_an_index_that_is_gone_go_at_once(rule: str, lost_tag: str)
     (verdict,) = doomed.verdicts
     assert (doomed.digest, doomed.tags, doomed.only_tags) == (digest_of("x"), (), False)
     assert (verdict.reason, verdict.rule) == (f"the index {digest_of('i')} is gone", "r")
-    assert (verdict.follows, verdict.after, verdict.told) == (True, digest_of("i"), False)
+    assert (verdict.follows, verdict.after, verdict.recorded) == (True, digest_of("i"), False)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_a_manifest_goes_at_once_with_the_last_of_its_tags(rule: str) -> None:
     (doomed,) = decide(f"{{name: r, {rule}}}", taken("x")).doomed
     (verdict,) = doomed.verdicts
     assert (doomed.digest, verdict.reason, verdict.rule) == (digest_of("x"), "its last tag b1 was deleted", "r")
-    assert (verdict.follows, verdict.after, verdict.told) == (True, "", True)
+    assert (verdict.follows, verdict.after, verdict.recorded) == (True, "", True)
 
 
 def test_where_no_rule_matches_the_repository_nothing_follows() -> None:

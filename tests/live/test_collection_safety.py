@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from service.collect import run as collect_run
-from service.domain.collection.run import BY_HAND, Run
+from service.domain.collection.run import MANUAL, Run
 from tests.live.conftest import LiveSystem, last, wait_until
 from tests.support.collections import command
 
@@ -75,7 +75,7 @@ def delete_v1(system: LiveSystem) -> str:
 
 
 def collect(system: LiveSystem) -> Run:
-    system.store.collections.request(BY_HAND)
+    system.store.collections.request(MANUAL)
     collect_run.collect(system.wiring)
     return system.store.collections.runs()[0]
 
@@ -145,7 +145,7 @@ def test_a_manifest_that_is_hidden_from_the_collector_stops_the_sweep(
     assert "which still exists; nothing was deleted" in run.message
     for reference in {"tag": ["v1"], "part": ["multi"], "unheard": ["v1"]}.get(which, [hidden]):
         system.pusher.pull_whole("shop/api", reference)
-    assert system.store.collections.requested() == BY_HAND
+    assert system.store.collections.requested() == MANUAL
 
 
 def noting(folder: Path) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.collect import run as collect_run
-from service.domain.collection.run import BY_HAND, Run
+from service.domain.collection.run import MANUAL, Run
 from tests.fakes.images import make_image, sha256
 from tests.fakes.pusher import Pusher
 from tests.live.conftest import LiveSystem, last, wait_until
@@ -51,7 +51,7 @@ def delete_v1(system: LiveSystem) -> str:
 
 
 def collect(system: LiveSystem) -> Run:
-    system.store.collections.request(BY_HAND)
+    system.store.collections.request(MANUAL)
     collect_run.collect(system.wiring)
     return system.store.collections.runs()[0]
 
@@ -89,7 +89,7 @@ def test_what_a_run_that_died_has_held_is_released_by_the_next(live: Live, tmp_p
     system.config.write_text(text)
     worker = system.start_worker("garbage")
     manifests = system.registry.manifests(SHOP)
-    system.store.collections.request(BY_HAND)
+    system.store.collections.request(MANUAL)
     wait_until(lambda: (tmp_path / "at").exists(), "it does not sweep")
     (held,) = system.store.gate.pins()
     assert system.registry.has_manifest(*held)

@@ -397,7 +397,7 @@ class World:
 
     def refused(self) -> set[str]:
         """What was asked for, and is not followed, with a reason that the user is told."""
-        return {name for name, asked in self.wiring.store.manual.requests(SHOP).items() if asked.refused}
+        return {name for name, asked in self.wiring.store.manual.requests(SHOP).items() if asked.rejected}
 
     def _planners_now_us(self) -> int:
         return now_us() + self._offset_us

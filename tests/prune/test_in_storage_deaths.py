@@ -99,7 +99,7 @@ def test_what_a_worker_that_died_left_is_settled_where_nothing_more_is_deleted(
         pushing.write(pushed)
     (link.parents[2] / f"{quarantine.SIGN}left").mkdir()
     monkeypatch.setattr(quarantine, "_ABANDONED_S", -10.0)
-    system.store.reconcile_runs.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.MANUAL)
     walking.go_on(system.wiring)
     assert system.registry.tags(SHOP) == {"v1": pushed, "v2": pushed}
     assert not (repository_folder(tmp_path / "registry", SHOP) / FOLDER).exists()

@@ -35,7 +35,7 @@ def ask(system: System, *names: str, force: bool = False, settle: bool = True) -
 
 
 def refused(system: System) -> Mapping[str, str]:
-    return {name: asked.refused for name, asked in system.store.manual.requests(SHOP).items()}
+    return {name: asked.rejected for name, asked in system.store.manual.requests(SHOP).items()}
 
 
 def settled(make_system: Make, *tags: str, policy: Policy = NO_RULES, version: str = "2.8", **more: Any) -> System:
@@ -53,7 +53,7 @@ def test_it_goes_although_no_rule_says_so_and_the_history_says_who_wanted_it(mak
     assert system.tags() == {"v2"}
     assert len(system.registry.manifests(SHOP)) == 1
     (entry,) = (item for item in system.store.history.entries(SHOP) if item.action == "pruned")
-    assert (entry.tag, entry.actor, entry.reason) == ("v1", "alice", "deleted by hand by alice")
+    assert (entry.tag, entry.actor, entry.reason) == ("v1", "alice", "deleted manually by alice")
     assert refused(system) == {}
 
 
@@ -97,7 +97,7 @@ def test_a_digest_that_another_tag_holds_stays(make_system: Make, version: str) 
         system.registry.push_image(SHOP, tag, seed="one")
     ask(system, "v1")
     assert system.tags() == {"stable"}
-    assert system.reasons() == {"v1": "deleted by hand by alice; its image stays as stable"}
+    assert system.reasons() == {"v1": "deleted manually by alice; its image stays as stable"}
     assert len(system.registry.manifests(SHOP)) == 1
 
 
@@ -175,7 +175,7 @@ def test_the_policy_has_its_turn_afterwards(make_system: Make) -> None:
     ask(system, "v3")
     assert system.tags() == {"v2"}
     assert system.reasons() == {
-        "v3": "deleted by hand by alice", "v1": "older than the newest 1 (rule last)",
+        "v3": "deleted manually by alice", "v1": "older than the newest 1 (rule last)",
     }  # fmt: skip
 
 
@@ -221,7 +221,7 @@ def test_a_manifest_without_a_tag_goes_by_its_digest(make_system: Make) -> None:
     system.settle()
     ask(system, old)
     assert system.registry.manifests(SHOP).keys() == {system.registry.tags(SHOP)["main"]}
-    assert system.reasons() == {"": "deleted by hand by alice"}
+    assert system.reasons() == {"": "deleted manually by alice"}
 
 
 def test_one_that_nobody_heard_of_goes_as_well(make_system: Make) -> None:
@@ -264,7 +264,7 @@ def test_what_fails_in_the_middle_is_ended(make_system: Make, version: str, answ
     system.work()
     system.later()
     assert system.tags() == {"v2"}
-    assert system.reasons() == {"v1": "deleted by hand by alice"}
+    assert system.reasons() == {"v1": "deleted manually by alice"}
     assert refused(system) == {}
 
 
@@ -338,5 +338,5 @@ def test_what_was_asked_for_anew_is_not_answered_by_what_was_said_of_the_first(
     first = system.store.manual.requests(SHOP)
     ask(system, "v1", force=True, settle=False)
     system.store.manual.reject(SHOP, first, {"v1": "no"})
-    assert snapshot.asked == {}
+    assert snapshot.manual_deletions == {}
     assert refused(system) == {"v1": ""}

@@ -143,7 +143,7 @@ def test_the_preview_is_the_plan_that_is_committed(make_system: Make) -> None:
     (shown,) = system.wiring.verdicts.preview([SHOP])
     assert shown.hold == system.store.approvals.held(SHOP) is not None
     (hold,) = system.store.approvals.holds([SHOP])
-    assert {verdict.tag.digest for verdict in shown.going} == set(hold.digests)
+    assert {verdict.tag.digest for verdict in shown.deletions} == set(hold.digests)
     system.store.approvals.approve(SHOP, hold.plan)
     (shown,) = system.wiring.verdicts.preview([SHOP])
     planning.enforce(system.wiring, SHOP)
@@ -152,6 +152,6 @@ def test_the_preview_is_the_plan_that_is_committed(make_system: Make) -> None:
         for doomed in system.store.history.doomed(SHOP)
         for verdict in doomed.verdicts
     }
-    assert {(v.tag.name, v.tag.digest, v.reason, v.rule) for v in shown.going} == committed
+    assert {(v.tag.name, v.tag.digest, v.reason, v.rule) for v in shown.deletions} == committed
     assert {tag or digest for tag, digest, _, _ in committed} == {"v1", "v2", "t1", left[0]}
     assert shown.hold is None

@@ -109,7 +109,7 @@ def test_a_user_who_names_the_repository_says_that_its_tags_are_really_gone(make
     delete_unheard(system, *NAMES)
     restart(system)
     system.push("v4")
-    system.store.reconcile_runs.request_repositories([SHOP], "asked for by hand")
+    system.store.reconcile_runs.request_repositories([SHOP], "requested manually")
     walking.go_on(system.wiring)
     assert known(system) == {"v4"}
     assert system.store.history.snapshot(SHOP).compared

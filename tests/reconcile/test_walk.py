@@ -65,10 +65,10 @@ def test_the_first_sweep_wants_everything_compared(make_system: Make) -> None:
 def test_known_tags_cost_one_request_that_nobody_is_told_of(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, *(f"shop/{name}:v{number}" for name in "ab" for number in range(5)))
-    system.store.reconcile_runs.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.MANUAL)
     finish(system)
     before, counters = len(system.registry.requests), system.store.outbox.counters()
-    system.store.reconcile_runs.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.MANUAL)
     assert finish(system).changed == 0
     assert len(system.registry.requests) - before == 10 + 2 + 1  # a HEAD per tag, a listing each, a page of the catalog
     assert system.store.outbox.counters() == counters
@@ -98,7 +98,7 @@ def test_after_a_restart_what_was_compared_since_is_not_compared_again(make_syst
 def test_a_killed_worker_costs_the_repository_it_was_at(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, *(f"shop/{name}:v1" for name in "abcd"))
-    system.store.reconcile_runs.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.MANUAL)
     compare, done = reconcile_compare.compare, [0]
 
     def dies(*arguments: object, **more: object) -> object:
@@ -123,7 +123,7 @@ def test_a_repository_that_fails_comes_again_and_is_said_in_the_end(make_system:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, "shop/a:v1", "shop/b:v1")
     system.registry.fail_next("GET", "shop/a/tags", status=500, times=None)
-    system.store.reconcile_runs.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.MANUAL)
     last = finish(system)
     assert (last.repositories, last.failed) == (1, 1)
     assert last.message.startswith("shop/a: ")
@@ -167,7 +167,7 @@ def test_an_empty_catalog_changes_nothing(make_system: Make) -> None:
     system.push("v1", repository="shop/api")
     empty = {"body": b'{"repositories": []}', "headers": {"Content-Type": "application/json"}}
     system.registry.fail_next("GET", "_catalog", status=200, **empty)  # type: ignore[arg-type]
-    system.store.reconcile_runs.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.MANUAL)
     walking.go_on(system.wiring)
     assert known(system, "shop/api") == {"v1"}
     (trouble,) = system.store.outbox.troubles()
@@ -179,7 +179,7 @@ def test_without_a_catalog_the_known_and_the_named_repositories_are_compared(mak
     system.push("v1", repository="shop/heard")
     unheard(system, "shop/named:v1", "shop/never:v1")
     system.registry.fail_next("GET", "_catalog", status=403, times=None)
-    system.store.reconcile_runs.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.MANUAL)
     last = finish(system)
     assert last.repositories == 2
     assert "does not list its repositories" in last.catalog
@@ -193,13 +193,13 @@ def test_a_catalog_that_fails_for_good_keeps_nothing_from_being_compared(make_sy
     system.push("v1", repository="shop/heard")
     unheard(system, "shop/heard:v2", "shop/asked:v1")
     system.registry.fail_next("GET", "_catalog", status=504, times=None)
-    system.store.reconcile_runs.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.MANUAL)
     walking.go_on(system.wiring)
     under = system.store.reconcile_runs.current()
     assert under is not None
     assert "504" in under.message
     assert not under.listed
-    system.store.reconcile_runs.request_repositories(["shop/asked"], reconciliation.BY_HAND)
+    system.store.reconcile_runs.request_repositories(["shop/asked"], reconciliation.MANUAL)
     walking.go_on(system.wiring)
     assert known(system, "shop/asked") == {"v1"}, "it was named: no catalog is needed"
     last = finish(system)
@@ -211,12 +211,12 @@ def test_a_catalog_that_cannot_be_read_is_a_trouble_until_it_can(make_system: Ma
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, "shop/never:v1")
     system.registry.fail_next("GET", "_catalog", status=403)
-    system.store.reconcile_runs.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.MANUAL)
     finish(system)
     (trouble,) = system.store.outbox.troubles()
     assert "does not list its repositories" in trouble.message
     assert "reconcile.repositories" in trouble.message
-    system.store.reconcile_runs.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.MANUAL)
     assert finish(system).catalog == ""
     assert known(system, "shop/never") == {"v1"}
     assert system.store.outbox.troubles() == ()
@@ -226,7 +226,7 @@ def test_a_catalog_in_smaller_pages_than_ours_is_read_whole(make_system: Make) -
     system = make_system(keep_last(9), fake={"max_entries": 3}, **QUICKLY)
     names = {f"shop/r{number}" for number in range(8)}
     unheard(system, *(f"{name}:v1" for name in names))
-    system.store.reconcile_runs.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.MANUAL)
     last = finish(system)
     assert (last.catalog, last.repositories) == ("", 8)
     assert names <= set(system.store.history.repositories())
@@ -241,7 +241,7 @@ def test_a_page_of_the_catalog_that_fails_is_read_again_and_none_before_it(
     unheard(system, *(f"shop/{name}:v1" for name in "abcde"))
     system.registry.fail_next("GET", "_catalog.*last=shop/d", status=500, times=2)
     system.registry.fail_next("GET", "_catalog.*last=shop%2Fd", status=500, times=2)
-    system.store.reconcile_runs.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.MANUAL)
     last = finish(system)
     assert (last.repositories, last.catalog) == (5, "")
     pages = [request.path for request in system.registry.requests if "_catalog" in request.path]
@@ -261,7 +261,7 @@ def test_a_registry_that_does_not_answer_is_waited_for(make_system: Make) -> Non
 def test_somebody_elses_walk_is_left_to_him(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, "shop/api:v1")
-    system.store.reconcile_runs.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.MANUAL)
     with system.store.leases.hold("reconcile"):
         walking.go_on(system.wiring)
     assert system.store.reconcile_runs.last() is None
@@ -272,7 +272,7 @@ def test_repositories_that_are_asked_for_come_first_and_alone_where_nothing_is_u
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, "shop/api:v1", "shop/web:v1")
     walks: ReconcileRuns = system.store.reconcile_runs
-    walks.request_repositories(["shop/web"], reconciliation.BY_HAND)
+    walks.request_repositories(["shop/web"], reconciliation.MANUAL)
     assert walks.waiting(["shop/web", "shop/api"]) == ("shop/web",)
     last = finish(system)
     assert (last.whole, last.repositories) == (False, 1)
@@ -286,7 +286,7 @@ def test_a_push_while_a_repository_is_compared_is_not_undone_by_the_look(make_sy
     system.push("v1", "v2", repository="shop/api")
     system.registry.after("GET", "tags/list", lambda: system.push("v3", repository="shop/api"))
     system.registry.after("HEAD", "manifests/v1", lambda: system.registry.push_image("shop/api", "v1", seed="newer"))
-    system.store.reconcile_runs.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.MANUAL)
     finish(system)
     assert {tag.name: tag.digest for tag in system.store.history.live("shop/api")} == system.registry.tags("shop/api")
     assert known(system, "shop/api") == {"v1", "v2", "v3"}
@@ -299,7 +299,7 @@ def test_vanished_repositories_are_dropped_from_the_live_tags(make_system: Make)
     system.deaf = True
     requests.delete(f"{system.registry.url}/v2/shop/api/manifests/{system.registry.tags('shop/api')['v1']}", timeout=9)
     system.deaf = False
-    system.store.reconcile_runs.request(reconciliation.BY_HAND)
+    system.store.reconcile_runs.request(reconciliation.MANUAL)
     assert finish(system).changed == 1
     assert known(system, "shop/api") == set()
     assert "no longer at the registry" in system.reasons("vanished", "shop/api")["v1"]

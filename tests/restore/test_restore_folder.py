@@ -141,7 +141,7 @@ def test_of_several_deletions_of_a_tag_the_last_one_counts(shop: Shop) -> None:
 def test_a_tag_that_was_deleted_alone_comes_back_from_the_registrys_own_manifest(shop: Shop) -> None:
     image = make_image("v1")
     shop.registry.push(SHOP, "kept", image)
-    verdict = Verdict(Tag("v1", image.digest, 1), False, "old", stays_as="kept")
+    verdict = Verdict(Tag("v1", image.digest, 1), False, "old", kept_as="kept")
     shop.folder.save(SHOP, Doomed(image.digest, (verdict,)), None)
     assert outcomes(shop.restore()) == {"v1": Outcome.RESTORED}
     assert shop.registry.tags(SHOP) == {"kept": image.digest, "v1": image.digest}

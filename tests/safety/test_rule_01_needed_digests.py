@@ -101,7 +101,7 @@ def test_what_cannot_be_read_is_kept_and_takes_no_slot() -> None:
 def test_an_image_that_shares_its_digest_with_a_referrers_tag_is_kept() -> None:
     tags = [tag("v1", 1, "x"), tag(SIGNATURE, 2, "x")]
     (doomed,) = planned(tags, NONE, NOW).doomed
-    assert (doomed.tags, doomed.only_tags, doomed.verdicts[0].stays_as) == (("v1",), True, SIGNATURE)
+    assert (doomed.tags, doomed.only_tags, doomed.verdicts[0].kept_as) == (("v1",), True, SIGNATURE)
     assert reasons(tags, NONE.model_copy(update={"shared": "keep"}))["v1"] == (
         True,
         f"its image stays as {SIGNATURE} (shared: keep)",

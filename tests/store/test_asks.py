@@ -36,22 +36,22 @@ def test_what_stands_elsewhere_by_now_is_not_noted(wiring: Wiring) -> None:
     seen = {"v1": digest(1), "v2": digest(1), "v3": digest(3)}
     assert wiring.store.manual.request(SHOP, seen, "alice") == ("v1",)
     (asked,) = wiring.store.manual.requests(SHOP).values()
-    assert (asked.digest, asked.by, asked.force, asked.refused) == (digest(1), "alice", False, "")
+    assert (asked.digest, asked.by, asked.force, asked.rejected) == (digest(1), "alice", False, "")
 
 
 def test_it_is_planned_anew_before_anything_more_goes(wiring: Wiring) -> None:
     before = wiring.store.history.snapshot(SHOP)
     wiring.store.manual.request(SHOP, {"v1": digest(1)}, "alice")
     assert not wiring.store.history.is_current(before)
-    assert wiring.store.history.snapshot(SHOP).asked.keys() == {"v1"}
+    assert wiring.store.history.snapshot(SHOP).manual_deletions.keys() == {"v1"}
     assert wiring.store.outbox.backlog().due == 1
 
 
 def test_what_was_refused_is_said_and_planned_no_more(wiring: Wiring) -> None:
     wiring.store.manual.request(SHOP, {"v1": digest(1), "v2": digest(2)}, "alice")
     wiring.store.manual.reject(SHOP, wiring.store.manual.requests(SHOP), {"v1": "no", "v2": ""})
-    assert {name: request.refused for name, request in wiring.store.manual.requests(SHOP).items()} == {"v1": "no"}
-    assert wiring.store.history.snapshot(SHOP).asked == {}
+    assert {name: request.rejected for name, request in wiring.store.manual.requests(SHOP).items()} == {"v1": "no"}
+    assert wiring.store.history.snapshot(SHOP).manual_deletions == {}
 
 
 def test_what_was_refused_a_day_ago_makes_room(wiring: Wiring) -> None:
@@ -76,7 +76,7 @@ def test_a_late_event_of_an_older_push_voids_nothing(wiring: Wiring) -> None:
     record(wiring.store.history, event(9, tag="v1", digest=digest(9)))
     wiring.store.manual.request(SHOP, {"v1": digest(9)}, "alice")
     record(wiring.store.history, event(5, tag="v1", digest=digest(5)))
-    assert wiring.store.history.snapshot(SHOP).asked.keys() == {"v1"}
+    assert wiring.store.history.snapshot(SHOP).manual_deletions.keys() == {"v1"}
 
 
 @pytest.mark.parametrize("tag", ["v1", "other", ""])
@@ -84,10 +84,10 @@ def test_any_push_of_a_digest_voids_what_was_asked_of_it(wiring: Wiring, tag: st
     gone = digest(7)
     wiring.store.manual.request(SHOP, {gone: gone}, "alice")
     mark(wiring, gone)
-    assert wiring.store.history.snapshot(SHOP).by_hand == {gone}
+    assert wiring.store.history.snapshot(SHOP).manual_deleted == {gone}
     record(wiring.store.history, event(7, tag=tag, digest=gone))
     after = wiring.store.history.snapshot(SHOP)
-    assert (after.asked, after.by_hand) == ({}, frozenset())
+    assert (after.manual_deletions, after.manual_deleted) == ({}, frozenset())
 
 
 def test_so_does_a_tag_that_is_found_there(wiring: Wiring) -> None:
@@ -96,7 +96,7 @@ def test_so_does_a_tag_that_is_found_there(wiring: Wiring) -> None:
     mark(wiring, gone)
     wiring.store.history.adopt(wiring.store.history.snapshot(SHOP), [(Tag("found", gone, None, 400), "")])
     after = wiring.store.history.snapshot(SHOP)
-    assert (after.asked, after.by_hand) == ({}, frozenset())
+    assert (after.manual_deletions, after.manual_deleted) == ({}, frozenset())
 
 
 def test_so_does_an_undo(wiring: Wiring) -> None:
@@ -106,11 +106,11 @@ def test_so_does_an_undo(wiring: Wiring) -> None:
     restorations = wiring.restore.restorations
     restorations.restored(SHOP, restored, restorations.pushed_at(SHOP, "v1"), restorations.now_us())
     after = wiring.store.history.snapshot(SHOP)
-    assert (after.asked, after.by_hand) == ({}, frozenset())
+    assert (after.manual_deletions, after.manual_deleted) == ({}, frozenset())
 
 
 def test_what_went_by_hand_a_day_ago_has_no_more_followers(wiring: Wiring) -> None:
     client: Any = wiring.store.connection.client
     late_us = wiring.store.connection.now_us() - 86_401 * 1_000_000
     client.zadd(wiring.store.connection.keys.of("manual_deleted", SHOP), {short(digest(7)): late_us})
-    assert wiring.store.history.snapshot(SHOP).by_hand == frozenset()
+    assert wiring.store.history.snapshot(SHOP).manual_deleted == frozenset()

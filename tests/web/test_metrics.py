@@ -188,7 +188,7 @@ def test_what_went_is_counted_by_rule_and_by_hand(edge: Edge) -> None:
     edge.redis.hset(edge.store.connection.keys.of("counters"), mapping={"rule last": 4, "rule ": 2})
     result = scrape(edge)
     assert result['pruned_total{rule="last"}'] == 4
-    assert result['pruned_total{rule="(by hand)"}'] == 2
+    assert result['pruned_total{rule="(manual)"}'] == 2
 
 
 def test_the_gate_and_since_when_it_is_not_open(edge: Edge) -> None:

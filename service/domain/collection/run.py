@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 # The reason of a collection that a user requested. It may start outside of gc.window and before gc.interval has passed.
-BY_HAND = "asked for by hand"
+MANUAL = "requested manually"
 
 # The name of the trouble while the registry still claims to have collected blobs.
 STALE = "stale cache"
@@ -17,9 +17,9 @@ SWEEPING = "sweeping"
 CHECKING = "checking"
 
 
-def is_by_hand(reason: str) -> bool:
+def is_manual(reason: str) -> bool:
     """True if a user requested the collection; False if a schedule or a number of deletions did."""
-    return reason.startswith(BY_HAND)
+    return reason.startswith(MANUAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def _removes(state: State, before: Policy | None, after: Policy, now_us: int) ->
         return 0
     plan = planner.plan(state, after, now_us)
     verdicts = (verdict for doomed in plan.doomed for verdict in doomed.verdicts)
-    tags = [verdict.tag for verdict in verdicts if verdict.tag.name and not (verdict.follows or verdict.by_hand)]
+    tags = [verdict.tag for verdict in verdicts if verdict.tag.name and not (verdict.follows or verdict.manual)]
     if before is None or not tags:
         return len(tags)
     evaluation = Evaluation(state, before, now_us)

@@ -9,7 +9,7 @@ from service.domain.oci import tombstone
 from service.domain.policy.model import Keep, Policy, Rule
 from service.domain.policy.units import spell_duration
 from service.domain.retention.conditions import Place, RuleResult, result_of
-from service.domain.retention.manual import by_hand
+from service.domain.retention.manual import manual_reason
 from service.domain.retention.plan import UNLISTED, Verdict
 from service.domain.retention.ranking import newest_push_first
 from service.domain.retention.selection import Selections
@@ -32,14 +32,14 @@ class Evaluation:
     order of the calls does not change any result.
     """
 
-    def __init__(self, state: State, policy: Policy, now_us: int, *, only_asked: bool = False) -> None:
+    def __init__(self, state: State, policy: Policy, now_us: int, *, manual_only: bool = False) -> None:
         """Prepare the evaluation.
 
         Args:
-            only_asked: True to delete nothing but manual deletions, and those that follow from them.
+            manual_only: True to delete nothing but manual deletions, and those that follow from them.
         """
         self.state, self.policy, self.now_us = state, policy, now_us
-        self._only_asked = only_asked
+        self._manual_only = manual_only
         self._fixed: dict[str, Verdict | None] = {}
         free = (tag for tag in self.newest_first if self.fixed_verdict(tag) is None)
         self.selections = Selections(self.rules, free, now_us)
@@ -81,20 +81,20 @@ class Evaluation:
         """Return the verdict on the tag."""
         # Safety rule 1: if a kept tag or revision needs the digest, only the tag is deleted.
         own = self.own_verdict(tag)
-        if own.kept or own.stays_as:
+        if own.kept or own.kept_as:
             return own
         keepers = self._keepers_of(tag.digest)
         if not keepers and self.state.hides_tags:
-            return replace(own, reason=f"{own.reason}; its image stays: {UNLISTED} may use it", stays_as=UNLISTED)
+            return replace(own, reason=f"{own.reason}; its image stays: {UNLISTED} may use it", kept_as=UNLISTED)
         if not keepers:
             return own
         name, _ = keepers[0]
         stays = f"its {'manifest' if own.follows else 'image'} stays as {name}"
-        if self.policy.shared == "keep" and not own.by_hand:
+        if self.policy.shared == "keep" and not own.manual:
             ends = [until_us for _, until_us in keepers]
             until_us = None if None in ends else max(end for end in ends if end is not None)
             return Verdict(tag, True, f"{stays} (shared: keep)", own.rule, until_us)
-        return replace(own, reason=f"{own.reason}; {stays}", stays_as=name)
+        return replace(own, reason=f"{own.reason}; {stays}", kept_as=name)
 
     def holding(self, digest: str) -> Iterator[tuple[str, Tag | None]]:
         """Yield (name for the reason, tag) of each tag that keeps the digest if it is kept itself.
@@ -127,7 +127,7 @@ class Evaluation:
         """Return (name, kept until µs or None) of the tags and revisions that keep this digest."""
         if digest not in self._keepers:
             # A user asked to delete the manifest itself: then no revision keeps it.
-            whole = digest in self.state.asked
+            whole = digest in self.state.manual_deletions
             holding = ((tag.name, tag) for tag in self.holders[digest]) if whole else self.holding(digest)
             verdicts = ((name, self.own_verdict(tag) if tag else None) for name, tag in holding)
             self._keepers[digest] = tuple(
@@ -149,17 +149,17 @@ class Evaluation:
 
     def in_turn(self, verdict: Verdict) -> Verdict:
         """Return the verdict, changed to keep if only manual deletions are planned and this is none."""
-        if self._only_asked and not verdict.kept and not verdict.by_hand:
+        if self._manual_only and not verdict.kept and not verdict.manual:
             return replace(verdict, kept=True, reason="manual deletions in this repository come first")
         return verdict
 
-    def asked(self, tag: Tag) -> ManualDeletion | None:
+    def manual_deletion(self, tag: Tag) -> ManualDeletion | None:
         """Return the manual deletion of the tag, or of the manifest if it has no tag; None if there is none."""
-        asked = self.state.asked.get(tag.name or tag.digest)
+        request = self.state.manual_deletions.get(tag.name or tag.digest)
         # A tag that points at another digest now is not the image that the user asked to delete.
-        if asked is None or asked.digest != tag.digest or (self.policy.dry_run and not asked.force):
+        if request is None or request.digest != tag.digest or (self.policy.dry_run and not request.force):
             return None
-        return asked
+        return request
 
     def fixed_verdict(self, tag: Tag) -> Verdict | None:
         """Return the verdict that no rule can change, or None. Only a lease can postpone it. The tag takes no slot."""
@@ -191,12 +191,12 @@ class Evaluation:
         """
         if tag.name in self.state.lost:
             return self._lost_verdict(tag)
-        asked = self.asked(tag)
-        if self.policy.protects(tag.name) and not (asked and asked.force):
+        request = self.manual_deletion(tag)
+        if self.policy.protects(tag.name) and not (request and request.force):
             return Verdict(tag, True, "protected by the policy")
         bound = self.bound_verdict(tag)
-        if asked and (bound is None or tag.digest in self.parents):
-            return self._by_hand(tag, asked) or bound
+        if request and (bound is None or tag.digest in self.parents):
+            return self._manual_verdict(tag, request) or bound
         if bound is None and tag.pushed_us is None:
             return Verdict(tag, True, "push time unknown (imported); creation date not read yet")
         return bound
@@ -210,7 +210,7 @@ class Evaluation:
     @cached_property
     def _without_losses(self) -> "Evaluation":
         state = replace(self.state, lost=frozenset())
-        return Evaluation(state, self.policy, self.now_us, only_asked=self._only_asked)
+        return Evaluation(state, self.policy, self.now_us, manual_only=self._manual_only)
 
     def is_unseen(self, tag: Tag) -> bool:
         """True if a rule could decide about the tag once its push time is known."""
@@ -237,7 +237,7 @@ class Evaluation:
         counted = len(self.holders if rule.count == "digests" else self._live)
         return rule.keep.last is None or rule.keep.mode == "all" or counted > rule.keep.last
 
-    def _by_hand(self, tag: Tag, asked: ManualDeletion) -> Verdict | None:
+    def _manual_verdict(self, tag: Tag, request: ManualDeletion) -> Verdict | None:
         """Return the verdict on a manual deletion; None if the tag cannot be deleted manually.
 
         Referrers and unreadable manifests cannot. If an index needs the image, only the tag is deleted.
@@ -247,8 +247,8 @@ class Evaluation:
             return None
         index = self.parents.get(tag.digest)
         stays = f"part of the index {index}" if index else ""
-        reason = by_hand(asked) + (f"; its image stays as {stays}" if stays else "")
-        return Verdict(tag, False, reason, stays_as=stays, by_hand=True, by=asked.by)
+        reason = manual_reason(request) + (f"; its image stays as {stays}" if stays else "")
+        return Verdict(tag, False, reason, kept_as=stays, manual=True, by=request.by)
 
     def bound_verdict(self, tag: Tag) -> Verdict | None:
         """Return the verdict on a part of an index, a referrer, or an unreadable manifest; None for all other tags."""
@@ -268,13 +268,13 @@ class Evaluation:
         keeping = next((name for name, rule in self.rules if rule.referrers == "keep"), None)
         # The subject of a referrer is the tombstone if the client resolved the tag during its deletion.
         was_deleted = subject in self.state.deleted or subject == tombstone.DIGEST
-        by_hand = subject in self.state.by_hand
-        if not was_deleted or self.stands(subject) or not (self.rules or by_hand):
+        manual = subject in self.state.manual_deleted
+        if not was_deleted or self.stands(subject) or not (self.rules or manual):
             return Verdict(tag, True, f"it belongs to {subject} and is deleted only after it")
         if keeping:
             return Verdict(tag, True, f"its image is gone, and rule {keeping} keeps referrers", keeping)
         reason = f"its image {subject} is gone"
-        return Verdict(tag, False, reason, self.first_rule, follows=True, after=subject, by_hand=by_hand)
+        return Verdict(tag, False, reason, self.first_rule, follows=True, after=subject, manual=manual)
 
     def stands(self, digest: str) -> bool:
         """True if the digest is known to exist: with a tag, as part of an index, or without either."""

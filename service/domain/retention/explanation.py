@@ -27,9 +27,9 @@ class Explanation:
         rule_results: the result of each rule that selects the tag.
         shares: the verdicts on the other tags of its digest.
         index: the digest of an index that lists it, or None.
-        could_go_us: the earliest time (µs) at which the tag could be deleted if nothing more is pushed or pulled: now
-            for a tag to delete, None if it does not expire by age.
-        only_after: what must happen before the tag can be deleted, if could_go_us is None; "" otherwise.
+        earliest_deletion_us: the earliest time (µs) at which the tag could be deleted if nothing more is pushed or
+            pulled: now for a tag to delete, None if it does not expire by age.
+        only_after: what must happen before the tag can be deleted, if earliest_deletion_us is None; "" otherwise.
         needs_approval: True if its deletion will wait for an approval, because the tag existed before pushprune or
             before the policy was changed.
         held: why the plan that would delete it waits for approval; None if there is no such plan.
@@ -39,7 +39,7 @@ class Explanation:
     rule_results: tuple[RuleResult, ...]
     shares: tuple[Verdict, ...]
     index: str | None
-    could_go_us: int | None
+    earliest_deletion_us: int | None
     only_after: str = ""
     needs_approval: bool = False
     held: str | None = None
@@ -68,14 +68,14 @@ def with_hold(explained: Iterable[Explanation], digests: Iterable[str], reason: 
 
 
 def _explained(evaluation: Evaluation, tag: Tag) -> Explanation:
-    could_go_us = _could_go_us(evaluation, tag)
+    earliest_deletion_us = _earliest_deletion_us(evaluation, tag)
     return Explanation(
         verdict=evaluation.verdict(tag),
         rule_results=tuple(_rule_results(evaluation, tag)),
         shares=tuple(evaluation.verdict(other) for other in evaluation.holders[tag.digest] if other.name != tag.name),
         index=evaluation.parents.get(tag.digest),
-        could_go_us=could_go_us,
-        only_after=_only_after(evaluation, tag) if could_go_us is None else "",
+        earliest_deletion_us=earliest_deletion_us,
+        only_after=_only_after(evaluation, tag) if earliest_deletion_us is None else "",
         needs_approval=evaluation.needs_approval(tag),
     )
 
@@ -120,7 +120,7 @@ def _rule_results(evaluation: Evaluation, tag: Tag) -> Iterator[RuleResult]:
             yield replace(result, place=place, limit=limit)
 
 
-def _could_go_us(evaluation: Evaluation, tag: Tag) -> int | None:
+def _earliest_deletion_us(evaluation: Evaluation, tag: Tag) -> int | None:
     if evaluation.own_verdict(tag).kept and evaluation.awaits_date(tag):
         # At that time its creation date is read, and the rules decide: the tag may be deleted at once.
         return max(evaluation.now_us, evaluation.state.told_us)
@@ -138,24 +138,24 @@ def _could_go_us(evaluation: Evaluation, tag: Tag) -> int | None:
 def _first_by_age(evaluation: Evaluation, tag: Tag) -> int | None:
     """Return the first time at which the tag can be deleted, if a rule has `older_than`; None if there is none."""
 
-    def goes(moment: int) -> bool:
+    def is_deleted(moment: int) -> bool:
         return not evaluation.at(moment).verdict(tag).kept
 
     # Between two turns, a tag that can be deleted once can be deleted until the next turn. So a binary search works.
-    if goes(evaluation.now_us):
+    if is_deleted(evaluation.now_us):
         return evaluation.now_us
     starts = sorted({evaluation.now_us, *(moment for moment in _turns(evaluation, tag) if moment > evaluation.now_us)})
     looks = _looks(evaluation)
     for start, end in pairwise((*starts[:looks], _end_us(evaluation, tag))):
-        if goes(end - 1):
+        if is_deleted(end - 1):
             likely = evaluation.at(start).verdict(tag).until_us
-            if likely is not None and start <= likely < end and goes(likely) and not goes(likely - 1):
+            if likely is not None and start <= likely < end and is_deleted(likely) and not is_deleted(likely - 1):
                 return likely
-            return _halved(start, end - 1, goes, looks)
+            return _halved(start, end - 1, is_deleted, looks)
     return None
 
 
-def _halved(low: int, high: int, goes: Callable[[int], bool], looks: int) -> int:
+def _halved(low: int, high: int, is_deleted: Callable[[int], bool], looks: int) -> int:
     """Return the first moment from low to high at which `goes` is true, as it is at high.
 
     The result may be a later moment if `looks` steps are not enough.
@@ -164,7 +164,7 @@ def _halved(low: int, high: int, goes: Callable[[int], bool], looks: int) -> int
         if low >= high:
             break
         middle = (low + high) // 2
-        low, high = (low, middle) if goes(middle) else (middle + 1, high)
+        low, high = (low, middle) if is_deleted(middle) else (middle + 1, high)
     return high
 
 

@@ -41,7 +41,7 @@ def freed(state: State, plan: Plan, layers: Layers) -> Freed:
     doomed = {digest.digest for digest in plan.doomed}
     # The parts of an index are deleted with it, unless a tag or another index holds them.
     parts = _parts(state, doomed)
-    tagged = {verdict.tag.digest for verdict in plan.verdicts if verdict.kept or verdict.stays_as}
+    tagged = {verdict.tag.digest for verdict in plan.verdicts if verdict.kept or verdict.kept_as}
     nameless = {verdict.tag.digest for verdict in plan.untagged if verdict.kept}
     # A manifest that is known in any way and not doomed is kept.
     kept = tagged | (nameless.union(layers, state.links) - doomed - parts)

@@ -7,12 +7,12 @@ from service.domain.retention.state import ManualDeletion, State
 DRY = "dry_run: nothing is deleted"
 
 
-def by_hand(asked: ManualDeletion) -> str:
+def manual_reason(request: ManualDeletion) -> str:
     """Return the reason of a manual deletion."""
-    return f"deleted by hand by {asked.by}" if asked.by else "to be deleted by hand"
+    return f"deleted manually by {request.by}" if request.by else "to be deleted manually"
 
 
-def answers(state: State, policy: Policy, plan: Plan) -> dict[str, str]:
+def rejections(state: State, policy: Policy, plan: Plan) -> dict[str, str]:
     """Return the manual deletions to reject, as tag or digest → reason. An empty reason means: the request is obsolete.
 
     Args:
@@ -22,15 +22,15 @@ def answers(state: State, policy: Policy, plan: Plan) -> dict[str, str]:
     kept = {verdict.tag.name or verdict.tag.digest: verdict.reason for verdict in _verdicts(plan) if verdict.kept}
     digests = {tag.name: tag.digest for tag in state.tags}
     rejected: dict[str, str] = {}
-    for name, asked in state.asked.items():
-        if policy.dry_run and not asked.force:
+    for name, request in state.manual_deletions.items():
+        if policy.dry_run and not request.force:
             rejected[name] = DRY
-        elif name == asked.digest:
+        elif name == request.digest:
             holders = [tag.name for tag in state.tags if tag.digest == name]
             if name not in doomed and not (holders and doomed.issuperset(holders)):
                 # The manifest has a tag now that the user did not ask to delete. So the request is obsolete.
                 rejected[name] = "" if holders else kept.get(name, "")
-        elif digests.get(name) != asked.digest:
+        elif digests.get(name) != request.digest:
             # The tag was pushed to another digest or deleted since. It is no longer the image that the user meant.
             rejected[name] = ""
         elif name not in doomed:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from service.domain.retention.conditions import UnknownAge
 from service.domain.retention.state import Tag
 
-# The value of `stays_as` while the registry may leave tags out of its listings: any image may have such a tag.
+# The value of `kept_as` while the registry may leave tags out of its listings: any image may have such a tag.
 UNLISTED = "a tag that the registry may not list"
 
 
@@ -21,10 +21,10 @@ class Verdict:
             the last tag of a manifest.
         after: the digest of that image or index, which must still be deleted when this deletion is made; "" if there is
             none.
-        stays_as: the tag, or revision of a tag, that keeps the digest, so that only the tag is deleted; "" if there is
+        kept_as: the tag, or revision of a tag, that keeps the digest, so that only the tag is deleted; "" if there is
             none.
-        told: True if the history already has the reason of this deletion.
-        by_hand: True if it is a manual deletion, or follows one.
+        recorded: True if the history already has the reason of this deletion.
+        manual: True if it is a manual deletion, or follows one.
         by: the user who asked for a manual deletion.
         unknown_age: set if the tag is kept only because its age is not known.
     """
@@ -36,9 +36,9 @@ class Verdict:
     until_us: int | None = None
     follows: bool = False
     after: str = ""
-    stays_as: str = ""
-    told: bool = False
-    by_hand: bool = False
+    kept_as: str = ""
+    recorded: bool = False
+    manual: bool = False
     by: str = ""
     unknown_age: UnknownAge | None = None
 
@@ -63,17 +63,17 @@ class Doomed:
     @property
     def only_tags(self) -> bool:
         """True if the manifest is kept and only tags are deleted."""
-        return any(verdict.stays_as for verdict in self.verdicts)
+        return any(verdict.kept_as for verdict in self.verdicts)
 
     @property
     def is_left(self) -> bool:
         """True if the manifest loses its tags now and is deleted later, once the registry lists every tag."""
-        return any(verdict.stays_as == UNLISTED for verdict in self.verdicts)
+        return any(verdict.kept_as == UNLISTED for verdict in self.verdicts)
 
     @property
-    def by_hand(self) -> bool:
+    def manual(self) -> bool:
         """True if all of it is deleted manually, whatever the policy says."""
-        return all(verdict.by_hand for verdict in self.verdicts)
+        return all(verdict.manual for verdict in self.verdicts)
 
     def without(self, taken: tuple[Verdict, ...]) -> "Doomed":
         """Return what is still to be deleted after these tags were deleted.
@@ -87,7 +87,7 @@ class Doomed:
         tag = Tag("", self.digest, last.tag.pushed_us, last.tag.size_bytes)
         reason = f"its last tag {last.tag.name} was deleted"
         verdict = Verdict(
-            tag, False, reason, last.rule, follows=True, after=last.after, told=True, by_hand=last.by_hand
+            tag, False, reason, last.rule, follows=True, after=last.after, recorded=True, manual=last.manual
         )
         return replace(self, verdicts=(verdict,))
 

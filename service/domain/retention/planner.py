@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from service.domain.policy.model import Keep, Policy
 from service.domain.policy.units import spell_duration
 from service.domain.retention.evaluation import Evaluation
-from service.domain.retention.manual import by_hand
+from service.domain.retention.manual import manual_reason
 from service.domain.retention.plan import UNLISTED, Doomed, Plan, Verdict
 from service.domain.retention.state import State, Tag, Untagged
 
@@ -14,13 +14,13 @@ from service.domain.retention.state import State, Tag, Untagged
 NEVER_TAGGED_US = 3600 * 1_000_000
 
 
-def plan(state: State, policy: Policy, now_us: int, *, only_asked: bool = False) -> Plan:
+def plan(state: State, policy: Policy, now_us: int, *, manual_only: bool = False) -> Plan:
     """Return the plan for one repository. The order of the input does not matter.
 
     Args:
-        only_asked: True to plan manual deletions, and those that follow from them, only. The policy only protects then.
+        manual_only: True to plan only manual deletions, and those that follow from them. The policy only protects then.
     """
-    evaluation = Evaluation(state, policy, now_us, only_asked=only_asked)
+    evaluation = Evaluation(state, policy, now_us, manual_only=manual_only)
     verdicts = tuple(evaluation.verdict(tag) for tag in evaluation.newest_first)
     untagged = tuple(_untagged_verdicts(evaluation))
     doomed = (*_doomed(verdicts), *(Doomed(verdict.tag.digest, (verdict,)) for verdict in untagged if not verdict.kept))
@@ -29,8 +29,8 @@ def plan(state: State, policy: Policy, now_us: int, *, only_asked: bool = False)
     # After a backlog, the deletions take a while. A plan that is made meanwhile must not hold the rest of them.
     is_backlog = hold is None and not policy.dry_run and load.is_over(policy)
     unresolved = tuple(_unresolved(evaluation, bool(doomed)))
-    undated = () if only_asked else tuple(sorted(_undated(evaluation)))
-    unseen = () if only_asked else tuple(sorted(_unseen(evaluation)))
+    undated = () if manual_only else tuple(sorted(_undated(evaluation)))
+    unseen = () if manual_only else tuple(sorted(_unseen(evaluation)))
     return Plan(
         verdicts=verdicts,
         untagged=untagged,
@@ -39,12 +39,12 @@ def plan(state: State, policy: Policy, now_us: int, *, only_asked: bool = False)
         undated=undated,
         unseen=unseen,
         is_whole=bool(evaluation.rules)
-        and not (only_asked or unresolved or undated or unseen)
+        and not (manual_only or unresolved or undated or unseen)
         and not _postpones_approval(verdicts, evaluation),
         next_us=min(_boundaries(evaluation, (*verdicts, *untagged)), default=None),
         hold=hold,
         hold_under=policy.fingerprint() if hold else "",
-        planned_us=None if only_asked or is_backlog else state.newest_us,
+        planned_us=None if manual_only or is_backlog else state.newest_us,
     )
 
 
@@ -94,7 +94,7 @@ def _postpones_approval(verdicts: Iterable[Verdict], evaluation: Evaluation) -> 
     After enough later pushes a plan deletes such tags. No plan was approved until then, so they still need an approval.
     """
     before = [verdict for verdict in verdicts if evaluation.needs_approval(verdict.tag)]
-    deletes = any(not (verdict.kept or verdict.follows or verdict.by_hand) for verdict in before)
+    deletes = any(not (verdict.kept or verdict.follows or verdict.manual) for verdict in before)
     return not deletes and any(verdict.unknown_age for verdict in before)
 
 
@@ -124,18 +124,18 @@ def _untagged_verdict(evaluation: Evaluation, untagged: Untagged) -> Verdict:
         return bound
     if untagged.index and _may_stand(evaluation, untagged.index):
         return Verdict(tag, True, f"it is part of the index {untagged.index}")
-    asked = evaluation.asked(tag)
+    request = evaluation.manual_deletion(tag)
     revision = evaluation.revision(untagged.digest)
-    if revision and not asked:
+    if revision and not request:
         return Verdict(tag, True, revision.reason, revision.rule)
     fixed = evaluation.leased_verdict(tag, None) or bound
     if fixed:
         return fixed
     parent = untagged.index or (untagged.digest if untagged.taken or untagged.begun else "")
-    if parent and (evaluation.rules or parent in evaluation.state.by_hand):
-        return _following(evaluation, untagged, tag, asked=parent in evaluation.state.by_hand)
-    if asked:
-        return Verdict(tag, False, by_hand(asked), by_hand=True, by=asked.by)
+    if parent and (evaluation.rules or parent in evaluation.state.manual_deleted):
+        return _following(evaluation, untagged, tag, manual=parent in evaluation.state.manual_deleted)
+    if request:
+        return Verdict(tag, False, manual_reason(request), manual=True, by=request.by)
     return _by_age(evaluation, untagged, tag)
 
 
@@ -144,21 +144,22 @@ def _may_stand(evaluation: Evaluation, index: str) -> bool:
     return index in evaluation.state.links or evaluation.stands(index)
 
 
-def _following(evaluation: Evaluation, untagged: Untagged, tag: Tag, *, asked: bool) -> Verdict:
+def _following(evaluation: Evaluation, untagged: Untagged, tag: Tag, *, manual: bool) -> Verdict:
     """Return the verdict on a part of a deleted index, or on a manifest whose last tag was deleted.
 
     Both are deleted without an `untagged` setting.
 
     Args:
-        asked: True if the parent was deleted manually.
+        manual: True if the parent was deleted manually.
     """
     rule, index = evaluation.first_rule, untagged.index
     if index:
-        return Verdict(tag, False, f"the index {index} is gone", rule, follows=True, after=index, by_hand=asked)
+        return Verdict(tag, False, f"the index {index} is gone", rule, follows=True, after=index, manual=manual)
     if untagged.begun:
         reason = f"it was being deleted when its last tag {untagged.tag} left it"
-        return Verdict(tag, False, reason, rule, follows=True, by_hand=asked)
-    return Verdict(tag, False, f"its last tag {untagged.tag} was deleted", rule, follows=True, told=True, by_hand=asked)
+        return Verdict(tag, False, reason, rule, follows=True, manual=manual)
+    reason = f"its last tag {untagged.tag} was deleted"
+    return Verdict(tag, False, reason, rule, follows=True, recorded=True, manual=manual)
 
 
 def _by_age(evaluation: Evaluation, untagged: Untagged, tag: Tag) -> Verdict:
@@ -261,7 +262,7 @@ def _load(doomed: tuple[Doomed, ...], evaluation: Evaluation) -> _Load:
         for digest in doomed
         if digest.digest not in state.approved
         for verdict in digest.verdicts
-        if not (verdict.follows or verdict.by_hand)
+        if not (verdict.follows or verdict.manual)
     )
     nameless = sum(1 for untagged in state.untagged if untagged.digest not in evaluation.holders)
     return _Load(counted, len(evaluation.newest_first), nameless)

@@ -28,7 +28,7 @@ class Preview:
     """The images that a plan would delete from one repository.
 
     Attributes:
-        going: a verdict for each tag to delete, or one with the tag name "" for a manifest without a tag.
+        deletions: a verdict for each tag to delete, or one with the tag name "" for a manifest without a tag.
         shares: the totals of each rule.
         hold: why the plan would wait for approval, or None.
         unclear: digests that must be read before any deletion.
@@ -37,7 +37,7 @@ class Preview:
     """
 
     repository: str
-    going: tuple[Verdict, ...]
+    deletions: tuple[Verdict, ...]
     shares: tuple[Share, ...]
     hold: str | None
     unclear: tuple[str, ...]
@@ -47,17 +47,17 @@ class Preview:
 
 def previewed(repository: str, plan: Plan, freed: Freed) -> Preview:
     """Return the preview of a plan."""
-    going = tuple(verdict for doomed in plan.doomed for verdict in doomed.verdicts)
-    rules = dict.fromkeys(verdict.rule or "" for verdict in going)
-    shares = tuple(share(rule, (verdict for verdict in going if verdict.rule == rule)) for rule in rules)
+    deletions = tuple(verdict for doomed in plan.doomed for verdict in doomed.verdicts)
+    rules = dict.fromkeys(verdict.rule or "" for verdict in deletions)
+    shares = tuple(share(rule, (verdict for verdict in deletions if verdict.rule == rule)) for rule in rules)
     of_unknown_age = tuple(verdict for verdict in plan.verdicts if verdict.unknown_age)
-    return Preview(repository, going, shares, plan.hold, (*plan.unresolved, *plan.undated), freed, of_unknown_age)
+    return Preview(repository, deletions, shares, plan.hold, (*plan.unresolved, *plan.undated), freed, of_unknown_age)
 
 
 def share(rule: str, verdicts: Iterable[Verdict]) -> Share:
     """Return the total of these verdicts. A digest with several tags counts once."""
     verdicts = tuple(verdicts)
-    sizes = {verdict.tag.digest: verdict.tag.size_bytes for verdict in verdicts if not verdict.stays_as}
+    sizes = {verdict.tag.digest: verdict.tag.size_bytes for verdict in verdicts if not verdict.kept_as}
     tags, unsized = sum(1 for verdict in verdicts if verdict.tag.name), sum(1 for size in sizes.values() if not size)
     return Share(rule, tags, len(sizes), sum(sizes.values()), unsized)
 

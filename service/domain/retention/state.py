@@ -82,14 +82,14 @@ class ManualDeletion:
         by: the user.
         at_us: the time of the request.
         force: True to delete the tag even if the policy protects it or has `dry_run`.
-        refused: why the request was rejected; "" while it waits.
+        rejected: why the request was rejected; "" while it waits.
     """
 
     digest: str
     by: str
     at_us: int
     force: bool = False
-    refused: str = ""
+    rejected: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +133,9 @@ class State:
         held: the digests of a plan that waits for approval.
         held_under: the fingerprint of the policy that made that plan.
         deleted: recently deleted digests, by pushprune or by other clients, as far as it was reported.
-        asked: tag or digest of a manifest → its manual deletion.
-        by_hand: digests that were deleted, or lost their last tag, by a manual deletion. Their parts and referrers are
-            deleted even if the policy keeps them.
+        manual_deletions: tag or digest of a manifest → its manual deletion.
+        manual_deleted: digests that were deleted, or lost their last tag, by a manual deletion. Their parts and
+            referrers are deleted even if the policy keeps them.
         unapproved: tags that need an approval before the policy may delete them; None if there are none.
         lost: tags that a deletion by pushprune removed by mistake, and that are not restored yet.
         hides_tags: True if the registry may leave tags out of its listings. Then a tag that is not listed may point at
@@ -155,8 +155,8 @@ class State:
     held: frozenset[str] = frozenset()
     held_under: str = ""
     deleted: frozenset[str] = frozenset()
-    asked: Mapping[str, ManualDeletion] = field(default_factory=dict)
-    by_hand: frozenset[str] = frozenset()
+    manual_deletions: Mapping[str, ManualDeletion] = field(default_factory=dict)
+    manual_deleted: frozenset[str] = frozenset()
     unapproved: UnapprovedTags | None = None
     lost: frozenset[str] = frozenset()
     hides_tags: bool = False

@@ -1,6 +1,6 @@
 -- Commits a plan, only against the state it was made from (safety rule 2).
 --
--- What was asked for by hand goes before the policy has its turn: what waits and what would go stay as they are, and the
+-- What was requested manually goes before the policy has its turn: what waits and what would go stay as they are, and the
 -- repository is planned again once it is gone, or after a minute.
 --
 -- KEYS  generation due doomed doomed:R dry_run:R hold:R attempts untagged:R created:R pulled:R unapproved unannounced

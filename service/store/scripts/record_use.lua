@@ -7,9 +7,9 @@ local function pull(r, e)
   local member = e.tag ~= '' and e.tag or '@' .. e.short
   if e.kind == 'ignored' or e.at <= void_until(r, member) then return end
   redis.call('ZADD', r.pulled, 'GT', e.at_us, member)
-  -- What somebody uses may be kept by that: plan again before it is deleted, unless it was asked for by hand.
+  -- What somebody uses may be kept by that: plan again before it is deleted, unless it was requested manually.
   local doomed = redis.call('HGET', r.doomed, e.short)
-  if doomed and not string.find(doomed, '"by_hand":true', 1, true) then
+  if doomed and not string.find(doomed, '"manual":true', 1, true) then
     changed(r)
     drop_plan(r)
   end

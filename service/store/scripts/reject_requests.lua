@@ -1,4 +1,4 @@
--- Notes why nobody follows what was asked for by hand, or drops what says nothing any more.
+-- Notes why nobody follows what was requested manually, or drops what says nothing any more.
 --
 -- KEYS  manual:R
 -- ARGV  per ask: tag or "@<short digest>", its JSON, its JSON with the reason ('' = drop it)

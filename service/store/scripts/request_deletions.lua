@@ -17,7 +17,7 @@ local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
 local asked = redis.call('HGETALL', r.manual)
 for i = 1, #asked, 2 do
   local at_us = tonumber(string.match(asked[i + 1], '"at_us":(%d+)') or 0)
-  if not string.find(asked[i + 1], '"refused":""', 1, true) and at_us < (now_ms - 86400000) * 1000 then
+  if not string.find(asked[i + 1], '"rejected":""', 1, true) and at_us < (now_ms - 86400000) * 1000 then
     redis.call('HDEL', r.manual, asked[i])
   end
 end

@@ -49,7 +49,7 @@ end
 local at = 6
 while at < #ARGV do
   local digest, short, rest, tags = ARGV[at + 1], ARGV[at + 2], ARGV[at + 4], tonumber(ARGV[at + 7])
-  local by_hand, left = ARGV[at + 5] == '1', ARGV[at + 6] == '1'
+  local manual, left = ARGV[at + 5] == '1', ARGV[at + 6] == '1'
   local doomed = redis.call('HGET', r.doomed, short) == ARGV[at + 3]
   at = at + 7
   for _ = 1, tags do
@@ -66,9 +66,9 @@ while at < #ARGV do
   end
   if doomed and rest == '' then redis.call('HDEL', r.doomed, short) end
   if doomed and rest ~= '' then redis.call('HSET', r.doomed, short, rest) end
-  if doomed and by_hand and rest ~= '' then redis.call('ZADD', r.manual_deleted, now_us, short) end
+  if doomed and manual and rest ~= '' then redis.call('ZADD', r.manual_deleted, now_us, short) end
   -- The policy has its turn.
-  if by_hand and redis.call('HLEN', r.doomed) == 0 then
+  if manual and redis.call('HLEN', r.doomed) == 0 then
     redis.call('ZADD', all.due, 'LT', resend, repository)
     again = 1
   end

@@ -110,7 +110,7 @@ def _looking(store: Store, settings: Settings, inventory: Inventory, *, document
                 digest=ask.digest,
                 by=ask.by,
                 requested_at=rfc3339(ask.at_us),
-                rejected=ask.refused or None,
+                rejected=ask.rejected or None,
             )
             for name, ask in sorted(requests(store, repository).items())
         )
@@ -135,17 +135,17 @@ def _deleting(wiring: Wiring, *, documented: bool) -> APIBlueprint:
 def _deleted(wiring: Wiring, wanted: Sequence[TagSelector], asked: ManualDeletionRequest) -> ManualDeletionAnswer:
     try:
         planned = wishes(wiring.store, wiring.registry, wiring.policies, wanted, force=asked.force)
-        asks = not asked.dry_run and any(wish.going for wish in planned)
+        asks = not asked.dry_run and any(wish.deletions for wish in planned)
         if asks:
             planned = (
                 *ask(wiring.store, wiring.dispatch, wiring.verdicts, planned, "API", force=asked.force),
-                *(wish for wish in planned if not wish.going),
+                *(wish for wish in planned if not wish.deletions),
             )
     except (ConfigurationError, NotDeletable) as error:
         raise Conflict(str(error)) from error
     return ManualDeletionAnswer(
         requested=asks,
         done=False,
-        deletions=tuple(VerdictAnswer.of(wish.repository, verdict) for wish in planned for verdict in wish.going),
-        kept=tuple(VerdictAnswer.of(wish.repository, verdict) for wish in planned for verdict in wish.staying),
+        deletions=tuple(VerdictAnswer.of(wish.repository, verdict) for wish in planned for verdict in wish.deletions),
+        kept=tuple(VerdictAnswer.of(wish.repository, verdict) for wish in planned for verdict in wish.kept),
     )

@@ -35,8 +35,8 @@ class RepositoryPlan(ApiAnswer):
     def of(cls, plan: PendingPlan) -> "RepositoryPlan":
         return cls(
             repository=plan.repository,
-            deletions=_rows(plan.repository, plan.going),
-            dry_run_deletions=_rows(plan.repository, plan.would_go),
+            deletions=_rows(plan.repository, plan.deletions),
+            dry_run_deletions=_rows(plan.repository, plan.dry_run_deletions),
             hold=HeldPlan.of(plan.held) if plan.held else None,
         )
 

@@ -188,9 +188,9 @@ def _changes(verdicts: Verdicts, names: tuple[str, ...], tried: Policy) -> tuple
             return tuple(changes), looked
         (today,), (other,) = verdicts.preview([name]), verdicts.preview([name], tried)
         change = PolicyDifference(
-            name, today, other, _without(other.going, today.going), _without(today.going, other.going)
+            name, today, other, _without(other.deletions, today.deletions), _without(today.deletions, other.deletions)
         )
-        if today.going or other.going:
+        if today.deletions or other.deletions:
             changes.append(change)
     return tuple(changes), len(names)
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from service.answers.base import rfc3339
-from service.domain.collection.run import BY_HAND, SWEEPING, Run, Under
+from service.domain.collection.run import MANUAL, SWEEPING, Run, Under
 from tests.support.edge import Edge, ServeEdge
 from tests.support.problem import problem
 
@@ -63,9 +63,9 @@ def test_one_is_asked_for(serve: ServeEdge) -> None:
     edge = serve(gc={"command": "true"})
     response = edge.http.post("/api/v1/collections", json={"dry_run": False})
     assert (response.status_code, response.json) == (
-        200, {"reason": f"{BY_HAND} (API)", "dry_run": False, "permanent": 0},
+        200, {"reason": f"{MANUAL} (API)", "dry_run": False, "permanent": 0},
     )  # fmt: skip
-    assert edge.store.collections.requested() == f"{BY_HAND} (API)"
+    assert edge.store.collections.requested() == f"{MANUAL} (API)"
     assert edge.sent == ["a collection"]
 
 

@@ -58,7 +58,7 @@ def test_a_dry_run_only_says_what_would_go(edge: Edge) -> None:
     result = delete(edge, tags=["v*"], dry_run=True).json
     assert isinstance(result, dict)
     assert (result["requested"], sorted(row["tag"] for row in result["deletions"])) == (False, ["v1", "v2"])
-    assert {row["reason"] for row in result["deletions"]} == {"to be deleted by hand"}
+    assert {row["reason"] for row in result["deletions"]} == {"to be deleted manually"}
     assert (pending(edge), edge.sent) == ([], [])
 
 

@@ -104,7 +104,7 @@ def test_what_happened_everywhere_and_in_one_repository(edge: Edge) -> None:
 def test_the_plan_as_it_stands(edge: Edge) -> None:
     assert read(edge, "plan") == {"next": None, "total": 0, "repositories": []}
     snapshot = edge.store.history.snapshot("shop/api")
-    going = Verdict(next(tag for tag in snapshot.tags if tag.name == "v1"), False, "old", "last", stays_as="latest")
+    going = Verdict(next(tag for tag in snapshot.tags if tag.name == "v1"), False, "old", "last", kept_as="latest")
     edge.store.history.commit(snapshot, Plan(doomed=(Doomed(digest(1), (going,)),)), "doomed")
     snapshot = edge.store.history.snapshot("ops/api")
     shown = Verdict(snapshot.tags[0], False, "old", "last")

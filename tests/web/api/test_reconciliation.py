@@ -21,11 +21,11 @@ def test_at_first_there_is_nothing(edge: Edge) -> None:
 
 def test_the_one_under_way_and_the_last_are_shown(edge: Edge) -> None:
     walks = edge.store.reconcile_runs
-    walks.request_repositories(["shop/api", "shop/web"], reconciliation.BY_HAND)
+    walks.request_repositories(["shop/api", "shop/web"], reconciliation.MANUAL)
     walks.compared("shop/api", 5, 2)
     under = looked_up(edge)["running"]
     assert (under["repositories"], under["tags"], under["changed"], under["todo"]) == (1, 5, 2, 1)
-    assert (under["whole"], under["reason"]) == (False, reconciliation.BY_HAND)
+    assert (under["whole"], under["reason"]) == (False, reconciliation.MANUAL)
     walks.failed("shop/web", "shop/web: it refuses", for_good=True)
     assert walks.end()
     last = looked_up(edge)["last"]
@@ -36,8 +36,8 @@ def test_the_one_under_way_and_the_last_are_shown(edge: Edge) -> None:
 def test_it_is_asked_for_whole_or_by_repository(serve: ServeEdge) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:5000"})
     answer = edge.http.post("/api/v1/reconciliation", json={})
-    assert (answer.status_code, answer.json) == (200, {"reason": f"{reconciliation.BY_HAND} (API)"})
-    assert edge.store.reconcile_runs.requested() == f"{reconciliation.BY_HAND} (API)"
+    assert (answer.status_code, answer.json) == (200, {"reason": f"{reconciliation.MANUAL} (API)"})
+    assert edge.store.reconcile_runs.requested() == f"{reconciliation.MANUAL} (API)"
     edge.http.post("/api/v1/reconciliation", json={"repositories": ["shop/api"]})
     assert edge.store.reconcile_runs.waiting(["shop/api"]) == ("shop/api",)
 

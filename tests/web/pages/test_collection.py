@@ -13,11 +13,11 @@ def edge(serve: ServeEdge) -> Edge:
     return serve(gc={"command": "registry garbage-collect config.yml"})
 
 
-@pytest.mark.parametrize(("form", "asked"), [({}, "asked for by hand (dashboard)"), ({"dry_run": "yes"}, None)])
+@pytest.mark.parametrize(("form", "asked"), [({}, "requested manually (dashboard)"), ({"dry_run": "yes"}, None)])
 def test_one_is_asked_for_and_says_who_did(edge: Edge, form: dict[str, str], asked: str | None) -> None:
     browser = Browser(edge)
     answer = browser.said(browser.post("/collection", back="/collection", **form))
-    assert "asked for by hand (dashboard)" in answer
+    assert "requested manually (dashboard)" in answer
     assert edge.sent == ["a collection"]
     assert edge.store.collections.requested() == asked
     assert (edge.store.collections.rehearsal_requested() is None) == (asked is not None)
@@ -26,12 +26,12 @@ def test_one_is_asked_for_and_says_who_did(edge: Edge, form: dict[str, str], ask
 
 def test_the_queued_one_says_what_it_makes_permanent_and_can_be_cancelled(edge: Edge) -> None:
     browser = Browser(edge)
-    edge.store.collections.request("asked for by hand (alice)")
+    edge.store.collections.request("requested manually (alice)")
     text = browser.text("/panels/collection/now")
     assert "It is retried until it succeeds; then 0 deletions become permanent." in text
     assert "Cancel the queued collection" in text
     answer = browser.said(browser.post("/collection/cancel", back="/collection"))
-    assert "Cancelled: asked for by hand (alice)" in answer
+    assert "Cancelled: requested manually (alice)" in answer
     assert edge.store.collections.requested() is None
     assert "no collection is queued" in browser.said(browser.post("/collection/cancel", back="/collection"))
 

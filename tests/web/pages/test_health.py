@@ -96,9 +96,9 @@ def test_each_worker_has_its_name_and_its_last_sign_of_life(edge: Edge) -> None:
 def test_a_comparison_is_asked_for(serve: ServeEdge) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:1"})
     browser = Browser(edge)
-    assert "asked for by hand (dashboard)" in browser.said(browser.post("/health/compare", back="/health"))
+    assert "requested manually (dashboard)" in browser.said(browser.post("/health/compare", back="/health"))
     assert edge.sent == ["a walk"]
-    assert "Queued: <bdi>asked for by hand (dashboard)</bdi>" in browser.text("/panels/health/now")
+    assert "Queued: <bdi>requested manually (dashboard)</bdi>" in browser.text("/panels/health/now")
 
 
 def test_the_doctor_looks_once_it_is_asked(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
