@@ -11,7 +11,7 @@ from tests.fakes.images import index_over, make_image, make_index
 from tests.fakes.pusher import Pusher
 from tests.support.healing import unheard
 from tests.support.makers import policy
-from tests.support.system import SHOP, Make, doomed_system
+from tests.support.system import SHOP, Make, doomed_system, untag_first
 
 V1 = make_image(f"{SHOP}:v1")
 
@@ -160,7 +160,7 @@ def test_a_doomed_tag_that_we_may_have_taken_vanishes_where_somebody_else_delete
     make_system: Make, monkeypatch: pytest.MonkeyPatch, tags_first: bool
 ) -> None:
     """Neither the registry nor the trash can put it back, and the plan says that nobody should."""
-    monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: tags_first)
+    untag_first(monkeypatch, tags_first)
     system = make_system(keep_last(1))
     system.push("v0", "v1", "v2")
     planning.enforce(system.wiring, SHOP)

@@ -15,7 +15,7 @@ from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image, make_index
 from tests.support.makers import policy
 from tests.support.referrers import attach, sign
-from tests.support.system import SHOP, Make, System
+from tests.support.system import SHOP, Make, System, untag_first
 from tests.support.untagged import pull
 
 pytestmark = pytest.mark.slow
@@ -310,7 +310,7 @@ def test_many_go_tags_first_and_no_rule_has_to_say_that_their_images_follow(make
 def test_images_whose_tags_are_off_go_although_the_plan_is_dropped_in_between(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: True)
+    untag_first(monkeypatch)
     system = settled(make_system, "v1", "v2", "v3", version="3")
     ask(system, "v1", "v2", settle=False)
     planning.enforce(system.wiring, SHOP)

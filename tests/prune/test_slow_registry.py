@@ -6,7 +6,7 @@ from service.domain.errors import RegistryUnavailable
 from service.domain.retention import batching
 from service.prune import deleting, planning
 from tests.conftest import keep_last
-from tests.support.system import SHOP, Make, System
+from tests.support.system import SHOP, Make, System, untag_first
 
 
 def slow_deletes(system: System, seconds_a_tag: float) -> None:
@@ -45,7 +45,7 @@ def test_batches_become_smaller_where_deletes_are_slow_and_each_is_kept(
     """A collection gets its turn between two batches, and what a batch has deleted is not done again."""
     system = make_system(keep_last(1), version, delete={"parallel": 2})
     system.push(*(f"v{number}" for number in range(13)))
-    monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: False)
+    untag_first(monkeypatch, False)
     monkeypatch.setattr(deleting, "_FIRST_BATCH", 4)
     monkeypatch.setattr(batching, "_BATCH_S", 0.1)
     system.registry.delay("DELETE", "manifests/sha256:", seconds=0.1, times=None)

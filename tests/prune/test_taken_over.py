@@ -11,7 +11,7 @@ from service.store.deletions import Deletions
 from tests.conftest import keep_last
 from tests.fakes.images import make_index
 from tests.fakes.pusher import Pusher
-from tests.support.system import SHOP, Make, System
+from tests.support.system import SHOP, Make, System, untag_first
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def cut_off(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
 
 def cut_off_in(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(deleting, "tags_first", lambda *_, **__: True)
+        untag_first(patched)
         patched.setattr(Deletions, "untagged", _die)
         with pytest.raises(Died):
             deleting.delete(system.wiring, SHOP)
@@ -254,7 +254,7 @@ def test_what_stood_at_a_tombstone_goes_although_a_user_deletes_that(make_system
 
     system.registry.after("PUT", "manifests/v[12]", delete, times=2)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(deleting, "tags_first", lambda *_, **__: True)
+        untag_first(patched)
         deleting.delete(system.wiring, SHOP)
     system.later()
     assert set(system.registry.manifests(SHOP)) == {image(system, "v3")}
@@ -300,7 +300,7 @@ def test_nothing_is_left_of_a_deletion_that_is_noted(
 ) -> None:
     system = make_system(keep_last(1), version, **DELETES)
     system.push("v1", "v2", "v3")
-    monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: tags_first)
+    untag_first(monkeypatch, tags_first)
     system.settle()
     assert system.tags() == {"v3"}
     assert left_of_it(system) == {}

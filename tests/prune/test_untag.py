@@ -11,11 +11,10 @@ from service.domain.oci import tombstone
 from service.domain.policy.model import Policy
 from service.prune import deleting as prune_deleting
 from service.prune import planning
-from service.settings.reload import PolicySource
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.pusher import Pusher
-from tests.support.system import SHOP, Make, System
+from tests.support.system import SHOP, Make, System, put_in_force, untag_first
 from tests.support.untagging import both, many, shared
 
 
@@ -130,7 +129,7 @@ def test_wherever_it_is_cut_off_it_goes_on_and_nothing_is_left(
     make_system: Make, monkeypatch: pytest.MonkeyPatch, at: int, handled: bool
 ) -> None:
     """Eight times GET and PUT, the tombstone, then each digest. A GET whose answer is lost is asked again."""
-    monkeypatch.setattr(prune_deleting, "tags_first", lambda *_, **__: True)
+    untag_first(monkeypatch)
     system = many(make_system, count=9)
     counted = iter(range(1, 10_000))
 
@@ -159,9 +158,7 @@ def test_tags_at_a_tombstone_whose_plan_was_dropped_are_put_back_where_the_new_p
     with pytest.raises(RegistryUnavailable):
         prune_deleting.delete(system.wiring, SHOP)
     assert system.registry.tags(SHOP)["v1"] == tombstone.DIGEST
-    keeps: Policy = keep_last(9)
-    monkeypatch.setattr(PolicySource, "current", lambda _: keeps)
-    monkeypatch.setattr(PolicySource, "name", "another")
+    put_in_force(monkeypatch, keep_last(9))
     system.store.outbox.mark_due([SHOP])
     system.later()
     assert system.registry.tags(SHOP) == before
@@ -197,9 +194,7 @@ def test_a_tombstone_that_a_user_copied_is_removed_and_never_in_the_history(make
 def test_the_policy_that_doomed_it_must_still_be_in_force(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has made the repository due yet: the file has only just been written."""
     system = many(make_system, count=20)
-    keeps = keep_last(50)
-    monkeypatch.setattr(PolicySource, "current", lambda _: keeps)
-    monkeypatch.setattr(PolicySource, "name", "another")
+    put_in_force(monkeypatch, keep_last(50))
     prune_deleting.delete(system.wiring, SHOP)
     assert len(system.tags()) == 20
     system.later()
@@ -226,7 +221,7 @@ def test_a_revision_that_a_rule_keeps_loses_only_its_tag(make_system: Make) -> N
 def test_a_fault_under_one_tag_leaves_no_tombstone_under_the_others(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prune_deleting, "tags_first", lambda *_, **__: True)
+    untag_first(monkeypatch)
     system = many(make_system, count=9)
     system.registry.fail_next("PUT", "manifests/v3", status=500)
     with pytest.raises(RegistryUnavailable):
@@ -273,7 +268,7 @@ def test_a_collection_waits_for_an_unanswered_delete_of_a_tombstone_that_may_be_
 def test_a_tag_that_was_copied_from_one_at_a_tombstone_stays_where_it_was(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prune_deleting, "tags_first", lambda *_, **__: True)
+    untag_first(monkeypatch)
     system = make_system(keep_last(1, protect=["stable"]))
     system.store.capabilities.note_deletes_tags("1", able=False)
     system.push("stable", "v1", "v2", "v3")

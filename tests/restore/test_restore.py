@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 
 from service.domain.errors import NotRestorable
-from service.prune import deleting
 from service.restore.restore import LEASE_S
 from service.store.lease import COLLECT
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image, make_index
 from tests.fakes.pusher import Pusher
-from tests.support.system import SHOP, Make
+from tests.support.system import SHOP, Make, untag_first
 from tests.support.undo import an_hour_ago, live, pruned
 
 pytestmark = pytest.mark.slow
@@ -192,7 +191,7 @@ def test_a_delete_that_was_still_on_its_way_is_healed(make_system: Make) -> None
 
 def test_what_is_restored_in_the_middle_of_a_large_deletion_stays(make_system: Make, monkeypatch: Any) -> None:
     """Its tag is off already, and its digest is still to be deleted."""
-    monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: True)
+    untag_first(monkeypatch)
     system = make_system(keep_last(1))
     for number in range(5):
         system.registry.push(SHOP, f"v{number}", make_image(number), at=an_hour_ago() + timedelta(seconds=number))

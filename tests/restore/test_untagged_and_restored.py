@@ -12,13 +12,12 @@ from service.domain.errors import NotRestorable, RegistryRefused, RegistryUnavai
 from service.domain.oci import tombstone
 from service.domain.policy.model import Policy
 from service.prune import deleting, planning
-from service.settings.reload import PolicySource
 from service.store.collections import now_ms
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image, make_index
 from tests.fakes.pusher import Pusher
 from tests.support.makers import policy as policy_of
-from tests.support.system import SHOP, Make, System
+from tests.support.system import SHOP, Make, System, put_in_force, untag_first
 from tests.support.undo import an_hour_ago, pruned
 from tests.support.untagging import shared
 
@@ -28,8 +27,7 @@ GONE = b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}'
 
 
 def policy(system: System, monkeypatch: Any, new: Policy, name: str = "another") -> None:
-    monkeypatch.setattr(PolicySource, "current", lambda _: new)
-    monkeypatch.setattr(PolicySource, "name", name)
+    put_in_force(monkeypatch, new, name)
     system.store.outbox.mark_due([SHOP])
 
 
@@ -117,7 +115,7 @@ def test_a_tombstone_under_a_tag_that_its_user_deleted_is_removed(make_system: M
     planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
 
-    monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: True)
+    untag_first(monkeypatch)
     digest = make_image("one").digest
     Pusher(system.registry.url)
 
@@ -147,7 +145,7 @@ def test_a_tombstone_that_users_pushed_over_is_removed(make_system: Make) -> Non
 def test_a_collection_in_a_large_clean_up_takes_no_undo_of_what_still_stands(
     make_system: Make, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: True)
+    untag_first(monkeypatch)
     system = make_system(keep_last(1))
     for n in range(5):
         system.registry.push(SHOP, f"v{n}", make_image(n), at=an_hour_ago() + timedelta(seconds=n))
@@ -171,7 +169,7 @@ def test_a_collection_in_a_large_clean_up_takes_no_undo_of_what_still_stands(
 
 
 def test_what_lost_only_its_tag_can_be_restored_after_a_collection(make_system: Make, monkeypatch: Any) -> None:
-    monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: True)
+    untag_first(monkeypatch)
     system = make_system(keep_last(1))
     for n in range(3):
         system.registry.push(SHOP, f"v{n}", make_image(n), at=an_hour_ago() + timedelta(seconds=n))

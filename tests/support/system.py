@@ -18,6 +18,7 @@ from service.ingest.record import Recorder
 from service.prune import deleting, listing, planning
 from service.reconcile import compare
 from service.registry.session import agent_with
+from service.settings import PolicySource
 from service.store import Store
 from service.wiring import Wiring
 from tests.conftest import Messages, keep_last
@@ -135,6 +136,17 @@ class System:
 
 
 Make = Callable[..., System]
+
+
+def untag_first(patch: pytest.MonkeyPatch, always: bool = True) -> None:
+    """Untag everything before a manifest is deleted, however small the repository is; or never."""
+    patch.setattr(deleting, "tags_first", lambda *_, **__: always)
+
+
+def put_in_force(patch: pytest.MonkeyPatch, policy: Policy, name: str = "another") -> None:
+    """Put this policy in force, as its file would at the next look. Nothing is due yet."""
+    patch.setattr(PolicySource, "current", lambda _: policy)
+    patch.setattr(PolicySource, "name", name)
 
 
 def doomed_system(make_system: Make, **more: Any) -> System:
