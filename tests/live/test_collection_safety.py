@@ -120,8 +120,7 @@ def hiding(folder: Path, repository: str) -> list[str]:
     return [sys.executable, str(script), *shlex.split(command(folder))]
 
 
-@pytest.mark.parametrize("mounted", [True, False])
-@pytest.mark.parametrize("which", ["tag", "part", "untagged", "unheard"])
+@pytest.mark.parametrize(("which", "mounted"), [("tag", True), ("part", False), ("untagged", True), ("unheard", False)])
 def test_a_manifest_that_is_hidden_from_the_collector_stops_the_sweep(
     live: Live, tmp_path: Path, mounted: bool, which: str
 ) -> None:

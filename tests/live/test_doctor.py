@@ -98,8 +98,7 @@ def test_a_read_only_registry_is_told_from_one_with_deletes_off(live: Live, doct
     assert only(doctor(system)[1], "deletes")[0] == "ok"
 
 
-@pytest.mark.parametrize("deletes", [True, False])
-@pytest.mark.parametrize("cache", ["inmemory", "redis"])
+@pytest.mark.parametrize(("cache", "deletes"), [("inmemory", True), ("redis", False)])
 def test_a_blob_descriptor_cache_is_found(live: Live, doctor: Doctor, cache: str, deletes: bool) -> None:
     system = live(policy=last(10))
     assert only(doctor(system)[1], "cache")[0] == "ok"
