@@ -20,36 +20,24 @@ def shrink_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "MAX_SHRINKING_SECONDS", _SHRINKING_S)
 
 
-@pytest.mark.live  # it takes its time
 @pytest.mark.parametrize("version", ["2.8", "3"])
-def test_nothing_kept_is_lost_and_nothing_dropped_stays(ground: Ground, version: Literal["2.8", "3"]) -> None:
-    run(lambda: Machine(ground, version), 30)
-
-
-@pytest.mark.live
-@pytest.mark.parametrize("version", ["2.8", "3"])
-def test_nothing_but_what_was_asked_for_by_hand_goes_as_well(ground: Ground, version: Literal["2.8", "3"]) -> None:
-    run(lambda: ByHand(ground, version), 20)
-
-
-@pytest.mark.live
-@pytest.mark.parametrize("version", ["2.8", "3"])
-def test_nothing_kept_is_lost_where_events_are_forged(ground: Ground, version: Literal["2.8", "3"]) -> None:
-    run(lambda: Forged(ground, version), 10, shrink=False)
-
-
-@pytest.mark.deep
-@pytest.mark.parametrize("version", ["2.8", "3"])
-def test_nothing_kept_is_lost_where_events_are_forged_in_five_hundred_examples(
-    ground: Ground, version: Literal["2.8", "3"]
+@pytest.mark.parametrize(
+    ("kind", "examples"),
+    [
+        pytest.param(Machine, 30, id="users", marks=pytest.mark.live),
+        pytest.param(Machine, 1000, id="a thousand examples", marks=pytest.mark.deep),
+        pytest.param(ByHand, 20, id="by hand", marks=pytest.mark.live),
+        pytest.param(ByHand, 500, id="by hand, many examples", marks=pytest.mark.deep),
+        pytest.param(PutBack, 20, id="put back", marks=pytest.mark.live),
+        pytest.param(PutBack, 500, id="put back, many examples", marks=pytest.mark.deep),
+        pytest.param(Forged, 10, id="forged", marks=pytest.mark.live),
+        pytest.param(Forged, 500, id="forged, many examples", marks=pytest.mark.deep),
+    ],
+)
+def test_nothing_kept_is_lost_and_nothing_dropped_stays(
+    ground: Ground, kind: type[Machine], examples: int, version: Literal["2.8", "3"]
 ) -> None:
-    run(lambda: Forged(ground, version), 500)
-
-
-@pytest.mark.live
-@pytest.mark.parametrize("version", ["2.8", "3"])
-def test_nothing_is_lost_where_tags_are_put_back(ground: Ground, version: Literal["2.8", "3"]) -> None:
-    run(lambda: PutBack(ground, version), 20)
+    run(lambda: kind(ground, version), examples)
 
 
 @pytest.fixture
@@ -59,31 +47,10 @@ def tried(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ground:
     return ground
 
 
-@pytest.mark.live
-def test_nothing_kept_is_lost_on_a_registry_that_hides_tags_dates_equally_and_answers_late(tried: Ground) -> None:
-    run(lambda: Awkward(tried, "3.1.1"), 30)
-
-
-@pytest.mark.deep
-def test_nothing_kept_is_lost_on_such_a_registry_in_five_hundred_examples(tried: Ground) -> None:
-    run(lambda: Awkward(tried, "3.1.1"), 500)
-
-
-@pytest.mark.deep
-@pytest.mark.parametrize("version", ["2.8", "3"])
-def test_nothing_is_lost_where_tags_are_put_back_in_five_hundred_examples(
-    ground: Ground, version: Literal["2.8", "3"]
+@pytest.mark.parametrize(
+    "examples", [pytest.param(30, marks=pytest.mark.live), pytest.param(500, marks=pytest.mark.deep)]
+)
+def test_nothing_kept_is_lost_on_a_registry_that_hides_tags_dates_equally_and_answers_late(
+    tried: Ground, examples: int
 ) -> None:
-    run(lambda: PutBack(ground, version), 500)
-
-
-@pytest.mark.deep
-@pytest.mark.parametrize("version", ["2.8", "3"])
-def test_nothing_else_is_lost_by_hand_in_five_hundred_examples(ground: Ground, version: Literal["2.8", "3"]) -> None:
-    run(lambda: ByHand(ground, version), 500)
-
-
-@pytest.mark.deep
-@pytest.mark.parametrize("version", ["2.8", "3"])
-def test_nothing_is_lost_in_a_thousand_examples(ground: Ground, version: Literal["2.8", "3"]) -> None:
-    run(lambda: Machine(ground, version), 1000)
+    run(lambda: Awkward(tried, "3.1.1"), examples)
