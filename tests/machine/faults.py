@@ -10,8 +10,9 @@ from service.domain.oci.manifest import References
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.prune import deleting, planning, untag
 from service.prune.recheck import Found
+from service.registry import Registry
 from service.registry.storage import Storage
-from service.store import connection
+from service.store import Store, connection
 from service.store.history import History
 from service.store.ingest import RecordResult
 from service.store.packing import pack_links
@@ -42,9 +43,16 @@ def no_recheck() -> Iterator[None]:
     """A doomed manifest is deleted without a look at where its tags stand by now."""
 
     def rechecked(
-        wiring: Wiring, repository: str, doomed: Doomed, verdict: Verdict, *, fetch: bool, disk: Storage | None = None
+        store: Store,
+        registry: Registry,
+        repository: str,
+        doomed: Doomed,
+        verdict: Verdict,
+        *,
+        fetch: bool,
+        disk: Storage | None = None,
     ) -> Found:
-        return Found("there", wiring.registry.client.get(repository, doomed.digest) if fetch else None)
+        return Found("there", registry.client.get(repository, doomed.digest) if fetch else None)
 
     with mock.patch.object(deleting, "recheck", rechecked), mock.patch.object(untag, "recheck", rechecked):
         yield

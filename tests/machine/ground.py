@@ -54,7 +54,7 @@ class Ground:
             self.wirings[rule] = self._wire(rule)
         made = self.wirings[rule]
         made.store.connection.keys = keys
-        for part in (*vars(made).values(), *vars(made.restore).values()):
+        for part in vars(made.store).values():
             if hasattr(part, "_keys"):
                 part._keys = keys
         made.store.capabilities._key = keys.of("capabilities")
