@@ -59,15 +59,9 @@ class CollectionGate(ApiAnswer):
 class CollectionOverview(ApiAnswer):
     """All that is known of collections."""
 
-    running: RunningCollection | None = Field(
-        validation_alias="under", description="the running collection; null: none is running"
-    )
-    queued: str | None = Field(
-        validation_alias="wanted", description="why a collection is requested; null: none is requested"
-    )
-    postponed: PostponedCollection | None = Field(
-        validation_alias="waits", description="what the requested collection waits for; null: nothing"
-    )
+    running: RunningCollection | None = Field(description="the running collection; null: none is running")
+    queued: str | None = Field(description="why a collection is requested; null: none is requested")
+    postponed: PostponedCollection | None = Field(description="what the requested collection waits for; null: nothing")
     next_at: TimeMs | None = Field(validation_alias="next_ms", description="next run by gc.schedule; null: no schedule")
     gate: CollectionGate | None = Field(description="the write gate; null: the gate is open")
     permanent: int = Field(description="deletions that the next collection makes permanent")
@@ -109,10 +103,8 @@ class LastReconcile(ApiAnswer):
 class Reconciliation(ApiAnswer):
     """The state of the reconcile runs."""
 
-    running: RunningReconcile | None = Field(validation_alias="under", description="the current run; null: none")
-    queued: str | None = Field(
-        validation_alias="wanted", description="why a run over all repositories is requested; null: none is requested"
-    )
+    running: RunningReconcile | None = Field(description="the current run; null: none")
+    queued: str | None = Field(description="why a run over all repositories is requested; null: none is requested")
     last: LastReconcile | None = Field(description="the last run that ended; null: none yet")
     next_at: TimeMs | None = Field(
         validation_alias="next_ms", description="next run by reconcile.schedule; null: no schedule"

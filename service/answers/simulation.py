@@ -102,7 +102,7 @@ class SimulationAnswer(ApiAnswer):
                 "rules": simulation.rules,
                 "repositories": simulation.repositories,
                 "deletions": simulation.deletions,
-                "holds": [wait for outcome in outcomes for wait in outcome.waits],
+                "holds": [wait for outcome in outcomes for wait in outcome.holds],
                 "kept_longer": [spared for outcome in outcomes for spared in outcome.spared],
                 "unread": {outcome.repository: outcome.unclear for outcome in outcomes if outcome.unclear},
                 "known_from": {outcome.repository: outcome.known_from_us for outcome in outcomes},

@@ -10,7 +10,7 @@ from service.answers.operations import CollectionOverview, CollectionRun
 from service.cli.connect import connect, connection_options, show_json
 from service.cli.output import line, short_digest, table, when
 from service.collect import status as collection
-from service.collect.status import Overview, ask, at_stake, overview, permanent, progress
+from service.collect.status import CollectionStatus, ask, at_stake, overview, permanent, progress
 from service.collect.status import cancel as cancel_queued
 from service.domain.collection.run import Rehearsal, Run
 from service.domain.errors import CollectionFailed
@@ -126,15 +126,15 @@ def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> tuple[Run, bool]:
     return now.ended, now.is_queued
 
 
-def _show_overview(status: Overview, as_json: bool) -> None:
+def _show_overview(status: CollectionStatus, as_json: bool) -> None:
     if as_json:
         show_json(CollectionOverview.model_validate(status))
         return
-    if status.under:
-        line(f"under way: {status.under.stage}, because {status.under.reason}")
-    elif status.wanted:
-        kept = f"; waiting: {status.waits.message} (tried {status.waits.times}×)" if status.waits else ""
-        line(f"queued: {status.wanted}{kept}")
+    if status.running:
+        line(f"under way: {status.running.stage}, because {status.running.reason}")
+    elif status.queued:
+        kept = f"; waiting: {status.postponed.message} (tried {status.postponed.times}×)" if status.postponed else ""
+        line(f"queued: {status.queued}{kept}")
         line(f"{permanent(status.permanent)} with it; cancel it with: pushprune gc --cancel")
     if status.gate:
         line(f"the gate is {status.gate.state} since {when(status.gate.since_ms * 1000)}: {status.gate.reason}")

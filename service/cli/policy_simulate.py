@@ -114,7 +114,7 @@ def _show_totals(simulation: Simulation, since: str) -> None:
 
 def _reservations(simulation: Simulation, pulls_from_us: int | None) -> Iterator[str]:
     """Yield the limits of the figures, a sentence each."""
-    yield from _waits(simulation)
+    yield from _holds(simulation)
     spared = sum(len(outcome.spared) for outcome in simulation.outcomes)
     if spared:
         yield f"{_many(spared, 'image')} would have been kept longer than today's policy kept {_them(spared)}."
@@ -126,14 +126,14 @@ def _reservations(simulation: Simulation, pulls_from_us: int | None) -> Iterator
         yield f"Pulls are known since {when(pulls_from_us)} only; a larger history.pulls keeps more of them."
 
 
-def _waits(simulation: Simulation) -> Iterator[str]:
-    waits = [wait for outcome in simulation.outcomes for wait in outcome.waits]
-    if len(waits) > _MOST_LINES:
-        names = {wait.repository for wait in waits}
+def _holds(simulation: Simulation) -> Iterator[str]:
+    holds = [wait for outcome in simulation.outcomes for wait in outcome.holds]
+    if len(holds) > _MOST_LINES:
+        names = {wait.repository for wait in holds}
         many = _many(len(names), "repository", "repositories")
         yield f"Plans of {many} would have waited for approval (--json lists them; {_WITHOUT})."
         return
-    for wait in waits:
+    for wait in holds:
         end = f"until {when(wait.until_us)}" if wait.until_us else f"on ({_WITHOUT})"
         yield f"{wait.repository} would have waited for approval from {when(wait.from_us)} {end}: {wait.reason}."
 

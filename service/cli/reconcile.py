@@ -14,7 +14,7 @@ from service.cli.output import line, number, when
 from service.domain.errors import NoSuchRepository, RegistryRefused
 from service.domain.reconciliation import NAME_THEM, ReconcileResult, ReconcileRun
 from service.domain.retention.selector import is_glob
-from service.reconcile.status import Overview, ask, now_ms, overview, progress, trouble
+from service.reconcile.status import ReconcileStatus, ask, now_ms, overview, progress, trouble
 from service.store import Store
 
 _POLL_S = 0.1
@@ -77,7 +77,7 @@ def _awaited(
             now = progress(store, repositories, reason, asked_ms)
             if now.ended:
                 return now.ended
-            under = now.under
+            under = now.running
             if under and under.message not in ("", shown_message):
                 shown_message = under.message
                 click.echo(f"continued later: {shown_message}", err=True)
@@ -90,21 +90,21 @@ def _awaited(
             time.sleep(_POLL_S)
 
 
-def _show_overview(status: Overview, as_json: bool) -> None:
+def _show_overview(status: ReconcileStatus, as_json: bool) -> None:
     if as_json:
         show_json(Reconciliation.model_validate(status))
         return
-    if status.under:
-        line(f"under way: {_at(status.under)}, because: {status.under.reason}")
-        if status.under.message:
-            line(f"the last failure: {status.under.message}")
-    elif status.wanted:
-        line(f"queued: {status.wanted}")
+    if status.running:
+        line(f"under way: {_at(status.running)}, because: {status.running.reason}")
+        if status.running.message:
+            line(f"the last failure: {status.running.message}")
+    elif status.queued:
+        line(f"queued: {status.queued}")
     if status.next_ms:
         line(f"next by the schedule: {when(status.next_ms * 1000)}")
     if status.last:
         _show_last(status.last, as_json=False)
-    elif not status.under:
+    elif not status.running:
         line("nothing was compared yet")
 
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from service.domain.collection.run import Under
+from service.domain.collection.run import CollectionStage
 from service.domain.errors import StoreUnavailable
 from service.store.collections import Collections, now_ms
 
@@ -21,7 +21,7 @@ class Progress:
 
     def __init__(self, garbage: Collections, reason: str) -> None:
         self._garbage = garbage
-        self._under = Under("", now_ms(), now_ms(), reason)
+        self._under = CollectionStage("", now_ms(), now_ms(), reason)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="progress", daemon=True)
 
@@ -38,7 +38,7 @@ class Progress:
 
     def at(self, stage: str) -> None:
         """Publish the beginning of the next stage."""
-        self._under = Under(stage, now_ms(), self._under.started_ms, self._under.reason)
+        self._under = CollectionStage(stage, now_ms(), self._under.started_ms, self._under.reason)
         self._show()
 
     def _renew(self) -> None:

@@ -8,11 +8,11 @@ from service.domain.collection.run import (
     CHECKING,
     MANUAL,
     SWEEPING,
+    CollectionStage,
+    Postponement,
     Rehearsal,
     Run,
     Totals,
-    Under,
-    Wait,
     is_manual,
 )
 from service.domain.errors import ConfigurationError, NotWaiting
@@ -42,35 +42,35 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
+class CollectionStatus:
     """All about collections, at one moment.
 
     Attributes:
-        under: the running collection.
-        wanted: the reason of the queued collection; None if none is queued.
-        waits: what the queued collection waits for.
+        running: the running collection.
+        queued: the reason of the queued collection; None if none is queued.
+        postponed: what the queued collection waits for.
         next_ms: when the schedule starts the next collection.
         gate: the write gate; None while it is open.
         permanent: the number of deletions that the next collection makes permanent.
         runs: past collections, the newest first.
     """
 
-    under: Under | None
-    wanted: str | None
-    waits: Wait | None
+    running: CollectionStage | None
+    queued: str | None
+    postponed: Postponement | None
     next_ms: int | None
     gate: Held | None
     permanent: int
     runs: tuple[Run, ...]
 
 
-def overview(store: Store, registry: Registry, settings: Settings, runs: int = 20) -> Overview:
+def overview(store: Store, registry: Registry, settings: Settings, runs: int = 20) -> CollectionStatus:
     """Describe all collections; `runs` limits the past ones. Raises StoreUnavailable if Redis is unavailable."""
     garbage, wanted, held = store.collections, store.collections.requested(), store.gate.state()
-    return Overview(
-        under=garbage.progress(),
-        wanted=wanted,
-        waits=garbage.wait() if wanted else None,
+    return CollectionStatus(
+        running=garbage.progress(),
+        queued=wanted,
+        postponed=garbage.wait() if wanted else None,
         next_ms=next_ms(registry, settings),
         gate=Held(held.state, held.since_ms, held.reason) if held else None,
         permanent=at_stake(store),

@@ -8,7 +8,7 @@ from itertools import islice
 
 from service.collect.progress import Progress
 from service.collect.restarting import restart
-from service.domain.collection.run import CHECKING, STALE, Probe
+from service.domain.collection.run import CHECKING, STALE, BlobProbe
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StaleCache
 from service.domain.oci.manifest import UnreadableManifest, read_references
 from service.domain.oci.names import is_digest
@@ -36,7 +36,7 @@ class Pushed:
     broken: tuple[str, ...]
 
 
-def choose_probes(store: Store, registry: Registry, eligible: Collection[str]) -> tuple[Probe, ...]:
+def choose_probes(store: Store, registry: Registry, eligible: Collection[str]) -> tuple[BlobProbe, ...]:
     """Choose blobs that will be deleted and that the registry has now: after the sweep it must deny them.
 
     The HEAD that this takes puts each blob into the registry's cache, if there is one. So a stale cache shows after the
@@ -50,7 +50,7 @@ def choose_probes(store: Store, registry: Registry, eligible: Collection[str]) -
     return tuple(islice(claimed, _PROBES))
 
 
-def _candidates(store: Store, registry: Registry, eligible: frozenset[str]) -> Iterator[Probe]:
+def _candidates(store: Store, registry: Registry, eligible: frozenset[str]) -> Iterator[BlobProbe]:
     """Yield blobs that will be deleted, each with a repository that has it.
 
     The trash knows the blobs of images that pushprune deleted, the links in the storage those that others deleted.
@@ -60,19 +60,19 @@ def _candidates(store: Store, registry: Registry, eligible: frozenset[str]) -> I
             blobs = read_references(kept.media_type, kept.content).blobs
         except UnreadableManifest:
             continue
-        yield from (Probe(repository, blob) for blob, _ in blobs if blob in eligible)
+        yield from (BlobProbe(repository, blob) for blob, _ in blobs if blob in eligible)
     if registry.storage is not None:
         for repository in registry.storage.repositories():
             for digest in islice(eligible, _CANDIDATES):
                 if registry.storage.has_layer(repository, digest):
-                    yield Probe(repository, digest)
+                    yield BlobProbe(repository, digest)
 
 
 def refuse_stale(
     store: Store,
     registry: Registry,
     progress: Progress,
-    probes: Sequence[Probe],
+    probes: Sequence[BlobProbe],
     name: str,
     command: Sequence[str] | None,
 ) -> str:
@@ -117,7 +117,7 @@ def refuse_stale(
     raise StaleCache(message)
 
 
-def lie(registry: Registry, probes: Iterable[Probe]) -> Probe | None:
+def lie(registry: Registry, probes: Iterable[BlobProbe]) -> BlobProbe | None:
     """Return the first blob that the registry claims to have and cannot read; None if there is none."""
     for probe in probes:
         at = probe.repository, probe.digest

@@ -13,28 +13,28 @@ from service.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
+class ReconcileStatus:
     """The state of reconcile runs at one moment.
 
     Attributes:
-        under: the run under way, None for none.
-        wanted: the reason of a complete run that is asked for, None for none.
+        running: the run under way, None for none.
+        queued: the reason of a complete run that is asked for, None for none.
         last: the result of the last run, None for none.
         next_ms: the time of the next scheduled run (ms), None without a schedule or a registry.
     """
 
-    under: ReconcileRun | None
-    wanted: str | None
+    running: ReconcileRun | None
+    queued: str | None
     last: ReconcileResult | None
     next_ms: int | None
 
 
-def overview(store: Store, registry: Registry, settings: Settings) -> Overview:
+def overview(store: Store, registry: Registry, settings: Settings) -> ReconcileStatus:
     """Return the state of reconcile runs. Raises StoreUnavailable if Redis does not answer."""
     schedule, now = settings.reconcile.schedule, datetime.now(UTC)
     comes = next_time(schedule, now) if schedule and registry.is_configured else None
     walks = store.reconcile_runs
-    return Overview(
+    return ReconcileStatus(
         walks.current(), walks.requested(), walks.last(), round(comes.timestamp() * 1000) if comes else None
     )  # fmt: skip
 
@@ -45,12 +45,12 @@ class ReconcileProgress:
 
     Attributes:
         ended: the result, once the run has ended.
-        under: the run under way, None for none.
+        running: the run under way, None for none.
         has_worker: True if a worker is running.
     """
 
     ended: ReconcileResult | None
-    under: ReconcileRun | None
+    running: ReconcileRun | None
     has_worker: bool
 
 

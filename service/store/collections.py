@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 
-from service.domain.collection.run import Probe, Rehearsal, Run, Sweep, Totals, Under, Wait
+from service.domain.collection.run import BlobProbe, CollectionStage, Postponement, Rehearsal, Run, Sweep, Totals
 from service.store.connection import Connection
 from service.store.outbox import RESEND_MS
 
@@ -120,14 +120,14 @@ class Collections:
             rows = client.xrevrange(self._keys.of("gc:outputs"))
         return next((str(row["text"]) for _, row in rows if row["started_ms"] == str(started_ms)), None)
 
-    def wait(self) -> Wait | None:
+    def wait(self) -> Postponement | None:
         """Return the reason why the requested collection has not run yet, None if nothing delays it."""
         with self._connection.reached() as client:
             waiting = client.hgetall(self._keys.of("gc:waiting"))
         if not waiting:
             return None
         times = int(waiting.get(f"said {waiting['last']}", 1))
-        return Wait(waiting["last"], int(waiting["since_ms"]), int(waiting["at_ms"]), times)
+        return Postponement(waiting["last"], int(waiting["since_ms"]), int(waiting["at_ms"]), times)
 
     def totals(self) -> Totals:
         """Return the totals of all runs since the installation of pushprune."""
@@ -137,7 +137,7 @@ class Collections:
         done_ms, took_ms = (int(known[name]) if name in known else None for name in ("done_ms", "took_ms"))
         return Totals(runs, int(known.get("blobs", 0)), int(known.get("bytes", 0)), done_ms, took_ms)
 
-    def publish_progress(self, under: Under) -> None:
+    def publish_progress(self, under: CollectionStage) -> None:
         """Publish the progress of the running collection; the entry expires after `_STATE_MS`."""
         with self._connection.reached() as client:
             client.set(self._keys.of("gc:state"), json.dumps(asdict(under)), px=_STATE_MS)
@@ -147,10 +147,10 @@ class Collections:
         with self._connection.reached() as client:
             client.delete(self._keys.of("gc:state"))
 
-    def progress(self) -> Under | None:
+    def progress(self) -> CollectionStage | None:
         """Return the progress of the running collection, None if no collection is running."""
         text = self._text("gc:state")
-        return Under(**json.loads(text)) if text else None
+        return CollectionStage(**json.loads(text)) if text else None
 
     def note_rehearsal(self, rehearsal: Rehearsal) -> None:
         """Keep the result of a dry run for a day and remove the request for the dry run."""
@@ -189,7 +189,7 @@ class Collections:
         if text is None:
             return None
         kept = json.loads(text)
-        return Sweep(kept["since_ms"], tuple(Probe(*probe) for probe in kept["probes"]))
+        return Sweep(kept["since_ms"], tuple(BlobProbe(*probe) for probe in kept["probes"]))
 
     def end_check(self) -> None:
         """Record that the checks of the last sweep are complete."""

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from service.answers.base import rfc3339
-from service.domain.collection.run import SWEEPING, Under
+from service.domain.collection.run import SWEEPING, CollectionStage
 from service.domain.collection.run import Run as GcRun
 from service.domain.retention.plan import Plan
 from service.wiring import Wiring
@@ -364,7 +364,7 @@ def test_the_status_of_collections_says_what_is_wanted_what_it_waits_for_and_whe
     status = json.loads(run("gc", "--status", "--json")[1])
     assert (status["queued"], status["postponed"]["message"], status["running"]) == ("scheduled", "not now", None)
     assert status["next_at"]
-    garbage.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
+    garbage.publish_progress(CollectionStage(SWEEPING, 1, 1, "scheduled"))
     assert "under way: sweeping, because scheduled" in run("gc")[1]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.collect import quiesce, verify
-from service.domain.collection.run import Probe, Sweep
+from service.domain.collection.run import BlobProbe, Sweep
 from service.wiring import Wiring
 from tests.support.drain import collect, state
 from tests.support.garbage import QUIET, collector
@@ -26,7 +26,7 @@ def left_closed(make_wiring: Build, folder: Path, *, keep: bool) -> Wiring:
     with wiring.registry.collector.claimed("before"):
         assert wiring.store.gate.drain("before", 1, "by hand")
         assert wiring.store.gate.close("before")
-        wiring.store.collections.begin_check(Sweep(1, (Probe("shop/api", "sha256:" + "a" * 64),)))
+        wiring.store.collections.begin_check(Sweep(1, (BlobProbe("shop/api", "sha256:" + "a" * 64),)))
         assert not keep or wiring.store.gate.keep("before", "the registry lies")
     return wiring
 

@@ -13,7 +13,7 @@ import pytest
 from service.collect import quiesce, verify
 from service.collect import run as collect_run
 from service.collect.protect import Quiet, read_unread
-from service.domain.collection.run import Probe, Sweep
+from service.domain.collection.run import BlobProbe, Sweep
 from service.domain.errors import CollectionFailed, RegistryRefused, StaleCache
 from service.domain.gate import WriteRequest
 from service.domain.oci.manifest import read_references
@@ -319,12 +319,12 @@ def test_a_gate_that_stays_closed_after_its_holder_died_is_an_alarm_until_it_ope
         gc={**collector(tmp_path, QUIET), "gate": "proxy"}, registry={"debug_url": "http://127.0.0.1:9"}
     )
     leave_behind(wiring)
-    wiring.store.collections.begin_check(Sweep(0, (Probe(SHOP, SWEPT),)))
+    wiring.store.collections.begin_check(Sweep(0, (BlobProbe(SHOP, SWEPT),)))
 
-    def lie(*_: Any) -> Probe:
+    def lie(*_: Any) -> BlobProbe:
         if says == "refuses":
             raise RegistryRefused("our login was taken away")
-        return Probe(SHOP, SWEPT)
+        return BlobProbe(SHOP, SWEPT)
 
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(verify, "lie", lie)
@@ -494,7 +494,7 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
 ) -> None:
     seen: list[str] = []
     monkeypatch.setattr(verify, "refuse_stale", lies)
-    monkeypatch.setattr(verify, "lie", lambda *_: Probe(SHOP, SWEPT))
+    monkeypatch.setattr(verify, "lie", lambda *_: BlobProbe(SHOP, SWEPT))
     assert collect(obeyed).message == "the registry still claims deleted blobs"
     quiesce.reopen(obeyed.store, obeyed.registry, obeyed.settings)
     assert state(obeyed) == "closed", "the sweep opened it, although its holder is dead"

@@ -8,7 +8,7 @@ import pytest
 from service.collect import restarting
 from service.collect import run as collect_run
 from service.collect.readonly import READ_ONLY
-from service.domain.collection.run import STALE, Probe, Sweep
+from service.domain.collection.run import STALE, BlobProbe, Sweep
 from service.domain.errors import StaysReadOnly
 from service.registry.restart import run_command
 from service.store.collections import now_ms
@@ -147,7 +147,7 @@ def test_while_its_cache_lies_it_stays_read_only(
 ) -> None:
     system = system_of(make_system, tmp_path)
     becomes(system, monkeypatch)
-    system.store.collections.begin_check(Sweep(now_ms(), (Probe(SHOP, "sha256:" + "a" * 64),)))
+    system.store.collections.begin_check(Sweep(now_ms(), (BlobProbe(SHOP, "sha256:" + "a" * 64),)))
     system.registry.fail_next("HEAD", "/blobs/", status=200, times=None)
     collect_run.collect(system.wiring)
     assert STALE in {trouble.about for trouble in system.store.outbox.troubles()}

@@ -8,7 +8,7 @@ import pytest
 
 from service.collect import restarting, verify
 from service.collect import run as collect_run
-from service.domain.collection.run import STALE, Probe, Sweep
+from service.domain.collection.run import STALE, BlobProbe, Sweep
 from service.store.collections import now_ms
 from tests.conftest import keep_last
 from tests.fakes.images import Image, index_over, make_image, sha256
@@ -88,7 +88,7 @@ def test_a_registry_that_knows_what_is_gone_raises_no_alarm(make_system: Make, t
 
 def test_probed_is_what_the_registry_claims_before_the_sweep(make_system: Make, tmp_path: Path) -> None:
     system, blob = garbage_of(make_system, tmp_path)
-    assert Probe(SHOP, blob) in verify.choose_probes(system.store, system.wiring.registry, [blob])
+    assert BlobProbe(SHOP, blob) in verify.choose_probes(system.store, system.wiring.registry, [blob])
     del system.registry.storage.blobs[blob]
     assert verify.choose_probes(system.store, system.wiring.registry, [blob]) == ()
 
@@ -138,7 +138,7 @@ def test_who_died_between_a_sweep_and_its_checks_is_made_up_for_before_anything_
 ) -> None:
     system, blob = garbage_of(make_system, tmp_path)
     lie(system, blob)
-    system.store.collections.begin_check(Sweep(now_ms(), (Probe(SHOP, blob),)))
+    system.store.collections.begin_check(Sweep(now_ms(), (BlobProbe(SHOP, blob),)))
     collect_run.collect(system.wiring)
     assert system.store.collections.runs()[0].result == "failed"
     assert STALE in alarms(system)
@@ -150,7 +150,7 @@ def test_an_alarm_waits_for_no_window(make_system: Make, tmp_path: Path) -> None
 
     system, blob = garbage_of(make_system, tmp_path, window=shut())
     lie(system, blob)
-    system.store.collections.begin_check(Sweep(now_ms(), (Probe(SHOP, blob),)))
+    system.store.collections.begin_check(Sweep(now_ms(), (BlobProbe(SHOP, blob),)))
     collect_run.collect(system.wiring)
     assert system.store.collections.runs()[0].result == "failed"
     system.registry.faults.clear()

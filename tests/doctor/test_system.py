@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.collection.run import SWEEPING, Run, Under
+from service.domain.collection.run import SWEEPING, CollectionStage, Run
 from service.domain.history.lost import FOR_GOOD
 from service.domain.policy.model import Policy
 from service.wiring import Wiring
@@ -106,7 +106,7 @@ class TestWorkers:
         client, doomed = wiring.store.connection.client, wiring.store.connection.keys.of("doomed")
         client.zadd(doomed, {"shop/api": wiring.store.connection.now_ms() - 1_200_000})
         assert one("workers", quick(wiring)).severity == "error"
-        wiring.store.collections.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
+        wiring.store.collections.publish_progress(CollectionStage(SWEEPING, 1, 1, "scheduled"))
         assert one("workers", quick(wiring)).severity == "ok"
 
 

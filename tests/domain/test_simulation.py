@@ -71,7 +71,7 @@ def test_what_came_in_one_moment_is_decided_about_once() -> None:
     result = [adopted(name, 5) for name in ("a1", "a2", "b1", "c1")]
     present = tuple(tag(item.tag, 1 + number) for number, item in enumerate(result))
     outcome = lived(rules, *result, tags=present)
-    assert (gone(outcome), outcome.waits) == ([("a1", 5)], ())
+    assert (gone(outcome), outcome.holds) == ([("a1", 5)], ())
 
 
 def test_a_repository_that_no_rule_matches_is_untouched() -> None:
@@ -156,7 +156,7 @@ def test_a_tag_that_only_its_pulls_tell_of_is_judged_as_older_than_the_record() 
 def test_a_plan_over_hold_over_waits_and_deletes_nothing() -> None:
     rules = policy("hold_min: 1\nrules: [{keep: {last: 1}}]")
     outcome = lived(rules, *THREE, pushed("v4", 20), start=10)
-    (wait,) = outcome.waits
+    (wait,) = outcome.holds
     assert (wait.from_us, wait.until_us) == (us(10), None)
     assert wait.reason == "it would remove 2 of 3 tags, more than 50% (hold_over)"
     assert (gone(outcome), left(outcome)) == ([], ["v1", "v2", "v3", "v4"])
@@ -165,14 +165,14 @@ def test_a_plan_over_hold_over_waits_and_deletes_nothing() -> None:
 def test_a_push_does_not_end_a_wait() -> None:
     rules = policy("hold_min: 1\nrules: [{tags: v*, keep: {last: 1}}]")
     outcome = lived(rules, *THREE, pushed("main", 20), start=10)
-    assert [wait.until_us for wait in outcome.waits] == [None]
+    assert [wait.until_us for wait in outcome.holds] == [None]
     assert gone(outcome) == []
 
 
 def test_a_wait_ends_when_none_of_it_is_to_go_any_more() -> None:
     rules = policy("hold_min: 1\nrules: [{tags: v*, keep: {last: 1}}]")
     outcome = lived(rules, *THREE, deleted("v1", 20), deleted("v2", 30), pushed("v4", 40), start=10)
-    (wait,) = outcome.waits
+    (wait,) = outcome.holds
     assert (wait.from_us, wait.until_us) == (us(10), us(30))
     assert gone(outcome) == [("v3", 40)]
 
@@ -180,7 +180,7 @@ def test_a_wait_ends_when_none_of_it_is_to_go_any_more() -> None:
 def test_approved_holds_go_on_at_once() -> None:
     rules = policy("hold_min: 1\nrules: [{keep: {last: 1}}]")
     outcome = lived(rules, *THREE, start=10, approve_holds=True)
-    assert (gone(outcome), outcome.waits) == ([("v2", 10), ("v1", 10)], ())
+    assert (gone(outcome), outcome.holds) == ([("v2", 10), ("v1", 10)], ())
 
 
 # The figures

@@ -5,7 +5,7 @@ from typing import Any
 from service.domain.policy.model import Policy
 from service.domain.retention.state import State
 from service.domain.simulation.replay import replay
-from service.domain.simulation.report import Outcome
+from service.domain.simulation.report import RepositoryOutcome
 from service.domain.simulation.timeline import Kind, Timeline, TimelineEvent
 from tests.support.makers import digest_of, policy, us
 
@@ -62,21 +62,21 @@ def lived(
     end: float = END,
     approve_holds: bool = False,
     **present: Any,
-) -> Outcome:
+) -> RepositoryOutcome:
     """Replay shop/api. present: parts of its current state."""
     timeline = Timeline(State(repository="shop/api", **present), events)
     return replay(timeline, rules, us(start), us(end), approve_holds=approve_holds)
 
 
-def gone(outcome: Outcome) -> list[tuple[str, float]]:
+def gone(outcome: RepositoryOutcome) -> list[tuple[str, float]]:
     """(tags, when) of each deletion."""
     return [(",".join(item.tags) or f"({item.lost_tag})", item.at_us / 1e6 - us(0) / 1e6) for item in outcome.deletions]
 
 
-def missed(outcome: Outcome) -> list[tuple[str, int]]:
+def missed(outcome: RepositoryOutcome) -> list[tuple[str, int]]:
     """(tags, times it was pulled afterwards)."""
     return [(",".join(item.deletion.tags) or f"({item.deletion.lost_tag})", len(item.pulls)) for item in outcome.missed]
 
 
-def left(outcome: Outcome) -> list[str]:
+def left(outcome: RepositoryOutcome) -> list[str]:
     return [tag.name for tag in outcome.left]

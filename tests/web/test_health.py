@@ -6,7 +6,7 @@ import fakeredis
 import pytest
 import redis
 
-from service.domain.collection.run import SWEEPING, Under
+from service.domain.collection.run import SWEEPING, CollectionStage
 from service.domain.retention.plan import Doomed, Plan
 from service.prune import approvals
 from service.store.connection import Connection
@@ -44,7 +44,7 @@ def test_an_idle_service_is_ready(edge: Edge) -> None:
 
 
 def test_readiness_says_what_a_collection_is_at(edge: Edge) -> None:
-    edge.store.collections.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
+    edge.store.collections.publish_progress(CollectionStage(SWEEPING, 1, 1, "scheduled"))
     assert ready(edge)["collection"] == "sweeping"
     edge.store.collections.clear_progress()
     assert ready(edge)["collection"] is None
@@ -100,7 +100,7 @@ def test_work_that_is_sent_again_and_again_is_late(edge: Edge, queue: Queue) -> 
 def test_work_that_waits_for_a_collection_is_no_trouble(edge: Edge) -> None:
     edge.store.outbox.sign_of_life("worker@host", QUEUES)
     edge.redis.zadd("pushprune:doomed", {"shop/api": edge.store.connection.now_ms() - 61_000})
-    edge.store.collections.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
+    edge.store.collections.publish_progress(CollectionStage(SWEEPING, 1, 1, "scheduled"))
     assert ready(edge)["trouble"] == []
 
 

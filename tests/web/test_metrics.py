@@ -7,7 +7,7 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.domain.collection.run import STALE, SWEEPING, Run, Under
+from service.domain.collection.run import STALE, SWEEPING, CollectionStage, Run
 from service.registry.session import agent_with
 from tests.conftest import keep_last
 from tests.support.edge import Edge, ServeEdge
@@ -130,7 +130,7 @@ def test_collections_are_counted_by_their_result(edge: Edge) -> None:
 
 
 def test_a_collection_under_way_and_a_stale_cache_are_shown(edge: Edge) -> None:
-    edge.store.collections.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
+    edge.store.collections.publish_progress(CollectionStage(SWEEPING, 1, 1, "scheduled"))
     edge.store.outbox.note_trouble(STALE, "the registry still claims …")
     result = scrape(edge)
     assert (result["collection_running"], result["collection_stale_cache"]) == (1, 1)

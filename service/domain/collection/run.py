@@ -60,7 +60,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Under:
+class CollectionStage:
     """A collection that is in progress.
 
     Attributes:
@@ -77,7 +77,7 @@ class Under:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class Postponement:
     """The reason why a requested collection does not start yet.
 
     Attributes:
@@ -111,7 +111,7 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class BlobProbe:
     """A blob that is about to be collected, in a repository that has it. After the sweep, the registry must deny it."""
 
     repository: str
@@ -131,7 +131,7 @@ class Sweep:
     """
 
     since_ms: int
-    probes: tuple[Probe, ...] = ()
+    probes: tuple[BlobProbe, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ from service.domain.policy.model import Policy
 from service.domain.retention import planner
 from service.domain.retention.plan import Doomed, Plan
 from service.domain.simulation.replayed_state import ReplayedState
-from service.domain.simulation.report import Deletion, Missed, Outcome, Spared, Wait
+from service.domain.simulation.report import Deletion, HoldPeriod, Missed, RepositoryOutcome, Spared
 from service.domain.simulation.timeline import Timeline, TimelineEvent, with_implied_events
 
 
-def replay(timeline: Timeline, policy: Policy, start_us: int, end_us: int, *, approve_holds: bool = False) -> Outcome:
+def replay(
+    timeline: Timeline, policy: Policy, start_us: int, end_us: int, *, approve_holds: bool = False
+) -> RepositoryOutcome:
     """Replay the timeline with the policy in force from start_us to end_us (µs). Its `dry_run` is ignored.
 
     The policy is applied at the start, after every change of a tag, and whenever time alone may change a verdict.
@@ -21,7 +23,7 @@ def replay(timeline: Timeline, policy: Policy, start_us: int, end_us: int, *, ap
     of them are not known.
 
     Args:
-        approve_holds: True to apply plans over `hold_over` at once. Otherwise they are reported as waits and not
+        approve_holds: True to apply plans over `hold_over` at once. Otherwise they are reported as holds and not
             applied, because they might never be approved. Such a wait ends when nothing of the plan is to be deleted.
     """
     run = _Replay(timeline, policy, approve_holds)
@@ -47,7 +49,7 @@ class _Replay:
         self._index_of: dict[str, Deletion] = {}
         self._deletions: list[Deletion] = []
         self._missed: dict[Deletion, list[TimelineEvent]] = {}
-        self._waits: list[Wait] = []
+        self._holds: list[HoldPeriod] = []
         self._spared: dict[str, Spared] = {}
         self._unclear: set[str] = set()
         self._ignored: dict[tuple[str, str], bool] = {}
@@ -78,14 +80,14 @@ class _Replay:
                 self._next_us = event.at_us
         self._keep_time(end_us)
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> RepositoryOutcome:
         """Return the result of the replay."""
-        return Outcome(
+        return RepositoryOutcome(
             repository=self._timeline.repository,
             known_from_us=self._timeline.begins_us,
             deletions=tuple(self._deletions),
             missed=tuple(Missed(deletion, _counted(deletion, pulls)) for deletion, pulls in self._missed.items()),
-            waits=tuple(self._waits),
+            holds=tuple(self._holds),
             spared=tuple(self._spared.values()),
             left=self._state.tags(),
             unclear=tuple(sorted(self._unclear)),
@@ -100,16 +102,16 @@ class _Replay:
             self._next_us = plan.next_us
             hold = None if self._approve_holds else plan.hold
             self._held = frozenset(doomed.digest for doomed in plan.doomed if hold)
-            self._note_wait(hold, now_us)
+            self._note_hold(hold, now_us)
             if plan.doomed and not hold:
                 self._delete(plan, now_us)
 
-    def _note_wait(self, reason: str | None, now_us: int) -> None:
-        waiting = self._waits[-1] if self._waits and self._waits[-1].until_us is None else None
+    def _note_hold(self, reason: str | None, now_us: int) -> None:
+        waiting = self._holds[-1] if self._holds and self._holds[-1].until_us is None else None
         if waiting and reason is None:
-            self._waits[-1] = replace(waiting, until_us=now_us)
+            self._holds[-1] = replace(waiting, until_us=now_us)
         elif reason is not None and not waiting:
-            self._waits.append(Wait(self._timeline.repository, now_us, None, reason))
+            self._holds.append(HoldPeriod(self._timeline.repository, now_us, None, reason))
 
     def _delete(self, plan: Plan, now_us: int) -> None:
         unresolved = (digest for digest, known in self._timeline.present.links.items() if known is None)

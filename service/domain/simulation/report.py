@@ -39,7 +39,7 @@ class Missed:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class HoldPeriod:
     """A time in which the plans of a repository would have waited for approval.
 
     Attributes:
@@ -66,13 +66,13 @@ class Spared:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RepositoryOutcome:
     """The result of the simulation for one repository.
 
     Attributes:
         known_from_us: the start of its recorded history; None if there is none.
         missed: images that would have been deleted and were pulled afterwards.
-        waits: when its plans would have waited for approval.
+        holds: when its plans would have waited for approval.
         spared: images that the current policy pruned and the simulated policy keeps.
         left: the tags at the end, sorted by name.
         unclear: digests that a worker would have read first: indexes of unknown parts, and images of unknown creation
@@ -83,7 +83,7 @@ class Outcome:
     known_from_us: int | None
     deletions: tuple[Deletion, ...]
     missed: tuple[Missed, ...]
-    waits: tuple[Wait, ...]
+    holds: tuple[HoldPeriod, ...]
     spared: tuple[Spared, ...]
     left: tuple[Tag, ...]
     unclear: tuple[str, ...]
@@ -105,7 +105,7 @@ class Simulation:
 
     start_us: int
     end_us: int
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[RepositoryOutcome, ...]
 
     @property
     def deletions(self) -> tuple[Deletion, ...]:

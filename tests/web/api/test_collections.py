@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from service.answers.base import rfc3339
-from service.domain.collection.run import MANUAL, SWEEPING, Run, Under
+from service.domain.collection.run import MANUAL, SWEEPING, CollectionStage, Run
 from tests.support.edge import Edge, ServeEdge
 from tests.support.problem import problem
 
@@ -41,7 +41,7 @@ def test_runs_are_listed_with_all_that_is_known_of_them(edge: Edge) -> None:
 
 def test_the_one_under_way_and_the_next_are_shown(serve: ServeEdge) -> None:
     edge = serve(gc={"command": "true", "schedule": "0 3 * * *", "window": "22:00-02:00"})
-    edge.store.collections.publish_progress(Under(SWEEPING, 2, 1, "scheduled"))
+    edge.store.collections.publish_progress(CollectionStage(SWEEPING, 2, 1, "scheduled"))
     shown = looked_up(edge)
     assert shown["running"] == {
         "stage": SWEEPING, "stage_since": rfc3339(2000), "started_at": rfc3339(1000), "reason": "scheduled",
@@ -85,7 +85,7 @@ def test_the_queued_one_is_cancelled_unless_it_sweeps(serve: ServeEdge) -> None:
     edge = serve(gc={"command": "true"})
     assert problem(edge.http.delete("/api/v1/collections")) == (409, "no collection is queued")
     edge.store.collections.request("by hand")
-    edge.store.collections.publish_progress(Under(SWEEPING, 2, 1, "by hand"))
+    edge.store.collections.publish_progress(CollectionStage(SWEEPING, 2, 1, "by hand"))
     assert problem(edge.http.delete("/api/v1/collections"))[0] == 409
     edge.store.collections.clear_progress()
     cancelled = edge.http.delete("/api/v1/collections")

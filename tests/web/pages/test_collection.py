@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.domain.collection.run import Rehearsal, Run, Under
+from service.domain.collection.run import CollectionStage, Rehearsal, Run
 from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of
 from tests.web.pages.browser import Browser
@@ -43,7 +43,7 @@ def test_where_none_can_be_made_there_is_no_button(serve: ServeEdge) -> None:
 
 
 def test_the_one_under_way_is_shown(edge: Edge) -> None:
-    edge.store.collections.publish_progress(Under("sweeping", 1, 1, "schedule"))
+    edge.store.collections.publish_progress(CollectionStage("sweeping", 1, 1, "schedule"))
     assert "<strong><bdi>sweeping</bdi></strong>" in Browser(edge).text("/panels/collection/now")
     assert '<a href="/collection"><bdi>sweeping</bdi></a>' in Browser(edge).text("/panels/overview/now")
 

@@ -14,7 +14,7 @@ import pytest
 from werkzeug.routing import Rule
 
 from service.clock import now_us
-from service.domain.collection.run import Rehearsal, Run, Under
+from service.domain.collection.run import CollectionStage, Rehearsal, Run
 from service.domain.events import Envelope, Event
 from service.domain.finding import Finding
 from service.domain.policy.model import Policy
@@ -80,7 +80,7 @@ def edge(serve_over_valkey: ServeEdge, monkeypatch: pytest.MonkeyPatch) -> Edge:
     wiring.store.outbox.note_trouble(EVIL, EVIL)
     wiring.store.collections.request(EVIL)
     wiring.store.collections.request_rehearsal(EVIL)
-    wiring.store.collections.publish_progress(Under(EVIL, 1, 1, EVIL))
+    wiring.store.collections.publish_progress(CollectionStage(EVIL, 1, 1, EVIL))
     wiring.store.collections.record(Run(1, 2, "put off", EVIL, message=EVIL), once=True)
     wiring.store.collections.record(Run(1, 2, EVIL, EVIL, 1, message=EVIL, gate=EVIL, note=EVIL))
     wiring.store.collections.keep_output(1, f"{EVIL}\n{EVIL}")
