@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import requests
-from urllib3.exceptions import HTTPError, InvalidHeader
+from urllib3.exceptions import HTTPError, InvalidHeader, ReadTimeoutError
 from urllib3.util.retry import Retry
 
 from service.domain.errors import (
@@ -41,7 +41,7 @@ def translated(where: str, timeout_s: float) -> Iterator[None]:
         yield
     except AnswerTooLarge as error:
         raise RegistryUnavailable(f"{where} sent {error}: this is not the answer of a registry") from error
-    except requests.Timeout as error:
+    except (requests.Timeout, ReadTimeoutError) as error:
         raise RegistryUnavailable(f"{where} did not answer within {timeout_s:g} s") from error
     except requests.exceptions.SSLError as error:
         if _is_certificate_failure(error):

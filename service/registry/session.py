@@ -1,5 +1,8 @@
 """Open the keep-alive HTTP session that every request to a registry or its token server uses."""
 
+import http.client
+import io
+import socket
 import ssl
 import time
 from http.cookiejar import DefaultCookiePolicy
@@ -8,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from urllib3.exceptions import ReadTimeoutError
@@ -27,7 +31,7 @@ def agent_with(word: str, probe: str = "") -> str:
 # A registry sends no longer listing in one page.
 MOST_BYTES = 64 * 1024 * 1024
 _PIECE_BYTES = 65_536
-# For the whole body of an answer, however slowly its bytes arrive.
+# For a whole answer after its first byte, however slowly the others arrive.
 _ANSWER_S = 60.0
 
 
@@ -52,8 +56,64 @@ class AnswerTooLarge(requests.RequestException):
     """The answer has no end, or would fill the memory."""
 
 
+class _TimedBytes(io.RawIOBase):
+    """The bytes of one answer: after the deadline, reading fails. A timeout of the socket is for each wait alone."""
+
+    def __init__(self, source: io.RawIOBase) -> None:
+        self._source = source
+        self._end_s: float | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
+        if self._end_s is not None and time.monotonic() > self._end_s:
+            raise TimeoutError(f"the answer takes longer than {_ANSWER_S:g} s")
+        count = self._source.readinto(buffer)
+        # Before its first byte, a DELETE may rightly take longer than any other answer as a whole.
+        self._end_s = self._end_s or time.monotonic() + _ANSWER_S
+        return count
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    """A response whose head and body together must arrive before the deadline."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_TimedBytes(self.fp.detach()))
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    response_class = _TimedResponse
+
+
+class _TLSConnection(urllib3.connection.HTTPSConnection):
+    response_class = _TimedResponse
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
 class _BoundedAdapter(HTTPAdapter):
     """Read an answer to its end, within bounds, unless the caller streams it."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> urllib3.ProxyManager:
+        manager: urllib3.ProxyManager = super().proxy_manager_for(*args, **options)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+        return manager
 
     def send(
         self, request: requests.PreparedRequest, stream: bool = False, *args: Any, **options: Any
@@ -70,7 +130,7 @@ def read_bounded(response: requests.Response, most_bytes: int) -> bytes:
 
     Raises:
         AnswerTooLarge: the body is larger, or is compressed although the request did not allow that.
-        requests.Timeout: the body takes longer than a real answer.
+        urllib3.exceptions.ReadTimeoutError: the answer takes longer than a real one.
     """
     if response._content_consumed:  # type: ignore[attr-defined]
         content = response.content
@@ -81,16 +141,12 @@ def read_bounded(response: requests.Response, most_bytes: int) -> bytes:
     if response.headers.get("Content-Encoding", "identity") != "identity":
         response.close()
         raise AnswerTooLarge("a compressed answer, which was not asked for", response=response)
-    end, read = time.monotonic() + _ANSWER_S, bytearray()
-    # Each piece is the result of one system call, so that a server that sends single bytes cannot block this loop.
+    read = bytearray()
     while piece := response.raw.read1(_PIECE_BYTES):
         read += piece
         if len(read) > most_bytes:
             response.close()
             raise AnswerTooLarge(f"an answer of more than {most_bytes} bytes", response=response)
-        if time.monotonic() > end:
-            response.close()
-            raise requests.Timeout(f"the answer takes longer than {_ANSWER_S:g} s", response=response)
     response._content, response._content_consumed = bytes(read), True  # type: ignore[attr-defined]
     return bytes(read)
 

@@ -117,19 +117,25 @@ def test_an_answer_without_an_end_is_read_up_to_a_bound(call: str, most: int, mo
     assert sum(sent) < most + 32_000_000, "what the two sockets hold"
 
 
+@pytest.mark.parametrize("dripping", ["status", "head", "body"])
 @pytest.mark.parametrize("call", ["get", "tags"])
-def test_an_answer_in_single_bytes_ends_at_the_deadline(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_in_single_bytes_ends_at_the_deadline(
+    call: str, dripping: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(session, "_ANSWER_S", 0.3)
 
     def drip(handler: BaseHTTPRequestHandler) -> None:
-        head(handler, Content_Length="100000")
+        if dripping == "body":
+            head(handler, Content_Length="100000")
+        if dripping == "head":
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
         while True:
-            handler.wfile.write(b" ")
+            handler.wfile.write(b"H")
             threading.Event().wait(0.01)
 
     with answering(drip) as url:
         client, began = RegistryClient(url, timeout_s=5), time.monotonic()
-        with pytest.raises(RegistryUnavailable):
+        with pytest.raises(RegistryUnavailable, match="did not answer within"):
             client.tags("shop/api") if call == "tags" else client.get("shop/api", "v1")
         assert time.monotonic() - began < 4
 
