@@ -139,6 +139,8 @@ class TestSlowAnswers:
         answers.look_at(wiring.store, 5.0)
         assert "3 of 4 answers of the registry took more than 2.5 s" in troubles(wiring)["slow answers"]
         answers.look_at(wiring.store, 10.0)
+        # Another worker is elected, and has seen no answer yet.
+        reachability.Answers().look_at(wiring.store, 12.0)
         assert "slow answers" in troubles(wiring)
         self.answer(wiring, 0.1)
         answers.look_at(wiring.store, 66.0)
