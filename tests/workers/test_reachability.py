@@ -7,6 +7,8 @@ import pytest
 
 from service.domain.errors import AccessDenied
 from service.health import system_health
+from service.registry import Registry
+from service.store import Store
 from service.wiring import Wiring
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.valkey import free_port
@@ -67,12 +69,12 @@ def test_the_workers_go_on_looking(make_wiring: Make, monkeypatch: pytest.Monkey
     monkeypatch.setattr(reachability, "_EVERY_MS", 10)
     wiring, stopping, looks = make_wiring(f"http://127.0.0.1:{free_port()}"), threading.Event(), 0
 
-    def look(of: Wiring) -> None:
+    def look(store: Store, registry: Registry) -> None:
         nonlocal looks
         looks += 1
         if looks == 1:
             raise RuntimeError("a fault")
-        look_at_registry(of.store, of.registry)
+        look_at_registry(store, registry)
         stopping.set()
 
     monkeypatch.setattr(reachability, "look_at_registry", look)
