@@ -83,7 +83,7 @@ def start_line(queues: tuple[str, ...]) -> str:
 
 def _workers(reading: StatsSnapshot, queues: dict[str, int]) -> Iterator[Trouble]:
     if not reading.workers:
-        message = "no worker gave a sign of life for 10 s, so nothing is planned or deleted: start one: "
+        message = "no worker is running (none seen for 10 s), so nothing is planned or deleted: start one: "
         yield Trouble("workers", message + start_line(tuple(queues)), reading.now_ms)
         return
     for queue, workers in queues.items():
@@ -100,7 +100,7 @@ def _lateness(store: Store, reading: StatsSnapshot) -> Iterator[Trouble]:
         if late_s > LATE_S:
             message = (
                 f"a repository has been waiting for {late_s:.0f} s {_WORK[queue]}: the workers do not keep up, or "
-                "something stops them; if nothing else is said here, start one more worker and read their logs"
+                "something stops them; if there is no other problem here, start one more worker and read the logs"
             )
             yield Trouble(f"{LATE}{queue}", message, reading.now_ms - round(late_s * 1000))
 
@@ -109,7 +109,7 @@ def _holds(store: Store, reading: StatsSnapshot) -> Iterator[Trouble]:
     holds = approvals.undecided(store)
     if holds:
         message = (
-            f"{len(holds)} {'plan waits' if len(holds) == 1 else 'plans wait'} for approval, and nothing of that is "
+            f"{len(holds)} {'plan waits' if len(holds) == 1 else 'plans wait'} for approval; nothing of it is "
             f"deleted before: {_some([hold.repository for hold in holds])}: see pushprune prune --held, then: "
             f"pushprune prune --approve {holds[0].repository}"
         )
@@ -122,8 +122,8 @@ def _unheard(store: Store, reading: StatsSnapshot) -> Iterator[Trouble]:
         tags = sum(lost.values())
         message = (
             f"{tags} {'tag is' if tags == 1 else 'tags are'} kept only because the events of their pushes were lost: "
-            f"nobody knows when they were pushed to {_some(sorted(lost))}. They are deleted once enough later pushes "
-            "are heard; or mount the storage, which knows (storage.path), and run: pushprune reconcile"
+            f"their push times are unknown, in {_some(sorted(lost))}. They expire by newer pushes only; "
+            "to find their push times, mount the storage (storage.path) and run: pushprune reconcile"
         )
         yield Trouble("unheard", message, reading.now_ms)
 

@@ -189,7 +189,7 @@ QUOTED = {
     ),
     "troubleshooting": (
         "evicts keys when its memory is full", "history gets lost", "is reachable and accepts the login", "fix: ",
-        "has deletes disabled", "it claims blobs that were collected, and breaks pushes",
+        "has deletes disabled", "it reports deleted blobs as existing, which breaks pushes",
     ),
 }  # fmt: skip
 

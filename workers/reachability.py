@@ -35,7 +35,7 @@ def watch_registry(wiring: Wiring, stopping: threading.Event) -> None:
             # The tick of this process already logs that Redis is away.
             continue
         except Exception:  # noqa: BLE001 - the look must outlive anything, as the tick does
-            log.exception("looking at the registry failed; it is looked at again")
+            log.exception("the check of the registry failed; it is repeated")
 
 
 def look_at_registry(store: Store, registry: Registry) -> None:
@@ -52,8 +52,8 @@ def look_at_registry(store: Store, registry: Registry) -> None:
             store.deletions.request_healing(image[0], [image[1]])
         log.info("the registry answers again", repositories_waiting=len(waiting))
     elif message is not None and known is None:
-        log.warning("the registry does not answer or refuses us; deletions and planning wait", error=message)
-        store.outbox.note_trouble(REGISTRY, f"{message}; nothing is deleted until this is mended, and nothing is lost")
+        log.warning("the registry does not answer or rejects the login; deletions and planning wait", error=message)
+        store.outbox.note_trouble(REGISTRY, f"{message}; nothing is deleted until this is fixed, and nothing is lost")
 
 
 def _why_not(store: Store, registry: Registry) -> str | None:

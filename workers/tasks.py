@@ -51,7 +51,7 @@ def attempt(wiring: Wiring, queue: Queue, repository: str, work: Callable[[Wirin
     except LeaseLost as error:
         log.info("continued later", repository=repository, reason=str(error))
     except StoreUnavailable as error:
-        log.warning("goes on when Redis is back", repository=repository, error=str(error))
+        log.warning("continued once Redis is back", repository=repository, error=str(error))
     except Exception as error:  # noqa: BLE001 - a fault of ours must neither hammer the registry nor go unseen
         log.exception("a fault in pushprune", repository=repository)
         _back_off(wiring.store, queue, repository, RegistryRefused(f"this is a fault in pushprune: {error!r}"))
@@ -85,7 +85,7 @@ def _back_off(
         if must_act or wait_s > 1:
             store.outbox.note_trouble(f"{queue} {repository}", str(error))
     except StoreUnavailable as unavailable:
-        log.warning("goes on when Redis is back", repository=repository, error=str(unavailable))
+        log.warning("continued once Redis is back", repository=repository, error=str(unavailable))
         return
     say = log.error if must_act else log.warning
     say("the work is postponed; nothing is lost", repository=repository, error=str(error), again_in_s=wait_s)

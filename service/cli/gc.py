@@ -76,10 +76,7 @@ def gc(
 
 def _queued(store: Store) -> str:
     """Return the sentence on a collection that was postponed."""
-    return (
-        f"it stays queued and is tried again, and {permanent(at_stake(store))} with it: "
-        "`pushprune gc --cancel` cancels it"
-    )
+    return f"it stays queued and is retried; then {permanent(at_stake(store))}: `pushprune gc --cancel` cancels it"
 
 
 def _open(store: Store, yes: bool) -> None:
@@ -114,7 +111,7 @@ def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> tuple[Run, bool]:
     if tells and not dry_run and (gc_settings.window or gc_settings.min_interval):
         click.echo("requested manually: gc.window and gc.min_interval are ignored", err=True)
     if tells and not dry_run:
-        click.echo(f"{permanent(at_stake(wiring.store))} with it; `pushprune trash` lists them", err=True)
+        click.echo(f"afterwards {permanent(at_stake(wiring.store))}; `pushprune trash` lists them", err=True)
     shown_stage = ""
     while (now := progress(wiring.store, reason, asked_ms)).ended is None:
         if now.stage is None and not now.has_worker:
@@ -131,11 +128,11 @@ def _show_overview(status: CollectionStatus, as_json: bool) -> None:
         show_json(CollectionOverview.model_validate(status))
         return
     if status.running:
-        line(f"under way: {status.running.stage}, because {status.running.reason}")
+        line(f"running: {status.running.stage}, because {status.running.reason}")
     elif status.queued:
         kept = f"; waiting: {status.postponed.message} (tried {status.postponed.times}×)" if status.postponed else ""
         line(f"queued: {status.queued}{kept}")
-        line(f"{permanent(status.permanent)} with it; cancel it with: pushprune gc --cancel")
+        line(f"then {permanent(status.permanent)}; cancel it with: pushprune gc --cancel")
     if status.gate:
         line(f"the gate is {status.gate.state} since {when(status.gate.since_ms * 1000)}: {status.gate.reason}")
     if status.next_ms:

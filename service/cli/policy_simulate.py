@@ -22,7 +22,7 @@ from service.store import Store
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _MOST_LINES = 3
-_WITHOUT = "--approve-holds goes on without"
+_WITHOUT = "--approve-holds ignores holds"
 _ADDRESS = re.compile(r"(\[.*\]|[^:]*):\d+")
 
 
@@ -43,7 +43,7 @@ def _duration(ctx: click.Context, parameter: click.Parameter, value: str) -> int
 @click.option(
     "--since", default="30d", show_default=True, callback=_duration, help="How far back the simulation starts."
 )
-@click.option("--approve-holds", is_flag=True, help="As if every plan that waits for approval were approved at once.")
+@click.option("--approve-holds", is_flag=True, help="Assume that every plan that needs approval is approved at once.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def simulate(
     file: Path, repositories: tuple[str, ...], config: Path | None, data: Path | None, since: int, approve_holds: bool,

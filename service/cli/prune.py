@@ -155,7 +155,7 @@ def _show_previews(previews: Sequence[Preview], policy: Policy, as_json: bool) -
     uncertain = [(preview.repository, verdict) for preview in previews for verdict in preview.of_unknown_age]
     if uncertain:
         rows = ((name, v.tag.name, short_digest(v.tag.digest), v.reason) for name, v in uncertain)
-        table(("repository", "tag", "digest", "kept, as its age is not known"), rows)
+        table(("repository", "tag", "digest", "kept because its age is unknown"), rows)
         line(unknown_ages(previews))
         click.echo()
     if not deletions:

@@ -1,4 +1,4 @@
-"""`pushprune reconcile [REPO…]`: compare the history with the registry; how that goes, and how it went last."""
+"""`pushprune reconcile [REPO…]`: compare the history with the registry, and show the progress or the last result."""
 
 import sys
 import time
@@ -57,7 +57,7 @@ def reconcile(
     last = _awaited(wiring.store, repositories, reason, asked_ms, tells=not as_json)
     _show_last(last, as_json)
     if last.failed or not last.repositories:
-        raise RegistryRefused(last.message or trouble(wiring.store) or "no repository is there to be compared")
+        raise RegistryRefused(last.message or trouble(wiring.store) or "there is no repository to compare")
     if last.catalog and not wiring.registry.named:
         raise RegistryRefused(f"not everything was compared: {NAME_THEM}")
     nowhere = [name for name in repositories if name not in wiring.inventory.names()]
@@ -95,7 +95,7 @@ def _show_overview(status: ReconcileStatus, as_json: bool) -> None:
         show_json(Reconciliation.model_validate(status))
         return
     if status.running:
-        line(f"under way: {_at(status.running)}, because: {status.running.reason}")
+        line(f"running: {_at(status.running)}, because: {status.running.reason}")
         if status.running.message:
             line(f"the last failure: {status.running.message}")
     elif status.queued:

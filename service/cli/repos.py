@@ -1,4 +1,4 @@
-"""`pushprune repos [NAME…]`: the repositories anything is known of."""
+"""`pushprune repos [NAME…]`: the known repositories."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,13 +21,17 @@ _EVERYTHING = 10_000_000
 @click.argument("names", nargs=-1, metavar="[NAME|GLOB...]")
 @connection_options
 @click.option(
-    "--sort", default="name", show_default=True, type=click.Choice(_ORDERS), help="By what; - turns it round."
+    "--sort",
+    default="name",
+    show_default=True,
+    type=click.Choice(_ORDERS),
+    help="Sort order; - for descending.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def repos(names: tuple[str, ...], config: Path | None, data: Path | None, sort: str, as_json: bool) -> None:
     """List the repositories with the number of their tags and their last push.
 
-    NAME finds what has it in its name, a glob what it matches as a whole.
+    NAME matches a part of the name; a glob matches the whole name.
     """
     try:
         matchers = [search_matcher(name) for name in names or ("",)]
@@ -54,4 +58,4 @@ def _remarks(row: ListedRepository) -> Iterator[str]:
     if row.held:
         yield row.held
     if row.unheard:
-        yield f"{row.unheard} kept only because their pushes were not heard"
+        yield f"{row.unheard} kept only because the events of their pushes were lost"

@@ -49,12 +49,12 @@ def _found(name: str, check: Check, case: Case) -> tuple[Finding, ...]:
     try:
         return tuple(check(case))
     except (StoreUnavailable, RegistryUnavailable) as away:
-        return (warning(name, f"not looked at: {away}", f"{_AGAIN}   # once that is mended"),)
+        return (warning(name, f"not checked: {away}", f"{_AGAIN}   # once that is fixed"),)
     except PushpruneError as refused:
-        return (error(name, str(refused), f"{_AGAIN}   # once that is mended"),)
+        return (error(name, str(refused), f"{_AGAIN}   # once that is fixed"),)
     except Exception as failed:  # noqa: BLE001 - one check must not keep the others from being made
-        sentence = f"it could not be looked at: unexpected {type(failed).__name__}: {failed}"
-        return (error(name, " ".join(sentence.split()), f"PUSHPRUNE_LOG=debug {_AGAIN}   # and report what it says"),)
+        sentence = f"the check failed: unexpected {type(failed).__name__}: {failed}"
+        return (error(name, " ".join(sentence.split()), f"PUSHPRUNE_LOG=debug {_AGAIN}   # and report its output"),)
 
 
 _AGAIN = "pushprune doctor"

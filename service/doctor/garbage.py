@@ -16,14 +16,12 @@ def check(case: Case) -> Iterator[Finding]:
     gc, last = case.wiring.settings.gc, _last(case)
     if gc.command is None:
         yield warning(
-            _NAME, "gc.command is not set: what is deleted never frees a byte, unless you collect by hand", _COMMAND
+            _NAME, "gc.command is not set: deletions free no space until you run garbage collection yourself", _COMMAND
         )
     else:
         yield from _command(gc.command[0], last)
         if not (gc.schedule or gc.after_deletes or gc.after_bytes):
-            yield warning(
-                _NAME, "nothing ever starts a collection but `pushprune gc --now`", 'gc: {schedule: "0 3 * * *"}'
-            )
+            yield warning(_NAME, "collections start only by `pushprune gc --now`", 'gc: {schedule: "0 3 * * *"}')
     yield from _trash(case)
 
 
@@ -39,13 +37,13 @@ def _command(binary: str, last: Run | None) -> Iterator[Finding]:
     """
     is_here = shutil.which(binary) is not None
     if last is not None and last.result == "failed":
-        yield error(_NAME, f"the last collection failed: {last.message}", "pushprune gc --now   # once that is mended")
+        yield error(_NAME, f"the last collection failed: {last.message}", "pushprune gc --now   # once that is fixed")
     elif is_here:
-        yield fine(_NAME, "the command is there" + (f"; the last collection: {last.result}" if last else ""))
+        yield fine(_NAME, "the command exists" + (f"; the last collection: {last.result}" if last else ""))
     elif last is not None:
         yield fine(_NAME, f"the command is not on this machine; the worker has it: the last collection: {last.result}")
     else:
-        sentence = f"{binary} is not on this machine, and no collection was ever made"
+        sentence = f"{binary} is not on this machine, and no collection has run yet"
         yield error(
             _NAME, sentence, f"which {binary}   # where the worker of the queue garbage runs; correct gc.command"
         )
@@ -55,6 +53,6 @@ def _trash(case: Case) -> Iterator[Finding]:
     kept = case.wiring.store.stats.trashed()
     if kept > _MANY:
         sentence = (
-            f"{kept} deleted manifests are kept in Redis, to be put back: until a collection, or for history.trash"
+            f"{kept} deleted manifests are kept in Redis to be restorable: until a collection, or for history.trash"
         )
         yield warning(_NAME, sentence, "history: {trash: 7d}")

@@ -14,14 +14,14 @@ def check(case: Case) -> Iterator[Finding]:
     """Look for the gate process, and send a write that changes nothing to the front door while the gate is open."""
     settings, kind = case.wiring.settings, case.wiring.settings.gc.gate
     if kind != "proxy":
-        yield fine(_NAME, f"gc.gate is {kind}: nothing to look at")
+        yield fine(_NAME, f"gc.gate is {kind}: nothing to check")
         return
     if not case.wiring.store.gate.processes():
-        sentence = "no gate process runs: the proxy refuses every push while nobody answers it"
+        sentence = "no gate process is running: the proxy refuses every push"
         yield error(_NAME, sentence, f"pushprune gate   # it listens at gc.gate_listen ({settings.gc.gate_listen})")
         return
     if case.front is None:
-        sentence = "whether writes ask the gate was not looked at: nobody said where clients push to"
+        sentence = "not checked if writes ask the gate: the address that clients push to is unknown"
         yield warning(
             _NAME, sentence, "pushprune doctor --front https://registry.example.com   # the address that clients use"
         )
@@ -29,7 +29,7 @@ def check(case: Case) -> Iterator[Finding]:
     if case.wiring.store.leases.collecting():
         yield warning(
             _NAME,
-            "not looked at: a garbage collection is running",
+            "not checked: a garbage collection is running",
             f"pushprune doctor --front {case.front}   # after it",
         )
         return

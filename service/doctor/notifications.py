@@ -11,7 +11,7 @@ from service.store.doctor_probes import ProbeState
 
 _NAME = "notifications"
 _POLL_S = 0.1
-_ELSEWHERE = "pushprune doctor --probe-repository REPO   # one that our login may push to"
+_ELSEWHERE = "pushprune doctor --probe-repository REPO   # one that the login may push to"
 _WHERE = "in the registry's config.yml, then restart it"
 
 
@@ -19,11 +19,11 @@ def check(case: Case) -> Iterator[Finding]:
     probes = case.wiring.store.doctor_probes
     try:
         if not _push(case):
-            yield warning(_NAME, "not looked at: a garbage collection is running", "pushprune doctor   # after it")
+            yield warning(_NAME, "not checked: a garbage collection is running", "pushprune doctor   # after it")
             return
         state, took_s = _wait(case)
     except RegistryRefused as refused:
-        yield warning(_NAME, f"not looked at, as nothing can be pushed: {refused}", _ELSEWHERE)
+        yield warning(_NAME, f"not checked, because pushing failed: {refused}", _ELSEWHERE)
         return
     finally:
         with suppress(PushpruneError):
@@ -31,7 +31,7 @@ def check(case: Case) -> Iterator[Finding]:
     if state == "received references":
         yield fine(_NAME, f"the notification of a push arrived after {took_s:.1f} s")
     elif state == "received":
-        sentence = "pushes are heard of, but not what they reference: sizes stay unknown, and indexes must be asked for"
+        sentence = "pushes are reported without references: sizes are unknown, and indexes must be fetched"
         yield warning(_NAME, sentence, f"notifications: {{events: {{includereferences: true}}}}   # {_WHERE}")
     else:
         yield _unheard(case)
@@ -61,14 +61,14 @@ def _wait(case: Case) -> tuple[ProbeState, float]:
 
 
 def _unheard(case: Case) -> Finding:
-    sentence = f"the registry did not tell of a push within {case.patience_s:g} s"
+    sentence = f"the registry did not report a push within {case.patience_s:g} s"
     refused = [trouble for trouble in case.wiring.store.outbox.troubles() if trouble.about == _NAME]
     if refused:
-        mend = f'headers: {{Authorization: ["Bearer <the value of tokens.notify>"]}}   # of our endpoint {_WHERE}'
+        mend = f'headers: {{Authorization: ["Bearer <the value of tokens.notify>"]}}   # of this endpoint {_WHERE}'
         return error(_NAME, f"{sentence}: {refused[0].message}", mend)
     waiting = _waiting(case)
     if waiting:
-        sentence += f"; {waiting} notifications wait in its queue: it cannot reach us, or is refused"
+        sentence += f"; {waiting} notifications wait in its queue: it cannot reach pushprune, or is rejected"
     headers = '{Authorization: ["Bearer <tokens.notify>"]}'
     endpoint = f'{{name: pushprune, url: "{case.address}/notifications", headers: {headers}}}'
     return error(_NAME, sentence, f"notifications: {{endpoints: [{endpoint}]}}   # {_WHERE}")

@@ -16,15 +16,13 @@ def check(case: Case) -> Iterator[Finding]:
     policy = policies.current()
     if policies.complaint:
         yield error(
-            _NAME, policies.complaint, f"pushprune policy check {policies.file or 'FILE'}   # says all that is wrong"
+            _NAME, policies.complaint, f"pushprune policy check {policies.file or 'FILE'}   # names every fault"
         )
     elif policy is None or not policy.rules:
         sentence = "there is no policy, or one without rules: nothing is ever deleted"
         yield warning(_NAME, sentence, "policy: {protect: [latest], rules: [{keep: {last: 10}}]}")
     elif policy.dry_run:
-        yield warning(
-            _NAME, "the policy has dry_run: it decides and records, and deletes nothing", "policy: {dry_run: false}"
-        )
+        yield warning(_NAME, "the policy has dry_run: deletions are only planned", "policy: {dry_run: false}")
     else:
         count = len(policy.rules)
         disabled = disabled_rules(policy)

@@ -67,7 +67,7 @@ def check_deletes(case: Case) -> Iterator[Finding]:
         instead = f"; or set delete.via: storage, as its storage is at {storage.root}" if storage else ""
         yield error("deletes", f"{disabled}{instead}", _READ_ONLY if "read-only" in str(disabled) else NO_DELETES)
     except AccessDenied as denied:
-        yield error("deletes", f"our login may not delete: {denied}", _LOGIN)
+        yield error("deletes", f"the login may not delete: {denied}", _LOGIN)
     else:
         yield fine("deletes", "the registry deletes manifests")
 
@@ -77,12 +77,10 @@ def _check_disk(case: Case) -> Finding:
     storage = case.wiring.registry.storage
     repository = next((name for name in storage.repositories() if storage.holds_tags(name)), "") if storage else ""
     if not repository:
-        return warning(
-            "deletes", "not looked at: no tag stands in the storage yet", "pushprune doctor   # after a push"
-        )
+        return warning("deletes", "not checked: the storage has no tag yet", "pushprune doctor   # after a push")
     with case.wiring.store.leases.write() as permit:
         if permit is None:
-            return warning("deletes", "not looked at: a garbage collection is running", "pushprune doctor   # after it")
+            return warning("deletes", "not checked: a garbage collection is running", "pushprune doctor   # after it")
         try:
             case.wiring.registry.deletion.open(repository)
         except RegistryRefused as refused:
@@ -112,11 +110,11 @@ def check_listing(case: Case) -> Iterator[Finding]:
     # Raises if the registry does not answer at all: that is the finding then, not its listing.
     _ = case.probe
     if case.wiring.registry.storage:
-        yield fine("listing", "not tried: the registry's storage is a file system, and only object storage hides tags")
+        yield fine("listing", "not checked: the storage is a file system, and only object storage hides tags")
         return
     with case.wiring.store.leases.write() as permit:
         if permit is None:
-            yield warning("listing", "not tried: a garbage collection is running", "pushprune doctor   # after it")
+            yield warning("listing", "not checked: a garbage collection is running", "pushprune doctor   # after it")
             return
         try:
             is_whole = lists_every_tag(case.wiring.registry.client, permit.writing, case.repository)
@@ -134,7 +132,7 @@ def check_cache(case: Case) -> Iterator[Finding]:
     probe, debug = case.probe, case.wiring.registry.debug
     with case.wiring.store.leases.write() as permit:
         if permit is None:
-            yield warning("cache", "not looked at: a garbage collection is running", "pushprune doctor   # after it")
+            yield warning("cache", "not checked: a garbage collection is running", "pushprune doctor   # after it")
             return
         try:
             caches = probe.caches_descriptors(case.repository)
@@ -145,12 +143,12 @@ def check_cache(case: Case) -> Iterator[Finding]:
         probe.has_blob(case.repository, UNKNOWN)
         caches = debug.cache_requests() > 0
     if caches is None:
-        sentence = "whether the registry has a blob-descriptor cache could not be found out"
+        sentence = "unknown if the registry has a blob-descriptor cache"
         yield warning(
             "cache", sentence, 'registry: {debug_url: "http://registry:5001"}   # its http.debug.addr, with prometheus'
         )
     elif caches:
-        sentence = "the registry has a blob-descriptor cache: it claims blobs that were collected, and breaks pushes"
+        sentence = "the registry has a blob-descriptor cache: it reports deleted blobs as existing, which breaks pushes"
         yield error("cache", sentence, _NO_CACHE)
     else:
         yield fine("cache", "the registry has no blob-descriptor cache")
@@ -171,8 +169,8 @@ def check_clocks(case: Case) -> Iterator[Finding]:
         yield fine("clocks", f"{', '.join(apart)} and this machine have the same time")
         return
     way = "ahead of" if apart[farthest] > 0 else "behind"
-    sentence = f"the clock of {farthest} is {abs(apart[farthest]):.0f} s {way} ours"
-    mend = f"timedatectl set-ntp true   # on the machine of {farthest}, or on this one: whichever is wrong"
+    sentence = f"the clock of {farthest} is {abs(apart[farthest]):.0f} s {way} the clock of this machine"
+    mend = f"timedatectl set-ntp true   # on the machine of {farthest}, or on this one, whichever is wrong"
     yield error("clocks", sentence, mend) if spread > _WRONG_S else warning("clocks", sentence, mend)
 
 

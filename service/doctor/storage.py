@@ -16,7 +16,7 @@ _PURGED = "in the registry's config.yml, then restart it"
 def check(case: Case) -> Iterator[Finding]:
     storage = case.wiring.registry.storage
     if storage is None:
-        yield fine(_NAME, "not looked at: storage.path is not set")
+        yield fine(_NAME, "not checked: storage.path is not set")
         return
     if not storage.root.is_dir():
         sentence = f"storage.path {storage.root} is no folder on this machine"
@@ -37,8 +37,8 @@ def _uploads(case: Case) -> Iterator[Finding]:
     uploads = unfinished(storage.root, case.now_s(), _DAY_S) if storage else None
     if uploads and uploads.count:
         sentence = (
-            f"{uploads.count} uploads that nobody ended in a day hold {_mb(uploads.size_bytes)} MB, the oldest for "
-            f"{uploads.oldest_s / _DAY_S:.0f} days: no garbage collection takes them"
+            f"{uploads.count} uploads abandoned for more than a day hold {_mb(uploads.size_bytes)} MB, the oldest for "
+            f"{uploads.oldest_s / _DAY_S:.0f} days: garbage collection does not delete them"
         )
         yield warning(_NAME, sentence, f"{_PURGE}   # {_PURGED}")
 

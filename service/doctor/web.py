@@ -23,20 +23,20 @@ def check(case: Case) -> Iterator[Finding]:
     # The POST first: its answer has details also for a client without a read token.
     if reason := _why_not(posted) or _why_not(ready):
         sentence = (
-            f"the web process at {case.web} answers, and cannot record events, which wait at the registry: {reason}"
+            f"the web process at {case.web} answers, but cannot record events, which wait at the registry: {reason}"
         )
         yield error(
-            _NAME, sentence, "redis: {url: redis://HOST:6379/0}   # as the web process sees it, once Redis is well"
+            _NAME, sentence, "redis: {url: redis://HOST:6379/0}   # as the web process sees it, once Redis works"
         )
     elif posted.status_code == 401:
         sentence = f"the web process at {case.web} refuses tokens.notify of these settings: it was started with another"
         yield error(_NAME, sentence, f"{_START}   # restart it with these settings")
     elif ready.status_code != 200 or posted.status_code != 200:
         answers = f"{ready.status_code} to GET /readyz, {posted.status_code} to POST /notifications"
-        sentence = f"what answers at {case.web} is no pushprune ({answers})"
-        yield error(_NAME, sentence, "pushprune doctor --web http://HOST:PORT   # where the web process really listens")
+        sentence = f"the server at {case.web} is not pushprune ({answers})"
+        yield error(_NAME, sentence, "pushprune doctor --web http://HOST:PORT   # where the web process listens")
     else:
-        yield fine(_NAME, f"the web process at {case.web} answers and takes the token of notifications")
+        yield fine(_NAME, f"the web process at {case.web} answers and accepts the token of notifications")
 
 
 def _why_not(answer: requests.Response) -> str | None:

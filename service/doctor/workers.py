@@ -24,8 +24,8 @@ def check(case: Case) -> Iterator[Finding]:
         return
     workers, oldest_s = reading.workers, reading.oldest_s
     if any(trouble.about.startswith(LATE) for trouble in health.troubles):
-        sentence = f"{workers} of them do not keep up: {waits}, the oldest of these waits since {oldest_s:.0f} s"
-        mend = f"{start_line(tuple(health.queues))}   # one more of them, once no other finding explains it"
+        sentence = f"{workers} workers do not keep up: {waits}, the longest delay is {oldest_s:.0f} s"
+        mend = f"{start_line(tuple(health.queues))}   # one more worker, if no other finding explains it"
         yield error("workers", sentence, mend) if oldest_s > _STUCK_S else warning("workers", sentence, mend)
     else:
         each = ", ".join(f"{queue} {count}" for queue, count in health.queues.items())
@@ -51,7 +51,7 @@ def check_troubles(case: Case) -> Iterator[Finding]:
     if rejected and rejected[0] > case.wiring.store.connection.now_ms() - _DAY_MS:
         has_findings = True
         key = case.wiring.store.connection.keys.of("rejected")
-        sentence = f"events could not be understood, the last of them: {rejected[1]}"
+        sentence = f"events were rejected, the last of them: {rejected[1]}"
         yield warning("troubles", sentence, f"redis-cli XREVRANGE {key} + - COUNT 5   # shows them with the reason")
     if not has_findings:
         yield fine("troubles", "no open troubles")
@@ -70,7 +70,7 @@ def _mending(about: str, message: str) -> str:
     if kind == "notifications":
         return 'headers: {Authorization: ["Bearer <tokens.notify>"]}   # of the endpoint in the registry\'s config.yml'
     if kind == "garbage":
-        return "pushprune gc --now   # once that is mended"
+        return "pushprune gc --now   # once that is fixed"
     if about == SLOW:
         return "curl -s http://PUSHPRUNE/metrics | grep registry_request   # which requests are slow"
     if about == "redis clock":
@@ -78,7 +78,7 @@ def _mending(about: str, message: str) -> str:
     if kind == "part":
         return f"pushprune restore {name}   # or push the image again"
     if kind == "lost" and is_for_good(message):
-        return f"docker push REGISTRY/{name}   # by whoever has the image"
+        return f"docker push REGISTRY/{name}   # by someone who has the image"
     if kind == "lost":
-        return f"pushprune restore {name}   # once that is mended; pushprune also tries again by itself"
-    return f"pushprune prune {name}   # tries again, once that is mended"
+        return f"pushprune restore {name}   # once that is fixed; pushprune also retries by itself"
+    return f"pushprune prune {name}   # retries, once that is fixed"

@@ -48,7 +48,7 @@ def _too_many_guesses() -> Response | None:
     wait_s = _guesses().wait_s(request.remote_addr or "") if _sent_token() else 0.0
     if not wait_s:
         return None
-    detail = "too many wrong tokens came from this address: until a minute is over, it is heard once a second"
+    detail = "too many wrong tokens came from this address: for one minute, one request per second is answered"
     return problem(HTTPStatus.TOO_MANY_REQUESTS, detail, Retry_After=str(ceil(wait_s)))
 
 

@@ -30,13 +30,13 @@ from service.web.access import refusal
 
 _ACTIONS = ("push", "pull", "mount", "delete")
 _COUNTED = {
-    "rejected": "events that could not be understood",
-    "duplicate": "events that had been heard before",
+    "rejected": "rejected events",
+    "duplicate": "events that were received more than once",
     "deleted": "images deleted by pushprune",
-    "untagged": "tags deleted alone, because something keeps their image",
-    "restored": "deletions undone",
-    "healed": "tags and parts put back that a race had taken along",
-    "lost": "tags that a race took along and that could not be put back",
+    "untagged": "tags deleted without their image, which is still needed",
+    "restored": "restored images",
+    "healed": "tags and parts that a race had deleted and pushprune restored",
+    "lost": "tags that a race deleted and that could not be restored",
     "own": "events that pushprune itself caused",
     "blob": "events about layers and configs",
 }
@@ -77,34 +77,34 @@ class Scrape:
             count = reading.counters.get(name, 0)
             yield CounterMetricFamily(f"pushprune_{_NAMES.get(name, name)}", meaning, value=count)
         yield _labelled(
-            GaugeMetricFamily("pushprune_backlog_repositories", "repositories that wait", labels=["queue"]),
+            GaugeMetricFamily("pushprune_backlog_repositories", "repositories in a queue", labels=["queue"]),
             reading.waiting,
         )
-        yield _gauge("backlog_oldest_seconds", "since when the most overdue of them waits", reading.oldest_s)
+        yield _gauge("backlog_oldest_seconds", "longest delay of a repository in a queue", reading.oldest_s)
         yield _labelled(
             GaugeMetricFamily(
-                "pushprune_queue_oldest_seconds", "since when the most overdue of a queue waits", labels=["queue"]
+                "pushprune_queue_oldest_seconds", "longest delay of a repository, by queue", labels=["queue"]
             ),
             reading.late_s,
         )
         yield _labelled(
-            CounterMetricFamily("pushprune_pruned", "tags and manifests that went, by rule", labels=["rule"]),
+            CounterMetricFamily("pushprune_pruned", "deleted tags and manifests, by rule", labels=["rule"]),
             {_by(name): count for name, count in reading.counters.items() if name.startswith(_RULE)},
         )
         yield _gauge("restorable", "deletions that can still be undone", self._store.stats.trashed())
-        help_text = "plans that wait for approval, and that nobody refused"
+        help_text = "plans that wait for approval and were not rejected"
         yield _gauge("held_repositories", help_text, len(approvals.undecided(self._store)))
-        yield _gauge("workers", "workers that gave a sign of life within 10 s", reading.workers)
+        yield _gauge("workers", "workers seen within the last 10 s", reading.workers)
         yield _labelled(
             GaugeMetricFamily("pushprune_queue_workers", "workers that consume a queue of messages", labels=["queue"]),
             now.queues,
         )
         if now.registry is not None:
-            yield _gauge("registry_up", "1 while the registry answers and lets us in", now.registry)
-        yield _gauge("troubles", "things that an operator must mend; /readyz lists them", len(now.troubles))
-        yield _gauge("repositories", "repositories anything is known of", reading.repositories)
+            yield _gauge("registry_up", "1 while the registry is reachable and accepts the login", now.registry)
+        yield _gauge("troubles", "problems that an operator must fix; /readyz lists them", len(now.troubles))
+        yield _gauge("repositories", "known repositories", reading.repositories)
         if reading.last_event_ms is not None:
-            help_text = "when the newest entry of the history was written"
+            help_text = "time of the newest entry of the history"
             yield _gauge("last_event_timestamp_seconds", help_text, reading.last_event_ms / 1000)
         yield from self._metered()
         yield from self._policy()
@@ -121,50 +121,50 @@ class Scrape:
             (
                 "plans",
                 "result",
-                "plans, by what became of them",
+                "plans, by result",
                 ("doomed", "manual", "dry_run", "held", "none", "stale"),
             ),
-            ("deletes", "result", "what deletes came to", ("deleted", "untagged", "spared", "vanished")),
-            ("failures", "queue", "attempts that ended in a failure", ("due", "doomed")),
+            ("deletes", "result", "deletions, by result", ("deleted", "untagged", "spared", "vanished")),
+            ("failures", "queue", "failed attempts", ("due", "doomed")),
         ):
             values = {value: metered.counts.get((name, value), 0) for value in known}
             yield _labelled(CounterMetricFamily(f"pushprune_{name}", meaning, labels=[label]), values)
-        help_text = "from the latest push of a repository until what it pushed out was gone"
+        help_text = "from the latest push of a repository to the deletion of the images that it displaced"
         # This histogram has no labels, so it can exist, with zeros, before the first measurement.
         yield _timed(
             "push_to_gone_seconds", help_text, (), _of(metered, "push_to_gone") or {"": _nothing("push_to_gone")}
         )
-        help_text = "requests to the registry, and how long it took to answer"
+        help_text = "duration of requests to the registry"
         yield _timed("registry_request_seconds", help_text, ("method", "status"), _of(metered, "registry_request"))
-        help_text = "how long writes waited at the gate"
+        help_text = "time that writes waited at the gate"
         yield _timed("gate_wait_seconds", help_text, ("result",), _of(metered, "gate_wait"))
 
     def _gate(self) -> Iterator[Metric]:
         standing = self._store.gate.state()
         state = standing.state if standing else "open"
         yield _labelled(
-            GaugeMetricFamily("pushprune_gate", "1 for the state that the write gate is in", labels=["state"]),
+            GaugeMetricFamily("pushprune_gate", "1 for the current state of the write gate", labels=["state"]),
             {name: int(name == state) for name in _GATE_STATES},
         )
         if standing:
-            yield _gauge("gate_since_timestamp_seconds", "since when it is not open", standing.since_ms / 1000)
+            yield _gauge("gate_since_timestamp_seconds", "start of draining or closing", standing.since_ms / 1000)
 
     def _reconciliation(self) -> Iterator[Metric]:
         walks = self._store.reconcile_runs
         last = walks.last()
-        yield _gauge("reconcile_running", "1 while the history is compared", walks.current() is not None)
+        yield _gauge("reconcile_running", "1 while a reconcile run is in progress", walks.current() is not None)
         if last is None:
             return
-        yield _gauge("reconcile_last_timestamp_seconds", "when a comparison ended last", last.at_ms / 1000)
-        yield _gauge("reconcile_last_seconds", "how long it took", last.took_ms / 1000)
-        yield _gauge("reconcile_last_drift_tags", "in how many tags the history differed", last.changed)
-        yield _gauge("reconcile_last_failed_repositories", "those that could not be compared", last.failed)
+        yield _gauge("reconcile_last_timestamp_seconds", "end of the last reconcile run", last.at_ms / 1000)
+        yield _gauge("reconcile_last_seconds", "duration of the last reconcile run", last.took_ms / 1000)
+        yield _gauge("reconcile_last_drift_tags", "tags in which the history differed", last.changed)
+        yield _gauge("reconcile_last_failed_repositories", "repositories that could not be compared", last.failed)
 
     def _policy(self) -> Iterator[Metric]:
         policies = self._policies
         policy = policies.current()
         yield _gauge("policy_in_force", "1 while a policy is in force", policy is not None)
-        yield _gauge("policy_invalid", "1 while what stands in its place cannot be obeyed", policies.error is not None)
+        yield _gauge("policy_invalid", "1 while the policy file is invalid", policies.error is not None)
         if policy is not None:
             yield InfoMetricFamily("pushprune_policy", "the policy in force", {"digest": policies.digest})
 
@@ -172,24 +172,22 @@ class Scrape:
         garbage, stale = self._store.collections, self._store.outbox.troubles()
         totals = garbage.totals()
         yield _labelled(
-            CounterMetricFamily("pushprune_collections", "attempts at a garbage collection", labels=["result"]),
+            CounterMetricFamily("pushprune_collections", "garbage collections, by result", labels=["result"]),
             {result: totals.runs.get(result, 0) for result in _RESULTS},
         )
-        yield CounterMetricFamily("pushprune_collected_blobs", "blobs that collections swept", value=totals.blobs)
-        help_text = "bytes that collections gave back, as far as they are known"
+        yield CounterMetricFamily("pushprune_collected_blobs", "blobs that collections deleted", value=totals.blobs)
+        help_text = "bytes that collections freed, as far as known"
         yield CounterMetricFamily("pushprune_collected_bytes", help_text, value=totals.size_bytes)
-        yield _gauge("collection_wanted", "1 while one is wanted", garbage.requested() is not None)
-        yield _gauge("collection_running", "1 while one is under way", garbage.progress() is not None)
-        help_text = "1 while the registry claims blobs that were collected: nobody may push"
+        yield _gauge("collection_wanted", "1 while a collection is queued", garbage.requested() is not None)
+        yield _gauge("collection_running", "1 while a collection is running", garbage.progress() is not None)
+        help_text = "1 while the registry reports deleted blobs as existing: no push is safe"
         yield _gauge("collection_stale_cache", help_text, any(trouble.about == STALE for trouble in stale))
         if totals.done_ms is not None:
-            yield _gauge(
-                "collection_last_success_timestamp_seconds", "when the last good one ended", totals.done_ms / 1000
-            )
+            yield _gauge("collection_last_success_timestamp_seconds", "end of the last success", totals.done_ms / 1000)
         if totals.took_ms is not None:
             closed_ms = next((run.closed_ms for run in garbage.runs() if run.result == "done"), 0)
-            yield _gauge("collection_last_closed_seconds", "how long it had the gate closed", closed_ms / 1000)
-            yield _gauge("collection_last_seconds", "how long the last good one took", totals.took_ms / 1000)
+            yield _gauge("collection_last_closed_seconds", "time that it had the gate closed", closed_ms / 1000)
+            yield _gauge("collection_last_seconds", "duration of the last success", totals.took_ms / 1000)
 
 
 def _of(metered: Metered, name: str) -> dict[str, Timing]:

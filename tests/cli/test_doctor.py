@@ -75,10 +75,10 @@ def test_programs_get_json(run: Run, plant: Plant) -> None:
 @pytest.mark.parametrize(
     ("raised", "severity", "sentence"),
     [
-        (StoreUnavailable("Redis does not answer"), "warning", "not looked at: Redis does not answer"),
-        (RegistryUnavailable("the registry is away"), "warning", "not looked at: the registry is away"),
+        (StoreUnavailable("Redis does not answer"), "warning", "not checked: Redis does not answer"),
+        (RegistryUnavailable("the registry is away"), "warning", "not checked: the registry is away"),
         (RegistryRefused("it says no"), "error", "it says no"),
-        (KeyError("a fault"), "error", "it could not be looked at: unexpected KeyError: 'a fault'"),
+        (KeyError("a fault"), "error", "the check failed: unexpected KeyError: 'a fault'"),
     ],
 )
 def test_a_check_that_fails_is_a_finding_and_keeps_no_other_away(
@@ -101,7 +101,7 @@ def test_without_redis_it_still_says_so_and_looks_at_the_rest(run: Run, monkeypa
     findings = {finding["name"]: finding for finding in json.loads(output)["findings"]}
     assert code == 1
     assert findings["redis"]["severity"] == "error"
-    assert findings["workers"]["said"].startswith("not looked at: Redis does not answer")
+    assert findings["workers"]["said"].startswith("not checked: Redis does not answer")
     assert findings["registry"]["severity"] == "error"
     assert findings["policy"]["severity"] == "warning"
 

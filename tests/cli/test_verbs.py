@@ -54,7 +54,7 @@ def test_repos_counts_the_tags_that_are_kept_only_as_their_pushes_were_not_heard
     history = make_wiring().store.history
     assert history.commit(history.snapshot("shop/api"), Plan(unheard=2), "none")
     assert rows(run("repos", "--json")[1])[0]["unannounced"] == 2
-    assert "2 kept only because their pushes were not heard" in run("repos")[1]
+    assert "2 kept only because the events of their pushes were lost" in run("repos")[1]
 
 
 def test_repos_finds_parts_and_globs_and_sorts(run: Run, make_wiring: Callable[..., Wiring]) -> None:
@@ -342,7 +342,7 @@ def test_a_queued_collection_is_shown_with_what_it_makes_permanent_and_cancelled
     wiring.store.connection.client.zadd(wiring.store.connection.keys.of("trashed"), {f"shop/api {digest('a')}": 1})
     _, output, _ = run("gc")
     assert "queued: requested manually" in output
-    assert "1 deletion becomes permanent with it; cancel it with: pushprune gc --cancel" in output
+    assert "then 1 deletion becomes permanent; cancel it with: pushprune gc --cancel" in output
     assert run("gc", "--cancel")[:2] == (0, "cancelled: requested manually\n")
     assert wiring.store.collections.requested() is None
     assert run("gc", "--cancel")[::2] == (1, "pushprune: no collection is queued\n")
@@ -365,7 +365,7 @@ def test_the_status_of_collections_says_what_is_wanted_what_it_waits_for_and_whe
     assert (status["queued"], status["postponed"]["message"], status["running"]) == ("scheduled", "not now", None)
     assert status["next_at"]
     garbage.publish_progress(CollectionStage(SWEEPING, 1, 1, "scheduled"))
-    assert "under way: sweeping, because scheduled" in run("gc")[1]
+    assert "running: sweeping, because scheduled" in run("gc")[1]
 
 
 def test_the_status_of_collections_says_that_the_gate_is_closed_and_why(

@@ -31,7 +31,7 @@ def test_a_probe_that_nobody_hears_of_is_an_error(make_wiring: Make) -> None:
     with FakeRegistry() as registry:
         finding = one("notifications", quick(make_wiring(registry.url, listen="127.0.0.1:9999")))
     assert finding.severity == "error"
-    assert "did not tell of a push within 0.2 s" in finding.said
+    assert "did not report a push within 0.2 s" in finding.said
     assert 'url: "http://127.0.0.1:9999/notifications"' in finding.mend
 
 
@@ -45,7 +45,7 @@ def test_a_probe_that_is_refused_is_a_wrong_token(make_wiring: Make) -> None:
     with FakeRegistry(notify=tell) as registry:
         finding = one("notifications", quick(make_wiring(registry.url, tokens={"notify": "right"})))
     assert finding.severity == "error"
-    assert "does not carry tokens.notify" in finding.said
+    assert "does not contain tokens.notify" in finding.said
     assert finding.mend.startswith("headers: {Authorization:")
     assert "right" not in finding.mend
 

@@ -134,7 +134,7 @@ def test_a_whole_look_ends_soon_where_redis_hangs(tmp_path: Path) -> None:
         took_s = time.monotonic() - began_s
     of = {finding.name: finding for finding in findings}
     assert of["redis"].said.startswith("Redis does not answer")
-    assert "not looked at: Redis does not answer" in of["workers"].said
+    assert "not checked: Redis does not answer" in of["workers"].said
     assert took_s < 12, "each check that needs Redis waited for its whole timeout"
 
 

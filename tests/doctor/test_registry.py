@@ -70,7 +70,7 @@ def test_a_login_that_may_not_delete_is_found(valkey: Valkey) -> None:
         assert one("registry", case).severity == "ok"
         finding = one("deletes", case)
     assert finding.severity == "error"
-    assert "our login may not delete" in finding.said
+    assert "the login may not delete" in finding.said
     assert finding.mend.startswith("registry: {username: NAME")
 
 
@@ -141,7 +141,7 @@ def test_where_the_answers_do_not_tell_of_a_cache_that_is_said(make_wiring: Make
     site.fail_next("PUT", "blobs/uploads", status=400, body=b'{"errors": [{"code": "DIGEST_INVALID"}]}')
     finding = one("cache", quick(make_wiring(site.url)))
     assert finding.severity == "warning"
-    assert "could not be found out" in finding.said
+    assert "unknown if the registry has" in finding.said
     assert finding.mend.startswith("registry: {debug_url:")
 
 
@@ -167,9 +167,9 @@ def test_nothing_is_pushed_beside_a_collection(make_wiring: Make, site: FakeRegi
     [
         (0.0, "ok", "have the same time"),
         (-4.5, "ok", "have the same time"),
-        (30.0, "warning", "the clock of the registry is 30 s ahead of ours"),
-        (-30.0, "warning", "the clock of the registry is 29 s behind ours"),
-        (-3600.0, "error", "the clock of the registry is 3599 s behind ours"),
+        (30.0, "warning", "the clock of the registry is 30 s ahead of the clock of this machine"),
+        (-30.0, "warning", "the clock of the registry is 29 s behind the clock of this machine"),
+        (-3600.0, "error", "the clock of the registry is 3599 s behind the clock of this machine"),
     ],
 )
 def test_a_registry_with_another_time_is_found(
@@ -198,7 +198,7 @@ def test_a_redis_with_another_time_is_found(
     finding = one("clocks", quick(wiring))
     assert finding.severity == "error"
     assert "the clock of Redis is" in finding.said
-    assert "behind ours" in finding.said
+    assert "behind the clock of this machine" in finding.said
 
 
 class TestListing:

@@ -39,7 +39,7 @@ class TestWeb:
     def test_something_else_that_answers_is_found(self, make_wiring: Make, site: FakeRegistry) -> None:
         finding = one("web", quick(make_wiring(), web=site.url))
         assert finding.severity == "error"
-        assert "is no pushprune" in finding.said
+        assert "is not pushprune" in finding.said
 
     def test_one_without_redis_is_found(self, make_wiring: Make, site: FakeRegistry) -> None:
         site.fail_next("GET", "/readyz", status=503)
@@ -69,7 +69,7 @@ class TestWeb:
     ) -> None:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
         monkeypatch.setenv("no_proxy", "")
-        assert "is no pushprune" in one("web", quick(make_wiring(), web=site.url)).said
+        assert "is not pushprune" in one("web", quick(make_wiring(), web=site.url)).said
 
 
 class TestWorkers:
@@ -223,7 +223,7 @@ class TestStorage:
         upload(tmp_path, "shop/api", "a", 0, 2_000_000)
         finding = one("storage", quick(make_wiring(storage={"path": str(tmp_path)})))
         assert finding.severity == "warning"
-        assert "1 uploads that nobody ended in a day hold 2.0 MB" in finding.said
+        assert "1 uploads abandoned for more than a day hold 2.0 MB" in finding.said
         assert finding.mend.startswith("storage: {maintenance: {uploadpurging:")
 
     @pytest.mark.parametrize(("free", "severity"), [(1, "error"), (5, "warning"), (50, "ok")])

@@ -121,7 +121,7 @@ def test_a_notification_address_that_leads_nowhere_is_found(live: Live, doctor: 
     code, findings = doctor(system, "--wait", "1")
     severity, message, mend = only(findings, "notifications")
     assert (code, severity) == (1, "error")
-    assert "did not tell of a push within 1 s" in message
+    assert "did not report a push within 1 s" in message
     assert f'url: "{system.web_url}/notifications"' in mend
     system.registry.restart(yaml.safe_load(mend.replace("<tokens.notify>", TOKEN)))
     assert only(doctor(system, "--wait", "60")[1], "notifications")[0] == "ok"
@@ -160,7 +160,7 @@ def test_uploads_that_nobody_ended_are_found(live: Live, doctor: Doctor) -> None
         os.utime(path, (old_s, old_s))
     severity, message, mend = only(doctor(system)[1], "storage")
     assert severity == "warning"
-    assert "1 uploads that nobody ended in a day hold 3.0 MB, the oldest for 3 days" in message
+    assert "1 uploads abandoned for more than a day hold 3.0 MB, the oldest for 3 days" in message
     assert mend.startswith("storage: {maintenance: {uploadpurging: {enabled: true")
     system.registry.restart(yaml.safe_load(mend))
     assert only(doctor(system)[1], "registry")[0] == "ok", "the registry starts with that line"

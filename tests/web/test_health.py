@@ -53,7 +53,7 @@ def test_readiness_says_what_a_collection_is_at(edge: Edge) -> None:
 def test_without_a_worker_the_service_listens_and_says_what_to_start(edge: Edge) -> None:
     shown = ready(edge)
     assert (shown["workers"], shown["status"]) == (0, "degraded")
-    assert "no worker gave a sign of life for 10 s, so nothing is planned or deleted: start one" in str(
+    assert "no worker is running (none seen for 10 s), so nothing is planned or deleted: start one" in str(
         shown["trouble"]
     )
 
@@ -130,7 +130,7 @@ def test_a_plan_that_waits_for_approval_is_a_trouble_until_somebody_decides(edge
     assert history.commit(snapshot, held, "held")
     assert ready(edge)["status"] == "degraded"
     assert ready(edge)["trouble"] == [
-        "holds: 1 plan waits for approval, and nothing of that is deleted before: shop/api: see pushprune prune "
+        "holds: 1 plan waits for approval; nothing of it is deleted before: shop/api: see pushprune prune "
         "--held, then: pushprune prune --approve shop/api"
     ]
     (hold,) = edge.store.approvals.holds(["shop/api"])

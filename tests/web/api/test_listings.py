@@ -126,7 +126,7 @@ def test_the_overview_counts_all_of_it(edge: Edge) -> None:
     assert result["events"]["push"] == 5
     troubles = {trouble["about"]: trouble["message"] for trouble in result["troubles"]}
     assert troubles["due shop/api"] == "mend it"
-    assert troubles["workers"].startswith("no worker gave a sign of life")
+    assert troubles["workers"].startswith("no worker is running")
     assert (result["workers"], result["collection"], result["reconciled_at"]) == (0, None, None)
 
 

@@ -57,7 +57,7 @@ def test_a_command_is_shown_by_its_program_and_number_of_arguments(command: list
 
 def test_workers_and_queues_are_counted(edge: Edge) -> None:
     browser = Browser(edge)
-    assert "no worker gave a sign of life" in browser.text("/panels/health/now")
+    assert "no worker is running" in browser.text("/panels/health/now")
     edge.store.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
     edge.redis.lpush("pushprune:enforce", "a", "b")
     text = browser.text("/panels/health/now")

@@ -26,7 +26,7 @@ def test_what_happens_is_counted(edge: Edge) -> None:
     edge.heard(event(), event(tag="v2"), event(repository="shop/web"))
     text = Browser(edge).text("/panels/overview/now")
     assert "<dt>Images pushed</dt><dd>3</dd>" in text
-    assert "no worker gave a sign of life" in text
+    assert "no worker is running" in text
     edge.store.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
     assert "no worker" not in Browser(edge).text("/panels/overview/now")
 
