@@ -60,8 +60,7 @@ class Catalog:
         )
 
     def _read(self, names: Sequence[str]) -> list[RepositorySummary]:
-        keys = [self._keys.of(key, name) for name in names for key in ("tags", "doomed", "dry_run")]
-        flat = self._connection.script("summaries", keys, [])
+        flat = self._connection.run("summaries", repositories=names)
         rows = zip(names, flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
         return [
             RepositorySummary(name, tags, int(float(newest)) or None, *counts) for name, tags, newest, *counts in rows

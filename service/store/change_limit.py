@@ -12,6 +12,6 @@ class ChangeLimit:
 
     def wait_s(self) -> int:
         """Count one more change and return 0; at the limit, return the seconds to wait before the next try."""
-        free, left_ms = self._connection.run("count_change", [self._per_minute])
+        free, left_ms = self._connection.run("count_change", per_minute=self._per_minute)
         # Round up: a caller that returned too early would be refused again.
         return 0 if free else max(1, -(-int(left_ms) // 1000))

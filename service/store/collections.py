@@ -81,7 +81,7 @@ class Collections:
 
         A request that came meanwhile with another reason stays open.
         """
-        self._connection.run("collected", [reason, *covered])
+        self._connection.run("collected", reason=reason, covered_deletes=covered[0], covered_bytes=covered[1])
 
     def record(self, run: Run, *, once: bool = False, wait_s: float = 0) -> bool:
         """Record a run.
@@ -93,11 +93,21 @@ class Collections:
         Returns:
             False if the run was only counted.
         """
-        args: list[str | int] = [self._runs_kept, run.result, run.message, int(once), int(wait_s * 1000)]
-        args += [run.blobs, run.bytes_freed or 0, run.ended_ms, run.ended_ms - run.started_ms]
-        for name, value in asdict(run).items():
-            args += [name, "" if value is None else str(value)]
-        return bool(self._connection.run("record_run", args))
+        fields = [text for name, value in asdict(run).items() for text in (name, "" if value is None else str(value))]
+        recorded = self._connection.run(
+            "record_run",
+            runs_kept=self._runs_kept,
+            result=run.result,
+            message=run.message,
+            once=once,
+            retry_ms=int(wait_s * 1000),
+            blobs=run.blobs,
+            bytes=run.bytes_freed or 0,
+            ended_ms=run.ended_ms,
+            took_ms=run.ended_ms - run.started_ms,
+            fields=fields,
+        )
+        return bool(recorded)
 
     def runs(self, count: int = 20) -> tuple[Run, ...]:
         """Return the latest runs, newest first."""
@@ -228,8 +238,7 @@ class Collections:
             client.set(self._keys.of("gc:scheduled"), now_ms)
 
     def _request(self, name: str, reason: str, life_ms: int) -> None:
-        keys = [self._keys.of(name), self._keys.of("gc:retry"), self._keys.of("gc:waiting")]
-        self._connection.script("request_collection", keys, [reason, life_ms])
+        self._connection.run("request_collection", NAME=name, reason=reason, life_ms=life_ms)
 
     def _text(self, name: str) -> str | None:
         with self._connection.reached() as client:

@@ -5,8 +5,6 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import redis
@@ -16,10 +14,8 @@ from redis.retry import Retry
 
 from service.domain.errors import StoreRefuses, StoreUnavailable
 from service.store.keys import Keys
+from service.store.script import lua_script
 
-_INCLUDE = re.compile(r"^-- include (\w+)$", re.MULTILINE)
-_HEAD = re.compile(r"^-- KEYS +(.*?)(?=^-- ARGV)", re.MULTILINE | re.DOTALL)
-_KEY = re.compile(r"[a-z_]+(:[a-z_]+)*(:R)?")
 _PLACE = re.compile(r" script: (?=\w+, on )")
 _DEMOTED = re.compile(r"\b(READONLY|MASTERDOWN)\b|read only replica")
 
@@ -60,23 +56,36 @@ class Connection:
         self._silent_until_s: float | None = None
         self._scripts: dict[str, Script] = {}
 
-    def script(self, name: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
-        """Return the result of scripts/<name>.lua. Raises StoreUnavailable when Redis is away or refuses writes."""
-        script = self._scripts.get(name)
-        if script is None:
-            script = self._scripts[name] = self.client.register_script(_source(name))
-        with self.reached():
-            return script(keys=list(keys), args=list(args))
+    def run(self, name: str, repository: str = "", /, *, repositories: Sequence[str] = (), **named: Any) -> Any:
+        """Run scripts/<name>.lua and return its result.
 
-    def run(self, name: str, args: Sequence[str | int], repository: str = "") -> Any:
-        """Run a script whose head names its keys and return its result. Keys that end in :R belong to `repository`.
+        Args:
+            repository: of the keys that end in :R in the head of the script.
+            repositories: of the keys that end in :EACH.
+            named: the arguments by their names in the head, see `LuaScript`; and, in capital letters, the parts of key
+                names that the caller chooses.
 
-        Raises StoreUnavailable as `script` does.
+        Raises:
+            StoreUnavailable: Redis is away or refuses writes.
+            TypeError: the arguments are not those of the head.
         """
-        return self.script(name, [self._key(key, repository) for key in _named_keys(name)], args)
+        script = lua_script(name)
+        members = {word: named.pop(word) for word in tuple(named) if word.isupper()}
+        for argument in script.arguments:
+            if argument.name == "repository":
+                named["repository"] = repository
+            elif argument.name == "repositories":
+                named["repositories"] = repositories
+        keys = script.bind_keys(self.keys, repository, repositories, members)
+        return self.script(name, keys, script.bind_arguments(named))
 
-    def _key(self, name: str, repository: str) -> str:
-        return self.keys.of(name[:-2], repository) if name.endswith(":R") else self.keys.of(name)
+    def script(self, name: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+        """Return the result of scripts/<name>.lua with these keys and arguments in their order in its head."""
+        registered = self._scripts.get(name)
+        if registered is None:
+            registered = self._scripts[name] = self.client.register_script(lua_script(name).text)
+        with self.reached():
+            return registered(keys=list(keys), args=list(args))
 
     @contextmanager
     def reached(self) -> Iterator[Any]:
@@ -95,7 +104,7 @@ class Connection:
             StoreUnavailable: Redis does not answer within PULSE_S, or refuses writes.
         """
         with self._translated():
-            now_ms = int(self._hasty.register_script(_source("pulse"))(keys=[self.keys.of("pulse")]))
+            now_ms = int(self._hasty.register_script(lua_script("pulse").text)(keys=[self.keys.of("pulse")]))
         self._silent_until_s = None
         return now_ms
 
@@ -149,34 +158,6 @@ class Connection:
 def new_token() -> str:
     """Return a unique name for one holder of a lease or a gate."""
     return f"{os.getpid()}-{os.urandom(9).hex()}"
-
-
-@cache
-def _source(name: str) -> str:
-    """Return the text of a script, with its lines `-- include <name>` replaced by the text of these scripts.
-
-    A script that names its keys gets them in tables: the keys of the repository in `r`, all others in `all`.
-    """
-    text = _INCLUDE.sub(lambda line: _source(line[1]), _text(name))
-    tables: dict[str, list[str]] = {"r": [], "all": []}
-    for nth, key in enumerate(_named_keys(name), 1):
-        table, field = ("r", key[:-2]) if key.endswith(":R") else ("all", key)
-        tables[table].append(f"['{field}'] = KEYS[{nth}]")
-    known = "".join(f"local {table} = {{{', '.join(fields)}}} " for table, fields in tables.items() if fields)
-    return known + text
-
-
-@cache
-def _named_keys(name: str) -> tuple[str, ...]:
-    """Return the keys that the head of a script names; () if the head only numbers them."""
-    head = _HEAD.search(_text(name))
-    keys = tuple(head[1].replace("--", " ").split()) if head else ()
-    return keys if all(map(_KEY.fullmatch, keys)) else ()
-
-
-@cache
-def _text(name: str) -> str:
-    return files("service.store").joinpath("scripts", f"{name}.lua").read_text()
 
 
 def _brief(error: Exception) -> str:

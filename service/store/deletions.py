@@ -45,28 +45,44 @@ class Deletions:
     def untagged(
         self,
         repository: str,
-        taken: Iterable[tuple[Doomed, tuple[Verdict, ...]]],
-        still_listed: Collection[str] = (),
+        untagged: Iterable[tuple[Doomed, tuple[Verdict, ...]]],
+        dangling: Collection[str] = (),
     ) -> bool:
         """Record that tags were deleted.
 
         A digest that nothing else keeps stays doomed, without these tags.
 
         Args:
-            taken: each doomed image as it was planned, with those of its verdicts whose tags are deleted.
-            still_listed: tags that the registry still lists.
+            untagged: each doomed image as it was planned, with those of its verdicts whose tags are deleted.
+            dangling: tags that the registry still lists.
 
         Returns:
             True if the repository must be planned again.
         """
-        args: list[str | int] = [repository, self._limits.repository_entries, self._limits.events, RESEND_MS]
-        args += [self._deleted_s, _words(still_listed)]
-        for doomed, verdicts in taken:
-            rest = "" if doomed.only_tags else pack_doomed(doomed.without(verdicts))
-            args += [doomed.digest, short(doomed.digest), pack_doomed(doomed), rest, int(doomed.manual)]
-            args += [int(doomed.is_left), len(verdicts)]
-            args += [value for verdict in verdicts for value in _values(verdict)]
-        return bool(self._connection.run("untagged", args, repository))
+        images, rows = [], []
+        for number, (doomed, verdicts) in enumerate(untagged, 1):
+            images.append(
+                {
+                    "digest": doomed.digest,
+                    "short": short(doomed.digest),
+                    "doomed": pack_doomed(doomed),
+                    "rest": "" if doomed.only_tags else pack_doomed(doomed.without(verdicts)),
+                    "is_manual": doomed.manual,
+                    "is_left": doomed.is_left,
+                }
+            )
+            rows += [{"image": number, **_row(verdict)} for verdict in verdicts]
+        is_due = self._connection.run(
+            "untagged",
+            repository,
+            **self._limits.of_history,
+            resend_ms=RESEND_MS,
+            deleted_s=self._deleted_s,
+            dangling=_words(dangling),
+            images=images,
+            verdicts=rows,
+        )
+        return bool(is_due)
 
     def dangling(self, repository: str) -> frozenset[str]:
         """Return the tags that the registry still lists although their image was deleted."""
@@ -86,25 +102,35 @@ class Deletions:
         self,
         snapshot: Snapshot,
         doomed: Doomed,
-        still_listed: Collection[str] = (),
+        dangling: Collection[str] = (),
     ) -> bool:
         """Record that a doomed digest was deleted, with the reasons.
 
         Args:
             snapshot: the state that the deletion was made from. Referrers that it knows of the digest must be planned.
-            still_listed: tags of the digest that the registry still lists.
+            dangling: tags of the digest that the registry still lists.
 
         Returns:
             True if the repository became due for a new plan.
         """
-        after, repository = self._collect_after, snapshot.repository
-        # Referrers lose their subject with this digest, so they must be planned.
-        plan_again = doomed.digest in snapshot.subjects
-        args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
-        args += [self._limits.events, after.deletes, RESEND_MS, int(plan_again), self._deleted_s, pack_doomed(doomed)]
-        args += [after.size_bytes, int(doomed.manual), snapshot.generation, _words(still_listed)]
-        args += [value for verdict in doomed.verdicts if not verdict.recorded for value in _values(verdict)]
-        _, is_due = self._connection.run("forget", args, repository)
+        _, is_due = self._connection.run(
+            "forget",
+            snapshot.repository,
+            **self._limits.of_history,
+            digest=doomed.digest,
+            short=short(doomed.digest),
+            collect_deletes=self._collect_after.deletes,
+            collect_bytes=self._collect_after.size_bytes,
+            resend_ms=RESEND_MS,
+            # Referrers lose their subject with this digest, so they must be planned.
+            plan_again=doomed.digest in snapshot.subjects,
+            deleted_s=self._deleted_s,
+            doomed=pack_doomed(doomed),
+            is_manual=doomed.manual,
+            made_from=snapshot.generation,
+            dangling=_words(dangling),
+            verdicts=[_row(verdict) for verdict in doomed.verdicts if not verdict.recorded],
+        )
         return bool(is_due)
 
     def healed(self, repository: str, member: tuple[str, int], digest: str, reason: str | None) -> None:
@@ -113,10 +139,18 @@ class Deletions:
         A check that was requested again meanwhile stays open.
         """
         name, asked_ms = member
-        args: list[str | int] = [repository, name, name_of(name), digest, reason or ""]
-        args += [self._limits.repository_entries, self._limits.events, asked_ms]
-        args += [short(digest), trouble_about(repository, name_of(name))]
-        self._connection.run("healed", args, repository)
+        self._connection.run(
+            "healed",
+            repository,
+            **self._limits.of_history,
+            member=name,
+            tag=name_of(name),
+            digest=digest,
+            short=short(digest),
+            reason=reason,
+            asked_ms=asked_ms,
+            trouble=trouble_about(repository, name_of(name)),
+        )
 
     def not_restored(
         self, repository: str, member: tuple[str, int], digest: str, error: Exception, *, final: bool
@@ -127,29 +161,45 @@ class Deletions:
         """
         name, asked_ms = member
         message = sentence(error, final=final)
-        args: list[str | int] = [repository, name, name_of(name), digest, short(digest)]
-        args += [self._limits.repository_entries, self._limits.events, asked_ms]
-        args += [trouble_about(repository, name_of(name)), json.dumps(message), message, NOT_YET_REASON, int(final)]
-        args += [FIRST_WAIT_MS, LONGEST_WAIT_MS, self._deleted_s, FOR_GOOD]
-        return bool(self._connection.run("not_restored", args, repository))
+        is_new = self._connection.run(
+            "not_restored",
+            repository,
+            **self._limits.of_history,
+            member=name,
+            name=name_of(name),
+            digest=digest,
+            short=short(digest),
+            asked_ms=asked_ms,
+            trouble=trouble_about(repository, name_of(name)),
+            message=json.dumps(message),
+            reason=message,
+            deleted_reason=NOT_YET_REASON,
+            final=final,
+            first_ms=FIRST_WAIT_MS,
+            longest_ms=LONGEST_WAIT_MS,
+            deleted_s=self._deleted_s,
+            final_start=FOR_GOOD,
+        )
+        return bool(is_new)
 
     def request_healing(self, repository: str, names: Iterable[str]) -> int:
         """Schedule a check of tags, or digests of indexes, for now: a delete that seemed to fail may have succeeded.
 
         Returns the time (ms) of this request, for `healed`.
         """
-        return int(self._connection.run("request_healing", [repository, RESEND_MS, *names], repository))
+        checked_ms = self._connection.run("request_healing", repository, resend_ms=RESEND_MS, members=tuple(names))
+        return int(checked_ms)
 
     def untagged_again(self, repository: str, tag: str, digest: str) -> None:
         """Record that a tag was deleted again which healing had restored after its user deleted it.
 
         digest: the manifest that the tag pointed at.
         """
-        self._connection.run("untagged_again", [repository, tag, short(digest), RESEND_MS], repository)
+        self._connection.run("untagged_again", repository, tag=tag, short_digest=short(digest), resend_ms=RESEND_MS)
 
     def note_own_put(self, repository: str, tag: str, digest: str) -> None:
         """Record, before pushprune sends a PUT, which digest it puts under a tag."""
-        self._connection.run("note_own_put", [tag, digest, short(digest)], repository)
+        self._connection.run("note_own_put", repository, tag=tag, digest=digest, short_digest=short(digest))
 
     def own_put(self, repository: str, tag: str) -> str | None:
         """Return the digest that pushprune itself last put under a tag, within a day."""
@@ -215,7 +265,12 @@ def _words(tags: Collection[str]) -> str:
     return f" {' '.join(tags)} " if tags else ""
 
 
-def _values(verdict: Verdict) -> tuple[str | int, ...]:
+def _row(verdict: Verdict) -> dict[str, str | int]:
     is_part = not verdict.tag.name and verdict.after
-    pushed = f"part {verdict.after}" if is_part else verdict.tag.pushed_us or 0
-    return (verdict.tag.name, pushed, verdict.reason, verdict.rule or "", verdict.by or "pushprune")
+    return {
+        "tag": verdict.tag.name,
+        "pushed_us": f"part {verdict.after}" if is_part else verdict.tag.pushed_us or 0,
+        "reason": verdict.reason,
+        "rule": verdict.rule or "",
+        "by": verdict.by or "pushprune",
+    }

@@ -49,12 +49,12 @@ class EventCounts:
     def _count(self, known: _Known, stretch_ms: int, at_most: int) -> None:
         """Add the newer entries; change nothing if Redis fails meanwhile."""
         after, before, newest, read = f"({known.newest}" if known.newest else str(known.since_ms), "+", "", 0
-        key = self._connection.keys.of("events")
         rows: list[Sequence[str]] = []
         is_whole = False
         while read < at_most and not is_whole:
-            args: list[str | int] = [after, before, stretch_ms, _AT_ONCE]
-            seen, first, before, *counted = self._connection.script("count_events", [key], args)
+            seen, first, before, *counted = self._connection.run(
+                "count_events", after=after, before=before, interval_ms=stretch_ms, maximum=_AT_ONCE
+            )
             rows += zip(counted[::3], counted[1::3], counted[2::3], strict=True)
             newest, read, is_whole = newest or first, read + int(seen), int(seen) < _AT_ONCE
         # All reads are over: a failure before this line has changed nothing.

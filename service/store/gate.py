@@ -115,16 +115,19 @@ class Gate:
 
         passed: the request has passed already, while Redis was away, and is only recorded.
         """
-        keys = [self._keys.of(name) for name in ("gate", "pushing", "unreferenced")]
-        args: list[str | int] = [
-            write.kind,
+        passes, state, token, overflows = self._connection.run(
+            "gate_admit",
             write.repository,
-            client,
-            short(write.digest) if write.digest else "",
-        ]
-        args += [int(write.by_tag), self._bounds.youth_ms, self._bounds.pushes, self._bounds.blobs, int(passed)]
-        args.append(CLAIMS_MS)
-        passes, state, token, overflows = self._connection.script("gate_admit", keys, args)
+            kind=write.kind,
+            client=client,
+            needed=short(write.digest) if write.digest else "",
+            by_tag=write.by_tag,
+            youth_ms=self._bounds.youth_ms,
+            max_pushes=self._bounds.pushes,
+            max_blobs=self._bounds.blobs,
+            has_passed=passed,
+            claims_ms=CLAIMS_MS,
+        )
         return GateAnswer(bool(passes), state, token, bool(overflows))
 
     def drain(self, token: str, fence: int, reason: str) -> bool:
@@ -215,8 +218,15 @@ class Gate:
     def release_blobs(self, unread: UnreadManifest, references: Iterable[str]) -> int:
         """Record that the blobs that a manifest references are not loose any more, and return how many these are."""
         member = f"{unread.repository} {short(unread.digest)} {unread.client} {unread.put_ms}"
-        args: list[str | int] = [member, unread.repository, unread.client, unread.put_ms, *map(short, references)]
-        return int(self._connection.run("gate_release_blobs", args))
+        released = self._connection.run(
+            "gate_release_blobs",
+            unread.repository,
+            member=member,
+            client=unread.client,
+            put_ms=unread.put_ms,
+            references=tuple(map(short, references)),
+        )
+        return int(released)
 
     def unreferenced(self, digests: Iterable[str]) -> tuple[UnreferencedBlob, ...]:
         """Return the given blobs that an unfinished push needs.
@@ -251,9 +261,16 @@ class Gate:
             obeys: all requests that the process admitted before are answered.
             memory: the name of Redis' memory that the process received last.
         """
-        args: list[str | int] = [process, knows, int(obeys), FORGOTTEN_S * 1000, memory]
-        args += [max(FORGOTTEN_S * 1000, self._bounds.youth_ms), new_token()]
-        state, token, was_opened, memory = self._connection.run("gate_check_in", args)
+        state, token, was_opened, memory = self._connection.run(
+            "gate_check_in",
+            process=process,
+            knows=knows,
+            obeys=obeys,
+            forgotten_ms=FORGOTTEN_S * 1000,
+            memory=memory,
+            life_ms=max(FORGOTTEN_S * 1000, self._bounds.youth_ms),
+            new_memory=new_token(),
+        )
         return GateView(state, token, bool(was_opened), memory)
 
     def forgotten_s(self) -> float:
@@ -316,4 +333,4 @@ class Gate:
             client.srem(self._keys.of("gc:pins"), f"{repository} {digest}")
 
     def _turn(self, action: str, token: str, fence: int = 0, reason: str = "") -> bool:
-        return bool(self._connection.run("gate_turn", [action, token, fence, reason]))
+        return bool(self._connection.run("gate_turn", action=action, token=token, fence=fence, reason=reason))

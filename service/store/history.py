@@ -1,7 +1,6 @@
 """The history of every tag: record, snapshot, commit, adopt, forget, read."""
 
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
@@ -17,7 +16,7 @@ from service.store.connection import Connection
 from service.store.entry import entry_of
 from service.store.gate import PushLimits
 from service.store.ingest import RecordResult, record
-from service.store.keys import long, short
+from service.store.keys import long, paired, short
 from service.store.limits import Limits
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
 from service.store.packing import (
@@ -96,7 +95,7 @@ class History:
     def snapshot(self, repository: str) -> Snapshot:
         """Return everything that a plan needs, read at one moment."""
         run_id = self._connection.run_id()
-        answer = self._connection.run("snapshot", [repository], repository)
+        answer = paired(self._connection.run("snapshot", repository))
         return unpack_snapshot(repository, run_id, answer, self._late_us)
 
     def is_current(self, snapshot: Snapshot) -> bool:
@@ -116,24 +115,30 @@ class History:
                 for approval, `none` has nothing to do.
 
         Returns:
-            NOT if the plan is stale: there was a push, or a pull of a doomed image.
+            STALE if there was a push, or a pull of a doomed image.
         """
-        held = packed_hold(plan)
-        # Round up: a plan made too early would find nothing due yet.
-        next_ms = plan.next_us // 1000 + 1 if plan.next_us else 0
-        untagged, created = snapshot.stale_untagged, snapshot.stale_created
-        args: list[str | int] = [snapshot.repository, snapshot.generation, next_ms, target, held]
         # A pull does not stop a deletion that a user requested.
         uses = () if target == "manual" else plan.doomed
-        used = [member for doomed in uses for member in (f"@{short(doomed.digest)}", *doomed.tags)]
-        args += [time.time_ns() // 1000, len(untagged), len(created), len(used), snapshot.pulled_us]
-        approved = int(plan.is_whole and target in ("doomed", "none"))
-        args += [len(snapshot.stale_pulled), approved, plan.unheard]
-        args.append("" if plan.planned_us is None else plan.planned_us)
-        args += [*untagged, *created, *used, *snapshot.stale_pulled]
-        for doomed in plan.doomed if target in ("doomed", "manual", "dry_run") else ():
-            args += [short(doomed.digest), pack_doomed(doomed)]
-        return CommitResult(int(self._connection.run("commit", args, snapshot.repository)))
+        images = plan.doomed if target in ("doomed", "manual", "dry_run") else ()
+        result = self._connection.run(
+            "commit",
+            snapshot.repository,
+            made_from=snapshot.generation,
+            # Round up: a plan made too early would find nothing due yet.
+            next_ms=plan.next_us // 1000 + 1 if plan.next_us else 0,
+            target=target,
+            hold=packed_hold(plan),
+            pulled_us=snapshot.pulled_us,
+            approved=plan.is_whole and target in ("doomed", "none"),
+            unannounced=plan.unheard,
+            planned_us=plan.planned_us,
+            stale_untagged=snapshot.stale_untagged,
+            stale_created=snapshot.stale_created,
+            stale_pulled=snapshot.stale_pulled,
+            used=[member for doomed in uses for member in (f"@{short(doomed.digest)}", *doomed.tags)],
+            images=[{"short": short(doomed.digest), "json": pack_doomed(doomed)} for doomed in images],
+        )
+        return CommitResult(int(result))
 
     def adopt(
         self,
@@ -161,40 +166,72 @@ class History:
             keep_plan: all that vanished was doomed itself, so that the plan is still valid.
             lost: neither the registry nor the trash has the images of the vanished tags: healing cannot restore them.
         """
-        repository, before = snapshot.repository, {tag.name: tag.pushed_us or 0 for tag in snapshot.tags}
-        found, epoch = tuple(found), snapshot.epoch if complete else ""
-        args: list[str | int] = [repository, epoch, self._limits.repository_entries, self._limits.events]
-        args += [int(keep_plan), int(lost), len(found)]
-        for tag, source in found:
-            index = 1 if tag.digest in indexes else 0
-            args += [tag.name, tag.digest, short(tag.digest), tag.size_bytes, tag.pushed_us or 0, index]
-            args += [before.get(tag.name, ""), source, pack_actor(tag)]
-            args.append(pack_media((media_types or {}).get(tag.digest, "")))
-        for name in vanished:
-            args += [name, before.get(name, "")]
-        return int(self._connection.run("adopt", args, repository))
+        before = {tag.name: tag.pushed_us or 0 for tag in snapshot.tags}
+        rows = [
+            {
+                "tag": tag.name,
+                "digest": tag.digest,
+                "short": short(tag.digest),
+                "size": tag.size_bytes,
+                "pushed_us": tag.pushed_us or 0,
+                "is_index": tag.digest in indexes,
+                "before_us": before.get(tag.name),
+                "source": source,
+                "actor": pack_actor(tag),
+                "media": pack_media((media_types or {}).get(tag.digest, "")),
+            }
+            for tag, source in found
+        ]
+        changed = self._connection.run(
+            "adopt",
+            snapshot.repository,
+            **self._limits.of_history,
+            epoch=snapshot.epoch if complete else "",
+            keep_plan=keep_plan,
+            lost=lost,
+            resend_ms=RESEND_MS,
+            found=rows,
+            vanished=[{"tag": name, "before_us": before.get(name)} for name in vanished],
+        )
+        return int(changed)
 
     def resolve(self, snapshot: Snapshot, learnt: Mapping[str, References | None]) -> int:
         """Record the references of manifests; return how many entries changed.
 
         learnt: None means that the manifest does not exist; that counts only if nothing happened since the snapshot.
         """
-        repository = snapshot.repository
-        args: list[str | int] = [repository, snapshot.generation, RESEND_MS]
+        rows = []
         for digest, references in learnt.items():
-            args += [digest, f"missing {short(digest)}" if references is None else pack_links(references)]
-            for nested in references.indexes if references else ():
-                args += [nested, "?"]
-        changed = int(self._connection.run("resolve", args, repository))
-        self.learn(repository, {digest: references for digest, references in learnt.items() if references})
+            rows.append(_links_row(digest, "missing" if references is None else pack_links(references)))
+            rows += [_links_row(nested, "?") for nested in (references.indexes if references else ())]
+        changed = self._resolve(snapshot, learnt=rows)
+        known = {digest: references for digest, references in learnt.items() if references}
+        self.learn(snapshot.repository, known)
         return changed
 
     def find_referrers(self, snapshot: Snapshot, found: Mapping[str, tuple[int, References]]) -> int:
         """Record untagged referrers whose push was not reported: digest → when it was pushed (µs), its references."""
-        args: list[str | int] = [snapshot.repository, snapshot.generation, RESEND_MS]
-        for digest, (since_us, references) in found.items():
-            args += [digest, f"found {short(digest)} {since_us} {pack_links(references)}"]
-        return int(self._connection.run("resolve", args, snapshot.repository)) if found else 0
+        rows = [
+            {"pushed_us": pushed_us, **_links_row(digest, pack_links(references))}
+            for digest, (pushed_us, references) in found.items()
+        ]
+        return self._resolve(snapshot, referrers=rows) if rows else 0
+
+    def _resolve(
+        self,
+        snapshot: Snapshot,
+        learnt: Sequence[Mapping[str, str]] = (),
+        referrers: Sequence[Mapping[str, object]] = (),
+    ) -> int:
+        changed = self._connection.run(
+            "resolve",
+            snapshot.repository,
+            made_from=snapshot.generation,
+            resend_ms=RESEND_MS,
+            learnt=learnt,
+            referrers=referrers,
+        )
+        return int(changed)
 
     def unseen(self) -> tuple[str, ...]:
         """Return the repositories that were never seen at the registry, once there are many of them.
@@ -209,26 +246,37 @@ class History:
 
     def forget_unseen(self, repository: str) -> bool:
         """Forget a repository known only from events of a while ago; return False if anything else is known."""
-        return bool(self._connection.run("forget_unseen", [repository, _UNSEEN_MS], repository))
+        return bool(self._connection.run("forget_unseen", repository, known_ms=_UNSEEN_MS))
 
     def prove(self, snapshot: Snapshot, proofs: Iterable[Proof]) -> int:
         """Record the facts that a worker read about tags; return for how many tags that is new.
 
         A tag that was pushed since the snapshot is left alone.
         """
-        args: list[str | int] = [snapshot.repository, self._limits.repository_entries, self._limits.events, RESEND_MS]
-        for proof in proofs:
-            tag = proof.tag
-            args += [tag.name, tag.digest, short(tag.digest), int(proof.is_index), tag.pushed_us or 0]
-            args.append("" if proof.link_us is None else proof.link_us)
-        return int(self._connection.run("prove", args, snapshot.repository)) if len(args) > 4 else 0
+        rows = [
+            {
+                "tag": proof.tag.name,
+                "digest": proof.tag.digest,
+                "short": short(proof.tag.digest),
+                "is_index": proof.is_index,
+                "pushed_us": proof.tag.pushed_us or 0,
+                "link_us": proof.link_us,
+            }
+            for proof in proofs
+        ]
+        if not rows:
+            return 0
+        changed = self._connection.run(
+            "prove", snapshot.repository, **self._limits.of_history, resend_ms=RESEND_MS, proofs=rows
+        )
+        return int(changed)
 
     def learn(self, repository: str, fetched: Mapping[str, References]) -> None:
         """Remember the config and layers of fetched manifests; an index has none."""
         packed = {short(digest): pack_layers(references.blobs) for digest, references in fetched.items()}
-        args = [word for digest, layers in packed.items() if layers for word in (digest, layers)]
-        if args:
-            self._connection.run("learn", [self._limits.repository_layers, *args], repository)
+        rows = [{"short": digest, "layers": layers} for digest, layers in packed.items() if layers]
+        if rows:
+            self._connection.run("learn", repository, max_layers=self._limits.repository_layers, manifests=rows)
 
     def layers(self, repository: str, of: Iterable[str] | None = None) -> dict[str, tuple[tuple[str, int], ...]]:
         """Return the known config and layers: digest of a manifest → (mark of the blob, size in bytes) of each.
@@ -252,17 +300,21 @@ class History:
         The date counts as the push time of tags whose push was not seen. If it is not believable, or the tag was only
         sighted, the age of the tag is unknown: the tag counts as pushed now, and takes no slot.
         """
+        if not created:
+            return
         unseen = [tag for tag in snapshot.tags if tag.pushed_us is None and tag.digest in created]
-        args: list[str | int] = [snapshot.repository, self._limits.repository_entries, self._limits.events]
-        args.append(len(created))
-        for digest, created_us in created.items():
-            args += [short(digest), created_us]
-        for tag in unseen:
-            believed = is_believable(created[tag.digest]) and not tag.sighted
-            args += [tag.name, tag.digest, short(tag.digest), created[tag.digest] if believed else 0]
-            args.append(_SIGHTED if tag.sighted else _UNSAID)
-        if created:
-            self._connection.run("date", args, snapshot.repository)
+        dated = [
+            {
+                "tag": tag.name,
+                "digest": tag.digest,
+                "short": short(tag.digest),
+                "created_us": created[tag.digest] if is_believable(created[tag.digest]) and not tag.sighted else 0,
+                "source": _SIGHTED if tag.sighted else _UNSAID,
+            }
+            for tag in unseen
+        ]
+        images = [{"short": short(digest), "created_us": created_us} for digest, created_us in created.items()]
+        self._connection.run("date", snapshot.repository, **self._limits.of_history, images=images, dated=dated)
 
     def doomed(self, repository: str, dry: bool = False) -> tuple[Doomed, ...]:
         """Return the images to delete next, or (dry) the images that would be deleted."""
@@ -278,7 +330,7 @@ class History:
                 pipe.exists(self._keys.of("tags", name), self._keys.of("deleted", name), self._keys.of("trash", name))
             known = pipe.execute()
         empty = (name for name, count in zip(names, known, strict=True) if not count)
-        return tuple(name for name in empty if self._connection.run("retire", [name, empty_s * 1000], name))
+        return tuple(name for name in empty if self._connection.run("retire", name, quiet_ms=empty_s * 1000))
 
     def unheard(self) -> dict[str, int]:
         """Return repository → number of tags kept only because their pushes were not reported, if there are any."""
@@ -316,6 +368,10 @@ class History:
             # The push was not seen, so no deletion is known to be later.
             return False
         return any(entry.action == "delete" and not entry.tag and entry.at_us > since_us for entry in about)
+
+
+def _links_row(digest: str, links: str) -> dict[str, str]:
+    return {"digest": digest, "short": short(digest), "links": links}
 
 
 def name_of(member: str) -> str:

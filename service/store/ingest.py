@@ -1,7 +1,6 @@
-"""Record one envelope: build the arguments of record.lua in the order that its head names, and read its answer."""
+"""Record one envelope: build the arguments of record.lua, and read its answer."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from service.domain.events import Envelope, Event
@@ -9,19 +8,10 @@ from service.domain.gate import client_of
 from service.domain.oci import tombstone
 from service.store.connection import Connection
 from service.store.gate import PushLimits
-from service.store.keys import SEEN_BUCKET_S, Keys, short
+from service.store.keys import SEEN_BUCKET_S, short
 from service.store.limits import Limits
 from service.store.outbox import RESEND_MS
 from service.store.packing import pack_layers, pack_media
-
-SHARED = (
-    "due", "generation", "instances", "restarts", "events", "pulls", "rejected", "counters", "doomed", "healing",
-    "last_notification", "unread_manifests", "pushing", "unreferenced", "unconfirmed", "unseen", "compared", "trashed",
-)  # fmt: skip
-EACH = (
-    "tags", "live", "pulled", "voided", "links", "doomed", "heal", "history", "trash", "touched", "own_puts",
-    "untagged", "revisions", "created", "approvals", "manual", "manual_deleted", "untagging", "layers",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,43 +43,57 @@ def record(
     numbers: dict[str, int] = {}
     for event in envelope.events:
         numbers.setdefault(event.repository, len(numbers) + 1)
-    args: list[str | int] = [len(numbers), len(envelope.rejected), len(envelope.events)]
-    args += [RESEND_MS, limits.repository_entries, limits.events, limits.pulls, limits.rejected, 2 * SEEN_BUCKET_S]
-    args += [look_again_ms, gate.youth_ms, gate.pushes, gate.blobs, limits.repository_layers]
-    args += [limits.unseen_repositories, limits.unseen_tags, *numbers]
-    for rejected in envelope.rejected:
+    hour = int(time.time()) // SEEN_BUCKET_S
+    recorded, duplicates, refused, *due = connection.run(
+        "record",
+        repositories=tuple(numbers),
+        HOUR=hour,
+        # An event that is sent again may have been recorded in the hour before.
+        HOUR_BEFORE=hour - 1,
+        **limits.of_history,
+        resend_ms=RESEND_MS,
+        again_ms=look_again_ms,
+        youth_ms=gate.youth_ms,
+        seen_s=2 * SEEN_BUCKET_S,
+        pull_entries=limits.pulls,
+        rejected_entries=limits.rejected,
+        max_pushes=gate.pushes,
+        max_blobs=gate.blobs,
+        max_layers=limits.repository_layers,
+        max_unseen=limits.unseen_repositories,
+        max_unseen_tags=limits.unseen_tags,
         # A user who may read rejected events must not learn the word.
-        args += [rejected.reason, rejected.excerpt.replace(word, "…")]
-    for event in envelope.events:
-        args += _args(event, numbers[event.repository], word)
-    keys = list(_keys(connection.keys, numbers))
-    recorded, duplicates, refused, *due = connection.script("record", keys, args)
+        unparsed=[{"reason": event.reason, "excerpt": event.excerpt.replace(word, "…")} for event in envelope.rejected],
+        received=[_row(event, numbers[event.repository], word) for event in envelope.events],
+    )
     return RecordResult(int(recorded), int(duplicates), tuple(due), int(refused))
 
 
-def _keys(keys: Keys, repositories: dict[str, int]) -> Iterator[str]:
-    bucket = int(time.time()) // SEEN_BUCKET_S
-    yield keys.of("seen", bucket)
-    # An event that is sent again may have been recorded in the bucket before.
-    yield keys.of("seen", bucket - 1)
-    yield from map(keys.of, SHARED)
-    for repository in repositories:
-        yield from (keys.of(name, repository) for name in EACH)
-
-
-def _args(event: Event, repository: int, word: str) -> tuple[str | int, ...]:
+def _row(event: Event, repository: int, word: str) -> dict[str, str | int]:
     kind = "own" if event.is_ours(word) else "blob" if event.is_blob else "manifest" if event.counts else "ignored"
     if kind == "manifest" and event.action == "push" and event.digest == tombstone.DIGEST:
         kind = "other tombstone" if event.is_by_pushprune else "tombstone"
     digest, is_push = event.digest or "", event.action == "push"
-    # A name that begins with "?" could be taken for the mark of a push that was not reported (keys.SIGHTED).
-    actor = event.actor.lstrip("?")
-    return (
-        event.id, event.at_us, event.action, repository, event.tag or "", digest, short(digest), event.size_bytes,
-        int(event.must_be_looked_into), actor, event.useragent, event.address, event.instance, kind,
-        pack_media(event.media_type) if is_push else "", client_of(event.address, event.useragent),
-        _references(event) if is_push else "", pack_layers(event.blobs) if is_push else "",
-    )  # fmt: skip
+    return {
+        "id": event.id,
+        "at_us": event.at_us,
+        "action": event.action,
+        "repository": repository,
+        "tag": event.tag or "",
+        "digest": digest,
+        "short": short(digest),
+        "size": event.size_bytes,
+        "index": int(event.must_be_looked_into),
+        "actor": event.actor,
+        "agent": event.useragent,
+        "address": event.address,
+        "instance": event.instance,
+        "kind": kind,
+        "media": pack_media(event.media_type) if is_push else "",
+        "client": client_of(event.address, event.useragent),
+        "references": _references(event) if is_push else "",
+        "layers": pack_layers(event.blobs) if is_push else "",
+    }
 
 
 def _references(event: Event) -> str:

@@ -61,8 +61,8 @@ Per repository: deletions
         shown for approval any more. Life: 90 days. Writer, reader: approvals.
   approvals:R          zset    digest → until when its deletion is approved (ms). Life: a day, or until it is deleted
         or pushed again. Writers: approvals, forget, record. Reader: snapshot.
-  manual:R             hash    tag, or "@<short digest>" of a manifest → JSON {digest, by, at_us, force, refused}: a
-        manual deletion that was requested. digest: the digest at that time; refused: the reason for a rejection, kept
+  manual:R             hash    tag, or "@<short digest>" of a manifest → JSON {digest, by, at_us, force, rejected}: a
+        manual deletion that was requested. digest: the digest at that time; rejected: the reason for a rejection, kept
         for a day. Life: until deleted, pushed again or moved; a week after the latest request at most. Writers:
         request_deletions, reject_requests, record, adopt, untagged, forget, restore. Readers: snapshot, command line.
   manual_deleted:R     zset    short digest → when it, or its last tag, was deleted manually (µs). Its parts and
@@ -286,7 +286,9 @@ The installation
 """
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 SEEN_BUCKET_S = 3600
 # The actor of a tag whose push nobody heard says how it was found.
@@ -322,6 +324,6 @@ def long(text: str) -> str:
     return "sha256:" + base64.urlsafe_b64decode(text + "=").hex()
 
 
-def paired(flat: list[str]) -> dict[str, str]:
+def paired(flat: Sequence[Any]) -> dict[str, Any]:
     """The mapping behind Redis' flat list of alternating fields and values."""
     return dict(zip(flat[::2], flat[1::2], strict=True))

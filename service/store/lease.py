@@ -103,18 +103,18 @@ class Leases:
     @contextmanager
     def hold(self, name: str, time_to_live_ms: int = WORK_MS, wait_s: float = 0) -> Iterator[Lease | None]:
         """Yield the lease `name` for the block, or None if another process holds it and still does after `wait_s`."""
-        token, key = new_token(), self._keys.of("lease", name)
+        token = new_token()
         give_up = time.monotonic() + wait_s
-        while not (fence := self._acquire(key, token, time_to_live_ms)) and time.monotonic() < give_up:
+        while not (fence := self._acquire(name, token, time_to_live_ms)) and time.monotonic() < give_up:
             time.sleep(_POLL_S)
         if not fence:
             yield None
             return
 
         def renew() -> bool:
-            return bool(self._connection.script("renew", [key], [token, time_to_live_ms]))
+            return bool(self._connection.run("renew", NAME=name, token=token, life_ms=time_to_live_ms))
 
-        yield from self._held(Lease(name, fence, time_to_live_ms, renew), lambda: self._release(key, token))
+        yield from self._held(Lease(name, fence, time_to_live_ms, renew), lambda: self._release(name, token))
 
     @contextmanager
     def write(self, time_to_live_ms: int = COLLECT_MS, *, heals: bool = False) -> Iterator[Lease | None]:
@@ -135,7 +135,7 @@ class Leases:
 
     def elected(self, name: str, time_to_live_ms: int) -> bool:
         """Return True if this caller is elected to do the work of this time slot."""
-        return bool(self._connection.script("elect", [self._keys.of("lease", name)], [new_token(), time_to_live_ms]))
+        return bool(self._connection.run("elect", NAME=name, token=new_token(), slot_ms=time_to_live_ms))
 
     def postpone(self, name: str, time_ms: int) -> None:
         """Let no caller be elected for this long."""
@@ -154,8 +154,13 @@ class Leases:
         Returns:
             By how many seconds it went back; 0 if it did not.
         """
-        args = [_LEAST_STEP_MS, LONGEST_MS, UNANSWERED_MS]
-        return int(self._connection.run("follow_clock", args)) / 1000
+        back_ms = self._connection.run(
+            "follow_clock",
+            least_step_ms=_LEAST_STEP_MS,
+            longest_lease_ms=LONGEST_MS,
+            longest_permit_ms=UNANSWERED_MS,
+        )
+        return int(back_ms) / 1000
 
     def collecting(self) -> bool:
         """Return True if a collection runs, or waits to run."""
@@ -169,12 +174,12 @@ class Leases:
             lease.stop()
             release()
 
-    def _acquire(self, key: str, token: str, time_to_live_ms: int) -> int:
-        args: list[str | int] = [token, time_to_live_ms, max(LONGEST_MS, time_to_live_ms)]
-        return int(self._connection.script("acquire", [key, self._keys.of("fence")], args))
+    def _acquire(self, name: str, token: str, life_ms: int) -> int:
+        longest_ms = max(LONGEST_MS, life_ms)
+        return int(self._connection.run("acquire", NAME=name, token=token, life_ms=life_ms, longest_ms=longest_ms))
 
-    def _release(self, key: str, token: str) -> None:
-        self._quietly(lambda: self._connection.script("release", [key], [token]))
+    def _release(self, name: str, token: str) -> None:
+        self._quietly(lambda: self._connection.run("release", NAME=name, token=token))
 
     def _leave(self, token: str, lingers_ms: int) -> None:
         writers, client = self._keys.of("writers"), self._connection.client
@@ -193,5 +198,7 @@ class Leases:
             return
 
     def _enter(self, token: str, time_to_live_ms: int, *, renew: bool, heals: bool = False) -> bool:
-        keys = [self._keys.of("lease", COLLECT), self._keys.of("writers"), self._keys.of("gate")]
-        return bool(self._connection.script("enter_writer", keys, [token, time_to_live_ms, int(renew), int(heals)]))
+        may_write = self._connection.run(
+            "enter_writer", token=token, life_ms=time_to_live_ms, is_renewal=renew, heals=heals
+        )
+        return bool(may_write)

@@ -1,6 +1,7 @@
 """The limits of the history."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +15,8 @@ class Limits:
     repository_layers: int = 1000
     unseen_repositories: int = 1000
     unseen_tags: int = 1000
+
+    @property
+    def of_history(self) -> dict[str, Any]:
+        """Return the arguments of a script that adds an entry to the history."""
+        return {"history_entries": self.repository_entries, "event_entries": self.events}

@@ -40,13 +40,25 @@ class ManualDeletions:
         """
         if not wanted:
             return ()
-        at_us, names = self._connection.now_us(), {}
-        args: list[str | int] = [repository, RESEND_MS, _LIFE_S, len(released), *released]
-        for name, digest in wanted.items():
-            names[_field(name)] = name
-            asked = ManualDeletion(digest, by, at_us, force=force)
-            args += [_field(name), digest, short(digest), pack_asked(asked)]
-        noted = self._connection.run("request_deletions", args, repository)
+        at_us = self._connection.now_us()
+        requests = [
+            {
+                "name": _field(name),
+                "digest": digest,
+                "short": short(digest),
+                "json": pack_asked(ManualDeletion(digest, by, at_us, force=force)),
+            }
+            for name, digest in wanted.items()
+        ]
+        noted = self._connection.run(
+            "request_deletions",
+            repository,
+            resend_ms=RESEND_MS,
+            life_s=_LIFE_S,
+            released=tuple(released),
+            requests=requests,
+        )
+        names = {_field(name): name for name in wanted}
         return tuple(names[field] for field in noted)
 
     def requests(self, repository: str) -> Mapping[str, ManualDeletion]:
@@ -61,11 +73,15 @@ class ManualDeletions:
 
         A request that was renewed meanwhile stays open.
         """
-        args = []
-        for name, reason in answers.items():
-            packed = pack_asked(replace(asked[name], rejected=reason)) if reason else ""
-            args += [_field(name), pack_asked(asked[name]), packed]
-        self._connection.run("reject_requests", args, repository)
+        requests = [
+            {
+                "name": _field(name),
+                "before": pack_asked(asked[name]),
+                "after": pack_asked(replace(asked[name], rejected=reason)) if reason else "",
+            }
+            for name, reason in answers.items()
+        ]
+        self._connection.run("reject_requests", repository, requests=requests)
 
 
 def _field(name: str) -> str:

@@ -70,28 +70,35 @@ class Outbox:
         """Make repositories due; return those that were not due before, and so need a message."""
         if not repositories:
             return ()
-        keys = [self._keys.of("due"), self._keys.of("generation"), self._keys.of("doomed")]
-        keys += [self._keys.of("doomed", repository) for repository in repositories]
-        return tuple(self._connection.script("mark_due", keys, [RESEND_MS, *repositories]))
+        return tuple(self._connection.run("mark_due", repositories=repositories, resend_ms=RESEND_MS))
 
     def undoom(self, repository: str, short_digest: str) -> None:
         """Remove a digest from the doomed ones and make its repository due for a new plan."""
-        self._connection.run("undoom", [repository, short_digest, RESEND_MS], repository)
+        self._connection.run("undoom", repository, short_digest=short_digest, resend_ms=RESEND_MS)
 
     def overdue(self, queue: Queue, count: int = 200) -> tuple[str, ...]:
         """Return the members whose time has come. Each is postponed, so that no two sweeps send the same member."""
-        keys = [self._keys.of(queue), self._keys.of("late", queue)]
-        return tuple(self._connection.script("sweep", keys, [count, RESEND_MS, LONGEST_WAIT_MS]))
+        members = self._connection.run(
+            "sweep", NAME=queue, maximum=count, resend_ms=RESEND_MS, longest_ms=LONGEST_WAIT_MS
+        )
+        return tuple(members)
 
     def postpone(self, queue: Queue, repository: str, asked_s: float | None = None) -> float:
         """Back off after a failure: 1 s, 2 s, … 60 s, or as long as the registry asked for. Returns the wait in s.
 
         Healing of the repository waits for as long as planning, because the worker that plans heals first.
         """
-        keys = [self._keys.of(queue), self._keys.of("attempts")]
-        keys += [self._keys.of("healing")] if queue == "due" else []
-        args: list[str | int] = [repository, f"{queue} {repository}", FIRST_WAIT_MS, LONGEST_WAIT_MS]
-        return float(self._connection.script("postpone", keys, [*args, int((asked_s or 0) * 1000)])) / 1000
+        wait_ms = self._connection.run(
+            "postpone",
+            repository,
+            NAME=queue,
+            queue=queue,
+            with_healing=queue == "due",
+            first_ms=FIRST_WAIT_MS,
+            longest_ms=LONGEST_WAIT_MS,
+            asked_ms=int((asked_s or 0) * 1000),
+        )
+        return float(wait_ms) / 1000
 
     def end_back_offs(self) -> tuple[str, ...]:
         """Resend everything that backs off now, because the registry answers again; return these repositories.
@@ -203,7 +210,8 @@ class Outbox:
             of: how many tags all repositories have.
         """
         for start in range(0, len(repositories), _AT_ONCE):
-            self._connection.run("require_approvals", [removed, of, *repositories[start : start + _AT_ONCE]])
+            part = repositories[start : start + _AT_ONCE]
+            self._connection.run("require_approvals", repositories=part, removed=removed, tags=of)
 
     def policy_applied(self, digest: str, policy: str) -> None:
         """Record that every repository was made due for this policy. policy: as JSON, "" for none."""

@@ -39,7 +39,7 @@ class ReconcileRuns:
 
     def request_repositories(self, repositories: Sequence[str], reason: str) -> None:
         """Request a comparison of these repositories before all others."""
-        self._connection.run("reconcile_request", [reason, self._now_ms(), *repositories])
+        self._connection.run("reconcile_request", repositories=repositories, reason=reason)
         with self._connection.reached() as client:
             # A user does not have to wait for the pause after a failure.
             client.delete(self._of("pause"))
@@ -54,7 +54,7 @@ class ReconcileRuns:
 
     def begin(self) -> ReconcileRun | None:
         """Return the walk under way; if there is none, begin the requested walk."""
-        self._connection.run("reconcile_begin", [self._now_ms(), self.epoch()])
+        self._connection.run("reconcile_begin", epoch=self.epoch())
         return self.current()
 
     def skip(self) -> None:
@@ -80,19 +80,25 @@ class ReconcileRuns:
 
     def note_page(self, repositories: Sequence[str], cursor: str) -> None:
         """Record a page of the catalog. cursor: the last name on the page."""
-        self._connection.run("reconcile_page", [cursor, "", *repositories])
+        self._connection.run("reconcile_page", repositories=repositories, cursor=cursor, catalog="")
 
     def note_catalog_failure(self, message: str, asked_s: float | None = None) -> int:
         """Record why the catalog could not be read on, and wait. asked_s: the shortest wait, as the registry asked.
 
         Returns how often in a row that happened.
         """
-        args: list[str | int] = [message, FIRST_WAIT_MS, LONGEST_WAIT_MS, round((asked_s or 0) * 1000)]
-        return int(self._connection.run("reconcile_catalog_failed", args))
+        failures = self._connection.run(
+            "reconcile_catalog_failed",
+            message=message,
+            first_ms=FIRST_WAIT_MS,
+            longest_ms=LONGEST_WAIT_MS,
+            asked_ms=round((asked_s or 0) * 1000),
+        )
+        return int(failures)
 
     def note_all_pages(self, repositories: Sequence[str], catalog: str = "") -> None:
         """Record that every repository is known, including these. catalog: why they do not come from the catalog."""
-        self._connection.run("reconcile_page", [_ALL_READ, catalog, *repositories])
+        self._connection.run("reconcile_page", repositories=repositories, cursor=_ALL_READ, catalog=catalog)
 
     def next_repository(self, *, asked: bool = False) -> str | None:
         """Return the repository to compare next, None if none is left. asked: only of those requested by name."""
@@ -102,16 +108,22 @@ class ReconcileRuns:
 
     def compared(self, repository: str, tags: int, changed: int) -> None:
         """Record the comparison of a repository: its number of tags, and in how many the history differed."""
-        self._connection.run("reconcile_compared", [repository, tags, changed])
+        self._connection.run("reconcile_compared", repository, tags=tags, changed=changed)
 
     def failed(self, repository: str, message: str, *, for_good: bool) -> None:
         """Record that a repository could not be compared. It is tried again after all others, but not if `for_good`."""
-        args: list[str | int] = [repository, self._now_ms(), 1 if for_good else _TRIES, message]
-        self._connection.run("reconcile_failed", [*args, 0 if for_good else FIRST_WAIT_MS, LONGEST_WAIT_MS])
+        self._connection.run(
+            "reconcile_failed",
+            repository,
+            max_attempts=1 if for_good else _TRIES,
+            message=message,
+            first_ms=0 if for_good else FIRST_WAIT_MS,
+            longest_ms=LONGEST_WAIT_MS,
+        )
 
     def end(self, *, now: bool = False) -> bool:
         """End and record the walk if nothing is left to compare, or in any case if `now`. Returns True if it ended."""
-        return bool(self._connection.run("reconcile_end", [self._now_ms(), int(now)]))
+        return bool(self._connection.run("reconcile_end", in_any_case=now))
 
     def overdue(self) -> bool:
         """Return True if a worker should continue the walk now.
@@ -158,7 +170,7 @@ class ReconcileRuns:
 
         Returns True if this is a restart that no event has reported. If an event has, that restart is already counted.
         """
-        return bool(self._connection.run("note_registry_start", [start, age_ms]))
+        return bool(self._connection.run("note_registry_start", start=start, age_ms=age_ms))
 
     def last_epoch(self) -> str | None:
         """Return the epoch in which the last walk over everything began, None before the first."""
@@ -183,6 +195,3 @@ class ReconcileRuns:
 
     def _of(self, name: str) -> str:
         return self._keys.of(f"reconcile:{name}")
-
-    def _now_ms(self) -> int:
-        return self._connection.now_ms()

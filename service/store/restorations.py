@@ -55,29 +55,34 @@ class Restorations:
         """Record that a manifest was restored.
 
         Args:
-            before: the tag's time as `standing` returned it when the restore began.
+            before: the tag's time as `pushed_at` returned it when the restore began.
             since_us: when the restore began. Older events of the tag that arrive later are ignored.
 
         Returns:
             False if the tag was pushed meanwhile: that push wins, and healing restores it.
         """
         links = pack_links(manifest.references) if manifest.references else ""
-        args: list[str | int] = [
+        children = manifest.references.children if manifest.references else ()
+        is_noted = self._connection.run(
+            "restore",
             repository,
-            manifest.tag,
-            manifest.digest,
-            short(manifest.digest),
-            manifest.size_bytes,
-            manifest.pushed_us,
-        ]
-        args += [manifest.pushed_by, links, self._limits.repository_entries, self._limits.events, RESEND_MS]
-        args += [self._look_again_ms, manifest.by, manifest.reason, before, since_us]
-        args += [
-            form
-            for child in (manifest.references.children if manifest.references else ())
-            for form in (child, short(child))
-        ]
-        return bool(self._connection.run("restore", args, repository))
+            **self._limits.of_history,
+            tag=manifest.tag,
+            digest=manifest.digest,
+            short=short(manifest.digest),
+            size=manifest.size_bytes,
+            pushed_us=manifest.pushed_us,
+            pushed_by=manifest.pushed_by,
+            links=links,
+            resend_ms=RESEND_MS,
+            again_ms=self._look_again_ms,
+            by=manifest.by,
+            reason=manifest.reason,
+            before=before,
+            since_us=since_us,
+            parts=[{"digest": child, "short": short(child)} for child in children],
+        )
+        return bool(is_noted)
 
     def now_us(self) -> int:
         """Return the time of the Redis server (µs)."""

@@ -1,6 +1,6 @@
 """The state of a repository in Redis at one moment: everything that a plan is made from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,49 +60,49 @@ class Snapshot(State):
         return self.restarts != self.compared_restarts
 
 
-def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any], late_us: int = 0) -> Snapshot:
+def unpack_snapshot(repository: str, run_id: str, answer: Mapping[str, Any], late_us: int = 0) -> Snapshot:
     """Return the snapshot behind the script's answer. run_id: of the Redis that answered; late_us: as in History."""
-    generation, compared, restarts, times, live, links, approved, heal = answer[:8]
-    pulled, untagged, revisions, created, leased = (paired(flat) for flat in answer[8:13])
-    epoch = f"{run_id}:{restarts}"
-    known = {digest: unpack_links(text) for digest, text in paired(links).items()}
-    tags = _tags(paired(times), paired(live), pulled, created)
-    held = unpack_hold(repository, answer[14]) if answer[14] else None
-    standing = {tag.digest for tag in tags}
-    children = {child for references in known.values() if references for child in references.children}
+    pulled, untagged, created = (paired(answer[name]) for name in ("pulled", "untagged", "created"))
+    compared_epoch, _, compared_us = answer["compared"].partition(" ")
+    epoch = f"{run_id}:{answer['restarts']}"
+    links = {digest: unpack_links(text) for digest, text in paired(answer["links"]).items()}
+    tags = _tags(paired(answer["tags"]), paired(answer["live"]), pulled, created)
+    hold = unpack_hold(repository, answer["hold"]) if answer["hold"] else None
+    tagged = {tag.digest for tag in tags}
+    children = {child for references in links.values() if references for child in references.children}
     return Snapshot(
         repository=repository,
-        generation=generation,
+        generation=answer["generation"],
         epoch=epoch,
-        compared=compared.partition(" ")[0] == epoch,
-        compared_us=(compared_us := int(compared.partition(" ")[2] or 0)),
-        compared_restarts=compared.partition(" ")[0].rpartition(":")[2],
-        told_us=compared_us + late_us,
-        silent_ms=int(answer[17]),
-        hides_tags=bool(answer[21]),
-        unconfirmed=bool(answer[23]),
-        planned_us=int(answer[24]) if answer[24] else None,
+        compared=compared_epoch == epoch,
+        compared_us=int(compared_us or 0),
+        compared_restarts=compared_epoch.rpartition(":")[2],
+        told_us=int(compared_us or 0) + late_us,
+        silent_ms=int(answer["silent_ms"]),
+        hides_tags=bool(answer["hides_tags"]),
+        unconfirmed=bool(answer["unconfirmed"]),
+        planned_us=int(answer["planned"]) if answer["planned"] else None,
         tags=tags,
-        links=known,
-        approved=frozenset(approved),
-        held=frozenset(held.digests if held else ()),
-        held_under=held.policy if held else "",
-        heal=tuple((member, int(float(asked))) for member, asked in paired(heal).items()),
+        links=links,
+        approved=frozenset(answer["approvals"]),
+        held=frozenset(hold.digests if hold else ()),
+        held_under=hold.policy if hold else "",
+        heal=tuple((member, int(float(check_ms))) for member, check_ms in paired(answer["heal"]).items()),
         pulled_us=max((int(float(at_us)) for at_us in pulled.values()), default=0),
-        untagged=tuple(entry for entry in _untagged(untagged) if entry.digest not in standing),
-        revisions={tag: _revisions(text) for tag, text in revisions.items()},
-        leased=_leases(leased),
-        restored=_leases(paired(answer[22])),
-        deleted=frozenset(long(member[1:]) for member in answer[13] if member.startswith("@")),
-        manual_deletions=_manual_deletions(paired(answer[15])),
-        manual_deleted=frozenset(long(member) for member in answer[16]),
-        unapproved=_unapproved(answer[18]),
-        policy=answer[19] or "",
-        lost=lost_tags(repository, answer[20]),
-        stale_untagged=tuple(field for field in untagged if long(field) in standing | children),
-        stale_created=tuple(field for field in created if long(field) not in standing),
+        untagged=tuple(entry for entry in _untagged(untagged) if entry.digest not in tagged),
+        revisions={tag: _revisions(text) for tag, text in paired(answer["revisions"]).items()},
+        leased=_leases(paired(answer["leased"])),
+        restored=_leases(paired(answer["restored"])),
+        deleted=frozenset(long(member[1:]) for member in answer["voided"] if member.startswith("@")),
+        manual_deletions=_manual_deletions(paired(answer["manual"])),
+        manual_deleted=frozenset(long(member) for member in answer["manual_deleted"]),
+        unapproved=_unapproved(answer["unapproved"]),
+        policy=answer["policy"] or "",
+        lost=lost_tags(repository, answer["troubles"]),
+        stale_untagged=tuple(field for field in untagged if long(field) in tagged | children),
+        stale_created=tuple(field for field in created if long(field) not in tagged),
         # Limited, so that one commit stays small; later commits delete the rest.
-        stale_pulled=tuple(key for key in pulled if key.startswith("@") and long(key[1:]) not in standing)[:1000],
+        stale_pulled=tuple(key for key in pulled if key.startswith("@") and long(key[1:]) not in tagged)[:1000],
     )
 
 

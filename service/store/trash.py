@@ -90,10 +90,20 @@ class Trash:
         return self._put(snapshot, doomed, "again")
 
     def _put(self, snapshot: Snapshot, doomed: Doomed, entry: str) -> SaveResult:
-        repository, held = snapshot.repository, snapshot.closure(doomed.digest)
-        args: list[str | int] = [repository, doomed.digest, short(doomed.digest), entry, self._life_s]
-        args += [self.look_again_ms, snapshot.restarts, pack_doomed(doomed), len(held), *held, *doomed.tags]
-        return SaveResult(int(self._connection.run("save_to_trash", args, repository)))
+        result = self._connection.run(
+            "save_to_trash",
+            snapshot.repository,
+            digest=doomed.digest,
+            short=short(doomed.digest),
+            entry=entry,
+            life_s=self._life_s,
+            again_ms=self.look_again_ms,
+            restarts=snapshot.restarts,
+            doomed=pack_doomed(doomed),
+            closure=tuple(snapshot.closure(doomed.digest)),
+            tags=doomed.tags,
+        )
+        return SaveResult(int(result))
 
     def get(self, repository: str, digest: str) -> TrashedManifest | None:
         with self._connection.reached() as client:
@@ -181,9 +191,11 @@ class Trash:
         )
 
     def _drop(self, repository: str, digests: list[str], at_us: int, expired_us: int) -> int:
-        args: list[str | int] = [repository, at_us, expired_us]
-        args += [form for digest in digests for form in (digest, short(digest))]
-        return int(self._connection.run("drop_trash", args, repository))
+        manifests = [{"digest": digest, "short": short(digest)} for digest in digests]
+        final = self._connection.run(
+            "drop_trash", repository, before_us=at_us, expired_us=expired_us, manifests=manifests
+        )
+        return int(final)
 
 
 def _kept(digest: str, text: str) -> TrashedManifest:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -12,29 +13,29 @@ from service.prune import deleting, planning, untag
 from service.prune.recheck import Found
 from service.registry import Registry
 from service.registry.storage import Storage
-from service.store import Store, connection
+from service.store import Store
 from service.store.history import History
 from service.store.ingest import RecordResult
 from service.store.packing import pack_links
+from service.store.script import LuaScript, lua_script
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
-_RESCUE = "redis.call('HDEL', r.doomed, e.short) == 1"
+_RESCUE = "undoom(r, r.name, e.short)"
 
 
 @contextmanager
 def no_rescue() -> Iterator[None]:
     """A push does not take its digest off the doomed ones."""
-    read = connection._source
 
-    def source(name: str) -> str:
-        text = read(name)
+    def faulty(name: str) -> LuaScript:
+        script = lua_script(name)
         if name != "record":
-            return text
-        assert _RESCUE in text, "record.lua rescues otherwise now: plant the fault anew"
-        return text.replace(_RESCUE, "false", 1)
+            return script
+        assert _RESCUE in script.text, "record.lua rescues otherwise now: plant the fault anew"
+        return replace(script, text=script.text.replace(_RESCUE, "false", 1))
 
-    with mock.patch.object(connection, "_source", source):
+    with mock.patch("service.store.connection.lua_script", faulty):
         yield
 
 

@@ -1,15 +1,15 @@
 """What is dear to build, and the same for all examples of a test: the wirings over one Redis."""
 
 from dataclasses import dataclass, field
-from importlib.resources import files
 from math import inf
 from pathlib import Path
 from typing import Any, cast
 
 from service.domain.policy.model import Policy
 from service.settings import load_settings
-from service.store.connection import _source, connect
+from service.store.connection import connect
 from service.store.keys import Keys
+from service.store.script import lua_script, script_names
 from service.wiring import Wiring, wire
 from tests.conftest import Messages
 from tests.fakes import direct
@@ -33,9 +33,9 @@ class Ground:
 
     def __post_init__(self) -> None:
         self.plain = connect(self.url)
-        for script in files("service.store").joinpath("scripts").iterdir():
+        for name in script_names():
             # Otherwise the first run of a script takes more steps than the next, and a kill meets another step.
-            self.plain.script_load(_source(script.name.removesuffix(".lua")))
+            self.plain.script_load(lua_script(name).text)
         self.client = mortal(self.url, self.life)
         self.adapter = direct.NetworkAdapter() if self.real else direct.DirectAdapter()
 

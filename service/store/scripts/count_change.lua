@@ -1,12 +1,12 @@
--- Counts a change that somebody asks for, where there is room for one.
+-- Count a change that a user requests, if the limit of this minute is not reached.
 --
 -- KEYS  change_limit
--- ARGV  1 changes a minute at most
--- Result {1 = it may be made, 0 = it may not; ms until there is room again}
-local made = tonumber(redis.call('GET', all.change_limit) or 0)
-if made >= tonumber(ARGV[1]) then
+-- ARGV  per_minute
+-- Result {1 if it may be made, else 0; ms until the next one may be made}
+local count = tonumber(redis.call('GET', all.change_limit) or 0)
+if count >= tonumber(per_minute) then
   return {0, math.max(redis.call('PTTL', all.change_limit), 0)}
 end
 redis.call('INCR', all.change_limit)
-if made == 0 then redis.call('PEXPIRE', all.change_limit, 60000) end
+if count == 0 then redis.call('PEXPIRE', all.change_limit, 60000) end
 return {1, 0}

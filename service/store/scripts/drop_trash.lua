@@ -1,25 +1,26 @@
--- Forgets what was deleted of one repository, because it can no longer be put back. What is still to be deleted, and has
--- only lost its tags, stands at the registry with all it needs: it stays.
+-- Forget deletions of a repository that can no longer be restored. A manifest that is still to be deleted, and has only
+-- lost its tags, exists at the registry with everything it needs, and is kept in the trash.
 --
 -- KEYS  trash:R deleted:R trashed doomed:R untagged:R
--- ARGV  1 repository  2 what went to the trash after this stays (µs)  3 entries of deleted:R before this go in any case
---       (µs; 0 = none); then the digests ('-' = only tags went), each with its short form
--- Result how many deletions can no longer be undone
-local gone = {}
-local clock = redis.call('TIME')
-local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
-for i = 4, #ARGV, 2 do
-  local digest, short, member = ARGV[i], ARGV[i + 1], ARGV[1] .. ' ' .. ARGV[i]
-  local at = tonumber(redis.call('ZSCORE', all.trashed, member) or -1)
-  if at < tonumber(ARGV[2]) then
-    local waits = redis.call('HEXISTS', r.doomed, short) == 1
-      or string.find(redis.call('HGET', r.untagged, short) or '', ' untagged', 1, true)
-    if digest ~= '-' and waits and ARGV[3] == '0' then
+-- ARGV  repository
+--       before_us   entries of the trash from this time or later are kept
+--       expired_us  entries of deleted:R from before this time are dropped in any case; 0 = none
+--       manifests(digest short)  digest: '-' = only tags were deleted
+-- Result the number of deletions that became final
+-- include lib/clock
+local dropped = {}
+for _, manifest in ipairs(manifests) do
+  local digest, member = manifest.digest, repository .. ' ' .. manifest.digest
+  local trashed_us = tonumber(redis.call('ZSCORE', all.trashed, member) or -1)
+  if trashed_us < tonumber(before_us) then
+    local is_needed = redis.call('HEXISTS', r.doomed, manifest.short) == 1
+      or string.find(redis.call('HGET', r.untagged, manifest.short) or '', ' untagged', 1, true)
+    if digest ~= '-' and is_needed and expired_us == '0' then
       redis.call('ZADD', all.trashed, now_us, member)
     else
       redis.call('ZREM', all.trashed, member)
       if digest ~= '-' then
-        gone[short] = true
+        dropped[manifest.short] = true
         redis.call('HDEL', r.trash, digest)
       end
     end
@@ -27,8 +28,8 @@ for i = 4, #ARGV, 2 do
 end
 local deleted, final = redis.call('HGETALL', r.deleted), 0
 for i = 1, #deleted, 2 do
-  local short, at = string.match(deleted[i + 1], '^(%S+) %S+ (%d+)')
-  if gone[short] or tonumber(at) < tonumber(ARGV[3]) then
+  local short, at_us = string.match(deleted[i + 1], '^(%S+) %S+ (%d+)')
+  if dropped[short] or tonumber(at_us) < tonumber(expired_us) then
     final = final + redis.call('HDEL', r.deleted, deleted[i])
   end
 end

@@ -1,10 +1,11 @@
--- Takes a time slot, if nobody has it. It is taken from whoever has it for longer than a slot can be: the clock of Redis
--- was set back since.
+-- Take a time slot, if no other process has it. A slot that lasts for longer than a slot can is free: the clock of Redis
+-- was set back since it was taken.
 --
--- KEYS  1 lease:NAME
--- ARGV  1 token  2 length of the slot (ms)
--- Result 1 taken, 0 somebody has it
-local left_ms = redis.call('PTTL', KEYS[1])
-if left_ms > 0 and left_ms <= tonumber(ARGV[2]) then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+-- KEYS  lease:NAME
+-- ARGV  token
+--       slot_ms
+-- Result 1 if it was taken, 0 if another process has it
+local left_ms = redis.call('PTTL', all['lease:NAME'])
+if left_ms > 0 and left_ms <= tonumber(slot_ms) then return 0 end
+redis.call('SET', all['lease:NAME'], token, 'PX', slot_ms)
 return 1

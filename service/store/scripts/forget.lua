@@ -1,138 +1,131 @@
--- Notes that a doomed digest was deleted: its tags leave the live ones, with their reasons in the history.
--- A tag that was pushed meanwhile stays, and is to be healed: the DELETE may have taken it along.
+-- Note that a doomed digest was deleted: its tags are not live any more, and the reasons are in the history. A tag that was
+-- pushed meanwhile stays live and is checked, because the DELETE may have removed it.
 --
 -- KEYS  doomed:R doomed tags:R live:R pulled:R voided:R links:R heal:R history:R events generation due gc:deletes
 --       gc:due counters healing untagged:R revisions:R created:R approvals:R deleted:R layers:R trashed gc:bytes
 --       manual:R manual_deleted:R untagging:R trash:R
--- ARGV  1 repository  2 digest  3 short digest  4 history entries kept  5 events kept  6 collect after (deletes; 0 = never)
---       7 resend after (ms)  8 plan again (1: referrers may follow)  9 life of deleted:R (s)  10 JSON of what was doomed
---       11 collect after (bytes; 0 = never)  12 by hand (1: what follows it goes, whatever the policy says)
---       13 generation of the snapshot that the deletion was made from  14 ' tag tag ': those that are still listed;
---       then per tag ('' where it had none): tag, time_us ("part <index>": a part of an index that is gone), reason,
---       rule, who deleted it; nothing where the history says already why it went
--- Result {1 noted or 0 was noted before, 1 if the repository became due by this}
+-- ARGV  repository
+--       digest
+--       short
+--       history_entries
+--       event_entries
+--       collect_deletes  deletes after which a collection is due; 0 = never
+--       collect_bytes    deleted bytes after which a collection is due; 0 = never
+--       resend_ms
+--       plan_again       1 if referrers may follow
+--       deleted_s        how long a deletion can be restored
+--       doomed           the JSON of doomed:R as it was planned
+--       is_manual        1 if its parts and referrers are deleted with it, whatever the policy says
+--       made_from        generation of the snapshot that the deletion was made from
+--       dangling         ' tag tag ': tags that are still listed
+--       verdicts(tag pushed_us reason rule by)  tag: '' = it had none; pushed_us: "part <index>" for a part of an index that
+--         was deleted. No rows if the history has the reasons already.
+-- Result {1 noted, or 0 noted before; 1 if the repository became due by this}
+-- include lib/clock
+-- include lib/bump
+-- include lib/entry
+-- include lib/live
+-- include lib/doomed
+-- include lib/due
+-- include lib/heal
+-- include lib/voided
+-- include lib/restorable
+-- include lib/untagged
 
--- include bump
-local repository, digest, short = ARGV[1], ARGV[2], ARGV[3]
-local clock = redis.call('TIME')
-local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
-
-local resend = now_ms + tonumber(ARGV[7])
-local function look_at(tag)
-  redis.call('ZADD', r.heal, now_ms, tag)
-  redis.call('ZADD', all.healing, 'LT', resend, repository)
-end
-
--- The DELETE has ended: no need to look again later.
-for i = 15, #ARGV, 5 do
-  redis.call('ZREM', r.heal, ARGV[i] .. ' again')
-  redis.call('HDEL', r.untagging, ARGV[i])
+-- The DELETE has ended: a later check is not needed.
+for _, verdict in ipairs(verdicts) do
+  redis.call('ZREM', r.heal, verdict.tag .. ' again')
+  redis.call('HDEL', r.untagging, verdict.tag)
 end
 if redis.call('ZCARD', r.heal) == 0 then redis.call('ZREM', all.healing, repository) end
 
--- What was pushed before the DELETE was sent went with it; what was pushed later is not known to have.
+-- What was pushed before the DELETE was sent was deleted by it. What was pushed later may not have been.
 local sent_us = redis.call('ZSCORE', all.trashed, repository .. ' ' .. digest)
 sent_us = sent_us and string.format('%.0f', sent_us) or now_us
 
-local function entries(key)
-  local flat, found = redis.call('HGETALL', key), {}
-  for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
+-- The tags that point at the digest, each with the time of its last push.
+local function tags_of_digest()
+  local flat, found = redis.call('HGETALL', r.live), {}
+  for i = 1, #flat, 2 do
+    if points_at(flat[i + 1], short) then found[#found + 1] = tonumber(redis.call('ZSCORE', r.tags, flat[i]) or -1) end
+  end
   return found
 end
 
-local function is_wanted()
-  if tonumber(redis.call('ZSCORE', r.voided, '@' .. short) or -1) >= tonumber(sent_us) then return true end
-  for _, standing in pairs(entries(r.live)) do
-    if string.sub(standing, 1, #short + 1) == short .. ' ' then return true end
-  end
-  return false
+local function is_needed()
+  return void_until(r, '@' .. short) >= tonumber(sent_us) or #tags_of_digest() > 0
 end
 
 local function is_pushed_again()
-  for tag, standing in pairs(entries(r.live)) do
-    local at = string.sub(standing, 1, #short + 1) == short .. ' ' and redis.call('ZSCORE', r.tags, tag)
-    if at and tonumber(at) > tonumber(sent_us) then return true end
+  for _, pushed_us in ipairs(tags_of_digest()) do
+    if pushed_us > tonumber(sent_us) then return true end
   end
   return false
 end
 
--- Rescued, planned anew or noted before, while the DELETE was on its way: looking at its tags is no harm. A plan that
--- was dropped for another reason, with nobody who wants the digest, leaves one to note that it is gone; and so does the
--- push that takes its last tag elsewhere before it is put back.
-if redis.call('HGET', r.doomed, short) ~= ARGV[10] and is_wanted() then
-  local again, gone = 0, not is_pushed_again()
-  for i = 15, #ARGV, 5 do
-    if redis.call('HEXISTS', r.live, ARGV[i]) == 1 then
-      look_at(ARGV[i])
-      again = 1
-      if gone then redis.call('HSET', r.untagging, ARGV[i], short .. ' deleted') end
+-- The digest was rescued, planned anew or noted before while the DELETE was on its way: checking its tags does no harm. If its
+-- plan was dropped for another reason and nothing needs the digest, its deletion must be noted. So it must if a push moves
+-- its last tag before the digest is restored.
+if redis.call('HGET', r.doomed, short) ~= doomed and is_needed() then
+  local must_check, is_deleted = false, not is_pushed_again()
+  for _, verdict in ipairs(verdicts) do
+    if redis.call('HEXISTS', r.live, verdict.tag) == 1 then
+      check_at(r, repository, verdict.tag, now_ms, now_ms + resend_ms)
+      must_check = true
+      if is_deleted then redis.call('HSET', r.untagging, verdict.tag, short .. ' deleted') end
       redis.call('EXPIRE', r.untagging, 86400)
     end
   end
-  if again == 1 then
+  if must_check then
     bump(repository)
-    redis.call('ZADD', all.due, 'LT', resend, repository)
+    make_due(repository)
   end
-  return {0, again}
+  return {0, must_check and 1 or 0}
 end
-redis.call('HDEL', r.doomed, short)
-if redis.call('HLEN', r.doomed) == 0 then redis.call('ZREM', all.doomed, repository) end
+undoom(r, repository, short)
 
--- A plan from before the deletion may have doomed it once more: then nothing of it is known any more, and it is neither
--- logged nor counted again.
+-- A plan from before the deletion may have doomed the digest once more. Nothing is known of it then, and the deletion is not
+-- recorded or counted again.
 local function is_known()
   if redis.call('HEXISTS', r.untagged, short) == 1 or redis.call('HEXISTS', r.untagged, digest) == 1 then return true end
-  for i = 15, #ARGV, 5 do
-    if redis.call('HEXISTS', r.live, ARGV[i]) == 1 then return true end
+  for _, verdict in ipairs(verdicts) do
+    if redis.call('HEXISTS', r.live, verdict.tag) == 1 then return true end
   end
   return false
 end
 local is_first = is_known()
 
-local function log(tag, size, reason, rule, actor)
-  local action = tag ~= '' and string.find(ARGV[14], ' ' .. tag .. ' ', 1, true) and 'still listed' or 'pruned'
-  local fields = {'action', action, 'tag', tag, 'digest', digest, 'size', size, 'actor', actor, 'agent', '',
-                  'address', '', 'at_us', now_us, 'reason', reason, 'rule', rule, 'media', ''}
-  redis.call('HINCRBY', all.counters, 'rule ' .. rule, 1)
-  redis.call('XADD', r.history, 'MAXLEN', '~', ARGV[4], '*', unpack(fields))
-  redis.call('XADD', all.events, 'MAXLEN', '~', ARGV[5], '*', 'repository', repository, unpack(fields))
+local function log(verdict, size)
+  local is_dangling = verdict.tag ~= '' and string.find(dangling, ' ' .. verdict.tag .. ' ', 1, true)
+  redis.call('HINCRBY', all.counters, 'rule ' .. verdict.rule, 1)
+  local entry = {tag = verdict.tag, digest = digest, size = size, actor = verdict.by}
+  add_entry(r.history, repository, is_dangling and 'still listed' or 'pruned', entry, verdict.reason, verdict.rule)
 end
 
--- The parts of an index have lost what held them: from now on they are the matter of the rules of its tag.
-local matter = ARGV[15] or ''
-if matter == '' then matter = string.match(redis.call('HGET', r.untagged, short) or '', ' (%S*)') or '' end
-local function is_older(text) return text and tonumber(string.match(text, '^%d+')) <= tonumber(sent_us) end
-local known, look_again = redis.call('HGET', r.links, digest), ARGV[8] == '1'
-if is_older(known) then
-  for child in string.gmatch(known, 'child=(%S+)') do
-    redis.call('HSET', r.untagged, child, now_us .. ' ' .. matter .. ' part ' .. short)
+-- The parts of an index lose their index. From now on the rules of its tag decide about them.
+local last_tag = verdicts[1] and verdicts[1].tag or ''
+if last_tag == '' then last_tag = string.match(redis.call('HGET', r.untagged, short) or '', ' (%S*)') or '' end
+local links, must_plan = redis.call('HGET', r.links, digest), plan_again == '1'
+if links and tonumber(string.match(links, '^%d+')) <= tonumber(sent_us) then
+  for child in string.gmatch(links, 'child=(%S+)') do
+    redis.call('HSET', r.untagged, child, now_us .. ' ' .. last_tag .. ' part ' .. short)
   end
   redis.call('HDEL', r.links, digest)
-  look_again = true
-end
--- A tag may have left it since: it went all the same where its last push under that tag came before the DELETE.
-local function went(text)
-  if not text or is_older(text) then return text end
-  local tag = string.match(text, '^%d+ (%S+)')
-  for time, known in string.gmatch(tag and redis.call('HGET', r.revisions, tag) or '', '(%d+):(%S+)') do
-    if known == short then return tonumber(time) <= tonumber(sent_us) end
-  end
+  must_plan = true
 end
 for _, form in ipairs({short, digest}) do
-  if went(redis.call('HGET', r.untagged, form)) then redis.call('HDEL', r.untagged, form) end
+  local entry = redis.call('HGET', r.untagged, form)
+  if entry and was_deleted_at(r, entry, short, sent_us) then redis.call('HDEL', r.untagged, form) end
 end
 redis.call('HDEL', r.created, short)
 
--- What a collection frees by this: its blobs that no other known manifest of the repository has; where they are not
--- known, what its tags were said to take.
+-- The bytes that a collection frees by this: the blobs that no other known manifest of the repository has. If they are not
+-- known, the reported size of its tags.
 local function freed()
-  local layers = redis.call('HGET', r.layers, short)
-  local sum = 0
+  local layers, sum = redis.call('HGET', r.layers, short), 0
   if not layers then
-    for i = 15, #ARGV, 5 do
-      local size = string.match(redis.call('HGET', r.live, ARGV[i]) or '', '^%S+ (%d+)')
-      sum = math.max(sum, tonumber(size or '0'))
+    for _, verdict in ipairs(verdicts) do
+      sum = math.max(sum, tonumber(size_of(redis.call('HGET', r.live, verdict.tag))))
     end
     return sum
   end
@@ -143,71 +136,62 @@ local function freed()
   end
   return sum
 end
-local collect_after = tonumber(ARGV[11])
-local freed_bytes = collect_after > 0 and freed() or 0
+local freed_bytes = tonumber(collect_bytes) > 0 and freed() or 0
 redis.call('HDEL', r.layers, short)
 redis.call('ZREM', r.approvals, digest)
 redis.call('ZREM', r.pulled, '@' .. short)
--- Referrers follow what is gone.
-redis.call('ZADD', r.voided, 'GT', sent_us, '@' .. short)
-redis.call('ZREMRANGEBYRANK', r.voided, 0, -1001)
-redis.call('EXPIRE', r.voided, 86400)
-for i = 15, #ARGV, 5 do
-  local tag, time, reason, rule, actor = unpack(ARGV, i, i + 4)
-  local standing = redis.call('HGET', r.live, tag)
-  local current = redis.call('ZSCORE', r.tags, tag)
-  local stood = standing and string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
+-- The referrers of the digest are deleted with it.
+make_void(r, '@' .. short, sent_us)
+for _, verdict in ipairs(verdicts) do
+  local tag, pushed_us = verdict.tag, verdict.pushed_us
+  local live, score = redis.call('HGET', r.live, tag), redis.call('ZSCORE', r.tags, tag)
   if tag == '' then
-    -- A part comes back with its index, unless that was deleted by somebody else: then it is restored by itself.
-    local index = string.match(time, '^part (%S+)')
+    -- A part is restored with its index. If another client deleted the index, the part is restored alone.
+    local index = string.match(pushed_us, '^part (%S+)')
     if not index or redis.call('HEXISTS', r.trash, index) == 0 then
-      redis.call('HSET', r.deleted, '@' .. short, short .. ' ' .. (index and '0' or time) .. ' ' .. now_us .. ' 0 ' .. reason)
+      note_restorable(r, '@' .. short, short, index and '0' or pushed_us, '0', verdict.reason)
     end
-    if is_first then log('', '0', reason, rule, actor) end
-  elseif current and stood == short and tonumber(current) == tonumber(time) then
-    local size = string.match(standing, '^%S+ (%d+)') or '0'
+    if is_first then log(verdict, '0') end
+  elseif score and points_at(live, short) and tonumber(score) == tonumber(pushed_us) then
     redis.call('ZREM', r.tags, tag)
     redis.call('HDEL', r.live, tag)
     redis.call('ZREM', r.pulled, tag)
-    redis.call('ZADD', r.voided, 'GT', time, tag)
     redis.call('HDEL', r.revisions, tag)
-    redis.call('HSET', r.deleted, tag .. ' ' .. short, short .. ' ' .. time .. ' ' .. now_us .. ' ' .. size .. ' ' .. reason)
-    log(tag, size, reason, rule, actor)
     redis.call('HDEL', r.manual, tag)
-  elseif current then
-    look_at(tag)
-    look_again = true
+    make_void(r, tag, pushed_us)
+    note_restorable(r, tag .. ' ' .. short, short, pushed_us, size_of(live), verdict.reason)
+    log(verdict, size_of(live))
+  elseif score then
+    check_at(r, repository, tag, now_ms, now_ms + resend_ms)
+    must_plan = true
   end
 end
-redis.call('EXPIRE', r.deleted, ARGV[9])
 local count = is_first and 1 or 0
 redis.call('HINCRBY', all.counters, 'deleted', count)
-local deletes, threshold = redis.call('INCRBY', all['gc:deletes'], count), tonumber(ARGV[6])
-if threshold > 0 and deletes >= threshold then
+local deletes = redis.call('INCRBY', all['gc:deletes'], count)
+if tonumber(collect_deletes) > 0 and deletes >= tonumber(collect_deletes) then
   redis.call('SET', all['gc:due'], deletes .. ' digests deleted since the last collection', 'NX')
 end
-if collect_after > 0 then
+if tonumber(collect_bytes) > 0 then
   local bytes = redis.call('INCRBY', all['gc:bytes'], string.format('%.0f', freed_bytes))
-  if bytes >= collect_after then
+  if bytes >= tonumber(collect_bytes) then
     redis.call('SET', all['gc:due'], string.format('%.1f MB deleted since the last collection', bytes / 1000000), 'NX')
   end
 end
 redis.call('HDEL', r.manual, '@' .. short)
 redis.call('ZREM', r.manual_deleted, short)
-if ARGV[12] == '1' then
-  if look_again then redis.call('ZADD', r.manual_deleted, now_us, short) end
+if is_manual == '1' then
+  if must_plan then redis.call('ZADD', r.manual_deleted, now_us, short) end
   redis.call('EXPIRE', r.manual_deleted, 86400)
-  -- The policy has its turn.
-  if redis.call('HLEN', r.doomed) == 0 then
-    look_again = true
-  end
+  -- After the manual deletions the policy decides.
+  if redis.call('HLEN', r.doomed) == 0 then must_plan = true end
 end
-local newly = 0
 -- A referrer may have been pushed, and planned while its image existed, since that snapshot.
-if redis.call('HGET', all.generation, repository) ~= ARGV[13] then look_again = true end
-if look_again then
-  -- The commit of a plan that was made before this would drop the parts and the due entry: it must not commit.
+if redis.call('HGET', all.generation, repository) ~= made_from then must_plan = true end
+local newly = 0
+if must_plan then
+  -- A plan that was made before this would drop the parts and the due entry, so it must not commit.
   bump(repository)
-  newly = redis.call('ZADD', all.due, 'LT', 'CH', resend, repository)
+  newly = make_due(repository)
 end
 return {1, newly}

@@ -1,105 +1,112 @@
--- Whether a request may pass the gate; if so, what it says about a push under way is noted.
+-- Decide whether a request may pass the gate. If it passes, note what it says about a push in progress.
 --
--- Open: everything passes. Draining: what belongs to an open push passes, so that it can end; what begins anew waits. A
--- push ends with the PUT of its tag. What a client says by its requests is a claim: the registry may have refused them.
--- Claims are believed for a moment, so that a push can get to its first blob; from then on only pushes count of which the
--- registry itself has told. A client that is told apart from nobody (two pushes of one machine, one that comes from several
--- addresses) may belong to a push that stands still for its sake: in the first half minute it passes, too.
--- Closed: nothing passes.
+-- Open: everything passes. Draining: requests of a push in progress pass, so that it can end; new pushes wait. A push ends
+-- with the PUT of its tag. What a client says by its requests is a claim: the registry may have refused them. Claims are
+-- believed for a moment, so that a push gets as far as its first blob. After that only pushes count that the registry itself
+-- has reported. A client that cannot be told from others (two pushes of one machine, or one push from several addresses) may
+-- belong to a push that makes no progress without it; in the first half minute it passes, too. Closed: nothing passes.
 --
--- KEYS  1 gate  2 pushing  3 loose
--- ARGV  1 kind  2 repository  3 client  4 short digest it relies on, or ''  5 by tag (1/0)
---       6 age of what is remembered (ms)  7 pushes remembered  8 blobs remembered  9 it has passed already (1/0)
---       10 how long claims are believed (ms)
--- Result {passes (1/0), state ('' = open), token, more is under way than can be remembered (1/0)}
-local kind, repository, client, digest = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local by_tag, passed = ARGV[5] == '1', ARGV[9] == '1'
-local clock = redis.call('TIME')
-local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local standing = redis.call('HMGET', KEYS[1], 'state', 'token', 'since_ms')
-local state = standing[1] or ''
+-- KEYS  gate pushing unreferenced
+-- ARGV  kind
+--       repository
+--       client
+--       needed      short digest of the blob that the push needs, or ''
+--       by_tag      1 for a manifest that is put under a tag
+--       youth_ms    how long pushes and blobs are remembered
+--       max_pushes  pushes to remember
+--       max_blobs   blobs to remember
+--       has_passed  1 if it has passed already
+--       claims_ms   how long claims are believed
+-- Result {1 if it passes, else 0; state, '' = open; token; 1 if more is in progress than can be remembered}
+-- include lib/clock
+local held = redis.call('HMGET', all.gate, 'state', 'token', 'since_ms')
+local state = held[1] or ''
 local mine = repository .. ' ' .. client
 
 local STILL_MS, FRESH_MS, OPEN_MS, GRACE_MS, IDLE_MS = 3000, 10000, 600000, 30000, 30000
 
-local function age(member)
-  local sign = redis.call('ZSCORE', KEYS[2], member)
+local function age_ms(member)
+  local sign = redis.call('ZSCORE', all.pushing, member)
   return sign and now_ms - tonumber(sign) or math.huge
 end
 
-local function drained_ms() return now_ms - tonumber(standing[3]) end
-local function believes() return drained_ms() < tonumber(ARGV[10]) end
-local function is_told() return age(repository .. ' ~' .. client .. ' open') < OPEN_MS end
+local function drained_ms() return now_ms - tonumber(held[3]) end
+local function believes_claims() return drained_ms() < tonumber(claims_ms) end
+local function is_reported() return age_ms(repository .. ' ~' .. client .. ' open') < OPEN_MS end
 
--- Of all pushes to the repository: since when those that count stand still, and the age of the last manifest.
+-- Of all pushes to the repository that count: for how long the latest has made no progress, and the age of the last manifest.
 local function pushes()
-  local prefix, told, still, put = repository .. ' ', {}, math.huge, math.huge
-  local signs = redis.call('ZRANGEBYSCORE', KEYS[2], now_ms - OPEN_MS, '+inf', 'WITHSCORES')
-  for at = 1, #signs, 2 do
-    local who = string.match(signs[at], '^' .. string.gsub(repository, '%p', '%%%0') .. ' ~(%S+) open$')
-    if who then told[prefix .. who .. ' open'] = true end
+  local prefix, reported, still_ms, put_ms = repository .. ' ', {}, math.huge, math.huge
+  local signs = redis.call('ZRANGEBYSCORE', all.pushing, now_ms - OPEN_MS, '+inf', 'WITHSCORES')
+  for i = 1, #signs, 2 do
+    local pusher = string.match(signs[i], '^' .. string.gsub(repository, '%p', '%%%0') .. ' ~(%S+) open$')
+    if pusher then reported[prefix .. pusher .. ' open'] = true end
   end
-  for at = 1, #signs, 2 do
-    local sign, since = signs[at], now_ms - tonumber(signs[at + 1])
+  for i = 1, #signs, 2 do
+    local sign, since_ms = signs[i], now_ms - tonumber(signs[i + 1])
     if string.sub(sign, 1, #prefix) == prefix then
       if string.sub(sign, -4) == ' put' then
-        if believes() then put = math.min(put, since) end
-      elseif believes() or told[sign] or string.sub(sign, #prefix + 1, #prefix + 1) == '~' then
-        still = math.min(still, since)
+        if believes_claims() then put_ms = math.min(put_ms, since_ms) end
+      elseif believes_claims() or reported[sign] or string.sub(sign, #prefix + 1, #prefix + 1) == '~' then
+        still_ms = math.min(still_ms, since_ms)
       end
     end
   end
-  return still, put
+  return still_ms, put_ms
 end
 
 local function passes()
-  if passed or state == '' then return true end
+  if has_passed == '1' or state == '' then return true end
   if state ~= 'draining' then return false end
-  if kind == 'uploads' then return true end  -- it was begun, or the registry does not know it
+  -- The upload was begun before; or the registry does not know it, and refuses.
+  if kind == 'uploads' then return true end
   if kind == 'manifest' then
-    local still, put = pushes()
-    return still < math.huge or put < STILL_MS
+    local still_ms, put_ms = pushes()
+    return still_ms < math.huge or put_ms < STILL_MS
   end
   if kind ~= 'asks' and kind ~= 'begins' then return false end
-  if age(mine .. ' open') < OPEN_MS and (believes() or is_told()) then return true end
-  if believes() and age(mine .. ' asking') < STILL_MS then return true end
+  if age_ms(mine .. ' open') < OPEN_MS and (believes_claims() or is_reported()) then return true end
+  if believes_claims() and age_ms(mine .. ' asking') < STILL_MS then return true end
   if drained_ms() >= GRACE_MS then return false end
-  local still, put = pushes()
-  return math.min(still, put) >= STILL_MS and (still < math.huge or put < FRESH_MS)
+  local still_ms, put_ms = pushes()
+  return math.min(still_ms, put_ms) >= STILL_MS and (still_ms < math.huge or put_ms < FRESH_MS)
 end
 
--- Whoever stands still is not waited for, and can be forgotten. One that is new while it drains is no push that was begun.
+-- A push that makes no progress is not waited for, and can be forgotten. A new upload while the gate drains is no push that
+-- was begun.
 local function sign(what)
   local member = mine .. what
-  if not redis.call('ZSCORE', KEYS[2], member) then
+  if not redis.call('ZSCORE', all.pushing, member) then
     if state == 'draining' and kind == 'uploads' then return end
-    if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[7]) then
-      redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now_ms - IDLE_MS)
+    if redis.call('ZCARD', all.pushing) >= tonumber(max_pushes) then
+      redis.call('ZREMRANGEBYSCORE', all.pushing, '-inf', now_ms - IDLE_MS)
     end
-    if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[7]) then member = '* * more' end
+    if redis.call('ZCARD', all.pushing) >= tonumber(max_pushes) then member = '* * more' end
   end
-  redis.call('ZADD', KEYS[2], now_ms, member)
+  redis.call('ZADD', all.pushing, now_ms, member)
 end
 
-local function rely()
-  local member = repository .. ' ' .. digest .. ' ' .. client
-  local is_full = redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[8])
-  if is_full and not redis.call('ZSCORE', KEYS[3], member) then member = '*' end
-  redis.call('ZADD', KEYS[3], now_ms, member)
+local function note_needed()
+  local member = repository .. ' ' .. needed .. ' ' .. client
+  local is_full = redis.call('ZCARD', all.unreferenced) >= tonumber(max_blobs)
+  if is_full and not redis.call('ZSCORE', all.unreferenced, member) then member = '*' end
+  redis.call('ZADD', all.unreferenced, now_ms, member)
 end
 
-if not passes() then return {0, state, standing[2], 0} end
+if not passes() then return {0, state, held[2], 0} end
 if kind == 'asks' then
-  if redis.call('ZSCORE', KEYS[2], mine .. ' open') then sign(' open') else sign(' asking') end
-elseif kind == 'manifest' and by_tag then
-  redis.call('ZREM', KEYS[2], mine .. ' open', mine .. ' asking')
+  if redis.call('ZSCORE', all.pushing, mine .. ' open') then sign(' open') else sign(' asking') end
+elseif kind == 'manifest' and by_tag == '1' then
+  redis.call('ZREM', all.pushing, mine .. ' open', mine .. ' asking')
   sign(' put')
 elseif kind == 'begins' or kind == 'uploads' or kind == 'manifest' then
-  redis.call('ZREM', KEYS[2], mine .. ' asking')
+  redis.call('ZREM', all.pushing, mine .. ' asking')
   sign(' open')
   if kind == 'manifest' then sign(' put') end
 end
-if digest ~= '' then rely() end
-for key = 2, 3 do redis.call('ZREMRANGEBYSCORE', KEYS[key], '-inf', now_ms - tonumber(ARGV[6])) end
-local is_over = age('* * more') < IDLE_MS or redis.call('ZSCORE', KEYS[3], '*')
-return {1, state, standing[2] or '', is_over and 1 or 0}
+if needed ~= '' then note_needed() end
+for _, key in ipairs({all.pushing, all.unreferenced}) do
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now_ms - youth_ms)
+end
+local overflows = age_ms('* * more') < IDLE_MS or redis.call('ZSCORE', all.unreferenced, '*')
+return {1, state, held[2] or '', overflows and 1 or 0}

@@ -1,20 +1,22 @@
--- A manifest was read whose references its push did not tell: what it references is loose no more, as `record` would have
--- freed it then.
+-- Note that a manifest was read whose references were not reported: the blobs that it references are not unreferenced any
+-- more, as if its push had reported them.
 --
 -- KEYS  unread_manifests unreferenced
--- ARGV  1 its member in unread ("R <short digest> <client> <put (ms)>")  2 repository  3 client  4 put (ms)
---       then the short digests that it references
--- Result how many are freed
-local heard = tonumber(redis.call('ZSCORE', all.unread_manifests, ARGV[1]) or -1)
-local freed = 0
-local function free(member, until_ms)
-  local noted = redis.call('ZSCORE', all.unreferenced, member)
-  if noted and tonumber(noted) <= until_ms then freed = freed + redis.call('ZREM', all.unreferenced, member) end
+-- ARGV  member  of unread_manifests: "R <short digest> <client> <put_ms>"
+--       repository
+--       client
+--       put_ms  when the gate last admitted a manifest of the client
+--       references...  short digests
+-- Result the number of blobs that were released
+local reported_ms = tonumber(redis.call('ZSCORE', all.unread_manifests, member) or -1)
+local count = 0
+local function release(blob, until_ms)
+  local noted_ms = redis.call('ZSCORE', all.unreferenced, blob)
+  if noted_ms and tonumber(noted_ms) <= until_ms then count = count + redis.call('ZREM', all.unreferenced, blob) end
 end
-for nth = 5, #ARGV do
-  local member = ARGV[2] .. ' ' .. ARGV[nth] .. ' '
-  free(member .. '~' .. ARGV[3], heard)
-  free(member .. ARGV[3], math.min(heard, tonumber(ARGV[4])))
+for _, short in ipairs(references) do
+  release(repository .. ' ' .. short .. ' ~' .. client, reported_ms)
+  release(repository .. ' ' .. short .. ' ' .. client, math.min(reported_ms, tonumber(put_ms)))
 end
-redis.call('ZREM', all.unread_manifests, ARGV[1])
-return freed
+redis.call('ZREM', all.unread_manifests, member)
+return count

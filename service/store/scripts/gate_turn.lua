@@ -1,28 +1,25 @@
--- The holder of the gate turns it: drain (from open), close, keep (closed when he goes), open. Nobody else's gate is touched.
+-- Change the state of the gate for its holder: drain (from open), close, keep (closed after the holder ends), open. The gate
+-- of another holder is not touched.
 --
 -- KEYS  gate gate:opens
--- ARGV  1 drain | close | keep | open  2 token  3 fence  4 reason
--- Result 1 done, also when it was done before; 0 somebody else holds it, or (close, keep) nobody does
+-- ARGV  action  drain | close | keep | open
+--       token
+--       fence
+--       reason
+-- Result 1 done, also if it was done before; 0 if another holder has the gate, or (close, keep) none has it
+-- include lib/clock
 local holder = redis.call('HGET', all.gate, 'token')
-if holder and holder ~= ARGV[2] then return 0 end
-if ARGV[1] == 'open' then
-  local clock = redis.call('TIME')
+if holder and holder ~= token then return 0 end
+if not holder and (action == 'close' or action == 'keep') then return 0 end
+if action == 'open' then
   redis.call('DEL', all.gate)
-  redis.call('ZADD', all['gate:opens'], clock[1] * 1000 + math.floor(clock[2] / 1000), ARGV[2])
+  redis.call('ZADD', all['gate:opens'], now_ms, token)
   redis.call('ZREMRANGEBYRANK', all['gate:opens'], 0, -1001)
-  return 1
-end
-if ARGV[1] == 'close' then
-  if not holder then return 0 end
+elseif action == 'close' then
   redis.call('HSET', all.gate, 'state', 'closed')
-  return 1
+elseif action == 'keep' then
+  redis.call('HSET', all.gate, 'kept', '1', 'reason', reason)
+else
+  redis.call('HSET', all.gate, 'state', 'draining', 'token', token, 'fence', fence, 'reason', reason, 'since_ms', now_ms)
 end
-if ARGV[1] == 'keep' then
-  if not holder then return 0 end
-  redis.call('HSET', all.gate, 'kept', '1', 'reason', ARGV[4])
-  return 1
-end
-local clock = redis.call('TIME')
-redis.call('HSET', all.gate, 'state', 'draining', 'token', ARGV[2], 'fence', ARGV[3], 'reason', ARGV[4],
-           'since_ms', clock[1] * 1000 + math.floor(clock[2] / 1000))
 return 1

@@ -1,11 +1,13 @@
--- Notes, right before a PUT of ours, what it puts under a tag: should a user's push cross it, it is known which is ours,
--- and that what he takes the place of is there again.
+-- Note, right before pushprune sends a PUT, which digest it puts under a tag. If a push by a user meets the PUT, it is
+-- known which of them is ours. The digest exists again from now on.
 --
 -- KEYS  own_puts:R voided:R
--- ARGV  1 tag  2 digest  3 short digest
+-- ARGV  tag
+--       digest
+--       short_digest
 -- Result 1
-local clock = redis.call('TIME')
-redis.call('HSET', r.own_puts, ARGV[1], ARGV[2] .. ' ' .. string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000)))
+-- include lib/clock
+redis.call('HSET', r.own_puts, tag, digest .. ' ' .. string.format('%.0f', now_ms))
 redis.call('EXPIRE', r.own_puts, 86400)
-redis.call('ZREM', r.voided, '@' .. ARGV[3])
+redis.call('ZREM', r.voided, '@' .. short_digest)
 return 1

@@ -1,15 +1,20 @@
--- Puts one member of an outbox off until later, if it is still there; a push that comes meanwhile does not wait for it.
+-- Postpone a member of the outbox, if it is still there. Each failure in a row doubles the wait. A push does not wait for it.
 --
--- KEYS  1 outbox  2 attempts  3 healing, where that is worked off with it
--- ARGV  1 member  2 attempt's field  3 first wait (ms)  4 longest wait (ms)  5 wait asked for by the registry (ms; 0 = none)
+-- KEYS  NAME attempts healing
+-- ARGV  repository
+--       queue         the name of the queue in `attempts`
+--       with_healing  1 if healing is postponed as well
+--       first_ms      the first wait
+--       longest_ms    the longest wait
+--       asked_ms      the wait that the registry asked for; 0 = none
 -- Result the wait (ms)
-local clock = redis.call('TIME')
-local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local failed = redis.call('HINCRBY', KEYS[2], ARGV[2], 1)
-local wait = math.min(tonumber(ARGV[3]) * 2 ^ math.min(failed - 1, 20), tonumber(ARGV[4]))
+-- include lib/clock
+local field = queue .. ' ' .. repository
+local failures = redis.call('HINCRBY', all.attempts, field, 1)
+local wait_ms = math.min(tonumber(first_ms) * 2 ^ math.min(failures - 1, 20), tonumber(longest_ms))
 -- The registry knows best: a wait that it asks for does not double.
-if tonumber(ARGV[5]) > 0 then wait = math.max(tonumber(ARGV[5]), tonumber(ARGV[3])) end
-redis.call('ZADD', KEYS[1], 'XX', now_ms + wait, ARGV[1])
-if KEYS[3] then redis.call('ZADD', KEYS[3], 'XX', 'GT', now_ms + wait, ARGV[1]) end
-redis.call('HSET', KEYS[2], ARGV[2] .. ' until', now_ms + wait)
-return wait
+if tonumber(asked_ms) > 0 then wait_ms = math.max(tonumber(asked_ms), tonumber(first_ms)) end
+redis.call('ZADD', all.NAME, 'XX', now_ms + wait_ms, repository)
+if with_healing == '1' then redis.call('ZADD', all.healing, 'XX', 'GT', now_ms + wait_ms, repository) end
+redis.call('HSET', all.attempts, field .. ' until', now_ms + wait_ms)
+return wait_ms

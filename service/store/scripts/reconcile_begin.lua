@@ -1,10 +1,12 @@
--- Begins the walk over everything that is wanted, unless one is under way.
+-- Begin the requested reconcile run over all repositories, unless a run is in progress.
 --
 -- KEYS  reconcile:due reconcile:run reconcile:epoch
--- ARGV  1 now_ms  2 the epoch in which it begins
-if redis.call('EXISTS', all['reconcile:run']) == 1 then return end
+-- ARGV  epoch  in which it begins
+-- include lib/clock
+local run = all['reconcile:run']
+if redis.call('EXISTS', run) == 1 then return end
 local reason = redis.call('GET', all['reconcile:due'])
 if not reason then return end
-redis.call('HSET', all['reconcile:run'], 'reason', reason, 'since_ms', ARGV[1], 'whole', 1, 'listed', 0, 'cursor', '')
-redis.call('SET', all['reconcile:epoch'], ARGV[2])
+redis.call('HSET', run, 'reason', reason, 'since_ms', now_ms, 'whole', 1, 'listed', 0, 'cursor', '')
+redis.call('SET', all['reconcile:epoch'], epoch)
 redis.call('DEL', all['reconcile:due'])

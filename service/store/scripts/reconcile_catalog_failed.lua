@@ -1,13 +1,17 @@
--- The catalog could not be read on by the walk under way, which waits for a while.
+-- Note that the current reconcile run could not read on in the catalog, and pause it.
 --
 -- KEYS  reconcile:run reconcile:pause
--- ARGV  1 why  2 the first and 3 the longest pause after failures in a row (ms)  4 for how long the registry asks (ms)
+-- ARGV  message
+--       first_ms    the first pause after failures in a row
+--       longest_ms  the longest pause
+--       asked_ms    the pause that the registry asked for; 0 = none
 -- Result the failures in a row
-if redis.call('EXISTS', all['reconcile:run']) == 0 then return 0 end
-redis.call('HSET', all['reconcile:run'], 'message', ARGV[1])
-local row = redis.call('HINCRBY', all['reconcile:run'], 'row', 1)
-local pause = math.min(tonumber(ARGV[3]), tonumber(ARGV[2]) * 2 ^ math.min(row - 1, 20))
+local run = all['reconcile:run']
+if redis.call('EXISTS', run) == 0 then return 0 end
+redis.call('HSET', run, 'message', message)
+local row = redis.call('HINCRBY', run, 'row', 1)
+local pause_ms = math.min(tonumber(longest_ms), tonumber(first_ms) * 2 ^ math.min(row - 1, 20))
 -- The registry knows best: a pause that it asks for does not double.
-if tonumber(ARGV[4]) > 0 then pause = math.max(tonumber(ARGV[4]), tonumber(ARGV[2])) end
-redis.call('SET', all['reconcile:pause'], '1', 'PX', math.floor(pause))
+if tonumber(asked_ms) > 0 then pause_ms = math.max(tonumber(asked_ms), tonumber(first_ms)) end
+redis.call('SET', all['reconcile:pause'], '1', 'PX', math.floor(pause_ms))
 return row

@@ -1,16 +1,21 @@
--- A repository of the walk under way could not be compared: it comes again after all others, or counts as failed.
+-- Note that the current reconcile run could not compare a repository: it is tried again after all others, or counts as failed.
 --
 -- KEYS  reconcile:run reconcile:todo reconcile:attempts reconcile:pause
--- ARGV  1 repository  2 now_ms  3 after so many attempts it counts as failed  4 why
---       5 the first and 6 the longest pause of the walk after failures in a row (ms; 0 = none)
-if redis.call('EXISTS', all['reconcile:run']) == 0 or not redis.call('ZSCORE', all['reconcile:todo'], ARGV[1]) then return end
-redis.call('HSET', all['reconcile:run'], 'message', ARGV[4])
-if redis.call('HINCRBY', all['reconcile:attempts'], ARGV[1], 1) >= tonumber(ARGV[3]) then
-  redis.call('ZREM', all['reconcile:todo'], ARGV[1])
-  redis.call('HINCRBY', all['reconcile:run'], 'failed', 1)
+-- ARGV  repository
+--       max_attempts  then it counts as failed
+--       message
+--       first_ms      the first pause after failures in a row; 0 = none
+--       longest_ms    the longest pause
+-- include lib/clock
+local run, todo = all['reconcile:run'], all['reconcile:todo']
+if redis.call('EXISTS', run) == 0 or not redis.call('ZSCORE', todo, repository) then return end
+redis.call('HSET', run, 'message', message)
+if redis.call('HINCRBY', all['reconcile:attempts'], repository, 1) >= tonumber(max_attempts) then
+  redis.call('ZREM', todo, repository)
+  redis.call('HINCRBY', run, 'failed', 1)
 else
-  redis.call('ZADD', all['reconcile:todo'], ARGV[2], ARGV[1])
+  redis.call('ZADD', todo, now_ms, repository)
 end
-local row = redis.call('HINCRBY', all['reconcile:run'], 'row', 1)
-local pause = math.min(tonumber(ARGV[6]), tonumber(ARGV[5]) * 2 ^ math.min(row - 1, 20))
-if pause > 0 then redis.call('SET', all['reconcile:pause'], '1', 'PX', math.floor(pause)) end
+local row = redis.call('HINCRBY', run, 'row', 1)
+local pause_ms = math.min(tonumber(longest_ms), tonumber(first_ms) * 2 ^ math.min(row - 1, 20))
+if pause_ms > 0 then redis.call('SET', all['reconcile:pause'], '1', 'PX', math.floor(pause_ms)) end

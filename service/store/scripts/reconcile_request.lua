@@ -1,8 +1,11 @@
--- Asks for these repositories to be compared, before any other: in the walk under way, or in one of their own.
+-- Request a comparison of repositories before all others: in the current reconcile run, or in one of their own.
 --
 -- KEYS  reconcile:run reconcile:todo
--- ARGV  1 reason  2 now_ms; then the repositories
-for i = 3, #ARGV do redis.call('ZADD', all['reconcile:todo'], 0, ARGV[i]) end
-if redis.call('EXISTS', all['reconcile:run']) == 0 then
-  redis.call('HSET', all['reconcile:run'], 'reason', ARGV[1], 'since_ms', ARGV[2], 'whole', 0, 'listed', 1, 'cursor', '')
+-- ARGV  reason
+--       repositories...
+-- include lib/clock
+local run, todo = all['reconcile:run'], all['reconcile:todo']
+for _, repository in ipairs(repositories) do redis.call('ZADD', todo, 0, repository) end
+if redis.call('EXISTS', run) == 0 then
+  redis.call('HSET', run, 'reason', reason, 'since_ms', now_ms, 'whole', 0, 'listed', 1, 'cursor', '')
 end

@@ -1,14 +1,15 @@
--- Notes why nobody follows what was requested manually, or drops what says nothing any more.
+-- Note why manual deletions are rejected, or drop those that are obsolete. A request that was renewed meanwhile stays.
 --
 -- KEYS  manual:R
--- ARGV  per ask: tag or "@<short digest>", its JSON, its JSON with the reason ('' = drop it)
--- Result how many were as they had been
-local answered = 0
-for i = 1, #ARGV, 3 do
-  if redis.call('HGET', r.manual, ARGV[i]) == ARGV[i + 1] then
-    answered = answered + 1
-    if ARGV[i + 2] == '' then redis.call('HDEL', r.manual, ARGV[i])
-    else redis.call('HSET', r.manual, ARGV[i], ARGV[i + 2]) end
+-- ARGV  requests(name before after)  name: tag or "@<short digest>"; before, after: its JSON, without and with the reason;
+--         after = '': drop it
+-- Result the number of requests that had not changed
+local count = 0
+for _, request in ipairs(requests) do
+  if redis.call('HGET', r.manual, request.name) == request.before then
+    count = count + 1
+    if request.after == '' then redis.call('HDEL', r.manual, request.name)
+    else redis.call('HSET', r.manual, request.name, request.after) end
   end
 end
-return answered
+return count

@@ -1,3 +1,7 @@
--- KEYS  1 lease:NAME   ARGV  1 token   Result 1 released, 0 it was not ours
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('DEL', KEYS[1])
+-- Release a lease.
+--
+-- KEYS  lease:NAME
+-- ARGV  token
+-- Result 1, or 0 if this token does not hold the lease
+if redis.call('GET', all['lease:NAME']) ~= token then return 0 end
+return redis.call('DEL', all['lease:NAME'])

@@ -1,3 +1,8 @@
--- KEYS  1 lease:NAME   ARGV  1 token  2 time to live (ms)   Result 1 renewed, 0 lost
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+-- Renew a lease.
+--
+-- KEYS  lease:NAME
+-- ARGV  token
+--       life_ms
+-- Result 1, or 0 if the lease is lost
+if redis.call('GET', all['lease:NAME']) ~= token then return 0 end
+return redis.call('PEXPIRE', all['lease:NAME'], life_ms)

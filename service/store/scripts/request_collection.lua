@@ -1,8 +1,10 @@
--- Somebody asks for a collection, or for a dry run of one: whatever keeps it waiting is asked about anew.
+-- Request a collection, or a dry run of one. Everything that delayed an earlier request is checked anew.
 --
--- KEYS  1 gc:due or gc:dry  2 gc:retry  3 gc:waiting
--- ARGV  1 the reason  2 life of the wish (ms; 0 = until it is met)
-redis.call('SET', KEYS[1], ARGV[1])
-if tonumber(ARGV[2]) > 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-redis.call('DEL', KEYS[2], KEYS[3])
+-- KEYS  NAME gc:retry gc:waiting
+-- ARGV  reason
+--       life_ms  0 = until it ran
+-- Result 1
+redis.call('SET', all.NAME, reason)
+if tonumber(life_ms) > 0 then redis.call('PEXPIRE', all.NAME, life_ms) end
+redis.call('DEL', all['gc:retry'], all['gc:waiting'])
 return 1

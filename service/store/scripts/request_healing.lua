@@ -1,10 +1,11 @@
--- Has tags looked at now, after a DELETE that failed: it may have done its work all the same.
+-- Have tags checked now, after a DELETE that failed: the registry may have done it nevertheless.
 --
 -- KEYS  heal:R healing
--- ARGV  1 repository  2 resend after (ms); then the tags
--- Result the time of these looks (ms)
-local clock = redis.call('TIME')
-local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
-for i = 3, #ARGV do redis.call('ZADD', r.heal, now_ms, ARGV[i]) end
-redis.call('ZADD', all.healing, 'LT', now_ms + tonumber(ARGV[2]), ARGV[1])
+-- ARGV  repository
+--       resend_ms
+--       members...  tags, or digests of indexes
+-- Result the time of these checks (ms)
+-- include lib/clock
+-- include lib/heal
+for _, member in ipairs(members) do check_at(r, repository, member, now_ms, now_ms + resend_ms) end
 return now_ms

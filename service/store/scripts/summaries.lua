@@ -1,15 +1,14 @@
--- How many tags some repositories have, when the last was pushed, and how much of them is to go. Changes nothing.
+-- Count the tags of repositories and their images to delete. Changes nothing.
 --
--- KEYS  per repository, 3 each: tags:R  doomed:R  dry_run:R
--- ARGV  none
--- Result per repository, 4 each: tags (count), the time of the last push (µs, as text; '0' = none was seen), doomed (count),
---        doomed in a dry run (count)
+-- KEYS  tags:EACH doomed:EACH dry_run:EACH
+-- Result for each repository: tags, the time of the last push (µs, as text; '0' if none was seen), doomed images, images
+--        that would be deleted if there were no dry run
 local answer = {}
-for i = 1, #KEYS, 3 do
-  local newest = redis.call('ZREVRANGE', KEYS[i], 0, 0, 'WITHSCORES')
-  answer[#answer + 1] = redis.call('ZCARD', KEYS[i])
+for _, r in ipairs(each) do
+  local newest = redis.call('ZREVRANGE', r.tags, 0, 0, 'WITHSCORES')
+  answer[#answer + 1] = redis.call('ZCARD', r.tags)
   answer[#answer + 1] = newest[2] or '0'
-  answer[#answer + 1] = redis.call('HLEN', KEYS[i + 1])
-  answer[#answer + 1] = redis.call('HLEN', KEYS[i + 2])
+  answer[#answer + 1] = redis.call('HLEN', r.doomed)
+  answer[#answer + 1] = redis.call('HLEN', r.dry_run)
 end
 return answer

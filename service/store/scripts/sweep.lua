@@ -1,13 +1,13 @@
--- Returns the members of an outbox whose time has come. Each is postponed, so that no two sweeps send the same member.
--- The time at which a member first became overdue is remembered until its work gets on: postponing hides it otherwise.
+-- Return the members of the outbox whose time has come. Each is postponed, so that no two sweeps send the same member.
+-- The time at which a member first became overdue is remembered until its work succeeds, because postponing hides it.
 --
--- KEYS  1 outbox (due, doomed or healing)  2 late:NAME of that outbox
--- ARGV  1 members to return (maximum)  2 resend after (ms)  3 longest back-off (ms)
+-- KEYS  NAME late:NAME
+-- ARGV  maximum     members to return
+--       resend_ms   a member that is sent is sent again after this time
+--       longest_ms  the longest back-off
 -- Result the members to send
-local outbox, late = KEYS[1], KEYS[2]
-local maximum, resend_ms, longest_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local clock = redis.call('TIME')
-local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
+-- include lib/clock
+local outbox, late = all.NAME, all['late:NAME']
 
 -- A member that left the outbox, or that waits for a time far ahead, is not late any more.
 for _, member in ipairs(redis.call('ZRANGE', late, 0, maximum - 1)) do

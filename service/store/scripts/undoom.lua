@@ -1,14 +1,15 @@
--- Takes a digest off the doomed ones without deleting it, and has its repository planned again.
+-- Take a digest off the doomed ones without deleting it, and make its repository due for a new plan.
 --
 -- KEYS  doomed:R doomed generation due
--- ARGV  1 repository  2 short digest  3 resend after (ms)
--- Result 1 spared, 0 it was not doomed any more
-
--- include bump
-local clock = redis.call('TIME')
-local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local spared = redis.call('HDEL', r.doomed, ARGV[2])
-if redis.call('HLEN', r.doomed) == 0 then redis.call('ZREM', all.doomed, ARGV[1]) end
-bump(ARGV[1])
-redis.call('ZADD', all.due, 'LT', now_ms + tonumber(ARGV[3]), ARGV[1])
-return spared
+-- ARGV  repository
+--       short_digest
+--       resend_ms
+-- Result 1 if it was doomed, else 0
+-- include lib/clock
+-- include lib/bump
+-- include lib/doomed
+-- include lib/due
+local was_doomed = undoom(r, repository, short_digest)
+bump(repository)
+make_due(repository)
+return was_doomed and 1 or 0

@@ -1,16 +1,18 @@
--- Notes that a tag is off again which a healing of ours had put back after its user deleted it: the manifest that came
--- back with it goes as well, unless it is known already why it stands there.
+-- Note that a tag was deleted again which healing had restored after its user deleted it. Its manifest came back with it and
+-- is deleted as well, unless it is known already why it exists.
 --
 -- KEYS  untagged:R generation due
--- ARGV  1 repository  2 tag  3 short digest of what stood there  4 resend after (ms)
--- Result 1 when the repository must be planned again, else 0
-
--- include bump
-local clock = redis.call('TIME')
-local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
-local noted = redis.call('HSETNX', r.untagged, ARGV[3], now_us .. ' ' .. ARGV[2] .. ' untagged')
-if noted == 1 then
-  bump(ARGV[1])
-  redis.call('ZADD', all.due, 'LT', clock[1] * 1000 + tonumber(ARGV[4]), ARGV[1])
+-- ARGV  repository
+--       tag
+--       short_digest  that the tag pointed at
+--       resend_ms
+-- Result 1 if the repository became due, else 0
+-- include lib/clock
+-- include lib/bump
+-- include lib/due
+local is_new = redis.call('HSETNX', r.untagged, short_digest, now_us .. ' ' .. tag .. ' untagged')
+if is_new == 1 then
+  bump(repository)
+  make_due(repository)
 end
-return noted
+return is_new

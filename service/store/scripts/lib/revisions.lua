@@ -1,0 +1,25 @@
+-- revisions:R: the digests that a tag pointed at before, each with the time of its last push, newest first, at most 100.
+-- Keep those pushed after `since`, without `current`. Add `digest`, pushed at `at_us`, unless it is nil.
+local function set_revisions(r, tag, since, current, at_us, digest)
+  local before, pushed, order = redis.call('HGET', r.revisions, tag) or '', {}, {}
+  -- Nearly always the new one is the newest, and nothing has to be sorted.
+  if digest and since < 0 and tonumber(string.match(before, '^%d+') or -1) < tonumber(at_us) then
+    order[1] = at_us .. ':' .. digest
+    for time, known in string.gmatch(before, '(%d+):(%S+)') do
+      if known ~= digest and known ~= current and #order < 100 then order[#order + 1] = time .. ':' .. known end
+    end
+    redis.call('HSET', r.revisions, tag, table.concat(order, ' '))
+    return
+  end
+  for time, known in string.gmatch(before, '(%d+):(%S+)') do pushed[known] = time end
+  if digest and (not pushed[digest] or tonumber(pushed[digest]) < tonumber(at_us)) then pushed[digest] = at_us end
+  for known, time in pairs(pushed) do
+    if known ~= current and tonumber(time) > since then order[#order + 1] = time .. ':' .. known end
+  end
+  table.sort(order, function(a, b)
+    local first, second = tonumber(string.match(a, '^%d+')), tonumber(string.match(b, '^%d+'))
+    return first > second or (first == second and a > b)
+  end)
+  if #order == 0 then redis.call('HDEL', r.revisions, tag) return end
+  redis.call('HSET', r.revisions, tag, table.concat(order, ' ', 1, math.min(#order, 100)))
+end
