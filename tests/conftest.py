@@ -1,6 +1,5 @@
 """Fixtures for every test: a real Redis server, a wiring over it, and a check that no undocumented key is left."""
 
-import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -12,12 +11,12 @@ import pytest
 
 from service.domain.policy.model import Policy
 from service.settings import load_settings
-from service.store import keys as schema
 from service.store.connection import Connection, connect
 from service.store.keys import Keys
 from service.wiring import Wiring, wire
 from tests.fakes.valkey import Valkey
 from tests.support import examples
+from tests.support.schema import DESCRIBED
 
 # Speed is measured by `make bench`; here a busy machine must not make a test red.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -58,12 +57,8 @@ def connection(valkey: Valkey) -> Iterator[Connection]:
 
 def documented(key: str) -> bool:
     """True if a key (without prefix) is in the table of keys.py."""
-    names = re.findall(
-        r"^  ([a-z_:]+)(R|N|NAME)? +(?:zset|hash|string|set|stream) ", schema.__doc__ or "", re.MULTILINE
-    )
-    exact = {name for name, variable in names if not variable}
-    prefixes = tuple(name for name, variable in names if variable)
-    return key in exact or key.startswith(prefixes) or key.startswith(_CELERY)
+    prefixes = tuple(f"{name}:" for name, has_member in DESCRIBED if has_member)
+    return (key, False) in DESCRIBED or key.startswith(prefixes) or key.startswith(_CELERY)
 
 
 @dataclass

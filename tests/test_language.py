@@ -17,11 +17,6 @@ OPENER = re.compile(
 # Names that say nothing: a local is a noun of the glossary.
 PRONOUNS = frozenset({"one", "said", "found", "told", "met", "so", "how", "but", "off", "over", "that", "it", "them"})
 
-# Parameters of public methods, to be renamed with their capability.
-ALLOWED = {
-    ("service/store/history.py", "found"),
-}
-
 
 def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Every docstring of a file, with its line."""
@@ -62,7 +57,7 @@ def test_no_docstring_opens_with_a_question_word(trees: dict[str, ast.Module]) -
 
 def test_no_local_name_is_a_pronoun_or_a_participle(trees: dict[str, ast.Module]) -> None:
     wrong = {(file, name) for file, tree in trees.items() for _, name in names_in_functions(tree) if name in PRONOUNS}
-    assert wrong == ALLOWED
+    assert wrong == set()
 
 
 def test_reasons_stand_as_comments_above_their_lines() -> None:

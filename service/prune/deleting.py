@@ -344,7 +344,7 @@ def _leave_alone(store: Store, dispatch: Dispatch, snapshot: Snapshot, taken: Ta
         if taken.indexes:
             store.deletions.request_healing(snapshot.repository, sorted(taken.indexes))
         sightings = [(replace(tag, sighted=True), "") for tag in moved]
-        store.history.adopt(snapshot, found=sightings, indexes=frozenset(taken.indexes))
+        store.history.adopt(snapshot, tags=sightings, indexes=frozenset(taken.indexes))
     if taken.spared:
         _spare(store, dispatch, snapshot.repository, taken.doomed, taken.spared)
     if taken.vanished:

@@ -71,11 +71,10 @@ class Connection:
         """
         script = lua_script(name)
         members = {word: named.pop(word) for word in tuple(named) if word.isupper()}
-        for argument in script.arguments:
-            if argument.name == "repository":
-                named["repository"] = repository
-            elif argument.name == "repositories":
-                named["repositories"] = repositories
+        if "repository" in script.values:
+            named["repository"] = repository
+        if any(argument.name == "repositories" for argument in script.lists):
+            named["repositories"] = repositories
         keys = script.bind_keys(self.keys, repository, repositories, members)
         return self.script(name, keys, script.bind_arguments(named))
 

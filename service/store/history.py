@@ -143,7 +143,7 @@ class History:
     def adopt(
         self,
         snapshot: Snapshot,
-        found: Iterable[tuple[Tag, str]] = (),
+        tags: Iterable[tuple[Tag, str]] = (),
         vanished: Iterable[str] = (),
         indexes: frozenset[str] = frozenset(),
         media_types: Mapping[str, str] | None = None,
@@ -157,10 +157,10 @@ class History:
         A tag that was touched since the snapshot is left alone.
 
         Args:
-            found: tags that are unknown or point at another digest (pushed_us None: push time unknown), each with the
+            tags: tags that are unknown or point at another digest (pushed_us None: push time unknown), each with the
                 source of its push time, "" for none.
             vanished: names of tags that do not exist any more.
-            indexes: digests among the found that are indexes.
+            indexes: digests among these tags that are indexes.
             media_types: digest → media type, as far as it was seen.
             complete: every tag was compared, so that the repository counts as compared.
             keep_plan: all that vanished was doomed itself, so that the plan is still valid.
@@ -180,7 +180,7 @@ class History:
                 "actor": pack_actor(tag),
                 "media": pack_media((media_types or {}).get(tag.digest, "")),
             }
-            for tag, source in found
+            for tag, source in tags
         ]
         changed = self._connection.run(
             "adopt",
@@ -209,11 +209,11 @@ class History:
         self.learn(snapshot.repository, known)
         return changed
 
-    def find_referrers(self, snapshot: Snapshot, found: Mapping[str, tuple[int, References]]) -> int:
+    def find_referrers(self, snapshot: Snapshot, referrers: Mapping[str, tuple[int, References]]) -> int:
         """Record untagged referrers whose push was not reported: digest → when it was pushed (µs), its references."""
         rows = [
             {"pushed_us": pushed_us, **_links_row(digest, pack_links(references))}
-            for digest, (pushed_us, references) in found.items()
+            for digest, (pushed_us, references) in referrers.items()
         ]
         return self._resolve(snapshot, referrers=rows) if rows else 0
 

@@ -31,22 +31,28 @@ _ARGUMENT = re.compile(r"^--(?: ARGV  |       )(\w+)(?:\(([^)]+)\)|(\.\.\.))?", 
 
 
 @dataclass(frozen=True, slots=True)
-class ArgumentName:
-    """An argument of a script. fields: of its rows; () if it is no list of rows."""
+class ListArgument:
+    """A list that a script takes. fields: of its rows; () for a list of plain values."""
 
     name: str
     fields: tuple[str, ...] = ()
-    is_list: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LuaScript:
-    """A script: its text for Redis, and the names of its keys and arguments in the order of its head."""
+    """A script: its text for Redis, and the names of its keys and arguments in the order of its head.
+
+    Attributes:
+        keys: of all repositories or of one, each with what follows its last colon, if the caller gives that.
+        each: of each of several repositories.
+    """
 
     name: str
     text: str
-    keys: tuple[str, ...]
-    arguments: tuple[ArgumentName, ...]
+    keys: tuple[tuple[str, str], ...]
+    each: tuple[str, ...]
+    values: tuple[str, ...]
+    lists: tuple[ListArgument, ...]
 
     def bind_keys(
         self, keys: Keys, repository: str, repositories: Sequence[str], members: Mapping[str, str | int]
@@ -57,16 +63,11 @@ class LuaScript:
             members: what stands for the words in capital letters in the names of the head.
         """
         members = {"R": repository, **members}
-        bound, each = [], []
-        for name in self.keys:
-            before, _, member = name.rpartition(":")
-            if member == "EACH":
-                each.append(before)
-            elif not member.isupper():
-                bound.append(keys.of(name))
-            else:
-                bound.append(keys.of(before, members[member]) if before else keys.of(str(members[member])))
-        return bound + [keys.of(name, member) for member in repositories for name in each]
+        bound = [
+            keys.of(name or str(members[member]), members[member] if name and member else "")
+            for name, member in self.keys
+        ]
+        return bound + [keys.of(name, member) for member in repositories for name in self.each]
 
     def bind_arguments(self, given: Mapping[str, Any]) -> list[str | int]:
         """Return the arguments in the order of the head.
@@ -77,27 +78,24 @@ class LuaScript:
         Raises:
             TypeError: an argument or a field is missing, or unknown to the script.
         """
-        names = [argument.name for argument in self.arguments]
-        if given.keys() != set(names):
+        names = [*self.values, *(argument.name for argument in self.lists)]
+        if len(given) != len(names) or not given.keys() >= set(names):
             raise TypeError(f"{self.name}.lua takes the arguments {names}, not {list(given)}")
-        flat = [_plain(given[argument.name]) for argument in self.arguments if not argument.is_list]
-        for argument in self.arguments:
-            if argument.is_list:
-                rows = given[argument.name]
-                flat.append(len(rows))
-                flat += (
-                    [value for row in rows for value in self._row(argument, row)]
-                    if argument.fields
-                    else map(_plain, rows)
-                )
-        return flat
-
-    def _row(self, argument: ArgumentName, row: Mapping[str, Any]) -> list[str | int]:
-        if len(row) != len(argument.fields) or not all(field in row for field in argument.fields):
-            raise TypeError(
-                f"{self.name}.lua: rows of {argument.name} have the fields {argument.fields}, not {list(row)}"
-            )
-        return [_plain(row[field]) for field in argument.fields]
+        flat = [given[name] for name in self.values]
+        for argument in self.lists:
+            rows = given[argument.name]
+            flat.append(len(rows))
+            for row in rows:
+                if not argument.fields:
+                    flat.append(row)
+                elif len(row) == len(argument.fields) and row.keys() >= set(argument.fields):
+                    flat += [row[field] for field in argument.fields]
+                else:
+                    fields = ", ".join(argument.fields)
+                    raise TypeError(
+                        f"{self.name}.lua: rows of {argument.name} have the fields {fields}, not {list(row)}"
+                    )
+        return [value if type(value) is str else _plain(value) for value in flat]
 
 
 def _plain(value: Any) -> str | int:
@@ -111,14 +109,24 @@ def _plain(value: Any) -> str | int:
 def lua_script(name: str) -> LuaScript:
     """Return a script by its name: the path of its file below scripts/, without the suffix."""
     text = _text(name)
-    head = _KEYS.search(text)
-    keys = tuple(head[1].replace("--", " ").split()) if head else ()
-    block = _ARGUMENTS.search(text)
-    arguments = tuple(
-        ArgumentName(word, tuple((fields or "").replace("--", " ").split()), bool(fields or dots))
-        for word, fields, dots in _ARGUMENT.findall(block[0] if block else "")
-    )
-    return LuaScript(name, _prelude(keys, arguments) + _included(text), keys, arguments)
+    head, block = _KEYS.search(text), _ARGUMENTS.search(text)
+    names = head[1].replace("--", " ").split() if head else []
+    keys = [_split(name) for name in names if not name.endswith(":EACH")]
+    each = [name.removesuffix(":EACH") for name in names if name.endswith(":EACH")]
+    values, lists = [], []
+    for word, fields, dots in _ARGUMENT.findall(block[0] if block else ""):
+        if fields or dots:
+            lists.append(ListArgument(word, tuple(fields.replace("--", " ").split())))
+        else:
+            values.append(word)
+    prelude = _prelude(names, values, lists)
+    return LuaScript(name, prelude + _included(text), tuple(keys), tuple(each), tuple(values), tuple(lists))
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return the name of a key, and what follows its last colon if the caller gives that."""
+    before, _, member = name.rpartition(":")
+    return (before, member) if member.isupper() else (name, "")
 
 
 def script_names() -> tuple[str, ...]:
@@ -135,7 +143,7 @@ def _text(name: str) -> str:
     return _FOLDER.joinpath(f"{name}.lua").read_text()
 
 
-def _prelude(keys: Sequence[str], arguments: Sequence[ArgumentName]) -> str:
+def _prelude(keys: Sequence[str], values: Sequence[str], lists: Sequence[ListArgument]) -> str:
     """Return one line of Lua that gives the keys and arguments their names."""
     shared = [name for name in keys if not name.endswith(":EACH")]
     each = [name.removesuffix(":EACH") for name in keys if name.endswith(":EACH")]
@@ -143,27 +151,24 @@ def _prelude(keys: Sequence[str], arguments: Sequence[ArgumentName]) -> str:
     for nth, key in enumerate(shared, 1):
         table, field = ("r", key.removesuffix(":R")) if key.endswith(":R") else ("all", key)
         tables[table].append(f"['{field}'] = KEYS[{nth}]")
-    lines = [f"local {table} = {{{', '.join(fields)}}}" for table, fields in tables.items() if fields]
+    parts = [f"local {table} = {{{', '.join(fields)}}}" for table, fields in tables.items() if fields]
     if each:
         fields = ", ".join(f"['{field}'] = KEYS[i + {nth}]" for nth, field in enumerate(each))
-        lines.append(
+        parts.append(
             f"local each = {{}} for i = {len(shared) + 1}, #KEYS, {len(each)} do each[#each + 1] = {{{fields}}} end"
         )
-    plain = [argument.name for argument in arguments if not argument.is_list]
-    if plain:
-        lines.append(f"local {', '.join(plain)} = unpack(ARGV, 1, {len(plain)})")
-    lists = [argument for argument in arguments if argument.is_list]
+    if values:
+        parts.append(f"local {', '.join(values)} = unpack(ARGV, 1, {len(values)})")
     if lists:
         # A list comes as the number of its rows, then the rows.
-        lines.append(f"local {', '.join(argument.name for argument in lists)} do local at = {len(plain) + 1}")
-        lines += [_list(argument) for argument in lists]
-        lines.append("end")
+        parts.append(f"local {', '.join(argument.name for argument in lists)} do local at = {len(values) + 1}")
+        parts += [*map(_list, lists), "end"]
     if each and any(argument.name == "repositories" for argument in lists):
-        lines.append("for i, name in ipairs(repositories) do each[i].name = name end")
-    return " ".join((*lines, ""))
+        parts.append("for i, name in ipairs(repositories) do each[i].name = name end")
+    return " ".join((*parts, ""))
 
 
-def _list(argument: ArgumentName) -> str:
+def _list(argument: ListArgument) -> str:
     width = len(argument.fields) or 1
     fields = ", ".join(f"['{field}'] = ARGV[i + {nth}]" for nth, field in enumerate(argument.fields))
     row = f"{{{fields}}}" if argument.fields else "ARGV[i]"

@@ -63,7 +63,7 @@ def test_a_push_is_read_with_who_what_and_when(history: History, archive: Archiv
 
 def test_each_way_for_a_tag_to_come_and_go_is_told_apart(history: History, archive: Archive) -> None:
     record(history, event(1), event(2, tag="v2"), event(3, tag="v3"), event(4, tag=None))
-    history.adopt(history.snapshot("shop/api"), found=[(Tag("old", digest("old"), None, 5), "")], vanished=["v3"])
+    history.adopt(history.snapshot("shop/api"), tags=[(Tag("old", digest("old"), None, 5), "")], vanished=["v3"])
     prune(history, next(tag for tag in history.live("shop/api") if tag.name == "v1"))
     record(history, user_delete(5, "v2"), event(6, "delete", tag=None, seed=4))
     assert [(item.kind, item.tag, item.digest) for item in archive.events("shop/api")] == [

@@ -6,12 +6,9 @@ from pathlib import Path
 
 from service.dispatch import QUEUES
 from service.store import keys
+from tests.support.schema import DESCRIBED, ROWS
 
 ROOT = Path(__file__).parents[2]
-_ROW = re.compile(r"^  ([a-z_:]+?)(:(?:R|N|NAME))? +(?:zset|hash|string|set|stream) ", re.MULTILINE)
-_DESCRIBED = _ROW.findall(keys.__doc__ or "")
-# A name, and True if a repository, a queue or the like follows it.
-DESCRIBED = frozenset((name, bool(member)) for name, member in _DESCRIBED)
 
 
 def named() -> Iterator[tuple[str, bool]]:
@@ -22,7 +19,7 @@ def named() -> Iterator[tuple[str, bool]]:
 
 
 def test_every_key_is_described_once() -> None:
-    assert len(_DESCRIBED) == len(DESCRIBED) > 90
+    assert len(ROWS) == len(DESCRIBED) > 90
 
 
 def test_every_key_in_the_code_is_described() -> None:

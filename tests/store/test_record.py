@@ -110,5 +110,5 @@ def test_what_a_look_found_does_not_undo_a_push_that_came_meanwhile(history: His
     record(history, event(1, seed="old"), event(2, tag="v2"))
     before = history.snapshot("shop/api")
     record(history, event(3, seed="new"), event(4, tag="v2"))
-    history.adopt(before, found=[(Tag("v1", digest("old"), None), "")], vanished=["v2"])
+    history.adopt(before, tags=[(Tag("v1", digest("old"), None), "")], vanished=["v2"])
     assert {tag.name: tag.digest for tag in history.live("shop/api")} == {"v1": digest("new"), "v2": digest(4)}

@@ -11,7 +11,7 @@ from service.store import script
 from service.store.connection import Connection
 from service.store.keys import Keys
 from service.store.script import LuaScript, lua_script, script_names
-from tests.store.test_keys import DESCRIBED
+from tests.support.schema import DESCRIBED
 
 FOLDER = Path(script.__file__).with_name("scripts")
 COMMENT = re.compile(r"--.*")
@@ -30,34 +30,30 @@ class TestEveryScript:
 
     def test_it_uses_each_key_that_its_head_names_and_no_other(self, name: str) -> None:
         """Another one would read and write the key `nil`."""
-        used = re.findall(r"\b(r|all|each)(?:\.(\w+)|\['([\w:]+)'\])", body(name))
-        names = lua_script(name).keys
-        each = {key.removesuffix(":EACH") for key in names if key.endswith(":EACH")}
-        bound = {(table, field or quoted) for table, field, quoted in used} - {("r", "name"), ("r", "newly")}
-        if each:
-            # The tables of the repositories are called r, too.
-            assert {field for table, field in bound if table == "r"} == each
-            bound = {key for key in bound if key[0] != "r"}
-        assert bound == {
-            ("r", key.removesuffix(":R")) if key.endswith(":R") else ("all", key)
-            for key in names
-            if not key.endswith(":EACH")
-        }
+        script = lua_script(name)
+        matches = re.findall(r"\b(r|all)(?:\.(\w+)|\['([\w:]+)'\])", body(name))
+        used = {(table, field or quoted) for table, field, quoted in matches} - {("r", "name"), ("r", "newly")}
+        # The table of each of several repositories is called r, too.
+        named = {("r", key) for key in script.each}
+        for key, member in script.keys:
+            named.add(("r", key) if member == "R" else ("all", f"{key}:{member}".strip(":")))
+        assert used == named
 
     def test_it_uses_each_argument_that_its_head_names(self, name: str) -> None:
-        text = body(name)
-        for argument in lua_script(name).arguments:
-            if argument.name != "repositories":
-                assert re.search(rf"\b{argument.name}\b", text), argument.name
+        script, text = lua_script(name), body(name)
+        for word in {*script.values, *(argument.name for argument in script.lists)} - {"repositories"}:
+            assert re.search(rf"\b{word}\b", text), word
+        for argument in script.lists:
             for field in argument.fields:
                 assert re.search(rf"\.{field}\b", text), f"{argument.name}.{field}"
 
     def test_its_keys_are_described(self, name: str) -> None:
-        for key in lua_script(name).keys:
-            before, _, member = key.rpartition(":")
-            if key != "NAME":
-                is_of_a_queue = member in ("due", "doomed", "healing", "collect") and before in ("late", "lease")
-                assert ((before, True) if member.isupper() or is_of_a_queue else (key, False)) in DESCRIBED
+        script = lua_script(name)
+        assert {(key, True) for key in script.each} <= DESCRIBED
+        for key, member in script.keys:
+            before, _, queue = key.rpartition(":")
+            if key and (key, bool(member)) not in DESCRIBED:
+                assert before in ("late", "lease"), queue
 
 
 def test_every_part_is_included_by_more_than_one_script_or_belongs_to_one() -> None:
@@ -69,11 +65,16 @@ def test_every_part_is_included_by_more_than_one_script_or_belongs_to_one() -> N
 
 
 def test_names_are_bound_in_the_order_of_the_head() -> None:
-    found = lua_script("undoom")
-    assert found.keys == ("doomed:R", "doomed", "generation", "due")
-    assert [argument.name for argument in found.arguments] == ["repository", "short_digest", "resend_ms"]
-    assert found.bind_keys(Keys("p:"), "shop/api", (), {}) == ["p:doomed:shop/api", "p:doomed", "p:generation", "p:due"]
-    assert found.bind_arguments({"resend_ms": 2000, "short_digest": "x", "repository": "r"}) == ["r", "x", 2000]
+    undoom = lua_script("undoom")
+    assert undoom.keys == (("doomed", "R"), ("doomed", ""), ("generation", ""), ("due", ""))
+    assert undoom.values == ("repository", "short_digest", "resend_ms")
+    assert undoom.bind_keys(Keys("p:"), "shop/api", (), {}) == [
+        "p:doomed:shop/api",
+        "p:doomed",
+        "p:generation",
+        "p:due",
+    ]
+    assert undoom.bind_arguments({"resend_ms": 2000, "short_digest": "x", "repository": "r"}) == ["r", "x", 2000]
 
 
 def test_lists_and_rows_come_with_their_number() -> None:

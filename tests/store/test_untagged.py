@@ -172,7 +172,7 @@ def test_no_more_revisions_are_kept_than_a_policy_can_ask_for(history: History) 
 
 def test_a_tag_found_elsewhere_leaves_what_it_stood_at(history: History) -> None:
     record(history, event(1, seed="old"))
-    history.adopt(history.snapshot(SHOP), found=[(Tag("v1", digest("new"), None), "")])
+    history.adopt(history.snapshot(SHOP), tags=[(Tag("v1", digest("new"), None), "")])
     (left,) = history.snapshot(SHOP).untagged
     assert (left.digest, left.tag, left.since_us > NOW) == (digest("old"), "v1", True)
     assert history.snapshot(SHOP).revisions == {"v1": (digest("old"),)}

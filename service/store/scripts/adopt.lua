@@ -85,6 +85,9 @@ end
 if epoch ~= '' then
   -- A repository without a tag at the registry is only known from events.
   if redis.call('ZCARD', r.tags) > 0 then redis.call('ZREM', all.unseen, repository) end
-  redis.call('HSET', all.compared, repository, epoch .. ' ' .. now_us)
+  -- A registry lists emptied repositories for ever: nothing is noted of those that are not known.
+  if redis.call('HEXISTS', all.generation, repository) == 1 then
+    redis.call('HSET', all.compared, repository, epoch .. ' ' .. now_us)
+  end
 end
 return changes
