@@ -40,7 +40,8 @@ def date(store: Store, registry: Registry, snapshot: Snapshot, digests: Iterable
 
 def _look(registry: Registry, repository: str, digest: str, depth: int, fetched: dict[str, References]) -> int:
     """Return the creation date of an image (µs), 0 if unknown. Its manifests' references are added to `fetched`."""
-    manifest = registry.client.get(repository, digest)
+    # The date needs the bytes alone, and a comparison in this process has probably just read them.
+    manifest = registry.client.recall(repository, digest) or registry.client.get(repository, digest)
     if manifest is None:
         return 0
     references = fetched[digest] = _references(manifest)
