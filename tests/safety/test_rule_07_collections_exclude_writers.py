@@ -10,7 +10,7 @@ from service.collect import quiesce
 from service.collect import run as collect_run
 from service.domain.gate import WriteRequest
 from service.prune import deleting
-from service.store.lease import COLLECT
+from service.store.lease import COLLECT, Leases
 from service.wiring import Wiring
 from tests.conftest import keep_last
 from tests.support.drain import ANN, collect, collecting, state
@@ -153,3 +153,22 @@ def test_the_gate_stays_closed_while_anything_that_the_collector_started_lives(
         return state(wiring) == "open"
 
     until(is_open)
+
+
+def test_a_second_holder_is_refused_until_the_first_lets_go(leases: Leases) -> None:
+    with leases.hold("x") as first:
+        assert first is not None
+        with leases.hold("x") as second:
+            assert second is None
+    with leases.hold("x") as third:
+        assert third is not None
+        assert third.fence > first.fence
+
+
+def test_nobody_may_write_while_a_collection_holds_the_registry(leases: Leases) -> None:
+    with leases.hold(COLLECT) as collect:
+        assert collect is not None
+        with leases.write() as permit:
+            assert permit is None
+    with leases.write() as permit:
+        assert permit is not None

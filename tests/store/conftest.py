@@ -1,5 +1,6 @@
-"""The history over the test's own Redis."""
+"""The history and the leases over the test's own Redis."""
 
+from tests.support.lease import leases
 from tests.support.record import history
 
-__all__ = ["history"]
+__all__ = ["history", "leases"]

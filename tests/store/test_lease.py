@@ -11,21 +11,6 @@ from service.store.lease import COLLECT, COLLECT_MS, LONGEST_MS, Lease, Leases
 from tests.support.lease import until
 
 
-@pytest.fixture
-def leases(connection: Connection) -> Leases:
-    return Leases(connection)
-
-
-def test_a_second_holder_is_refused_until_the_first_lets_go(leases: Leases) -> None:
-    with leases.hold("x") as first:
-        assert first is not None
-        with leases.hold("x") as second:
-            assert second is None
-    with leases.hold("x") as third:
-        assert third is not None
-        assert third.fence > first.fence
-
-
 def test_a_lease_outlives_its_time_while_it_is_renewed(leases: Leases, connection: Connection) -> None:
     with leases.hold("x", 200) as lease:
         assert lease is not None
@@ -107,15 +92,6 @@ def test_of_many_that_want_it_at_once_one_gets_it(leases: Leases) -> None:
     for thread in threads:
         thread.join()
     assert len(won) == 1
-
-
-def test_nobody_may_write_while_a_collection_holds_the_registry(leases: Leases) -> None:
-    with leases.hold(COLLECT) as collect:
-        assert collect is not None
-        with leases.write() as permit:
-            assert permit is None
-    with leases.write() as permit:
-        assert permit is not None
 
 
 def test_a_collection_sees_who_is_still_writing(leases: Leases) -> None:

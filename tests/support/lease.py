@@ -3,9 +3,19 @@
 import time
 from collections.abc import Callable
 
+import pytest
+
+from service.store.connection import Connection
+from service.store.lease import Leases
+
 
 def until(condition: Callable[[], bool], within_s: float = 10) -> None:
     end = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)
+
+
+@pytest.fixture
+def leases(connection: Connection) -> Leases:
+    return Leases(connection)
