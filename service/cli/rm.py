@@ -18,7 +18,7 @@ from service.cli.names import parse_wanted
 from service.cli.output import line, number, short_digest, table, when
 from service.cli.registry import asked_registry, connect_v1, trash_folder, trash_option, undo_hint
 from service.cli.user import login_name
-from service.cli.v1 import remove
+from service.cli.v1 import delete_v1_tags
 from service.domain.errors import NotDeletable, RegistryRefused, RegistryUnavailable, TrashUnwritable
 from service.domain.policy.model import Policy
 from service.domain.policy.units import spell_size
@@ -68,7 +68,7 @@ def rm(
     folder = trash_folder(url, trash) if url else None
     old = connect_v1(config)
     if old:
-        remove(old, wanted, dry_run=dry_run, yes=yes, force=force, as_json=as_json)
+        delete_v1_tags(old, wanted, dry_run=dry_run, yes=yes, force=force, as_json=as_json)
         return
     once = _once(wanted, config, folder.path) if folder else None
     wiring = once.wiring if once else connect(config, data)

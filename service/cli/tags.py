@@ -11,7 +11,7 @@ from service.cli.explain import verdict_of, waiting
 from service.cli.names import parse_listed
 from service.cli.output import line, short_digest, table, when
 from service.cli.registry import connect_v1
-from service.cli.v1 import show_tags
+from service.cli.v1 import show_v1_tags
 from service.domain.errors import NoSuchTag
 from service.domain.policy.units import spell_size
 from service.domain.retention.manual import DRY
@@ -32,7 +32,7 @@ def tags(name: str, config: Path | None, data: Path | None, with_platforms: bool
     repository, tag = parse_listed(name)
     old = connect_v1(config)
     if old:
-        show_tags(old, repository, tag, as_json)
+        show_v1_tags(old, repository, tag, as_json)
         return
     wiring = connect(config, data, [repository])
     need_policy(wiring.policies)

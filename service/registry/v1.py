@@ -74,7 +74,7 @@ def _is_gone(response: requests.Response) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Tagged:
+class TagV1:
     """A tag and the id of its image. also: the other tags of the repository that point at the same image."""
 
     repository: str
@@ -83,34 +83,34 @@ class Tagged:
     also: tuple[str, ...] = ()
 
 
-def tags(registry: RegistryV1, repository: str) -> tuple[Tagged, ...]:
+def tags(registry: RegistryV1, repository: str) -> tuple[TagV1, ...]:
     """Every tag of a repository, by name. Raises NoSuchRepository."""
-    standing = registry.tags(repository)
+    images = registry.tags(repository)
     return tuple(
-        Tagged(
+        TagV1(
             repository,
             tag,
-            standing[tag],
-            tuple(sorted(other for other in standing if other != tag and standing[other] == standing[tag])),
+            images[tag],
+            tuple(sorted(other for other in images if other != tag and images[other] == images[tag])),
         )
-        for tag in sorted(standing)
+        for tag in sorted(images)
     )
 
 
-def wishes(registry: RegistryV1, wanted: Sequence[TagSelector], *, force: bool = False) -> tuple[Tagged, ...]:
+def select_tags(registry: RegistryV1, selectors: Sequence[TagSelector], *, force: bool = False) -> tuple[TagV1, ...]:
     """Find the tags that a user wants to delete, each once.
 
     Args:
         registry: of version 1.
-        wanted: the names that the user gave.
+        selectors: the names that the user gave.
         force: delete all tags of a repository that has none of the tags to keep.
 
     Raises:
         NoSuchTag: a name matches no tag.
         NotDeletable: a name cannot be used with version 1, or every tag would be deleted without `force`.
     """
-    chosen: dict[tuple[str, str], Tagged] = {}
-    for name in wanted:
+    chosen: dict[tuple[str, str], TagV1] = {}
+    for name in selectors:
         if is_glob(name.repository):
             raise NotDeletable("a registry of version 1 does not list its repositories: name each one")
         if name.digest:
@@ -130,15 +130,15 @@ def wishes(registry: RegistryV1, wanted: Sequence[TagSelector], *, force: bool =
     return tuple(chosen[key] for key in sorted(chosen))
 
 
-def delete(registry: RegistryV1, tagged: Iterable[Tagged]) -> Iterator[tuple[Tagged, bool]]:
+def delete_tags(registry: RegistryV1, chosen: Iterable[TagV1]) -> Iterator[tuple[TagV1, bool]]:
     """Delete tags one after the other, and yield each with True if it does not exist any more.
 
     A tag that points at another image by now is kept.
     """
-    for tag in tagged:
-        standing = registry.image(tag.repository, tag.tag)
-        if standing == tag.image:
+    for tag in chosen:
+        image = registry.image(tag.repository, tag.tag)
+        if image == tag.image:
             registry.delete_tag(tag.repository, tag.tag)
             # The answer to the DELETE does not prove that the tag was deleted.
-            standing = registry.image(tag.repository, tag.tag)
-        yield tag, standing is None
+            image = registry.image(tag.repository, tag.tag)
+        yield tag, image is None
