@@ -104,11 +104,6 @@ def test_of_a_tag_that_was_pruned_it_says_by_which_rule(run: Run, wiring: Wiring
     assert " by pushprune: older than the newest 2 (rule last)" in output
 
 
-def test_a_push_that_is_heard_after_the_deletion_it_came_before_changes_nothing(run: Run, wiring: Wiring) -> None:
-    record(wiring.store.history, event(9, "delete", "v9", digest=None, media_type=""), event(8, tag="v9"))
-    assert "shop/api:v9 was deleted" in run("explain", "shop/api:v9")[1]
-
-
 def test_of_a_tag_that_was_never_seen_it_says_what_is_near(run: Run) -> None:
     code, output = run("explain", "shop/api:v9")
     assert code == 1

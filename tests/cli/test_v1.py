@@ -144,12 +144,6 @@ def test_a_dry_run_deletes_nothing(run: Run, registry: FakeRegistryV1) -> None:
     assert {method for method, _ in registry.requests} == {"GET"}
 
 
-def test_json_says_what_is_gone(run: Run) -> None:
-    code, output, _ = run("rm", "shop/api:v?", *HERE, "--yes", "--json")
-    message = json.loads(output)
-    assert (code, [row["image"] for row in message["deleted"]], message["kept"]) == (0, [ONE, TWO], [])
-
-
 def test_nobody_is_asked_where_nobody_sits(run: Run, registry: FakeRegistryV1) -> None:
     code, _, error = run("rm", "shop/api:v1", *HERE)
     assert (code, "add --yes to delete, or --dry-run" in error) == (2, True)
@@ -178,11 +172,6 @@ def test_what_means_nothing_there_is_one_sentence(
     code, _, error = run("rm", *arguments, *HERE, "--yes")
     assert (code, error) == (1, f"pushprune: {sentence.replace('URL', registry.url)}\n")
     assert len(registry.tags("shop/api")) == 3
-
-
-def test_all_of_them_go_where_that_is_meant(run: Run, registry: FakeRegistryV1) -> None:
-    assert run("rm", "--all-but", "last", "shop/api", *HERE, "--yes", "--force")[0] == 0
-    assert registry.tags("shop/api") == {}
 
 
 def test_what_is_pushed_meanwhile_stays(run: Run, registry: FakeRegistryV1) -> None:
