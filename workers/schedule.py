@@ -57,6 +57,6 @@ def _note_start(store: Store, debug: DebugServer) -> None:
     except (RegistryUnavailable, RegistryRefused):
         # Functions that need the debug server report its failure themselves.
         return
-    restarted = [start for start in starts if store.reconcile_runs.note_registry_start(start.said, start.age_ms)]
+    restarted = [start for start in starts if store.reconcile_runs.note_registry_start(start.reported, start.age_ms)]
     if restarted:
         log.info("the registry was restarted; a comparison finds the pushes that it had not reported")

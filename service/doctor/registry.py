@@ -161,7 +161,7 @@ def check_clocks(case: Case) -> Iterator[Finding]:
     is reported.
     """
     dated, before_us = case.probe.date(), case.wiring.store.connection.now_us()
-    apart = {"the registry": _apart(dated.said_s, dated.said_s + 1, dated.before_s, dated.after_s)} if dated else {}
+    apart = {"the registry": _apart(dated.clock_s, dated.clock_s + 1, dated.before_s, dated.after_s)} if dated else {}
     apart["Redis"] = _apart(before_us / 1e6, before_us / 1e6, case.now_s())
     farthest = max(apart, key=lambda clock: abs(apart[clock]))
     spread = max(*apart.values(), 0.0) - min(*apart.values(), 0.0)

@@ -37,8 +37,8 @@ class Mounted:
         if self._storage is None or self._is_live is not None or stands is None:
             yield
             return
-        before = self._storage.standing(repository, tag)
+        before = self._storage.digest_of(repository, tag)
         yield
         # Both states must match: a stale copy may happen to show one of them.
-        is_seen = before == stands and self._storage.standing(repository, tag) == becomes
+        is_seen = before == stands and self._storage.digest_of(repository, tag) == becomes
         self._is_live = is_seen and self._is_live is not False

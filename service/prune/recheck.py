@@ -66,7 +66,7 @@ def recheck(
         RegistryUnavailable: the answer contradicts a push so young that the registry may not show it yet.
     """
     name, manifest, answer = verdict.tag.name, None, None
-    if disk and disk.standing(repository, name) == doomed.digest:
+    if disk and disk.digest_of(repository, name) == doomed.digest:
         manifest = disk.manifest(repository, doomed.digest) if fetch else None
         if manifest or not fetch:
             return Found("there", manifest)

@@ -133,7 +133,7 @@ def _contradicted_on_disk(
     store: Store, registry: Registry, storage: Storage, snapshot: Snapshot, reported: list[Tag]
 ) -> bool:
     repository = snapshot.repository
-    elsewhere = sorted(tag.name for tag in reported if storage.standing(repository, tag.name) != tag.digest)
+    elsewhere = sorted(tag.name for tag in reported if storage.digest_of(repository, tag.name) != tag.digest)
     if elsewhere and _look(store, registry, snapshot, elsewhere, complete=False, vanished=[]):
         return True
     manifests = [(tag, storage.manifest(repository, tag.digest)) for tag in reported if tag.name not in elsewhere]

@@ -45,7 +45,7 @@ def prove(registry: Registry, repository: str, tag: Tag, *, is_index: bool) -> P
 def _linked_us(registry: Registry, repository: str, name: str, digest: str) -> int | None:
     """Return the time at which the link of the tag was written (µs); None if unknown or not believable."""
     # A link that disagrees with the registry belongs to another storage.
-    if registry.storage is None or registry.storage.standing(repository, name) != digest:
+    if registry.storage is None or registry.storage.digest_of(repository, name) != digest:
         return None
     link_us = registry.storage.pushed_us(repository, name)
     # A link from the future would outrank every later push, and one from before Docker shows a wrong clock.

@@ -143,7 +143,7 @@ def _settle(store: Store, registry: Registry, repository: str) -> None:
 
     If nothing more is deleted in this repository, no other step would finish it.
     """
-    if not registry.deletion.is_left(repository):
+    if not registry.deletion.is_unsettled(repository):
         return
     with store.leases.write() as permit:
         if permit is None:

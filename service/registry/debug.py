@@ -30,11 +30,11 @@ class Start:
     """The start of the registry's process.
 
     Attributes:
-        said: the start time, as the registry prints it.
+        reported: the start time, as the registry prints it.
         age_ms: the age of the process when the registry answered.
     """
 
-    said: str
+    reported: str
     age_ms: int
 
 

@@ -69,7 +69,7 @@ class ManifestDeletion(Protocol):
     def put(self, repository: str, reference: str, media_type: str, content: bytes) -> str:
         """Store a manifest under a tag or its digest, and return the digest, see `RegistryClient.put`."""
 
-    def is_left(self, repository: str) -> bool:
+    def is_unsettled(self, repository: str) -> bool:
         """True if a dead process left a batch unfinished."""
 
     def settle(self, repository: str) -> None:
@@ -115,7 +115,7 @@ class ApiDeletion:
     def put(self, repository: str, reference: str, media_type: str, content: bytes) -> str:
         return self._client.put(repository, reference, media_type, content)
 
-    def is_left(self, repository: str) -> bool:
+    def is_unsettled(self, repository: str) -> bool:
         return False
 
     def settle(self, repository: str) -> None:

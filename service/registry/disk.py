@@ -20,10 +20,10 @@ from service.registry.quarantine import (
     FOLDER,
     SIGN,
     Quarantine,
-    is_left,
     is_pushed_into,
+    is_unsettled,
     make_folder,
-    settle_left,
+    settle_abandoned,
     unknown_in,
 )
 from service.registry.storage import Storage
@@ -48,7 +48,7 @@ class DiskBatch:
     def untag(self, tag: str, expected: Collection[str]) -> bool:
         """Delete a tag that points at one of these digests; False if the tag does not exist."""
         with translated(self._repository):
-            return self._set_aside(tag, expected)
+            return self._quarantine_tag(tag, expected)
 
     def delete(self, digest: str, tags: Collection[str] | None = None) -> bool:
         """Delete a manifest with these of its tags; False if the manifest does not exist.
@@ -62,13 +62,13 @@ class DiskBatch:
         with translated(self._repository):
             try:
                 for tag in names:
-                    deleted += [tag] if self._set_aside(tag, {digest}) else []
+                    deleted += [tag] if self._quarantine_tag(tag, {digest}) else []
             except (RegistryUnavailable, RegistryRefused):
                 # All or nothing: the manifest is kept, so its tags are restored.
                 for tag in deleted:
-                    self._quarantine.put_tag_back(tag, digest)
+                    self._quarantine.restore_tag(tag, digest)
                 raise
-            return self._quarantine.set_manifest_aside(digest)
+            return self._quarantine.add_manifest(digest)
 
     def put(self, content: bytes, tag: str = "") -> str:
         """Link a manifest, and a tag to it, as a push would, and return its digest.
@@ -94,7 +94,7 @@ class DiskBatch:
 
     def manifest_of(self, tag: str) -> Manifest | None:
         """Return the manifest that a tag points at."""
-        return self.storage.manifest(self._repository, self.storage.standing(self._repository, tag) or "")
+        return self.storage.manifest(self._repository, self.storage.digest_of(self._repository, tag) or "")
 
     def is_still_served(self, digest: str) -> bool:
         """True if the registry serves a manifest whose link does not exist any more."""
@@ -102,21 +102,21 @@ class DiskBatch:
         served = self._client.head(self._repository, digest) is not None
         return served and not self.storage.revision(self._repository, digest).exists()
 
-    def _set_aside(self, tag: str, expected: Collection[str]) -> bool:
+    def _quarantine_tag(self, tag: str, expected: Collection[str]) -> bool:
         """Move a tag into quarantine, and restore it at once if a push met the move."""
-        digest, folder = self.storage.standing(self._repository, tag), self.storage.tag_folder(self._repository, tag)
+        digest, folder = self.storage.digest_of(self._repository, tag), self.storage.tag_folder(self._repository, tag)
         if digest is None and not folder.exists():
             return False
         pushed = RegistryUnavailable(f"{self._repository}:{tag} is being pushed", is_fault=True, is_over=True)
         if digest is None or digest not in expected:
             raise pushed
-        if not self._quarantine.set_tag_aside(tag, digest):
+        if not self._quarantine.add_tag(tag, digest):
             return False
         aside = self._quarantine.tag(tag, digest)
         unknown, is_pushed = unknown_in(aside), is_pushed_into(aside, digest)
         if not unknown and not is_pushed:
             return True
-        self._quarantine.put_tag_back(tag, digest)
+        self._quarantine.restore_tag(tag, digest)
         if unknown is None:
             raise pushed
         raise RegistryRefused(
@@ -143,7 +143,7 @@ class DiskDeletion:
         """
         self._check_layout(repository)
         with translated(repository):
-            settle_left(self._storage, repository)
+            settle_abandoned(self._storage, repository)
         sign = self._sign(repository)
         try:
             listed = self._client.tags(repository)
@@ -156,9 +156,9 @@ class DiskDeletion:
             )
         return DiskBatch(self._storage, self._client, repository, Quarantine(self._storage, repository, uuid4().hex))
 
-    def is_left(self, repository: str) -> bool:
+    def is_unsettled(self, repository: str) -> bool:
         """True if a dead process left folders in quarantine, or a marker that the registry lists as a tag."""
-        return is_left(self._storage, repository)
+        return is_unsettled(self._storage, repository)
 
     def settle(self, repository: str) -> None:
         """Settle the quarantines of dead processes. Raises the errors of `open` and `close`."""

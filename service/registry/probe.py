@@ -37,7 +37,7 @@ _NO_UPLOAD = "00000000-0000-4000-8000-000000000000"
 class Dated:
     """The time of the registry (s since the epoch), and the local time before and after the request."""
 
-    said_s: float
+    clock_s: float
     before_s: float
     after_s: float
 

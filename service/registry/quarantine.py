@@ -31,11 +31,11 @@ class Quarantine:
         self._storage, self._repository = storage, repository
         self._place = storage.repository_folder(repository) / FOLDER / token
 
-    def set_tag_aside(self, tag: str, digest: str) -> bool:
+    def add_tag(self, tag: str, digest: str) -> bool:
         """Move a tag's folder into quarantine; False if the tag does not exist. digest: where the tag pointed."""
         return _move(self._storage.tag_folder(self._repository, tag), self.tag(tag, digest))
 
-    def put_tag_back(self, tag: str, digest: str) -> bool:
+    def restore_tag(self, tag: str, digest: str) -> bool:
         """Restore a tag from quarantine; False if the tag was pushed again since, so that the new push is kept."""
         try:
             self.tag(tag, digest).rename(self._storage.tag_folder(self._repository, tag))
@@ -45,11 +45,11 @@ class Quarantine:
             return False
         return True
 
-    def set_manifest_aside(self, digest: str) -> bool:
+    def add_manifest(self, digest: str) -> bool:
         """Move a manifest's link into quarantine; False if the repository does not have the manifest."""
         return _move(self._storage.revision(self._repository, digest), self.manifest(digest))
 
-    def put_manifest_back(self, digest: str) -> None:
+    def restore_manifest(self, digest: str) -> None:
         """Restore a manifest's link from quarantine, unless the bytes of the manifest do not exist any more."""
         # A link that a push wrote again meanwhile is replaced by an identical one.
         if self._storage.blob_size(digest):
@@ -77,7 +77,7 @@ class Quarantine:
             # A tag that points at one of these manifests was pushed meanwhile or has just been restored, and needs it.
             standing = self._storage.tags_at(self._repository, links) if links else {}
             for digest in set(standing.values()):
-                self.put_manifest_back(digest)
+                self.restore_manifest(digest)
             list(pool.map(_unlink, links.values()))
         shutil.rmtree(self._place, ignore_errors=True)
         try:
@@ -90,7 +90,7 @@ class Quarantine:
     def _settle_tag(self, folder: Path) -> str:
         """Restore a tag that a push met, else delete its folder; return the name of a restored tag, else ""."""
         tag, digest = folder.name, _digest(folder.parent.name)
-        if is_pushed_into(folder, digest) and self.put_tag_back(tag, digest):
+        if is_pushed_into(folder, digest) and self.restore_tag(tag, digest):
             return tag
         _remove(folder)
         return ""
@@ -102,7 +102,7 @@ class Quarantine:
         return self._place / "revisions" / digest.replace(":", "-", 1)
 
 
-def settle_left(storage: Storage, repository: str) -> None:
+def settle_abandoned(storage: Storage, repository: str) -> None:
     """Settle the quarantines of dead processes, and remove their marker folders."""
     folder = storage.repository_folder(repository)
     for place in _abandoned(folder / FOLDER, ""):
@@ -111,7 +111,7 @@ def settle_left(storage: Storage, repository: str) -> None:
         place.rmdir()
 
 
-def is_left(storage: Storage, repository: str) -> bool:
+def is_unsettled(storage: Storage, repository: str) -> bool:
     """True if a dead process left something to settle."""
     folder = storage.repository_folder(repository)
     return bool(_abandoned(folder / FOLDER, "") or _abandoned(folder / "_manifests" / "tags", SIGN))

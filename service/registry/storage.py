@@ -20,7 +20,7 @@ class Storage:
         self.root = root
         self.base = root / "docker" / "registry" / "v2"
 
-    def standing(self, repository: str, tag: str) -> str | None:
+    def digest_of(self, repository: str, tag: str) -> str | None:
         """The digest that a tag points at; None if its link cannot be read."""
         return read_link(self.tag_folder(repository, tag) / "current" / "link")
 
@@ -30,8 +30,8 @@ class Storage:
             names = filter(is_tag, os.listdir(self.tags_folder(repository)))
         except FileNotFoundError:
             return {}
-        standings = ((tag, self.standing(repository, tag)) for tag in names)
-        return {tag: digest for tag, digest in standings if digest and digest in digests}
+        digests_of = ((tag, self.digest_of(repository, tag)) for tag in names)
+        return {tag: digest for tag, digest in digests_of if digest and digest in digests}
 
     def manifest(self, repository: str, digest: str) -> Manifest | None:
         """Return a manifest of this repository, checked against its digest.

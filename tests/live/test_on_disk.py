@@ -126,14 +126,14 @@ class Meeting:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, repushes: Repushes) -> None:
         self._writes: list[Write] = []
-        set_aside, close = Quarantine.set_tag_aside, DiskBatch.close
+        add_tag, close = Quarantine.add_tag, DiskBatch.close
 
         def meet(quarantine: Quarantine, tag: str, digest: str) -> bool:
             write = Write("DELETE", tag, "", time.perf_counter())
             self._writes.append(write)
             repushes.meet(write)
             time.sleep(random.Random(f"{tag} {digest}").uniform(0, MOMENT_S))
-            return set_aside(quarantine, tag, digest)
+            return add_tag(quarantine, tag, digest)
 
         def end(batch: DiskBatch) -> tuple[str, ...]:
             result = close(batch)
@@ -141,7 +141,7 @@ class Meeting:
                 write.ended_s = write.ended_s or time.perf_counter()
             return result
 
-        monkeypatch.setattr(Quarantine, "set_tag_aside", meet)
+        monkeypatch.setattr(Quarantine, "add_tag", meet)
         monkeypatch.setattr(DiskBatch, "close", end)
 
 

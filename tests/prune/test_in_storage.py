@@ -104,9 +104,9 @@ def test_over_the_api_a_read_only_registry_takes_nothing_back(on_disk: Make) -> 
 
 def at_the_moment(monkeypatch: pytest.MonkeyPatch, when: str, push: Callable[[], object]) -> None:
     """Has a push happen once, right before or right after a tag is set aside."""
-    real, done = Quarantine.set_tag_aside, list[object]()
+    real, done = Quarantine.add_tag, list[object]()
 
-    def set_tag_aside(quarantine: Quarantine, tag: str, digest: str) -> bool:
+    def add_tag(quarantine: Quarantine, tag: str, digest: str) -> bool:
         if not done and when == "before":
             done.append(push())
         result = real(quarantine, tag, digest)
@@ -114,7 +114,7 @@ def at_the_moment(monkeypatch: pytest.MonkeyPatch, when: str, push: Callable[[],
             done.append(push())
         return result
 
-    monkeypatch.setattr(Quarantine, "set_tag_aside", set_tag_aside)
+    monkeypatch.setattr(Quarantine, "add_tag", add_tag)
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["heard at once", "heard late"])

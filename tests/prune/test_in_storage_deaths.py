@@ -49,7 +49,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, at: int, *, done: bool) -> Iterator[l
     with monkeypatch.context() as patched:
         patched.setattr(quarantine, "_PARALLEL", 1)
         for owner, name in (
-            (Connection, "script"), (Quarantine, "set_tag_aside"), (Quarantine, "set_manifest_aside"),
+            (Connection, "script"), (Quarantine, "add_tag"), (Quarantine, "add_manifest"),
             (Quarantine, "settle"), (quarantine, "_remove"), (quarantine, "_unlink"),
         ):  # fmt: skip
             patched.setattr(owner, name, mortal(getattr(owner, name)))

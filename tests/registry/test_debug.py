@@ -120,7 +120,7 @@ def test_it_says_when_it_was_started(registry: RealRegistry, port: int) -> None:
     (first,) = in_flight(port).starts()
     assert 0 <= first.age_ms + 1000 < 120_000, "a whole second is the finest that its Date says"
     (again,) = in_flight(port).starts()
-    assert again.said == first.said
+    assert again.reported == first.reported
     registry.restart()
     (later,) = in_flight(port).starts()
-    assert later.said != first.said
+    assert later.reported != first.reported

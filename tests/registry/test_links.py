@@ -100,13 +100,13 @@ def test_what_a_push_writes_while_its_tag_is_set_aside_is_put_back(site: Site) -
 
 def test_a_tag_that_is_being_written_right_now_stays(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the look at it and the step that sets it aside."""
-    batch, set_aside = site.open(), Quarantine.set_tag_aside
+    batch, add_tag = site.open(), Quarantine.add_tag
 
     def write_first(quarantine: Quarantine, tag: str, digest: str) -> bool:
         site.link(tag).write_text("")
-        return set_aside(quarantine, tag, digest)
+        return add_tag(quarantine, tag, digest)
 
-    monkeypatch.setattr(Quarantine, "set_tag_aside", write_first)
+    monkeypatch.setattr(Quarantine, "add_tag", write_first)
     with pytest.raises(RegistryUnavailable):
         batch.untag("v1", (ONE.digest,))
     assert site.link("v1").exists()
