@@ -25,7 +25,7 @@ def tick(wiring: Wiring, sign: Callable[[], None], stopping: threading.Event) ->
         try:
             sign()
             wiring.store.meter.flush()
-            reopen(wiring.store, wiring.registry, wiring.settings)
+            reopen(wiring.store, wiring.registry, wiring.settings.gc)
             if wiring.store.leases.elected("tick", int(TICK_S * 1000)):
                 sweep(wiring)
             if waits:

@@ -10,7 +10,7 @@ class CollectionRun(ApiAnswer):
 
     started_at: TimeMs = Field(validation_alias="started_ms", description="its start")
     ended_at: TimeMs = Field(validation_alias="ended_ms", description="its end")
-    result: str = Field(description="done, failed, put off, or dry run")
+    result: str = Field(description="done, failed, postponed, or dry run")
     reason: str = Field(description="why it was requested")
     exit_code: int | None = Field(description="of garbage-collect; null: garbage-collect was not run")
     marked: int = Field(description="blobs in use")

@@ -59,7 +59,7 @@ def gc(
         _open(wiring.store, yes)
         return
     if not (now or dry_run):
-        _show_overview(overview(wiring.store, wiring.registry, wiring.settings), as_json)
+        _show_overview(overview(wiring.store, wiring.registry, wiring.settings.gc), as_json)
         return
     run, is_queued = _made(wiring, dry_run=dry_run, tells=not as_json)
     rehearsal = collection.rehearsal(wiring.store) if run.result == "dry run" else None
@@ -68,7 +68,7 @@ def gc(
         show_json(CollectionRun.model_validate(run).model_copy(update={"would_delete": blobs}))
     else:
         _show_run(run, rehearsal)
-    if run.result == "put off" and is_queued:
+    if run.result == "postponed" and is_queued:
         raise CollectionFailed(f"{run.message}; {_queued(wiring.store)}")
     if run.result not in ("done", "dry run"):
         raise CollectionFailed(run.message)

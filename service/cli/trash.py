@@ -40,6 +40,6 @@ def trash(repository: str | None, config: Path | None, data: Path | None, as_jso
             for name, image in deleted
         ),
     )  # fmt: skip
-    comes = next_ms(wiring.registry, wiring.settings)
+    comes = next_ms(wiring.registry, wiring.settings.gc)
     collection = f"the next garbage collection ({when(comes * 1000)})" if comes else "the next garbage collection"
     line(f"restorable until that time or {collection}: pushprune restore REPO:TAG, or REPO@DIGEST")

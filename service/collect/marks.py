@@ -16,7 +16,6 @@ def refuse_unmarked(store: Store, registry: Registry, marks: Marks) -> None:
     """Refuse the sweep if the collector did not mark a manifest that exists.
 
     Args:
-        wiring: the collaborators.
         marks: (repository, digest) of every manifest that was marked.
 
     Raises:

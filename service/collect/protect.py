@@ -6,22 +6,21 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from service.clock import now_us
-from service.collect.watch import BUSY_S, PutOff
+from service.collect.attempt import Attempt
+from service.collect.watch import BUSY_S, Postponed
 from service.domain.errors import PushpruneError, RegistryRefused
 from service.domain.oci import tombstone
 from service.domain.oci.manifest import OCI_MANIFEST, UnreadableManifest, read_references
 from service.log import log
 from service.registry import Registry
 from service.registry.client import RegistryClient
-from service.registry.collector import Collector, Report
+from service.registry.collector import Report
 from service.registry.manifest import Manifest
 from service.registry.probe import LEFTOVERS, UNKNOWN
 from service.registry.storage import Storage
-from service.settings import Settings
 from service.store import Store
 from service.store.gate import UnreadManifest, UnreferencedBlob
 from service.store.keys import short
-from service.store.lease import Lease
 from service.store.trash import TrashedManifest
 
 TOO_MANY = "too many pushes are in progress to keep track of all"
@@ -30,15 +29,12 @@ _MOST_HELD = 1000
 _HELD_TYPE = "application/vnd.pushprune.held.v1"
 
 
-class Quiet:
+class BlobProtection:
     """The time in which no client writes, and the protection of unfinished pushes during it."""
 
-    def __init__(
-        self, store: Store, registry: Registry, settings: Settings, collector: Collector, lease: Lease
-    ) -> None:
-        self._store, self._registry, self._settings = store, registry, settings
-        self._storage = collector.storage
-        self._lease = lease
+    def __init__(self, attempt: Attempt) -> None:
+        self._store, self._registry, self._gc = attempt.store, attempt.registry, attempt.gc
+        self._storage, self._lease = attempt.collector.storage, attempt.lease
         self._began_s = self._ended_s = 0.0
 
     def begins(self) -> None:
@@ -52,7 +48,7 @@ class Quiet:
     @property
     def closed_ms(self) -> int:
         """Milliseconds for which the write gate was closed; 0 if there is no gate before the registry."""
-        is_closed = self._began_s and self._settings.gc.gate == "proxy"
+        is_closed = self._began_s and self._gc.gate == "proxy"
         return round((self._ended_s - self._began_s) * 1000) if is_closed else 0
 
     @contextmanager
@@ -68,7 +64,7 @@ class Quiet:
             report: of the last dry run.
 
         Raises:
-            PutOff: the registry does not accept such a manifest.
+            Postponed: the registry does not accept such a manifest.
         """
         needed = self._needed(report)
         if not needed:
@@ -98,7 +94,7 @@ class Quiet:
             report: of the dry run.
 
         Raises:
-            PutOff: a push may need the blob or the link.
+            Postponed: a push may need the blob or the link.
         """
         if needed := self._needed(report):
             raise _refusal(needed[0])
@@ -140,7 +136,7 @@ class Quiet:
         for loose in gate.unreferenced(swept):
             # An entry without a digest means that the table of the gate is full: every blob may be needed.
             if not loose.digest:
-                raise PutOff(TOO_MANY, _LOOSE_S)
+                raise Postponed(TOO_MANY, _LOOSE_S)
             if loose.digest not in report.named and (loose.repository, loose.digest) not in report.links:
                 continue
             # A blob known only from notifications may belong to a manifest that was reported without its references.
@@ -157,7 +153,7 @@ class Quiet:
         return self._store.trash.held() | dict.fromkeys((tombstone.DIGEST, *LEFTOVERS), now_us())
 
     def _hold(self, needed: Collection[UnreferencedBlob]) -> None:
-        if not self._registry.is_configured or self._settings.gc.gate == "readonly":
+        if not self._registry.is_configured or self._gc.gate == "readonly":
             raise RegistryRefused("nothing can be pushed to this registry")
         blobs: dict[str, dict[str, None]] = {}
         for loose in needed:
@@ -176,7 +172,7 @@ class Quiet:
 
     def _refuse_young(self, report: Report, storage: Storage) -> None:
         """Refuse to delete a young blob or link that neither a deletion nor an interrupted sweep explains."""
-        since_us, before = now_us() - self._settings.gc.youth * 1_000_000, self._store.gate.was_deleting()
+        since_us, before = now_us() - self._gc.youth * 1_000_000, self._store.gate.was_deleting()
         explained = self._explained()
         pushed = [(digest, digest, storage.blob_us(digest)) for digest in report.eligible]
         pushed += [(f"{name}@{digest}", digest, storage.layer_us(name, digest)) for name, digest in report.links]
@@ -185,7 +181,7 @@ class Quiet:
                 continue
             # The wait ends when the blob is old enough, but an answer comes at least every ten minutes.
             wait_s = min(max(BUSY_S, (pushed_us - since_us) / 1_000_000), 600.0)
-            raise PutOff(f"{called} was pushed less than gc.youth ago and no known image references it", wait_s)
+            raise Postponed(f"{called} was pushed less than gc.youth ago and no known image references it", wait_s)
 
 
 def _swept(report: Report) -> frozenset[str]:
@@ -197,10 +193,10 @@ def refuse_unknown(store: Store) -> None:
     """Refuse to collect while a push may be in progress that Redis no longer knows.
 
     Raises:
-        PutOff: Redis lost its data, and a push that began before may not have ended.
+        Postponed: Redis lost its data, and a push that began before may not have ended.
     """
     if remaining_s := store.gate.forgotten_s():
-        raise PutOff(
+        raise Postponed(
             f"Redis lost its data, so pushes in progress are unknown: waiting {remaining_s / 60:.0f} more minutes",
             min(remaining_s, 600.0),
         )
@@ -242,5 +238,5 @@ def _holding(digests: tuple[str, ...]) -> bytes:
     return json.dumps(manifest, separators=(",", ":")).encode()
 
 
-def _refusal(loose: UnreferencedBlob, details: str = "") -> PutOff:
-    return PutOff(f"a push to {loose.repository} may need {loose.digest}, which would be deleted{details}", _LOOSE_S)
+def _refusal(loose: UnreferencedBlob, details: str = "") -> Postponed:
+    return Postponed(f"a push to {loose.repository} may need {loose.digest}, which would be deleted{details}", _LOOSE_S)

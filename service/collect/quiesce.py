@@ -13,18 +13,17 @@ from contextlib import contextmanager
 from functools import partial
 
 from service.collect import verify
-from service.collect.protect import TOO_MANY, Quiet, refuse_unknown
-from service.collect.watch import PutOff
+from service.collect.attempt import Attempt
+from service.collect.protect import TOO_MANY, BlobProtection, refuse_unknown
+from service.collect.watch import Postponed
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StoreUnavailable
 from service.log import log
 from service.registry import Registry
-from service.registry.collector import Collector
 from service.registry.debug import DebugServer
-from service.settings import Settings
+from service.settings.sections import GcSettings
 from service.store import Store
 from service.store.connection import new_token
 from service.store.gate import CLAIMS_MS, MORE
-from service.store.lease import Lease
 
 POLL_S = 0.1
 # The time in which nginx passes an admitted request on to the registry, which then counts it.
@@ -45,54 +44,49 @@ _MOST_NAMES = 3
 
 
 @contextmanager
-def drained(
-    store: Store, registry: Registry, settings: Settings, collector: Collector, lease: Lease, reason: str, quiet: Quiet
-) -> Iterator[None]:
+def drained(attempt: Attempt, quiet: BlobProtection) -> Iterator[None]:
     """Wait until no client writes, keep the gate closed while the block runs, and open the gate again.
 
     After a sweep that was not checked the gate stays closed, because a client that pushes might believe a stale cache.
     The next run takes that gate over.
 
     Args:
-        wiring: the collaborators.
-        collector: its kernel lock is held meanwhile.
-        lease: of the collection.
-        reason: of the collection, which the gate shows.
+        attempt: holds the kernel lock of its collector meanwhile.
         quiet: learns when the writes have ended, and when they may begin again.
 
     Raises:
-        PutOff: pushes or deletions did not end in time.
+        Postponed: pushes or deletions did not end in time.
         CollectionFailed: a collector still runs on this host.
         LeaseLost: the lease was lost meanwhile.
     """
-    kept = _kept(store, settings, collector)
+    kept = _kept(attempt)
     token, is_claimed = kept or new_token(), False
     try:
-        with collector.claimed(token, partial(_succeed, store, settings)):
+        with attempt.collector.claimed(token, partial(_succeed, attempt.store, attempt.gc)):
             is_claimed = True
             if not kept:
-                _close(store, registry, settings, lease, token, reason)
+                _close(attempt, token)
             quiet.begins()
-            _wait_for_the_gate(store, registry, settings, lease, token)
-            with _guarded(store, lease, token):
+            _wait_for_the_gate(attempt, token)
+            with _guarded(attempt, token):
                 yield
     finally:
         if is_claimed:
-            _open(store, registry, settings, collector, token)
+            _open(attempt, token)
             quiet.ends()
 
 
-def _is_unchecked(store: Store, settings: Settings) -> bool:
+def _is_unchecked(store: Store, gc: GcSettings) -> bool:
     """True if no run has verified yet that the registry does not claim the blobs of the last sweep any more."""
-    return settings.gc.gate == "proxy" and store.collections.open_check() is not None
+    return gc.gate == "proxy" and store.collections.open_check() is not None
 
 
-def _why_closed(store: Store, registry: Registry, settings: Settings, token: str) -> str:
+def _why_closed(store: Store, registry: Registry, gc: GcSettings, token: str) -> str:
     """Return the reason why the gate must stay closed, because a client might believe a stale cache; "" if none.
 
     If the registry claims a deleted blob, the gate is marked as kept, so that no process opens it.
     """
-    sweep = store.collections.open_check() if settings.gc.gate == "proxy" else None
+    sweep = store.collections.open_check() if gc.gate == "proxy" else None
     if sweep is None:
         return ""
     try:
@@ -107,45 +101,44 @@ def _why_closed(store: Store, registry: Registry, settings: Settings, token: str
     return reason
 
 
-def _succeed(store: Store, settings: Settings, before: str, is_dead: bool) -> None:
+def _succeed(store: Store, gc: GcSettings, before: str, is_dead: bool) -> None:
     """Open the gate of the previous holder, if that holder is proved dead.
 
     Args:
-        wiring: the collaborators.
         before: the token of the previous holder.
         is_dead: the death of that holder is proved.
 
     Raises:
-        PutOff: the gate must stay closed. The next attempt takes it over, if the holder is dead.
+        Postponed: the gate must stay closed. The next attempt takes it over, if the holder is dead.
     """
     held = store.gate.state()
     if held is None or held.token != before:
         return
     if not is_dead:
-        raise PutOff(_NOT_DEAD)
-    if held.is_kept or _is_unchecked(store, settings):
-        raise PutOff("the gate stays closed until the last sweep is checked")
+        raise Postponed(_NOT_DEAD)
+    if held.is_kept or _is_unchecked(store, gc):
+        raise Postponed("the gate stays closed until the last sweep is checked")
     store.gate.open(before)
 
 
-def _kept(store: Store, settings: Settings, collector: Collector) -> str | None:
+def _kept(attempt: Attempt) -> str | None:
     """The token of a gate that was left closed after a sweep, if its holder is dead: that gate is taken over closed."""
-    held = store.gate.state()
-    if held is None or held.state != "closed" or not (held.is_kept or _is_unchecked(store, settings)):
+    held = attempt.store.gate.state()
+    if held is None or held.state != "closed" or not (held.is_kept or _is_unchecked(attempt.store, attempt.gc)):
         return None
-    return held.token if collector.is_dead(held.token) else None
+    return held.token if attempt.collector.is_dead(held.token) else None
 
 
-def _close(store: Store, registry: Registry, settings: Settings, lease: Lease, token: str, reason: str) -> None:
-    refuse_unknown(store)
-    if not store.gate.drain(token, lease.fence, reason):
-        raise PutOff(_NOT_DEAD)
-    _wait_for_writers(store, registry, settings, lease)
-    if not store.gate.close(token):
-        raise PutOff("the gate was opened by another process")
+def _close(attempt: Attempt, token: str) -> None:
+    refuse_unknown(attempt.store)
+    if not attempt.store.gate.drain(token, attempt.lease.fence, attempt.run.reason):
+        raise Postponed(_NOT_DEAD)
+    _wait_for_writers(attempt)
+    if not attempt.store.gate.close(token):
+        raise Postponed("the gate was opened by another process")
 
 
-def reopen(store: Store, registry: Registry, settings: Settings) -> None:
+def reopen(store: Store, registry: Registry, gc: GcSettings) -> None:
     """Open a gate whose holder is proved dead, or report the reason why the gate stays closed."""
     held = store.gate.state()
     if held is None:
@@ -154,7 +147,7 @@ def reopen(store: Store, registry: Registry, settings: Settings) -> None:
         _complain(store, f"{_STAYS}{held.reason}{_TRIED_AGAIN}")
     elif not (registry.collector and registry.collector.is_dead(held.token)):
         _complain(store, _UNPROVED)
-    elif reason := _why_closed(store, registry, settings, held.token):
+    elif reason := _why_closed(store, registry, gc, held.token):
         _complain(store, f"{_STAYS}{reason}{_TRIED_AGAIN}")
     else:
         store.gate.open(held.token)
@@ -168,54 +161,53 @@ def _complain(store: Store, message: str) -> None:
         store.outbox.note_trouble("gate", message)
 
 
-def _open(store: Store, registry: Registry, settings: Settings, collector: Collector, token: str) -> None:
+def _open(attempt: Attempt, token: str) -> None:
     """Open the gate once every process that the collector started is dead.
 
     If that takes too long, the sweep of the outbox opens the gate later.
     """
     end = time.monotonic() + _PROOF_S
-    while not collector.is_dead(token):
+    while not attempt.collector.is_dead(token):
         if time.monotonic() > end:
             log.error("the gate stays closed: a process that the collector started still runs")
             return
         time.sleep(POLL_S)
     try:
-        if _why_closed(store, registry, settings, token):
+        if _why_closed(attempt.store, attempt.registry, attempt.gc, token):
             return
-        store.gate.open(token)
-        store.outbox.end_trouble("gate")
+        attempt.store.gate.open(token)
+        attempt.store.outbox.end_trouble("gate")
     except StoreUnavailable as error:
         log.warning("the gate will be opened when Redis is available again", error=str(error))
 
 
-def _wait_for_writers(store: Store, registry: Registry, settings: Settings, lease: Lease) -> None:
+def _wait_for_writers(attempt: Attempt) -> None:
     """Wait for the end of pushes, of writes at the registry, and of pushprune's own deletions.
 
-    No new deletion can begin meanwhile, because the caller holds the lease.
+    No new deletion can begin meanwhile, because the caller holds the attempt.lease.
     """
-    in_flight, last_push = _in_flight(registry, settings), _LastPush(store)
-    claims_ms = min(CLAIMS_MS, round(_patience_s(settings) * 500))
+    in_flight, last_push = _in_flight(attempt.registry, attempt.gc), _LastPush(attempt.store)
+    claims_ms = min(CLAIMS_MS, round(_patience_s(attempt.gc) * 500))
 
     def busy() -> str:
         # A push that met a recent deletion may not have been reported yet: a deletion counts for gc.settle longer.
-        if store.leases.writers() or store.trash.age_s() < settings.gc.settle:
+        if attempt.store.leases.writers() or attempt.store.trash.age_s() < attempt.gc.settle:
             return _DELETES
-        pushing = store.gate.unfinished(claims_ms)
+        pushing = attempt.store.gate.unfinished(claims_ms)
         if MORE in pushing:
             return TOO_MANY
         if pushing:
             more = f" and {len(pushing) - _MOST_NAMES} more" if len(pushing) > _MOST_NAMES else ""
             return f"pushes to {', '.join(pushing[:_MOST_NAMES])}{more} did not end in time"
-        if settings.gc.gate == "none" and last_push.age_s() < settings.gc.settle:
+        if attempt.gc.gate == "none" and last_push.age_s() < attempt.gc.settle:
             return "pushes did not end in time"
         return _at_work(in_flight, "in time") if in_flight else ""
 
-    _wait(store, registry, settings, lease, busy, _patience_s(settings))
+    _wait(attempt, busy, _patience_s(attempt.gc))
 
 
-def _patience_s(settings: Settings) -> float:
+def _patience_s(gc: GcSettings) -> float:
     """Seconds for which the gate drains at most."""
-    gc = settings.gc
     # Less than a write waits at the gate, so that one slow push does not make the pushes of other clients fail.
     return min(gc.max_wait, gc.gate_wait / 2) if gc.gate == "proxy" else gc.max_wait
 
@@ -234,23 +226,23 @@ class _LastPush:
         return time.monotonic() - self._at
 
 
-def _wait_for_the_gate(store: Store, registry: Registry, settings: Settings, lease: Lease, token: str) -> None:
+def _wait_for_the_gate(attempt: Attempt, token: str) -> None:
     """Wait until every gate process knows that the gate is closed, and every write that passed before has ended."""
     # A healing may have begun to write while the gate was draining.
-    _wait(store, registry, settings, lease, lambda: _DELETES if store.leases.writers() else "", _CLOSED_S)
-    in_flight = _in_flight(registry, settings)
+    _wait(attempt, lambda: _DELETES if attempt.store.leases.writers() else "", _CLOSED_S)
+    in_flight = _in_flight(attempt.registry, attempt.gc)
     if in_flight is None:
         return
-    if not store.gate.processes():
-        raise PutOff("no gate process is running to answer the proxy: start one (pushprune gate)")
+    if not attempt.store.gate.processes():
+        raise Postponed("no gate process is running to answer the proxy: start one (pushprune gate)")
 
     def unaware() -> str:
-        names = ", ".join(store.gate.unaware(token)[:_MOST_NAMES])
+        names = ", ".join(attempt.store.gate.unaware(token)[:_MOST_NAMES])
         return f"the gate process {names} does not know that the gate is closed" if names else ""
 
-    _wait(store, registry, settings, lease, unaware, _CLOSED_S)
+    _wait(attempt, unaware, _CLOSED_S)
     time.sleep(_PASSING_S)
-    _wait(store, registry, settings, lease, lambda: _at_work(in_flight, "although the gate was closed"), _CLOSED_S)
+    _wait(attempt, lambda: _at_work(in_flight, "although the gate was closed"), _CLOSED_S)
 
 
 def _at_work(in_flight: DebugServer, when: str) -> str:
@@ -262,63 +254,59 @@ def _at_work(in_flight: DebugServer, when: str) -> str:
     return ""
 
 
-def _wait(
-    store: Store, registry: Registry, settings: Settings, lease: Lease, busy: Callable[[], str], at_most_s: float
-) -> None:
+def _wait(attempt: Attempt, busy: Callable[[], str], at_most_s: float) -> None:
     """Wait until `busy` returns "" and every tag that a deletion may have removed by accident is healed.
 
     A tag must be healed first because the sweep would delete the layers of its image for good.
 
     Args:
-        wiring: the collaborators.
-        lease: of the collection.
         busy: returns the reason to wait; "" for none.
         at_most_s: seconds to wait for `busy`.
 
     Raises:
-        PutOff: with the last reason, when the time is over.
+        Postponed: with the last reason, when the time is over.
     """
     end = time.monotonic() + at_most_s
     heal_by = None
     while True:
         reason = busy()
-        heals = _must_heal(store, registry, settings)
+        heals = _must_heal(attempt)
         heal_by = (heal_by or time.monotonic() + _HEAL_S) if heals else None
         # While a deletion is in progress, it could remove a tag right after the healing has checked that tag.
         if heals and reason != _DELETES:
-            store.outbox.hasten_healing()
-        lease.check()
+            attempt.store.outbox.hasten_healing()
+        attempt.lease.check()
         if not reason and not heals:
             return
         if heal_by and time.monotonic() > heal_by:
-            raise PutOff("a tag must be checked first: a deletion may have removed it by accident")
+            raise Postponed("a tag must be checked first: a deletion may have removed it by accident")
         if reason and time.monotonic() > end:
-            raise PutOff(reason)
+            raise Postponed(reason)
         time.sleep(POLL_S)
 
 
-def _must_heal(store: Store, registry: Registry, settings: Settings) -> bool:
+def _must_heal(attempt: Attempt) -> bool:
     """True if a tag must be healed before the sweep."""
     # With a gate no push can come in between, so that tags of doomed images need no healing.
-    if _in_flight(registry, settings):
-        return bool(store.outbox.unhealed())
-    return bool(store.outbox.healing())
+    if _in_flight(attempt.registry, attempt.gc):
+        return bool(attempt.store.outbox.unhealed())
+    return bool(attempt.store.outbox.healing())
 
 
 @contextmanager
-def _guarded(store: Store, lease: Lease, token: str) -> Iterator[None]:
+def _guarded(attempt: Attempt, token: str) -> Iterator[None]:
     """Give up the lease as soon as the gate is not closed by this holder: a restarted Redis may have lost its state."""
     ended = threading.Event()
 
     def guard() -> None:
         while not ended.wait(POLL_S):
             try:
-                held = store.gate.state()
+                held = attempt.store.gate.state()
             except StoreUnavailable:
                 # Without Redis the lease cannot be renewed, and ends by itself.
                 continue
             if held is None or held.token != token or held.state != "closed":
-                lease.lost.set()
+                attempt.lease.lost.set()
                 return
 
     threading.Thread(target=guard, name="gate", daemon=True).start()
@@ -328,6 +316,6 @@ def _guarded(store: Store, lease: Lease, token: str) -> Iterator[None]:
         ended.set()
 
 
-def _in_flight(registry: Registry, settings: Settings) -> DebugServer | None:
+def _in_flight(registry: Registry, gc: GcSettings) -> DebugServer | None:
     """The counts of the registry's debug server; they matter only behind a gate."""
-    return registry.debug if settings.gc.gate == "proxy" else None
+    return registry.debug if gc.gate == "proxy" else None

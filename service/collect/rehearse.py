@@ -9,15 +9,14 @@ import time
 from dataclasses import dataclass
 
 from service.collect import marks
+from service.collect.attempt import Attempt
 from service.collect.quiesce import POLL_S
-from service.collect.watch import PutOff, Watch
+from service.collect.watch import Postponed, Watch
 from service.domain.errors import CollectionFailed, CollectionTooSlow, RegistryRefused
 from service.log import log
-from service.registry import Registry
-from service.registry.collector import Collector, Report
-from service.settings import Settings
+from service.registry.collector import Report
+from service.settings.sections import GcSettings
 from service.store import Store
-from service.store.lease import Lease
 
 _KINDS = ("", "blob ", "own ")
 _EVENTS = tuple(f"{kind}{action}" for kind in _KINDS for action in ("push", "mount", "delete"))
@@ -40,65 +39,66 @@ class Early:
     began_ms: int
 
 
-def let_settle(store: Store, settings: Settings, lease: Lease) -> None:
+def let_settle(attempt: Attempt) -> None:
     """Wait, while the gate is open, for the end of pushprune's own deletions, so that clients need not wait for them.
 
     No new deletion can begin meanwhile, because the caller holds the lease. `drained` waits for those that do not end
     in time.
     """
-    gc = settings.gc
+    store, gc = attempt.store, attempt.gc
     if gc.gate != "proxy":
         return
     end = time.monotonic() + min(gc.max_wait, gc.settle + _WRITERS_S)
     while (store.leases.writers() or store.trash.age_s() < gc.settle) and time.monotonic() < end:
-        lease.check()
+        attempt.lease.check()
         # A tag is healed only once the gate drains, so waiting here would delay the healing.
         if store.outbox.healing() or store.gate.state():
             return
         time.sleep(POLL_S)
 
 
-def early(store: Store, settings: Settings, collector: Collector, lease: Lease) -> Early | None:
+def early(attempt: Attempt) -> Early | None:
     """Do a dry run while the gate is open; None if there is no gate, or if the report could not be used.
 
     Raises:
         CollectionTooSlow: the dry run took too long. Behind the closed gate it would be as slow, with clients waiting.
     """
-    gate = store.gate
+    store, gc, gate = attempt.store, attempt.gc, attempt.store.gate
     # While another holder has the gate, a dry run would take the collector's lock, and that holder could not be
     # proved dead.
-    if settings.gc.gate != "proxy" or gate.state() or _is_unquiet(store, settings) or gate.unfinished(0):
+    if gc.gate != "proxy" or gate.state() or _is_unquiet(store, gc) or gate.unfinished(0):
         return None
     began_ms, past = store.connection.now_ms(), _past(store)
     try:
-        with Watch(store, lease) as watch:
-            report = watch.run(collector).report
+        with Watch(store, attempt.lease) as watch:
+            report = watch.run(attempt.collector).report
     except CollectionTooSlow:
         raise
-    except (CollectionFailed, PutOff) as error:
-        lease.check()
+    except (CollectionFailed, Postponed) as error:
+        attempt.lease.check()
         log.info("the dry run with the gate open failed; another follows with the gate closed", why=str(error))
         return None
     return Early(report, past, began_ms)
 
 
-def still_holds(store: Store, registry: Registry, settings: Settings, rehearsed: Early) -> bool:
+def still_holds(attempt: Attempt, rehearsed: Early) -> bool:
     """True if a dry run with the gate closed would report the same."""
-    if _is_unquiet(store, settings) or _past(store) != rehearsed.past or store.gate.noted_since(rehearsed.began_ms):
+    store = attempt.store
+    if _is_unquiet(store, attempt.gc) or _past(store) != rehearsed.past or store.gate.noted_since(rehearsed.began_ms):
         return False
     try:
-        marks.refuse_unmarked(store, registry, rehearsed.report.marks)
+        marks.refuse_unmarked(store, attempt.registry, rehearsed.report.marks)
     except (CollectionFailed, RegistryRefused):
         # The dry run behind the closed gate decides.
         return False
     return True
 
 
-def _is_unquiet(store: Store, settings: Settings) -> bool:
+def _is_unquiet(store: Store, gc: GcSettings) -> bool:
     """True if pushprune itself may still change the registry: by a deletion, a healing or an interrupted collection."""
     return bool(
         store.leases.writers()
-        or store.trash.age_s() < settings.gc.settle
+        or store.trash.age_s() < gc.settle
         or store.outbox.healing()
         or store.collections.open_check()
         or store.gate.pins()

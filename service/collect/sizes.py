@@ -30,7 +30,6 @@ def freed(registry: Registry, before: Sizes, swept: Iterable[str]) -> Sizes:
     If the storage is mounted, only the blobs that do not exist any more; else all that the collector reported.
 
     Args:
-        wiring: the collaborators.
         before: the sizes before the sweep.
         swept: the digests that the collector reported as deleted.
     """

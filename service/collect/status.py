@@ -18,7 +18,7 @@ from service.domain.collection.run import (
 from service.domain.errors import ConfigurationError, NotWaiting
 from service.registry import Registry
 from service.schedule import next_run, too_early
-from service.settings import Settings
+from service.settings.sections import GcSettings
 from service.store import Store
 from service.store.gate import GateState
 
@@ -64,14 +64,14 @@ class CollectionStatus:
     runs: tuple[Run, ...]
 
 
-def overview(store: Store, registry: Registry, settings: Settings, runs: int = 20) -> CollectionStatus:
+def overview(store: Store, registry: Registry, gc: GcSettings, runs: int = 20) -> CollectionStatus:
     """Describe all collections; `runs` limits the past ones. Raises StoreUnavailable if Redis is unavailable."""
     garbage, wanted, held = store.collections, store.collections.requested(), store.gate.state()
     return CollectionStatus(
         running=garbage.progress(),
         queued=wanted,
         postponed=garbage.wait() if wanted else None,
-        next_ms=next_ms(registry, settings),
+        next_ms=next_ms(registry, gc),
         gate=Held(held.state, held.since_ms, held.reason) if held else None,
         permanent=at_stake(store),
         runs=garbage.runs(runs),
@@ -164,9 +164,9 @@ def permanent(count: int) -> str:
     return f"{count} {'deletion becomes' if count == 1 else 'deletions become'} permanent"
 
 
-def next_ms(registry: Registry, settings: Settings) -> int | None:
+def next_ms(registry: Registry, gc: GcSettings) -> int | None:
     """The time of the next scheduled collection (ms); None if no collector or no schedule is configured."""
-    next_time = next_run(settings.gc, datetime.now(UTC)) if registry.collector else None
+    next_time = next_run(gc, datetime.now(UTC)) if registry.collector else None
     return round(next_time.timestamp() * 1000) if next_time else None
 
 
@@ -174,7 +174,6 @@ def ask(store: Store, registry: Registry, dispatch: Dispatch, *, dry_run: bool, 
     """Request a collection now, or only a dry run, and return the reason that its record will show.
 
     Args:
-        wiring: the collaborators.
         dry_run: only report what would be deleted.
         by: the interface through which the user asks, such as the dashboard.
 
@@ -208,15 +207,14 @@ def cancel(store: Store) -> str:
     return reason
 
 
-def why_not_yet(store: Store, settings: Settings, reason: str) -> str | None:
+def why_not_yet(store: Store, gc: GcSettings, reason: str) -> str | None:
     """Return the reason why a collection may not begin yet; None if it may.
 
     A collection that a user requested may begin at any time.
 
     Args:
-        wiring: the collaborators.
         reason: of the collection.
     """
     if is_manual(reason):
         return None
-    return too_early(settings.gc, datetime.now(UTC), store.collections.totals().done_ms)
+    return too_early(gc, datetime.now(UTC), store.collections.totals().done_ms)

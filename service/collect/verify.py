@@ -79,7 +79,6 @@ def refuse_stale(
     """Ensure that the registry does not claim deleted blobs, by a restart if necessary.
 
     Args:
-        wiring: the collaborators.
         progress: of the collection.
         probes: deleted blobs.
         name: of the setting that holds the command.

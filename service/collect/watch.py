@@ -14,7 +14,7 @@ _POLL_S = 0.1
 _LATE_S = 1.0
 
 
-class PutOff(Exception):
+class Postponed(Exception):
     """The collection is postponed until another activity has ended. wait_s: seconds until the next attempt."""
 
     def __init__(self, message: str, wait_s: float = BUSY_S) -> None:
@@ -51,7 +51,7 @@ class Watch:
             rehearsal: the report of the dry run, from which the sweep must not differ; None: do the dry run.
 
         Raises:
-            PutOff: a push was reported.
+            Postponed: a push was reported.
             CollectionFailed: the collector failed.
         """
         try:
@@ -64,10 +64,10 @@ class Watch:
         return self._lease.valid and not self._pushed.is_set()
 
     def excuse(self, error: PushpruneError) -> None:
-        """Raise PutOff if a push explains the error."""
+        """Raise Postponed if a push explains the error."""
         # The notification of that push may arrive a moment after the error.
         if self._pushed.wait(_LATE_S):
-            raise PutOff("an image was pushed meanwhile; the collection is tried again later") from error
+            raise Postponed("an image was pushed meanwhile; the collection is tried again later") from error
 
     def _listen(self) -> None:
         while not self._ended.wait(_POLL_S):

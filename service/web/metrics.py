@@ -40,7 +40,7 @@ _COUNTED = {
     "own": "events that pushprune itself caused",
     "blob": "events about layers and configs",
 }
-_RESULTS = ("done", "failed", "put off", "dry run")
+_RESULTS = ("done", "failed", "postponed", "dry run")
 _GATE_STATES = ("open", "draining", "closed")
 _RULE = "rule "
 _NAMES = {"duplicate": "duplicates", "own": "own_events", "blob": "blob_events"}

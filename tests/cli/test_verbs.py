@@ -308,7 +308,7 @@ def test_the_status_of_collections_says_what_is_wanted_what_it_waits_for_and_whe
 ) -> None:
     garbage = make_wiring().store.collections
     garbage.request_if_none("scheduled")
-    garbage.record(GcRun(1000, 2000, "put off", "scheduled", message="not now", note="no gate"), once=True)
+    garbage.record(GcRun(1000, 2000, "postponed", "scheduled", message="not now", note="no gate"), once=True)
     monkeypatch.setenv("PUSHPRUNE_GC__COMMAND", "true")
     monkeypatch.setenv("PUSHPRUNE_GC__SCHEDULE", "0 3 * * *")
     code, output, _ = run("gc")

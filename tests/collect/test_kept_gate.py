@@ -35,7 +35,7 @@ def test_it_is_not_opened_by_the_proof_that_the_holder_died_before_its_checks(
     make_wiring: Build, tmp_path: Path
 ) -> None:
     wiring = left_closed(make_wiring, tmp_path, keep=False)
-    quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
+    quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert state(wiring) == "closed"
     wiring.store.collections.end_check()
     assert wiring.store.gate.open("before")
@@ -55,7 +55,7 @@ def test_it_stays_when_the_next_run_is_put_off(
     wiring = left_closed(make_wiring, tmp_path, keep=True)
     client: Any = wiring.store.connection.client
     client.zadd(wiring.store.connection.keys.of("writers"), {"somebody": wiring.store.connection.now_ms() + 60_000})
-    assert collect(wiring).result == "put off"
+    assert collect(wiring).result == "postponed"
     assert state(wiring) == "closed"
 
 
@@ -76,5 +76,5 @@ def test_whoever_proves_the_holder_dead_asks_the_registry_first(
 ) -> None:
     wiring = left_closed(make_wiring, tmp_path, keep=False)
     monkeypatch.setattr(verify, "lie", lambda _, probes: probes[0] if lies else None)
-    quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
+    quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert state(wiring) == ("closed" if lies else "open")

@@ -1,6 +1,7 @@
 """Distribution 3 deletes layer links of blobs that stay: what an unfinished push mounted is held all the same."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def collect(wiring: Wiring) -> Run:
 def with_collector(system: System, folder: Path) -> System:
     """The fake registry's own garbage-collect."""
     made = Collector(system.registry.gc_command, folder / "lock", 60.0)
-    object.__setattr__(system.wiring, "collector", made)
+    system.wiring = replace(system.wiring, registry=replace(system.wiring.registry, collector=made))
     return system
 
 
@@ -88,7 +89,7 @@ def test_a_young_link_that_nothing_is_known_of_is_not_deleted(
     link.write_text(BLOB)
     wiring = make_wiring(gc=collector(tmp_path, SAYS_LINKS), storage={"path": str(root)})
     run = collect(wiring)
-    assert run.result == "put off"
+    assert run.result == "postponed"
     assert run.message.startswith(f"aaa/app@{BLOB} was pushed less than gc.youth ago")
     assert not (tmp_path / "swept").exists()
 

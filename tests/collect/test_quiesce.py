@@ -12,7 +12,7 @@ import pytest
 
 from service.collect import quiesce, verify
 from service.collect import run as collect_run
-from service.collect.protect import Quiet, read_unread
+from service.collect.protect import BlobProtection, read_unread
 from service.domain.collection.run import BlobProbe, Sweep
 from service.domain.errors import CollectionFailed, RegistryRefused, StaleCache
 from service.domain.gate import WriteRequest
@@ -49,7 +49,7 @@ def test_a_push_is_waited_for_and_named(make_wiring: Build, tmp_path: Path) -> N
         blob_heard(wiring.store.history, number=number, repository=f"shop/{number}")
     run = collect(wiring)
     expected = "pushes to shop/0, shop/1, shop/2 and 2 more did not end in time"
-    assert (run.result, run.message) == ("put off", expected)
+    assert (run.result, run.message) == ("postponed", expected)
     assert not (tmp_path / "dry").exists()
     assert state(wiring) == "open"
 
@@ -106,7 +106,7 @@ def test_what_was_heard_of_and_deleted_by_us_since_needs_no_manifest_with_refere
     earlier(wiring.store.connection, "pushing", 60)
     now_us = wiring.store.connection.now_us()
     before = replace(wiring, store=replace(wiring.store, trash=Trash({SWEPT: now_us - 60_000_000})))  # type: ignore[arg-type]
-    assert collect(before).result == "put off"
+    assert collect(before).result == "postponed"
     after = replace(wiring, store=replace(wiring.store, trash=Trash({SWEPT: now_us + 1_000_000})))  # type: ignore[arg-type]
     assert collect(after).result == "done"
 
@@ -117,7 +117,7 @@ def test_a_push_at_the_gate_is_not_explained_by_what_we_deleted(make_wiring: Bui
     earlier(wiring.store.connection, "pushing", 60)
     trash: Any = Trash({SWEPT: wiring.store.connection.now_us() + 1_000_000})
     deleted = replace(wiring, store=replace(wiring.store, trash=trash))
-    assert collect(deleted).result == "put off"
+    assert collect(deleted).result == "postponed"
 
 
 def stored(root: Path, blob: str, age_s: float = 0) -> Path:
@@ -135,7 +135,7 @@ def test_a_young_blob_that_nothing_is_known_of_is_not_swept(make_wiring: Build, 
     stored(root, SWEPT)
     wiring = make_wiring(gc=collector(tmp_path, QUIET), storage={"path": str(root)})
     run = collect(wiring)
-    assert run.result == "put off"
+    assert run.result == "postponed"
     assert run.message.startswith(f"{SWEPT} was pushed less than gc.youth ago")
     stored(root, SWEPT, age_s=3700)
     assert collect(wiring).result == "done"
@@ -246,7 +246,7 @@ def test_a_redis_that_is_emptied_while_the_collector_runs_stops_the_sweep(make_w
         client: Any = wiring.store.connection.client
         client.delete(wiring.store.connection.keys.of("gate:memory"))
         wiring.store.gate.check_in("web:1", memory=memory)
-    assert wiring.store.collections.runs()[0].result == "put off"
+    assert wiring.store.collections.runs()[0].result == "postponed"
 
 
 def test_a_collection_does_not_begin_while_another_holds_the_gate(make_wiring: Build, tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_a_collection_does_not_begin_while_another_holds_the_gate(make_wiring: B
     wiring.store.gate.drain("paused", 1, "x")
     run = collect(wiring)
     assert (run.result, run.message) == (
-        "put off",
+        "postponed",
         "the gate is held by another collection, whose collector may still run",
     )
     assert state(wiring) == "draining"
@@ -265,7 +265,7 @@ def test_the_gate_of_a_dead_holder_is_opened_by_any_worker(make_wiring: Build, t
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     leave_behind(wiring)
     assert state(wiring) == "closed"
-    quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
+    quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert state(wiring) == "open"
 
 
@@ -275,7 +275,7 @@ def test_a_lock_that_is_free_but_was_another_holders_proves_nothing(make_wiring:
     leave_behind(wiring, "another")
     wiring.store.gate.open("another")
     wiring.store.gate.drain("elsewhere", 1, "x")
-    quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
+    quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert state(wiring) == "draining"
     (trouble,) = wiring.store.outbox.troubles()
     assert "pushprune gc --open" in trouble.message
@@ -291,7 +291,7 @@ def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_o
         elsewhere.setattr(identity, "boot", lambda: "another")
         leave_behind(wiring)
     monkeypatch.setattr(identity, "is_of_one_kernel", lambda _: is_local)
-    quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
+    quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert state(wiring) == ("open" if is_local else "closed")
     run = collect(wiring)
     if is_local:
@@ -300,7 +300,7 @@ def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_o
         assert run.message == "the gate is held by another collection, whose collector may still run"
         assert state(wiring) == "closed"
         monkeypatch.setattr(identity, "boot", lambda: "another")
-        quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
+        quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
         assert state(wiring) == "open", "what would have proved it was overwritten"
 
 
@@ -328,8 +328,8 @@ def test_a_gate_that_stays_closed_after_its_holder_died_is_an_alarm_until_it_ope
 
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(verify, "lie", lie)
-        quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
-        quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
+        quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
+        quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert state(wiring) == "closed"
     (trouble,) = wiring.store.outbox.troubles()
     assert trouble.about == "gate"
@@ -337,7 +337,7 @@ def test_a_gate_that_stays_closed_after_its_holder_died_is_an_alarm_until_it_ope
     assert "pushprune gc --open" in trouble.message
     if says == "refuses":
         monkeypatch.setattr(verify, "lie", lambda *_: None)
-        quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
+        quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
         assert state(wiring) == "open"
         assert wiring.store.outbox.troubles() == ()
 
@@ -346,7 +346,7 @@ def test_nobody_is_troubled_while_the_holder_has_its_lease(make_wiring: Build, t
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     with wiring.store.leases.hold(COLLECT):
         wiring.store.gate.drain("elsewhere", 1, "x")
-        quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
+        quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert wiring.store.outbox.troubles() == ()
 
 
@@ -458,7 +458,7 @@ def test_for_how_long_the_gate_was_closed_is_recorded(obeyed: Wiring) -> None:
 
 
 def test_a_gate_closed_for_longer_than_a_write_waits_is_said(obeyed: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Quiet, "closed_ms", 61_000)
+    monkeypatch.setattr(BlobProtection, "closed_ms", 61_000)
     assert "the gate was closed for 61 s" in collect(obeyed).note
 
 
@@ -496,7 +496,7 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
     monkeypatch.setattr(verify, "refuse_stale", lies)
     monkeypatch.setattr(verify, "lie", lambda *_: BlobProbe(SHOP, SWEPT))
     assert collect(obeyed).message == "the registry still claims deleted blobs"
-    quiesce.reopen(obeyed.store, obeyed.registry, obeyed.settings)
+    quiesce.reopen(obeyed.store, obeyed.registry, obeyed.settings.gc)
     assert state(obeyed) == "closed", "the sweep opened it, although its holder is dead"
     assert collect(obeyed).result == "failed"
     assert state(obeyed) == "closed"
@@ -516,7 +516,7 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
 
 def test_a_slow_push_holds_others_back_for_less_than_they_wait(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
     wiring = guarded(max_wait=600, gate_wait=1)
-    assert quiesce._patience_s(wiring.settings) == 0.5
+    assert quiesce._patience_s(wiring.settings.gc) == 0.5
     blob_heard(wiring.store.history)
     assert collect(wiring).message == f"pushes to {SHOP} did not end in time"
     assert state(wiring) == "open"

@@ -83,7 +83,7 @@ def test_one_that_is_cancelled_before_it_sweeps_makes_nothing_permanent(
     monkeypatch.setattr(collect_run, "sizes_of", cancelled)
     collect_run.collect(wiring)
     (run,) = wiring.store.collections.runs()
-    assert (run.result, run.message, run.final) == ("put off", "it was cancelled before anything was deleted", 0)
+    assert (run.result, run.message, run.final) == ("postponed", "it was cancelled before anything was deleted", 0)
     assert not (tmp_path / "swept").exists()
 
 
@@ -122,7 +122,7 @@ def test_it_is_put_off_when_deletes_do_not_end(make_wiring: Build, tmp_path: Pat
     wiring.store.collections.request("by hand")
     with wiring.store.leases.write():
         collect_run.collect(wiring)
-    assert wiring.store.collections.runs()[0].result == "put off"
+    assert wiring.store.collections.runs()[0].result == "postponed"
     assert wiring.store.collections.requested() == "by hand"
     assert not (tmp_path / "dry").exists()
 
@@ -221,7 +221,7 @@ def test_it_does_not_begin_right_after_a_delete(make_system: Make, tmp_path: Pat
     system.settle()
     system.store.collections.request("by hand")
     collect_run.collect(system.wiring)
-    assert system.store.collections.runs()[0].result == "put off"
+    assert system.store.collections.runs()[0].result == "postponed"
     assert not (tmp_path / "dry").exists()
 
 
@@ -231,7 +231,7 @@ def test_what_must_be_healed_goes_first(make_wiring: Build, tmp_path: Path, monk
     wiring.store.deletions.request_healing("shop/api", ["v1"])
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    assert wiring.store.collections.runs()[0].result == "put off"
+    assert wiring.store.collections.runs()[0].result == "postponed"
     assert not (tmp_path / "dry").exists()
 
 
@@ -248,7 +248,7 @@ def test_what_must_be_healed_does_not_wait_for_a_collection_that_waits_for_a_del
         wiring.store.deletions.request_healing(SHOP, ["v1"])
         thread.join(20)
         assert not thread.is_alive()
-    assert wiring.store.collections.runs()[0].result == "put off"
+    assert wiring.store.collections.runs()[0].result == "postponed"
 
 
 def test_a_push_stops_the_collector(make_system: Make, tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_a_push_stops_the_collector(make_system: Make, tmp_path: Path) -> None:
     assert not thread.is_alive()
     (run,) = system.store.collections.runs()
     assert (run.result, run.message) == (
-        "put off",
+        "postponed",
         "an image was pushed meanwhile; the collection is tried again later",
     )
     assert system.store.collections.requested() == "by hand"
@@ -280,7 +280,7 @@ def test_a_delete_that_was_not_answered_may_be_at_work_and_keeps_collections_awa
     system.store.collections.request("by hand")
     collect_run.collect(system.wiring)
     (run,) = system.store.collections.runs()
-    assert (run.result, run.message) == ("put off", "deletions by pushprune did not end in time")
+    assert (run.result, run.message) == ("postponed", "deletions by pushprune did not end in time")
     assert not (tmp_path / "dry").exists()
 
 

@@ -35,7 +35,7 @@ def test_outside_its_hours_it_is_put_off_and_that_is_recorded_once(make_wiring: 
     for _ in range(3):
         collect_run.collect(wiring)
     (run,) = wiring.store.collections.runs()
-    assert (run.result, run.reason) == ("put off", "scheduled")
+    assert (run.result, run.reason) == ("postponed", "scheduled")
     assert run.message.startswith("it may begin only within gc.window (")
     assert not (tmp_path / "dry").exists()
     waits = wiring.store.collections.wait()
@@ -59,9 +59,9 @@ def test_what_it_waits_for_is_recorded_once_and_tried_again(make_wiring: Build, 
     with wiring.store.leases.write():
         for _ in range(3):
             collect_run.collect(wiring)
-    assert results(wiring) == ["put off"]
+    assert results(wiring) == ["postponed"]
     collect_run.collect(wiring)
-    assert results(wiring) == ["done", "put off"]
+    assert results(wiring) == ["done", "postponed"]
 
 
 def test_it_is_tried_when_they_begin(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ def test_it_is_tried_when_they_begin(make_wiring: Build, tmp_path: Path, monkeyp
     collect_run.collect(shut_wiring)
     wiring = make_wiring(gc={**gc, "window": "00:00-24:00"})
     collect_run.collect(wiring)
-    assert results(wiring) == ["done", "put off"]
+    assert results(wiring) == ["done", "postponed"]
     assert wiring.store.collections.wait() is None
     assert wiring.store.collections.requested() is None
 
@@ -95,7 +95,7 @@ def test_the_next_one_waits_for_the_interval_after_the_last_good_one(make_wiring
     wiring.store.collections.request_if_none("scheduled")
     collect_run.collect(wiring)
     (run, *_) = wiring.store.collections.runs()
-    assert (run.result, run.message) == ("put off", "the last one ended less than gc.min_interval (1h) ago")
+    assert (run.result, run.message) == ("postponed", "the last one ended less than gc.min_interval (1h) ago")
 
 
 def test_what_is_asked_for_by_hand_is_not_lost_to_a_schedule(make_wiring: Build) -> None:
@@ -108,10 +108,10 @@ def test_what_is_asked_for_by_hand_is_not_lost_to_a_schedule(make_wiring: Build)
 def test_the_same_reason_to_wait_is_recorded_once_and_another_one_too(make_wiring: Build) -> None:
     wiring = make_wiring()
     for message in ("deletes", "pushes", "deletes", "pushes"):
-        wiring.store.collections.record(Run(1, 2, "put off", "scheduled", message=message), once=True)
+        wiring.store.collections.record(Run(1, 2, "postponed", "scheduled", message=message), once=True)
     assert [run.message for run in wiring.store.collections.runs()] == ["pushes", "deletes"]
     wiring.store.collections.request(MANUAL)
-    wiring.store.collections.record(Run(3, 4, "put off", MANUAL, message="deletes"), once=True)
+    wiring.store.collections.record(Run(3, 4, "postponed", MANUAL, message="deletes"), once=True)
     assert [run.reason for run in wiring.store.collections.runs()] == [MANUAL, "scheduled", "scheduled"]
 
 
@@ -119,7 +119,7 @@ def test_what_the_next_one_waits_for_is_recorded_anew(make_wiring: Build) -> Non
     wiring = make_wiring()
     for _ in range(2):
         wiring.store.collections.request_if_none("scheduled")
-        wiring.store.collections.record(Run(1, 2, "put off", "scheduled", message="deletes"), once=True)
+        wiring.store.collections.record(Run(1, 2, "postponed", "scheduled", message="deletes"), once=True)
         wiring.store.collections.collected("scheduled", (0, 0))
     assert len(wiring.store.collections.runs()) == 2
 
@@ -238,13 +238,13 @@ def test_readonly_needs_both_commands(make_wiring: Build, kept: str) -> None:
 
 
 def test_without_a_gate_it_waits_until_no_push_is_heard(make_system: Make, tmp_path: Path) -> None:
-    """Somebody who pushes all the time has it put off."""
+    """Somebody who pushes all the time has it postponed."""
     gc: dict[str, Any] = {**collector(tmp_path, QUIET), "settle": 1, "max_wait": 0}
     wiring = make_system(keep_last(5), gc=gc).wiring
     wiring.store.collections.request_if_none("scheduled")
     collect_run.collect(wiring)
     (run,) = wiring.store.collections.runs()
-    assert (run.result, run.message) == ("put off", "pushes did not end in time")
+    assert (run.result, run.message) == ("postponed", "pushes did not end in time")
 
 
 def test_the_record_says_what_is_not_protected_without_a_gate(make_wiring: Build, tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_what_a_collection_waits_for_does_not_fill_the_record(make_wiring: Calla
     wiring = make_wiring()
     wiring.store.collections.request_if_none("scheduled")
     for number in range(200):
-        run = Run(number, number, "put off", "scheduled", message=f"pushes to shop/{number} did not end in time")
+        run = Run(number, number, "postponed", "scheduled", message=f"pushes to shop/{number} did not end in time")
         wiring.store.collections.record(run, once=True)
     assert len(wiring.store.collections.runs(1000)) <= 60
     assert wiring.store.connection.client.hlen(wiring.store.connection.keys.of("gc:waiting")) <= 60

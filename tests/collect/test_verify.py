@@ -156,7 +156,7 @@ def test_an_alarm_waits_for_no_window(make_system: Make, tmp_path: Path) -> None
     system.registry.faults.clear()
     collect_run.collect(system.wiring)
     assert alarms(system) == {"garbage"}, "the cache is mended, and the collection waits for its hours"
-    assert system.store.collections.runs()[0].result == "put off"
+    assert system.store.collections.runs()[0].result == "postponed"
     assert ran(tmp_path, "dry") == 0
 
 
@@ -182,7 +182,7 @@ def test_a_push_that_the_sweep_broke_is_an_alarm_with_its_name_until_it_is_whole
 ) -> None:
     image = make_image("v1")
     system = push_during_the_sweep(make_system, tmp_path, image, image)
-    assert system.store.collections.runs()[0].result == "put off"
+    assert system.store.collections.runs()[0].result == "postponed"
     (trouble,) = system.store.outbox.troubles()
     assert trouble.about == "broken shop/api:v1"
     assert "is missing): push it again" in trouble.message

@@ -157,9 +157,9 @@ class SlowPush:
 
 
 def collection(system: LiveSystem) -> Any:
-    """The next run that was not put off."""
+    """The next run that was not postponed."""
     done = wait_until(
-        lambda: [run for run in system.store.collections.runs() if run.result != "put off"], "no collection was made"
+        lambda: [run for run in system.store.collections.runs() if run.result != "postponed"], "no collection was made"
     )
     return done[0]
 
@@ -234,4 +234,4 @@ def test_a_push_past_the_gate_is_noticed_and_the_collection_put_off(gated: Live,
         assert _state(system) == ("open" if tag == "v1" else "closed")
         Pusher(system.registry.url).push_image(SHOP, tag)
     runs = wait_until(system.store.collections.runs, "it goes on")
-    assert runs[0].result == "put off"
+    assert runs[0].result == "postponed"

@@ -115,7 +115,7 @@ class Stage:
         return [pid for pid in pids if runs(pid)]
 
     def runs(self) -> list[str]:
-        return [run.result for run in self.wiring.store.collections.runs() if run.result != "put off"]
+        return [run.result for run in self.wiring.store.collections.runs() if run.result != "postponed"]
 
     @property
     def store(self) -> Store:
@@ -185,7 +185,7 @@ def test_a_holder_that_was_paused_for_longer_than_its_lease_does_not_sweep(stage
         second = stage.system.start_worker("garbage")
         wait_until(
             lambda: any("still runs" in run.message for run in stage.wiring.store.collections.runs()),
-            "it is not put off",
+            "it is not postponed",
         )
         stage.system.kill(second)
         assert not (stage.folder / "overlap").exists()

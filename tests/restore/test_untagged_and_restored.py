@@ -342,7 +342,7 @@ def test_a_collection_ends_the_undo_of_what_was_deleted_while_it_waited(make_sys
 def test_a_collection_that_was_cut_off_ended_the_undo_too(make_system: Make) -> None:
     system = pruned(make_system)
     system.store.trash.collected()
-    system.store.collections.record(Run(now_ms(), now_ms(), "put off", "x", message="somebody pushed"))
+    system.store.collections.record(Run(now_ms(), now_ms(), "postponed", "x", message="somebody pushed"))
     with pytest.raises(NotRestorable) as e:
         system.wiring.restore.restore(SHOP, tag="v1")
     assert "history.trash" not in str(e.value)

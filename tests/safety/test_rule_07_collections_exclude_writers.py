@@ -97,7 +97,7 @@ def test_what_a_push_may_need_is_not_swept(make_wiring: Build, tmp_path: Path) -
     wiring.store.gate.admit(WriteRequest("uploads", SHOP, SWEPT), ANN)
     earlier(wiring.store.connection, "pushing", 60)
     run = collect(wiring)
-    assert run.result == "put off"
+    assert run.result == "postponed"
     why = f"a push to {SHOP} may need {SWEPT}, which would be deleted"
     assert run.message == f"{why} (it could not be held: nothing can be pushed to this registry)"
     assert (tmp_path / "dry").exists()
@@ -123,7 +123,7 @@ def test_the_gate_of_a_holder_that_lives_is_not_opened(make_wiring: Build, tmp_p
     assert wiring.registry.collector is not None
     with wiring.registry.collector.claimed("paused"):
         wiring.store.gate.drain("paused", 1, "x")
-        quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
+        quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
         assert state(wiring) == "draining"
 
 
@@ -144,12 +144,12 @@ def test_the_gate_stays_closed_while_anything_that_the_collector_started_lives(
     """
     wiring = make_wiring(gc={**collector(tmp_path, body), "timeout": 3})
     collect(wiring)
-    quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
+    quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert state(wiring) == "closed"
     (tmp_path / "end").touch()
 
     def is_open() -> bool:
-        quiesce.reopen(wiring.store, wiring.registry, wiring.settings)
+        quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
         return state(wiring) == "open"
 
     until(is_open)

@@ -50,7 +50,7 @@ def test_an_idle_service_has_every_figure(edge: Edge) -> None:
         'queue_workers{queue="reconcile"}': 0, "troubles": 1, "repositories": 0,
         "policy_in_force": 0, "policy_invalid": 0,
         'collections_total{result="done"}': 0, 'collections_total{result="failed"}': 0,
-        'collections_total{result="put off"}': 0, 'collections_total{result="dry run"}': 0,
+        'collections_total{result="postponed"}': 0, 'collections_total{result="dry run"}': 0,
         "collected_blobs_total": 0, "collected_bytes_total": 0, "collection_running": 0, "collection_stale_cache": 0,
         'plans_total{result="doomed"}': 0, 'plans_total{result="manual"}': 0, 'plans_total{result="dry_run"}': 0,
         'plans_total{result="held"}': 0, 'plans_total{result="none"}': 0, 'plans_total{result="stale"}': 0,
@@ -121,9 +121,9 @@ def test_collections_are_counted_by_their_result(edge: Edge) -> None:
     garbage.record(Run(1000, 3500, "done", "scheduled", blobs=4, bytes_freed=900))
     garbage.record(Run(4000, 5000, "failed", "scheduled", message="boom"))
     for _ in range(3):
-        garbage.record(Run(4000, 5000, "put off", "scheduled", message="not now"), once=True)
+        garbage.record(Run(4000, 5000, "postponed", "scheduled", message="not now"), once=True)
     results = scrape(edge)
-    counts = [results[f'collections_total{{result="{result}"}}'] for result in ("done", "failed", "put off")]
+    counts = [results[f'collections_total{{result="{result}"}}'] for result in ("done", "failed", "postponed")]
     assert counts == [1, 1, 1], "what was said before is no new attempt"
     assert (results["collected_blobs_total"], results["collected_bytes_total"]) == (4, 900)
     assert (results["collection_last_success_timestamp_seconds"], results["collection_last_seconds"]) == (3.5, 2.5)

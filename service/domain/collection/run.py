@@ -27,7 +27,7 @@ class Run:
     """One collection. Times are in ms since the epoch.
 
     Attributes:
-        result: done | failed | put off | dry run.
+        result: done | failed | postponed | dry run.
         marked: number of marked blobs and manifests.
         blobs: number of deleted blobs; in a dry run, of blobs that would be deleted.
         manifests: number of deleted manifests.

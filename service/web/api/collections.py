@@ -50,7 +50,7 @@ def blueprints(
     @pages.get("/collections", responses={HTTPStatus.OK: CollectionOverview})
     def collections() -> Response:
         """List past collections, the running collection, and what the next collection waits for"""
-        return respond(CollectionOverview.model_validate(overview(store, registry, settings)))
+        return respond(CollectionOverview.model_validate(overview(store, registry, settings.gc)))
 
     @pages.post("/collections", responses={HTTPStatus.OK: QueuedCollection, **error_responses([_NONE])})
     def collect(body: CollectionRequest) -> Response:

@@ -29,7 +29,7 @@ def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, 
 
     @pages.get("/panels/collection/now")
     def collection_now() -> Response:
-        seen, queued = overview(store, registry, settings, runs=1), status.queue(store)
+        seen, queued = overview(store, registry, settings.gc, runs=1), status.queue(store)
         return rendering.panel(
             "collection_now.html",
             "Collection now",

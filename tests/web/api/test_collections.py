@@ -53,7 +53,7 @@ def test_what_keeps_a_wanted_one_is_shown_once_with_how_often(serve: ServeEdge) 
     edge = serve(gc={"command": "true"})
     edge.store.collections.request_if_none("scheduled")
     for ended_ms in (5, 9):
-        edge.store.collections.record(Run(1, ended_ms, "put off", "scheduled", message="not now"), once=True)
+        edge.store.collections.record(Run(1, ended_ms, "postponed", "scheduled", message="not now"), once=True)
     shown = looked_up(edge)
     assert (shown["queued"], len(shown["runs"])) == ("scheduled", 1)
     assert shown["postponed"] == {"message": "not now", "since": rfc3339(5000), "at": rfc3339(9000), "times": 2}

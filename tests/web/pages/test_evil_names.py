@@ -81,7 +81,7 @@ def edge(serve_over_valkey: ServeEdge, monkeypatch: pytest.MonkeyPatch) -> Edge:
     wiring.store.collections.request(EVIL)
     wiring.store.collections.request_rehearsal(EVIL)
     wiring.store.collections.publish_progress(CollectionStage(EVIL, 1, 1, EVIL))
-    wiring.store.collections.record(Run(1, 2, "put off", EVIL, message=EVIL), once=True)
+    wiring.store.collections.record(Run(1, 2, "postponed", EVIL, message=EVIL), once=True)
     wiring.store.collections.record(Run(1, 2, EVIL, EVIL, 1, message=EVIL, gate=EVIL, note=EVIL))
     wiring.store.collections.keep_output(1, f"{EVIL}\n{EVIL}")
     wiring.store.collections.note_rehearsal(Rehearsal(1, ((EVIL, 1),)))

@@ -8,14 +8,16 @@ from service.collect.progress import Progress
 from service.domain.collection.output import Output
 from service.domain.collection.run import Run
 from service.log import log
+from service.registry import Registry
 from service.registry.collector import Collector
+from service.settings.sections import GcSettings
+from service.store import Store
 from service.store.collections import now_ms
 from service.store.lease import Lease
-from service.wiring import Wiring
 
 
 @dataclass
-class Job:
+class Attempt:
     """One attempt at a collection, under its lease.
 
     Attributes:
@@ -24,7 +26,9 @@ class Job:
         output: the output of its collectors.
     """
 
-    wiring: Wiring
+    store: Store
+    registry: Registry
+    gc: GcSettings
     collector: Collector
     lease: Lease
     progress: Progress
@@ -44,9 +48,9 @@ class Job:
         """
         self.learn(ended_ms=now_ms())
         # The same result again is only counted: its log line and its output would push out those of other runs.
-        if self.wiring.store.collections.record(self.run, once=once, wait_s=wait_s):
+        if self.store.collections.record(self.run, once=once, wait_s=wait_s):
             tell(self.run)
-            self.wiring.store.collections.keep_output(self.run.started_ms, self.output.text)
+            self.store.collections.keep_output(self.run.started_ms, self.output.text)
 
     def learn(self, **more: Any) -> None:
         """Set fields of the record of this run."""
@@ -59,9 +63,8 @@ class Job:
     @property
     def heals(self) -> tuple[str, Sequence[str] | None]:
         """The setting, and its command, that restarts the registry without allowing pushes."""
-        gc = self.wiring.settings.gc
         # Under gc.gate: readonly, gc.after would make the registry accept writes again; gc.before does not.
-        return ("gc.before", gc.before) if gc.gate == "readonly" else ("gc.after", gc.after)
+        return ("gc.before", self.gc.before) if self.gc.gate == "readonly" else ("gc.after", self.gc.after)
 
 
 def tell(run: Run) -> None:
