@@ -30,7 +30,6 @@ How it is reached:
     wiring.py    builds every collaborator once; the only place that constructs them
     dispatch.py  task names, and how to send a task to the workers
     broker.py    Celery's connection to Redis, which survives a Redis that refuses
-    health.py    the health of the whole system, for /readyz, the API, the dashboard and the doctor
     schedule.py  cron schedules and time windows
     clock.py     the clock of this machine
     log.py       one event per line

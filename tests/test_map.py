@@ -30,3 +30,21 @@ def test_every_file_that_proves_a_rule_exists() -> None:
         for file in named
         if not any((folder / place / file).exists() for place in ("", "..", "safety", "machine", "contract"))
     ] == []
+
+
+# What an edge does with an object of the store itself, because the noun belongs to this edge alone.
+ALLOWED = {
+    ("service/web/api/api_blueprint.py", "change_limit"),  # the rate limit of the API
+    ("service/web/session.py", "ended_sessions"),  # the sessions of the dashboard
+    ("service/web/metrics.py", "meter"),  # the counts that processes measure for /metrics
+}
+
+
+def test_the_edges_call_the_capabilities_and_never_an_object_of_the_store() -> None:
+    uses, imports = set(), set()
+    for path in (*(FOLDER / "web").rglob("*.py"), *(FOLDER / "cli").rglob("*.py")):
+        file, text = str(path.relative_to(FOLDER.parent)), path.read_text()
+        uses |= {(file, noun) for noun in re.findall(r"(?<![\w.])(?:\w+\.)*_?store\.(\w+)", text)}
+        imports |= {(file, name) for name in re.findall(r"^from (service\.store\.\w+) import", text, re.MULTILINE)}
+    assert uses == ALLOWED
+    assert imports == set()

@@ -5,9 +5,9 @@ import time
 from collections import deque
 from collections.abc import Mapping
 
+from service.doctor.health import REGISTRY, SLOW
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StoreUnavailable
 from service.domain.history.lost import lost_image
-from service.health import REGISTRY, SLOW
 from service.log import log
 from service.registry import Registry
 from service.store import Store

@@ -72,7 +72,7 @@ def _wired(settings: Settings) -> Wiring:
 
 def known_repositories(wiring: Wiring, repositories: Iterable[str]) -> tuple[str, ...]:
     """Return the names unchanged. Raises NoSuchRepository for an unknown repository."""
-    all_names = set(wiring.store.history.repositories())
+    all_names = set(wiring.inventory.names())
     names = tuple(repositories)
     for name in names:
         if name not in all_names:
@@ -82,7 +82,7 @@ def known_repositories(wiring: Wiring, repositories: Iterable[str]) -> tuple[str
 
 def matching_repositories(wiring: Wiring, names: Iterable[str]) -> tuple[str, ...]:
     """Return the repositories that match the names and globs, each once. Raises NoSuchRepository for no match."""
-    all_names, matched = wiring.store.history.repositories(), dict[str, None]()
+    all_names, matched = wiring.inventory.names(), dict[str, None]()
     for name in names:
         matches = TagSelector(name).repositories(all_names)
         if not matches:

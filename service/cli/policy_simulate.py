@@ -17,8 +17,6 @@ from service.clock import now_us
 from service.domain.policy.units import parse_span, spell_duration, spell_size
 from service.domain.simulation.replay import replay
 from service.domain.simulation.report import Deletion, Missed, Simulation, Total
-from service.domain.simulation.timeline import Timeline
-from service.store import Store
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _MOST_LINES = 3
@@ -56,13 +54,13 @@ def simulate(
     policy, end_us = load_policy_file(file), now_us()
     start_us = max(end_us - since * 1_000_000, 0)
     wiring = connect(config, data)
-    names = known_repositories(wiring, repositories) or wiring.store.history.repositories()
+    names = known_repositories(wiring, repositories) or wiring.inventory.names()
     outcomes = (
         replay(timeline, policy, start_us, end_us, approve_holds=approve_holds)
-        for timeline in _timelines(wiring.store, _shown(names))
+        for timeline in wiring.inventory.timelines(_shown(names))
     )
     simulation = Simulation(start_us, end_us, tuple(outcomes))
-    pulls_from_us = wiring.store.archive.pulls_from_us()
+    pulls_from_us = wiring.inventory.pulls_from_us()
     if as_json:
         show_json(SimulationAnswer.of(simulation, pulls_from_us))
         return
@@ -70,13 +68,6 @@ def simulate(
     _show_totals(simulation, spell_duration(since))
     for sentence in _reservations(simulation, pulls_from_us):
         line(sentence)
-
-
-def _timelines(store: Store, names: Iterable[str]) -> Iterator[Timeline]:
-    pulls = store.archive.pulls()
-    for name in names:
-        events = (*store.archive.events(name), *pulls.get(name, ()))
-        yield Timeline(store.history.snapshot(name), events)
 
 
 def _shown(names: tuple[str, ...]) -> Iterable[str]:

@@ -98,6 +98,11 @@ def queue(store: Store) -> QueuedWork:
     return QueuedWork(store.collections.rehearsal_requested(), store.gate.unfinished(), store.outbox.workers() > 0)
 
 
+def queued(store: Store) -> str | None:
+    """Return the reason of the queued collection, None if none is queued."""
+    return store.collections.requested()
+
+
 def past(store: Store, count: int) -> tuple[tuple[Run, ...], Totals]:
     """Return the latest runs, newest first, and the totals of all runs."""
     return store.collections.runs(count), store.collections.totals()

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from service.doctor.case import Case
+from service.doctor.health import LATE, REGISTRY, SLOW, start_line, system_health
 from service.doctor.registry import NO_DELETES
 from service.domain.finding import Finding, error, fine, warning
 from service.domain.history.lost import is_for_good
-from service.health import LATE, REGISTRY, SLOW, start_line, system_health
 
 _STUCK_S = 600
 _DAY_MS = 86_400_000

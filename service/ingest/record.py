@@ -3,8 +3,7 @@
 from service.dispatch import Dispatch
 from service.domain.events import Envelope
 from service.settings import PolicySource
-from service.store.doctor_probes import DoctorProbes
-from service.store.history import History
+from service.store import Store
 from service.store.ingest import RecordResult
 
 _MOST_INSTANCES = 64
@@ -14,8 +13,8 @@ _NOTHING = RecordResult(events=0, duplicates=0, due=())
 class Recorder:
     """Records envelopes. One per process: it remembers which registry instances this process has recorded."""
 
-    def __init__(self, history: History, probes: DoctorProbes, policies: PolicySource, dispatch: Dispatch) -> None:
-        self._history, self._probes = history, probes
+    def __init__(self, store: Store, policies: PolicySource, dispatch: Dispatch) -> None:
+        self._history, self._probes = store.history, store.doctor_probes
         self._policies, self._dispatch = policies, dispatch
         self._instances: set[str] = set()
 

@@ -12,6 +12,7 @@ from service.domain.page import Page, Place, page
 from service.domain.policy.patterns import Matcher
 from service.domain.retention.plan import Doomed, Verdict
 from service.domain.retention.state import Tag
+from service.domain.simulation.timeline import Timeline
 from service.reports.verdicts import LiveVerdicts, Verdicts
 from service.store.approvals import Approvals, Hold
 from service.store.archive import Archive, RejectedEvent
@@ -171,8 +172,8 @@ class Inventory:
         """The generation of a repository, which changes with each of its changes."""
         return self.history.generation(repository)
 
-    def layers(self, repository: str, digests: Iterable[str]) -> dict[str, tuple[tuple[str, int], ...]]:
-        """The (mark, size) of each config and layer of these images, as far as they are known, by digest."""
+    def layers(self, repository: str, digests: Iterable[str] | None = None) -> dict[str, tuple[tuple[str, int], ...]]:
+        """The (mark, size) of each config and layer of these images (None: all), as far as known, by digest."""
         return self.history.layers(repository, digests)
 
     def totals(self) -> InventoryTotals:
@@ -268,6 +269,16 @@ class Inventory:
         """The entry of a tag with the latest time, among the newest `count` entries of its repository."""
         of_tag = (entry for entry in self.history.entries(repository, count) if entry.tag == tag)
         return max(of_tag, key=lambda entry: entry.at_us, default=None)
+
+    def timelines(self, names: Iterable[str]) -> Iterator[Timeline]:
+        """Yield the recorded past of each of these repositories."""
+        pulls = self.archive.pulls()
+        for name in names:
+            yield Timeline(self.history.snapshot(name), (*self.archive.events(name), *pulls.get(name, ())))
+
+    def pulls_from_us(self) -> int | None:
+        """The time since which all pulls are recorded (µs); None if no pull is recorded."""
+        return self.archive.pulls_from_us()
 
     def rejected(self, count: int) -> tuple[RejectedEvent, ...]:
         """The newest events that were rejected."""

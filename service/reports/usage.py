@@ -5,8 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
-from service.store.catalog import Catalog
-from service.store.history import History
+from service.reports.inventory import Inventory
 
 _LIFE_S = 60.0
 _PATIENCE_S = 2.0
@@ -35,9 +34,9 @@ class DiskUsage:
     Repositories for which there is no time are left out; `Usage.measured` shows that.
     """
 
-    def __init__(self, history: History, catalog: Catalog, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, inventory: Inventory, clock: Callable[[], float] = time.monotonic) -> None:
         """clock: monotonic seconds."""
-        self._history, self._catalog, self._clock = history, catalog, clock
+        self._inventory, self._clock = inventory, clock
         self._lock, self._usage, self._until_s = Lock(), Usage(0, 0, 0, 0), float("-inf")
 
     def current(self) -> Usage:
@@ -49,16 +48,15 @@ class DiskUsage:
             return self._usage
 
     def _measured(self) -> Usage:
-        names = self._history.repositories()
         end_s = self._clock() + _PATIENCE_S
-        tags = sum(summary.tags for summary in self._catalog.summaries(names))
+        names, tags = self._inventory.names(), self._inventory.totals().tags
         seen: set[str] = set()
         size_bytes = 0
         for measured, name in enumerate(names):
             # The first repository is always measured, however long that takes.
             if measured and self._clock() >= end_s:
                 return Usage(len(names), tags, size_bytes, measured)
-            for blobs in self._history.layers(name).values():
+            for blobs in self._inventory.layers(name).values():
                 for mark, size in blobs:
                     if mark not in seen:
                         seen.add(mark)

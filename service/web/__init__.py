@@ -1,7 +1,7 @@
 """The HTTP edge.
 
 app.py            the applications of the web process and of the gate process
-gate.py, gatekeeper.py  /gate: answers the proxy that asks before every write to the registry
+gate.py           /gate: answers the proxy that asks before every write to the registry
 notifications.py  POST /notifications: receives the events of the registry
 api/              /api/v1: queries and changes
 pages/            the dashboard: pages for people

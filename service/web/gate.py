@@ -12,10 +12,10 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, request
 
+from service.collect.gatekeeper import Gatekeeper
 from service.domain.gate import WriteRequest, classify, client_of
 from service.settings import Settings
 from service.store import Store
-from service.web.gatekeeper import Gatekeeper
 from service.web.problems import problem
 
 _RETRY_S = "5"

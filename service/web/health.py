@@ -5,9 +5,8 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
+from service.doctor.health import check_recording, system_health
 from service.domain.errors import StoreUnavailable
-from service.health import system_health
-from service.prune import approvals
 from service.registry import Registry
 from service.settings import PolicySource, Settings
 from service.store import Store
@@ -33,7 +32,7 @@ def blueprint(store: Store, registry: Registry, settings: Settings, policies: Po
         """Report the state of the system. The answer is 503 only if events cannot be recorded."""
         # A load balancer stops using a process that answers 503, so no other problem may cause this status.
         try:
-            store.connection.pulse()
+            check_recording(store)
             details, code = _details(store, registry, policies), HTTPStatus.OK
         except StoreUnavailable as error:
             details, code = {"status": "not ready", "redis": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE
@@ -44,21 +43,21 @@ def blueprint(store: Store, registry: Registry, settings: Settings, policies: Po
 
 
 def _details(store: Store, registry: Registry, policies: PolicySource) -> dict[str, Any]:
-    now, policies, under = system_health(store, registry, policies), policies, store.collections.progress()
+    now = system_health(store, registry, policies)
     waiting = now.reading.waiting
     return {
         "status": "degraded" if now.troubles else "ready",
         "workers": now.reading.workers,
         "queues": now.queues,
         "registry": {True: "answers", False: "does not answer", None: "unknown"}[now.registry],
-        "policy": policies.complaint or ("in force" if policies.current() else "none: nothing is deleted"),
+        "policy": "none: nothing is deleted" if now.policy == "none" else now.policy,
         "backlog": {
             "due": waiting["due"],
             "doomed": waiting["doomed"],
             "oldest_s": round(now.reading.oldest_s, 3),
         },
-        "holds": len(approvals.undecided(store)),
+        "holds": len(now.holds),
         "healing": waiting["healing"],
-        "collection": under.stage if under else None,
+        "collection": now.collection,
         "trouble": [f"{trouble.about}: {trouble.message}" for trouble in now.troubles],
     }

@@ -19,10 +19,11 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
+from service.collect.status import past, queued
+from service.doctor.health import Health, system_health
 from service.domain.collection.run import STALE
 from service.domain.metrics import TIMED, Metered, Timing
-from service.health import system_health
-from service.prune import approvals
+from service.reconcile.status import overview as reconcile_status
 from service.registry import Registry
 from service.settings import PolicySource, Settings
 from service.store import Store
@@ -41,6 +42,7 @@ _COUNTED = {
     "blob": "events about layers and configs",
 }
 _RESULTS = ("done", "failed", "postponed", "dry run")
+_RUNS = 20
 _GATE_STATES = ("open", "draining", "closed")
 _RULE = "rule "
 _NAMES = {"duplicate": "duplicates", "own": "own_events", "blob": "blob_events"}
@@ -48,7 +50,7 @@ _NAMES = {"duplicate": "duplicates", "own": "own_events", "blob": "blob_events"}
 
 def blueprint(store: Store, registry: Registry, settings: Settings, policies: PolicySource) -> Blueprint:
     pages = Blueprint("metrics", __name__)
-    figures = Scrape(store, registry, policies)
+    figures = Scrape(store, registry, settings, policies)
 
     @pages.get("/metrics")
     def metrics() -> Response:
@@ -60,8 +62,8 @@ def blueprint(store: Store, registry: Registry, settings: Settings, policies: Po
 class Scrape:
     """A collector for prometheus-client. `collect` raises StoreUnavailable if Redis is not available."""
 
-    def __init__(self, store: Store, registry: Registry, policies: PolicySource) -> None:
-        self._store, self._registry, self._policies = store, registry, policies
+    def __init__(self, store: Store, registry: Registry, settings: Settings, policies: PolicySource) -> None:
+        self._store, self._registry, self._settings, self._policies = store, registry, settings, policies
 
     def collect(self) -> Iterator[Metric]:
         """Yield every figure, as read now."""
@@ -91,9 +93,9 @@ class Scrape:
             CounterMetricFamily("pushprune_pruned", "deleted tags and manifests, by rule", labels=["rule"]),
             {_by(name): count for name, count in reading.counters.items() if name.startswith(_RULE)},
         )
-        yield _gauge("restorable", "deletions that can still be undone", self._store.stats.trashed())
+        yield _gauge("restorable", "deletions that can still be undone", now.restorable)
         help_text = "plans that wait for approval and were not rejected"
-        yield _gauge("held_repositories", help_text, len(approvals.undecided(self._store)))
+        yield _gauge("held_repositories", help_text, len(now.holds))
         yield _gauge("workers", "workers seen within the last 10 s", reading.workers)
         yield _labelled(
             GaugeMetricFamily("pushprune_queue_workers", "workers that consume a queue of messages", labels=["queue"]),
@@ -108,8 +110,8 @@ class Scrape:
             yield _gauge("last_event_timestamp_seconds", help_text, reading.last_event_ms / 1000)
         yield from self._metered()
         yield from self._policy()
-        yield from self._collections()
-        yield from self._gate()
+        yield from self._collections(now)
+        yield from self._gate(now)
         yield from self._reconciliation()
 
     def _metered(self) -> Iterator[Metric]:
@@ -139,20 +141,20 @@ class Scrape:
         help_text = "time that writes waited at the gate"
         yield _timed("gate_wait_seconds", help_text, ("result",), _of(metered, "gate_wait"))
 
-    def _gate(self) -> Iterator[Metric]:
-        standing = self._store.gate.state()
-        state = standing.state if standing else "open"
+    def _gate(self, now: Health) -> Iterator[Metric]:
+        gate = now.gate
+        state = gate.state if gate else "open"
         yield _labelled(
             GaugeMetricFamily("pushprune_gate", "1 for the current state of the write gate", labels=["state"]),
             {name: int(name == state) for name in _GATE_STATES},
         )
-        if standing:
-            yield _gauge("gate_since_timestamp_seconds", "start of draining or closing", standing.since_ms / 1000)
+        if gate:
+            yield _gauge("gate_since_timestamp_seconds", "start of draining or closing", gate.since_ms / 1000)
 
     def _reconciliation(self) -> Iterator[Metric]:
-        walks = self._store.reconcile_runs
-        last = walks.last()
-        yield _gauge("reconcile_running", "1 while a reconcile run is in progress", walks.current() is not None)
+        seen = reconcile_status(self._store, self._registry, self._settings)
+        last = seen.last
+        yield _gauge("reconcile_running", "1 while a reconcile run is in progress", seen.running is not None)
         if last is None:
             return
         yield _gauge("reconcile_last_timestamp_seconds", "end of the last reconcile run", last.at_ms / 1000)
@@ -168,9 +170,8 @@ class Scrape:
         if policy is not None:
             yield InfoMetricFamily("pushprune_policy", "the policy in force", {"digest": policies.digest})
 
-    def _collections(self) -> Iterator[Metric]:
-        garbage, stale = self._store.collections, self._store.outbox.troubles()
-        totals = garbage.totals()
+    def _collections(self, now: Health) -> Iterator[Metric]:
+        runs, totals = past(self._store, _RUNS)
         yield _labelled(
             CounterMetricFamily("pushprune_collections", "garbage collections, by result", labels=["result"]),
             {result: totals.runs.get(result, 0) for result in _RESULTS},
@@ -178,14 +179,14 @@ class Scrape:
         yield CounterMetricFamily("pushprune_collected_blobs", "blobs that collections deleted", value=totals.blobs)
         help_text = "bytes that collections freed, as far as known"
         yield CounterMetricFamily("pushprune_collected_bytes", help_text, value=totals.size_bytes)
-        yield _gauge("collection_wanted", "1 while a collection is queued", garbage.requested() is not None)
-        yield _gauge("collection_running", "1 while a collection is running", garbage.progress() is not None)
+        yield _gauge("collection_wanted", "1 while a collection is queued", queued(self._store) is not None)
+        yield _gauge("collection_running", "1 while a collection is running", now.collection is not None)
         help_text = "1 while the registry reports deleted blobs as existing: no push is safe"
-        yield _gauge("collection_stale_cache", help_text, any(trouble.about == STALE for trouble in stale))
+        yield _gauge("collection_stale_cache", help_text, any(trouble.about == STALE for trouble in now.troubles))
         if totals.done_ms is not None:
             yield _gauge("collection_last_success_timestamp_seconds", "end of the last success", totals.done_ms / 1000)
         if totals.took_ms is not None:
-            closed_ms = next((run.closed_ms for run in garbage.runs() if run.result == "done"), 0)
+            closed_ms = next((run.closed_ms for run in runs if run.result == "done"), 0)
             yield _gauge("collection_last_closed_seconds", "time that it had the gate closed", closed_ms / 1000)
             yield _gauge("collection_last_seconds", "duration of the last success", totals.took_ms / 1000)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from service.doctor.health import system_health
 from service.domain.policy.model import Policy
-from service.health import system_health
 from service.prune import approvals
 from service.reconcile.compare import compare
 from tests.conftest import keep_last

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from service.clock import now_us
+from service.doctor.health import system_health
 from service.domain.oci.manifest import OCI_MANIFEST
-from service.health import system_health
 from service.prune import planning
 from service.reconcile import compare
 from service.store.snapshot import Snapshot

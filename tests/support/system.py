@@ -60,7 +60,7 @@ class System:
             return
         # A new one each time, as a test may exchange the wiring.
         wiring = self.wiring
-        recorder = Recorder(wiring.store.history, wiring.store.doctor_probes, wiring.policies, wiring.dispatch)
+        recorder = Recorder(wiring.store, wiring.policies, wiring.dispatch)
         recorder.record(parse(json.dumps(envelope).encode(), now_us()))
 
     def hear_late(self) -> None:

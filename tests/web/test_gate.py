@@ -12,12 +12,12 @@ import redis
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from service.collect.gatekeeper import Gatekeeper
 from service.domain.gate import WriteRequest
 from service.process import identity
 from service.settings import load_settings
 from service.store import Store
 from service.web import gate
-from service.web.gatekeeper import Gatekeeper
 from service.wiring import Wiring, wire
 from tests.fakes.valkey import Valkey
 from tests.support.lease import until
@@ -259,7 +259,7 @@ def test_a_process_that_is_forgotten_by_collections_lets_nothing_pass(
     door = stand(mortal.url, hasty=True)
     assert door.ask("PUT", MANIFEST).status_code == 204
     mortal.kill()
-    monkeypatch.setattr("service.web.gatekeeper._FORGOTTEN_S", 0.0)
+    monkeypatch.setattr("service.collect.gatekeeper._FORGOTTEN_S", 0.0)
     assert door.ask("PUT", MANIFEST).status_code == 503
 
 
@@ -338,7 +338,7 @@ def test_more_than_can_be_noted_later_does_not_pass(
 ) -> None:
     door = stand(mortal.url, hasty=True)
     assert door.ask("PUT", MANIFEST).status_code == 204
-    monkeypatch.setattr("service.web.gatekeeper._MOST_UNNOTED", 1)
+    monkeypatch.setattr("service.collect.gatekeeper._MOST_UNNOTED", 1)
     mortal.kill()
     assert [door.ask("POST", UPLOAD).status_code for _ in range(2)] == [204, 503]
 
@@ -347,7 +347,7 @@ def test_more_pushes_than_can_be_remembered_are_told_of_until_that_is_over(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     door = stand()
-    monkeypatch.setattr("service.web.gatekeeper._TELL_AGAIN_S", 0.0)
+    monkeypatch.setattr("service.collect.gatekeeper._TELL_AGAIN_S", 0.0)
     client: Any = door.store.connection.client
     client.zadd(door.store.connection.keys.of("unreferenced"), {"*": door.store.connection.now_ms()})
     assert door.ask("POST", UPLOAD).status_code == 204

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from service.doctor.health import system_health
 from service.domain.errors import AccessDenied
-from service.health import system_health
 from service.registry import Registry
 from service.store import Store
 from service.wiring import Wiring

@@ -7,7 +7,8 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.answers.base import ApiAnswer, TimeMs, rfc3339
-from service.health import system_health
+from service.doctor.health import system_health
+from service.reconcile.status import overview as reconcile_status
 from service.web.api.api_blueprint import api_blueprint
 from service.web.models import respond
 from service.wiring import Wiring
@@ -62,22 +63,14 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
 
 def _overview(wiring: Wiring) -> SystemOverview:
-    now, summaries = (
-        system_health(wiring.store, wiring.registry, wiring.policies),
-        wiring.inventory.catalog.summaries(wiring.store.history.repositories()),
-    )
-    reading = now.reading
-    under, last, policy = (
-        wiring.store.collections.progress(),
-        wiring.store.reconcile_runs.last(),
-        wiring.policies.current(),
-    )
+    now, totals = system_health(wiring.store, wiring.registry, wiring.policies), wiring.inventory.totals()
+    reading, last = now.reading, reconcile_status(wiring.store, wiring.registry, wiring.settings).last
     return SystemOverview(
-        repositories=len(summaries),
-        tags=sum(summary.tags for summary in summaries),
-        doomed=sum(summary.doomed for summary in summaries),
-        held=len(wiring.store.approvals.holds([summary.repository for summary in summaries])),
-        trashed=wiring.store.stats.trashed(),
+        repositories=totals.repositories,
+        tags=totals.tags,
+        doomed=totals.doomed,
+        held=totals.held,
+        trashed=now.restorable,
         events={name: n for name, n in reading.counters.items() if not name.startswith("rule ")},
         last_event_at=None if reading.last_event_ms is None else rfc3339(reading.last_event_ms * 1000),
         due=reading.waiting["due"],
@@ -87,9 +80,9 @@ def _overview(wiring: Wiring) -> SystemOverview:
         workers=reading.workers,
         queues=now.queues,
         registry=now.registry,
-        policy=wiring.policies.complaint or ("in force" if policy else "none"),
+        policy=now.policy,
         dry_run=wiring.verdicts.is_dry(),
-        collection=under.stage if under else None,
+        collection=now.collection,
         reconciled_at=rfc3339(last.at_ms * 1000) if last else None,
         troubles=tuple(map(ReportedTrouble.model_validate, now.troubles)),
     )

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 
 from flask import Blueprint, Response, request
 
+from service.doctor.health import recorded_troubles
 from service.domain.errors import ConfigurationError
 from service.domain.history.entry import Entry
 from service.domain.retention.selector import search_matcher
@@ -80,7 +81,7 @@ def add(pages: Blueprint, store: Store, inventory: Inventory) -> None:
 
     @pages.get("/panels/activity/troubles")
     def activity_troubles() -> Response:
-        values = {"troubles": store.outbox.troubles(), "most": _TROUBLES}
+        values = {"troubles": recorded_troubles(store), "most": _TROUBLES}
         return rendering.panel("activity_troubles.html", "Open problems", **values)
 
     @pages.get("/activity.csv")

@@ -1,22 +1,20 @@
 """The health page: findings of the doctor, workers, queues, reconcile runs, and the effective configuration."""
 
 import time
-from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Lock
 
 from flask import Blueprint, Response
 
 from service import __version__
-from service.dispatch import QUEUES
 from service.doctor import examine, open_case
+from service.doctor.health import known_workers, queued_messages, system_health
+from service.doctor.report import keep_report, last_report
 from service.domain.errors import ConfigurationError, StoreUnavailable
 from service.domain.finding import Finding, worst
-from service.health import system_health
 from service.reconcile.status import ask, overview
 from service.settings import Settings
-from service.store import Store
 from service.web.pages import rendering
 from service.web.pages.masking import masked, without_logins
 from service.web.pages.yaml_text import as_yaml
@@ -26,14 +24,6 @@ NAME = "Health"
 
 _PATIENCE_S = 10.0
 _SILENT_MS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """A queue of messages. Messages are hints: the outbox in Redis says what must still happen."""
-
-    name: str
-    messages: int
 
 
 def add(pages: Blueprint, wiring: Wiring) -> None:
@@ -52,8 +42,8 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             reading=now.reading,
             consumers=now.queues,
             registry=now.registry,
-            queues=tuple(_queues(wiring.store, wiring.settings)),
-            signs=wiring.store.outbox.signs(),
+            messages=queued_messages(wiring.store, wiring.settings.redis.prefix),
+            signs=known_workers(wiring.store),
             silent_before_ms=now.reading.now_ms - _SILENT_MS,
             troubles=now.troubles,
             seen=overview(wiring.store, wiring.registry, wiring.settings),
@@ -67,7 +57,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/health/found")
     def health_found() -> Response:
-        report = wiring.store.doctor_reports.last()
+        report = last_report(wiring.store)
         return _found(report.findings, report.at_ms, report.by) if report else _found()
 
     @pages.post("/panels/health/doctor")
@@ -81,7 +71,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             looking.release()
         # If Redis is not available, the findings say so already.
         with suppress(StoreUnavailable):
-            wiring.store.doctor_reports.keep(findings, rendering.current_visitor().name)
+            keep_report(wiring.store, findings, rendering.current_visitor().name)
         return _found(findings, time.time_ns() // 1_000_000, rendering.current_visitor().name)
 
 
@@ -93,12 +83,6 @@ def _found(findings: tuple[Finding, ...] = (), at_ms: int = 0, by: str = "") -> 
 def _open(finding: Finding) -> Finding:
     """Return the finding for users with the read right: its texts may contain URLs with logins, which are masked."""
     return replace(finding, said=without_logins(finding.said), mend=without_logins(finding.mend))
-
-
-def _queues(store: Store, settings: Settings) -> Iterator[Queue]:
-    prefix = settings.redis.prefix
-    for queue in QUEUES.values():
-        yield Queue(queue, store.outbox.waiting(f"{prefix}{queue}"))
 
 
 def _effective(settings: Settings) -> str:

@@ -82,7 +82,7 @@ def test_tags_are_counted_and_every_layer_once(edge: Edge) -> None:
 def test_it_is_weighed_once_a_minute_and_not_for_long(edge: Edge) -> None:
     edge.heard(*(event(repository=f"r{number}", blobs={"config": 5}) for number in range(4)))
     times = iter([0, 0, 0.5, 1.5, 9, 9, 9, 69, *[69] * 9])
-    disk_usage = DiskUsage(edge.store.history, edge.wiring.inventory.catalog, lambda: next(times))
+    disk_usage = DiskUsage(edge.wiring.inventory, lambda: next(times))
     first = disk_usage.current()
     assert (first.repositories, first.measured) == (4, 3)
     assert disk_usage.current() is first

@@ -12,7 +12,9 @@ from service.prune import approvals
 from service.registry import Registry
 from service.settings import PolicySource
 from service.store import Store
-from service.store.outbox import Trouble
+from service.store.approvals import Hold
+from service.store.gate import GateState
+from service.store.outbox import Trouble, Worker
 from service.store.stats import StatsSnapshot
 
 LATE_S = 60.0
@@ -40,13 +42,23 @@ class Health:
         reading: the figures.
         troubles: in the order in which they should be fixed.
         queues: queue of messages → the workers that consume it, for every queue that needs one.
-        registry: True if the registry answers and accepts our login, None if that is not known.
+        registry: True if the registry answers and accepts the login, None if that is not known.
+        holds: the plans that wait for approval and were not rejected.
+        collection: the stage of the running collection, None if none is running.
+        gate: the write gate while it is draining or closed, None while it is open.
+        restorable: the number of deletions that can still be undone.
+        policy: `in force`, `none`, or why the policy file is invalid.
     """
 
     reading: StatsSnapshot
     troubles: tuple[Trouble, ...]
     queues: dict[str, int]
     registry: bool | None
+    holds: tuple[Hold, ...]
+    collection: str | None
+    gate: GateState | None
+    restorable: int
+    policy: str
 
 
 def system_health(store: Store, registry: Registry, policies: PolicySource) -> Health:
@@ -58,17 +70,51 @@ def system_health(store: Store, registry: Registry, policies: PolicySource) -> H
     is_looked_at = registry.is_configured and reading.workers > 0
     noted = tuple(trouble for trouble in noted if trouble.about != REGISTRY or is_looked_at)
     is_away = any(trouble.about == REGISTRY for trouble in noted)
+    # Reading the policy loads a changed file, which sets or clears the complaint.
+    policy = policies.current()
+    holds, running = approvals.undecided(store), store.collections.progress()
     troubles = (
         *_clock(reading, before_ms),
         *(trouble for trouble in noted if trouble.about == REGISTRY),
         *_workers(reading, queues),
         *_policy(policies, reading),
-        *_lateness(store, reading),
-        *_holds(store, reading),
+        # Deletions wait for the end of a collection, so lateness is expected then.
+        *(() if running else _lateness(reading)),
+        *_holds(holds),
         *_unheard(store, reading),
         *(trouble for trouble in noted if trouble.about != REGISTRY),
     )
-    return Health(reading, troubles, queues, not is_away if is_looked_at else None)
+    return Health(
+        reading=reading,
+        troubles=troubles,
+        queues=queues,
+        registry=not is_away if is_looked_at else None,
+        holds=holds,
+        collection=running.stage if running else None,
+        gate=store.gate.state(),
+        restorable=store.stats.trashed(),
+        policy=policies.complaint or ("in force" if policy else "none"),
+    )
+
+
+def check_recording(store: Store) -> None:
+    """Raise StoreUnavailable, within a moment, if events cannot be recorded now."""
+    store.connection.pulse()
+
+
+def recorded_troubles(store: Store) -> tuple[Trouble, ...]:
+    """Return the problems that workers and web processes recorded."""
+    return store.outbox.troubles()
+
+
+def known_workers(store: Store) -> tuple[Worker, ...]:
+    """Return the workers that were seen within the last minute."""
+    return store.outbox.signs()
+
+
+def queued_messages(store: Store, prefix: str) -> dict[str, int]:
+    """Return the number of messages in each queue. They are hints: the outbox in Redis says what must still happen."""
+    return {queue: store.outbox.waiting(f"{prefix}{queue}") for queue in QUEUES.values()}
 
 
 def needed(registry: Registry) -> tuple[str, ...]:
@@ -92,10 +138,7 @@ def _workers(reading: StatsSnapshot, queues: dict[str, int]) -> Iterator[Trouble
             yield Trouble("workers", message, reading.now_ms)
 
 
-def _lateness(store: Store, reading: StatsSnapshot) -> Iterator[Trouble]:
-    if store.collections.progress():
-        # Deletions wait for the end of a collection, so lateness is expected.
-        return
+def _lateness(reading: StatsSnapshot) -> Iterator[Trouble]:
     for queue, late_s in reading.late_s.items():
         if late_s > LATE_S:
             message = (
@@ -105,8 +148,7 @@ def _lateness(store: Store, reading: StatsSnapshot) -> Iterator[Trouble]:
             yield Trouble(f"{LATE}{queue}", message, reading.now_ms - round(late_s * 1000))
 
 
-def _holds(store: Store, reading: StatsSnapshot) -> Iterator[Trouble]:
-    holds = approvals.undecided(store)
+def _holds(holds: Sequence[Hold]) -> Iterator[Trouble]:
     if holds:
         message = (
             f"{len(holds)} {'plan waits' if len(holds) == 1 else 'plans wait'} for approval; nothing of it is "
@@ -144,7 +186,5 @@ def _clock(reading: StatsSnapshot, before_ms: int) -> Iterator[Trouble]:
 
 
 def _policy(policies: PolicySource, reading: StatsSnapshot) -> Iterator[Trouble]:
-    # Reading the policy loads a changed file, which sets or clears the complaint.
-    policies.current()
     if policies.complaint:
         yield Trouble("policy", policies.complaint, reading.now_ms)
