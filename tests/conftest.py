@@ -83,6 +83,9 @@ class Messages:
 
 KEEP_LAST = Callable[..., Policy]
 
+# make_wiring(registry_url, policy, **settings)
+MakeWiring = Callable[..., Wiring]
+
 
 def keep_last(count: int, **more: Any) -> Policy:
     """A policy of one rule, without a hold unless asked for."""

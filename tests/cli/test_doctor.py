@@ -10,8 +10,8 @@ from service import doctor
 from service.doctor import Case
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StoreUnavailable
 from service.domain.finding import Finding, error, fine, warning
-from service.wiring import Wiring
 from tests.cli.conftest import Call
+from tests.conftest import MakeWiring
 from tests.fakes.valkey import free_port
 
 Run = Callable[..., tuple[int, str, str]]
@@ -19,7 +19,7 @@ Plant = Callable[..., None]
 
 
 @pytest.fixture
-def run(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch, call: Call) -> Run:
+def run(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch, call: Call) -> Run:
     redis = make_wiring().settings.redis
     monkeypatch.setenv("PUSHPRUNE_REDIS__URL", str(redis.url))
     monkeypatch.setenv("PUSHPRUNE_REDIS__PREFIX", redis.prefix)

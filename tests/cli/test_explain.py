@@ -16,7 +16,7 @@ from service.domain.events import Event
 from service.prune import approvals
 from service.wiring import Wiring
 from tests.cli.conftest import Call
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.support.record import digest, event, record
 
 Run = Callable[..., tuple[int, str]]
@@ -25,7 +25,7 @@ WAITS = "it would remove 3 of 5 tags"
 
 
 @pytest.fixture
-def wiring(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch) -> Wiring:
+def wiring(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> Wiring:
     """Five pushes to shop/api, of which the last two stay."""
     wiring = make_wiring(policy=keep_last(2))
     record(wiring.store.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3, 4, 5)))

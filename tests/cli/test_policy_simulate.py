@@ -15,7 +15,7 @@ from service.domain.errors import ConfigurationError, NoSuchRepository
 from service.domain.events import Event
 from service.store.connection import Connection
 from service.wiring import Wiring
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.support.record import digest, event, record, state
 
 Run = Callable[..., str]
@@ -24,7 +24,7 @@ KEEP_2 = "rules: [{name: newest, keep: {last: 2}}]"
 
 
 @pytest.fixture
-def wiring(make_wiring: Callable[..., Wiring]) -> Wiring:
+def wiring(make_wiring: MakeWiring) -> Wiring:
     return make_wiring(policy=keep_last(10))
 
 

@@ -1,19 +1,19 @@
 """`pushprune reconcile`: what it asks for, waits for and shows."""
 
 import json
-from collections.abc import Callable
 
 import pytest
 
 from service.domain import reconciliation
 from service.wiring import Wiring
+from tests.conftest import MakeWiring
 from tests.support.verbs import Run, run
 
 __all__ = ["run"]  # the fixture
 
 
 @pytest.fixture
-def wiring(run: Run, make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch) -> Wiring:
+def wiring(run: Run, make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> Wiring:
     """A worker's; messages to it get lost."""
     url = "http://127.0.0.1:5000"
     monkeypatch.setenv("PUSHPRUNE_REGISTRY__URL", url)

@@ -13,9 +13,8 @@ from service.domain.events import parse
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
 from service.prune import deleting, planning
-from service.wiring import Wiring
 from tests.cli.conftest import Call
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import make_image, make_index
 from tests.fakes.registry import FakeRegistry
 
@@ -24,7 +23,7 @@ V1 = make_image("shop/api:v1").digest
 
 
 @pytest.fixture
-def registry(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRegistry]:
+def registry(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRegistry]:
     """v1 has been deleted from shop/api for v2."""
     with FakeRegistry() as registry:
         wiring = make_wiring(registry.url, keep_last(1))
@@ -69,7 +68,7 @@ def test_trash_lists_what_went_why_and_until_when_it_can_come_back(run: Run, whe
 
 
 def test_the_trash_names_what_had_no_tag_as_restore_takes_it(
-    run: Run, registry: FakeRegistry, make_wiring: Callable[..., Wiring]
+    run: Run, registry: FakeRegistry, make_wiring: MakeWiring
 ) -> None:
     wiring = make_wiring(registry.url, keep_last(1))
     index = make_index("multi")
@@ -85,7 +84,7 @@ def test_the_trash_names_what_had_no_tag_as_restore_takes_it(
 
 
 def test_of_a_tag_that_can_come_back_explain_says_how(
-    run: Run, registry: FakeRegistry, make_wiring: Callable[..., Wiring]
+    run: Run, registry: FakeRegistry, make_wiring: MakeWiring
 ) -> None:
     assert run("explain", "shop/api:v1")[1].endswith(
         "older than the newest 1 (rule last); `pushprune restore shop/api:v1` restores it\n"

@@ -17,7 +17,7 @@ from service.prune import deleting, planning
 from service.store import Store
 from service.wiring import Wiring
 from tests.cli.conftest import Call
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
 from workers import tasks
@@ -62,7 +62,7 @@ class Shop:
 
 
 @pytest.fixture
-def shop(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+def shop(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     """Two repositories of which the policy keeps everything; latest is v2."""
     with FakeRegistry() as registry:
         made = Shop(registry, make_wiring(registry.url, keep_last(100)))

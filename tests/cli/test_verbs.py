@@ -3,7 +3,6 @@
 import io
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,7 @@ from service.answers.base import rfc3339
 from service.domain.collection.run import SWEEPING, CollectionStage
 from service.domain.collection.run import Run as GcRun
 from service.domain.retention.plan import Plan
-from service.wiring import Wiring
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
 from tests.support.record import NOW, digest, event, record
@@ -49,7 +47,7 @@ def test_repos_lists_them_with_their_tags_and_last_push(run: Run) -> None:
 
 
 def test_repos_counts_the_tags_that_are_kept_only_as_their_pushes_were_not_heard(
-    run: Run, make_wiring: Callable[..., Wiring]
+    run: Run, make_wiring: MakeWiring
 ) -> None:
     history = make_wiring().store.history
     assert history.commit(history.snapshot("shop/api"), Plan(unheard=2), "none")
@@ -57,7 +55,7 @@ def test_repos_counts_the_tags_that_are_kept_only_as_their_pushes_were_not_heard
     assert "2 kept only because the events of their pushes were lost" in run("repos")[1]
 
 
-def test_repos_finds_parts_and_globs_and_sorts(run: Run, make_wiring: Callable[..., Wiring]) -> None:
+def test_repos_finds_parts_and_globs_and_sorts(run: Run, make_wiring: MakeWiring) -> None:
     history = make_wiring().store.history
     record(history, event(9, tag="v1", repository="shop/web"), event(10, tag="v1", repository="ops/api"))
 
@@ -95,7 +93,7 @@ def test_tags_says_of_each_what_the_policy_does_and_why(run: Run) -> None:
     }  # fmt: skip
 
 
-def test_tags_and_history_take_globs_of_repositories_and_tags(run: Run, make_wiring: Callable[..., Wiring]) -> None:
+def test_tags_and_history_take_globs_of_repositories_and_tags(run: Run, make_wiring: MakeWiring) -> None:
     record(make_wiring().store.history, *(event(9, tag=tag, repository="shop/web") for tag in ("v1", "pr-1")))
     _, output, _ = run("tags", "shop/*:v1", "--json")
     assert [(row["repository"], row["tag"]) for row in rows(output)] == [("shop/api", "v1"), ("shop/web", "v1")]
@@ -114,7 +112,7 @@ def test_tags_and_history_take_globs_of_repositories_and_tags(run: Run, make_wir
 
 
 def test_tags_asks_the_registry_for_platforms_only_where_wanted(
-    run: Run, make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch
+    run: Run, make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = make_image("multi", architecture="arm64")
     with FakeRegistry() as registry:
@@ -129,7 +127,7 @@ def test_tags_asks_the_registry_for_platforms_only_where_wanted(
         assert "linux/arm64" in run("tags", "shop/arm", "--platforms")[1]
 
 
-def test_history_says_where_a_tag_stood_from_when_to_when(run: Run, make_wiring: Callable[..., Wiring]) -> None:
+def test_history_says_where_a_tag_stood_from_when_to_when(run: Run, make_wiring: MakeWiring) -> None:
     record(make_wiring().store.history, event(9, tag="v1", actor="bob"))
     code, output, _ = run("history", "shop/api:v1", "--intervals", "--json")
     assert code == 0
@@ -254,7 +252,7 @@ def test_approving_where_nothing_waits_is_said(run: Run) -> None:
     assert "waits for approval" in error
 
 
-def test_all_plans_that_wait_are_approved_together(run: Run, make_wiring: Callable[..., Wiring]) -> None:
+def test_all_plans_that_wait_are_approved_together(run: Run, make_wiring: MakeWiring) -> None:
     assert run("prune", "--approve-all", "--yes")[::2] == (
         1, "pushprune: no plan waits for approval\n",
     )  # fmt: skip
@@ -289,7 +287,7 @@ def test_collecting_without_a_worker_says_what_to_start(run: Run, monkeypatch: p
 
 
 def test_a_queued_collection_is_shown_with_what_it_makes_permanent_and_cancelled(
-    run: Run, make_wiring: Callable[..., Wiring]
+    run: Run, make_wiring: MakeWiring
 ) -> None:
     """It was postponed, and ran by itself ten minutes later."""
     wiring = make_wiring()
@@ -304,7 +302,7 @@ def test_a_queued_collection_is_shown_with_what_it_makes_permanent_and_cancelled
 
 
 def test_the_status_of_collections_says_what_is_wanted_what_it_waits_for_and_when_the_next_comes(
-    run: Run, make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch
+    run: Run, make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     garbage = make_wiring().store.collections
     garbage.request_if_none("scheduled")
@@ -323,9 +321,7 @@ def test_the_status_of_collections_says_what_is_wanted_what_it_waits_for_and_whe
     assert "running: sweeping, because scheduled" in run("gc")[1]
 
 
-def test_the_status_of_collections_says_that_the_gate_is_closed_and_why(
-    run: Run, make_wiring: Callable[..., Wiring]
-) -> None:
+def test_the_status_of_collections_says_that_the_gate_is_closed_and_why(run: Run, make_wiring: MakeWiring) -> None:
     gate = make_wiring().store.gate
     assert "gate" not in run("gc")[1]
     gate.drain("lost", 1, "scheduled")
@@ -337,7 +333,7 @@ def test_the_status_of_collections_says_that_the_gate_is_closed_and_why(
 
 
 def test_the_trash_says_when_the_next_collection_comes(
-    run: Run, make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch
+    run: Run, make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wiring = make_wiring()
     key = wiring.store.connection.keys.of("deleted", "shop/api")
@@ -348,7 +344,7 @@ def test_the_trash_says_when_the_next_collection_comes(
     assert re.search(r"or the next garbage collection \(\d{4}-\d\d-\d\d ", run("trash")[1])
 
 
-def test_a_redis_that_takes_nothing_is_not_said_to_be_away(run: Run, make_wiring: Callable[..., Wiring]) -> None:
+def test_a_redis_that_takes_nothing_is_not_said_to_be_away(run: Run, make_wiring: MakeWiring) -> None:
     connection = make_wiring().store.connection
     connection.client.delete(connection.keys.of("due"))
     connection.client.set(connection.keys.of("due"), "no zset")
@@ -382,7 +378,7 @@ def test_a_broken_policy_leaves_history_to_be_looked_at(
     ],
 )
 def test_with_a_broken_policy_the_verbs_warn_once_and_answer_by_the_one_in_force(
-    run: Run, make_wiring: Callable[..., Wiring], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    run: Run, make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[str, ...], sentence: str,
 ) -> None:  # fmt: skip
     policies, outbox = make_wiring(policy=keep_last(2, grace="0s")).policies, make_wiring().store.outbox
@@ -463,7 +459,7 @@ rules:
 
 
 def test_gc_opens_a_gate_that_a_lost_machine_left_closed_after_asking(
-    run: Run, make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch
+    run: Run, make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = make_wiring().store.gate
     assert run("gc", "--open")[1] == "the gate is open\n"

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,14 @@ import pytest
 from service.collect import quiesce, verify
 from service.domain.collection.run import BlobProbe, Sweep
 from service.wiring import Wiring
+from tests.conftest import MakeWiring
 from tests.support.drain import collect, state
 from tests.support.garbage import QUIET, collector
 
-Build = Callable[..., Wiring]
 NOBODY = {"url": "http://127.0.0.1:2", "debug_url": "http://127.0.0.1:3"}
 
 
-def left_closed(make_wiring: Build, folder: Path, *, keep: bool) -> Wiring:
+def left_closed(make_wiring: MakeWiring, folder: Path, *, keep: bool) -> Wiring:
     """A run before has swept, and its holder is dead. keep: it has found that the registry lies."""
     wiring = make_wiring(gc={**collector(folder, QUIET), "gate": "proxy"}, registry=NOBODY)
     assert wiring.registry.collector is not None
@@ -32,7 +31,7 @@ def left_closed(make_wiring: Build, folder: Path, *, keep: bool) -> Wiring:
 
 
 def test_it_is_not_opened_by_the_proof_that_the_holder_died_before_its_checks(
-    make_wiring: Build, tmp_path: Path
+    make_wiring: MakeWiring, tmp_path: Path
 ) -> None:
     wiring = left_closed(make_wiring, tmp_path, keep=False)
     quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
@@ -42,14 +41,16 @@ def test_it_is_not_opened_by_the_proof_that_the_holder_died_before_its_checks(
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_it_stays_when_the_next_run_cannot_ask_the_registry(make_wiring: Build, tmp_path: Path, keep: bool) -> None:
+def test_it_stays_when_the_next_run_cannot_ask_the_registry(
+    make_wiring: MakeWiring, tmp_path: Path, keep: bool
+) -> None:
     wiring = left_closed(make_wiring, tmp_path, keep=keep)
     assert collect(wiring).result != "done"
     assert state(wiring) == "closed"
 
 
 def test_it_stays_when_the_next_run_is_put_off(
-    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quiesce, "_CLOSED_S", 0.2)
     wiring = left_closed(make_wiring, tmp_path, keep=True)
@@ -59,7 +60,9 @@ def test_it_stays_when_the_next_run_is_put_off(
     assert state(wiring) == "closed"
 
 
-def test_it_is_never_open_while_something_of_the_run_before_still_lives(make_wiring: Build, tmp_path: Path) -> None:
+def test_it_is_never_open_while_something_of_the_run_before_still_lives(
+    make_wiring: MakeWiring, tmp_path: Path
+) -> None:
     """Its death cannot be proved for a moment; then the next run has the lock, and must not think that all is over."""
     wiring = left_closed(make_wiring, tmp_path, keep=True)
     assert wiring.registry.collector is not None
@@ -72,7 +75,7 @@ def test_it_is_never_open_while_something_of_the_run_before_still_lives(make_wir
 
 @pytest.mark.parametrize("lies", [True, False])
 def test_whoever_proves_the_holder_dead_asks_the_registry_first(
-    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lies: bool
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lies: bool
 ) -> None:
     wiring = left_closed(make_wiring, tmp_path, keep=False)
     monkeypatch.setattr(verify, "lie", lambda _, probes: probes[0] if lies else None)

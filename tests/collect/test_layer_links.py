@@ -1,6 +1,5 @@
 """Distribution 3 deletes layer links of blobs that stay: what an unfinished push mounted is held all the same."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from service.collect import run as collect_run
 from service.domain.collection.run import Run
 from service.registry.collector import Collector, Report
 from service.wiring import Wiring
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import image_over, make_image, sha256
 from tests.fakes.pusher import Pusher
 from tests.support.garbage import collector
@@ -80,9 +79,7 @@ SAYS_LINKS = f"""
 """
 
 
-def test_a_young_link_that_nothing_is_known_of_is_not_deleted(
-    make_wiring: Callable[..., Wiring], tmp_path: Path
-) -> None:
+def test_a_young_link_that_nothing_is_known_of_is_not_deleted(make_wiring: MakeWiring, tmp_path: Path) -> None:
     root = tmp_path / "storage"
     link = root / "docker/registry/v2/repositories/aaa/app/_layers" / BLOB.replace(":", "/") / "link"
     link.parent.mkdir(parents=True)
@@ -94,7 +91,7 @@ def test_a_young_link_that_nothing_is_known_of_is_not_deleted(
     assert not (tmp_path / "swept").exists()
 
 
-def test_a_link_that_was_not_rehearsed_stops_the_sweep(make_wiring: Callable[..., Wiring], tmp_path: Path) -> None:
+def test_a_link_that_was_not_rehearsed_stops_the_sweep(make_wiring: MakeWiring, tmp_path: Path) -> None:
     body = f"""
     if not dry:
         print("0 blobs marked, 0 blobs and 0 manifests eligible for deletion")

@@ -1,7 +1,6 @@
 """The stage of a collection is visible while it runs, is renewed, and disappears with it."""
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,14 +8,12 @@ import pytest
 from service.collect import progress, run
 from service.collect.progress import Progress
 from service.domain.collection.run import REHEARSING, SWEEPING, WAITING
-from service.wiring import Wiring
+from tests.conftest import MakeWiring
 from tests.support.garbage import collector
 from tests.support.lease import until
 
-Build = Callable[..., Wiring]
 
-
-def test_each_stage_can_be_seen_and_then_none(make_wiring: Build, tmp_path: Path) -> None:
+def test_each_stage_can_be_seen_and_then_none(make_wiring: MakeWiring, tmp_path: Path) -> None:
     body = "name = 'dry' if dry else 'swept'\nwhile not (folder / name).exists(): time.sleep(0.01)\n"
     wiring = make_wiring(gc={**collector(tmp_path, body), "max_wait": 600})
 
@@ -42,7 +39,7 @@ def test_each_stage_can_be_seen_and_then_none(make_wiring: Build, tmp_path: Path
     assert stage() is None
 
 
-def test_a_stage_that_takes_long_is_shown_again(make_wiring: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_that_takes_long_is_shown_again(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_RENEW_S", 0.01)
     wiring = make_wiring()
     key = wiring.store.connection.keys.of("gc:state")

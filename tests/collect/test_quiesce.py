@@ -22,7 +22,7 @@ from service.registry.probe import LEFTOVERS
 from service.store.gate import Gate, PushLimits
 from service.store.lease import COLLECT
 from service.wiring import Wiring
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.support.drain import ANN, Counted, collect, collecting, leave_behind, obey, state
 from tests.support.garbage import QUIET, collector
 from tests.support.gate import blob_heard, earlier, heard
@@ -32,18 +32,17 @@ from tests.support.system import SHOP, Make, doomed_system
 
 pytestmark = pytest.mark.slow
 
-Build = Callable[..., Wiring]
 SWEPT = "sha256:" + "a" * 64
 
 
 @pytest.mark.parametrize("body", ["sys.exit(1)", "os.kill(os.getpid(), 9)"])
-def test_the_gate_opens_after_a_collector_that_failed(make_wiring: Build, tmp_path: Path, body: str) -> None:
+def test_the_gate_opens_after_a_collector_that_failed(make_wiring: MakeWiring, tmp_path: Path, body: str) -> None:
     wiring = make_wiring(gc=collector(tmp_path, body))
     assert collect(wiring).result == "failed"
     assert state(wiring) == "open"
 
 
-def test_a_push_is_waited_for_and_named(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_push_is_waited_for_and_named(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
     for number in range(5):
         blob_heard(wiring.store.history, number=number, repository=f"shop/{number}")
@@ -54,7 +53,7 @@ def test_a_push_is_waited_for_and_named(make_wiring: Build, tmp_path: Path) -> N
     assert state(wiring) == "open"
 
 
-def test_a_push_that_ends_while_draining_is_not_in_the_way(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_push_that_ends_while_draining_is_not_in_the_way(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.gate.admit(WriteRequest("begins", SHOP), ANN)
     wiring.store.collections.request("by hand")
@@ -67,7 +66,7 @@ def test_a_push_that_ends_while_draining_is_not_in_the_way(make_wiring: Build, t
     assert wiring.store.collections.runs()[0].result == "done"
 
 
-def test_pushes_that_nobody_can_remember_stop_the_sweep(make_wiring: Build, tmp_path: Path) -> None:
+def test_pushes_that_nobody_can_remember_stop_the_sweep(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     client: Any = wiring.store.connection.client
     client.zadd(wiring.store.connection.keys.of("unreferenced"), {"*": wiring.store.connection.now_ms()})
@@ -98,7 +97,7 @@ class Trash:
 
 
 def test_what_was_heard_of_and_deleted_by_us_since_needs_no_manifest_with_references(
-    make_wiring: Build, tmp_path: Path
+    make_wiring: MakeWiring, tmp_path: Path
 ) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     blob_heard(wiring.store.history, SWEPT)
@@ -111,7 +110,7 @@ def test_what_was_heard_of_and_deleted_by_us_since_needs_no_manifest_with_refere
     assert collect(after).result == "done"
 
 
-def test_a_push_at_the_gate_is_not_explained_by_what_we_deleted(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_push_at_the_gate_is_not_explained_by_what_we_deleted(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.gate.admit(WriteRequest("uploads", SHOP, SWEPT), ANN)
     earlier(wiring.store.connection, "pushing", 60)
@@ -130,7 +129,7 @@ def stored(root: Path, blob: str, age_s: float = 0) -> Path:
     return file
 
 
-def test_a_young_blob_that_nothing_is_known_of_is_not_swept(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_young_blob_that_nothing_is_known_of_is_not_swept(make_wiring: MakeWiring, tmp_path: Path) -> None:
     root = tmp_path / "storage"
     stored(root, SWEPT)
     wiring = make_wiring(gc=collector(tmp_path, QUIET), storage={"path": str(root)})
@@ -164,7 +163,7 @@ def test_a_young_blob_of_something_that_we_deleted_is_swept(make_system: Make, t
 
 
 def test_what_a_run_was_about_to_sweep_when_it_was_cut_off_is_swept_by_the_next(
-    make_wiring: Build, tmp_path: Path
+    make_wiring: MakeWiring, tmp_path: Path
 ) -> None:
     """Its manifests have left the trash by then."""
     root = tmp_path / "storage"
@@ -174,7 +173,7 @@ def test_what_a_run_was_about_to_sweep_when_it_was_cut_off_is_swept_by_the_next(
     assert collect(wiring).result == "done"
 
 
-def test_what_a_delete_took_along_is_put_back_while_a_collection_drains_and_not_later(make_wiring: Build) -> None:
+def test_what_a_delete_took_along_is_put_back_while_a_collection_drains_and_not_later(make_wiring: MakeWiring) -> None:
     wiring = make_wiring()
     with wiring.store.leases.hold(COLLECT) as lease:
         assert lease is not None
@@ -190,7 +189,7 @@ def test_what_a_delete_took_along_is_put_back_while_a_collection_drains_and_not_
 
 
 def test_what_is_to_be_looked_at_again_later_is_looked_at_before_a_collection(
-    make_wiring: Build, tmp_path: Path
+    make_wiring: MakeWiring, tmp_path: Path
 ) -> None:
     """Its time is when a DELETE must have ended, and none is on its way any more."""
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
@@ -218,7 +217,7 @@ def test_behind_the_gate_what_is_doomed_need_not_be_put_back_first(make_system: 
     assert system.store.outbox.unhealed() == (f"{SHOP} v2",)
 
 
-def test_a_redis_that_forgot_the_gate_stops_the_collector(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_redis_that_forgot_the_gate_stops_the_collector(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "(folder / 'dry').touch(); time.sleep(600)"))
     with collecting(wiring, tmp_path):
         wiring.store.connection.client.delete(wiring.store.connection.keys.of("gate"))
@@ -226,7 +225,7 @@ def test_a_redis_that_forgot_the_gate_stops_the_collector(make_wiring: Build, tm
 
 
 def test_nothing_is_swept_while_pushes_may_be_under_way_that_redis_has_forgotten(
-    make_wiring: Build, tmp_path: Path
+    make_wiring: MakeWiring, tmp_path: Path
 ) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     memory = wiring.store.gate.check_in("web:1").memory
@@ -238,7 +237,9 @@ def test_nothing_is_swept_while_pushes_may_be_under_way_that_redis_has_forgotten
     assert not (tmp_path / "swept").exists()
 
 
-def test_a_redis_that_is_emptied_while_the_collector_runs_stops_the_sweep(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_redis_that_is_emptied_while_the_collector_runs_stops_the_sweep(
+    make_wiring: MakeWiring, tmp_path: Path
+) -> None:
     body = "(folder / 'dry').touch()\nwhile not (folder / 'go').exists(): time.sleep(0.01)"
     wiring = make_wiring(gc=collector(tmp_path, body))
     memory = wiring.store.gate.check_in("web:1").memory
@@ -249,7 +250,7 @@ def test_a_redis_that_is_emptied_while_the_collector_runs_stops_the_sweep(make_w
     assert wiring.store.collections.runs()[0].result == "postponed"
 
 
-def test_a_collection_does_not_begin_while_another_holds_the_gate(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_collection_does_not_begin_while_another_holds_the_gate(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.gate.drain("paused", 1, "x")
     run = collect(wiring)
@@ -261,7 +262,7 @@ def test_a_collection_does_not_begin_while_another_holds_the_gate(make_wiring: B
     assert not (tmp_path / "dry").exists()
 
 
-def test_the_gate_of_a_dead_holder_is_opened_by_any_worker(make_wiring: Build, tmp_path: Path) -> None:
+def test_the_gate_of_a_dead_holder_is_opened_by_any_worker(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     leave_behind(wiring)
     assert state(wiring) == "closed"
@@ -269,7 +270,7 @@ def test_the_gate_of_a_dead_holder_is_opened_by_any_worker(make_wiring: Build, t
     assert state(wiring) == "open"
 
 
-def test_a_lock_that_is_free_but_was_another_holders_proves_nothing(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_lock_that_is_free_but_was_another_holders_proves_nothing(make_wiring: MakeWiring, tmp_path: Path) -> None:
     """The holder may be on another machine."""
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     leave_behind(wiring, "another")
@@ -283,7 +284,7 @@ def test_a_lock_that_is_free_but_was_another_holders_proves_nothing(make_wiring:
 
 @pytest.mark.parametrize("is_local", [True, False])
 def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_ours_alone(
-    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_local: bool
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_local: bool
 ) -> None:
     """The holder may be on another machine, with the storage on a network's filesystem that keeps locks to itself."""
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
@@ -312,7 +313,7 @@ def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_o
     ],
 )
 def test_a_gate_that_stays_closed_after_its_holder_died_is_an_alarm_until_it_opens(
-    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, why: str
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, why: str
 ) -> None:
     """No worker may be left that collects, and says so."""
     wiring = make_wiring(
@@ -342,7 +343,7 @@ def test_a_gate_that_stays_closed_after_its_holder_died_is_an_alarm_until_it_ope
         assert wiring.store.outbox.troubles() == ()
 
 
-def test_nobody_is_troubled_while_the_holder_has_its_lease(make_wiring: Build, tmp_path: Path) -> None:
+def test_nobody_is_troubled_while_the_holder_has_its_lease(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     with wiring.store.leases.hold(COLLECT):
         wiring.store.gate.drain("elsewhere", 1, "x")
@@ -350,14 +351,14 @@ def test_nobody_is_troubled_while_the_holder_has_its_lease(make_wiring: Build, t
     assert wiring.store.outbox.troubles() == ()
 
 
-def test_the_next_holder_opens_the_gate_before_it_overwrites_the_proof(make_wiring: Build, tmp_path: Path) -> None:
+def test_the_next_holder_opens_the_gate_before_it_overwrites_the_proof(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     leave_behind(wiring)
     assert collect(wiring).result == "done"
     assert state(wiring) == "open"
 
 
-def test_a_second_claim_in_the_same_process_is_refused(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_second_claim_in_the_same_process_is_refused(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     assert wiring.registry.collector is not None
     with wiring.registry.collector.claimed("one"):
@@ -369,7 +370,7 @@ def test_a_second_claim_in_the_same_process_is_refused(make_wiring: Build, tmp_p
 
 
 @pytest.fixture
-def guarded(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Wiring]:
+def guarded(make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeWiring:
     """guarded(writes=…): a wiring with gc.gate: proxy, and what the registry says of its work."""
     monkeypatch.setattr(quiesce, "_CLOSED_S", 0.3)
 
@@ -381,18 +382,18 @@ def guarded(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return build
 
 
-def test_what_is_at_work_at_the_registry_is_waited_for(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
+def test_what_is_at_work_at_the_registry_is_waited_for(guarded: MakeWiring, tmp_path: Path) -> None:
     assert collect(guarded(writes=2)).message == "2 writes did not end at the registry in time"
     assert collect(guarded(undelivered=3)).message == "3 notifications were not delivered in time"
     assert not (tmp_path / "swept").exists()
 
 
-def test_nothing_is_swept_where_no_web_process_serves_the_gate(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
+def test_nothing_is_swept_where_no_web_process_serves_the_gate(guarded: MakeWiring, tmp_path: Path) -> None:
     assert collect(guarded()).message.startswith("no gate process is running to answer the proxy")
     assert not (tmp_path / "swept").exists()
 
 
-def test_nothing_is_swept_before_every_web_process_obeys(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
+def test_nothing_is_swept_before_every_web_process_obeys(guarded: MakeWiring, tmp_path: Path) -> None:
     wiring, ended = guarded(), threading.Event()
     wiring.store.gate.check_in("web:cut-off", "")
     thread = threading.Thread(target=obey, args=(wiring, ended))
@@ -405,7 +406,7 @@ def test_nothing_is_swept_before_every_web_process_obeys(guarded: Callable[..., 
     assert state(wiring) == "open"
 
 
-def test_with_everybody_quiet_it_collects(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
+def test_with_everybody_quiet_it_collects(guarded: MakeWiring, tmp_path: Path) -> None:
     wiring, ended = guarded(), threading.Event()
     thread = threading.Thread(target=obey, args=(wiring, ended))
     thread.start()
@@ -416,7 +417,7 @@ def test_with_everybody_quiet_it_collects(guarded: Callable[..., Wiring], tmp_pa
     assert (run.result, run.message) == ("done", "")
 
 
-def test_more_pushes_than_can_be_remembered_put_it_off(make_wiring: Build, tmp_path: Path) -> None:
+def test_more_pushes_than_can_be_remembered_put_it_off(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
     few = replace(wiring, store=replace(wiring.store, gate=Gate(wiring.store.connection, PushLimits(pushes=1))))
     for number in range(2):
@@ -462,11 +463,11 @@ def test_a_gate_closed_for_longer_than_a_write_waits_is_said(obeyed: Wiring, mon
     assert "the gate was closed for 61 s" in collect(obeyed).note
 
 
-def test_where_no_gate_stands_none_was_closed(make_wiring: Build, tmp_path: Path) -> None:
+def test_where_no_gate_stands_none_was_closed(make_wiring: MakeWiring, tmp_path: Path) -> None:
     assert collect(make_wiring(gc=collector(tmp_path, QUIET))).closed_ms == 0
 
 
-def test_a_gone_digest_says_nothing_of_another(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_gone_digest_says_nothing_of_another(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.gate.admit(WriteRequest("uploads", SHOP, digest("another")), ANN)
     earlier(wiring.store.connection, "pushing", 60)
@@ -474,7 +475,7 @@ def test_a_gone_digest_says_nothing_of_another(make_wiring: Build, tmp_path: Pat
 
 
 @pytest.fixture
-def obeyed(guarded: Callable[..., Wiring]) -> Iterator[Wiring]:
+def obeyed(guarded: MakeWiring) -> Iterator[Wiring]:
     """A wiring with gc.gate: proxy, and a gate process that obeys."""
     wiring, ended = guarded(), threading.Event()
     thread = threading.Thread(target=obey, args=(wiring, ended))
@@ -514,7 +515,7 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
     assert seen == ["open"], "it was open in between"
 
 
-def test_a_slow_push_holds_others_back_for_less_than_they_wait(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
+def test_a_slow_push_holds_others_back_for_less_than_they_wait(guarded: MakeWiring, tmp_path: Path) -> None:
     wiring = guarded(max_wait=600, gate_wait=1)
     assert quiesce._patience_s(wiring.settings.gc) == 0.5
     blob_heard(wiring.store.history)
@@ -522,7 +523,7 @@ def test_a_slow_push_holds_others_back_for_less_than_they_wait(guarded: Callable
     assert state(wiring) == "open"
 
 
-def test_what_is_put_off_for_long_is_tried_seldom(make_wiring: Build, tmp_path: Path) -> None:
+def test_what_is_put_off_for_long_is_tried_seldom(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
     blob_heard(wiring.store.history)
     wiring.store.collections.request_if_none("scheduled")
@@ -538,7 +539,7 @@ def test_what_is_put_off_for_long_is_tried_seldom(make_wiring: Build, tmp_path: 
     assert 500_000 < client.pttl(retry) <= 600_000
 
 
-def test_what_the_doctor_leaves_behind_may_be_swept(make_wiring: Build, tmp_path: Path) -> None:
+def test_what_the_doctor_leaves_behind_may_be_swept(make_wiring: MakeWiring, tmp_path: Path) -> None:
     (blob, *_) = LEFTOVERS
     body = f"""
     print("0 blobs marked, 1 blobs and 0 manifests eligible for deletion")
@@ -561,7 +562,7 @@ def closing(wiring: Wiring, monkeypatch: pytest.MonkeyPatch, then: Callable[[], 
 
 
 def test_a_healing_that_began_while_it_drained_is_waited_for(
-    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quiesce, "_CLOSED_S", 0.2)
     wiring = make_wiring(gc=collector(tmp_path, QUIET))

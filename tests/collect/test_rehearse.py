@@ -13,6 +13,7 @@ from service.collect import run as collect_run
 from service.domain.errors import CollectionFailed
 from service.domain.gate import WriteRequest
 from service.wiring import Wiring
+from tests.conftest import MakeWiring
 from tests.support.drain import ANN, Counted, collect, leave_behind, obey, state
 from tests.support.garbage import collector
 from tests.support.gate import blob_heard, earlier, heard
@@ -22,7 +23,6 @@ from tests.support.system import SHOP
 
 pytestmark = pytest.mark.slow
 
-Build = Callable[..., Wiring]
 BODY = """
     runs = folder / "runs"
     with runs.open("a") as file: print("dry" if dry else "sweep", file=file)
@@ -34,7 +34,7 @@ BODY = """
 
 
 @pytest.fixture
-def gated(make_wiring: Build, tmp_path: Path) -> Iterator[Wiring]:
+def gated(make_wiring: MakeWiring, tmp_path: Path) -> Iterator[Wiring]:
     """A wiring with gc.gate: proxy, a gate process that obeys, and a collector that notes its runs."""
     gc = {**collector(tmp_path, BODY), "gate": "proxy"}
     made = make_wiring(gc=gc, registry={"debug_url": "http://127.0.0.1:9"})

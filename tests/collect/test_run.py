@@ -1,7 +1,6 @@
 """Collecting: when it is wanted, never two at once, never beside deletes, and only when all that is kept is marked."""
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ from service.domain.errors import RegistryUnavailable
 from service.prune import deleting
 from service.store.lease import COLLECT
 from service.store.outbox import Outbox
-from service.wiring import Wiring
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.support.garbage import QUIET, collector
 from tests.support.lease import until
 from tests.support.system import SHOP, Make, doomed_system
@@ -22,8 +20,6 @@ from workers import tasks
 from workers.sweep import sweep
 
 pytestmark = pytest.mark.slow
-
-Build = Callable[..., Wiring]
 
 
 def test_it_becomes_due_by_the_number_of_deletes(make_system: Make, tmp_path: Path) -> None:
@@ -36,7 +32,7 @@ def test_it_becomes_due_by_the_number_of_deletes(make_system: Make, tmp_path: Pa
     assert system.store.collections.requested() == "3 digests deleted since the last collection"
 
 
-def test_what_was_printed_is_kept_with_its_run(make_wiring: Build, tmp_path: Path) -> None:
+def test_what_was_printed_is_kept_with_its_run(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
@@ -50,7 +46,7 @@ def test_what_was_printed_is_kept_with_its_run(make_wiring: Build, tmp_path: Pat
     assert output.splitlines() == ["$ gc.command --dry-run", *printed, "$ gc.command", *printed]
 
 
-def test_what_was_printed_before_it_failed_is_kept(make_wiring: Build, tmp_path: Path) -> None:
+def test_what_was_printed_before_it_failed_is_kept(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "print('no such volume'); sys.exit(3)"))
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
@@ -60,7 +56,7 @@ def test_what_was_printed_before_it_failed_is_kept(make_wiring: Build, tmp_path:
     assert "no such volume" in (wiring.store.collections.output(wiring.store.collections.runs()[0].started_ms) or "")
 
 
-def test_a_run_is_recorded_with_its_result_and_the_want_is_over(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_run_is_recorded_with_its_result_and_the_want_is_over(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
@@ -71,7 +67,7 @@ def test_a_run_is_recorded_with_its_result_and_the_want_is_over(make_wiring: Bui
 
 
 def test_one_that_is_cancelled_before_it_sweeps_makes_nothing_permanent(
-    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.collections.request("by hand")
@@ -87,7 +83,7 @@ def test_one_that_is_cancelled_before_it_sweeps_makes_nothing_permanent(
     assert not (tmp_path / "swept").exists()
 
 
-def test_deletes_that_came_during_a_run_still_count_for_the_next(make_wiring: Build, tmp_path: Path) -> None:
+def test_deletes_that_came_during_a_run_still_count_for_the_next(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     key = wiring.store.connection.keys.of("gc:deletes")
     wiring.store.connection.client.set(key, 5)
@@ -98,7 +94,7 @@ def test_deletes_that_came_during_a_run_still_count_for_the_next(make_wiring: Bu
     assert wiring.store.connection.client.get(key) == "2"
 
 
-def test_a_failing_collector_is_recorded_told_and_tried_again(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_failing_collector_is_recorded_told_and_tried_again(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "print('failed to mark: boom'); sys.exit(1)"))
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
@@ -109,7 +105,7 @@ def test_a_failing_collector_is_recorded_told_and_tried_again(make_wiring: Build
     assert "boom" in wiring.store.outbox.troubles()[0].message
 
 
-def test_a_store_where_nothing_was_pushed_yet_is_no_failure(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_store_where_nothing_was_pushed_yet_is_no_failure(make_wiring: MakeWiring, tmp_path: Path) -> None:
     message = "filesystem: Path not found: /docker/registry/v2/repositories"
     wiring = make_wiring(gc=collector(tmp_path, f"print('failed to mark: {message}'); sys.exit(1)"))
     wiring.store.collections.request("by hand")
@@ -117,7 +113,7 @@ def test_a_store_where_nothing_was_pushed_yet_is_no_failure(make_wiring: Build, 
     assert wiring.store.collections.runs()[0].result == "done"
 
 
-def test_it_is_put_off_when_deletes_do_not_end(make_wiring: Build, tmp_path: Path) -> None:
+def test_it_is_put_off_when_deletes_do_not_end(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
     wiring.store.collections.request("by hand")
     with wiring.store.leases.write():
@@ -127,7 +123,7 @@ def test_it_is_put_off_when_deletes_do_not_end(make_wiring: Build, tmp_path: Pat
     assert not (tmp_path / "dry").exists()
 
 
-def test_a_second_collection_does_not_begin(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_second_collection_does_not_begin(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.collections.request("by hand")
     with wiring.store.leases.hold(COLLECT):
@@ -136,7 +132,9 @@ def test_a_second_collection_does_not_begin(make_wiring: Build, tmp_path: Path) 
     assert not (tmp_path / "dry").exists()
 
 
-def test_a_collector_that_still_runs_on_this_host_is_not_joined_by_another(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_collector_that_still_runs_on_this_host_is_not_joined_by_another(
+    make_wiring: MakeWiring, tmp_path: Path
+) -> None:
     """The kernel lock, not the lease, tells of an orphan."""
     body = "(folder / f'began-{os.getpid()}').touch()\nwhile not (folder / 'go').exists(): time.sleep(0.01)\n"
     wiring = make_wiring(gc=collector(tmp_path, body))
@@ -158,14 +156,14 @@ def test_a_collector_that_still_runs_on_this_host_is_not_joined_by_another(make_
 
 @pytest.mark.live
 @pytest.mark.slow
-def test_a_collector_takes_no_longer_than_its_timeout(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_collector_takes_no_longer_than_its_timeout(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, "time.sleep(600)"), "timeout": 1})
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
     assert "gc.timeout" in wiring.store.collections.runs()[0].message
 
 
-def test_without_a_command_a_want_is_told_to_the_operator(make_wiring: Build) -> None:
+def test_without_a_command_a_want_is_told_to_the_operator(make_wiring: MakeWiring) -> None:
     wiring = make_wiring()
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
@@ -188,7 +186,7 @@ def test_a_collection_ends_the_undo_of_what_was_deleted_before_it(make_system: M
     assert system.store.trash.get("shop/api", digest) is None
 
 
-def test_a_schedule_is_followed_once_for_each_time(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_schedule_is_followed_once_for_each_time(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "schedule": "* * * * *"})
     sweep(wiring)
     assert wiring.store.collections.requested() is None
@@ -225,7 +223,9 @@ def test_it_does_not_begin_right_after_a_delete(make_system: Make, tmp_path: Pat
     assert not (tmp_path / "dry").exists()
 
 
-def test_what_must_be_healed_goes_first(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_must_be_healed_goes_first(
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(quiesce, "_HEAL_S", 0.2)
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.deletions.request_healing("shop/api", ["v1"])
@@ -236,7 +236,7 @@ def test_what_must_be_healed_goes_first(make_wiring: Build, tmp_path: Path, monk
 
 
 def test_what_must_be_healed_does_not_wait_for_a_collection_that_waits_for_a_delete(
-    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quiesce, "_HEAL_S", 0.2)
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 600})
@@ -298,7 +298,7 @@ def test_a_delete_that_the_registry_answered_with_a_fault_has_ended_and_keeps_no
 @pytest.mark.live
 @pytest.mark.slow
 def test_a_redis_that_hangs_does_not_keep_a_collector_alive_whose_lease_is_lost(
-    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = "(folder / 'pid').write_text(str(os.getpid()))\ntime.sleep(600)"
     wiring = make_wiring(gc=collector(tmp_path, body))
@@ -339,7 +339,9 @@ def test_a_look_at_the_registry_that_fails_is_recorded_and_told(make_system: Mak
     assert not (tmp_path / "swept").exists()
 
 
-def test_a_collection_that_is_wanted_during_a_run_is_still_wanted_after_it(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_collection_that_is_wanted_during_a_run_is_still_wanted_after_it(
+    make_wiring: MakeWiring, tmp_path: Path
+) -> None:
     body = "(folder / 'began').touch()\nwhile not (folder / 'go').exists(): time.sleep(0.01)\n"
     wiring = make_wiring(gc=collector(tmp_path, body))
     wiring.store.collections.request("scheduled")
@@ -357,7 +359,9 @@ def test_a_collection_that_is_wanted_during_a_run_is_still_wanted_after_it(make_
 @pytest.mark.parametrize(
     "totals", ["1 blobs marked, 2 blobs and 0", "0 blobs marked, 1 blobs and 0"], ids=["more goes", "less is kept"]
 )
-def test_a_sweep_is_stopped_that_is_not_what_was_rehearsed(make_wiring: Build, tmp_path: Path, totals: str) -> None:
+def test_a_sweep_is_stopped_that_is_not_what_was_rehearsed(
+    make_wiring: MakeWiring, tmp_path: Path, totals: str
+) -> None:
     """Exit 0 proves nothing: a repository may have lost its marks since the dry run (FACTS)."""
     body = f"""
     print("1 blobs marked, 1 blobs and 0" if dry else "{totals}", "manifests eligible for deletion", flush=True)
@@ -374,7 +378,7 @@ def test_a_sweep_is_stopped_that_is_not_what_was_rehearsed(make_wiring: Build, t
     assert not (tmp_path / "swept").exists()
 
 
-def test_a_sweep_that_takes_what_was_not_rehearsed_has_failed(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_sweep_that_takes_what_was_not_rehearsed_has_failed(make_wiring: MakeWiring, tmp_path: Path) -> None:
     body = """
     print("1 blobs marked, 1 blobs and 0 manifests eligible for deletion")
     print("blob eligible for deletion: sha256:" + ("a" if dry else "b") * 64)

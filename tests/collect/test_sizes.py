@@ -1,14 +1,13 @@
 """The bytes that a collection frees: if the disk is mounted, only those of files that are deleted."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from service.collect.sizes import freed, sizes_of, unknown
-from service.wiring import Wiring
+from tests.conftest import MakeWiring
 from tests.support.storage import A, B, Disk
 
 
-def test_what_is_still_on_the_disk_was_not_freed(make_wiring: Callable[..., Wiring], tmp_path: Path) -> None:
+def test_what_is_still_on_the_disk_was_not_freed(make_wiring: MakeWiring, tmp_path: Path) -> None:
     disk = Disk(tmp_path)
     disk.blob(A, b"seven..")
     disk.blob(B)
@@ -19,7 +18,7 @@ def test_what_is_still_on_the_disk_was_not_freed(make_wiring: Callable[..., Wiri
     assert freed(wiring.registry, before, [A, B]) == {A: 7}
 
 
-def test_without_the_disk_the_collector_is_believed(make_wiring: Callable[..., Wiring]) -> None:
+def test_without_the_disk_the_collector_is_believed(make_wiring: MakeWiring) -> None:
     wiring = make_wiring()
     before = sizes_of(wiring.store, wiring.registry, [A])
     assert (before, unknown(before)) == ({A: None}, 1)

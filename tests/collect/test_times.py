@@ -15,21 +15,19 @@ from service.schedule import next_run, too_early
 from service.settings.sections import GcSettings
 from service.store.collections import now_ms
 from service.wiring import Wiring
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import make_image
 from tests.support.collection_times import shut
 from tests.support.garbage import QUIET, collector
 from tests.support.system import SHOP, Make
 from workers.sweep import sweep
 
-Build = Callable[..., Wiring]
-
 
 def results(wiring: Wiring) -> list[str]:
     return [run.result for run in wiring.store.collections.runs()]
 
 
-def test_outside_its_hours_it_is_put_off_and_that_is_recorded_once(make_wiring: Build, tmp_path: Path) -> None:
+def test_outside_its_hours_it_is_put_off_and_that_is_recorded_once(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "window": shut()})
     wiring.store.collections.request_if_none("scheduled")
     for _ in range(3):
@@ -44,7 +42,7 @@ def test_outside_its_hours_it_is_put_off_and_that_is_recorded_once(make_wiring: 
     assert not wiring.store.collections.overdue(), "it is asked for again only after a while"
 
 
-def test_outside_its_hours_it_does_not_even_wait_for_quiet(make_wiring: Build, tmp_path: Path) -> None:
+def test_outside_its_hours_it_does_not_even_wait_for_quiet(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "window": shut(), "max_wait": 0})
     wiring.store.collections.request_if_none("scheduled")
     with wiring.store.leases.write():
@@ -53,7 +51,7 @@ def test_outside_its_hours_it_does_not_even_wait_for_quiet(make_wiring: Build, t
     assert "gc.window" in run.message
 
 
-def test_what_it_waits_for_is_recorded_once_and_tried_again(make_wiring: Build, tmp_path: Path) -> None:
+def test_what_it_waits_for_is_recorded_once_and_tried_again(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
     wiring.store.collections.request_if_none("scheduled")
     with wiring.store.leases.write():
@@ -64,7 +62,7 @@ def test_what_it_waits_for_is_recorded_once_and_tried_again(make_wiring: Build, 
     assert results(wiring) == ["done", "postponed"]
 
 
-def test_it_is_tried_when_they_begin(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_tried_when_they_begin(make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gc = collector(tmp_path, QUIET)
     shut_wiring = make_wiring(gc={**gc, "window": shut()})
     shut_wiring.store.collections.request_if_none("scheduled")
@@ -76,7 +74,7 @@ def test_it_is_tried_when_they_begin(make_wiring: Build, tmp_path: Path, monkeyp
     assert wiring.store.collections.requested() is None
 
 
-def test_by_hand_it_is_made_at_any_time_and_the_record_says_so(make_wiring: Build, tmp_path: Path) -> None:
+def test_by_hand_it_is_made_at_any_time_and_the_record_says_so(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "window": shut(), "min_interval": "1d"})
     wiring.store.collections.record(Run(now_ms(), now_ms(), "done", "scheduled"))
     wiring.store.collections.request(MANUAL)
@@ -86,7 +84,7 @@ def test_by_hand_it_is_made_at_any_time_and_the_record_says_so(make_wiring: Buil
     assert "gc.window and gc.min_interval did not apply" in run.note
 
 
-def test_the_next_one_waits_for_the_interval_after_the_last_good_one(make_wiring: Build, tmp_path: Path) -> None:
+def test_the_next_one_waits_for_the_interval_after_the_last_good_one(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "min_interval": "1h"})
     wiring.store.collections.record(Run(now_ms(), now_ms(), "failed", "scheduled", message="boom"))
     wiring.store.collections.request_if_none("scheduled")
@@ -98,14 +96,14 @@ def test_the_next_one_waits_for_the_interval_after_the_last_good_one(make_wiring
     assert (run.result, run.message) == ("postponed", "the last one ended less than gc.min_interval (1h) ago")
 
 
-def test_what_is_asked_for_by_hand_is_not_lost_to_a_schedule(make_wiring: Build) -> None:
+def test_what_is_asked_for_by_hand_is_not_lost_to_a_schedule(make_wiring: MakeWiring) -> None:
     wiring = make_wiring()
     wiring.store.collections.request(MANUAL)
     wiring.store.collections.request_if_none("scheduled")
     assert wiring.store.collections.requested() == MANUAL
 
 
-def test_the_same_reason_to_wait_is_recorded_once_and_another_one_too(make_wiring: Build) -> None:
+def test_the_same_reason_to_wait_is_recorded_once_and_another_one_too(make_wiring: MakeWiring) -> None:
     wiring = make_wiring()
     for message in ("deletes", "pushes", "deletes", "pushes"):
         wiring.store.collections.record(Run(1, 2, "postponed", "scheduled", message=message), once=True)
@@ -115,7 +113,7 @@ def test_the_same_reason_to_wait_is_recorded_once_and_another_one_too(make_wirin
     assert [run.reason for run in wiring.store.collections.runs()] == [MANUAL, "scheduled", "scheduled"]
 
 
-def test_what_the_next_one_waits_for_is_recorded_anew(make_wiring: Build) -> None:
+def test_what_the_next_one_waits_for_is_recorded_anew(make_wiring: MakeWiring) -> None:
     wiring = make_wiring()
     for _ in range(2):
         wiring.store.collections.request_if_none("scheduled")
@@ -153,7 +151,7 @@ def test_layers_that_another_image_needs_do_not_count(make_system: Make, tmp_pat
     assert system.store.collections.deletions_so_far() == (2, 0)
 
 
-def test_what_a_collection_covers_is_taken_off_and_what_came_meanwhile_stays(make_wiring: Build) -> None:
+def test_what_a_collection_covers_is_taken_off_and_what_came_meanwhile_stays(make_wiring: MakeWiring) -> None:
     wiring = make_wiring()
     client, of = wiring.store.connection.client, wiring.store.connection.keys.of
     client.mset({of("gc:deletes"): 7, of("gc:bytes"): 10_000_000_000})
@@ -179,7 +177,7 @@ def test_the_interval_is_over_when_it_is_over() -> None:
     assert too_early(gc, now, None) is None
 
 
-def test_the_sweep_of_the_outbox_asks_for_a_dry_run_too(make_wiring: Build, tmp_path: Path) -> None:
+def test_the_sweep_of_the_outbox_asks_for_a_dry_run_too(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.collections.request_rehearsal("a dry run requested manually")
     sweep(wiring)
@@ -211,7 +209,7 @@ def test_a_dry_run_sweeps_nothing_ends_no_undo_and_says_what_it_would(make_syste
     assert system.store.collections.rehearsal_requested() is None
 
 
-def test_a_dry_run_that_fails_is_recorded_and_not_made_for_ever(make_wiring: Build, tmp_path: Path) -> None:
+def test_a_dry_run_that_fails_is_recorded_and_not_made_for_ever(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "print('boom'); sys.exit(1)"))
     wiring.store.collections.request_rehearsal("a dry run requested manually")
     collect_run.collect(wiring)
@@ -232,7 +230,7 @@ def test_a_dry_run_says_that_the_sweep_would_be_refused(make_system: Make, tmp_p
 
 
 @pytest.mark.parametrize("kept", ["before", "after"])
-def test_readonly_needs_both_commands(make_wiring: Build, kept: str) -> None:
+def test_readonly_needs_both_commands(make_wiring: MakeWiring, kept: str) -> None:
     with pytest.raises(ConfigurationError, match=r"gc\.gate: readonly needs gc\.before and gc\.after"):
         make_wiring(gc={"gate": "readonly", kept: "true"})
 
@@ -247,7 +245,7 @@ def test_without_a_gate_it_waits_until_no_push_is_heard(make_system: Make, tmp_p
     assert (run.result, run.message) == ("postponed", "pushes did not end in time")
 
 
-def test_the_record_says_what_is_not_protected_without_a_gate(make_wiring: Build, tmp_path: Path) -> None:
+def test_the_record_says_what_is_not_protected_without_a_gate(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "pass"))
     wiring.store.collections.request(MANUAL)
     collect_run.collect(wiring)

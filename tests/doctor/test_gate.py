@@ -1,7 +1,7 @@
 """The gate: whether a write through the front door gets there."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -9,16 +9,16 @@ from service.doctor import Case
 from service.domain.errors import RegistryUnavailable
 from service.registry.session import USER_AGENT
 from service.wiring import Wiring
+from tests.conftest import MakeWiring
 from tests.doctor.conftest import look, one, quick
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.valkey import free_port
 
-Make = Callable[..., Wiring]
 REPOSITORY = "pushprune/doctor"
 
 
 @pytest.fixture
-def gated(make_wiring: Make) -> Wiring:
+def gated(make_wiring: MakeWiring) -> Wiring:
     """A system with `gc.gate: proxy` and a gate process."""
     wiring = make_wiring(gc={"gate": "proxy"})
     wiring.store.gate.check_in("a gate process")
@@ -43,11 +43,11 @@ def pushing(wiring: Wiring) -> str:
     return wiring.store.connection.keys.of("pushing")
 
 
-def test_no_gate_is_nothing_to_look_at(make_wiring: Make) -> None:
+def test_no_gate_is_nothing_to_look_at(make_wiring: MakeWiring) -> None:
     assert one("gate", quick(make_wiring())).severity == "ok"
 
 
-def test_a_gate_process_that_does_not_run_is_an_error(make_wiring: Make) -> None:
+def test_a_gate_process_that_does_not_run_is_an_error(make_wiring: MakeWiring) -> None:
     finding = one("gate", quick(make_wiring(gc={"gate": "proxy"})))
     assert finding.severity == "error"
     assert finding.mend.startswith("pushprune gate")

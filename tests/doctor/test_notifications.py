@@ -1,17 +1,14 @@
 """Notifications: the probe is heard of, and nothing else comes of it."""
 
 import json
-from collections.abc import Callable
 
 from service.web.app import create_app
-from service.wiring import Wiring
+from tests.conftest import MakeWiring
 from tests.doctor.conftest import one, quick
 from tests.fakes.registry import FakeRegistry
 
-Make = Callable[..., Wiring]
 
-
-def test_a_probe_that_is_heard_of_is_fine_and_leaves_nothing(make_wiring: Make, site: FakeRegistry) -> None:
+def test_a_probe_that_is_heard_of_is_fine_and_leaves_nothing(make_wiring: MakeWiring, site: FakeRegistry) -> None:
     wiring = make_wiring(site.url)
     case = quick(wiring)
     for _ in range(2):
@@ -27,7 +24,7 @@ def test_a_probe_that_is_heard_of_is_fine_and_leaves_nothing(make_wiring: Make, 
     assert (held.manifests, held.tags, held.blobs) == ({}, {}, set())
 
 
-def test_a_probe_that_nobody_hears_of_is_an_error(make_wiring: Make) -> None:
+def test_a_probe_that_nobody_hears_of_is_an_error(make_wiring: MakeWiring) -> None:
     with FakeRegistry() as registry:
         finding = one("notifications", quick(make_wiring(registry.url, listen="127.0.0.1:9999")))
     assert finding.severity == "error"
@@ -35,7 +32,7 @@ def test_a_probe_that_nobody_hears_of_is_an_error(make_wiring: Make) -> None:
     assert 'url: "http://127.0.0.1:9999/notifications"' in finding.mend
 
 
-def test_a_probe_that_is_refused_is_a_wrong_token(make_wiring: Make) -> None:
+def test_a_probe_that_is_refused_is_a_wrong_token(make_wiring: MakeWiring) -> None:
     wiring = make_wiring(tokens={"notify": "right"})
     web = create_app(wiring).test_client()
 
@@ -50,7 +47,7 @@ def test_a_probe_that_is_refused_is_a_wrong_token(make_wiring: Make) -> None:
     assert "right" not in finding.mend
 
 
-def test_a_registry_that_says_no_references_is_warned_of(make_wiring: Make) -> None:
+def test_a_registry_that_says_no_references_is_warned_of(make_wiring: MakeWiring) -> None:
     web = create_app(make_wiring()).test_client()
     with FakeRegistry(notify=lambda envelope: web.post("/notifications", data=json.dumps(envelope))) as registry:
         finding = one("notifications", quick(make_wiring(registry.url)))
@@ -58,7 +55,7 @@ def test_a_registry_that_says_no_references_is_warned_of(make_wiring: Make) -> N
     assert finding.mend.startswith("notifications: {events: {includereferences: true}}")
 
 
-def test_what_cannot_be_removed_is_no_fault_of_the_notifications(make_wiring: Make, site: FakeRegistry) -> None:
+def test_what_cannot_be_removed_is_no_fault_of_the_notifications(make_wiring: MakeWiring, site: FakeRegistry) -> None:
     site.delete_enabled = False
     wiring = make_wiring(site.url)
     for _ in range(2):
@@ -66,13 +63,13 @@ def test_what_cannot_be_removed_is_no_fault_of_the_notifications(make_wiring: Ma
     assert len(site.storage.repositories["pushprune/doctor"].manifests) == 1
 
 
-def test_nobody_makes_a_probe_of_ours_up(make_wiring: Make) -> None:
+def test_nobody_makes_a_probe_of_ours_up(make_wiring: MakeWiring) -> None:
     wiring = make_wiring()
     wiring.store.doctor_probes.received("0123456789abcdef", references=True)
     assert wiring.store.doctor_probes.state("0123456789abcdef") == ""
 
 
-def test_an_empty_envelope_does_not_end_the_trouble_with_the_token(make_wiring: Make) -> None:
+def test_an_empty_envelope_does_not_end_the_trouble_with_the_token(make_wiring: MakeWiring) -> None:
     """The doctor posts one to see whether its token is taken: that says nothing of the registry's."""
     wiring = make_wiring(tokens={"notify": "right"})
     web = create_app(wiring).test_client()

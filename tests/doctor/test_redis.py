@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from service.wiring import Wiring, wire
 from tests.doctor.conftest import look, quick
 from tests.fakes.valkey import Valkey, free_port
 
-Make = Callable[..., Wiring]
 LOGIN = "app:word"
 APP = "user app on >word ~* &* +@all\n"
 SOUND = RedisInfo("Redis 7.2", (7, 2), "noeviction", 0, 1 << 20, appends=True, saves=False, writes_fail=False)

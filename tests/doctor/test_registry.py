@@ -1,6 +1,5 @@
 """The registry: reached, let in, deleting, without a cache, with the right time."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ from service.doctor.case import Case
 from service.domain.errors import RegistryUnavailable
 from service.registry.probe import Dated, Probe
 from service.settings import load_settings
-from service.wiring import Wiring, wire
+from service.wiring import wire
+from tests.conftest import MakeWiring
 from tests.doctor.conftest import one, quick
 from tests.fakes.certificates import make_certificates
 from tests.fakes.login import Login
@@ -18,34 +18,32 @@ from tests.fakes.registry import FakeRegistry
 from tests.fakes.registry_v1 import FakeRegistryV1
 from tests.fakes.valkey import Valkey, free_port
 
-Make = Callable[..., Wiring]
 
-
-def test_a_registry_that_answers_is_fine(make_wiring: Make, site: FakeRegistry) -> None:
+def test_a_registry_that_answers_is_fine(make_wiring: MakeWiring, site: FakeRegistry) -> None:
     finding = one("registry", quick(make_wiring(site.url)))
     assert (finding.severity, finding.mend) == ("ok", "")
 
 
-def test_no_address_is_found(make_wiring: Make) -> None:
+def test_no_address_is_found(make_wiring: MakeWiring) -> None:
     finding = one("registry", quick(make_wiring()))
     assert (finding.severity, finding.mend) == ("error", 'registry: {url: "http://registry:5000"}')
 
 
-def test_an_address_where_nobody_is_is_found(make_wiring: Make) -> None:
+def test_an_address_where_nobody_is_is_found(make_wiring: MakeWiring) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     finding = one("registry", quick(make_wiring(url)))
     assert finding.severity == "error"
     assert finding.mend.startswith(f"curl -i {url}/v2/")
 
 
-def test_one_of_version_1_is_found(make_wiring: Make) -> None:
+def test_one_of_version_1_is_found(make_wiring: MakeWiring) -> None:
     with FakeRegistryV1() as old:
         finding = one("registry", quick(make_wiring(old.url)))
     assert (finding.severity, "is of version 1, which has no notifications" in finding.said) == ("error", True)
     assert finding.mend.startswith(f"pushprune tags --registry {old.url} --v1 REPO")
 
 
-def test_a_registry_that_does_not_answer_is_asked_only_once(make_wiring: Make, site: FakeRegistry) -> None:
+def test_a_registry_that_does_not_answer_is_asked_only_once(make_wiring: MakeWiring, site: FakeRegistry) -> None:
     site.fail_next("GET", "/v2/", status=503, times=None)
     case = quick(make_wiring(site.url))
     assert one("registry", case).severity == "error"
@@ -55,7 +53,7 @@ def test_a_registry_that_does_not_answer_is_asked_only_once(make_wiring: Make, s
     assert len(site.requests) == 1
 
 
-def test_a_login_that_is_missing_is_found(make_wiring: Make) -> None:
+def test_a_login_that_is_missing_is_found(make_wiring: MakeWiring) -> None:
     with FakeRegistry(login=Login()) as registry:
         finding = one("registry", quick(make_wiring(registry.url)))
     assert finding.severity == "error"
@@ -74,7 +72,7 @@ def test_a_login_that_may_not_delete_is_found(valkey: Valkey) -> None:
     assert finding.mend.startswith("registry: {username: NAME")
 
 
-def test_a_certificate_that_is_not_trusted_is_found(make_wiring: Make, tmp_path: Path) -> None:
+def test_a_certificate_that_is_not_trusted_is_found(make_wiring: MakeWiring, tmp_path: Path) -> None:
     with FakeRegistry(tls=make_certificates(tmp_path).server) as registry:
         finding = one("registry", quick(make_wiring(registry.url)))
     assert (finding.severity, finding.mend) == ("error", "registry: {ca_file: /etc/pushprune/registry-ca.pem}")
@@ -88,7 +86,7 @@ def test_a_certificate_that_is_not_trusted_is_found(make_wiring: Make, tmp_path:
         ({"readonly": True}, "storage: {maintenance: {readonly: {enabled: false}}}"),
     ],
 )
-def test_whether_it_deletes_is_found_without_a_delete(make_wiring: Make, mode: dict[str, Any], mend: str) -> None:
+def test_whether_it_deletes_is_found_without_a_delete(make_wiring: MakeWiring, mode: dict[str, Any], mend: str) -> None:
     with FakeRegistry(**mode) as registry:
         finding = one("deletes", quick(make_wiring(registry.url)))
         assert registry.count("pushprune/", "PUT") == 0
@@ -97,18 +95,18 @@ def test_whether_it_deletes_is_found_without_a_delete(make_wiring: Make, mode: d
 
 
 def test_where_deletes_are_off_and_the_storage_is_mounted_the_other_way_is_named(
-    make_wiring: Make, tmp_path: Path
+    make_wiring: MakeWiring, tmp_path: Path
 ) -> None:
     with FakeRegistry(delete_enabled=False) as registry:
         finding = one("deletes", quick(make_wiring(registry.url, storage={"path": str(tmp_path)})))
     assert finding.said.endswith(f"; or set delete.via: storage, as its storage is at {tmp_path}")
 
 
-def on_disk(make_wiring: Make, registry: FakeRegistry, path: Path) -> Case:
+def on_disk(make_wiring: MakeWiring, registry: FakeRegistry, path: Path) -> Case:
     return quick(make_wiring(registry.url, storage={"path": str(path)}, delete={"via": "storage"}))
 
 
-def test_deletes_over_the_disk_are_proved_to_reach_the_registry(make_wiring: Make, tmp_path: Path) -> None:
+def test_deletes_over_the_disk_are_proved_to_reach_the_registry(make_wiring: MakeWiring, tmp_path: Path) -> None:
     with FakeRegistry(delete_enabled=False, disk=tmp_path) as registry:
         assert one("deletes", on_disk(make_wiring, registry, tmp_path)).severity == "warning", "nothing stands there"
         registry.push_image("shop/api", "v1")
@@ -117,7 +115,7 @@ def test_deletes_over_the_disk_are_proved_to_reach_the_registry(make_wiring: Mak
         assert registry.count("pushprune/", "DELETE") == 0
 
 
-def test_a_disk_that_is_not_the_registrys_is_found(make_wiring: Make, tmp_path: Path) -> None:
+def test_a_disk_that_is_not_the_registrys_is_found(make_wiring: MakeWiring, tmp_path: Path) -> None:
     with FakeRegistry(disk=tmp_path / "one") as one_registry, FakeRegistry(disk=tmp_path / "other") as other:
         for registry in (one_registry, other):
             registry.push_image("shop/api", "v1")
@@ -127,7 +125,7 @@ def test_a_disk_that_is_not_the_registrys_is_found(make_wiring: Make, tmp_path: 
     assert finding.mend.startswith("storage: {path: /var/lib/registry}")
 
 
-def test_a_registry_that_does_not_list_its_repositories_is_found(make_wiring: Make, site: FakeRegistry) -> None:
+def test_a_registry_that_does_not_list_its_repositories_is_found(make_wiring: MakeWiring, site: FakeRegistry) -> None:
     site.fail_next("GET", "_catalog", status=403, times=None)
     finding = one("catalog", quick(make_wiring(site.url)))
     assert (finding.severity, finding.mend[:26]) == ("error", "reconcile: {repositories: ")
@@ -137,7 +135,7 @@ def test_a_registry_that_does_not_list_its_repositories_is_found(make_wiring: Ma
     assert one("catalog", quick(make_wiring(site.url))).said == "the registry lists its repositories"
 
 
-def test_where_the_answers_do_not_tell_of_a_cache_that_is_said(make_wiring: Make, site: FakeRegistry) -> None:
+def test_where_the_answers_do_not_tell_of_a_cache_that_is_said(make_wiring: MakeWiring, site: FakeRegistry) -> None:
     site.fail_next("PUT", "blobs/uploads", status=400, body=b'{"errors": [{"code": "DIGEST_INVALID"}]}')
     finding = one("cache", quick(make_wiring(site.url)))
     assert finding.severity == "warning"
@@ -145,14 +143,14 @@ def test_where_the_answers_do_not_tell_of_a_cache_that_is_said(make_wiring: Make
     assert finding.mend.startswith("registry: {debug_url:")
 
 
-def test_a_blob_that_is_remembered_and_not_looked_for_is_a_cache(make_wiring: Make, site: FakeRegistry) -> None:
+def test_a_blob_that_is_remembered_and_not_looked_for_is_a_cache(make_wiring: MakeWiring, site: FakeRegistry) -> None:
     site.fail_next("HEAD", "blobs/sha512:", status=200)
     finding = one("cache", quick(make_wiring(site.url)))
     assert finding.severity == "error"
     assert finding.mend.startswith("storage: {cache: {}}")
 
 
-def test_nothing_is_pushed_beside_a_collection(make_wiring: Make, site: FakeRegistry) -> None:
+def test_nothing_is_pushed_beside_a_collection(make_wiring: MakeWiring, site: FakeRegistry) -> None:
     wiring = make_wiring(site.url)
     case = quick(wiring)
     with wiring.store.leases.hold("collect", 10_000):
@@ -173,7 +171,12 @@ def test_nothing_is_pushed_beside_a_collection(make_wiring: Make, site: FakeRegi
     ],
 )
 def test_a_registry_with_another_time_is_found(
-    make_wiring: Make, site: FakeRegistry, monkeypatch: pytest.MonkeyPatch, ahead_s: float, severity: str, sentence: str
+    make_wiring: MakeWiring,
+    site: FakeRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    ahead_s: float,
+    severity: str,
+    sentence: str,
 ) -> None:
     monkeypatch.setattr(Probe, "date", lambda probe: Dated(1000 + ahead_s, 1000.0, 1000.0))
     finding = one("clocks", quick(make_wiring(site.url)))
@@ -183,14 +186,14 @@ def test_a_registry_with_another_time_is_found(
 
 
 def test_a_slow_answer_is_no_wrong_clock(
-    make_wiring: Make, site: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+    make_wiring: MakeWiring, site: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Probe, "date", lambda probe: Dated(1000.0, 980.0, 1003.0))
     assert one("clocks", quick(make_wiring(site.url))).severity == "ok"
 
 
 def test_a_redis_with_another_time_is_found(
-    make_wiring: Make, site: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+    make_wiring: MakeWiring, site: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wiring = make_wiring(site.url)
     monkeypatch.setattr(Case, "now_s", lambda case: wiring.store.connection.now_us() / 1e6 + 120)
@@ -202,10 +205,10 @@ def test_a_redis_with_another_time_is_found(
 
 
 class TestListing:
-    def test_a_registry_that_lists_every_tag_is_fine(self, make_wiring: Make, site: FakeRegistry) -> None:
+    def test_a_registry_that_lists_every_tag_is_fine(self, make_wiring: MakeWiring, site: FakeRegistry) -> None:
         assert one("listing", quick(make_wiring(site.url))).severity == "ok"
 
-    def test_a_registry_that_hides_tags_is_found(self, make_wiring: Make) -> None:
+    def test_a_registry_that_hides_tags_is_found(self, make_wiring: MakeWiring) -> None:
         with FakeRegistry("3.1.1", driver="s3") as registry:
             finding = one("listing", quick(make_wiring(registry.url)))
             assert registry.tags("pushprune/doctor") == {}
@@ -213,13 +216,13 @@ class TestListing:
         assert "leaves tags out of its listings" in finding.said
         assert "a release after 3.1.1" in finding.mend
 
-    def test_a_registry_that_cannot_be_tried_is_a_warning(self, make_wiring: Make) -> None:
+    def test_a_registry_that_cannot_be_tried_is_a_warning(self, make_wiring: MakeWiring) -> None:
         with FakeRegistry("3.1.1", readonly=True) as registry:
             finding = one("listing", quick(make_wiring(registry.url)))
         assert finding.severity == "warning"
         assert "the test that the registry lists every tag failed" in finding.said
 
-    def test_where_the_storage_is_mounted_it_is_not_tried(self, make_wiring: Make, tmp_path: Path) -> None:
+    def test_where_the_storage_is_mounted_it_is_not_tried(self, make_wiring: MakeWiring, tmp_path: Path) -> None:
         with FakeRegistry("3.1.1") as registry:
             finding = one("listing", quick(make_wiring(registry.url, storage={"path": str(tmp_path)})))
             assert [request.method for request in registry.requests] == ["GET"]

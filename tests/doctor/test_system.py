@@ -1,7 +1,6 @@
 """The web process, the workers, what was complained of, the policy and the collections."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,25 +8,23 @@ import pytest
 from service.domain.collection.run import SWEEPING, CollectionStage, Run
 from service.domain.history.lost import FOR_GOOD
 from service.domain.policy.model import Policy
-from service.wiring import Wiring
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.doctor.conftest import look, one, quick
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.valkey import free_port
 from tests.support.record import event, record
 from tests.support.uploads import upload
 
-Make = Callable[..., Wiring]
 QUEUES = ("enforce", "delete", "reconcile")
 
 
 class TestWeb:
-    def test_a_process_that_must_be_there_and_is_not_is_an_error(self, make_wiring: Make) -> None:
+    def test_a_process_that_must_be_there_and_is_not_is_an_error(self, make_wiring: MakeWiring) -> None:
         finding = one("web", quick(make_wiring(listen=f"127.0.0.1:{free_port()}")))
         assert finding.severity == "error"
         assert finding.mend == "pushprune web"
 
-    def test_one_that_may_be_elsewhere_is_asked_for(self, make_wiring: Make) -> None:
+    def test_one_that_may_be_elsewhere_is_asked_for(self, make_wiring: MakeWiring) -> None:
         tokens = {name: name * 4 for name in ("notify", "read", "admin")}
         wiring = make_wiring(listen=f"0.0.0.0:{free_port()}", tokens=tokens)
         finding = one("web", quick(wiring))
@@ -36,18 +33,18 @@ class TestWeb:
         named = quick(wiring, web=f"http://127.0.0.1:{free_port()}")
         assert one("web", named).severity == "error"
 
-    def test_something_else_that_answers_is_found(self, make_wiring: Make, site: FakeRegistry) -> None:
+    def test_something_else_that_answers_is_found(self, make_wiring: MakeWiring, site: FakeRegistry) -> None:
         finding = one("web", quick(make_wiring(), web=site.url))
         assert finding.severity == "error"
         assert "is not pushprune" in finding.said
 
-    def test_one_without_redis_is_found(self, make_wiring: Make, site: FakeRegistry) -> None:
+    def test_one_without_redis_is_found(self, make_wiring: MakeWiring, site: FakeRegistry) -> None:
         site.fail_next("GET", "/readyz", status=503)
         finding = one("web", quick(make_wiring(), web=site.url))
         assert finding.severity == "error"
         assert "cannot reach Redis" in finding.said
 
-    def test_one_whose_redis_takes_no_writes_is_no_stranger(self, make_wiring: Make, site: FakeRegistry) -> None:
+    def test_one_whose_redis_takes_no_writes_is_no_stranger(self, make_wiring: MakeWiring, site: FakeRegistry) -> None:
         """A full disk of Redis: it answers whatever only reads."""
         site.fail_next("GET", "/readyz", status=200)
         body = b'{"detail": "Redis refuses: MISCONF Errors writing to the AOF file"}'
@@ -55,7 +52,9 @@ class TestWeb:
         finding = one("web", quick(make_wiring(), web=site.url))
         assert "cannot record events, which wait at the registry: Redis refuses: MISCONF" in finding.said
 
-    def test_one_that_was_started_with_another_token_is_found(self, make_wiring: Make, site: FakeRegistry) -> None:
+    def test_one_that_was_started_with_another_token_is_found(
+        self, make_wiring: MakeWiring, site: FakeRegistry
+    ) -> None:
         site.fail_next("GET", "/readyz", status=200)
         site.fail_next("POST", "/notifications", status=401)
         finding = one("web", quick(make_wiring(tokens={"notify": "s3cret"}), web=site.url))
@@ -65,7 +64,7 @@ class TestWeb:
         assert "s3cret" not in repr(finding)
 
     def test_no_proxy_of_the_environment_is_asked(
-        self, make_wiring: Make, site: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+        self, make_wiring: MakeWiring, site: FakeRegistry, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
         monkeypatch.setenv("no_proxy", "")
@@ -73,25 +72,25 @@ class TestWeb:
 
 
 class TestWorkers:
-    def test_none_is_an_error(self, make_wiring: Make) -> None:
+    def test_none_is_an_error(self, make_wiring: MakeWiring) -> None:
         finding = one("workers", quick(make_wiring()))
         assert finding.severity == "error"
         assert finding.mend.startswith("celery -A workers.app worker")
 
-    def test_a_queue_without_a_worker_is_an_error_with_the_line_that_starts_one(self, make_wiring: Make) -> None:
+    def test_a_queue_without_a_worker_is_an_error_with_the_line_that_starts_one(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
         wiring.store.outbox.sign_of_life("w1", ("enforce", "reconcile"))
         finding = one("workers", quick(wiring))
         assert (finding.severity, "no worker for queue delete" in finding.said) == ("error", True)
         assert finding.mend.endswith("-Q delete")
 
-    def test_one_that_lives_is_fine(self, make_wiring: Make) -> None:
+    def test_one_that_lives_is_fine(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
         wiring.store.outbox.sign_of_life("w1", QUEUES)
         assert one("workers", quick(wiring)).severity == "ok"
 
     @pytest.mark.parametrize(("late_s", "severity"), [(30, "ok"), (120, "warning"), (1200, "error")])
-    def test_what_waits_too_long_is_found(self, make_wiring: Make, late_s: int, severity: str) -> None:
+    def test_what_waits_too_long_is_found(self, make_wiring: MakeWiring, late_s: int, severity: str) -> None:
         wiring = make_wiring()
         wiring.store.outbox.sign_of_life("w1", QUEUES)
         due = wiring.store.connection.keys.of("due")
@@ -100,7 +99,7 @@ class TestWorkers:
         assert finding.severity == severity
         assert finding.mend.startswith("celery" if severity != "ok" else "")
 
-    def test_deletions_that_wait_for_a_collection_are_not_late(self, make_wiring: Make) -> None:
+    def test_deletions_that_wait_for_a_collection_are_not_late(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
         wiring.store.outbox.sign_of_life("w1", QUEUES)
         client, doomed = wiring.store.connection.client, wiring.store.connection.keys.of("doomed")
@@ -111,7 +110,7 @@ class TestWorkers:
 
 
 class TestTroubles:
-    def test_none_is_fine(self, make_wiring: Make) -> None:
+    def test_none_is_fine(self, make_wiring: MakeWiring) -> None:
         assert one("troubles", quick(make_wiring())).severity == "ok"
 
     @pytest.mark.parametrize(
@@ -127,14 +126,14 @@ class TestTroubles:
             ("redis clock", "was set back", "timedatectl set-ntp true   # on the machine of Redis"),
         ],
     )
-    def test_each_has_a_line_that_mends_it(self, make_wiring: Make, about: str, message: str, mend: str) -> None:
+    def test_each_has_a_line_that_mends_it(self, make_wiring: MakeWiring, about: str, message: str, mend: str) -> None:
         wiring = make_wiring()
         wiring.store.outbox.note_trouble(about, message)
         finding = one("troubles", quick(wiring))
         assert (finding.severity, finding.said) == ("error", f"{about}: {message}")
         assert finding.mend.startswith(mend)
 
-    def test_events_that_could_not_be_understood_are_found_for_a_day(self, make_wiring: Make) -> None:
+    def test_events_that_could_not_be_understood_are_found_for_a_day(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
         key, client = wiring.store.connection.keys.of("rejected"), wiring.store.connection.client
         before_ms = wiring.store.connection.now_ms() - 86_400_000 - 1000
@@ -148,19 +147,19 @@ class TestTroubles:
 
 
 class TestPolicy:
-    def test_one_in_force_is_fine(self, make_wiring: Make) -> None:
+    def test_one_in_force_is_fine(self, make_wiring: MakeWiring) -> None:
         assert one("policy", quick(make_wiring())).said == "a policy of 1 rule is in force"
 
-    def test_none_is_said(self, make_wiring: Make) -> None:
+    def test_none_is_said(self, make_wiring: MakeWiring) -> None:
         finding = one("policy", quick(make_wiring(policy=Policy())))
         assert finding.severity == "warning"
         assert finding.mend.startswith("policy: {protect: [latest]")
 
-    def test_a_dry_run_is_said(self, make_wiring: Make) -> None:
+    def test_a_dry_run_is_said(self, make_wiring: MakeWiring) -> None:
         finding = one("policy", quick(make_wiring(policy=keep_last(2, dry_run=True))))
         assert (finding.severity, finding.mend) == ("warning", "policy: {dry_run: false}")
 
-    def test_plans_that_wait_are_said(self, make_wiring: Make) -> None:
+    def test_plans_that_wait_are_said(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
         record(wiring.store.history, event(1, tag="v1"))
         held = '{"at_us": 1, "reason": "too many", "policy": "p", "digests": [], "plan": "x"}'
@@ -172,16 +171,16 @@ class TestPolicy:
 
 
 class TestGarbage:
-    def test_no_command_is_said(self, make_wiring: Make) -> None:
+    def test_no_command_is_said(self, make_wiring: MakeWiring) -> None:
         finding = one("garbage", quick(make_wiring()))
         assert finding.severity == "warning"
         assert finding.mend.startswith("gc: {command:")
 
-    def test_a_command_that_is_there_and_starts_by_itself_is_fine(self, make_wiring: Make) -> None:
+    def test_a_command_that_is_there_and_starts_by_itself_is_fine(self, make_wiring: MakeWiring) -> None:
         gc = {"command": [sys.executable, "garbage-collect"], "after_deletes": 5}
         assert one("garbage", quick(make_wiring(gc=gc))).severity == "ok"
 
-    def test_a_command_that_is_nowhere_is_an_error(self, make_wiring: Make) -> None:
+    def test_a_command_that_is_nowhere_is_an_error(self, make_wiring: MakeWiring) -> None:
         gc = {"command": "no-such-registry garbage-collect c.yml", "schedule": "0 3 * * *"}
         wiring = make_wiring(gc=gc)
         finding = one("garbage", quick(wiring))
@@ -190,19 +189,19 @@ class TestGarbage:
         wiring.store.collections.record(Run(1, 2, "done", "by hand"))
         assert one("garbage", quick(wiring)).severity == "ok", "the worker that collects is elsewhere"
 
-    def test_what_never_starts_is_said(self, make_wiring: Make) -> None:
+    def test_what_never_starts_is_said(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring(gc={"command": [sys.executable, "garbage-collect"]})
         _, finding = look("garbage", quick(wiring))
         assert (finding.severity, finding.mend) == ("warning", 'gc: {schedule: "0 3 * * *"}')
 
-    def test_a_last_collection_that_failed_is_an_error(self, make_wiring: Make) -> None:
+    def test_a_last_collection_that_failed_is_an_error(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring(gc={"command": [sys.executable, "garbage-collect"], "after_deletes": 5})
         wiring.store.collections.record(Run(1, 2, "failed", "by hand", 1, message="exit code 1"))
         finding = one("garbage", quick(wiring))
         assert finding.severity == "error"
         assert "the last collection failed: exit code 1" in finding.said
 
-    def test_a_trash_without_end_is_said(self, make_wiring: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_trash_without_end_is_said(self, make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> None:
         wiring = make_wiring(gc={"command": [sys.executable, "garbage-collect"], "after_deletes": 5})
         monkeypatch.setattr("service.doctor.garbage._MANY", 1)
         wiring.store.connection.client.zadd(wiring.store.connection.keys.of("trashed"), {"a b": 1, "a c": 2})
@@ -211,15 +210,15 @@ class TestGarbage:
 
 
 class TestStorage:
-    def test_one_that_is_not_mounted_is_not_looked_at(self, make_wiring: Make) -> None:
+    def test_one_that_is_not_mounted_is_not_looked_at(self, make_wiring: MakeWiring) -> None:
         assert one("storage", quick(make_wiring())).severity == "ok"
 
-    def test_a_place_that_is_none_is_said(self, make_wiring: Make, tmp_path: Path) -> None:
+    def test_a_place_that_is_none_is_said(self, make_wiring: MakeWiring, tmp_path: Path) -> None:
         finding = one("storage", quick(make_wiring(storage={"path": str(tmp_path / "nowhere")})))
         assert finding.severity == "warning"
         assert finding.mend.startswith("storage: {path:")
 
-    def test_uploads_that_nobody_ended_are_found(self, make_wiring: Make, tmp_path: Path) -> None:
+    def test_uploads_that_nobody_ended_are_found(self, make_wiring: MakeWiring, tmp_path: Path) -> None:
         upload(tmp_path, "shop/api", "a", 0, 2_000_000)
         finding = one("storage", quick(make_wiring(storage={"path": str(tmp_path)})))
         assert finding.severity == "warning"
@@ -228,7 +227,7 @@ class TestStorage:
 
     @pytest.mark.parametrize(("free", "severity"), [(1, "error"), (5, "warning"), (50, "ok")])
     def test_a_full_disk_is_found(
-        self, make_wiring: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, severity: str
+        self, make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, severity: str
     ) -> None:
         disk = type("Disk", (), {"total": 100, "free": free})
         monkeypatch.setattr("service.doctor.storage.shutil.disk_usage", lambda path: disk)

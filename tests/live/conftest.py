@@ -166,8 +166,11 @@ class LiveSystem:
         return self.wiring.store
 
 
+Live = Callable[..., LiveSystem]
+
+
 @pytest.fixture
-def live(tmp_path: Path) -> Iterator[Callable[..., LiveSystem]]:
+def live(tmp_path: Path) -> Iterator[Live]:
     """live(policy=…, gc=…, …): a system with these settings."""
     require_registry()
     assert shutil.which("skopeo"), "skopeo is missing; `make test` installs it as root on Debian"

@@ -5,7 +5,7 @@ import shlex
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,10 @@ import pytest
 
 from service.collect import run as collect_run
 from service.domain.collection.run import MANUAL, Run
-from tests.live.conftest import LiveSystem, last, wait_until
+from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.support.collections import command
 
 pytestmark = pytest.mark.live
-Live = Callable[..., LiveSystem]
 
 CACHE = {"storage": {"cache": {"blobdescriptor": "inmemory"}}}
 

@@ -1,16 +1,14 @@
 """Collections with the real garbage-collect: what is kept stays whole, and the collector dies with its holder."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import LiveSystem, last, wait_until
+from tests.live.conftest import Live, last, wait_until
 from tests.support.collections import command
 
 pytestmark = pytest.mark.live
-Live = Callable[..., LiveSystem]
 
 
 def test_a_collection_after_many_deletes_gives_bytes_back_and_breaks_nothing(live: Live, tmp_path: Path) -> None:

@@ -17,11 +17,10 @@ from service.registry.debug import DebugServer
 from service.registry.probe import UNKNOWN, Probe
 from tests.fakes.real_registry import RealRegistry, registry_binary
 from tests.fakes.valkey import free_port
-from tests.live.conftest import TOKEN, LiveSystem, last
+from tests.live.conftest import TOKEN, Live, LiveSystem, last
 
 pytestmark = pytest.mark.live
 
-Live = Callable[..., LiveSystem]
 Findings = dict[str, list[dict[str, str]]]
 Doctor = Callable[..., tuple[int, Findings]]
 

@@ -8,10 +8,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.live.conftest import TOKEN, LiveSystem, last, wait_until
+from tests.live.conftest import TOKEN, Live, last, wait_until
 
 pytestmark = pytest.mark.live
-Live = Callable[..., LiveSystem]
 
 HEAD = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-a: "
 BODY = b"POST /notifications HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"

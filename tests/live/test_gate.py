@@ -1,6 +1,6 @@
 """The write gate with a real nginx before a real registry: who waits, who passes, and what becomes of a push."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,15 @@ import requests
 from service.domain.oci.manifest import OCI_MANIFEST
 from tests.fakes.images import make_image, sha256
 from tests.fakes.pusher import Pusher
-from tests.live.conftest import LiveSystem, last, wait_until
+from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.support.collections import command
 
 pytestmark = pytest.mark.live
-Live = Callable[..., LiveSystem]
 SHOP = "shop/api"
 
 
 @pytest.fixture
-def gated(live: Live) -> Callable[..., LiveSystem]:
+def gated(live: Live) -> Live:
     """gated(gate_wait=…, …): a system behind the gate."""
     return lambda **gc: live(policy=last(10), gc={"gate": "proxy", "settle": 0, **gc})
 

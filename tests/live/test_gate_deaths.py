@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,10 @@ import pytest
 from service.domain.events import BLOB_TYPE, Envelope, Event
 from service.store import Store
 from tests.fakes.real_registry import registry_binary
-from tests.live.conftest import LiveSystem, last, wait_until
+from tests.live.conftest import Live, last, wait_until
 from tests.support.record import event
 
 pytestmark = pytest.mark.live
-Live = Callable[..., LiveSystem]
 SHOP = "shop/api"
 
 # Runs the real collector, stops at the points that a file names, tells where it is, and notes who else runs.

@@ -3,16 +3,14 @@
 import os
 import signal
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import requests
 
-from tests.live.conftest import TOKEN, LiveSystem, last, wait_until
+from tests.live.conftest import TOKEN, Live, LiveSystem, last, wait_until
 
 pytestmark = pytest.mark.live
-Live = Callable[..., LiveSystem]
 READ = "a-token-to-read-with-of-32-letters"
 
 

@@ -1,7 +1,6 @@
 """Pushes that stand still: what they have uploaded is held while garbage is collected, so that they put nothing off."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,10 @@ from service.collect import run as collect_run
 from service.domain.collection.run import MANUAL, Run
 from tests.fakes.images import make_image, sha256
 from tests.fakes.pusher import Pusher
-from tests.live.conftest import LiveSystem, last, wait_until
+from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.support.collections import command
 
 pytestmark = pytest.mark.live
-Live = Callable[..., LiveSystem]
 SHOP = "shop/api"
 ABORTED = make_image("aborted", layers=2)
 

@@ -18,13 +18,12 @@ from tests.fakes.crossing import Write
 from tests.fakes.images import make_image, make_index, variant
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
-from tests.live.conftest import LiveSystem, last, wait_until
+from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.support.races import (
     BASE,
     HISTORY,
     PATIENCE_S,
     SHOP,
-    Live,
     Repushes,
     healed,
     hurried,

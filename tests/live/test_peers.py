@@ -13,11 +13,10 @@ import pytest
 
 from service.domain.oci.manifest import DOCKER_LIST, OCI_INDEX
 from tests.fakes.images import Image, index_over, make_image, make_index
-from tests.live.conftest import LiveSystem, last, wait_until
+from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.support.journeys import oci_layout
 
 pytestmark = pytest.mark.live
-Live = Callable[..., LiveSystem]
 SHOP = "shop/api"
 PATIENCE_S = 25.0
 

@@ -4,17 +4,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import requests
 import yaml
 
-from tests.live.conftest import READ_TOKEN, LiveSystem, last, wait_until
+from tests.live.conftest import READ_TOKEN, Live, LiveSystem, last, wait_until
 
 pytestmark = pytest.mark.live
-Live = Callable[..., LiveSystem]
 
 
 def answers(system: LiveSystem, *arguments: str) -> tuple[int, str, str]:

@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.crossing import Crossing
 from tests.fakes.images import Image, variant
 from tests.fakes.pusher import Pusher
-from tests.live.conftest import LiveSystem, last, wait_until
+from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.support.races import (
     BASE,
     HISTORY,
@@ -17,7 +17,6 @@ from tests.support.races import (
     PATIENCE_S,
     ROUNDS,
     SHOP,
-    Live,
     Repushes,
     healed,
     hurried,

@@ -1,16 +1,14 @@
 """A registry that is years old, and events that were lost: what the real one, real workers and a walk make of it."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from service.domain import reconciliation
 from tests.fakes.years import fill
-from tests.live.conftest import LiveSystem, wait_until
+from tests.live.conftest import Live, LiveSystem, wait_until
 
 pytestmark = pytest.mark.live
-Live = Callable[..., LiveSystem]
 KEEP_ALL: dict[str, Any] = {"rules": [{"name": "all", "keep": "always"}]}
 
 

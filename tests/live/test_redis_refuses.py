@@ -1,15 +1,13 @@
 """A Redis that refuses for a while: no worker ends, and the work is done once it takes writes again."""
 
 import subprocess
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.live.conftest import LiveSystem, last, wait_until
+from tests.live.conftest import Live, LiveSystem, last, wait_until
 
 pytestmark = pytest.mark.live
-Live = Callable[..., LiveSystem]
 
 
 def refuses(system: LiveSystem, worker: subprocess.Popen[bytes], sentence: str) -> None:

@@ -1,19 +1,17 @@
 """Collections every two seconds under pushes without pause: through the gate nothing breaks, without it much does."""
 
 import subprocess
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.live.conftest import LiveSystem, last, wait_until
+from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.live.load import Load, broken, every, for_at_least
 from tests.support.collections import command
 
 pytestmark = pytest.mark.live
-Live = Callable[..., LiveSystem]
 KEPT = 4
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import socket
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,7 @@ from service.local.environment import environment_of
 from service.local.transcript import Transcript
 from service.local.up import PreparedSystem, UpOptions, _introduce, prepared
 from service.settings import load_policy, load_settings
-from service.wiring import Wiring
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 
 URL = "http://127.0.0.1:5000"
 
@@ -218,7 +217,7 @@ def test_paths_are_told_so_that_they_hold_in_any_directory(
 
 
 def test_a_policy_file_that_broke_since_the_last_start_leaves_that_one_s_policy_in_force(
-    tmp_path: Path, options: UpOptions, inherited: dict[str, str], make_wiring: Callable[..., Wiring]
+    tmp_path: Path, options: UpOptions, inherited: dict[str, str], make_wiring: MakeWiring
 ) -> None:
     file, redis = tmp_path / "policy.yaml", make_wiring().settings.redis
     file.write_text("rules: [{keep: {lst: 3}}]")

@@ -1,13 +1,10 @@
 """Pushes that the registry reports late, after an outage of pushprune, are obeyed as if reported at once."""
 
-from collections.abc import Callable
-
 import pytest
 
 from service.domain.policy.model import Policy
 from service.prune import planning
-from service.wiring import Wiring
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.support.makers import policy
 from tests.support.system import SHOP, Make, System
 
@@ -76,7 +73,7 @@ def test_pushes_that_a_plan_has_decided_about_explain_no_later_deletion(make_sys
     assert system.wiring.verdicts.plan(SHOP, LAST_3).hold is not None
 
 
-def test_pushes_of_a_dry_run_explain_no_later_deletion(make_system: Make, make_wiring: Callable[..., Wiring]) -> None:
+def test_pushes_of_a_dry_run_explain_no_later_deletion(make_system: Make, make_wiring: MakeWiring) -> None:
     system = planned(make_system)
     system.wiring = make_wiring(system.registry.url, LAST_3.model_copy(update={"dry_run": True}))
     system.push(*MANY)

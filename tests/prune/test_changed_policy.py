@@ -8,8 +8,7 @@ from service.domain.policy.model import Policy
 from service.domain.retention.change import changed
 from service.domain.retention.state import State
 from service.prune import approvals
-from service.wiring import Wiring
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.support.makers import tag, us
 from tests.support.system import Make, System
 from workers.sweep import sweep
@@ -25,7 +24,7 @@ def last(count: int, **more: object) -> Policy:
 
 
 @pytest.fixture
-def change(make_wiring: Callable[..., Wiring]) -> Change:
+def change(make_wiring: MakeWiring) -> Change:
     """change(system, policy): every worker has read another policy, and none has swept yet."""
 
     def to(system: System, policy: Policy) -> None:

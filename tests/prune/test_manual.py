@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -10,8 +10,7 @@ import pytest
 from service.domain.policy.model import Policy
 from service.domain.retention.manual import DRY
 from service.prune import deleting, planning
-from service.wiring import Wiring
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import index_over, make_image, make_index
 from tests.support.makers import policy
 from tests.support.referrers import attach, sign
@@ -330,7 +329,7 @@ def test_images_whose_tags_are_off_go_although_the_plan_is_dropped_in_between(
 
 
 def test_what_was_asked_for_anew_is_not_answered_by_what_was_said_of_the_first(
-    make_wiring: Callable[..., Wiring], make_system: Make
+    make_wiring: MakeWiring, make_system: Make
 ) -> None:
     system = settled(make_system, "v1", policy=Policy(protect=("v1",)))
     snapshot = system.store.history.snapshot(SHOP)

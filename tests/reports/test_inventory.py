@@ -1,7 +1,7 @@
 """The inventory: repositories, tags and their past, page by page, and quick where there are many."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Lock
@@ -17,11 +17,9 @@ from service.domain.retention.state import Tag
 from service.reports.inventory import Inventory, ListedRepository, RepositoryOrder, TagOrder, TagVerdict
 from service.store.catalog import RepositorySummary
 from service.wiring import Wiring
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.support.makers import policy
 from tests.support.record import NOW, digest, event, record, user_delete
-
-MakeWiring = Callable[..., Wiring]
 
 
 def everything(_: object) -> bool:

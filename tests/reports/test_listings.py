@@ -2,18 +2,17 @@
 
 import gc
 import weakref
-from collections.abc import Callable
 
 import pytest
 
 from service.reports.listings import Listings
 from service.wiring import Wiring
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.support.record import event, record
 
 
 @pytest.fixture
-def wiring(make_wiring: Callable[..., Wiring]) -> Wiring:
+def wiring(make_wiring: MakeWiring) -> Wiring:
     return make_wiring(policy=keep_last(1))
 
 

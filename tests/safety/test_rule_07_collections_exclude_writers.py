@@ -1,7 +1,6 @@
 """Safety rule 7: a collection excludes everything that writes; its collector is proved dead before others write."""
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,7 @@ from service.collect import run as collect_run
 from service.domain.gate import WriteRequest
 from service.prune import deleting
 from service.store.lease import COLLECT, Leases
-from service.wiring import Wiring
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.support.drain import ANN, collect, collecting, state
 from tests.support.garbage import QUIET, WAITS, collector
 from tests.support.gate import earlier
@@ -31,11 +29,8 @@ def test_nothing_is_deleted_while_a_collection_holds_the_registry(make_system: M
     assert system.tags() == {"v2"}
 
 
-Build = Callable[..., Wiring]
-
-
 @pytest.mark.slow
-def test_it_waits_for_deletes_under_way(make_wiring: Build, tmp_path: Path) -> None:
+def test_it_waits_for_deletes_under_way(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.collections.request("by hand")
     with wiring.store.leases.write() as permit:
@@ -51,7 +46,7 @@ def test_it_waits_for_deletes_under_way(make_wiring: Build, tmp_path: Path) -> N
 @pytest.mark.slow
 @pytest.mark.live
 @pytest.mark.slow
-def test_the_collector_is_killed_when_the_lease_is_lost(make_wiring: Build, tmp_path: Path) -> None:
+def test_the_collector_is_killed_when_the_lease_is_lost(make_wiring: MakeWiring, tmp_path: Path) -> None:
     body = "(folder / 'pid').write_text(str(os.getpid()))\ntime.sleep(600)"
     wiring = make_wiring(gc=collector(tmp_path, body))
     wiring.store.collections.request("by hand")
@@ -83,7 +78,7 @@ SWEPT = "sha256:" + "a" * 64
 
 
 @pytest.mark.slow
-def test_the_gate_is_closed_while_the_collector_runs_and_open_after_it(make_wiring: Build, tmp_path: Path) -> None:
+def test_the_gate_is_closed_while_the_collector_runs_and_open_after_it(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, WAITS))
     with collecting(wiring, tmp_path):
         assert state(wiring) == "closed"
@@ -92,7 +87,7 @@ def test_the_gate_is_closed_while_the_collector_runs_and_open_after_it(make_wiri
 
 
 @pytest.mark.slow
-def test_what_a_push_may_need_is_not_swept(make_wiring: Build, tmp_path: Path) -> None:
+def test_what_a_push_may_need_is_not_swept(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.gate.admit(WriteRequest("uploads", SHOP, SWEPT), ANN)
     earlier(wiring.store.connection, "pushing", 60)
@@ -106,7 +101,7 @@ def test_what_a_push_may_need_is_not_swept(make_wiring: Build, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_our_deletes_keep_out_while_a_gate_stands_whose_lease_is_gone(make_wiring: Build) -> None:
+def test_our_deletes_keep_out_while_a_gate_stands_whose_lease_is_gone(make_wiring: MakeWiring) -> None:
     """Its holder may only be paused, and its collector run."""
     wiring = make_wiring()
     wiring.store.gate.drain("t1", 1, "x")
@@ -118,7 +113,7 @@ def test_our_deletes_keep_out_while_a_gate_stands_whose_lease_is_gone(make_wirin
 
 
 @pytest.mark.slow
-def test_the_gate_of_a_holder_that_lives_is_not_opened(make_wiring: Build, tmp_path: Path) -> None:
+def test_the_gate_of_a_holder_that_lives_is_not_opened(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     assert wiring.registry.collector is not None
     with wiring.registry.collector.claimed("paused"):
@@ -130,7 +125,7 @@ def test_the_gate_of_a_holder_that_lives_is_not_opened(make_wiring: Build, tmp_p
 @pytest.mark.slow
 @pytest.mark.slow
 def test_the_gate_stays_closed_while_anything_that_the_collector_started_lives(
-    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quiesce, "_PROOF_S", 0.1)
     body = """

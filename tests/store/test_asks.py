@@ -1,6 +1,5 @@
 """Manual deletions in Redis: noted as they were seen, and void once the image is pushed again."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ from service.domain.retention.state import Tag
 from service.store.keys import short
 from service.store.restorations import RestoredManifest
 from service.wiring import Wiring
+from tests.conftest import MakeWiring
 from tests.support.record import event, record
 
 SHOP = "shop/api"
@@ -19,7 +19,7 @@ def digest(number: int) -> str:
 
 
 @pytest.fixture
-def wiring(make_wiring: Callable[..., Wiring]) -> Wiring:
+def wiring(make_wiring: MakeWiring) -> Wiring:
     """v1 and v2 stand in shop/api."""
     made = make_wiring()
     record(made.store.history, event(1, tag="v1", digest=digest(1)), event(2, tag="v2", digest=digest(2)))

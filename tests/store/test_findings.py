@@ -1,14 +1,13 @@
 """The last findings of the doctor."""
 
 import json
-from collections.abc import Callable
 
 from service.domain.finding import fine
-from service.wiring import Wiring
+from tests.conftest import MakeWiring
 
 
 def test_what_was_found_is_kept_and_what_another_version_kept_is_not_understood(
-    make_wiring: Callable[..., Wiring],
+    make_wiring: MakeWiring,
 ) -> None:
     wiring = make_wiring()
     assert wiring.store.doctor_reports.last() is None

@@ -1,6 +1,5 @@
 """Blobs of each manifest: learnt from pushes and fetched manifests, bounded, forgotten with the manifest."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +16,7 @@ from service.store.history import History
 from service.store.keys import short
 from service.store.limits import Limits
 from service.store.packing import MOST_BLOBS, pack_layers, unpack_layers
-from service.wiring import Wiring
+from tests.conftest import MakeWiring
 from tests.support.record import NOW, digest, event, record
 
 SHOP = "shop/api"
@@ -146,7 +145,7 @@ def test_no_more_manifests_are_remembered_than_is_set(connection: Connection) ->
     assert set(history.layers(SHOP)) == known, "what is known already takes no room"
 
 
-def test_how_many_is_a_setting(make_wiring: Callable[..., Wiring]) -> None:
+def test_how_many_is_a_setting(make_wiring: MakeWiring) -> None:
     wiring = make_wiring(history={"repository_layers": 2})
     record(wiring.store.history, *(push(number, number) for number in range(4)))
     assert len(wiring.store.history.layers(SHOP)) == 2

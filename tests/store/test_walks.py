@@ -1,17 +1,16 @@
 """Starts of the registry: a restart that no event reported counts, and each of them once."""
 
-from collections.abc import Callable
-
 import pytest
 
 from service.wiring import Wiring
+from tests.conftest import MakeWiring
 from tests.support.record import event, record
 
 LONG_MS = 3_600_000
 
 
 @pytest.fixture
-def wiring(make_wiring: Callable[..., Wiring]) -> Wiring:
+def wiring(make_wiring: MakeWiring) -> Wiring:
     """An event of one instance was heard, just now."""
     made = make_wiring()
     record(made.store.history, event(1))

@@ -24,7 +24,7 @@ from service.settings import load_settings
 from service.store import Store
 from service.web.app import create_app
 from service.wiring import Wiring, wire
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.fakes.registry import FakeRegistry
 from tests.support.makers import V2_ENVELOPE, envelope, understood
 
@@ -134,7 +134,7 @@ def edge(serve: ServeEdge) -> Edge:
 
 
 @pytest.fixture
-def serve_over_valkey(make_wiring: Callable[..., Wiring]) -> ServeEdge:
+def serve_over_valkey(make_wiring: MakeWiring) -> ServeEdge:
     """Builds the edge over a real server: serve_over_valkey(policy=…, tokens={…}). What plans asks for INFO."""
 
     def build(policy: Policy | None = None, **settings: Any) -> Edge:

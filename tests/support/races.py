@@ -2,7 +2,6 @@
 
 import random
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
@@ -14,9 +13,6 @@ from tests.fakes.crossing import Write
 from tests.fakes.images import Image, make_image, variant
 from tests.fakes.pusher import Pusher
 from tests.live.conftest import LiveSystem
-
-Live = Callable[..., LiveSystem]
-
 
 SHOP = "shop/api"
 

@@ -21,7 +21,7 @@ from service.registry.session import agent_with
 from service.settings import PolicySource
 from service.store import Store
 from service.wiring import Wiring
-from tests.conftest import Messages, keep_last
+from tests.conftest import MakeWiring, Messages, keep_last
 from tests.fakes.pusher import Pusher
 from tests.fakes.registry import FakeRegistry
 from workers import tasks
@@ -160,7 +160,7 @@ def doomed_system(make_system: Make, **more: Any) -> System:
 
 
 @pytest.fixture
-def make_system(make_wiring: Callable[..., Wiring]) -> Iterator[Callable[..., System]]:
+def make_system(make_wiring: MakeWiring) -> Iterator[Callable[..., System]]:
     """make_system(policy, version="2.8", **settings)"""
     with ExitStack() as stack:
 

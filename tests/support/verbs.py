@@ -5,15 +5,14 @@ from collections.abc import Callable
 import pytest
 
 from service.cli.main import main
-from service.wiring import Wiring
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.support.record import event, record
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """run(*arguments) -> exit code, standard output, standard error; over three pushes to shop/api, keep last 2."""
     wiring = make_wiring(policy=keep_last(2))
     record(wiring.store.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3)))

@@ -19,6 +19,7 @@ from service.settings import load_settings
 from service.store import Store
 from service.web import gate
 from service.wiring import Wiring, wire
+from tests.conftest import MakeWiring
 from tests.fakes.valkey import Valkey
 from tests.support.lease import until
 
@@ -78,7 +79,7 @@ Stand = Callable[..., Doorstep]
 
 
 @pytest.fixture
-def stand(make_wiring: Callable[..., Wiring]) -> Iterator[Stand]:
+def stand(make_wiring: MakeWiring) -> Iterator[Stand]:
     """stand(hasty=True, …): the gate with these settings, over the test's Redis or the one given.
 
     hasty: a write waits for SOON_S, which is less than gc.gate_wait allows.

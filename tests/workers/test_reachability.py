@@ -1,7 +1,6 @@
 """A registry that is away is noticed while nothing is to be done, and so is its return."""
 
 import threading
-from collections.abc import Callable
 
 import pytest
 
@@ -10,12 +9,12 @@ from service.domain.errors import AccessDenied
 from service.registry import Registry
 from service.store import Store
 from service.wiring import Wiring
+from tests.conftest import MakeWiring
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.valkey import free_port
 from workers import reachability
 from workers.reachability import look_at_registry, watch_registry
 
-Make = Callable[..., Wiring]
 V1 = f"sha256:{'1' * 64}"
 
 
@@ -23,7 +22,7 @@ def troubles(wiring: Wiring) -> dict[str, str]:
     return {trouble.about: trouble.message for trouble in wiring.store.outbox.troubles()}
 
 
-def test_a_registry_that_is_away_is_a_trouble_until_it_answers_again(make_wiring: Make) -> None:
+def test_a_registry_that_is_away_is_a_trouble_until_it_answers_again(make_wiring: MakeWiring) -> None:
     with FakeRegistry() as registry:
         wiring = make_wiring(registry.url)
         look_at_registry(wiring.store, wiring.registry)
@@ -36,7 +35,7 @@ def test_a_registry_that_is_away_is_a_trouble_until_it_answers_again(make_wiring
 
 
 @pytest.mark.parametrize(("status", "sentence"), [(401, "check registry.username"), (503, "answers 503")])
-def test_a_registry_that_refuses_us_is_a_trouble(make_wiring: Make, status: int, sentence: str) -> None:
+def test_a_registry_that_refuses_us_is_a_trouble(make_wiring: MakeWiring, status: int, sentence: str) -> None:
     with FakeRegistry() as registry:
         wiring = make_wiring(registry.url)
         registry.fail_next("GET", "^/v2/$", status=status)
@@ -45,7 +44,7 @@ def test_a_registry_that_refuses_us_is_a_trouble(make_wiring: Make, status: int,
 
 
 def test_a_registry_that_hangs_is_noticed_before_its_own_timeout(
-    make_wiring: Make, monkeypatch: pytest.MonkeyPatch
+    make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reachability, "_PATIENCE_S", 0.1)
     with FakeRegistry() as registry:
@@ -55,7 +54,7 @@ def test_a_registry_that_hangs_is_noticed_before_its_own_timeout(
         assert "did not answer within 0.1 s" in troubles(wiring)["registry"]
 
 
-def test_the_trouble_says_since_when(make_wiring: Make) -> None:
+def test_the_trouble_says_since_when(make_wiring: MakeWiring) -> None:
     wiring = make_wiring(f"http://127.0.0.1:{free_port()}")
     look_at_registry(wiring.store, wiring.registry)
     (first,) = wiring.store.outbox.troubles()
@@ -63,7 +62,7 @@ def test_the_trouble_says_since_when(make_wiring: Make) -> None:
     assert wiring.store.outbox.troubles() == (first,)
 
 
-def test_the_workers_go_on_looking(make_wiring: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_workers_go_on_looking(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only one of them in a time slot; an answer that nobody foresaw does not end the looks."""
     monkeypatch.setattr(reachability, "_LOOK_S", 0.01)
     monkeypatch.setattr(reachability, "_EVERY_MS", 10)
@@ -87,7 +86,7 @@ def test_the_workers_go_on_looking(make_wiring: Make, monkeypatch: pytest.Monkey
 class TestWorkResumes:
     """Once the registry answers again, nothing waits for the end of a back-off."""
 
-    def test_as_soon_as_the_registry_answers_again(self, make_wiring: Make) -> None:
+    def test_as_soon_as_the_registry_answers_again(self, make_wiring: MakeWiring) -> None:
         with FakeRegistry() as registry:
             wiring = make_wiring(registry.url)
             wiring.store.outbox.mark_due(["shop/api"])
@@ -100,7 +99,7 @@ class TestWorkResumes:
             assert wiring.store.outbox.overdue("due") == ("shop/api",)
             assert wiring.store.outbox.postpone("due", "shop/api") == 60
 
-    def test_with_what_is_not_restored_yet(self, make_wiring: Make) -> None:
+    def test_with_what_is_not_restored_yet(self, make_wiring: MakeWiring) -> None:
         with FakeRegistry() as registry:
             wiring = make_wiring(registry.url)
             member = "v1", wiring.store.deletions.request_healing("shop/api", ["v1"])
@@ -114,12 +113,12 @@ class TestWorkResumes:
 
 
 class TestRetryAfter:
-    def test_is_waited_for_and_does_not_double(self, make_wiring: Make) -> None:
+    def test_is_waited_for_and_does_not_double(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
         wiring.store.outbox.mark_due(["shop/api"])
         assert [wiring.store.outbox.postpone("due", "shop/api", 3) for _ in range(6)] == [3] * 6
 
-    def test_puts_the_next_look_off(self, make_wiring: Make) -> None:
+    def test_puts_the_next_look_off(self, make_wiring: MakeWiring) -> None:
         with FakeRegistry() as registry:
             wiring = make_wiring(registry.url)
             registry.fail_next("GET", "^/v2/$", status=429, headers={"Retry-After": "30"})
@@ -134,7 +133,7 @@ class TestSlowAnswers:
             wiring.store.meter.time("registry_request", label, each_s)
         wiring.store.meter.flush()
 
-    def test_are_a_trouble_until_the_registry_is_fast_again(self, make_wiring: Make) -> None:
+    def test_are_a_trouble_until_the_registry_is_fast_again(self, make_wiring: MakeWiring) -> None:
         wiring, answers = make_wiring(), reachability.Answers()
         answers.look_at(wiring.store, 0.0)
         self.answer(wiring, 5.0, 5.0, 11.0, 0.1)
@@ -148,7 +147,7 @@ class TestSlowAnswers:
         answers.look_at(wiring.store, 66.0)
         assert troubles(wiring) == {}
 
-    def test_are_no_trouble_where_few_are_slow_or_only_deletes_are(self, make_wiring: Make) -> None:
+    def test_are_no_trouble_where_few_are_slow_or_only_deletes_are(self, make_wiring: MakeWiring) -> None:
         wiring, answers = make_wiring(), reachability.Answers()
         answers.look_at(wiring.store, 0.0)
         self.answer(wiring, 5.0, 5.0, 5.0, *[0.1] * 50)
@@ -156,7 +155,7 @@ class TestSlowAnswers:
         answers.look_at(wiring.store, 5.0)
         assert troubles(wiring) == {}
 
-    def test_of_long_ago_are_no_trouble(self, make_wiring: Make) -> None:
+    def test_of_long_ago_are_no_trouble(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
         self.answer(wiring, 5.0, 5.0, 5.0)
         reachability.Answers().look_at(wiring.store, 0.0)

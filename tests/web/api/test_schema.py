@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import ignored_auth, positive_data_accept
 
 from service.web.app import create_app
 from service.wiring import Wiring
-from tests.conftest import keep_last
+from tests.conftest import MakeWiring, keep_last
 from tests.fakes.registry import FakeRegistry
 from tests.support.api_requests import CHANGES, LOOKS, TOKENS, ask
 from tests.support.record import event, record
@@ -23,7 +23,6 @@ from tests.support.record import event, record
 pytestmark = pytest.mark.slow
 
 EXAMPLES = 8
-MakeWiring = Callable[..., Wiring]
 
 
 @pytest.fixture
