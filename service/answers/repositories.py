@@ -18,10 +18,7 @@ class Repository(ApiAnswer):
     pushed_at: TimeUs | None = Field(validation_alias="pushed_us", description="last push; null: no push was recorded")
     doomed: int = Field(description="images and tags that are to be deleted next")
     held: str | None = Field(description="why its plan waits for approval; null: no plan waits")
-    unannounced: int = Field(
-        validation_alias="unheard",
-        description="number of tags kept only because the events of their pushes were lost",
-    )
+    unannounced: int = Field(description="number of tags kept only because the events of their pushes were lost")
 
 
 class HeldPlan(ApiAnswer):

@@ -57,5 +57,5 @@ def repos(names: tuple[str, ...], config: Path | None, data: Path | None, sort: 
 def _remarks(row: ListedRepository) -> Iterator[str]:
     if row.held:
         yield row.held
-    if row.unheard:
-        yield f"{row.unheard} kept only because the events of their pushes were lost"
+    if row.unannounced:
+        yield f"{row.unannounced} kept only because the events of their pushes were lost"

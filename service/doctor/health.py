@@ -159,7 +159,7 @@ def _holds(holds: Sequence[Hold]) -> Iterator[Trouble]:
 
 
 def _unheard(store: Store, reading: StatsSnapshot) -> Iterator[Trouble]:
-    lost = store.history.unheard()
+    lost = store.history.unannounced()
     if lost:
         tags = sum(lost.values())
         message = (
@@ -167,7 +167,7 @@ def _unheard(store: Store, reading: StatsSnapshot) -> Iterator[Trouble]:
             f"their push times are unknown, in {_some(sorted(lost))}. They expire by newer pushes only; "
             "to find their push times, mount the storage (storage.path) and run: pushprune reconcile"
         )
-        yield Trouble("unheard", message, reading.now_ms)
+        yield Trouble("unannounced", message, reading.now_ms)
 
 
 def _some(names: Sequence[str]) -> str:

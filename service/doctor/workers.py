@@ -42,7 +42,7 @@ def check_troubles(case: Case) -> Iterator[Finding]:
         has_findings = True
         yield error("troubles", f"{trouble.about}: {trouble.message}", _mending(trouble.about, trouble.message))
     for trouble in system_health(case.wiring.store, case.wiring.registry, case.wiring.policies).troubles:
-        if trouble.about == "unheard":
+        if trouble.about == "unannounced":
             has_findings = True
             yield warning(
                 "troubles", trouble.message, "storage: {path: /var/lib/registry}   # then: pushprune reconcile"

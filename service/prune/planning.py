@@ -62,7 +62,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
         return False
     if plan.unseen:
         plan = replace(plan, next_us=min(told_us, plan.next_us or told_us))
-    plan = replace(plan, unheard=planner.kept_unheard(snapshot, policy, now_us(), plan))
+    plan = replace(plan, unannounced=planner.kept_unannounced(snapshot, policy, now_us(), plan))
     if not plan.doomed and not plan.unresolved:
         return commit(wiring.store, snapshot, plan, "none") is not CommitResult.STALE
     if looked_again(wiring.store, wiring.registry, snapshot, plan):

@@ -46,7 +46,7 @@ class ListedRepository:
         pushed_us: the last push of a live tag, None if no push was recorded.
         doomed: number of images and tags to delete next.
         held: the reason why its plan waits for approval; None if no plan waits.
-        unheard: number of tags that are kept only because the events of their pushes were lost.
+        unannounced: number of tags that are kept only because the events of their pushes were lost.
     """
 
     repository: str
@@ -54,7 +54,7 @@ class ListedRepository:
     pushed_us: int | None
     doomed: int
     held: str | None
-    unheard: int
+    unannounced: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ class Inventory:
             )
         held = self.approvals.holds(row.repository for row in summaries.rows)
         reasons = {hold.repository: hold.reason for hold in held}
-        unheard = self.history.unheard()
+        unannounced = self.history.unannounced()
         rows = tuple(
             ListedRepository(
                 repository=row.repository,
@@ -213,7 +213,7 @@ class Inventory:
                 pushed_us=row.pushed_us,
                 doomed=row.doomed,
                 held=reasons.get(row.repository),
-                unheard=unheard.get(row.repository, 0),
+                unannounced=unannounced.get(row.repository, 0),
             )
             for row in summaries.rows
         )

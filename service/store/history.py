@@ -130,7 +130,7 @@ class History:
             hold=packed_hold(plan),
             pulled_us=snapshot.pulled_us,
             approved=plan.is_whole and target in ("doomed", "none"),
-            unannounced=plan.unheard,
+            unannounced=plan.unannounced,
             planned_us=plan.planned_us,
             stale_untagged=snapshot.stale_untagged,
             stale_created=snapshot.stale_created,
@@ -332,7 +332,7 @@ class History:
         empty = (name for name, count in zip(names, known, strict=True) if not count)
         return tuple(name for name in empty if self._connection.run("retire", name, quiet_ms=empty_s * 1000))
 
-    def unheard(self) -> dict[str, int]:
+    def unannounced(self) -> dict[str, int]:
         """Return repository → number of tags kept only because their pushes were not reported, if there are any."""
         with self._connection.reached() as client:
             return {name: int(count) for name, count in client.hgetall(self._keys.of("unannounced")).items()}

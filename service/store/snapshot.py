@@ -155,8 +155,8 @@ def _untagged(fields: Mapping[str, str]) -> tuple[Untagged, ...]:
     for digest, text in fields.items():
         since, tag, *marks = text.split(" ")
         index = long(marks[1]) if marks[:1] == ["part"] and len(marks) == 2 else ""
-        taken, begun = marks == ["untagged"], marks == ["started"]
-        manifest = Untagged(long(digest), int(since), tag, index=index, taken=taken, begun=begun)
+        by_pushprune, started = marks == ["untagged"], marks == ["started"]
+        manifest = Untagged(long(digest), int(since), tag, index=index, by_pushprune=by_pushprune, started=started)
         before = latest.get(short(manifest.digest))
         if before is None or before.since_us < manifest.since_us:
             latest[short(manifest.digest)] = manifest

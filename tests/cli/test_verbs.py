@@ -50,7 +50,7 @@ def test_repos_counts_the_tags_that_are_kept_only_as_their_pushes_were_not_heard
     run: Run, make_wiring: MakeWiring
 ) -> None:
     history = make_wiring().store.history
-    assert history.commit(history.snapshot("shop/api"), Plan(unheard=2), "none")
+    assert history.commit(history.snapshot("shop/api"), Plan(unannounced=2), "none")
     assert rows(run("repos", "--json")[1])[0]["unannounced"] == 2
     assert "2 kept only because the events of their pushes were lost" in run("repos")[1]
 

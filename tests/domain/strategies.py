@@ -29,7 +29,7 @@ _LOST = st.sampled_from(["", "a1", "b1", "gone"])
 UNTAGGED = (
     st.builds(Untagged, _DIGEST, _BEFORE, _LOST)
     | st.builds(Untagged, _DIGEST, _BEFORE, _LOST, index=_DIGEST).filter(lambda item: item.index != item.digest)
-    | st.builds(Untagged, _DIGEST, _BEFORE, st.just("a1"), taken=st.just(True))
+    | st.builds(Untagged, _DIGEST, _BEFORE, st.just("a1"), by_pushprune=st.just(True))
 )
 REFERENCES = st.none() | st.builds(
     References,

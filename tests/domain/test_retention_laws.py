@@ -116,7 +116,7 @@ def test_what_is_without_a_tag_follows_only_what_is_not_there(state: State, want
             assert verdict.after == item.index
             assert verdict.after not in there
             assert verdict.recorded is (not item.index)
-            assert item.index or item.taken
+            assert item.index or item.by_pushprune
 
 
 @thorough

@@ -249,7 +249,7 @@ def part(digest: str, index: str = "i", tag: str = "b1", hours: float = 0) -> Un
 
 def taken(digest: str, tag: str = "b1") -> Untagged:
     """A manifest whose last tag the policy took off."""
-    return Untagged(digest_of(digest), us(NOW_S), tag, taken=True)
+    return Untagged(digest_of(digest), us(NOW_S), tag, by_pushprune=True)
 
 
 @pytest.mark.parametrize(

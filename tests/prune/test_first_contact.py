@@ -155,7 +155,7 @@ def test_of_images_that_were_there_before_no_event_was_lost(make_system: Make) -
     system = make_system(first(2), **NOBODY_TELLS)
     found(system, "a", "b", "c", "d", created=UNDATED)
     system.later()
-    assert "unheard" not in {
+    assert "unannounced" not in {
         trouble.about
         for trouble in system_health(system.store, system.wiring.registry, system.wiring.policies).troubles
     }

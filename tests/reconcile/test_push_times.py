@@ -149,19 +149,19 @@ def test_tags_that_are_kept_only_as_their_pushes_were_not_heard_are_counted_and_
     compared(system)
     system.later()
     assert system.tags() == {"v1", "v2", "a", "b", "c"}
-    assert system.store.history.unheard() == {SHOP: 3}
+    assert system.store.history.unannounced() == {SHOP: 3}
     (trouble,) = [
         trouble
         for trouble in system_health(system.store, system.wiring.registry, system.wiring.policies).troubles
-        if trouble.about == "unheard"
+        if trouble.about == "unannounced"
     ]
     assert trouble.message.startswith("3 tags are kept only because the events of their pushes were lost: ")
     assert SHOP in trouble.message
     system.push("v3", "v4")
     system.later()
     assert system.tags() == {"v3", "v4"}
-    assert system.store.history.unheard() == {}
-    assert "unheard" not in {
+    assert system.store.history.unannounced() == {}
+    assert "unannounced" not in {
         trouble.about
         for trouble in system_health(system.store, system.wiring.registry, system.wiring.policies).troubles
     }

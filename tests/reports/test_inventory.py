@@ -46,9 +46,9 @@ def test_a_repository_has_its_tags_its_last_push_and_what_is_doomed(wiring: Wiri
     going = Verdict(snapshot.tags[0], False, "old")
     wiring.store.history.commit(snapshot, Plan(doomed=(Doomed(going.tag.digest, (going,)),)), "doomed")
     assert wiring.inventory.repositories(everything).rows == (
-        ListedRepository("ops/old", 0, None, 0, held=None, unheard=0),
-        ListedRepository("shop/api", 3, NOW + 3000, 1, held=None, unheard=0),
-        ListedRepository("shop/web", 1, NOW + 9000, 0, held=None, unheard=0),
+        ListedRepository("ops/old", 0, None, 0, held=None, unannounced=0),
+        ListedRepository("shop/api", 3, NOW + 3000, 1, held=None, unannounced=0),
+        ListedRepository("shop/web", 1, NOW + 9000, 0, held=None, unannounced=0),
     )
 
 

@@ -269,14 +269,14 @@ class Evaluation:
         # The subject of a referrer is the tombstone if the client resolved the tag during its deletion.
         was_deleted = subject in self.state.deleted or subject == tombstone.DIGEST
         manual = subject in self.state.manual_deleted
-        if not was_deleted or self.stands(subject) or not (self.rules or manual):
+        if not was_deleted or self.exists(subject) or not (self.rules or manual):
             return Verdict(tag, True, f"it belongs to {subject} and is deleted only after it")
         if keeping:
             return Verdict(tag, True, f"its image is gone, and rule {keeping} keeps referrers", keeping)
         reason = f"its image {subject} is gone"
         return Verdict(tag, False, reason, self.first_rule, follows=True, after=subject, manual=manual)
 
-    def stands(self, digest: str) -> bool:
+    def exists(self, digest: str) -> bool:
         """True if the digest is known to exist: with a tag, as part of an index, or without either."""
         return digest in self.holders or digest in self.parents or digest in self._untagged
 

@@ -75,15 +75,15 @@ class Doomed:
         """True if all of it is deleted manually, whatever the policy says."""
         return all(verdict.manual for verdict in self.verdicts)
 
-    def without(self, taken: tuple[Verdict, ...]) -> "Doomed":
+    def without(self, untagged: tuple[Verdict, ...]) -> "Doomed":
         """Return what is still to be deleted after these tags were deleted.
 
         After the last tag, the manifest alone is to be deleted, as one that lost its last tag.
         """
-        remaining = tuple(verdict for verdict in self.verdicts if verdict not in taken)
-        if remaining or not taken:
+        remaining = tuple(verdict for verdict in self.verdicts if verdict not in untagged)
+        if remaining or not untagged:
             return replace(self, verdicts=remaining)
-        last = taken[-1]
+        last = untagged[-1]
         tag = Tag("", self.digest, last.tag.pushed_us, last.tag.size_bytes)
         reason = f"its last tag {last.tag.name} was deleted"
         verdict = Verdict(
@@ -111,7 +111,7 @@ class Plan:
         hold_under: the fingerprint of its policy if it waits, else "".
         is_whole: True if the rules of this repository decided about every tag, and nothing must be read first. Only
             such a plan ends `State.unapproved`.
-        unheard: number of tags that are kept only because their pushes were not reported.
+        unannounced: number of tags that are kept only because their pushes were not reported.
         planned_us: the newest push (µs) that the plan decided about; None if later plans must still see which pushes
             caused its deletions.
     """
@@ -126,7 +126,7 @@ class Plan:
     hold: str | None = None
     hold_under: str = ""
     is_whole: bool = False
-    unheard: int = 0
+    unannounced: int = 0
     planned_us: int | None = None
 
 

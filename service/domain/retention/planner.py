@@ -48,22 +48,22 @@ def plan(state: State, policy: Policy, now_us: int, *, manual_only: bool = False
     )
 
 
-def kept_unheard(state: State, policy: Policy, now_us: int, made: Plan) -> int:
+def kept_unannounced(state: State, policy: Policy, now_us: int, made: Plan) -> int:
     """Return how many tags the plan `made` keeps only because their pushes were not reported.
 
     Such a tag may be older than it looks, so it takes no slot from others. There are many of them if fewer pushes were
     reported since than the policy keeps. A tag that the first comparison of the repository found is not counted: it
     existed before pushprune, so that no event of its push was lost.
     """
-    unheard = {tag.name for tag in state.tags if tag.sighted and not tag.found}
-    if not unheard:
+    unannounced = {tag.name for tag in state.tags if tag.sighted and not tag.found}
+    if not unannounced:
         return 0
     # Tags that were first seen at the same moment would tie. One µs more for each gives them an order.
-    at_us = {tag.name: (tag.pushed_us or 0) + nth for nth, tag in enumerate(state.tags) if tag.name in unheard}
+    at_us = {tag.name: (tag.pushed_us or 0) + nth for nth, tag in enumerate(state.tags) if tag.name in unannounced}
     if_reported = replace(
         state,
         tags=tuple(
-            replace(tag, sighted=False, pushed_us=at_us[tag.name]) if tag.name in unheard and tag.pushed_us else tag
+            replace(tag, sighted=False, pushed_us=at_us[tag.name]) if tag.name in unannounced and tag.pushed_us else tag
             for tag in state.tags
         ),
     )
@@ -122,7 +122,7 @@ def _untagged_verdict(evaluation: Evaluation, untagged: Untagged) -> Verdict:
     bound = evaluation.bound_verdict(tag)
     if bound and bound.kept:
         return bound
-    if untagged.index and _may_stand(evaluation, untagged.index):
+    if untagged.index and _may_exist(evaluation, untagged.index):
         return Verdict(tag, True, f"it is part of the index {untagged.index}")
     request = evaluation.manual_deletion(tag)
     revision = evaluation.revision(untagged.digest)
@@ -131,7 +131,7 @@ def _untagged_verdict(evaluation: Evaluation, untagged: Untagged) -> Verdict:
     fixed = evaluation.leased_verdict(tag, None) or bound
     if fixed:
         return fixed
-    parent = untagged.index or (untagged.digest if untagged.taken or untagged.begun else "")
+    parent = untagged.index or (untagged.digest if untagged.by_pushprune or untagged.started else "")
     if parent and (evaluation.rules or parent in evaluation.state.manual_deleted):
         return _following(evaluation, untagged, tag, manual=parent in evaluation.state.manual_deleted)
     if request:
@@ -139,9 +139,9 @@ def _untagged_verdict(evaluation: Evaluation, untagged: Untagged) -> Verdict:
     return _by_age(evaluation, untagged, tag)
 
 
-def _may_stand(evaluation: Evaluation, index: str) -> bool:
+def _may_exist(evaluation: Evaluation, index: str) -> bool:
     """True if an index that was deleted may exist again: it is known again, even if it was not read yet."""
-    return index in evaluation.state.links or evaluation.stands(index)
+    return index in evaluation.state.links or evaluation.exists(index)
 
 
 def _following(evaluation: Evaluation, untagged: Untagged, tag: Tag, *, manual: bool) -> Verdict:
@@ -155,7 +155,7 @@ def _following(evaluation: Evaluation, untagged: Untagged, tag: Tag, *, manual: 
     rule, index = evaluation.first_rule, untagged.index
     if index:
         return Verdict(tag, False, f"the index {index} is gone", rule, follows=True, after=index, manual=manual)
-    if untagged.begun:
+    if untagged.started:
         reason = f"it was being deleted when its last tag {untagged.tag} left it"
         return Verdict(tag, False, reason, rule, follows=True, manual=manual)
     reason = f"its last tag {untagged.tag} was deleted"

@@ -66,7 +66,7 @@ class Feed:
 class Selections:
     """The tags that each rule of one repository selects. Rules are identified by their number.
 
-    Results are computed when they are first needed. Rules that select and rank alike share them.
+    Results are computed when they are first needed.
     """
 
     def __init__(self, rules: tuple[tuple[str, Rule], ...], free: Iterable[Tag], now_us: int) -> None:
@@ -89,8 +89,6 @@ class Selections:
         self._taking = cache(self._finals_before)
         finals = [number for number, (_, rule) in enumerate(rules) if rule.final]
         self._finals = tuple(tuple(finals[: bisect_left(finals, number)]) for number in range(len(rules)))
-        alike: dict[object, int] = {}
-        self._alike = tuple(alike.setdefault(self._likeness(number), number) for number in range(len(rules)))
         self._stays: defaultdict[int, dict[str, Stay]] = defaultdict(dict)
         self._feeds = {"pushed": Feed(free, self._lists_of)}
         self._now_us = now_us
@@ -117,7 +115,7 @@ class Selections:
         """Yield (tag, group) of the tags that the rule selects, in this order."""
         feed, at, now_us = self._feed(order), self._list[number], self._now_us
         young = feed.pushed_after(at, self._latest_us(number)) if order == "pushed" and self._older_us[number] else 0
-        stays = self._stays[self._alike[number]]
+        stays = self._stays[number]
         for tag in feed.of(at, young):
             stay = stays.get(tag.name)
             if stay is None:
@@ -128,11 +126,10 @@ class Selections:
 
     def ranking(self, number: int, order: str) -> Ranking:
         """Return the ranking of the tags that the rule selects, in this order."""
-        known = (self._alike[number], order)
-        if known not in self._rankings:
+        if (number, order) not in self._rankings:
             by_digest = self.rules[number][1].count == "digests"
-            self._rankings[known] = rank(self.selected(number, order), by_digest=by_digest, order=order)
-        return self._rankings[known]
+            self._rankings[number, order] = rank(self.selected(number, order), by_digest=by_digest, order=order)
+        return self._rankings[number, order]
 
     def naming(self, name: str) -> Iterator[tuple[str, Rule]]:
         """Yield (name, rule) of every rule that could select a tag of this name at some age."""
@@ -191,8 +188,3 @@ class Selections:
 
     def _rules_of(self, lists: Lists) -> tuple[int, ...]:
         return tuple(number for number, at in enumerate(self._list) if at in lists)
-
-    def _likeness(self, number: int) -> object:
-        """Return a key that is equal for two rules that select the same tags and count the same things."""
-        rule = self.rules[number][1]
-        return (self._list[number], rule.group, rule.older_than, rule.count, self._finals[number])

@@ -61,16 +61,16 @@ class Untagged:
         since_us: when it lost its last tag, or was pushed without a tag.
         tag: the last tag of the manifest, or of the deleted index that it was part of; "" if there was none.
         index: the digest of the deleted index that it was part of; "" if there is none.
-        taken: True if the policy deleted its last tag.
-        begun: True if the policy was deleting its last tag when a user moved or deleted that tag.
+        by_pushprune: True if pushprune deleted its last tag.
+        started: True if pushprune was deleting its last tag when a user moved or deleted that tag.
     """
 
     digest: str
     since_us: int
     tag: str = ""
     index: str = ""
-    taken: bool = False
-    begun: bool = False
+    by_pushprune: bool = False
+    started: bool = False
 
 
 @dataclass(frozen=True, slots=True)
