@@ -42,11 +42,7 @@ def load_policy(path: Path) -> Policy:
     Raises:
         ConfigurationError: the policy is wrong; one sentence names file, line and key.
     """
-    document = read_mapping(path)
-    try:
-        return Policy.model_validate(document.values)
-    except ValidationError as error:
-        raise refusal(error, Policy, (document,)) from error
+    return _policy_of(read_mapping(path))
 
 
 def parse_policy(text: str, called: str, check: Callable[[Mapping[str, Any]], None]) -> Policy:
@@ -62,6 +58,10 @@ def parse_policy(text: str, called: str, check: Callable[[Mapping[str, Any]], No
     """
     document = parse_mapping(text, called)
     check(document.values)
+    return _policy_of(document)
+
+
+def _policy_of(document: Document) -> Policy:
     try:
         return Policy.model_validate(document.values)
     except ValidationError as error:
