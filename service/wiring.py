@@ -25,6 +25,7 @@ from service.reports.inventory import Inventory
 from service.reports.platforms import Platforms
 from service.reports.verdicts import Verdicts
 from service.restore.from_folder import RestoreFolder
+from service.restore.record import RestoreRecord
 from service.restore.restore import Restore
 from service.restore.trash_folder import TrashFolder
 from service.settings import PolicySource, Settings
@@ -188,8 +189,19 @@ def probe(wiring: Wiring, name: str) -> Probe | None:
     )  # fmt: skip
 
 
-def restore_folder(settings: Settings, folder: Path, *, force: bool) -> RestoreFolder:
-    """The object that restores images from a folder. Raises ConfigurationError if `registry.url` is not set."""
+def restore_folder(settings: Settings, folder: Path, *, force: bool, recorded_by: str = "") -> RestoreFolder:
+    """The object that restores images from a folder. Raises ConfigurationError if `registry.url` is not set.
+
+    Args:
+        settings: of the registry; with `recorded_by` also of the Redis of the service that watches the registry.
+        folder: of the deleted images.
+        force: also restore a tag that points at another image by now.
+        recorded_by: the user, for the history of the service; "": nothing is recorded.
+    """
+    if recorded_by:
+        wiring = wire(settings, patient=True)
+        record = RestoreRecord(wiring.store, recorded_by)
+        return RestoreFolder(TrashFolder(folder), wiring.registry.client, force=force, record=record)
     registry = _registry(settings)
     if registry is None:
         raise ConfigurationError("--from needs a registry: add --registry URL, or set registry.url")

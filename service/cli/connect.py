@@ -45,18 +45,24 @@ def connect(config: Path | None, data: Path | None, only: Sequence[str] = ()) ->
 
         return compare_once(url, config, Policy(), only).wiring
     refuse_v1(config)
+    settings = running_settings(config, data)
+    if settings is None:
+        raise ConfigurationError(
+            f"no running pushprune found in {data or load_settings(config).data_dir}: start `pushprune up`, name its "
+            "data directory with --data, or set redis.url (--config)"
+        )
+    return _wired(settings)
+
+
+def running_settings(config: Path | None, data: Path | None) -> Settings | None:
+    """Return the settings of the running system; None if no setting and no data directory names its Redis."""
     if data is None:
         settings = load_settings(config)
         if settings.redis.url is not None:
-            return _wired(settings)
+            return settings
         data = settings.data_dir
     environ = environment_of(data)
-    if environ is None:
-        raise ConfigurationError(
-            f"no running pushprune found in {data}: start `pushprune up`, name its data directory with --data, or "
-            "set redis.url (--config)"
-        )
-    return _wired(load_settings(config, environ=environ))
+    return load_settings(config, environ=environ) if environ is not None else None
 
 
 def _wired(settings: Settings) -> Wiring:

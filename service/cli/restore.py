@@ -14,11 +14,6 @@ from service.cli.user import login_name
 from service.domain.policy.units import parse_span, spell_duration
 from service.restore.restore import LEASE_S, RestoreResult
 
-_COUNT_AS_PUSHES = (
-    "note: a pushprune service that watches this registry takes restored tags for new pushes, so its policy may delete "
-    "other tags for them: set dry_run in its policy until you have looked, or restore with the service"
-)
-
 
 def _span(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
     try:
@@ -63,9 +58,7 @@ def restore(
             raise click.UsageError(
                 "--as and --from exclude each other: images of a folder are restored under their own tags"
             )
-        # The registry reports these writes like any push, and their time is now: a service cannot know better.
-        click.echo(_COUNT_AS_PUSHES, err=True)
-        restore_from(folder, name, config, force=force, as_json=as_json)
+        restore_from(folder, name, config, data, force=force, as_json=as_json)
         return
     if asked_registry():
         raise click.UsageError("--registry needs --from DIR, the folder that holds what was deleted")

@@ -4,27 +4,36 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from service.cli.connect import show_json
+import click
+
+from service.cli.connect import running_settings, show_json
 from service.cli.names import parse_listed, parse_wanted
 from service.cli.output import line
 from service.cli.registry import asked_registry
+from service.cli.user import login_name
 from service.domain.errors import NotRestorable
 from service.domain.retention.selector import TagSelector
-from service.restore.from_folder import Outcome, Result
+from service.restore.from_folder import Outcome, RestoreFolder, Result
 from service.settings import load_settings
 from service.wiring import restore_folder
 
+_COUNT_AS_PUSHES = (
+    "note: a pushprune service that watches this registry takes restored tags for new pushes, so its policy may delete "
+    "other tags for them: give the settings of the service (--config or --data), or set dry_run in its policy until "
+    "you have looked"
+)
 
-def restore_from(folder: Path, name: str | None, config: Path | None, *, force: bool, as_json: bool) -> None:
+
+def restore_from(
+    folder: Path, name: str | None, config: Path | None, data: Path | None, *, force: bool, as_json: bool
+) -> None:
     """Restore everything in a folder, or only the named images, and print the result of each.
 
     Raises:
         NotRestorable: at least one image was not restored; its line was printed before.
     """
-    url = asked_registry()
-    settings = load_settings(config, **({"registry": {"url": url}} if url else {}))
     results = []
-    for result in restore_folder(settings, folder, force=force).restore(_wanted(name)):
+    for result in _restorer(folder, config, data, force=force).restore(_wanted(name)):
         results.append(result)
         if not as_json:
             line(_said(result))
@@ -35,6 +44,16 @@ def restore_from(folder: Path, name: str | None, config: Path | None, *, force: 
         line(", ".join(f"{outcome}: {count}" for outcome, count in counts.items()))
     if counts[Outcome.REFUSED]:
         raise NotRestorable(f"{counts[Outcome.REFUSED]} of {len(results)} were not restored, as said above")
+
+
+def _restorer(folder: Path, config: Path | None, data: Path | None, *, force: bool) -> RestoreFolder:
+    """Return the object that restores, with a record if the running service watches this registry."""
+    url = asked_registry()
+    running = running_settings(config, data)
+    if running is not None and url in (None, running.registry.url):
+        return restore_folder(running, folder, force=force, recorded_by=login_name())
+    click.echo(_COUNT_AS_PUSHES, err=True)
+    return restore_folder(load_settings(config, **({"registry": {"url": url}} if url else {})), folder, force=force)
 
 
 def _wanted(name: str | None) -> TagSelector | None:

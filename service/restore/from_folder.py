@@ -1,6 +1,7 @@
 """Restore images from a folder of deleted images, to a registry without a history."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -12,6 +13,7 @@ from service.domain.retention.selector import TagSelector
 from service.domain.retention.state import subject_of
 from service.registry.client import RegistryClient
 from service.registry.manifest import Manifest
+from service.restore.record import RestoreRecord
 from service.restore.trash_folder import Saved, TrashFolder
 
 
@@ -55,15 +57,18 @@ class RestoreFolder:
     changed, unless `force` is set.
     """
 
-    def __init__(self, folder: TrashFolder, registry: RegistryClient, *, force: bool) -> None:
-        self._folder, self._registry, self._force = folder, registry, force
+    def __init__(
+        self, folder: TrashFolder, registry: RegistryClient, *, force: bool, record: RestoreRecord | None = None
+    ) -> None:
+        """Create it; nothing is sent yet. record: of the service that watches this registry, if that is known."""
+        self._folder, self._registry, self._force, self._record = folder, registry, force, record
 
     def restore(self, wanted: TagSelector | None = None) -> Iterator[Result]:
         """Restore the wanted images, or all, and yield the result of each tag.
 
         Raises:
             ConfigurationError: the folder contains no deleted images.
-            NotRestorable: no image in the folder matches.
+            NotRestorable: no image in the folder matches, or a garbage collection is running.
             RegistryUnavailable, RegistryRefused: the registry cannot be asked. Images restored until then are kept.
         """
         images = _images(self._folder.saved())
@@ -74,14 +79,25 @@ class RestoreFolder:
         for repository in sorted({image.repository for image in chosen}):
             known = {image.digest: image for image in images if image.repository == repository}
             mine = [image for image in chosen if image.repository == repository]
-            yield from _Repository(self._folder, self._registry, known, force=self._force).restore(mine)
+            restoring = _Repository(self._folder, self._registry, known, force=self._force, record=self._record)
+            with self._record.permit() if self._record else nullcontext():
+                yield from restoring.restore(mine)
 
 
 class _Repository:
     """One repository while its images are restored. known: every deleted image of it, by digest."""
 
-    def __init__(self, folder: TrashFolder, registry: RegistryClient, known: dict[str, _Image], *, force: bool) -> None:
+    def __init__(
+        self,
+        folder: TrashFolder,
+        registry: RegistryClient,
+        known: dict[str, _Image],
+        *,
+        force: bool,
+        record: RestoreRecord | None,
+    ) -> None:
         self._folder, self._registry, self._known, self._force = folder, registry, known, force
+        self._record = record
         self._visited: set[str] = set()
         self._put: set[str] = set()
 
@@ -102,6 +118,10 @@ class _Repository:
             yield self._point(image, tag) if tag else self._nameless(image)
 
     def _nameless(self, image: _Image) -> Result:
+        if self._record and image.digest in self._put:
+            manifest = self._manifest(image.repository, image.digest)
+            with self._record.restoring(image.repository, "", manifest, _references(manifest)):
+                pass
         outcome = Outcome.RESTORED if image.digest in self._put else Outcome.PRESENT
         return Result(image.repository, "", image.digest, outcome)
 
@@ -114,7 +134,12 @@ class _Repository:
             reason = f"the tag points at {standing.digest} by now: to replace that, add --force"
             return Result(image.repository, tag, image.digest, Outcome.REFUSED, reason)
         manifest = self._manifest(image.repository, image.digest)
-        self._registry.put(image.repository, tag, manifest.media_type, manifest.content)
+        record = self._record
+        try:
+            with record.restoring(image.repository, tag, manifest, _references(manifest)) if record else nullcontext():
+                self._registry.put(image.repository, tag, manifest.media_type, manifest.content)
+        except NotRestorable as error:
+            return Result(image.repository, tag, image.digest, Outcome.REFUSED, str(error))
         return Result(image.repository, tag, image.digest, Outcome.RESTORED)
 
     def _bring(self, repository: str, digest: str) -> None:
@@ -141,6 +166,8 @@ class _Repository:
                 raise NotRestorable(
                     f"its layer {blob} was deleted from the registry, by a garbage collection: push the image again"
                 )
+        if self._record:
+            self._record.keep(repository, manifest.digest)
         try:
             self._registry.put(repository, manifest.digest, manifest.media_type, manifest.content)
         except RegistryRefused as error:

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 import structlog
@@ -13,6 +14,7 @@ from service.domain.events import parse
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
 from service.prune import deleting, planning
+from service.restore.trash_folder import TrashFolder
 from tests.cli.conftest import Call
 from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import make_image, make_index
@@ -139,3 +141,20 @@ def test_a_duration_without_a_unit_is_asked_back(run: Run) -> None:
 
 def test_trash_of_a_tag_is_asked_for_by_its_repository(run: Run) -> None:
     assert run("trash", "shop/api:v1") == (2, "pushprune: name a repository, not a tag: write shop/api\n")
+
+
+@pytest.mark.parametrize(
+    ("host", "recorded"), [("", True), ("127.0.0.1", True), ("localhost", False)], ids=["settings", "same", "another"]
+)
+def test_a_restore_from_a_folder_is_recorded_for_the_service_that_watches_this_registry(
+    run: Run, registry: FakeRegistry, make_wiring: MakeWiring, tmp_path: Path, host: str, recorded: bool
+) -> None:
+    image = make_image("shop/api:v1")
+    doomed = Doomed(V1, (Verdict(Tag("v1", V1, 1), False, "old"),))
+    TrashFolder(tmp_path).save("shop/api", doomed, (image.media_type, image.manifest))
+    named = ("--registry", registry.url.replace("127.0.0.1", host)) if host else ()
+    code, output = run("restore", "--from", str(tmp_path), *named)
+    assert (code, "restored: shop/api:v1" in output) == (0, True)
+    assert ("takes restored tags for new pushes" in output) is not recorded
+    actions = {entry.action for entry in make_wiring(registry.url).store.history.entries("shop/api")}
+    assert ("restored" in actions) is recorded
