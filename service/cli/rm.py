@@ -134,9 +134,15 @@ def _row(repository: str, verdict: Verdict) -> tuple[str, ...]:
 
 
 def _delete_once(system: "OneOff", asked: Sequence[Wish]) -> None:
-    """Make the requested deletions. Raises NotDeletable if the operator must fix something first."""
+    """Make the requested deletions. Ctrl-C rejects those that have not begun.
+
+    Raises:
+        NotDeletable: the operator must fix something first.
+    """
     try:
         system.finish()
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
     except (RegistryRefused, RegistryUnavailable, TrashUnwritable) as error:
         left = number(standing(system.wiring.store, asked).left, "deletion")
         raise NotDeletable(f"{left} left, fix this first: {error}") from error

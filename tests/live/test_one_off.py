@@ -207,6 +207,23 @@ def test_ctrl_c_finishes_what_has_begun_and_says_what_was_deleted(
         assert len(registry.tags("shop/api")) == count
 
 
+def test_ctrl_c_while_tags_are_deleted_by_name_rejects_the_others(tmp_path: Path) -> None:
+    with FakeRegistry("3") as registry:
+        for place in range(60):
+            registry.push_image("shop/api", f"v{place}")
+        registry.delay("DELETE", "shop/api", seconds=0.05, times=None)
+        trash = ("--trash", str(tmp_path / "gone"))
+        process = start("rm", "--registry", registry.url, "--all-but", "v0", "shop/api", "--yes", *trash)
+        registry.before("DELETE", "shop/api", lambda: process.send_signal(signal.SIGINT))
+        out, err = process.communicate(timeout=100)
+        deleted = 60 - len(registry.tags("shop/api"))
+        assert 0 < deleted < 59
+        assert f"deleted: {deleted}; " in out
+        assert out.count(": the command was interrupted\n") == 59 - deleted
+        message = f"pushprune: not deleted: {number(59 - deleted, 'tag or manifest')}, as said above\n"
+        assert (process.returncode, err) == (1, f"interrupted\n{message}")
+
+
 def test_ctrl_c_while_nothing_is_deleted_yet_ends_at_once() -> None:
     with FakeRegistry() as registry:
         for place in range(200):
