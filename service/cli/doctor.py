@@ -62,6 +62,6 @@ def _show(finding: Finding) -> None:
     severity = click.style(f"{finding.severity:<7}", fg=_COLOURS[finding.severity])
     width = max(len(name) for name in CHECKS)
     click.echo(f"{severity}  {finding.name:<{width}}  ", nl=False)
-    line(finding.said)
-    if finding.mend:
-        line(f"{'':7}  {'':{width}}  fix: {finding.mend}")
+    line(finding.message)
+    if finding.fix:
+        line(f"{'':7}  {'':{width}}  fix: {finding.fix}")

@@ -64,8 +64,8 @@ def _unheard(case: Case) -> Finding:
     sentence = f"the registry did not report a push within {case.patience_s:g} s"
     refused = [trouble for trouble in case.wiring.store.outbox.troubles() if trouble.about == _NAME]
     if refused:
-        mend = f'headers: {{Authorization: ["Bearer <the value of tokens.notify>"]}}   # of this endpoint {_WHERE}'
-        return error(_NAME, f"{sentence}: {refused[0].message}", mend)
+        fix = f'headers: {{Authorization: ["Bearer <the value of tokens.notify>"]}}   # of this endpoint {_WHERE}'
+        return error(_NAME, f"{sentence}: {refused[0].message}", fix)
     waiting = _waiting(case)
     if waiting:
         sentence += f"; {waiting} notifications wait in its queue: it cannot reach pushprune, or is rejected"

@@ -64,14 +64,14 @@ def _eviction(server: RedisInfo) -> Iterator[Finding]:
     """
     if server.eviction in ("noeviction", ""):
         return
-    mend = "redis-cli CONFIG SET maxmemory-policy noeviction   # and `maxmemory-policy noeviction` in redis.conf"
+    fix = "redis-cli CONFIG SET maxmemory-policy noeviction   # and `maxmemory-policy noeviction` in redis.conf"
     sentence = (
         f"{server.name} evicts keys when its memory is full (maxmemory-policy {server.eviction}): history gets lost"
     )
     if server.limit_bytes:
-        yield error(_NAME, sentence, mend)
+        yield error(_NAME, sentence, fix)
     else:
-        yield warning(_NAME, f"{sentence}; it has no maxmemory now", mend)
+        yield warning(_NAME, f"{sentence}; it has no maxmemory now", fix)
 
 
 def _memory(server: RedisInfo) -> Iterator[Finding]:
@@ -80,11 +80,11 @@ def _memory(server: RedisInfo) -> Iterator[Finding]:
     share = server.used_bytes / server.limit_bytes
     sentence = f"{share:.0%} of maxmemory is in use ({server.used_bytes >> 20} of {server.limit_bytes >> 20} MiB)"
     more = max(64, 2 * (max(server.used_bytes, server.limit_bytes) >> 20))
-    mend = f"redis-cli CONFIG SET maxmemory {more}mb   # and `maxmemory` in redis.conf"
+    fix = f"redis-cli CONFIG SET maxmemory {more}mb   # and `maxmemory` in redis.conf"
     if share >= 0.95:
-        yield error(_NAME, f"{sentence}: writes are refused, or keys evicted, at 100%", mend)
+        yield error(_NAME, f"{sentence}: writes are refused, or keys evicted, at 100%", fix)
     elif share >= 0.8:
-        yield warning(_NAME, sentence, mend)
+        yield warning(_NAME, sentence, fix)
 
 
 def _replay(server: RedisInfo) -> Iterator[Finding]:
@@ -104,7 +104,7 @@ def _replay(server: RedisInfo) -> Iterator[Finding]:
 
 
 def _persistence(server: RedisInfo) -> Iterator[Finding]:
-    mend = "redis-cli CONFIG SET appendonly yes   # and `appendonly yes` in redis.conf"
+    fix = "redis-cli CONFIG SET appendonly yes   # and `appendonly yes` in redis.conf"
     if server.writes_fail:
         yield error(
             _NAME,
@@ -120,6 +120,6 @@ def _persistence(server: RedisInfo) -> Iterator[Finding]:
             _NAME, sentence, "appendonly yes   # in the settings of the managed server, or see that it has backups"
         )
     elif server.saves:
-        yield warning(_NAME, f"{server.name} only saves snapshots: a crash loses what came after the last one", mend)
+        yield warning(_NAME, f"{server.name} only saves snapshots: a crash loses what came after the last one", fix)
     else:
-        yield error(_NAME, f"{server.name} keeps nothing on disk: its next start loses the whole history", mend)
+        yield error(_NAME, f"{server.name} keeps nothing on disk: its next start loses the whole history", fix)

@@ -44,8 +44,8 @@ def check(case: Case) -> Iterator[Finding]:
         yield error("registry", str(old), f"pushprune tags --registry {url} --v1 REPO   # or a registry of version 2")
     except RegistryRefused as refused:
         is_certificate = "registry.ca_file" in str(refused)
-        mend = "registry: {ca_file: /etc/pushprune/registry-ca.pem}" if is_certificate else _elsewhere(url)
-        yield error("registry", str(refused), mend)
+        fix = "registry: {ca_file: /etc/pushprune/registry-ca.pem}" if is_certificate else _elsewhere(url)
+        yield error("registry", str(refused), fix)
     except RegistryUnavailable as away:
         yield error("registry", str(away), _elsewhere(url))
     else:
@@ -170,8 +170,8 @@ def check_clocks(case: Case) -> Iterator[Finding]:
         return
     way = "ahead of" if apart[farthest] > 0 else "behind"
     sentence = f"the clock of {farthest} is {abs(apart[farthest]):.0f} s {way} the clock of this machine"
-    mend = f"timedatectl set-ntp true   # on the machine of {farthest}, or on this one, whichever is wrong"
-    yield error("clocks", sentence, mend) if spread > _WRONG_S else warning("clocks", sentence, mend)
+    fix = f"timedatectl set-ntp true   # on the machine of {farthest}, or on this one, whichever is wrong"
+    yield error("clocks", sentence, fix) if spread > _WRONG_S else warning("clocks", sentence, fix)
 
 
 def _apart(least_s: float, most_s: float, before_s: float, after_s: float | None = None) -> float:

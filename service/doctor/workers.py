@@ -25,8 +25,8 @@ def check(case: Case) -> Iterator[Finding]:
     workers, oldest_s = reading.workers, reading.oldest_s
     if any(trouble.about.startswith(LATE) for trouble in health.troubles):
         sentence = f"{workers} workers do not keep up: {waits}, the longest delay is {oldest_s:.0f} s"
-        mend = f"{start_line(tuple(health.queues))}   # one more worker, if no other finding explains it"
-        yield error("workers", sentence, mend) if oldest_s > _STUCK_S else warning("workers", sentence, mend)
+        fix = f"{start_line(tuple(health.queues))}   # one more worker, if no other finding explains it"
+        yield error("workers", sentence, fix) if oldest_s > _STUCK_S else warning("workers", sentence, fix)
     else:
         each = ", ".join(f"{queue} {count}" for queue, count in health.queues.items())
         yield fine("workers", f"{workers} {'worker runs' if workers == 1 else 'workers run'} ({each}), no backlog")

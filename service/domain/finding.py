@@ -15,14 +15,14 @@ class Finding:
 
     Attributes:
         name: the subject of the check, one word.
-        said: the result in one sentence.
-        mend: the line to write or run; "" if nothing must be fixed.
+        message: the result in one sentence.
+        fix: the line to write or run; "" if nothing must be fixed.
     """
 
     name: str
     severity: Severity
-    said: str
-    mend: str = ""
+    message: str
+    fix: str = ""
 
 
 def fine(name: str, message: str) -> Finding:
@@ -30,14 +30,14 @@ def fine(name: str, message: str) -> Finding:
     return Finding(name, "ok", message)
 
 
-def warning(name: str, message: str, mend: str) -> Finding:
-    """Return the finding of a future problem, or of a check that could not be made. mend: one line."""
-    return Finding(name, "warning", message, _one_line(mend))
+def warning(name: str, message: str, fix: str) -> Finding:
+    """Return the finding of a future problem, or of a check that could not be made. fix: one line."""
+    return Finding(name, "warning", message, _one_line(fix))
 
 
-def error(name: str, message: str, mend: str) -> Finding:
-    """Return the finding of a problem that stops pushprune from working or endangers images. mend: one line."""
-    return Finding(name, "error", message, _one_line(mend))
+def error(name: str, message: str, fix: str) -> Finding:
+    """Return the finding of a problem that stops pushprune from working or endangers images. fix: one line."""
+    return Finding(name, "error", message, _one_line(fix))
 
 
 def worst(findings: Iterable[Finding]) -> Severity:
@@ -45,5 +45,5 @@ def worst(findings: Iterable[Finding]) -> Severity:
     return max((finding.severity for finding in findings), key=_ORDER.index, default="ok")
 
 
-def _one_line(mend: str) -> str:
-    return " ".join(mend.split("\n"))
+def _one_line(fix: str) -> str:
+    return " ".join(fix.split("\n"))

@@ -45,11 +45,11 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
 
 
 def test_what_is_wrong_is_shown_with_the_line_that_mends_it(run: Run, plant: Plant) -> None:
-    plant(error("thing", "it is broken", "mend it"))
+    plant(error("thing", "it is broken", "fix it"))
     code, output, progress = run()
     assert code == 1
     assert [line.split() for line in output.splitlines()] == [
-        ["error", "thing", "it", "is", "broken"], ["fix:", "mend", "it"], ["ok", "other", "all", "well"],
+        ["error", "thing", "it", "is", "broken"], ["fix:", "fix", "it"], ["ok", "other", "all", "well"],
     ]  # fmt: skip
     assert progress == ""
 
@@ -66,8 +66,8 @@ def test_programs_get_json(run: Run, plant: Plant) -> None:
     assert json.loads(output) == {
         "severity": "warning",
         "findings": [
-            {"name": "thing", "severity": "warning", "said": "it could be better", "mend": "better it"},
-            {"name": "other", "severity": "ok", "said": "all well", "mend": ""},
+            {"name": "thing", "severity": "warning", "message": "it could be better", "fix": "better it"},
+            {"name": "other", "severity": "ok", "message": "all well", "fix": ""},
         ],
     }
 
@@ -87,12 +87,12 @@ def test_a_check_that_fails_is_a_finding_and_keeps_no_other_away(
     plant(raised)
     _, output, _ = run("--json")
     first, second = json.loads(output)["findings"]
-    assert (first["severity"], first["said"], second["severity"]) == (severity, sentence, "ok")
-    assert first["mend"]
+    assert (first["severity"], first["message"], second["severity"]) == (severity, sentence, "ok")
+    assert first["fix"]
 
 
 def test_a_line_that_mends_is_one_line_whatever_it_holds() -> None:
-    assert error("a", "b", "one\ntwo").mend == "one two"
+    assert error("a", "b", "one\ntwo").fix == "one two"
 
 
 def test_without_redis_it_still_says_so_and_looks_at_the_rest(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_without_redis_it_still_says_so_and_looks_at_the_rest(run: Run, monkeypa
     findings = {finding["name"]: finding for finding in json.loads(output)["findings"]}
     assert code == 1
     assert findings["redis"]["severity"] == "error"
-    assert findings["workers"]["said"].startswith("not checked: Redis does not answer")
+    assert findings["workers"]["message"].startswith("not checked: Redis does not answer")
     assert findings["registry"]["severity"] == "error"
     assert findings["policy"]["severity"] == "warning"
 
@@ -117,5 +117,5 @@ def test_everything_that_is_found_wrong_has_a_line_that_mends_it(run: Run) -> No
     """Over a system where next to nothing is set."""
     _, output, _ = run("--json", "--wait", "1")
     for finding in json.loads(output)["findings"]:
-        assert bool(finding["mend"]) == (finding["severity"] != "ok"), finding
-        assert "\n" not in finding["mend"] + finding["said"]
+        assert bool(finding["fix"]) == (finding["severity"] != "ok"), finding
+        assert "\n" not in finding["fix"] + finding["message"]

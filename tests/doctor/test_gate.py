@@ -50,13 +50,13 @@ def test_no_gate_is_nothing_to_look_at(make_wiring: MakeWiring) -> None:
 def test_a_gate_process_that_does_not_run_is_an_error(make_wiring: MakeWiring) -> None:
     finding = one("gate", quick(make_wiring(gc={"gate": "proxy"})))
     assert finding.severity == "error"
-    assert finding.mend.startswith("pushprune gate")
+    assert finding.fix.startswith("pushprune gate")
 
 
 def test_a_front_door_that_nobody_named_is_said(gated: Wiring) -> None:
     finding = one("gate", quick(gated))
     assert finding.severity == "warning"
-    assert finding.mend.startswith("pushprune doctor --front https://")
+    assert finding.fix.startswith("pushprune doctor --front https://")
 
 
 def test_a_front_door_that_asks_is_fine_and_only_that_question_is_forgotten(gated: Wiring, front: FakeRegistry) -> None:
@@ -86,7 +86,7 @@ def test_a_front_door_that_does_not_ask_is_an_error(gated: Wiring, front: FakeRe
     asks(front, case, member)
     finding = one("gate", case)
     assert finding.severity == "error"
-    assert finding.mend.startswith("auth_request /-/gate;")
+    assert finding.fix.startswith("auth_request /-/gate;")
     assert gated.store.connection.client.zcard(pushing(gated)) == 1
     gated.store.connection.client.delete(pushing(gated))
 

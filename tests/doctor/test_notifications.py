@@ -28,8 +28,8 @@ def test_a_probe_that_nobody_hears_of_is_an_error(make_wiring: MakeWiring) -> No
     with FakeRegistry() as registry:
         finding = one("notifications", quick(make_wiring(registry.url, listen="127.0.0.1:9999")))
     assert finding.severity == "error"
-    assert "did not report a push within 0.2 s" in finding.said
-    assert 'url: "http://127.0.0.1:9999/notifications"' in finding.mend
+    assert "did not report a push within 0.2 s" in finding.message
+    assert 'url: "http://127.0.0.1:9999/notifications"' in finding.fix
 
 
 def test_a_probe_that_is_refused_is_a_wrong_token(make_wiring: MakeWiring) -> None:
@@ -42,9 +42,9 @@ def test_a_probe_that_is_refused_is_a_wrong_token(make_wiring: MakeWiring) -> No
     with FakeRegistry(notify=tell) as registry:
         finding = one("notifications", quick(make_wiring(registry.url, tokens={"notify": "right"})))
     assert finding.severity == "error"
-    assert "does not contain tokens.notify" in finding.said
-    assert finding.mend.startswith("headers: {Authorization:")
-    assert "right" not in finding.mend
+    assert "does not contain tokens.notify" in finding.message
+    assert finding.fix.startswith("headers: {Authorization:")
+    assert "right" not in finding.fix
 
 
 def test_a_registry_that_says_no_references_is_warned_of(make_wiring: MakeWiring) -> None:
@@ -52,7 +52,7 @@ def test_a_registry_that_says_no_references_is_warned_of(make_wiring: MakeWiring
     with FakeRegistry(notify=lambda envelope: web.post("/notifications", data=json.dumps(envelope))) as registry:
         finding = one("notifications", quick(make_wiring(registry.url)))
     assert finding.severity == "warning"
-    assert finding.mend.startswith("notifications: {events: {includereferences: true}}")
+    assert finding.fix.startswith("notifications: {events: {includereferences: true}}")
 
 
 def test_what_cannot_be_removed_is_no_fault_of_the_notifications(make_wiring: MakeWiring, site: FakeRegistry) -> None:

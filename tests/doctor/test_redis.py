@@ -44,15 +44,15 @@ def wired(url: str) -> Wiring:
 
 def test_a_sound_server_is_fine(own: Valkey) -> None:
     (finding,) = found(own)
-    assert (finding.severity, finding.mend) == ("ok", "")
-    assert "appends every write to disk and evicts nothing" in finding.said
+    assert (finding.severity, finding.fix) == ("ok", "")
+    assert "appends every write to disk and evicts nothing" in finding.message
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
 def test_eviction_is_an_error_where_memory_is_limited(own: Valkey, policy: str) -> None:
     (finding,) = found(own, maxmemory_policy=policy, maxmemory="500mb")
     assert finding.severity == "error"
-    assert finding.mend.startswith("redis-cli CONFIG SET maxmemory-policy noeviction")
+    assert finding.fix.startswith("redis-cli CONFIG SET maxmemory-policy noeviction")
     (finding,) = found(own, maxmemory_policy=policy)
     assert finding.severity == "warning"
 
@@ -60,7 +60,7 @@ def test_eviction_is_an_error_where_memory_is_limited(own: Valkey, policy: str) 
 def test_a_server_that_keeps_nothing_is_found(own: Valkey) -> None:
     (finding,) = found(own, appendonly="no")
     assert finding.severity == "error"
-    assert finding.mend.startswith("redis-cli CONFIG SET appendonly yes")
+    assert finding.fix.startswith("redis-cli CONFIG SET appendonly yes")
     (finding,) = found(own, appendonly="no", save="3600 1")
     assert finding.severity == "warning"
 
@@ -69,8 +69,8 @@ def test_little_room_is_found(own: Valkey) -> None:
     used = read_server(wired(own.url).store.connection).used_bytes
     (finding,) = found(own, maxmemory=str(int(used * 1.01)))
     assert finding.severity in ("error", "warning")
-    assert "of maxmemory is in use" in finding.said
-    assert finding.mend.startswith("redis-cli CONFIG SET maxmemory ")
+    assert "of maxmemory is in use" in finding.message
+    assert finding.fix.startswith("redis-cli CONFIG SET maxmemory ")
     own.client().config_set("maxmemory", "0")
 
 
@@ -82,7 +82,7 @@ def test_a_server_that_refuses_config_is_asked_for_the_rest(own: Valkey) -> None
     evicts, forgets = look("redis", quick(wired(url)))
     assert evicts.severity == "error"
     assert forgets.severity == "warning"
-    assert "refuses CONFIG: whether it saves snapshots is not known" in forgets.said
+    assert "refuses CONFIG: whether it saves snapshots is not known" in forgets.message
 
 
 @pytest.mark.parametrize(
@@ -100,12 +100,12 @@ def test_what_no_server_here_is_like(
     monkeypatch.setattr("service.doctor.redis.read_server", lambda connection: server)
     (finding,) = look("redis", quick(wired(own.url)))
     assert finding.severity == severity
-    assert sentence in finding.said
-    assert finding.mend
+    assert sentence in finding.message
+    assert finding.fix
 
 
 @pytest.mark.parametrize(
-    ("command", "sentence", "mend"),
+    ("command", "sentence", "fix"),
     [
         (("REPLICAOF", "127.0.0.1", "1"), "read only replica", "redis: {url: redis://PRIMARY:6379/0}"),
         (("CONFIG", "SET", "maxmemory", "1"), "of maxmemory is in use", "redis-cli CONFIG SET maxmemory "),
@@ -113,14 +113,14 @@ def test_what_no_server_here_is_like(
     ],
 )
 def test_a_server_that_refuses_writes_is_one_error_with_the_line_for_it(
-    tmp_path: Path, command: tuple[str, ...], sentence: str, mend: str
+    tmp_path: Path, command: tuple[str, ...], sentence: str, fix: str
 ) -> None:
     with Valkey(tmp_path, append_only=True, users=f"user default on nopass ~* &* +@all\n{APP}", login=LOGIN) as server:
         client: Any = server.client()
         client.execute_command(*command)
         (finding,) = look("redis", quick(wired(server.url)))
-    assert (finding.severity, sentence in finding.said) == ("error", True)
-    assert finding.mend.startswith(mend)
+    assert (finding.severity, sentence in finding.message) == ("error", True)
+    assert finding.fix.startswith(fix)
 
 
 def test_a_whole_look_ends_soon_where_redis_hangs(tmp_path: Path) -> None:
@@ -132,8 +132,8 @@ def test_a_whole_look_ends_soon_where_redis_hangs(tmp_path: Path) -> None:
         findings = tuple(examine(case))
         took_s = time.monotonic() - began_s
     of = {finding.name: finding for finding in findings}
-    assert of["redis"].said.startswith("Redis does not answer")
-    assert "not checked: Redis does not answer" in of["workers"].said
+    assert of["redis"].message.startswith("Redis does not answer")
+    assert "not checked: Redis does not answer" in of["workers"].message
     assert took_s < 12, "each check that needs Redis waited for its whole timeout"
 
 
@@ -158,8 +158,8 @@ def test_a_default_user_that_cannot_read_the_file_is_found_before_a_restart_lose
         server.start()
         assert bool(wired(server.url).store.outbox.backlog().due) == is_sound
     if not is_sound:
-        assert "loses most of the history" in finding.said
-        assert finding.mend.startswith("user default off ~* &* +@all")
+        assert "loses most of the history" in finding.message
+        assert finding.fix.startswith("user default off ~* &* +@all")
 
 
 def test_a_user_who_may_not_look_at_the_default_user_is_told_what_to_look_for(own: Valkey) -> None:
@@ -168,13 +168,13 @@ def test_a_user_who_may_not_look_at_the_default_user_is_told_what_to_look_for(ow
     client.execute_command("ACL", "SETUSER", "least", "on", ">word", "~*", "+@all", "-acl")
     (finding,) = look("redis", quick(wired(own.url.replace("redis://", "redis://least:word@"))))
     assert finding.severity == "warning"
-    assert "may not look at the user `default`" in finding.said
+    assert "may not look at the user `default`" in finding.message
 
 
 def test_a_server_that_is_away_is_one_error(tmp_path: Path) -> None:
     (finding,) = look("redis", quick(wired(f"redis://127.0.0.1:{free_port()}/0")))
     assert finding.severity == "error"
-    assert finding.mend.startswith("redis: {url: redis://HOST:6379/0}")
+    assert finding.fix.startswith("redis: {url: redis://HOST:6379/0}")
 
 
 def test_the_password_of_redis_is_said_nowhere() -> None:

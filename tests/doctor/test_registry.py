@@ -21,26 +21,26 @@ from tests.fakes.valkey import Valkey, free_port
 
 def test_a_registry_that_answers_is_fine(make_wiring: MakeWiring, site: FakeRegistry) -> None:
     finding = one("registry", quick(make_wiring(site.url)))
-    assert (finding.severity, finding.mend) == ("ok", "")
+    assert (finding.severity, finding.fix) == ("ok", "")
 
 
 def test_no_address_is_found(make_wiring: MakeWiring) -> None:
     finding = one("registry", quick(make_wiring()))
-    assert (finding.severity, finding.mend) == ("error", 'registry: {url: "http://registry:5000"}')
+    assert (finding.severity, finding.fix) == ("error", 'registry: {url: "http://registry:5000"}')
 
 
 def test_an_address_where_nobody_is_is_found(make_wiring: MakeWiring) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     finding = one("registry", quick(make_wiring(url)))
     assert finding.severity == "error"
-    assert finding.mend.startswith(f"curl -i {url}/v2/")
+    assert finding.fix.startswith(f"curl -i {url}/v2/")
 
 
 def test_one_of_version_1_is_found(make_wiring: MakeWiring) -> None:
     with FakeRegistryV1() as old:
         finding = one("registry", quick(make_wiring(old.url)))
-    assert (finding.severity, "is of version 1, which has no notifications" in finding.said) == ("error", True)
-    assert finding.mend.startswith(f"pushprune tags --registry {old.url} --v1 REPO")
+    assert (finding.severity, "is of version 1, which has no notifications" in finding.message) == ("error", True)
+    assert finding.fix.startswith(f"pushprune tags --registry {old.url} --v1 REPO")
 
 
 def test_a_registry_that_does_not_answer_is_asked_only_once(make_wiring: MakeWiring, site: FakeRegistry) -> None:
@@ -57,7 +57,7 @@ def test_a_login_that_is_missing_is_found(make_wiring: MakeWiring) -> None:
     with FakeRegistry(login=Login()) as registry:
         finding = one("registry", quick(make_wiring(registry.url)))
     assert finding.severity == "error"
-    assert finding.mend.startswith("registry: {username: NAME, password_file:")
+    assert finding.fix.startswith("registry: {username: NAME, password_file:")
 
 
 def test_a_login_that_may_not_delete_is_found(valkey: Valkey) -> None:
@@ -68,30 +68,30 @@ def test_a_login_that_may_not_delete_is_found(valkey: Valkey) -> None:
         assert one("registry", case).severity == "ok"
         finding = one("deletes", case)
     assert finding.severity == "error"
-    assert "the login may not delete" in finding.said
-    assert finding.mend.startswith("registry: {username: NAME")
+    assert "the login may not delete" in finding.message
+    assert finding.fix.startswith("registry: {username: NAME")
 
 
 def test_a_certificate_that_is_not_trusted_is_found(make_wiring: MakeWiring, tmp_path: Path) -> None:
     with FakeRegistry(tls=make_certificates(tmp_path).server) as registry:
         finding = one("registry", quick(make_wiring(registry.url)))
-    assert (finding.severity, finding.mend) == ("error", "registry: {ca_file: /etc/pushprune/registry-ca.pem}")
+    assert (finding.severity, finding.fix) == ("error", "registry: {ca_file: /etc/pushprune/registry-ca.pem}")
 
 
 @pytest.mark.parametrize(
-    ("mode", "mend"),
+    ("mode", "fix"),
     [
         ({}, ""),
         ({"delete_enabled": False}, "storage: {delete: {enabled: true}}"),
         ({"readonly": True}, "storage: {maintenance: {readonly: {enabled: false}}}"),
     ],
 )
-def test_whether_it_deletes_is_found_without_a_delete(make_wiring: MakeWiring, mode: dict[str, Any], mend: str) -> None:
+def test_whether_it_deletes_is_found_without_a_delete(make_wiring: MakeWiring, mode: dict[str, Any], fix: str) -> None:
     with FakeRegistry(**mode) as registry:
         finding = one("deletes", quick(make_wiring(registry.url)))
         assert registry.count("pushprune/", "PUT") == 0
-    assert finding.severity == ("error" if mend else "ok")
-    assert finding.mend.startswith(mend)
+    assert finding.severity == ("error" if fix else "ok")
+    assert finding.fix.startswith(fix)
 
 
 def test_where_deletes_are_off_and_the_storage_is_mounted_the_other_way_is_named(
@@ -99,7 +99,7 @@ def test_where_deletes_are_off_and_the_storage_is_mounted_the_other_way_is_named
 ) -> None:
     with FakeRegistry(delete_enabled=False) as registry:
         finding = one("deletes", quick(make_wiring(registry.url, storage={"path": str(tmp_path)})))
-    assert finding.said.endswith(f"; or set delete.via: storage, as its storage is at {tmp_path}")
+    assert finding.message.endswith(f"; or set delete.via: storage, as its storage is at {tmp_path}")
 
 
 def on_disk(make_wiring: MakeWiring, registry: FakeRegistry, path: Path) -> Case:
@@ -121,33 +121,33 @@ def test_a_disk_that_is_not_the_registrys_is_found(make_wiring: MakeWiring, tmp_
             registry.push_image("shop/api", "v1")
         finding = one("deletes", on_disk(make_wiring, one_registry, tmp_path / "other"))
     assert finding.severity == "error"
-    assert "is not what the registry serves" in finding.said
-    assert finding.mend.startswith("storage: {path: /var/lib/registry}")
+    assert "is not what the registry serves" in finding.message
+    assert finding.fix.startswith("storage: {path: /var/lib/registry}")
 
 
 def test_a_registry_that_does_not_list_its_repositories_is_found(make_wiring: MakeWiring, site: FakeRegistry) -> None:
     site.fail_next("GET", "_catalog", status=403, times=None)
     finding = one("catalog", quick(make_wiring(site.url)))
-    assert (finding.severity, finding.mend[:26]) == ("error", "reconcile: {repositories: ")
+    assert (finding.severity, finding.fix[:26]) == ("error", "reconcile: {repositories: ")
     named = one("catalog", quick(make_wiring(site.url, reconcile={"repositories": ["shop/api"]})))
     assert named.severity == "ok"
     site.faults.clear()
-    assert one("catalog", quick(make_wiring(site.url))).said == "the registry lists its repositories"
+    assert one("catalog", quick(make_wiring(site.url))).message == "the registry lists its repositories"
 
 
 def test_where_the_answers_do_not_tell_of_a_cache_that_is_said(make_wiring: MakeWiring, site: FakeRegistry) -> None:
     site.fail_next("PUT", "blobs/uploads", status=400, body=b'{"errors": [{"code": "DIGEST_INVALID"}]}')
     finding = one("cache", quick(make_wiring(site.url)))
     assert finding.severity == "warning"
-    assert "unknown if the registry has" in finding.said
-    assert finding.mend.startswith("registry: {debug_url:")
+    assert "unknown if the registry has" in finding.message
+    assert finding.fix.startswith("registry: {debug_url:")
 
 
 def test_a_blob_that_is_remembered_and_not_looked_for_is_a_cache(make_wiring: MakeWiring, site: FakeRegistry) -> None:
     site.fail_next("HEAD", "blobs/sha512:", status=200)
     finding = one("cache", quick(make_wiring(site.url)))
     assert finding.severity == "error"
-    assert finding.mend.startswith("storage: {cache: {}}")
+    assert finding.fix.startswith("storage: {cache: {}}")
 
 
 def test_nothing_is_pushed_beside_a_collection(make_wiring: MakeWiring, site: FakeRegistry) -> None:
@@ -156,7 +156,7 @@ def test_nothing_is_pushed_beside_a_collection(make_wiring: MakeWiring, site: Fa
     with wiring.store.leases.hold("collect", 10_000):
         result = [one(name, case) for name in ("cache", "notifications")]
     assert [finding.severity for finding in result] == ["warning", "warning"]
-    assert all("a garbage collection is running" in finding.said for finding in result)
+    assert all("a garbage collection is running" in finding.message for finding in result)
     assert site.count("pushprune/", "PUT") == 0
 
 
@@ -181,8 +181,8 @@ def test_a_registry_with_another_time_is_found(
     monkeypatch.setattr(Probe, "date", lambda probe: Dated(1000 + ahead_s, 1000.0, 1000.0))
     finding = one("clocks", quick(make_wiring(site.url)))
     assert finding.severity == severity
-    assert sentence in finding.said
-    assert finding.mend.startswith("timedatectl set-ntp true" if severity != "ok" else "")
+    assert sentence in finding.message
+    assert finding.fix.startswith("timedatectl set-ntp true" if severity != "ok" else "")
 
 
 def test_a_slow_answer_is_no_wrong_clock(
@@ -200,8 +200,8 @@ def test_a_redis_with_another_time_is_found(
     monkeypatch.setattr(Probe, "date", lambda probe: None)
     finding = one("clocks", quick(wiring))
     assert finding.severity == "error"
-    assert "the clock of Redis is" in finding.said
-    assert "behind the clock of this machine" in finding.said
+    assert "the clock of Redis is" in finding.message
+    assert "behind the clock of this machine" in finding.message
 
 
 class TestListing:
@@ -213,14 +213,14 @@ class TestListing:
             finding = one("listing", quick(make_wiring(registry.url)))
             assert registry.tags("pushprune/doctor") == {}
         assert finding.severity == "error"
-        assert "leaves tags out of its listings" in finding.said
-        assert "a release after 3.1.1" in finding.mend
+        assert "leaves tags out of its listings" in finding.message
+        assert "a release after 3.1.1" in finding.fix
 
     def test_a_registry_that_cannot_be_tried_is_a_warning(self, make_wiring: MakeWiring) -> None:
         with FakeRegistry("3.1.1", readonly=True) as registry:
             finding = one("listing", quick(make_wiring(registry.url)))
         assert finding.severity == "warning"
-        assert "the test that the registry lists every tag failed" in finding.said
+        assert "the test that the registry lists every tag failed" in finding.message
 
     def test_where_the_storage_is_mounted_it_is_not_tried(self, make_wiring: MakeWiring, tmp_path: Path) -> None:
         with FakeRegistry("3.1.1") as registry:

@@ -22,27 +22,27 @@ class TestWeb:
     def test_a_process_that_must_be_there_and_is_not_is_an_error(self, make_wiring: MakeWiring) -> None:
         finding = one("web", quick(make_wiring(listen=f"127.0.0.1:{free_port()}")))
         assert finding.severity == "error"
-        assert finding.mend == "pushprune web"
+        assert finding.fix == "pushprune web"
 
     def test_one_that_may_be_elsewhere_is_asked_for(self, make_wiring: MakeWiring) -> None:
         tokens = {name: name * 4 for name in ("notify", "read", "admin")}
         wiring = make_wiring(listen=f"0.0.0.0:{free_port()}", tokens=tokens)
         finding = one("web", quick(wiring))
         assert finding.severity == "warning"
-        assert finding.mend.startswith("pushprune doctor --web")
+        assert finding.fix.startswith("pushprune doctor --web")
         named = quick(wiring, web=f"http://127.0.0.1:{free_port()}")
         assert one("web", named).severity == "error"
 
     def test_something_else_that_answers_is_found(self, make_wiring: MakeWiring, site: FakeRegistry) -> None:
         finding = one("web", quick(make_wiring(), web=site.url))
         assert finding.severity == "error"
-        assert "is not pushprune" in finding.said
+        assert "is not pushprune" in finding.message
 
     def test_one_without_redis_is_found(self, make_wiring: MakeWiring, site: FakeRegistry) -> None:
         site.fail_next("GET", "/readyz", status=503)
         finding = one("web", quick(make_wiring(), web=site.url))
         assert finding.severity == "error"
-        assert "cannot reach Redis" in finding.said
+        assert "cannot reach Redis" in finding.message
 
     def test_one_whose_redis_takes_no_writes_is_no_stranger(self, make_wiring: MakeWiring, site: FakeRegistry) -> None:
         """A full disk of Redis: it answers whatever only reads."""
@@ -50,7 +50,7 @@ class TestWeb:
         body = b'{"detail": "Redis refuses: MISCONF Errors writing to the AOF file"}'
         site.fail_next("POST", "/notifications", status=503, body=body)
         finding = one("web", quick(make_wiring(), web=site.url))
-        assert "cannot record events, which wait at the registry: Redis refuses: MISCONF" in finding.said
+        assert "cannot record events, which wait at the registry: Redis refuses: MISCONF" in finding.message
 
     def test_one_that_was_started_with_another_token_is_found(
         self, make_wiring: MakeWiring, site: FakeRegistry
@@ -59,7 +59,7 @@ class TestWeb:
         site.fail_next("POST", "/notifications", status=401)
         finding = one("web", quick(make_wiring(tokens={"notify": "s3cret"}), web=site.url))
         assert finding.severity == "error"
-        assert "it was started with another" in finding.said
+        assert "it was started with another" in finding.message
         assert [request.headers.get("Authorization") for request in site.requests][-1] == "Bearer s3cret"
         assert "s3cret" not in repr(finding)
 
@@ -68,21 +68,21 @@ class TestWeb:
     ) -> None:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
         monkeypatch.setenv("no_proxy", "")
-        assert "is not pushprune" in one("web", quick(make_wiring(), web=site.url)).said
+        assert "is not pushprune" in one("web", quick(make_wiring(), web=site.url)).message
 
 
 class TestWorkers:
     def test_none_is_an_error(self, make_wiring: MakeWiring) -> None:
         finding = one("workers", quick(make_wiring()))
         assert finding.severity == "error"
-        assert finding.mend.startswith("celery -A workers.app worker")
+        assert finding.fix.startswith("celery -A workers.app worker")
 
     def test_a_queue_without_a_worker_is_an_error_with_the_line_that_starts_one(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
         wiring.store.outbox.sign_of_life("w1", ("enforce", "reconcile"))
         finding = one("workers", quick(wiring))
-        assert (finding.severity, "no worker for queue delete" in finding.said) == ("error", True)
-        assert finding.mend.endswith("-Q delete")
+        assert (finding.severity, "no worker for queue delete" in finding.message) == ("error", True)
+        assert finding.fix.endswith("-Q delete")
 
     def test_one_that_lives_is_fine(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
@@ -97,7 +97,7 @@ class TestWorkers:
         wiring.store.connection.client.zadd(due, {"shop/api": wiring.store.connection.now_ms() - late_s * 1000})
         finding = one("workers", quick(wiring))
         assert finding.severity == severity
-        assert finding.mend.startswith("celery" if severity != "ok" else "")
+        assert finding.fix.startswith("celery" if severity != "ok" else "")
 
     def test_deletions_that_wait_for_a_collection_are_not_late(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
@@ -114,7 +114,7 @@ class TestTroubles:
         assert one("troubles", quick(make_wiring())).severity == "ok"
 
     @pytest.mark.parametrize(
-        ("about", "message", "mend"),
+        ("about", "message", "fix"),
         [
             ("delete shop/api", "set `storage: delete: enabled: true` there", "storage: {delete: {enabled: true}}"),
             ("delete shop/api", "the registry says no", "pushprune prune shop/api"),
@@ -126,12 +126,12 @@ class TestTroubles:
             ("redis clock", "was set back", "timedatectl set-ntp true   # on the machine of Redis"),
         ],
     )
-    def test_each_has_a_line_that_mends_it(self, make_wiring: MakeWiring, about: str, message: str, mend: str) -> None:
+    def test_each_has_a_line_that_mends_it(self, make_wiring: MakeWiring, about: str, message: str, fix: str) -> None:
         wiring = make_wiring()
         wiring.store.outbox.note_trouble(about, message)
         finding = one("troubles", quick(wiring))
-        assert (finding.severity, finding.said) == ("error", f"{about}: {message}")
-        assert finding.mend.startswith(mend)
+        assert (finding.severity, finding.message) == ("error", f"{about}: {message}")
+        assert finding.fix.startswith(fix)
 
     def test_events_that_could_not_be_understood_are_found_for_a_day(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
@@ -142,22 +142,22 @@ class TestTroubles:
         client.xadd(key, {"reason": "timestamp: it is not of this time", "excerpt": "{}"})
         finding = one("troubles", quick(wiring))
         assert finding.severity == "warning"
-        assert "timestamp: it is not of this time" in finding.said
-        assert finding.mend.startswith(f"redis-cli XREVRANGE {key} + -")
+        assert "timestamp: it is not of this time" in finding.message
+        assert finding.fix.startswith(f"redis-cli XREVRANGE {key} + -")
 
 
 class TestPolicy:
     def test_one_in_force_is_fine(self, make_wiring: MakeWiring) -> None:
-        assert one("policy", quick(make_wiring())).said == "a policy of 1 rule is in force"
+        assert one("policy", quick(make_wiring())).message == "a policy of 1 rule is in force"
 
     def test_none_is_said(self, make_wiring: MakeWiring) -> None:
         finding = one("policy", quick(make_wiring(policy=Policy())))
         assert finding.severity == "warning"
-        assert finding.mend.startswith("policy: {protect: [latest]")
+        assert finding.fix.startswith("policy: {protect: [latest]")
 
     def test_a_dry_run_is_said(self, make_wiring: MakeWiring) -> None:
         finding = one("policy", quick(make_wiring(policy=keep_last(2, dry_run=True))))
-        assert (finding.severity, finding.mend) == ("warning", "policy: {dry_run: false}")
+        assert (finding.severity, finding.fix) == ("warning", "policy: {dry_run: false}")
 
     def test_plans_that_wait_are_said(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
@@ -166,15 +166,15 @@ class TestPolicy:
         wiring.store.connection.client.set(wiring.store.connection.keys.of("hold", "shop/api"), held)
         _, finding = look("policy", quick(wiring))
         assert finding.severity == "warning"
-        assert "shop/api" in finding.said
-        assert finding.mend.startswith("pushprune prune --held")
+        assert "shop/api" in finding.message
+        assert finding.fix.startswith("pushprune prune --held")
 
 
 class TestGarbage:
     def test_no_command_is_said(self, make_wiring: MakeWiring) -> None:
         finding = one("garbage", quick(make_wiring()))
         assert finding.severity == "warning"
-        assert finding.mend.startswith("gc: {command:")
+        assert finding.fix.startswith("gc: {command:")
 
     def test_a_command_that_is_there_and_starts_by_itself_is_fine(self, make_wiring: MakeWiring) -> None:
         gc = {"command": [sys.executable, "garbage-collect"], "after_deletes": 5}
@@ -185,28 +185,28 @@ class TestGarbage:
         wiring = make_wiring(gc=gc)
         finding = one("garbage", quick(wiring))
         assert finding.severity == "error"
-        assert finding.mend.startswith("which no-such-registry")
+        assert finding.fix.startswith("which no-such-registry")
         wiring.store.collections.record(Run(1, 2, "done", "by hand"))
         assert one("garbage", quick(wiring)).severity == "ok", "the worker that collects is elsewhere"
 
     def test_what_never_starts_is_said(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring(gc={"command": [sys.executable, "garbage-collect"]})
         _, finding = look("garbage", quick(wiring))
-        assert (finding.severity, finding.mend) == ("warning", 'gc: {schedule: "0 3 * * *"}')
+        assert (finding.severity, finding.fix) == ("warning", 'gc: {schedule: "0 3 * * *"}')
 
     def test_a_last_collection_that_failed_is_an_error(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring(gc={"command": [sys.executable, "garbage-collect"], "after_deletes": 5})
         wiring.store.collections.record(Run(1, 2, "failed", "by hand", 1, message="exit code 1"))
         finding = one("garbage", quick(wiring))
         assert finding.severity == "error"
-        assert "the last collection failed: exit code 1" in finding.said
+        assert "the last collection failed: exit code 1" in finding.message
 
     def test_a_trash_without_end_is_said(self, make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> None:
         wiring = make_wiring(gc={"command": [sys.executable, "garbage-collect"], "after_deletes": 5})
         monkeypatch.setattr("service.doctor.garbage._MANY", 1)
         wiring.store.connection.client.zadd(wiring.store.connection.keys.of("trashed"), {"a b": 1, "a c": 2})
         _, finding = look("garbage", quick(wiring))
-        assert (finding.severity, finding.mend) == ("warning", "history: {trash: 7d}")
+        assert (finding.severity, finding.fix) == ("warning", "history: {trash: 7d}")
 
 
 class TestStorage:
@@ -216,14 +216,14 @@ class TestStorage:
     def test_a_place_that_is_none_is_said(self, make_wiring: MakeWiring, tmp_path: Path) -> None:
         finding = one("storage", quick(make_wiring(storage={"path": str(tmp_path / "nowhere")})))
         assert finding.severity == "warning"
-        assert finding.mend.startswith("storage: {path:")
+        assert finding.fix.startswith("storage: {path:")
 
     def test_uploads_that_nobody_ended_are_found(self, make_wiring: MakeWiring, tmp_path: Path) -> None:
         upload(tmp_path, "shop/api", "a", 0, 2_000_000)
         finding = one("storage", quick(make_wiring(storage={"path": str(tmp_path)})))
         assert finding.severity == "warning"
-        assert "1 uploads abandoned for more than a day hold 2.0 MB" in finding.said
-        assert finding.mend.startswith("storage: {maintenance: {uploadpurging:")
+        assert "1 uploads abandoned for more than a day hold 2.0 MB" in finding.message
+        assert finding.fix.startswith("storage: {maintenance: {uploadpurging:")
 
     @pytest.mark.parametrize(("free", "severity"), [(1, "error"), (5, "warning"), (50, "ok")])
     def test_a_full_disk_is_found(
@@ -232,4 +232,4 @@ class TestStorage:
         disk = type("Disk", (), {"total": 100, "free": free})
         monkeypatch.setattr("service.doctor.storage.shutil.disk_usage", lambda path: disk)
         finding = one("storage", quick(make_wiring(storage={"path": str(tmp_path)})))
-        assert (finding.severity, finding.mend) == (severity, "pushprune gc --now" if severity != "ok" else "")
+        assert (finding.severity, finding.fix) == (severity, "pushprune gc --now" if severity != "ok" else "")

@@ -46,7 +46,7 @@ def doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 
 def only(findings: Findings, name: str) -> tuple[str, str, str]:
     (finding,) = findings[name]
-    return finding["severity"], finding["said"], finding["mend"]
+    return finding["severity"], finding["message"], finding["fix"]
 
 
 def endpoint(url: str, token: str) -> dict[str, Any]:

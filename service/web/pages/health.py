@@ -82,7 +82,7 @@ def _found(findings: tuple[Finding, ...] = (), at_ms: int = 0, by: str = "") -> 
 
 def _open(finding: Finding) -> Finding:
     """Return the finding for users with the read right: its texts may contain URLs with logins, which are masked."""
-    return replace(finding, said=without_logins(finding.said), mend=without_logins(finding.mend))
+    return replace(finding, message=without_logins(finding.message), fix=without_logins(finding.fix))
 
 
 def _effective(settings: Settings) -> str:
