@@ -8,7 +8,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from service.documents.reader import LIMIT_BYTES, read_text
+from service.documents.reader import LIMIT_BYTES, decoded, read_text
 from service.domain.errors import ConfigurationError
 from service.domain.policy.model import Policy
 from service.importers import COMMANDS, DOCUMENTS, PLACED, TOOLS, Text, import_command, import_document
@@ -74,7 +74,8 @@ def _text(tool: str, given: tuple[str, ...]) -> Text | None:
     if len(given) != 1 or (given[0].startswith("-") and given[0] != "-"):
         return None
     if given[0] == "-":
-        return Text("standard input", _standard_input())
+        # One byte more than the limit proves that the input is too large, without reading all of it.
+        return Text("standard input", decoded(sys.stdin.buffer.read(LIMIT_BYTES + 1), "standard input"))
     if tool in COMMANDS and any(letter.isspace() for letter in given[0]) and not Path(given[0]).exists():
         return Text("the command line", given[0])
     return Text(given[0], read_text(Path(given[0])))
@@ -86,14 +87,3 @@ def _words(text: Text) -> tuple[str, ...]:
         return tuple(shlex.split(text.content.replace("\\\r\n", " ").replace("\\\n", " ")))
     except ValueError as error:
         raise ConfigurationError(f"{text.name}: this is no command line: {str(error).lower()}") from error
-
-
-def _standard_input() -> str:
-    # One byte more than the limit proves that the input is too large, without reading all of it.
-    content = sys.stdin.buffer.read(LIMIT_BYTES + 1)
-    if len(content) > LIMIT_BYTES:
-        raise ConfigurationError(f"cannot read standard input: it is larger than {LIMIT_BYTES // 1024} KiB")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigurationError("standard input: this is not UTF-8 text") from error

@@ -81,13 +81,22 @@ def read_text(file: Path, limit_bytes: int = LIMIT_BYTES) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(f"cannot read {file}: {reason}") from error
+    return decoded(content, str(file), limit_bytes)
+
+
+def decoded(content: bytes, name: str, limit_bytes: int = LIMIT_BYTES) -> str:
+    """Return the text of these bytes, without a byte order mark. name: of the text in error messages.
+
+    Raises:
+        ConfigurationError: the text is too large, or is not UTF-8.
+    """
     if len(content) > limit_bytes:
-        raise ConfigurationError(f"cannot read {file}: it is larger than {limit_bytes // 1024} KiB")
+        raise ConfigurationError(f"cannot read {name}: it is larger than {limit_bytes // 1024} KiB")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigurationError(f"{file}, line {line}: this is not UTF-8 text") from error
+        raise ConfigurationError(f"{name}, line {line}: this is not UTF-8 text") from error
 
 
 def read_mapping(file: Path) -> Document:

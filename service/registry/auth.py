@@ -11,7 +11,7 @@ import requests
 import requests.auth
 from werkzeug.datastructures import WWWAuthenticate
 
-from service.domain.errors import AccessDenied, ConfigurationError, PushpruneError
+from service.domain.errors import AccessDenied, PushpruneError
 from service.registry.docker_config import Credentials, DockerConfig
 from service.registry.session import open_session
 from service.registry.tokens import Challenge, Newest, TokenCache, basic_header
@@ -39,14 +39,11 @@ def build_auth(
         token_server: the only server that receives the login; None: the server that the registry names.
 
     Raises:
-        ConfigurationError: half a login, or a docker_config that cannot be read.
+        ConfigurationError: docker_config cannot be read.
     """
     if username is not None and password is not None:
         login = Credentials(username, password)
         return RegistryAuth(url, lambda: login, ca_file=ca_file, timeout_s=timeout_s, token_server=token_server)
-    if username is not None or password is not None:
-        missing = "registry.username" if username is None else "registry.password"
-        raise ConfigurationError(f"{missing} is not set, but the other half of the login is: set both or neither")
     if docker_config is None:
         return None
     path = docker_config / "config.json" if docker_config.is_dir() else docker_config

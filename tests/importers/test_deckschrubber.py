@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.domain.imports import aged, commanded, gone, refused_command, rules_of, used
+from tests.importers import aged, commanded, gone, refused_command, rules_of, used
 
 
 @pytest.mark.parametrize(

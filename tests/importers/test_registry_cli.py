@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from tests.domain.imports import aged, commanded, gone, refused_command, rules_of, used
+from tests.importers import aged, commanded, gone, refused_command, rules_of, used
 
 
 def words(line: str) -> list[str]:

@@ -17,7 +17,7 @@ from service.importers.translation import (
     keep_of,
     translation,
 )
-from tests.domain.imports import aged, commanded, gone, imported, refused, refused_command
+from tests.importers import aged, commanded, gone, imported, refused, refused_command
 
 
 @given(st.text(), st.text())

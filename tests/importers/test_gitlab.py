@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.domain.imports import aged, gone, imported, published, refused, rules_of
+from tests.importers import aged, gone, imported, published, refused, rules_of
 
 
 def project(**policy: Any) -> dict[str, Any]:

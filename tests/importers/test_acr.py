@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.domain.imports import (
+from tests.importers import (
     aged,
     commanded,
     gone,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.domain.imports import aged, gone, imported, policy_of, published, refused, rules_of, untagged_gone, used
+from tests.importers import aged, gone, imported, policy_of, published, refused, rules_of, untagged_gone, used
 
 
 def alone(*policies: dict[str, Any], **more: Any) -> dict[str, Any]:

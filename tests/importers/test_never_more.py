@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.importers.translation import Translation
-from tests.domain.imports import aged, commanded, gone, imported, used
+from tests.importers import aged, commanded, gone, imported, used
 from tests.support.examples import examples
 
 

@@ -14,7 +14,7 @@ from service.importers import Text, import_command, import_document
 from service.importers.translation import Translation
 from tests.support.makers import digest_of, planned, tag, us
 
-PUBLISHED = Path(__file__).parents[2] / "data" / "imports"
+PUBLISHED = Path(__file__).parents[1] / "data" / "imports"
 DAY_S = 86_400
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.domain.imports import aged, gone, imported, published, refused, rules_of, untagged_gone
+from tests.importers import aged, gone, imported, published, refused, rules_of, untagged_gone
 
 
 def delete(**condition: Any) -> dict[str, Any]:

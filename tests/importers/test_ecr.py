@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.domain.imports import aged, gone, imported, published, refused, rules_of, untagged_gone, used
+from tests.importers import aged, gone, imported, published, refused, rules_of, untagged_gone, used
 
 
 def expire(priority: int, status: str, count: str, number: int, *prefixes: str, **more: Any) -> dict[str, Any]:
