@@ -4,7 +4,6 @@ Secrets are in files of their own: every process of the same user can read an en
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,11 +35,7 @@ def secrets_in_files(directory: Path, environ: Mapping[str, str]) -> dict[str, s
 def keep_environment(directory: Path, environ: Mapping[str, str]) -> None:
     """Save the settings of `environ` in the data directory, readable by its owner only."""
     settings = {name: value for name, value in environ.items() if name.startswith("PUSHPRUNE_")}
-    new = directory / f"{_FILE}.new"
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(settings, file, indent=1, sort_keys=True)
-    new.replace(directory / _FILE)
+    private(directory / _FILE, json.dumps(settings, indent=1, sort_keys=True))
 
 
 def environment_of(directory: Path) -> dict[str, str] | None:

@@ -109,15 +109,15 @@ class PreparedSystem:
             ChildKeepsDying: a process ended again and again.
             ConfigurationError: the policy file is invalid, and Redis has no policy of an earlier start.
         """
+
+        def wait_for(condition: processes.Condition, failure: str, patience_s: float = _READY_PATIENCE_S) -> None:
+            processes.until(condition, failure, patience_s=patience_s, meanwhile=supervisor.check)
+
         url = str(self.settings.redis.url)
         if self.redis:
             supervisor.start(self.redis.child(self.environ, self.held_fds))
-        processes.until(
-            lambda: redis_server.is_up(url),
-            f"Redis at {redis_server.shown(url)} does not answer",
-            patience_s=_REDIS_PATIENCE_S if self.redis else _READY_PATIENCE_S,
-            meanwhile=supervisor.check,
-        )
+        patience_s = _REDIS_PATIENCE_S if self.redis else _READY_PATIENCE_S
+        wait_for(lambda: redis_server.is_up(url), f"Redis at {redis_server.shown(url)} does not answer", patience_s)
         if (complaint := self.policy_complaint()) and report:
             report(f"warning: {complaint}")
         started = time.monotonic()
@@ -131,20 +131,10 @@ class PreparedSystem:
             """True if web and worker answer. Signs of life that the last start's worker left are not counted."""
             return processes.is_ready(self.address) and outbox.workers(within_s=time.monotonic() - started) > 0
 
-        processes.until(
-            ready,
-            f"{self.address} is not ready",
-            patience_s=_READY_PATIENCE_S,
-            meanwhile=supervisor.check,
-        )
+        wait_for(ready, f"{self.address} is not ready")
         if self.has_gate:
             gate = _reached(self.settings.gc.gate_listen)
-            processes.until(
-                lambda: processes.is_alive(gate),
-                f"the gate at {gate} does not answer",
-                patience_s=_READY_PATIENCE_S,
-                meanwhile=supervisor.check,
-            )
+            wait_for(lambda: processes.is_alive(gate), f"the gate at {gate} does not answer")
 
     def policy_complaint(self) -> str | None:
         """Return the fault of the policy file if the policy of an earlier start remains in force; None for no fault.
