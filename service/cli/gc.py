@@ -157,7 +157,7 @@ def _show_run(run: Run, rehearsal: Rehearsal | None) -> None:
         more = f", {run.blobs - _LISTED} of them not listed" if run.blobs > _LISTED else ""
         line(f"a collection would delete {run.blobs} blobs{more} and free {_freed(run)}; nothing was deleted ({took})")
         return
-    line(f"{run.result} in {took}: {run.marked} marked, {run.blobs} blobs deleted, {_freed(run)} freed")
+    line(f"{run.result} in {took}: {run.marked} blobs in use, {run.blobs} blobs deleted, {_freed(run)} freed")
     if run.final:
         line(f"deletions that can no longer be undone: {run.final}")
     if run.checked:

@@ -59,5 +59,5 @@ def _details(store: Store, registry: Registry, policies: PolicySource) -> dict[s
         "holds": len(now.holds),
         "healing": waiting["healing"],
         "collection": now.collection,
-        "trouble": [f"{trouble.about}: {trouble.message}" for trouble in now.troubles],
+        "troubles": [f"{trouble.about}: {trouble.message}" for trouble in now.troubles],
     }

@@ -179,7 +179,7 @@ class Scrape:
         yield CounterMetricFamily("pushprune_collected_blobs", "blobs that collections deleted", value=totals.blobs)
         help_text = "bytes that collections freed, as far as known"
         yield CounterMetricFamily("pushprune_collected_bytes", help_text, value=totals.size_bytes)
-        yield _gauge("collection_wanted", "1 while a collection is queued", queued(self._store) is not None)
+        yield _gauge("collection_queued", "1 while a collection is queued", queued(self._store) is not None)
         yield _gauge("collection_running", "1 while a collection is running", now.collection is not None)
         help_text = "1 while the registry reports deleted blobs as existing: no push is safe"
         yield _gauge("collection_stale_cache", help_text, any(trouble.about == STALE for trouble in now.troubles))

@@ -33,7 +33,7 @@ def test_a_registry_that_is_away_is_said_within_15_s_and_its_return_as_well(live
     wait_until(lambda: ready(system)["registry"] == "does not answer", "nothing is said", 15)
     shown = ready(system)
     assert shown["status"] == "degraded"
-    assert f"registry: the registry at {system.registry.url} cannot be reached" in str(shown["trouble"])
+    assert f"registry: the registry at {system.registry.url} cannot be reached" in str(shown["troubles"])
     system.registry.start()
     wait_until(lambda: ready(system)["status"] == "ready", "it is not well again", 15)
 

@@ -39,7 +39,7 @@ def test_an_idle_service_is_ready(edge: Edge) -> None:
         "holds": 0,
         "healing": 0,
         "collection": None,
-        "trouble": [],
+        "troubles": [],
     }
 
 
@@ -54,7 +54,7 @@ def test_without_a_worker_the_service_listens_and_says_what_to_start(edge: Edge)
     shown = ready(edge)
     assert (shown["workers"], shown["status"]) == (0, "degraded")
     assert "no worker is running (none seen for 10 s), so nothing is planned or deleted: start one" in str(
-        shown["trouble"]
+        shown["troubles"]
     )
 
 
@@ -65,8 +65,8 @@ def test_a_queue_without_a_worker_is_named_though_other_workers_live(edge: Edge)
     assert (shown["status"], shown["workers"]) == ("degraded", 2)
     assert shown["queues"] == {"enforce": 0, "delete": 1, "reconcile": 1}
     sentence = "workers: no worker for queue enforce, so no repository is planned: start one: celery"
-    assert isinstance(shown["trouble"], list)
-    assert [trouble[: len(sentence)] for trouble in shown["trouble"]] == [sentence]
+    assert isinstance(shown["troubles"], list)
+    assert [trouble[: len(sentence)] for trouble in shown["troubles"]] == [sentence]
     edge.store.outbox.sign_of_life("worker@host", ("enforce",), "2-b")
     assert ready(edge)["status"] == "ready"
 
@@ -74,7 +74,7 @@ def test_a_queue_without_a_worker_is_named_though_other_workers_live(edge: Edge)
 def test_a_queue_for_collections_needs_a_worker_only_where_there_is_a_collector(serve: ServeEdge) -> None:
     edge = serve(gc={"command": ["registry", "garbage-collect"]})
     edge.store.outbox.sign_of_life("worker@host", QUEUES)
-    assert "no worker for queue garbage, so no garbage is collected" in str(ready(edge)["trouble"])
+    assert "no worker for queue garbage, so no garbage is collected" in str(ready(edge)["troubles"])
 
 
 def test_two_workers_of_one_name_are_two(edge: Edge) -> None:
@@ -92,16 +92,16 @@ def test_work_that_is_sent_again_and_again_is_late(edge: Edge, queue: Queue) -> 
         edge.store.outbox.overdue(queue)
         shown = ready(edge)
         assert shown["status"] == "degraded"
-        assert f"late {queue}: a repository has been waiting for 6" in str(shown["trouble"])
+        assert f"late {queue}: a repository has been waiting for 6" in str(shown["troubles"])
     edge.store.outbox.succeeded("doomed" if queue == "doomed" else "due", "shop/api")
-    assert (ready(edge)["status"], ready(edge)["trouble"]) == ("ready", [])
+    assert (ready(edge)["status"], ready(edge)["troubles"]) == ("ready", [])
 
 
 def test_work_that_waits_for_a_collection_is_no_trouble(edge: Edge) -> None:
     edge.store.outbox.sign_of_life("worker@host", QUEUES)
     edge.redis.zadd("pushprune:doomed", {"shop/api": edge.store.connection.now_ms() - 61_000})
     edge.store.collections.publish_progress(CollectionStage(SWEEPING, 1, 1, "scheduled"))
-    assert ready(edge)["trouble"] == []
+    assert ready(edge)["troubles"] == []
 
 
 def test_a_registry_that_is_away_is_a_trouble_and_no_reason_to_refuse_notifications(serve: ServeEdge) -> None:
@@ -111,7 +111,7 @@ def test_a_registry_that_is_away_is_a_trouble_and_no_reason_to_refuse_notificati
     edge.store.outbox.note_trouble("registry", "the registry at http://127.0.0.1:1 cannot be reached")
     shown = ready(edge)
     assert (shown["status"], shown["registry"]) == ("degraded", "does not answer")
-    assert shown["trouble"] == ["registry: the registry at http://127.0.0.1:1 cannot be reached"]
+    assert shown["troubles"] == ["registry: the registry at http://127.0.0.1:1 cannot be reached"]
 
 
 def test_without_a_worker_nothing_is_said_of_the_registry(serve: ServeEdge) -> None:
@@ -119,7 +119,7 @@ def test_without_a_worker_nothing_is_said_of_the_registry(serve: ServeEdge) -> N
     edge.store.outbox.note_trouble("registry", "it could not be reached before the last worker ended")
     shown = ready(edge)
     assert shown["registry"] == "unknown"
-    assert "before the last worker" not in str(shown["trouble"])
+    assert "before the last worker" not in str(shown["troubles"])
 
 
 def test_a_plan_that_waits_for_approval_is_a_trouble_until_somebody_decides(edge: Edge) -> None:
@@ -129,13 +129,13 @@ def test_a_plan_that_waits_for_approval_is_a_trouble_until_somebody_decides(edge
     snapshot = Snapshot(repository="shop/api", generation=history.generation("shop/api"), epoch="", compared=True)
     assert history.commit(snapshot, held, "held")
     assert ready(edge)["status"] == "degraded"
-    assert ready(edge)["trouble"] == [
+    assert ready(edge)["troubles"] == [
         "holds: 1 plan waits for approval; nothing of it is deleted before: shop/api: see pushprune prune "
         "--held, then: pushprune prune --approve shop/api"
     ]
     (hold,) = edge.store.approvals.holds(["shop/api"])
     approvals.refuse(edge.store, "shop/api", hold.plan, by="alice")
-    assert ready(edge)["trouble"] == []
+    assert ready(edge)["troubles"] == []
 
 
 @pytest.mark.parametrize(("ahead_s", "way"), [(3600, "ahead of"), (-3600, "behind")])
@@ -144,7 +144,7 @@ def test_a_clock_of_redis_that_is_wrong_is_a_trouble(
 ) -> None:
     now_ms = edge.store.connection.now_ms
     monkeypatch.setattr(Connection, "now_ms", lambda _: now_ms() + ahead_s * 1000)
-    assert f"clock: the clock of Redis is 3600 s {way} the clock of this machine" in str(ready(edge)["trouble"])
+    assert f"clock: the clock of Redis is 3600 s {way} the clock of this machine" in str(ready(edge)["troubles"])
 
 
 def test_readiness_shows_workers_backlog_and_trouble(edge: Edge) -> None:
@@ -152,7 +152,7 @@ def test_readiness_shows_workers_backlog_and_trouble(edge: Edge) -> None:
     edge.store.outbox.note_trouble("due shop/api", "set storage.delete.enabled")
     edge.http.post("/notifications", data=envelope(event(), event(repository="shop/web")))
     shown = ready(edge)
-    assert (shown["workers"], shown["trouble"]) == (1, ["due shop/api: set storage.delete.enabled"])
+    assert (shown["workers"], shown["troubles"]) == (1, ["due shop/api: set storage.delete.enabled"])
     assert shown["backlog"] == {"due": 2, "doomed": 0, "oldest_s": 0.0}
 
 
@@ -196,12 +196,12 @@ def test_a_policy_that_was_broken_at_the_start_is_a_trouble_until_it_is_mended(
     edge = serve(policy=file)
     shown = ready(edge)
     assert str(shown["policy"]).endswith("did you mean rules?; no policy is in force, nothing is deleted")
-    assert f"policy: {shown['policy']}" in str(shown["trouble"])
+    assert f"policy: {shown['policy']}" in str(shown["troubles"])
     edge.store.outbox.policy_applied("digest", '{"rules": [{"keep": {"last": 3}}]}')
     assert str(ready(edge)["policy"]).endswith("; the previous policy stays in force")
     replace_file(file, KEEP_LAST_10)
     shown = ready(edge)
-    assert (shown["policy"], "policy" in str(shown["trouble"])) == ("in force", False)
+    assert (shown["policy"], "policy" in str(shown["troubles"])) == ("in force", False)
 
 
 def test_a_policy_that_vanished_is_shown(serve: ServeEdge, tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_where_there_are_tokens_only_who_may_look_sees_more_than_the_status(
     http = serve(tokens=TOKENS).http
     shown = http.get("/readyz", headers={"Authorization": f"Bearer {TOKENS.get(token)}"})
     assert shown.status_code == 200
-    assert ("trouble" in (shown.json or {})) is sees
+    assert ("troubles" in (shown.json or {})) is sees
     assert http.get("/readyz").json == {"status": "degraded"}
 
 

@@ -45,7 +45,7 @@ def test_an_idle_service_has_every_figure(edge: Edge) -> None:
         'backlog_repositories{queue="healing"}': 0, "backlog_oldest_seconds": 0, "held_repositories": 0, "workers": 0,
         'queue_oldest_seconds{queue="due"}': 0, 'queue_oldest_seconds{queue="doomed"}': 0,
         'queue_oldest_seconds{queue="healing"}': 0, "restorable": 0, 'gate{state="open"}': 1,
-        'gate{state="draining"}': 0, 'gate{state="closed"}': 0, "reconcile_running": 0, "collection_wanted": 0,
+        'gate{state="draining"}': 0, 'gate{state="closed"}': 0, "reconcile_running": 0, "collection_queued": 0,
         'queue_workers{queue="enforce"}': 0, 'queue_workers{queue="delete"}': 0,
         'queue_workers{queue="reconcile"}': 0, "troubles": 1, "repositories": 0,
         "policy_in_force": 0, "policy_invalid": 0,

@@ -29,7 +29,7 @@ class SystemOverview(ApiAnswer):
     tags: int = Field(description="number of live tags in all repositories")
     doomed: int = Field(description="images and tags that are to be deleted next")
     held: int = Field(description="plans that wait for approval")
-    trashed: int = Field(description="deletions that can still be undone")
+    restorable: int = Field(description="deletions that can still be undone")
     events: dict[str, int] = Field(
         description="totals since the first start, by kind: push, pull, delete, duplicate, rejected, deleted, "
         "untagged, healed, lost, restored and others"
@@ -70,7 +70,7 @@ def _overview(wiring: Wiring) -> SystemOverview:
         tags=totals.tags,
         doomed=totals.doomed,
         held=totals.held,
-        trashed=now.restorable,
+        restorable=now.restorable,
         events={name: n for name, n in reading.counters.items() if not name.startswith("rule ")},
         last_event_at=None if reading.last_event_ms is None else rfc3339(reading.last_event_ms * 1000),
         due=reading.waiting["due"],

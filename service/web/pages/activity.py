@@ -6,9 +6,11 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from flask import Blueprint, Response, request
 
+from service.answers.history import RecordedEvent
 from service.doctor.health import recorded_troubles
 from service.domain.errors import ConfigurationError
 from service.domain.history.entry import Entry
@@ -88,13 +90,13 @@ def add(pages: Blueprint, store: Store, inventory: Inventory) -> None:
     def activity_csv() -> Response:
         text = io.StringIO()
         rows = csv.writer(text)
-        rows.writerow(field.name for field in fields(Entry))
-        rows.writerows([_harmless(str(value)) for value in asdict(entry).values()] for entry in _exported(inventory))
+        rows.writerow(RecordedEvent.model_fields)
+        rows.writerows([_harmless(str(value)) for value in event.values()] for event in _exported(inventory))
         return _file(text.getvalue(), "text/csv", "activity.csv")
 
     @pages.get("/activity.json")
     def activity_json() -> Response:
-        text = json.dumps([asdict(entry) for entry in _exported(inventory)])
+        text = json.dumps(_exported(inventory))
         return _file(text, "application/json", "activity.json")
 
 
@@ -130,9 +132,11 @@ def _wanted(inventory: Inventory, filters: Filters) -> tuple[str | None, Callabl
     return repository, wanted
 
 
-def _exported(inventory: Inventory) -> tuple[Entry, ...]:
+def _exported(inventory: Inventory) -> list[dict[str, Any]]:
+    """Return the events that the filters match, with the fields of the API."""
     filters = _filters()
-    return inventory.entries(*_wanted(inventory, filters), filters.before or None, _EXPORTED).entries
+    entries = inventory.entries(*_wanted(inventory, filters), filters.before or None, _EXPORTED).entries
+    return [RecordedEvent.model_validate(entry).model_dump(mode="json") for entry in entries]
 
 
 def _harmless(cell: str) -> str:

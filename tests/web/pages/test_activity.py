@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from service.answers.history import RecordedEvent
 from tests.support.edge import Edge
 from tests.support.makers import event
 from tests.web.pages.browser import Browser
@@ -61,6 +62,7 @@ def test_older_entries_follow_page_by_page(edge: Edge) -> None:
 def test_all_of_it_as_json(busy: Edge) -> None:
     entries = json.loads(Browser(busy).get("/activity.json?action=push").data)
     assert [entry["tag"] for entry in entries] == ["v1", "v2", "v1"]
+    assert entries[0].keys() == RecordedEvent.model_fields.keys()
 
 
 def test_as_csv_no_cell_is_a_formula(busy: Edge) -> None:
