@@ -33,7 +33,7 @@ def test_events_about_too_many_unknown_repositories_are_accepted_and_not_recorde
         assert post(edge, event(repository=f"made/up-{number}")).status_code == 200
     response = post(edge, event(repository="made/up-2"))
     assert response.status_code == 202
-    assert "too many repositories" in response.get_json()["rejected"][0]
+    assert "too many unknown repositories" in response.get_json()["rejected"][0]
     assert post(edge, event(repository="made/up-1", tag="v2")).status_code == 200
 
 
