@@ -104,7 +104,8 @@ def _follow_policy(store: Store, policies: PolicySource, dispatch: Dispatch) -> 
         return
     digest, policy = policies.digest, policies.written
     if store.outbox.policy_changed(digest, policy):
-        hold_change(store, policies.current())
+        if not hold_change(store, policies.current(), digest):
+            return
         log.info("the policy changed; every repository is planned again")
         due = store.outbox.mark_due(store.history.repositories())
         # No plan is made by the new policy before this: a worker that was sent earlier would only wait.

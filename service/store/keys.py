@@ -257,8 +257,8 @@ Streams and counters of all repositories
 
 The installation
   lease:NAME           string  token of the holder. NAME: collect, tick, trim, retire, broken, lost, gate, walk,
-        started, reconcile, registry, listing, unseen, enforce:R, delete:R. Life: its TTL. Writers: acquire, renew,
-        release, elect. Readers: these, enter_writer.
+        started, reconcile, registry, listing, unseen, policy, enforce:R, delete:R. Life: its TTL. Writers: acquire,
+        renew, release, elect. Readers: these, enter_writer.
   fence                string  number of leases acquired: a later holder has a larger number. Life: for ever. Writer,
         reader: acquire.
   clock                string  the time of Redis at the last sweep (ms). A time before it proves that the clock of
@@ -275,6 +275,9 @@ The installation
         ever. Writer: tick. Reader: snapshot.
   policy:last          string  the same policy as JSON, empty for none: in force at a start while the policy file is
         broken. Life: for ever. Writer, reader: tick.
+  policy:comparison    hash    how far a changed policy was compared with the one before: policy (its digest), cursor
+        (the last repository), removed, of (tags); and "R <repository>" for each in which it deletes more. Life: until the
+        policy is in force; a day at most. Writer, reader: tick.
   change_limit         string  number of changes requested over the API in this minute. Life: a minute. Writer,
         reader: count_change.
   signout:NAME         string  the dashboard session NAME was signed out: its cookie is refused. Life: web.session, as

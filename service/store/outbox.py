@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from service.domain.retention.change import Change
 from service.store.connection import Connection
 from service.store.packing import unpack_doomed
 
@@ -14,6 +15,7 @@ LOOK_AGAIN_MS = 15_000
 FIRST_WAIT_MS = 1000
 LONGEST_WAIT_MS = 60_000
 WORKER_LIFE_MS = 60_000
+_COMPARISON_S = 86_400
 # Repositories in one call of a script, which blocks Redis while it runs.
 _AT_ONCE = 1000
 
@@ -213,10 +215,31 @@ class Outbox:
             part = repositories[start : start + _AT_ONCE]
             self._connection.run("require_approvals", repositories=part, removed=removed, tags=of)
 
+    def policy_comparison(self, digest: str) -> tuple[str, Change]:
+        """Return how far a changed policy was compared: the last repository, "" for none, and the effect until then."""
+        with self._connection.reached() as client:
+            fields = client.hgetall(self._keys.of("policy:comparison"))
+        if fields.get("policy") != digest:
+            return "", Change((), 0, 0)
+        repositories = tuple(field.removeprefix("R ") for field in fields if field.startswith("R "))
+        return fields["cursor"], Change(repositories, int(fields["removed"]), int(fields["of"]))
+
+    def note_policy_comparison(self, digest: str, cursor: str, change: Change) -> None:
+        """Record how far a changed policy was compared, and its effect on all repositories until then."""
+        key = self._keys.of("policy:comparison")
+        fields = {"policy": digest, "cursor": cursor, "removed": str(change.removed), "of": str(change.of)}
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            pipe.delete(key)
+            pipe.hset(key, mapping=fields | {f"R {repository}": "" for repository in change.repositories})
+            pipe.expire(key, _COMPARISON_S)
+            pipe.execute()
+
     def policy_applied(self, digest: str, policy: str) -> None:
         """Record that every repository was made due for this policy. policy: as JSON, "" for none."""
-        with self._connection.reached() as client:
-            client.mset({self._keys.of("policy"): digest, self._keys.of("policy:last"): policy})
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            pipe.mset({self._keys.of("policy"): digest, self._keys.of("policy:last"): policy})
+            pipe.delete(self._keys.of("policy:comparison"))
+            pipe.execute()
 
     def policy_last(self) -> str:
         """Return the policy last applied, as JSON; "" for none."""

@@ -1,13 +1,15 @@
 """A changed policy that would delete much more than the one before it waits for an approval."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 
 from service.domain.policy.model import Policy
+from service.domain.retention import change as domain
 from service.domain.retention.change import changed
 from service.domain.retention.state import State
-from service.prune import approvals
+from service.prune import approvals, policy_change
 from tests.conftest import MakeWiring, keep_last
 from tests.support.makers import tag, us
 from tests.support.system import Make, System
@@ -78,6 +80,44 @@ def test_no_plan_is_made_by_it_before_it_was_weighed(make_system: Make, change: 
     sweep(system.wiring)
     system.later()
     assert left(system) == [4, 3, 3]
+    assert len(system.store.approvals.holds()) == 3
+
+
+def test_many_repositories_are_compared_in_slices_and_each_once(
+    make_system: Make, change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[str] = []
+
+    def noted(states: Iterable[State], *arguments: Any) -> domain.Change:
+        known = tuple(states)
+        compared.extend(state.repository for state in known)
+        return domain.changed(known, *arguments)
+
+    monkeypatch.setattr(policy_change, "changed", noted)
+    monkeypatch.setattr(policy_change, "SLICE_S", 0)
+    system = three_each(make_system, last(3))
+    change(system, last(1))
+    for count in range(1, len(REPOSITORIES)):
+        sweep(system.wiring)
+        assert system.messages.sent == []
+        assert (len(compared), system.store.approvals.holds()) == (count, ())
+    sweep(system.wiring)
+    system.settle()
+    assert sorted(compared) == sorted(REPOSITORIES)
+    assert left(system) == [3, 3, 3]
+    assert "6 of the 9 tags of all repositories" in system.store.approvals.holds()[0].reason
+    sweep(system.wiring)
+    assert len(compared) == len(REPOSITORIES)
+
+
+def test_two_workers_never_compare_at_once(make_system: Make, change: Change) -> None:
+    system = three_each(make_system, last(3))
+    change(system, last(1))
+    with system.store.leases.hold("policy"):
+        sweep(system.wiring)
+        assert system.messages.sent == []
+    sweep(system.wiring)
+    system.settle()
     assert len(system.store.approvals.holds()) == 3
 
 

@@ -23,6 +23,9 @@ class Change:
     removed: int
     of: int
 
+    def __add__(self, other: "Change") -> "Change":
+        return Change(self.repositories + other.repositories, self.removed + other.removed, self.of + other.of)
+
     def is_over(self, policy: Policy) -> bool:
         """Return True if the policy's limits, applied to all repositories together, require an approval."""
         return planner.is_over(self.removed, self.of, policy)
