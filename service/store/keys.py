@@ -276,8 +276,8 @@ The installation
   policy:last          string  the same policy as JSON, empty for none: in force at a start while the policy file is
         broken. Life: for ever. Writer, reader: tick.
   policy:comparison    hash    how far a changed policy was compared with the one before: policy (its digest), cursor
-        (the last repository), removed, of (tags); and "R <repository>" for each in which it deletes more. Life: until the
-        policy is in force; a day at most. Writer, reader: tick.
+        (the last repository), removed, of (tags); and "R <repository>" for each in which it deletes more. Life: until
+        the policy is in force; a day at most. Writer, reader: tick.
   change_limit         string  number of changes requested over the API in this minute. Life: a minute. Writer,
         reader: count_change.
   signout:NAME         string  the dashboard session NAME was signed out: its cookie is refused. Life: web.session, as
