@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.site import TOKENS, Site, Visit
+from tests.browser.site import Site, Visit
 from tests.live.conftest import wait_until
 
 pytestmark = pytest.mark.live
@@ -60,21 +60,6 @@ def test_a_deleted_tag_is_explained_and_put_back_by_clicking(
     assert "dashboard (admin)" in (entry.actor, entry.reason)
 
 
-def test_a_tag_is_put_back_to_what_it_stood_at_before_and_both_are_compared(site: Site, visit: Visiting) -> None:
-    name, pusher = f"moved/{uuid.uuid4().hex[:8]}", site.system.pusher
-    first, two = (pusher.push_image(name, "stable", seed=seed) for seed in ("one", "two"))
-    wait_until(lambda: site.system.store.history.generation(name) != "0", "the push was not heard")
-    page = visit().go(f"/tag/{name}:stable")
-    page.get_by_role("button", name="Compare").click()
-    expect(page.get_by_role("row", name="Digest").locator(f"[title='{first}'], [title='{two}']")).to_have_count(2)
-    page.get_by_text("Revert tag to this image …").click()
-    expect(page.get_by_text("nothing is overwritten")).to_be_visible()
-    page.get_by_role("button", name=f"Revert to {first[:19]}").click()
-    expect(page.get_by_role("status")).to_contain_text(f"{two} no longer has the tag")
-    assert pusher.pull_whole(name, "stable") == first
-    expect(page.get_by_role("listitem").filter(has=page.get_by_text("current", exact=True))).to_contain_text("restored")
-
-
 def test_a_hold_is_looked_at_and_approved(site: Site, visit: Visiting) -> None:
     name = f"held/{uuid.uuid4().hex[:8]}"
     system = site.system
@@ -104,21 +89,6 @@ def test_a_collection_is_started_and_seen_to_end(site: Site, visit: Visiting, re
     expect(ran).to_contain_text("done", timeout=PATIENCE_MS)
 
 
-def test_who_may_only_look_sees_no_button_that_changes(visit: Visiting, repository: str) -> None:
-    window = visit(TOKENS["read"])
-    for path in (*PAGES, f"/repository/{repository}", f"/tag/{repository}:v1", f"/tag/{repository}:v3"):
-        page = window.go(path)
-        names = {button.inner_text() for button in page.get_by_role("button").all()}
-        assert names <= {
-            "Sign out",
-            "Show",
-            "Preview deletions",
-            "Copy",
-            "Copy pull command",
-            "Copy pull by digest",
-        }
-
-
 def _tags(site: Site, repository: str) -> tuple[str, ...]:
     """Pages of a tag that is gone, of one that stands, and of one that was moved, two images of it compared."""
     name = f"{repository}-moved"
@@ -137,29 +107,6 @@ def test_nothing_keeps_people_from_using_any_page(site: Site, visit: Visiting, r
             assert window.faults(rules) == [], (path, scheme)
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= 360, f"{path} scrolls sideways: {wide}"
-
-
-def test_all_of_a_page_with_its_assets_is_light(visit: Visiting, repository: str) -> None:
-    window = visit()
-    for path in (*PAGES, f"/repository/{repository}", f"/tag/{repository}:v1"):
-        sizes: dict[str, int] = {}
-        with window.evaluation(sizes):
-            window.go(path)
-        assert len(sizes) > 4
-        assert sum(sizes.values()) <= 150_000, path
-
-
-def test_the_doctor_says_what_he_found(visit: Visiting) -> None:
-    page = visit().go("/health")
-    page.get_by_role("button", name="Run check", exact=True).click()
-    expect(page.get_by_role("row", name="notifications ok")).to_be_visible(timeout=2 * PATIENCE_MS)
-
-
-def test_who_is_signed_in_stays_so_over_a_link_from_elsewhere(site: Site, visit: Visiting) -> None:
-    page = visit().page
-    page.goto("data:text/html,<meta charset=utf-8><a href='" + site.url + "/policy'>there</a>")
-    page.get_by_role("link", name="there").click()
-    expect(page.get_by_role("heading", name="Policy", exact=True)).to_be_visible()
 
 
 def test_without_scripts_each_panel_is_a_page(visit: Visiting, repository: str) -> None:

@@ -13,6 +13,7 @@ from service.domain.finding import Finding, error, fine, warning
 from tests.cli.conftest import Call
 from tests.conftest import MakeWiring
 from tests.fakes.valkey import free_port
+from tests.support.verbs import configure
 
 Run = Callable[..., tuple[int, str, str]]
 Plant = Callable[..., None]
@@ -20,11 +21,7 @@ Plant = Callable[..., None]
 
 @pytest.fixture
 def run(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch, call: Call) -> Run:
-    redis = make_wiring().settings.redis
-    monkeypatch.setenv("PUSHPRUNE_REDIS__URL", str(redis.url))
-    monkeypatch.setenv("PUSHPRUNE_REDIS__PREFIX", redis.prefix)
-    monkeypatch.delenv("PUSHPRUNE_CONFIG", raising=False)
-
+    configure(monkeypatch, make_wiring())
     return partial(call, "doctor")
 
 

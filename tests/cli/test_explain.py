@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from io import StringIO
 from typing import Any
 
@@ -15,9 +16,10 @@ from service.cli.user import login_name
 from service.domain.events import Event
 from service.prune import approvals
 from service.wiring import Wiring
-from tests.cli.conftest import Call
+from tests.cli.conftest import Call, said
 from tests.conftest import MakeWiring, keep_last
 from tests.support.record import digest, event, record
+from tests.support.verbs import configure
 
 Run = Callable[..., tuple[int, str]]
 
@@ -29,22 +31,14 @@ def wiring(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> Wiring:
     """Five pushes to shop/api, of which the last two stay."""
     wiring = make_wiring(policy=keep_last(2))
     record(wiring.store.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3, 4, 5)))
-    monkeypatch.setenv("PUSHPRUNE_REDIS__URL", str(wiring.settings.redis.url))
-    monkeypatch.setenv("PUSHPRUNE_REDIS__PREFIX", wiring.settings.redis.prefix)
-    monkeypatch.setenv("PUSHPRUNE_POLICY", '{"rules": [{"name": "last", "keep": {"last": 2}}]}')
-    monkeypatch.delenv("PUSHPRUNE_CONFIG", raising=False)
+    configure(monkeypatch, wiring, keep=2)
     return wiring
 
 
 @pytest.fixture
 def run(wiring: Wiring, call: Call) -> Run:
     """run(*arguments) -> exit code, all that was said."""
-
-    def both(*arguments: str) -> tuple[int, str]:
-        code, out, err = call(*arguments)
-        return code, out + err
-
-    return both
+    return partial(said, call)
 
 
 @pytest.fixture

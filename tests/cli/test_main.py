@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 
 import click
@@ -10,20 +11,14 @@ import pytest
 
 from service.cli import main as command_line
 from service.domain.errors import ConfigurationError, RegistryUnavailable
+from tests.support.verbs import answer
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as end:
-            command_line.main(arguments)
-        captured = capsys.readouterr()
-        code = end.value.code
-        return (code if isinstance(code, int) else 0), captured.out, captured.err
-
-    return call
+    return partial(answer, capsys)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from service.store.connection import Connection
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
 from tests.support.record import digest, event, record, state
+from tests.support.verbs import configure
 
 Run = Callable[..., str]
 
@@ -39,10 +40,7 @@ def run(
     record(wiring.store.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3, 4)))
     record(wiring.store.history, pull(2, "v1", 1), pull(5, "v1", 1), pull(6, "v1", 1, actor="cluster"))
     record(wiring.store.history, replace(event(7), repository="web"))
-    redis = wiring.settings.redis
-    monkeypatch.setenv("PUSHPRUNE_REDIS__URL", str(redis.url))
-    monkeypatch.setenv("PUSHPRUNE_REDIS__PREFIX", redis.prefix)
-    monkeypatch.delenv("PUSHPRUNE_CONFIG", raising=False)
+    configure(monkeypatch, wiring)
     monkeypatch.setenv("TZ", "UTC")
     file = tmp_path / "new.yaml"
 

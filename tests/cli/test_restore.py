@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,11 @@ from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
 from service.prune import deleting, planning
 from service.restore.trash_folder import TrashFolder
-from tests.cli.conftest import Call
+from tests.cli.conftest import Call, said
 from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import make_image, make_index
 from tests.fakes.registry import FakeRegistry
+from tests.support.verbs import configure
 
 Run = Callable[..., tuple[int, str]]
 V1 = make_image("shop/api:v1").digest
@@ -36,23 +38,14 @@ def registry(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> Iterat
         planning.enforce(wiring, "shop/api")
         deleting.delete(wiring, "shop/api")
         assert registry.tags("shop/api").keys() == {"v2"}
-        monkeypatch.setenv("PUSHPRUNE_REDIS__URL", str(wiring.settings.redis.url))
-        monkeypatch.setenv("PUSHPRUNE_REDIS__PREFIX", wiring.settings.redis.prefix)
-        monkeypatch.setenv("PUSHPRUNE_REGISTRY__URL", registry.url)
-        monkeypatch.setenv("PUSHPRUNE_POLICY", '{"rules": [{"name": "last", "keep": {"last": 1}}]}')
-        monkeypatch.delenv("PUSHPRUNE_CONFIG", raising=False)
+        configure(monkeypatch, wiring, keep=1)
         yield registry
 
 
 @pytest.fixture
 def run(registry: FakeRegistry, call: Call) -> Run:
     """run(*arguments) -> exit code, all that was said."""
-
-    def both(*arguments: str) -> tuple[int, str]:
-        code, out, err = call(*arguments)
-        return code, out + err
-
-    return both
+    return partial(said, call)
 
 
 @pytest.mark.parametrize("where", [(), ("shop/api",)])

@@ -20,6 +20,7 @@ from tests.cli.conftest import Call
 from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
+from tests.support.verbs import configure
 from workers import tasks
 
 pytestmark = pytest.mark.slow
@@ -74,13 +75,8 @@ def shop(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
         monkeypatch.setattr("service.reconcile.compare.YOUNG_S", 0.0)
         monkeypatch.setattr(log, "bind", lambda **_: structlog.ReturnLogger())  # the worker's, which is not the verb's
         monkeypatch.setattr("service.cli.rm.time.sleep", made.work)
-        redis = made.wiring.settings.redis
-        monkeypatch.setenv("PUSHPRUNE_REDIS__URL", str(redis.url))
-        monkeypatch.setenv("PUSHPRUNE_REDIS__PREFIX", redis.prefix)
-        monkeypatch.setenv("PUSHPRUNE_REGISTRY__URL", registry.url)
-        monkeypatch.setenv("PUSHPRUNE_POLICY", '{"rules": [{"name": "last", "keep": {"last": 100}}]}')
+        configure(monkeypatch, made.wiring, keep=100)
         monkeypatch.setattr("getpass.getuser", lambda: "alice")
-        monkeypatch.delenv("PUSHPRUNE_CONFIG", raising=False)
         yield made
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.main import main
 from service.domain.errors import NoSuchRepository, RegistryTooOld
 from service.registry.client import RegistryClient
 from service.registry.v1 import RegistryV1
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.registry_v1 import FakeRegistryV1
+from tests.support.verbs import answer
 
 pytestmark = pytest.mark.slow
 
@@ -35,14 +35,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRegistryV1]:
 @pytest.fixture
 def run(registry: FakeRegistryV1, capsys: pytest.CaptureFixture[str]) -> Run:
     """run(*arguments) -> exit code, standard output, standard error; URL stands for the registry's."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([registry.url if argument == "URL" else argument for argument in arguments])
-        message = capsys.readouterr()
-        return int(ended.value.code or 0), message.out, message.err
-
-    return call
+    return lambda *arguments: answer(capsys, *(registry.url if word == "URL" else word for word in arguments))
 
 
 def test_tags_are_listed_with_their_images(run: Run) -> None:

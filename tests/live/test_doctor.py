@@ -2,13 +2,10 @@
 
 import json
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import requests
 import yaml
 
 from service.cli.main import main
@@ -17,7 +14,7 @@ from service.registry.debug import DebugServer
 from service.registry.probe import UNKNOWN, Probe
 from tests.fakes.real_registry import RealRegistry, registry_binary
 from tests.fakes.valkey import free_port
-from tests.live.conftest import TOKEN, Live, LiveSystem, last
+from tests.live.conftest import Live, LiveSystem, last
 
 pytestmark = pytest.mark.live
 
@@ -47,12 +44,6 @@ def doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 def only(findings: Findings, name: str) -> tuple[str, str, str]:
     (finding,) = findings[name]
     return finding["severity"], finding["message"], finding["fix"]
-
-
-def endpoint(url: str, token: str) -> dict[str, Any]:
-    headers = {"Authorization": [f"Bearer {token}"]}
-    hold = {"name": "test", "url": url, "timeout": "2s", "threshold": 3, "backoff": "200ms", "headers": headers}
-    return {"notifications": {"endpoints": [hold]}}
 
 
 def test_a_right_system_is_right_and_nothing_is_left_of_the_look(live: Live, doctor: Doctor) -> None:
@@ -87,16 +78,6 @@ def test_deletes_switched_off_are_found_and_nobody_loses_anything(live: Live, do
     assert system.registry.manifests(REPOSITORY) == frozenset()
 
 
-def test_a_read_only_registry_is_told_from_one_with_deletes_off(live: Live, doctor: Doctor) -> None:
-    system = live(policy=last(10))
-    system.registry.restart({"storage": {"maintenance": {"readonly": {"enabled": True}}}})
-    severity, _, mend = only(doctor(system)[1], "deletes")
-    assert severity == "error"
-    assert mend.startswith("storage: {maintenance: {readonly: {enabled: false}}}")
-    system.registry.restart(yaml.safe_load(mend))
-    assert only(doctor(system)[1], "deletes")[0] == "ok"
-
-
 @pytest.mark.parametrize(("cache", "deletes"), [("inmemory", True), ("redis", False)])
 def test_a_blob_descriptor_cache_is_found(live: Live, doctor: Doctor, cache: str, deletes: bool) -> None:
     system = live(policy=last(10))
@@ -112,57 +93,6 @@ def test_a_blob_descriptor_cache_is_found(live: Live, doctor: Doctor, cache: str
         assert "take `blobdescriptor` out of `cache`" in mend
     system.registry.restart({"storage": {"cache": {"blobdescriptor": ""}, "delete": {"enabled": True}}})
     assert only(doctor(system)[1], "cache")[0] == "ok"
-
-
-def test_a_notification_address_that_leads_nowhere_is_found(live: Live, doctor: Doctor) -> None:
-    system = live(policy=last(10))
-    system.registry.restart(endpoint("http://127.0.0.1:1/notifications", TOKEN))
-    code, findings = doctor(system, "--wait", "1")
-    severity, message, mend = only(findings, "notifications")
-    assert (code, severity) == (1, "error")
-    assert "did not report a push within 1 s" in message
-    assert f'url: "{system.web_url}/notifications"' in mend
-    system.registry.restart(yaml.safe_load(mend.replace("<tokens.notify>", TOKEN)))
-    assert only(doctor(system, "--wait", "60")[1], "notifications")[0] == "ok"
-    assert only(findings, "web")[0] == "ok"
-
-
-def test_a_wrong_token_at_the_registry_is_found(live: Live, doctor: Doctor) -> None:
-    system = live(policy=last(10))
-    system.registry.restart(endpoint(f"{system.web_url}/notifications", "wrong"))
-    code, findings = doctor(system, "--wait", "2")
-    severity, message, mend = only(findings, "notifications")
-    assert (code, severity) == (1, "error")
-    assert "does not contain tokens.notify" in message
-    assert mend.startswith('headers: {Authorization: ["Bearer <the value of tokens.notify>"]}')
-    assert TOKEN not in json.dumps(findings)
-
-
-def test_events_without_references_are_found(live: Live, doctor: Doctor) -> None:
-    system = live(policy=last(10))
-    system.registry.restart({"notifications": {"events": {"includereferences": False}}})
-    severity, _, mend = only(doctor(system)[1], "notifications")
-    assert severity == "warning"
-    assert mend.startswith("notifications: {events: {includereferences: true}}")
-    system.registry.restart(yaml.safe_load(mend))
-    assert only(doctor(system, "--wait", "60")[1], "notifications")[0] == "ok"
-
-
-def test_uploads_that_nobody_ended_are_found(live: Live, doctor: Doctor) -> None:
-    system = live(policy=last(10))
-    begun = requests.post(f"{system.registry.url}/v2/shop/api/blobs/uploads/", timeout=10)
-    requests.patch(begun.headers["Location"], data=b"x" * 3_000_000, timeout=10)
-    assert only(doctor(system)[1], "storage")[0] == "ok"
-    old_s = time.time() - 3 * 86_400
-    (upload,) = system.registry.storage_path.glob("**/_uploads/*")
-    for path in upload.rglob("*"):
-        os.utime(path, (old_s, old_s))
-    severity, message, mend = only(doctor(system)[1], "storage")
-    assert severity == "warning"
-    assert "1 uploads abandoned for more than a day hold 3.0 MB, the oldest for 3 days" in message
-    assert mend.startswith("storage: {maintenance: {uploadpurging: {enabled: true")
-    system.registry.restart(yaml.safe_load(mend))
-    assert only(doctor(system)[1], "registry")[0] == "ok", "the registry starts with that line"
 
 
 @pytest.mark.parametrize("cache", ["", "inmemory"])
