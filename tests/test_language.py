@@ -63,3 +63,13 @@ def test_no_local_name_is_a_pronoun_or_a_participle(trees: dict[str, ast.Module]
 def test_reasons_stand_as_comments_above_their_lines() -> None:
     lines = [line for path in SOURCES for line in path.read_text().splitlines()]
     assert sum(line.lstrip().startswith("#") for line in lines) >= 15 * len(lines) / 1000
+
+
+def test_every_class_name_of_the_sources_is_unique(trees: dict[str, ast.Module]) -> None:
+    sources = {str(path.relative_to(ROOT)) for path in SOURCES}
+    places: dict[str, list[str]] = {}
+    for file in sources:
+        for node in ast.walk(trees[file]):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(file)
+    assert {name: sorted(files) for name, files in places.items() if len(files) > 1} == {}
