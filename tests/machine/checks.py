@@ -98,7 +98,7 @@ def left_without_a_tag(world: World) -> set[str]:
         if subject:
             goes = subject not in manifests.keys() | model.vague
         else:
-            goes = model.rule.untagged or (digest in model.orphans - listed)
+            goes = model.rule.untagged or (digest in model.orphans - model.unread - listed)
         if goes:
             left.add(digest)
     if "what a push that was told late has left goes by that" in KNOWN_GAPS and not model.rule.untagged:

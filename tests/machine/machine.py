@@ -15,7 +15,6 @@ from tests.machine.forgers import LIES, Forgers
 from tests.machine.goods import GOODS, INDEXES, WITH_UNDATED
 from tests.machine.ground import Ground
 from tests.machine.oracle import Rule
-from tests.machine.shops import SHOP
 from tests.machine.users import Deed, Users
 from tests.machine.world import Cross, World
 
@@ -239,8 +238,6 @@ class Forged(Machine):
             Forgers(self.world).do(lie)
 
     def _quiet(self) -> None:
-        if self.world.history.snapshot(SHOP).was_restarted:
-            self.world.compare()  # with no tag but made-up ones, pushprune asks the user for it
         self.world.come_to_rest()
         checks.nothing_kept_is_missing(self.world)
         self.world.compare()

@@ -88,6 +88,8 @@ class Model:
         self.left_late: set[str] = set()  # digests whose push was told when its tag had gone on
         self._unheard: dict[str, Push] = {}  # tags whose delete nobody will ever hear of, as they are believed to stand
         self._taken_from: dict[str, str] = {}  # where each tag stood before we last took it off
+        self.unread: set[str] = set()  # parts of indexes that users deleted before a worker had read what they list
+        self.given_up: set[str] = set()  # what a user wants gone by hand, with its parts: no restore keeps it
         self.to_go: dict[str, int] = {}  # tag → the push that somebody wants gone, by hand
         self._numbers = 0
         self._put_at: dict[str, int] = {}  # when we last put a tag back
@@ -137,6 +139,7 @@ class Model:
     def asked(self, asks: Mapping[str, str]) -> None:
         """Somebody wants these tags gone, by hand: tag → the digest that he saw there."""
         heard = {event.number for event in self.heard}
+        self.given_up.update(*(closure(digest, self.children) for digest in asks.values()))
         for tag, digest in asks.items():
             for push in (self.wanted.get(tag), self.believed.pushes.get(tag)):
                 if push and push.digest == digest:
@@ -145,6 +148,10 @@ class Model:
             if push and push.digest == digest and push.number in heard:
                 self.to_go[tag] = push.number
         self.assess()
+
+    def deleted_unread(self, digest: str) -> None:
+        """A user's delete is heard of a manifest that no worker has read: what it listed, only events had said."""
+        self.unread |= closure(digest, self.children) - {digest}
 
     def lose(self, events: list[Happened]) -> None:
         """The registry restarted before these were heard."""
@@ -164,6 +171,7 @@ class Model:
         self.manifests &= manifests.keys()
         self.condemned.clear()
         self.to_go.clear()
+        self.given_up.clear()
         self._unheard.clear()
         self.dropped.clear()
         self.once_dropped.clear()
@@ -214,6 +222,7 @@ class Model:
         self.pruned.pop(tag, None)
         needed = closure(push.digest, self.children)
         self.leased |= missing | {push.digest}
+        self.given_up.discard(push.digest)
         self.orphans -= needed
         self.dropped -= needed
         self.manifests |= needed
@@ -232,7 +241,7 @@ class Model:
     def held(self) -> set[str]:
         """Every digest that an uncondemned tag needs."""
         safe = [push.digest for push in self.wanted.values() if push.number not in self.condemned]
-        safe += self.leased & self.manifests
+        safe += (self.leased - self.given_up) & self.manifests
         return {held for digest in safe for held in closure(digest, self.children)}
 
     def assess(self) -> None:
@@ -295,6 +304,8 @@ class Model:
             self.left_late.discard(digest)
         self.orphans.discard(event.digest)
         self.unplanned.discard(event.digest)
+        self.given_up.discard(event.digest)
+        self.unread.discard(event.digest)
         self.manifests.add(event.digest)
         if event.tag:
             before = self.wanted.get(event.tag)
@@ -323,7 +334,9 @@ class Model:
         holding = {*self.registry.tags().values(), *(push.digest for push in self.believed.pushes.values())} - {digest}
         there = holding & self.registry.manifests().keys()
         held = {part for holder in there for part in closure(holder, self.children)}
-        self.orphans |= closure(digest, self.children) - {digest} - held
+        lost = closure(digest, self.children) - {digest} - held
+        self.orphans |= lost
+        self.unread -= lost
 
     def _saw_ours(self, event: Happened) -> None:
         if event.action == "delete" and not event.tag:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.fakes.registry_storage import Version
 from tests.machine.ground import Ground
-from tests.machine.machine import Machine, Meeting
+from tests.machine.machine import ByHand, Machine, Meeting
 from tests.machine.oracle import Rule
 from tests.machine.users import Deed
 
@@ -100,4 +100,42 @@ def test_a_restore_that_meets_the_deletion_of_the_same_push_is_healed(ground: Gr
     machine.do(deed=Deed("push", "v2", 3), late=False)
     machine.do(deed=Deed("push", "v1", 2), late=False)
     machine.race(meeting=meeting("replace", "v2", 0, "DELETE"))
+    machine.teardown()
+
+
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_a_lost_deletion_of_the_oldest_tag_waits_for_a_user_who_says_that_the_storage_is_right(
+    ground: Ground, version: Version
+) -> None:
+    """Seed 120109: of the tags that are left, none was there before the lost one."""
+    machine = replayed(ground, version, Rule(1, "digests", False, False), meeting("push", "v3", 5))
+    machine.do(deed=Deed("push", "v3", 5), late=False)
+    machine.happen(what="settle")
+    machine.push_many(tags=["v1", "v2", "v4"], what=0)
+    machine.do(deed=Deed("delete", "v3", 0), late=True)
+    machine.happen(what="restart")
+    machine.teardown()
+
+
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_the_parts_of_an_index_that_its_user_deletes_before_it_was_read_stay(ground: Ground, version: Version) -> None:
+    """Seed 602: that they are parts, only events had said."""
+    machine = replayed(ground, version, Rule(1, "digests", False, False), meeting("push", "v1", 0))
+    machine.do(deed=Deed("push", "latest", 5), late=False)
+    machine.do(deed=Deed("delete", "latest", 0), late=False)
+    machine.teardown()
+
+
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_what_was_restored_goes_with_its_parts_if_a_user_deletes_it_by_hand(ground: Ground, version: Version) -> None:
+    """Seed 602: the restore keeps it no more."""
+    machine = ByHand(ground, version)
+    machine.begin(rule=Rule(2, "digests", False, True), opening=[meeting("push", "v1", 0)])
+    machine.happen(what="quiet")
+    for tag, number in (("latest", 1), ("v2", 4), ("v4", 7)):
+        machine.do(deed=Deed("push", tag, number), late=False)
+    machine.remove(tag="v4", settles=True)
+    machine.restore(tag="v4", what="replace", which=2)
+    machine.do(deed=Deed("push", "latest", 2), late=False)
+    machine.remove(tag="v4", settles=True)
     machine.teardown()

@@ -12,7 +12,14 @@ from unittest import mock
 import requests
 
 from service.clock import now_us
-from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable, NotRestorable, PushpruneError
+from service.domain.errors import (
+    NoSuchRepository,
+    NoSuchTag,
+    NotDeletable,
+    NotRestorable,
+    PushpruneError,
+    RegistryRefused,
+)
 from service.domain.events import BLOB_TYPE, parse
 from service.domain.oci import tombstone
 from service.domain.retention.selector import TagSelector
@@ -80,7 +87,7 @@ class World:
         self.late = False
         self.waiting: list[dict[str, Any]] = []
         self.delivered: list[dict[str, Any]] = []
-        self.lost = False
+        self.lost = self.is_forged = self._asks_to_reconcile = False
         self._instances: set[str] = set()
         self._written: set[str] = set()  # tags and digests to which pushprune has written
         self._numbers: dict[str, int] = {}
@@ -125,6 +132,8 @@ class World:
         if happened.ours and happened.action == "pull" and instance in self._instances:
             return  # counted, and nothing else
         self._look_at_plan()
+        if happened.action == "delete" and self.history.snapshot(SHOP).links.get(happened.digest) is None:
+            self.model.deleted_unread(happened.digest)
         recorded = self.history.record(parse(json.dumps({"events": [event]}).encode(), now_us()))
         for repository in recorded.due:
             self.wiring.dispatch.enforce(repository)
@@ -141,6 +150,7 @@ class World:
         if self._may_do_harm(event):
             return
         self._look_at_plan()
+        self.is_forged = True
         recorded = self.history.record(parse(json.dumps(envelope).encode(), now_us()))
         for repository in recorded.due:
             self.wiring.dispatch.enforce(repository)
@@ -291,16 +301,23 @@ class World:
                 self.settle()
                 if self._nothing_left():
                     return
+                if self._asks_to_reconcile:
+                    self._reconcile()
                 self.time_passes()
         raise AssertionError(f"it never comes to rest: {self._left()}")
 
     def compare(self) -> None:
         """What a scheduled comparison does: after lost events only a look at the registry tells the truth."""
+        self._reconcile()
+        self.lost = False
+        self.nudge()
+
+    def _reconcile(self) -> None:
+        """`pushprune reconcile`: its user says that the storage is the right one."""
+        self._asks_to_reconcile = False
         reconcile_compare.compare(
             self.wiring.store, self.wiring.registry, self.wiring.store.history.snapshot(SHOP), trusts_listing=True
         )
-        self.lost = False
-        self.nudge()
 
     def nudge(self) -> None:
         """Something has the repository planned."""
@@ -416,6 +433,11 @@ class World:
         def watched(wiring: Wiring, repository: str) -> None:
             try:
                 work(wiring, repository)
+            except RegistryRefused as error:
+                if "pushprune reconcile" in str(error):
+                    assert self.lost or self.is_forged, "nothing was lost, and the user is to reconcile"
+                    self._asks_to_reconcile = True
+                raise
             except PushpruneError:
                 raise
             except Exception as error:
