@@ -7,15 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from service.domain.policy.groups import Grouping, checked_group
-from service.domain.policy.patterns import (
-    LONGEST_PATTERN,
-    Patterns,
-    SomeRepositoryPatterns,
-    SomeTagPatterns,
-    TagPatterns,
-    compile_patterns,
-    selector_of,
-)
+from service.domain.policy.pattern_types import Patterns, SomeRepositoryPatterns, SomeTagPatterns, TagPatterns
+from service.domain.policy.patterns import LONGEST_PATTERN, compile_patterns, selector_of
 from service.domain.policy.units import SPAN_SCHEMA, Percent, Span
 
 MOST_REVISIONS = 100

@@ -1,6 +1,5 @@
 """Patterns for repositories and tags: globs whose * stops at /, or re:…. RE2 matches all of them in linear time."""
 
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -8,10 +7,11 @@ from contextvars import ContextVar
 from functools import cache, lru_cache
 from itertools import chain
 from math import inf
-from typing import Annotated, Any
+from typing import Any
 
 import re2
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from service.domain.policy.globs import expression_of_glob
 
 # The repository in an imported policy. No repository name has capital letters, so the policy deletes nothing until the
 # user has written the real name.
@@ -40,7 +40,7 @@ def expression_of(pattern: str, *, crossing: bool = False) -> str:
     """
     if not pattern:
         raise ValueError("an empty pattern matches nothing; write * for everything")
-    expression = pattern[3:] if pattern.startswith("re:") else rf"\A(?:{_translated(pattern, crossing)})\z"
+    expression = pattern[3:] if pattern.startswith("re:") else rf"\A(?:{expression_of_glob(pattern, crossing)})\z"
     compile_expression(expression, pattern)
     return expression
 
@@ -184,153 +184,3 @@ def _options(most_bytes: int = 0) -> Any:
     options.log_errors = False
     options.max_mem = most_bytes or options.max_mem
     return options
-
-
-def _translated(glob: str, crossing: bool) -> str:
-    """Return the glob as an expression. ** as a whole part crosses /; * and ? and […] do so only if `crossing`."""
-    if crossing:
-        return f"(?s:{_part(glob, '')})"
-    parts = re.sub("/+", "/", glob).split("/")
-    if parts == ["**"]:
-        return r"(?s:.*)"
-    made = ""
-    for at, part in enumerate(parts):
-        is_last = at == len(parts) - 1
-        if part == "**":
-            made += r"(?s:.+)" if is_last else r"(?s:(?:.+/)?)"
-        else:
-            made += _part(part, "/") + ("" if is_last else "/")
-    return made
-
-
-def _part(part: str, stop: str) -> str:
-    made, at, last = "", 0, part.rfind("]")
-    any_letter = f"[^{stop}]" if stop else "."
-    while at < len(part):
-        letter, at = part[at], at + 1
-        if letter == "*":
-            made += f"{any_letter}*"
-        elif letter == "?":
-            made += any_letter
-        elif letter == "[" and (end := _class_end(part, at, last)):
-            made += _class(part[at:end], stop)
-            at = end + 1
-        elif letter == "\\" and at < len(part):
-            made += re2.escape(part[at])
-            at += 1
-        else:
-            made += re2.escape(letter)
-    return f"{any_letter}+" if part and not part.strip("*") else made
-
-
-def _class_end(part: str, at: int, last: int) -> int:
-    """Return the end of the character class that begins at `at`, or 0 if it has no end.
-
-    A ] in the first place of a class is a literal.
-
-    Args:
-        last: the index of the last ] in the part.
-    """
-    start = at + (part[at : at + 1] in ("!", "^"))
-    # Without a later ], nothing is searched: otherwise a text of many [ would take quadratic time.
-    return part.find("]", start + 1) if last > start else 0
-
-
-def _without_classes(glob: str) -> str:
-    """Return the glob with a ? in place of each character class."""
-    made, at, last = "", 0, glob.rfind("]")
-    while at < len(glob):
-        end = _class_end(glob, at + 1, last) if glob[at] == "[" else 0
-        made += "?" if end else glob[at]
-        at = (end or at) + 1
-    return made
-
-
-def _class(inside: str, stop: str) -> str:
-    negated = inside[0] in "!^"
-    members = _RANGE.sub(_without_slash, inside[negated:]) if stop else inside[negated:]
-    members = members.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]").replace("^", "\\^")
-    members = rf"\{members}" if members.startswith("-") else members
-    return f"[^{stop}{members}]" if negated else f"[{members}]"
-
-
-def _without_slash(match: re.Match[str]) -> str:
-    """Return a range such as .-9 without the / that lies inside it."""
-    first, last = match[1], match[2]
-    return f"{first}-.0-{last}" if first < "/" < last else match[0]
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-def _checked(pattern: str) -> str:
-    if pattern.removeprefix("!").startswith("re:") and _LOOKAROUND.search(pattern):
-        raise ValueError(
-            f"{pattern!r} is no regular expression that RE2 understands: RE2 has no lookaheads; "
-            "use a second pattern with !"
-        )
-    expression_of(pattern.removeprefix("!"))
-    return pattern
-
-
-def _can_match_a_tag(pattern: str) -> str:
-    """Return the pattern.
-
-    Raises:
-        ValueError: a glob has a character that no tag can have (Distribution's reference grammar).
-    """
-    glob = re.sub(r"(^|/)(\*\*/+)+", r"\1", pattern.removeprefix("!"))
-    if not glob.startswith(_LITERALLY) and (stranger := _NOT_IN_TAGS.search(_without_classes(glob))):
-        raise ValueError(f"{pattern!r} can match no tag: {_instead(stranger[0], 'the tag alone')}")
-    return pattern
-
-
-def _can_match_a_repository(pattern: str) -> str:
-    """Return the pattern.
-
-    Raises:
-        ValueError: a glob has a character that no repository name can have (Distribution's reference grammar).
-    """
-    glob = pattern.removeprefix("!")
-    if glob.startswith(_LITERALLY) or glob == PLACEHOLDER or glob.startswith(f"{PLACEHOLDER}/"):
-        return pattern
-    refused = f"{pattern!r} can match no repository"
-    if glob.startswith("/") or glob.endswith("/"):
-        raise ValueError(f"{refused}: write it without a slash at either end")
-    if stranger := _NOT_IN_REPOSITORIES.search(_without_classes(glob)):
-        raise ValueError(f"{refused}: {_instead(stranger[0], 'it without host, tag and capital letters')}")
-    return pattern
-
-
-def _instead(stranger: str, otherwise: str) -> str:
-    if stranger in "{},|":
-        return f"{stranger} is no wildcard here; write one pattern each"
-    return f"write {otherwise}, without {'spaces' if stranger.isspace() else stranger}"
-
-
-def _some(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    if not patterns:
-        raise ValueError("it is empty; leave it out if everything is meant")
-    return patterns
-
-
-_RANGE = re.compile("(.)-(.)", re.DOTALL)
-# The prefixes of patterns that are not checked: an expression, or a glob that an importer has escaped.
-_LITERALLY = ("re:", "\\")
-_LOOKAROUND = re.compile(r"\(\?<?[=!]")
-_NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9_.*?\[\]!^\\-]")
-_NOT_IN_REPOSITORIES = re.compile(r"[^a-z0-9_./*?\[\]!^\\-]")
-_ITEM = {"type": "string", "minLength": 1, "maxLength": LONGEST_PATTERN}
-_LIST = {"type": "array", "items": _ITEM, "maxItems": MOST_PATTERNS}
-_ANY = WithJsonSchema({"anyOf": [_ITEM, _LIST]})
-_SOME = WithJsonSchema({"anyOf": [_ITEM, _LIST | {"minItems": 1}]})
-_AS_LIST, _MOST = BeforeValidator(_as_list), Field(max_length=MOST_PATTERNS)
-
-Pattern = Annotated[str, Field(max_length=LONGEST_PATTERN), AfterValidator(_checked)]
-_TagPattern = Annotated[Pattern, AfterValidator(_can_match_a_tag)]
-_RepositoryPattern = Annotated[Pattern, AfterValidator(_can_match_a_repository)]
-Patterns = Annotated[tuple[Pattern, ...], _MOST, _AS_LIST, _ANY]
-TagPatterns = Annotated[tuple[_TagPattern, ...], _MOST, _AS_LIST, _ANY]
-SomeTagPatterns = Annotated[tuple[_TagPattern, ...], _MOST, _AS_LIST, AfterValidator(_some), _SOME]
-SomeRepositoryPatterns = Annotated[tuple[_RepositoryPattern, ...], _MOST, _AS_LIST, AfterValidator(_some), _SOME]
