@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from service.clock import now_us
 from service.domain.policy.model import Policy
 from service.domain.retention import change as domain
 from service.domain.retention.change import changed
 from service.domain.retention.state import State
-from service.prune import approvals, policy_change
+from service.prune import approvals, planning, policy_change
 from tests.conftest import MakeWiring, keep_last
 from tests.support.makers import tag, us
 from tests.support.system import Make, System
@@ -150,6 +151,24 @@ def test_a_second_change_does_not_slip_past_the_first(make_system: Make, change:
         system.settle()
     system.later()
     assert left(system) == [3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    "kept", [last(1, grace="1h"), Policy.model_validate({"rules": [{"keep": {"pushed_within": "1h"}}]})]
+)
+def test_a_second_change_that_keeps_the_tags_for_a_while_only_postpones_the_approval(
+    make_system: Make, change: Change, monkeypatch: pytest.MonkeyPatch, kept: Policy
+) -> None:
+    system = three_each(make_system, last(3))
+    for policy in (last(1), kept):
+        change(system, policy)
+        sweep(system.wiring)
+        system.settle()
+    later_us = now_us() + 7200 * 1_000_000
+    monkeypatch.setattr(planning, "now_us", lambda: later_us)
+    system.later()
+    assert left(system) == [3, 3, 3]
+    assert len(system.store.approvals.holds()) == 3
 
 
 def test_pushes_after_it_are_obeyed_at_once_where_it_deletes_nothing_older(make_system: Make, change: Change) -> None:

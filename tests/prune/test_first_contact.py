@@ -109,6 +109,19 @@ def test_heard_pushes_are_pruned_beside_old_tags_whose_dates_are_not_read_yet(ma
     assert "first clean-up" in reason(system)
 
 
+def test_a_lease_only_postpones_the_first_clean_up(make_system: Make) -> None:
+    system = make_system(first(), **NOBODY_TELLS)
+    found(system, "v1", "v2", "v3")
+    digests = [system.registry.tags(SHOP)[tag] for tag in ("v1", "v2")]
+    system.store.restorations.lease(SHOP, digests, 3600)
+    plan(system)
+    assert (system.tags(), reason(system)) == ({"v1", "v2", "v3"}, "")
+    system.store.connection.client.delete(system.store.connection.keys.of("restored", SHOP))
+    plan(system)
+    assert system.tags() == {"v1", "v2", "v3"}
+    assert "first clean-up" in reason(system)
+
+
 def test_a_first_plan_that_deletes_nothing_old_is_the_end_of_it(make_system: Make) -> None:
     system = make_system(first(3), **NOBODY_TELLS)
     found(system, "v1", "v2")

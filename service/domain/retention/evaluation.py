@@ -359,8 +359,9 @@ class Evaluation:
         grace_us = (tag.pushed_us or 0) + self.policy.grace * 1_000_000
         if self.policy.grace and self.now_us < grace_us:
             age = f"pushed less than {spell_duration(self.policy.grace)} ago (grace)"
-            return Verdict(tag, True, age, against.rule, grace_us)
-        return self.leased_verdict(tag, against.rule)
+            return Verdict(tag, True, age, against.rule, grace_us, postponed=True)
+        leased = self.leased_verdict(tag, against.rule)
+        return replace(leased, postponed=True) if leased else None
 
 
 def _keeps_whatever_its_date(rules: Iterable[Rule]) -> bool:

@@ -27,6 +27,7 @@ class Verdict:
         manual: True if it is a manual deletion, or follows one.
         by: the user who asked for a manual deletion.
         unknown_age: set if the tag is kept only because its age is not known.
+        postponed: True if a rule would delete the tag, and only grace or a lease keeps it for now.
     """
 
     tag: Tag
@@ -41,6 +42,7 @@ class Verdict:
     manual: bool = False
     by: str = ""
     unknown_age: UnknownAge | None = None
+    postponed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

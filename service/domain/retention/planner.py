@@ -89,13 +89,18 @@ def _unresolved(evaluation: Evaluation, dooms: bool) -> list[str]:
 
 
 def _postpones_approval(verdicts: Iterable[Verdict], evaluation: Evaluation) -> bool:
-    """True if the plan deletes nothing that needs an approval only because the ages of some tags are not known.
+    """True if the plan deletes nothing that needs an approval, but only for now.
 
-    After enough later pushes a plan deletes such tags. No plan was approved until then, so they still need an approval.
+    The ages of some tags are not known, or grace or a lease keeps some. A later plan deletes such tags. No plan was
+    approved until then, so they still need an approval. After a changed policy, so do tags that it keeps for a time.
     """
+    unapproved = evaluation.state.unapproved
     before = [verdict for verdict in verdicts if evaluation.needs_approval(verdict.tag)]
     deletes = any(not (verdict.kept or verdict.follows or verdict.manual) for verdict in before)
-    return not deletes and any(verdict.unknown_age for verdict in before)
+    by_time = unapproved is not None and not unapproved.is_first
+    return not deletes and any(
+        verdict.unknown_age or verdict.postponed or (by_time and verdict.until_us is not None) for verdict in before
+    )
 
 
 def _doomed(verdicts: Iterable[Verdict]) -> Iterator[Doomed]:
