@@ -42,7 +42,7 @@ def test_what_somebody_marks_stays_marked(site: Site, visit: Visiting, name: str
     with page.expect_response(lambda answer: "panels/activity/entries" in answer.url and "second" in answer.text()):
         pass
     page.wait_for_function("() => !document.querySelector('.htmx-request')")
-    assert page.evaluate("() => getSelection().toString()") == "The newest first"
+    assert page.evaluate("() => getSelection().toString()") == "Newest first"
 
 
 def test_while_nobody_looks_nothing_is_asked_for(visit: Visiting) -> None:
@@ -57,12 +57,12 @@ def test_while_nobody_looks_nothing_is_asked_for(visit: Visiting) -> None:
 @pytest.mark.parametrize("body", ["<html><h1>502 Bad Gateway</h1></html>", "<!DOCTYPE html><form>Log in</form>"])
 def test_a_page_of_the_proxy_in_place_of_a_panel_is_not_shown_as_one(visit: Visiting, body: str) -> None:
     page = visit().go("/collection")
-    expect(page.get_by_text("does not answer")).to_be_hidden()
+    expect(page.get_by_text("Connection lost")).to_be_hidden()
     page.route("**/panels/**", lambda route: route.fulfill(body=body, content_type="text/html"))
-    expect(page.get_by_text("does not answer")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Connection lost")).to_be_visible(timeout=PATIENCE_MS)
     expect(page.get_by_text("No collection is running.")).to_be_visible()
     page.unroute("**/panels/**")
-    expect(page.get_by_text("does not answer")).to_be_hidden(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Connection lost")).to_be_hidden(timeout=PATIENCE_MS)
 
 
 def test_who_does_not_answer_in_time_is_away(visit: Visiting) -> None:
@@ -71,7 +71,7 @@ def test_who_does_not_answer_in_time_is_away(visit: Visiting) -> None:
     held: list[Route] = []
     page.route("**/panels/**", lambda route: held.append(route))
     page.evaluate("() => { htmx.config.timeout = 100; }")
-    expect(page.get_by_text("does not answer")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Connection lost")).to_be_visible(timeout=PATIENCE_MS)
     page.close()
     assert all(item.startswith("error: htmx:") for item in window.complaints)
     window.complaints.clear()

@@ -113,7 +113,7 @@ def test_without_scripts_each_panel_is_a_page(visit: Visiting, repository: str) 
     page = visit(java_script_enabled=False).page
     page.goto(f"{page.url}repository/{repository}")
     page.get_by_role("link", name="Show: the tags").click()
-    expect(page.get_by_role("row").filter(has_text="v3")).to_contain_text("stays")
+    expect(page.get_by_role("row").filter(has_text="v3")).to_contain_text("kept")
 
 
 def test_a_chart_is_drawn_and_a_tag_is_found_by_keyboard(visit: Visiting, repository: str) -> None:
