@@ -70,10 +70,10 @@ class Connection:
             TypeError: the arguments are not those of the head.
         """
         script = lua_script(name)
-        members = {word: named.pop(word) for word in tuple(named) if word.isupper()}
-        if "repository" in script.values:
+        members = {word: named.pop(word) for word in script.members}
+        if "repository" in script.names:
             named["repository"] = repository
-        if any(argument.name == "repositories" for argument in script.lists):
+        if "repositories" in script.names:
             named["repositories"] = repositories
         keys = script.bind_keys(self.keys, repository, repositories, members)
         return self.script(name, keys, script.bind_arguments(named))

@@ -74,6 +74,8 @@ def _row(event: Event, repository: int, word: str) -> dict[str, str | int]:
     if kind == "manifest" and event.action == "push" and event.digest == tombstone.DIGEST:
         kind = "other tombstone" if event.is_by_pushprune else "tombstone"
     digest, is_push = event.digest or "", event.action == "push"
+    # A name that begins with "?" could be taken for the mark of a push that was not reported (keys.SIGHTED).
+    actor = event.actor.lstrip("?")
     return {
         "id": event.id,
         "at_us": event.at_us,
@@ -84,7 +86,7 @@ def _row(event: Event, repository: int, word: str) -> dict[str, str | int]:
         "short": short(digest),
         "size": event.size_bytes,
         "index": int(event.must_be_looked_into),
-        "actor": event.actor,
+        "actor": actor,
         "agent": event.useragent,
         "address": event.address,
         "instance": event.instance,

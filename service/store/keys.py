@@ -311,6 +311,11 @@ class Keys:
         """Return a key by its name in the table above. member: what follows its colon there, such as a repository."""
         return f"{self.prefix}{name}:{member}" if member != "" else f"{self.prefix}{name}"
 
+    def of_each(self, names: Sequence[str], member: str) -> list[str]:
+        """Return several keys with the same member. Recording an event needs many, so this is one call."""
+        prefix, suffix = self.prefix, f":{member}"
+        return [prefix + name + suffix for name in names]
+
 
 def short(digest: str) -> str:
     """The short form of a digest, for the per-repository hashes: 43 characters keep them in Redis' compact encoding."""

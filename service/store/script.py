@@ -32,10 +32,10 @@ _ARGUMENT = re.compile(r"^--(?: ARGV  |       )(\w+)(?:\(([^)]+)\)|(\.\.\.))?", 
 
 @dataclass(frozen=True, slots=True)
 class ListArgument:
-    """A list that a script takes. fields: of its rows; () for a list of plain values."""
+    """A list that a script takes. fields: of its rows, in their order; {} for a list of plain values."""
 
     name: str
-    fields: tuple[str, ...] = ()
+    fields: dict[str, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class LuaScript:
     Attributes:
         keys: of all repositories or of one, each with what follows its last colon, if the caller gives that.
         each: of each of several repositories.
+        members: what the caller gives: the words in capital letters in the names of keys.
     """
 
     name: str
@@ -53,6 +54,8 @@ class LuaScript:
     each: tuple[str, ...]
     values: tuple[str, ...]
     lists: tuple[ListArgument, ...]
+    names: frozenset[str]
+    members: frozenset[str]
 
     def bind_keys(
         self, keys: Keys, repository: str, repositories: Sequence[str], members: Mapping[str, str | int]
@@ -62,12 +65,14 @@ class LuaScript:
         Args:
             members: what stands for the words in capital letters in the names of the head.
         """
-        members = {"R": repository, **members}
+        key, members = keys.of, {"R": repository, **members}
         bound = [
-            keys.of(name or str(members[member]), members[member] if name and member else "")
+            key(name) if not member else key(name, members[member]) if name else key(str(members[member]))
             for name, member in self.keys
         ]
-        return bound + [keys.of(name, member) for member in repositories for name in self.each]
+        for name in repositories:
+            bound += keys.of_each(self.each, name)
+        return bound
 
     def bind_arguments(self, given: Mapping[str, Any]) -> list[str | int]:
         """Return the arguments in the order of the head.
@@ -78,9 +83,8 @@ class LuaScript:
         Raises:
             TypeError: an argument or a field is missing, or unknown to the script.
         """
-        names = [*self.values, *(argument.name for argument in self.lists)]
-        if len(given) != len(names) or not given.keys() >= set(names):
-            raise TypeError(f"{self.name}.lua takes the arguments {names}, not {list(given)}")
+        if given.keys() != self.names:
+            raise TypeError(f"{self.name}.lua takes the arguments {sorted(self.names)}, not {sorted(given)}")
         flat = [given[name] for name in self.values]
         for argument in self.lists:
             rows = given[argument.name]
@@ -88,14 +92,14 @@ class LuaScript:
             for row in rows:
                 if not argument.fields:
                     flat.append(row)
-                elif len(row) == len(argument.fields) and row.keys() >= set(argument.fields):
+                elif row.keys() == argument.fields.keys():
                     flat += [row[field] for field in argument.fields]
                 else:
-                    fields = ", ".join(argument.fields)
+                    fields = list(argument.fields)
                     raise TypeError(
                         f"{self.name}.lua: rows of {argument.name} have the fields {fields}, not {list(row)}"
                     )
-        return [value if type(value) is str else _plain(value) for value in flat]
+        return [value if type(value) is str or type(value) is int else _plain(value) for value in flat]
 
 
 def _plain(value: Any) -> str | int:
@@ -116,11 +120,13 @@ def lua_script(name: str) -> LuaScript:
     values, lists = [], []
     for word, fields, dots in _ARGUMENT.findall(block[0] if block else ""):
         if fields or dots:
-            lists.append(ListArgument(word, tuple(fields.replace("--", " ").split())))
+            lists.append(ListArgument(word, dict.fromkeys(fields.replace("--", " ").split())))
         else:
             values.append(word)
-    prelude = _prelude(names, values, lists)
-    return LuaScript(name, prelude + _included(text), tuple(keys), tuple(each), tuple(values), tuple(lists))
+    text = _prelude(names, values, lists) + _included(text)
+    members = frozenset(member for _, member in keys) - {"", "R"}
+    arguments = frozenset((*values, *(argument.name for argument in lists)))
+    return LuaScript(name, text, tuple(keys), tuple(each), tuple(values), tuple(lists), arguments, members)
 
 
 def _split(name: str) -> tuple[str, str]:
