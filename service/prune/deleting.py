@@ -1,30 +1,26 @@
 """Delete doomed images, batch by batch. Each is rechecked and saved to the trash right before its deletion."""
 
 import time
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from service.dispatch import Dispatch
-from service.domain.errors import RegistryRefused, RegistryUnavailable
+from service.domain.errors import RegistryUnavailable
 from service.domain.retention.batching import batch_size, next_size, tags_first
 from service.domain.retention.plan import Doomed
-from service.log import log
 from service.prune import listing
-from service.prune.parallel import in_parallel, one_by_one
-from service.prune.recheck import may_go, recheck, still_said
-from service.prune.remover import Remover, removing
-from service.prune.timing import time_push_to_gone
-from service.prune.untag import Taken, take_off
+from service.prune.batch import open_batch
+from service.prune.image import delete_image
+from service.prune.parallel import in_parallel
+from service.prune.recheck import is_of_current_policy
+from service.prune.still_listed import still_listed
+from service.prune.untag import untag
 from service.reconcile import compare
 from service.registry import Registry
-from service.registry.manifest import Manifest
 from service.settings import PolicySource, Settings
 from service.store import Store
-from service.store.keys import short
 from service.store.lease import Lease
 from service.store.snapshot import Snapshot
-from service.store.trash import SaveResult, TrashedManifest
 from service.wiring import Wiring
 
 _WAIT_S = 0.3
@@ -88,7 +84,7 @@ def _delete(wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], leas
                 return False
             began_s = time.monotonic()
             try:
-                _go(wiring, snapshot, batch, permit, untags=untags)
+                _work(wiring, snapshot, batch, permit, untags=untags)
             except RegistryUnavailable:
                 _ease_off(wiring.store, snapshot.repository, batch)
                 raise
@@ -153,219 +149,19 @@ def _is_stale(
         return True
     if (policy is None or policy.dry_run) and not all(doomed.manual for doomed in batch):
         return True
-    if not all(still_said(policies, doomed) for doomed in batch):
+    if not all(is_of_current_policy(policies, doomed) for doomed in batch):
         return True
     return any(not doomed.tags for doomed in batch) and compare.compare(store, registry, snapshot).changed > 0
 
 
-def _go(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, *, untags: bool) -> None:
-    with removing(wiring.store, wiring.registry, snapshot.repository, permit) as remover:
-        _remove(wiring, snapshot, batch, permit, remover, untags=untags)
+def _work(wiring: Wiring, snapshot: Snapshot, images: tuple[Doomed, ...], permit: Lease, *, untags: bool) -> None:
+    """Delete the images of one batch. untags: remove all their tags before their manifests."""
+    work = partial(in_parallel, wiring.registry.parallel)
+    with open_batch(wiring, snapshot, permit) as batch:
+        if untags:
+            for outcome in untag(batch, images, work):
+                batch.record(outcome)
+        else:
+            work(partial(delete_image, batch), images)
         # A tag that is still listed because of a longer tag can be removed once this batch deleted the longer one.
-        remover.still_listed(snapshot, ())
-
-
-def _remove(
-    wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, remover: Remover, *, untags: bool
-) -> None:
-    def work(call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
-        in_parallel(wiring.registry.parallel, call, batch)
-
-    if untags:
-        for taken in take_off(wiring, snapshot, batch, permit, remover, work):
-            _leave_alone(wiring.store, wiring.dispatch, snapshot, taken)
-    else:
-        work(lambda doomed: _delete_one(wiring, snapshot, doomed, permit, remover), batch)
-
-
-def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lease, remover: Remover) -> None:
-    """Delete one doomed image: recheck → trash → DELETE → forget (safety rules 3 and 4)."""
-    permit.check()
-    repository = snapshot.repository
-    if not still_said(wiring.policies, doomed):
-        return
-    if not doomed.tags:
-        _delete_nameless(wiring.store, wiring.registry, wiring.dispatch, snapshot, doomed, remover)
-        return
-    result, manifest, touched = Taken(doomed), None, False
-    for verdict in doomed.verdicts:
-        check = recheck(
-            wiring.store, wiring.registry, repository, doomed, verdict, fetch=manifest is None, disk=remover.storage
-        )
-        manifest, touched = manifest or check.manifest, touched or check.at in ("off", "tombstone", "astray")
-        result.moved += [check.moved_to] if check.moved_to else []
-        result.indexes |= {check.moved_to.digest} if check.moved_to and check.is_index else set()
-        result.vanished += [verdict.tag.name] if check.at == "gone" else []
-    manifest = manifest or (wiring.registry.client.get(repository, doomed.digest) if touched else None)
-    if result.moved or len(result.vanished) == len(doomed.tags):
-        result.spared = "somebody else moved or deleted its tags"
-        _leave_alone(wiring.store, wiring.dispatch, snapshot, result)
-    elif manifest is None:
-        _finish(wiring.store, wiring.registry, wiring.dispatch, snapshot, doomed, remover)
-    elif touched:
-        # A crash interrupted an untag of this image: continue the untag.
-        for taken in take_off(wiring, snapshot, (doomed,), permit, remover, one_by_one):
-            _leave_alone(wiring.store, wiring.dispatch, snapshot, taken)
-    else:
-        _delete_manifest(wiring.store, wiring.registry, wiring.dispatch, snapshot, doomed, manifest, remover)
-
-
-def _delete_nameless(
-    store: Store, registry: Registry, dispatch: Dispatch, snapshot: Snapshot, doomed: Doomed, remover: Remover
-) -> None:
-    """Delete a manifest without a tag.
-
-    If we removed its last tag, the manifest was read and saved to the trash then: its bytes are not fetched again.
-    """
-    if all(verdict.recorded for verdict in doomed.verdicts):
-        put = store.trash.save_again(snapshot, doomed)
-        if put is not SaveResult.MISSING:
-            _send_delete(store, dispatch, snapshot, doomed, remover, put)
-            return
-    manifest = registry.client.get(snapshot.repository, doomed.digest)
-    if manifest is None:
-        _finish(store, registry, dispatch, snapshot, doomed, remover)
-    else:
-        _delete_manifest(store, registry, dispatch, snapshot, doomed, manifest, remover)
-
-
-def _delete_manifest(
-    store: Store,
-    registry: Registry,
-    dispatch: Dispatch,
-    snapshot: Snapshot,
-    doomed: Doomed,
-    manifest: Manifest,
-    remover: Remover,
-) -> None:
-    repository = snapshot.repository
-    if not may_go(store, registry, snapshot, doomed, manifest):
-        _spare(store, dispatch, repository, doomed, "it belongs to an image that is there, or cannot be read")
-        return
-    put = store.trash.save(snapshot, doomed, (manifest.media_type, manifest.content))
-    _send_delete(store, dispatch, snapshot, doomed, remover, put)
-
-
-def _send_delete(
-    store: Store, dispatch: Dispatch, snapshot: Snapshot, doomed: Doomed, remover: Remover, put: SaveResult
-) -> None:
-    """Send the DELETE of a manifest that is kept in the trash, and forget the image.
-
-    Args:
-        put: the result of saving the manifest to the trash. If it is not kept there, it is not deleted.
-    """
-    repository = snapshot.repository
-    if put is SaveResult.LEASED:
-        _spare(store, dispatch, repository, doomed, "somebody says that it is in use (lease)")
-    if put is not SaveResult.SAVED:
-        return
-    try:
-        remover.delete(doomed.digest, doomed.tags)
-    except (RegistryUnavailable, RegistryRefused):
-        # The DELETE may have taken effect, and with it a tag that was just pushed again.
-        store.deletions.request_healing(repository, doomed.tags)
-        raise
-    _forget(store, dispatch, snapshot, doomed, remover.still_listed(snapshot, doomed.tags) if doomed.tags else ())
-
-
-def _finish(
-    store: Store, registry: Registry, dispatch: Dispatch, snapshot: Snapshot, doomed: Doomed, remover: Remover
-) -> None:
-    """Finish the deletion of a manifest that no longer exists.
-
-    Either our own DELETE was not recorded, or someone else deleted the manifest.
-    """
-    repository = snapshot.repository
-    kept = store.trash.get(repository, doomed.digest)
-    if kept:
-        dangling = _dangling(registry, repository, doomed)
-        # Tags that were pushed since the first save were deleted with the manifest, too.
-        put = store.trash.save_again(snapshot, doomed)
-        if put is SaveResult.LEASED:
-            _spare(store, dispatch, repository, doomed, "somebody says that it is in use (lease)")
-        if put is SaveResult.SAVED:
-            _clear_dangling(store, registry, snapshot, doomed, kept, dangling, remover)
-            _forget(store, dispatch, snapshot, doomed)
-        return
-    result = Taken(doomed)
-    result.is_lost()
-    _leave_alone(store, dispatch, snapshot, result)
-    if not doomed.tags:
-        store.history.resolve(store.history.snapshot(repository), {doomed.digest: None})
-
-
-def _dangling(registry: Registry, repository: str, doomed: Doomed) -> list[str]:
-    """Return the tags of a deleted manifest that the registry still lists, because it was killed during the DELETE."""
-    listed = set(registry.client.tags(repository)) if doomed.tags else set()
-    return [tag for tag in doomed.tags if tag in listed]
-
-
-def _clear_dangling(
-    store: Store,
-    registry: Registry,
-    snapshot: Snapshot,
-    doomed: Doomed,
-    kept: TrashedManifest,
-    dangling: list[str],
-    remover: Remover,
-) -> None:
-    """Remove tags that point at nothing. Over the API, only a DELETE of their manifest can remove them.
-
-    A tag that was pushed again meanwhile points at a manifest, and its digest is not doomed any more.
-    """
-    if not dangling:
-        return
-    repository = snapshot.repository
-    if remover.exact:
-        remover.delete(doomed.digest, dangling)
-        return
-    try:
-        for tag in dangling:
-            store.deletions.note_own_put(repository, tag, doomed.digest)
-            put = (repository, tag, kept.media_type, kept.content)
-            remover.write(partial(registry.client.put, *put))
-        if store.trash.save_again(snapshot, doomed) is SaveResult.SAVED:
-            remover.delete(doomed.digest)
-    except RegistryRefused as error:
-        log.warning("tags point nowhere and cannot be removed", repository=repository, tags=dangling, error=str(error))
-
-
-def _leave_alone(store: Store, dispatch: Dispatch, snapshot: Snapshot, taken: Taken) -> None:
-    """Record what was found instead of a doomed image, so that the image is planned again.
-
-    A moved tag is recorded while the tag is still known to be doomed: a user may have pushed a tag that was already
-    removed.
-    """
-    known = {(tag.name, tag.digest) for tag in snapshot.tags} if taken.moved else set()
-    # The plan may be older than the snapshot, which then knows the move already.
-    moved = [tag for tag in taken.moved if (tag.name, tag.digest) not in known]
-    if moved:
-        # One of our deletions may have removed parts of these indexes.
-        if taken.indexes:
-            store.deletions.request_healing(snapshot.repository, sorted(taken.indexes))
-        sightings = [(replace(tag, sighted=True), "") for tag in moved]
-        store.history.adopt(snapshot, tags=sightings, indexes=frozenset(taken.indexes))
-    if taken.spared:
-        _spare(store, dispatch, snapshot.repository, taken.doomed, taken.spared)
-    if taken.vanished:
-        store.meter.count("deletes", "vanished")
-        snapshot = store.history.snapshot(snapshot.repository)
-        store.history.adopt(snapshot, vanished=taken.vanished, keep_plan=True, lost=taken.lost)
-
-
-def _forget(store: Store, dispatch: Dispatch, snapshot: Snapshot, doomed: Doomed, listed: Collection[str] = ()) -> None:
-    repository = snapshot.repository
-    if store.deletions.forget(snapshot, doomed, listed):
-        dispatch.enforce(repository)
-    store.meter.count("deletes", "deleted")
-    time_push_to_gone(store, snapshot)
-    for verdict in doomed.verdicts:
-        if not verdict.recorded:
-            log.info("deleted", tag=verdict.tag.called(repository), digest=doomed.digest, reason=verdict.reason)
-
-
-def _spare(store: Store, dispatch: Dispatch, repository: str, doomed: Doomed, why: str) -> None:
-    store.outbox.undoom(repository, short(doomed.digest))
-    store.meter.count("deletes", "spared")
-    log.info("not deleted", repository=repository, digest=doomed.digest, why=why)
-    dispatch.enforce(repository)
+        still_listed(batch, ())

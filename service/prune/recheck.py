@@ -8,17 +8,15 @@ from service.domain.oci import tombstone
 from service.domain.oci.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
 from service.domain.retention.plan import Doomed, Verdict
 from service.domain.retention.state import Tag, subject_of
+from service.prune.batch import Batch
 from service.reconcile.compare import being_pushed
-from service.registry import Registry
 from service.registry.manifest import Manifest
 from service.registry.storage import Storage
 from service.settings import PolicySource
-from service.store import Store
-from service.store.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RecheckResult:
     """The result of a recheck: the state of a tag right before its deletion.
 
     Attributes:
@@ -38,38 +36,30 @@ class Found:
     stands: str = ""
 
 
-def still_said(policies: PolicySource, doomed: Doomed) -> bool:
+def is_of_current_policy(policies: PolicySource, doomed: Doomed) -> bool:
     """Return True if the policy that doomed the image is still the current one: a changed policy may keep the image."""
     policies.current()
     return doomed.policy in ("", policies.name)
 
 
-def recheck(
-    store: Store,
-    registry: Registry,
-    repository: str,
-    doomed: Doomed,
-    verdict: Verdict,
-    *,
-    fetch: bool,
-    disk: Storage | None = None,
-) -> Found:
+def recheck(batch: Batch, doomed: Doomed, verdict: Verdict, *, fetch: bool, storage: Storage | None) -> RecheckResult:
     """Return the state of this tag of a doomed digest.
 
     Args:
         fetch: True for a GET, which also returns the manifest's bytes; False for a conditional HEAD, which costs the
             registry least and emits no notification.
-        disk: the storage, if proved to be the registry's. It is read instead of the registry; the registry is asked
+        storage: if proved to be the registry's. It is read instead of the registry; the registry is asked
             only if the storage does not show the tag at the doomed digest.
 
     Raises:
         RegistryUnavailable: the answer contradicts a push so young that the registry may not show it yet.
     """
+    registry, repository = batch.registry, batch.repository
     name, manifest, answer = verdict.tag.name, None, None
-    if disk and disk.digest_of(repository, name) == doomed.digest:
-        manifest = disk.manifest(repository, doomed.digest) if fetch else None
+    if storage and storage.digest_of(repository, name) == doomed.digest:
+        manifest = storage.manifest(repository, doomed.digest) if fetch else None
         if manifest or not fetch:
-            return Found("there", manifest)
+            return RecheckResult("there", manifest)
     if fetch:
         manifest = registry.client.get(repository, name)
         standing = Tag(name, manifest.digest, None, len(manifest.content)) if manifest else None
@@ -77,21 +67,21 @@ def recheck(
         answer = registry.client.head(repository, name, unless=doomed.digest)
         standing = Tag(name, answer.digest, None, answer.size_bytes) if answer else None
     if standing is not None and standing.digest == doomed.digest:
-        return Found("there", manifest)
+        return RecheckResult("there", manifest)
     if standing is not None and standing.digest == tombstone.DIGEST:
-        return Found("tombstone")
-    if standing is not None and standing.digest == store.deletions.own_put(repository, name):
-        return Found("astray", stands=standing.digest)
-    if standing is None and store.deletions.touched(repository, name, verdict.tag.pushed_us):
-        return Found("off")
+        return RecheckResult("tombstone")
+    if standing is not None and standing.digest == batch.store.deletions.own_put(repository, name):
+        return RecheckResult("astray", stands=standing.digest)
+    if standing is None and batch.store.deletions.touched(repository, name, verdict.tag.pushed_us):
+        return RecheckResult("off")
     if being_pushed(verdict.tag):
         raise RegistryUnavailable(f"{repository}:{name} was pushed just now, and the registry does not show it yet")
     current = manifest or answer
     is_index = current is not None and current.media_type in INDEX_TYPES
-    return Found("moved", moved_to=standing, is_index=is_index) if standing else Found("gone")
+    return RecheckResult("moved", moved_to=standing, is_index=is_index) if standing else RecheckResult("gone")
 
 
-def may_go(store: Store, registry: Registry, snapshot: Snapshot, doomed: Doomed, manifest: Manifest | None) -> bool:
+def may_be_deleted(batch: Batch, doomed: Doomed, manifest: Manifest | None) -> bool:
     """Return True if the manifest can be read, and every image or index that had to be deleted before does not exist.
 
     If not, the reason is recorded for the next plan.
@@ -100,22 +90,22 @@ def may_go(store: Store, registry: Registry, snapshot: Snapshot, doomed: Doomed,
         manifest: the doomed manifest; None if only tags are deleted, or if the manifest no longer exists.
     """
     references = _references(manifest) if manifest else References()
-    if references.readable and _may_follow(store, registry, snapshot.repository, doomed, references):
+    if references.readable and _are_owners_deleted(batch, doomed, references):
         return True
     if manifest:
-        store.history.resolve(snapshot, {doomed.digest: references})
+        batch.store.history.resolve(batch.snapshot, {doomed.digest: references})
     return False
 
 
-def _may_follow(store: Store, registry: Registry, repository: str, doomed: Doomed, references: References) -> bool:
+def _are_owners_deleted(batch: Batch, doomed: Doomed, references: References) -> bool:
     """Return True unless the image is a referrer that was not planned as one, or its subject or index still exists."""
     subjects = {subject_of(verdict.tag.name, references) for verdict in doomed.verdicts} - {None}
     if subjects and not all(verdict.follows for verdict in doomed.verdicts):
         return False
     owners = subjects | {verdict.after for verdict in doomed.verdicts} - {""}
-    standing = [owner for owner in owners if owner and registry.client.head(repository, owner) is not None]
+    standing = [owner for owner in owners if owner and batch.registry.client.head(batch.repository, owner) is not None]
     for owner in standing:
-        store.deletions.still_exists(repository, owner, index=owner not in subjects)
+        batch.store.deletions.still_exists(batch.repository, owner, index=owner not in subjects)
     return not standing
 
 

@@ -4,34 +4,32 @@ Distribution 2.8 on object storage answers 202 and leaves a tag `X` while a tag 
 3142). Such a tag points at nothing; once no other tag begins with its name, it can be removed.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 
 from service.domain.oci import tombstone
 from service.log import log
-from service.registry import Registry
+from service.prune.batch import Batch
 from service.registry.listing import STILL_LISTED
 from service.store import Store
-from service.store.snapshot import Snapshot
 
 _SHOWN = 5
 
-Write = Callable[[Callable[[], object]], None]
 
-
-def still_listed(
-    store: Store, registry: Registry, snapshot: Snapshot, deleted: Collection[str], write: Write
-) -> frozenset[str]:
+def still_listed(batch: Batch, deleted: Collection[str]) -> frozenset[str]:
     """Return those of these deleted tags that are still listed, and remove what was left before as far as possible.
 
     The registry is asked only where a tag could be left, and not again once it was seen to leave none.
 
-    Args:
-        wiring: the collaborators.
-        snapshot: the repository before the deletion.
-        deleted: names of tags.
-        write: makes one write while the right to write is held.
     """
+    if batch.exact:
+        return frozenset()
+    with batch.listing:
+        return _still_listed(batch, deleted)
+
+
+def _still_listed(batch: Batch, deleted: Collection[str]) -> frozenset[str]:
+    store, registry, snapshot = batch.store, batch.registry, batch.snapshot
     repository, restarts = snapshot.repository, snapshot.epoch.rpartition(":")[2]
     names = {tag.name for tag in snapshot.tags}
     suspects = {tag for tag in deleted if _longer(tag, names)}
@@ -48,7 +46,7 @@ def still_listed(
         store.capabilities.note_leaves_tags(restarts, able=True)
     elif not before and any(_longer(tag, listed) for tag in suspects - listed):
         store.capabilities.note_leaves_tags(restarts, able=False)
-    removed = _removed(store, registry, repository, dangling, listed, write)
+    removed = _removed(batch, dangling, listed)
     _say(store, repository, dangling - removed, before)
     return frozenset(deleted) & (dangling - removed)
 
@@ -58,21 +56,20 @@ def _longer(tag: str, names: Iterable[str]) -> bool:
     return any(name.startswith((f"{tag}-", f"{tag}.")) for name in names)
 
 
-def _removed(
-    store: Store, registry: Registry, repository: str, dangling: Collection[str], listed: set[str], write: Write
-) -> set[str]:
+def _removed(batch: Batch, dangling: Collection[str], listed: set[str]) -> set[str]:
     """Remove the tags that no listed tag protects any more, and return them.
 
     A tag that points at nothing is removed only by the DELETE of a manifest, so a tombstone is pushed under it and
     deleted.
     """
     removed: set[str] = set()
+    store, registry, repository = batch.store, batch.registry, batch.repository
     for tag in sorted(dangling, key=len, reverse=True):
         if _longer(tag, listed - removed):
             continue
         asked_ms = store.deletions.request_healing(repository, [tombstone.DIGEST, tag])
-        write(partial(registry.client.put, repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT))
-        write(partial(registry.client.delete, repository, tombstone.DIGEST))
+        batch.write(partial(registry.client.put, repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT))
+        batch.write(partial(registry.client.delete, repository, tombstone.DIGEST))
         store.deletions.healed(repository, (tombstone.DIGEST, asked_ms), "", None)
         removed.add(tag)
     return removed

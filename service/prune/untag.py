@@ -5,110 +5,77 @@ cannot delete a tag alone). A crash in between leaves tags at the tombstone; the
 """
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
 from threading import Lock
 
 from service.domain.errors import RegistryUnavailable, TagDeletesUnknown
 from service.domain.oci import tombstone
-from service.domain.retention.plan import Doomed, Verdict
-from service.domain.retention.state import Tag
-from service.log import log
+from service.domain.retention.plan import Doomed
+from service.prune.batch import LEASED, NEEDED, Batch, ImageOutcome
 from service.prune.mounted import Mounted
-from service.prune.recheck import Found, may_go, recheck, still_said
-from service.prune.remover import Remover, removing
-from service.prune.timing import time_push_to_gone
-from service.store.lease import Lease
-from service.store.snapshot import Snapshot
+from service.prune.recheck import RecheckResult, is_of_current_policy, may_be_deleted, recheck
+from service.prune.still_listed import still_listed
 from service.store.trash import SaveResult
-from service.wiring import Wiring
 
 Work = Callable[[Callable[[Doomed], None], Iterable[Doomed]], object]
 
 
-@dataclass(slots=True)
-class Taken:
-    """The result of untagging one doomed digest.
-
-    Attributes:
-        doomed: the digest and its tags.
-        verdicts: verdicts of the tags that were removed.
-        spared: the reason why the digest was not deleted; "" if it was.
-        moved: tags that someone else moved, with their new digests.
-        indexes: digests of `moved` that are indexes.
-        vanished: tags that someone else deleted.
-        lost: True if neither the registry nor the trash has the manifest.
-    """
-
-    doomed: Doomed
-    verdicts: list[Verdict] = field(default_factory=list)
-    spared: str = ""
-    moved: list[Tag] = field(default_factory=list)
-    indexes: set[str] = field(default_factory=set)
-    vanished: list[str] = field(default_factory=list)
-    lost: bool = False
-
-    def is_lost(self) -> None:
-        """Note that neither the registry nor the trash has the manifest: nothing can be untagged or restored."""
-        self.spared, self.vanished, self.lost = "somebody else deleted it", list(self.doomed.tags), True
-
-
-def take_off(
-    wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, remover: Remover, work: Work
-) -> list[Taken]:
-    """Untag these digests. The removed tags are recorded, also if this fails on the way.
+def untag(batch: Batch, images: tuple[Doomed, ...], work: Work) -> list[ImageOutcome]:
+    """Untag these images. The removed tags are recorded, also if this fails on the way.
 
     Args:
-        work: runs a call for each of the batch, one by one or in parallel.
+        batch: the batch to which the images belong.
+        images: digests, whose doomed tags are removed.
+        work: runs a call for each of the images, one by one or in parallel.
 
     Raises:
         RegistryUnavailable, RegistryRefused, LeaseLost: some tags may not be removed.
     """
-    takeoff = _TakeOff(wiring, snapshot, permit, remover)
-    takeoff.begin()
+    untagging = _Untagging(batch)
+    untagging.begin()
     fault: RegistryUnavailable | None = None
     try:
         try:
-            work(takeoff.take, batch)
+            work(untagging.untag, images)
         except RegistryUnavailable as error:
             if not error.is_fault:
                 raise
             # The failure of a single request is no reason to leave the other tags at the tombstone.
             fault = error
-        takeoff.end()
+        untagging.end()
     finally:
-        takeoff.note()
+        untagging.record()
     if fault:
         raise fault
-    return takeoff.taken
+    return untagging.outcomes
 
 
-def take_back(wiring: Wiring, snapshot: Snapshot, tag: str, digest: str, permit: Lease) -> None:
+def untag_again(batch: Batch, tag: str, digest: str) -> None:
     """Remove a tag that our healing pushed although its user had just deleted it.
 
     Args:
+        batch: of this tag alone.
+        tag: the name.
         digest: the digest that the tag points at.
     """
-    with removing(wiring.store, wiring.registry, snapshot.repository, permit) as remover:
-        takeoff = _TakeOff(wiring, snapshot, permit, remover)
-        takeoff.begin()
-        takeoff.take_tag(tag, digest, Found("there"))
-        takeoff.end()
+    untagging = _Untagging(batch)
+    untagging.begin()
+    untagging.untag_one(tag, digest, RecheckResult("there"))
+    untagging.end()
 
 
-class _TakeOff:
-    def __init__(self, wiring: Wiring, snapshot: Snapshot, permit: Lease, remover: Remover) -> None:
-        self._wiring, self._snapshot, self._permit, self._remover = wiring, snapshot, permit, remover
-        self._repository = snapshot.repository
-        self._restarts = snapshot.restarts
-        self._by_tag = remover.exact or wiring.store.capabilities.deletes_tags(self._restarts) is not False
+class _Untagging:
+    def __init__(self, batch: Batch) -> None:
+        self._batch, self._store, self._client = batch, batch.store, batch.registry.client
+        self._repository, self._restarts = batch.repository, batch.snapshot.restarts
+        self._by_tag = batch.exact or batch.store.capabilities.deletes_tags(self._restarts) is not False
         self._is_over = self._by_tag
         # The time at which the tombstone was recorded for healing. None: no tag was moved to a tombstone yet.
         self._looks_ms: int | None = None
         self._listed: frozenset[str] | None = None
         self._lock = Lock()
-        self._mounted = Mounted(None if remover.exact else wiring.registry.storage)
+        self._mounted = Mounted(batch.registry.storage)
         self._left: frozenset[str] = frozenset()
-        self.taken: list[Taken] = []
+        self.outcomes: list[ImageOutcome] = []
 
     def begin(self) -> None:
         """If a tombstone is needed, make sure before each batch that the registry can delete it."""
@@ -116,78 +83,73 @@ class _TakeOff:
             self._clear()
 
     def _clear(self) -> None:
-        self._wiring.store.deletions.touch(self._repository, tombstone.DIGEST)
-        self._remover.write(lambda: self._wiring.registry.client.delete(self._repository, tombstone.DIGEST))
+        self._store.deletions.touch(self._repository, tombstone.DIGEST)
+        self._batch.write(lambda: self._client.delete(self._repository, tombstone.DIGEST))
 
-    def take(self, doomed: Doomed) -> None:
+    def untag(self, doomed: Doomed) -> None:
         """Untag one doomed digest. For each tag: recheck → trash → the write that removes the tag."""
-        self._permit.check()
-        if not still_said(self._wiring.policies, doomed):
+        self._batch.permit.check()
+        if not is_of_current_policy(self._batch.policies, doomed):
             return
-        result = Taken(doomed)
-        self.taken.append(result)
+        outcome = ImageOutcome(doomed)
+        self.outcomes.append(outcome)
         kept = False
         for verdict in doomed.verdicts:
-            fetch, disk = not kept and not doomed.only_tags, self._remover.storage or self._mounted.live
-            check = recheck(
-                self._wiring.store, self._wiring.registry, self._repository, doomed, verdict, fetch=fetch, disk=disk
-            )
+            fetch, storage = not kept and not doomed.only_tags, self._batch.storage or self._mounted.live
+            check = recheck(self._batch, doomed, verdict, fetch=fetch, storage=storage)
             if check.at == "gone":
-                result.vanished.append(verdict.tag.name)
+                outcome.vanished.append(verdict.tag.name)
             elif check.moved_to is not None:
-                result.moved.append(check.moved_to)
-                result.indexes |= {check.moved_to.digest} if check.is_index else set()
-            elif not kept and not self._keep(doomed, check, result):
+                outcome.moved.append(check.moved_to)
+                outcome.indexes |= {check.moved_to.digest} if check.is_index else set()
+            elif not kept and not self._keep(doomed, check, outcome):
                 return
             else:
                 kept = True
-                self.take_tag(verdict.tag.name, doomed.digest, check)
-                result.verdicts.append(verdict)
-        if result.moved or result.vanished:
-            names = ", ".join([*(tag.name for tag in result.moved), *result.vanished])
-            result.spared = f"somebody else moved or deleted {names}"
+                self.untag_one(verdict.tag.name, doomed.digest, check)
+                outcome.untagged.append(verdict)
+        if outcome.moved or outcome.vanished:
+            names = ", ".join([*(tag.name for tag in outcome.moved), *outcome.vanished])
+            outcome.spared = f"another client moved or deleted {names}"
 
     def end(self) -> None:
         """Delete the tombstone, and with it every tag that points at it."""
         if not self._is_over and self._looks_ms is not None:
-            self._permit.check()
+            self._batch.permit.check()
             self._clear()
-            self._wiring.store.deletions.healed(self._repository, (tombstone.DIGEST, self._looks_ms), "", None)
-            removed = [verdict.tag.name for result in self.taken for verdict in result.verdicts]
-            self._left = self._remover.still_listed(self._snapshot, removed)
+            self._store.deletions.healed(self._repository, (tombstone.DIGEST, self._looks_ms), "", None)
+            removed = [verdict.tag.name for outcome in self.outcomes for verdict in outcome.untagged]
+            self._left = still_listed(self._batch, removed)
         self._is_over = True
 
-    def note(self) -> None:
+    def record(self) -> None:
         """Record the removed tags. While the tombstone exists, no tag counts as removed."""
-        taken = [(result.doomed, tuple(result.verdicts)) for result in self.taken if result.verdicts]
-        if not self._is_over or not taken:
+        untagged = [(outcome.doomed, tuple(outcome.untagged)) for outcome in self.outcomes if outcome.untagged]
+        if not self._is_over or not untagged:
             return
-        if self._wiring.store.deletions.untagged(self._repository, taken, self._left):
-            self._wiring.dispatch.enforce(self._repository)
-        self._wiring.store.meter.count("deletes", "untagged", sum(doomed.only_tags for doomed, _ in taken))
-        time_push_to_gone(self._wiring.store, self._snapshot)
-        for verdict in (verdict for _, verdicts in taken for verdict in verdicts):
-            name, digest = verdict.tag.called(self._repository), verdict.tag.digest
-            log.info("deleted", tag=name, digest=digest, reason=verdict.reason)
+        if self._store.deletions.untagged(self._repository, untagged, self._left):
+            self._batch.dispatch.enforce(self._repository)
+        self._store.meter.count("deletes", "untagged", sum(doomed.only_tags for doomed, _ in untagged))
+        self._batch.log_deleted(verdict for _, verdicts in untagged for verdict in verdicts)
 
-    def _keep(self, doomed: Doomed, check: Found, result: Taken) -> bool:
+    def _keep(self, doomed: Doomed, check: RecheckResult, outcome: ImageOutcome) -> bool:
         """Keep the doomed manifest in the trash; return True if its tags may be removed now."""
         manifest = None
         if not doomed.only_tags:
-            manifest = check.manifest or self._wiring.registry.client.get(self._repository, doomed.digest)
-            if manifest is None and self._wiring.store.trash.get(self._repository, doomed.digest) is None:
-                result.is_lost()
+            manifest = check.manifest or self._client.get(self._repository, doomed.digest)
+            if manifest is None and self._store.trash.get(self._repository, doomed.digest) is None:
+                outcome.note_lost()
                 return False
-        if not may_go(self._wiring.store, self._wiring.registry, self._snapshot, doomed, manifest):
-            result.spared = "it belongs to an image that is there, or cannot be read"
+        if not may_be_deleted(self._batch, doomed, manifest):
+            outcome.spared = NEEDED
             return False
         kept = (manifest.media_type, manifest.content) if manifest else None
-        put = self._wiring.store.trash.save(self._snapshot, doomed, kept)
+        put = self._store.trash.save(self._batch.snapshot, doomed, kept)
         if put is SaveResult.LEASED:
-            result.spared = "somebody says that it is in use (lease)"
+            outcome.spared = LEASED
         return put is SaveResult.SAVED
 
-    def take_tag(self, tag: str, digest: str, check: Found) -> None:
+    def untag_one(self, tag: str, digest: str, check: RecheckResult) -> None:
         """Remove one tag, or move it to the tombstone."""
         # A registry that is killed during a DELETE leaves a tag that is listed and points at nothing.
         if check.at == "off" and tag not in self._tags():
@@ -196,13 +158,13 @@ class _TakeOff:
         if self._by_tag and self._deletes_tag(tag, stands, (digest, tombstone.DIGEST, check.stands)):
             # Another worker, which cannot delete single tags, left the tombstone: its manifest must be deleted, too.
             if check.at == "tombstone":
-                self._wiring.store.deletions.request_healing(self._repository, [tombstone.DIGEST])
+                self._store.deletions.request_healing(self._repository, [tombstone.DIGEST])
             return
         self._note_tombstone()
         if check.at != "tombstone":
             put = (self._repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT)
             with self._mounted.changing(self._repository, tag, stands, tombstone.DIGEST):
-                self._remover.write(lambda: self._wiring.registry.client.put(*put))
+                self._batch.write(lambda: self._client.put(*put))
 
     def _note_tombstone(self) -> None:
         """Record that a tombstone is about to exist, so that healing deletes it after a crash.
@@ -211,27 +173,27 @@ class _TakeOff:
         """
         with self._lock:
             if self._looks_ms is None:
-                self._looks_ms = self._wiring.store.deletions.request_healing(self._repository, [tombstone.DIGEST])
+                self._looks_ms = self._store.deletions.request_healing(self._repository, [tombstone.DIGEST])
 
     def _deletes_tag(self, tag: str, stands: str | None, expected: Collection[str]) -> bool:
         """Delete the tag alone; return False if the registry cannot do that. The first refusal is remembered."""
-        able = self._remover.exact or self._wiring.store.capabilities.deletes_tags(self._restarts)
+        able = self._batch.exact or self._store.capabilities.deletes_tags(self._restarts)
         try:
             with self._mounted.changing(self._repository, tag, stands, None):
-                self._remover.untag(tag, expected)
+                self._batch.untag(tag, expected)
         except TagDeletesUnknown:
             with self._lock:
                 if self._by_tag:
                     # Before another thread pushes a tombstone: a DELETE that meets a PUT fails.
                     self._clear()
-                    self._wiring.store.capabilities.note_deletes_tags(self._restarts, able=False)
+                    self._store.capabilities.note_deletes_tags(self._restarts, able=False)
                     self._by_tag = self._is_over = False
             return False
         if able is None:
-            self._wiring.store.capabilities.note_deletes_tags(self._restarts, able=True)
+            self._store.capabilities.note_deletes_tags(self._restarts, able=True)
         return True
 
     def _tags(self) -> frozenset[str]:
         if self._listed is None:
-            self._listed = frozenset(self._wiring.registry.client.tags(self._repository))
+            self._listed = frozenset(self._client.tags(self._repository))
         return self._listed

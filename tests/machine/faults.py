@@ -9,11 +9,10 @@ from unittest import mock
 from service.domain.events import Envelope
 from service.domain.oci.manifest import References
 from service.domain.retention.plan import Doomed, Plan, Verdict
-from service.prune import deleting, planning, untag
-from service.prune.recheck import Found
-from service.registry import Registry
+from service.prune import image, planning, untag
+from service.prune.batch import Batch
+from service.prune.recheck import RecheckResult
 from service.registry.storage import Storage
-from service.store import Store
 from service.store.history import History
 from service.store.ingest import RecordResult
 from service.store.packing import pack_links
@@ -44,18 +43,12 @@ def no_recheck() -> Iterator[None]:
     """A doomed manifest is deleted without a look at where its tags stand by now."""
 
     def rechecked(
-        store: Store,
-        registry: Registry,
-        repository: str,
-        doomed: Doomed,
-        verdict: Verdict,
-        *,
-        fetch: bool,
-        disk: Storage | None = None,
-    ) -> Found:
-        return Found("there", registry.client.get(repository, doomed.digest) if fetch else None)
+        batch: Batch, doomed: Doomed, verdict: Verdict, *, fetch: bool, storage: Storage | None
+    ) -> RecheckResult:
+        manifest = batch.registry.client.get(batch.repository, doomed.digest) if fetch else None
+        return RecheckResult("there", manifest)
 
-    with mock.patch.object(deleting, "recheck", rechecked), mock.patch.object(untag, "recheck", rechecked):
+    with mock.patch.object(image, "recheck", rechecked), mock.patch.object(untag, "recheck", rechecked):
         yield
 
 

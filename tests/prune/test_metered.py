@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from service.domain.metrics import Metered
 from service.prune import deleting
-from service.prune.timing import time_push_to_gone
+from service.prune.batch import time_push_to_gone
 from tests.conftest import keep_last
 from tests.fakes.pusher import Pusher
 from tests.support.system import SHOP, Make, System, doomed_system

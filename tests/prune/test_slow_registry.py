@@ -50,13 +50,13 @@ def test_batches_become_smaller_where_deletes_are_slow_and_each_is_kept(
     monkeypatch.setattr(batching, "_BATCH_S", 0.1)
     system.registry.delay("DELETE", "manifests/sha256:", seconds=0.1, times=None)
     sizes: list[int] = []
-    remove = deleting._go
+    remove = deleting._work
 
     def watched(*args: object, **mode: object) -> None:
         sizes.append(len(args[2]))  # type: ignore[arg-type]
         remove(*args, **mode)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(deleting, "_go", watched)
+    monkeypatch.setattr(deleting, "_work", watched)
     system.settle()
     assert (sizes[0], set(sizes[1:]) <= {1, 2}, sum(sizes)) == (4, True, 12)
     assert system.registry.count("pushprune", "DELETE", "manifests/sha256:") == 12

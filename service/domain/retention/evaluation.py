@@ -325,7 +325,7 @@ class Evaluation:
         if self.now_us >= leased_us:
             return None
         in_use = self.now_us < self._held_us(self.state.leased, tag.digest)
-        reason = "somebody says that it is in use (lease)" if in_use else "kept for a while after a restore (lease)"
+        reason = "a user declared that it is in use (lease)" if in_use else "kept for a while after a restore (lease)"
         return Verdict(tag, True, reason, rule, leased_us)
 
     def leased_us(self, digest: str) -> int:

@@ -1,0 +1,199 @@
+"""One batch of deletions in one repository: what it works with, what it writes, and what it records."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from threading import Lock
+
+from service.clock import now_us
+from service.domain.oci.manifest import INDEX_TYPES
+from service.domain.retention.plan import Doomed, Verdict
+from service.domain.retention.state import Tag
+from service.log import log
+from service.reconcile.push_times import sight
+from service.registry.manifest import ManifestHead
+from service.store import Store
+from service.store.keys import short
+from service.store.lease import Lease
+from service.store.snapshot import Snapshot
+from service.wiring import Wiring
+
+SERVED = "served"
+LEASED = "a user declared that it is in use (lease)"
+NEEDED = "an image that still exists needs it, or its manifest cannot be read"
+_LONGEST_S = 600.0
+
+
+@dataclass(slots=True)
+class ImageOutcome:
+    """What became of one doomed image.
+
+    Attributes:
+        doomed: the digest and its tags.
+        untagged: verdicts of the tags that were removed.
+        spared: the reason why the digest was not deleted; "" if it was.
+        moved: tags that someone else moved, with their new digests.
+        indexes: digests of `moved` that are indexes.
+        vanished: tags that someone else deleted.
+        lost: True if neither the registry nor the trash has the manifest.
+    """
+
+    doomed: Doomed
+    untagged: list[Verdict] = field(default_factory=list)
+    spared: str = ""
+    moved: list[Tag] = field(default_factory=list)
+    indexes: set[str] = field(default_factory=set)
+    vanished: list[str] = field(default_factory=list)
+    lost: bool = False
+
+    def note_lost(self) -> None:
+        """Note that neither the registry nor the trash has the manifest: nothing can be untagged or restored."""
+        self.spared, self.vanished, self.lost = "another client deleted it", list(self.doomed.tags), True
+
+
+class Batch:
+    """One batch of deletions in one repository, while the right to write is held.
+
+    Every write raises LeaseLost before it is sent if the right is lost, and the errors of a request.
+
+    Attributes:
+        snapshot: the state of the repository before the batch.
+        permit: the right to write.
+        exact: see `DeletionBatch.exact`.
+        storage: the storage in which tags are rechecked; None to recheck at the registry.
+        listing: held by the thread that compares the registry's list of tags with what was deleted.
+    """
+
+    def __init__(self, wiring: Wiring, snapshot: Snapshot, permit: Lease) -> None:
+        self.store, self.registry = wiring.store, wiring.registry
+        self.policies, self.dispatch = wiring.policies, wiring.dispatch
+        self.snapshot, self.repository, self.permit = snapshot, snapshot.repository, permit
+        self._deletion = wiring.registry.deletion.open(snapshot.repository)
+        self.exact, self.storage = self._deletion.exact, self._deletion.storage
+        self.listing = Lock()
+        self._deleted: str | None = None
+
+    def write(self, call: Callable[[], object]) -> None:
+        """Make one write while the right to write is held."""
+        with self.permit.writing():
+            call()
+
+    def delete(self, digest: str, tags: Collection[str] | None = None) -> None:
+        """Delete a manifest.
+
+        Args:
+            tags: the known tags that point at the digest. Over the API, all tags of the digest are deleted.
+        """
+        self.write(lambda: self._deletion.delete(digest, tags))
+        self._deleted = digest
+
+    def untag(self, tag: str, expected: Collection[str]) -> None:
+        """Delete a tag alone, while it points at one of these digests, see `DeletionBatch.untag`."""
+        self.write(lambda: self._deletion.untag(tag, expected))
+
+    def forget(self, doomed: Doomed, still_listed: Collection[str] = ()) -> None:
+        """Record that an image was deleted. still_listed: its tags that the registry still lists."""
+        if self.store.deletions.forget(self.snapshot, doomed, still_listed):
+            self.dispatch.enforce(self.repository)
+        self.store.meter.count("deletes", "deleted")
+        self.log_deleted(verdict for verdict in doomed.verdicts if not verdict.recorded)
+
+    def log_deleted(self, verdicts: Iterable[Verdict]) -> None:
+        """Log each deleted tag with its reason, and measure the time since the push that caused the deletion."""
+        time_push_to_gone(self.store, self.snapshot)
+        for verdict in verdicts:
+            name, digest = verdict.tag.called(self.repository), verdict.tag.digest
+            log.info("deleted", tag=name, digest=digest, reason=verdict.reason)
+
+    def spare(self, doomed: Doomed, why: str) -> None:
+        """Record that an image is not deleted, and have its repository planned again."""
+        self.store.outbox.undoom(self.repository, short(doomed.digest))
+        self.store.meter.count("deletes", "spared")
+        log.info("not deleted", repository=self.repository, digest=doomed.digest, why=why)
+        self.dispatch.enforce(self.repository)
+
+    def record(self, outcome: ImageOutcome) -> None:
+        """Record what was found instead of a doomed image, so that the image is planned again.
+
+        A moved tag is recorded while the tag is still known to be doomed: a user may have pushed a tag that was already
+        removed.
+        """
+        known = {(tag.name, tag.digest) for tag in self.snapshot.tags} if outcome.moved else set()
+        # The plan may be older than the snapshot, which then knows the move already.
+        moved = [tag for tag in outcome.moved if (tag.name, tag.digest) not in known]
+        if moved:
+            # One of our deletions may have removed parts of these indexes.
+            if outcome.indexes:
+                self.store.deletions.request_healing(self.repository, sorted(outcome.indexes))
+            sightings = [(replace(tag, sighted=True), "") for tag in moved]
+            self.store.history.adopt(self.snapshot, tags=sightings, indexes=frozenset(outcome.indexes))
+        if outcome.spared:
+            self.spare(outcome.doomed, outcome.spared)
+        if outcome.vanished:
+            self.store.meter.count("deletes", "vanished")
+            snapshot = self.store.history.snapshot(self.repository)
+            self.store.history.adopt(snapshot, vanished=outcome.vanished, keep_plan=True, lost=outcome.lost)
+
+    def end(self) -> None:
+        """End the batch: have tags healed that were pushed meanwhile.
+
+        If the right to write is lost, the next batch does it.
+        """
+        pushed = self._deletion.close() if self.permit.valid else ()
+        if pushed:
+            log.info("pushed during its deletion", repository=self.repository, tags=pushed)
+            self.store.deletions.request_healing(self.repository, pushed)
+            self._adopt(pushed)
+
+    def _adopt(self, tags: Collection[str]) -> None:
+        """Record pushes that happened during the batch: their notifications may be lost."""
+        snapshot, sightings, indexes = self.store.history.snapshot(self.repository), [], set()
+        before = {tag.name: tag for tag in snapshot.tags}
+        for name in tags:
+            manifest = self._deletion.manifest_of(name)
+            if manifest is None or (name in before and before[name].digest == manifest.digest):
+                continue
+            head = ManifestHead(manifest.digest, manifest.media_type, len(manifest.content))
+            sightings.append(sight(self.registry, snapshot, name, head, before.get(name)))
+            indexes |= {manifest.digest} if manifest.media_type in INDEX_TYPES else set()
+        if sightings:
+            self.store.history.adopt(snapshot, sightings, indexes=frozenset(indexes))
+
+    def check_cache(self) -> None:
+        """Check that the registry no longer serves a manifest that was deleted; if it does, alert the operator."""
+        if self._deleted is None:
+            return
+        if not self._deletion.is_still_served(self._deleted):
+            self.store.outbox.end_trouble(SERVED)
+            return
+        self.store.outbox.note_trouble(
+            SERVED,
+            f"the registry still serves {self.repository}@{self._deleted}, which was deleted from its storage: a "
+            "cache remembers its answers. Switch that cache off, or set delete.via: api",
+        )
+
+
+@contextmanager
+def open_batch(wiring: Wiring, snapshot: Snapshot, permit: Lease) -> Iterator[Batch]:
+    """Provide a batch, and end it afterwards.
+
+    Raises:
+        RegistryRefused: `delete.via` is the storage, and the storage is not proved to be the registry's.
+    """
+    batch = Batch(wiring, snapshot, permit)
+    try:
+        yield batch
+    finally:
+        batch.end()
+    batch.check_cache()
+
+
+def time_push_to_gone(store: Store, snapshot: Snapshot) -> None:
+    """Measure the time since the latest push to the repository, which caused this deletion.
+
+    A push more than 600 s ago is not the cause: the image was deleted because of its age.
+    """
+    latest_us = max((tag.pushed_us or 0 for tag in snapshot.tags if not tag.sighted), default=0)
+    taken_s = (now_us() - latest_us) / 1_000_000
+    if 0 <= taken_s <= _LONGEST_S:
+        store.meter.time("push_to_gone", "", taken_s)
