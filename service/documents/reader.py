@@ -27,8 +27,23 @@ _UNQUOTED = re.compile(r"(?:^|[\s\[,:-])[*!&][^\s'\"]*|[\[,-]\s*\{[^:}]*\}")
 _QUOTED = re.compile(r"(['\"])[\w!.-]{2,}\1")
 
 
+class Source:
+    """Values, and their names in error messages. Values without a file, such as those of a request, have only keys."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.values: Any = values
+
+    def subject(self, location: Location) -> str:
+        """Return the name of the value at this location."""
+        return dotted(location)
+
+    def spell(self, name: str) -> str:
+        """Return the key of this dotted name as it is written in this source."""
+        return name
+
+
 @dataclass(frozen=True)
-class Document:
+class Document(Source):
     """The values of a text, and the line of each key and list item. The first line is 1.
 
     Attributes:
@@ -49,10 +64,6 @@ class Document:
         """Return the name of the value at this location, for error messages."""
         place = f"{self.name}, line {self.line(location)}"
         return f"{place}: {dotted(location)}" if location else place
-
-    def spell(self, name: str) -> str:
-        """Return the key of this dotted name as it is written in this source."""
-        return name
 
 
 def dotted(location: Location) -> str:

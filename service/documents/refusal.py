@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol, get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from service.documents.reader import Location, dotted
+from service.documents.reader import Location, Source
 from service.domain.errors import ConfigurationError
 
 _WORD = re.compile(r"'(\w+)'")
@@ -38,33 +38,6 @@ _MUST = {
     "tuple_type": "be a list",
     "path_type": "be the path of a file",
 }
-
-
-class Source(Protocol):
-    """A source of values, and the names of its values in error messages."""
-
-    @property
-    def values(self) -> Mapping[str, Any]:
-        """The values, as they were read."""
-
-    def subject(self, location: Location) -> str:
-        """Return the name of the value at this location."""
-
-    def spell(self, name: str) -> str:
-        """Return the key of this dotted name as it is written in this source."""
-
-
-@dataclass(frozen=True)
-class Given:
-    """Values without a file, such as those of a request. Errors name only their keys."""
-
-    values: Mapping[str, Any]
-
-    def subject(self, location: Location) -> str:
-        return dotted(location)
-
-    def spell(self, name: str) -> str:
-        return name
 
 
 @dataclass(frozen=True)

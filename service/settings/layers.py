@@ -9,7 +9,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from service.documents.reader import Document, Location, dotted, read_text
+from service.documents.reader import Document, Location, Source, dotted, read_text
 from service.domain.errors import ConfigurationError
 
 PREFIX = "PUSHPRUNE_"
@@ -33,20 +33,12 @@ _SECRETS = (
 _SECRET_BYTES = 64 * 1024
 
 
-class Layer(PydanticBaseSettingsSource):
+class Layer(PydanticBaseSettingsSource, Source):
     """One source of settings, which names the origin of each value in error messages."""
 
     def __init__(self, settings: type[BaseSettings], values: Mapping[str, Any]) -> None:
         super().__init__(settings)
-        self.values = dict(values)
-
-    def subject(self, location: Location) -> str:
-        """Return the name of the value at this location, for error messages."""
-        return dotted(location)
-
-    def spell(self, name: str) -> str:
-        """Return the setting of this dotted name as it is written in this source."""
-        return name
+        self.values: dict[str, Any] = dict(values)
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         return self.values.get(field_name), field_name, False

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from service.documents.reader import Document, parse_mapping, read_mapping
-from service.documents.refusal import Given, refusal, refusals
+from service.documents.reader import Document, Source, parse_mapping, read_mapping
+from service.documents.refusal import refusal, refusals
 from service.domain.errors import ConfigurationError
 from service.domain.policy.model import Policy
 from service.settings.layers import ConfigFile, Environment, Layer, Overrides, SecretFiles
@@ -77,7 +77,7 @@ def policy_faults(values: Mapping[str, Any] | Path) -> tuple[str, ...]:
     Raises:
         ConfigurationError: the file is no YAML.
     """
-    source = read_mapping(values) if isinstance(values, Path) else Given(values)
+    source = read_mapping(values) if isinstance(values, Path) else Source(values)
     try:
         Policy.model_validate(dict(source.values))
     except ValidationError as error:

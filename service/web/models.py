@@ -7,8 +7,8 @@ from flask import Response
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from service.answers.base import ApiAnswer
-from service.documents.reader import Location
-from service.documents.refusal import Given, refusals
+from service.documents.reader import Location, Source
+from service.documents.refusal import refusals
 from service.web.problems import InvalidRequest
 
 
@@ -46,7 +46,7 @@ class Problem(ApiAnswer):
     faults: tuple[str, ...] = Field(default=(), description="what is wrong with the request: one sentence each")
 
 
-class _RequestValues(Given):
+class _RequestValues(Source):
     """The values of a request, as a refusal names them."""
 
     def subject(self, location: Location) -> str:
