@@ -25,15 +25,6 @@ def test_tags_go_first_where_that_leaves_a_small_repository(
     assert tags_first(going(count), tags, deletes_tags=deletes_tags) is first
 
 
-@pytest.mark.parametrize("deletes_tags", [True, False])
-def test_where_most_of_a_large_repository_stays_nothing_is_gained(deletes_tags: bool) -> None:
-    assert not tags_first(going(50), 5000, deletes_tags=deletes_tags)
-
-
-def test_a_digest_with_many_tags_is_one_delete() -> None:
-    assert not tags_first(going(10, tags=90), 1000, deletes_tags=False)
-
-
 def test_a_batch_grows_with_the_repository_up_to_a_bound() -> None:
     assert [batch_size(tags, 100) for tags in (10, 1000, 3000, 50_000)] == [100, 100, 300, 500]
 

@@ -53,13 +53,6 @@ def test_every_rule_that_selects_a_tag_has_its_result() -> None:
     assert (result.shares, result.index) == ((), None)
 
 
-def test_the_place_is_told_beyond_the_limit_and_in_the_group() -> None:
-    message = "rules: [{name: n, group: '^(.+)-', keep: {last: 1}}, {name: m, keep: {pushed_within: 1d}}]"
-    tags = [old(f"a-{number}", number) for number in (1, 2, 3)]
-    first, second = explained("a-3", message, *tags, old("b-1", 0)).rule_results
-    assert [(item.place, item.limit) for item in (first, second)] == [(3, 1), (None, None)]
-
-
 def test_what_a_waiting_plan_would_delete_is_held_and_what_is_kept_is_not() -> None:
     state = State(repository="shop/api", tags=(old("a", 1), old("b", 2), old("c", 3)))
     rules = explain(state, policy("rules: [{keep: {last: 1}}]"), us(NOW_S))
@@ -107,31 +100,6 @@ def test_names_that_are_no_tags_are_left_out_and_the_newest_push_comes_first() -
     assert explain(state, rules, us(NOW_S), ()) == ()
 
 
-@pytest.mark.parametrize(
-    ("rule", "days"),
-    [
-        ("keep: none", 0),
-        ("keep: always", None),
-        ("keep: {last: 3}", None),
-        ("keep: {pushed_within: 7d}", 4),
-        ("keep: {pulled_within: 7d}", 6),
-        ("keep: {pushed_within: 7d, pulled_within: 7d}", 6),
-        ("keep: {mode: all, pushed_within: 7d, pulled_within: 7d}", 4),
-        ("keep: {last: 1, pushed_within: 5d}", 2),
-        ("older_than: 10d, keep: none", 7),
-        ("older_than: 10d, keep: {last: 3}", None),
-        ("older_than: 10d, keep: {last: 2}", 9),
-        ("older_than: 10d, keep: {last: 1}", 8),
-        ("older_than: 1d, keep: {pushed_within: 5d}", 2),
-        ("older_than: 4d, keep: {last: 1, pulled_within: 8d}", 7),
-        ("older_than: 3d, keep: {mode: all, last: 1, pushed_within: 9d}", 1),
-    ],
-)
-def test_when_it_could_go(rule: str, days: float | None) -> None:
-    tags = (old("newest", 1), old("newer", 2), old("x", 3, pulled=1))
-    assert in_days("x", f"rules: [{{{rule}}}]", *tags) == days
-
-
 def test_it_waits_for_grace_and_a_lease() -> None:
     assert in_days("x", "grace: 9d\nrules: [{keep: none}]", old("x", 3)) == 6
     assert in_days("x", "rules: [{keep: none}]", old("x", 3), leased={digest_of("x"): us(NOW_S + 5 * DAY)}) == 5
@@ -158,19 +126,6 @@ def test_it_waits_for_the_tag_whose_revision_it_is_only_where_the_policy_says_so
     assert in_days("x", KEEP + rules, old("x", 3), revisions=revisions) is None
 
 
-def test_a_tag_that_is_taken_up_later_keeps_its_revisions_from_then_on() -> None:
-    rules = """
-        shared: keep
-        rules:
-        - {tags: x, keep: {pushed_within: 5d}}
-        - {tags: y, keep: none}
-        - {tags: y, older_than: 5d, keep: {last: 1, revisions: 1}}
-    """
-    revisions = {"y": (digest_of("x"),)}
-    assert in_days("x", rules, old("x", 3), tag("y", NOW_S - 3 * DAY + 0.000001), revisions=revisions) == 2
-    assert in_days("x", rules, old("x", 3), old("y", 3), revisions=revisions) is None
-
-
 def test_one_that_goes_alone_goes_now_and_says_as_what_its_image_stays() -> None:
     tags = (old("latest", 0, "x"), old("v1", 1), old("b2", 2, "x"))
     results = explained("b2", "protect: latest\nrules: [{name: r, keep: {last: 1}}]", *tags)
@@ -185,26 +140,6 @@ def test_it_may_stay_for_a_while_go_and_stay_again() -> None:
     rules = "rules: [{keep: {pushed_within: 5d}}, {older_than: 9d, keep: always}]"
     assert in_days("x", rules, old("x", 3)) == 2
     assert in_days("x", rules, old("x", 10)) is None
-
-
-def test_a_tag_that_a_final_rule_takes_away_frees_its_place() -> None:
-    """x goes on the day on which z is old enough to push it out of the first rule, before y leaves that rule's way."""
-    rules = "rules: [{tags: y, older_than: 5d, final: true, keep: always}, {older_than: 2d, keep: {last: 1}}]"
-    assert in_days("x", rules, old("x", 3), old("y", 1)) == 1
-
-
-def test_a_single_microsecond_in_which_it_could_go_is_found() -> None:
-    rules = """
-        shared: keep
-        rules:
-        - {tags: x, keep: {pushed_within: 5d}}
-        - {tags: y, keep: none}
-        - {tags: y, older_than: 5d, keep: always}
-    """
-    assert in_days("x", rules, old("x", 3), tag("y", NOW_S - 3 * DAY + 0.000001, "x")) == 2
-    assert in_days("x", rules, old("x", 3), tag("y", NOW_S - 3 * DAY, "x")) is None
-    alone = rules.replace("shared: keep", "shared: untag")
-    assert in_days("x", alone, old("x", 3), tag("y", NOW_S - 3 * DAY, "x")) == 2
 
 
 def test_what_ends_long_after_every_period_is_found() -> None:
@@ -295,12 +230,6 @@ def test_a_tag_whose_push_was_not_heard_stays_where_no_rule_can_delete_it() -> N
     result = explained("found", LAST, tag("found", None), told_us=us(NOW_S + DAY))
     assert (result.earliest_deletion_us, result.verdict.until_us) == (None, None)
     assert result.only_after == "newer pushes or a changed policy"
-
-
-def test_the_plan_comes_back_when_events_can_no_longer_come() -> None:
-    state = State(repository="shop/api", tags=(tag("found", None), old("v1", 1), old("v2", 2)), told_us=us(NOW_S + DAY))
-    decided = planner.plan(state, policy("rules: [{keep: {last: 2}}]"), us(NOW_S))
-    assert decided.next_us == us(NOW_S + DAY)
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,6 @@ def test_what_is_pushed_again_to_the_same_digest_goes_on() -> None:
     assert (first.from_us, first.to_us, first.pushed_us, first.pushes, first.by) == (us(1), None, us(5), 2, "ci")
 
 
-def test_a_push_that_is_told_late_stands_in_its_place() -> None:
-    late = [entry("push", 5, digest="b"), entry("push", 1)]
-    assert told(*late, now=standing(5, "b")) == [(B, us(5), None, ""), (A, us(1), us(5), "overwritten by ci")]
-
-
 def test_other_tags_have_histories_of_their_own() -> None:
     others = [entry("push", 2, tag="v2", digest="b"), entry("pruned", 3, tag="v2", digest="b")]
     assert told(entry("push", 1), *others, now=standing(1, "a")) == [(A, us(1), None, "")]

@@ -10,17 +10,6 @@ def printed(*lines: str, most_bytes: int = 100) -> str:
     return output.text
 
 
-def test_lines_stand_as_they_came() -> None:
-    assert printed() == ""
-    assert printed("one\n", "", "three") == "one\n\nthree"
-
-
-def test_only_the_last_are_kept_and_it_says_how_many_stood_before() -> None:
-    text = printed(*(f"line {number:03}" for number in range(1000)))
-    assert text.splitlines()[0] == "… 989 lines before these are left out"
-    assert text.splitlines()[1:] == [f"line {number:03}" for number in range(989, 1000)]
-
-
 def test_bytes_count_not_letters() -> None:
     assert printed(*["€" * 10] * 9).startswith("… 6 lines")
 

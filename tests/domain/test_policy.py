@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.domain.policy.model import Keep, Policy, schema
-from service.domain.policy.units import parse_duration, parse_percent, spell_duration
+from service.domain.policy.units import parse_duration, spell_duration
 from tests.support.makers import policy
 
 EMPTY = "it is empty; leave it out if everything is meant"
@@ -29,13 +29,6 @@ def test_an_empty_policy_deletes_nothing_and_holds_back_large_plans() -> None:
             "first_plan": "hold",
         "shared": "untag", "ignore_pulls": (), "rules": (),
     }  # fmt: skip
-
-
-def test_a_rule_needs_only_keep_and_then_means_every_tag_of_every_repository() -> None:
-    (rule,) = policy("rules: [{keep: {last: 10}}]").rules
-    assert (rule.repos, rule.tags, rule.count, rule.keep, rule.final) == (
-        ("**",), ("*",), "digests", Keep(last=10), False,
-    )  # fmt: skip
 
 
 def test_the_whole_first_form_can_be_said() -> None:
@@ -165,15 +158,6 @@ def test_hold_over_is_a_percentage(value: str) -> None:
     assert refused(f"hold_over: {value}")[0] == "hold_over"
 
 
-@pytest.mark.parametrize(
-    ("message", "seconds"),
-    [(0, 0), (90, 90), ("0s", 0), ("90", 90), ("30s", 30), ("90m", 5400), ("24h", 86_400), ("7d", 604_800),
-     ("2w", 1_209_600), (" 10 m ", 600)],
-)  # fmt: skip
-def test_a_duration_is_a_number_and_a_unit(message: Any, seconds: int) -> None:
-    assert parse_duration(message) == seconds
-
-
 @pytest.mark.parametrize("message", [-1, 1.5, True, None, "", "h", "-1h", "1y", "1h30m", "1.5h", "٣d", "1h\n\n2", []])
 def test_what_is_no_duration_is_refused(message: Any) -> None:
     with pytest.raises(ValueError, match="is no duration; write a number and a unit"):
@@ -192,18 +176,6 @@ def test_a_duration_beyond_a_hundred_years_is_refused(message: Any) -> None:
 )
 def test_a_duration_is_spelt_in_its_largest_whole_unit(duration_s: int, sentence: str) -> None:
     assert (spell_duration(duration_s), parse_duration(sentence)) == (sentence, duration_s)
-
-
-@pytest.mark.parametrize(
-    ("message", "percent"), [("50%", 50), ("0%", 0), ("100%", 100), (50, 50), ("50", 50), (" 5 % ", 5)]
-)
-def test_a_percentage_is_from_0_to_100(message: Any, percent: int) -> None:
-    assert parse_percent(message) == percent
-
-
-def test_a_single_pattern_needs_no_list() -> None:
-    assert policy("protect: latest").protects("latest")
-    assert policy("rules: [{repos: shop/*, keep: none}]").rules_for("shop/api")
 
 
 def test_no_protect_protects_nothing() -> None:
@@ -234,11 +206,6 @@ def test_every_key_is_described_for_editors() -> None:
         assert all(field.get("description") for field in described["properties"].values())
 
 
-def test_a_rule_without_a_name_does_not_take_the_number_of_another() -> None:
-    rules = policy("rules: [{name: '#3', keep: none}, {keep: always}]")
-    assert [name for name, _ in rules.rules_for("shop/api")] == ["#3", "#2"]
-
-
 def test_an_empty_list_of_protected_tags_protects_nothing() -> None:
     assert not policy("protect: []").protects("latest")
 
@@ -251,19 +218,9 @@ def test_pulls_are_ignored_by_client_or_by_user() -> None:
     assert not policy("").ignores_pull("trivy/0.5", "")
 
 
-def test_nobody_is_not_ignored_by_what_ignores_all_but_one() -> None:
-    """An anonymous pull has no actor that a negated pattern could speak of."""
-    assert not policy("ignore_pulls: ['*', '!docker*']").ignores_pull("docker/29", "")
-
-
 @pytest.mark.parametrize("tags", ["'*'", "'**'"])
 def test_a_rule_for_every_tag_speaks_of_manifests_that_never_had_one(tags: str) -> None:
     assert policy(f"rules: [{{tags: {tags}, keep: none}}]").rules[0].concerns_every_tag
-
-
-@pytest.mark.parametrize("more", ["tags: v*", "tags: ['*', '!v*']", "group: '^(.+)-'"])
-def test_a_rule_for_some_tags_does_not(more: str) -> None:
-    assert not policy(f"rules: [{{{more}, keep: none}}]").rules[0].concerns_every_tag
 
 
 def test_the_schema_refuses_an_empty_keep_and_has_no_titles_but_its_own() -> None:

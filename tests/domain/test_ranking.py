@@ -30,21 +30,6 @@ def test_a_version_is_higher_by_its_numbers_not_its_letters() -> None:
     assert highest("1.9.0", "1.10.0", "1.2.10", "10.0.0", "1.2.9") == ["10.0.0", "1.10.0", "1.9.0", "1.2.10", "1.2.9"]
 
 
-def test_what_is_no_version_sorts_below_what_is_by_its_push() -> None:
-    assert highest("0.0.1-a", "latest", "main-7", "01.2.3") == ["0.0.1-a", "01.2.3", "main-7", "latest"]
-
-
-def test_a_v_and_missing_numbers_are_understood() -> None:
-    assert highest("v1", "v1.4", "1.4.1", "v2.0.0-rc.1", "1.3.9", "vv9") == [
-        "v2.0.0-rc.1", "1.4.1", "v1.4", "1.3.9", "v1", "vv9",
-    ]  # fmt: skip
-
-
-def test_equal_versions_are_told_apart_by_their_push_then_their_name() -> None:
-    assert highest("v1.0.0", "1.0.0", "1.0", "1") == ["1", "1.0", "1.0.0", "v1.0.0"]
-    assert ordered([tag("v1.0.0", 1), tag("1.0.0", 1)], "semver") == ["1.0.0", "v1.0.0"]
-
-
 def test_prereleases_follow_the_example_of_semver() -> None:
     """semver 2.0.0, 11.4."""
     example = ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11",
@@ -88,26 +73,9 @@ def test_an_image_that_says_it_was_made_after_its_push_counts_by_the_push() -> N
     assert ordered([*wrong_clock, tag("new", 9, created_us=us(8))], "created")[0] == "new"
 
 
-def test_by_creation_the_image_made_last_comes_first() -> None:
-    tags = [tag("a", 9, created_us=us(8)), tag("b", 8, created_us=us(2)), tag("epoch", 5, created_us=0)]
-    assert ordered(tags, "created") == ["a", "epoch", "b"]
-    assert ordered([tag("b", 1, created_us=us(0)), tag("a", 1, created_us=us(0))], "created") == ["a", "b"]
-    assert ordered([tag("a", 1, created_us=us(0)), tag("b", 2, created_us=us(0))], "created") == ["b", "a"]
-
-
-def test_by_name_the_last_letter_comes_first() -> None:
-    names = ["2024-01-02", "2024-01-10", "2023", "a", "B", "aa"]
-    assert ordered([tag(name, number) for number, name in enumerate(names)], "name") == sorted(names, reverse=True)
-
-
 def test_by_push_the_newest_comes_first_and_names_break_ties() -> None:
     tags = [tag("c", 1), tag("a", 1), tag("b", 2), tag("unseen", None)]
     assert ordered(tags, "pushed") == ["b", "a", "c", "unseen"]
-
-
-def test_by_pull_the_last_used_comes_first_and_a_push_counts() -> None:
-    tags = [tag("pulled", 1, pulled_us=us(5)), tag("pushed", 6), tag("both", 3, pulled_us=us(2)), tag("same", 5)]
-    assert ordered(tags, "pulled") == ["pushed", "same", "pulled", "both"]
 
 
 def test_a_digest_has_the_place_of_the_first_of_its_tags() -> None:
@@ -169,21 +137,6 @@ def test_what_an_order_cannot_tell_apart_from_the_last_place_is_not_beyond_it(
     tags.sort(key=ORDERS[order])
     places = rank([(each, "") for each in tags], by_digest=True, order=order)
     assert [places.place("", each, 2) for each in tags] == [1, 2, 3, 4, 5]
-
-
-def test_a_tie_that_ends_before_the_last_place_keeps_nothing_more() -> None:
-    tags = [tag("a", 5), tag("b", 5), tag("c", 4), tag("d", 3)]
-    places = rank([(each, "") for each in tags], by_digest=True)
-    assert [places.place("", each, 2) for each in tags] == [1, 2, None, None]
-    assert [places.place("", each, 3) for each in tags] == [1, 2, 3, None]
-
-
-def test_by_name_nothing_ties_and_an_unknown_age_takes_a_place() -> None:
-    tags = [replace(tag(name, 5), sighted=True) for name in "cba"]
-    by_name = rank([(each, "") for each in tags], by_digest=True, order="name")
-    assert [by_name.place("", each, 2) for each in tags] == [1, 2, None]
-    by_push = rank([(each, "") for each in tags], by_digest=True)
-    assert [by_push.place("", each, 2) for each in tags] == [1, 1, 1]
 
 
 def test_by_version_only_what_is_none_goes_by_its_age() -> None:

@@ -1,7 +1,5 @@
 """A repository in its past: what reality did to it, and what has no tag. Times are seconds after the start."""
 
-from typing import Any
-
 from service.domain.oci.manifest import References
 from service.domain.retention.state import State, Untagged
 from service.domain.simulation.replayed_state import ReplayedState
@@ -21,17 +19,9 @@ from tests.support.past import (
     pruned,
     pulled,
     pushed,
-    vanished,
 )
 
 # Reality
-
-
-def test_what_todays_policy_pruned_stays_and_is_told() -> None:
-    outcome = lived(policy("rules: [{keep: {last: 3}}]"), *THREE, pruned("v1", 4), pushed("v4", 5))
-    (spared,) = outcome.spared
-    assert (spared.tag, spared.digest, spared.at_us) == ("v1", digest_of("v1"), us(4))
-    assert gone(outcome) == [("v1", 5)]
 
 
 def test_what_both_policies_delete_is_not_kept_longer() -> None:
@@ -41,12 +31,6 @@ def test_what_both_policies_delete_is_not_kept_longer() -> None:
 def test_what_was_pruned_before_the_period_is_gone() -> None:
     outcome = lived(LAST_2, *THREE, pruned("v1", 4), start=10)
     assert (gone(outcome), left(outcome), outcome.spared) == ([], ["v2", "v3"], ())
-
-
-def test_what_somebody_deleted_takes_no_slot() -> None:
-    for taken in (deleted("v2", 2.5), deleted_digest("v2", 2.5), vanished("v2", 2.5)):
-        outcome = lived(LAST_2, THREE[0], THREE[1], taken, THREE[2])
-        assert (gone(outcome), left(outcome), outcome.spared) == ([], ["v1", "v3"], ())
 
 
 def test_a_digest_that_somebody_deletes_takes_all_its_tags() -> None:
@@ -72,12 +56,6 @@ def test_an_overwritten_digest_goes_by_its_own_rule_and_may_be_missed() -> None:
     assert missed(outcome) == [("(main)", 1)]
 
 
-def test_revisions_keep_the_last_overwritten_digests() -> None:
-    rules = policy("rules: [{keep: {revisions: 1}, untagged: 1m}]")
-    pushes = [pushed("main", number * 100, digest) for number, digest in enumerate("abc")]
-    assert [item.digest for item in lived(rules, *pushes).deletions] == [digest_of("a")]
-
-
 def test_a_digest_that_comes_back_under_its_tag_is_no_revision() -> None:
     rules = policy("rules: [{keep: {revisions: 2}, untagged: 1m}]")
     pushes = [pushed("main", number * 10, digest) for number, digest in enumerate("abcb")]
@@ -91,18 +69,6 @@ def test_a_tag_that_somebody_deleted_has_lost_its_revisions() -> None:
     )
     assert [item.digest for item in outcome.deletions] == [digest_of("a"), digest_of("b")]
     assert gone(outcome) == [("(main)", 3610), ("(main)", 3620)]
-
-
-def test_what_has_no_tag_and_no_recorded_push_is_judged_from_the_present() -> None:
-    rules = policy("rules: [{keep: always, untagged: 1d}]")
-    outcome = lived(rules, *THREE, untagged=(Untagged(digest_of("old"), us(5), "v1"),))
-    assert gone(outcome) == [("(v1)", DAY + 5)]
-    kept = policy("rules: [{keep: {revisions: 1}, untagged: 1d}]")
-    present: dict[str, Any] = {
-        "untagged": (Untagged(digest_of("old"), us(5), "v1"),),
-        "revisions": {"v1": (digest_of("old"),)},
-    }
-    assert gone(lived(kept, *THREE, **present)) == []
 
 
 def test_a_revision_that_is_recorded_takes_no_slot_before_it_is_one() -> None:
@@ -151,12 +117,6 @@ def test_the_parts_of_an_index_stay_with_it_and_go_after_it() -> None:
     assert gone(outcome) == [("v1", 3), ("(v1)", 3), ("(v1)", 3)]
 
 
-def test_the_parts_of_an_index_that_somebody_deleted_go_after_it_though_no_rule_says_untagged() -> None:
-    happened = (*PARTS, pushed("v1", 1, "index"), deleted_digest("index", 5))
-    assert gone(lived(LAST_2, *happened, links=INDEX)) == [("(v1)", 5), ("(v1)", 5)]
-    assert gone(lived(policy("rules: [{repos: other, keep: none}]"), *happened, links=INDEX)) == []
-
-
 def test_one_pull_of_an_index_and_its_part_is_one_pull_of_one_image() -> None:
     pulls = (pulled("v1", 2 * DAY, "index"), pulled("", 2 * DAY + 1, "amd64"))
     outcome = lived(LAST_2_UNTAGGED, *PARTS, pushed("v1", 1, "index"), *NEWER, *pulls, links=INDEX)
@@ -179,18 +139,6 @@ def test_an_index_that_is_pushed_again_holds_its_parts_again() -> None:
     again = (pushed("v1", 1800, "index"), pushed("v4", DAY), pushed("v5", DAY + 1))
     outcome = lived(LAST_2_UNTAGGED, *PARTS, pushed("v1", 1, "index"), *NEWER, *again, links=INDEX)
     assert [item for item in gone(outcome) if item[0] == "(v1)"] == [("(v1)", 3)] * 2 + [("(v1)", DAY + 1)] * 2
-
-
-def test_a_part_that_is_pushed_as_an_image_of_its_own_is_missed_as_one() -> None:
-    again = (pushed("amd", 10, "amd64"), pushed("v4", 11), pushed("v5", 12), pulled("", 20, "amd64"))
-    outcome = lived(LAST_2_UNTAGGED, *PARTS, pushed("v1", 1, "index"), *NEWER, *again, links=INDEX)
-    assert missed(outcome) == [("amd", 1)]
-
-
-def test_a_tagged_part_is_judged_as_soon_as_its_index_is_gone() -> None:
-    rules = policy("rules: [{tags: 'v*', keep: {last: 1}}]")
-    outcome = lived(rules, pushed("v1-amd64", 0, "amd64"), pushed("v1", 1, "index"), *NEWER, links=INDEX)
-    assert gone(outcome) == [("v1", 2), ("v1-amd64", 2), ("(v1)", 2), ("v2", 3)]
 
 
 def test_the_parts_of_an_index_that_had_no_tag_any_more_had_its_last_tag() -> None:
@@ -264,10 +212,6 @@ def test_a_tag_that_moved_away_no_longer_holds_its_image() -> None:
     happened = (pushed("v1", 0, "index"), pushed("latest", 0, "index"), pushed("latest", 1, "new"))
     outcome = lived(LAST_2, *PARTS, *happened, pruned("v1", 2, "index"), links=INDEX, start=10)
     assert gone(outcome) == [("(v1)", 10), ("(v1)", 10)]
-
-
-def test_a_part_whose_index_nobody_knows_any_more_is_left_alone() -> None:
-    assert gone(lived(LAST_2_UNTAGGED, *PARTS, *NEWER)) == []
 
 
 def test_an_index_that_nobody_looked_into_makes_the_deletions_unclear() -> None:

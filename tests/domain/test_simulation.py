@@ -9,14 +9,13 @@ from service.domain.retention.state import State, Tag
 from service.domain.simulation.replay import replay
 from service.domain.simulation.report import Simulation, Total
 from service.domain.simulation.timeline import Timeline, TimelineEvent
-from tests.support.makers import digest_of, policy, tag, us
+from tests.support.makers import digest_of, policy, us
 from tests.support.past import (
     DAY,
     END,
     LAST_2,
     SIZE,
     THREE,
-    adopted,
     deleted,
     gone,
     left,
@@ -29,24 +28,6 @@ from tests.support.past import (
 # What would have gone, and when
 
 
-def test_a_tag_goes_with_the_push_that_displaces_it() -> None:
-    outcome = lived(LAST_2, *THREE)
-    (deletion,) = outcome.deletions
-    assert (deletion.tags, deletion.digest, deletion.at_us) == (("v1",), digest_of("v1"), us(3))
-    assert (deletion.rule, deletion.reason) == ("newest", "older than the newest 2 (rule newest)")
-    assert (deletion.repository, deletion.size_bytes) == ("shop/api", SIZE)
-    assert left(outcome) == ["v2", "v3"]
-
-
-def test_what_was_there_before_goes_when_the_policy_comes_into_force() -> None:
-    assert gone(lived(LAST_2, *THREE, start=100)) == [("v1", 100)]
-
-
-def test_what_happened_after_the_end_is_left_out() -> None:
-    outcome = lived(LAST_2, *THREE, end=2)
-    assert (gone(outcome), left(outcome)) == ([], ["v1", "v2"])
-
-
 def test_time_alone_deletes_between_two_events_and_after_the_last() -> None:
     rules = policy("rules: [{keep: {pushed_within: 1d}}]")
     outcome = lived(rules, pushed("v1", 0), pushed("v2", DAY / 2), pushed("v3", 9 * DAY), end=9 * DAY + 5)
@@ -54,39 +35,13 @@ def test_time_alone_deletes_between_two_events_and_after_the_last() -> None:
     assert left(outcome) == ["v3"]
 
 
-def test_a_pull_puts_off_the_end_of_what_is_kept_for_its_use() -> None:
-    rules = policy("rules: [{keep: {pulled_within: 1d}}]")
-    assert gone(lived(rules, pushed("v1", 0), pulled("v1", DAY / 2))) == [("v1", 1.5 * DAY)]
-    assert gone(lived(rules, pushed("v1", 0), pulled("", DAY / 2, "v1"))) == [("v1", 1.5 * DAY)]
-
-
 def test_a_pull_before_the_period_counts_as_use() -> None:
     rules = policy("rules: [{keep: {pulled_within: 1d}}]")
     assert gone(lived(rules, pushed("v1", 0), pulled("v1", DAY), start=1.5 * DAY)) == [("v1", 2 * DAY)]
 
 
-def test_what_came_in_one_moment_is_decided_about_once() -> None:
-    """A comparison with the registry adopts everything it finds in one call; half of it must not be judged alone."""
-    rules = policy("rules: [{group: '^(.)', keep: {last: 1}}]\nhold_over: 40%\nhold_min: 0")
-    result = [adopted(name, 5) for name in ("a1", "a2", "b1", "c1")]
-    present = tuple(tag(item.tag, 1 + number) for number, item in enumerate(result))
-    outcome = lived(rules, *result, tags=present)
-    assert (gone(outcome), outcome.holds) == ([("a1", 5)], ())
-
-
-def test_a_repository_that_no_rule_matches_is_untouched() -> None:
-    outcome = lived(policy("rules: [{repos: other, keep: none}]"), *THREE)
-    assert (outcome.deletions, left(outcome)) == ((), ["v1", "v2", "v3"])
-
-
 def test_a_dry_run_policy_is_tried_as_if_it_were_none() -> None:
     assert gone(lived(LAST_2.model_copy(update={"dry_run": True}), *THREE)) == [("v1", 3)]
-
-
-def test_what_nobody_knows_the_push_of_stays_until_its_next_push() -> None:
-    rules = policy("rules: [{keep: {last: 1}}]")
-    outcome = lived(rules, adopted("old", 1), pushed("v1", 2), pushed("old", 3), pushed("v2", 4))
-    assert gone(outcome) == [("v1", 3), ("old", 4)]
 
 
 def test_what_is_leased_today_stays() -> None:
@@ -96,22 +51,8 @@ def test_what_is_leased_today_stays() -> None:
 # What was pulled afterwards
 
 
-def test_a_pull_after_the_deletion_is_the_number_that_decides() -> None:
-    outcome = lived(LAST_2, *THREE, pulled("v1", 10), pulled("v1", 20), pulled("v2", 20))
-    (event,) = outcome.missed
-    assert (event.deletion.tags, event.deletion.at_us, event.deletion.rule) == (("v1",), us(3), "newest")
-    assert [(pull.at_us, pull.actor, pull.useragent) for pull in event.pulls] == [
-        (us(10), "cluster", "containerd"),
-        (us(20), "cluster", "containerd"),
-    ]
-
-
 def test_a_pull_before_the_deletion_was_served() -> None:
     assert missed(lived(LAST_2, *THREE, pulled("v1", 2.5))) == []
-
-
-def test_a_pull_by_digest_counts_too() -> None:
-    assert missed(lived(LAST_2, *THREE, pulled("", 10, "v1"))) == [("v1", 1)]
 
 
 def test_pulls_that_the_policy_ignores_are_neither_use_nor_missed() -> None:
@@ -127,27 +68,11 @@ def test_pulls_that_the_policy_ignores_are_neither_use_nor_missed() -> None:
     assert gone(before) == [("v1", DAY)]
 
 
-def test_what_is_pushed_again_is_back_for_those_who_pull_it() -> None:
-    outcome = lived(LAST_2, *THREE, pulled("v1", 10), pushed("v1", 11), pulled("v1", 12), pulled("", 13, "v1"))
-    assert missed(outcome) == [("v1", 1)]
-    assert left(outcome) == ["v1", "v3"]
-
-
-def test_a_tag_that_went_is_missed_even_where_its_digest_came_back_under_another() -> None:
-    outcome = lived(LAST_2, *THREE, pushed("v4", 4, "v1"), pulled("v1", 5, "v1"))
-    assert missed(outcome) == [("v1", 1)]
-
-
 def test_a_moved_tag_is_pulled_where_it_stands_now() -> None:
     outcome = lived(LAST_2, *THREE, pushed("v1", 4, "new"), pulled("v1", 5, "new"), pulled("", 6, "v1"))
     assert missed(outcome) == [("v1", 1)]
     late = lived(LAST_2, *THREE, pushed("v1", 4, "new"), pulled("v1", 5, "v1"))
     assert missed(late) == []
-
-
-def test_a_tag_that_only_its_pulls_tell_of_is_judged_as_older_than_the_record() -> None:
-    outcome = lived(LAST_2, *THREE[1:], pulled("v0", 10))
-    assert (gone(outcome), missed(outcome)) == ([("v0", 3)], [("v0", 1)])
 
 
 # Approval

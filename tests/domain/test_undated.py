@@ -30,17 +30,6 @@ def test_nothing_is_named_where_no_limit_overflows() -> None:
     assert undated("{order: created, keep: {last: 2}}", tag("a", 1, "x"), tag("b", 2, "x"), tag("c", 3)) == ()
 
 
-def test_tags_overflow_a_limit_that_counts_tags() -> None:
-    rule = "{order: created, count: tags, keep: {last: 2}}"
-    assert undated(rule, tag("a", 1, "x"), tag("b", 2, "x"), known("c", 3)) == (digest_of("x"),)
-
-
-def test_only_the_groups_that_overflow_are_named() -> None:
-    rule = "{order: created, group: '^(.)', keep: {last: 1}}"
-    result = undated(rule, tag("a1", 1), known("a2", 2), tag("b1", 3), known("c1", 4), known("c2", 5))
-    assert result == (digest_of("a1"),)
-
-
 @pytest.mark.parametrize("keep", ["{pushed_within: 1s}", "{last_pulled: 1}", "none", "always"])
 def test_a_rule_that_counts_by_no_creation_asks_for_none(keep: str) -> None:
     assert undated(f"{{order: created, keep: {keep}}}", tag("a", 1), tag("b", 2)) == ()
@@ -50,10 +39,3 @@ def test_other_orders_ask_for_none_and_later_rules_are_asked_all_the_same() -> N
     assert undated("{keep: {last: 1}}", tag("a", 1), tag("b", 2)) == ()
     rules = "{keep: {last: 1}}, {order: created, keep: {last: 1}}"
     assert undated(rules, tag("a", 1), known("b", 2)) == (digest_of("a"),)
-
-
-def test_what_a_rule_does_not_select_is_not_asked_for() -> None:
-    rule = "{order: created, older_than: 50s, tags: v*, keep: {last: 1}}"
-    assert undated(rule, tag("v1", 1), tag("v2", 60), tag("b", 2)) == ()
-    taken = "{tags: v1, final: true, keep: always}, {order: created, keep: {last: 1}}"
-    assert undated(taken, tag("v1", 1), known("v2", 3), known("v3", 4)) == ()

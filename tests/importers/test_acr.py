@@ -58,11 +58,6 @@ def test_it_keeps_the_newest_of_those_that_are_old_enough() -> None:
     assert gone(made, *tags, aged("other", 99)) == {"v9", "v10"}
 
 
-def test_filters_for_one_repository_count_together_as_they_do_there() -> None:
-    (rule,) = rules_of(commanded("acr", "--filter", "a:^x", "--filter", "a:^y", "--ago", "1d", "--keep", "3"))
-    assert rule["tags"] == ["re:^x", "re:^y"]
-
-
 def test_untagged_goes_by_the_same_age_and_no_tag_stays_by_that() -> None:
     made = commanded("acr", "--filter", "shop/api:^v", "--ago", "5d", "--untagged")
     assert gone(made, aged("v1", 9), aged("other", 9)) == {"v1"}

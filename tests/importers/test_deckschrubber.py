@@ -38,11 +38,6 @@ def test_the_newest_images_stay_whatever_their_age_and_so_does_what_is_young() -
     assert gone(made, *tags[2:]) == set()
 
 
-def test_an_image_stays_while_a_tag_that_does_not_match_names_it() -> None:
-    made = commanded("deckschrubber", "-tag", "^v", "-latest", "1")
-    assert gone(made, aged("v1", 9, "one"), aged("v2", 8), aged("stable", 9, "one")) == set()
-
-
 def test_a_dry_run_stays_one() -> None:
     assert commanded("deckschrubber", "-dry", "-latest", "5").values["dry_run"] is True
     assert "dry_run" not in commanded("deckschrubber", "-dry=false", "-latest", "5").values

@@ -45,12 +45,6 @@ def test_the_published_example_of_two_rules_expires_image_a_alone() -> None:
     assert gone(made, *tags) == {"beta-1", "prod-1"}
 
 
-def test_what_a_rule_has_matched_no_later_one_touches() -> None:
-    rules = [expire(9, "any", "sinceImagePushed", 7), expire(1, "tagged", "imageCountMoreThan", 5, "prod")]
-    made = imported("ecr", policy(*rules), "shop/api")
-    assert gone(made, aged("prod1", 99), aged("dev1", 99), aged("dev2", 1)) == {"dev1"}
-
-
 def test_untagged_images_go_by_the_first_rule_that_concerns_them() -> None:
     rules = [expire(1, "untagged", "sinceImagePushed", 2), expire(2, "any", "sinceImagePushed", 30)]
     made = imported("ecr", policy(*rules), "shop/api")

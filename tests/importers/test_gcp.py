@@ -58,19 +58,6 @@ def test_what_keep_matches_but_delete_does_not_stays_all_the_same() -> None:
     assert gone(made, aged("v1", 99), aged("pr-1", 9), aged("pr-2", 8)) == {"pr-1"}
 
 
-def test_a_version_goes_as_soon_as_any_delete_policy_says_so() -> None:
-    made = imported("gcp", [delete(olderThan="90d"), delete(olderThan="10d", tagPrefixes=["pr-"])])
-    assert gone(made, aged("pr-1", 11), aged("v1", 11), aged("v2", 91)) == {"pr-1", "v2"}
-
-
-def test_the_longest_prefix_of_packages_has_the_limits_of_all_that_match() -> None:
-    made = imported("gcp", [delete(tagState="any"), recent(1, "web"), recent(3, "webapp"), recent(1, "w")])
-    tags = [aged(f"v{days}", days) for days in (1, 2, 3, 4)]
-    assert gone(made, *tags, repository="shop/webapp") == {"v4"}
-    assert gone(made, *tags, repository="shop/web") == {"v2", "v3", "v4"}
-    assert gone(made, *tags, repository="shop/x") == {"v1", "v2", "v3", "v4"}
-
-
 def test_untagged_versions_go_by_age_and_no_tag_does() -> None:
     made = imported("gcp", [delete(tagState="untagged", olderThan="7d"), keep(tagPrefixes=["release"])])
     assert (untagged_gone(made, 8), untagged_gone(made, 6)) == (True, False)
@@ -124,12 +111,6 @@ def test_a_repository_as_it_is_printed() -> None:
     assert rules_of(made)[0] == {
         "name": "old", "repos": ["shop/**"], "keep": {"pushed_within": "1h"}, "untagged": "1h", "final": True,
     }  # fmt: skip
-
-
-def test_a_part_of_a_second_is_rounded_up() -> None:
-    assert rules_of(imported("gcp", [delete(olderThan="3.5s", tagPrefixes=["a"])]))[0]["keep"] == {
-        "pushed_within": "4s"
-    }
 
 
 @pytest.mark.parametrize(

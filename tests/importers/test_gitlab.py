@@ -40,20 +40,9 @@ def test_the_published_workflow_deletes_the_three_tags_that_gitlab_deletes() -> 
     assert gone(made, *(aged(name, days) for name, days in ages.items())) == {"dev-v42", "v43", "v42"}
 
 
-def test_the_images_below_a_project_belong_to_it() -> None:
-    made = imported("gitlab", project(older_than="7d"), None)
-    assert gone(made, aged("v1", 9), repository="shop/api/part") == {"v1"}
-    assert gone(made, aged("v1", 9), repository="shop/web") == set()
-
-
 def test_a_regex_is_for_the_whole_name_and_the_newer_key_goes_before_the_older() -> None:
     made = imported("gitlab", project(name_regex_delete="a|b", keep_n=1), None)
     assert rules_of(made)[0]["tags"] == ["re:^(?:a|b)$", "!latest"]
-
-
-def test_in_a_regex_to_keep_each_side_of_a_bar_is_anchored_on_one_side_only_as_there() -> None:
-    made = imported("gitlab", project(name_regex_keep="v.|main", older_than="1d"), None)
-    assert gone(made, aged("v1-rc", 9), aged("old-main", 9), aged("x", 9)) == {"x"}
 
 
 def test_a_policy_that_is_not_enabled_is_a_dry_run() -> None:

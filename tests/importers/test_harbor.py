@@ -45,11 +45,6 @@ def test_the_example_with_braces_deletes_what_neither_rule_retains() -> None:
     assert (untagged_gone(made, 2), untagged_gone(made, 0.5)) == (True, False)
 
 
-def test_an_image_that_is_retained_keeps_all_its_tags() -> None:
-    made = imported("harbor", policy(retain("latestPushedK", 1, "v*")))
-    assert gone(made, aged("v1", 2), aged("v2", 1, "two"), aged("latest", 1, "two"), aged("pr-7", 0)) == {"v1", "pr-7"}
-
-
 @pytest.mark.parametrize(
     ("template", "keep"),
     [
@@ -64,10 +59,6 @@ def test_an_image_that_is_retained_keeps_all_its_tags() -> None:
 )
 def test_every_template_has_a_condition(template: str, keep: object) -> None:
     assert rules_of(imported("harbor", policy(retain(template, 3))))[0]["keep"] == keep
-
-
-def test_0_retains_nothing() -> None:
-    assert rules_of(imported("harbor", policy(retain("latestPushedK", 0))))[0]["keep"] == "none"
 
 
 def test_what_is_excluded_is_not_retained() -> None:

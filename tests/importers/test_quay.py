@@ -32,16 +32,6 @@ def test_zeros_before_a_number_do_not_change_it(value: Any) -> None:
     assert rules_of(imported("quay", count(value)))[0]["keep"] == {"last": 10}
 
 
-def test_a_pattern_may_choose_what_does_not_match() -> None:
-    made = imported("quay", age("7d", tagPattern="^v", tagPatternMatches=False))
-    assert gone(made, aged("v1", 9), aged("x", 9), aged("y", 1)) == {"x"}
-
-
-def test_tags_count_there_and_not_images() -> None:
-    made = imported("quay", count(1))
-    assert gone(made, aged("v3", 1, "three"), aged("v2", 2), aged("v1", 3)) == {"v1", "v2"}
-
-
 def test_policies_for_the_same_tags_must_all_keep_a_tag() -> None:
     made = imported("quay", {"policies": [count(2, uuid="a"), age("5d", uuid="b"), count(9)]})
     assert rules_of(made)[0]["keep"] == {"last": 2, "pushed_within": "5d", "mode": "all"}

@@ -22,15 +22,6 @@ def test_the_readmes_keep_last_counts_by_name_and_by_version_and_keeps_what_eith
     assert "hush" not in made.text
 
 
-def test_ten_stay_when_no_number_is_given() -> None:
-    assert rules_of(commanded("registry-cli", "--delete"))[0]["keep"] == {"last": 10}
-
-
-def test_numbers_in_names_do_not_cost_the_newest_version() -> None:
-    made = commanded("registry-cli", "--delete", "-n", "2")
-    assert gone(made, *(aged(f"v{number}", 20 - number) for number in range(7, 12))) == {"v7"}
-
-
 def test_the_readmes_snapshots_go_save_those_that_a_kept_tag_names() -> None:
     made = commanded(
         "registry-cli", "--delete", "--num", "1", "--order-by-date", "--tags-like", "snapshot-", "--keep-tags",

@@ -5,7 +5,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.documents.reader import LONGEST_SHOWN
 from service.domain.errors import ConfigurationError
 from service.domain.policy.model import Policy
 from service.importers import Text, import_document
@@ -17,7 +16,7 @@ from service.importers.translation import (
     keep_of,
     translation,
 )
-from tests.importers import aged, commanded, gone, imported, refused, refused_command
+from tests.importers import aged, commanded, gone, imported, refused
 
 
 @given(st.text(), st.text())
@@ -49,32 +48,9 @@ def test_a_document_is_json_however_it_is_indented_or_yaml(text: str) -> None:
 LONG = "x" * 5_000
 
 
-@pytest.mark.parametrize(
-    ("tool", "words"),
-    [
-        ("acr", (LONG,)),
-        ("acr", ("--filter", LONG, "--ago", "1d")),
-        ("acr", ("--filter", "a:b", "--ago", LONG)),
-        ("acr", ("--filter", f"a:({LONG}", "--ago", "1d")),
-        ("acr", ("--filter", "a:b", "--ago", "1d", "--keep", "9" * 5_000)),
-        ("deckschrubber", (f"-{LONG}",)),
-        ("deckschrubber", (f"-dry={LONG}",)),
-        ("registry-cli", (f"--{LONG}",)),
-        ("registry-cli", ("--delete", "--num", LONG)),
-    ],
-)
-def test_no_sentence_repeats_a_long_word(tool: str, words: tuple[str, ...]) -> None:
-    sentence = refused_command(tool, *words)
-    assert max(len(word) for word in sentence.split()) <= LONGEST_SHOWN + len("'-…',:")
-
-
 def test_no_sentence_repeats_a_long_key_or_value() -> None:
     for values in ({LONG: 1, "rules": [{LONG: 1}]}, {"rules": [{"template": LONG}]}, f'{{"{LONG}": 1, "{LONG}": 2}}'):
         assert LONG[:50] not in refused("harbor", values)
-
-
-def test_nothing_is_a_list_of_no_rules() -> None:
-    assert translation("x", []).text.endswith("rules: []\n")
 
 
 def test_keys_at_their_default_are_left_out() -> None:

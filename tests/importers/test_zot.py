@@ -31,13 +31,6 @@ def test_the_published_example(repository: str, expected: set[str]) -> None:
     assert gone(made, *unpulled, repository=repository) == expected
 
 
-def test_the_last_policy_keeps_what_any_of_its_conditions_keeps() -> None:
-    made = imported("zot", published("zot-config"), None)
-    tags = [aged(f"t{number}", 40 + number) for number in range(12)]
-    assert gone(made, *tags, repository="else/where") == {"t10", "t11"}
-    assert gone(made, *tags, aged("young", 20), repository="else/where") == {"t9", "t10", "t11"}
-
-
 def test_the_first_policy_that_matches_a_repository_decides_alone() -> None:
     made = imported(
         "zot",
@@ -50,12 +43,6 @@ def test_the_first_policy_that_matches_a_repository_decides_alone() -> None:
     tags = [aged("new", 1), aged("old", 2), aged("keep", 3)]
     assert gone(made, *tags) == {"new", "old"}
     assert gone(made, *tags, repository="shop/else") == {"old", "keep"}
-
-
-def test_the_first_entry_that_matches_a_tag_decides_alone() -> None:
-    entries = [{"patterns": ["^v"], "mostRecentlyPushedCount": 1}, {"mostRecentlyPushedCount": 1}]
-    made = imported("zot", alone({"repositories": ["**"], "keepTags": entries}), None)
-    assert gone(made, aged("v2", 2), aged("v1", 3), aged("x2", 1), aged("x1", 4)) == {"v1", "x1"}
 
 
 def test_without_entries_every_tag_stays_and_only_untagged_manifests_go() -> None:
