@@ -34,7 +34,7 @@ def compare_once(
         RegistryRefused: the registry does not list its repositories, and the settings do not name any.
     """
     refuse_v1(config)
-    _say(f"looking at {url} …")
+    _say(f"comparing with {url} …")
     system = click.get_current_context().with_resource(one_off(url, policy, config, os.environ, trash))
     names = repositories if repositories and not any(map(is_glob, repositories)) else _catalog(system.wiring.registry)
     tags = system.compare(names)

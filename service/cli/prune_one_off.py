@@ -14,7 +14,7 @@ from service.cli.connect import matching_repositories, show_json
 from service.cli.one_off import compare_once
 from service.cli.output import line, number
 from service.cli.policy_file import load_policy_file
-from service.cli.registry import trash_folder, undo_hint
+from service.cli.registry import restore_hint, trash_folder
 from service.domain.errors import ConfigurationError, PushpruneError, RegistryRefused
 from service.domain.policy.model import Policy
 from service.domain.retention.conditions import UnknownAge
@@ -109,12 +109,13 @@ class OneOffPrune:
         for preview in previews:
             for verdict in preview.deletions:
                 if verdict.tag.name and (preview.repository, verdict.tag.name) not in deleted:
-                    line(f"not deleted: {verdict.tag.called(preview.repository)}: it changed meanwhile, or is needed")
+                    name = verdict.tag.called(preview.repository)
+                    line(f"not deleted: {name}: it was pushed again, or another image needs it")
         line(f"deleted: {_counted(deletions, previews)}")
         if sentence := unknown_ages(previews):
             line(sentence)
         if deletions:
-            line(undo_hint(folder.path))
+            line(restore_hint(folder.path))
 
 
 def unknown_ages(previews: Sequence[Preview]) -> str:

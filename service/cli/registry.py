@@ -45,10 +45,10 @@ def trash_folder(url: str, trash: Path | None) -> TrashFolder:
     return TrashFolder((trash or default_folder(url, datetime.now())).absolute())
 
 
-def undo_hint(folder: Path) -> str:
-    """Return the sentence on undoing a deletion with --registry."""
+def restore_hint(folder: Path) -> str:
+    """Return the sentence that says how to restore what was deleted with --registry."""
     return (
-        f"what was deleted is saved in {folder}; to undo it, before the next garbage collection: "
+        f"deleted images are saved in {folder}; to restore them before the next garbage collection: "
         f"pushprune restore --registry {asked_registry()} --from {folder}"
     )
 

@@ -16,7 +16,7 @@ from service.answers.verdicts import ManualDeletionAnswer, VerdictAnswer
 from service.cli.connect import connect, connection_options, show_json
 from service.cli.names import parse_wanted
 from service.cli.output import line, number, short_digest, table, when
-from service.cli.registry import asked_registry, connect_v1, trash_folder, trash_option, undo_hint
+from service.cli.registry import asked_registry, connect_v1, restore_hint, trash_folder, trash_option
 from service.cli.user import login_name
 from service.cli.v1 import delete_v1_tags
 from service.domain.errors import NotDeletable, RegistryRefused, RegistryUnavailable, TrashUnwritable
@@ -96,7 +96,7 @@ def rm(
         wiring.store,
         asked,
         as_json,
-        undo_hint(folder.path) if folder else "`pushprune trash` lists what can be restored",
+        restore_hint(folder.path) if folder else "`pushprune trash` lists what can be restored",
     )
     for remark in once.remarks if once else ():
         click.echo(f"pushprune: {remark}", err=True)

@@ -106,7 +106,7 @@ def test_rm_takes_what_is_named_and_nothing_else(registry: RealRegistry, tmp_pat
     trash = ("--trash", str(tmp_path / "gone"))
     done = pushprune("rm", "--registry", registry.url, *exception, "shop/api", "--yes", *trash)
     assert done.returncode == 0, done.stderr
-    assert f"deleted: 9; what was deleted is saved in {tmp_path / 'gone'}; to undo it" in done.stdout
+    assert f"deleted: 9; deleted images are saved in {tmp_path / 'gone'}; to restore them" in done.stdout
     assert registry.tag_names("shop/api") == {"latest", "v10", "v11", "v12"}
     assert registry.tag_names("shop/web") == {"v1"}
     undone = pushprune("restore", "--registry", registry.url, "--from", trash[1], "shop/api:v3")
