@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from service.domain.history.entry import Entry
 from service.domain.simulation.timeline import Kind, TimelineEvent
 from service.store.connection import Connection
-from service.store.entry import entry_of
+from service.store.packing import unpack_entry
 
 _PAGE = 1000
 
@@ -70,7 +70,7 @@ class Archive:
         key = self._keys.of("history", repository) if repository else self._keys.of("events")
         with self._connection.reached() as client:
             rows = client.xrevrange(key, max=f"({before}" if before else "+", count=count)
-        return tuple(entry_of(identifier, fields, repository) for identifier, fields in rows)
+        return tuple(unpack_entry(identifier, fields, repository) for identifier, fields in rows)
 
     def rejected(self, count: int) -> tuple[RejectedEvent, ...]:
         """Return the newest events that pushprune could not parse, newest first."""

@@ -13,7 +13,6 @@ from service.domain.retention.ranking import is_believable
 from service.domain.retention.state import Tag
 from service.store.approvals import packed_hold
 from service.store.connection import Connection
-from service.store.entry import entry_of
 from service.store.gate import PushLimits
 from service.store.ingest import RecordResult, record
 from service.store.keys import long, paired, short
@@ -26,6 +25,7 @@ from service.store.packing import (
     pack_links,
     pack_media,
     unpack_doomed,
+    unpack_entry,
     unpack_layers,
 )
 from service.store.snapshot import Snapshot, unpack_snapshot
@@ -356,7 +356,7 @@ class History:
         key = self._keys.of("history", repository) if repository else self._keys.of("events")
         with self._connection.reached() as client:
             rows = client.xrevrange(key, count=count)
-        return tuple(entry_of(identifier, fields, repository) for identifier, fields in rows)
+        return tuple(unpack_entry(identifier, fields, repository) for identifier, fields in rows)
 
     def deleted_by_others(self, repository: str, tag: Tag) -> bool:
         """Return True if another client deleted the tag's manifest after the tag's last push or restore."""

@@ -7,7 +7,7 @@ from service.domain.retention.state import ManualDeletion
 from service.store.connection import Connection
 from service.store.keys import short
 from service.store.outbox import RESEND_MS
-from service.store.packing import pack_asked, unpack_asked
+from service.store.packing import pack_manual, unpack_manual
 
 _LIFE_S = 7 * 86_400
 
@@ -46,7 +46,7 @@ class ManualDeletions:
                 "name": _field(name),
                 "digest": digest,
                 "short": short(digest),
-                "json": pack_asked(ManualDeletion(digest, by, at_us, force=force)),
+                "json": pack_manual(ManualDeletion(digest, by, at_us, force=force)),
             }
             for name, digest in wanted.items()
         ]
@@ -65,7 +65,7 @@ class ManualDeletions:
         """Return the deletion requests that are still open, and those that were rejected."""
         with self._connection.reached() as client:
             fields = client.hgetall(self._keys.of("manual", repository))
-        requests = ((field, unpack_asked(text)) for field, text in fields.items())
+        requests = ((field, unpack_manual(text)) for field, text in fields.items())
         return {request.digest if "@" in field else field: request for field, request in requests}
 
     def reject(self, repository: str, asked: Mapping[str, ManualDeletion], answers: Mapping[str, str]) -> None:
@@ -76,8 +76,8 @@ class ManualDeletions:
         requests = [
             {
                 "name": _field(name),
-                "before": pack_asked(asked[name]),
-                "after": pack_asked(replace(asked[name], rejected=reason)) if reason else "",
+                "before": pack_manual(asked[name]),
+                "after": pack_manual(replace(asked[name], rejected=reason)) if reason else "",
             }
             for name, reason in answers.items()
         ]

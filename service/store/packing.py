@@ -2,13 +2,14 @@
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
+from service.domain.history.entry import Entry
 from service.domain.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, References
 from service.domain.oci.names import is_digest
 from service.domain.retention.plan import Doomed, Verdict
-from service.domain.retention.state import ManualDeletion, Tag
+from service.domain.retention.state import ManualDeletion, Tag, Untagged
 from service.store.keys import FOUND, FOUND_AND_SIGHTED, PROVED, SIGHTED, long
 
 _MORE = ("follows", "after", "kept_as", "recorded", "manual", "by")
@@ -59,11 +60,11 @@ def unpack_doomed(text: str) -> Doomed:
     )  # fmt: skip
 
 
-def pack_asked(asked: ManualDeletion) -> str:
-    return json.dumps(asdict(asked), separators=(",", ":"))
+def pack_manual(request: ManualDeletion) -> str:
+    return json.dumps(asdict(request), separators=(",", ":"))
 
 
-def unpack_asked(text: str) -> ManualDeletion:
+def unpack_manual(text: str) -> ManualDeletion:
     return ManualDeletion(**json.loads(text))
 
 
@@ -74,6 +75,38 @@ def pack_media(media_type: str) -> str:
 
 def unpack_media(word: str) -> str:
     return _TYPES.get(word, word)
+
+
+def unpack_untagged(digest: str, text: str) -> Untagged:
+    """Return the untagged manifest behind a field of untagged:R."""
+    since_us, tag, *marks = text.split(" ")
+    index = long(marks[1]) if marks[:1] == ["part"] and len(marks) == 2 else ""
+    by_pushprune, started = marks == ["untagged"], marks == ["started"]
+    return Untagged(long(digest), int(since_us), tag, index=index, by_pushprune=by_pushprune, started=started)
+
+
+def unpack_revisions(text: str) -> tuple[str, ...]:
+    """Return the digests that a tag pointed at before, newest first."""
+    return tuple(dict.fromkeys(long(word.partition(":")[2]) for word in text.split()))
+
+
+def unpack_entry(identifier: str, fields: Mapping[str, str], repository: str | None) -> Entry:
+    """Return the entry behind a row of history:R or events. repository: used if the row names none."""
+    return Entry(
+        id=identifier,
+        repository=fields.get("repository") or repository or "",
+        action=fields["action"],
+        tag=fields["tag"],
+        digest=fields["digest"],
+        size_bytes=int(fields["size"] or 0),
+        actor=fields["actor"],
+        useragent=fields["agent"],
+        address=fields["address"],
+        at_us=int(fields["at_us"]),
+        reason=fields["reason"],
+        rule=fields["rule"],
+        media_type=unpack_media(fields.get("media", "")),
+    )
 
 
 def unpack_links(text: str) -> References | None:

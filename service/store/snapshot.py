@@ -8,7 +8,7 @@ from service.domain.history.lost import lost_tags
 from service.domain.retention.state import ManualDeletion, State, Tag, UnapprovedTags, Untagged
 from service.store.approvals import unpack_hold
 from service.store.keys import long, paired, short
-from service.store.packing import unpack_asked, unpack_links, unpack_live
+from service.store.packing import unpack_links, unpack_live, unpack_manual, unpack_revisions, unpack_untagged
 
 # A lease may be +inf, which has no integer value.
 _FOR_EVER_MS = 9_000_000_000_000
@@ -90,7 +90,7 @@ def unpack_snapshot(repository: str, run_id: str, answer: Mapping[str, Any], lat
         heal=tuple((member, int(float(check_ms))) for member, check_ms in paired(answer["heal"]).items()),
         pulled_us=max((int(float(at_us)) for at_us in pulled.values()), default=0),
         untagged=tuple(entry for entry in _untagged(untagged) if entry.digest not in tagged),
-        revisions={tag: _revisions(text) for tag, text in paired(answer["revisions"]).items()},
+        revisions={tag: unpack_revisions(text) for tag, text in paired(answer["revisions"]).items()},
         leased=_leases(paired(answer["leased"])),
         restored=_leases(paired(answer["restored"])),
         deleted=frozenset(long(member[1:]) for member in answer["voided"] if member.startswith("@")),
@@ -124,7 +124,7 @@ def _tags(
 
 def _manual_deletions(fields: Mapping[str, str]) -> Mapping[str, ManualDeletion]:
     """Return the open deletion requests by tag name or by manifest digest, without the rejected ones."""
-    requests = {name: unpack_asked(text) for name, text in fields.items()}
+    requests = {name: unpack_manual(text) for name, text in fields.items()}
     return {
         request.digest if "@" in name else name: request for name, request in requests.items() if not request.rejected
     }
@@ -142,10 +142,6 @@ def _unapproved(text: str | None) -> UnapprovedTags | None:
     return UnapprovedTags(int(since_us), *map(int, counts))
 
 
-def _revisions(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(long(word.partition(":")[2]) for word in text.split()))
-
-
 def _untagged(fields: Mapping[str, str]) -> tuple[Untagged, ...]:
     """Return the untagged manifests.
 
@@ -153,10 +149,7 @@ def _untagged(fields: Mapping[str, str]) -> tuple[Untagged, ...]:
     """
     latest: dict[str, Untagged] = {}
     for digest, text in fields.items():
-        since, tag, *marks = text.split(" ")
-        index = long(marks[1]) if marks[:1] == ["part"] and len(marks) == 2 else ""
-        by_pushprune, started = marks == ["untagged"], marks == ["started"]
-        manifest = Untagged(long(digest), int(since), tag, index=index, by_pushprune=by_pushprune, started=started)
+        manifest = unpack_untagged(digest, text)
         before = latest.get(short(manifest.digest))
         if before is None or before.since_us < manifest.since_us:
             latest[short(manifest.digest)] = manifest
