@@ -1,8 +1,7 @@
 """The store: everything that pushprune reads from and writes to Redis.
 
-Each write that must be atomic is a script in scripts/. The head of a script names its keys, of one repository
-(`tags:R`, in the script `r.tags`) or shared (`due`, `all.due`), its arguments and its result. `Connection.run` supplies
-the keys.
+Each write that must be atomic is a script in scripts/; what two scripts share is in scripts/lib/. The head of a script
+names its keys, its arguments and its result, and `Connection.run` binds them by these names (see script.py).
 """
 
 from dataclasses import dataclass

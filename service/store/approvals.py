@@ -90,7 +90,7 @@ class Approvals:
 
 
 def packed_hold(plan: Plan) -> str:
-    """Return the JSON of held:R without `at_us`, which the script adds."""
+    """Return the JSON of hold:R without `at_us`, which the script adds."""
     digests = [doomed.digest for doomed in plan.doomed]
     return json.dumps({"reason": plan.hold, "policy": plan.hold_under, "digests": digests})
 

@@ -4,7 +4,7 @@ from service.store.connection import Connection
 
 
 class Capabilities:
-    """`abilities` in Redis. Every method raises StoreUnavailable when Redis is away.
+    """`capabilities` in Redis. Every method raises StoreUnavailable when Redis is away.
 
     Each method takes `restarts`, the restart count in the snapshot's epoch: an observation made before a restart is
     ignored.

@@ -13,7 +13,7 @@ _LIFE_S = 7 * 86_400
 
 
 class ManualDeletions:
-    """asked:R in Redis: a tag by its name, a manifest by its digest. Every method raises StoreUnavailable."""
+    """manual:R in Redis: a tag by its name, a manifest by its digest. Every method raises StoreUnavailable."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
