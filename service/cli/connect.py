@@ -14,6 +14,7 @@ from service.domain.errors import ConfigurationError, NoSuchRepository
 from service.domain.policy.model import Policy
 from service.domain.retention.selector import TagSelector
 from service.local.environment import environment_of
+from service.reports.inventory import Inventory
 from service.settings import PolicySource, Settings, load_settings
 from service.wiring import Wiring, wire
 
@@ -76,9 +77,9 @@ def _wired(settings: Settings) -> Wiring:
     return wiring
 
 
-def known_repositories(wiring: Wiring, repositories: Iterable[str]) -> tuple[str, ...]:
+def known_repositories(inventory: Inventory, repositories: Iterable[str]) -> tuple[str, ...]:
     """Return the names unchanged. Raises NoSuchRepository for an unknown repository."""
-    all_names = set(wiring.inventory.names())
+    all_names = set(inventory.names())
     names = tuple(repositories)
     for name in names:
         if name not in all_names:
@@ -86,9 +87,9 @@ def known_repositories(wiring: Wiring, repositories: Iterable[str]) -> tuple[str
     return names
 
 
-def matching_repositories(wiring: Wiring, names: Iterable[str]) -> tuple[str, ...]:
+def matching_repositories(inventory: Inventory, names: Iterable[str]) -> tuple[str, ...]:
     """Return the repositories that match the names and globs, each once. Raises NoSuchRepository for no match."""
-    all_names, matched = wiring.inventory.names(), dict[str, None]()
+    all_names, matched = inventory.names(), dict[str, None]()
     for name in names:
         matches = TagSelector(name).repositories(all_names)
         if not matches:

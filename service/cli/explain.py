@@ -37,7 +37,7 @@ def explain(name: str, config: Path | None, data: Path | None, as_json: bool) ->
     repository, tag = parse_name(name)
     wiring = connect(config, data)
     need_policy(wiring.policies)
-    known_repositories(wiring, [repository])
+    known_repositories(wiring.inventory, [repository])
     explained = wiring.verdicts.explain(repository, (tag,) if tag else None)
     if tag and not explained:
         raise NoSuchTag(_what_became(wiring.settings, wiring.inventory, wiring.restore, repository, tag))

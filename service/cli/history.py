@@ -31,7 +31,7 @@ def history(
     if standing and (not tag or is_glob(name)):
         raise UnclearName("--intervals is about one tag: write REPO:TAG, such as shop/api:v1")
     wiring = connect(config, data, [repository])
-    names = matching_repositories(wiring, (repository,))
+    names = matching_repositories(wiring.inventory, (repository,))
     if standing:
         _show_intervals(repository, tag, wiring.inventory.intervals(repository, tag), as_json)
         return

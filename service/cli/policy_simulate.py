@@ -54,7 +54,7 @@ def simulate(
     policy, end_us = load_policy_file(file), now_us()
     start_us = max(end_us - since * 1_000_000, 0)
     wiring = connect(config, data)
-    names = known_repositories(wiring, repositories) or wiring.inventory.names()
+    names = known_repositories(wiring.inventory, repositories) or wiring.inventory.names()
     outcomes = (
         replay(timeline, policy, start_us, end_us, approve_holds=approve_holds)
         for timeline in wiring.inventory.timelines(_shown(names))

@@ -81,7 +81,9 @@ def prune(
     if approve_all:
         approve_every_held(wiring.store, wiring.dispatch, yes)
         return
-    names = (known_repositories if approve else matching_repositories)(wiring, repositories) or wiring.inventory.names()
+    names = (known_repositories if approve else matching_repositories)(
+        wiring.inventory, repositories
+    ) or wiring.inventory.names()
     if held:
         _show_held(wiring.store, names, as_json)
     elif dry_run:

@@ -69,7 +69,7 @@ class OneOffPrune:
             raise click.UsageError("not a terminal: add --yes to delete, or --dry-run to preview")
         folder = trash_folder(self.url, self.trash)
         system = compare_once(self.url, self.config, self.policy, self.names, folder.path if deletes else None)
-        names = matching_repositories(system.wiring, self.names) or system.wiring.inventory.names()
+        names = matching_repositories(system.wiring.inventory, self.names) or system.wiring.inventory.names()
         previews = system.wiring.verdicts.preview(names, self.policy)
         if not deletes or not any(preview.deletions for preview in previews):
             self.show(previews, self.policy, self.as_json)

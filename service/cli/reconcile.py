@@ -47,7 +47,7 @@ def reconcile(
     # Only globs are looked up in the history: a repository that is named in full may be new and unknown so far.
     globs = tuple(filter(is_glob, named))
     repositories = tuple(
-        dict.fromkeys((*(name for name in named if name not in globs), *matching_repositories(wiring, globs)))
+        dict.fromkeys((*(name for name in named if name not in globs), *matching_repositories(wiring.inventory, globs)))
     )
     asked_ms = now_ms(wiring.store)
     reason = ask(wiring.store, wiring.registry, wiring.dispatch, repositories)

@@ -68,7 +68,7 @@ def restore(
     if as_tag is not None:
         parse_tag(as_tag)
     wiring = connect(config, data)
-    known_repositories(wiring, [repository])
+    known_repositories(wiring.inventory, [repository])
     undone = wiring.restore.restore(
         repository, tag=tag, digest=digest, as_tag=as_tag, force=force, lease_s=lease_s, by=login_name()
     )

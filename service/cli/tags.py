@@ -36,7 +36,7 @@ def tags(name: str, config: Path | None, data: Path | None, with_platforms: bool
         return
     wiring = connect(config, data, [repository])
     need_policy(wiring.policies)
-    names = matching_repositories(wiring, (repository,))
+    names = matching_repositories(wiring.inventory, (repository,))
     listed = [row for repository in names for row in _listed(wiring.inventory, repository, tag)]
     if tag and not listed:
         raise NoSuchTag(f"{name}: tag not found; `pushprune tags {repository}` lists them")

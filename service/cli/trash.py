@@ -21,7 +21,7 @@ def trash(repository: str | None, config: Path | None, data: Path | None, as_jso
     if repository:
         repository = parse_repository(repository)
     wiring = connect(config, data)
-    names = known_repositories(wiring, [repository]) if repository else wiring.inventory.names()
+    names = known_repositories(wiring.inventory, [repository]) if repository else wiring.inventory.names()
     life_s = wiring.settings.history.trash
     life_us = life_s * 1_000_000
     deleted = [(name, image) for name in names for image in wiring.restore.deleted(name)]

@@ -26,7 +26,7 @@ _LONGEST_S = 600.0
 
 @dataclass(slots=True)
 class ImageOutcome:
-    """What became of one doomed image.
+    """The outcome of one doomed image.
 
     Attributes:
         doomed: the digest and its tags.

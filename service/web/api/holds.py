@@ -11,8 +11,6 @@ from service.answers.base import ApiAnswer
 from service.answers.repositories import Holds
 from service.domain.errors import NotWaiting
 from service.prune import approvals
-from service.settings import Settings
-from service.store import Store
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.repository import UNKNOWN, RepositoryPath, known
 from service.web.models import ApiRequest, respond
@@ -55,24 +53,15 @@ class Approval(ApiAnswer):
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    return _looking(wiring.store, wiring.settings, documented=documented), _approving(wiring, documented=documented)
+    reading = api_blueprint("holds", wiring.store, wiring.settings, documented)
+    approving = api_blueprint("holds-approval", wiring.store, wiring.settings, documented, "admin")
 
-
-def _looking(store: Store, settings: Settings, *, documented: bool) -> APIBlueprint:
-    pages = api_blueprint("holds", store, settings, documented)
-
-    @pages.get("/holds", responses={HTTPStatus.OK: Holds})
+    @reading.get("/holds", responses={HTTPStatus.OK: Holds})
     def holds() -> Response:
         """List the plans that wait for approval"""
-        return respond(Holds.of(approvals.waiting(store)))
+        return respond(Holds.of(approvals.waiting(wiring.store)))
 
-    return pages
-
-
-def _approving(wiring: Wiring, *, documented: bool) -> APIBlueprint:
-    pages = api_blueprint("holds-approval", wiring.store, wiring.settings, documented, "admin")
-
-    @pages.post(
+    @approving.post(
         "/holds/<path:repository>/approve",
         responses={HTTPStatus.OK: Approval, **error_responses([UNKNOWN, NOTHING_WAITS])},
     )
@@ -85,7 +74,7 @@ def _approving(wiring: Wiring, *, documented: bool) -> APIBlueprint:
             raise Conflict(str(error)) from error
         return respond(Approval(repository=repository, approved=approved))
 
-    @pages.post("/holds/approve", responses={HTTPStatus.OK: ApprovalOfAll, **error_responses([ALL_DECIDED])})
+    @approving.post("/holds/approve", responses={HTTPStatus.OK: ApprovalOfAll, **error_responses([ALL_DECIDED])})
     def approve_all(query: PlansQuery) -> Response:
         """Approve every waiting plan that was not rejected, and plan the repositories again now"""
         try:
@@ -94,4 +83,4 @@ def _approving(wiring: Wiring, *, documented: bool) -> APIBlueprint:
             raise Conflict(str(error)) from error
         return respond(ApprovalOfAll(repositories=approved.repositories, approved=approved.images))
 
-    return pages
+    return reading, approving

@@ -45,13 +45,10 @@ class RestoreRequest(ApiRequest):
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    return _looking(wiring, documented=documented), _restoring(wiring, documented=documented)
+    reading = api_blueprint("trash", wiring.store, wiring.settings, documented)
+    restoring = api_blueprint("trash-restore", wiring.store, wiring.settings, documented, "admin")
 
-
-def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
-    pages = api_blueprint("trash", wiring.store, wiring.settings, documented)
-
-    @pages.get("/trash/<path:repository>", responses={HTTPStatus.OK: RepositoryTrash, **error_responses([UNKNOWN])})
+    @reading.get("/trash/<path:repository>", responses={HTTPStatus.OK: RepositoryTrash, **error_responses([UNKNOWN])})
     def trash(path: RepositoryPath) -> Response:
         """List the deleted images of a repository that can still be restored"""
         (repository,) = known(wiring.inventory, [path.repository])
@@ -59,13 +56,7 @@ def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
         deleted = tuple(DeletedImage.of(repository, image, life_s) for image in wiring.restore.deleted(repository))
         return respond(RepositoryTrash(repository=repository, deleted=deleted))
 
-    return pages
-
-
-def _restoring(wiring: Wiring, *, documented: bool) -> APIBlueprint:
-    pages = api_blueprint("trash-restore", wiring.store, wiring.settings, documented, "admin")
-
-    @pages.post(
+    @restoring.post(
         "/trash/<path:repository>/restore",
         responses={HTTPStatus.OK: RestoredImage, **error_responses([UNKNOWN, _NOT_POSSIBLE, REGISTRY])},
     )
@@ -74,7 +65,7 @@ def _restoring(wiring: Wiring, *, documented: bool) -> APIBlueprint:
         (repository,) = known(wiring.inventory, [path.repository])
         return respond(RestoredImage.model_validate(_restored(wiring.restore, repository, body)))
 
-    return pages
+    return reading, restoring
 
 
 def _restored(restore: Restore, repository: str, asked: RestoreRequest) -> RestoreResult:
