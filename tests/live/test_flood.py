@@ -63,8 +63,8 @@ def test_no_flood_of_the_web_process_stops_a_push_through_the_gate(
 ) -> None:
     system = live(policy=last(3), gc={"gate": "proxy", "settle": 0})
     for half in (HEAD, BODY):
-        flood(system.web_url, half, 100)
-        flood(system.gate_url, half, 100)
+        flood(system.web_url, half, 140)
+        flood(system.gate_url, half, 140)
     assert system.pusher.push_image("shop/api", "v1")
     wait_until(lambda: system.heard("shop/api", {"v1"}), "its notification was not taken")
     system.kill(system.web)
