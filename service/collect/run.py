@@ -3,7 +3,7 @@
 Two collections never run at once, none runs beside a deletion of pushprune, and a sweep follows only a dry run that
 marked every manifest that exists.
 
-attempt.py         one attempt: its state and its record
+attempt.py     one attempt: its state and its record
 status.py      requests, schedule and overview
 rehearse.py    the dry run while the gate is still open
 quiesce.py     wait for the end of pushes and deletions, and close the gate

@@ -100,7 +100,7 @@ class Batch:
 
     def log_deleted(self, verdicts: Iterable[Verdict]) -> None:
         """Log each deleted tag with its reason, and measure the time since the push that caused the deletion."""
-        time_push_to_gone(self.store, self.snapshot)
+        time_push_to_deletion(self.store, self.snapshot)
         for verdict in verdicts:
             name, digest = verdict.tag.called(self.repository), verdict.tag.digest
             log.info("deleted", tag=name, digest=digest, reason=verdict.reason)
@@ -188,7 +188,7 @@ def open_batch(wiring: Wiring, snapshot: Snapshot, permit: Lease) -> Iterator[Ba
     batch.check_cache()
 
 
-def time_push_to_gone(store: Store, snapshot: Snapshot) -> None:
+def time_push_to_deletion(store: Store, snapshot: Snapshot) -> None:
     """Measure the time since the latest push to the repository, which caused this deletion.
 
     A push more than 600 s ago is not the cause: the image was deleted because of its age.
@@ -196,4 +196,4 @@ def time_push_to_gone(store: Store, snapshot: Snapshot) -> None:
     latest_us = max((tag.pushed_us or 0 for tag in snapshot.tags if not tag.sighted), default=0)
     taken_s = (now_us() - latest_us) / 1_000_000
     if 0 <= taken_s <= _LONGEST_S:
-        store.meter.time("push_to_gone", "", taken_s)
+        store.meter.time("push_to_deletion", "", taken_s)

@@ -6,7 +6,7 @@ from service.clock import now_us
 from service.domain.retention import planner
 from service.domain.retention.plan import Plan
 from service.log import log
-from service.prune import asked, dates
+from service.prune import dates, manual_planning
 from service.prune.committing import commit
 from service.prune.ensure_compared import looked_again
 from service.prune.healing import heal
@@ -39,7 +39,7 @@ def enforce(wiring: Wiring, repository: str) -> None:
 def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     """Plan once. Return True if a plan was committed, False if the repository must be planned again."""
     if snapshot.manual_deletions or snapshot.manual_deleted:
-        settled = asked.settle(wiring, snapshot)
+        settled = manual_planning.settle(wiring, snapshot)
         if settled is not None:
             return settled
     policy = wiring.policies.current()

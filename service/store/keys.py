@@ -284,7 +284,7 @@ The installation
         long as the cookie. Writer, reader: web.
   probe:NAME           string  "waiting", then "received" or "received references": a test push of the doctor,
         recognised by its User-Agent. Life: 5 minutes. Writers: doctor, web. Reader: doctor.
-  doctor:last          string  JSON {at_ms, by, findings: [{name, severity, said, mend}, …]}: the findings of the
+  doctor:last          string  JSON {at_ms, by, findings: [{name, severity, message, fix}, …]}: the findings of the
         doctor, when it was last run from the dashboard, without secrets. Life: 7 days. Writer, reader: dashboard.
 """
 

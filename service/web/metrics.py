@@ -134,7 +134,10 @@ class Scrape:
         help_text = "from the latest push of a repository to the deletion of the images that it displaced"
         # This histogram has no labels, so it can exist, with zeros, before the first measurement.
         yield _timed(
-            "push_to_gone_seconds", help_text, (), _of(metered, "push_to_gone") or {"": _nothing("push_to_gone")}
+            "push_to_deletion_seconds",
+            help_text,
+            (),
+            _of(metered, "push_to_deletion") or {"": _nothing("push_to_deletion")},
         )
         help_text = "duration of requests to the registry"
         yield _timed("registry_request_seconds", help_text, ("method", "status"), _of(metered, "registry_request"))

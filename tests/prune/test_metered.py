@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from service.domain.metrics import Metered
 from service.prune import deleting
-from service.prune.batch import time_push_to_gone
+from service.prune.batch import time_push_to_deletion
 from tests.conftest import keep_last
 from tests.fakes.pusher import Pusher
 from tests.support.system import SHOP, Make, System, doomed_system
@@ -23,7 +23,7 @@ def test_a_push_that_pushes_one_out_is_counted_and_timed(make_system: Make) -> N
     result = metered(system)
     assert result.counts["plans", "doomed"] == 1
     assert result.counts["deletes", "deleted"] == 1
-    gone = result.timings["push_to_gone", ""]
+    gone = result.timings["push_to_deletion", ""]
     assert sum(gone.counts.values()) + gone.more == 1
     assert sum(result.timings["registry_request", "DELETE 202"].counts.values()) == 1
 
@@ -35,10 +35,10 @@ def test_a_long_time_after_the_last_push_nothing_is_timed(make_system: Make) -> 
     old = tuple(replace(tag, pushed_us=(tag.pushed_us or 0) - 601_000_000) for tag in snapshot.tags)
     sighted = tuple(replace(tag, sighted=True) for tag in snapshot.tags)
     for tags in (old, sighted, ()):
-        time_push_to_gone(system.store, replace(snapshot, tags=tags))
-    assert ("push_to_gone", "") not in metered(system).timings
-    time_push_to_gone(system.store, snapshot)
-    assert ("push_to_gone", "") in metered(system).timings
+        time_push_to_deletion(system.store, replace(snapshot, tags=tags))
+    assert ("push_to_deletion", "") not in metered(system).timings
+    time_push_to_deletion(system.store, snapshot)
+    assert ("push_to_deletion", "") in metered(system).timings
 
 
 def test_what_is_spared_is_counted(make_system: Make) -> None:

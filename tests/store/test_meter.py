@@ -28,9 +28,9 @@ def test_what_several_processes_count_is_added_up(connection: Connection) -> Non
 def test_what_is_timed_falls_into_the_stretch_that_it_ends_in(connection: Connection) -> None:
     meter = Meter(connection)
     for seconds in (0.1, 0.1001, 299.0, 301.0):
-        meter.time("push_to_gone", "", seconds)
+        meter.time("push_to_deletion", "", seconds)
     meter.flush()
-    timing = meter.read().timings["push_to_gone", ""]
+    timing = meter.read().timings["push_to_deletion", ""]
     assert {end: count for end, count in timing.counts.items() if count} == {0.1: 1, 0.15: 1, 300: 1}
     assert (timing.more, round(timing.sum_s, 4)) == (1, 600.2001)
 

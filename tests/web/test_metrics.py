@@ -57,21 +57,21 @@ def test_an_idle_service_has_every_figure(edge: Edge) -> None:
         'deletes_total{result="deleted"}': 0, 'deletes_total{result="untagged"}': 0,
         'deletes_total{result="spared"}': 0, 'deletes_total{result="vanished"}': 0,
         'failures_total{queue="due"}': 0, 'failures_total{queue="doomed"}': 0,
-        **{f'push_to_gone_seconds_bucket{{le="{end}"}}': 0 for end in GONE}, "push_to_gone_seconds_count": 0,
-        "push_to_gone_seconds_sum": 0,
+        **{f'push_to_deletion_seconds_bucket{{le="{end}"}}': 0 for end in GONE}, "push_to_deletion_seconds_count": 0,
+        "push_to_deletion_seconds_sum": 0,
     }  # fmt: skip
 
 
 def test_what_is_timed_is_a_histogram(edge: Edge) -> None:
     for seconds in (0.12, 0.14, 0.7, 9999.0):
-        edge.store.meter.time("push_to_gone", "", seconds)
+        edge.store.meter.time("push_to_deletion", "", seconds)
     edge.store.meter.time("registry_request", "HEAD 304", 0.003)
     edge.store.meter.time("gate_wait", "refused", 61.0)
     edge.store.meter.count("plans", "stale")
     result = scrape(edge)
-    counts = [result[f'push_to_gone_seconds_bucket{{le="{end}"}}'] for end in GONE]
+    counts = [result[f'push_to_deletion_seconds_bucket{{le="{end}"}}'] for end in GONE]
     assert counts == [0, 0, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4]
-    assert (result["push_to_gone_seconds_count"], result["push_to_gone_seconds_sum"]) == (4, 9999.96)
+    assert (result["push_to_deletion_seconds_count"], result["push_to_deletion_seconds_sum"]) == (4, 9999.96)
     assert result['registry_request_seconds_count{method="HEAD",status="304"}'] == 1
     assert result['registry_request_seconds_bucket{le="0.0025",method="HEAD",status="304"}'] == 0
     assert result['registry_request_seconds_bucket{le="0.005",method="HEAD",status="304"}'] == 1

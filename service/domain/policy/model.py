@@ -15,7 +15,7 @@ MOST_REVISIONS = 100
 MOST_RULES = 1000
 
 _EVERY_TAG = ("*",)
-_SAYING = ("last", "last_pulled", "pushed_within", "pulled_within", "revisions")
+_CONDITIONS = ("last", "last_pulled", "pushed_within", "pulled_within", "revisions")
 _NOTHING = (None, None, None, None)
 
 
@@ -47,7 +47,7 @@ class _Strict(BaseModel):
 class Keep(_Strict):
     """The conditions that keep a tag: one of them is enough (`mode: any`), or all must hold (`mode: all`)."""
 
-    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": [name]} for name in _SAYING]})
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": [name]} for name in _CONDITIONS]})
 
     last: Count = Field(default=None, description="the first N in the rule's order")
     last_pulled: Count = Field(default=None, description="the N pulled last; a push counts as a pull")
@@ -62,6 +62,11 @@ class Keep(_Strict):
     def limits_tags(self) -> bool:
         """True if a condition decides about tags. With `revisions` alone, every tag is kept."""
         return (self.last, self.last_pulled, self.pushed_within, self.pulled_within) != _NOTHING
+
+    @property
+    def longest_s(self) -> int:
+        """The longest period of the conditions, in seconds; 0 without a period."""
+        return max(self.pushed_within or 0, self.pulled_within or 0)
 
 
 def _no_bare_number(value: Any) -> Any:

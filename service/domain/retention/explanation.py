@@ -201,5 +201,5 @@ def _end_us(evaluation: Evaluation, tag: Tag) -> int:
     periods_s = [evaluation.policy.grace]
     for _, rule in evaluation.selections.rules:
         keep = rule.keep if isinstance(rule.keep, Keep) else Keep()
-        periods_s += [rule.older_than, keep.pushed_within or 0, keep.pulled_within or 0]
+        periods_s += [rule.older_than, keep.longest_s]
     return max(times_us) + max(periods_s) * 1_000_000 + 2
