@@ -1,8 +1,8 @@
 """Notice tags that the registry still lists after it answered that they are deleted.
 
 Distribution 2.8 on object storage answers 202 and leaves a tag `X` while a tag `X-…` or `X.…` exists (upstream issue
-3142). Such a tag points at nothing; once no other tag begins with its name, it can be removed. Until then no request can
-remove it: the storage driver ends its loop at the keys of the longer name, also when the tag points at a tombstone.
+3142). Such a tag points at nothing; once no other tag begins with its name, it can be removed. Until then no request
+can remove it: the storage driver ends its loop at the keys of the longer name, also when the tag is at a tombstone.
 """
 
 from collections.abc import Collection, Iterable
