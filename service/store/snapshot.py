@@ -22,7 +22,6 @@ class Snapshot(State):
         generation: the version that a commit is checked against.
         compared: the repository was compared since the latest restart.
         compared_us: when it was last compared with the registry, 0 for never.
-        compared_restarts: the number of registry starts that were known then.
         silent_ms: for how long the registry has sent no event of any repository, and this repository was not compared.
         unconfirmed: a tag was reported as deleted since the tags last matched those that the registry lists.
         heal: members of heal:R, and the times (ms) at which their check was requested.
@@ -37,7 +36,6 @@ class Snapshot(State):
     epoch: str
     compared: bool
     compared_us: int = 0
-    compared_restarts: str = ""
     silent_ms: int = 0
     unconfirmed: bool = False
     heal: tuple[tuple[str, int], ...] = ()
@@ -51,13 +49,6 @@ class Snapshot(State):
     def restarts(self) -> str:
         """Return the number of registry starts that were known when the snapshot was read."""
         return self.epoch.rpartition(":")[2]
-
-    @property
-    def was_restarted(self) -> bool:
-        """Return True if the registry was restarted since this repository was compared, or since its first event."""
-        if not self.compared_us:
-            return self.restarts not in ("", "0", "1")
-        return self.restarts != self.compared_restarts
 
 
 def unpack_snapshot(repository: str, run_id: str, answer: Mapping[str, Any], late_us: int = 0) -> Snapshot:
@@ -76,7 +67,6 @@ def unpack_snapshot(repository: str, run_id: str, answer: Mapping[str, Any], lat
         epoch=epoch,
         compared=compared_epoch == epoch,
         compared_us=int(compared_us or 0),
-        compared_restarts=compared_epoch.rpartition(":")[2],
         told_us=int(compared_us or 0) + late_us,
         silent_ms=int(answer["silent_ms"]),
         hides_tags=bool(answer["hides_tags"]),
