@@ -11,7 +11,7 @@ from service.cli.registry import refuse_v1
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.domain.policy.model import Policy
 from service.domain.reconciliation import NAME_THEM
-from service.domain.retention.selector import is_glob
+from service.domain.retention.selector import TagSelector, is_glob
 from service.local.one_off import OneOff, one_off
 from service.registry import Registry
 
@@ -27,7 +27,7 @@ def compare_once(
         url: the URL of the registry.
         config: the settings as YAML, or None.
         policy: what is to be kept.
-        repositories: names. All repositories are compared if this is empty or contains a glob.
+        repositories: names or globs; () for all. No other repository is compared, so nothing is deleted in any other.
         trash: the folder that saves deleted images.
 
     Raises:
@@ -36,10 +36,21 @@ def compare_once(
     refuse_v1(config)
     _say(f"comparing with {url} …")
     system = click.get_current_context().with_resource(one_off(url, policy, config, os.environ, trash))
-    names = repositories if repositories and not any(map(is_glob, repositories)) else _catalog(system.wiring.registry)
+    names = _selected(system.wiring.registry, repositories)
     tags = system.compare(names)
     _say(f"{len(names)} repositories with {tags} tags")
     return system
+
+
+def _selected(registry: Registry, repositories: Sequence[str]) -> Sequence[str]:
+    """Return the named repositories, and those that the registry lists and a glob matches; without names all listed."""
+    globs = [name for name in repositories if is_glob(name)]
+    if repositories and not globs:
+        return repositories
+    listed = _catalog(registry)
+    matched = (name for glob in globs for name in TagSelector(glob).repositories(listed))
+    exact = (name for name in repositories if name not in globs)
+    return tuple(dict.fromkeys((*exact, *matched))) if repositories else listed
 
 
 def _catalog(registry: Registry) -> Sequence[str]:

@@ -155,6 +155,23 @@ def test_a_catalog_that_cannot_be_read_is_no_registry_without_anything_to_delete
         assert (named.returncode, named.stdout) == (0, "nothing would be deleted\n"), named.stderr
 
 
+def test_a_glob_deletes_in_no_repository_that_it_does_not_match(tmp_path: Path) -> None:
+    with FakeRegistry("3") as registry:
+        for repository in ("other/app", "shop/api", "shop/web", "single"):
+            for day in range(1, 4):
+                registry.push_image(repository, f"v{day}", at=datetime(2026, 1, day, tzinfo=UTC))
+        prune = ("prune", "--registry", registry.url, "--keep-last", "1", "--yes", "--trash", str(tmp_path / "gone"))
+        done = pushprune(*prune, "shop/*", "single")
+        assert done.returncode == 0, done.stderr
+        assert "deleted: 6 images with 6 tags\n" in done.stdout
+        assert {name: len(registry.tags(name)) for name in ("other/app", "shop/api", "shop/web", "single")} == {
+            "other/app": 3, "shop/api": 1, "shop/web": 1, "single": 1,
+        }  # fmt: skip
+        nothing = pushprune(*prune, "nope/*")
+        assert (nothing.returncode, nothing.stdout) == (1, "")
+        assert nothing.stderr == "pushprune: no repository nope/* is known; `pushprune repos` lists them\n"
+
+
 def test_tags_and_repositories_are_listed(registry: RealRegistry) -> None:
     repos = pushprune("repos", "--registry", registry.url, "--json")
     assert {row["repository"]: row["tags"] for row in json.loads(repos.stdout)} == {"shop/api": 13, "shop/web": 1}
