@@ -37,8 +37,8 @@ def kept(serve_over_valkey: ServeEdge) -> Edge:
 def test_each_tag_says_what_becomes_of_it_and_why(kept: Edge) -> None:
     text = Browser(kept).text(TAGS)
     assert names(text) == ["e", "d", "c", "b", "a"]
-    assert text.count('<span class="kept">stays</span>') == 2
-    assert text.count('<span class="goes">goes</span>: <bdi>older than the newest 2') == 3
+    assert text.count('<span class="kept">kept</span>') == 2
+    assert text.count('<span class="goes">to be deleted</span>: <bdi>older than the newest 2') == 3
     assert 'data-copy="docker pull reg.example:5000/shop/api:e"' in text
 
 
@@ -96,7 +96,7 @@ def test_what_was_deleted_is_put_back_and_the_history_says_by_whom(pruned: Edge,
     assert registry.tags("shop/api")["v1"] == V1
     (entry, *_) = pruned.wiring.store.history.entries("shop/api")
     assert (entry.action, "dashboard" in (entry.actor + entry.reason)) == ("restored", True)
-    assert "<p>Nothing.</p>" in browser.text(TRASH)
+    assert "<p>No restorable images.</p>" in browser.text(TRASH)
 
 
 @pytest.mark.parametrize(
@@ -116,15 +116,15 @@ def test_what_cannot_be_put_back_is_said_in_one_sentence(pruned: Edge, form: dic
 
 def test_a_tag_that_is_gone_is_explained_by_its_time_line(pruned: Edge) -> None:
     browser = Browser(pruned)
-    assert "It is not there" in browser.text(f"{WHY}:v1")
+    assert "This tag does not exist" in browser.text(f"{WHY}:v1")
     line = browser.text(f"{LINE}:v1")
     assert "older than the newest 1" in line
     assert "Restore</button>" in line
-    assert "push it again" not in line
+    assert "Push the image again" not in line
     pruned.wiring.store.trash.collected()
     line = browser.text(f"{LINE}:v1")
     assert "Restore</button>" not in line
-    assert "Nothing of it is kept any more" in line
+    assert "Can no longer be restored" in line
 
 
 def test_a_tag_that_moved_shows_each_digest_and_who_moved_it(kept: Edge) -> None:
@@ -151,10 +151,10 @@ def test_what_was_overwritten_is_put_back_once_somebody_has_read_what_that_overw
     browser, two = Browser(moved, TOKENS["admin"]), registry.tags("shop/api")["v1"]
     line = browser.text(f"{LINE}:v1")
     (details,) = re.findall(r"<details>\s+<summary>Revert tag to this image …</summary>.*?</details>", line, re.DOTALL)
-    assert f'title="{two}"' in details.split("</form>")[0].split("loses the tag")[0]
+    assert f'title="{two}"' in details.split("</form>")[0].split("Afterwards")[0]
     form = dict(re.findall(r'name="([a-z]+)" value="([^"]+)"', details))
     assert (form["tag"], form["digest"], form["over"]) == ("v1", V1, two)
-    assert f"{two} has lost the tag" in browser.said(browser.post("/restore", **form))
+    assert f"{two} no longer has the tag" in browser.said(browser.post("/restore", **form))
     assert registry.tags("shop/api")["v1"] == V1
     (entry, *_) = moved.wiring.store.history.entries("shop/api")
     assert (entry.action, entry.actor) == ("restored", "dashboard (admin)")
@@ -171,12 +171,12 @@ def test_any_two_digests_of_a_tag_are_compared(kept: Edge) -> None:
     assert re.findall(r'value="([^"]+)"', choice) == [digest_of(item) for item in ("6", "5", "4")] * 2
     assert re.findall(r'value="([^"]+)" selected', choice) == [digest_of("5"), digest_of("6")]
     text = browser.text(f"{COMPARE}:e?before={digest_of('5')}&after={digest_of('6')}")
-    assert "2.0 MB new, 1 B gone, 4.0 MB shared" in text
+    assert "2.0 MB new, 1 B removed, 4.0 MB shared" in text
     assert text.count("<bdi>bob</bdi>") == 2
-    assert "is not known" in browser.text(f"{COMPARE}:e?before={digest_of('4')}&after={digest_of('6')}")
-    assert "It is the same image" in browser.text(f"{COMPARE}:e?before={digest_of('5')}&after={digest_of('5')}")
+    assert "The shared layers are unknown" in browser.text(f"{COMPARE}:e?before={digest_of('4')}&after={digest_of('6')}")
+    assert "Both are the same image" in browser.text(f"{COMPARE}:e?before={digest_of('5')}&after={digest_of('5')}")
     assert "never pointed to" in browser.panel(f"{COMPARE}:e?before={digest_of('1')}&after={digest_of('5')}").text
-    assert "at one digest only" in browser.text("/panels/tag/images/shop/api:a")
+    assert "only ever pointed to one digest" in browser.text("/panels/tag/images/shop/api:a")
 
 
 def test_what_is_compared_stands_in_the_address(kept: Edge) -> None:
@@ -195,7 +195,7 @@ def test_what_each_rule_says_of_a_tag_is_shown(kept: Edge) -> None:
 def test_a_tag_is_deleted_by_hand_over_the_workers(pruned: Edge) -> None:
     browser = Browser(pruned)
     answer = browser.said(browser.post("/delete", repository="shop/api", tag="v2", back="/tag/shop/api:v2"))
-    assert "shop/api:v2 goes" in answer
+    assert "shop/api:v2 is queued for deletion" in answer
     assert pruned.wiring.store.manual.requests("shop/api")["v2"].by == "dashboard"
     assert "Deletion requested by" in browser.text(f"{WHY}:v2")
     assert pruned.sent == ["shop/api"]
