@@ -173,7 +173,9 @@ def test_any_two_digests_of_a_tag_are_compared(kept: Edge) -> None:
     text = browser.text(f"{COMPARE}:e?before={digest_of('5')}&after={digest_of('6')}")
     assert "2.0 MB new, 1 B removed, 4.0 MB shared" in text
     assert text.count("<bdi>bob</bdi>") == 2
-    assert "The shared layers are unknown" in browser.text(f"{COMPARE}:e?before={digest_of('4')}&after={digest_of('6')}")
+    assert "The shared layers are unknown" in browser.text(
+        f"{COMPARE}:e?before={digest_of('4')}&after={digest_of('6')}"
+    )
     assert "Both are the same image" in browser.text(f"{COMPARE}:e?before={digest_of('5')}&after={digest_of('5')}")
     assert "never pointed to" in browser.panel(f"{COMPARE}:e?before={digest_of('1')}&after={digest_of('5')}").text
     assert "only ever pointed to one digest" in browser.text("/panels/tag/images/shop/api:a")
