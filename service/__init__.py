@@ -10,7 +10,7 @@ What pushprune does:
     reports/    what users ask: inventory, verdicts, platforms, disk usage
     answers/    the models of the API's and the command line's JSON
 
-What it stands on:
+What that builds on:
 
     domain/     pure decisions: names, policy, retention, simulation, collections; no input or output
     store/      Redis and nothing else; keys.py is the schema, scripts/ holds every atomic write

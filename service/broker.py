@@ -2,7 +2,7 @@
 
 kombu takes an error that Redis answers for a fault of the program, and Celery ends the worker. But a server that was
 demoted to a replica, whose ACL was narrowed, that loads its data or whose memory is full works again later. Here such
-an error counts as a lost connection: the worker says so, tries to reconnect, and goes on.
+an error counts as a lost connection: the worker logs it, reconnects, and continues.
 """
 
 import time

@@ -61,19 +61,19 @@ class Dispatch:
         self.app = app
 
     def enforce(self, repository: str) -> None:
-        """Asks for a plan of this repository."""
+        """Send the task that plans this repository."""
         self._send(ENFORCE, repository)
 
     def delete(self, repository: str) -> None:
-        """Asks for what is doomed in this repository to be deleted."""
+        """Send the task that deletes the doomed images of this repository."""
         self._send(DELETE, repository)
 
     def collect(self) -> None:
-        """Asks for the wanted collection."""
+        """Send the task that runs the requested collection."""
         self._send(COLLECT)
 
     def reconcile(self) -> None:
-        """Asks for the walk that is wanted or under way to go on."""
+        """Send the task that starts or continues a reconcile run."""
         self._send(RECONCILE)
 
     def _send(self, task: str, *args: Any) -> None:

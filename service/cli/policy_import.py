@@ -15,7 +15,7 @@ from service.importers import COMMANDS, DOCUMENTS, PLACED, TOOLS, Text, import_c
 
 
 class _Pasted(click.Command):
-    """A command whose words may be another tool's, where -h asks for help when it stands alone."""
+    """A command whose words may be another tool's, where -h alone asks for help."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ours = args.index("--") if "--" in args else len(args)

@@ -228,7 +228,7 @@ def _sweep(attempt: Attempt, quiet: BlobProtection, early: Early | None) -> None
                 raise Postponed(_CANCELLED)
             # Recorded before the sweep, so that another run makes the checks if this process dies.
             attempt.store.collections.begin_check(Sweep(since_ms, probes))
-            # From here on, layers of deleted images may be gone: their deletions can no longer be undone.
+            # From here on, layers of deleted images may be deleted: their deletions can no longer be undone.
             attempt.learn(final=attempt.store.trash.collected())
             progress.at(collection_run.SWEEPING)
             try:

@@ -9,7 +9,7 @@ from service.store.redis_info import RedisInfo, read_server
 
 _NAME = "redis"
 _OLDEST = (6, 2)
-# Words of a refusal → the line that mends it.
+# Words of a refusal → the line that fixes it.
 _MENDS = {
     "permission": "redis-cli ACL SETUSER NAME '~pushprune:*' '&pushprune:*' +@all   # our user; our redis.prefix",
     "read only replica": "redis: {url: redis://PRIMARY:6379/0}   # the server that takes writes; this one is a replica",
@@ -24,10 +24,10 @@ def check(case: Case) -> Iterator[Finding]:
         try:
             case.wiring.store.connection.pulse()
         except StoreRefuses as refuses:
-            refusal = error(_NAME, str(refuses), _mend(str(refuses)))
+            refusal = error(_NAME, str(refuses), _fix(str(refuses)))
         server = read_server(case.wiring.store.connection)
     except StoreRefuses as refuses:
-        yield error(_NAME, str(refuses), _mend(str(refuses)))
+        yield error(_NAME, str(refuses), _fix(str(refuses)))
         return
     except StoreUnavailable as away:
         yield error(_NAME, str(away), "redis: {url: redis://HOST:6379/0}   # where it really is; then start it")
@@ -42,8 +42,8 @@ def check(case: Case) -> Iterator[Finding]:
         yield fine(_NAME, f"{server.name} {kept} and evicts nothing")
 
 
-def _mend(refusal: str) -> str:
-    """Return the line that mends what Redis refuses, by its words."""
+def _fix(refusal: str) -> str:
+    """Return the line that fixes a refusal of Redis, by its words."""
     for words, line in _MENDS.items():
         if words in refusal:
             return line
@@ -97,8 +97,8 @@ def _replay(server: RedisInfo) -> Iterator[Finding]:
         yield error(_NAME, sentence, line)
     elif server.replays is None:
         sentence = (
-            f"our user may not look at the user `default` of {server.name}, as which it reads the append-only file: if "
-            "that user may not do everything, the next start loses most of the history"
+            f"our user may not read the rules of the user `default` of {server.name}, as which it reads the "
+            "append-only file: if that user may not do everything, the next start loses most of the history"
         )
         yield warning(_NAME, sentence, line)
 

@@ -50,7 +50,7 @@ def approve(store: Store, dispatch: Dispatch, repository: str, plan: str | None,
     approved = store.approvals.approve(repository, plan)
     if not approved:
         raise NotWaiting(_nothing(store, repository))
-    store.approvals.note(repository, "approved", by, f"{approved} images may go: {reason}")
+    store.approvals.note(repository, "approved", by, f"{approved} images may be deleted: {reason}")
     plan_now(store, dispatch, [repository])
     return approved
 
@@ -111,7 +111,7 @@ def refuse(store: Store, repository: str, plan: str, *, by: str) -> None:
     if hold is None:
         raise NotWaiting(_nothing(store, repository))
     store.approvals.reject(repository, plan, by)
-    store.approvals.note(repository, "refused", by, f"{len(hold.digests)} images stay: {hold.reason}")
+    store.approvals.note(repository, "refused", by, f"{len(hold.digests)} images are kept: {hold.reason}")
 
 
 def _about(hold: Hold, rejection: Rejection | None) -> Rejection | None:

@@ -41,8 +41,8 @@ class _Speed:
 def delete(wiring: Wiring, repository: str) -> None:
     """Delete the doomed images of one repository. Unfinished deletions stay in the outbox.
 
-    Never runs beside a collection: while a collection holds or wants the registry, this returns at once, or after the
-    current batch.
+    Never runs beside a collection: while a collection holds the registry or waits for it, this returns at once, or
+    after the current batch.
 
     Raises:
         RegistryUnavailable, RegistryRefused, LeaseLost: the deletion had to stop. Everything done is recorded.

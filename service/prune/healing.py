@@ -45,7 +45,7 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
     undecided = _names(plan.doomed) - doomed
     with wiring.store.leases.write(heals=True) as permit:
         if permit is None:
-            raise LeaseLost("a collection holds the registry; healing goes on after it")
+            raise LeaseLost("a collection holds the registry; healing continues after it")
         healing = _Healing(wiring, snapshot, permit)
         for member in snapshot.heal:
             permit.check()
@@ -184,7 +184,7 @@ class _Healing:
                 since[image] = after_us
         if not since:
             return
-        reason = "its image was restored: a delete of pushprune had met a push of it"
+        reason = "its image was restored: a deletion by pushprune had overlapped its push"
         restored = self._restore.restore_referrers(repository, since, self._permit, "pushprune", reason)
         if restored:
             log.warning("healed", repository=repository, digest=digest, referrers=restored)

@@ -92,7 +92,7 @@ def wishes(
     )
     for name in wanted:
         if not name.exclude and not any(_means(name, wish) for wish in made):
-            raise NoSuchTag(f"{name.as_written} is no tag that is there; `pushprune tags {name.repository}` lists them")
+            raise NoSuchTag(f"{name.as_written} does not exist; `pushprune tags {name.repository}` lists them")
     return tuple(wish for wish in made if wish.deletions or wish.kept)
 
 
@@ -146,7 +146,7 @@ def stayed(store: Store, wishes: Iterable[Wish]) -> tuple[tuple[str, Verdict, st
             if request and request.rejected:
                 kept.append((wish.repository, verdict, request.rejected))
             elif verdict.tag.name in live:
-                kept.append((wish.repository, verdict, "it was pushed meanwhile, or stood elsewhere"))
+                kept.append((wish.repository, verdict, "it was pushed meanwhile, or pointed at another image"))
     return tuple(kept)
 
 
@@ -173,11 +173,11 @@ def _asked(store: Store, dispatch: Dispatch, wish: Wish, by: str, *, force: bool
 
 def _waits(store: Store, *, has_worker: bool) -> str:
     if not has_worker:
-        return "no worker is running: start one, and it goes then"
+        return "no worker is running: the deletion happens once you start one"
     under, gate = store.collections.progress(), store.gate.state()
     if under or gate:
         stage = under.stage if under else "the gate is closed"
-        return f"a garbage collection is under way ({stage}); it goes after that"
+        return f"a garbage collection is running ({stage}): the deletion happens after it"
     return ""
 
 
@@ -243,7 +243,7 @@ class _Looking:
         if wanted.exclude and self._names and not wanted.excluded(self._names) and not self._force:
             names = " or ".join(wanted.exclude)
             raise NotDeletable(
-                f"no tag of {self._repository} is {names}: all of them would go; --force if that is meant"
+                f"no tag of {self._repository} is {names}: all tags would be deleted; add --force if you want that"
             )
 
     def _tags(self, wanted: TagSelector) -> dict[str, str]:

@@ -48,7 +48,7 @@ def settle(wiring: Wiring, snapshot: Snapshot) -> bool | None:
 def _answer(store: Store, snapshot: Snapshot, refused: dict[str, str]) -> None:
     store.manual.reject(snapshot.repository, snapshot.manual_deletions, refused)
     for name, reason in refused.items():
-        why = reason or "it was pushed again since, or is gone"
+        why = reason or "it was pushed again since, or does not exist any more"
         log.info("not deleted manually", repository=snapshot.repository, name=name, why=why)
 
 

@@ -33,7 +33,7 @@ def enforce(wiring: Wiring, repository: str) -> None:
             if _settled(wiring, wiring.store.history.snapshot(repository)):
                 wiring.store.outbox.succeeded("due", repository)
                 return
-    log.info("the repository does not come to rest; the sweep goes on with it", repository=repository)
+    log.info("the repository keeps changing; the sweep plans it again", repository=repository)
 
 
 def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:

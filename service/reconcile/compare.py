@@ -179,7 +179,7 @@ def resolve(store: Store, registry: Registry, snapshot: Snapshot, digests: Itera
                 continue
             raise RegistryUnavailable(
                 f"{repository}@{digest} says it is an index and cannot be read ({error}); "
-                "nothing is deleted in this repository while it stands"
+                "nothing is deleted in this repository while this index exists"
             ) from error
     store.history.resolve(snapshot, learnt)
 
@@ -302,6 +302,6 @@ def _standing(registry: Registry, repository: str, name: str, known: Tag) -> Man
         if (standing and standing.digest in (known.digest, tombstone.DIGEST)) or not being_pushed(known):
             return standing
         if pause_s > _LONGEST_PAUSE_S:
-            raise RegistryUnavailable(f"{repository}:{name} was pushed just now and does not stand there yet")
+            raise RegistryUnavailable(f"{repository}:{name} was pushed just now and the registry does not show it yet")
         time.sleep(pause_s)
         pause_s *= 2

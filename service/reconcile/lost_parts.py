@@ -23,11 +23,11 @@ def check_parts(store: Store, registry: Registry, snapshot: Snapshot) -> int:
         part: index for part, index in _parts(snapshot) if part in deleted and _is_lost(registry, snapshot, part, index)
     }
     for part, index in lost.items():
-        mend = f"`pushprune restore {repository}@{part}` puts it back" if part in in_trash else "push the image again"
+        fix = f"`pushprune restore {repository}@{part}` restores it" if part in in_trash else "push the image again"
         store.outbox.note_trouble(
             f"part {repository}@{part}",
             f"this manifest was deleted although the index {_called(snapshot, index)} needs it, so the image cannot be "
-            f"pulled for its platform: {mend}",
+            f"pulled for its platform: {fix}",
         )
     for alarm in alarms - {f"part {repository}@{part}" for part in lost}:
         store.outbox.end_trouble(alarm)

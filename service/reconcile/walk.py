@@ -21,8 +21,9 @@ _ABOUT = "reconcile"
 _CATALOG_TRIES = 5
 _NO_CATALOG = "the registry does not list its repositories ({}), so only those that are known were compared"
 _EMPTY = (
-    "the registry lists no repository at all, and {} with tags are known, so nothing was compared: see that "
-    "registry.url and its storage are right; if all is really gone, name a repository: `pushprune reconcile REPO`"
+    "the registry lists no repository at all, and {} with tags are known, so nothing was compared: check "
+    "registry.url and the registry's storage; if all tags were really deleted, name a repository: "
+    "`pushprune reconcile REPO`"
 )
 
 

@@ -185,7 +185,7 @@ class Collector:
             if _token_in(descriptor) != token or not self._proves(descriptor):
                 return False
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Read again under the lock: another holder may have come and gone since the first look.
+            # Read again under the lock: another holder may have taken and released it since the first look.
             return _token_in(descriptor) == token
         except OSError:
             return False

@@ -294,7 +294,7 @@ from dataclasses import dataclass
 from typing import Any
 
 SEEN_BUCKET_S = 3600
-# The actor of a tag whose push nobody heard says how it was found.
+# The actor of a tag whose push was not reported says how the tag was found.
 SIGHTED = "?"
 FOUND = "?first"
 FOUND_AND_SIGHTED = "?first?"

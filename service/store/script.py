@@ -63,7 +63,7 @@ class LuaScript:
         """Return the names of the keys in Redis.
 
         Args:
-            members: what stands for the words in capital letters in the names of the head.
+            members: the values of the words in capital letters in the names of the head.
         """
         key, members = keys.of, {"R": repository, **members}
         bound = [

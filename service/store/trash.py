@@ -126,7 +126,7 @@ class Trash:
         end = -1 if at_most is None else at_most - 1
         with self._connection.reached() as client:
             newest = client.zrevrange(self._keys.of("trashed"), 0, end)
-        # "R -" stands for deleted tags only, without a manifest.
+        # "R -" means deleted tags only, without a manifest.
         members = [member.partition(" ")[::2] for member in newest if not member.endswith(" -")]
         for at in range(0, len(members), _PAGE):
             page = members[at : at + _PAGE]

@@ -16,8 +16,8 @@ from service.web.proxy import Proxied
 from service.wiring import Wiring, wire
 
 _ABOUT = (
-    "Keeps private Docker registries small. With tokens set, send `Authorization: Bearer <token>`: tokens.read looks, "
-    "tokens.admin changes as well. Times are µs since the epoch where a name ends in _us, sizes bytes."
+    "Keeps private Docker registries small. With tokens set, send `Authorization: Bearer <token>`: tokens.read may "
+    "read, tokens.admin may also change. Times are RFC 3339 in UTC; other fields name their unit, such as size_bytes."
 )
 
 

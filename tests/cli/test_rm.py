@@ -132,7 +132,7 @@ def test_all_but_one(run: Run, shop: Shop) -> None:
 
 def test_all_but_what_is_not_there_is_refused(run: Run, shop: Shop) -> None:
     code, _, error = run("--all-but", "lates", SHOP, "--yes")
-    message = f"pushprune: no tag of {SHOP} is lates: all of them would go; --force if that is meant\n"
+    message = f"pushprune: no tag of {SHOP} is lates: all tags would be deleted; add --force if you want that\n"
     assert (code, error) == (1, message)
     assert run("--all-but", "lates", SHOP, "--yes", "--force")[0] == 0
     assert shop.tags() == set()
@@ -202,8 +202,8 @@ def test_what_is_in_use_says_until_when(run: Run, shop: Shop) -> None:
     [
         ("shop/none:v1", 1, "no repository shop/none is known; `pushprune repos` lists them"),
         ("none/*:v1", 1, "no repository none/* is known; `pushprune repos` lists them"),
-        (f"{SHOP}:v7", 1, f"{SHOP}:v7 is no tag that is there; `pushprune tags {SHOP}` lists them"),
-        (f"{SHOP}:x*", 1, f"{SHOP}:x* is no tag that is there; `pushprune tags {SHOP}` lists them"),
+        (f"{SHOP}:v7", 1, f"{SHOP}:v7 does not exist; `pushprune tags {SHOP}` lists them"),
+        (f"{SHOP}:x*", 1, f"{SHOP}:x* does not exist; `pushprune tags {SHOP}` lists them"),
         (SHOP, 2, f"name what is meant: write {SHOP}:TAG or {SHOP}@DIGEST"),
         (f"{SHOP}@sha256:12", 2, f"write {SHOP}:TAG, or {SHOP}@ and a digest as --json prints it, whole: sha256:ab12…"),
         (f"{SHOP}@{make_image('nowhere').digest}", 1, f"{SHOP}@{make_image('nowhere').digest} is not there"),
@@ -247,7 +247,7 @@ def test_without_a_worker_it_says_so_and_goes_once_there_is_one(
     shop.has_worker = False
     shop.store.connection.client.delete(shop.store.connection.keys.of("workers"))
     code, _, error = run(f"{SHOP}:v1", "--yes")
-    message = "no worker is running: start one, and it goes then\n"
+    message = "no worker is running: the deletion happens once you start one\n"
     assert (code, error, len(shop.waited)) == (1, f"waiting: {message}pushprune: {message}", 10)
     shop.has_worker = True
     shop.work()
@@ -297,7 +297,7 @@ def test_it_says_that_it_waits_for_a_collection(run: Run, shop: Shop) -> None:
     shop.store.gate.close("gc")
     shop.meanwhile = lambda: len(shop.waited) > 2 and shop.store.gate.open("gc")
     code, _, error = run(f"{SHOP}:v1", "--yes")
-    assert (code, error.count("waiting: a garbage collection is under way")) == (0, 1)
+    assert (code, error.count("waiting: a garbage collection is running")) == (0, 1)
     assert "v1" not in shop.tags()
 
 

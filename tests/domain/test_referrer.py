@@ -32,7 +32,7 @@ def test_it_goes_when_it_is_about_a_tombstone_that_stood_under_a_tag_of_the_imag
     report = digest_of("report")
     links = {report: References(subject=tombstone.DIGEST)}
     (doomed,) = planned([tag("report", 5, report)], LAST, NOW, links=links).doomed
-    assert [verdict.reason for verdict in doomed.verdicts] == [f"its image {tombstone.DIGEST} is gone"]
+    assert [verdict.reason for verdict in doomed.verdicts] == [f"its image {tombstone.DIGEST} was deleted"]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_it_stays_while_anything_keeps_it_or_its_image(others: list[Tag], state:
 def test_it_says_after_what_it_goes() -> None:
     (doomed,) = planned([tag(SIGNATURE, 5)], LAST, NOW, deleted={IMAGE}).doomed
     assert [(verdict.reason, verdict.follows, verdict.after) for verdict in doomed.verdicts] == [
-        (f"its image {IMAGE} is gone", True, IMAGE)
+        (f"its image {IMAGE} was deleted", True, IMAGE)
     ]
 
 
@@ -67,7 +67,7 @@ def test_where_another_tag_keeps_its_manifest_only_its_tag_goes() -> None:
     (doomed,) = planned(tags, LAST, NOW, deleted={IMAGE}).doomed
     (verdict,) = doomed.verdicts
     assert (doomed.tags, doomed.only_tags) == ((SIGNATURE,), True)
-    assert (verdict.reason, verdict.kept_as) == (f"its image {IMAGE} is gone; its manifest stays as prod", "prod")
+    assert (verdict.reason, verdict.kept_as) == (f"its image {IMAGE} was deleted; its manifest stays as prod", "prod")
 
 
 def test_one_without_a_tag_follows_too_unless_it_is_leased_or_a_revision() -> None:
@@ -77,7 +77,7 @@ def test_one_without_a_tag_follows_too_unless_it_is_leased_or_a_revision() -> No
     }  # fmt: skip
     plan = planned([], LAST, NOW, **of_it)
     assert [(doomed.digest, doomed.verdicts[0].reason, doomed.verdicts[0].follows) for doomed in plan.doomed] == [
-        (artifact, f"its image {IMAGE} is gone", True)
+        (artifact, f"its image {IMAGE} was deleted", True)
     ]
     leased = planned([], LAST, NOW, **of_it, leased={artifact: NOW + 1})
     assert (leased.doomed, leased.next_us) == ((), NOW + 1)

@@ -260,7 +260,7 @@ def test_the_parts_of_an_index_that_is_gone_go_at_once(rule: str, lost_tag: str)
     (doomed,) = decide(f"{{name: r, {rule}}}", part("x", tag=lost_tag), more="grace: 9h").doomed
     (verdict,) = doomed.verdicts
     assert (doomed.digest, doomed.tags, doomed.only_tags) == (digest_of("x"), (), False)
-    assert (verdict.reason, verdict.rule) == (f"the index {digest_of('i')} is gone", "r")
+    assert (verdict.reason, verdict.rule) == (f"the index {digest_of('i')} was deleted", "r")
     assert (verdict.follows, verdict.after, verdict.recorded) == (True, digest_of("i"), False)
 
 

@@ -20,7 +20,7 @@ def index_that_lost_a_part(make_system: Make) -> tuple[System, str, str]:
     compare(system)
     reconcile.resolve(wiring.store, wiring.registry, wiring.store.history.snapshot(SHOP), [index])
     system.messages.sent.clear()
-    gone = Verdict(Tag("", part, None), False, "the index is gone", None, after="sha256:" + "0" * 64)
+    gone = Verdict(Tag("", part, None), False, "the index was deleted", None, after="sha256:" + "0" * 64)
     doomed, snapshot = Doomed(part, (gone,)), wiring.store.history.snapshot(SHOP)
     wiring.store.history.commit(snapshot, Plan(doomed=(doomed,)), "doomed")
     stored = system.registry.manifests(SHOP)[part]

@@ -160,6 +160,6 @@ def test_a_signature_goes_after_its_image_and_that_of_a_kept_one_stays(make_syst
     system.settle()
     assert system.tags() == {"v2", second}
     assert system.reasons() == {
-        "v1": "older than the newest 1 (rule last)", first: f"its image {image} is gone",
+        "v1": "older than the newest 1 (rule last)", first: f"its image {image} was deleted",
     }  # fmt: skip
     assert len(system.registry.manifests(SHOP)) == 2

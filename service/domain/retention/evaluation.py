@@ -272,8 +272,8 @@ class Evaluation:
         if not was_deleted or self.exists(subject) or not (self.rules or manual):
             return Verdict(tag, True, f"it belongs to {subject} and is deleted only after it")
         if keeping:
-            return Verdict(tag, True, f"its image is gone, and rule {keeping} keeps referrers", keeping)
-        reason = f"its image {subject} is gone"
+            return Verdict(tag, True, f"its image was deleted, and rule {keeping} keeps referrers", keeping)
+        reason = f"its image {subject} was deleted"
         return Verdict(tag, False, reason, self.first_rule, follows=True, after=subject, manual=manual)
 
     def exists(self, digest: str) -> bool:

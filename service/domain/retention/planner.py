@@ -159,7 +159,7 @@ def _following(evaluation: Evaluation, untagged: Untagged, tag: Tag, *, manual: 
     """
     rule, index = evaluation.first_rule, untagged.index
     if index:
-        return Verdict(tag, False, f"the index {index} is gone", rule, follows=True, after=index, manual=manual)
+        return Verdict(tag, False, f"the index {index} was deleted", rule, follows=True, after=index, manual=manual)
     if untagged.started:
         reason = f"it was being deleted when its last tag {untagged.tag} left it"
         return Verdict(tag, False, reason, rule, follows=True, manual=manual)
@@ -299,7 +299,7 @@ def _pushed_since(state: State) -> tuple[int, int]:
     """Return how many tags were pushed, and how many manifests lost their last tag, since the plan before.
 
     After an outage, many pushes are reported together. Had each been planned when it was made, its plan would not have
-    waited. In a repository without a plan before, nobody has seen the policy at work: nothing is subtracted there.
+    waited. In a repository without a plan before, no user has seen the policy at work, so nothing is subtracted there.
     """
     if state.planned_us is None:
         return 0, 0

@@ -54,7 +54,7 @@ local function refusal(r, e)
   if not redis.call('ZSCORE', all.unseen, r.name) then
     if redis.call('HEXISTS', all.compared, r.name) == 1 then return '' end
     if redis.call('ZCARD', all.unseen) >= tonumber(max_unseen) then
-      return 'more repositories were named than history.unseen_repositories that nobody has seen at the registry'
+      return 'more repositories than history.unseen_repositories were named that were never found at the registry'
     end
     redis.call('ZADD', all.unseen, now_ms, r.name)
     return ''
@@ -62,7 +62,7 @@ local function refusal(r, e)
   local is_new = e.tag ~= '' and not redis.call('ZSCORE', r.tags, e.tag)
   if (is_new and redis.call('ZCARD', r.tags) >= tonumber(max_unseen_tags))
     or (e.index and redis.call('HLEN', r.links) >= tonumber(max_unseen_tags)) then
-    return 'too many tags were named of a repository that nobody has seen at the registry'
+    return 'too many tags were named of a repository that was never found at the registry'
   end
   return ''
 end

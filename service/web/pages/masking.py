@@ -14,8 +14,8 @@ _PARAMETER = re.compile(rf"(?i)([?&][\w-]*(?:{_SECRETS})[\w-]*=)[^\s#]+")
 def masked(value: Any, name: str = "") -> Any:
     """Return a setting without its secrets.
 
-    An argument of a command can be a secret in ways that nobody can list, so only the program and the number of its
-    arguments are shown.
+    An argument of a command can be a secret in more ways than a list can cover, so only the program and the number of
+    its arguments are shown.
 
     Args:
         value: a setting as plain data: mappings, lists, strings and numbers.

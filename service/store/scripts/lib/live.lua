@@ -1,4 +1,4 @@
--- Read the values of live:R, "<short digest> <size>[!] <actor>"; nil stands for a tag that is not live.
+-- Read the values of live:R, "<short digest> <size>[!] <actor>"; nil for a tag that is not live.
 local function digest_of(live)
   return live and string.sub(live, 1, string.find(live, ' ', 1, true) - 1)
 end
