@@ -84,7 +84,7 @@ Per repository: deletions
   untagging:R          hash    tag → short digest of the image that pushprune is deleting or untagging, and " deleted"
         if the image was deleted although its plan had been dropped and a tag still needed it. Life: until the result
         is recorded, or the tag is checked or pushed; a day at most. Writers: save_to_trash, untagged, forget, healed,
-        not_restored, record. Readers: record, adopt.
+        not_restored, record. Readers: record, adopt, restore.
   own_puts:R           hash    tag → "<digest> <ms>[ restored]": the last PUT of pushprune under the tag; "restored"
         if a user requested it. Life: a day. Writers: note_own_put, restore. Readers: record, healing.
   dangling:R           set     tags that the registry still lists although their image was deleted. Life: until

@@ -139,3 +139,13 @@ def test_what_was_restored_goes_with_its_parts_if_a_user_deletes_it_by_hand(grou
     machine.do(deed=Deed("push", "latest", 2), late=False)
     machine.remove(tag="v4", settles=True)
     machine.teardown()
+
+
+def test_an_image_goes_although_a_restore_took_its_tag_over_while_it_was_untagged(ground: Ground) -> None:
+    """Seed 120111: the plan that had dropped the image is gone, and nothing else said that its deletion had begun."""
+    opening = Meeting(Deed("push", "latest", 0), "", 0, "before", late=True)
+    machine = replayed(ground, "2.8", Rule(1, "digests", False, True), opening)
+    machine.push_many(tags=["v1", "v4"], what=5)
+    machine.race(meeting=meeting("restore", "v4", 0, "GET", 1, "after"))
+    machine.push_many(tags=["v4", "v1", "v3"], what=7)
+    machine.teardown()

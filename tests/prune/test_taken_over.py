@@ -110,6 +110,24 @@ def test_the_image_goes_although_an_index_took_its_tag_over(cut_off: Callable[[s
 
 
 @both
+def test_the_image_goes_although_a_restore_took_its_tag_over(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    """Found by the machine, seed 120111."""
+    system = make_system(keep_last(1), version, **DELETES)
+    restored = system.registry.push_image(SHOP, "v1")
+    system.push("v2")
+    system.settle()
+    push_elsewhere(system, "v1")
+    kept = system.registry.push_image(SHOP, "v3")
+    doomed(system)
+    cut_off_in(system, monkeypatch)
+    system.wiring.restore.restore(SHOP, tag="v1", digest=restored)
+    system.later()
+    assert set(system.registry.manifests(SHOP)) == {restored, kept}
+
+
+@both
 def test_it_can_be_put_back(cut_off: Callable[[str], System], version: str) -> None:
     system = cut_off(version)
     digest = image(system, "v1")

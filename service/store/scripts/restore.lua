@@ -2,7 +2,7 @@
 -- restore began, that push wins: the tag is checked, and points at the digest of that push.
 --
 -- KEYS  doomed:R doomed tags:R live:R voided:R heal:R history:R events generation due healing untagged:R deleted:R
---       links:R revisions:R counters manual:R manual_deleted:R own_puts:R
+--       links:R revisions:R counters manual:R manual_deleted:R own_puts:R untagging:R
 -- ARGV  repository
 --       tag              '' = none
 --       digest
@@ -29,6 +29,7 @@
 -- include lib/due
 -- include lib/heal
 -- include lib/voided
+-- include lib/untagged
 -- include lib/revisions
 local score = redis.call('ZSCORE', r.tags, tag)
 local old = digest_of(redis.call('HGET', r.live, tag))
@@ -67,8 +68,9 @@ else
   if score and old ~= short then
     -- The plan was made while the tag pointed at the other digest. An image that was doomed because of that push may be kept
     -- now. The other digest has lost this tag, and is one of its revisions.
+    local mark = started_mark(r, tag, old)
     drop_doomed(r, repository)
-    redis.call('HSET', r.untagged, old, now_us .. ' ' .. tag)
+    untag(r, old, now_us, tag, mark)
     set_revisions(r, tag, -1, short, tonumber(score) > 0 and string.format('%.0f', score) or now_us, old)
   end
   make_void(r, tag, since_us)
