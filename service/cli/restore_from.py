@@ -11,11 +11,12 @@ from service.cli.names import parse_listed, parse_wanted
 from service.cli.output import line
 from service.cli.registry import asked_registry
 from service.cli.user import login_name
-from service.domain.errors import NotRestorable
+from service.domain.errors import ConfigurationError, NotRestorable
 from service.domain.retention.selector import TagSelector
+from service.local.redis_server import is_up
 from service.restore.from_folder import Outcome, RestoreFolder, Result
-from service.settings import load_settings
-from service.wiring import restore_folder
+from service.settings import Settings, load_settings
+from service.wiring import redis_url, restore_folder
 
 _COUNT_AS_PUSHES = (
     "note: a pushprune service that watches this registry takes restored tags for new pushes, so its policy may delete "
@@ -50,10 +51,20 @@ def _restorer(folder: Path, config: Path | None, data: Path | None, *, force: bo
     """Return the object that restores, with a record if the running service watches this registry."""
     url = asked_registry()
     running = running_settings(config, data)
-    if running is not None and url in (None, running.registry.url):
+    is_watched = running is not None and url in (None, running.registry.url)
+    if running is not None and is_watched and (data or load_settings(config).redis.url or _answers(running)):
         return restore_folder(running, folder, force=force, recorded_by=login_name())
     click.echo(_COUNT_AS_PUSHES, err=True)
     return restore_folder(load_settings(config, **({"registry": {"url": url}} if url else {})), folder, force=force)
+
+
+def _answers(running: Settings) -> bool:
+    """True if the Redis of a data directory that nobody named answers: its system may have ended long ago."""
+    try:
+        return is_up(redis_url(running))
+    except ConfigurationError:
+        # The port belongs to another Redis by now.
+        return False
 
 
 def _wanted(name: str | None) -> TagSelector | None:

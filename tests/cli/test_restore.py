@@ -14,6 +14,7 @@ from service.clock import now_us
 from service.domain.events import parse
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
+from service.local.environment import keep_environment
 from service.prune import deleting, planning
 from service.restore.trash_folder import TrashFolder
 from tests.cli.conftest import Call, said
@@ -151,3 +152,21 @@ def test_a_restore_from_a_folder_is_recorded_for_the_service_that_watches_this_r
     assert ("takes restored tags for new pushes" in output) is not recorded
     actions = {entry.action for entry in make_wiring(registry.url).store.history.entries("shop/api")}
     assert ("restored" in actions) is recorded
+
+
+def test_a_data_directory_whose_system_has_ended_stops_no_restore_from_a_folder(
+    run: Run, registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = make_image("shop/api:v1")
+    TrashFolder(tmp_path / "gone").save(
+        "shop/api", Doomed(V1, (Verdict(Tag("v1", V1, 1), False, "old"),)), (image.media_type, image.manifest)
+    )
+    data = tmp_path / "data"
+    data.mkdir()
+    keep_environment(data, {"PUSHPRUNE_REDIS__URL": "redis://127.0.0.1:1/0", "PUSHPRUNE_REGISTRY__URL": registry.url})
+    monkeypatch.delenv("PUSHPRUNE_REDIS__URL")
+    monkeypatch.setenv("PUSHPRUNE_DATA_DIR", str(data))
+    code, output = run("restore", "--registry", registry.url, "--from", str(tmp_path / "gone"))
+    assert (code, "restored: shop/api:v1" in output) == (0, True), output
+    assert "takes restored tags for new pushes" in output
+    assert run("restore", "--from", str(tmp_path / "gone"), "--data", str(data))[0] == 1
