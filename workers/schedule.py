@@ -27,7 +27,7 @@ def follow_schedule(store: Store, registry: Registry, settings: Settings) -> Non
         store.collections.take_schedule(now_ms())
 
 
-def follow_walks(wiring: Wiring) -> None:
+def follow_reconcile_runs(wiring: Wiring) -> None:
     """Request a reconcile run at the first start, after every restart of the registry and by the schedule.
 
     A run that is overdue is sent to the workers again.

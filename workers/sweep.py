@@ -11,7 +11,7 @@ from service.reconcile import lost_parts
 from service.settings import PolicySource
 from service.store import Store
 from service.wiring import Wiring
-from workers.schedule import follow_schedule, follow_walks
+from workers.schedule import follow_reconcile_runs, follow_schedule
 
 # A queue of this length keeps the workers busy: more messages would only repeat those that wait.
 _QUEUE_ENOUGH = 100
@@ -55,7 +55,7 @@ def sweep(wiring: Wiring) -> None:
             wiring.store.reconcile_runs.request_repositories(
                 unseen, "named by notifications, and not seen at the registry yet"
             )
-        follow_walks(wiring)
+        follow_reconcile_runs(wiring)
 
 
 def _follow_clock(store: Store) -> None:

@@ -16,7 +16,7 @@ from service.domain.errors import (
 )
 from service.log import log
 from service.prune import deleting, planning
-from service.reconcile import walk
+from service.reconcile.run import continue_run
 from service.store import Store
 from service.store.outbox import Queue
 from service.wiring import Wiring
@@ -39,7 +39,7 @@ def register(app: Celery, wiring: Wiring) -> None:
 
     @app.task(name=RECONCILE)
     def reconcile() -> None:
-        attempt_walk(wiring)
+        attempt_reconcile(wiring)
 
 
 def attempt(wiring: Wiring, queue: Queue, repository: str, work: Callable[[Wiring, str], None]) -> None:
@@ -65,10 +65,10 @@ def attempt_collection(wiring: Wiring) -> None:
         log.warning("the collection is tried again", error=str(error))
 
 
-def attempt_walk(wiring: Wiring) -> None:
+def attempt_reconcile(wiring: Wiring) -> None:
     """Continue the reconcile run under way. After a failure, the sweep sends it again."""
     try:
-        walk.go_on(wiring)
+        continue_run(wiring)
     except PushpruneError as error:
         log.warning("the comparison with the registry is continued later", error=str(error))
 

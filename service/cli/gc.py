@@ -10,7 +10,7 @@ from service.answers.operations import CollectionOverview, CollectionRun
 from service.cli.connect import connect, connection_options, show_json
 from service.cli.output import line, short_digest, table, when
 from service.collect import status as collection
-from service.collect.status import CollectionStatus, ask, at_stake, overview, permanent, progress
+from service.collect.status import CollectionStatus, at_stake, overview, permanent, progress, request_collection
 from service.collect.status import cancel as cancel_queued
 from service.domain.collection.run import Rehearsal, Run
 from service.domain.errors import CollectionFailed
@@ -107,7 +107,7 @@ def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> tuple[Run, bool]:
     """
     gc_settings = wiring.settings.gc
     asked_ms = time.time_ns() // 1_000_000
-    reason = ask(wiring.store, wiring.registry, wiring.dispatch, dry_run=dry_run)
+    reason = request_collection(wiring.store, wiring.registry, wiring.dispatch, dry_run=dry_run)
     if tells and not dry_run and (gc_settings.window or gc_settings.min_interval):
         click.echo("requested manually: gc.window and gc.min_interval are ignored", err=True)
     if tells and not dry_run:

@@ -14,7 +14,7 @@ from service.cli.output import line, number, when
 from service.domain.errors import NoSuchRepository, RegistryRefused
 from service.domain.reconciliation import NAME_THEM, ReconcileResult, ReconcileRun
 from service.domain.retention.selector import is_glob
-from service.reconcile.status import ReconcileStatus, ask, now_ms, overview, progress, trouble
+from service.reconcile.status import ReconcileStatus, now_ms, overview, progress, request_reconcile, trouble
 from service.store import Store
 
 _POLL_S = 0.1
@@ -50,7 +50,7 @@ def reconcile(
         dict.fromkeys((*(name for name in named if name not in globs), *matching_repositories(wiring.inventory, globs)))
     )
     asked_ms = now_ms(wiring.store)
-    reason = ask(wiring.store, wiring.registry, wiring.dispatch, repositories)
+    reason = request_reconcile(wiring.store, wiring.registry, wiring.dispatch, repositories)
     if no_wait:
         click.echo("requested; `pushprune reconcile --status` shows the progress")
         return

@@ -24,7 +24,14 @@ from service.domain.policy.model import Policy
 from service.domain.policy.units import spell_size
 from service.domain.retention.plan import Verdict
 from service.domain.retention.selector import TagSelector
-from service.prune.manual import Standing, Wish, ask, standing, stayed, wishes
+from service.prune.manual import (
+    DeletionProgress,
+    DeletionRequest,
+    deletion_progress,
+    not_deleted,
+    request_deletions,
+    resolve_requests,
+)
 from service.store import Store
 
 if TYPE_CHECKING:
@@ -72,7 +79,7 @@ def rm(
         return
     once = _once(wanted, config, folder.path) if folder else None
     wiring = once.wiring if once else connect(config, data)
-    planned = wishes(wiring.store, wiring.registry, wiring.policies, wanted, force=force)
+    planned = resolve_requests(wiring.store, wiring.registry, wiring.policies, wanted, force=force)
     if not as_json:
         _show(planned)
     if dry_run or not any(wish.deletions for wish in planned):
@@ -84,7 +91,7 @@ def rm(
     # After the confirmation, so that a cancelled command leaves no empty folder.
     if folder:
         folder.prepare()
-    asked = ask(wiring.store, wiring.dispatch, wiring.verdicts, planned, login_name(), force=force)
+    asked = request_deletions(wiring.store, wiring.dispatch, wiring.verdicts, planned, login_name(), force=force)
     if no_wait:
         _say_asked(asked, as_json)
         return
@@ -111,7 +118,7 @@ def _once(wanted: Sequence[TagSelector], config: Path | None, trash: Path) -> "O
     return compare_once(asked_registry() or "", config, Policy(), repositories, trash)
 
 
-def _show(planned: Sequence[Wish]) -> None:
+def _show(planned: Sequence[DeletionRequest]) -> None:
     deletions = [(wish.repository, verdict) for wish in planned for verdict in wish.deletions]
     kept = [(wish.repository, verdict) for wish in planned for verdict in wish.kept]
     if deletions:
@@ -133,7 +140,7 @@ def _row(repository: str, verdict: Verdict) -> tuple[str, ...]:
     return (name, short_digest(tag.digest), spell_size(tag.size_bytes or None), when(tag.pushed_us), verdict.kept_as)
 
 
-def _delete_once(system: "OneOff", asked: Sequence[Wish]) -> None:
+def _delete_once(system: "OneOff", asked: Sequence[DeletionRequest]) -> None:
     """Make the requested deletions. Ctrl-C rejects those that have not begun.
 
     Raises:
@@ -144,11 +151,11 @@ def _delete_once(system: "OneOff", asked: Sequence[Wish]) -> None:
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
     except (RegistryRefused, RegistryUnavailable, TrashUnwritable) as error:
-        left = number(standing(system.wiring.store, asked).left, "deletion")
+        left = number(deletion_progress(system.wiring.store, asked).left, "deletion")
         raise NotDeletable(f"{left} left, fix this first: {error}") from error
 
 
-def _wait(store: Store, asked: Sequence[Wish]) -> None:
+def _wait(store: Store, asked: Sequence[DeletionRequest]) -> None:
     """Wait until every requested deletion is done or rejected.
 
     Raises:
@@ -158,7 +165,7 @@ def _wait(store: Store, asked: Sequence[Wish]) -> None:
     bar = Progress(console=Console(stderr=True), transient=True) if sys.stderr.isatty() else None
     with bar or nullcontext():
         task = bar.add_task("deleting", total=total) if bar else None
-        while (now := standing(store, asked)).left:
+        while (now := deletion_progress(store, asked)).left:
             alone_s = 0.0 if now.has_worker else alone_s + _POLL_S
             _raise_trouble(now, alone_s)
             if now.waits and now.waits != shown_reason:
@@ -169,7 +176,7 @@ def _wait(store: Store, asked: Sequence[Wish]) -> None:
             time.sleep(_POLL_S)
 
 
-def _raise_trouble(now: Standing, alone_s: float) -> None:
+def _raise_trouble(now: DeletionProgress, alone_s: float) -> None:
     """Raise NotDeletable for a trouble. A service keeps the request, and deletes once the trouble is fixed."""
     if now.trouble:
         left = number(now.left, "deletion")
@@ -178,15 +185,15 @@ def _raise_trouble(now: Standing, alone_s: float) -> None:
         raise NotDeletable(now.waits)
 
 
-def _say_asked(asked: Sequence[Wish], as_json: bool) -> None:
+def _say_asked(asked: Sequence[DeletionRequest], as_json: bool) -> None:
     if as_json:
         show_json(_answer(asked, requested=True))
     else:
         line(f"requested: {number(sum(len(wish.asks) for wish in asked), 'deletion')}; `pushprune history` shows each")
 
 
-def _say_done(store: Store, asked: Sequence[Wish], as_json: bool, undo: str) -> None:
-    stays = stayed(store, asked)
+def _say_done(store: Store, asked: Sequence[DeletionRequest], as_json: bool, undo: str) -> None:
+    stays = not_deleted(store, asked)
     kept = {(repository, verdict.tag.name or verdict.tag.digest) for repository, verdict, _ in stays}
     if as_json:
         rows = _answer(asked, requested=True).deletions
@@ -204,7 +211,7 @@ def _say_done(store: Store, asked: Sequence[Wish], as_json: bool, undo: str) -> 
         raise NotDeletable(f"not deleted: {number(len(stays), 'tag or manifest')}, as said above")
 
 
-def _answer(planned: Iterable[Wish], *, requested: bool) -> ManualDeletionAnswer:
+def _answer(planned: Iterable[DeletionRequest], *, requested: bool) -> ManualDeletionAnswer:
     planned = tuple(planned)
     return ManualDeletionAnswer(
         requested=requested,

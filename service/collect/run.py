@@ -139,7 +139,7 @@ def _attempt(attempt: Attempt) -> None:
     if is_manual(attempt.run.reason) and why_not_yet(attempt.store, attempt.gc, "by itself"):
         attempt.note("requested manually: gc.window and gc.min_interval did not apply")
     try:
-        _in_quiet(attempt)
+        _while_quiesced(attempt)
     except Postponed as postponement:
         once, wait_s = True, max(postponement.wait_s, _patience_s(attempt))
         attempt.learn(result="postponed", message=str(postponement))
@@ -169,7 +169,7 @@ def _patience_s(attempt: Attempt) -> float:
     return min(_SELDOM_S, (now_ms() - waits.since_ms) / 4000)
 
 
-def _in_quiet(attempt: Attempt) -> None:
+def _while_quiesced(attempt: Attempt) -> None:
     """Wait for the end of all writes, then collect. If there is a gate, no client pushes meanwhile."""
     progress, quiet = attempt.progress, BlobProtection(attempt)
     progress.at(collection_run.WAITING)

@@ -175,7 +175,7 @@ def next_ms(registry: Registry, gc: GcSettings) -> int | None:
     return round(next_time.timestamp() * 1000) if next_time else None
 
 
-def ask(store: Store, registry: Registry, dispatch: Dispatch, *, dry_run: bool, by: str = "") -> str:
+def request_collection(store: Store, registry: Registry, dispatch: Dispatch, *, dry_run: bool, by: str = "") -> str:
     """Request a collection now, or only a dry run, and return the reason that its record will show.
 
     Args:

@@ -5,7 +5,7 @@ Each file checks one part of the system. Checks do not depend on each other; a c
 
 from collections.abc import Callable, Iterable, Iterator
 
-from service.doctor import garbage, gate, notifications, policy, redis, registry, storage, web, workers
+from service.doctor import collection, gate, notifications, policy, redis, registry, storage, web, workers
 from service.doctor.case import REPOSITORY, Case, open_case
 from service.domain.errors import PushpruneError, RegistryUnavailable, StoreUnavailable
 from service.domain.finding import Finding, error, warning
@@ -29,7 +29,7 @@ CHECKS: dict[str, Check] = {
     "troubles": workers.check_troubles,
     "gate": gate.check,
     "policy": policy.check,
-    "garbage": garbage.check,
+    "garbage": collection.check,
     "storage": storage.check,
 }
 

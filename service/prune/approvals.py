@@ -101,7 +101,7 @@ def approve_all(store: Store, dispatch: Dispatch, plans: str | None, *, by: str)
     return Approved(repositories, images)
 
 
-def refuse(store: Store, repository: str, plan: str, *, by: str) -> None:
+def reject(store: Store, repository: str, plan: str, *, by: str) -> None:
     """Reject this plan. The plan still waits, but is no longer reported as undecided.
 
     Raises:

@@ -12,7 +12,7 @@ from service.store.snapshot import Snapshot
 _SILENT_MS = 10_000
 
 
-def looked_again(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan) -> bool:
+def ensure_compared(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan) -> bool:
     """Compare with the registry whatever the plan depends on; return True if the repository must be planned again."""
     if not snapshot.compared or snapshot.silent_ms > _SILENT_MS:
         compare.compare(store, registry, snapshot)

@@ -24,7 +24,7 @@ from service.store.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
-class Wish:
+class DeletionRequest:
     """A manual deletion in one repository.
 
     Attributes:
@@ -49,7 +49,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class DeletionProgress:
     """The progress of a manual deletion.
 
     Attributes:
@@ -65,9 +65,9 @@ class Standing:
     has_worker: bool = True
 
 
-def wishes(
+def resolve_requests(
     store: Store, registry: Registry, policies: PolicySource, wanted: Sequence[TagSelector], *, force: bool = False
-) -> tuple[Wish, ...]:
+) -> tuple[DeletionRequest, ...]:
     """Return what these names mean now in the history and the registry. Nothing is changed.
 
     Args:
@@ -88,17 +88,23 @@ def wishes(
         for repository in repositories:
             names.setdefault(repository, []).append(name)
     made = tuple(
-        _Looking(store, registry, policies, repository, force).wish(of) for repository, of in sorted(names.items())
+        _Resolver(store, registry, policies, repository, force).request(of) for repository, of in sorted(names.items())
     )
     for name in wanted:
-        if not name.exclude and not any(_means(name, wish) for wish in made):
+        if not name.exclude and not any(_means(name, request) for request in made):
             raise NoSuchTag(f"{name.as_written} does not exist; `pushprune tags {name.repository}` lists them")
-    return tuple(wish for wish in made if wish.deletions or wish.kept)
+    return tuple(request for request in made if request.deletions or request.kept)
 
 
-def ask(
-    store: Store, dispatch: Dispatch, verdicts: Verdicts, wishes: Iterable[Wish], by: str, *, force: bool = False
-) -> tuple[Wish, ...]:
+def request_deletions(
+    store: Store,
+    dispatch: Dispatch,
+    verdicts: Verdicts,
+    requests: Iterable[DeletionRequest],
+    by: str,
+    *,
+    force: bool = False,
+) -> tuple[DeletionRequest, ...]:
     """Ask the workers for these deletions. Return what was recorded; a tag that was pushed meanwhile is left out.
 
     Args:
@@ -110,65 +116,67 @@ def ask(
     """
     if verdicts.is_dry() and not force:
         raise NotDeletable(f"{DRY} while the policy says so; --force deletes these all the same")
-    return tuple(_asked(store, dispatch, wish, by, force=force) for wish in wishes if wish.deletions)
+    return tuple(_record(store, dispatch, request, by, force=force) for request in requests if request.deletions)
 
 
-def standing(store: Store, wishes: Iterable[Wish]) -> Standing:
+def deletion_progress(store: Store, requests: Iterable[DeletionRequest]) -> DeletionProgress:
     """Return the progress of these manual deletions."""
     remaining, troubles = 0, []
     by_subject = {trouble.about: trouble for trouble in store.outbox.troubles()}
-    for wish in wishes:
-        asked, repository = store.manual.requests(wish.repository), wish.repository
+    for request in requests:
+        asked, repository = store.manual.requests(request.repository), request.repository
         doomed = [image for image in store.history.doomed(repository) if image.manual and not image.tags]
-        requests = [asked[name] for name in wish.asks if name in asked and not asked[name].rejected]
-        remaining += len(requests) + len(doomed)
-        since_ms = min((request.at_us // 1000 for request in requests), default=0)
+        waiting = [asked[name] for name in request.asks if name in asked and not asked[name].rejected]
+        remaining += len(waiting) + len(doomed)
+        since_ms = min((deletion.at_us // 1000 for deletion in waiting), default=0)
         about = (by_subject.get(f"{queue} {repository}") for queue in ("due", "doomed"))
-        troubles += [trouble.message for trouble in about if requests and trouble and trouble.at_ms >= since_ms]
+        troubles += [trouble.message for trouble in about if waiting and trouble and trouble.at_ms >= since_ms]
     has_worker = store.outbox.workers() > 0
     waits = _waits(store, has_worker=has_worker) if remaining else ""
-    return Standing(remaining, waits, troubles[0] if troubles else "", has_worker)
+    return DeletionProgress(remaining, waits, troubles[0] if troubles else "", has_worker)
 
 
-def requests(store: Store, repository: str) -> Mapping[str, ManualDeletion]:
+def pending_deletions(store: Store, repository: str) -> Mapping[str, ManualDeletion]:
     """Return the manual deletions of a repository that are pending or were rejected, by tag or digest."""
     return store.manual.requests(repository)
 
 
-def stayed(store: Store, wishes: Iterable[Wish]) -> tuple[tuple[str, Verdict, str], ...]:
+def not_deleted(store: Store, requests: Iterable[DeletionRequest]) -> tuple[tuple[str, Verdict, str], ...]:
     """Return (repository, verdict, reason) of each deletion that did not happen. Call it once no work is left."""
     kept = []
-    for wish in wishes:
-        asked = store.manual.requests(wish.repository)
-        live = {tag.name for tag in store.history.live(wish.repository)}
-        for verdict in wish.deletions:
-            request = asked.get(verdict.tag.name or verdict.tag.digest)
-            if request and request.rejected:
-                kept.append((wish.repository, verdict, request.rejected))
+    for request in requests:
+        asked = store.manual.requests(request.repository)
+        live = {tag.name for tag in store.history.live(request.repository)}
+        for verdict in request.deletions:
+            deletion = asked.get(verdict.tag.name or verdict.tag.digest)
+            if deletion and deletion.rejected:
+                kept.append((request.repository, verdict, deletion.rejected))
             elif verdict.tag.name in live:
-                kept.append((wish.repository, verdict, "it was pushed meanwhile, or pointed at another image"))
+                kept.append((request.repository, verdict, "it was pushed meanwhile, or pointed at another image"))
     return tuple(kept)
 
 
-def _means(wanted: TagSelector, wish: Wish) -> bool:
-    if not wanted.repositories((wish.repository,)):
+def _means(wanted: TagSelector, request: DeletionRequest) -> bool:
+    if not wanted.repositories((request.repository,)):
         return False
     if wanted.digest:
         return True
-    names = {verdict.tag.name for verdict in (*wish.deletions, *wish.kept)}
+    names = {verdict.tag.name for verdict in (*request.deletions, *request.kept)}
     return bool(wanted.tags(names))
 
 
-def _asked(store: Store, dispatch: Dispatch, wish: Wish, by: str, *, force: bool) -> Wish:
-    snapshot = store.history.snapshot(wish.repository)
-    if wish.found:
+def _record(store: Store, dispatch: Dispatch, request: DeletionRequest, by: str, *, force: bool) -> DeletionRequest:
+    snapshot = store.history.snapshot(request.repository)
+    if request.found:
         is_first = snapshot.compared_us == 0
-        store.history.adopt(snapshot, [(replace(tag, found=is_first), "") for tag in wish.found], indexes=wish.indexes)
-    if wish.learnt:
-        store.history.resolve(snapshot, wish.learnt)
-    noted = store.manual.request(wish.repository, wish.asks, by, force=force, released=wish.released)
-    dispatch.enforce(wish.repository)
-    return replace(wish, asks={name: wish.asks[name] for name in noted})
+        store.history.adopt(
+            snapshot, [(replace(tag, found=is_first), "") for tag in request.found], indexes=request.indexes
+        )
+    if request.learnt:
+        store.history.resolve(snapshot, request.learnt)
+    noted = store.manual.request(request.repository, request.asks, by, force=force, released=request.released)
+    dispatch.enforce(request.repository)
+    return replace(request, asks={name: request.asks[name] for name in noted})
 
 
 def _waits(store: Store, *, has_worker: bool) -> str:
@@ -181,7 +189,7 @@ def _waits(store: Store, *, has_worker: bool) -> str:
     return ""
 
 
-class _Looking:
+class _Resolver:
     """Resolve the names of a manual deletion in one repository, and decide what is deleted."""
 
     def __init__(self, store: Store, registry: Registry, policies: PolicySource, repository: str, force: bool) -> None:
@@ -199,7 +207,7 @@ class _Looking:
         self._indexes: set[str] = set()
         self._learnt: dict[str, References] = {}
 
-    def wish(self, wanted: Sequence[TagSelector]) -> Wish:
+    def request(self, wanted: Sequence[TagSelector]) -> DeletionRequest:
         """Return the deletion that these names ask for.
 
         Raises:
@@ -222,7 +230,9 @@ class _Looking:
         deleted = {name for verdict in deletions for name in (verdict.tag.name, verdict.tag.digest)}
         asks = {name: digest for name, digest in targets.items() if name in deleted}
         released = self._released(asks)
-        return Wish(self._repository, deletions, kept, asks, unknown, frozenset(self._indexes), self._learnt, released)
+        return DeletionRequest(
+            self._repository, deletions, kept, asks, unknown, frozenset(self._indexes), self._learnt, released
+        )
 
     def _released(self, asks: Mapping[str, str]) -> frozenset[str]:
         """Return the restored digests that this deletes: those left without a tag, their parts and their referrers.

@@ -9,7 +9,7 @@ from service.domain.retention.manual import rejections
 from service.domain.retention.plan import Plan
 from service.log import log
 from service.prune.committing import commit
-from service.prune.ensure_compared import looked_again
+from service.prune.ensure_compared import ensure_compared
 from service.prune.healing import heal
 from service.store import Store
 from service.store.history import CommitResult
@@ -17,7 +17,7 @@ from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
 
-def settle(wiring: Wiring, snapshot: Snapshot) -> bool | None:
+def plan_manual(wiring: Wiring, snapshot: Snapshot) -> bool | None:
     """Plan the manual deletions of one repository once.
 
     Safety rules 1 to 5 apply to a manual deletion as to any other. It does not wait for an approval or for a rule.
@@ -34,7 +34,7 @@ def settle(wiring: Wiring, snapshot: Snapshot) -> bool | None:
         return False
     if not plan.doomed:
         return None
-    if heal(wiring, snapshot, _all_that_goes(snapshot, policy, plan)) or looked_again(
+    if heal(wiring, snapshot, _all_that_goes(snapshot, policy, plan)) or ensure_compared(
         wiring.store, wiring.registry, snapshot, plan
     ):
         return False

@@ -6,10 +6,11 @@ from service.clock import now_us
 from service.domain.retention import planner
 from service.domain.retention.plan import Plan
 from service.log import log
-from service.prune import dates, manual_planning
+from service.prune import dates
 from service.prune.committing import commit
-from service.prune.ensure_compared import looked_again
+from service.prune.ensure_compared import ensure_compared
 from service.prune.healing import heal
+from service.prune.manual_planning import plan_manual
 from service.store import Store
 from service.store.history import CommitResult
 from service.store.snapshot import Snapshot
@@ -39,7 +40,7 @@ def enforce(wiring: Wiring, repository: str) -> None:
 def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     """Plan once. Return True if a plan was committed, False if the repository must be planned again."""
     if snapshot.manual_deletions or snapshot.manual_deleted:
-        settled = manual_planning.settle(wiring, snapshot)
+        settled = plan_manual(wiring, snapshot)
         if settled is not None:
             return settled
     policy = wiring.policies.current()
@@ -65,7 +66,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     plan = replace(plan, unannounced=planner.kept_unannounced(snapshot, policy, now_us(), plan))
     if not plan.doomed and not plan.unresolved:
         return commit(wiring.store, snapshot, plan, "none") is not CommitResult.STALE
-    if looked_again(wiring.store, wiring.registry, snapshot, plan):
+    if ensure_compared(wiring.store, wiring.registry, snapshot, plan):
         return False
     if policy.dry_run:
         return _commit_dry(wiring.store, snapshot, plan)

@@ -79,7 +79,9 @@ def trouble(store: Store) -> str:
     return next((trouble.message for trouble in store.outbox.troubles() if trouble.about == "reconcile"), "")
 
 
-def ask(store: Store, registry: Registry, dispatch: Dispatch, repositories: Sequence[str] = (), *, by: str = "") -> str:
+def request_reconcile(
+    store: Store, registry: Registry, dispatch: Dispatch, repositories: Sequence[str] = (), *, by: str = ""
+) -> str:
     """Ask for a reconcile run of these repositories, or of all; return the reason that its record will show.
 
     Args:

@@ -123,7 +123,7 @@ def test_the_plans_that_wait_are_followed_by_what_to_do(
     )
     assert f" {plan} " in output.splitlines()[1] + " "
     assert json.loads(run("prune", "--held", "--json")[1])["holds"][0]["plan"] == plan
-    approvals.refuse(wiring.store, "shop/api", plan, by="alice")
+    approvals.reject(wiring.store, "shop/api", plan, by="alice")
     assert "refused by alice: " in run("prune", "--held")[1]
     assert json.loads(run("prune", "--held", "--json")[1])["holds"][0]["rejected_by"] == "alice"
     assert run("prune", "--approve", "shop/api", "--plan", plan)[0] == 0

@@ -203,7 +203,7 @@ class TestGarbage:
 
     def test_a_trash_without_end_is_said(self, make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> None:
         wiring = make_wiring(gc={"command": [sys.executable, "garbage-collect"], "after_deletes": 5})
-        monkeypatch.setattr("service.doctor.garbage._MANY", 1)
+        monkeypatch.setattr("service.doctor.collection._MANY", 1)
         wiring.store.connection.client.zadd(wiring.store.connection.keys.of("trashed"), {"a b": 1, "a c": 2})
         _, finding = look("garbage", quick(wiring))
         assert (finding.severity, finding.fix) == ("warning", "history: {trash: 7d}")

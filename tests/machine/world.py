@@ -401,10 +401,12 @@ class World:
         self._elsewhere = True
         try:
             with self.ground.life.somebody_else():
-                wishes = manual.wishes(
+                wishes = manual.resolve_requests(
                     self.wiring.store, self.wiring.registry, self.wiring.policies, (TagSelector(SHOP, tag),)
                 )
-                asked = manual.ask(self.wiring.store, self.wiring.dispatch, self.wiring.verdicts, wishes, "alice")
+                asked = manual.request_deletions(
+                    self.wiring.store, self.wiring.dispatch, self.wiring.verdicts, wishes, "alice"
+                )
         except (NoSuchRepository, NoSuchTag, NotDeletable):
             return
         finally:

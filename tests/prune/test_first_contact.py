@@ -248,7 +248,7 @@ def test_all_first_clean_ups_are_approved_together(make_system: Make) -> None:
         found(system, "v1", "v2", repository=repository)
         plan(system, repository)
     (rejected,) = system.store.approvals.holds(["shop/no"])
-    approvals.refuse(system.store, "shop/no", rejected.plan, by="alice")
+    approvals.reject(system.store, "shop/no", rejected.plan, by="alice")
     approved = approvals.approve_all(system.store, system.wiring.dispatch, None, by="alice")
     system.settle()
     assert (approved.repositories, approved.images) == (2, 2)

@@ -10,7 +10,7 @@ import pytest
 
 from service.domain import reconciliation
 from service.prune import deleting, planning
-from service.reconcile import walk as walking
+from service.reconcile import run as reconcile_run
 from service.registry import quarantine
 from service.registry.quarantine import FOLDER, Quarantine
 from service.store.connection import Connection
@@ -100,7 +100,7 @@ def test_what_a_worker_that_died_left_is_settled_where_nothing_more_is_deleted(
     (link.parents[2] / f"{quarantine.SIGN}left").mkdir()
     monkeypatch.setattr(quarantine, "_ABANDONED_S", -10.0)
     system.store.reconcile_runs.request(reconciliation.MANUAL)
-    walking.go_on(system.wiring)
+    reconcile_run.continue_run(system.wiring)
     assert system.registry.tags(SHOP) == {"v1": pushed, "v2": pushed}
     assert not (repository_folder(tmp_path / "registry", SHOP) / FOLDER).exists()
     assert not list(link.parents[2].glob(f"{quarantine.SIGN}*"))

@@ -92,7 +92,7 @@ def test_a_digest_that_a_user_names_stays_with_the_reason(make_system: Make) -> 
     system.settle()
     (untagged,) = system.registry.manifests(SHOP).keys() - set(system.registry.tags(SHOP).values())
     with pytest.raises(NotDeletable, match="a tag that the registry may not list may point at it"):
-        manual.wishes(
+        manual.resolve_requests(
             system.store, system.wiring.registry, system.wiring.policies, (TagSelector(SHOP, digest=untagged),)
         )
 

@@ -79,11 +79,13 @@ def test_after_a_silence_nothing_is_deleted_by_hand_before_it_is_compared(make_s
     system.missed.clear()
     system.deaf = False
     registry_falls_silent(system)
-    manual.ask(
+    manual.request_deletions(
         system.store,
         system.wiring.dispatch,
         system.wiring.verdicts,
-        manual.wishes(system.store, system.wiring.registry, system.wiring.policies, [TagSelector(SHOP, "v1")]),
+        manual.resolve_requests(
+            system.store, system.wiring.registry, system.wiring.policies, [TagSelector(SHOP, "v1")]
+        ),
         "alice",
     )
     system.later()

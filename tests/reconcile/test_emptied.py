@@ -4,7 +4,7 @@ import pytest
 
 from service.domain.errors import RegistryRefused
 from service.reconcile import compare, emptied
-from service.reconcile import walk as walking
+from service.reconcile import run as reconcile_run
 from tests.conftest import keep_last
 from tests.support.system import SHOP, Make, System
 
@@ -110,7 +110,7 @@ def test_a_user_who_names_the_repository_says_that_its_tags_are_really_gone(make
     restart(system)
     system.push("v4")
     system.store.reconcile_runs.request_repositories([SHOP], "requested manually")
-    walking.go_on(system.wiring)
+    reconcile_run.continue_run(system.wiring)
     assert known(system) == {"v4"}
     assert system.store.history.snapshot(SHOP).compared
 

@@ -134,7 +134,7 @@ def test_a_plan_that_waits_for_approval_is_a_trouble_until_somebody_decides(edge
         "--held, then: pushprune prune --approve shop/api"
     ]
     (hold,) = edge.store.approvals.holds(["shop/api"])
-    approvals.refuse(edge.store, "shop/api", hold.plan, by="alice")
+    approvals.reject(edge.store, "shop/api", hold.plan, by="alice")
     assert ready(edge)["troubles"] == []
 
 

@@ -9,7 +9,7 @@ from werkzeug.exceptions import Conflict
 
 from service.answers.base import ApiAnswer
 from service.answers.operations import CollectionOverview
-from service.collect.status import ask, at_stake, cancel, overview
+from service.collect.status import at_stake, cancel, overview, request_collection
 from service.dispatch import Dispatch
 from service.domain.errors import ConfigurationError, NotWaiting
 from service.registry import Registry
@@ -72,6 +72,6 @@ def blueprints(
 
 def _asked(store: Store, registry: Registry, dispatch: Dispatch, dry_run: bool) -> str:
     try:
-        return ask(store, registry, dispatch, dry_run=dry_run, by="API")
+        return request_collection(store, registry, dispatch, dry_run=dry_run, by="API")
     except ConfigurationError as error:
         raise Conflict(str(error)) from error

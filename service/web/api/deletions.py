@@ -14,7 +14,7 @@ from service.answers.verdicts import ManualDeletionAnswer, VerdictAnswer
 from service.domain.errors import ConfigurationError, NotDeletable
 from service.domain.policy.patterns import LONGEST_PATTERN
 from service.domain.retention.selector import TagSelector, check_globs, is_glob
-from service.prune.manual import ask, requests, wishes
+from service.prune.manual import pending_deletions, request_deletions, resolve_requests
 from service.reports.inventory import Inventory
 from service.settings import Settings
 from service.store import Store
@@ -112,7 +112,7 @@ def _looking(store: Store, settings: Settings, inventory: Inventory, *, document
                 requested_at=rfc3339(ask.at_us),
                 rejected=ask.rejected or None,
             )
-            for name, ask in sorted(requests(store, repository).items())
+            for name, ask in sorted(pending_deletions(store, repository).items())
         )
         return respond(PendingDeletions(repository=repository, pending=tuple(pending)))
 
@@ -134,11 +134,11 @@ def _deleting(wiring: Wiring, *, documented: bool) -> APIBlueprint:
 
 def _deleted(wiring: Wiring, wanted: Sequence[TagSelector], asked: ManualDeletionRequest) -> ManualDeletionAnswer:
     try:
-        planned = wishes(wiring.store, wiring.registry, wiring.policies, wanted, force=asked.force)
+        planned = resolve_requests(wiring.store, wiring.registry, wiring.policies, wanted, force=asked.force)
         asks = not asked.dry_run and any(wish.deletions for wish in planned)
         if asks:
             planned = (
-                *ask(wiring.store, wiring.dispatch, wiring.verdicts, planned, "API", force=asked.force),
+                *request_deletions(wiring.store, wiring.dispatch, wiring.verdicts, planned, "API", force=asked.force),
                 *(wish for wish in planned if not wish.deletions),
             )
     except (ConfigurationError, NotDeletable) as error:

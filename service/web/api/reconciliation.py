@@ -11,7 +11,7 @@ from service.answers.base import ApiAnswer
 from service.answers.operations import Reconciliation
 from service.dispatch import Dispatch
 from service.domain.errors import ConfigurationError
-from service.reconcile.status import ask, overview
+from service.reconcile.status import overview, request_reconcile
 from service.registry import Registry
 from service.settings import Settings
 from service.settings.kinds import RepositoryName
@@ -50,7 +50,9 @@ def blueprints(
     def reconcile(body: ReconcileRequest) -> Response:
         """Compare some repositories, or all, with the registry now"""
         try:
-            return respond(QueuedReconcile(reason=ask(store, registry, dispatch, body.repositories, by="API")))
+            return respond(
+                QueuedReconcile(reason=request_reconcile(store, registry, dispatch, body.repositories, by="API"))
+            )
         except ConfigurationError as error:
             raise Conflict(str(error)) from error
 

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
 from service.collect import status
-from service.collect.status import ask, at_stake, cancel, overview, permanent
+from service.collect.status import at_stake, cancel, overview, permanent, request_collection
 from service.dispatch import Dispatch
 from service.registry import Registry
 from service.settings import Settings
@@ -70,7 +70,7 @@ def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, 
     @pages.post("/collection")
     def collect() -> Response:
         dry_run = request.form.get("dry_run") == "yes"
-        reason = ask(store, registry, dispatch, dry_run=dry_run, by=rendering.current_visitor().name)
+        reason = request_collection(store, registry, dispatch, dry_run=dry_run, by=rendering.current_visitor().name)
         if dry_run:
             return rendering.redirect_back(f"A dry run is queued: {reason}")
         becomes = permanent(at_stake(store))

@@ -13,7 +13,7 @@ from service.doctor.health import known_workers, queued_messages, system_health
 from service.doctor.report import keep_report, last_report
 from service.domain.errors import ConfigurationError, StoreUnavailable
 from service.domain.finding import Finding, worst
-from service.reconcile.status import ask, overview
+from service.reconcile.status import overview, request_reconcile
 from service.settings import Settings
 from service.web.pages import rendering
 from service.web.pages.masking import masked, without_logins
@@ -52,7 +52,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.post("/health/compare")
     def compare() -> Response:
-        reason = ask(wiring.store, wiring.registry, wiring.dispatch, by=rendering.current_visitor().name)
+        reason = request_reconcile(wiring.store, wiring.registry, wiring.dispatch, by=rendering.current_visitor().name)
         return rendering.redirect_back(f"All repositories are compared with the registry: {reason}")
 
     @pages.get("/panels/health/found")

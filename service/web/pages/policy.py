@@ -131,7 +131,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.post("/policy/refuse")
     def refuse() -> Response:
         repository, plan = request.form.get("repository", ""), request.form.get("plan", "")
-        approvals.refuse(wiring.store, repository, plan, by=rendering.current_visitor().name)
+        approvals.reject(wiring.store, repository, plan, by=rendering.current_visitor().name)
         return rendering.redirect_back(f"Rejected for {repository}: no images of this plan will be deleted.")
 
     @pages.post("/panels/policy/trial")

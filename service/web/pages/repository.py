@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 from service.domain.errors import ConfigurationError
 from service.domain.oci.names import is_digest, is_tag
 from service.domain.retention.selector import TagSelector, search_matcher
-from service.prune.manual import ask, wishes
+from service.prune.manual import request_deletions, resolve_requests
 from service.reports.inventory import TagOrder
 from service.reports.listings import Listings
 from service.web.pages import rendering
@@ -98,11 +98,13 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         if tag is None:
             raise ConfigurationError("name the tag to delete")
         force = request.form.get("force") == "yes"
-        asked = ask(
+        asked = request_deletions(
             wiring.store,
             wiring.dispatch,
             wiring.verdicts,
-            wishes(wiring.store, wiring.registry, wiring.policies, [TagSelector(repository, tag)], force=force),
+            resolve_requests(
+                wiring.store, wiring.registry, wiring.policies, [TagSelector(repository, tag)], force=force
+            ),
             rendering.current_visitor().name,
             force=force,
         )

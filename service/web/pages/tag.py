@@ -9,7 +9,7 @@ from service.domain.errors import ConfigurationError
 from service.domain.history.interval import Interval
 from service.domain.oci.diff import Difference, difference
 from service.domain.oci.names import is_digest
-from service.prune.manual import requests
+from service.prune.manual import pending_deletions
 from service.web.pages import rendering
 from service.web.pages.repository import host
 from service.wiring import Wiring
@@ -45,7 +45,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def tag_why(repository: str, tag: str) -> Response:
         explained = wiring.verdicts.explain(wiring.inventory.known(repository), (tag,))
         explanation = explained[0] if explained else None
-        asked = requests(wiring.store, repository).get(tag)
+        asked = pending_deletions(wiring.store, repository).get(tag)
         values = {"one": explanation, "asked": asked, "is_dry": wiring.verdicts.is_dry(), "host": address}
         return rendering.panel("tag_why.html", f"{repository}:{tag}", repository=repository, tag=tag, **values)
 

@@ -27,7 +27,7 @@ _EMPTY = (
 )
 
 
-def go_on(wiring: Wiring) -> None:
+def continue_run(wiring: Wiring) -> None:
     """Continue the reconcile run under way, or begin the one that is asked for, for a slice of time.
 
     Finished comparisons are kept: if a worker is killed, only the repository it was comparing is compared again. Errors
@@ -40,11 +40,11 @@ def go_on(wiring: Wiring) -> None:
     with wiring.store.leases.hold("reconcile") as lease:
         if lease is None or not wiring.registry.is_configured:
             return
-        walk = wiring.store.reconcile_runs.begin()
-        if walk is None:
+        run = wiring.store.reconcile_runs.begin()
+        if run is None:
             return
-        listed = walk.listed or _list(wiring.store, wiring.registry, walk, lease)
-        _compare_for(wiring.store, wiring.registry, wiring.settings, walk, lease, SLICE_S, asked=not listed)
+        listed = run.listed or _list(wiring.store, wiring.registry, run, lease)
+        _compare_for(wiring.store, wiring.registry, wiring.settings, run, lease, SLICE_S, asked=not listed)
         if listed and wiring.store.reconcile_runs.end():
             _tell(wiring.store, wiring.registry)
             return
@@ -52,32 +52,32 @@ def go_on(wiring: Wiring) -> None:
         wiring.dispatch.reconcile()
 
 
-def _list(store: Store, registry: Registry, walk: reconciliation.ReconcileRun, lease: Lease) -> bool:
+def _list(store: Store, registry: Registry, run: reconciliation.ReconcileRun, lease: Lease) -> bool:
     """Read the catalog from the end of the last attempt on; return True if the run can continue."""
-    walks, seen = store.reconcile_runs, bool(walk.cursor)
+    runs, seen = store.reconcile_runs, bool(run.cursor)
     others = (*store.history.repositories(), *registry.named)
     try:
-        for page in _pages(registry.client.repositories(walk.cursor)):
+        for page in _pages(registry.client.repositories(run.cursor)):
             lease.check()
-            walks.note_page(page, page[-1])
+            runs.note_page(page, page[-1])
             seen = True
     except RegistryRefused as error:
-        walks.note_all_pages(others, _NO_CATALOG.format(error))
+        runs.note_all_pages(others, _NO_CATALOG.format(error))
         return True
     except RegistryUnavailable as error:
-        failures = walks.note_catalog_failure(str(error), error.retry_after_s)
+        failures = runs.note_catalog_failure(str(error), error.retry_after_s)
         if failures < _CATALOG_TRIES or not _answers(registry):
             log.warning("the catalog is read on later", error=str(error))
             return False
-        walks.note_all_pages(others, _NO_CATALOG.format(error))
+        runs.note_all_pages(others, _NO_CATALOG.format(error))
         return True
-    known = 0 if seen else walks.count_with_tags(store.history.repositories())
+    known = 0 if seen else runs.count_with_tags(store.history.repositories())
     if known:
-        walks.end(now=True)
+        runs.end(now=True)
         store.outbox.note_trouble(_ABOUT, _EMPTY.format(known))
         log.error("nothing was compared", error=_EMPTY.format(known))
         return False
-    walks.note_all_pages(others)
+    runs.note_all_pages(others)
     return True
 
 
@@ -102,7 +102,7 @@ def _compare_for(
     store: Store,
     registry: Registry,
     settings: Settings,
-    walk: reconciliation.ReconcileRun,
+    run: reconciliation.ReconcileRun,
     lease: Lease,
     time_s: float,
     *,
@@ -118,7 +118,7 @@ def _compare_for(
     while time.monotonic() < end and (repository := store.reconcile_runs.next_repository(asked=asked)):
         lease.check()
         try:
-            _compare(store, registry, walk, repository, pace)
+            _compare(store, registry, run, repository, pace)
         except RegistryUnavailable as error:
             store.reconcile_runs.failed(repository, f"{repository}: {error}", for_good=False)
             log.warning("compared later", repository=repository, error=str(error))
@@ -128,14 +128,14 @@ def _compare_for(
             log.error("not compared", repository=repository, error=str(error))
 
 
-def _compare(store: Store, registry: Registry, walk: reconciliation.ReconcileRun, repository: str, pace: Pace) -> None:
+def _compare(store: Store, registry: Registry, run: reconciliation.ReconcileRun, repository: str, pace: Pace) -> None:
     """Compare one repository. No lease is needed: a plan made meanwhile from an old snapshot does not commit."""
     snapshot = store.history.snapshot(repository)
-    if snapshot.compared and walk.reason in reconciliation.AT_A_START:
+    if snapshot.compared and run.reason in reconciliation.AT_A_START:
         store.reconcile_runs.compared(repository, len(snapshot.tags), 0)
         return
     _settle(store, registry, repository)
-    done = compare.compare(store, registry, snapshot, pace, trusts_listing=not walk.whole)
+    done = compare.compare(store, registry, snapshot, pace, trusts_listing=not run.whole)
     store.reconcile_runs.compared(repository, done.tags, done.differed)
 
 

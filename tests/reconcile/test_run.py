@@ -9,7 +9,7 @@ import requests
 from service.domain import reconciliation
 from service.domain.errors import RegistryUnavailable
 from service.reconcile import compare as reconcile_compare
-from service.reconcile import walk as walking
+from service.reconcile import run as reconcile_run
 from service.registry.debug import Start
 from service.store.reconcile_runs import ReconcileRuns
 from tests.conftest import keep_last
@@ -22,7 +22,7 @@ QUICKLY = {"reconcile": {"rate": 100_000}}
 @pytest.fixture(autouse=True)
 def long_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine a slice must not end before what is tested."""
-    monkeypatch.setattr(walking, "SLICE_S", 600.0)
+    monkeypatch.setattr(reconcile_run, "SLICE_S", 600.0)
 
 
 def unheard(system: System, *names: str) -> None:
@@ -37,7 +37,7 @@ def unheard(system: System, *names: str) -> None:
 
 def finish(system: System) -> reconciliation.ReconcileResult:
     for _ in range(100):
-        walking.go_on(system.wiring)
+        reconcile_run.continue_run(system.wiring)
         client = system.store.connection.client
         client.delete(system.store.connection.keys.of("reconcile:pause"))
         if system.store.reconcile_runs.current() is None:
@@ -109,7 +109,7 @@ def test_a_killed_worker_costs_the_repository_it_was_at(make_system: Make, monke
 
     monkeypatch.setattr(reconcile_compare, "compare", dies)
     with pytest.raises(KeyboardInterrupt):
-        walking.go_on(system.wiring)
+        reconcile_run.continue_run(system.wiring)
     monkeypatch.setattr(reconcile_compare, "compare", compare)
     under = system.store.reconcile_runs.current()
     assert under is not None
@@ -168,7 +168,7 @@ def test_an_empty_catalog_changes_nothing(make_system: Make) -> None:
     empty = {"body": b'{"repositories": []}', "headers": {"Content-Type": "application/json"}}
     system.registry.fail_next("GET", "_catalog", status=200, **empty)  # type: ignore[arg-type]
     system.store.reconcile_runs.request(reconciliation.MANUAL)
-    walking.go_on(system.wiring)
+    reconcile_run.continue_run(system.wiring)
     assert known(system, "shop/api") == {"v1"}
     (trouble,) = system.store.outbox.troubles()
     assert "lists no repository at all, and 1 with tags" in trouble.message
@@ -194,13 +194,13 @@ def test_a_catalog_that_fails_for_good_keeps_nothing_from_being_compared(make_sy
     unheard(system, "shop/heard:v2", "shop/asked:v1")
     system.registry.fail_next("GET", "_catalog", status=504, times=None)
     system.store.reconcile_runs.request(reconciliation.MANUAL)
-    walking.go_on(system.wiring)
+    reconcile_run.continue_run(system.wiring)
     under = system.store.reconcile_runs.current()
     assert under is not None
     assert "504" in under.message
     assert not under.listed
     system.store.reconcile_runs.request_repositories(["shop/asked"], reconciliation.MANUAL)
-    walking.go_on(system.wiring)
+    reconcile_run.continue_run(system.wiring)
     assert known(system, "shop/asked") == {"v1"}, "it was named: no catalog is needed"
     last = finish(system)
     assert "does not list its repositories" in last.catalog
@@ -235,7 +235,7 @@ def test_a_catalog_in_smaller_pages_than_ours_is_read_whole(make_system: Make) -
 def test_a_page_of_the_catalog_that_fails_is_read_again_and_none_before_it(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("service.registry.client", "service.reconcile.walk"):
+    for module in ("service.registry.client", "service.reconcile.run"):
         monkeypatch.setattr(f"{module}.CATALOG_PAGE", 2)
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, *(f"shop/{name}:v1" for name in "abcde"))
@@ -263,7 +263,7 @@ def test_somebody_elses_walk_is_left_to_him(make_system: Make) -> None:
     unheard(system, "shop/api:v1")
     system.store.reconcile_runs.request(reconciliation.MANUAL)
     with system.store.leases.hold("reconcile"):
-        walking.go_on(system.wiring)
+        reconcile_run.continue_run(system.wiring)
     assert system.store.reconcile_runs.last() is None
     assert not known(system, "shop/api")
 
