@@ -10,7 +10,7 @@ echo '*' > "$folder/.gitignore"
 
 keep() { # NAME: standard input becomes the secret, unless there is one
     [ -s "$folder/$1" ] || cat > "$folder/$1"
-    # Readable for the containers' user; nobody else gets past the folder.
+    # Readable for the containers' user; the folder keeps all others out.
     chmod 444 "$folder/$1"
 }
 
