@@ -8,7 +8,7 @@ from service.domain.retention import planner
 from service.domain.retention.manual import rejections
 from service.domain.retention.plan import Plan
 from service.log import log
-from service.prune.committing import commit
+from service.prune.committing import commit, doomed_by
 from service.prune.ensure_compared import ensure_compared
 from service.prune.healing import heal
 from service.store import Store
@@ -26,7 +26,8 @@ def plan_manual(wiring: Wiring, snapshot: Snapshot) -> bool | None:
         True if the plan was committed, False if the repository must be planned again, None if no manual deletion is
         left to plan.
     """
-    policy = wiring.policies.current() or Policy()
+    in_force = wiring.policies.current()
+    policy = in_force or Policy()
     plan = planner.plan(snapshot, policy, now_us(), manual_only=True)
     refused = rejections(snapshot, policy, plan)
     if refused:
@@ -38,7 +39,9 @@ def plan_manual(wiring: Wiring, snapshot: Snapshot) -> bool | None:
         wiring.store, wiring.registry, snapshot, plan
     ):
         return False
-    doomed = tuple(replace(image, policy=wiring.policies.name) for image in plan.doomed)
+    doomed = doomed_by(wiring.policies, in_force, plan.doomed)
+    if doomed is None:
+        return False
     committed = commit(wiring.store, snapshot, replace(plan, doomed=doomed), "manual")
     if committed is CommitResult.COMMITTED:
         wiring.dispatch.delete(snapshot.repository)

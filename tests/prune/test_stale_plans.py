@@ -10,7 +10,7 @@ from service.domain.policy.model import Policy
 from service.domain.retention import planner
 from service.domain.retention.plan import Plan
 from service.domain.retention.selector import TagSelector
-from service.prune import deleting, manual, planning
+from service.prune import deleting, manual, manual_planning, planning
 from service.reconcile import compare
 from service.settings.reload import PolicySource
 from service.store.history import CommitResult
@@ -268,4 +268,29 @@ def test_an_index_with_a_part_that_is_leased_after_it_was_doomed_stays(make_syst
     client.zadd(system.store.connection.keys.of("leased", SHOP), {part.digest: (now_us() // 1000) + 3_600_000})
     deleting.delete(system.wiring, SHOP)
     system.settle()
+    assert system.tags() == {"v1", "v2"}
+
+
+@pytest.mark.parametrize("is_manual", [False, True])
+def test_a_policy_that_is_read_while_a_plan_is_made_does_not_count_as_the_one_that_made_it(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch, is_manual: bool
+) -> None:
+    """Another thread of the worker reads the changed policy, which keeps v1, while this one asks the registry."""
+    system = make_system(policy=keep_last(10 if is_manual else 1))
+    module = manual_planning if is_manual else planning
+    asks = module.ensure_compared
+
+    def ask_while_the_policy_changes(*arguments: Any) -> bool:
+        answer: bool = asks(*arguments)
+        system.wiring.policies.use(keep_last(10, protect=["v1"]))
+        return answer
+
+    for tag in ("v1", "v2"):
+        system.registry.push_image(SHOP, tag)
+    compare.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
+    if is_manual:
+        system.store.manual.request(SHOP, {"v1": system.registry.tags(SHOP)["v1"]}, "ann")
+    monkeypatch.setattr(module, "ensure_compared", ask_while_the_policy_changes)
+    planning.enforce(system.wiring, SHOP)
+    assert system.store.history.doomed(SHOP) == ()
     assert system.tags() == {"v1", "v2"}
