@@ -32,18 +32,18 @@ def follow_reconcile_runs(wiring: Wiring) -> None:
 
     A run that is overdue is sent to the workers again.
     """
-    walks, now = wiring.store.reconcile_runs, now_ms()
+    runs, now = wiring.store.reconcile_runs, now_ms()
     if wiring.registry.debug and wiring.store.leases.elected("started", _START_MS):
         _note_start(wiring.store, wiring.registry.debug)
     if wiring.store.leases.elected("walk", _LOOK_MS):
-        reason = reconciliation.why(walks.last_epoch(), walks.epoch())
+        reason = reconciliation.why(runs.last_epoch(), runs.epoch())
         schedule = wiring.settings.reconcile.schedule
         if reason:
-            walks.request_if_none(reason)
-        elif schedule and is_due(schedule, datetime.fromtimestamp(walks.scheduled(now) / 1000, UTC)):
-            walks.request_if_none(f"scheduled ({schedule})")
-            walks.take_schedule(now)
-    if walks.overdue():
+            runs.request_if_none(reason)
+        elif schedule and is_due(schedule, datetime.fromtimestamp(runs.scheduled(now) / 1000, UTC)):
+            runs.request_if_none(f"scheduled ({schedule})")
+            runs.take_schedule(now)
+    if runs.overdue():
         wiring.dispatch.reconcile()
 
 

@@ -127,8 +127,8 @@ def _at(under: ReconcileRun) -> str:
     return f"{_repositories(under)} compared, {under.changed} differed, {remaining}"
 
 
-def _repositories(walk: ReconcileRun | ReconcileResult) -> str:
-    return f"{_counted(walk.repositories)} with {number(walk.tags, 'tag')}"
+def _repositories(run: ReconcileRun | ReconcileResult) -> str:
+    return f"{_counted(run.repositories)} with {number(run.tags, 'tag')}"
 
 
 def _counted(repositories: int) -> str:

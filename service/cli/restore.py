@@ -69,19 +69,23 @@ def restore(
         parse_tag(as_tag)
     wiring = connect(config, data)
     known_repositories(wiring.inventory, [repository])
-    undone = wiring.restore.restore(
+    restored = wiring.restore.restore(
         repository, tag=tag, digest=digest, as_tag=as_tag, force=force, lease_s=lease_s, by=login_name()
     )
     if as_json:
-        show_json(RestoredImage.model_validate(undone))
+        show_json(RestoredImage.model_validate(restored))
     else:
-        _show(undone)
+        _show(restored)
 
 
-def _show(undone: RestoreResult) -> None:
-    names = ", ".join(f"{undone.repository}:{tag}" for tag in undone.tags) or f"{undone.repository}@{undone.digest}"
-    with_it = [f"{undone.parts} manifests of its index"] if undone.parts else []
-    with_it += [", ".join(undone.referrers)] if undone.referrers else []
-    line(f"restored: {names}  {short_digest(undone.digest)}{', with ' + ' and '.join(with_it) if with_it else ''}")
-    if undone.kept_until_us:
-        line(f"no policy deletes it before {when(undone.kept_until_us)}; to keep it for good, name it under `protect`")
+def _show(restored: RestoreResult) -> None:
+    names = (
+        ", ".join(f"{restored.repository}:{tag}" for tag in restored.tags) or f"{restored.repository}@{restored.digest}"
+    )
+    with_it = [f"{restored.parts} manifests of its index"] if restored.parts else []
+    with_it += [", ".join(restored.referrers)] if restored.referrers else []
+    line(f"restored: {names}  {short_digest(restored.digest)}{', with ' + ' and '.join(with_it) if with_it else ''}")
+    if restored.kept_until_us:
+        line(
+            f"no policy deletes it before {when(restored.kept_until_us)}; to keep it for good, name it under `protect`"
+        )

@@ -82,7 +82,7 @@ def rm(
     planned = resolve_requests(wiring.store, wiring.registry, wiring.policies, wanted, force=force)
     if not as_json:
         _show(planned)
-    if dry_run or not any(wish.deletions for wish in planned):
+    if dry_run or not any(request.deletions for request in planned):
         if as_json:
             show_json(_answer(planned, requested=False))
         return
@@ -119,8 +119,8 @@ def _once(wanted: Sequence[TagSelector], config: Path | None, trash: Path) -> "O
 
 
 def _show(planned: Sequence[DeletionRequest]) -> None:
-    deletions = [(wish.repository, verdict) for wish in planned for verdict in wish.deletions]
-    kept = [(wish.repository, verdict) for wish in planned for verdict in wish.kept]
+    deletions = [(request.repository, verdict) for request in planned for verdict in request.deletions]
+    kept = [(request.repository, verdict) for request in planned for verdict in request.kept]
     if deletions:
         columns = ("to delete", "digest", "size", "pushed", "image is kept as")
         table(columns, (_row(repository, verdict) for repository, verdict in deletions))
@@ -161,7 +161,7 @@ def _wait(store: Store, asked: Sequence[DeletionRequest]) -> None:
     Raises:
         NotDeletable: the operator must fix something first.
     """
-    total, shown_reason, alone_s = sum(len(wish.asks) for wish in asked), "", 0.0
+    total, shown_reason, alone_s = sum(len(request.targets) for request in asked), "", 0.0
     bar = Progress(console=Console(stderr=True), transient=True) if sys.stderr.isatty() else None
     with bar or nullcontext():
         task = bar.add_task("deleting", total=total) if bar else None
@@ -189,10 +189,11 @@ def _say_asked(asked: Sequence[DeletionRequest], as_json: bool) -> None:
     if as_json:
         show_json(_answer(asked, requested=True))
     else:
-        line(f"requested: {number(sum(len(wish.asks) for wish in asked), 'deletion')}; `pushprune history` shows each")
+        count = sum(len(request.targets) for request in asked)
+        line(f"requested: {number(count, 'deletion')}; `pushprune history` shows each")
 
 
-def _say_done(store: Store, asked: Sequence[DeletionRequest], as_json: bool, undo: str) -> None:
+def _say_done(store: Store, asked: Sequence[DeletionRequest], as_json: bool, restore_hint: str) -> None:
     stays = not_deleted(store, asked)
     kept = {(repository, verdict.tag.name or verdict.tag.digest) for repository, verdict, _ in stays}
     if as_json:
@@ -203,8 +204,8 @@ def _say_done(store: Store, asked: Sequence[DeletionRequest], as_json: bool, und
         )
         show_json(ManualDeletionAnswer(requested=True, done=True, deletions=deletions, kept=keeps))
     else:
-        gone = sum(len(wish.deletions) for wish in asked) - len(stays)
-        line(f"deleted: {gone}; {undo}")
+        gone = sum(len(request.deletions) for request in asked) - len(stays)
+        line(f"deleted: {gone}; {restore_hint}")
         for repository, verdict, why in stays:
             line(f"kept: {verdict.tag.called(repository)}: {why}")
     if stays:
@@ -216,6 +217,8 @@ def _answer(planned: Iterable[DeletionRequest], *, requested: bool) -> ManualDel
     return ManualDeletionAnswer(
         requested=requested,
         done=False,
-        deletions=tuple(VerdictAnswer.of(wish.repository, verdict) for wish in planned for verdict in wish.deletions),
-        kept=tuple(VerdictAnswer.of(wish.repository, verdict) for wish in planned for verdict in wish.kept),
+        deletions=tuple(
+            VerdictAnswer.of(request.repository, verdict) for request in planned for verdict in request.deletions
+        ),
+        kept=tuple(VerdictAnswer.of(request.repository, verdict) for request in planned for verdict in request.kept),
     )

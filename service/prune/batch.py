@@ -10,7 +10,7 @@ from service.domain.oci.manifest import INDEX_TYPES
 from service.domain.retention.plan import Doomed, Verdict
 from service.domain.retention.state import Tag
 from service.log import log
-from service.reconcile.push_times import sight
+from service.reconcile.push_times import infer_push_time
 from service.registry.manifest import ManifestHead
 from service.store import Store
 from service.store.keys import short
@@ -125,7 +125,7 @@ class Batch:
             # One of our deletions may have removed parts of these indexes.
             if outcome.indexes:
                 self.store.deletions.request_healing(self.repository, sorted(outcome.indexes))
-            sightings = [(replace(tag, sighted=True), "") for tag in moved]
+            sightings = [(replace(tag, unannounced=True), "") for tag in moved]
             self.store.history.adopt(self.snapshot, tags=sightings, indexes=frozenset(outcome.indexes))
         if outcome.spared:
             self.spare(outcome.doomed, outcome.spared)
@@ -154,7 +154,7 @@ class Batch:
             if manifest is None or (name in before and before[name].digest == manifest.digest):
                 continue
             head = ManifestHead(manifest.digest, manifest.media_type, len(manifest.content))
-            sightings.append(sight(self.registry, snapshot, name, head, before.get(name)))
+            sightings.append(infer_push_time(self.registry, snapshot, name, head, before.get(name)))
             indexes |= {manifest.digest} if manifest.media_type in INDEX_TYPES else set()
         if sightings:
             self.store.history.adopt(snapshot, sightings, indexes=frozenset(indexes))
@@ -193,7 +193,7 @@ def time_push_to_deletion(store: Store, snapshot: Snapshot) -> None:
 
     A push more than 600 s ago is not the cause: the image was deleted because of its age.
     """
-    latest_us = max((tag.pushed_us or 0 for tag in snapshot.tags if not tag.sighted), default=0)
+    latest_us = max((tag.pushed_us or 0 for tag in snapshot.tags if not tag.unannounced), default=0)
     taken_s = (now_us() - latest_us) / 1_000_000
     if 0 <= taken_s <= _LONGEST_S:
         store.meter.time("push_to_deletion", "", taken_s)

@@ -31,17 +31,17 @@ class DeletionRequest:
         repository: its name.
         deletions: verdicts on the named tags and digests that will be deleted.
         kept: verdicts on the named tags and digests that are kept.
-        asks: tag, or digest of a manifest → the digest it points at, for everything to be deleted.
+        targets: tag, or digest of a manifest → the digest it points at, for everything to be deleted.
         found: tags that the registry has and the history does not know.
         indexes: the digests of `found` that are indexes.
         learnt: digest → its references, for untagged manifests that were read now for the first time.
-        released: restored digests that are deleted together with `asks`.
+        released: restored digests that are deleted together with `targets`.
     """
 
     repository: str
     deletions: tuple[Verdict, ...]
     kept: tuple[Verdict, ...]
-    asks: Mapping[str, str]
+    targets: Mapping[str, str]
     found: tuple[Tag, ...] = ()
     indexes: frozenset[str] = frozenset()
     learnt: Mapping[str, References] = field(default_factory=dict)
@@ -108,7 +108,7 @@ def request_deletions(
     """Ask the workers for these deletions. Return what was recorded; a tag that was pushed meanwhile is left out.
 
     Args:
-        by: who asks.
+        by: the user who asks.
         force: ask for protected tags as well, and although the policy says `dry_run`.
 
     Raises:
@@ -126,7 +126,7 @@ def deletion_progress(store: Store, requests: Iterable[DeletionRequest]) -> Dele
     for request in requests:
         asked, repository = store.manual.requests(request.repository), request.repository
         doomed = [image for image in store.history.doomed(repository) if image.manual and not image.tags]
-        waiting = [asked[name] for name in request.asks if name in asked and not asked[name].rejected]
+        waiting = [asked[name] for name in request.targets if name in asked and not asked[name].rejected]
         remaining += len(waiting) + len(doomed)
         since_ms = min((deletion.at_us // 1000 for deletion in waiting), default=0)
         about = (by_subject.get(f"{queue} {repository}") for queue in ("due", "doomed"))
@@ -174,9 +174,9 @@ def _record(store: Store, dispatch: Dispatch, request: DeletionRequest, by: str,
         )
     if request.learnt:
         store.history.resolve(snapshot, request.learnt)
-    noted = store.manual.request(request.repository, request.asks, by, force=force, released=request.released)
+    noted = store.manual.request(request.repository, request.targets, by, force=force, released=request.released)
     dispatch.enforce(request.repository)
-    return replace(request, asks={name: request.asks[name] for name in noted})
+    return replace(request, targets={name: request.targets[name] for name in noted})
 
 
 def _waits(store: Store, *, has_worker: bool) -> str:
@@ -228,21 +228,21 @@ class _Resolver:
         deletions = tuple(verdict for verdict in verdicts if not verdict.kept)
         kept = tuple(verdict for verdict in verdicts if verdict.kept)
         deleted = {name for verdict in deletions for name in (verdict.tag.name, verdict.tag.digest)}
-        asks = {name: digest for name, digest in targets.items() if name in deleted}
-        released = self._released(asks)
+        targets = {name: digest for name, digest in targets.items() if name in deleted}
+        released = self._released(targets)
         return DeletionRequest(
-            self._repository, deletions, kept, asks, unknown, frozenset(self._indexes), self._learnt, released
+            self._repository, deletions, kept, targets, unknown, frozenset(self._indexes), self._learnt, released
         )
 
-    def _released(self, asks: Mapping[str, str]) -> frozenset[str]:
+    def _released(self, targets: Mapping[str, str]) -> frozenset[str]:
         """Return the restored digests that this deletes: those left without a tag, their parts and their referrers.
 
         A user who deletes a restored image by hand no longer wants to keep it because of the restore.
         """
         if not self._state.restored:
             return frozenset()
-        tagged = {tag.digest for name, tag in self._live.items() if name not in asks}
-        whole = {part for digest in asks.values() if digest not in tagged for part in self._state.closure(digest)}
+        tagged = {tag.digest for name, tag in self._live.items() if name not in targets}
+        whole = {part for digest in targets.values() if digest not in tagged for part in self._state.closure(digest)}
         subjects = [(tag.digest, subject_of(tag.name, self._state.links.get(tag.digest))) for tag in self._state.tags]
         subjects += [(digest, known.subject) for digest, known in self._state.links.items() if known]
         referrers = {digest for digest, subject in subjects if subject in whole}

@@ -17,7 +17,7 @@ from service.log import log
 from service.reconcile.emptied import refuse_emptied
 from service.reconcile.lost_parts import check_parts
 from service.reconcile.pace import AtOnce, Pace
-from service.reconcile.push_times import prove, sight
+from service.reconcile.push_times import infer_push_time, prove
 from service.reconcile.unreported_referrers import find_referrers
 from service.registry import Registry
 from service.registry.manifest import ManifestHead
@@ -224,11 +224,15 @@ def _look(
         for name, standing in standings.items()
         if standing and (name not in before or before[name].digest != standing.digest)
     }
-    sightings = [sight(registry, snapshot, name, standing, before.get(name)) for name, standing in differing.items()]
-    # The storage may have been mounted since a tag was sighted: then its link proves the push time.
-    resighted = ((tag, standings.get(name)) for name, tag in before.items() if tag.sighted and name not in differing)
-    seen = (sight(registry, snapshot, tag.name, standing, tag) for tag, standing in resighted if standing)
-    sightings += [(tag, source) for tag, source in seen if not tag.sighted]
+    sightings = [
+        infer_push_time(registry, snapshot, name, standing, before.get(name)) for name, standing in differing.items()
+    ]
+    # The storage may have been mounted since a tag was unannounced: then its link proves the push time.
+    resighted = (
+        (tag, standings.get(name)) for name, tag in before.items() if tag.unannounced and name not in differing
+    )
+    seen = (infer_push_time(registry, snapshot, tag.name, standing, tag) for tag, standing in resighted if standing)
+    sightings += [(tag, source) for tag, source in seen if not tag.unannounced]
     indexes = frozenset(standing.digest for standing in differing.values() if standing.media_type in INDEX_TYPES)
     # Their pushes were not reported, so one of our deletions may have removed parts of these indexes.
     if indexes:

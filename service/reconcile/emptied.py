@@ -58,8 +58,8 @@ def refuse_emptied(
 
 
 def _is_proof(tag: Tag, newest_us: int) -> bool:
-    """Return True if the tag was there by this time. A tag that is only sighted may have been pushed later."""
-    return not tag.sighted and (tag.pushed_us or 0) <= newest_us
+    """Return True if the tag was there by this time. A tag that is only unannounced may have been pushed later."""
+    return not tag.unannounced and (tag.pushed_us or 0) <= newest_us
 
 
 def _exists(registry: Registry, snapshot: Snapshot, tags: Sequence[Tag]) -> bool:

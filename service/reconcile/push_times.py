@@ -15,13 +15,13 @@ _SKEW_US = 60 * 1_000_000
 _LINK = "counts as pushed when its link in the storage was written"
 
 
-def sight(
+def infer_push_time(
     registry: Registry, snapshot: Snapshot, name: str, standing: ManifestHead, before: Tag | None
 ) -> tuple[Tag, str]:
     """Return a tag that was unknown or has moved, and the source of its push time, "" if unknown.
 
     If the storage is mounted, the link of the tag gives the time. Else the time is unknown; once its push can no longer
-    be reported, the tag counts by the creation date of its image. A tag is only sighted, without any date, if it
+    be reported, the tag counts by the creation date of its image. A tag is only unannounced, without any date, if it
     appeared after the first comparison of its repository, moved, or points at a known image: an old image may have
     got a new tag.
     """
@@ -31,8 +31,8 @@ def sight(
     if link_us is not None:
         return Tag(name, standing.digest, link_us, standing.size_bytes, found=predates), _LINK
     is_new = before is not None or any(known.digest == standing.digest for known in snapshot.tags)
-    sighted = is_new or snapshot.compared_us > 0
-    return Tag(name, standing.digest, None, standing.size_bytes, sighted=sighted, found=predates), ""
+    unannounced = is_new or snapshot.compared_us > 0
+    return Tag(name, standing.digest, None, standing.size_bytes, unannounced=unannounced, found=predates), ""
 
 
 def prove(registry: Registry, repository: str, tag: Tag, *, is_index: bool) -> Proof:

@@ -33,9 +33,9 @@ def overview(store: Store, registry: Registry, settings: Settings) -> ReconcileS
     """Return the state of reconcile runs. Raises StoreUnavailable if Redis does not answer."""
     schedule, now = settings.reconcile.schedule, datetime.now(UTC)
     comes = next_time(schedule, now) if schedule and registry.is_configured else None
-    walks = store.reconcile_runs
+    runs = store.reconcile_runs
     return ReconcileStatus(
-        walks.current(), walks.requested(), walks.last(), round(comes.timestamp() * 1000) if comes else None
+        runs.current(), runs.requested(), runs.last(), round(comes.timestamp() * 1000) if comes else None
     )  # fmt: skip
 
 
@@ -62,10 +62,10 @@ def progress(store: Store, repositories: Sequence[str], reason: str, since_ms: i
         reason: as `ask` returned it.
         since_ms: the time of the request by the clock of Redis.
     """
-    walks = store.reconcile_runs
-    last, under = walks.last(), walks.current()
+    runs = store.reconcile_runs
+    last, under = runs.last(), runs.current()
     is_over = last and last.at_ms >= since_ms and (last.reason == reason or bool(repositories))
-    ended = last if is_over and not walks.waiting(repositories) else None
+    ended = last if is_over and not runs.waiting(repositories) else None
     return ReconcileProgress(ended, under, store.outbox.workers() > 0)
 
 

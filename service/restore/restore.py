@@ -140,34 +140,40 @@ class _Restoring:
     """One restore in one repository, under a write permit."""
 
     def __init__(
-        self, undo: Restore, permit: Lease, repository: str, force: bool, replaces: str | None, lease_s: int, by: str
+        self, restore: Restore, permit: Lease, repository: str, force: bool, replaces: str | None, lease_s: int, by: str
     ) -> None:
-        if not undo.registry.is_configured:
+        if not restore.registry.is_configured:
             raise NotRestorable("registry.url is not set: set it to the registry's address")
-        self._undo, self._permit, self._registry = undo, permit, undo.registry.client
+        self._restore_deletion, self._permit, self._registry = restore, permit, restore.registry.client
         self._repository, self._force, self._lease_s, self._by = repository, force, lease_s, by
         self._replaces = replaces
-        self._deleted = undo.trash.deleted(repository)
-        self._undoable = RestoreCandidate(undo.history, undo.trash, self._registry, repository, self._deleted)
+        self._deleted = restore.trash.deleted(repository)
+        self._restorable = RestoreCandidate(restore.history, restore.trash, self._registry, repository, self._deleted)
         self._replaced = ""
         self._before: dict[str, str] = {}
-        self._since_us = undo.restorations.now_us()
+        self._since_us = restore.restorations.now_us()
         self._learnt: dict[str, References] = {}
 
     def restore(self, tag: str | None, digest: str | None, as_tag: str | None) -> RestoreResult:
-        deletions = self._undoable.found(tag, digest)
+        deletions = self._restorable.found(tag, digest)
         digest = deletions[0].digest if deletions else digest or ""
         deletion_of_as_tag = deletions[0] if deletions else None
         names = {as_tag: deletion_of_as_tag} if as_tag else {deletion.tag: deletion for deletion in deletions}
-        self._before = {name: self._undo.restorations.pushed_at(self._repository, name) for name in names if name}
+        self._before = {
+            name: self._restore_deletion.restorations.pushed_at(self._repository, name) for name in names if name
+        }
         for name in filter(None, names):
             self._refuse_if_pushed_again(name, digest, force=self._force)
         tree = self._tree(digest)
         digests = (digest, *(manifest.digest for manifest in tree.missing))
         # Leased before the first PUT, so that no plan dooms a part that was just restored.
-        until_us = self._undo.restorations.lease(self._repository, digests, self._lease_s) if self._lease_s else None
+        until_us = (
+            self._restore_deletion.restorations.lease(self._repository, digests, self._lease_s)
+            if self._lease_s
+            else None
+        )
         if self._replaced:
-            self._undo.restorations.lease(self._repository, (self._replaced,), LEASE_S)
+            self._restore_deletion.restorations.lease(self._repository, (self._replaced,), LEASE_S)
         self._put_missing(tree, digest)
         for name, deletion in (names or {"": None}).items():
             self._put(name or "", tree, deletion, force=self._force)
@@ -222,11 +228,13 @@ class _Restoring:
         return _Tree(manifest, references, tuple({part.digest: part for part in missing}.values()))
 
     def _never_existed(self, digest: str) -> bool:
-        return self._undo.trash.get(self._repository, digest) is None and not self._undoable.existed(digest)
+        return self._restore_deletion.trash.get(self._repository, digest) is None and not self._restorable.existed(
+            digest
+        )
 
     def _kept(self, digest: str) -> Manifest:
         """The manifest from the trash."""
-        kept = self._undo.trash.get(self._repository, digest)
+        kept = self._restore_deletion.trash.get(self._repository, digest)
         if kept is None:
             raise NotRestorable(
                 f"{self._repository}@{digest} is neither in the registry nor in the trash: push the image again"
@@ -258,7 +266,7 @@ class _Restoring:
             # Checked again right before the PUT: pushing the parts may have taken a while.
             self._refuse_if_pushed_again(tag, tree.manifest.digest, force=force)
             # Recorded before the PUT, so that its event is not taken for a push by a user.
-            self._undo.removals.note_own_put(self._repository, tag, tree.manifest.digest)
+            self._restore_deletion.removals.note_own_put(self._repository, tag, tree.manifest.digest)
         self._send(tag or tree.manifest.digest, tree.manifest)
         entry = deleted or self._any_deletion(tree.manifest.digest)
         pushed_us = (entry.pushed_us if entry else None) or 0
@@ -268,11 +276,11 @@ class _Restoring:
             pushed_us = max(pushed_us, replaced_us + 1)
         is_plain = tree.manifest.media_type not in INDEX_TYPES and tree.references.subject is None
         size_bytes = (entry.size_bytes if entry else 0) or len(tree.manifest.content)
-        noted = self._undo.restorations.restored(
+        noted = self._restore_deletion.restorations.restored(
             self._repository,
             RestoredManifest(
                 tag, tree.manifest.digest, pushed_us, size_bytes, None if is_plain else tree.references,
-                self._undoable.pushed_by(tag, tree.manifest.digest), self._by, reason or self._reason(tag, deleted),
+                self._restorable.pushed_by(tag, tree.manifest.digest), self._by, reason or self._reason(tag, deleted),
             ),
             self._before.get(tag, ""),
             self._since_us,
@@ -291,7 +299,7 @@ class _Restoring:
     def _send(self, reference: str, manifest: Manifest) -> None:
         try:
             with self._permit.writing():
-                deletion = self._undo.registry.deletion
+                deletion = self._restore_deletion.registry.deletion
                 deletion.put(self._repository, reference, manifest.media_type, manifest.content)
         except ManifestRefused as error:
             name = f"{self._repository}@{manifest.digest}"
@@ -310,14 +318,16 @@ class _Restoring:
                 if self._restore_referrer(referrer, reason):
                     restored.append(referrer.tag or referrer.digest)
         if self._learnt:
-            self._undo.history.resolve(self._undo.history.snapshot(self._repository), self._learnt)
+            self._restore_deletion.history.resolve(
+                self._restore_deletion.history.snapshot(self._repository), self._learnt
+            )
         return tuple(restored)
 
     def _follows(self, deleted: Deleted, since: Mapping[str, int]) -> bool:
         """True if this is a referrer of one of these images and was deleted with the image or later."""
         if deleted.at_us < min(since.values(), default=0):
             return False
-        kept = self._undo.trash.get(self._repository, deleted.digest)
+        kept = self._restore_deletion.trash.get(self._repository, deleted.digest)
         subject = subject_of(deleted.tag, _references(kept.media_type, kept.content)) if kept else None
         return subject is not None and deleted.at_us >= since.get(subject, deleted.at_us + 1)
 

@@ -10,7 +10,7 @@ from service.store.connection import Connection
 from service.store.outbox import RESEND_MS
 
 _STATE_MS = 15_000
-_WISH_MS = 3_600_000
+_REQUEST_MS = 3_600_000
 _REHEARSAL_S = 86_400
 _REHEARSED_AT_MOST = 10_000
 _OUTPUTS = 20
@@ -30,7 +30,7 @@ class Collections:
 
     def request_rehearsal(self, reason: str) -> None:
         """Request a dry run only."""
-        self._request("gc:dry_run", reason, _WISH_MS)
+        self._request("gc:dry_run", reason, _REQUEST_MS)
 
     def cancel(self) -> str | None:
         """Cancel the requested collection and return the reason of its request, None if there was no request."""

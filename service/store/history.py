@@ -33,7 +33,7 @@ from service.store.word import Word
 
 # Parts of an image are pushed before the first tag of its repository.
 _UNSEEN_MS = 10 * 60_000
-_SIGHTED = "counts as pushed when it was first seen, and takes no slot: its push got lost"
+_UNANNOUNCED = "counts as pushed when it was first seen, and takes no slot: its push got lost"
 _UNSAID = "counts as pushed when it was first seen, and takes no slot: its config has no usable creation date"
 
 Target = Literal["doomed", "manual", "dry_run", "held", "none"]
@@ -298,7 +298,7 @@ class History:
         """Record the creation dates of images: digest → µs, 0 if the config has none.
 
         The date counts as the push time of tags whose push was not seen. If it is not believable, or the tag was only
-        sighted, the age of the tag is unknown: the tag counts as pushed now, and takes no slot.
+        unannounced, the age of the tag is unknown: the tag counts as pushed now, and takes no slot.
         """
         if not created:
             return
@@ -308,8 +308,8 @@ class History:
                 "tag": tag.name,
                 "digest": tag.digest,
                 "short": short(tag.digest),
-                "created_us": created[tag.digest] if is_believable(created[tag.digest]) and not tag.sighted else 0,
-                "source": _SIGHTED if tag.sighted else _UNSAID,
+                "created_us": created[tag.digest] if is_believable(created[tag.digest]) and not tag.unannounced else 0,
+                "source": _UNANNOUNCED if tag.unannounced else _UNSAID,
             }
             for tag in unseen
         ]

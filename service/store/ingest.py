@@ -74,7 +74,7 @@ def _row(event: Event, repository: int, word: str) -> dict[str, str | int]:
     if kind == "manifest" and event.action == "push" and event.digest == tombstone.DIGEST:
         kind = "other tombstone" if event.is_by_pushprune else "tombstone"
     digest, is_push = event.digest or "", event.action == "push"
-    # A name that begins with "?" could be taken for the mark of a push that was not reported (keys.SIGHTED).
+    # A name that begins with "?" could be taken for the mark of a push that was not reported (keys.UNANNOUNCED).
     actor = event.actor.lstrip("?")
     return {
         "id": event.id,

@@ -295,9 +295,9 @@ from typing import Any
 
 SEEN_BUCKET_S = 3600
 # The actor of a tag whose push was not reported says how the tag was found.
-SIGHTED = "?"
+UNANNOUNCED = "?"
 FOUND = "?first"
-FOUND_AND_SIGHTED = "?first?"
+FOUND_AND_UNANNOUNCED = "?first?"
 PROVED = "!"  # behind the size of a tag whose manifest a worker has seen
 
 

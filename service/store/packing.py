@@ -10,7 +10,7 @@ from service.domain.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX,
 from service.domain.oci.names import is_digest
 from service.domain.retention.plan import Doomed, Verdict
 from service.domain.retention.state import ManualDeletion, Tag, Untagged
-from service.store.keys import FOUND, FOUND_AND_SIGHTED, PROVED, SIGHTED, long
+from service.store.keys import FOUND, FOUND_AND_UNANNOUNCED, PROVED, UNANNOUNCED, long
 
 _MORE = ("follows", "after", "kept_as", "recorded", "manual", "by")
 _MEDIA = {OCI_MANIFEST: "oci", OCI_INDEX: "oci index", DOCKER_MANIFEST: "docker", DOCKER_LIST: "docker list"}
@@ -23,14 +23,14 @@ _BASE_36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 def pack_actor(tag: Tag) -> str:
     """Return the actor in live:R of a tag whose push was not reported."""
     if tag.found:
-        return FOUND_AND_SIGHTED if tag.sighted else FOUND
-    return SIGHTED if tag.sighted else ""
+        return FOUND_AND_UNANNOUNCED if tag.unannounced else FOUND
+    return UNANNOUNCED if tag.unannounced else ""
 
 
 def unpack_actor(packed: str) -> tuple[str, bool, bool]:
-    """Return the user who pushed a tag, by its actor in live:R, and whether the tag is only sighted, and found."""
-    if packed in (SIGHTED, FOUND, FOUND_AND_SIGHTED):
-        return "", packed != FOUND, packed != SIGHTED
+    """Return the user who pushed a tag, by its actor in live:R, and whether the tag is only unannounced, and found."""
+    if packed in (UNANNOUNCED, FOUND, FOUND_AND_UNANNOUNCED):
+        return "", packed != FOUND, packed != UNANNOUNCED
     return packed, False, False
 
 
@@ -130,9 +130,9 @@ def pack_links(references: References) -> str:
 def unpack_live(name: str, text: str) -> Tag:
     """Return the live tag behind its field of live:R, without its times."""
     digest, size, actor = text.split(" ", 2)
-    pushed_by, sighted, is_found = unpack_actor(actor)
+    pushed_by, unannounced, is_found = unpack_actor(actor)
     size_bytes, proved = int(size.removesuffix(PROVED)), size.endswith(PROVED)
-    return Tag(name, long(digest), None, size_bytes, pushed_by, sighted=sighted, found=is_found, proved=proved)
+    return Tag(name, long(digest), None, size_bytes, pushed_by, unannounced=unannounced, found=is_found, proved=proved)
 
 
 def pack_layers(blobs: Iterable[tuple[str, int]] | None) -> str:

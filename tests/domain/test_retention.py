@@ -184,8 +184,8 @@ def test_7_an_age_that_nobody_knows_takes_no_slot_and_is_no_reason_to_delete() -
         tag("a", 3),
         tag("b", 2),
         tag("c", 1),
-        replace(tag("x", 9), sighted=True),
-        replace(tag("y", 9), sighted=True),
+        replace(tag("x", 9), unannounced=True),
+        replace(tag("y", 9), unannounced=True),
     ]
     plan = decide(tags, LAST_2)
     assert kept(plan) == ["x", "y", "a", "b"]

@@ -133,9 +133,9 @@ def what_was_deleted_can_be_undone(world: World) -> None:
     """The trash lists what the history says was pruned, and not restored since, with the times of the pushes."""
     listed = {(one.tag, one.digest): one for one in world.deleted()}
     entries = world.history.entries(SHOP, _MANY)
-    sighted = {(entry.tag, entry.digest) for entry in entries if entry.action in ("adopted", "dated")}
+    unannounced = {(entry.tag, entry.digest) for entry in entries if entry.action in ("adopted", "dated")}
     for one in listed.values():
-        if (one.tag, one.digest) in sighted:
+        if (one.tag, one.digest) in unannounced:
             continue  # it counts as pushed when it was first seen
         assert one.at_us in world.model.pushed.get((one.tag, one.digest), {None}) | {None}, f"{one} was not pushed then"
     last: dict[tuple[str, str], Entry] = {}

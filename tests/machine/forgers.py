@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from service.domain.oci import tombstone
 from service.domain.oci.manifest import OCI_INDEX
-from service.store.keys import FOUND_AND_SIGHTED
+from service.store.keys import FOUND_AND_UNANNOUNCED
 from tests.fakes.forger import Forger, invented
 from tests.machine.goods import INDEXES, signature_tag
 from tests.machine.shops import SHOP
@@ -28,7 +28,7 @@ LIES = (
     "pull",
 )
 _AGENTS = ("docker/29", "docker/29", "pushprune/0.1.0 (guessed)")
-_ACTORS = ("alice", "", FOUND_AND_SIGHTED)
+_ACTORS = ("alice", "", FOUND_AND_UNANNOUNCED)
 _TIMES = (timedelta(), timedelta(), timedelta(minutes=9), timedelta(hours=-2))
 
 

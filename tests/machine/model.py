@@ -129,7 +129,7 @@ class Model:
         for tag, push in self.wanted.items():
             seen = live.get(tag)
             if seen and None in push.times and seen.digest == push.digest and seen.pushed_us:
-                dated = replace(push, at_us=seen.pushed_us, other_us=-1, sighted=seen.sighted)
+                dated = replace(push, at_us=seen.pushed_us, other_us=-1, unannounced=seen.unannounced)
                 self.wanted[tag] = self.believed.pushes[tag] = dated
         standing = self.registry.tags()
         for tag, digest in self._taken_from.items():

@@ -19,7 +19,7 @@ _UNDATED = frozenset(image.digest for image in UNDATED)
 class Push:
     """The last push of a tag. at_us: None when nobody heard of it; other_us: what it may be as well, -1 = nothing.
 
-    sighted: at_us is when somebody saw the tag, unannounced: it has a place, and takes none.
+    unannounced: at_us is when somebody saw the tag, unannounced: it has a place, and takes none.
     """
 
     number: int
@@ -27,7 +27,7 @@ class Push:
     digest: str
     at_us: int | None
     other_us: int | None = -1
-    sighted: bool = False
+    unannounced: bool = False
 
     @property
     def times(self) -> tuple[int | None, ...]:
@@ -90,7 +90,7 @@ def _overflowing(pushes: tuple[Push, ...], rule: Rule, parts: Collection[str], b
         thing = push.digest if by_digest else push.tag
         if thing not in places:
             places[thing], times[thing] = len(slots), _age(push, rule)
-            slots += [] if push.sighted else [times[thing]]
+            slots += [] if push.unannounced else [times[thing]]
     beyond = {thing for thing, place in places.items() if place >= rule.keep}
     tied = {thing for thing in beyond if times[thing] == slots[rule.keep - 1]}
     return {push.tag for push in counted if (push.digest if by_digest else push.tag) in beyond - tied}

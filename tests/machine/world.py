@@ -412,7 +412,7 @@ class World:
         finally:
             self._elsewhere = False
         for wish in asked:
-            self.model.asked(wish.asks)
+            self.model.asked(wish.targets)
 
     def refused(self) -> set[str]:
         """What was asked for, and is not followed, with a reason that the user is told."""

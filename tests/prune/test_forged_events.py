@@ -10,7 +10,7 @@ import pytest
 from service.domain.oci.manifest import DOCKER_LIST, OCI_INDEX
 from service.domain.policy.model import Policy
 from service.reconcile import compare as reconcile
-from service.store.keys import FOUND, FOUND_AND_SIGHTED, SIGHTED
+from service.store.keys import FOUND, FOUND_AND_UNANNOUNCED, UNANNOUNCED
 from tests.conftest import keep_last
 from tests.fakes.forger import Forger, invented
 from tests.fakes.images import index_over, make_image
@@ -412,7 +412,7 @@ def age(system: System, *tags: str) -> None:
         utime(storage.tag_folder(SHOP, tag) / "current" / "link", (an_hour_ago + number, an_hour_ago + number))
 
 
-@pytest.mark.parametrize("actor", [SIGHTED, FOUND, FOUND_AND_SIGHTED])
+@pytest.mark.parametrize("actor", [UNANNOUNCED, FOUND, FOUND_AND_UNANNOUNCED])
 def test_no_name_of_a_user_makes_a_push_one_whose_time_is_unknown(make_system: Make, actor: str) -> None:
     """Such a push would take the time of any older report of it."""
     system = make_system(keep_last(2))

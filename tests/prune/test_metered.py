@@ -33,8 +33,8 @@ def test_a_long_time_after_the_last_push_nothing_is_timed(make_system: Make) -> 
     system.push("v1")
     snapshot = system.store.history.snapshot(SHOP)
     old = tuple(replace(tag, pushed_us=(tag.pushed_us or 0) - 601_000_000) for tag in snapshot.tags)
-    sighted = tuple(replace(tag, sighted=True) for tag in snapshot.tags)
-    for tags in (old, sighted, ()):
+    unannounced = tuple(replace(tag, unannounced=True) for tag in snapshot.tags)
+    for tags in (old, unannounced, ()):
         time_push_to_deletion(system.store, replace(snapshot, tags=tags))
     assert ("push_to_deletion", "") not in metered(system).timings
     time_push_to_deletion(system.store, snapshot)

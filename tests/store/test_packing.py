@@ -56,11 +56,11 @@ def test_references_that_no_worker_has_read_are_unknown() -> None:
     assert unpack_links("17 ?") is None
 
 
-@pytest.mark.parametrize("sighted", [False, True])
+@pytest.mark.parametrize("unannounced", [False, True])
 @pytest.mark.parametrize("is_first", [False, True])
-def test_a_mark_says_how_a_tag_was_found(sighted: bool, is_first: bool) -> None:
-    tag = Tag("v1", X, None, 5, sighted=sighted, found=is_first, proved=True)
-    assert unpack_actor(pack_actor(tag)) == ("", sighted, is_first)
+def test_a_mark_says_how_a_tag_was_found(unannounced: bool, is_first: bool) -> None:
+    tag = Tag("v1", X, None, 5, unannounced=unannounced, found=is_first, proved=True)
+    assert unpack_actor(pack_actor(tag)) == ("", unannounced, is_first)
     assert unpack_live("v1", f"{short(X)} 5! {pack_actor(tag)}") == tag
 
 

@@ -55,7 +55,7 @@ def kept_unannounced(state: State, policy: Policy, now_us: int, made: Plan) -> i
     reported since than the policy keeps. A tag that the first comparison of the repository found is not counted: it
     existed before pushprune, so that no event of its push was lost.
     """
-    unannounced = {tag.name for tag in state.tags if tag.sighted and not tag.found}
+    unannounced = {tag.name for tag in state.tags if tag.unannounced and not tag.found}
     if not unannounced:
         return 0
     # Tags that were first seen at the same moment would tie. One µs more for each gives them an order.
@@ -63,7 +63,9 @@ def kept_unannounced(state: State, policy: Policy, now_us: int, made: Plan) -> i
     if_reported = replace(
         state,
         tags=tuple(
-            replace(tag, sighted=False, pushed_us=at_us[tag.name]) if tag.name in unannounced and tag.pushed_us else tag
+            replace(tag, unannounced=False, pushed_us=at_us[tag.name])
+            if tag.name in unannounced and tag.pushed_us
+            else tag
             for tag in state.tags
         ),
     )

@@ -133,11 +133,11 @@ ORDERS: Mapping[str, Key] = {order: _named_last(rank_of) for order, rank_of in R
 
 
 def _has_age(tag: Tag) -> bool:
-    return not tag.sighted
+    return not tag.unannounced
 
 
 def _is_ranked_by_version(tag: Tag) -> bool:
-    return not tag.sighted or _version(tag.name) is not None
+    return not tag.unannounced or _version(tag.name) is not None
 
 
 def _always(tag: Tag) -> bool:

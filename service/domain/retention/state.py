@@ -21,7 +21,7 @@ class Tag:
         size_bytes: size of the image, as far as the registry reported it.
         pulled_us: the last pull, by tag or by digest; None if none was reported.
         created_us: the creation time in the image's config; 0 if the config has none, None if it was not read yet.
-        sighted: True if a comparison found the tag although no push of it was reported, in a repository that was
+        unannounced: True if a comparison found the tag although no push of it was reported, in a repository that was
             compared before. Then pushed_us is the time by which it must have been pushed.
         found: True if the first comparison of the repository found the tag, and no push of it was reported since.
         proved: True if a worker has read the manifest at the registry, so that an index is known to be an index.
@@ -34,14 +34,14 @@ class Tag:
     actor: str = ""
     pulled_us: int | None = None
     created_us: int | None = None
-    sighted: bool = False
+    unannounced: bool = False
     found: bool = False
     proved: bool = False
 
     @property
     def is_reported(self) -> bool:
         """True if the push of the tag was reported, or its link in the storage proves when it was."""
-        return not (self.sighted or self.found)
+        return not (self.unannounced or self.found)
 
     @property
     def used_us(self) -> int:

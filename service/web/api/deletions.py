@@ -135,17 +135,19 @@ def _deleting(wiring: Wiring, *, documented: bool) -> APIBlueprint:
 def _deleted(wiring: Wiring, wanted: Sequence[TagSelector], asked: ManualDeletionRequest) -> ManualDeletionAnswer:
     try:
         planned = resolve_requests(wiring.store, wiring.registry, wiring.policies, wanted, force=asked.force)
-        asks = not asked.dry_run and any(wish.deletions for wish in planned)
-        if asks:
+        is_requested = not asked.dry_run and any(request.deletions for request in planned)
+        if is_requested:
             planned = (
                 *request_deletions(wiring.store, wiring.dispatch, wiring.verdicts, planned, "API", force=asked.force),
-                *(wish for wish in planned if not wish.deletions),
+                *(request for request in planned if not request.deletions),
             )
     except (ConfigurationError, NotDeletable) as error:
         raise Conflict(str(error)) from error
     return ManualDeletionAnswer(
-        requested=asks,
+        requested=is_requested,
         done=False,
-        deletions=tuple(VerdictAnswer.of(wish.repository, verdict) for wish in planned for verdict in wish.deletions),
-        kept=tuple(VerdictAnswer.of(wish.repository, verdict) for wish in planned for verdict in wish.kept),
+        deletions=tuple(
+            VerdictAnswer.of(request.repository, verdict) for request in planned for verdict in request.deletions
+        ),
+        kept=tuple(VerdictAnswer.of(request.repository, verdict) for request in planned for verdict in request.kept),
     )

@@ -59,7 +59,7 @@ _FOREIGN = (
     "no token is set, so only programs and browsers on this machine have access: set tokens.read and tokens.admin"
 )
 # Forms that need no right to change anything.
-_ASKS = frozenset({"pages.log_in", "pages.log_out", "pages.policy_trial"})
+_READING = frozenset({"pages.log_in", "pages.log_out", "pages.policy_trial"})
 _FOR_ALL = frozenset({"pages.log_in", "pages.log_in_page"})
 
 
@@ -114,7 +114,7 @@ def _is_from_elsewhere() -> bool:
 def _unwanted(user: Visitor | None) -> Response | None:
     if reason := csrf_error():
         return rendering.error_page(reason, 403)
-    if request.endpoint in _ASKS or (user and user.may_change):
+    if request.endpoint in _READING or (user and user.may_change):
         return None
     return rendering.error_page("read-only: sign in with tokens.admin to make changes", 403)
 

@@ -76,7 +76,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         form = request.form
         # `over` is the digest that the user saw under the tag. Only this digest may be replaced.
         repository = wiring.inventory.known(form.get("repository", ""))
-        undone = wiring.restore.restore(
+        restored = wiring.restore.restore(
             repository,
             tag=_a_tag(form.get("tag", "")),
             digest=_a_digest(form.get("digest", "")),
@@ -84,9 +84,11 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             replaces=_a_digest(form.get("over", "")),
             by=rendering.current_visitor().name,
         )
-        names = ", ".join((*undone.tags, *undone.referrers)) or undone.digest
+        names = ", ".join((*restored.tags, *restored.referrers)) or restored.digest
         lost = (
-            f" {undone.replaced} no longer has the tag; no policy deletes it for 24 hours." if undone.replaced else ""
+            f" {restored.replaced} no longer has the tag; no policy deletes it for 24 hours."
+            if restored.replaced
+            else ""
         )
         return rendering.redirect_back(f"{repository}: restored {names}.{lost}")
 
@@ -108,7 +110,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             rendering.current_visitor().name,
             force=force,
         )
-        if not any(wish.asks for wish in asked):
+        if not any(deletion.targets for deletion in asked):
             return rendering.redirect_back(
                 f"{repository}:{tag} was pushed just now, so it is not deleted.", failed=True
             )
