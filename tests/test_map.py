@@ -26,12 +26,24 @@ def test_no_test_file_imports_another() -> None:
 
 def test_every_file_that_proves_a_rule_exists() -> None:
     folder = Path(__file__).parent
-    named = re.findall(r"`([\w/]+\.py)`", (folder / "README.md").read_text())
+    named = re.findall(r"`([\w/]+\.(?:py|lua))`", (folder / "README.md").read_text())
     assert [
         file
         for file in named
         if not any((folder / place / file).exists() for place in ("", "..", "safety", "machine", "contract"))
     ] == []
+
+
+def test_every_file_in_the_tables_of_contributing_exists() -> None:
+    """A name without a folder is a file beside the one before it."""
+    root, missing = FOLDER.parent, []
+    for line in (root / "CONTRIBUTING.md").read_text().splitlines():
+        folder = root
+        for name in re.findall(r"`([\w/]+(?:\.py|\.lua|/))`", line) if line.startswith("|") else []:
+            path = root / name if (root / name).exists() else folder / name
+            missing += [] if path.exists() else [name]
+            folder = path.parent
+    assert missing == []
 
 
 # What an edge does with an object of the store itself, because the noun belongs to this edge alone.

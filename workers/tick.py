@@ -34,9 +34,9 @@ def tick(wiring: Wiring, sign: Callable[[], None], stopping: threading.Event) ->
             if wiring.policies.complaint != refused:
                 refused = wiring.policies.complaint
                 if refused:
-                    log.error("the policy cannot be obeyed", error=refused)
+                    log.error("the policy file is invalid; the previous policy stays in force", error=refused)
                 else:
-                    log.info("the policy is understood again")
+                    log.info("the policy file is valid again")
         except PushpruneError as error:
             if not waits:
                 log.warning("the sweep waits", error=str(error))

@@ -67,7 +67,7 @@ def _list(store: Store, registry: Registry, run: reconciliation.ReconcileRun, le
     except RegistryUnavailable as error:
         failures = runs.note_catalog_failure(str(error), error.retry_after_s)
         if failures < _CATALOG_TRIES or not _answers(registry):
-            log.warning("the catalog is read on later", error=str(error))
+            log.warning("reading the catalog continues later", error=str(error))
             return False
         runs.note_all_pages(others, _NO_CATALOG.format(error))
         return True

@@ -52,4 +52,4 @@ def test_a_changed_policy_file_is_taken_up_and_an_invalid_one_leaves_the_old_in_
     file.write_text(yaml.safe_dump(last(1)))
     at_rest(system, {"v5"})
     assert said() == "in force"
-    assert re.search("the policy cannot be obeyed", system.log("worker1"))
+    assert re.search("the policy file is invalid", system.log("worker1"))
