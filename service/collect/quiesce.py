@@ -184,7 +184,7 @@ def _open(attempt: Attempt, token: str) -> None:
 def _wait_for_writers(attempt: Attempt) -> None:
     """Wait for the end of pushes, of writes at the registry, and of pushprune's own deletions.
 
-    No new deletion can begin meanwhile, because the caller holds the attempt.lease.
+    No new deletion can begin meanwhile, because the caller holds the lease.
     """
     in_flight, last_push = _in_flight(attempt.registry, attempt.gc), _LastPush(attempt.store)
     claims_ms = min(CLAIMS_MS, round(_patience_s(attempt.gc) * 500))
