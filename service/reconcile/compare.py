@@ -72,11 +72,9 @@ def compare(
     pace.take()
     listed = _listed(registry, snapshot.repository)
     names = sorted({*listed, *known})
-    vanished: list[str] = []
-    changed = _look(
-        store, registry, snapshot, names, complete=True, pace=pace, vanished=vanished, trusts_listing=trusts_listing
-    )
-    missing = _look_at_missing(store, snapshot.repository, vanished)
+    comparison = _TagComparison(store, registry, snapshot, pace, trusts_listing=trusts_listing)
+    changed = comparison.adopt(names, complete=True)
+    missing = _look_at_missing(store, snapshot.repository, comparison.vanished)
     done = Compared(len(names), changed, missing, check_parts(store, registry, snapshot))
     find_referrers(store, registry, snapshot.repository)
     log.info("compared with the registry", repository=snapshot.repository, tags=done.tags, changed=done.differed)
@@ -106,7 +104,7 @@ def confirm(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan) ->
     known = {tag.name for tag in snapshot.tags}
     kept = {verdict.tag.name for verdict in plan.verdicts if verdict.kept}
     unclear = sorted((listed - known) | (kept - listed))
-    return not unclear or _look(store, registry, snapshot, unclear, complete=False, vanished=[]) == 0
+    return not unclear or _TagComparison(store, registry, snapshot).adopt(unclear, complete=False) == 0
 
 
 def contradicted(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan) -> bool:
@@ -126,7 +124,7 @@ def contradicted(store: Store, registry: Registry, snapshot: Snapshot, plan: Pla
     if registry.storage is not None:
         return _contradicted_on_disk(store, registry, registry.storage, snapshot, reported)
     moved = [tag.name for tag in reported if snapshot.unconfirmed or tag.name in snapshot.revisions]
-    return bool(moved) and _look(store, registry, snapshot, sorted(moved), complete=False, vanished=[]) > 0
+    return bool(moved) and _TagComparison(store, registry, snapshot).adopt(sorted(moved), complete=False) > 0
 
 
 def _contradicted_on_disk(
@@ -134,7 +132,7 @@ def _contradicted_on_disk(
 ) -> bool:
     repository = snapshot.repository
     elsewhere = sorted(tag.name for tag in reported if storage.digest_of(repository, tag.name) != tag.digest)
-    if elsewhere and _look(store, registry, snapshot, elsewhere, complete=False, vanished=[]):
+    if elsewhere and _TagComparison(store, registry, snapshot).adopt(elsewhere, complete=False):
         return True
     manifests = [(tag, storage.manifest(repository, tag.digest)) for tag in reported if tag.name not in elsewhere]
     proofs = [
@@ -189,76 +187,102 @@ def _listed(registry: Registry, repository: str) -> set[str]:
     return {name for name in registry.client.tags(repository) if is_tag(name)}
 
 
-def _look(
-    store: Store,
-    registry: Registry,
-    snapshot: Snapshot,
-    names: list[str],
-    *,
-    complete: bool,
-    pace: Pace = _AT_ONCE,
-    vanished: list[str],
-    trusts_listing: bool = False,
-) -> int:
-    """Compare these tags with the registry and adopt the differences; return the number of changed tags.
+class _TagComparison:
+    """The comparison of tags of one repository with the registry.
 
-    The known tags that the registry does not have are added to `vanished`.
+    Attributes:
+        vanished: the known tags that the registry does not have.
     """
-    before = {tag.name: tag for tag in snapshot.tags}
-    read: dict[str, References] = {}
 
-    def stand(name: str) -> ManifestHead | None:
-        pace.take()
-        if name not in before:
-            return _first_standing(registry, snapshot.repository, name, read)
-        return _standing(registry, snapshot.repository, name, before[name])
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        snapshot: Snapshot,
+        pace: Pace = _AT_ONCE,
+        *,
+        trusts_listing: bool = False,
+    ) -> None:
+        self._store, self._registry, self._snapshot = store, registry, snapshot
+        self._pace, self._trusts_listing = pace, trusts_listing
+        self._before = {tag.name: tag for tag in snapshot.tags}
+        self._read: dict[str, References] = {}
+        self.vanished: list[str] = []
 
-    with ThreadPoolExecutor(registry.parallel, thread_name_prefix="look") as pool:
-        standings = dict(zip(names, pool.map(stand, names), strict=True))
-    standings = _without_tombstones(store, snapshot.repository, standings, before)
-    vanished += [name for name, standing in standings.items() if standing is None and name in before]
-    if not trusts_listing:
-        refuse_emptied(store, registry, snapshot, vanished, standings)
-    differing = {
-        name: standing
-        for name, standing in standings.items()
-        if standing and (name not in before or before[name].digest != standing.digest)
-    }
-    sightings = [
-        infer_push_time(registry, snapshot, name, standing, before.get(name)) for name, standing in differing.items()
-    ]
-    # The storage may have been mounted since a tag was unannounced: then its link proves the push time.
-    resighted = (
-        (tag, standings.get(name)) for name, tag in before.items() if tag.unannounced and name not in differing
-    )
-    seen = (infer_push_time(registry, snapshot, tag.name, standing, tag) for tag, standing in resighted if standing)
-    sightings += [(tag, source) for tag, source in seen if not tag.unannounced]
-    indexes = frozenset(standing.digest for standing in differing.values() if standing.media_type in INDEX_TYPES)
-    # Their pushes were not reported, so one of our deletions may have removed parts of these indexes.
-    if indexes:
-        store.deletions.request_healing(snapshot.repository, sorted(indexes))
-    media_types = {standing.digest: standing.media_type for standing in differing.values()}
-    changed = store.history.adopt(snapshot, sightings, vanished, indexes, media_types, complete=complete)
-    _note(store, snapshot, read, indexes)
-    unproved = ((before[name], standing) for name, standing in standings.items() if standing and name in before)
-    proofs = [
-        _proof_in_time(registry, snapshot.repository, tag, is_index=standing.media_type in INDEX_TYPES)
-        for tag, standing in unproved
-        if not tag.proved and tag.digest == standing.digest
-    ]
-    return changed + store.history.prove(snapshot, proofs)
+    def adopt(self, names: list[str], *, complete: bool) -> int:
+        """Compare these tags, record what differs, and return the number of changed tags.
 
+        Args:
+            names: of the tags.
+            complete: True if these are all tags of the repository: then it counts as compared.
+        """
+        store, snapshot = self._store, self._snapshot
+        heads = self._heads(names)
+        self.vanished += [name for name, head in heads.items() if head is None and name in self._before]
+        if not self._trusts_listing:
+            refuse_emptied(store, self._registry, snapshot, self.vanished, heads)
+        differing = {
+            name: head
+            for name, head in heads.items()
+            if head and (name not in self._before or self._before[name].digest != head.digest)
+        }
+        tags = self._dated(heads, differing)
+        indexes = frozenset(head.digest for head in differing.values() if head.media_type in INDEX_TYPES)
+        # Their pushes were not reported, so one of our deletions may have removed parts of these indexes.
+        if indexes:
+            store.deletions.request_healing(snapshot.repository, sorted(indexes))
+        media_types = {head.digest: head.media_type for head in differing.values()}
+        changed = store.history.adopt(snapshot, tags, self.vanished, indexes, media_types, complete=complete)
+        self._note_references(indexes)
+        return changed + self._prove(heads)
 
-def _note(store: Store, snapshot: Snapshot, read: Mapping[str, References], indexes: Collection[str]) -> None:
-    """Record the references of manifests that were read on the way, so that they need not be read again."""
-    holding = {
-        digest: references
-        for digest, references in read.items()
-        if digest in indexes or references.children or references.subject
-    }
-    if holding:
-        store.history.resolve(snapshot, holding)
-    store.history.learn(snapshot.repository, read)
+    def _heads(self, names: list[str]) -> dict[str, ManifestHead | None]:
+        """Map each tag to the manifest that it points at, None if it is missing; tags at a tombstone are left out."""
+
+        def head_of(name: str) -> ManifestHead | None:
+            self._pace.take()
+            if name not in self._before:
+                return _first_standing(self._registry, self._snapshot.repository, name, self._read)
+            return _standing(self._registry, self._snapshot.repository, name, self._before[name])
+
+        with ThreadPoolExecutor(self._registry.parallel, thread_name_prefix="look") as pool:
+            heads = dict(zip(names, pool.map(head_of, names), strict=True))
+        return _without_tombstones(self._store, self._snapshot.repository, heads, self._before)
+
+    def _dated(
+        self, heads: Mapping[str, ManifestHead | None], differing: Mapping[str, ManifestHead]
+    ) -> list[tuple[Tag, str]]:
+        """Return the tags to record, each with the source of its push time."""
+
+        def infer(name: str, head: ManifestHead) -> tuple[Tag, str]:
+            return infer_push_time(self._registry, self._snapshot, name, head, self._before.get(name))
+
+        tags = [infer(name, head) for name, head in differing.items()]
+        # The storage may have been mounted since a tag was first seen: then its link proves the push time.
+        unannounced = [name for name, tag in self._before.items() if tag.unannounced and name not in differing]
+        seen = (infer(name, head) for name in unannounced if (head := heads.get(name)))
+        return tags + [(tag, source) for tag, source in seen if not tag.unannounced]
+
+    def _note_references(self, indexes: Collection[str]) -> None:
+        """Record the references of manifests that were read on the way, so that they need not be read again."""
+        holding = {
+            digest: references
+            for digest, references in self._read.items()
+            if digest in indexes or references.children or references.subject
+        }
+        if holding:
+            self._store.history.resolve(self._snapshot, holding)
+        self._store.history.learn(self._snapshot.repository, self._read)
+
+    def _prove(self, heads: Mapping[str, ManifestHead | None]) -> int:
+        """Record that known tags were seen where the history has them; return the number of corrected push times."""
+        known = ((self._before[name], head) for name, head in heads.items() if head and name in self._before)
+        proofs = [
+            _proof_in_time(self._registry, self._snapshot.repository, tag, is_index=head.media_type in INDEX_TYPES)
+            for tag, head in known
+            if not tag.proved and tag.digest == head.digest
+        ]
+        return self._store.history.prove(self._snapshot, proofs)
 
 
 def _without_tombstones(
