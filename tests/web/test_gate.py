@@ -21,6 +21,7 @@ from service.web import gate
 from service.wiring import Wiring, wire
 from tests.conftest import MakeWiring
 from tests.fakes.valkey import Valkey
+from tests.support.edge import ServeEdge
 from tests.support.lease import until
 
 pytestmark = pytest.mark.slow
@@ -364,3 +365,8 @@ def test_the_gate_is_no_page_for_strangers_of_the_api(stand: Stand, no_redis: re
     wiring = wire(load_settings(environ={}, redis={"url": "redis://nowhere.invalid"}), client=no_redis)
     door = Doorstep(wiring)
     assert door.ask("GET", MANIFEST).status_code == 204
+
+
+def test_the_web_process_does_not_answer_for_the_gate(serve: ServeEdge) -> None:
+    """Behind the dashboard's proxy every client would look near."""
+    assert serve(gc={"gate": "proxy"}).http.get("/gate", headers={"X-Forwarded-For": "8.8.8.8"}).status_code == 404
