@@ -90,7 +90,7 @@ def run(shop: Shop, call: Call) -> Run:
 
 
 def on_terminal(monkeypatch: pytest.MonkeyPatch, answer: str) -> list[str]:
-    """Somebody sits there who answers this; what he is asked is noted."""
+    """A user who gives this answer; the questions are noted."""
     asked: list[str] = []
 
     class Terminal:

@@ -60,7 +60,7 @@ def test_a_front_door_that_nobody_named_is_said(gated: Wiring) -> None:
 
 
 def test_a_front_door_that_asks_is_fine_and_only_that_question_is_forgotten(gated: Wiring, front: FakeRegistry) -> None:
-    """Somebody's push into the very same repository, too."""
+    """A user's push into the same repository counts, too."""
     client, key = gated.store.connection.client, pushing(gated)
     others = ["shop/api 10.0.0.1/89abcdef open", f"{REPOSITORY} 10.0.0.1/89abcdef open"]
     client.zadd(key, {other: gated.store.connection.now_ms() for other in others})

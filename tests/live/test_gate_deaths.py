@@ -94,7 +94,7 @@ class Stage:
         self.wiring.store.history.record(Envelope((messages,), ()))
 
     def drain(self) -> None:
-        """Somebody has pushed, so that the dry run is made behind the gate."""
+        """Push an image, so that the dry run is made behind the gate."""
         self.reach("draining")
         self.let_go("draining")
 

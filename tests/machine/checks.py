@@ -1,4 +1,4 @@
-"""What must hold once things are quiet."""
+"""The rules that must hold once all work is done."""
 
 from collections import Counter
 
@@ -169,7 +169,7 @@ def _was_put_back(world: World, entry: Entry) -> bool:
 
 
 def _closed(world: World) -> set[str]:
-    """What nobody has looked into, with its parts."""
+    """Return the images that no worker has read, with their parts."""
     if "nobody looks into an artifact while nothing is doomed" not in KNOWN_GAPS:
         return set()
     unknown = (digest for digest, known in world.history.snapshot(SHOP).links.items() if known is None)
@@ -177,7 +177,7 @@ def _closed(world: World) -> set[str]:
 
 
 def _thought_to_stand(world: World) -> set[str]:
-    """What nobody has noticed to be gone, with its parts."""
+    """Return the missing images that no comparison has noticed, with their parts."""
     if "a manifest without a tag is not looked for while it may stay" not in KNOWN_GAPS or world.model.rule.untagged:
         return set()
     thought = {one.digest for one in world.history.snapshot(SHOP).untagged} - world.registry.manifests().keys()
@@ -185,7 +185,7 @@ def _thought_to_stand(world: World) -> set[str]:
 
 
 def _vanished(world: World) -> set[str]:
-    """What stood under a tag that was seen to be gone before it was heard why."""
+    """Return the images of tags that were seen to be missing before the reason was reported."""
     if "a vanished tag untags nothing" not in KNOWN_GAPS:
         return set()
     entries = world.history.entries(SHOP, _MANY)

@@ -54,7 +54,7 @@ def no_recheck() -> Iterator[None]:
 
 @contextmanager
 def no_healing() -> Iterator[None]:
-    """What a delete took along stays away."""
+    """Leave unrestored what one of our deletions removed by accident."""
 
     def looked(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
         for member in snapshot.heal:

@@ -1,4 +1,4 @@
-"""What the users of the model have to push: images, indexes that share children, signatures, artifacts."""
+"""The images that the users of the model push: images, indexes that share children, signatures, artifacts."""
 
 import json
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ WITH_UNDATED = (*UNDATED, *GOODS[2:])
 
 @cache
 def signature_of(digest: str) -> Image:
-    """What cosign pushes under `signature_tag(digest)`."""
+    """The manifest that cosign pushes under `signature_tag(digest)`."""
     return make_image(f"signature of {digest}", layers=0)
 
 

@@ -1,4 +1,4 @@
-"""What is dear to build, and the same for all examples of a test: the wirings over one Redis."""
+"""The wirings over one Redis: costly to build, and the same for all examples of a test."""
 
 from dataclasses import dataclass, field
 from math import inf
@@ -23,7 +23,7 @@ _URL = "http://registry.test"
 
 @dataclass
 class Ground:
-    """What is dear to build, and the same for all examples of a test: the wirings over one Redis."""
+    """The wirings over one Redis: costly to build, and the same for all examples of a test."""
 
     url: str
     folder: Path

@@ -119,7 +119,7 @@ class Machine(RuleBasedStateMachine):
         self._race(meeting)
 
     def _race(self, meeting: Meeting) -> None:
-        """What is doomed is deleted, and a user meets it."""
+        """Delete the doomed images while a user acts."""
         self.users.overflow()
         self.world.work("enforce")
         if meeting.method:
@@ -131,7 +131,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(when=st.sampled_from(("before", "after")), deed=deeds, late=st.booleans())
     def heal(self, when: str, deed: Deed, late: bool) -> None:
-        """What is put back meets a user, too."""
+        """Let a user act while an image is restored."""
         self.world.work("enforce", (Cross(0, when, partial(self.users.do, deed, late=late), "PUT"),))
 
     def _work(
@@ -143,7 +143,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(crossing=crosses, kill=kills)
     def prune(self, crossing: list[tuple[int, str, Deed, bool]], kill: tuple[int, bool] | None) -> None:
-        """What is doomed is deleted, while users do not wait."""
+        """Delete the doomed images; users do not wait."""
         self.users.overflow()
         self.world.work("enforce")
         self._work("delete", crossing, kill)
@@ -166,7 +166,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(what=st.sampled_from(("lose messages", "restart", "time passes", "settle", "quiet")))
     def happen(self, what: str) -> None:
-        """What neither users nor workers do."""
+        """Take a step of the environment: lost messages, a restart, time that passes."""
         match what:
             case "lose messages":
                 self.world.messages.clear()
@@ -221,7 +221,7 @@ class Forged(Machine):
 
     @rule(lie=lies, kill=kills)
     def forge_and_prune(self, lie: Deed, kill: tuple[int, bool] | None) -> None:
-        """What is doomed is deleted, and a report comes before or in the middle of it."""
+        """Delete the doomed images; a notification arrives before or meanwhile."""
         self.users.overflow()
         self.world.work("enforce")
         self.world.work("delete", (Cross(lie.number % 4, "before", partial(self._tell, [lie])),), kill)
@@ -278,7 +278,7 @@ class PutBack(Machine):
     def go_back_and_cross(
         self, tag: str, which: int, crossing: list[tuple[int, str, Deed, bool]], kill: tuple[int, bool] | None
     ) -> None:
-        """What is doomed is put back, and deleted all the same if nobody looks."""
+        """Restore a doomed image; without a recheck it would be deleted all the same."""
         self.users.overflow()
         self.world.work("enforce")
         self.users.do(Deed("go back", tag, which), late=False)
@@ -313,7 +313,7 @@ class Awkward(Machine):
 
     @rule(tag=st.sampled_from(("v2", "v3")), which=_NUMBERS)
     def share_unheard(self, tag: str, which: int) -> None:
-        """What is to be deleted gets a tag that may be hidden, and the registry restarts before it tells of that."""
+        """Give a doomed image a tag that may be hidden; the registry restarts before it reports the push."""
         self.users.do(Deed("push", "v1", which), late=False)
         self.users.overflow()
         self.world.work("enforce")

@@ -30,7 +30,7 @@ class Happened:
 
 @dataclass
 class Believed:
-    """What follows from the events that were heard: per tag its last push, or that it was deleted."""
+    """The state that follows from the reported events: per tag its last push, or that it was deleted."""
 
     pushes: dict[str, Push] = field(default_factory=dict)
     times: dict[str, int] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Believed:
     taken: dict[str, Push] = field(default_factory=dict)
 
     def put_back(self, tag: str, digest: str) -> None:
-        """What we took, and put back, has its old time."""
+        """Keep the old push time of a tag that pushprune deleted and restored."""
         before = self.taken.get(tag)
         if before and before.digest == digest:
             self.pushes.setdefault(tag, before)
@@ -122,7 +122,7 @@ class Model:
         self.assess()
 
     def plan(self, live: dict[str, Tag], going: set[str]) -> None:
-        """What the product goes by now: where it believes each tag to stand, since when, and which digests are to go.
+        """Note what the product decides on now: the digest and push time of each tag, and the digests to delete.
 
         A push that nobody heard counts from when its image was made, or its tag first seen.
         """
@@ -137,7 +137,7 @@ class Model:
                 (self.unplanned.discard if digest in going else self.unplanned.add)(digest)
 
     def asked(self, asks: Mapping[str, str]) -> None:
-        """Somebody wants these tags gone, by hand: tag → the digest that he saw there."""
+        """Record a manual deletion: tag → the digest that the user saw there."""
         heard = {event.number for event in self.heard}
         self.given_up.update(*(closure(digest, self.children) for digest in asks.values()))
         for tag, digest in asks.items():
@@ -270,7 +270,7 @@ class Model:
         self._drop(said)
 
     def was_deleted_unheard(self, tag: str, digest: str, at_us: int) -> bool:
-        """Whether a user had deleted a tag by then, and nobody had heard of it."""
+        """True if a user had deleted a tag by then and no event had reported it."""
         return any(
             (deleted, stood) == (tag, digest) and deleted_us <= at_us < self.heard_us.get(number, at_us + 1)
             for number, (deleted, stood, deleted_us) in self.deleted.items()
@@ -281,7 +281,7 @@ class Model:
         return {held for digest in self.stood.get(tag, ()) for held in closure(digest, self.children)}
 
     def stands(self, digest: str) -> bool:
-        """Whether an image is there to stay, so that what is about it stays as well."""
+        """True if an image is kept, so that its referrers are kept as well."""
         return digest in self.held() or (digest in self.manifests and digest not in self.dropped)
 
     def _drop(self, said: set[str]) -> None:
@@ -377,7 +377,7 @@ class Model:
             self.pruned.pop(event.tag, None)
 
     def _count_again(self, tag: str) -> None:
-        """What we put back as nobody will ever hear that its user deleted it."""
+        """Count the last push of a restored tag again, as the deletion by its user is never reported."""
         lost = self._unheard.get(tag)
         if lost and tag not in self.wanted and self.registry.tags().get(tag) == lost.digest:
             self.wanted[tag] = lost

@@ -36,7 +36,7 @@ class Push:
 
 @dataclass(frozen=True)
 class Rule:
-    """What the policy of one run says. untagged: whether what has no tag goes at once, or stays.
+    """The policy of one run. untagged: True if manifests without a tag are deleted at once.
 
     tags_first: whether the deletion takes tags off before digests, however few there are. order: what `last`
     counts by; with `created`, an image without a date counts as created when it was pushed; all others have one date.

@@ -75,7 +75,7 @@ class FakeShop:
         self.fake.notifier.manifest("pull", SHOP, manifest, tag, self._cause("GET"))
 
     def during_delete(self, calls: list[Callable[[], object]]) -> bool:
-        """What happens in the middle of the next DELETE by digest; False where nobody can have that."""
+        """Make these calls in the middle of the next DELETE by digest; False if this registry cannot do that."""
         self.fake.meanwhile[:] = calls
         return True
 

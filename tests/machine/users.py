@@ -1,4 +1,4 @@
-"""What users do: each deed is one thing that somebody does at the registry, whatever the workers do meanwhile."""
+"""The actions of users: each is one request to the registry, whatever the workers do meanwhile."""
 
 from dataclasses import dataclass, replace
 
@@ -53,7 +53,7 @@ class Users:
         self._put(deed.tag, self._good(deed.number))
 
     def _push_again(self, deed: Deed) -> None:
-        """What is to be deleted, under one of its tags."""
+        """Push a doomed image again, under one of its tags."""
         if chosen := self._doomed(deed.number):
             self._retag(*chosen)
 
@@ -63,7 +63,7 @@ class Users:
             self._put(chosen[0] or deed.tag, self._good(deed.number))
 
     def _share(self, deed: Deed) -> None:
-        """What is to be deleted gets another tag."""
+        """Push a doomed image under another tag."""
         if chosen := self._doomed(deed.number):
             self._retag(deed.tag, chosen[1])
 
@@ -95,7 +95,7 @@ class Users:
         self._put(None, INDEXES[deed.number % len(INDEXES)].children[0])
 
     def _restore(self, deed: Deed) -> None:
-        """What was deleted comes back where it stood, or under another name."""
+        """Restore a deleted image, under its tag or another name."""
         if deleted := self._deleted(deed.number):
             self._world.restore(deleted, deed.tag if deed.number % 2 else deleted.tag, force=False)
 
@@ -142,7 +142,7 @@ class Users:
         return found[number // 2 % len(found)] if found else None
 
     def _found(self, tag: str) -> StoredManifest:
-        """What stands under a tag; whoever wants to say something about an image looks for it first."""
+        """Return the manifest of a tag, which a client reads before it pushes a referrer."""
         found = self._registry.manifests().get(self._registry.tags().get(tag, ""))
         if found is None:
             raise Refused(404, "MANIFEST_UNKNOWN", "manifest unknown")

@@ -145,7 +145,7 @@ class World:
                 self.model.hear(happened)
 
     def forge(self, envelope: dict[str, Any]) -> None:
-        """Somebody reports what never happened: it is recorded, and the model does not hear of it."""
+        """Report a forged event: it is recorded, and the model does not learn of it."""
         (event,) = envelope["events"]
         if self._may_do_harm(event):
             return
@@ -182,7 +182,7 @@ class World:
             client.zincrby(self.keys.of("trashed"), -_MINUTES_MS * 1000, member)
 
     def _look_at_plan(self) -> None:
-        """Of what was taken off and not noted, the model has to know whether a plan still says so."""
+        """Tell the model which unrecorded untags a plan still contains."""
         client: Any = self.ground.plain
         begun = {
             long(digest) for digest, text in client.hgetall(self.keys.of("untagged", SHOP)).items() if "started" in text
@@ -307,7 +307,7 @@ class World:
         raise AssertionError(f"it never comes to rest: {self._left()}")
 
     def compare(self) -> None:
-        """What a scheduled comparison does: after lost events only a look at the registry tells the truth."""
+        """Compare as the schedule does: after lost events only the registry tells the truth."""
         self._reconcile()
         self.lost = False
         self.nudge()
@@ -415,7 +415,7 @@ class World:
             self.model.asked(wish.targets)
 
     def refused(self) -> set[str]:
-        """What was asked for, and is not followed, with a reason that the user is told."""
+        """Return the names of the rejected manual deletions."""
         return {name for name, asked in self.wiring.store.manual.requests(SHOP).items() if asked.rejected}
 
     def _planners_now_us(self) -> int:
@@ -492,7 +492,7 @@ class World:
 
     @contextmanager
     def _hours_later(self) -> Iterator[None]:
-        """What was never tagged is given an hour: the planner believes that it is over."""
+        """Let an hour pass for manifests that never had a tag."""
         self._offset_us = _HOURS_US
         try:
             yield

@@ -161,7 +161,7 @@ def test_they_delete_none_where_the_storage_is_mounted(on_disk: Make, attack: st
 def test_they_delete_no_part_where_they_come_before_the_first_look_at_an_old_registry(
     make_system: Make, attack: str
 ) -> None:
-    """Nobody heard of the true pushes: the registry is older than pushprune."""
+    """The true pushes were never reported: the registry is older than pushprune."""
     system = make_system(POLICIES["untagged"], fake={"references": True})
     system.deaf = True
     kept_index(system)

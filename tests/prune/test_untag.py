@@ -192,7 +192,7 @@ def test_a_tombstone_that_a_user_copied_is_removed_and_never_in_the_history(make
 
 
 def test_the_policy_that_doomed_it_must_still_be_in_force(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has made the repository due yet: the file has only just been written."""
+    """The repository is not due yet: the file has only just been written."""
     system = many(make_system, count=20)
     put_in_force(monkeypatch, keep_last(50))
     prune_deleting.delete(system.wiring, SHOP)

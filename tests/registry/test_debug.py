@@ -31,7 +31,7 @@ def port() -> int:
 
 @pytest.fixture
 def registry(port: int, tmp_path: Path) -> Iterator[RealRegistry]:
-    """Nobody listens to its notifications."""
+    """Its notifications reach no receiver."""
     notify = f"http://127.0.0.1:{free_port()}/notifications"
     with RealRegistry(directory=tmp_path, notify_url=notify, config=debug(port)) as made:
         yield made
