@@ -48,6 +48,7 @@ def test_once_ends_well_and_its_last_lines_say_what_stayed_what_went_and_what_wa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.deep
 def test_once_ends_with_1_when_the_registry_does_not_hold_exactly_what_was_expected(
     environment: dict[str, str],
 ) -> None:

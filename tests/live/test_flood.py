@@ -45,7 +45,9 @@ def is_over(connection: socket.socket) -> bool:
         return True
 
 
-@pytest.mark.parametrize("half", [HEAD, BODY], ids=["half a head", "half a body"])
+@pytest.mark.parametrize(
+    "half", [pytest.param(HEAD, id="half a head"), pytest.param(BODY, id="half a body", marks=pytest.mark.deep)]
+)
 def test_half_sent_requests_hold_up_neither_pages_nor_notifications(
     live: Live, flood: Callable[[str, bytes, int], list[socket.socket]], half: bytes
 ) -> None:

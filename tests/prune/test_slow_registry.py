@@ -19,7 +19,7 @@ def slow_deletes(system: System, seconds_a_tag: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", ["2.8", "3"])
+@pytest.mark.parametrize("version", ["2.8", pytest.param("3", marks=pytest.mark.deep)])
 def test_deletes_that_take_longer_than_any_other_answer_end(make_system: Make, version: str) -> None:
     """As 1,000 tags at 20 ms each with a timeout of 10 s: 300 tags at 4 ms with one of 1 s."""
     system = make_system(keep_last(10), version, registry={"timeout_s": 1, "delete_timeout_s": 60})
