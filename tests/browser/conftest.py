@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.browser.operator import HANDS, Operator
 from tests.browser.site import TOKENS, Site, Visit
 from tests.fakes.real_registry import require_registry
 from tests.live.conftest import TOKEN, LiveSystem, last
@@ -63,3 +64,9 @@ def visit(site: Site) -> Iterator[Callable[..., Visit]]:
 
         yield made
         assert [element for item in visits for element in item.complaints] == []
+
+
+@pytest.fixture(params=HANDS)
+def operator(request: pytest.FixtureRequest, visit: Callable[..., Visit]) -> Operator:
+    """An operator with the right to change everything: once with the mouse, once with the keyboard alone."""
+    return Operator(visit(), request.param)
