@@ -223,11 +223,10 @@ def _sweep(attempt: Attempt, quiet: BlobProtection, early: Early | None) -> None
             sizes = sizes_of(attempt.store, attempt.registry, rehearsed.eligible)
             probes = verify.choose_probes(attempt.store, attempt.registry, rehearsed.eligible)
             attempt.lease.check()
-            # The last moment at which a user can cancel the collection.
-            if attempt.store.collections.requested() is None:
+            # Recorded before the sweep, so that another run makes the checks if this process dies. This is the last
+            # moment at which a user can cancel the collection.
+            if not attempt.store.collections.begin_check(Sweep(since_ms, probes)):
                 raise Postponed(_CANCELLED)
-            # Recorded before the sweep, so that another run makes the checks if this process dies.
-            attempt.store.collections.begin_check(Sweep(since_ms, probes))
             # From here on, layers of deleted images may be deleted: their deletions can no longer be undone.
             attempt.learn(final=attempt.store.trash.collected())
             progress.at(collection_run.SWEEPING)

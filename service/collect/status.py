@@ -5,9 +5,7 @@ from datetime import UTC, datetime
 
 from service.dispatch import Dispatch
 from service.domain.collection.run import (
-    CHECKING,
     MANUAL,
-    SWEEPING,
     CollectionStage,
     Postponement,
     Rehearsal,
@@ -201,15 +199,14 @@ def cancel(store: Store) -> str:
     """Cancel the queued collection, so that it makes no deletion permanent, and return its reason.
 
     Raises:
-        NotWaiting: no collection is queued, or the collection is deleting already.
+        NotWaiting: no collection is queued, or the collection has begun to delete blobs.
     """
-    under = store.collections.progress()
-    if under and under.stage in (SWEEPING, CHECKING):
-        raise NotWaiting(f"the collection is {under.stage} already, and cannot be cancelled any more")
     reason = store.collections.cancel()
-    if reason is None:
-        raise NotWaiting("no collection is queued")
-    return reason
+    if reason is not None:
+        return reason
+    if store.collections.open_check():
+        raise NotWaiting("the collection has begun to delete blobs: it cannot be cancelled any more")
+    raise NotWaiting("no collection is queued")
 
 
 def why_not_yet(store: Store, gc: GcSettings, reason: str) -> str | None:

@@ -33,12 +33,13 @@ class Collections:
         self._request("gc:dry_run", reason, _REQUEST_MS)
 
     def cancel(self) -> str | None:
-        """Cancel the requested collection and return the reason of its request, None if there was no request."""
-        with self._connection.reached() as client, client.pipeline() as pipe:
-            pipe.get(self._keys.of("gc:due"))
-            pipe.delete(self._keys.of("gc:due"), self._keys.of("gc:waiting"))
-            reason, _ = pipe.execute()
-        return str(reason) if reason else None
+        """Cancel the requested collection and return the reason of its request.
+
+        Returns:
+            None if there was no request, or if the collection has begun to delete blobs.
+        """
+        reason: str | None = self._connection.run("cancel_collection")
+        return reason
 
     def request_if_none(self, reason: str) -> None:
         """Request a collection soon, unless a collection is already requested."""
@@ -184,14 +185,17 @@ class Collections:
         kept = json.loads(text)
         return Rehearsal(kept["at_ms"], tuple((digest, size) for digest, size in kept["blobs"]))
 
-    def begin_check(self, sweep: Sweep) -> None:
+    def begin_check(self, sweep: Sweep) -> bool:
         """Record a sweep, before it begins, that must be checked afterwards.
 
         If this process dies, the next collection makes the checks.
+
+        Returns:
+            False if the collection was cancelled. A collection whose sweep is recorded cannot be cancelled.
         """
         probes = [[probe.repository, probe.digest] for probe in sweep.probes]
-        with self._connection.reached() as client:
-            client.set(self._keys.of("gc:unverified"), json.dumps({"since_ms": sweep.since_ms, "probes": probes}))
+        text = json.dumps({"since_ms": sweep.since_ms, "probes": probes})
+        return bool(self._connection.run("begin_sweep", sweep=text))
 
     def open_check(self) -> Sweep | None:
         """Return the sweep that began and whose checks are not complete, None if there is no such sweep."""

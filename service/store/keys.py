@@ -134,15 +134,15 @@ Repositories: what is known
         deleted:R. Life: as these. Writers: save_to_trash, drop_trash. Readers: the trash, record, forget.
 
 Garbage collection
-  gc:due               string  the reason of the requested collection. Life: until it ran. Writers: forget,
-        collections. Readers: the sweep, command line, API.
+  gc:due               string  the reason of the requested collection. Life: until it ran or is cancelled. Writers:
+        forget, collections, cancel_collection. Readers: the sweep, begin_sweep, command line, API.
   gc:dry_run           string  the reason of the requested dry run. Life: until it ran, an hour at most. Writer,
         reader: collections.
   gc:retry             string  while it exists, the sweep does not ask again for the requested collection. Life: its
         TTL. Writers: collections, record_run. Reader: the sweep.
   gc:waiting           hash    of the requested collection: last, at_ms: what it waits for, and when that was
         recorded; since_ms; "said <sentence>" → how often. Life: until it ran or is requested manually. Writers:
-        record_run, request_collection, collected. Readers: command line, API.
+        record_run, request_collection, collected, cancel_collection. Readers: command line, API.
   gc:state             string  JSON {stage, since_ms, started_ms, reason} of the running collection. Life: 15 s,
         renewed. Writer: collections. Readers: command line, API, /readyz, /metrics.
   gc:deletes           string  number of digests deleted since the last collection. Life: for ever. Writers: forget,
@@ -161,7 +161,8 @@ Garbage collection
   gc:rehearsal         string  JSON {at_ms, blobs: [[digest, bytes or null], …]}: the blobs that the last requested
         dry run would have deleted. Life: a day. Writer: collections. Readers: command line, API.
   gc:unverified        string  JSON {since_ms, probes: [[R, digest], …]}: a collection that deleted blobs and is not
-        verified yet. Life: until verified. Writer, reader: collections.
+        verified yet. Life: until verified. Writers: begin_sweep, collections. Readers: collections,
+        cancel_collection.
   gc:deleting          set     short digests that the collector was about to delete. Life: gc.youth. Writer, reader:
         the gate. The next run reads it after a crash, because their manifests are not in the trash any more.
   gc:pins              set     "R <digest>": manifests without a tag that keep, during a collection, the blobs that

@@ -25,7 +25,8 @@ def left_closed(make_wiring: MakeWiring, folder: Path, *, keep: bool) -> Wiring:
     with wiring.registry.collector.claimed("before"):
         assert wiring.store.gate.drain("before", 1, "by hand")
         assert wiring.store.gate.close("before")
-        wiring.store.collections.begin_check(Sweep(1, (BlobProbe("shop/api", "sha256:" + "a" * 64),)))
+        wiring.store.collections.request_if_none("by hand")
+        assert wiring.store.collections.begin_check(Sweep(1, (BlobProbe("shop/api", "sha256:" + "a" * 64),)))
         assert not keep or wiring.store.gate.keep("before", "the registry lies")
     return wiring
 

@@ -320,7 +320,8 @@ def test_a_gate_that_stays_closed_after_its_holder_died_is_an_alarm_until_it_ope
         gc={**collector(tmp_path, QUIET), "gate": "proxy"}, registry={"debug_url": "http://127.0.0.1:9"}
     )
     leave_behind(wiring)
-    wiring.store.collections.begin_check(Sweep(0, (BlobProbe(SHOP, SWEPT),)))
+    wiring.store.collections.request_if_none("by hand")
+    assert wiring.store.collections.begin_check(Sweep(0, (BlobProbe(SHOP, SWEPT),)))
 
     def lie(*_: Any) -> BlobProbe:
         if says == "refuses":

@@ -147,7 +147,8 @@ def test_while_its_cache_lies_it_stays_read_only(
 ) -> None:
     system = system_of(make_system, tmp_path)
     becomes(system, monkeypatch)
-    system.store.collections.begin_check(Sweep(now_ms(), (BlobProbe(SHOP, "sha256:" + "a" * 64),)))
+    system.store.collections.request_if_none("by hand")
+    assert system.store.collections.begin_check(Sweep(now_ms(), (BlobProbe(SHOP, "sha256:" + "a" * 64),)))
     system.registry.fail_next("HEAD", "/blobs/", status=200, times=None)
     collect_run.collect(system.wiring)
     assert STALE in {trouble.about for trouble in system.store.outbox.troubles()}

@@ -138,7 +138,8 @@ def test_who_died_between_a_sweep_and_its_checks_is_made_up_for_before_anything_
 ) -> None:
     system, blob = garbage_of(make_system, tmp_path)
     lie(system, blob)
-    system.store.collections.begin_check(Sweep(now_ms(), (BlobProbe(SHOP, blob),)))
+    system.store.collections.request_if_none("by hand")
+    assert system.store.collections.begin_check(Sweep(now_ms(), (BlobProbe(SHOP, blob),)))
     collect_run.collect(system.wiring)
     assert system.store.collections.runs()[0].result == "failed"
     assert STALE in alarms(system)
@@ -150,7 +151,8 @@ def test_an_alarm_waits_for_no_window(make_system: Make, tmp_path: Path) -> None
 
     system, blob = garbage_of(make_system, tmp_path, window=shut())
     lie(system, blob)
-    system.store.collections.begin_check(Sweep(now_ms(), (BlobProbe(SHOP, blob),)))
+    system.store.collections.request_if_none("by hand")
+    assert system.store.collections.begin_check(Sweep(now_ms(), (BlobProbe(SHOP, blob),)))
     collect_run.collect(system.wiring)
     assert system.store.collections.runs()[0].result == "failed"
     system.registry.faults.clear()
@@ -210,7 +212,8 @@ def test_a_push_that_is_whole_is_none(make_system: Make, tmp_path: Path) -> None
 def test_what_was_deleted_since_is_missed_by_nobody(make_system: Make, tmp_path: Path) -> None:
     system, _ = garbage_of(make_system, tmp_path)
     digest = system.registry.push_image(SHOP, "v3")
-    system.store.collections.begin_check(Sweep(0))
+    system.store.collections.request_if_none("by hand")
+    assert system.store.collections.begin_check(Sweep(0))
     with Pusher(system.registry.url) as somebody:
         assert somebody.delete(SHOP, digest) == 202
     collect_run.collect(system.wiring)

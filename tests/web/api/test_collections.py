@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from service.answers.base import rfc3339
-from service.domain.collection.run import MANUAL, SWEEPING, CollectionStage, Run
+from service.domain.collection.run import MANUAL, SWEEPING, CollectionStage, Run, Sweep
 from tests.support.edge import Edge, ServeEdge
 from tests.support.problem import problem
 
@@ -85,9 +85,13 @@ def test_the_queued_one_is_cancelled_unless_it_sweeps(serve: ServeEdge) -> None:
     edge = serve(gc={"command": "true"})
     assert problem(edge.http.delete("/api/v1/collections")) == (409, "no collection is queued")
     edge.store.collections.request("by hand")
-    edge.store.collections.publish_progress(CollectionStage(SWEEPING, 2, 1, "by hand"))
-    assert problem(edge.http.delete("/api/v1/collections"))[0] == 409
-    edge.store.collections.clear_progress()
+    assert edge.store.collections.begin_check(Sweep(1))
+    status, detail = problem(edge.http.delete("/api/v1/collections"))
+    assert (status, detail.partition(":")[0]) == (409, "the collection has begun to delete blobs")
+    assert edge.store.collections.requested() == "by hand"
+    edge.store.collections.end_check()
     cancelled = edge.http.delete("/api/v1/collections")
     assert (cancelled.status_code, cancelled.json) == (200, {"reason": "by hand"})
     assert looked_up(edge)["queued"] is None
+    assert not edge.store.collections.begin_check(Sweep(1)), "a cancelled collection deletes nothing"
+    assert edge.store.collections.open_check() is None
