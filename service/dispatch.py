@@ -50,7 +50,7 @@ def celery_app(redis_url: str, prefix: str) -> Celery:
 
 
 def broker_url(redis_url: str) -> str:
-    """kombu's spelling of a Redis URL."""
+    """Return a Redis URL as kombu spells it."""
     return "redis+socket" + redis_url.removeprefix("unix") if redis_url.startswith("unix:") else redis_url
 
 

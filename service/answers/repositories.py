@@ -33,6 +33,7 @@ class HeldPlan(ApiAnswer):
 
     @classmethod
     def of(cls, hold: Hold, rejection: Rejection | None = None) -> "HeldPlan":
+        """Return the answer for a hold, and for its rejection if there is one."""
         return cls(
             repository=hold.repository,
             reason=hold.reason,
@@ -53,6 +54,7 @@ class Holds(ApiAnswer):
 
     @classmethod
     def of(cls, waiting: Iterable[Waiting]) -> "Holds":
+        """Return the answer for all plans that wait."""
         waiting = tuple(waiting)
         undecided = [held.hold for held in waiting if held.rejection is None]
         return cls(

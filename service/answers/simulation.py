@@ -47,6 +47,7 @@ class MissedImage(SimulatedDeletion):
 
     @classmethod
     def of(cls, missed: Missed) -> "MissedImage":
+        """Return the answer for an image that would have been missed."""
         deletion = SimulatedDeletion.model_validate(missed.deletion)
         return cls(**dict(deletion), pulls=tuple(map(SimulatedPull.model_validate, missed.pulls)))
 
@@ -91,6 +92,7 @@ class SimulationAnswer(ApiAnswer):
 
     @classmethod
     def of(cls, simulation: Simulation, pulls_from_us: int | None) -> "SimulationAnswer":
+        """Return the answer for a simulation. `pulls_from_us`: the time of the first known pull."""
         outcomes = simulation.outcomes
         return cls.model_validate(
             {

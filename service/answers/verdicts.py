@@ -107,6 +107,7 @@ class ExplainedTag(VerdictAnswer):
 
     @classmethod
     def explained(cls, repository: str, explanation: Explanation) -> "VerdictAnswer":
+        """Return the answer for a verdict with the result of every rule."""
         return cls.of(
             repository,
             explanation.verdict,
@@ -154,6 +155,7 @@ class RepositoryPreview(ApiAnswer):
 
     @classmethod
     def of(cls, preview: Preview) -> "RepositoryPreview":
+        """Return the answer for the preview of one repository."""
         return cls(
             repository=preview.repository,
             deletions=_rows(preview.repository, preview.deletions),
@@ -175,6 +177,7 @@ class Previews(ApiAnswer):
 
     @classmethod
     def of(cls, previews: Iterable[Preview], *, dry_run: bool) -> "Previews":
+        """Return the answer for the previews of several repositories."""
         return cls(dry_run=dry_run, repositories=tuple(map(RepositoryPreview.of, previews)))
 
 

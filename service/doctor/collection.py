@@ -13,6 +13,7 @@ _MANY = 100_000
 
 
 def check(case: Case) -> Iterator[Finding]:
+    """Check that garbage collections run, and free space."""
     gc, last = case.wiring.settings.gc, _last(case)
     if gc.command is None:
         yield warning(

@@ -16,6 +16,7 @@ _WHERE = "in the registry's config.yml, then restart it"
 
 
 def check(case: Case) -> Iterator[Finding]:
+    """Check, with a push of its own, that the registry's notifications arrive."""
     probes = case.wiring.store.doctor_probes
     try:
         if not _push(case):

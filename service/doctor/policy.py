@@ -12,6 +12,7 @@ _NAME = "policy"
 
 
 def check(case: Case) -> Iterator[Finding]:
+    """Check that a valid policy is in force and can delete tags, and that no plan waits."""
     policies = case.wiring.policies
     policy = policies.current()
     if policies.complaint:

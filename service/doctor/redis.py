@@ -19,6 +19,7 @@ _MENDS = {
 
 
 def check(case: Case) -> Iterator[Finding]:
+    """Check that Redis can be reached and written, and that it keeps its data."""
     refusal = None
     try:
         try:

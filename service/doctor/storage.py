@@ -14,6 +14,7 @@ _PURGED = "in the registry's config.yml, then restart it"
 
 
 def check(case: Case) -> Iterator[Finding]:
+    """Check that the mounted storage is the registry's."""
     storage = case.wiring.registry.storage
     if storage is None:
         yield fine(_NAME, "not checked: storage.path is not set")

@@ -14,6 +14,7 @@ _TIMEOUT_S = 5
 
 
 def check(case: Case) -> Iterator[Finding]:
+    """Check that the web process can record events, and accepts the token of notifications."""
     try:
         ready = _session(case).get(f"{case.web}/readyz", timeout=_TIMEOUT_S, allow_redirects=False)
         posted = _post(case)

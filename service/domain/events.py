@@ -64,6 +64,7 @@ class Event:
 
     @property
     def is_index(self) -> bool:
+        """True if the manifest is an index of other manifests."""
         return self.media_type in INDEX_TYPES
 
     @property

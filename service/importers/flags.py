@@ -22,6 +22,7 @@ class Flags:
         return name in self.given
 
     def all(self, name: str) -> tuple[str, ...]:
+        """Return all values of a flag."""
         return self.given.get(name, ())
 
     def last(self, name: str, default: str = "") -> str:
@@ -40,6 +41,7 @@ class Flags:
         return value in ("true", "t", "1")
 
     def count(self, name: str, default: int = 0) -> int:
+        """Return the value of a flag as a whole number."""
         return parse_count(self.last(name, str(default)), f"{self.dash}{name}")
 
 

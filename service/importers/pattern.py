@@ -72,6 +72,7 @@ def doublestar(pattern: str) -> tuple[str, ...]:
 
 
 def negated(patterns: Iterable[str]) -> tuple[str, ...]:
+    """Return the patterns that exclude what these patterns include."""
     return tuple(f"!{pattern}" for pattern in patterns)
 
 

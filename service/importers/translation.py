@@ -41,10 +41,12 @@ class ImportedRule:
 
     @property
     def name(self) -> str:
+        """The name of the rule."""
         return str(self.keys["name"])
 
     @property
     def selects_every_tag(self) -> bool:
+        """True if the rule neither names tags nor an age."""
         return "tags" not in self.keys and "older_than" not in self.keys
 
 

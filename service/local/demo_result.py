@@ -30,6 +30,7 @@ class TagResult:
 
     @property
     def name(self) -> str:
+        """The repository and the tag, as docker writes them."""
         return f"{self.repository}:{self.tag}"
 
 

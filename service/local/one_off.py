@@ -49,9 +49,11 @@ class TaskList(Dispatch):
         self._lock = Lock()
 
     def enforce(self, repository: str) -> None:
+        """Add the task that plans a repository."""
         self._add(planning.enforce, repository)
 
     def delete(self, repository: str) -> None:
+        """Add the task that deletes from a repository."""
         self._add(deleting.delete, repository)
 
     def repositories(self) -> tuple[str, ...]:

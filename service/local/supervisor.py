@@ -78,10 +78,12 @@ class Keeper(threading.Thread):
 
     @property
     def pid(self) -> int | None:
+        """The id of the running process; None if it is not running."""
         with self._lock:
             return self._process.pid if self._process else None
 
     def run(self) -> None:
+        """Run the process, and start it again after each end, until the supervisor stops."""
         pause_s = SHORTEST_PAUSE_S
         while not self._is_over():
             born = time.monotonic()

@@ -9,6 +9,7 @@ from service.domain.retention.plan import Doomed
 
 
 def one_by_one(call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
+    """Call a function for one image after the other."""
     for doomed in batch:
         call(doomed)
 

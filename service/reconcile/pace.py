@@ -27,4 +27,5 @@ class AtOnce(Pace):
         super().__init__(1.0)
 
     def take(self) -> None:
+        """Return at once: there is no limit."""
         return

@@ -83,6 +83,7 @@ class RegistryAuth(requests.auth.AuthBase):
         self._challenges: Newest[tuple[str, str], Challenge] = Newest()
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the known authorization, and log in if the registry asks for it."""
         if self._is_ours(request):
             known = self._known_header(request)
             if known is not None:

@@ -86,18 +86,23 @@ class ApiBatch:
         self._client, self._repository = client, repository
 
     def delete(self, digest: str, tags: Collection[str] | None = None) -> bool:
+        """Delete a manifest with all its tags; False if the manifest does not exist."""
         return self._client.delete(self._repository, digest)
 
     def untag(self, tag: str, expected: Collection[str]) -> bool:
+        """Delete only a tag; False if the tag does not exist."""
         return self._client.delete_tag(self._repository, tag)
 
     def close(self) -> tuple[str, ...]:
+        """Return no tags: a request leaves nothing to restore."""
         return ()
 
     def manifest_of(self, tag: str) -> Manifest | None:
+        """Return the manifest that a tag points at."""
         return self._client.get(self._repository, tag)
 
     def is_still_served(self, digest: str) -> bool:
+        """Return False: the registry has answered that it deleted the manifest."""
         return False
 
 
@@ -110,12 +115,15 @@ class ApiDeletion:
         self._client = client
 
     def open(self, repository: str) -> ApiBatch:
+        """Begin a batch."""
         return ApiBatch(self._client, repository)
 
     def put(self, repository: str, reference: str, media_type: str, content: bytes) -> str:
+        """Push a manifest, and return its digest."""
         return self._client.put(repository, reference, media_type, content)
 
     def is_unsettled(self, repository: str) -> bool:
+        """Return False: a request leaves nothing unfinished."""
         return False
 
     def settle(self, repository: str) -> None:

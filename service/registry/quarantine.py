@@ -96,9 +96,11 @@ class Quarantine:
         return ""
 
     def tag(self, tag: str, digest: str) -> Path:
+        """The place in quarantine of a tag that pointed at a digest."""
         return self._place / "tags" / digest.replace(":", "-", 1) / tag
 
     def manifest(self, digest: str) -> Path:
+        """The place in quarantine of a manifest."""
         return self._place / "revisions" / digest.replace(":", "-", 1)
 
 

@@ -75,6 +75,7 @@ class Storage:
         return (self._manifests(repository) / "tags").is_dir()
 
     def repository_folder(self, repository: str) -> Path:
+        """The folder of a repository. Raises ValueError for a name that is not a repository."""
         return self.base / "repositories" / checked_repository(repository)
 
     def tag_folder(self, repository: str, tag: str) -> Path:
@@ -82,6 +83,7 @@ class Storage:
         return self.tags_folder(repository) / checked_tag(tag)
 
     def tags_folder(self, repository: str) -> Path:
+        """The folder with the tags of a repository."""
         return self._manifests(repository) / "tags"
 
     def _blob_path(self, digest: str) -> Path:

@@ -41,6 +41,7 @@ class Layer(PydanticBaseSettingsSource, Source):
         self.values: dict[str, Any] = dict(values)
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return the value of one setting, as pydantic asks for it."""
         return self.values.get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
@@ -114,6 +115,7 @@ class Environment(Layer):
         self._variables[location] = variable
 
     def subject(self, location: Location) -> str:
+        """Return the name by which users know the value at this place."""
         for length in range(len(location), 0, -1):
             if variable := self._variables.get(location[:length]):
                 rest = dotted(location[length:])
@@ -121,6 +123,7 @@ class Environment(Layer):
         return f"{self.spell(dotted(location))}__…" if location else ""
 
     def spell(self, name: str) -> str:
+        """Return the environment variable of a setting."""
         return PREFIX + name.upper().replace(".", "__")
 
 
@@ -155,6 +158,7 @@ class ConfigFile(Layer):
             holder[key] = _beside(directory, holder[key])
 
     def subject(self, location: Location) -> str:
+        """Return the name by which users know the value at this place."""
         return self._document.subject(location)
 
 
@@ -179,6 +183,7 @@ class SecretFiles(Layer):
         self._stronger = stronger
 
     def __call__(self) -> dict[str, Any]:
+        """Return the secrets, read from their files."""
         for section, name in _SECRETS:
             given = _section(self.current_state, section)
             file = given.get(f"{name}_file")
@@ -187,6 +192,7 @@ class SecretFiles(Layer):
         return self.values
 
     def subject(self, location: Location) -> str:
+        """Return the name by which users know the value at this place."""
         if len(location) != 2:
             return dotted(location)
         location = (location[0], f"{location[1]}_file")

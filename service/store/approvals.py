@@ -96,6 +96,7 @@ def packed_hold(plan: Plan) -> str:
 
 
 def unpack_hold(repository: str, text: str) -> Hold:
+    """Return the hold behind the JSON text of `hold:R`."""
     packed = json.loads(text)
     digests = tuple(packed["digests"])
     # Sorted, so that the same digests always give the same name.

@@ -25,6 +25,7 @@ class Capabilities:
         return self._ability("delete a tag", restarts)
 
     def note_deletes_tags(self, restarts: str, able: bool) -> None:
+        """Record if the registry can delete a tag alone."""
         self._note("delete a tag", restarts, able)
 
     def leaves_tags(self, restarts: str) -> bool | None:

@@ -251,6 +251,7 @@ class Collections:
 
 
 def now_ms() -> int:
+    """Return the time of this machine, in ms since the epoch."""
     return time.time_ns() // 1_000_000
 
 

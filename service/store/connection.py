@@ -88,7 +88,8 @@ class Connection:
 
     @contextmanager
     def reached(self) -> Iterator[Any]:
-        """Yield the client and translate its errors to StoreUnavailable. (redis-py cannot type decoded answers.)"""
+        """Yield the client and translate its errors to StoreUnavailable."""
+        # Any: redis-py cannot type decoded answers.
         self._break_silence()
         with self._translated():
             yield self.client
@@ -150,6 +151,7 @@ class Connection:
         return int(seconds) * 1_000_000 + int(micros)
 
     def ping(self) -> None:
+        """Raise StoreUnavailable if Redis does not answer."""
         with self.reached() as client:
             client.ping()
 

@@ -151,11 +151,13 @@ class Outbox:
             client.hset(self._keys.of("troubles"), about, trouble)
 
     def troubles(self) -> tuple[Trouble, ...]:
+        """Return the problems that the operator must solve, sorted by subject."""
         with self._connection.reached() as client:
             noted = client.hgetall(self._keys.of("troubles"))
         return tuple(Trouble(about, **json.loads(text)) for about, text in sorted(noted.items()))
 
     def backlog(self) -> Backlog:
+        """Return how much work waits, and for how long."""
         now_ms = self._connection.now_ms()
         with self._connection.reached() as client, client.pipeline() as pipe:
             for queue in ("due", "doomed"):
@@ -294,6 +296,7 @@ class Outbox:
         return tuple(unhealed)
 
     def counters(self) -> dict[str, int]:
+        """Return the counters of events by name."""
         with self._connection.reached() as client:
             return {name: int(value) for name, value in client.hgetall(self._keys.of("counters")).items()}
 

@@ -35,6 +35,7 @@ def unpack_actor(packed: str) -> tuple[str, bool, bool]:
 
 
 def pack_doomed(doomed: Doomed) -> str:
+    """Return the JSON text of a digest to delete, as `doomed:R` holds it."""
     verdicts = [
         {"tag": v.tag.name, "pushed_us": v.tag.pushed_us, "size": v.tag.size_bytes, "reason": v.reason, "rule": v.rule}
         | {name: getattr(v, name) for name in _MORE if getattr(v, name)}
@@ -45,6 +46,7 @@ def pack_doomed(doomed: Doomed) -> str:
 
 
 def unpack_doomed(text: str) -> Doomed:
+    """Return the digest to delete behind a field of `doomed:R`."""
     packed = json.loads(text)
     digest = packed["digest"]
     return Doomed(
@@ -61,10 +63,12 @@ def unpack_doomed(text: str) -> Doomed:
 
 
 def pack_manual(request: ManualDeletion) -> str:
+    """Return the JSON text of a manual deletion, as `manual:R` holds it."""
     return json.dumps(asdict(request), separators=(",", ":"))
 
 
 def unpack_manual(text: str) -> ManualDeletion:
+    """Return the manual deletion behind a field of `manual:R`."""
     return ManualDeletion(**json.loads(text))
 
 
@@ -74,6 +78,7 @@ def pack_media(media_type: str) -> str:
 
 
 def unpack_media(word: str) -> str:
+    """Return the media type behind a short word."""
     return _TYPES.get(word, word)
 
 
@@ -110,6 +115,7 @@ def unpack_entry(identifier: str, fields: Mapping[str, str], repository: str | N
 
 
 def unpack_links(text: str) -> References | None:
+    """Return the references of a manifest behind a field of `links:R`; None if they are not known."""
     _, *words = text.split()
     if words == ["?"]:
         return None
@@ -121,6 +127,7 @@ def unpack_links(text: str) -> References | None:
 
 
 def pack_links(references: References) -> str:
+    """Return the words by which `links:R` holds the references of a manifest."""
     words = [f"child={child}" for child in references.children]
     words += [f"subject={references.subject}"] if references.subject else []
     words += [] if references.readable else ["unreadable"]
@@ -144,6 +151,7 @@ def pack_layers(blobs: Iterable[tuple[str, int]] | None) -> str:
 
 
 def unpack_layers(text: str) -> tuple[tuple[str, int], ...]:
+    """Return (short digest, bytes) of each blob behind a field of `layers:R`."""
     pairs = (word.split(":") for word in text.split())
     return tuple((mark, int(size, 36)) for mark, size in pairs)
 

@@ -106,6 +106,7 @@ class Trash:
         return SaveResult(int(result))
 
     def get(self, repository: str, digest: str) -> TrashedManifest | None:
+        """Return a manifest from the trash; None if the trash does not hold it."""
         with self._connection.reached() as client:
             text = client.hget(self._keys.of("trash", repository), digest)
         return _kept(digest, text) if text else None

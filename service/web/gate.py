@@ -34,6 +34,7 @@ _CLOSED = "a garbage collection is running or about to start: repeat the request
 
 
 def blueprint(store: Store, settings: Settings, keeper: Gatekeeper | None = None) -> Blueprint:
+    """Return the route of the write gate."""
     pages = Blueprint("gate", __name__)
     keeper = keeper or Gatekeeper(store, settings)
     if settings.gc.gate == "proxy":

@@ -25,6 +25,7 @@ def liveness() -> Blueprint:
 
 
 def blueprint(store: Store, registry: Registry, settings: Settings, policies: PolicySource) -> Blueprint:
+    """Return the routes that report if the system is alive and ready."""
     pages = liveness()
 
     @pages.get("/readyz")

@@ -49,6 +49,7 @@ _NAMES = {"duplicate": "duplicates", "own": "own_events", "blob": "blob_events"}
 
 
 def blueprint(store: Store, registry: Registry, settings: Settings, policies: PolicySource) -> Blueprint:
+    """Return the route that Prometheus scrapes."""
     pages = Blueprint("metrics", __name__)
     figures = Scrape(store, registry, settings, policies)
 

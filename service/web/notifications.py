@@ -16,6 +16,7 @@ from service.web.body import whole_body
 
 
 def blueprint(store: Store, settings: Settings, policies: PolicySource, dispatch: Dispatch) -> Blueprint:
+    """Return the route that receives the registry's notifications."""
     pages = Blueprint("notifications", __name__)
     alert = UnauthenticatedAlert(store)
     recorder = Recorder(store, policies, dispatch)

@@ -56,6 +56,7 @@ class MalformedRequestTask(ErrorTask):
     """The answer to a request that is not HTTP or is too large: a problem document, as for every other error."""
 
     def execute(self) -> None:
+        """Answer the error as a problem document."""
         error = self.request.error
         detail = (
             TOO_LARGE
@@ -91,20 +92,24 @@ class DeadlineChannel(HTTPChannel):
         server.make_room_for(self)
 
     def received(self, data: bytes) -> bool:
+        """Take bytes of a request, and note when the first of them came."""
         if self.request is None:
             self.waits_since_s = time.monotonic()
         return bool(super().received(data))
 
     def service(self) -> None:
+        """Answer the requests that are complete."""
         super().service()
         self.waits_since_s = time.monotonic()
 
     def write_soon(self, data: Any) -> int:
+        """Queue bytes of the response, and note when the first of them was queued."""
         if not self.total_outbufs_len:
             self._sent_s = time.monotonic()
         return int(super().write_soon(data))
 
     def send(self, data: bytes, do_close: bool = True) -> int:
+        """Send bytes, and note when the client took them."""
         sent = int(super().send(data, do_close))
         if sent:
             self._sent_s = time.monotonic()
@@ -174,6 +179,7 @@ class DeadlineServer(TcpWSGIServer):
         )
 
     def add_task(self, task: DeadlineChannel) -> None:
+        """Queue the request in the pool of its path."""
         # A request that is not HTTP has no path.
         path = getattr(task.requests[0], "path", "")
         self._pools.get(path, self._pools[""]).add_task(task)

@@ -30,6 +30,7 @@ class Visitor:
 
     @property
     def may_change(self) -> bool:
+        """True if the visitor may make changes."""
         return self.right == "admin"
 
 

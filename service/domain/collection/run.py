@@ -152,6 +152,7 @@ class Rehearsal:
 
     @property
     def unsized(self) -> int:
+        """The number of blobs whose size is not known."""
         return sum(size is None for _, size in self.blobs)
 
 

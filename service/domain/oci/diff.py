@@ -17,14 +17,17 @@ class Difference:
 
     @property
     def new_bytes(self) -> int:
+        """Bytes that only the later image has."""
         return sum(self.new)
 
     @property
     def gone_bytes(self) -> int:
+        """Bytes that only the earlier image has."""
         return sum(self.gone)
 
     @property
     def shared_bytes(self) -> int:
+        """Bytes that both images have."""
         return sum(self.shared)
 
 

@@ -134,6 +134,7 @@ class Rule(_Strict):
 
     @property
     def grouping(self) -> Grouping:
+        """The function that assigns a tag to its group."""
         return Grouping(self.group)
 
     @property

@@ -175,10 +175,10 @@ def _one_by_one(expressions: list[str]) -> _Search:
 
 
 def _options(most_bytes: int = 0) -> Any:
-    """Return options for RE2.
+    r"""Return options for RE2.
 
     Args:
-        most_bytes: memory limit of one program; 0 for RE2's own 8 MB, which (\\pL{100}){3} takes half a second to fill.
+        most_bytes: memory limit of one program; 0 for RE2's own 8 MB, which (\pL{100}){3} takes half a second to fill.
     """
     options = re2.Options()
     options.log_errors = False

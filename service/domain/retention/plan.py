@@ -60,6 +60,7 @@ class Doomed:
 
     @property
     def tags(self) -> tuple[str, ...]:
+        """The names of the tags to delete."""
         return tuple(verdict.tag.name for verdict in self.verdicts if verdict.tag.name)
 
     @property

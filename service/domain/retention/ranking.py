@@ -87,6 +87,7 @@ def rank(ordered: Iterable[tuple[Tag, str]], *, by_digest: bool, order: str = "p
 
 
 def newest_push_first(tag: Tag) -> tuple[int, str]:
+    """Return a sort key that puts the latest push first, and equal times in the order of names."""
     return (_push_rank(tag), tag.name)
 
 

@@ -33,6 +33,7 @@ class RepositoryPlan(ApiAnswer):
 
     @classmethod
     def of(cls, plan: PendingPlan) -> "RepositoryPlan":
+        """Return the answer for the pending plan of a repository."""
         return cls(
             repository=plan.repository,
             deletions=_rows(plan.repository, plan.deletions),
