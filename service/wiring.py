@@ -54,6 +54,7 @@ from service.store.reconcile_runs import ReconcileRuns
 from service.store.restorations import Restorations
 from service.store.stats import Stats
 from service.store.trash import Trash
+from service.store.usage import UsageRecords
 
 T = TypeVar("T")
 
@@ -146,6 +147,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         doctor_probes=DoctorProbes(connection),
         change_limit=ChangeLimit(connection, settings.api.changes_per_minute),
         ended_sessions=EndedSessions(connection),
+        usage=UsageRecords(connection),
     )
     registry = Registry(
         storage=storage,

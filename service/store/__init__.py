@@ -28,6 +28,7 @@ from service.store.reconcile_runs import ReconcileRuns
 from service.store.restorations import Restorations
 from service.store.stats import Stats
 from service.store.trash import Trash
+from service.store.usage import UsageRecords
 
 
 @dataclass(frozen=True)
@@ -56,3 +57,4 @@ class Store:
     doctor_probes: DoctorProbes
     change_limit: ChangeLimit
     ended_sessions: EndedSessions
+    usage: UsageRecords

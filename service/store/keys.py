@@ -245,6 +245,16 @@ Streams and counters of all repositories
         the newest history.pulls. Writer: record. Readers: simulations, dashboards.
   rejected             stream  events that could not be parsed, or that exceed a limit: reason, excerpt. Life: the
         newest history.rejected. Writer: record. Readers: command line, dashboards.
+  usage                stream  size shared other unknown repositories, and "prefix <first part of repository names>":
+        the storage used by all images in bytes, each blob once. shared: blobs that several prefixes use; other: all
+        but the 12 largest prefixes; unknown: number of tags whose size is not known. Life: one record an hour, the
+        newest 9600 (400 days). Writer: the measuring worker. Readers: command line, API, dashboards.
+  usage:now            hash    the same fields and at_ms: the storage used when it was last measured. Life: for ever.
+        Writer: the measuring worker. Readers: API, dashboard, /metrics.
+  sizes                hash    R → "<bytes> <unknown> <generation> <ms> <day>:<bytes> …": the storage that the images
+        of the repository use, each blob once; the number of its tags whose size is not known; the generation and the
+        time at which it was measured; its sizes on the last days on which it changed (days since the epoch). Life: as
+        the repository. Writer: the measuring worker. Readers: command line, API, dashboard.
   counters             hash    "<action>": events about images; "blob <action>"; "own <action>": events caused by
         pushprune; "blob", "own": their sums; "duplicate", "rejected", "deleted", "untagged", "healed", "lost",
         "restored"; "rule <name>": tags and manifests deleted by this rule, without a name: manually → count since the
