@@ -10,9 +10,11 @@ PushpruneError
 │   ├── RegistryTooOld      …the registry: version 1 sends no notifications
 │   ├── WritesDisabled      …`storage.maintenance.readonly` in the registry's config
 │   ├── ManifestRefused     the user: the registry never accepts this manifest, because layers of the image are missing
-│   └── TagDeletesUnknown   no action: Distribution 2.8 deletes manifests only, so the tag is deleted with a tombstone
+│   ├── TagDeletesUnknown   no action: Distribution 2.8 deletes manifests only, so the tag is deleted with a tombstone
+│   └── StorageRefused      …the bucket, its policy or the credentials for it
 ├── RegistryUnavailable     no action: try again later
-│   └── MisnamedManifest    …the digest is not that of the bytes: an interrupted transfer, or a schema 1 image
+│   ├── MisnamedManifest    …the digest is not that of the bytes: an interrupted transfer, or a schema 1 image
+│   └── StorageUnavailable  …the object storage
 ├── StoreUnavailable        no action: Redis will come back
 │   └── StoreRefuses        the operator: Redis refuses writes because its memory or its disk is full
 ├── LeaseLost               no action: another process holds the lease now
@@ -105,6 +107,14 @@ class RegistryUnavailable(PushpruneError):
 
 class MisnamedManifest(RegistryUnavailable):
     """A manifest whose digest is not that of its bytes: the digest of a schema 1 manifest covers its unsigned part."""
+
+
+class StorageRefused(RegistryRefused):
+    """The object storage refused a request, and will refuse the next one as well."""
+
+
+class StorageUnavailable(RegistryUnavailable):
+    """Time-out, no connection, SlowDown or another 5xx of the object storage."""
 
 
 class StoreUnavailable(PushpruneError):

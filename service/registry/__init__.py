@@ -4,6 +4,7 @@ client.py      the calls of the API; transport.py sends them, pages.py reads lis
 auth.py        logins; tokens.py keeps bearer tokens, docker_config.py reads ~/.docker/config.json
 deletion.py    the protocol of a deletion, and the one over the API; disk.py is the one in the storage
 storage.py     the registry's files: tags, manifests, blobs; quarantine.py and uploads.py its other folders
+objects.py     the storage as objects, in a bucket or on disk; layout.py its keys, storage_inventory.py its contents
 collector.py   `registry garbage-collect` as a child process; restart.py, integrity.py before and after it
 debug.py       the debug server; probe.py and listing.py test what a registry can do
 v1.py          version 1 of the API (before 2015)

@@ -1,0 +1,192 @@
+"""The contents of a registry's storage, as one listing found them, compact enough for a million blobs.
+
+A digest is kept once, as its raw bytes (32 for sha256). The links to it are numbers in arrays, chained by digest.
+"""
+
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+_ALGORITHMS = {32: "sha256", 48: "sha384", 64: "sha512"}
+_LENGTHS = {algorithm: length for length, algorithm in _ALGORITHMS.items()}
+_MISSING = -1
+_NO_LINK = -1
+
+
+def is_packable(digest: str) -> bool:
+    """True if the digest has an algorithm and a length that the registry knows (sha256, sha384, sha512)."""
+    algorithm, _, hexadecimal = digest.partition(":")
+    return len(hexadecimal) == 2 * _LENGTHS.get(algorithm, 0) > 0
+
+
+def packed(digest: str) -> bytes:
+    """The raw bytes of a digest; their length tells the algorithm. Raises ValueError for a digest of no known kind."""
+    if not is_packable(digest):
+        raise ValueError(f"{digest[:80]!r} is not a sha256, sha384 or sha512 digest")
+    return bytes.fromhex(digest.partition(":")[2])
+
+
+def unpacked(digest: bytes) -> str:
+    """The digest as the registry writes it, such as `sha256:…`."""
+    return f"{_ALGORITHMS[len(digest)]}:{digest.hex()}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """The data of a blob. `modified_us` is the time of its first push: a later upload of it changes nothing."""
+
+    digest: bytes
+    size_bytes: int
+    modified_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerLink:
+    """A repository's link to a config or layer. Every upload and every mount writes it again, at `modified_us`."""
+
+    repository: str
+    digest: bytes
+    modified_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTag:
+    """The current link of a tag.
+
+    Attributes:
+        pushed_us: the time of the last push: an identical push writes the link again.
+        etag: on object storage the MD5 of the link, unless the bucket encrypts with KMS; "" if the storage has none.
+    """
+
+    pushed_us: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredUpload:
+    """An upload that has not ended. `written_us` is the time of its last write."""
+
+    size_bytes: int
+    written_us: int
+
+
+class StoredRepository:
+    """The manifests, tags and uploads of one repository.
+
+    Attributes:
+        revisions: the packed digests of its manifests, with the times of their first pushes.
+        tags: the tags by name, with their current links.
+        indexes: by tag the packed digests that it ever pointed at, with the times of these links.
+        uploads: by id.
+    """
+
+    def __init__(self) -> None:
+        self.revisions: dict[bytes, int] = {}
+        self.tags: dict[str, StoredTag] = {}
+        self.indexes: dict[str, dict[bytes, int]] = {}
+        self.uploads: dict[str, StoredUpload] = {}
+
+    @property
+    def remnants(self) -> frozenset[str]:
+        """The tags without a current link, of which only old links are left."""
+        return frozenset(self.indexes.keys() - self.tags.keys())
+
+    def add_upload_part(self, id: str, size_bytes: int, written_us: int) -> None:
+        """Add an object of an upload."""
+        known = self.uploads.get(id, StoredUpload(0, 0))
+        self.uploads[id] = StoredUpload(known.size_bytes + size_bytes, max(known.written_us, written_us))
+
+
+class StorageInventory:
+    """The blobs, links, manifests, tags and uploads of a storage. Times are those of the storage's clock, in µs.
+
+    A listing is no snapshot: what is written while it runs may or may not be in it.
+
+    Attributes:
+        began_us: the storage's clock right before the listing began.
+    """
+
+    def __init__(self, began_us: int) -> None:
+        self.began_us = began_us
+        self._repositories: dict[str, StoredRepository] = {}
+        self._names: list[str] = []
+        self._numbers: dict[str, int] = {}
+        # One entry for each digest that has data or a layer link.
+        self._digests: dict[bytes, int] = {}
+        self._sizes = array("q")
+        self._modified = array("q")
+        self._first_links = array("i")
+        # One entry for each layer link. The links of a digest form a chain that begins at its first link.
+        self._link_repositories = array("i")
+        self._link_times = array("q")
+        self._next_links = array("i")
+
+    def add_blob(self, digest: bytes, size_bytes: int, modified_us: int) -> None:
+        number = self._number(digest)
+        self._sizes[number], self._modified[number] = size_bytes, modified_us
+
+    def add_layer_link(self, repository: str, digest: bytes, modified_us: int) -> None:
+        number = self._number(digest)
+        self._next_links.append(self._first_links[number])
+        self._first_links[number] = len(self._link_times)
+        self._link_repositories.append(self._repository_number(repository))
+        self._link_times.append(modified_us)
+
+    def repository_of(self, name: str) -> StoredRepository:
+        """Return the contents of a repository, which is added if it is new."""
+        if name not in self._repositories:
+            self._repositories[name] = StoredRepository()
+        return self._repositories[name]
+
+    @property
+    def repositories(self) -> Mapping[str, StoredRepository]:
+        """Every repository that has a manifest, tag or upload, by name."""
+        return MappingProxyType(self._repositories)
+
+    def blobs(self) -> Iterator[StoredBlob]:
+        """Yield every blob that has data."""
+        for digest, number in self._digests.items():
+            if self._sizes[number] != _MISSING:
+                yield StoredBlob(digest, self._sizes[number], self._modified[number])
+
+    def blob(self, digest: bytes) -> StoredBlob | None:
+        """Return a blob; None if it has no data."""
+        number = self._digests.get(digest)
+        if number is None or self._sizes[number] == _MISSING:
+            return None
+        return StoredBlob(digest, self._sizes[number], self._modified[number])
+
+    def layer_links(self, digest: bytes) -> Iterator[LayerLink]:
+        """Yield the links to a config or layer, of all repositories."""
+        number = self._digests.get(digest)
+        link = _NO_LINK if number is None else self._first_links[number]
+        while link != _NO_LINK:
+            yield LayerLink(self._names[self._link_repositories[link]], digest, self._link_times[link])
+            link = self._next_links[link]
+
+    def linked_digests(self) -> Iterator[bytes]:
+        """Yield every digest that has a layer link, with or without data."""
+        for digest, number in self._digests.items():
+            if self._first_links[number] != _NO_LINK:
+                yield digest
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """The number of blobs and their bytes."""
+        sizes = [size for size in self._sizes if size != _MISSING]
+        return len(sizes), sum(sizes)
+
+    def _number(self, digest: bytes) -> int:
+        number = self._digests.setdefault(digest, len(self._sizes))
+        if number == len(self._sizes):
+            self._sizes.append(_MISSING)
+            self._modified.append(0)
+            self._first_links.append(_NO_LINK)
+        return number
+
+    def _repository_number(self, name: str) -> int:
+        number = self._numbers.setdefault(name, len(self._names))
+        if number == len(self._names):
+            self._names.append(name)
+        return number

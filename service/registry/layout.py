@@ -1,0 +1,131 @@
+"""The keys of the registry's layout in its storage: every key is built and parsed here, and nowhere else.
+
+The layout is that of Distribution 2.8.3 and 3 (`registry/storage/paths.go`), the same on disk and on object storage.
+Keys are relative to the registry's `rootdirectory`.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from service.domain.collection.storage_inventory import is_packable, packed
+from service.registry.address import checked_digest, checked_repository, checked_tag
+
+BASE = "docker/registry/v2"
+BLOBS = f"{BASE}/blobs"
+REPOSITORIES = f"{BASE}/repositories"
+# The folder of pushprune beside that of the registry. No registry looks at it.
+OURS = "pushprune"
+
+_BLOB = re.compile(rf"{BLOBS}/([a-z0-9]+)/[0-9a-f]{{2}}/([0-9a-f]+)/data")
+_LAYER = re.compile(rf"{REPOSITORIES}/(.+)/_layers/([a-z0-9]+)/([0-9a-f]+)/link")
+_REVISION = re.compile(rf"{REPOSITORIES}/(.+)/_manifests/revisions/([a-z0-9]+)/([0-9a-f]+)/link")
+_CURRENT = re.compile(rf"{REPOSITORIES}/(.+)/_manifests/tags/([^/]+)/current/link")
+_INDEX = re.compile(rf"{REPOSITORIES}/(.+)/_manifests/tags/([^/]+)/index/([a-z0-9]+)/([0-9a-f]+)/link")
+_UPLOAD = re.compile(rf"{REPOSITORIES}/(.+)/_uploads/([^/]+)/.+")
+
+
+class StoredKind(Enum):
+    """The kinds of objects that a registry stores."""
+
+    BLOB = "the data of a blob"
+    LAYER = "the link that makes a config or layer part of a repository"
+    REVISION = "the link that makes a manifest part of a repository"
+    CURRENT = "the link from a tag to the manifest that it points at"
+    INDEX = "the link from a tag to a manifest that it ever pointed at"
+    UPLOAD = "a part of an upload"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """The meaning of one key.
+
+    Attributes:
+        kind: of the object.
+        repository: "" for a blob.
+        digest: packed, see `packed`; b"" for a current link and an upload.
+        name: the tag, or the id of the upload.
+    """
+
+    kind: StoredKind
+    repository: str = ""
+    digest: bytes = b""
+    name: str = ""
+
+
+def parse(key: str) -> StoredKey | None:
+    """Return the meaning of a key; None for a key that is none of a registry's objects."""
+    # The order is that of frequency: a registry has more layer links and blobs than anything else.
+    if match := _LAYER.fullmatch(key):
+        return _place(StoredKind.LAYER, match[1], match[2], match[3])
+    if match := _BLOB.fullmatch(key):
+        return _place(StoredKind.BLOB, "", match[1], match[2])
+    if match := _INDEX.fullmatch(key):
+        return _place(StoredKind.INDEX, match[1], match[3], match[4], match[2])
+    if match := _REVISION.fullmatch(key):
+        return _place(StoredKind.REVISION, match[1], match[2], match[3])
+    if match := _CURRENT.fullmatch(key):
+        return StoredKey(StoredKind.CURRENT, match[1], name=match[2])
+    if match := _UPLOAD.fullmatch(key):
+        return StoredKey(StoredKind.UPLOAD, match[1], name=match[2])
+    return None
+
+
+def _place(kind: StoredKind, repository: str, algorithm: str, hexadecimal: str, name: str = "") -> StoredKey | None:
+    digest = f"{algorithm}:{hexadecimal}"
+    return StoredKey(kind, repository, packed(digest), name) if is_packable(digest) else None
+
+
+def blob_key(digest: str) -> str:
+    """The key of a blob's data."""
+    algorithm, _, hexadecimal = checked_digest(digest).partition(":")
+    return f"{BLOBS}/{algorithm}/{hexadecimal[:2]}/{hexadecimal}/data"
+
+
+def layer_key(repository: str, digest: str) -> str:
+    """The key of a repository's link to a config or layer."""
+    return f"{repository_key(repository)}/_layers/{_folder(digest)}/link"
+
+
+def revision_key(repository: str, digest: str) -> str:
+    """The key of the link that makes a manifest part of a repository."""
+    return f"{repository_key(repository)}/_manifests/revisions/{_folder(digest)}/link"
+
+
+def revisions_key(repository: str) -> str:
+    """The prefix of a repository's revision links."""
+    return f"{repository_key(repository)}/_manifests/revisions"
+
+
+def tags_key(repository: str) -> str:
+    """The prefix of a repository's tags."""
+    return f"{repository_key(repository)}/_manifests/tags"
+
+
+def tag_key(repository: str, tag: str) -> str:
+    """The prefix of everything that belongs to a tag."""
+    return f"{tags_key(repository)}/{checked_tag(tag)}"
+
+
+def current_key(repository: str, tag: str) -> str:
+    """The key of the link from a tag to the manifest that it points at."""
+    return f"{tag_key(repository, tag)}/current/link"
+
+
+def index_key(repository: str, tag: str, digest: str) -> str:
+    """The key of the link from a tag to a manifest that it ever pointed at."""
+    return f"{tag_key(repository, tag)}/index/{_folder(digest)}/link"
+
+
+def upload_key(repository: str, upload: str) -> str:
+    """The prefix of everything that belongs to an upload."""
+    return f"{repository_key(repository)}/_uploads/{upload}"
+
+
+def repository_key(repository: str) -> str:
+    """The prefix of everything that belongs to a repository, but also of repositories below it."""
+    return f"{REPOSITORIES}/{checked_repository(repository)}"
+
+
+def _folder(digest: str) -> str:
+    return checked_digest(digest).replace(":", "/", 1)

@@ -1,0 +1,198 @@
+"""The registry's storage as objects: S3, Google Cloud Storage, Azure, a local folder or memory, through obstore."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import obstore
+from obstore import exceptions
+from obstore.store import LocalStore
+
+from service.domain.errors import StorageRefused, StorageUnavailable
+from service.registry.layout import OURS
+
+# The largest number of keys in one page of a listing and in one bulk deletion (limits of S3).
+PAGE = 1000
+# Requests at the same time. obstore has one connection pool per store.
+PARALLEL = 16
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object of a listing.
+
+    Attributes:
+        key: relative to the root of the storage.
+        modified_us: by the storage's clock. Object storage may round it down to a whole second.
+        etag: without quotes; "" if the storage has none.
+    """
+
+    key: str
+    size_bytes: int
+    modified_us: int
+    etag: str
+
+
+class ObjectStore:
+    """The objects below the registry's `rootdirectory`.
+
+    Every method raises:
+        StorageUnavailable: time-out, no connection, SlowDown or another 5xx after the retries of obstore.
+        StorageRefused: the login is wrong, its rights do not suffice, or there is no such bucket.
+    """
+
+    def __init__(self, store: Any, name: str) -> None:
+        """Wrap an obstore store. name: its URL, for messages."""
+        self._store, self.name = store, name
+
+    @property
+    def is_local(self) -> bool:
+        """True if the objects are files. Renames are then atomic, listings have no order, and folders exist."""
+        return isinstance(self._store, LocalStore)
+
+    def list(self, prefix: str = "", after: str = "") -> Iterator[StoredObject]:
+        """Yield the objects below a folder, in pages of 1,000.
+
+        Args:
+            prefix: a folder, without a slash at its end: `a` does not list `ab/c`.
+            after: yield only keys behind this one. Object storage sorts keys by bytes; a local folder is not sorted.
+        """
+        with self._translated(f"{prefix or '/'} cannot be listed"):
+            stream = obstore.list(self._store, prefix or None, offset=after or None, chunk_size=PAGE)
+            for page in stream:
+                for meta in page:
+                    yield StoredObject(
+                        meta["path"],
+                        meta["size"],
+                        (meta["last_modified"] - _EPOCH) // _MICROSECOND,
+                        (meta["e_tag"] or "").strip('"'),
+                    )
+
+    def folders(self, prefix: str) -> tuple[str, ...]:
+        """The folders directly below a folder, as prefixes."""
+        with self._translated(f"{prefix} cannot be listed"):
+            return tuple(obstore.list_with_delimiter(self._store, prefix)["common_prefixes"])
+
+    def read(self, key: str) -> bytes | None:
+        """Return an object's content; None if it does not exist."""
+        with self._translated(f"{key} cannot be read"):
+            try:
+                return obstore.get(self._store, key).bytes().to_bytes()
+            except FileNotFoundError:
+                return None
+
+    def read_many(self, keys: Iterable[str]) -> Mapping[str, bytes | None]:
+        """Return the content of each object, read in parallel; None for each that does not exist."""
+        names = tuple(keys)
+        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="objects") as pool:
+            return dict(zip(names, pool.map(self.read, names), strict=True))
+
+    def head(self, key: str) -> StoredObject | None:
+        """Return the size, time and ETag of an object; None if it does not exist."""
+        with self._translated(f"{key} cannot be looked up"):
+            try:
+                meta = obstore.head(self._store, key)
+            except FileNotFoundError:
+                return None
+        modified_us = (meta["last_modified"] - _EPOCH) // _MICROSECOND
+        return StoredObject(key, meta["size"], modified_us, (meta["e_tag"] or "").strip('"'))
+
+    def write(self, key: str, content: bytes) -> None:
+        """Write an object, which replaces one of that name."""
+        with self._translated(f"{key} cannot be written"):
+            obstore.put(self._store, key, content, use_multipart=False)
+
+    def copy(self, source: str, target: str) -> bool:
+        """Copy an object within the storage; False if the source does not exist. S3 copies up to 5 GB.
+
+        In a local folder, the copy is a hard link: a later write into the source also changes the copy.
+        """
+        with self._translated(f"{source} cannot be copied"):
+            try:
+                obstore.copy(self._store, source, target)
+            except FileNotFoundError:
+                return False
+        return True
+
+    def rename(self, source: str, target: str) -> bool:
+        """Rename an object; False if the source does not exist.
+
+        Atomic in a local folder. On object storage it is a copy and a deletion, which a write in between is lost to.
+        """
+        with self._translated(f"{source} cannot be renamed"):
+            try:
+                obstore.rename(self._store, source, target)
+            except FileNotFoundError:
+                return False
+        return True
+
+    def delete(self, keys: Iterable[str]) -> Mapping[str, str]:
+        """Delete objects, 1,000 in one call where the storage can.
+
+        Returns:
+            The keys that were not deleted, each with the error. A key that does not exist is no error.
+        """
+        names = tuple(dict.fromkeys(keys))
+        failed: dict[str, str] = {}
+        if self.is_local:
+            return self._delete_each(names)
+        for start in range(0, len(names), PAGE):
+            batch = names[start : start + PAGE]
+            try:
+                obstore.delete(self._store, batch)
+            except (exceptions.BaseError, OSError):
+                # obstore reports the first failure only, so each key is deleted alone to learn which ones failed.
+                failed.update(self._delete_each(batch))
+        return failed
+
+    def _delete_each(self, keys: Sequence[str]) -> dict[str, str]:
+        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="objects") as pool:
+            errors = pool.map(self._delete, keys)
+            return {key: error for key, error in zip(keys, errors, strict=True) if error}
+
+    def _delete(self, key: str) -> str:
+        """Delete one object; return the error, or ""."""
+        try:
+            obstore.delete(self._store, key)
+        except FileNotFoundError:
+            return ""
+        except (exceptions.BaseError, OSError) as error:
+            return _first_line(error)
+        return ""
+
+    def now_us(self) -> int:
+        """The storage's clock, in µs since the epoch: the time of an object that is written for this."""
+        key = f"{OURS}/clock"
+        self.write(key, str(time.time()).encode())
+        clock = self.head(key)
+        if clock is None:
+            raise StorageUnavailable(f"{self.name} does not have {key} although it was just written: try again later")
+        return clock.modified_us
+
+    @contextmanager
+    def _translated(self, failure: str) -> Iterator[None]:
+        try:
+            yield
+        except _DENIED as error:
+            raise StorageRefused(
+                f"{self.name}: {failure}: the storage refuses the login, or its rights do not suffice "
+                f"({_first_line(error)}): check the credentials and the policy of the bucket"
+            ) from error
+        except FileNotFoundError as error:
+            raise StorageRefused(
+                f"{self.name}: {failure}: there is no such bucket or folder: correct storage.url"
+            ) from error
+        except (exceptions.BaseError, OSError) as error:
+            raise StorageUnavailable(f"{self.name}: {failure}: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    # obstore adds many lines of debug output.
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__

@@ -1,0 +1,116 @@
+"""Read the inventory of a storage: one listing, in parallel shards."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
+
+from service.domain.collection.storage_inventory import StorageInventory, StoredRepository, StoredTag
+from service.registry.layout import BLOBS, REPOSITORIES, StoredKey, StoredKind, parse, repository_key
+from service.registry.objects import PAGE, PARALLEL, ObjectStore, StoredObject
+
+Progress = Callable[[int], None]
+_HEXADECIMAL = "0123456789abcdef"
+
+
+class Shard:
+    """A part of a listing: the keys below `prefix` that are behind `after` and begin below `until` ("" for no end)."""
+
+    def __init__(self, prefix: str, after: str = "", until: str = "") -> None:
+        self.prefix, self.after, self.until = prefix, after, until
+
+    def objects(self, store: ObjectStore) -> Iterator[StoredObject]:
+        for stored in store.list(self.prefix, self.after):
+            if self.until and stored.key >= self.until:
+                return
+            yield stored
+
+
+def read_inventory(store: ObjectStore, progress: Progress = lambda objects: None) -> StorageInventory:
+    """List the whole storage once and return its inventory.
+
+    Args:
+        store: the storage.
+        progress: called after each page with the number of objects so far.
+
+    Raises:
+        StorageUnavailable, StorageRefused: the listing failed. There is no inventory of a part.
+    """
+    inventory = StorageInventory(store.now_us())
+    count = 0
+    for page in _pages(store, [*blob_shards(store), *repository_shards(store)]):
+        for stored in page:
+            add(inventory, stored)
+        count += len(page)
+        progress(count)
+    return inventory
+
+
+def read_repository(store: ObjectStore, repository: str) -> StoredRepository:
+    """List the manifests and tags of one repository."""
+    inventory = StorageInventory(0)
+    for stored in store.list(f"{repository_key(repository)}/_manifests"):
+        add(inventory, stored)
+    return inventory.repository_of(repository)
+
+
+def add(inventory: StorageInventory, stored: StoredObject) -> None:
+    """Add an object to the inventory. An object that is none of a registry's is left out."""
+    match parse(stored.key):
+        case StoredKey(StoredKind.LAYER, repository, digest):
+            inventory.add_layer_link(repository, digest, stored.modified_us)
+        case StoredKey(StoredKind.BLOB, _, digest):
+            inventory.add_blob(digest, stored.size_bytes, stored.modified_us)
+        case StoredKey(StoredKind.INDEX, repository, digest, tag):
+            inventory.repository_of(repository).indexes.setdefault(tag, {})[digest] = stored.modified_us
+        case StoredKey(StoredKind.REVISION, repository, digest):
+            inventory.repository_of(repository).revisions[digest] = stored.modified_us
+        case StoredKey(StoredKind.CURRENT, repository, _, tag):
+            inventory.repository_of(repository).tags[tag] = StoredTag(stored.modified_us, stored.etag)
+        case StoredKey(StoredKind.UPLOAD, repository, _, upload):
+            inventory.repository_of(repository).add_upload_part(upload, stored.size_bytes, stored.modified_us)
+
+
+def blob_shards(store: ObjectStore) -> list[Shard]:
+    """The shards of `blobs/`: sixteen of the key space of sha256, and the other algorithms."""
+    # A local folder is not sorted, so every shard would read all of it.
+    if store.is_local:
+        return [Shard(BLOBS)]
+    shards = [Shard(folder) for folder in store.folders(BLOBS) if folder != f"{BLOBS}/sha256"]
+    root = f"{BLOBS}/sha256"
+    for digit, following in zip(_HEXADECIMAL, [*_HEXADECIMAL[1:], ""], strict=True):
+        # `/` sorts before every digit, so the folder of a digit is before everything in it.
+        shards.append(Shard(root, f"{root}/{digit}", f"{root}/{following}" if following else ""))
+    return shards
+
+
+def repository_shards(store: ObjectStore) -> list[Shard]:
+    """The shards of `repositories/`: folders of it, down to the level that has enough of them."""
+    folders: list[str] = [REPOSITORIES]
+    while len(folders) < PARALLEL:
+        # Folders that begin with `_` hold the objects of one repository.
+        inner = [folder for folder in folders if not folder.rpartition("/")[2].startswith("_")]
+        if not inner:
+            break
+        leaves = [folder for folder in folders if folder not in inner]
+        folders = leaves + [below for folder in inner for below in store.folders(folder)]
+    return [Shard(folder) for folder in folders]
+
+
+def _pages(store: ObjectStore, shards: list[Shard]) -> Iterator[list[StoredObject]]:
+    """Yield pages of the objects of all shards, which threads list in parallel."""
+    waiting = (shard.objects(store) for shard in shards)
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="inventory") as pool:
+
+        def next_page(objects: Iterator[StoredObject]) -> Future[list[StoredObject]]:
+            return pool.submit(lambda: list(islice(objects, PAGE)))
+
+        # Few shards at a time: a page that is read and not added yet takes memory.
+        listing = {next_page(objects): objects for objects in islice(waiting, PARALLEL)}
+        while listing:
+            for future in wait(listing, return_when=FIRST_COMPLETED).done:
+                objects, page = listing.pop(future), future.result()
+                if page:
+                    listing[next_page(objects)] = objects
+                    yield page
+                elif (following := next(waiting, None)) is not None:
+                    listing[next_page(following)] = following

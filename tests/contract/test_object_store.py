@@ -1,0 +1,78 @@
+"""The storage as objects: what holds in memory and on a local disk holds on object storage."""
+
+import time
+from pathlib import Path
+
+import pytest
+from obstore.store import LocalStore, MemoryStore
+
+from service.registry.objects import ObjectStore
+
+
+@pytest.fixture(params=["memory", "disk"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    return ObjectStore(MemoryStore() if request.param == "memory" else LocalStore(tmp_path), request.param)
+
+
+def keys(store: ObjectStore, prefix: str = "", after: str = "") -> list[str]:
+    return sorted(stored.key for stored in store.list(prefix, after))
+
+
+def test_a_listing_names_the_objects_below_a_folder_with_size_and_time(store: ObjectStore) -> None:
+    store.write("a/b/link", b"text")
+    store.write("a-b/link", b"")
+    assert keys(store, "a") == ["a/b/link"]
+    stored = next(store.list("a"))
+    assert stored.size_bytes == 4
+    assert abs(stored.modified_us / 1e6 - time.time()) < 60
+    assert stored == store.head("a/b/link")
+
+
+def test_a_listing_has_more_than_a_page_and_begins_after_a_key(store: ObjectStore) -> None:
+    names = [f"many/{number:04}" for number in range(1203)]
+    for name in names:
+        store.write(name, b"")
+    assert keys(store, "many") == names
+    assert keys(store, "many", "many/1199") == names[1200:]
+
+
+def test_folders_are_those_directly_below(store: ObjectStore) -> None:
+    store.write("a/b/c/link", b"")
+    store.write("a/d/link", b"")
+    assert sorted(store.folders("a")) == ["a/b", "a/d"]
+    assert store.folders("nothing") == ()
+
+
+def test_nothing_is_read_where_nothing_is(store: ObjectStore) -> None:
+    store.write("a/link", b"text")
+    assert store.read("a/link") == b"text"
+    assert store.read("a/none") is None
+    assert store.head("a/none") is None
+    assert store.read_many(["a/link", "a/none"]) == {"a/link": b"text", "a/none": None}
+    assert keys(store, "none") == []
+
+
+def test_more_keys_than_one_call_takes_are_deleted_and_a_missing_key_is_no_error(store: ObjectStore) -> None:
+    names = [f"many/{number:04}" for number in range(1203)]
+    for name in names:
+        store.write(name, b"")
+    store.write("kept/link", b"")
+    assert store.delete([*names, "many/none"]) == {}
+    assert keys(store) == ["kept/link"]
+    assert store.delete([]) == {}
+
+
+def test_a_copy_leaves_the_source_and_a_rename_does_not(store: ObjectStore) -> None:
+    store.write("a/data", b"text")
+    assert store.copy("a/data", "b/data")
+    assert store.rename("b/data", "c/d/data")
+    assert keys(store) == ["a/data", "c/d/data"]
+    assert store.read("c/d/data") == b"text"
+    assert not store.copy("none/data", "b/data")
+    assert not store.rename("none/data", "b/data")
+
+
+def test_the_clock_is_that_of_the_storage(store: ObjectStore) -> None:
+    first_us = store.now_us()
+    assert abs(first_us / 1e6 - time.time()) < 60
+    assert store.now_us() >= first_us

@@ -1,0 +1,125 @@
+"""The inventory of a storage: one listing that misses nothing."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from obstore.store import LocalStore, MemoryStore
+
+from service.domain.collection.storage_inventory import LayerLink, StorageInventory, packed, unpacked
+from service.registry import layout
+from service.registry.objects import ObjectStore
+from service.registry.storage_inventory import read_inventory, read_repository
+
+
+def digest(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+A, B, C = digest("a"), digest("b"), digest("c")
+
+
+@pytest.fixture(params=["memory", "disk"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    return ObjectStore(MemoryStore() if request.param == "memory" else LocalStore(tmp_path), request.param)
+
+
+def push(store: ObjectStore, repository: str, tag: str, manifest: str, *layers: str) -> None:
+    for layer in layers:
+        store.write(layout.blob_key(layer), b"layer")
+        store.write(layout.layer_key(repository, layer), layer.encode())
+    store.write(layout.blob_key(manifest), b"{}")
+    store.write(layout.revision_key(repository, manifest), manifest.encode())
+    store.write(layout.index_key(repository, tag, manifest), manifest.encode())
+    store.write(layout.current_key(repository, tag), manifest.encode())
+
+
+def test_an_inventory_has_blobs_links_manifests_tags_and_uploads(store: ObjectStore) -> None:
+    push(store, "shop/api", "v1", A, B)
+    push(store, "shop", "v1", C, B)
+    store.write(f"{layout.upload_key('shop', 'u-1')}/startedat", b"now")
+    store.write(f"{layout.upload_key('shop', 'u-1')}/data", b"12345678")
+    inventory = read_inventory(store)
+    assert {unpacked(blob.digest): blob.size_bytes for blob in inventory.blobs()} == {A: 2, B: 5, C: 2}
+    assert {link.repository for link in inventory.layer_links(packed(B))} == {"shop", "shop/api"}
+    assert list(inventory.layer_links(packed(A))) == []
+    assert set(inventory.repositories["shop"].revisions) == {packed(C)}
+    tag = inventory.repositories["shop/api"].tags["v1"]
+    assert tag.pushed_us >= inventory.began_us - 60_000_000
+    assert inventory.repositories["shop"].uploads["u-1"].size_bytes == 11
+    assert inventory.counts == (3, 9)
+
+
+def test_tags_whose_names_begin_with_another_are_there(store: ObjectStore) -> None:
+    """Distribution 3.0 to 3.1.1 leaves them out of its list on object storage."""
+    for tag in ("rel", "rel2", "rel-1", "rel.x", "1", "12", "main", "main_ab"):
+        push(store, "app", tag, A, B)
+    expected = {"rel", "rel2", "rel-1", "rel.x", "1", "12", "main", "main_ab"}
+    assert set(read_inventory(store).repositories["app"].tags) == expected
+    assert set(read_repository(store, "app").tags) == expected
+
+
+def test_a_tag_without_a_current_link_is_a_remnant(store: ObjectStore) -> None:
+    push(store, "app", "main", A, B)
+    push(store, "app", "main-1", C, B)
+    store.delete([layout.current_key("app", "main")])
+    repository = read_repository(store, "app")
+    assert (set(repository.tags), repository.remnants) == ({"main-1"}, frozenset({"main"}))
+
+
+def test_a_link_without_data_is_no_blob(store: ObjectStore) -> None:
+    store.write(layout.layer_key("app", A), A.encode())
+    inventory = read_inventory(store)
+    assert (inventory.blob(packed(A)), list(inventory.linked_digests())) == (None, [packed(A)])
+
+
+def test_what_no_registry_wrote_is_left_out(store: ObjectStore) -> None:
+    push(store, "app", "v1", A)
+    store.write("other/file", b"")
+    store.write(f"{layout.REPOSITORIES}/app/_layers/sha256/abc/link", b"")
+    store.write(f"{layout.REPOSITORIES}/app/_manifests/tags/v1/current/link.1.tmp", b"")
+    inventory = read_inventory(store)
+    assert (inventory.counts, list(inventory.linked_digests())) == ((1, 2), [])
+
+
+def test_an_empty_storage_has_an_empty_inventory(store: ObjectStore) -> None:
+    inventory = read_inventory(store)
+    assert (inventory.counts, dict(inventory.repositories)) == ((0, 0), {})
+
+
+def test_progress_counts_the_objects(store: ObjectStore) -> None:
+    counts: list[int] = []
+    push(store, "app", "v1", A, B)
+    read_inventory(store, counts.append)
+    assert counts[-1] == 6
+
+
+@given(st.lists(st.tuples(st.sampled_from(["app", "app/a", "b", "b/c/d", "e-f"]), st.integers(0, 4000)), max_size=60))
+def test_the_shards_list_every_object_once(pushes: list[tuple[str, int]]) -> None:
+    store = ObjectStore(MemoryStore(), "memory")
+    for repository, number in set(pushes):
+        store.write(layout.layer_key(repository, digest(str(number))), b"")
+        store.write(layout.blob_key(digest(str(number))), b"x")
+    inventory = read_inventory(store)
+    assert {unpacked(blob.digest) for blob in inventory.blobs()} == {digest(str(number)) for _, number in pushes}
+    links = [
+        (link.repository, unpacked(key)) for key in inventory.linked_digests() for link in links_of(inventory, key)
+    ]
+    assert sorted(links) == sorted((repository, digest(str(number))) for repository, number in set(pushes))
+
+
+def links_of(inventory: StorageInventory, key: bytes) -> list[LayerLink]:
+    return list(inventory.layer_links(key))
+
+
+@pytest.mark.parametrize("text", [A, "sha512:" + "ab" * 64, "sha384:" + "cd" * 48])
+def test_a_packed_digest_is_the_same_again(text: str) -> None:
+    assert unpacked(packed(text)) == text
+
+
+@pytest.mark.parametrize("text", ["sha256:ab", "md5:" + "ab" * 16, "", "sha256:" + "ab" * 64])
+def test_a_digest_of_no_known_kind_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a sha256"):
+        packed(text)
