@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from service.domain.policy.model import Policy
 from service.domain.retention import planner
 from service.domain.retention.evaluation import Evaluation
+from service.domain.retention.hold import is_over
 from service.domain.retention.state import State
 
 
@@ -28,7 +29,7 @@ class Change:
 
     def is_over(self, policy: Policy) -> bool:
         """Return True if the policy's limits, applied to all repositories together, require an approval."""
-        return planner.is_over(self.removed, self.of, policy)
+        return is_over(self.removed, self.of, policy)
 
 
 def changed(states: Iterable[State], before: Policy | None, after: Policy, now_us: int) -> Change:

@@ -1,11 +1,12 @@
 """Make a plan from a state and a policy. Every verdict has its reason."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from service.domain.policy.model import Keep, Policy
 from service.domain.policy.units import spell_duration
 from service.domain.retention.evaluation import Evaluation
+from service.domain.retention.hold import hold_reason, load_of
 from service.domain.retention.manual import manual_reason
 from service.domain.retention.plan import UNLISTED, Doomed, Plan, Verdict
 from service.domain.retention.state import State, Tag, Untagged
@@ -24,8 +25,8 @@ def plan(state: State, policy: Policy, now_us: int, *, manual_only: bool = False
     verdicts = tuple(evaluation.verdict(tag) for tag in evaluation.newest_first)
     untagged = tuple(_untagged_verdicts(evaluation))
     doomed = (*_doomed(verdicts), *(Doomed(verdict.tag.digest, (verdict,)) for verdict in untagged if not verdict.kept))
-    load = _load(doomed, evaluation)
-    hold = _hold(load, evaluation)
+    load = load_of(doomed, evaluation)
+    hold = hold_reason(load, evaluation)
     # After a backlog, the deletions take a while. A plan that is made meanwhile must not hold the rest of them.
     is_backlog = hold is None and not policy.dry_run and load.is_over(policy)
     unresolved = tuple(_unresolved(evaluation, bool(doomed)))
@@ -223,116 +224,3 @@ def _boundaries(evaluation: Evaluation, verdicts: Iterable[Verdict]) -> Iterator
         if verdict.kept and verdict.until_us is not None:
             yield verdict.until_us
     yield from evaluation.selections.next_us()
-
-
-@dataclass(frozen=True, slots=True)
-class _Load:
-    """The deletions of a plan that count towards a hold.
-
-    Attributes:
-        counted: the verdicts. A deletion that follows from another one is not counted: it was approved with that one.
-        tags: number of all tags.
-        untagged: number of all manifests without a tag.
-    """
-
-    counted: tuple[Verdict, ...]
-    tags: int
-    untagged: int
-
-    @property
-    def removed(self) -> int:
-        """The number of tags to delete."""
-        return sum(1 for verdict in self.counted if verdict.tag.name)
-
-    @property
-    def nameless(self) -> int:
-        """The number of manifests without a tag to delete."""
-        return len(self.counted) - self.removed
-
-    def is_over(self, policy: Policy, pushed: int = 0, lost_tags: int = 0) -> bool:
-        """True if the policy does not make these deletions without an approval.
-
-        Args:
-            pushed: tags that were pushed since the plan before. Each push causes one deletion.
-            lost_tags: manifests that lost their last tag since then.
-        """
-        removed, nameless = max(0, self.removed - pushed), max(0, self.nameless - lost_tags)
-        # Tags are also counted alone: many manifests without a tag must not make the share of the tags look smaller.
-        of_all = nameless > 0 and is_over(removed + nameless, self.tags + self.untagged, policy)
-        return of_all or is_over(removed, self.tags, policy)
-
-
-def _load(doomed: tuple[Doomed, ...], evaluation: Evaluation) -> _Load:
-    state = evaluation.state
-    counted = tuple(
-        verdict
-        for digest in doomed
-        if digest.digest not in state.approved
-        for verdict in digest.verdicts
-        if not (verdict.follows or verdict.manual)
-    )
-    nameless = sum(1 for untagged in state.untagged if untagged.digest not in evaluation.holders)
-    return _Load(counted, len(evaluation.newest_first), nameless)
-
-
-def _hold(load: _Load, evaluation: Evaluation) -> str | None:
-    """Return why the plan must wait for an approval, or None.
-
-    An image that waits keeps waiting until it is approved, is no longer to be deleted, or the policy changes. Pushes
-    that make it a smaller share of the repository do not end the wait.
-    """
-    policy, state = evaluation.policy, evaluation.state
-    also = f" and {load.nameless} of {load.untagged} manifests without a tag" if load.nameless else ""
-    would = f"it would remove {load.removed} of {load.tags} tags{also}"
-    if because := _unapproved(load.counted, evaluation):
-        return f"{because}: {would}"
-    if load.is_over(policy, *_pushed_since(state)):
-        return f"{would}, more than {policy.hold_over}% (hold_over)"
-    waiting = _waiting(load.counted, policy, state)
-    if not waiting:
-        return None
-    still = (
-        "1 image of an earlier plan still waits" if waiting == 1 else f"{waiting} images of an earlier plan still wait"
-    )
-    return f"{would}; {still} for approval (a push is no approval)"
-
-
-def _pushed_since(state: State) -> tuple[int, int]:
-    """Return how many tags were pushed, and how many manifests lost their last tag, since the plan before.
-
-    After an outage, many pushes are reported together. Had each been planned when it was made, its plan would not have
-    waited. In a repository without a plan before, no user has seen the policy at work, so nothing is subtracted there.
-    """
-    if state.planned_us is None:
-        return 0, 0
-    pushed = sum(1 for tag in state.tags if tag.is_reported and (tag.pushed_us or 0) > state.planned_us)
-    unreported = {tag.name for tag in state.tags if not tag.is_reported}
-    lost_tags = sum(
-        1 for untagged in state.untagged if untagged.since_us > state.planned_us and untagged.tag not in unreported
-    )
-    return pushed, lost_tags
-
-
-def _unapproved(counted: Iterable[Verdict], evaluation: Evaluation) -> str:
-    """Return why the deletion of older tags needs an approval; "" if it needs none. See `UnapprovedTags`."""
-    before = evaluation.state.unapproved
-    if before is None or not any(evaluation.needs_approval(verdict.tag) for verdict in counted):
-        return ""
-    if before.is_first:
-        return "the first clean-up of a repository that was there before pushprune"
-    return (
-        f"the changed policy would remove {before.removed} of the {before.of} tags of all repositories, "
-        "more than hold_over allows; here"
-    )
-
-
-def is_over(count: int, of: int, policy: Policy) -> bool:
-    """True if the policy does not delete `count` of `of` tags without an approval."""
-    return count > policy.hold_min and count * 100 > policy.hold_over * of
-
-
-def _waiting(counted: Iterable[Verdict], policy: Policy, state: State) -> int:
-    """Return how many of these images already waited for approval under the same policy."""
-    if not state.held or state.held_under != policy.fingerprint():
-        return 0
-    return len({verdict.tag.digest for verdict in counted} & state.held)
