@@ -19,6 +19,7 @@ class Shard:
         self.prefix, self.after, self.until = prefix, after, until
 
     def objects(self, store: ObjectStore) -> Iterator[StoredObject]:
+        """Yield the objects of the shard."""
         for stored in store.list(self.prefix, self.after):
             if self.until and stored.key >= self.until:
                 return

@@ -123,10 +123,12 @@ class StorageInventory:
         self._next_links = array("i")
 
     def add_blob(self, digest: bytes, size_bytes: int, modified_us: int) -> None:
+        """Add the data of a blob."""
         number = self._number(digest)
         self._sizes[number], self._modified[number] = size_bytes, modified_us
 
     def add_layer_link(self, repository: str, digest: bytes, modified_us: int) -> None:
+        """Add a repository's link to a config or layer."""
         number = self._number(digest)
         self._next_links.append(self._first_links[number])
         self._first_links[number] = len(self._link_times)
