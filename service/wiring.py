@@ -52,6 +52,7 @@ from service.store.meter import Meter
 from service.store.outbox import Outbox
 from service.store.reconcile_runs import ReconcileRuns
 from service.store.restorations import Restorations
+from service.store.sign_in_links import SignInLinks
 from service.store.stats import Stats
 from service.store.trash import Trash
 from service.store.usage import UsageRecords
@@ -148,6 +149,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         change_limit=ChangeLimit(connection, settings.api.changes_per_minute),
         ended_sessions=EndedSessions(connection),
         usage=UsageRecords(connection),
+        sign_in_links=SignInLinks(connection),
     )
     registry = Registry(
         storage=storage,

@@ -20,6 +20,7 @@ VERBS = {
     "web": ("service.web.commands", "Serve notifications, the API and the dashboard (without containers: production)."),
     "gate": ("service.web.commands", "Answer the proxy that asks before a write passes (gc.gate: proxy)."),
     "doctor": ("service.cli.doctor", "Check the whole system and print a fix for every problem."),
+    "sign-in": ("service.cli.sign_in", "Print a one-time link to the dashboard."),
     "repos": ("service.cli.repos", "List the repositories."),
     "tags": ("service.cli.tags", "List the tags of a repository with verdict and reason."),
     "history": ("service.cli.history", "Show what happened to a repository or a tag, and why."),
@@ -45,7 +46,7 @@ class Verbs(click.Group):
         """Import a command when it is first needed."""
         if cmd_name not in VERBS:
             return None
-        command: click.Command = getattr(import_module(VERBS[cmd_name][0]), cmd_name)
+        command: click.Command = getattr(import_module(VERBS[cmd_name][0]), cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

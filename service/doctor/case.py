@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from service.domain.errors import ConfigurationError, PushpruneError
 from service.domain.oci.names import is_repository
+from service.local.ports import reached
 from service.local.snippet import address
 from service.registry.probe import REPOSITORY, Probe
 from service.settings.kinds import listen_host
@@ -81,7 +82,6 @@ def open_case(
     for option, url in (("--front", front), ("--web", web)):
         if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
             raise ConfigurationError(f"{option} {url[:200]!r} must look like https://registry.example.com:5000")
-    host, _, port = wiring.settings.listen.rpartition(":")
     is_everywhere = listen_host(wiring.settings.listen) in ("", "0.0.0.0", "::")  # noqa: S104 - compared with
     name = os.urandom(8).hex()
     return Case(
@@ -89,7 +89,7 @@ def open_case(
         name=name,
         repository=repository,
         front=front,
-        web=(web or f"http://{'127.0.0.1' if is_everywhere else host}:{port}").rstrip("/"),
+        web=(web or reached(wiring.settings.listen)).rstrip("/"),
         is_web_named=web is not None,
         is_web_known=web is not None or not is_everywhere,
         patience_s=patience_s,

@@ -4,7 +4,7 @@ up.py               prepares everything, starts it in order, waits until it is r
 supervisor.py       keeps the processes running as one; transcript.py is their common log
 processes.py        web and worker; redis_server.py the embedded Redis
 directory.py        the data directory, one `up` at a time; tokens.py and environment.py what is kept there
-snippet.py          the lines for the registry's config.yml
+snippet.py          the lines for the registry's config.yml; sign_in.py a link that opens the dashboard
 demo.py             runs the demo: registry_binary.py and demo_registry.py give it a registry,
                     demo_story.py is what is pushed, demo_result.py what is shown and checked
 one_off.py          compares, plans and deletes for one command, without a service (`--registry`)

@@ -16,6 +16,7 @@ from service.local.demo_registry import DemoRegistry
 from service.local.demo_result import TagResult, differences, table, tag_results
 from service.local.demo_story import APP, LAYER_BYTES, DemoPush, DemoUser, push_story
 from service.local.processes import until
+from service.local.sign_in import LIFE_S
 from service.local.supervisor import Supervisor, stopping_on_signals
 from service.local.transcript import Transcript
 from service.local.up import SPEAKERS, PreparedSystem, UpOptions, prepared
@@ -64,7 +65,13 @@ def _run(console: Console, transcript: Transcript, binary: Path, folder: Path, *
     with prepared(options, _undisturbed(os.environ)) as system, stopping_on_signals(supervisor), supervisor:
         Demo(console, supervisor, registry, system).run()
         if not once:
-            console.print(f"\nStill up: push to {registry.url}, look at {system.address}; Ctrl-C ends and removes all.")
+            console.print(f"\nStill up: push to {registry.url}, Ctrl-C ends and removes all. Open the dashboard:")
+            console.print(f"  {system.sign_in_link()}", soft_wrap=True)
+            console.print(
+                f"The link signs you in once, within {LIFE_S // 60} minutes. "
+                f"Another one: pushprune sign-in --data {system.settings.data_dir}",
+                soft_wrap=True,
+            )
             transcript.turn_to(sys.stdout)
             try:
                 supervisor.wait()

@@ -11,8 +11,9 @@ from service.domain.errors import ConfigurationError, PushpruneError
 from service.local import processes, redis_server, snippet
 from service.local.directory import DataDirectory
 from service.local.environment import keep_environment, secrets_in_files
-from service.local.ports import free_port, why_not_listen
+from service.local.ports import free_port, reached, why_not_listen
 from service.local.redis_server import RedisServer
+from service.local.sign_in import LIFE_S, sign_in_link
 from service.local.supervisor import Supervisor, stopping_on_signals
 from service.local.tokens import NAMES, create_tokens, private
 from service.local.transcript import Transcript
@@ -24,7 +25,6 @@ SPEAKERS = ("redis", "web", "gate", "worker", "registry")
 # Redis loads its data before it answers, and a long history takes minutes.
 _REDIS_PATIENCE_S = 300.0
 _READY_PATIENCE_S = 60.0
-_THIS_MACHINE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - where "everywhere" is reached
 
 KEEP_LAST = """\
 # Written by `pushprune up --keep-last {count}`.
@@ -85,7 +85,7 @@ class PreparedSystem:
     @property
     def address(self) -> str:
         """The URL at which this machine reaches the web process."""
-        return _reached(self.settings.listen)
+        return reached(self.settings.listen)
 
     @property
     def has_gate(self) -> bool:
@@ -97,6 +97,10 @@ class PreparedSystem:
         """The block for the registry's config.yml."""
         token = self.settings.tokens.notify
         return snippet.notifications(snippet.address(self.settings), token.get_secret_value() if token else "")
+
+    def sign_in_link(self) -> str:
+        """Return a link that signs a browser in to the dashboard, once."""
+        return sign_in_link(wire(self.settings, patient=True).store, self.settings, self.address)
 
     def start(self, supervisor: Supervisor, report: Callable[[str], None] | None = None) -> None:
         """Start Redis, then web and worker, and wait until all answer.
@@ -133,7 +137,7 @@ class PreparedSystem:
 
         wait_for(ready, f"{self.address} is not ready")
         if self.has_gate:
-            gate = _reached(self.settings.gc.gate_listen)
+            gate = reached(self.settings.gc.gate_listen)
             wait_for(lambda: processes.is_alive(gate), f"the gate at {gate} does not answer")
 
     def policy_complaint(self) -> str | None:
@@ -201,11 +205,27 @@ def up(options: UpOptions, transcript: Transcript) -> None:
             _introduce(system, transcript)
             system.start(supervisor, transcript.say)
             transcript.say(f"ready at {system.address}, keeping {system.settings.registry.url} small")
+            transcript.say(_sign_in_hint(system, transcript))
             if trouble := system.registry_trouble():
                 transcript.say(f"warning: {trouble}")
             supervisor.wait()
         except KeyboardInterrupt:
             transcript.say("stopping; Ctrl-C again kills at once")
+
+
+def _sign_in_hint(system: PreparedSystem, transcript: Transcript) -> str:
+    """Return the sentence that says how to open the dashboard."""
+    data_dir = system.settings.data_dir
+    if not transcript.is_terminal:
+        # Other people can read a stored log, and a fresh link signs its first reader in.
+        return (
+            f"to open the dashboard: `pushprune sign-in --data {data_dir}` prints a link; "
+            f"the tokens are in {data_dir / 'tokens'}"
+        )
+    return (
+        f"open the dashboard: {system.sign_in_link()} (works once, for {LIFE_S // 60} minutes; "
+        "`pushprune sign-in` prints another)"
+    )
 
 
 def _introduce(system: PreparedSystem, transcript: Transcript) -> None:
@@ -257,10 +277,3 @@ def _free(listen: str, option: str) -> str:
     if reason := why_not_listen(listen_host(listen), int(port)):
         raise ConfigurationError(f"cannot listen on {listen}: {reason}; choose another address with {option}.")
     return listen
-
-
-def _reached(listen: str) -> str:
-    """Return the URL at which this machine reaches a process that listens there."""
-    host, port = listen_host(listen), listen.rpartition(":")[2]
-    host = _THIS_MACHINE.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{host}:{port}"

@@ -26,6 +26,7 @@ from service.store.meter import Meter
 from service.store.outbox import Outbox
 from service.store.reconcile_runs import ReconcileRuns
 from service.store.restorations import Restorations
+from service.store.sign_in_links import SignInLinks
 from service.store.stats import Stats
 from service.store.trash import Trash
 from service.store.usage import UsageRecords
@@ -58,3 +59,4 @@ class Store:
     change_limit: ChangeLimit
     ended_sessions: EndedSessions
     usage: UsageRecords
+    sign_in_links: SignInLinks

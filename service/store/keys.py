@@ -293,6 +293,8 @@ The installation
         reader: count_change.
   signout:NAME         string  the dashboard session NAME was signed out: its cookie is refused. Life: web.session, as
         long as the cookie. Writer, reader: web.
+  sign_in:NAME         string  a one-time link signs in to the dashboard; NAME is the SHA-256 of the secret in it.
+        Life: 15 minutes, or until the link is used. Writers: up, demo, command line. Reader: web.
   probe:NAME           string  "waiting", then "received" or "received references": a test push of the doctor,
         recognised by its User-Agent. Life: 5 minutes. Writers: doctor, web. Reader: doctor.
   doctor:last          string  JSON {at_ms, by, findings: [{name, severity, message, fix}, …]}: the findings of the

@@ -84,10 +84,27 @@ def sign_in(settings: Settings, token: str) -> bool:
     """Start a session if the token opens the dashboard; return True if so."""
     right = right_of(settings, token)
     if right:
-        session.clear()
-        session.update(right=right, id=secrets.token_urlsafe(16), csrf=secrets.token_urlsafe(16))
-        session.permanent = True
+        _begin(right)
     return right is not None
+
+
+def is_link(store: Store, settings: Settings, secret: str) -> bool:
+    """Return True if the one-time link with this secret still signs in. The link is not used up."""
+    return is_given(settings, "admin") and store.sign_in_links.contains(secret)
+
+
+def sign_in_by_link(store: Store, settings: Settings, secret: str) -> bool:
+    """Use up a one-time link, and start a session that may make changes; return False for a used or unknown link."""
+    is_valid = is_given(settings, "admin") and store.sign_in_links.use(secret)
+    if is_valid:
+        _begin("admin")
+    return is_valid
+
+
+def _begin(right: Right) -> None:
+    session.clear()
+    session.update(right=right, id=secrets.token_urlsafe(16), csrf=secrets.token_urlsafe(16))
+    session.permanent = True
 
 
 def sign_out(store: Store, settings: Settings) -> None:

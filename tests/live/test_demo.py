@@ -1,6 +1,7 @@
 """`pushprune demo`: the story is told on a real registry, everything in it is checked, nothing of it stays behind."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +28,14 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from service.cli.main import main; main()", "demo", *arguments]
+
+
+def opened(link: str) -> str:
+    """The page behind a sign-in link, after a click on its button."""
+    browser, origin = requests.Session(), link.partition("/login/")[0]
+    csrf = re.search(r'name="csrf" value="([^"]+)"', browser.get(link, timeout=10).text)
+    assert csrf
+    return browser.post(link, data={"csrf": csrf[1]}, headers={"Origin": origin}, timeout=10).text
 
 
 def test_once_ends_well_and_its_last_lines_say_what_stayed_what_went_and_what_was_collected(
@@ -82,6 +91,9 @@ def test_without_once_it_stays_up_until_ctrl_c_and_leaves_nothing(tmp_path: Path
         assert process.poll() is None, log.read_text()
         url = log.read_text().partition("Still up: push to ")[2].partition(",")[0]
         assert requests.get(f"{url}/v2/", timeout=10).ok
+        wait_until(lambda: "Another one: pushprune sign-in --data " in log.read_text(), "no link is printed")
+        (link,) = re.findall(r"http://\S+/login/\S+", log.read_text())
+        assert "dashboard (admin)" in opened(link), "a newcomer sees the dashboard, signed in"
         family = descendants(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0

@@ -15,7 +15,7 @@ from service.domain.errors import ConfigurationError, PushpruneError
 from service.domain.policy.model import Keep
 from service.local.environment import environment_of
 from service.local.transcript import Transcript
-from service.local.up import PreparedSystem, UpOptions, _introduce, prepared
+from service.local.up import PreparedSystem, UpOptions, _introduce, _sign_in_hint, prepared
 from service.settings import load_policy, load_settings
 from tests.conftest import MakeWiring, keep_last
 
@@ -158,6 +158,18 @@ def test_the_token_is_shown_to_a_person_and_to_no_log(
     assert ("Bearer" in out.getvalue()) == is_terminal
     assert (str(system.settings.data_dir / "notifications.yml") in out.getvalue()) != is_terminal
     assert "storage: {delete: {enabled: true}}" in out.getvalue()
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_link_to_the_dashboard_is_shown_to_a_person_and_to_no_log(
+    options: UpOptions, inherited: dict[str, str], make_wiring: MakeWiring, is_terminal: bool
+) -> None:
+    redis, out = make_wiring().settings.redis, io.StringIO()
+    system = prepare(options, inherited | {"REDIS_URL": str(redis.url), "PUSHPRUNE_REDIS__PREFIX": redis.prefix})
+    out.isatty = lambda: is_terminal  # type: ignore[method-assign]
+    hint = _sign_in_hint(system, Transcript(out, colour=False))
+    assert (f"{system.address}/login/" in hint) == is_terminal
+    assert (f"pushprune sign-in --data {options.data}" in hint) != is_terminal
 
 
 def test_an_address_for_all_machines_is_fine_since_there_are_tokens(

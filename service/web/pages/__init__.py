@@ -4,7 +4,7 @@ rendering.py     a page, a panel, the redirect after a change
 text.py          formats of times, bytes, digests and untrusted text
 yaml_text.py     policies and settings as YAML
 masking.py       the configuration without its secrets
-login.py         signing in and out
+login.py         signing in, with a token or a one-time link, and out
 overview.py      current state and recent activity
 repositories.py  all repositories
 repository.py    one repository: its tags, its trash
@@ -59,8 +59,8 @@ _FOREIGN = (
     "no token is set, so only programs and browsers on this machine have access: set tokens.read and tokens.admin"
 )
 # Forms that need no right to change anything.
-_READING = frozenset({"pages.log_in", "pages.log_out", "pages.policy_trial"})
-_FOR_ALL = frozenset({"pages.log_in", "pages.log_in_page"})
+_READING = frozenset({"pages.log_in", "pages.log_in_by_link", "pages.log_out", "pages.policy_trial"})
+_FOR_ALL = frozenset({"pages.log_in", "pages.log_in_page", "pages.log_in_by_link", "pages.link_page"})
 
 
 def register(app: Flask, wiring: Wiring) -> None:
