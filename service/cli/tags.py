@@ -16,8 +16,9 @@ from service.domain.errors import NoSuchTag
 from service.domain.policy.units import spell_size
 from service.domain.retention.manual import DRY
 from service.domain.retention.selector import TagSelector
-from service.reports.inventory import Inventory, TagVerdict
+from service.reports.inventory import Inventory
 from service.reports.platforms import Platforms
+from service.reports.tag_listing import TagVerdict
 
 PlatformsByImage = Mapping[tuple[str, str], Sequence[str]]  # by repository and digest
 

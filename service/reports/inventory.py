@@ -1,7 +1,7 @@
 """List repositories, tags with their verdicts, plans and the past of tags, for the command line and the API."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,28 +10,21 @@ from service.domain.history.entry import Entry
 from service.domain.history.interval import Interval, intervals
 from service.domain.page import Page, Place, page
 from service.domain.policy.patterns import Matcher
-from service.domain.retention.plan import Doomed, Verdict
-from service.domain.retention.state import Tag
+from service.domain.retention.plan import Doomed
 from service.domain.simulation.timeline import Timeline
-from service.reports.verdicts import LiveVerdicts, Verdicts
+from service.reports.tag_listing import TagListing, TagOrder, TagVerdict
+from service.reports.verdicts import Verdicts
 from service.store.approvals import Approvals, Hold
 from service.store.archive import Archive, RejectedEvent
 from service.store.catalog import Catalog, RepositorySummary
 from service.store.history import History
 
 RepositoryOrder = Literal["name", "-name", "pushed", "-pushed", "tags", "-tags"]
-TagOrder = Literal["name", "-name", "pushed", "-pushed", "pulled", "-pulled", "size", "-size"]
 
 _SHELF_PLACES: dict[str, Callable[[RepositorySummary], int | str]] = {
     "name": lambda summary: summary.repository,
     "pushed": lambda summary: summary.pushed_us or 0,
     "tags": lambda summary: summary.tags,
-}
-_TAG_PLACES: dict[str, Callable[[Tag], int | str]] = {
-    "name": lambda tag: tag.name,
-    "pushed": lambda tag: tag.pushed_us or 0,
-    "pulled": lambda tag: tag.pulled_us or 0,
-    "size": lambda tag: tag.size_bytes,
 }
 _PAGE = 1000
 # The number of history entries that one answer may read.
@@ -65,51 +58,6 @@ class InventoryTotals:
     tags: int
     doomed: int
     held: int
-
-
-@dataclass(frozen=True, slots=True)
-class TagVerdict:
-    """A live tag and its verdict.
-
-    Attributes:
-        held: the reason why the plan that would delete the tag waits for approval; None if no plan waits.
-    """
-
-    repository: str
-    verdict: Verdict
-    held: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The live tags of a repository at one moment.
-
-    Attributes:
-        waits: digest → the reason why the plan that would delete the digest waits for approval.
-    """
-
-    repository: str
-    live: LiveVerdicts
-    waits: Mapping[str, str]
-
-    def page(
-        self, matches: Matcher, order: TagOrder = "-pushed", after: Place | None = None, limit: int | None = None
-    ) -> Page[TagVerdict]:
-        """Return a page of the tags whose names match, or all of them if there is no limit."""
-        # Only the tags on the page get their verdicts: deciding about all tags would be slow.
-        place, tags = _TAG_PLACES[order.lstrip("-")], self.live.tags
-        chosen = page(
-            (tag for tag in tags if matches(tag.name)),
-            lambda tag: (place(tag), tag.name),
-            descending=order.startswith("-"),
-            after=after,
-            limit=len(tags) + 1 if limit is None else limit,
-        )
-        return Page(tuple(map(self._listed, chosen.rows)), chosen.after, chosen.total)
-
-    def _listed(self, tag: Tag) -> TagVerdict:
-        verdict = self.live.verdict(tag)
-        return TagVerdict(self.repository, verdict, None if verdict.kept else self.waits.get(tag.digest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +193,10 @@ class Inventory:
         """Return a page of the live tags of a repository whose names match, or all of them if there is no limit."""
         return self.listing(repository).page(matches, order, after, limit)
 
-    def listing(self, repository: str) -> Listing:
+    def listing(self, repository: str) -> TagListing:
         """The live tags of a repository at this moment."""
         waits = {digest: hold.reason for hold in self.approvals.holds([repository]) for digest in hold.digests}
-        return Listing(repository, self.verdicts.live(repository), waits)
+        return TagListing(repository, self.verdicts.live(repository), waits)
 
     def plans(self, matches: Matcher, after: Place | None = None, limit: int = _PAGE) -> Page[PendingPlan]:
         """Return a page of the repositories that have a plan, by name."""

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
-from service.reports.inventory import Inventory, Listing
+from service.reports.inventory import Inventory
+from service.reports.tag_listing import TagListing
 from service.settings import PolicySource
 
 _LIFE_S = 10.0
@@ -18,7 +19,7 @@ class _Kept:
     generation: str
     policy: str
     until_s: float
-    listing: Listing
+    listing: TagListing
 
 
 class Listings:
@@ -35,7 +36,7 @@ class Listings:
         self._inventory, self._policies, self._clock, self._lock = inventory, policies, clock, Lock()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
-    def of(self, repository: str) -> Listing:
+    def of(self, repository: str) -> TagListing:
         """Return all live tags of the repository. Raises StoreUnavailable if Redis is not available."""
         self._policies.current()
         generation, policy = self._inventory.generation(repository), self._policies.digest

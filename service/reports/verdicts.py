@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from threading import Lock
 
 from service.clock import now_us
@@ -12,6 +13,7 @@ from service.domain.retention.explanation import Explanation, explain, with_hold
 from service.domain.retention.freed import Freed, freed
 from service.domain.retention.plan import Plan, Verdict
 from service.domain.retention.preview import Preview, previewed
+from service.domain.retention.referrers import Referrer, referrers
 from service.domain.retention.state import State, Tag
 from service.settings import PolicySource
 from service.settings.reload import NONE_IN_FORCE
@@ -39,6 +41,16 @@ class LiveVerdicts:
     def holders(self) -> Mapping[str, tuple[Tag, ...]]:
         """Map each digest to the tags that point at it, by name."""
         return self._evaluation.holders
+
+    @cached_property
+    def referrers(self) -> Mapping[str, tuple[Referrer, ...]]:
+        """Map the digest of each image to its signatures and other referrers."""
+        return referrers(self._evaluation.state, self._evaluation.parents)
+
+    def leased_us(self, tag: Tag) -> int:
+        """Return until when (µs) a user or a restore protects the image from deletion; 0 if neither does."""
+        until_us = self._evaluation.leased_us(tag.digest)
+        return until_us if until_us > self._evaluation.now_us else 0
 
     def verdict(self, tag: Tag) -> Verdict:
         """The verdict that a plan of this moment has for the tag."""

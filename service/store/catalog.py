@@ -1,7 +1,7 @@
 """The catalog: the figures that a listing shows for each repository, read for many repositories at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from service.domain.retention.state import Tag
 from service.store.connection import Connection
@@ -49,7 +49,7 @@ class Catalog:
             score, live = pipe.execute()
         if score is None or live is None:
             return None
-        return replace(unpack_live(tag, live), pushed_us=int(score) or None)
+        return unpack_live(tag, live, int(score) or None)
 
     def summaries(self, repositories: Sequence[str]) -> tuple[RepositorySummary, ...]:
         """Return the figures of these repositories, in the same order."""

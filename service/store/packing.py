@@ -134,12 +134,16 @@ def pack_links(references: References) -> str:
     return " ".join(words)
 
 
-def unpack_live(name: str, text: str) -> Tag:
-    """Return the live tag behind its field of live:R, without its times."""
+def unpack_live(
+    name: str, text: str, pushed_us: int | None = None, pulled_us: int | None = None, created_us: int | None = None
+) -> Tag:
+    """Return the live tag behind its field of live:R, with these times."""
     digest, size, actor = text.split(" ", 2)
     pushed_by, unannounced, is_found = unpack_actor(actor)
     size_bytes, proved = int(size.removesuffix(PROVED)), size.endswith(PROVED)
-    return Tag(name, long(digest), None, size_bytes, pushed_by, unannounced=unannounced, found=is_found, proved=proved)
+    return Tag(
+        name, long(digest), pushed_us, size_bytes, pushed_by, pulled_us, created_us, unannounced, is_found, proved
+    )
 
 
 def pack_layers(blobs: Iterable[tuple[str, int]] | None) -> str:

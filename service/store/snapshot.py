@@ -1,7 +1,7 @@
 """The state of a repository in Redis at one moment: everything that a plan is made from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from service.domain.history.lost import lost_tags
@@ -101,14 +101,13 @@ def _tags(
 ) -> tuple[Tag, ...]:
     tags = []
     for name, score in times.items():
-        tag = unpack_live(name, live[name])
-        digest = short(tag.digest)
+        digest = live[name].partition(" ")[0]
         # A pull by digest counts for every tag that points at the digest.
         used_us = max(int(float(pulled.get(name, 0))), int(float(pulled.get(f"@{digest}", 0))))
         created_us = int(created[digest]) if digest in created else None
         # A score of 0 means that no push was seen.
         pushed_us = int(float(score)) or None
-        tags.append(replace(tag, pushed_us=pushed_us, pulled_us=used_us or None, created_us=created_us))
+        tags.append(unpack_live(name, live[name], pushed_us, used_us or None, created_us))
     return tuple(tags)
 
 

@@ -35,7 +35,12 @@ _PAGES = (
 def measure() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder, Valkey(Path(folder)) as valkey:
         policy = Policy.model_validate({"rules": [{"name": "last", "keep": {"last": 100, "pulled_within": "30d"}}]})
-        wiring = wire(load_settings(environ={}, redis={"url": valkey.url}, policy=policy, data_dir=Path(folder)))
+        # The registry never had these repositories: by default only 1,000 of them are recorded.
+        history = {"unseen_repositories": REPOSITORIES + 1, "repository_layers": TAGS, "repository_entries": TAGS}
+        settings = load_settings(
+            environ={}, redis={"url": valkey.url}, policy=policy, data_dir=Path(folder), history=history
+        )
+        wiring = wire(settings)
         _fill(wiring)
         first = iter([create_app(wiring).test_client() for _ in range(TIMES)])
         yield _figure(f"a repository with {TAGS:,} tags, at the first look", lambda: next(first), _PAGES[1][1])
@@ -47,8 +52,15 @@ def measure() -> Iterator[Figure]:
 def _fill(wiring: Wiring) -> None:
     events = [event(tag=f"t{number:05}", at=number, blobs={f"l{number}": 1000 + number}) for number in range(TAGS)]
     events += [event(repository=f"team{number % 97}/app{number}", at=number) for number in range(REPOSITORIES)]
+    history = wiring.store.history
+    history.record(understood(events[0]))
+    # Of a repository that was never compared, only 1,000 tags are recorded.
+    history.adopt(history.snapshot("shop/api"), complete=True)
     for start in range(0, len(events), _AT_ONCE):
-        wiring.store.history.record(understood(*events[start : start + _AT_ONCE]))
+        history.record(understood(*events[start : start + _AT_ONCE]))
+
+    assert len(history.live("shop/api")) == TAGS
+    assert len(history.repositories()) == REPOSITORIES + 1
 
 
 def _figure(name: str, client: Callable[[], FlaskClient], path: str) -> Figure:

@@ -14,7 +14,8 @@ from service.domain.page import Page, Place
 from service.domain.retention.evaluation import Evaluation
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
-from service.reports.inventory import Inventory, ListedRepository, RepositoryOrder, TagOrder, TagVerdict
+from service.reports.inventory import Inventory, ListedRepository, RepositoryOrder
+from service.reports.tag_listing import TagOrder, TagVerdict
 from service.store.catalog import RepositorySummary
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last

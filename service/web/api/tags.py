@@ -12,8 +12,8 @@ from service.answers.history import TagHistory, TagInterval
 from service.answers.verdicts import VerdictAnswer
 from service.domain.errors import ConfigurationError
 from service.domain.page import Page
-from service.reports.inventory import TagOrder, TagVerdict
 from service.reports.platforms import Platforms
+from service.reports.tag_listing import TagOrder, TagVerdict
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.paging import Paged, SearchQuery, cursor_of, place_of
 from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath, TagPath

@@ -9,8 +9,8 @@ from service.domain.errors import ConfigurationError
 from service.domain.oci.names import is_digest, is_tag
 from service.domain.retention.selector import TagSelector, search_matcher
 from service.prune.manual import request_deletions, resolve_requests
-from service.reports.inventory import TagOrder
 from service.reports.listings import Listings
+from service.reports.tag_listing import TagOrder
 from service.web.pages import rendering
 from service.web.pages.policy import policy_file
 from service.wiring import Wiring
