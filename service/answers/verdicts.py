@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from service.answers.base import ApiAnswer, TimeUs
+from service.answers.bulk import BulkItem
 from service.domain.retention.explanation import Explanation
 from service.domain.retention.plan import Verdict
 from service.domain.retention.preview import Preview
@@ -188,6 +189,9 @@ class ManualDeletionAnswer(ApiAnswer):
     done: bool = Field(description="true if the deletions are complete; false if they are only requested or previewed")
     deletions: tuple[VerdictAnswer, ...] = Field(description="tags and manifests that are deleted")
     kept: tuple[VerdictAnswer, ...] = Field(description="tags and manifests that are kept, each with the reason")
+    results: tuple[BulkItem, ...] = Field(
+        default=(), description="the result of each name in the request; empty on the command line"
+    )
 
 
 def _rows(repository: str, verdicts: Iterable[Verdict]) -> tuple[VerdictAnswer, ...]:

@@ -1,18 +1,22 @@
-"""`pushprune restore REPO:TAG | REPO@DIGEST`: restore a deleted image; with `--from DIR`, from a folder."""
+"""`pushprune restore REPO:TAG | REPO@DIGEST …`: restore deleted images; with `--from DIR`, from a folder."""
 
+import math
 from pathlib import Path
 
 import click
 
-from service.answers.history import RestoredImage
+from service.answers.bulk import RestorationAnswer
 from service.cli.connect import connect, connection_options, known_repositories, show_json
 from service.cli.names import parse_reference, parse_tag
-from service.cli.output import line, short_digest, when
+from service.cli.output import line, number, short_digest, when
 from service.cli.registry import asked_registry, refuse_v1
 from service.cli.restore_from import restore_from
 from service.cli.user import login_name
+from service.domain.bulk import raise_if_refused
+from service.domain.errors import NotRestorable
 from service.domain.policy.units import parse_span, spell_duration
-from service.restore.restore import LEASE_S, RestoreResult
+from service.restore.bulk_restore import RestoredItem, RestoreTarget, restore_each
+from service.restore.restore import LEASE_S
 
 
 def _span(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
@@ -24,7 +28,7 @@ def _span(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
 
 @click.command()
 @connection_options
-@click.argument("name", metavar="REPO:TAG|REPO@DIGEST", required=False)
+@click.argument("names", metavar="REPO:TAG|REPO@DIGEST...", nargs=-1)
 @click.option(
     "--from",
     "folder",
@@ -45,12 +49,16 @@ def _span(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
     show_default=True,
     help="Protect the image from policies for this time (0: no protection).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Only show what would be restored.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def restore(
-    name: str | None, folder: Path | None, as_tag: str | None, force: bool, lease_s: int, config: Path | None,
-    data: Path | None, as_json: bool,
+    names: tuple[str, ...], folder: Path | None, as_tag: str | None, force: bool, lease_s: int, config: Path | None,
+    data: Path | None, dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Restore a deleted image with its parts, its signatures and the time of its original push."""
+    """Restore deleted images, each with its parts, its signatures and the time of its original push.
+
+    An image that cannot be restored does not stop the others.
+    """
     if asked_registry():
         refuse_v1(config)
     if folder:
@@ -58,27 +66,43 @@ def restore(
             raise click.UsageError(
                 "--as and --from exclude each other: images of a folder are restored under their own tags"
             )
-        restore_from(folder, name, config, data, force=force, as_json=as_json)
+        if dry_run or len(names) > 1:
+            raise click.UsageError("--from takes one name or none, and no --dry-run")
+        restore_from(folder, names[0] if names else None, config, data, force=force, as_json=as_json)
         return
     if asked_registry():
         raise click.UsageError("--registry needs --from DIR, the folder that holds what was deleted")
-    if name is None:
+    if not names:
         raise click.UsageError("name what to restore: REPO:TAG or REPO@DIGEST; `pushprune trash` lists it")
-    repository, tag, digest = parse_reference(name)
-    if as_tag is not None:
-        parse_tag(as_tag)
+    if as_tag and len(names) > 1:
+        raise click.UsageError("--as takes one image: name only that one")
+    targets = [_target(name, as_tag) for name in names]
     wiring = connect(config, data)
-    known_repositories(wiring.inventory, [repository])
-    restored = wiring.restore.restore(
-        repository, tag=tag, digest=digest, as_tag=as_tag, force=force, lease_s=lease_s, by=login_name()
+    known_repositories(wiring.inventory, [target.repository for target in targets])
+    restored = restore_each(
+        wiring.restore, targets, login_name(), force=force, lease_s=lease_s, dry_run=dry_run, patience_s=math.inf
     )
+    if len(restored) == 1:
+        raise_if_refused([restored[0].item])
     if as_json:
-        show_json(RestoredImage.model_validate(restored))
+        show_json(RestorationAnswer.of(restored, dry_run=dry_run))
     else:
-        _show(restored)
+        for entry in restored:
+            _show(entry)
+    if failed := sum(1 for entry in restored if entry.item.error):
+        raise NotRestorable(f"not restored: {number(failed, 'image')}, as said above")
 
 
-def _show(restored: RestoreResult) -> None:
+def _target(name: str, as_tag: str | None) -> RestoreTarget:
+    repository, tag, digest = parse_reference(name)
+    return RestoreTarget(repository, tag or "", digest or "", parse_tag(as_tag) if as_tag is not None else "")
+
+
+def _show(entry: RestoredItem) -> None:
+    item, restored = entry.item, entry.restored
+    if restored is None:
+        line(f"{item.name}: {item.message}")
+        return
     names = (
         ", ".join(f"{restored.repository}:{tag}" for tag in restored.tags) or f"{restored.repository}@{restored.digest}"
     )

@@ -24,9 +24,9 @@ from service.domain.policy.model import Policy
 from service.domain.policy.units import spell_size
 from service.domain.retention.plan import Verdict
 from service.domain.retention.selector import TagSelector
+from service.prune.deletion_request import DeletionRequest
 from service.prune.manual import (
     DeletionProgress,
-    DeletionRequest,
     deletion_progress,
     not_deleted,
     request_deletions,

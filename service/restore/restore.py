@@ -19,6 +19,7 @@ from service.store.restorations import Restorations, RestoredManifest
 from service.store.trash import Trash
 
 LEASE_S = 86_400
+_COLLECTING = "a garbage collection is running or about to start: try again when it has finished"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,28 @@ class Restore:
         """
         with self.leases.write() as permit:
             if permit is None:
-                raise NotRestorable("a garbage collection is running or about to start: try again when it has finished")
+                raise NotRestorable(_COLLECTING)
             return _Restoring(self, permit, repository, force, replaces, lease_s, by).restore(tag, digest, as_tag)
+
+    def check(
+        self,
+        repository: str,
+        *,
+        tag: str | None = None,
+        digest: str | None = None,
+        as_tag: str | None = None,
+        force: bool = False,
+    ) -> tuple[str, ...]:
+        """Return the tags that `restore` would restore now. Nothing is changed; the arguments are those of `restore`.
+
+        Raises:
+            NotRestorable: with one sentence for the user.
+        """
+        with self.leases.write() as permit:
+            if permit is None:
+                raise NotRestorable(_COLLECTING)
+            restoring = _Restoring(self, permit, repository, force, None, lease_s=0, by="")
+            return tuple(filter(None, restoring.resolve(tag, digest, as_tag)[0]))
 
     def restore_referrers(
         self, repository: str, since: Mapping[str, int], permit: Lease, by: str, reason: str
@@ -154,17 +175,25 @@ class _Restoring:
         self._since_us = restore.restorations.now_us()
         self._learnt: dict[str, References] = {}
 
-    def restore(self, tag: str | None, digest: str | None, as_tag: str | None) -> RestoreResult:
+    def resolve(
+        self, tag: str | None, digest: str | None, as_tag: str | None
+    ) -> tuple[Mapping[str, Deleted | None], _Tree]:
+        """Return the tags to restore, each with its deletion, and the manifests that they need."""
         deletions = self._restorable.found(tag, digest)
         digest = deletions[0].digest if deletions else digest or ""
-        deletion_of_as_tag = deletions[0] if deletions else None
-        names = {as_tag: deletion_of_as_tag} if as_tag else {deletion.tag: deletion for deletion in deletions}
+        names: dict[str, Deleted | None] = {deletion.tag: deletion for deletion in deletions}
+        if as_tag:
+            names = {as_tag: deletions[0] if deletions else None}
         self._before = {
             name: self._restore_deletion.restorations.pushed_at(self._repository, name) for name in names if name
         }
         for name in filter(None, names):
             self._refuse_if_pushed_again(name, digest, force=self._force)
-        tree = self._tree(digest)
+        return names, self._tree(digest)
+
+    def restore(self, tag: str | None, digest: str | None, as_tag: str | None) -> RestoreResult:
+        names, tree = self.resolve(tag, digest, as_tag)
+        digest = tree.manifest.digest
         digests = (digest, *(manifest.digest for manifest in tree.missing))
         # Leased before the first PUT, so that no plan dooms a part that was just restored.
         until_us = (

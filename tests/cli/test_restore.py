@@ -102,9 +102,20 @@ def test_restore_puts_it_back_and_says_for_how_long_it_stays(run: Run, registry:
 def test_restore_under_another_name_and_without_a_lease(run: Run, registry: FakeRegistry) -> None:
     code, output = run("restore", "shop/api:v1", "--as", "rescued", "--for", "0", "--json")
     assert code == 0
-    assert json.loads(output)["tags"] == ["rescued"]
-    assert json.loads(output)["kept_until"] is None
+    (result,) = json.loads(output)["results"]
+    assert (result["status"], result["restored"]["tags"]) == ("restored", ["rescued"])
+    assert result["restored"]["kept_until"] is None
     assert registry.tags("shop/api").keys() == {"v2", "rescued"}
+
+
+def test_of_many_images_each_that_can_be_restored_is_restored(run: Run, registry: FakeRegistry) -> None:
+    names = ("shop/api:v7", "shop/api:v1")
+    code, output = run("restore", *names, "--dry-run")
+    assert (code, "shop/api:v1: can be restored as v1" in output, "v1" in registry.tags("shop/api")) == (1, True, False)
+    code, output = run("restore", *names)
+    assert (code, "shop/api:v7: shop/api:v7 was not deleted" in output) == (1, True)
+    assert "not restored: 1 image, as said above" in output
+    assert registry.tags("shop/api")["v1"] == V1
 
 
 @pytest.mark.parametrize(

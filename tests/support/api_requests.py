@@ -31,7 +31,7 @@ CHANGES = (
     ("POST", "/api/v1/deletions"),
     ("POST", "/api/v1/holds/approve"),
     ("POST", "/api/v1/holds/shop/api/approve"),
-    ("POST", "/api/v1/trash/shop/api/restore"),
+    ("POST", "/api/v1/restorations"),
     ("POST", "/api/v1/collections"),
     ("DELETE", "/api/v1/collections"),
     ("POST", "/api/v1/reconciliation"),
@@ -40,7 +40,7 @@ CHANGES = (
 
 _BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/preview": {"policy": {}},
-    "/api/v1/trash/shop/api/restore": {"tag": "v1"},
+    "/api/v1/restorations": {"items": [{"repository": "shop/api", "tag": "v1"}]},
     "/api/v1/deletions": {"repository": "shop/api", "tags": ["v1"]},
 }
 

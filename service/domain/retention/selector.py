@@ -35,12 +35,14 @@ class TagSelector:
         tag: a name or a glob; "" if a digest or all tags are named.
         digest: a manifest to delete with all of its tags; "" if tags are named.
         exclude: all tags except those that these patterns match are named; () if a tag or a digest is named.
+        seen: the digest at which the user saw the tag. If the tag points at another one by now, it must be kept.
     """
 
     repository: str
     tag: str = ""
     digest: str = ""
     exclude: tuple[str, ...] = ()
+    seen: str = ""
 
     @property
     def as_written(self) -> str:

@@ -14,7 +14,8 @@ previews.py      what the current policy, or another policy, would delete now
 policy.py        the current policy, and the schema of policies
 holds.py         plans that wait for approval
 deletions.py     manual deletions
-trash.py         deleted images, and restoring them
+trash.py         deleted images that can be restored
+restorations.py  restoring deleted images
 collections.py   garbage collections: past runs, and requesting a run
 reconciliation.py  reconcile runs: comparing the history with the registry
 """
@@ -33,6 +34,7 @@ from service.web.api import (
     previews,
     reconciliation,
     repositories,
+    restorations,
     tags,
     trash,
 )
@@ -40,7 +42,7 @@ from service.wiring import Wiring, given
 
 _RESOURCES = (
     overview, repositories, tags, explanations, events, plan, previews, policy, holds, deletions, trash,
-    collections, reconciliation,
+    restorations, collections, reconciliation,
 )  # fmt: skip
 
 

@@ -1,6 +1,5 @@
 """Manual deletions, regardless of the policy: preview them, request them, list pending requests."""
 
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated
 
@@ -10,16 +9,16 @@ from pydantic import AfterValidator, Field, StrictBool
 from werkzeug.exceptions import Conflict
 
 from service.answers.base import ApiAnswer, TimeUs, rfc3339
+from service.answers.bulk import BulkItem
 from service.answers.verdicts import ManualDeletionAnswer, VerdictAnswer
+from service.domain.bulk import raise_if_refused
 from service.domain.errors import ConfigurationError, NotDeletable
 from service.domain.policy.patterns import LONGEST_PATTERN
 from service.domain.retention.selector import TagSelector, check_globs, is_glob
-from service.prune.manual import pending_deletions, request_deletions, resolve_requests
-from service.reports.inventory import Inventory
-from service.settings import Settings
-from service.store import Store
+from service.prune.bulk_deletion import BulkDeletions
+from service.prune.manual import pending_deletions
 from service.web.api.api_blueprint import api_blueprint, error_responses
-from service.web.api.names import Digest
+from service.web.api.names import Digest, TagName
 from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath
 from service.web.models import ApiRequest, respond
 from service.web.problems import InvalidRequest
@@ -46,6 +45,11 @@ class ManualDeletionRequest(ApiRequest):
     digests: Annotated[tuple[Digest, ...], Field(max_length=_MOST_NAMES)] = Field(
         default=(), description="manifests of one repository, each with all tags that point at it"
     )
+    seen: dict[TagName, Digest] = Field(
+        default={},
+        max_length=_MOST_NAMES,
+        description="tag → the digest at which you saw it; a tag that points at another image by now is kept",
+    )
     all_but: _Globs = Field(
         default=(), description="instead of tags and digests: delete every tag except those that match"
     )
@@ -55,7 +59,7 @@ class ManualDeletionRequest(ApiRequest):
     dry_run: StrictBool = Field(default=False, description="only report what would be deleted")
 
     def wanted(self) -> tuple[TagSelector, ...]:
-        """Return the requested tags and digests.
+        """Return the requested tags and digests, without duplicates.
 
         Raises:
             InvalidRequest: nothing is named, or fields that exclude each other.
@@ -68,8 +72,9 @@ class ManualDeletionRequest(ApiRequest):
             )
         if self.all_but:
             return (TagSelector(self.repository, exclude=self.all_but),)
-        tags = [TagSelector(self.repository, tag) for tag in self.tags]
-        return (*tags, *(TagSelector(self.repository, digest=digest) for digest in self.digests))
+        tags = [TagSelector(self.repository, tag, seen=self.seen.get(tag, "")) for tag in self.tags]
+        digests = [TagSelector(self.repository, digest=digest) for digest in self.digests]
+        return tuple(dict.fromkeys((*tags, *digests)))
 
 
 class PendingDeletion(ApiAnswer):
@@ -90,15 +95,12 @@ class PendingDeletions(ApiAnswer):
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    return _looking(wiring.store, wiring.settings, wiring.inventory, documented=documented), _deleting(
-        wiring, documented=documented
-    )
+    store, inventory = wiring.store, wiring.inventory
+    bulk_deletions = BulkDeletions(store, wiring.registry, wiring.policies, wiring.verdicts, wiring.dispatch)
+    reading = api_blueprint("deletions", store, wiring.settings, documented)
+    deleting = api_blueprint("deletions-asking", store, wiring.settings, documented, "admin")
 
-
-def _looking(store: Store, settings: Settings, inventory: Inventory, *, documented: bool) -> APIBlueprint:
-    pages = api_blueprint("deletions", store, settings, documented)
-
-    @pages.get(
+    @reading.get(
         "/deletions/<path:repository>", responses={HTTPStatus.OK: PendingDeletions, **error_responses([UNKNOWN])}
     )
     def deletions(path: RepositoryPath) -> Response:
@@ -116,38 +118,37 @@ def _looking(store: Store, settings: Settings, inventory: Inventory, *, document
         )
         return respond(PendingDeletions(repository=repository, pending=tuple(pending)))
 
-    return pages
-
-
-def _deleting(wiring: Wiring, *, documented: bool) -> APIBlueprint:
-    pages = api_blueprint("deletions-asking", wiring.store, wiring.settings, documented, "admin")
-
-    @pages.post(
+    @deleting.post(
         "/deletions", responses={HTTPStatus.OK: ManualDeletionAnswer, **error_responses([UNKNOWN, _STAYS, REGISTRY])}
     )
     def delete(body: ManualDeletionRequest) -> Response:
-        """Delete tags or manifests now, regardless of the policy, or preview the deletion"""
-        return respond(_deleted(wiring, body.wanted(), body))
+        """Delete tags or manifests now, regardless of the policy, or preview the deletion
 
-    return pages
+        The answer has a result for each name: a name that is refused does not stop the others. Only a request for a
+        single name is answered with an error.
+        """
+        return respond(_deleted(bulk_deletions, body))
+
+    return reading, deleting
 
 
-def _deleted(wiring: Wiring, wanted: Sequence[TagSelector], asked: ManualDeletionRequest) -> ManualDeletionAnswer:
+def _deleted(bulk_deletions: BulkDeletions, asked: ManualDeletionRequest) -> ManualDeletionAnswer:
+    wanted = asked.wanted()
     try:
-        planned = resolve_requests(wiring.store, wiring.registry, wiring.policies, wanted, force=asked.force)
-        is_requested = not asked.dry_run and any(request.deletions for request in planned)
-        if is_requested:
-            planned = (
-                *request_deletions(wiring.store, wiring.dispatch, wiring.verdicts, planned, "API", force=asked.force),
-                *(request for request in planned if not request.deletions),
-            )
+        if asked.dry_run:
+            deletion = bulk_deletions.preview(wanted, force=asked.force)
+        else:
+            deletion = bulk_deletions.delete(wanted, "API", force=asked.force)
+        if len(wanted) == 1:
+            raise_if_refused(deletion.results)
     except (ConfigurationError, NotDeletable) as error:
         raise Conflict(str(error)) from error
     return ManualDeletionAnswer(
-        requested=is_requested,
+        requested=deletion.requested,
         done=False,
-        deletions=tuple(
-            VerdictAnswer.of(request.repository, verdict) for request in planned for verdict in request.deletions
+        deletions=tuple(VerdictAnswer.of(repository, verdict) for repository, verdict in deletion.deletions),
+        kept=tuple(
+            VerdictAnswer.of(request.repository, verdict) for request in deletion.requests for verdict in request.kept
         ),
-        kept=tuple(VerdictAnswer.of(request.repository, verdict) for request in planned for verdict in request.kept),
+        results=tuple(map(BulkItem.model_validate, deletion.results)),
     )

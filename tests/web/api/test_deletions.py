@@ -86,6 +86,44 @@ def test_what_is_not_there_is_not_found(edge: Edge) -> None:
     assert problem(delete(edge, repository="shop/nope", tags=["v1"]))[0] == 404
 
 
+def results(response: TestResponse) -> list[tuple[str | None, str]]:
+    assert response.status_code == 200, response.text
+    return [(result["tag"], result["status"]) for result in (response.json or {})["results"]]
+
+
+def test_of_many_names_each_has_its_result_and_a_refused_name_stops_no_other(edge: Edge) -> None:
+    names = ["nope", "v1", "latest", "v*"]
+    assert results(delete(edge, tags=names, dry_run=True)) == [
+        ("nope", "refused"), ("v1", "possible"), ("latest", "refused"), ("v*", "possible"),
+    ]  # fmt: skip
+    assert (pending(edge), edge.sent) == ([], [])
+    response = delete(edge, tags=names)
+    assert [status for _, status in results(response)] == ["refused", "requested", "refused", "requested"]
+    assert [result["message"] for result in (response.json or {})["results"]] == [
+        "shop/api:nope does not exist; `pushprune tags shop/api` lists them",
+        "1 tag queued for deletion",
+        "shop/api:latest stays: protected by the policy; --force deletes it all the same",
+        "2 tags queued for deletion",
+    ]
+    assert [name for name, _, _ in pending(edge)] == ["v1", "v2"]
+
+
+def test_a_digest_is_refused_with_all_of_its_tags(edge: Edge, registry: FakeRegistry) -> None:
+    latest = make_image("latest")
+    registry.push("shop/api", "v3", latest)
+    record(edge.store.history, event(9, tag="v3", digest=latest.digest))
+    response = delete(edge, tags=["v1"], digests=[latest.digest])
+    assert [status for _, status in results(response)] == ["requested", "refused"]
+    assert [name for name, _, _ in pending(edge)] == ["v1"]
+
+
+def test_a_tag_that_moved_since_the_user_looked_is_kept(edge: Edge) -> None:
+    seen = {tag: make_image("v1").digest for tag in ("v1", "v2")}
+    response = delete(edge, tags=["v1", "v2"], seen=seen)
+    assert results(response) == [("v1", "requested"), ("v2", "refused")]
+    assert [name for name, _, _ in pending(edge)] == ["v1"]
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [({}, "name either tags or digests"), ({"tags": ["v1"], "all_but": ["v2"]}, "name either tags or digests"),

@@ -1,0 +1,187 @@
+"""The tags and manifests that the names of a manual deletion mean in one repository, and what is deleted of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from service.clock import now_us
+from service.domain.errors import NoSuchTag, NotDeletable, PushpruneError
+from service.domain.oci import tombstone
+from service.domain.oci.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
+from service.domain.oci.names import is_tag
+from service.domain.policy.model import Policy
+from service.domain.retention import planner
+from service.domain.retention.plan import Verdict
+from service.domain.retention.selector import TagSelector
+from service.domain.retention.state import ManualDeletion, Tag, Untagged, subject_of
+from service.registry import Registry
+from service.settings import PolicySource
+from service.store import Store
+from service.store.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class DeletionRequest:
+    """A manual deletion in one repository.
+
+    Attributes:
+        repository: its name.
+        deletions: verdicts on the named tags and digests that will be deleted.
+        kept: verdicts on the named tags and digests that are kept.
+        targets: tag, or digest of a manifest → the digest it points at, for everything to be deleted.
+        found: tags that the registry has and the history does not know.
+        indexes: the digests of `found` that are indexes.
+        learnt: digest → its references, for untagged manifests that were read now for the first time.
+        released: restored digests that are deleted together with `targets`.
+    """
+
+    repository: str
+    deletions: tuple[Verdict, ...]
+    kept: tuple[Verdict, ...]
+    targets: Mapping[str, str]
+    found: tuple[Tag, ...] = ()
+    indexes: frozenset[str] = frozenset()
+    learnt: Mapping[str, References] = field(default_factory=dict)
+    released: frozenset[str] = frozenset()
+
+
+class RequestResolver:
+    """Resolve the names of a manual deletion in one repository, and decide what is deleted."""
+
+    def __init__(self, store: Store, registry: Registry, policies: PolicySource, repository: str, force: bool) -> None:
+        self._registry, self._policies, self._repository, self._force = registry, policies, repository, force
+        self.refused: dict[TagSelector, PushpruneError] = {}
+        self._state = store.history.snapshot(repository)
+        self._live = {tag.name: tag for tag in self._state.tags}
+        listed = {name for name in registry.client.tags(repository) if is_tag(name)}
+        self._names = frozenset(self._live) | listed
+        self._indexes: set[str] = set()
+        self._learnt: dict[str, References] = {}
+
+    def request(self, wanted: Sequence[TagSelector]) -> DeletionRequest:
+        """Return the deletion that these names ask for, without the names that are added to `refused`.
+
+        Refused is a name that must be kept although it was named exactly, and a digest that does not exist.
+        """
+        targets: dict[str, str] = {}
+        for selector in wanted:
+            try:
+                self._refuse_everything(selector)
+                targets |= self._tags(selector) if not selector.digest else self._manifest(selector.digest)
+            except (NoSuchTag, NotDeletable) as error:
+                self.refused[selector] = error
+        accepted = [selector for selector in wanted if selector not in self.refused]
+        verdicts = self._verdicts(targets)
+        for verdict in verdicts:
+            for selector in accepted if verdict.kept else ():
+                if selector.is_exact(verdict.tag.name) or selector.digest == verdict.tag.digest:
+                    self.refused.setdefault(selector, NotDeletable(_why_not(self._repository, verdict)))
+        if not self.refused.keys().isdisjoint(accepted):
+            # A digest is refused with all of its tags, so the other names are decided about without it.
+            return self.request([selector for selector in accepted if selector not in self.refused])
+        unknown = tuple(self._live[name] for name in targets if name in self._live and not self._is_known(name))
+        deletions = tuple(verdict for verdict in verdicts if not verdict.kept)
+        kept = tuple(verdict for verdict in verdicts if verdict.kept)
+        deleted = {name for verdict in deletions for name in (verdict.tag.name, verdict.tag.digest)}
+        targets = {name: digest for name, digest in targets.items() if name in deleted}
+        released = self._released(targets)
+        return DeletionRequest(
+            self._repository, deletions, kept, targets, unknown, frozenset(self._indexes), self._learnt, released
+        )
+
+    def _released(self, targets: Mapping[str, str]) -> frozenset[str]:
+        """Return the restored digests that this deletes: those left without a tag, their parts and their referrers.
+
+        A user who deletes a restored image by hand no longer wants to keep it because of the restore.
+        """
+        if not self._state.restored:
+            return frozenset()
+        tagged = {tag.digest for name, tag in self._live.items() if name not in targets}
+        whole = {part for digest in targets.values() if digest not in tagged for part in self._state.closure(digest)}
+        subjects = [(tag.digest, subject_of(tag.name, self._state.links.get(tag.digest))) for tag in self._state.tags]
+        subjects += [(digest, known.subject) for digest, known in self._state.links.items() if known]
+        referrers = {digest for digest, subject in subjects if subject in whole}
+        return frozenset((whole | referrers) & self._state.restored.keys())
+
+    def _refuse_everything(self, wanted: TagSelector) -> None:
+        """Refuse to delete every tag because no tag matches what the user wants to spare: probably a typo."""
+        if wanted.exclude and self._names and not wanted.excluded(self._names) and not self._force:
+            names = " or ".join(wanted.exclude)
+            raise NotDeletable(
+                f"no tag of {self._repository} is {names}: all tags would be deleted; add --force if you want that"
+            )
+
+    def _tags(self, wanted: TagSelector) -> dict[str, str]:
+        """Return tag → digest. The registry is asked about tags that the history does not know."""
+        digests = {}
+        for name in wanted.tags(self._names):
+            tag = self._live.get(name) or self._found(name)
+            if tag and wanted.seen and tag.digest != wanted.seen:
+                raise NotDeletable(
+                    f"{self._repository}:{name} points at another image by now: look at it, then delete it again"
+                )
+            if tag:
+                digests[name] = tag.digest
+        return digests
+
+    def _found(self, name: str) -> Tag | None:
+        standing = self._registry.client.head(self._repository, name)
+        if standing is None or standing.digest == tombstone.DIGEST:
+            return None
+        if standing.media_type in INDEX_TYPES:
+            self._indexes.add(standing.digest)
+        self._live[name] = Tag(name, standing.digest, None, standing.size_bytes)
+        return self._live[name]
+
+    def _manifest(self, digest: str) -> dict[str, str]:
+        """Return the digest and every tag that points at it, each mapped to the digest."""
+        tags = [tag for tag in self._state.tags if tag.digest == digest]
+        if not tags and digest not in self._state.links:
+            self._learn(digest)
+        return {tag.name: digest for tag in tags} | {digest: digest}
+
+    def _learn(self, digest: str) -> None:
+        manifest = self._registry.client.get(self._repository, digest)
+        if manifest is None:
+            raise NoSuchTag(f"{self._repository}@{digest} is not there")
+        try:
+            references = read_references(manifest.media_type, manifest.content)
+        except UnreadableManifest as error:
+            raise NotDeletable(f"{self._repository}@{digest} cannot be read, so it stays: {error}") from error
+        if references.children or references.subject:
+            self._learnt[digest] = references
+
+    def _verdicts(self, targets: Mapping[str, str]) -> tuple[Verdict, ...]:
+        """Decide as the workers will: from a plan of these manual deletions alone."""
+        policy = (self._policies.current() or Policy()).model_copy(update={"dry_run": False})
+        at_us = now_us()
+        asked = {name: ManualDeletion(digest, "", at_us, force=self._force) for name, digest in targets.items()}
+        state = self._with_all(asked, self._released(targets))
+        plan = planner.plan(state, policy, at_us, manual_only=True)
+        return tuple(
+            verdict for verdict in (*plan.verdicts, *plan.untagged) if (verdict.tag.name or verdict.tag.digest) in asked
+        )
+
+    def _with_all(self, asked: Mapping[str, ManualDeletion], released: frozenset[str]) -> Snapshot:
+        """Return the snapshot with the tags and manifests that only the registry knows."""
+        untagged = {known.digest for known in self._state.untagged}
+        held = {tag.digest for tag in self._live.values()}
+        new = tuple(Untagged(name, 0) for name in asked if ":" in name and name not in untagged | held)
+        return replace(
+            self._state,
+            tags=tuple(self._live.values()),
+            untagged=self._state.untagged + new,
+            links={**self._state.links, **self._learnt},
+            manual_deletions=asked,
+            restored={digest: until for digest, until in self._state.restored.items() if digest not in released},
+        )
+
+    def _is_known(self, name: str) -> bool:
+        return any(tag.name == name for tag in self._state.tags)
+
+
+def _why_not(repository: str, verdict: Verdict) -> str:
+    forced = "; --force deletes it all the same" if verdict.reason.startswith("protected") else ""
+    until_s = (verdict.until_us or 0) // 1_000_000
+    until = f", until {datetime.fromtimestamp(until_s, UTC):%Y-%m-%d %H:%M:%S} UTC" if until_s else ""
+    return f"{verdict.tag.called(repository)} stays: {verdict.reason}{until}{forced}"
