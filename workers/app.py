@@ -32,7 +32,8 @@ def build() -> Celery:
         sign = partial(wiring.store.outbox.sign_of_life, getattr(sender, "hostname", "worker"), consumed, new_token())
         threading.Thread(target=tick, args=(wiring, sign, stopping), name="tick", daemon=True).start()
         if wiring.registry.is_configured:
-            threading.Thread(target=watch_registry, args=(wiring, stopping), name="registry", daemon=True).start()
+            watched = (wiring.store, wiring.registry, stopping)
+            threading.Thread(target=watch_registry, args=watched, name="registry", daemon=True).start()
 
     worker_ready.connect(start, weak=False)
     worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)

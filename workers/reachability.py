@@ -11,7 +11,6 @@ from service.domain.history.lost import lost_image
 from service.log import log
 from service.registry import Registry
 from service.store import Store
-from service.wiring import Wiring
 
 _EVERY_MS = 5000
 _LOOK_S = 1.0
@@ -23,14 +22,14 @@ _SLOW_SHARE = 0.1
 _WINDOW_S = 60.0
 
 
-def watch_registry(wiring: Wiring, stopping: threading.Event) -> None:
+def watch_registry(store: Store, registry: Registry, stopping: threading.Event) -> None:
     """Check the registry every five seconds, in the worker that is elected for it, until the process ends."""
     answers = Answers()
     while not stopping.wait(_LOOK_S):
         try:
-            if wiring.store.leases.elected(REGISTRY, _EVERY_MS):
-                look_at_registry(wiring.store, wiring.registry)
-                answers.look_at(wiring.store, time.monotonic())
+            if store.leases.elected(REGISTRY, _EVERY_MS):
+                look_at_registry(store, registry)
+                answers.look_at(store, time.monotonic())
         except StoreUnavailable:
             # The tick of this process already logs that Redis is away.
             continue

@@ -1,14 +1,13 @@
 """Commit a plan and count the result."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from service.domain.policy.model import Policy
-from service.domain.retention.plan import Doomed, Plan
-from service.settings import PolicySource
+from service.domain.retention.plan import Plan
 from service.store import Store
 from service.store.history import CommitResult, Target
 from service.store.snapshot import Snapshot
+from service.wiring import Wiring
 
 
 def commit(store: Store, snapshot: Snapshot, plan: Plan, target: Target) -> CommitResult:
@@ -18,10 +17,25 @@ def commit(store: Store, snapshot: Snapshot, plan: Plan, target: Target) -> Comm
     return committed
 
 
-def doomed_by(policies: PolicySource, policy: Policy | None, images: Iterable[Doomed]) -> tuple[Doomed, ...] | None:
-    """Return the images with the name of the policy that their plan was made by; None if another is in force by now.
+def commit_deletions(wiring: Wiring, snapshot: Snapshot, plan: Plan, policy: Policy | None, target: Target) -> bool:
+    """Commit the deletions of a plan, and send the task that makes them.
 
-    Another thread may have read a changed policy while this one asked the registry. A deletion believes the name.
+    Args:
+        wiring: the collaborators.
+        snapshot: the state that the plan was made from.
+        plan: the plan.
+        policy: the policy that the plan was made by. The deletions carry its name, which a deletion believes.
+        target: the place where the deletions wait.
+
+    Returns:
+        False if the repository must be planned again.
     """
-    name = policies.name
-    return tuple(replace(image, policy=name) for image in images) if policies.current() == policy else None
+    name = wiring.policies.name
+    # Another thread may have read a changed policy while this one asked the registry.
+    if wiring.policies.current() != policy:
+        return False
+    doomed = tuple(replace(image, policy=name) for image in plan.doomed)
+    committed = commit(wiring.store, snapshot, replace(plan, doomed=doomed), target)
+    if committed is CommitResult.COMMITTED:
+        wiring.dispatch.delete(snapshot.repository)
+    return committed is not CommitResult.STALE

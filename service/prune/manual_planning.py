@@ -1,18 +1,15 @@
 """Doom the images that a user asked to delete (manual deletion), before the policy is applied."""
 
-from dataclasses import replace
-
 from service.clock import now_us
 from service.domain.policy.model import Policy
 from service.domain.retention import planner
 from service.domain.retention.manual import rejections
 from service.domain.retention.plan import Plan
 from service.log import log
-from service.prune.committing import commit, doomed_by
+from service.prune.committing import commit_deletions
 from service.prune.ensure_compared import ensure_compared
 from service.prune.healing import heal
 from service.store import Store
-from service.store.history import CommitResult
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
@@ -39,13 +36,7 @@ def plan_manual(wiring: Wiring, snapshot: Snapshot) -> bool | None:
         wiring.store, wiring.registry, snapshot, plan
     ):
         return False
-    doomed = doomed_by(wiring.policies, in_force, plan.doomed)
-    if doomed is None:
-        return False
-    committed = commit(wiring.store, snapshot, replace(plan, doomed=doomed), "manual")
-    if committed is CommitResult.COMMITTED:
-        wiring.dispatch.delete(snapshot.repository)
-    return committed is not CommitResult.STALE
+    return commit_deletions(wiring, snapshot, plan, in_force, "manual")
 
 
 def _answer(store: Store, snapshot: Snapshot, refused: dict[str, str]) -> None:

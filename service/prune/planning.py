@@ -7,7 +7,7 @@ from service.domain.retention import planner
 from service.domain.retention.plan import Plan
 from service.log import log
 from service.prune import dates
-from service.prune.committing import commit, doomed_by
+from service.prune.committing import commit, commit_deletions
 from service.prune.ensure_compared import ensure_compared
 from service.prune.healing import heal
 from service.prune.manual_planning import plan_manual
@@ -72,13 +72,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
         return _commit_dry(wiring.store, snapshot, plan)
     if plan.hold:
         return _commit_held(wiring.store, snapshot, plan)
-    doomed = doomed_by(wiring.policies, policy, plan.doomed)
-    if doomed is None:
-        return False
-    committed = commit(wiring.store, snapshot, replace(plan, doomed=doomed), "doomed")
-    if committed is CommitResult.COMMITTED:
-        wiring.dispatch.delete(snapshot.repository)
-    return committed is not CommitResult.STALE
+    return commit_deletions(wiring, snapshot, plan, policy, "doomed")
 
 
 def _commit_dry(store: Store, snapshot: Snapshot, plan: Plan) -> bool:

@@ -77,7 +77,7 @@ def test_the_workers_go_on_looking(make_wiring: MakeWiring, monkeypatch: pytest.
         stopping.set()
 
     monkeypatch.setattr(reachability, "look_at_registry", look)
-    watch_registry(wiring, stopping)
+    watch_registry(wiring.store, wiring.registry, stopping)
     assert (looks, list(troubles(wiring))) == (2, ["registry"])
     wiring.store.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
     assert system_health(wiring.store, wiring.registry, wiring.policies).registry is False
