@@ -50,7 +50,7 @@ class Attempt:
         # The same result again is only counted: its log line and its output would push out those of other runs.
         if self.store.collections.record(self.run, once=once, wait_s=wait_s):
             tell(self.run)
-            self.store.collections.keep_output(self.run.started_ms, self.output.text)
+            self.store.collections.keep_log(self.run.started_ms, self.output.finish())
 
     def learn(self, **more: Any) -> None:
         """Set fields of the record of this run."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from service.dispatch import Dispatch
+from service.domain.collection.output import lines_of
 from service.domain.collection.run import (
     MANUAL,
     CollectionStage,
@@ -106,10 +107,26 @@ def past(store: Store, count: int) -> tuple[tuple[Run, ...], Totals]:
     return store.collections.runs(count), store.collections.totals()
 
 
-def recorded(store: Store, started_ms: int) -> tuple[Run, str | None] | None:
-    """Return the run that began at this time, and its output if that is kept; None if no such run is recorded."""
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """A run that ended, and the output of its collectors.
+
+    Attributes:
+        log: the whole output as a gzip file; None if it is not kept.
+    """
+
+    run: Run
+    log: bytes | None
+
+    def lines(self) -> tuple[str, ...]:
+        """Return the lines of the output; none if it is not kept."""
+        return tuple(lines_of(self.log)) if self.log else ()
+
+
+def recorded(store: Store, started_ms: int) -> RecordedRun | None:
+    """Return the run that began at this time; None if no such run is recorded."""
     run = next((run for run in store.collections.runs(_RECORDED) if run.started_ms == started_ms), None)
-    return (run, store.collections.output(started_ms)) if run else None
+    return RecordedRun(run, store.collections.log(started_ms)) if run else None
 
 
 def rehearsal(store: Store) -> Rehearsal | None:

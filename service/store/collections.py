@@ -1,5 +1,6 @@
 """Garbage collections in Redis: the request, the progress and the record of past runs."""
 
+import base64
 import json
 import time
 from collections.abc import Mapping
@@ -13,7 +14,9 @@ _STATE_MS = 15_000
 _REQUEST_MS = 3_600_000
 _REHEARSAL_S = 86_400
 _REHEARSED_AT_MOST = 10_000
-_OUTPUTS = 20
+_LOGS = 20
+# In base64. Redis must never be full of logs: it could not record events then.
+_LOGS_BYTES = 16 * 1024 * 1024
 
 
 class Collections:
@@ -116,20 +119,17 @@ class Collections:
             rows = client.xrevrange(self._keys.of("gc:runs"), count=count)
         return tuple(_run(row) for _, row in rows)
 
-    def keep_output(self, started_ms: int, text: str) -> None:
-        """Keep the output of garbage-collect in the run that began at `started_ms`."""
-        if not text:
-            return
-        entry = {"started_ms": str(started_ms), "text": text}
-        with self._connection.reached() as client:
-            # Outputs are large, and approximate trimming would keep many more of them.
-            client.xadd(self._keys.of("gc:outputs"), entry, maxlen=_OUTPUTS, approximate=False)
+    def keep_log(self, started_ms: int, file: bytes) -> None:
+        """Keep the output of garbage-collect, a gzip file, in the run that began at `started_ms`."""
+        if file:
+            log = base64.b64encode(file).decode()
+            self._connection.run("keep_log", started_ms=started_ms, log=log, logs=_LOGS, most_bytes=_LOGS_BYTES)
 
-    def output(self, started_ms: int) -> str | None:
-        """Return the output of the run that began at `started_ms`, None if it is not kept."""
+    def log(self, started_ms: int) -> bytes | None:
+        """Return the output of the run that began at `started_ms` as a gzip file, None if it is not kept."""
         with self._connection.reached() as client:
-            rows = client.xrevrange(self._keys.of("gc:outputs"))
-        return next((str(row["text"]) for _, row in rows if row["started_ms"] == str(started_ms)), None)
+            log = client.hget(self._keys.of("gc:logs"), str(started_ms))
+        return base64.b64decode(log) if log else None
 
     def wait(self) -> Postponement | None:
         """Return the reason why the requested collection has not run yet, None if nothing delays it."""

@@ -153,8 +153,9 @@ Garbage collection
   gc:runs              stream  started_ms ended_ms result reason exit_code marked blobs manifests bytes_freed message
         gate unsized final checked note closed_ms; unknown values are empty. Life: the newest history.runs. Writer:
         record_run. Readers: command line, API, dashboard.
-  gc:outputs           stream  started_ms text: the output of garbage-collect in the run that started then, the last
-        64 KiB. Life: the newest 20 runs with output. Writer: collections. Reader: dashboard.
+  gc:logs              hash    started_ms → base64 of a gzip file: the output of garbage-collect in the run that started
+        then; of a long output the first 2 MiB (compressed) and the last 64 KiB. Life: the newest 20 runs with output,
+        16 MiB together. Writer: keep_log. Reader: dashboard.
   gc:totals            hash    "runs <result>" → number; blobs, bytes: deleted since the installation; done_ms,
         took_ms: end and duration of the last successful run. Life: for ever. Writer: record_run. Readers:
         collections, /metrics.

@@ -8,6 +8,7 @@ import pytest
 
 from service.collect import quiesce
 from service.collect import run as collect_run
+from service.domain.collection.output import lines_of
 from service.domain.errors import RegistryUnavailable
 from service.prune import deleting
 from service.store.lease import COLLECT
@@ -42,8 +43,12 @@ def test_what_was_printed_is_kept_with_its_run(make_wiring: MakeWiring, tmp_path
         *(f"blob eligible for deletion: sha256:{letter * 64}" for letter in "ab"),
         "exit code 0",
     ]  # fmt: skip
-    output = wiring.store.collections.output(run.started_ms) or ""
-    assert output.splitlines() == ["$ gc.command --dry-run", *printed, "$ gc.command", *printed]
+    assert lines_of(wiring.store.collections.log(run.started_ms) or b"") == [
+        "$ gc.command --dry-run",
+        *printed,
+        "$ gc.command",
+        *printed,
+    ]
 
 
 def test_what_was_printed_before_it_failed_is_kept(make_wiring: MakeWiring, tmp_path: Path) -> None:
@@ -51,9 +56,20 @@ def test_what_was_printed_before_it_failed_is_kept(make_wiring: MakeWiring, tmp_
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
     (run,) = wiring.store.collections.runs()
-    assert wiring.store.collections.output(run.started_ms) == "$ gc.command --dry-run\nno such volume\nexit code 3"
+    printed = ["$ gc.command --dry-run", "no such volume", "exit code 3"]
+    assert lines_of(wiring.store.collections.log(run.started_ms) or b"") == printed
     collect_run.collect(wiring)
-    assert "no such volume" in (wiring.store.collections.output(wiring.store.collections.runs()[0].started_ms) or "")
+    assert lines_of(wiring.store.collections.log(wiring.store.collections.runs()[0].started_ms) or b"") == printed
+
+
+def test_logs_stay_within_a_number_and_a_total_size(make_wiring: MakeWiring) -> None:
+    garbage, connection = make_wiring().store.collections, make_wiring().store.connection
+    for started_ms in (3, 20, 100):
+        garbage.keep_log(started_ms, b"x" * 300)
+    assert [garbage.log(started_ms) for started_ms in (3, 20, 100)] == [b"x" * 300] * 3
+    assert connection.run("keep_log", started_ms=101, log="y" * 100, logs=2, most_bytes=10_000) == 2
+    assert [garbage.log(started_ms) is None for started_ms in (3, 20, 100)] == [True, True, False]
+    assert connection.run("keep_log", started_ms=102, log="z" * 999, logs=9, most_bytes=500) == 1
 
 
 def test_a_run_is_recorded_with_its_result_and_the_want_is_over(make_wiring: MakeWiring, tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """The collection page: the current run, past runs, and requesting a run."""
 
+import gzip
 import time
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
+from service.answers.base import rfc3339
 from service.collect import status
-from service.collect.status import at_stake, cancel, overview, permanent, request_collection
+from service.collect.status import RecordedRun, at_stake, cancel, overview, permanent, request_collection
 from service.dispatch import Dispatch
+from service.domain.collection.output import errors_in
 from service.registry import Registry
 from service.settings import Settings
 from service.store import Store
@@ -17,6 +20,7 @@ NAME = "Collection"
 
 _SHOWN = 50
 _BLOBS = 200
+_LINES = 200
 _OPEN_PUSHES = 20
 
 
@@ -56,11 +60,23 @@ def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, 
 
     @pages.get("/panels/collection/run/<int:started_ms>")
     def collection_output(started_ms: int) -> Response:
-        recorded = status.recorded(store, started_ms)
-        if recorded is None:
-            raise NotFound("no collection is recorded that started at that time")
-        run, output = recorded
-        return rendering.panel("collection_output.html", "A collection", run=run, output=output)
+        recorded = _recorded(store, started_ms)
+        lines = recorded.lines()
+        return rendering.panel(
+            "collection_output.html",
+            "A collection",
+            run=recorded.run,
+            errors=errors_in(lines),
+            last=lines[-_LINES:],
+            lines=len(lines),
+        )
+
+    @pages.get("/collection/run/<int:started_ms>/log")
+    def collection_log(started_ms: int) -> Response:
+        log = _recorded(store, started_ms).log
+        if log is None:
+            raise NotFound("the output of this collection is no longer kept")
+        return _download(log, f"collection-{rfc3339(started_ms * 1000)[:19].replace(':', '')}Z.log")
 
     @pages.get("/panels/collection/rehearsal")
     def collection_rehearsal() -> Response:
@@ -81,3 +97,20 @@ def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, 
     @pages.post("/collection/cancel")
     def cancel_collection() -> Response:
         return rendering.redirect_back(f"Cancelled: {cancel(store)}")
+
+
+def _recorded(store: Store, started_ms: int) -> RecordedRun:
+    recorded = status.recorded(store, started_ms)
+    if recorded is None:
+        raise NotFound("no collection is recorded that started at that time")
+    return recorded
+
+
+def _download(log: bytes, name: str) -> Response:
+    """Return a log as a file, compressed if the client accepts that."""
+    is_compressed = request.accept_encodings["gzip"] > 0
+    response = Response(log if is_compressed else gzip.decompress(log), mimetype="text/plain")
+    if is_compressed:
+        response.headers["Content-Encoding"] = "gzip"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response

@@ -1,6 +1,7 @@
 """Formats of times, bytes and digests, and the safe display of untrusted text."""
 
 import unicodedata
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from flask import Flask
@@ -45,9 +46,9 @@ def when_us(at_us: int | None) -> Markup:
     return when_ms(at_us // 1000 if at_us else None)
 
 
-def lines(value: str) -> Markup:
+def lines(printed: Iterable[str]) -> Markup:
     """Return printed lines, each isolated from the others."""
-    return Markup("\n").join(shown(line) for line in value.split("\n"))
+    return Markup("\n").join(shown(line) for line in printed)
 
 
 def at_us(moment_us: int) -> str:

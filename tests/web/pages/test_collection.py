@@ -1,5 +1,7 @@
 """The collection page: what is under way, what ran, and having one made."""
 
+import gzip
+
 import pytest
 
 from service.domain.collection.run import CollectionStage, Rehearsal, Run
@@ -68,13 +70,25 @@ def test_a_run_has_a_page_with_its_figures_and_what_was_printed(edge: Edge) -> N
     garbage = edge.store.collections
     for number in range(25):
         garbage.record(Run(number, number + 3000, "done", "schedule", 0, 5, 3, note="all is well"))
-        garbage.keep_output(number, f"of {number}\n1 blobs <marked>")
+        garbage.keep_log(number, gzip.compress(f"of {number}\nerror: <no> luck\n".encode()))
     browser = Browser(edge)
     assert 'href="/collection/run/24"' in browser.text("/panels/collection/runs")
     assert 'hx-get="/panels/collection/run/24"' in browser.text("/collection/run/24")
     text = browser.text("/panels/collection/run/24")
-    assert "<bdi>of 24</bdi>\n<bdi>1 blobs &lt;marked&gt;</bdi></pre>" in text
+    assert "<bdi>of 24</bdi>\n<bdi>error: &lt;no&gt; luck</bdi></pre>" in text
+    assert text.count("error: &lt;no&gt; luck") == 2, "errors stand above the log"
     assert "3 blobs, 0 manifests" in text
     assert "of 5</bdi>" in browser.text("/panels/collection/run/5")
     assert "no longer kept" in browser.text("/panels/collection/run/4")
     assert browser.panel("/panels/collection/run/99").status_code == 404
+
+
+@pytest.mark.parametrize("accepted", ["gzip", "identity"])
+def test_the_whole_log_of_a_run_is_a_file(edge: Edge, accepted: str) -> None:
+    edge.store.collections.record(Run(1000, 3000, "done", "schedule"))
+    edge.store.collections.keep_log(1000, gzip.compress(b"one\ntwo\n"))
+    response = edge.http.get("/collection/run/1000/log", headers={"Accept-Encoding": accepted})
+    assert response.headers.get("Content-Encoding") == ("gzip" if accepted == "gzip" else None)
+    assert (gzip.decompress(response.data) if accepted == "gzip" else response.data) == b"one\ntwo\n"
+    assert 'attachment; filename="collection-1970-01-01T000001Z.log"' in response.headers["Content-Disposition"]
+    assert edge.http.get("/collection/run/99/log").status_code == 404

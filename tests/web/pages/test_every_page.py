@@ -1,5 +1,6 @@
 """Laws of every page and panel: access, texts of strangers stay text, nothing is inline."""
 
+import gzip
 import re
 
 import fakeredis
@@ -30,7 +31,7 @@ PANELS = (
     "/panels/collection/runs", "/panels/collection/run/7", "/panels/collection/rehearsal", "/panels/health/now",
     "/panels/health/found",
 )  # fmt: skip
-FILES = ("/activity.csv", "/activity.json")
+FILES = ("/activity.csv", "/activity.json", "/collection/run/7/log")
 CHANGES = (
     "/collection",
     "/collection/cancel",
@@ -59,6 +60,7 @@ def edge(serve_over_valkey: ServeEdge) -> Edge:
     edge.store.outbox.note_trouble(EVIL, EVIL)
     edge.store.collections.request(EVIL)
     edge.store.collections.record(Run(7, 8, "done", EVIL))
+    edge.store.collections.keep_log(7, gzip.compress(EVIL.encode("utf-8", "replace")))
     history = edge.store.history
     assert history.commit(history.snapshot("shop/api"), edge.wiring.verdicts.plan("shop/api"), "held")
     return edge

@@ -4,6 +4,7 @@ The registry refuses such names of repositories and tags; who has the notify tok
 """
 
 import csv
+import gzip
 import io
 import json
 from collections.abc import Iterator
@@ -83,7 +84,7 @@ def edge(serve_over_valkey: ServeEdge, monkeypatch: pytest.MonkeyPatch) -> Edge:
     wiring.store.collections.publish_progress(CollectionStage(EVIL, 1, 1, EVIL))
     wiring.store.collections.record(Run(1, 2, "postponed", EVIL, message=EVIL), once=True)
     wiring.store.collections.record(Run(1, 2, EVIL, EVIL, 1, message=EVIL, gate=EVIL, note=EVIL))
-    wiring.store.collections.keep_output(1, f"{EVIL}\n{EVIL}")
+    wiring.store.collections.keep_log(1, gzip.compress(f"{EVIL}\n{EVIL}".encode()))
     wiring.store.collections.note_rehearsal(Rehearsal(1, ((EVIL, 1),)))
     wiring.store.collections.request_rehearsal(EVIL)
     wiring.store.reconcile_runs.request(EVIL)
