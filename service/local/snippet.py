@@ -15,12 +15,12 @@ def address(settings: Settings) -> str:
 
 
 def notifications(url: str, token: str) -> str:
-    """Return the `notifications:` block, six lines of YAML, for a service at `url` with this notify token."""
+    """Return the `notifications:` block, YAML, for a service at `url` with this notify token, or "" without any."""
+    headers = f'      headers: {{Authorization: ["Bearer {token}"]}}\n' if token else ""
     return f"""\
 notifications:
   events: {{includereferences: true}}
   endpoints:
     - name: pushprune
       url: {url}/notifications
-      headers: {{Authorization: ["Bearer {token}"]}}
-"""
+{headers}"""

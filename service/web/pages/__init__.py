@@ -5,7 +5,7 @@ text.py          formats of times, bytes, digests and untrusted text
 yaml_text.py     policies and settings as YAML
 masking.py       the configuration without its secrets
 login.py         signing in, with a token or a one-time link, and out
-overview.py      current state and recent activity
+overview.py      current state and recent activity; first_start.py the checklist of a new installation
 repositories.py  all repositories
 repository.py    one repository: its tags, its trash
 tag.py           one tag: the reason of its verdict, and its history
@@ -35,6 +35,7 @@ from service.web.pages import (
     activity,
     assets,
     collection,
+    first_start,
     health,
     login,
     overview,
@@ -50,7 +51,7 @@ from service.web.session import Visitor, csrf, csrf_error, is_cross_site, visito
 from service.wiring import Wiring, given
 
 _SHOWN = (overview, repositories, activity, policy, collection, health)
-_WITHIN = (login, repository, tag)
+_WITHIN = (login, first_start, repository, tag)
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

@@ -23,6 +23,7 @@ PAGES = (
     "/collection/run/7", "/health",
 )  # fmt: skip
 PANELS = (
+    "/panels/overview/first-start", "/panels/overview/first-start/steps",
     "/panels/overview/now", "/panels/overview/size", "/panels/overview/past",
     "/panels/activity/entries", "/panels/activity/rejected", "/panels/activity/troubles",
     "/panels/policy/force", "/panels/policy/holds", "/panels/policy/hold/shop/api", "/panels/collection/now",
@@ -68,7 +69,7 @@ def edge(serve_over_valkey: ServeEdge) -> Edge:
 
 def test_every_page_is_tried_here(edge: Edge) -> None:
     rules = [rule for rule in create_app(edge.wiring).url_map.iter_rules() if rule.endpoint.startswith("pages.")]
-    known = {*PAGES, *PANELS, *FILES, *CHANGES, *ASKS, "/login", "/logout"}
+    known = {*PAGES, *PANELS, *FILES, *CHANGES, *ASKS, "/login", "/login/<secret>", "/logout"}
     named = {"<path:repository>": "shop/api", "<tag>": "v2", "<int:started_ms>": "7"}
     every = {re.sub("|".join(named), lambda result: named[result[0]], rule.rule) for rule in rules}
     asking = {"/panels/tag/platforms/shop/api@<digest>", "/panels/tag/compare/shop/api:v2"}

@@ -98,10 +98,3 @@ def test_what_was_counted_is_not_read_again_and_what_is_too_old_goes(edge: Edge)
     assert sum(of["push"] for of in tallies.since(now_ms - 60_000, 1000).counts.values()) == 3
     assert tallies.since(now_ms + 60_000, 1000).counts == {}
     assert sum(of["push"] for of in tallies.since(now_ms - 60_000, 1000).counts.values()) == 1
-
-
-def test_where_nothing_was_heard_yet_it_says_what_to_look_at(edge: Edge) -> None:
-    browser = Browser(edge)
-    assert "No events received yet" in browser.text("/panels/overview/now")
-    edge.heard(event())
-    assert "No events received" not in browser.text("/panels/overview/now")
