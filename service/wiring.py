@@ -1,10 +1,12 @@
 """Construct every collaborator once. Only this module knows all of them."""
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
 
@@ -57,6 +59,10 @@ from service.store.stats import Stats
 from service.store.trash import Trash
 from service.store.usage import UsageRecords
 
+if TYPE_CHECKING:
+    from service.registry.objects import ObjectStore
+    from service.settings.sections import StorageSettings
+
 T = TypeVar("T")
 
 
@@ -108,7 +114,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     )
     # After a worker is killed, the registry may still be working on its DELETE for this long.
     look_again_ms = round(settings.registry.delete_timeout_s * 1000) + 5000
-    storage = Storage(settings.storage.path) if settings.storage.path else None
+    storage = Storage(settings.storage.folder) if settings.storage.folder else None
     pushes = PushLimits(settings.gc.youth * 1000)
     history = History(connection, limits, look_again_ms, pushes, settings.reconcile.late)
     outbox = Outbox(connection)
@@ -153,6 +159,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     )
     registry = Registry(
         storage=storage,
+        objects=_objects(settings.storage),
         disk=disk,
         optional_client=registry_client,
         collector=_collector(settings, storage),
@@ -247,7 +254,42 @@ def _registry(
         parallel=settings.delete.parallel,
         timed=timed,
         word=word,
-        instead=f"or set delete.via: storage, as its storage is at {place}" if (place := settings.storage.path) else "",
+        instead=f"or set delete.via: storage, as its storage is at {place}"
+        if (place := settings.storage.folder or settings.storage.bucket)
+        else "",
+    )
+
+
+def _objects(storage: StorageSettings) -> ObjectStore | None:
+    """The storage as objects; None if it is not set, or a folder that the extra `storage` is missing for.
+
+    Raises:
+        ConfigurationError: the storage is a bucket that cannot be used.
+    """
+    if not storage.folder and not storage.bucket:
+        return None
+    try:
+        from service.registry.bucket import Bucket, open_bucket, open_folder
+    except ImportError as error:
+        if storage.folder:
+            return None
+        raise ConfigurationError(
+            f"storage.url {storage.bucket} needs obstore, which is not installed: pip install 'pushprune[storage]'"
+        ) from error
+    if storage.folder:
+        return open_folder(storage.folder)
+    return open_bucket(
+        Bucket(
+            url=storage.bucket or "",
+            endpoint=storage.endpoint,
+            region=storage.region,
+            path_style=storage.path_style,
+            access_key=storage.access_key,
+            secret_key=storage.secret_key.get_secret_value() if storage.secret_key else None,
+            credentials_file=storage.credentials_file,
+            ca_file=storage.ca_file,
+            timeout_s=storage.timeout_s,
+        )
     )
 
 

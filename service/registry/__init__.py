@@ -4,13 +4,17 @@ client.py      the calls of the API; transport.py sends them, pages.py reads lis
 auth.py        logins; tokens.py keeps bearer tokens, docker_config.py reads ~/.docker/config.json
 deletion.py    the protocol of a deletion, and the one over the API; disk.py is the one in the storage
 storage.py     the registry's files: tags, manifests, blobs; quarantine.py and uploads.py its other folders
-objects.py     the storage as objects, in a bucket or on disk; layout.py its keys, storage_inventory.py its contents
+objects.py     the storage as objects, in a bucket or on disk; bucket.py opens it by its URL,
+               layout.py has its keys, storage_inventory.py reads what is in it
 collector.py   `registry garbage-collect` as a child process; restart.py, integrity.py before and after it
 debug.py       the debug server; probe.py and listing.py test what a registry can do
 v1.py          version 1 of the API (before 2015)
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from service.domain.errors import ConfigurationError
 from service.registry.client import RegistryClient
@@ -20,6 +24,10 @@ from service.registry.deletion import ApiDeletion, ManifestDeletion
 from service.registry.disk import DiskDeletion
 from service.registry.storage import Storage
 
+if TYPE_CHECKING:
+    # The extra `storage` may not be installed.
+    from service.registry.objects import ObjectStore
+
 
 @dataclass(frozen=True)
 class Registry:
@@ -28,6 +36,7 @@ class Registry:
     Attributes:
         optional_client: the HTTP client; None if `registry.url` is not set.
         storage: the registry's storage, if it is mounted.
+        objects: the storage as objects: a bucket, or the mounted storage.
         disk: deletes in the mounted storage (`delete.via: storage`).
         collector: runs garbage collections.
         debug: the registry's debug server.
@@ -37,6 +46,7 @@ class Registry:
 
     optional_client: RegistryClient | None = None
     storage: Storage | None = None
+    objects: ObjectStore | None = None
     disk: DiskDeletion | None = None
     collector: Collector | None = None
     debug: DebugServer | None = None

@@ -180,17 +180,19 @@ class ObjectStore:
     def _translated(self, failure: str) -> Iterator[None]:
         try:
             yield
-        except _DENIED as error:
-            raise StorageRefused(
-                f"{self.name}: {failure}: the storage refuses the login, or its rights do not suffice "
-                f"({_first_line(error)}): check the credentials and the policy of the bucket"
-            ) from error
-        except FileNotFoundError as error:
-            raise StorageRefused(
-                f"{self.name}: {failure}: there is no such bucket or folder: correct storage.url"
-            ) from error
         except (exceptions.BaseError, OSError) as error:
-            raise StorageUnavailable(f"{self.name}: {failure}: {_first_line(error)}") from error
+            reason, text = _first_line(error), str(error)
+            # A failed listing is a GenericError that has the status in its text only.
+            if isinstance(error, _DENIED) or "403 Forbidden" in text or "401 Unauthorized" in text:
+                raise StorageRefused(
+                    f"{self.name}: {failure}: the storage refuses the login, or its rights do not suffice ({reason}): "
+                    "check the credentials and the policy of the bucket"
+                ) from error
+            if isinstance(error, FileNotFoundError) or "404 Not Found" in text:
+                raise StorageRefused(
+                    f"{self.name}: {failure}: there is no such bucket or folder: correct storage.url"
+                ) from error
+            raise StorageUnavailable(f"{self.name}: {failure}: {reason}") from error
 
 
 def _first_line(error: BaseException) -> str:

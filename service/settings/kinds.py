@@ -91,6 +91,21 @@ def _registry_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _storage_url(url: str) -> str:
+    parts = urlsplit(url)
+    if re.search(r"\s", url) or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError("a URL of a storage is a scheme, a bucket and a prefix, without credentials and options")
+    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+        return url
+    # Distribution's storages refuse shorter names, and S3 itself does.
+    if parts.scheme not in ("s3", "gs", "az") or not re.fullmatch(r"[a-z0-9][a-z0-9._-]{2,62}", parts.netloc):
+        raise ValueError(
+            "this is not s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER; a bucket has "
+            "3 to 63 small letters, digits, dots and hyphens"
+        )
+    return url.rstrip("/")
+
+
 def _several(value: Any) -> Any:
     return value.replace(",", " ").split() if isinstance(value, str) else value
 
@@ -204,6 +219,7 @@ Prefix = Annotated[str, _matching(r"[\w.:-]{1,64}", "a prefix is 1 to 64 letters
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 RepositoryName = Annotated[str, _checked(is_repository, "this is not the name of a repository, such as shop/api")]
 RegistryUrl = Annotated[str, AfterValidator(_registry_url)]
+StorageUrl = Annotated[str, AfterValidator(_storage_url)]
 RegistryUrls = Annotated[tuple[RegistryUrl, ...], BeforeValidator(_several), Field(min_length=1)]
 Command = Annotated[list[str], BeforeValidator(_words), AfterValidator(_spares_children)]
 Script = Annotated[list[str], BeforeValidator(_words), AfterValidator(_not_empty)]

@@ -26,6 +26,7 @@ _LISTS = {("gc", name) for name in ("command", "before", "after", "window")} | {
 _SECRETS = (
     ("redis", "url"),
     ("registry", "password"),
+    ("storage", "secret_key"),
     ("tokens", "notify"),
     ("tokens", "read"),
     ("tokens", "admin"),
@@ -164,7 +165,7 @@ class ConfigFile(Layer):
 
 def _files_named(values: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
     yield from ((None, key) for key in ("policy",) if key in values)
-    for section in ("redis", "registry", "tokens"):
+    for section in ("redis", "registry", "storage", "tokens"):
         keys = tuple(_section(values, section))
         yield from ((section, key) for key in keys if key.endswith("_file") or key == "docker_config")
 

@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     @classmethod
     def _storage_deletion_needs_path(cls, delete: DeleteSettings, info: ValidationInfo) -> DeleteSettings:
         storage = info.data.get("storage")
-        if delete.via == "storage" and storage is not None and storage.path is None:
+        if delete.via == "storage" and storage is not None and storage.folder is None:
             raise ValueError(
                 "via: storage needs storage.path, where the registry's storage is mounted read-write on this machine"
             )

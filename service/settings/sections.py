@@ -1,6 +1,8 @@
 """The sections of the settings: one for each part of the product, with keys, defaults and descriptions."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -22,6 +24,7 @@ from service.settings.kinds import (
     Root,
     Script,
     Seconds,
+    StorageUrl,
     Token,
     Whole,
     Window,
@@ -255,6 +258,53 @@ class StorageSettings(SettingsPart):
     path: Place | None = Field(
         default=None, description="the registry's rootdirectory, where it is mounted on this machine"
     )
+    url: StorageUrl | None = Field(
+        default=None,
+        description="the same as a URL: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER",
+    )
+    endpoint: RegistryUrl | None = Field(
+        default=None, description="the URL of an object storage that is not Amazon's, Google's or Azure's own"
+    )
+    region: str | None = Field(default=None, min_length=1, description="the region of an S3 bucket")
+    path_style: bool = Field(
+        default=True, description="name the S3 bucket in the path of a request; false: in its host name"
+    )
+    access_key: str | None = Field(
+        default=None,
+        min_length=1,
+        description="the access key of S3, or the account of Azure; unset: from the environment or the machine's role",
+    )
+    secret_key: SecretStr | None = Field(default=None, description="the secret that belongs to this key or account")
+    secret_key_file: Place | None = Field(default=None, description="a file that holds this secret")
+    credentials_file: File | None = Field(
+        default=None, description="the JSON file with the key of a service account, for Google"
+    )
+    ca_file: File | None = Field(
+        default=None, description="a PEM file with the authority that signed the endpoint's certificate"
+    )
+    timeout_s: Seconds = Field(
+        default=30.0, description="how long to wait for an answer of the object storage, in seconds"
+    )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.path and self.url:
+            raise ValueError("storage.path and storage.url are both set; keep one of them")
+        if self.access_key is not None and self.secret_key is None:
+            raise ValueError("storage.access_key needs storage.secret_key_file or storage.secret_key")
+        if self.secret_key is not None and self.access_key is None:
+            raise ValueError("storage.secret_key needs storage.access_key")
+        return self
+
+    @property
+    def folder(self) -> Path | None:
+        """The registry's rootdirectory, if it is mounted on this machine."""
+        return Path(urlsplit(self.url).path) if self.url and self.url.startswith("file:") else self.path
+
+    @property
+    def bucket(self) -> str | None:
+        """The URL of the object storage; None if the storage is a folder or not set."""
+        return None if self.folder else self.url
 
 
 class ApiSettings(SettingsPart):

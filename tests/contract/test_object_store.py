@@ -1,17 +1,31 @@
 """The storage as objects: what holds in memory and on a local disk holds on object storage."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from obstore.store import LocalStore, MemoryStore
 
+from service.domain.errors import StorageRefused, StorageUnavailable
+from service.registry.bucket import Bucket, open_bucket
 from service.registry.objects import ObjectStore
+from tests.fakes.s3 import S3Server
 
 
-@pytest.fixture(params=["memory", "disk"])
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3Server]:
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "disk", pytest.param("s3", marks=pytest.mark.deep)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    return ObjectStore(MemoryStore() if request.param == "memory" else LocalStore(tmp_path), request.param)
+    if request.param != "s3":
+        return ObjectStore(MemoryStore() if request.param == "memory" else LocalStore(tmp_path), request.param)
+    objects: ObjectStore = request.getfixturevalue("server").objects()
+    objects.delete([stored.key for stored in objects.list()])
+    return objects
 
 
 def keys(store: ObjectStore, prefix: str = "", after: str = "") -> list[str]:
@@ -76,3 +90,16 @@ def test_the_clock_is_that_of_the_storage(store: ObjectStore) -> None:
     first_us = store.now_us()
     assert abs(first_us / 1e6 - time.time()) < 60
     assert store.now_us() >= first_us
+
+
+def test_a_storage_that_does_not_answer_is_unavailable() -> None:
+    bucket = Bucket("s3://registry", "http://127.0.0.1:9", access_key="a", secret_key="b", timeout_s=0.2)
+    with pytest.raises(StorageUnavailable, match=r"^s3://registry: a cannot be listed: "):
+        list(open_bucket(bucket).list("a"))
+
+
+@pytest.mark.deep
+def test_a_bucket_that_does_not_exist_is_refused(server: S3Server) -> None:
+    bucket = Bucket("s3://another", server.url, access_key="a", secret_key="b")
+    with pytest.raises(StorageRefused, match=r"there is no such bucket or folder: correct storage\.url$"):
+        list(open_bucket(bucket).list())

@@ -8,6 +8,11 @@ from service.domain.errors import ConfigurationError
 from service.settings import load_policy, load_settings
 from tests.settings.conftest import Load, Refuse, Write
 
+_NO_STORAGE = (
+    "this is not s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER; a bucket has 3 to 63 "
+    "small letters, digits, dots and hyphens"
+)
+
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
@@ -67,6 +72,18 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_word(refuse: Re
         ("delete: {via: apii}", "delete.via must be 'api' or 'storage'; did you mean api?"),
         ("delete: {via: storage}",
          "delete: via: storage needs storage.path, where the registry's storage is mounted read-write on this machine"),
+        ("storage: {url: 'http://a'}", f"storage.url: {_NO_STORAGE}"),
+        ("storage: {url: 's3://ab'}", f"storage.url: {_NO_STORAGE}"),
+        ("storage: {url: 'file://host/folder'}", f"storage.url: {_NO_STORAGE}"),
+        ("storage: {url: 's3://key:secret@bucket'}",
+         "storage.url: a URL of a storage is a scheme, a bucket and a prefix, without credentials and options"),
+        ("storage: {url: 's3://bucket?region=x'}",
+         "storage.url: a URL of a storage is a scheme, a bucket and a prefix, without credentials and options"),
+        ("storage: {path: /a, url: 's3://bucket'}",
+         "storage: storage.path and storage.url are both set; keep one of them"),
+        ("storage: {url: 's3://bucket', access_key: a}",
+         "storage: storage.access_key needs storage.secret_key_file or storage.secret_key"),
+        ("storage: {url: 's3://bucket', secret_key: a}", "storage: storage.secret_key needs storage.access_key"),
         ("delete: {batch_size: 0}", "delete.batch_size must be at least 1"),
         ("delete: {batch_size: 2.5}", "delete.batch_size must be a whole number"),
         ("delete: {parallel: 65}", "delete.parallel must be at most 64"),
@@ -204,7 +221,11 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         ({"REGISTRY__URLL": "x"}, "PUSHPRUNE_REGISTRY__URLL is unknown; did you mean PUSHPRUNE_REGISTRY__URL?"),
         ({"TOKENS__NOTIFY_FIEL": "x"},
          "PUSHPRUNE_TOKENS__NOTIFY_FIEL is unknown; did you mean PUSHPRUNE_TOKENS__NOTIFY_FILE?"),
-        ({"STORAGE__PORT": "tcp://x"}, "PUSHPRUNE_STORAGE__PORT is unknown; known here: PUSHPRUNE_STORAGE__PATH"),
+        ({"STORAGE__PORT": "tcp://x"},
+         "PUSHPRUNE_STORAGE__PORT is unknown; known here: PUSHPRUNE_STORAGE__PATH, PUSHPRUNE_STORAGE__URL, "
+         "PUSHPRUNE_STORAGE__ENDPOINT, PUSHPRUNE_STORAGE__REGION, PUSHPRUNE_STORAGE__PATH_STYLE, "
+         "PUSHPRUNE_STORAGE__ACCESS_KEY, PUSHPRUNE_STORAGE__SECRET_KEY, PUSHPRUNE_STORAGE__SECRET_KEY_FILE, "
+         "PUSHPRUNE_STORAGE__CREDENTIALS_FILE, PUSHPRUNE_STORAGE__CA_FILE, PUSHPRUNE_STORAGE__TIMEOUT_S"),
         ({"LISTEN__X": "1"}, "PUSHPRUNE_LISTEN__… must be text"),
         ({"listen": "x"}, "PUSHPRUNE_listen is unknown; did you mean PUSHPRUNE_LISTEN?"),
         ({"REGISTRY": "x"}, "PUSHPRUNE_REGISTRY must hold `key: value` pairs"),

@@ -1,0 +1,87 @@
+"""Open the registry's storage by its URL: a bucket of S3, Google or Azure, or a folder. Needs the extra `storage`."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from obstore import exceptions
+from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
+
+from service.domain.errors import ConfigurationError
+from service.registry.objects import ObjectStore
+
+_RETRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The address of an object storage, and the login there. None: obstore takes it from the environment.
+
+    Attributes:
+        url: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX.
+        path_style: True to name the S3 bucket in the path of a request, False in its host name.
+    """
+
+    url: str
+    endpoint: str | None = None
+    region: str | None = None
+    path_style: bool = True
+    access_key: str | None = None
+    secret_key: str | None = None
+    credentials_file: Path | None = None
+    ca_file: Path | None = None
+    timeout_s: float = 30.0
+
+
+def open_folder(root: Path) -> ObjectStore | None:
+    """The objects of a mounted storage; None if the folder does not exist."""
+    # A folder that is left empty is kept: a push may just have created it.
+    return ObjectStore(LocalStore(root, automatic_cleanup=False), str(root)) if root.is_dir() else None
+
+
+def open_bucket(bucket: Bucket) -> ObjectStore:
+    """The objects of an object storage. Nothing is requested yet.
+
+    Raises:
+        ConfigurationError: the options do not fit to each other.
+    """
+    try:
+        return ObjectStore(_store(bucket), bucket.url)
+    except (exceptions.BaseError, ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigurationError(f"storage.url {bucket.url} cannot be used: {reason}") from error
+
+
+def _store(bucket: Bucket) -> S3Store | GCSStore | AzureStore:
+    parts = urlsplit(bucket.url)
+    prefix = parts.path.strip("/") or None
+    client: dict[str, Any] = {
+        "timeout": timedelta(seconds=bucket.timeout_s),
+        "connect_timeout": timedelta(seconds=5),
+        "allow_http": bool(bucket.endpoint and bucket.endpoint.startswith("http://")),
+    }
+    if bucket.ca_file:
+        client["root_certificate"] = bucket.ca_file.read_bytes()
+    # A request and its retries end at the latest after twice `timeout_s`.
+    retry = {"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=bucket.timeout_s)}
+    common: dict[str, Any] = {"prefix": prefix, "client_options": client, "retry_config": retry}
+    if parts.scheme == "gs":
+        google = {"service_account": str(bucket.credentials_file)} if bucket.credentials_file else {}
+        return GCSStore(parts.netloc, **common, **_given(google))
+    if parts.scheme == "az":
+        azure = {"account_name": bucket.access_key, "account_key": bucket.secret_key, "endpoint": bucket.endpoint}
+        return AzureStore(parts.netloc, **common, **_given(azure))
+    s3 = {
+        "endpoint": bucket.endpoint,
+        "region": bucket.region,
+        "access_key_id": bucket.access_key,
+        "secret_access_key": bucket.secret_key,
+        "virtual_hosted_style_request": not bucket.path_style,
+    }
+    return S3Store(parts.netloc, **common, **_given(s3))
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
