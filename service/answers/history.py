@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from service.answers.base import ApiAnswer, TimeUs, rfc3339
-from service.domain.history.entry import Deleted
+from service.domain.history.entry import ACTIONS, Deleted
 
 _SIZE = "of the image in bytes, as far as the registry reported it; 0: not reported"
 
@@ -15,10 +15,7 @@ class RecordedEvent(ApiAnswer):
 
     id: str = Field(description="id of the event: its arrival in ms since the epoch, a dash, and a number")
     at: TimeUs = Field(validation_alias="at_us", description="time of the event")
-    action: str = Field(
-        description="push, delete, adopted, vanished, pruned, still listed, rescued, healed, lost, restored or dated: "
-        "see docs/redis-schema.md"
-    )
+    action: str = Field(description="; ".join(f"{action}: {meaning}" for action, meaning in ACTIONS.items()))
     repository: str = Field(description="name of the repository")
     tag: str = Field(description="the tag; empty: the event is about a manifest without a tag")
     digest: str = Field(description="digest of the manifest; empty: not reported by the registry")

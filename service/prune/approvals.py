@@ -101,17 +101,22 @@ def approve_all(store: Store, dispatch: Dispatch, plans: str | None, *, by: str)
     return Approved(repositories, images)
 
 
-def reject(store: Store, repository: str, plan: str, *, by: str) -> None:
-    """Reject this plan. The plan still waits, but is no longer reported as undecided.
+def reject(store: Store, repository: str, plan: str | None, *, by: str) -> Hold:
+    """Reject the waiting plan of a repository and return it. The plan still waits, but is no longer undecided.
+
+    Args:
+        plan: the plan that the user looked at; None for the plan that waits now.
+        by: who rejects.
 
     Raises:
         NotWaiting: no plan waits, or another plan.
     """
-    hold = next((candidate for candidate in store.approvals.holds([repository]) if candidate.plan == plan), None)
+    hold = next((hold for hold in store.approvals.holds([repository]) if plan in (None, hold.plan)), None)
     if hold is None:
         raise NotWaiting(_nothing(store, repository))
-    store.approvals.reject(repository, plan, by)
+    store.approvals.reject(repository, hold.plan, by)
     store.approvals.note(repository, "refused", by, f"{len(hold.digests)} images are kept: {hold.reason}")
+    return hold
 
 
 def _about(hold: Hold, rejection: Rejection | None) -> Rejection | None:

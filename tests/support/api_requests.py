@@ -31,6 +31,7 @@ CHANGES = (
     ("POST", "/api/v1/deletions"),
     ("POST", "/api/v1/holds/approve"),
     ("POST", "/api/v1/holds/shop/api/approve"),
+    ("POST", "/api/v1/holds/shop/api/reject"),
     ("POST", "/api/v1/restorations"),
     ("POST", "/api/v1/collections"),
     ("DELETE", "/api/v1/collections"),

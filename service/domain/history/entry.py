@@ -3,6 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+# Every action that the history records, with its meaning.
+ACTIONS = {
+    "push": "pushed by a user",
+    "delete": "deleted at the registry, and not by pushprune",
+    "pruned": "deleted by pushprune",
+    "still listed": "deleted by pushprune, and the registry still lists the tag",
+    "restored": "restored after a deletion",
+    "adopted": "imported from the registry: its push was not reported",
+    "vanished": "missing at the registry, although no deletion was reported",
+    "rescued": "no longer to be deleted, because it was pushed again",
+    "healed": "restored after a deletion that met a push",
+    "lost": "deleted although it was pushed at that moment, and not restored",
+    "dated": "the creation date of an image was read",
+    "approved": "a plan was approved",
+    "refused": "a plan was rejected",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

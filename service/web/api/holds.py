@@ -24,7 +24,7 @@ ALL_DECIDED = (HTTPStatus.CONFLICT, "no plan waits for approval, or the waiting 
 
 
 class PlanQuery(ApiRequest):
-    """The plan to approve."""
+    """The plan to approve or to reject."""
 
     plan: str | None = Field(default=None, description="the plan that was reviewed; absent: the plan that waits now")
 
@@ -52,6 +52,14 @@ class Approval(ApiAnswer):
     approved: int = Field(description="images whose deletion is approved")
 
 
+class RejectedPlan(ApiAnswer):
+    """The plan that was rejected. It still waits, and can be approved later."""
+
+    repository: str = Field(description="name of the repository")
+    plan: str = Field(description="name of the plan; a new plan of the repository needs a new decision")
+    kept: int = Field(description="images that are kept")
+
+
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     reading = api_blueprint("holds", wiring.store, wiring.settings, documented)
     approving = api_blueprint("holds-approval", wiring.store, wiring.settings, documented, "admin")
@@ -73,6 +81,19 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
         except NotWaiting as error:
             raise Conflict(str(error)) from error
         return respond(Approval(repository=repository, approved=approved))
+
+    @approving.post(
+        "/holds/<path:repository>/reject",
+        responses={HTTPStatus.OK: RejectedPlan, **error_responses([UNKNOWN, NOTHING_WAITS])},
+    )
+    def reject(path: RepositoryPath, query: PlanQuery) -> Response:
+        """Reject the waiting plan of a repository: its images are kept"""
+        (repository,) = known(wiring.inventory, [path.repository])
+        try:
+            hold = approvals.reject(wiring.store, repository, query.plan, by="API")
+        except NotWaiting as error:
+            raise Conflict(str(error)) from error
+        return respond(RejectedPlan(repository=repository, plan=hold.plan, kept=len(hold.digests)))
 
     @approving.post("/holds/approve", responses={HTTPStatus.OK: ApprovalOfAll, **error_responses([ALL_DECIDED])})
     def approve_all(query: PlansQuery) -> Response:

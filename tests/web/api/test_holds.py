@@ -57,6 +57,16 @@ def test_where_nothing_waits_there_is_nothing_to_approve(held: Edge) -> None:
     assert held.sent == []
 
 
+def test_a_rejected_plan_is_kept_from_the_approval_of_all_and_says_who_rejected_it(held: Edge) -> None:
+    (hold,) = held.store.approvals.holds()
+    assert problem(held.http.post("/api/v1/holds/shop/api/reject?plan=another"))[0] == 409
+    response = held.http.post("/api/v1/holds/shop/api/reject")
+    assert (response.status_code, response.json) == (200, {"repository": "shop/api", "plan": hold.plan, "kept": 2})
+    (shown,) = (held.http.get("/api/v1/holds").json or {})["holds"]
+    assert shown["rejected_by"] == "API"
+    assert problem(held.http.post("/api/v1/holds/approve"))[0] == 409
+
+
 @pytest.mark.parametrize("name", ["shop", "<script>", "x" * 300, "..", "%2e%2e%2fapi", "'"])
 def test_an_unknown_repository_is_not_found(held: Edge, name: str) -> None:
     assert problem(held.http.post(f"/api/v1/holds/{name}/approve"))[0] == 404

@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 
 from service.answers.history import RecordedEvent
+from service.domain.history.entry import ACTIONS
 from tests.support.edge import Edge
 from tests.support.makers import event
 from tests.web.pages.browser import Browser
@@ -106,3 +108,10 @@ def test_what_could_not_be_understood_is_shown_with_the_reason(edge: Edge) -> No
     text = Browser(edge).text("/panels/activity/rejected")
     assert "&lt;b&gt;" in text
     assert text.count("<tr>") == 2
+
+
+def test_every_documented_action_can_be_chosen(edge: Edge) -> None:
+    offered = re.findall(r'<option value="([^"]+)"', Browser(edge).text("/activity"))
+    assert set(offered) == set(ACTIONS)
+    field = RecordedEvent.model_fields["action"].description or ""
+    assert [action for action, meaning in ACTIONS.items() if f"{action}: {meaning}" not in field] == []
