@@ -37,6 +37,7 @@ from service.store.archive import Archive
 from service.store.capabilities import Capabilities
 from service.store.catalog import Catalog
 from service.store.change_limit import ChangeLimit
+from service.store.claims import Claims
 from service.store.collections import Collections
 from service.store.connection import PULSE_S, Connection, connect
 from service.store.deletions import CollectAfter, Deletions
@@ -144,6 +145,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         collections=garbage,
         reconcile_runs=ReconcileRuns(connection),
         gate=Gate(connection, pushes),
+        claims=Claims(connection, pushes.youth_ms),
         capabilities=Capabilities(connection),
         catalog=Catalog(connection),
         archive=archive,

@@ -51,7 +51,10 @@ class PostponedCollection(ApiAnswer):
 class CollectionGate(ApiAnswer):
     """The write gate while it is not open."""
 
-    state: str = Field(description="draining: pushes that already began may finish; closed: every write waits")
+    state: str = Field(
+        description="draining: pushes that already began may finish; closed: every write waits; claiming: only writes "
+        "that name a blob which is being deleted wait; manifests: manifests wait, too"
+    )
     since: TimeMs = Field(validation_alias="since_ms", description="start of the draining")
     reason: str = Field(description="why the collection was requested, or what keeps the gate closed")
 

@@ -14,8 +14,12 @@ from service.process import identity
 from service.settings import Settings
 from service.store import Store
 
-# A closed gate is read more often, so that the requests that wait pass soon after the gate opens.
-_POLL_S = {"": 0.25, "draining": 0.25, "closed": 0.05}
+# A gate that lets requests wait for a short time is read more often, so that they pass soon.
+_POLL_S = {"": 0.25, "draining": 0.25, "closed": 0.05, "claiming": 0.05, "manifests": 0.05}
+# In these states a request that waits may pass later without a change of the state.
+_ASK_AGAIN = ("draining", "claiming", "manifests")
+# A collection waits until each process knows that the gate has one of these states.
+_CONFIRMED = ("closed", "claiming", "manifests")
 # Redis forgets a gate process after an hour without contact: a collection then no longer waits for that process
 # (keys.py: gates). This process stops relying on it some minutes earlier.
 _FORGOTTEN_S = 3300.0
@@ -175,12 +179,14 @@ class Gatekeeper:
             while self._unnoted:
                 self._gate.admit(*self._unnoted[0], passed=True)
                 self._unnoted.popleft()
-            knows = self._token if self._state == "closed" else ""
+            knows = self._token if self._state in _CONFIRMED else ""
             with self._turned:
                 obeys = not self._passing
             # Taken before the call, so that this process never counts on Redis for longer than Redis remembers it.
             asked_s = time.monotonic()
-            signed = self._gate.check_in(self._process, knows, obeys=obeys, memory=self._memory)
+            signed = self._gate.check_in(
+                self._process, knows, knows_closed=self._state == "closed", obeys=obeys, memory=self._memory
+            )
         except StoreUnavailable as error:
             if not self._is_away:
                 log.warning("the gate cannot reach Redis", error=str(error), passes=self._passes_without_redis())
@@ -196,8 +202,8 @@ class Gatekeeper:
             if not knows or signed.was_opened or signed.token == knows:
                 self._state, self._token = signed.state, signed.token
         now = (self._state, self._token, self._is_away)
-        # While the gate drains, a push that makes no progress is let pass after a while, without a change of state.
-        if now != before or self._state == "draining":
+        # A push that makes no progress is let pass after a while, and a claim is released, without a change of state.
+        if now != before or self._state in _ASK_AGAIN:
             with self._turned:
                 self._turns += 1
                 self._turned.notify_all()

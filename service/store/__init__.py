@@ -11,6 +11,7 @@ from service.store.archive import Archive
 from service.store.capabilities import Capabilities
 from service.store.catalog import Catalog
 from service.store.change_limit import ChangeLimit
+from service.store.claims import Claims
 from service.store.collections import Collections
 from service.store.connection import Connection
 from service.store.deletions import Deletions
@@ -48,6 +49,7 @@ class Store:
     collections: Collections
     reconcile_runs: ReconcileRuns
     gate: Gate
+    claims: Claims
     capabilities: Capabilities
     catalog: Catalog
     archive: Archive

@@ -17,7 +17,7 @@ _OPEN_MS = 600_000
 _ASKING_MS = 5_000
 _FRESH_MS = 10_000
 
-GateMode = Literal["", "draining", "closed"]
+GateMode = Literal["", "draining", "closed", "claiming", "manifests"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,9 @@ class GateView:
 class GateState:
     """A gate that is not open: its holder (token, fence), since when (ms), and the reason.
 
-    is_kept: the holder has ended and left the gate closed on purpose.
+    Attributes:
+        is_kept: the holder has ended and left the gate closed on purpose.
+        claimed_ms: when an online collection last claimed digests.
     """
 
     state: GateMode
@@ -73,6 +75,7 @@ class GateState:
     since_ms: int
     reason: str
     is_kept: bool = False
+    claimed_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,20 @@ class Gate:
         """Let only pushes under way continue. Returns False if another holder has the gate."""
         return self._turn("drain", token, fence, reason)
 
+    def claim(self, token: str, fence: int, reason: str, *, with_manifests: bool = False) -> bool:
+        """Let an online collection claim digests: only requests that name a claimed digest wait.
+
+        Args:
+            token: of the holder.
+            fence: of its lease.
+            reason: of the collection.
+            with_manifests: the PUTs of manifests wait as well.
+
+        Returns:
+            False if another holder has the gate.
+        """
+        return self._turn("manifests" if with_manifests else "claim", token, fence, reason)
+
     def close(self, token: str) -> bool:
         """Let no write pass. Returns False if this holder does not have the gate, or no longer has it."""
         return self._turn("close", token)
@@ -159,7 +176,9 @@ class Gate:
         if not held:
             return None
         at, fence = int(held["since_ms"]), int(held["fence"])
-        return GateState(held["state"], held["token"], fence, at, held["reason"], "kept" in held)
+        return GateState(
+            held["state"], held["token"], fence, at, held["reason"], "kept" in held, int(held.get("claimed_ms", 0))
+        )
 
     def unfinished(self, claims_ms: int = CLAIMS_MS) -> tuple[str, ...]:
         """Return the repositories with a push under way that a collection should wait for; MORE if not all are known.
@@ -253,11 +272,14 @@ class Gate:
         with self._connection.reached() as client:
             return bool(client.zcount(self._keys.of("unreferenced"), at_ms, "+inf"))
 
-    def check_in(self, process: str, knows: str = "", *, obeys: bool = True, memory: str = "") -> GateView:
+    def check_in(
+        self, process: str, knows: str = "", *, knows_closed: bool = True, obeys: bool = True, memory: str = ""
+    ) -> GateView:
         """Record that a gate process is alive, and return the state of the gate.
 
         Args:
-            knows: the token of the closed gate that the process knows, or "".
+            knows: the token of the closed or claiming gate that the process knows, or "".
+            knows_closed: that gate is closed.
             obeys: all requests that the process admitted before are answered.
             memory: the name of Redis' memory that the process received last.
         """
@@ -265,6 +287,7 @@ class Gate:
             "gate_check_in",
             process=process,
             knows=knows,
+            knows_closed=knows_closed,
             obeys=obeys,
             forgotten_ms=FORGOTTEN_S * 1000,
             memory=memory,

@@ -170,6 +170,19 @@ Garbage collection
         interrupted pushes may need. Life: until removed. Writer, reader: the gate.
   gc:readonly          string  since when the registry may be read-only because of a collection (ms). Life: until the
         registry accepted a write. Writer, reader: collections.
+  gc:noted             zset    short digest that a request named at the gate (HEAD, mount or upload of a blob) → when
+        (ms); "*": there were more than can be stored. An online collection unlinks none of them. Life: gc.youth;
+        200000 at most. Writer: gate_admit. Reader: claim.
+  gc:noting            string  since when the gate notes digests (ms). An online collection unlinks nothing before
+        gc.youth has passed. Life: for ever. Writer: gate_check_in. Reader: claim.
+  gc:claimed           hash    short digest → token of the gate's holder: requests that name the digest wait, because
+        its links or its data are being deleted. Life: a batch; a dead holder's until its gate is opened. Writers:
+        claim, claims, gate_turn. Reader: gate_admit.
+  gc:unlinked          hash    short digest → "<storage_us> <redis_us>": when an online collection deleted its layer
+        links, by both clocks; "?" before that. " used" follows if a request named the digest since. Life: until the
+        data is deleted, or a manifest needs it. Writers: unlinked, claims, gate_admit. Readers: claim, claims.
+  gc:journal           string  random id of the journal, which the storage keeps, too. Another id there proves that
+        Redis has lost the journal. Life: for ever. Writer, reader: claims.
 
 Reconcile runs
   reconcile:due        string  the reason of the requested run over all repositories. Life: until a run starts.
@@ -195,11 +208,12 @@ Reconcile runs
 The write gate, and pushes in progress
   writers              zset    token of a write by pushprune → when its permit expires (ms). A collection waits until
         none is left. Life: until the write ends. Writers: enter_writer, leases. Reader: leases.
-  gate                 hash    state (draining or closed; no key: open), token, fence, since_ms, reason, kept (closed
-        on purpose after the collection ended, because the registry has a stale cache). While it exists, writes by
-        others wait at the gate, and pushprune does not write. Life: until its holder opens it, or another process
-        proves that the collector is dead; it never expires. Writers: gate_turn, gate_check_in. Readers: gate_admit,
-        enter_writer.
+  gate                 hash    state (draining, closed, claiming or manifests; no key: open), token, fence, since_ms,
+        reason, claimed_ms (the last claim of an online collection), kept (closed on purpose after the collection ended,
+        because the registry has a stale cache). While it exists, writes by others wait at the gate, in the state
+        claiming only those that name a claimed digest; and pushprune does not write. Life: until its holder opens it,
+        or another process proves that the holder is dead; it never expires. Writers: gate_turn, gate_check_in, claim.
+        Readers: gate_admit, claim, enter_writer.
   gate:opens           zset    token of a gate that was opened → when (ms). A closed gate that disappeared without an
         entry was lost by Redis; a gate process that knew it closes it again. Life: the newest 1000. Writer:
         gate_turn. Reader: gate_check_in.

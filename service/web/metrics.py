@@ -43,7 +43,7 @@ _COUNTED = {
 }
 _RESULTS = ("done", "failed", "postponed", "dry run")
 _RUNS = 20
-_GATE_STATES = ("open", "draining", "closed")
+_GATE_STATES = ("open", "draining", "closed", "claiming", "manifests")
 _RULE = "rule "
 _NAMES = {"duplicate": "duplicates", "own": "own_events", "blob": "blob_events"}
 

@@ -116,7 +116,7 @@ class RealRegistry:
 
         With an `http.addr` of the test's own the log may be quieter than `info`.
         """
-        self.config_path.write_text(yaml.safe_dump(self._config))
+        self.write_config()
         offset = self.log_path.stat().st_size if self.log_path.exists() else 0
         with self.log_path.open("ab") as log:
             command = die_with_parent([_binary(), "serve", str(self.config_path)])
@@ -128,6 +128,10 @@ class RealRegistry:
             self._config["http"]["addr"] = f"127.0.0.1:{port}"
         self.url = f"http://{self._config['http']['addr']}"
         self._wait(lambda: self._status("ready") in (200, 401))
+
+    def write_config(self) -> None:
+        """Write the configuration file, which is all that a collection needs."""
+        self.config_path.write_text(yaml.safe_dump(self._config))
 
     def stop(self) -> None:
         """Ends it politely, then not politely. Queued notifications are lost."""

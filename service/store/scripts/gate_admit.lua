@@ -6,7 +6,10 @@
 -- has reported. A client that cannot be told from others (two pushes of one machine, or one push from several addresses) may
 -- belong to a push that makes no progress without it; in the first half minute it passes, too. Closed: nothing passes.
 --
--- KEYS  gate pushing unreferenced
+-- Claiming: an online collection claims digests. Only requests that name a claimed digest wait, and those that cannot be
+-- understood. Manifests: PUTs of manifests wait as well. Every digest that a request names is noted, before it waits.
+--
+-- KEYS  gate pushing unreferenced gc:noted gc:unlinked gc:claimed
 -- ARGV  kind
 --       repository
 --       client
@@ -55,8 +58,31 @@ local function pushes()
   return still_ms, put_ms
 end
 
+local MOST_NOTED = 200000
+
+-- A collection claims no digest that was named since it was unlinked, or less than gc.youth ago.
+local function note_named()
+  local member = needed
+  if not redis.call('ZSCORE', all['gc:noted'], needed) and redis.call('ZCARD', all['gc:noted']) >= MOST_NOTED then
+    redis.call('ZREMRANGEBYSCORE', all['gc:noted'], '-inf', now_ms - youth_ms)
+    if redis.call('ZCARD', all['gc:noted']) >= MOST_NOTED then member = '*' end
+  end
+  redis.call('ZADD', all['gc:noted'], now_ms, member)
+  local unlinked = redis.call('HGET', all['gc:unlinked'], needed)
+  if unlinked and string.sub(unlinked, -5) ~= ' used' then
+    redis.call('HSET', all['gc:unlinked'], needed, unlinked .. ' used')
+  end
+end
+
+local function is_claimed()
+  if kind == 'writes' then return true end
+  if state == 'manifests' and kind == 'manifest' then return true end
+  return needed ~= '' and redis.call('HEXISTS', all['gc:claimed'], needed) == 1
+end
+
 local function passes()
   if has_passed == '1' or state == '' then return true end
+  if state == 'claiming' or state == 'manifests' then return not is_claimed() end
   if state ~= 'draining' then return false end
   -- The upload was begun before; or the registry does not know it, and refuses.
   if kind == 'uploads' then return true end
@@ -93,6 +119,7 @@ local function note_needed()
   redis.call('ZADD', all.unreferenced, now_ms, member)
 end
 
+if needed ~= '' then note_named() end
 if not passes() then return {0, state, held[2], 0} end
 if kind == 'asks' then
   if redis.call('ZSCORE', all.pushing, mine .. ' open') then sign(' open') else sign(' asking') end

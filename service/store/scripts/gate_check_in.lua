@@ -2,9 +2,12 @@
 -- has lost is closed again: only an opening that is noted has opened it. A process that knows another memory than this one
 -- proves that Redis has lost everything.
 --
--- KEYS  gates gates:seen gate gate:opens gate:memory gate:forgot
+-- A claiming gate that Redis has lost is closed: the claims are lost with it.
+--
+-- KEYS  gates gates:seen gate gate:opens gate:memory gate:forgot gc:noting
 -- ARGV  process
---       knows         token of the closed gate that it knows, or ''
+--       knows         token of the closed or claiming gate that it knows, or ''
+--       knows_closed  1 if that gate is closed
 --       obeys         1 if all requests that it admitted before are answered
 --       forgotten_ms  a process that is silent for this long is forgotten
 --       memory        the memory that it knows, or ''
@@ -21,6 +24,7 @@ if knows ~= '' and obeys == '1' then redis.call('HSET', all['gates:seen'], proce
 else redis.call('HDEL', all['gates:seen'], process) end
 
 redis.call('SET', all['gate:memory'], new_memory, 'NX')
+redis.call('SET', all['gc:noting'], now_ms, 'NX')
 local current = redis.call('GET', all['gate:memory'])
 if memory ~= '' and memory ~= current then redis.call('SET', all['gate:forgot'], now_ms, 'PX', life_ms) end
 
@@ -30,7 +34,7 @@ if knows ~= '' and not was_opened then
   if not held[2] then
     redis.call('HSET', all.gate, 'state', 'closed', 'token', knows, 'fence', '0', 'since_ms', now_ms,
                'reason', 'Redis had lost it')
-  elseif held[2] == knows then
+  elseif held[2] == knows and knows_closed == '1' then
     redis.call('HSET', all.gate, 'state', 'closed')
   end
   held = redis.call('HMGET', all.gate, 'state', 'token')

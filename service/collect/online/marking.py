@@ -1,0 +1,125 @@
+"""Mark what must be kept: every digest that any manifest in the storage mentions."""
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
+
+from service.domain.collection.mentions import LONGEST_MANIFEST, Mentions, read_mentions
+from service.domain.collection.storage_inventory import StorageInventory, unpacked
+from service.domain.errors import CollectionFailed
+from service.registry.layout import blob_key
+from service.registry.mention_cache import MentionCache
+from service.registry.objects import ObjectStore
+
+_AT_ONCE = 256
+
+
+class Marking:
+    """The marks of one inventory. They are a superset of what `registry garbage-collect` marks.
+
+    Attributes:
+        marks: the packed digests that must be kept.
+    """
+
+    def __init__(self, objects: ObjectStore, inventory: StorageInventory, cache: MentionCache) -> None:
+        self._objects, self._inventory, self._cache = objects, inventory, cache
+        self.marks: set[bytes] = set()
+
+    def mark(self, held: Iterable[bytes] = (), contents: Iterable[bytes] = ()) -> None:
+        """Mark all manifests of all repositories with what they mention, and the same of each part that is a manifest.
+
+        Args:
+            held: packed digests that are kept for another reason.
+            contents: bytes of manifests that are not in the storage, and whose blobs are kept.
+
+        Raises:
+            CollectionFailed: a manifest is missing, damaged or too large, so that its blobs are not known.
+            StorageUnavailable, StorageRefused: the storage cannot be read.
+        """
+        places = self._inventory.repositories.items()
+        names = {digest: name for name, stored in places for digest in stored.revisions}
+        self._follow(names.keys(), names)
+        extra = [read_mentions(content) for content in contents]
+        self.marks.update(held, *(mentions.digests for mentions in extra))
+        self._follow(self._stored(frozenset(held).union(*(mentions.parts for mentions in extra))))
+        self._cache.keep_only(self.marks)
+
+    def everything_of(self, manifest: bytes) -> frozenset[bytes]:
+        """The digests that a manifest and its parts mention, as far as they were marked."""
+        digests: set[bytes] = set()
+        todo = {manifest}
+        while todo:
+            mentions = self._cache.get(todo.pop())
+            if mentions:
+                todo |= mentions.parts - digests
+                digests |= mentions.digests
+        return frozenset(digests)
+
+    def read(self, repository: str, manifests: Collection[bytes]) -> None:
+        """Read manifests of a repository that came after the inventory, with their parts."""
+        self._follow(manifests, dict.fromkeys(manifests, repository))
+
+    def _follow(self, manifests: Iterable[bytes], names: dict[bytes, str] | None = None) -> None:
+        """Mark these manifests, what they mention, and so on.
+
+        Args:
+            manifests: packed digests.
+            names: of the repositories of the manifests, which must exist; a part may be missing.
+        """
+        todo, seen = set(manifests), set()
+        while todo:
+            self.marks |= todo
+            seen |= todo
+            parts: set[bytes] = set()
+            for digest, mentions in self._mentions(todo, names or {}):
+                self.marks.add(digest)
+                self.marks |= mentions.digests
+                parts |= mentions.parts
+            todo = set(self._stored(parts - seen))
+
+    def _stored(self, digests: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield those of these digests whose data is small enough for a manifest."""
+        for digest in digests:
+            blob = self._inventory.blob(digest)
+            if blob is not None and blob.size_bytes <= LONGEST_MANIFEST:
+                yield digest
+
+    def _mentions(self, manifests: Iterable[bytes], names: dict[bytes, str]) -> Iterator[tuple[bytes, Mentions]]:
+        unknown = []
+        for digest in manifests:
+            mentions = self._cache.get(digest)
+            if mentions is None:
+                unknown.append(digest)
+            else:
+                yield digest, mentions
+        for at in range(0, len(unknown), _AT_ONCE):
+            page = unknown[at : at + _AT_ONCE]
+            for digest in page:
+                self._refuse_large(digest, names)
+            keys = {blob_key(unpacked(digest)): digest for digest in page}
+            for key, content in self._objects.read_many(keys).items():
+                digest = keys[key]
+                mentions = read_mentions(_checked(digest, content, names.get(digest, "")))
+                self._cache.add(digest, mentions)
+                yield digest, mentions
+
+    def _refuse_large(self, digest: bytes, names: dict[bytes, str]) -> None:
+        blob = self._inventory.blob(digest)
+        if blob is not None and blob.size_bytes > LONGEST_MANIFEST:
+            raise _unknown(digest, names.get(digest, ""), "is larger than 4 MiB")
+
+
+def _checked(digest: bytes, content: bytes | None, repository: str) -> bytes:
+    """Return the bytes of a manifest. Raises CollectionFailed if they are not those that its digest names."""
+    if content is None:
+        raise _unknown(digest, repository, "has no data in the storage")
+    if hashlib.new(unpacked(digest).partition(":")[0], content).digest() != digest:
+        raise _unknown(digest, repository, "is damaged: its data does not have its digest")
+    return content
+
+
+def _unknown(digest: bytes, repository: str, damage: str) -> CollectionFailed:
+    name = f"{repository}@{unpacked(digest)}" if repository else unpacked(digest)
+    return CollectionFailed(
+        f"the manifest {name} {damage}, so the blobs that it needs are unknown; nothing was deleted: push the image "
+        "again, or delete the manifest"
+    )

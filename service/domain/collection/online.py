@@ -1,0 +1,199 @@
+"""Decide what an online collection deletes, unlinks, links again and forgets.
+
+A run unlinks: it deletes the layer links of blobs that no manifest needs, so that no push can begin to rely on them. A
+later run deletes the data of those that nobody has used since. Everything in doubt is kept.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from service.domain.collection.storage_inventory import StorageInventory, StoredBlob
+
+_SHA256_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One moment by two clocks, in µs: a period has passed only if it has passed by both of them.
+
+    Attributes:
+        storage_us: by the clock of the storage.
+        redis_us: by the clock of Redis.
+    """
+
+    storage_us: int
+    redis_us: int
+
+    def is_after(self, earlier: "Moment", period_us: int) -> bool:
+        """True if at least this period has passed since `earlier`."""
+        return self.storage_us - earlier.storage_us >= period_us and self.redis_us - earlier.redis_us >= period_us
+
+
+@dataclass(frozen=True, slots=True)
+class UnlinkedBlob:
+    """A blob whose layer links a collection deletes, as the journal keeps it.
+
+    Attributes:
+        digest: packed.
+        size_bytes: of its data.
+        repositories: that lost their link by this. Empty for a manifest's own blob, which never has one.
+        at: when the last of its links was deleted; None while that is not certain.
+        is_used: a request named the digest since, so that its data must be kept.
+    """
+
+    digest: bytes
+    size_bytes: int
+    repositories: tuple[str, ...] = ()
+    at: Moment | None = None
+    is_used: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The periods of a collection, in µs.
+
+    Attributes:
+        grace_us: between the deletion of a blob's links and that of its data.
+        youth_us: a blob or link that is younger is kept.
+    """
+
+    grace_us: int
+    youth_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class OnlinePlan:
+    """The decisions of one run.
+
+    Attributes:
+        delete: the blobs whose data is deleted now.
+        unlink: the blobs whose links are deleted now, with the repositories that have these links.
+        relink: links (repository, packed digest) to write again, because a manifest needs them.
+        waiting: the other blobs of the journal: their grace has not ended, or begins anew.
+        forgotten: the packed digests that leave the journal: a manifest needs them, or they have no data any more.
+    """
+
+    delete: tuple[UnlinkedBlob, ...] = ()
+    unlink: tuple[UnlinkedBlob, ...] = ()
+    relink: tuple[tuple[str, bytes], ...] = ()
+    waiting: tuple[UnlinkedBlob, ...] = ()
+    forgotten: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that a decision rests on.
+
+    Attributes:
+        inventory: of the storage.
+        began: when the inventory began.
+        marks: the packed digests that must be kept.
+        users: by packed digest of the journal, the repositories whose manifests mention it.
+        journal: of earlier runs, by packed digest.
+    """
+
+    inventory: StorageInventory
+    began: Moment
+    marks: Collection[bytes]
+    users: Mapping[bytes, Collection[str]]
+    journal: Mapping[bytes, UnlinkedBlob]
+
+
+def decide(evidence: Evidence, rules: Rules) -> OnlinePlan:
+    """Return the plan of a run."""
+    decision = _Decision(evidence, rules)
+    for entry in evidence.journal.values():
+        decision.of_entry(entry)
+    for blob in evidence.inventory.blobs():
+        if blob.digest not in evidence.journal:
+            decision.of_blob(blob)
+    return decision.plan
+
+
+class _Decision:
+    def __init__(self, evidence: Evidence, rules: Rules) -> None:
+        self._evidence, self._rules = evidence, rules
+        self._young_us = evidence.began.storage_us - rules.youth_us
+        self._delete: list[UnlinkedBlob] = []
+        self._unlink: list[UnlinkedBlob] = []
+        self._relink: list[tuple[str, bytes]] = []
+        self._waiting: list[UnlinkedBlob] = []
+        self._forgotten: list[bytes] = []
+
+    @property
+    def plan(self) -> OnlinePlan:
+        return OnlinePlan(
+            tuple(self._delete),
+            tuple(self._unlink),
+            tuple(self._relink),
+            tuple(self._waiting),
+            tuple(self._forgotten),
+        )
+
+    def of_entry(self, entry: UnlinkedBlob) -> None:
+        """Decide about a blob of the journal."""
+        blob = self._evidence.inventory.blob(entry.digest)
+        linked = self._linked(entry.digest)
+        if blob is None:
+            self._forgotten.append(entry.digest)
+        elif entry.digest in self._evidence.marks:
+            self._forgotten.append(entry.digest)
+            # Only a link that a collection deleted is written again: a manifest that merely mentions the digest of
+            # another repository must not get access to its data.
+            users = self._evidence.users.get(entry.digest, ())
+            missing = (name for name in entry.repositories if name in users and name not in linked)
+            self._relink += [(name, entry.digest) for name in missing]
+        elif entry.at is None or entry.is_used or linked:
+            # It was used again, or an interrupted run may have deleted some of its links: grace begins anew. The
+            # repositories are kept, so that their links can be written again.
+            repositories = tuple(dict.fromkeys((*entry.repositories, *linked)))
+            again = replace(entry, repositories=repositories, at=None, is_used=False)
+            (self._unlink if self._is_old(blob) else self._waiting).append(again)
+        elif self._evidence.began.is_after(entry.at, self._rules.grace_us):
+            self._delete.append(entry)
+        else:
+            self._waiting.append(entry)
+
+    def of_blob(self, blob: StoredBlob) -> None:
+        """Decide about a blob that is not in the journal."""
+        # The marks are sha256 digests, so a blob of another algorithm is never known to be unused.
+        if len(blob.digest) != _SHA256_BYTES or blob.digest in self._evidence.marks or not self._is_old(blob):
+            return
+        self._unlink.append(UnlinkedBlob(blob.digest, blob.size_bytes, tuple(self._linked(blob.digest))))
+
+    def _is_old(self, blob: StoredBlob) -> bool:
+        """True if the data and every link are older than the youth. A mount or a second upload writes only the link."""
+        times_us = (link.modified_us for link in self._evidence.inventory.layer_links(blob.digest))
+        return all(time_us < self._young_us for time_us in (blob.modified_us, *times_us))
+
+    def _linked(self, digest: bytes) -> dict[str, None]:
+        return dict.fromkeys(link.repository for link in self._evidence.inventory.layer_links(digest))
+
+
+def agree(redis: Mapping[bytes, UnlinkedBlob], storage: Mapping[bytes, UnlinkedBlob]) -> bool:
+    """True if the journals in Redis and in the storage name the same blobs with the same times."""
+    return {digest: entry.at for digest, entry in redis.items()} == {
+        digest: entry.at for digest, entry in storage.items()
+    }
+
+
+def mentioned_by(
+    repositories: Mapping[str, Collection[bytes]], mentions: Callable[[bytes], Collection[bytes]], of: Collection[bytes]
+) -> Mapping[bytes, Collection[str]]:
+    """Map each of these digests to the repositories whose manifests mention it.
+
+    Args:
+        repositories: name → the packed digests of its manifests.
+        mentions: of a manifest and of its parts.
+        of: packed digests.
+    """
+    users: dict[bytes, set[str]] = {}
+    for name, manifest in _pairs(repositories) if of else ():
+        for digest in mentions(manifest):
+            if digest in of:
+                users.setdefault(digest, set()).add(name)
+    return users
+
+
+def _pairs(repositories: Mapping[str, Collection[bytes]]) -> Iterator[tuple[str, bytes]]:
+    return ((name, manifest) for name, manifests in repositories.items() for manifest in manifests)

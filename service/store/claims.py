@@ -1,0 +1,98 @@
+"""The claims of an online collection, and its journal of the blobs that it unlinked, in Redis."""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Literal, TypeVar
+
+from service.domain.collection.online import Moment, UnlinkedBlob
+from service.domain.collection.storage_inventory import packed, unpacked
+from service.store.connection import Connection
+from service.store.keys import long, short
+
+_AT_ONCE = 1000
+_USED = " used"
+_BEGUN = "?"
+
+T = TypeVar("T")
+Purpose = Literal["unlink", "delete"]
+
+
+class Claims:
+    """The digests that a collection claims at the gate, and its journal. Every method raises StoreUnavailable."""
+
+    def __init__(self, connection: Connection, youth_ms: int) -> None:
+        self._connection = connection
+        self._keys = connection.keys
+        self._youth_ms = youth_ms
+
+    def claim(self, token: str, digests: Iterable[bytes], purpose: Purpose) -> frozenset[bytes] | None:
+        """Claim packed digests of the journal, and return those that are refused because a client uses them.
+
+        None: this holder does not have the gate any more, and nothing is claimed.
+        """
+        granted, *refused = self._connection.run(
+            "claim", token=token, purpose=purpose, youth_ms=self._youth_ms, digests=[_short(each) for each in digests]
+        )
+        return frozenset(packed(long(digest)) for digest in refused) if int(granted) else None
+
+    def release(self, digests: Collection[bytes]) -> None:
+        """Release the claims of these digests. What was to be done under the claims must have ended."""
+        if digests:
+            with self._connection.reached() as client:
+                client.hdel(self._keys.of("gc:claimed"), *map(_short, digests))
+
+    def journal_id(self) -> str:
+        """Return the id of the journal; "" if Redis has none."""
+        with self._connection.reached() as client:
+            return str(client.get(self._keys.of("gc:journal")) or "")
+
+    def begin_journal(self, journal_id: str) -> None:
+        """Begin an empty journal."""
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            pipe.delete(self._keys.of("gc:unlinked"))
+            pipe.set(self._keys.of("gc:journal"), journal_id)
+            pipe.execute()
+
+    def journal(self) -> dict[bytes, UnlinkedBlob]:
+        """Return the journal. Only the storage knows the sizes and repositories."""
+        with self._connection.reached() as client:
+            entries = client.hgetall(self._keys.of("gc:unlinked"))
+        return {entry.digest: entry for entry in (_entry(*item) for item in entries.items())}
+
+    def begin(self, blobs: Iterable[UnlinkedBlob]) -> None:
+        """Record blobs whose links are about to be deleted."""
+        self._write(blobs, is_begun=True)
+
+    def unlinked(self, blobs: Iterable[UnlinkedBlob]) -> None:
+        """Record when the links of these blobs were deleted. A use since then is kept."""
+        self._write(blobs, is_begun=False)
+
+    def forget(self, digests: Iterable[bytes]) -> None:
+        """Remove these digests from the journal."""
+        with self._connection.reached() as client:
+            for page in _pages(digests):
+                client.hdel(self._keys.of("gc:unlinked"), *map(_short, page))
+
+    def _write(self, blobs: Iterable[UnlinkedBlob], *, is_begun: bool) -> None:
+        for page in _pages(blobs):
+            entries = [{"digest": _short(blob.digest), "at": _spell(blob.at)} for blob in page]
+            self._connection.run("unlinked", is_begun=is_begun, entries=entries)
+
+
+def _pages(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = list(items)
+    for at in range(0, len(rest), _AT_ONCE):
+        yield rest[at : at + _AT_ONCE]
+
+
+def _short(digest: bytes) -> str:
+    return short(unpacked(digest))
+
+
+def _spell(at: Moment | None) -> str:
+    return f"{at.storage_us} {at.redis_us}" if at else _BEGUN
+
+
+def _entry(digest: str, text: str) -> UnlinkedBlob:
+    at = text.removesuffix(_USED)
+    moment = None if at == _BEGUN else Moment(*map(int, at.split(" ")))
+    return UnlinkedBlob(packed(long(digest)), 0, (), moment, text.endswith(_USED))

@@ -1,0 +1,36 @@
+-- Claim digests for a collection, so that requests that name one of them wait at the gate. A digest that is in use is refused.
+--
+-- KEYS  gate gc:noted gc:noting gc:unlinked gc:claimed
+-- ARGV  token
+--       purpose   unlink: refuse what was named less than youth_ms ago; delete: refuse what was named since it was unlinked
+--       youth_ms
+--       digests... short digests
+-- Result {1, the refused digests…}; {0} if this holder does not have the gate any more
+-- include lib/clock
+local held = redis.call('HMGET', all.gate, 'token', 'state')
+if held[1] ~= token or (held[2] ~= 'claiming' and held[2] ~= 'manifests') then return {0} end
+
+local since_ms = now_ms - tonumber(youth_ms)
+local function is_recent(member)
+  local noted_ms = redis.call('ZSCORE', all['gc:noted'], member)
+  return noted_ms and tonumber(noted_ms) > since_ms
+end
+
+-- Until requests have been noted for gc.youth, an earlier one may be unknown. '*': not all requests could be noted.
+local noting_ms = redis.call('GET', all['gc:noting'])
+local is_unknown = not noting_ms or tonumber(noting_ms) > since_ms or is_recent('*')
+
+local function is_used(digest)
+  local unlinked = redis.call('HGET', all['gc:unlinked'], digest)
+  if not unlinked then return true end
+  if purpose == 'unlink' then return is_unknown or is_recent(digest) end
+  return string.sub(unlinked, -5) == ' used' or string.sub(unlinked, 1, 1) == '?'
+end
+
+local result = {1}
+for _, digest in ipairs(digests) do
+  if is_used(digest) then result[#result + 1] = digest
+  else redis.call('HSET', all['gc:claimed'], digest, token) end
+end
+redis.call('HSET', all.gate, 'claimed_ms', now_ms)
+return result

@@ -1,0 +1,172 @@
+"""Marks: a superset of what the registry's own collector marks, and no doubt about any manifest."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from obstore.store import LocalStore, MemoryStore
+
+from service.collect.online.marking import Marking
+from service.domain.collection.storage_inventory import packed, unpacked
+from service.domain.errors import CollectionFailed
+from service.registry.layout import blob_key, revision_key
+from service.registry.mention_cache import MentionCache
+from service.registry.objects import ObjectStore
+from service.registry.storage_inventory import read_inventory
+from tests.fakes.images import Image, image_over, index_over, make_image, make_index, sha256
+from tests.fakes.object_registry import ObjectRegistry
+from tests.fakes.real_registry import RealRegistry, require_registry
+
+SHOP = "shop/api"
+
+
+@pytest.fixture
+def registry() -> ObjectRegistry:
+    return ObjectRegistry(ObjectStore(MemoryStore(), "memory"))
+
+
+def unmarked(objects: ObjectStore, cache: MentionCache | None = None) -> frozenset[str]:
+    inventory = read_inventory(objects)
+    marking = Marking(objects, inventory, cache or MentionCache())
+    marking.mark()
+    return frozenset(unpacked(blob.digest) for blob in inventory.blobs() if blob.digest not in marking.marks)
+
+
+def test_everything_of_an_image_in_any_repository_is_marked(registry: ObjectRegistry) -> None:
+    image, other = make_image(1), make_image(2)
+    registry.push("a", "v1", image)
+    registry.push("b", None, image)
+    registry.push("a", "v2", other)
+    registry.delete("a", image.digest)
+    registry.delete("a", other.digest)
+    assert unmarked(registry.objects) == {other.digest, *map(sha256, other.blobs)}
+
+
+def test_the_blobs_of_parts_without_a_revision_are_marked(registry: ObjectRegistry) -> None:
+    index = make_index(1)
+    registry.push(SHOP, "v1", index)
+    for child in index.children:
+        registry.delete(SHOP, child.digest)
+    assert registry.eligible()
+    assert unmarked(registry.objects) == frozenset()
+
+
+def test_a_subject_and_unknown_formats_are_marked(registry: ObjectRegistry) -> None:
+    subject, blob = make_image(1), registry.upload(SHOP, b"an artifact")
+    referrer = make_image(2, subject=subject)
+    registry.push(SHOP, None, subject)
+    registry.push(SHOP, None, referrer)
+    registry.delete(SHOP, subject.digest)
+    registry.put(SHOP, "unknown", json.dumps({"mediaType": "application/x", "things": [{"is": blob}]}).encode())
+    assert unmarked(registry.objects) == frozenset()
+
+
+def damaged(registry: ObjectRegistry, content: bytes | None) -> str:
+    digest = registry.push(SHOP, "v1", make_image(1))
+    if content is None:
+        registry.objects.delete([blob_key(digest)])
+    else:
+        registry.objects.write(blob_key(digest), content)
+    with pytest.raises(CollectionFailed) as refusal:
+        unmarked(registry.objects)
+    assert f"{SHOP}@{digest}" in str(refusal.value)
+    return str(refusal.value)
+
+
+def test_a_manifest_that_is_missing_damaged_or_too_large_ends_the_run_with_its_name(registry: ObjectRegistry) -> None:
+    assert "no data" in damaged(registry, None)
+    assert "damaged" in damaged(registry, b"{}")
+    assert "4 MiB" in damaged(registry, bytes(4 * 1024 * 1024 + 1))
+
+
+def test_a_sha512_revision_is_read_too(registry: ObjectRegistry) -> None:
+    blob = registry.upload(SHOP, b"a layer")
+    content = json.dumps({"layers": [{"digest": blob}]}).encode()
+    digest = f"sha512:{hashlib.sha512(content).hexdigest()}"
+    registry.objects.write(blob_key(digest), content)
+    registry.objects.write(revision_key(SHOP, digest), digest.encode())
+    assert unmarked(registry.objects) == frozenset()
+
+
+def test_known_manifests_are_not_read_again(registry: ObjectRegistry) -> None:
+    index, cache = make_index(1), MentionCache()
+    registry.push(SHOP, "v1", index)
+    unmarked(registry.objects, cache)
+    for child in index.children:
+        registry.objects.write(blob_key(child.digest), b"not read again")
+    assert unmarked(registry.objects, cache) == frozenset()
+
+
+def test_contents_that_are_held_keep_their_blobs(registry: ObjectRegistry) -> None:
+    image, index = make_image(1), make_index(2)
+    for pushed in (image, index):
+        registry.push(SHOP, "v1", pushed)
+        registry.delete(SHOP, pushed.digest)
+    for child in index.children:
+        registry.delete(SHOP, child.digest)
+    inventory = read_inventory(registry.objects)
+    marking = Marking(registry.objects, inventory, MentionCache())
+    marking.mark([packed(index.digest)], [image.manifest])
+    left = {unpacked(blob.digest) for blob in inventory.blobs() if blob.digest not in marking.marks}
+    # The bytes of a held manifest come from the trash, so its own blob need not be kept.
+    assert left <= {image.digest}
+
+
+IMAGES = st.builds(make_image, st.integers(0, 5), layers=st.integers(1, 3))
+SHARED = st.builds(lambda seed, layer: image_over([layer], seed), st.integers(0, 5), st.sampled_from([b"one", b"two"]))
+LEAVES = IMAGES | SHARED
+INDEXES = st.builds(index_over, st.lists(LEAVES, min_size=1, max_size=3), seed=st.integers(0, 3))
+NESTED = st.builds(index_over, st.lists(INDEXES | LEAVES, min_size=1, max_size=2), seed=st.integers(0, 3))
+REFERRERS = st.builds(lambda seed, subject: make_image(seed, subject=subject), st.integers(6, 9), LEAVES)
+PUSHES = st.lists(st.tuples(st.sampled_from(["a", "b/c"]), LEAVES | INDEXES | NESTED | REFERRERS), max_size=5)
+
+
+def populate(registry: ObjectRegistry, pushes: list[tuple[str, Image]], deleted: list[int]) -> None:
+    """Push these images, and delete some of all manifests, parts of indexes among them."""
+    for repository, image in pushes:
+        registry.push(repository, "latest", image)
+    revisions = [
+        (name, unpacked(digest))
+        for name, stored in sorted(read_inventory(registry.objects).repositories.items())
+        for digest in sorted(stored.revisions)
+    ]
+    for number in deleted if revisions else ():
+        registry.delete(*revisions[number % len(revisions)])
+
+
+@given(PUSHES, st.lists(st.integers(0, 50), max_size=6))
+def test_the_marks_are_a_superset_of_those_of_the_registry(pushes: list[tuple[str, Image]], deleted: list[int]) -> None:
+    """Invariant 3."""
+    registry = ObjectRegistry(ObjectStore(MemoryStore(), "memory"))
+    populate(registry, pushes, deleted)
+    assert unmarked(registry.objects) <= registry.eligible()
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("examples", [15, pytest.param(300, marks=pytest.mark.deep)])
+def test_the_marks_are_a_superset_of_those_of_the_real_registry(tmp_path: Path, examples: int) -> None:
+    """Invariant 3, by the dry run of garbage-collect over the same folder."""
+    require_registry()
+    folders = iter(range(10_000))
+
+    @settings(max_examples=examples, deadline=None)
+    @given(PUSHES, st.lists(st.integers(0, 50), max_size=6))
+    def superset(pushes: list[tuple[str, Image]], deleted: list[int]) -> None:
+        folder = tmp_path / str(next(folders))
+        real = RealRegistry(directory=folder)
+        real.storage_path.mkdir(parents=True)
+        real.write_config()
+        registry = ObjectRegistry(ObjectStore(LocalStore(real.storage_path), "disk"))
+        populate(registry, pushes, deleted)
+        if not pushes:
+            return
+        lines = real.collect("--dry-run").splitlines()
+        listed = {line.rpartition(" ")[2] for line in lines if line.startswith("blob eligible for deletion")}
+        assert unmarked(registry.objects) <= listed
+        # What this storage is read by is what the fake says of it, too.
+        assert registry.eligible() == listed
+
+    superset()
