@@ -42,6 +42,7 @@ class RestorationAnswer(ApiAnswer):
 
     @classmethod
     def of(cls, items: Iterable[RestoredItem], *, dry_run: bool) -> "RestorationAnswer":
+        """Return the answer with the result of every item."""
         results = (
             RestorationItem(
                 repository=restored.item.repository,

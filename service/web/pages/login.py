@@ -20,8 +20,9 @@ def add(pages: Blueprint, store: Store, settings: Settings) -> None:
     attempts = Attempts()
 
     def form(message: str, status: HTTPStatus) -> Response:
-        # The path says who runs pushprune and where: only users of this machine may see it.
-        is_local = is_loopback(request.remote_addr or "")
+        # The path says who runs pushprune and where: only users of this machine may see it. A proxy on this machine
+        # speaks for others.
+        is_local = is_loopback(request.remote_addr or "") and "X-Forwarded-For" not in request.headers
         folder = settings.data_dir.absolute() / "tokens" if is_local else None
         tokens = folder if folder and folder.is_dir() else None
         response = rendering.page("login.html", said=message, next=request.values.get("next", ""), tokens=tokens)
