@@ -16,6 +16,7 @@ from service.domain.errors import ConfigurationError
 from service.domain.retention.plan import Doomed
 from service.registry import Registry
 from service.registry.auth import RegistryAuth, build_auth
+from service.registry.bucket_storage import BucketStorage
 from service.registry.client import RegistryClient
 from service.registry.collector import Collector
 from service.registry.debug import DebugServer
@@ -115,7 +116,9 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     )
     # After a worker is killed, the registry may still be working on its DELETE for this long.
     look_again_ms = round(settings.registry.delete_timeout_s * 1000) + 5000
-    storage = Storage(settings.storage.folder) if settings.storage.folder else None
+    mounted = Storage(settings.storage.folder) if settings.storage.folder else None
+    objects = _objects(settings.storage)
+    storage = mounted or (BucketStorage(objects) if objects else None)
     pushes = PushLimits(settings.gc.youth * 1000)
     history = History(connection, limits, look_again_ms, pushes, settings.reconcile.late)
     outbox = Outbox(connection)
@@ -127,7 +130,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     leases, garbage, meter = Leases(connection), Collections(connection, settings.history.runs), Meter(connection)
     registry_client = _registry(settings, meter, history.word)
     on_disk = settings.delete.via == "storage"
-    disk = DiskDeletion(storage, registry_client) if on_disk and storage and registry_client else None
+    disk = DiskDeletion(mounted, registry_client) if on_disk and mounted and registry_client else None
     debug_urls = settings.registry.debug_url
     policies = PolicySource(settings, patient=patient, remembered=outbox.policy_last)
     archive, approvals = Archive(connection), Approvals(connection, limits)
@@ -161,10 +164,10 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     )
     registry = Registry(
         storage=storage,
-        objects=_objects(settings.storage),
+        objects=objects,
         disk=disk,
         optional_client=registry_client,
-        collector=_collector(settings, storage),
+        collector=_collector(settings, mounted),
         debug=DebugServer(debug_urls, settings.registry.timeout_s) if debug_urls else None,
         parallel=settings.delete.parallel,
         named=tuple(settings.reconcile.repositories),

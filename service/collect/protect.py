@@ -17,7 +17,7 @@ from service.registry.client import RegistryClient
 from service.registry.collector import Report
 from service.registry.manifest import Manifest
 from service.registry.probe import LEFTOVERS, UNKNOWN
-from service.registry.storage import Storage
+from service.registry.storage import ReadableStorage
 from service.store import Store
 from service.store.gate import UnreadManifest, UnreferencedBlob
 from service.store.keys import short
@@ -170,7 +170,7 @@ class BlobProtection:
             self._client.put(repository, digest, OCI_MANIFEST, manifest)
         log.info("holding blobs for stalled pushes", blobs=sum(map(len, blobs.values())), repositories=len(blobs))
 
-    def _refuse_young(self, report: Report, storage: Storage) -> None:
+    def _refuse_young(self, report: Report, storage: ReadableStorage) -> None:
         """Refuse to delete a young blob or link that neither a deletion nor an interrupted sweep explains."""
         since_us, before = now_us() - self._gc.youth * 1_000_000, self._store.gate.was_deleting()
         explained = self._explained()

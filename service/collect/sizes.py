@@ -13,7 +13,7 @@ def sizes_of(store: Store, registry: Registry, eligible: Iterable[str]) -> Sizes
     """Map each blob to its size in bytes; None if neither the storage nor the trash knows it."""
     blobs = dict.fromkeys(eligible)
     if registry.storage is not None:
-        return {digest: registry.storage.blob_size(digest) for digest in blobs}
+        return registry.storage.blob_sizes(blobs)
     known: dict[str, int] = {}
     for _, kept in store.trash.manifests() if blobs else ():
         known[kept.digest] = len(kept.content)
@@ -33,8 +33,9 @@ def freed(registry: Registry, before: Sizes, swept: Iterable[str]) -> Sizes:
         before: the sizes before the sweep.
         swept: the digests that the collector reported as deleted.
     """
-    storage = registry.storage
-    deleted = (digest for digest in swept if storage is None or storage.blob_size(digest) is None)
+    deleted = list(swept)
+    if registry.storage is not None:
+        deleted = [digest for digest, size in registry.storage.blob_sizes(deleted).items() if size is None]
     return {digest: before.get(digest) for digest in deleted}
 
 

@@ -61,7 +61,8 @@ def _candidates(store: Store, registry: Registry, eligible: frozenset[str]) -> I
         except UnreadableManifest:
             continue
         yield from (BlobProbe(repository, blob) for blob, _ in blobs if blob in eligible)
-    if registry.storage is not None:
+    # In a bucket, this would take a request for each repository and digest.
+    if registry.storage is not None and registry.storage.is_on_disk:
         for repository in registry.storage.repositories():
             for digest in islice(eligible, _CANDIDATES):
                 if registry.storage.has_layer(repository, digest):

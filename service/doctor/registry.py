@@ -64,7 +64,7 @@ def check_deletes(case: Case) -> Iterator[Finding]:
     try:
         case.probe.try_delete(case.repository)
     except DeletesDisabled as disabled:
-        instead = f"; or set delete.via: storage, as its storage is at {storage.root}" if storage else ""
+        instead = f"; or set delete.via: storage, as its storage is at {storage.name}" if storage else ""
         yield error("deletes", f"{disabled}{instead}", _READ_ONLY if "read-only" in str(disabled) else NO_DELETES)
     except AccessDenied as denied:
         yield error("deletes", f"the login may not delete: {denied}", _LOGIN)
@@ -109,7 +109,7 @@ def check_listing(case: Case) -> Iterator[Finding]:
     """Check that the registry lists every tag; one that hides some keeps its images."""
     # Raises if the registry does not answer at all: that is the finding then, not its listing.
     _ = case.probe
-    if case.wiring.registry.storage:
+    if (storage := case.wiring.registry.storage) and storage.is_on_disk:
         yield fine("listing", "not checked: the storage is a file system, and only object storage hides tags")
         return
     with case.wiring.store.leases.write() as permit:
@@ -117,12 +117,12 @@ def check_listing(case: Case) -> Iterator[Finding]:
             yield warning("listing", "not checked: a garbage collection is running", "pushprune doctor   # after it")
             return
         try:
-            is_whole = lists_every_tag(case.wiring.registry.client, permit.writing, case.repository)
+            is_whole = lists_every_tag(case.wiring.registry.client, permit.writing, case.repository, storage)
         except RegistryRefused as refused:
             yield warning("listing", untried(refused), _LOGIN)
             return
     if is_whole:
-        yield fine("listing", "the registry lists every tag")
+        yield fine("listing", f"the registry{' or its bucket' if storage else ''} lists every tag")
     else:
         yield error("listing", HIDES, _UPGRADE)
 

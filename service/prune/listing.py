@@ -44,10 +44,12 @@ def is_whole(store: Store, registry: Registry, snapshot: Snapshot, permit: Lease
 def _why_not(store: Store, registry: Registry, repository: str, restarts: str, permit: Lease) -> str:
     """Return why tags may be hidden, for the operator; "" if every tag is listed."""
     # The fault is one of object storage, and a storage that is mounted is a file system.
-    if registry.storage is not None or store.capabilities.deletes_tags(restarts) is False:
+    if (registry.storage is not None and registry.storage.is_on_disk) or store.capabilities.deletes_tags(
+        restarts
+    ) is False:
         return ""
     try:
-        return "" if lists_every_tag(registry.client, permit.writing) else HIDES
+        return "" if lists_every_tag(registry.client, permit.writing, storage=registry.storage) else HIDES
     except RegistryRefused as error:
         # A login may be bound to some repositories. Where it deletes, it can at least be told from 2.8.
         with permit.writing():

@@ -7,7 +7,7 @@ change.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from service.registry.storage import Storage
+from service.registry.storage import ReadableStorage
 
 
 class Mounted:
@@ -17,12 +17,13 @@ class Mounted:
         storage: the mounted storage, None if nothing is mounted.
     """
 
-    def __init__(self, storage: Storage | None) -> None:
-        self._storage = storage
+    def __init__(self, storage: ReadableStorage | None) -> None:
+        # A bucket may fail to answer right after the write, and a write must not seem to have failed because of that.
+        self._storage = storage if storage and storage.is_on_disk else None
         self._is_live: bool | None = None
 
     @property
-    def live(self) -> Storage | None:
+    def live(self) -> ReadableStorage | None:
         """The mounted storage if it is proved to be the registry's, else None."""
         return self._storage if self._is_live else None
 

@@ -11,7 +11,7 @@ from service.domain.retention.state import Tag, subject_of
 from service.prune.batch import Batch
 from service.reconcile.compare import being_pushed
 from service.registry.manifest import Manifest
-from service.registry.storage import Storage
+from service.registry.storage import ReadableStorage
 from service.settings import PolicySource
 
 
@@ -42,7 +42,9 @@ def is_of_current_policy(policies: PolicySource, doomed: Doomed) -> bool:
     return doomed.policy in ("", policies.name)
 
 
-def recheck(batch: Batch, doomed: Doomed, verdict: Verdict, *, fetch: bool, storage: Storage | None) -> RecheckResult:
+def recheck(
+    batch: Batch, doomed: Doomed, verdict: Verdict, *, fetch: bool, storage: ReadableStorage | None
+) -> RecheckResult:
     """Return the state of this tag of a doomed digest.
 
     Args:

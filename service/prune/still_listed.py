@@ -34,7 +34,11 @@ def _still_listed(batch: Batch, deleted: Collection[str]) -> frozenset[str]:
     repository, restarts = snapshot.repository, snapshot.epoch.rpartition(":")[2]
     names = {tag.name for tag in snapshot.tags}
     suspects = {tag for tag in deleted if _longer(tag, names)}
-    leaves = store.capabilities.leaves_tags(restarts) if registry.storage is None else False
+    leaves = (
+        store.capabilities.leaves_tags(restarts)
+        if registry.storage is None or not registry.storage.is_on_disk
+        else False
+    )
     # Distribution 3, which deletes single tags, leaves none.
     if leaves is False or (not suspects and not leaves) or store.capabilities.deletes_tags(restarts):
         return frozenset()

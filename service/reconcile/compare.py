@@ -20,8 +20,9 @@ from service.reconcile.pace import AtOnce, Pace
 from service.reconcile.push_times import infer_push_time, prove
 from service.reconcile.unreported_referrers import find_referrers
 from service.registry import Registry
+from service.registry.listing import tags_of
 from service.registry.manifest import ManifestHead
-from service.registry.storage import Storage
+from service.registry.storage import ReadableStorage
 from service.store import Store
 from service.store.history import Proof
 from service.store.snapshot import Snapshot
@@ -128,7 +129,7 @@ def contradicted(store: Store, registry: Registry, snapshot: Snapshot, plan: Pla
 
 
 def _contradicted_on_disk(
-    store: Store, registry: Registry, storage: Storage, snapshot: Snapshot, reported: list[Tag]
+    store: Store, registry: Registry, storage: ReadableStorage, snapshot: Snapshot, reported: list[Tag]
 ) -> bool:
     repository = snapshot.repository
     elsewhere = sorted(tag.name for tag in reported if storage.digest_of(repository, tag.name) != tag.digest)
@@ -183,8 +184,8 @@ def resolve(store: Store, registry: Registry, snapshot: Snapshot, digests: Itera
 
 
 def _listed(registry: Registry, repository: str) -> set[str]:
-    """Return the tags that the registry lists, without names that cannot be tags (stray files in its storage)."""
-    return {name for name in registry.client.tags(repository) if is_tag(name)}
+    """Return the tags of a repository, without names that cannot be tags (stray files in its storage)."""
+    return {name for name in tags_of(registry.client, registry.storage, repository) if is_tag(name)}
 
 
 class _TagComparison:

@@ -6,6 +6,7 @@ from itertools import islice
 
 from service.domain import reconciliation
 from service.domain.errors import RegistryRefused, RegistryUnavailable
+from service.domain.oci.names import is_repository
 from service.log import log
 from service.reconcile import compare
 from service.reconcile.pace import Pace
@@ -55,7 +56,7 @@ def continue_run(wiring: Wiring) -> None:
 def _list(store: Store, registry: Registry, run: reconciliation.ReconcileRun, lease: Lease) -> bool:
     """Read the catalog from the end of the last attempt on; return True if the run can continue."""
     runs, seen = store.reconcile_runs, bool(run.cursor)
-    others = (*store.history.repositories(), *registry.named)
+    others = (*store.history.repositories(), *registry.named, *_in_bucket(registry))
     try:
         for page in _pages(registry.client.repositories(run.cursor)):
             lease.check()
@@ -79,6 +80,17 @@ def _list(store: Store, registry: Registry, run: reconciliation.ReconcileRun, le
         return False
     runs.note_all_pages(others)
     return True
+
+
+def _in_bucket(registry: Registry) -> tuple[str, ...]:
+    """The repositories in the registry's bucket: Distribution 3 leaves some out of the catalog (upstream 4903)."""
+    if registry.storage is None or registry.storage.is_on_disk:
+        return ()
+    try:
+        return tuple(name for name in registry.storage.repositories() if is_repository(name))
+    except (RegistryUnavailable, RegistryRefused) as error:
+        log.warning("the bucket was not listed", error=str(error))
+        return ()
 
 
 def _answers(registry: Registry) -> bool:

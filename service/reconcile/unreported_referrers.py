@@ -5,7 +5,7 @@ from contextlib import suppress
 from service.domain.oci.manifest import References, UnreadableManifest, read_references
 from service.log import log
 from service.registry import Registry
-from service.registry.storage import Storage
+from service.registry.storage import ReadableStorage
 from service.store import Store
 from service.store.snapshot import Snapshot
 
@@ -27,13 +27,13 @@ def find_referrers(store: Store, registry: Registry, repository: str) -> None:
         log.info("referrers found in the storage; their pushes were not reported", repository=repository, count=count)
 
 
-def _unknown(storage: Storage, snapshot: Snapshot) -> set[str]:
+def _unknown(storage: ReadableStorage, snapshot: Snapshot) -> set[str]:
     known = {tag.digest for tag in snapshot.tags} | {manifest.digest for manifest in snapshot.untagged}
     parts = {part for index in snapshot.links for part in snapshot.closure(index)}
     return set(storage.manifests(snapshot.repository)) - known - parts
 
 
-def _references(storage: Storage, repository: str, digest: str) -> References | None:
+def _references(storage: ReadableStorage, repository: str, digest: str) -> References | None:
     manifest = storage.manifest(repository, digest)
     if manifest is not None:
         with suppress(UnreadableManifest):

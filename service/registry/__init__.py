@@ -3,7 +3,8 @@
 client.py      the calls of the API; transport.py sends them, pages.py reads listings, answers.py translates errors
 auth.py        logins; tokens.py keeps bearer tokens, docker_config.py reads ~/.docker/config.json
 deletion.py    the protocol of a deletion, and the one over the API; disk.py is the one in the storage
-storage.py     the registry's files: tags, manifests, blobs; quarantine.py and uploads.py its other folders
+storage.py     the registry's files: tags, manifests, blobs; bucket_storage.py the same in a bucket; quarantine.py
+               and uploads.py other folders of it
 objects.py     the storage as objects, in a bucket or on disk; bucket.py opens it by its URL,
                layout.py has its keys, storage_inventory.py reads what is in it
 collector.py   `registry garbage-collect` as a child process; restart.py, integrity.py before and after it
@@ -22,7 +23,7 @@ from service.registry.collector import Collector
 from service.registry.debug import DebugServer
 from service.registry.deletion import ApiDeletion, ManifestDeletion
 from service.registry.disk import DiskDeletion
-from service.registry.storage import Storage
+from service.registry.storage import ReadableStorage
 
 if TYPE_CHECKING:
     # The extra `storage` may not be installed.
@@ -35,7 +36,7 @@ class Registry:
 
     Attributes:
         optional_client: the HTTP client; None if `registry.url` is not set.
-        storage: the registry's storage, if it is mounted.
+        storage: the registry's storage, if it is mounted or its bucket is known.
         objects: the storage as objects: a bucket, or the mounted storage.
         disk: deletes in the mounted storage (`delete.via: storage`).
         collector: runs garbage collections.
@@ -45,7 +46,7 @@ class Registry:
     """
 
     optional_client: RegistryClient | None = None
-    storage: Storage | None = None
+    storage: ReadableStorage | None = None
     objects: ObjectStore | None = None
     disk: DiskDeletion | None = None
     collector: Collector | None = None

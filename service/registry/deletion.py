@@ -5,7 +5,7 @@ from typing import Protocol
 
 from service.registry.client import RegistryClient
 from service.registry.manifest import Manifest
-from service.registry.storage import Storage
+from service.registry.storage import ReadableStorage
 
 
 class DeletionBatch(Protocol):
@@ -20,7 +20,7 @@ class DeletionBatch(Protocol):
         """
 
     @property
-    def storage(self) -> Storage | None:
+    def storage(self) -> ReadableStorage | None:
         """The storage in which tags are rechecked; None to recheck them at the registry."""
 
     def delete(self, digest: str, tags: Collection[str] | None = None) -> bool:

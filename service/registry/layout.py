@@ -8,8 +8,10 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from service.domain.collection.storage_inventory import is_packable, packed
+from service.domain.collection.storage_inventory import is_packable, packed, unpacked
 from service.registry.address import checked_digest, checked_repository, checked_tag
+
+__all__ = ["StoredKey", "StoredKind", "packed", "parse", "unpacked"]
 
 BASE = "docker/registry/v2"
 BLOBS = f"{BASE}/blobs"

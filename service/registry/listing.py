@@ -11,6 +11,7 @@ from service.domain.errors import RegistryUnavailable, TagDeletesUnknown
 from service.domain.oci import tombstone
 from service.registry.client import RegistryClient
 from service.registry.probe import REPOSITORY
+from service.registry.storage import ReadableStorage
 
 # The name of the trouble while only tags are deleted.
 ABOUT = "listing"
@@ -34,7 +35,10 @@ def untried(error: Exception) -> str:
 
 
 def lists_every_tag(
-    client: RegistryClient, writing: Callable[[], AbstractContextManager[None]], repository: str = REPOSITORY
+    client: RegistryClient,
+    writing: Callable[[], AbstractContextManager[None]],
+    repository: str = REPOSITORY,
+    storage: ReadableStorage | None = None,
 ) -> bool:
     """Push two tags, one of which a faulty registry hides, and return True if both are listed.
 
@@ -45,6 +49,8 @@ def lists_every_tag(
         client: the registry.
         writing: opens a block for one write.
         repository: where to push.
+        storage: the bucket, whose tags are added to every list. It counts if it is the registry's, which it is if it
+            has both tags.
 
     Raises:
         RegistryRefused: the registry does not allow the test.
@@ -57,13 +63,19 @@ def lists_every_tag(
         for tag in (TAG, HIDDEN_TAG):
             with writing():
                 client.put(repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT)
-        missing = {TAG, HIDDEN_TAG}.difference(client.tags(repository))
+        missing = {TAG, HIDDEN_TAG}.difference(tags_of(client, storage, repository))
         if any(client.head(repository, tag) is None for tag in missing):
             raise RegistryUnavailable(f"the tags that test the listing vanished from {repository}")
         return not missing
     finally:
         with writing():
             client.delete(repository, tombstone.DIGEST)
+
+
+def tags_of(client: RegistryClient, storage: ReadableStorage | None, repository: str) -> frozenset[str]:
+    """The tags that the registry lists, and those that it leaves out although they are in its bucket."""
+    listed = frozenset(client.tags(repository))
+    return listed | storage.tags(repository) if storage is not None and not storage.is_on_disk else listed
 
 
 def deletes_single_tags(client: RegistryClient, repository: str) -> bool:

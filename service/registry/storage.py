@@ -2,8 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from service.domain.oci.manifest import media_type_of
 from service.domain.oci.names import is_digest, is_tag
@@ -13,12 +14,78 @@ from service.registry.manifest import Manifest
 _LONGEST_LINK = 256
 
 
+class ReadableStorage(Protocol):
+    """The registry's storage, mounted or in a bucket, for reading only. A bucket raises the errors of a request."""
+
+    @property
+    def name(self) -> str:
+        """The folder, or the URL of the bucket."""
+
+    @property
+    def is_on_disk(self) -> bool:
+        """True if the storage is mounted. Listings of the registry and deletions have faults only over buckets."""
+
+    def digest_of(self, repository: str, tag: str) -> str | None:
+        """The digest that a tag points at; None if its link cannot be read."""
+
+    def tags(self, repository: str) -> frozenset[str]:
+        """Every tag of a repository that points at a manifest, also those that the registry does not list."""
+
+    def tags_at(self, repository: str, digests: Collection[str]) -> dict[str, str]:
+        """Map each tag that points at one of these digests to its digest."""
+
+    def manifest(self, repository: str, digest: str) -> Manifest | None:
+        """Return a manifest of this repository, checked against its digest; None if it does not exist."""
+
+    def blob_size(self, digest: str) -> int | None:
+        """The size of a blob in bytes; None if the blob does not exist."""
+
+    def blob_sizes(self, digests: Collection[str]) -> Mapping[str, int | None]:
+        """Map each of these blobs to its size in bytes; None if the blob does not exist."""
+
+    def blob_us(self, digest: str) -> int | None:
+        """The time of a blob's first push, in µs since the epoch; None if the blob does not exist."""
+
+    def layer_us(self, repository: str, digest: str) -> int | None:
+        """The time at which a repository's link to a config or layer was last written (µs); None if there is none."""
+
+    def pushed_us(self, repository: str, tag: str) -> int | None:
+        """The time of a tag's last push, in µs since the epoch: that of its link."""
+
+    def has_layer(self, repository: str, digest: str) -> bool:
+        """True if the repository has a link to this config or layer."""
+
+    def holds_tags(self, repository: str) -> bool:
+        """True if the repository ever had a tag."""
+
+    def repositories(self) -> Iterator[str]:
+        """Yield every repository."""
+
+    def manifests(self, repository: str) -> Iterator[str]:
+        """Yield the digests of all existing manifests, with and without a tag."""
+
+
 class Storage:
     """The storage under `root`, the registry's `rootdirectory`, for reading only."""
+
+    is_on_disk = True
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.base = root / "docker" / "registry" / "v2"
+
+    @property
+    def name(self) -> str:
+        """The folder."""
+        return str(self.root)
+
+    def tags(self, repository: str) -> frozenset[str]:
+        """Every tag of a repository that points at a manifest."""
+        try:
+            names = filter(is_tag, os.listdir(self.tags_folder(repository)))
+        except FileNotFoundError:
+            return frozenset()
+        return frozenset(tag for tag in names if self.digest_of(repository, tag))
 
     def digest_of(self, repository: str, tag: str) -> str | None:
         """The digest that a tag points at; None if its link cannot be read."""
@@ -58,6 +125,10 @@ class Storage:
         """The size of a blob in the storage, in bytes; None if the blob does not exist."""
         status = self._blob(digest)
         return status.st_size if status else None
+
+    def blob_sizes(self, digests: Collection[str]) -> Mapping[str, int | None]:
+        """Map each of these blobs to its size in bytes; None if the blob does not exist."""
+        return {digest: self.blob_size(digest) for digest in digests}
 
     def blob_us(self, digest: str) -> int | None:
         """The time of a blob's first push, in µs since the epoch; None if the blob does not exist."""
