@@ -10,6 +10,7 @@ import pytest
 from service.domain.oci.manifest import DOCKER_LIST, OCI_INDEX
 from service.domain.policy.model import Policy
 from service.reconcile import compare as reconcile
+from service.registry.storage import Storage
 from service.store.keys import FOUND, FOUND_AND_UNANNOUNCED, UNANNOUNCED
 from tests.conftest import keep_last
 from tests.fakes.forger import Forger, invented
@@ -406,7 +407,7 @@ def test_a_push_so_young_that_its_link_may_be_written_yet_is_waited_for(
 def age(system: System, *tags: str) -> None:
     """These tags were pushed an hour ago, by their links in the storage."""
     storage = system.wiring.registry.storage
-    assert storage
+    assert isinstance(storage, Storage)
     an_hour_ago = (datetime.now(UTC) - AN_HOUR).timestamp()
     for number, tag in enumerate(tags):
         utime(storage.tag_folder(SHOP, tag) / "current" / "link", (an_hour_ago + number, an_hour_ago + number))
