@@ -54,6 +54,7 @@ from service.store.limits import Limits
 from service.store.manual import ManualDeletions
 from service.store.meter import Meter
 from service.store.outbox import Outbox
+from service.store.protections import Protections
 from service.store.reconcile_runs import ReconcileRuns
 from service.store.restorations import Restorations
 from service.store.sign_in_links import SignInLinks
@@ -161,6 +162,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         ended_sessions=EndedSessions(connection),
         usage=UsageRecords(connection),
         sign_in_links=SignInLinks(connection),
+        protections=Protections(connection),
     )
     registry = Registry(
         storage=storage,

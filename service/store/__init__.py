@@ -25,6 +25,7 @@ from service.store.lease import Leases
 from service.store.manual import ManualDeletions
 from service.store.meter import Meter
 from service.store.outbox import Outbox
+from service.store.protections import Protections
 from service.store.reconcile_runs import ReconcileRuns
 from service.store.restorations import Restorations
 from service.store.sign_in_links import SignInLinks
@@ -62,3 +63,4 @@ class Store:
     ended_sessions: EndedSessions
     usage: UsageRecords
     sign_in_links: SignInLinks
+    protections: Protections

@@ -37,10 +37,10 @@ Per repository: tags and manifests
         event. Life: until the manifest is deleted. Writers: record, adopt, resolve, prove, restore, forget, healing.
         Reader: snapshot.
   leased:R             zset    digest in full → until when it is in use (ms); it is not deleted before. Life: until
-        then. Writer: you, for images that run somewhere (ZADD). Readers: snapshot, save_to_trash.
+        then. Writers: protections; you, for images that run somewhere (ZADD). Readers: snapshot, save_to_trash.
   restored:R           zset    digest in full → until when it is kept because a user restored it (ms). Life: a day, or
-        as long as the user chose; it ends with a manual deletion. Writers: restore, request_deletions. Readers:
-        snapshot, save_to_trash.
+        as long as the user chose; it ends with a manual deletion. Writers: restore, request_deletions, protections.
+        Readers: snapshot, save_to_trash.
   history:R            stream  action tag digest size actor agent address at_us reason rule media: the history of the
         tags. media: of a push or an adoption: "oci", "oci index", "docker", "docker list", or the media type. Life:
         the newest history.repository_entries; deleted when the repository has been empty for history.trash, with

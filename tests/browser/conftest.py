@@ -34,16 +34,18 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Site]:
-    """Keeps the last two of each repository; a plan that would take more than 3 tags, and the half, waits."""
+    """Keeps the last two of each repository, and all of bulk/**; a plan of more than 3 tags, and the half, waits."""
     require_registry()
     folder: Path = tmp_path_factory.mktemp("site")
+    policy = last(2, hold_over="50%", hold_min=3)
+    policy["rules"].append({"name": "bulk", "repos": ["bulk/**"], "keep": "always"})
     with ExitStack() as stack:
         system = LiveSystem(
             folder,
             stack,
             {
                 "tokens": {"notify": TOKEN, **TOKENS},
-                "policy": last(2, hold_over="50%", hold_min=3),
+                "policy": policy,
                 "gc": {"command": command(folder), "settle": 0},
             },
         )

@@ -11,6 +11,10 @@ Hand = Literal["mouse", "keyboard"]
 HANDS: tuple[Hand, ...] = ("mouse", "keyboard")
 _MOST_TABS = 600
 _IS_FOCUSED = "element => element === document.activeElement"
+# The element stands before the one that has the focus.
+_IS_BEHIND = (
+    """element => document.activeElement.compareDocumentPosition(element) === Node.DOCUMENT_POSITION_PRECEDING"""
+)
 _IS_TICKED_BY_SPACE = "element => ['checkbox', 'radio'].includes(element.type)"
 
 
@@ -72,5 +76,5 @@ class Operator:
         for _ in range(_MOST_TABS):
             if element.evaluate(_IS_FOCUSED):
                 return
-            self.page.keyboard.press("Tab")
+            self.page.keyboard.press("Shift+Tab" if element.evaluate(_IS_BEHIND) else "Tab")
         raise AssertionError(f"not reached by Tab: {element}")

@@ -1,12 +1,13 @@
 """Tasks of an operator, by mouse and by keyboard, with the clicks that each may take at most."""
 
 import uuid
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.operator import Operator
-from tests.browser.site import Site
+from tests.browser.site import PATIENCE_MS, Site
 from tests.live.conftest import wait_until
 
 pytestmark = pytest.mark.live
@@ -23,6 +24,20 @@ def repository(site: Site) -> str:
     return name
 
 
+@pytest.fixture
+def fifty(site: Site) -> Callable[[], str]:
+    """Makes a repository with fifty tags beside stable, that no worker has deleted before the test does."""
+
+    def made() -> str:
+        name = f"bulk/{uuid.uuid4().hex[:8]}"
+        for tag in ("stable", *(f"pr-{number}" for number in range(50))):
+            site.system.pusher.push_image(name, tag, layer_bytes=100)
+        wait_until(lambda: len(site.system.store.history.live(name)) == 51, "the pushes were not reported")
+        return name
+
+    return made
+
+
 def test_who_pushed_a_tag_takes_one_click(operator: Operator, repository: str) -> None:
     page = operator.start()
     operator.click(page.get_by_role("link", name="Activity"))
@@ -30,3 +45,46 @@ def test_who_pushed_a_tag_takes_one_click(operator: Operator, repository: str) -
     row = page.get_by_role("row").filter(has_text=repository).filter(has_text="pushed")
     expect(row.first).to_be_visible()
     assert operator.clicks <= 1
+
+
+def _search(operator: Operator, repository: str, tag: str) -> None:
+    """Goes from the overview to a repository, and searches a tag there."""
+    page = operator.start()
+    operator.click(page.get_by_role("link", name="Repositories"))
+    operator.type(page.get_by_label("Name"), repository, enter=True)
+    operator.click(page.get_by_role("link", name=repository))
+    operator.type(page.get_by_label("Tag", exact=True), tag, enter=True)
+
+
+def test_why_a_tag_was_deleted_takes_two_clicks_and_its_restore_a_third(operator: Operator, site: Site) -> None:
+    name = f"tasks/{uuid.uuid4().hex[:8]}"
+    for tag in ("v1", "v2", "v3"):
+        site.system.pusher.push_image(name, tag)
+    wait_until(lambda: site.system.tags(name) == {"v2", "v3"}, "v1 was not deleted")
+    _search(operator, name, "v1")
+    row = operator.page.get_by_role("row").filter(has_text="older than the newest 2")
+    expect(row).to_contain_text("v1")
+    assert operator.clicks <= 2
+    operator.click(row.get_by_role("button", name="Restore v1"))
+    expect(operator.page.get_by_role("status")).to_contain_text("restored v1")
+    assert operator.clicks <= 3
+
+
+def test_which_tag_is_deleted_next_takes_one_click(operator: Operator, repository: str) -> None:
+    page = operator.start(f"/repository/{repository}")
+    operator.click(page.get_by_role("link", name="Expected deletion"))
+    heading = page.get_by_role("columnheader", name="Expected deletion")
+    expect(heading).to_have_attribute("aria-sort", "ascending")
+    assert operator.clicks <= 1
+
+
+def test_fifty_tags_are_deleted_in_four_clicks(operator: Operator, site: Site, fifty: Callable[[], str]) -> None:
+    name = fifty()
+    page = operator.start(f"/repository/{name}?search=pr-")
+    operator.click(page.get_by_role("checkbox", name="Select all on this page"))
+    operator.click(page.get_by_role("button", name="Delete selected …"))
+    expect(page.get_by_role("heading", name="Delete 50 tags?")).to_be_visible()
+    operator.click(page.get_by_role("button", name="Delete 50 tags"))
+    expect(page.get_by_role("heading", level=1)).to_contain_text("50 ", timeout=PATIENCE_MS)
+    assert operator.clicks <= 4
+    wait_until(lambda: site.system.tags(name) == {"stable"}, "the tags were not deleted")

@@ -44,7 +44,7 @@ def test_a_push_appears_by_itself(site: Site, visit: Visiting) -> None:
 def test_a_deleted_tag_is_explained_and_put_back_by_clicking(
     site: Site, visit: Visiting, repository: str, tmp_path: Path
 ) -> None:
-    page = visit().go(f"/repository/{repository}")
+    page = visit().go(f"/repository/{repository}?status=deleted")
     row = page.get_by_role("row").filter(has=page.get_by_role("button", name="Restore v1"))
     expect(row).to_contain_text("older than the newest 2")
     row.get_by_role("link", name="v1").click()

@@ -18,6 +18,8 @@ ACTIONS = {
     "dated": "the creation date of an image was read",
     "approved": "a plan was approved",
     "refused": "a plan was rejected",
+    "protected": "a user protected images from deletion for a while",
+    "unprotected": "a user ended the protection of images",
 }
 
 

@@ -8,6 +8,7 @@ login.py         signing in, with a token or a one-time link, and out
 overview.py      current state and recent activity; first_start.py the checklist of a new installation
 repositories.py  all repositories
 repository.py    one repository: its tags, its trash
+selection.py     several tags of a repository: delete or protect them together
 tag.py           one tag: the reason of its verdict, and its history
 activity.py      events, decisions, deletions, rejected events
 policy.py        the current policy, plans that wait, testing another policy
@@ -43,6 +44,7 @@ from service.web.pages import (
     rendering,
     repositories,
     repository,
+    selection,
     tag,
     text,
 )
@@ -51,7 +53,7 @@ from service.web.session import Visitor, csrf, csrf_error, is_cross_site, visito
 from service.wiring import Wiring, given
 
 _SHOWN = (overview, repositories, activity, policy, collection, health)
-_WITHIN = (login, first_start, repository, tag)
+_WITHIN = (login, first_start, repository, selection, tag)
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

@@ -35,6 +35,8 @@ _ACTIONS = {
     "dated": "creation date read",
     "approved": "approved",
     "refused": "refused",
+    "protected": "protected",
+    "unprotected": "protection ended",
 }
 _PAGE = 100
 _EXPORTED = 20_000

@@ -9,7 +9,15 @@ from service.web.session import Visitor
 
 _LONGEST = 256
 # Forms that are answered by a page or a panel, not by a redirect to the page that sent them.
-ANSWERS_ITSELF = frozenset({"pages.log_in", "pages.log_in_by_link", "pages.policy_trial", "pages.health_doctor"})
+ANSWERS_ITSELF = frozenset(
+    {
+        "pages.log_in",
+        "pages.log_in_by_link",
+        "pages.policy_trial",
+        "pages.health_doctor",
+        "pages.selection_delete",
+    }
+)
 
 
 def keep_visitor(visitor: Visitor | None) -> Visitor | None:

@@ -9,23 +9,36 @@ from service.domain.errors import ConfigurationError
 from service.domain.oci.names import is_digest, is_tag
 from service.domain.retention.selector import TagSelector, search_matcher
 from service.prune.manual import request_deletions, resolve_requests
+from service.reports.deleted_tags import deleted_tags, is_tag_deletion
 from service.reports.listings import Listings
-from service.reports.tag_listing import TagOrder
+from service.reports.tag_listing import TagOrder, TagStatus
 from service.web.pages import rendering
 from service.web.pages.policy import policy_file
 from service.wiring import Wiring
 
 _ORDERS: dict[TagOrder, str] = {
     "-pushed": "latest push first",
+    "pushed": "oldest push first",
     "name": "by name",
     "-name": "by name, backwards",
     "-pulled": "latest pull first",
+    "pulled": "oldest pull first",
     "-size": "largest first",
-    "pushed": "oldest push first",
+    "size": "smallest first",
+    "expires": "next deletion first",
+    "-expires": "next deletion last",
+    "status": "to be deleted first",
+    "-status": "kept first",
 }
-_KEYS = ("search", "order", "at", "after", "platforms")
+_STATUSES: dict[TagStatus, str] = {
+    "keep": "kept",
+    "delete": "to be deleted",
+    "held": "waiting for approval",
+    "signed": "signed",
+}
+_KEYS = ("search", "order", "status", "at", "after", "platforms", "select")
 _PAGE = 100
-_TRASHED = 200
+_MOST_DELETED = 200
 
 
 def add(pages: Blueprint, wiring: Wiring) -> None:
@@ -41,12 +54,29 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             written=policy_file(wiring.policies.current()),
         )
 
+    @pages.get("/panels/repository/head/<path:repository>")
+    def repository_head(repository: str) -> Response:
+        listing = listings.of(wiring.inventory.known(repository))
+        return rendering.panel(
+            "repository_head.html",
+            repository,
+            repository=repository,
+            totals=listing.totals,
+            waits=next(iter(listing.waits.values()), None),
+            restorable=len(wiring.restore.deleted(repository)),
+            statuses=_STATUSES,
+            # The panel asks with the filters of its page, to mark the filter in force.
+            asked=rendering.query("search", "order", "status"),
+            is_dry=wiring.verdicts.is_dry(),
+        )
+
     @pages.get("/panels/repository/tags/<path:repository>")
     def repository_tags(repository: str) -> Response:
         wiring.inventory.known(repository)
-        order, matches = _order(), _found()
+        order, matches, status = _order(), _found(), _status()
         listing = listings.of(repository)
-        chosen = listing.page(matches, order, rendering.place(is_text=order.lstrip("-") == "name"), _PAGE)
+        after = rendering.place(is_text=order.lstrip("-") == "name")
+        chosen = listing.page(matches, order, after, _PAGE, status=status, folded=True)
         asked = rendering.query(*_KEYS)
         digests = [row.verdict.tag.digest for row in chosen.rows]
         return rendering.panel(
@@ -54,21 +84,34 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             repository,
             repository=repository,
             rows=chosen,
-            total=len(listing.live.tags),
+            total=len(listing.images),
             holders=listing.live.holders,
             platforms=wiring.platforms.of(repository, digests) if "platforms" in asked else None,
-            asked=rendering.without(asked, "at", "after"),
-            is_later="after" in asked,
+            order=order,
+            asked=rendering.without(asked, "at", "after", "select"),
+            place={key: asked[key] for key in ("at", "after") if key in asked},
+            is_selected="select" in asked,
             is_dry=wiring.verdicts.is_dry(),
             host=host(settings.registry.url),
         )
 
     @pages.get("/panels/repository/trash/<path:repository>")
     def repository_trash(repository: str) -> Response:
-        deleted = wiring.restore.deleted(wiring.inventory.known(repository))
-        life_us = settings.history.trash * 1_000_000
-        values = {"deleted": deleted[:_TRASHED], "count": len(deleted), "life_us": life_us}
-        return rendering.panel("repository_trash.html", f"Deleted from {repository}", repository=repository, **values)
+        matches = _found()
+        restorable = wiring.restore.deleted(wiring.inventory.known(repository))
+        # Deletions that cannot be restored are only in the history.
+        entries = wiring.inventory.entries(repository, is_tag_deletion, limit=settings.history.repository_entries)
+        live = frozenset(wiring.inventory.tag_names(repository))
+        known = deleted_tags(restorable, entries.entries, live)
+        deleted = [deletion for deletion in known if matches(deletion.tag)]
+        return rendering.panel(
+            "repository_trash.html",
+            f"Deleted from {repository}",
+            repository=repository,
+            deleted=deleted[:_MOST_DELETED],
+            count=len(deleted),
+            life_us=settings.history.trash * 1_000_000,
+        )
 
     @pages.post("/restore")
     def restore() -> Response:
@@ -125,6 +168,11 @@ def host(url: str | None) -> str:
 def _order() -> TagOrder:
     asked = request.args.get("order", "")
     return next((order for order in get_args(TagOrder) if order == asked), "-pushed")
+
+
+def _status() -> TagStatus | None:
+    asked = request.args.get("status", "")
+    return next((status for status in get_args(TagStatus) if status == asked), None)
 
 
 def _found() -> Any:

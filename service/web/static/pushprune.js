@@ -24,7 +24,7 @@ function isInUse(panel) {
   const at = document.activeElement, marked = getSelection();
   if (!marked.isCollapsed && panel.contains(marked.anchorNode)) return true;
   const types = panel.contains(at) && at.matches("input, select, textarea, button, summary");
-  return types || panel.querySelector("details[open]") !== null;
+  return types || panel.querySelector("details[open], input[name=item]:checked") !== null;
 }
 
 function links(panel, address) {
@@ -105,6 +105,12 @@ document.addEventListener("click", async (event) => {
     button.textContent = "Mark and copy it by hand";
   }
   setTimeout(() => { button.textContent = said; }, 2000);
+});
+
+// A page of a list is selected as a whole by the box in its heading.
+document.addEventListener("change", ({ target }) => {
+  if (!target.matches("[data-select-all]")) return;
+  for (const box of target.form.querySelectorAll("input[name=item]")) box.checked = target.checked;
 });
 
 tellAges();

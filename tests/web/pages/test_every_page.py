@@ -27,7 +27,8 @@ PANELS = (
     "/panels/overview/now", "/panels/overview/size", "/panels/overview/past",
     "/panels/activity/entries", "/panels/activity/rejected", "/panels/activity/troubles",
     "/panels/policy/force", "/panels/policy/holds", "/panels/policy/hold/shop/api", "/panels/collection/now",
-    "/panels/repositories/list", "/panels/repository/tags/shop/api", "/panels/repository/trash/shop/api",
+    "/panels/repositories/list", "/panels/repository/head/shop/api",
+    "/panels/repository/tags/shop/api", "/panels/repository/trash/shop/api",
     "/panels/tag/why/shop/api:v2", "/panels/tag/line/shop/api:v2", "/panels/tag/images/shop/api:v2",
     "/panels/collection/runs", "/panels/collection/run/7", "/panels/collection/rehearsal", "/panels/health/now",
     "/panels/health/found",
@@ -43,6 +44,9 @@ CHANGES = (
     "/panels/health/doctor",
     "/restore",
     "/delete",
+    "/selection",
+    "/selection/delete",
+    "/selection/protect",
 )
 ASKS = ("/panels/policy/trial",)
 
@@ -95,7 +99,7 @@ def test_each_is_sound_and_what_strangers_sent_is_text(edge: Edge) -> None:
 )  # fmt: skip
 def test_the_navigation_says_where_one_is(edge: Edge, path: str, part: str, mode: str) -> None:
     page = Browser(edge, TOKENS["read"]).text(path)
-    assert re.findall(r'<a href="[^"]+" aria-current="(\w+)">(\w+)</a>', page) == [(mode, part)]
+    assert re.findall(r'<a href="[^"]+" aria-current="(page|true)">(\w+)</a>', page) == [(mode, part)]
 
 
 def test_what_cannot_be_seen_is_named(edge: Edge) -> None:
@@ -136,8 +140,9 @@ def test_who_may_only_look_sees_no_button_that_changes(edge: Edge) -> None:
         "/panels/policy/trial",
         "/logout",
     }
-    # Only one plan waits here, so there is no button that approves all of them.
-    assert seen[TOKENS["admin"]] == {*seen[TOKENS["read"]], *CHANGES} - {"/policy/approve-all"}
+    # Only one plan waits here, so there is no button that approves all of them; and no tag is selected.
+    hidden = {"/policy/approve-all", "/selection/delete", "/selection/protect"}
+    assert seen[TOKENS["admin"]] == {*seen[TOKENS["read"]], *CHANGES} - hidden
 
 
 def test_who_may_only_look_is_refused_a_change(edge: Edge) -> None:

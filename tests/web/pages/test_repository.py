@@ -37,8 +37,8 @@ def kept(serve_over_valkey: ServeEdge) -> Edge:
 def test_each_tag_says_what_becomes_of_it_and_why(kept: Edge) -> None:
     text = Browser(kept).text(TAGS)
     assert names(text) == ["e", "d", "c", "b", "a"]
-    assert text.count('<span class="kept">kept</span>') == 2
-    assert text.count('<span class="goes">to be deleted</span>: <bdi>older than the newest 2') == 3
+    assert text.count('<span class="status ok">kept</span>') == 2
+    assert text.count('<span class="status delete">to be deleted</span> <bdi>older than the newest 2') == 3
     assert 'data-copy="docker pull reg.example:5000/shop/api:e"' in text
 
 
@@ -53,6 +53,34 @@ def test_what_shares_a_digest_is_named(kept: Edge) -> None:
 )
 def test_tags_are_found_and_sorted(kept: Edge, query: str, result: list[str]) -> None:
     assert names(Browser(kept).text(f"{TAGS}?{query}")) == result
+
+
+def test_a_heading_sorts_and_the_same_heading_reverses_the_order(kept: Edge) -> None:
+    browser = Browser(kept)
+    assert 'href="/repository/shop/api?status=keep&amp;order=expires">Expected deletion' in browser.text(
+        f"{TAGS}?status=keep"
+    )
+    text = browser.text(f"{TAGS}?order=expires")
+    assert '<th scope="col" aria-sort="ascending"><a href="/repository/shop/api?order=-expires">' in text
+    assert names(text)[:3] == ["a", "b", "c"]
+
+
+def test_the_head_has_the_totals_and_a_filter_for_each_status(kept: Edge) -> None:
+    text = Browser(kept).text("/panels/repository/head/shop/api?status=keep")
+    assert "<dt>To be deleted</dt><dd>3</dd>" in text
+    assert '?status=keep" aria-current="true">kept <span class="quiet">2</span>' in text
+    assert names(Browser(kept).text(f"{TAGS}?status=keep")) == ["e", "d"]
+
+
+def test_a_search_finds_deleted_tags_that_cannot_be_restored(kept: Edge) -> None:
+    kept.heard(event("delete", tag="b", at=9))
+    browser = Browser(kept)
+    assert f'hx-get="{TRASH}?search=b"' in browser.text("/repository/shop/api?search=b")
+    text = browser.text(f"{TRASH}?search=b")
+    assert names(text) == ["b"]
+    assert "deleted outside pushprune" in text
+    assert "not restorable" in text
+    assert names(browser.text(f"{TRASH}?search=x")) == []
 
 
 def test_one_page_of_tags_follows_the_other(kept: Edge) -> None:
@@ -96,7 +124,7 @@ def test_what_was_deleted_is_put_back_and_the_history_says_by_whom(pruned: Edge,
     assert registry.tags("shop/api")["v1"] == V1
     (entry, *_) = pruned.wiring.store.history.entries("shop/api")
     assert (entry.action, "dashboard" in (entry.actor + entry.reason)) == ("restored", True)
-    assert "<p>No restorable images.</p>" in browser.text(TRASH)
+    assert "No deleted tags" in browser.text(TRASH)
 
 
 @pytest.mark.parametrize(

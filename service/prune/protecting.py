@@ -1,0 +1,72 @@
+"""Protect images from deletion for a while, whatever the policy says. The history records who did that."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from service.dispatch import Dispatch
+from service.domain.errors import NoSuchTag
+from service.domain.policy.units import spell_duration
+from service.prune.approvals import plan_now
+from service.store import Store
+
+_MOST_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """Images that a user protected together. until: as text in UTC."""
+
+    tags: int
+    images: int
+    until: str
+
+
+def protect(
+    store: Store, dispatch: Dispatch, repository: str, tags: Mapping[str, str], life_s: int, *, by: str
+) -> Protection:
+    """Protect images from every deletion, manual ones included.
+
+    Args:
+        tags: tag → the digest that the user saw there. The image is protected, whichever tags it has later.
+        life_s: for how long. A longer protection stays as it is.
+        by: the user.
+
+    Raises:
+        NoSuchTag: no tag is named.
+    """
+    digests = _digests(tags)
+    until_us = store.protections.protect(repository, digests, life_s)
+    until = f"{datetime.fromtimestamp(until_us // 1_000_000, UTC):%Y-%m-%d %H:%M} UTC"
+    reason = f"for {spell_duration(life_s)}, until {until}: {_named(tags)}"
+    store.approvals.note(repository, "protected", by, reason)
+    plan_now(store, dispatch, [repository])
+    return Protection(len(tags), len(digests), until)
+
+
+def end_protection(store: Store, dispatch: Dispatch, repository: str, tags: Mapping[str, str], *, by: str) -> int:
+    """End the protection of these images. Return how many were protected; the policy decides about them again.
+
+    Args:
+        tags: tag → the digest that the user saw there.
+
+    Raises:
+        NoSuchTag: no tag is named.
+    """
+    ended = store.protections.end(repository, _digests(tags))
+    if ended:
+        store.approvals.note(repository, "unprotected", by, _named(tags))
+        plan_now(store, dispatch, [repository])
+    return ended
+
+
+def _digests(tags: Mapping[str, str]) -> Sequence[str]:
+    if not tags:
+        raise NoSuchTag("no tag is selected: select at least one")
+    return tuple(dict.fromkeys(tags.values()))
+
+
+def _named(tags: Mapping[str, str]) -> str:
+    names = sorted(tags)
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
