@@ -111,7 +111,8 @@ def _filled(browser: Browser, rule: Rule) -> Iterator[str]:
     with browser.http.application.test_request_context():
         for repository in REPOSITORIES:
             for tag in TAGS:
-                given = {"repository": repository, "tag": tag, "digest": digest_of("d0"), "started_ms": 1, "secret": "s"}
+                given = {"repository": repository, "tag": tag, "digest": digest_of("d0")}
+                given |= {"started_ms": "1", "secret": "s"}
                 built = rule.build({name: given[name] for name in rule.arguments})
                 assert built
                 yield built[1]
