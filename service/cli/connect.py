@@ -1,15 +1,13 @@
 """The connection of a verb to the running system: by settings, or by the data directory of `pushprune up`."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from pydantic_core import to_jsonable_python
 
 from service import log
-from service.cli.registry import asked_registry, refuse_v1, registry_option
+from service.cli.registry import asked_registry, refuse_v1
 from service.domain.errors import ConfigurationError, NoSuchRepository
 from service.domain.policy.model import Policy
 from service.domain.retention.selector import TagSelector
@@ -20,14 +18,13 @@ from service.wiring import Wiring, wire
 
 
 def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options --config and --data, which name the running system, and --registry for a system of its own."""
+    """Add the options --config and --data, which name the running system."""
     file = click.Path(dir_okay=False, path_type=Path)
     folder = click.Path(file_okay=False, path_type=Path)
     command = click.option("--config", metavar="FILE", type=file, help="Settings as YAML [PUSHPRUNE_CONFIG].")(command)
-    command = click.option(
+    return click.option(
         "--data", metavar="DIR", type=folder, help="The data directory of a running `pushprune up` [./pushprune-data]."
     )(command)
-    return registry_option(command)
 
 
 def connect(config: Path | None, data: Path | None, only: Sequence[str] = ()) -> Wiring:
@@ -101,9 +98,3 @@ def matching_repositories(inventory: Inventory, names: Iterable[str]) -> tuple[s
 def need_policy(policies: PolicySource) -> Policy:
     """Return the policy in force, also while its file is broken; without any, a policy that deletes nothing."""
     return policies.current() or Policy()
-
-
-def show_json(value: Any) -> None:
-    """Print one JSON document; answers and paths may be inside."""
-    # Only ASCII, so that a control character in a name or User-Agent cannot reach the terminal.
-    click.echo(json.dumps(to_jsonable_python(value), indent=2))

@@ -2,8 +2,15 @@
 
 import click
 
+from service.cli.command import examples
 
-@click.command()
+
+@click.command(
+    epilog=examples(
+        "pushprune demo",
+        "pushprune demo --once",
+    ),
+)
 @click.option("--once", is_flag=True, help="Exit after the demo; status 0 if the result matches the policy.")
 def demo(once: bool) -> None:
     """Start a registry, push images, show which tags were kept or deleted and why, and collect garbage.

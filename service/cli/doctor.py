@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from service.cli.connect import connect, connection_options, show_json
-from service.cli.output import line
+from service.cli.command import examples
+from service.cli.connect import connect, connection_options
+from service.cli.output import line, output_options, show_document
 from service.doctor import CHECKS, REPOSITORY, Case, examine, open_case
 from service.domain.finding import Finding, worst
 
@@ -16,7 +17,12 @@ _FOUND_WRONG = 1
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "pushprune doctor",
+        "pushprune doctor --front https://registry.example.com",
+    ),
+)
 @connection_options
 @click.option("--front", metavar="URL", help="The address that clients push to: check that writes there ask the gate.")
 @click.option("--web", metavar="URL", help="The address of the web process, as seen from here [from `listen`].")
@@ -30,10 +36,10 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
     type=click.IntRange(1, 600),
     help="Seconds to wait for the probe's notification.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@output_options()
 def doctor(
     config: Path | None, data: Path | None, front: str | None, web: str | None, probe_repository: str, wait: int,
-    as_json: bool,
+    as_document: bool,
 ) -> int:  # fmt: skip
     """Check the registry, Redis, the web process and the workers, and print a fix for every problem.
 
@@ -41,17 +47,17 @@ def doctor(
     own, and deletes it again.
     """
     case = open_case(connect(config, data), repository=probe_repository, front=front, web=web, patience_s=wait)
-    findings = tuple(_seen(case, as_json))
-    if as_json:
-        show_json({"severity": worst(findings), "findings": [asdict(finding) for finding in findings]})
+    findings = tuple(_seen(case, as_document))
+    if as_document:
+        show_document({"severity": worst(findings), "findings": [asdict(finding) for finding in findings]})
     return _FOUND_WRONG if worst(findings) == "error" else 0
 
 
-def _seen(case: Case, as_json: bool) -> Iterator[Finding]:
+def _seen(case: Case, as_document: bool) -> Iterator[Finding]:
     """Yield the findings, and print each at once. The last line of a terminal names the check under way."""
     with Console(stderr=True).status("checking") as status:
         for finding in examine(case, lambda name: status.update(f"checking: {name}")):
-            if not as_json:
+            if not as_document:
                 status.stop()
                 _show(finding)
                 status.start()

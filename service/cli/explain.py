@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 
 from service.answers.verdicts import ExplainedTag
-from service.cli.connect import connect, connection_options, known_repositories, need_policy, show_json
+from service.cli.command import examples
+from service.cli.connect import connect, connection_options, known_repositories, need_policy
 from service.cli.names import parse_name
-from service.cli.output import line, short_digest, table, when
+from service.cli.output import WideOnly, line, output_options, show_document, show_names, table, when
+from service.cli.registry import registry_option
 from service.clock import now_us
 from service.domain.errors import NoSuchTag
 from service.domain.policy.units import spell_size
@@ -28,11 +30,17 @@ _BECAME = {
 }
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "pushprune explain shop/api:v7",
+        "pushprune explain shop/api",
+    ),
+)
 @click.argument("name", metavar="REPO[:TAG]")
 @connection_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def explain(name: str, config: Path | None, data: Path | None, as_json: bool) -> None:
+@registry_option
+@output_options(lists=True)
+def explain(name: str, config: Path | None, data: Path | None, as_document: bool) -> None:
     """Show for a tag, or for each tag of a repository, if it is kept, by which rule, and when it could be deleted."""
     repository, tag = parse_name(name)
     wiring = connect(config, data)
@@ -41,16 +49,17 @@ def explain(name: str, config: Path | None, data: Path | None, as_json: bool) ->
     explained = wiring.verdicts.explain(repository, (tag,) if tag else None)
     if tag and not explained:
         raise NoSuchTag(_what_became(wiring.settings, wiring.inventory, wiring.restore, repository, tag))
-    if as_json:
-        show_json([ExplainedTag.explained(repository, explanation) for explanation in explained])
+    if as_document:
+        show_document([ExplainedTag.explained(repository, explanation) for explanation in explained])
+        return
+    if show_names(explanation.verdict.tag.called(repository) for explanation in explained):
         return
     if tag:
         for sentence in _in_full(repository, explained[0]):
             line(sentence)
     else:
-        table(
-            ("tag", "digest", "verdict", "reason", "could be deleted"), (_row(explanation) for explanation in explained)
-        )
+        headings = ("tag", WideOnly("digest"), "verdict", "could be deleted", "reason")
+        table(headings, map(_row, explained))
         for sentence in waiting(repository, (explanation.held for explanation in explained)):
             line(sentence)
     if wiring.verdicts.is_dry():
@@ -73,7 +82,7 @@ def verdict_of(kept: bool, held: str | None) -> str:
 def _row(explanation: Explanation) -> tuple[str, ...]:
     verdict, tag = explanation.verdict, explanation.verdict.tag
     status = verdict_of(verdict.kept, explanation.held)
-    return (tag.name, short_digest(tag.digest), status, verdict.reason, _earliest_deletion(explanation))
+    return (tag.name, tag.digest, status, _earliest_deletion(explanation), verdict.reason)
 
 
 def _earliest_deletion(explanation: Explanation) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from service.answers.operations import CollectionOverview, CollectionRun
-from service.cli.connect import connect, connection_options, show_json
-from service.cli.output import line, short_digest, table, when
+from service.cli.command import examples
+from service.cli.connect import connect, connection_options
+from service.cli.output import line, output_options, short_digest, show_document, table, when
 from service.collect import status as collection
 from service.collect.status import CollectionStatus, at_stake, overview, permanent, progress, request_collection
 from service.collect.status import cancel as cancel_queued
@@ -22,7 +23,13 @@ _POLL_S = 0.1
 _LISTED = 50
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "pushprune gc",
+        "pushprune gc --dry-run",
+        "pushprune gc --now",
+    ),
+)
 @connection_options
 @click.option("--dry-run", is_flag=True, help="Show which blobs a collection would delete; nothing is deleted.")
 @click.option(
@@ -36,7 +43,7 @@ _LISTED = 50
 )
 @click.option("--open", "open_gate", is_flag=True, help="Open the gate that a lost machine left closed.")
 @click.option("--yes", is_flag=True, help="Do not ask (--open).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@output_options()
 def gc(
     config: Path | None,
     data: Path | None,
@@ -46,7 +53,7 @@ def gc(
     status: bool,
     open_gate: bool,
     yes: bool,
-    as_json: bool,
+    as_document: bool,
 ) -> None:
     """Run garbage collection of the registry. It never runs twice at once, nor beside deletions by pushprune."""
     if dry_run + now + cancel + status + open_gate > 1:
@@ -59,13 +66,13 @@ def gc(
         _open(wiring.store, yes)
         return
     if not (now or dry_run):
-        _show_overview(overview(wiring.store, wiring.registry, wiring.settings.gc), as_json)
+        _show_overview(overview(wiring.store, wiring.registry, wiring.settings.gc), as_document)
         return
-    run, is_queued = _made(wiring, dry_run=dry_run, tells=not as_json)
+    run, is_queued = _made(wiring, dry_run=dry_run, tells=not as_document)
     rehearsal = collection.rehearsal(wiring.store) if run.result == "dry run" else None
-    if as_json:
+    if as_document:
         blobs = dict(rehearsal.blobs) if rehearsal else None
-        show_json(CollectionRun.model_validate(run).model_copy(update={"would_delete": blobs}))
+        show_document(CollectionRun.model_validate(run).model_copy(update={"would_delete": blobs}))
     else:
         _show_run(run, rehearsal)
     if run.result == "postponed" and is_queued:
@@ -123,9 +130,9 @@ def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> tuple[Run, bool]:
     return now.ended, now.is_queued
 
 
-def _show_overview(status: CollectionStatus, as_json: bool) -> None:
-    if as_json:
-        show_json(CollectionOverview.model_validate(status))
+def _show_overview(status: CollectionStatus, as_document: bool) -> None:
+    if as_document:
+        show_document(CollectionOverview.model_validate(status))
         return
     if status.running:
         line(f"running: {status.running.stage}, because {status.running.reason}")

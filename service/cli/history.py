@@ -5,9 +5,12 @@ from pathlib import Path
 import click
 
 from service.answers.history import RecordedEvent, TagHistory, TagInterval
-from service.cli.connect import connect, connection_options, matching_repositories, show_json
+from service.cli.command import examples
+from service.cli.connect import connect, connection_options, matching_repositories
 from service.cli.names import UnclearName, parse_listed
-from service.cli.output import line, short_digest, table, when
+from service.cli.output import WideOnly, line, output_options, short_digest, show_document, show_names, table, when
+from service.cli.registry import registry_option
+from service.domain.errors import NoSuchTag
 from service.domain.history.entry import Entry
 from service.domain.history.interval import Interval
 from service.domain.policy.patterns import compile_patterns
@@ -15,16 +18,30 @@ from service.domain.retention.selector import is_glob
 from service.reports.inventory import Inventory
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "pushprune history shop/api",
+        "pushprune history shop/api:v7 --intervals",
+        "pushprune history 'shop/*:v1.*' --limit 10",
+    ),
+)
 @click.argument("name", metavar="REPO[:TAG]")
 @connection_options
-@click.option("--count", default=50, show_default=True, type=click.IntRange(min=1), help="The number of entries.")
+@registry_option
+@click.option(
+    "--limit",
+    metavar="N",
+    default=50,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Show the newest N entries only.",
+)
 @click.option(
     "--intervals", "standing", is_flag=True, help="Show the digests that TAG pointed at, with times and reasons."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@output_options(lists=True)
 def history(
-    name: str, config: Path | None, data: Path | None, count: int, standing: bool, as_json: bool
+    name: str, config: Path | None, data: Path | None, limit: int, standing: bool, as_document: bool
 ) -> None:  # fmt: skip
     """Show the newest entries of a repository's history, or of one tag's, newest first. REPO and TAG may be globs."""
     repository, tag = parse_listed(name)
@@ -33,30 +50,35 @@ def history(
     wiring = connect(config, data, [repository])
     names = matching_repositories(wiring.inventory, (repository,))
     if standing:
-        _show_intervals(repository, tag, wiring.inventory.intervals(repository, tag), as_json)
+        _show_intervals(repository, tag, wiring.inventory.intervals(repository, tag), as_document)
         return
-    entries = _entries(wiring.inventory, names, tag, count)
-    if as_json:
-        show_json([RecordedEvent.model_validate(entry) for entry in entries])
+    entries = _entries(wiring.inventory, names, tag, limit)
+    if tag and not entries:
+        raise NoSuchTag(f"{name}: tag not found; `pushprune tags {repository}` lists the tags")
+    if as_document:
+        show_document([RecordedEvent.model_validate(entry) for entry in entries])
+        return
+    if show_names(f"{entry.repository}:{entry.tag}" for entry in entries if entry.tag):
         return
     is_single = len(names) == 1
     rows = [
-        (when(e.at_us), e.action, e.tag if is_single else f"{e.repository}:{e.tag}", short_digest(e.digest), e.actor,
-         e.useragent, e.reason)
+        (when(e.at_us), e.action, e.tag if is_single else f"{e.repository}:{e.tag}", e.digest, e.actor, e.useragent,
+         e.address, e.reason)
         for e in entries
     ]  # fmt: skip
-    table(("when", "event", "tag", "digest", "by", "with", "reason"), rows)
+    headings = ("when", "event", "tag", WideOnly("digest"), "by", WideOnly("with"), WideOnly("from"), "reason")
+    table(headings, rows)
 
 
-def _entries(inventory: Inventory, names: tuple[str, ...], tag: str, count: int) -> list[Entry]:
+def _entries(inventory: Inventory, names: tuple[str, ...], tag: str, limit: int) -> list[Entry]:
     """Return the newest entries of all these repositories together, ordered by the time of their arrival."""
     matches = compile_patterns((tag,)) if is_glob(tag) else lambda candidate: tag in ("", candidate)
     entries = [
         entry
         for name in names
-        for entry in inventory.entries(name, lambda entry: matches(entry.tag), limit=count).entries
+        for entry in inventory.entries(name, lambda entry: matches(entry.tag), limit=limit).entries
     ]
-    return sorted(entries, key=_arrival, reverse=True)[:count]
+    return sorted(entries, key=_arrival, reverse=True)[:limit]
 
 
 def _arrival(entry: Entry) -> tuple[int, int]:
@@ -64,10 +86,10 @@ def _arrival(entry: Entry) -> tuple[int, int]:
     return int(ms), int(nth)
 
 
-def _show_intervals(repository: str, tag: str, intervals: tuple[Interval, ...], as_json: bool) -> None:
-    if as_json:
+def _show_intervals(repository: str, tag: str, intervals: tuple[Interval, ...], as_document: bool) -> None:
+    if as_document:
         history = tuple(map(TagInterval.model_validate, intervals))
-        show_json(TagHistory(repository=repository, tag=tag, history=history))
+        show_document(TagHistory(repository=repository, tag=tag, history=history))
         return
     rows = (
         (

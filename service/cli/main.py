@@ -8,6 +8,7 @@ from importlib import import_module
 import click
 
 from service import __version__
+from service.cli.command import VerbGroup, examples
 from service.domain.errors import ConfigurationError, PushpruneError, StoreRefuses, StoreUnavailable
 
 FAILED, MISUSED = 1, 2
@@ -35,7 +36,7 @@ VERBS = {
 }
 
 
-class Verbs(click.Group):
+class Verbs(VerbGroup):
     """The verbs, each in a file of its own that is imported only when the verb is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -55,7 +56,11 @@ class Verbs(click.Group):
             formatter.write_dl([(verb, summary) for verb, (_, summary) in VERBS.items()])
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples("pushprune demo", "pushprune tags shop/api", "pushprune tags --help"),
+)
 @click.version_option(__version__, prog_name="pushprune")
 def pushprune() -> None:
     """Keep a private Docker registry from growing for ever: keep-last-N straight after each push."""

@@ -1,25 +1,86 @@
-"""Times, digests and tables as text for a terminal."""
+"""Tables, times and documents on standard output, in the format that the user chose with -o."""
 
+import json
+import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
+from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import yaml
+from pydantic_core import to_jsonable_python
+from rich.cells import cell_len, set_cell_size
+
+_KEY = "service.cli.output"
+_DOCUMENTS = ("json", "yaml")
+_LISTS = ("table", "wide", "name", *_DOCUMENTS)
+_NARROWEST = 10
+_GAP = 2
+
+
+class WideOnly(str):
+    """The heading of a column that only `-o wide` shows."""
+
+    __slots__ = ()
+
+
+def output_options(*, lists: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the options -o, --json and --local.
+
+    The verb gets `as_document`: True if the user wants the answer as JSON or YAML. All else is read where it is used.
+
+    Args:
+        lists: the verb lists things, so that -o also knows `table`, `wide` and `name`.
+    """
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        command = click.option(
+            "--local", is_flag=True, expose_value=False, is_eager=True, callback=_keep,
+            help="Show times in your time zone, not in UTC.",
+        )(command)  # fmt: skip
+        command = click.option(
+            "--json", "as_document", is_flag=True, callback=_is_document, help="Print JSON: the same as -o json."
+        )(command)
+        return click.option(
+            "-o", "format", type=click.Choice(_LISTS if lists else _DOCUMENTS), expose_value=False, is_eager=True,
+            callback=_keep, help=_LISTS_HELP if lists else "Print the answer as JSON or YAML.",
+        )(command)  # fmt: skip
+
+    return add
+
+
+_LISTS_HELP = "wide: all columns, never cut. name: one name per line, for scripts. json, yaml: all fields."
+
+
+limit_option = click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Show the first N only.")
+
+
+def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
+    context.meta[f"{_KEY}.{option.name}"] = value
+
+
+def _is_document(context: click.Context, option: click.Parameter, value: bool) -> bool:
+    return value or context.meta.get(f"{_KEY}.format") in _DOCUMENTS
+
+
+def _asked(option: str) -> Any:
+    context = click.get_current_context(silent=True)
+    return context.meta.get(f"{_KEY}.{option}") if context else None
 
 
 def when(at_us: int | None) -> str:
-    """Format a time in µs since the epoch as local time; "unknown" for None or 0."""
+    """Format a time in µs since the epoch in UTC, or in the user's zone with --local; "unknown" for None or 0."""
     if not at_us:
         return "unknown"
-    return datetime.fromtimestamp(at_us / 1_000_000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    moment = datetime.fromtimestamp(at_us // 1_000_000, UTC)
+    return (moment.astimezone() if _asked("local") else moment).isoformat(" ").replace("+00:00", "Z")
 
 
 def short_digest(digest: str) -> str:
-    """Return the first characters of a digest, enough to distinguish digests."""
-    return digest[:19]
+    """Return the first characters of a digest, enough to distinguish digests; with -o wide all of it."""
+    return digest if _asked("format") == "wide" else digest[:19]
 
 
 def number(count: int, of: str) -> str:
@@ -27,15 +88,62 @@ def number(count: int, of: str) -> str:
     return f"{count} {of}" if count == 1 else f"{count} {of}s"
 
 
+def show_document(value: Any) -> None:
+    """Print one document as JSON, or as YAML with -o yaml; answers and paths may be inside."""
+    plain = to_jsonable_python(value)
+    if _asked("format") == "yaml":
+        click.echo(yaml.safe_dump(plain, sort_keys=False, width=1000), nl=False)
+    else:
+        # Only ASCII, so that a control character in a name or User-Agent cannot reach the terminal.
+        click.echo(json.dumps(plain, indent=2))
+
+
+def show_names(names: Iterable[str]) -> bool:
+    """Print one name per line if the user wants that (-o name), and return True if so."""
+    if _asked("format") != "name":
+        return False
+    for name in dict.fromkeys(names):
+        line(name)
+    return True
+
+
+def limited(rows: Iterable[Any], limit: int | None) -> list[Any]:
+    """Return the first `limit` rows (None: all), and say on standard error if there are more."""
+    every = list(rows)
+    if limit is not None and len(every) > limit:
+        click.echo(f"{limit} of {len(every)} shown (--limit)", err=True)
+    return every[:limit]
+
+
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table. Control characters that a registry or a client sent are replaced."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        made.add_column(heading, overflow="fold")
-    for row in rows:
-        made.add_row(*(Text(_printable(cell)) for cell in row))
-    # Without a terminal, rich assumes 80 columns and would fold most rows.
-    Console(width=None if sys.stdout.isatty() else 200).print(made)
+    """Print a table, aligned with spaces. Control characters that a registry or a client sent are replaced.
+
+    Each row is one line. Only on a terminal, and not with -o wide, long cells are cut so that a line fits.
+    """
+    is_wide = _asked("format") == "wide"
+    headings = tuple(headings)
+    shown = [place for place, heading in enumerate(headings) if is_wide or not isinstance(heading, WideOnly)]
+    lines = [[_printable(cells[place]) for place in shown] for cells in map(tuple, (headings, *rows))]
+    widths = [max(map(cell_len, column)) for column in zip_longest(*lines, fillvalue="")]
+    if sys.stdout.isatty() and not is_wide:
+        widths = _fitted(widths, shutil.get_terminal_size().columns)
+    for nth, cells in enumerate(lines):
+        text = (" " * _GAP).join(map(_cell, cells, widths)).rstrip()
+        click.echo(click.style(text, bold=True) if nth == 0 else text)
+
+
+def _fitted(widths: Sequence[int], most: int) -> list[int]:
+    """Return narrower columns that fit: the widest are cut first, the first column last."""
+    fitted = list(widths)
+    for first in (1, 0):
+        while sum(fitted) + _GAP * (len(fitted) - 1) > most and max(fitted[first:], default=0) > _NARROWEST:
+            place = max(range(first, len(fitted)), key=fitted.__getitem__)
+            fitted[place] -= 1
+    return fitted
+
+
+def _cell(text: str, width: int) -> str:
+    return set_cell_size(text, width) if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
 
 
 def line(text: str) -> None:

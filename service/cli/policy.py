@@ -5,7 +5,9 @@ from pathlib import Path
 
 import click
 
-from service.cli.connect import show_json
+from service.answers.policy import PolicyCheck
+from service.cli.command import VerbGroup, examples
+from service.cli.output import line, number, output_options, show_document
 from service.cli.policy_file import faults_of, load_policy_file
 from service.cli.policy_import import import_policy
 from service.cli.policy_simulate import simulate
@@ -16,34 +18,38 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _MISUSED = 2
 
 
-@click.group()
+@click.group(cls=VerbGroup, epilog=examples("pushprune policy check policy.yaml"))
 def policy() -> None:
     """Check a policy before it is in force, simulate it on the past, or import one from another tool."""
 
 
-@policy.command()
+@policy.command(epilog=examples("pushprune policy check policy.yaml", "pushprune policy check pushprune.yaml -o json"))
 @click.argument("file", type=_FILE)
-def check(file: Path) -> None:
+@output_options()
+def check(file: Path, as_document: bool) -> None:
     """Check that FILE, a policy or a configuration that contains one, is valid; exit with 2 if not."""
     faults = faults_of(file)
-    for fault in faults:
-        click.echo(f"pushprune: {fault}", err=True)
+    loaded = None if faults else load_policy_file(file)
+    warnings = tuple(disabled.sentence for disabled in disabled_rules(loaded)) if loaded else ()
+    if as_document:
+        count = len(loaded.rules) if loaded else None
+        show_document(PolicyCheck(file=str(file), valid=not faults, rules=count, faults=faults, warnings=warnings))
+    else:
+        for fault in faults:
+            click.echo(f"pushprune: {fault}", err=True)
+        for warning in warnings:
+            click.echo(f"pushprune: warning: {file}: {warning}", err=True)
     if faults:
         sys.exit(_MISUSED)
-    loaded = load_policy_file(file)
-    for disabled in disabled_rules(loaded):
-        click.echo(f"pushprune: warning: {file}: {disabled.sentence}", err=True)
-    rules = loaded.rules
-    summary = (
-        f"{len(rules)} {'rule' if len(rules) == 1 else 'rules'}, understood" if rules else "no rule: nothing is deleted"
-    )
-    click.echo(f"{file}: {summary}")
+    if loaded and not as_document:
+        summary = f"{number(len(loaded.rules), 'rule')}, understood" if loaded.rules else "no rule: nothing is deleted"
+        line(f"{file}: {summary}")
 
 
-@policy.command(name="schema")
+@policy.command(name="schema", epilog=examples("pushprune policy schema"))
 def show_schema() -> None:
     """Print the JSON Schema of a policy file, for editors and other tools."""
-    show_json(schema())
+    show_document(schema())
 
 
 policy.add_command(import_policy)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
+from service.cli.command import examples
 from service.documents.reader import LIMIT_BYTES, decoded, read_text
 from service.domain.errors import ConfigurationError
 from service.domain.policy.model import Policy
@@ -25,6 +26,10 @@ class _Pasted(click.Command):
 @click.command(
     "import",
     cls=_Pasted,
+    epilog=examples(
+        "pushprune policy import --from harbor policy.json",
+        "pushprune policy import --from deckschrubber -- -latest 10",
+    ),
     # No short options and no -h: -month and the like are the other tool's, and reach it as they were written.
     context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
 )

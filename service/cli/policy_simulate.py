@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.progress import track
 
 from service.answers.simulation import SimulationAnswer
-from service.cli.connect import connect, connection_options, known_repositories, show_json
-from service.cli.output import line, short_digest, table, when
+from service.cli.command import examples
+from service.cli.connect import connect, connection_options, known_repositories
+from service.cli.output import line, output_options, short_digest, show_document, table, when
 from service.cli.policy_file import load_policy_file
 from service.clock import now_us
 from service.domain.policy.units import parse_span, spell_duration, spell_size
@@ -34,7 +35,11 @@ def _duration(ctx: click.Context, parameter: click.Parameter, value: str) -> int
     return duration_s
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "pushprune policy simulate policy.yaml", "pushprune policy simulate policy.yaml shop/api --since 7d"
+    )
+)
 @click.argument("file", type=_FILE)
 @click.argument("repositories", nargs=-1, metavar="[REPO]...")
 @connection_options
@@ -42,10 +47,10 @@ def _duration(ctx: click.Context, parameter: click.Parameter, value: str) -> int
     "--since", default="30d", show_default=True, callback=_duration, help="How far back the simulation starts."
 )
 @click.option("--approve-holds", is_flag=True, help="Assume that every plan that needs approval is approved at once.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@output_options()
 def simulate(
     file: Path, repositories: tuple[str, ...], config: Path | None, data: Path | None, since: int, approve_holds: bool,
-    as_json: bool,
+    as_document: bool,
 ) -> None:  # fmt: skip
     """Simulate the policy in FILE on the recorded past: what it would have deleted, and which of that was pulled later.
 
@@ -61,8 +66,8 @@ def simulate(
     )
     simulation = Simulation(start_us, end_us, tuple(outcomes))
     pulls_from_us = wiring.inventory.pulls_from_us()
-    if as_json:
-        show_json(SimulationAnswer.of(simulation, pulls_from_us))
+    if as_document:
+        show_document(SimulationAnswer.of(simulation, pulls_from_us))
         return
     _show_missed(simulation)
     _show_totals(simulation, spell_duration(since))

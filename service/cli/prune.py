@@ -9,24 +9,25 @@ from service.answers.repositories import Holds
 from service.answers.verdicts import Previews
 from service.cli.approval import approve as approve_held
 from service.cli.approval import approve_all as approve_every_held
+from service.cli.command import examples
 from service.cli.connect import (
     connect,
     connection_options,
     known_repositories,
     matching_repositories,
     need_policy,
-    show_json,
 )
 from service.cli.names import parse_repositories
-from service.cli.output import line, short_digest, table, when
+from service.cli.output import line, output_options, short_digest, show_document, show_names, table, when
 from service.cli.policy_file import load_policy_file
 from service.cli.prune_one_off import OneOffPrune, policy_for_one_off, unknown_ages
-from service.cli.registry import asked_registry, trash_option
+from service.cli.registry import asked_registry, registry_option, trash_option
 from service.dispatch import Dispatch
 from service.domain.policy.model import Policy
 from service.domain.policy.units import spell_size
 from service.domain.retention.freed import Freed, freed_together
 from service.domain.retention.manual import DRY
+from service.domain.retention.plan import Verdict
 from service.domain.retention.preview import Preview, Share, totals
 from service.prune import approvals
 from service.prune.approvals import Waiting
@@ -34,9 +35,17 @@ from service.reports.verdicts import Verdicts
 from service.store import Store
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "pushprune prune --dry-run",
+        "pushprune prune --held",
+        "pushprune prune --approve shop/api",
+        "pushprune prune --registry http://127.0.0.1:5000 --keep-last 10 --dry-run",
+    ),
+)
 @click.argument("repositories", nargs=-1, metavar="[REPO]...")
 @connection_options
+@registry_option
 @click.option("--dry-run", is_flag=True, help="Only show what would be deleted, and why.")
 @click.option(
     "--policy", "policy_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
@@ -53,11 +62,11 @@ from service.store import Store
 @click.option("--approve-all", is_flag=True, help="Approve every plan that waits and was not rejected.")
 @click.option("--plan", metavar="NAME", help="With --approve: this plan and no other, as --held names it.")
 @click.option("--yes", is_flag=True, help="Do not ask: with --approve, --approve-all or --registry.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@output_options(lists=True)
 def prune(
     repositories: tuple[str, ...], config: Path | None, data: Path | None, dry_run: bool, policy_file: Path | None,
     keep_last: int | None, order: str | None, trash: Path | None, held: bool, approve: bool, approve_all: bool,
-    plan: str | None, yes: bool, as_json: bool,
+    plan: str | None, yes: bool, as_document: bool,
 ) -> None:  # fmt: skip
     """Plan each REPO (all, when none is named; or globs) and delete what its policy does not keep."""
     repositories = tuple(map(parse_repositories, repositories))
@@ -68,7 +77,8 @@ def prune(
             raise click.UsageError("with --registry no plan waits: leave --held, --approve… and --plan out")
         policy = policy_for_one_off(keep_last, order, policy_file, config)
         OneOffPrune(
-            url, repositories, config, policy, trash, dry_run=dry_run, yes=yes, as_json=as_json, show=_show_previews
+            url, repositories, config, policy, trash, dry_run=dry_run, yes=yes, as_document=as_document,
+            show=_show_previews,
         ).run()  # fmt: skip
         return
     if keep_last or order or trash:
@@ -85,12 +95,10 @@ def prune(
         wiring.inventory, repositories
     ) or wiring.inventory.names()
     if held:
-        _show_held(wiring.store, names, as_json)
+        _show_held(wiring.store, names, as_document)
     elif dry_run:
         policy = load_policy_file(policy_file) if policy_file else need_policy(wiring.policies)
-        _show_previews(wiring.verdicts.preview(names, policy), policy, as_json)
-        if wiring.verdicts.is_dry(policy) and not as_json:
-            line(DRY)
+        _show_previews(wiring.verdicts.preview(names, policy), policy, as_document)
     elif approve:
         approve_held(wiring.store, wiring.dispatch, names, plan, yes)
     else:
@@ -121,10 +129,12 @@ def _plan_now(store: Store, dispatch: Dispatch, verdicts: Verdicts, names: Seque
         line(DRY)
 
 
-def _show_held(store: Store, names: Sequence[str], as_json: bool) -> None:
+def _show_held(store: Store, names: Sequence[str], as_document: bool) -> None:
     plans = approvals.waiting(store, names)
-    if as_json:
-        show_json(Holds.of(plans))
+    if as_document:
+        show_document(Holds.of(plans))
+        return
+    if show_names(plan.hold.repository for plan in plans):
         return
     if not plans:
         click.echo("no plan waits for approval")
@@ -149,20 +159,28 @@ def _next_steps(repository: str, plan: str) -> str:
     return f"review: pushprune prune --dry-run {repository}; approve: {approve}"
 
 
-def _show_previews(previews: Sequence[Preview], policy: Policy, as_json: bool) -> None:
-    if as_json:
-        show_json(Previews.of(previews, dry_run=policy.dry_run))
+def _show_previews(previews: Sequence[Preview], policy: Policy, as_document: bool) -> None:
+    if as_document:
+        show_document(Previews.of(previews, dry_run=policy.dry_run))
         return
     deletions = [(preview.repository, verdict) for preview in previews for verdict in preview.deletions]
+    if show_names(verdict.tag.called(repository) for repository, verdict in deletions):
+        return
     uncertain = [(preview.repository, verdict) for preview in previews for verdict in preview.of_unknown_age]
     if uncertain:
         rows = ((name, v.tag.name, short_digest(v.tag.digest), v.reason) for name, v in uncertain)
         table(("repository", "tag", "digest", "kept because its age is unknown"), rows)
         line(unknown_ages(previews))
         click.echo()
-    if not deletions:
+    if deletions:
+        _show_deletions(previews, deletions)
+    else:
         click.echo("nothing would be deleted")
-        return
+    if policy.dry_run:
+        line(DRY)
+
+
+def _show_deletions(previews: Sequence[Preview], deletions: Sequence[tuple[str, Verdict]]) -> None:
     rows = ((name, v.tag.name or "(no tag)", short_digest(v.tag.digest), v.reason) for name, v in deletions)
     table(("repository", "tag", "digest", "reason"), rows)
     click.echo()

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from service.answers.verdicts import Previews
-from service.cli.connect import matching_repositories, show_json
+from service.cli.connect import matching_repositories
 from service.cli.one_off import compare_once
-from service.cli.output import line, number
+from service.cli.output import line, number, show_document
 from service.cli.policy_file import load_policy_file
 from service.cli.registry import restore_hint, trash_folder
 from service.domain.errors import ConfigurationError, PushpruneError, RegistryRefused
@@ -59,7 +59,7 @@ class OneOffPrune:
     trash: Path | None
     dry_run: bool
     yes: bool
-    as_json: bool
+    as_document: bool
     show: Callable[[Sequence[Preview], Policy, bool], None]
 
     def run(self) -> None:
@@ -72,9 +72,9 @@ class OneOffPrune:
         names = matching_repositories(system.wiring.inventory, self.names) or system.wiring.inventory.names()
         previews = system.wiring.verdicts.preview(names, self.policy)
         if not deletes or not any(preview.deletions for preview in previews):
-            self.show(previews, self.policy, self.as_json)
+            self.show(previews, self.policy, self.as_document)
             return
-        if not self.as_json:
+        if not self.as_document:
             self.show(previews, self.policy, False)
         if not self.yes:
             click.confirm("delete it?", abort=True, err=True)
@@ -96,8 +96,8 @@ class OneOffPrune:
     def _say_deleted(
         self, deletions: Sequence[RepositoryDeletions], previews: Sequence[Preview], folder: TrashFolder
     ) -> None:
-        if self.as_json:
-            show_json(
+        if self.as_document:
+            show_document(
                 {
                     "preview": Previews.of(previews, dry_run=self.policy.dry_run),
                     **_rows(deletions),

@@ -8,9 +8,10 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from service.answers.operations import LastReconcile, Reconciliation
-from service.cli.connect import connect, connection_options, matching_repositories, show_json
+from service.cli.command import examples
+from service.cli.connect import connect, connection_options, matching_repositories
 from service.cli.names import parse_repositories
-from service.cli.output import line, number, when
+from service.cli.output import line, number, output_options, show_document, when
 from service.domain.errors import NoSuchRepository, RegistryRefused
 from service.domain.reconciliation import NAME_THEM, ReconcileResult, ReconcileRun
 from service.domain.retention.selector import is_glob
@@ -20,7 +21,12 @@ from service.store import Store
 _POLL_S = 0.1
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "pushprune reconcile shop/api",
+        "pushprune reconcile --status",
+    ),
+)
 @click.argument("repositories", nargs=-1, metavar="[REPO]...")
 @connection_options
 @click.option(
@@ -29,9 +35,14 @@ _POLL_S = 0.1
     help="Show the current and the next comparison, and the result of the last; compare nothing.",
 )
 @click.option("--no-wait", is_flag=True, help="Do not wait for the end.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@output_options()
 def reconcile(
-    repositories: tuple[str, ...], config: Path | None, data: Path | None, status: bool, no_wait: bool, as_json: bool
+    repositories: tuple[str, ...],
+    config: Path | None,
+    data: Path | None,
+    status: bool,
+    no_wait: bool,
+    as_document: bool,
 ) -> None:
     """Compare each REPO (all if none is named; or globs) with the registry, and update the history.
 
@@ -42,7 +53,7 @@ def reconcile(
     named = tuple(map(parse_repositories, repositories))
     wiring = connect(config, data)
     if status:
-        _show_overview(overview(wiring.store, wiring.registry, wiring.settings), as_json)
+        _show_overview(overview(wiring.store, wiring.registry, wiring.settings), as_document)
         return
     # Only globs are looked up in the history: a repository that is named in full may be new and unknown so far.
     globs = tuple(filter(is_glob, named))
@@ -54,8 +65,8 @@ def reconcile(
     if no_wait:
         click.echo("requested; `pushprune reconcile --status` shows the progress")
         return
-    last = _awaited(wiring.store, repositories, reason, asked_ms, tells=not as_json)
-    _show_last(last, as_json)
+    last = _awaited(wiring.store, repositories, reason, asked_ms, tells=not as_document)
+    _show_last(last, as_document)
     if last.failed or not last.repositories:
         raise RegistryRefused(last.message or trouble(wiring.store) or "there is no repository to compare")
     if last.catalog and not wiring.registry.named:
@@ -90,9 +101,9 @@ def _awaited(
             time.sleep(_POLL_S)
 
 
-def _show_overview(status: ReconcileStatus, as_json: bool) -> None:
-    if as_json:
-        show_json(Reconciliation.model_validate(status))
+def _show_overview(status: ReconcileStatus, as_document: bool) -> None:
+    if as_document:
+        show_document(Reconciliation.model_validate(status))
         return
     if status.running:
         line(f"running: {_at(status.running)}, because: {status.running.reason}")
@@ -103,14 +114,14 @@ def _show_overview(status: ReconcileStatus, as_json: bool) -> None:
     if status.next_ms:
         line(f"next by the schedule: {when(status.next_ms * 1000)}")
     if status.last:
-        _show_last(status.last, as_json=False)
+        _show_last(status.last, as_document=False)
     elif not status.running:
         line("nothing was compared yet")
 
 
-def _show_last(last: ReconcileResult, as_json: bool) -> None:
-    if as_json:
-        show_json(LastReconcile.model_validate(last))
+def _show_last(last: ReconcileResult, as_document: bool) -> None:
+    if as_document:
+        show_document(LastReconcile.model_validate(last))
         return
     took = f"{last.took_ms / 1000:.1f} s"
     line(

@@ -1,4 +1,4 @@
-"""The options --registry and --v1, and the registry that they name."""
+"""The options --registry and --v1 of the verbs that need no service, and the registry that they name."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -16,19 +16,23 @@ from service.wiring import registry_v1
 _KEY = "service.cli.registry"
 
 
+def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
+    context.meta[f"{_KEY}.{option.name}"] = value
+
+
 def registry_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options --registry and --v1, which `asked_registry` and `connect_v1` read."""
-
-    def keep(context: click.Context, option: click.Parameter, value: Any) -> None:
-        context.meta[f"{_KEY}.{option.name}"] = value
-
-    command = click.option(
-        "--v1", is_flag=True, expose_value=False, callback=keep, is_eager=True,
-        help="Legacy v1 registry, without history (tags and rm only).",
-    )(command)  # fmt: skip
+    """Add the option --registry, which `asked_registry` and `connect` read."""
     return click.option(
-        "--registry", metavar="URL", expose_value=False, callback=keep, is_eager=True,
+        "--registry", metavar="URL", expose_value=False, callback=_keep, is_eager=True,
         help="Work directly on the registry at URL, without a pushprune service.",
+    )(command)  # fmt: skip
+
+
+def v1_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option --v1, which `connect_v1` reads."""
+    return click.option(
+        "--v1", is_flag=True, expose_value=False, callback=_keep, is_eager=True,
+        help="Legacy v1 registry, which has no history.",
     )(command)  # fmt: skip
 
 

@@ -7,9 +7,11 @@ from typing import cast
 import click
 
 from service.answers.repositories import Repository
-from service.cli.connect import connect, connection_options, show_json
+from service.cli.command import examples
+from service.cli.connect import connect, connection_options
 from service.cli.names import UnclearName
-from service.cli.output import table, when
+from service.cli.output import limit_option, limited, output_options, show_document, show_names, table, when
+from service.cli.registry import registry_option
 from service.domain.retention.selector import search_matcher
 from service.reports.inventory import ListedRepository, RepositoryOrder
 
@@ -17,9 +19,16 @@ _ORDERS = ("name", "-name", "pushed", "-pushed", "tags", "-tags")
 _EVERYTHING = 10_000_000
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "pushprune repos",
+        "pushprune repos 'shop/*' --sort -pushed",
+        "pushprune repos -o name",
+    ),
+)
 @click.argument("names", nargs=-1, metavar="[NAME|GLOB...]")
 @connection_options
+@registry_option
 @click.option(
     "--sort",
     default="name",
@@ -27,8 +36,11 @@ _EVERYTHING = 10_000_000
     type=click.Choice(_ORDERS),
     help="Sort order; - for descending.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def repos(names: tuple[str, ...], config: Path | None, data: Path | None, sort: str, as_json: bool) -> None:
+@output_options(lists=True)
+@limit_option
+def repos(
+    names: tuple[str, ...], config: Path | None, data: Path | None, sort: str, limit: int | None, as_document: bool
+) -> None:  # fmt: skip
     """List the repositories with the number of their tags and their last push.
 
     NAME matches a part of the name; a glob matches the whole name.
@@ -41,15 +53,18 @@ def repos(names: tuple[str, ...], config: Path | None, data: Path | None, sort: 
     page = wiring.inventory.repositories(
         lambda name: any(matches(name) for matches in matchers), cast(RepositoryOrder, sort), limit=_EVERYTHING
     )
-    if as_json:
-        show_json([Repository.model_validate(row) for row in page.rows])
+    listed = limited(page.rows, limit)
+    if as_document:
+        show_document([Repository.model_validate(row) for row in listed])
+        return
+    if show_names(row.repository for row in listed):
         return
     rows = (
         (
             row.repository, str(row.tags), when(row.pushed_us), str(row.doomed or ""),
             "; ".join(_remarks(row)),
         )
-        for row in page.rows
+        for row in listed
     )  # fmt: skip
     table(("repository", "tags", "last push", "to delete", ""), rows)
 

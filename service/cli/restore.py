@@ -6,10 +6,11 @@ from pathlib import Path
 import click
 
 from service.answers.bulk import RestorationAnswer
-from service.cli.connect import connect, connection_options, known_repositories, show_json
+from service.cli.command import examples
+from service.cli.connect import connect, connection_options, known_repositories
 from service.cli.names import parse_reference, parse_tag
-from service.cli.output import line, number, short_digest, when
-from service.cli.registry import asked_registry, refuse_v1
+from service.cli.output import line, number, output_options, short_digest, show_document, when
+from service.cli.registry import asked_registry, refuse_v1, registry_option
 from service.cli.restore_from import restore_from
 from service.cli.user import login_name
 from service.domain.bulk import raise_if_refused
@@ -26,8 +27,15 @@ def _span(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
         raise click.BadParameter(str(error)) from error
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "pushprune restore shop/api:v7",
+        "pushprune restore shop/api:v7 --as v7-old --for 7d",
+        "pushprune restore --registry http://127.0.0.1:5000 --from ./pushprune-trash",
+    ),
+)
 @connection_options
+@registry_option
 @click.argument("names", metavar="REPO:TAG|REPO@DIGEST...", nargs=-1)
 @click.option(
     "--from",
@@ -50,10 +58,10 @@ def _span(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
     help="Protect the image from policies for this time (0: no protection).",
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would be restored.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@output_options()
 def restore(
     names: tuple[str, ...], folder: Path | None, as_tag: str | None, force: bool, lease_s: int, config: Path | None,
-    data: Path | None, dry_run: bool, as_json: bool,
+    data: Path | None, dry_run: bool, as_document: bool,
 ) -> None:  # fmt: skip
     """Restore deleted images, each with its parts, its signatures and the time of its original push.
 
@@ -68,7 +76,7 @@ def restore(
             )
         if dry_run or len(names) > 1:
             raise click.UsageError("--from takes one name or none, and no --dry-run")
-        restore_from(folder, names[0] if names else None, config, data, force=force, as_json=as_json)
+        restore_from(folder, names[0] if names else None, config, data, force=force, as_document=as_document)
         return
     if asked_registry():
         raise click.UsageError("--registry needs --from DIR, the folder that holds what was deleted")
@@ -84,8 +92,8 @@ def restore(
     )
     if len(restored) == 1:
         raise_if_refused([restored[0].item])
-    if as_json:
-        show_json(RestorationAnswer.of(restored, dry_run=dry_run))
+    if as_document:
+        show_document(RestorationAnswer.of(restored, dry_run=dry_run))
     else:
         for entry in restored:
             _show(entry)

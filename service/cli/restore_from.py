@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from service.cli.connect import running_settings, show_json
+from service.cli.connect import running_settings
 from service.cli.names import parse_listed, parse_wanted
-from service.cli.output import line
+from service.cli.output import line, show_document
 from service.cli.registry import asked_registry
 from service.cli.user import login_name
 from service.domain.errors import ConfigurationError, NotRestorable
@@ -26,7 +26,7 @@ _COUNT_AS_PUSHES = (
 
 
 def restore_from(
-    folder: Path, name: str | None, config: Path | None, data: Path | None, *, force: bool, as_json: bool
+    folder: Path, name: str | None, config: Path | None, data: Path | None, *, force: bool, as_document: bool
 ) -> None:
     """Restore everything in a folder, or only the named images, and print the result of each.
 
@@ -36,12 +36,12 @@ def restore_from(
     results = []
     for result in _restorer(folder, config, data, force=force).restore(_wanted(name)):
         results.append(result)
-        if not as_json:
+        if not as_document:
             line(_said(result))
-    if as_json:
-        show_json([asdict(result) for result in results])
+    if as_document:
+        show_document([asdict(result) for result in results])
     counts = Counter(result.outcome for result in results)
-    if not as_json:
+    if not as_document:
         line(", ".join(f"{outcome}: {count}" for outcome, count in counts.items()))
     if counts[Outcome.REFUSED]:
         raise NotRestorable(f"{counts[Outcome.REFUSED]} of {len(results)} were not restored, as said above")

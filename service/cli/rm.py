@@ -13,10 +13,19 @@ from rich.console import Console
 from rich.progress import Progress
 
 from service.answers.verdicts import ManualDeletionAnswer, VerdictAnswer
-from service.cli.connect import connect, connection_options, show_json
+from service.cli.command import examples
+from service.cli.connect import connect, connection_options
 from service.cli.names import parse_wanted
-from service.cli.output import line, number, short_digest, table, when
-from service.cli.registry import asked_registry, connect_v1, restore_hint, trash_folder, trash_option
+from service.cli.output import line, number, output_options, short_digest, show_document, table, when
+from service.cli.registry import (
+    asked_registry,
+    connect_v1,
+    registry_option,
+    restore_hint,
+    trash_folder,
+    trash_option,
+    v1_option,
+)
 from service.cli.user import login_name
 from service.cli.v1 import delete_v1_tags
 from service.domain.errors import NotDeletable, RegistryRefused, RegistryUnavailable, TrashUnwritable
@@ -42,9 +51,17 @@ _POLL_S = 0.1
 _NO_WORKER_S = 30
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "pushprune rm shop/api:v7",
+        "pushprune rm 'shop/*:pr-7-*' --dry-run",
+        "pushprune rm --all-but latest shop/api",
+    ),
+)
 @click.argument("names", nargs=-1, required=True, metavar="REPO:TAG|REPO@DIGEST|REPO...")
 @connection_options
+@registry_option
+@v1_option
 @click.option(
     "--all-but", "kept_tags", multiple=True, metavar="TAG", help="Every tag of each REPO but this one; or a glob."
 )
@@ -53,10 +70,10 @@ _NO_WORKER_S = 30
 @click.option("--force", is_flag=True, help="Delete also what the policy protects, and while dry_run is on.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until it is deleted.")
 @trash_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
+@output_options()
 def rm(
     names: tuple[str, ...], config: Path | None, data: Path | None, kept_tags: tuple[str, ...], dry_run: bool,
-    yes: bool, force: bool, no_wait: bool, trash: Path | None, as_json: bool,
+    yes: bool, force: bool, no_wait: bool, trash: Path | None, as_document: bool,
 ) -> None:  # fmt: skip
     """Delete tags, or manifests with all of their tags, whatever the policy says. REPO and TAG may be globs.
 
@@ -65,7 +82,7 @@ def rm(
     wanted = [parse_wanted(name, kept_tags) for name in names]
     if no_wait and asked_registry():
         raise click.UsageError("--no-wait leaves the work to a service, and with --registry there is none")
-    if not (dry_run or yes) and (as_json or not sys.stdin.isatty()):
+    if not (dry_run or yes) and (as_document or not sys.stdin.isatty()):
         raise click.UsageError("cannot ask here: add --yes to delete, or --dry-run to preview")
     url = asked_registry()
     if trash and not url:
@@ -75,16 +92,16 @@ def rm(
     folder = trash_folder(url, trash) if url else None
     old = connect_v1(config)
     if old:
-        delete_v1_tags(old, wanted, dry_run=dry_run, yes=yes, force=force, as_json=as_json)
+        delete_v1_tags(old, wanted, dry_run=dry_run, yes=yes, force=force, as_document=as_document)
         return
     once = _once(wanted, config, folder.path) if folder else None
     wiring = once.wiring if once else connect(config, data)
     planned = resolve_requests(wiring.store, wiring.registry, wiring.policies, wanted, force=force)
-    if not as_json:
+    if not as_document:
         _show(planned)
     if dry_run or not any(request.deletions for request in planned):
-        if as_json:
-            show_json(_answer(planned, requested=False))
+        if as_document:
+            show_document(_answer(planned, requested=False))
         return
     if not yes:
         click.confirm("delete it?", abort=True)
@@ -93,7 +110,7 @@ def rm(
         folder.prepare()
     asked = request_deletions(wiring.store, wiring.dispatch, wiring.verdicts, planned, login_name(), force=force)
     if no_wait:
-        _say_asked(asked, as_json)
+        _say_asked(asked, as_document)
         return
     if once:
         _delete_once(once, asked)
@@ -102,7 +119,7 @@ def rm(
     _say_done(
         wiring.store,
         asked,
-        as_json,
+        as_document,
         restore_hint(folder.path) if folder else "`pushprune trash` lists what can be restored",
     )
     for remark in once.remarks if once else ():
@@ -185,24 +202,24 @@ def _raise_trouble(now: DeletionProgress, alone_s: float) -> None:
         raise NotDeletable(now.waits)
 
 
-def _say_asked(asked: Sequence[DeletionRequest], as_json: bool) -> None:
-    if as_json:
-        show_json(_answer(asked, requested=True))
+def _say_asked(asked: Sequence[DeletionRequest], as_document: bool) -> None:
+    if as_document:
+        show_document(_answer(asked, requested=True))
     else:
         count = sum(len(request.targets) for request in asked)
         line(f"requested: {number(count, 'deletion')}; `pushprune history` shows each")
 
 
-def _say_done(store: Store, asked: Sequence[DeletionRequest], as_json: bool, restore_hint: str) -> None:
+def _say_done(store: Store, asked: Sequence[DeletionRequest], as_document: bool, restore_hint: str) -> None:
     stays = not_deleted(store, asked)
     kept = {(repository, verdict.tag.name or verdict.tag.digest) for repository, verdict, _ in stays}
-    if as_json:
+    if as_document:
         rows = _answer(asked, requested=True).deletions
         deletions = tuple(row for row in rows if (row.repository, row.tag or row.digest) not in kept)
         keeps = tuple(
             VerdictAnswer.of(repository, replace(verdict, kept=True, reason=why)) for repository, verdict, why in stays
         )
-        show_json(ManualDeletionAnswer(requested=True, done=True, deletions=deletions, kept=keeps))
+        show_document(ManualDeletionAnswer(requested=True, done=True, deletions=deletions, kept=keeps))
     else:
         gone = sum(len(request.deletions) for request in asked) - len(stays)
         line(f"deleted: {gone}; {restore_hint}")

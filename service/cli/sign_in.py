@@ -5,12 +5,19 @@ from urllib.parse import urlsplit
 
 import click
 
+from service.cli.command import examples
 from service.cli.connect import connect, connection_options
 from service.local.ports import reached
 from service.local.sign_in import sign_in_link
 
 
-@click.command("sign-in")
+@click.command(
+    "sign-in",
+    epilog=examples(
+        "pushprune sign-in",
+        "pushprune sign-in --web https://pushprune.example.com",
+    ),
+)
 @connection_options
 @click.option("--web", metavar="URL", help="The address of the dashboard, as your browser reaches it [from `listen`].")
 def sign_in(config: Path | None, data: Path | None, web: str | None) -> None:

@@ -6,11 +6,22 @@ from pathlib import Path
 import click
 
 from service.answers.verdicts import VerdictAnswer
-from service.cli.connect import connect, connection_options, matching_repositories, need_policy, show_json
+from service.cli.command import examples
+from service.cli.connect import connect, connection_options, matching_repositories, need_policy
 from service.cli.explain import verdict_of, waiting
 from service.cli.names import parse_listed
-from service.cli.output import line, short_digest, table, when
-from service.cli.registry import connect_v1
+from service.cli.output import (
+    WideOnly,
+    limit_option,
+    limited,
+    line,
+    output_options,
+    show_document,
+    show_names,
+    table,
+    when,
+)
+from service.cli.registry import connect_v1, registry_option, v1_option
 from service.cli.v1 import show_v1_tags
 from service.domain.errors import NoSuchTag
 from service.domain.policy.units import spell_size
@@ -23,27 +34,41 @@ from service.reports.tag_listing import TagVerdict
 PlatformsByImage = Mapping[tuple[str, str], Sequence[str]]  # by repository and digest
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "pushprune tags shop/api",
+        "pushprune tags 'shop/*:v1.*' -o wide",
+        "pushprune tags shop/api --registry http://127.0.0.1:5000 --platforms",
+    ),
+)
 @click.argument("name", metavar="REPO[:TAG]")
 @connection_options
+@registry_option
+@v1_option
 @click.option("--platforms", "with_platforms", is_flag=True, help="Show the platforms of each tag; asks the registry.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def tags(name: str, config: Path | None, data: Path | None, with_platforms: bool, as_json: bool) -> None:
+@output_options(lists=True)
+@limit_option
+def tags(
+    name: str, config: Path | None, data: Path | None, with_platforms: bool, limit: int | None, as_document: bool
+) -> None:  # fmt: skip
     """List the tags of REPO, newest push first, each with its verdict and the reason. REPO and TAG may be globs."""
     repository, tag = parse_listed(name)
     old = connect_v1(config)
     if old:
-        show_v1_tags(old, repository, tag, as_json)
+        show_v1_tags(old, repository, tag, as_document)
         return
     wiring = connect(config, data, [repository])
     need_policy(wiring.policies)
     names = matching_repositories(wiring.inventory, (repository,))
-    listed = [row for repository in names for row in _listed(wiring.inventory, repository, tag)]
-    if tag and not listed:
+    every = [row for repository in names for row in _listed(wiring.inventory, repository, tag)]
+    if tag and not every:
         raise NoSuchTag(f"{name}: tag not found; `pushprune tags {repository}` lists them")
+    listed = limited(every, limit)
     platforms = _platforms(wiring.platforms, listed) if with_platforms else {}
-    if as_json:
-        show_json([_answer(row, platforms if with_platforms else None) for row in listed])
+    if as_document:
+        show_document([_answer(row, platforms if with_platforms else None) for row in listed])
+        return
+    if show_names(row.verdict.tag.called(row.repository) for row in listed):
         return
     _show(listed, platforms if with_platforms else None, one_repository=len(names) == 1)
     for repository in names:
@@ -74,20 +99,20 @@ def _platforms(platforms: Platforms, listed: Iterable[TagVerdict]) -> PlatformsB
 
 
 def _show(listed: Iterable[TagVerdict], platforms: PlatformsByImage | None, *, one_repository: bool) -> None:
-    headings = ["tag", "digest", "size", "pushed", "by", "pulled", "verdict", "reason"]
+    headings = ["tag", WideOnly("digest"), "size", "pushed", "by", WideOnly("pulled"), "verdict", "reason"]
     if platforms is not None:
-        headings.insert(3, "platforms")
+        headings.insert(2, "platforms")
     rows = []
     for entry in listed:
         verdict, tag = entry.verdict, entry.verdict.tag
         row = [
-            tag.name if one_repository else tag.called(entry.repository), short_digest(tag.digest),
+            tag.name if one_repository else tag.called(entry.repository), tag.digest,
             spell_size(tag.size_bytes or None), when(tag.pushed_us), tag.actor,
             when(tag.pulled_us) if tag.pulled_us else "",
             verdict_of(verdict.kept, entry.held), verdict.reason + _until(entry),
         ]  # fmt: skip
         if platforms is not None:
-            row.insert(3, ", ".join(platforms.get((entry.repository, tag.digest), ())))
+            row.insert(2, ", ".join(platforms.get((entry.repository, tag.digest), ())))
         rows.append(row)
     table(headings, rows)
 

@@ -5,18 +5,37 @@ from pathlib import Path
 import click
 
 from service.answers.history import DeletedImage
-from service.cli.connect import connect, connection_options, known_repositories, show_json
+from service.cli.command import examples
+from service.cli.connect import connect, connection_options, known_repositories
 from service.cli.names import parse_repository
-from service.cli.output import line, short_digest, table, when
+from service.cli.output import (
+    WideOnly,
+    limit_option,
+    limited,
+    line,
+    output_options,
+    show_document,
+    show_names,
+    table,
+    when,
+)
 from service.collect.status import next_ms
 from service.domain.policy.units import spell_size
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "pushprune trash",
+        "pushprune trash shop/api -o wide",
+    ),
+)
 @connection_options
 @click.argument("repository", metavar="[REPO]", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def trash(repository: str | None, config: Path | None, data: Path | None, as_json: bool) -> None:
+@output_options(lists=True)
+@limit_option
+def trash(
+    repository: str | None, config: Path | None, data: Path | None, limit: int | None, as_document: bool
+) -> None:  # fmt: skip
     """List deleted images that can be restored: until the next garbage collection, at most for history.trash."""
     if repository:
         repository = parse_repository(repository)
@@ -24,22 +43,26 @@ def trash(repository: str | None, config: Path | None, data: Path | None, as_jso
     names = known_repositories(wiring.inventory, [repository]) if repository else wiring.inventory.names()
     life_s = wiring.settings.history.trash
     life_us = life_s * 1_000_000
-    deleted = [(name, image) for name in names for image in wiring.restore.deleted(name)]
-    if as_json:
-        show_json([DeletedImage.of(name, image, life_s) for name, image in deleted])
+    deleted = limited(((name, image) for name in names for image in wiring.restore.deleted(name)), limit)
+    if as_document:
+        show_document([DeletedImage.of(name, image, life_s) for name, image in deleted])
+        return
+    if show_names(_name(name, image.tag, image.digest) for name, image in deleted):
         return
     if not deleted:
         click.echo("nothing can be restored" + (f" in {repository}" if repository else ""))
         return
-    table(
-        ("image", "digest", "size", "pushed", "deleted", "until", "reason"),
-        (
-            (f"{name}:{image.tag}" if image.tag else f"{name}@{image.digest}", short_digest(image.digest),
-             spell_size(image.size_bytes or None), when(image.pushed_us), when(image.at_us),
-             when(image.at_us + life_us), image.reason)
-            for name, image in deleted
-        ),
+    headings = ("image", WideOnly("digest"), "size", WideOnly("pushed"), "deleted", "until", "reason")
+    rows = (
+        (_name(name, image.tag, image.digest), image.digest, spell_size(image.size_bytes or None),
+         when(image.pushed_us), when(image.at_us), when(image.at_us + life_us), image.reason)
+        for name, image in deleted
     )  # fmt: skip
+    table(headings, rows)
     comes = next_ms(wiring.registry, wiring.settings.gc)
     collection = f"the next garbage collection ({when(comes * 1000)})" if comes else "the next garbage collection"
     line(f"restorable until that time or {collection}: pushprune restore REPO:TAG, or REPO@DIGEST")
+
+
+def _name(repository: str, tag: str, digest: str) -> str:
+    return f"{repository}:{tag}" if tag else f"{repository}@{digest}"

@@ -4,8 +4,15 @@ from pathlib import Path
 
 import click
 
+from service.cli.command import examples
 
-@click.command()
+
+@click.command(
+    epilog=examples(
+        "pushprune up --registry http://127.0.0.1:5000 --keep-last 10",
+        "pushprune up --config pushprune.yaml",
+    ),
+)
 @click.option("--registry", metavar="URL", help="The registry to keep small, http://… or https://….")
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen for its notifications [127.0.0.1:8080].")
 @click.option(

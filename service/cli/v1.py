@@ -5,8 +5,7 @@ from dataclasses import asdict
 
 import click
 
-from service.cli.connect import show_json
-from service.cli.output import line, number, table
+from service.cli.output import line, number, show_document, table
 from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable
 from service.domain.retention.selector import TagSelector, is_glob
 from service.registry.v1 import RegistryV1, TagV1, delete_tags, select_tags, tags
@@ -14,7 +13,7 @@ from service.registry.v1 import RegistryV1, TagV1, delete_tags, select_tags, tag
 _SHORT = 12
 
 
-def show_v1_tags(registry: RegistryV1, repository: str, tag: str, as_json: bool) -> None:
+def show_v1_tags(registry: RegistryV1, repository: str, tag: str, as_document: bool) -> None:
     """Print the tags that match (all for ""), each with its image and the other tags of that image."""
     if is_glob(repository):
         raise NoSuchRepository("a registry of version 1 does not list its repositories: name each one")
@@ -23,30 +22,30 @@ def show_v1_tags(registry: RegistryV1, repository: str, tag: str, as_json: bool)
     if tag and not selected:
         raise NoSuchTag(f"{repository}:{tag}: tag not found; `pushprune tags {repository}` lists them")
     rows = [all_tags[name] for name in sorted(selected)]
-    if as_json:
-        show_json([asdict(row) for row in rows])
+    if as_document:
+        show_document([asdict(row) for row in rows])
         return
     table(("tag", "image", "also"), ((row.tag, row.image[:_SHORT], ", ".join(row.also)) for row in rows))
 
 
 def delete_v1_tags(
-    registry: RegistryV1, selectors: Sequence[TagSelector], *, dry_run: bool, yes: bool, force: bool, as_json: bool
+    registry: RegistryV1, selectors: Sequence[TagSelector], *, dry_run: bool, yes: bool, force: bool, as_document: bool
 ) -> None:
     """Show the selected tags, ask, and delete them. Version 1 has no request that deletes an image: images are kept."""
     selected = select_tags(registry, selectors, force=force)
-    if not as_json:
+    if not as_document:
         _show(selected)
     if dry_run or not selected:
-        if as_json:
-            show_json({"deletions": [asdict(tag) for tag in selected]})
+        if as_document:
+            show_document({"deletions": [asdict(tag) for tag in selected]})
         return
     if not yes:
         click.confirm("delete it?", abort=True)
     results = tuple(delete_tags(registry, selected))
     deleted = [tag for tag, is_deleted in results if is_deleted]
     kept = [tag for tag, is_deleted in results if not is_deleted]
-    if as_json:
-        show_json({"deleted": [asdict(tag) for tag in deleted], "kept": [asdict(tag) for tag in kept]})
+    if as_document:
+        show_document({"deleted": [asdict(tag) for tag in deleted], "kept": [asdict(tag) for tag in kept]})
     else:
         line(f"deleted: {number(len(deleted), 'tag')}; version 1 keeps the images, so a tag can be restored:")
         put = f"{registry.url}/v1/repositories/REPO/tags/TAG"

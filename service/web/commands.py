@@ -18,7 +18,7 @@ _config = click.option(
 )
 
 
-@click.command()
+@click.command(epilog="\b\nExamples:\n  pushprune web\n  pushprune web --config pushprune.yaml")
 @_config
 def web(config: Path | None) -> None:
     """Serve notifications, the API, the metrics and the dashboard at `listen`, until SIGTERM or Ctrl-C."""
@@ -32,7 +32,7 @@ def web(config: Path | None) -> None:
     server.DeadlineServer(application, listener, pools, trusted=proxies).run()
 
 
-@click.command()
+@click.command(epilog="\b\nExamples:\n  pushprune gate\n  pushprune gate --config pushprune.yaml")
 @_config
 def gate(config: Path | None) -> None:
     """Answer the proxy that asks before a write passes, at `gc.gate_listen`, until SIGTERM or Ctrl-C.

@@ -99,7 +99,7 @@ def test_tags_and_history_take_globs_of_repositories_and_tags(run: Run, make_wir
     assert [(row["repository"], row["tag"]) for row in rows(output)] == [("shop/api", "v1"), ("shop/web", "v1")]
     _, output, _ = run("tags", "shop/*:v1")
     assert "shop/web:v1" in output
-    _, output, _ = run("history", "shop/*:v?", "--json", "--count", "3")
+    _, output, _ = run("history", "shop/*:v?", "--json", "--limit", "3")
     assert [(row["repository"], row["tag"]) for row in rows(output)] == [
         ("shop/web", "v1"), ("shop/api", "v3"), ("shop/api", "v2"),
     ]  # fmt: skip
@@ -143,6 +143,13 @@ def test_history_says_where_a_tag_stood_from_when_to_when(run: Run, make_wiring:
     )  # fmt: skip
     assert run("history", "shop/api:nope", "--intervals")[::2] == (
         1, "pushprune: no tag 'nope' is known in 'shop/api'\n",
+    )  # fmt: skip
+
+
+def test_history_of_a_tag_that_never_existed_says_so(run: Run) -> None:
+    code, _, error = run("history", "shop/api:nope")
+    assert (code, error) == (
+        1, "pushprune: shop/api:nope: tag not found; `pushprune tags shop/api` lists the tags\n",
     )  # fmt: skip
 
 
@@ -406,6 +413,19 @@ def test_checking_a_policy_warns_of_a_rule_that_disables_another(run: Run, tmp_p
     assert (code, "2 rules, understood" in output) == (0, True)
     assert "warning: " in error
     assert "rule 'main' never deletes a tag, because rule 'rest' keeps all of its tags" in error
+
+
+def test_a_check_of_a_policy_is_an_answer_for_programs_as_well(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("rules: [{name: main, keep: {last: 2}}, {name: rest, untagged: 1h, keep: always}]")
+    code, output, error = run("policy", "check", str(file), "--json")
+    answer = json.loads(output)
+    assert (code, error, answer["valid"], answer["rules"], len(answer["warnings"])) == (0, "", True, 2, 1)
+    file.write_text("rules: [{kep: {last: 2}}]")
+    code, output, error = run("policy", "check", str(file), "--json")
+    answer = json.loads(output)
+    assert (code, error, answer["valid"], answer["rules"]) == (2, "", False, None)
+    assert "kep is unknown" in answer["faults"][0]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,87 @@
+"""The formats of answers: whole lines for programs, lines that fit for people, times with their zone."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from service.cli.output import when
+from tests.conftest import MakeWiring
+from tests.support.record import event, record
+from tests.support.verbs import Run, run
+
+__all__ = ["run"]  # the fixture
+
+LONG = "a-very-long-name-of-a-tag-" * 4
+
+
+@pytest.fixture
+def long_tag(make_wiring: MakeWiring) -> str:
+    record(make_wiring().store.history, event(9, tag=LONG, actor="somebody-with-a-long-name" * 5))
+    return LONG
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def test_a_piped_table_has_one_line_for_each_tag_and_cuts_nothing(run: Run, long_tag: str) -> None:
+    _, output, _ = run("tags", "shop/api")
+    lines = output.splitlines()
+    assert len(lines) == 5, "a heading, and four tags"
+    assert long_tag in output
+    assert "somebody-with-a-long-name" * 5 in output
+    assert all(line == line.rstrip() for line in lines)
+    columns = {line.index("kept") if "kept" in line else line.index("to be deleted") for line in lines[1:]}
+    assert columns == {lines[0].index("verdict")}
+
+
+def test_on_a_terminal_each_line_fits_and_wide_cuts_nothing(
+    run: Run, long_tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "24")
+    _, output, _ = run("tags", "shop/api")
+    lines = re.sub(r"\x1b\[\d*m", "", output).splitlines()
+    assert (len(lines), max(map(len, lines))) == (5, 80)
+    assert "…" in output
+    _, output, _ = run("tags", "shop/api", "-o", "wide")
+    assert ("…" in output, long_tag in output, len(re.findall(r"sha256:[0-9a-f]{64}", output))) == (False, True, 4)
+
+
+def test_names_are_one_per_line_for_scripts(run: Run, long_tag: str) -> None:
+    assert run("tags", "shop/api", "-o", "name")[1].split("\n") == [
+        f"shop/api:{long_tag}", "shop/api:v3", "shop/api:v2", "shop/api:v1", ""
+    ]  # fmt: skip
+    assert run("repos", "-o", "name")[1] == "shop/api\n"
+    assert run("prune", "--dry-run", "-o", "name")[1] == "shop/api:v2\nshop/api:v1\n"
+    assert run("history", "shop/api:v1", "-o", "name")[1] == "shop/api:v1\n"
+    assert run("trash", "-o", "name")[1] == ""
+
+
+def test_yaml_and_json_are_the_same_answer(run: Run) -> None:
+    for words in ("repos", "tags shop/api", "explain shop/api:v3", "gc", "prune --dry-run"):
+        answer = json.loads(run(*words.split(), "--json")[1])
+        assert json.loads(run(*words.split(), "-o", "json")[1]) == answer
+        assert yaml.safe_load(run(*words.split(), "-o", "yaml")[1]) == answer
+
+
+def test_a_limit_shows_the_first_rows_and_says_that_there_are_more(run: Run) -> None:
+    code, output, error = run("tags", "shop/api", "--limit", "2", "-o", "name")
+    assert (code, output, error) == (0, "shop/api:v3\nshop/api:v2\n", "2 of 3 shown (--limit)\n")
+
+
+def test_times_are_in_utc_and_name_their_zone(run: Run, berlin: None) -> None:
+    assert when(1_700_000_000_000_000) == "2023-11-14 22:13:20Z"
+    pushed = json.loads(run("tags", "shop/api:v1", "--json")[1])[0]["pushed_at"]
+    assert pushed[:19].replace("T", " ") + "Z" in run("tags", "shop/api:v1")[1]
+    assert re.search(r"\d\d:\d\d:\d\d\+0[12]:00", run("tags", "shop/api:v1", "--local")[1])
