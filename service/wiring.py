@@ -20,6 +20,7 @@ from service.registry.bucket_storage import BucketStorage
 from service.registry.client import RegistryClient
 from service.registry.collector import Collector
 from service.registry.debug import DebugServer
+from service.registry.deletion import ManifestDeletion
 from service.registry.disk import DiskDeletion
 from service.registry.probe import Probe
 from service.registry.storage import Storage
@@ -130,8 +131,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     restorations = Restorations(connection, limits, look_again_ms)
     leases, garbage, meter = Leases(connection), Collections(connection, settings.history.runs), Meter(connection)
     registry_client = _registry(settings, meter, history.word)
-    on_disk = settings.delete.via == "storage"
-    disk = DiskDeletion(mounted, registry_client) if on_disk and mounted and registry_client else None
+    in_storage = _deletion_in_storage(settings, mounted, objects, registry_client)
     debug_urls = settings.registry.debug_url
     policies = PolicySource(settings, patient=patient, remembered=outbox.policy_last)
     archive, approvals = Archive(connection), Approvals(connection, limits)
@@ -167,7 +167,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     registry = Registry(
         storage=storage,
         objects=objects,
-        disk=disk,
+        in_storage=in_storage,
         optional_client=registry_client,
         collector=_collector(settings, mounted),
         debug=DebugServer(debug_urls, settings.registry.timeout_s) if debug_urls else None,
@@ -265,6 +265,21 @@ def _registry(
         if (place := settings.storage.folder or settings.storage.bucket)
         else "",
     )
+
+
+def _deletion_in_storage(
+    settings: Settings, mounted: Storage | None, objects: ObjectStore | None, client: RegistryClient | None
+) -> ManifestDeletion | None:
+    """The deletion in the storage; None with `delete.via: api`."""
+    if settings.delete.via != "storage" or client is None:
+        return None
+    if mounted:
+        return DiskDeletion(mounted, client)
+    if objects is None:
+        return None
+    from service.registry.bucket_deletion import BucketDeletion
+
+    return BucketDeletion(BucketStorage(objects), client)
 
 
 def _objects(storage: StorageSettings) -> ObjectStore | None:

@@ -43,6 +43,9 @@ def is_whole(store: Store, registry: Registry, snapshot: Snapshot, permit: Lease
 
 def _why_not(store: Store, registry: Registry, repository: str, restarts: str, permit: Lease) -> str:
     """Return why tags may be hidden, for the operator; "" if every tag is listed."""
+    # A batch in the bucket proves the bucket, and keeps each manifest that a tag there points at.
+    if registry.in_storage is not None:
+        return ""
     # The fault is one of object storage, and a storage that is mounted is a file system.
     if (registry.storage is not None and registry.storage.is_on_disk) or store.capabilities.deletes_tags(
         restarts

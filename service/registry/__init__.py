@@ -2,7 +2,8 @@
 
 client.py      the calls of the API; transport.py sends them, pages.py reads listings, answers.py translates errors
 auth.py        logins; tokens.py keeps bearer tokens, docker_config.py reads ~/.docker/config.json
-deletion.py    the protocol of a deletion, and the one over the API; disk.py is the one in the storage
+deletion.py    the protocol of a deletion, and the one over the API; disk.py is the one in the mounted storage,
+               bucket_deletion.py the one in a bucket
 storage.py     the registry's files: tags, manifests, blobs; bucket_storage.py the same in a bucket; quarantine.py
                and uploads.py other folders of it
 objects.py     the storage as objects, in a bucket or on disk; bucket.py opens it by its URL,
@@ -22,7 +23,6 @@ from service.registry.client import RegistryClient
 from service.registry.collector import Collector
 from service.registry.debug import DebugServer
 from service.registry.deletion import ApiDeletion, ManifestDeletion
-from service.registry.disk import DiskDeletion
 from service.registry.storage import ReadableStorage
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Registry:
         optional_client: the HTTP client; None if `registry.url` is not set.
         storage: the registry's storage, if it is mounted or its bucket is known.
         objects: the storage as objects: a bucket, or the mounted storage.
-        disk: deletes in the mounted storage (`delete.via: storage`).
+        in_storage: deletes in the storage (`delete.via: storage`).
         collector: runs garbage collections.
         debug: the registry's debug server.
         parallel: the number of requests that may be made at once.
@@ -48,7 +48,7 @@ class Registry:
     optional_client: RegistryClient | None = None
     storage: ReadableStorage | None = None
     objects: ObjectStore | None = None
-    disk: DiskDeletion | None = None
+    in_storage: ManifestDeletion | None = None
     collector: Collector | None = None
     debug: DebugServer | None = None
     parallel: int = 1
@@ -62,7 +62,7 @@ class Registry:
     @property
     def deletion(self) -> ManifestDeletion:
         """The way to delete manifests: in the storage if that is configured, else over the API."""
-        return self.disk or ApiDeletion(self.client)
+        return self.in_storage or ApiDeletion(self.client)
 
     @property
     def client(self) -> RegistryClient:

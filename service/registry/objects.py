@@ -109,6 +109,18 @@ class ObjectStore:
         with self._translated(f"{key} cannot be written"):
             obstore.put(self._store, key, content, use_multipart=False)
 
+    def create(self, key: str, content: bytes) -> bool:
+        """Write an object unless there is one of that name; return False if there is.
+
+        A storage that does not know the condition (If-None-Match) writes in any case.
+        """
+        with self._translated(f"{key} cannot be written"):
+            try:
+                obstore.put(self._store, key, content, mode="create", use_multipart=False)
+            except exceptions.AlreadyExistsError:
+                return False
+        return True
+
     def copy(self, source: str, target: str) -> bool:
         """Copy an object within the storage; False if the source does not exist. S3 copies up to 5 GB.
 

@@ -46,10 +46,20 @@ def read_inventory(store: ObjectStore, progress: Progress = lambda objects: None
     return inventory
 
 
-def read_repository(store: ObjectStore, repository: str) -> StoredRepository:
-    """List the manifests and tags of one repository."""
+def read_repository(
+    store: ObjectStore, repository: str, unknown: Callable[[str], None] = lambda key: None
+) -> StoredRepository:
+    """List the manifests and tags of one repository.
+
+    Args:
+        store: the storage.
+        repository: the name.
+        unknown: called with the key of each object that no registry creates.
+    """
     inventory = StorageInventory(0)
     for stored in store.list(f"{repository_key(repository)}/_manifests"):
+        if parse(stored.key) is None:
+            unknown(stored.key)
         add(inventory, stored)
     return inventory.repository_of(repository)
 

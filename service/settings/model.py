@@ -103,9 +103,10 @@ class Settings(BaseSettings):
     @classmethod
     def _storage_deletion_needs_path(cls, delete: DeleteSettings, info: ValidationInfo) -> DeleteSettings:
         storage = info.data.get("storage")
-        if delete.via == "storage" and storage is not None and storage.folder is None:
+        if delete.via == "storage" and storage is not None and not (storage.folder or storage.bucket):
             raise ValueError(
-                "via: storage needs storage.path, where the registry's storage is mounted read-write on this machine"
+                "via: storage needs storage.path, where the registry's storage is mounted read-write on this machine, "
+                "or storage.url of its bucket"
             )
         return delete
 

@@ -145,7 +145,7 @@ class DeleteSettings(SettingsPart):
 
     via: Literal["api", "storage"] = Field(
         default="api",
-        description="over the registry's HTTP API, or in its storage, mounted read-write at `storage.path`",
+        description="over the registry's HTTP API, or in its storage (`storage.path` or `storage.url`)",
     )
     batch_size: Whole = Field(default=100, le=10_000, description="the digests that a worker deletes in one batch")
     parallel: Whole = Field(default=8, le=64, description="the requests to the registry at the same time")

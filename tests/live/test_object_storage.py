@@ -5,6 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from service.domain.collection.storage_inventory import unpacked
+from service.domain.errors import RegistryRefused
+from service.registry.bucket_deletion import BucketDeletion
+from service.registry.bucket_storage import BucketStorage
+from service.registry.client import RegistryClient
+from service.registry.layout import blob_key, revision_key
 from service.registry.storage_inventory import read_inventory
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
@@ -35,3 +40,42 @@ def test_an_inventory_has_what_was_pushed(server: S3Server, registry: RealRegist
     assert {unpacked(digest) for digest in repository.revisions} == set(digests.values())
     assert all(tag.pushed_us >= inventory.began_us - 60_000_000 for tag in repository.tags.values())
     assert all(inventory.blob(digest) for digest in repository.revisions)
+
+
+def test_a_deletion_in_the_bucket_is_exact_and_leaves_no_tag_behind(server: S3Server, registry: RealRegistry) -> None:
+    """2.8.3 itself leaves `main` listed while `main-1` exists."""
+    pusher, client = Pusher(registry.url), RegistryClient(registry.url)
+    digests = {tag: pusher.push_image("shop/web", tag, seed=tag) for tag in ("main", "main-1", "main.x")}
+    pusher.push_image("shop/web", "again", seed="main-1")
+    storage = BucketStorage(server.objects())
+    batch = BucketDeletion(storage, client).open("shop/web")
+    assert batch.delete(digests["main"], ["main"])
+    assert batch.untag("main-1", [digests["main-1"]])
+    assert batch.close() == ()
+    assert set(client.tags("shop/web")) == storage.tags("shop/web") == {"again", "main.x"}
+    assert client.head("shop/web", digests["main"]) is None
+    assert not batch.is_still_served(digests["main"])
+    assert digest_at(client, "again") == digests["main-1"]
+    assert batch.put(content_of(storage, digests["main"]), "main") == digests["main"]
+    assert digest_at(client, "main") == digests["main"]
+
+
+def test_the_bucket_of_another_registry_is_refused(registry: RealRegistry) -> None:
+    Pusher(registry.url).push_image("shop/api", "v1")
+    with S3Server() as other:
+        storage = BucketStorage(other.objects())
+        storage.objects.write(revision_key("shop/api", f"sha256:{'a' * 64}"), b"")
+        with pytest.raises(RegistryRefused, match="is not what the registry serves"):
+            BucketDeletion(storage, RegistryClient(registry.url)).open("shop/api")
+
+
+def content_of(storage: BucketStorage, digest: str) -> bytes:
+    """The bytes of a manifest that are in the bucket still."""
+    content = storage.objects.read(blob_key(digest))
+    assert content is not None
+    return content
+
+
+def digest_at(client: RegistryClient, tag: str) -> str | None:
+    head = client.head("shop/web", tag)
+    return head.digest if head else None

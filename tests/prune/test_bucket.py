@@ -1,20 +1,26 @@
 """Over object storage whose bucket can be read, pushprune sees what the registry hides."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from obstore.store import LocalStore
 
 from service.clock import now_us
+from service.domain.errors import RegistryUnavailable
 from service.domain.policy.model import Policy
-from service.prune import listing
+from service.prune import deleting, listing, planning
 from service.reconcile import compare, run
+from service.registry.bucket_deletion import BucketDeletion
 from service.registry.bucket_storage import BucketStorage
 from service.registry.objects import ObjectStore
 from tests.conftest import keep_last
+from tests.support.bucket import at_deletion
 from tests.support.system import SHOP, Make, System
 
 IS_WHOLE = listing.is_whole
@@ -26,13 +32,27 @@ def tried(whole_listings: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def over_a_bucket(
-    make_system: Make, folder: Path, policy: Policy, version: str = "3.1.1", bucket: Path | None = None, **more: Any
+    make_system: Make,
+    folder: Path,
+    policy: Policy,
+    version: str = "3.1.1",
+    *,
+    bucket: Path | None = None,
+    deletes: bool = False,
+    fake: Mapping[str, Any] = MappingProxyType({}),
 ) -> System:
-    """A registry on object storage. bucket: another one that pushprune reads instead."""
+    """A registry on object storage.
+
+    Args:
+        bucket: another one that pushprune reads instead.
+        deletes: `delete.via: storage`.
+    """
     folder.mkdir(exist_ok=True)
-    system = make_system(policy, version, {"driver": "s3", "disk": folder}, **more)
-    objects = ObjectStore(LocalStore(bucket or folder), "s3://registry")
-    registry = replace(system.wiring.registry, objects=objects, storage=BucketStorage(objects))
+    system = make_system(policy, version, {"driver": "s3", "disk": folder, **fake})
+    objects = ObjectStore(LocalStore(bucket or folder, automatic_cleanup=True), "s3://registry")
+    storage = BucketStorage(objects)
+    in_storage = BucketDeletion(storage, system.wiring.registry.client) if deletes else None
+    registry = replace(system.wiring.registry, objects=objects, storage=storage, in_storage=in_storage)
     system.wiring = replace(system.wiring, registry=registry)
     return system
 
@@ -86,3 +106,50 @@ def test_a_repository_that_the_catalog_leaves_out_is_compared(make_system: Make,
     system.store.reconcile_runs.request("requested")
     run.continue_run(system.wiring)
     assert {tag.name for tag in system.store.history.live(SHOP)} == {"v1"}
+
+
+@pytest.mark.parametrize("fake", [{"delete_enabled": False}, {}], ids=["no deletes", "deletes"])
+@pytest.mark.parametrize("version", ["2.8", "3.1.1"])
+def test_deletions_in_the_bucket_are_those_of_the_policy(
+    make_system: Make, tmp_path: Path, version: str, fake: dict[str, Any]
+) -> None:
+    policy = keep_last(1, protect=["rel2"])
+    system = over_a_bucket(make_system, tmp_path / "registry", policy, version, deletes=True, fake=fake)
+    for tag in ("rel", "rel2"):
+        system.registry.push_image(SHOP, tag, seed="shared")
+    system.push("v1", "main", "main-1", "v2")
+    system.settle()
+    assert system.tags() == {"rel2", "v2"}
+    system.pull_whole("rel2")
+    assert len(system.registry.manifests(SHOP)) == 2
+    assert system.reasons()["v1"] == "older than the newest 1 (rule last)"
+    assert system.registry.count("pushprune/", "DELETE") == 0
+    system.wiring.restore.restore(SHOP, tag="v1")
+    system.pull_whole("v1")
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["heard at once", "heard late"])
+@pytest.mark.parametrize("seed", ["new", "shop/api:v1"], ids=["another image", "the same image again"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_push_that_meets_its_deletion_in_the_bucket_wins(
+    make_system: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, seed: str, late: bool
+) -> None:
+    system = over_a_bucket(make_system, tmp_path / "registry", keep_last(1), "2.8", deletes=True)
+    system.push("v1", "v2")
+    planning.enforce(system.wiring, SHOP)
+    pushed: list[str] = []
+
+    def push() -> None:
+        system.deaf = late
+        pushed.append(system.registry.push_image(SHOP, "v1", seed=seed))
+        system.deaf = False
+
+    at_deletion(monkeypatch, when, push)
+    with suppress(RegistryUnavailable):
+        deleting.delete(system.wiring, SHOP)
+    assert pushed, "the push met nothing"
+    system.hear_late()
+    system.later()
+    assert system.registry.tags(SHOP)["v1"] == pushed[0]
+    assert system.pull_whole("v1") == pushed[0]
+    assert {tag.name for tag in system.store.history.live(SHOP)} == system.tags()

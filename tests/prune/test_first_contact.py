@@ -154,7 +154,7 @@ def test_images_of_unknown_age_wait_for_it_as_well_once_enough_was_pushed(make_s
 def test_images_of_unknown_age_wait_where_a_storage_that_is_mounted_later_dates_them(on_disk: Make) -> None:
     system = on_disk(first(), **NOBODY_TELLS)
     storage = system.wiring.registry.storage
-    system.wiring = replace(system.wiring, registry=replace(system.wiring.registry, storage=None, disk=None))
+    system.wiring = replace(system.wiring, registry=replace(system.wiring.registry, storage=None, in_storage=None))
     found(system, "a", "b", "c", created=UNDATED)
     system.later()
     system.wiring = replace(system.wiring, registry=replace(system.wiring.registry, storage=storage))

@@ -71,7 +71,8 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_word(refuse: Re
         ("tokens: {read: a, read_file: b}", "tokens.read and tokens.read_file are both set; keep one of them"),
         ("delete: {via: apii}", "delete.via must be 'api' or 'storage'; did you mean api?"),
         ("delete: {via: storage}",
-         "delete: via: storage needs storage.path, where the registry's storage is mounted read-write on this machine"),
+         "delete: via: storage needs storage.path, where the registry's storage is mounted read-write on this machine, "
+         "or storage.url of its bucket"),
         ("storage: {url: 'http://a'}", f"storage.url: {_NO_STORAGE}"),
         ("storage: {url: 's3://ab'}", f"storage.url: {_NO_STORAGE}"),
         ("storage: {url: 'file://host/folder'}", f"storage.url: {_NO_STORAGE}"),
