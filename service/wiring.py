@@ -27,6 +27,7 @@ from service.registry.storage import Storage
 from service.registry.v1 import RegistryV1
 from service.reports.inventory import Inventory
 from service.reports.platforms import Platforms
+from service.reports.search import Search
 from service.reports.verdicts import Verdicts
 from service.restore.from_folder import RestoreFolder
 from service.restore.record import RestoreRecord
@@ -58,6 +59,7 @@ from service.store.outbox import Outbox
 from service.store.protections import Protections
 from service.store.reconcile_runs import ReconcileRuns
 from service.store.restorations import Restorations
+from service.store.search import Searcher
 from service.store.sign_in_links import SignInLinks
 from service.store.stats import Stats
 from service.store.trash import Trash
@@ -81,6 +83,7 @@ class Wiring:
     verdicts: Verdicts
     inventory: Inventory
     platforms: Platforms
+    search: Search
     restore: Restore
     dispatch: Dispatch
 
@@ -182,6 +185,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         verdicts=verdicts,
         inventory=Inventory(history, store.catalog, archive, verdicts, approvals),
         platforms=Platforms(registry_client, settings.delete.parallel),
+        search=Search(history, Searcher(connection)),
         restore=Restore(history, trash, removals, restorations, leases, registry),
         dispatch=Dispatch(celery_app(redis_url(settings), settings.redis.prefix)),
     )

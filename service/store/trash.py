@@ -153,7 +153,7 @@ class Trash:
         """Return the deletions of this repository that can still be restored, the latest first."""
         with self._connection.reached() as client:
             known = client.hgetall(self._keys.of("deleted", repository))
-        return tuple(sorted(map(_deleted, known.items()), key=lambda deletion: (-deletion.at_us, deletion.tag)))
+        return tuple(sorted(map(unpack_deleted, known.items()), key=lambda deletion: (-deletion.at_us, deletion.tag)))
 
     def age_s(self) -> float:
         """Return the seconds since the last entry, which is made right before its DELETE; inf for an empty trash."""
@@ -212,7 +212,8 @@ def _references(kept: TrashedManifest) -> tuple[str, ...]:
     return (*references.children, *(blob for blob, _ in references.blobs))
 
 
-def _deleted(noted: tuple[str, str]) -> Deleted:
+def unpack_deleted(noted: tuple[str, str]) -> Deleted:
+    """Return the deletion behind a field of deleted:R and its value."""
     field, text = noted
     digest, pushed_us, at_us, size_bytes, reason = text.split(" ", 4)
     tag = "" if field.startswith("@") else field.partition(" ")[0]

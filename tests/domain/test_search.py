@@ -1,22 +1,34 @@
-"""Search terms for names: a part of a name, or a glob of a whole name."""
+"""The text of the search box, and the query behind it."""
 
 import pytest
 
-from service.domain.retention.selector import search_matcher
+from service.domain.search import ParsedSearch, parse_search
 
-NAMES = ("ops/api", "shop/api", "shop/team/api", "shop/web")
+DIGEST = "sha256:" + "ab" * 32
 
 
 @pytest.mark.parametrize(
-    ("text", "result"),
-    [("", NAMES), ("api", NAMES[:3]), ("shop/", NAMES[1:]), ("nothing", ()), ("shop/*", ("shop/api", "shop/web")),
-     ("shop/**", NAMES[1:]), ("*/?pi", NAMES[:2]), ("[os]*/api", NAMES[:2]), ("SHOP", ())],
-)  # fmt: skip
-def test_finds(text: str, result: tuple[str, ...]) -> None:
-    assert tuple(filter(search_matcher(text), NAMES)) == result
-
-
-@pytest.mark.parametrize("text", ["!shop/*", "re:.*", "x" * 513, "a[z-a]*"])
-def test_refuses_what_is_no_glob(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no glob|longer than 512|character class range"):
-        search_matcher(text)
+    ("text", "query"),
+    [
+        ("", ParsedSearch("", "", "")),
+        (" Alice ", ParsedSearch("alice", "alice", "")),
+        ("sha256:AB12cd34", ParsedSearch("", "", "sha256:ab12cd34")),
+        (DIGEST, ParsedSearch("", "", DIGEST)),
+        ("sha512:ab12cd34", ParsedSearch("", "", "sha512:ab12cd34")),
+        # The hash of a commit is often a tag, and looks like a digest.
+        ("ab12cd34", ParsedSearch("", "ab12cd34", "sha256:ab12cd34")),
+        ("ab12cd3", ParsedSearch("ab12cd3", "ab12cd3", "")),
+        ("shop/api:v1", ParsedSearch("shop/api", "v1", "", is_reference=True)),
+        ("shop/api:ab12cd34", ParsedSearch("shop/api", "ab12cd34", "", is_reference=True)),
+        (f"shop/api@{DIGEST}", ParsedSearch("shop/api", "", DIGEST, is_reference=True)),
+        (f"shop/api:v1@{DIGEST}", ParsedSearch("shop/api", "", DIGEST, is_reference=True)),
+        ("shop/api:", ParsedSearch("shop/api", "", "")),
+        (":v1", ParsedSearch("", "v1", "")),
+        ("registry.example.com:5000/shop/api:v1", ParsedSearch("shop/api", "v1", "", is_reference=True)),
+        ("https://registry.example.com/shop/api:v1", ParsedSearch("shop/api", "v1", "", is_reference=True)),
+        ("registry.example.com:5000/shop/api", ParsedSearch("shop/api", "shop/api", "")),
+        ("my.team/api", ParsedSearch("my.team/api", "my.team/api", "")),
+    ],
+)
+def test_a_text_is_a_name_a_reference_or_a_digest(text: str, query: ParsedSearch) -> None:
+    assert parse_search(text) == query

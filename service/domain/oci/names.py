@@ -9,6 +9,7 @@ DIGEST = r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,128}"
 _REPOSITORY = re.compile(REPOSITORY, re.ASCII)
 _TAG = re.compile(TAG, re.ASCII)
 _DIGEST = re.compile(DIGEST, re.ASCII)
+_DIGEST_PREFIX = re.compile(r"(sha(?:256|384|512):)?([0-9a-fA-F]{8,128})", re.ASCII)
 
 
 def is_repository(name: str) -> bool:
@@ -24,3 +25,12 @@ def is_tag(name: str) -> bool:
 def is_digest(text: str) -> bool:
     """True if Distribution accepts this digest (digest.DigestRegexp)."""
     return _DIGEST.fullmatch(text) is not None
+
+
+def digest_prefix(text: str) -> str:
+    """Return the first characters of a digest that a text names, with their algorithm; "" if it names none.
+
+    At least 8 hexadecimal characters; without an algorithm it is sha256.
+    """
+    match = _DIGEST_PREFIX.fullmatch(text)
+    return f"{match[1] or 'sha256:'}{match[2].lower()}" if match else ""

@@ -16,6 +16,7 @@ holds.py         plans that wait for approval
 deletions.py     manual deletions
 trash.py         deleted images that can be restored
 restorations.py  restoring deleted images
+search.py        repositories, tags, digests and users that match a text
 collections.py   garbage collections: past runs, and requesting a run
 reconciliation.py  reconcile runs: comparing the history with the registry
 """
@@ -35,13 +36,14 @@ from service.web.api import (
     reconciliation,
     repositories,
     restorations,
+    search,
     tags,
     trash,
 )
 from service.wiring import Wiring, given
 
 _RESOURCES = (
-    overview, repositories, tags, explanations, events, plan, previews, policy, holds, deletions, trash,
+    overview, search, repositories, tags, explanations, events, plan, previews, policy, holds, deletions, trash,
     restorations, collections, reconciliation,
 )  # fmt: skip
 

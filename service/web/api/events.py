@@ -9,6 +9,7 @@ from pydantic import Field
 
 from service.answers.history import RecordedEvent
 from service.domain.history.entry import Entry
+from service.domain.oci.names import digest_prefix
 from service.reports.inventory import Inventory
 from service.settings import Settings
 from service.store import Store
@@ -16,6 +17,7 @@ from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.paging import Paged, PageQuery, id_of
 from service.web.api.repository import UNKNOWN, RepositoryPath
 from service.web.models import respond
+from service.web.problems import InvalidRequest
 
 _ID = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
 
@@ -27,6 +29,11 @@ class EventsQuery(PageQuery):
         default="", max_length=40, description="only events of this kind, such as push; empty: all kinds"
     )
     tag: str = Field(default="", max_length=128, description="only events of this tag; empty: all tags")
+    digest: str = Field(
+        default="",
+        max_length=200,
+        description="only events of digests that begin so, with or without sha256:, 8 characters at least; empty: all",
+    )
 
 
 class RecordedEvents(Paged):
@@ -55,8 +62,13 @@ def blueprints(store: Store, settings: Settings, inventory: Inventory, *, docume
 
 
 def _page(inventory: Inventory, repository: str | None, query: EventsQuery) -> RecordedEvents:
+    digest = digest_prefix(query.digest)
+    if query.digest and not digest:
+        raise InvalidRequest(["digest: write at least its first 8 characters, such as sha256:ab12cd34"])
+
     def wanted(entry: Entry) -> bool:
-        return query.action in ("", entry.action) and query.tag in ("", entry.tag)
+        is_named = query.action in ("", entry.action) and query.tag in ("", entry.tag)
+        return is_named and entry.digest.startswith(digest)
 
     before = id_of(query.cursor, lambda text: _ID.fullmatch(text) is not None)
     page = inventory.entries(repository, wanted, before, query.limit)

@@ -10,6 +10,7 @@ repositories.py  all repositories
 repository.py    one repository: its tags, its trash
 selection.py     several tags of a repository: delete or protect them together
 tag.py           one tag: the reason of its verdict, and its history
+search.py        what matches the text of the search box
 activity.py      events, decisions, deletions, rejected events
 policy.py        the current policy, plans that wait, testing another policy
 collection.py    garbage collections
@@ -44,6 +45,7 @@ from service.web.pages import (
     rendering,
     repositories,
     repository,
+    search,
     selection,
     tag,
     text,
@@ -53,7 +55,7 @@ from service.web.session import Visitor, csrf, csrf_error, is_cross_site, visito
 from service.wiring import Wiring, given
 
 _SHOWN = (overview, repositories, activity, policy, collection, health)
-_WITHIN = (login, first_start, repository, selection, tag)
+_WITHIN = (login, first_start, repository, search, selection, tag)
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

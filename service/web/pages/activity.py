@@ -14,6 +14,7 @@ from service.answers.history import RecordedEvent
 from service.doctor.health import recorded_troubles
 from service.domain.errors import ConfigurationError
 from service.domain.history.entry import Entry
+from service.domain.oci.names import digest_prefix
 from service.domain.retention.selector import search_matcher
 from service.reports.inventory import Inventory
 from service.store import Store
@@ -60,6 +61,7 @@ class Filters:
 
     repository: str
     tag: str
+    digest: str
     action: str
     who: str
     before: str
@@ -120,6 +122,9 @@ def _wanted(inventory: Inventory, filters: Filters) -> tuple[str | None, Callabl
         matches = search_matcher(filters.repository)
     except ValueError as error:
         raise ConfigurationError(f"repository: {error}") from error
+    digest = digest_prefix(filters.digest)
+    if filters.digest and not digest:
+        raise ConfigurationError("digest: write at least its first 8 characters, such as sha256:ab12cd34")
     is_known = bool(filters.repository) and inventory.is_known(filters.repository)
     repository = filters.repository if is_known else None
 
@@ -127,6 +132,7 @@ def _wanted(inventory: Inventory, filters: Filters) -> tuple[str | None, Callabl
         return (
             (repository is not None or matches(entry.repository))
             and filters.tag in ("", entry.tag)
+            and entry.digest.startswith(digest)
             and filters.action in ("", entry.action)
             and (filters.who in entry.actor or filters.who in entry.useragent or filters.who in entry.address)
         )

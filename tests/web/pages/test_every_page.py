@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 EVIL = "<script>alert(1)</script>\"'\u202e\u200f\x07"
 PAGES = (
-    "/", "/repositories", "/repository/shop/api", "/tag/shop/api:v2", "/activity", "/policy", "/collection",
+    "/", "/repositories", "/repository/shop/api", "/tag/shop/api:v2", "/activity", "/search", "/policy", "/collection",
     "/collection/run/7", "/health",
 )  # fmt: skip
 PANELS = (
@@ -136,6 +136,7 @@ def test_who_may_only_look_sees_no_button_that_changes(edge: Edge) -> None:
         "/activity",
         "/repositories",
         "/repository/shop/api",
+        "/search",
         "/tag/shop/api:v2",
         "/panels/policy/trial",
         "/logout",

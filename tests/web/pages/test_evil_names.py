@@ -36,7 +36,7 @@ WALKED = dict.fromkeys(("at_ms", "took_ms", "whole", "repositories", "tags", "ch
 )
 FORMULA = ("=", "+", "-", "@", "\t")
 ASKED = ("after", "before", "repository", "tag", "action", "who", "search", "order", "at", "under", "period", "next",
-         "from", "to", "digest", "run", "platforms")  # fmt: skip
+         "from", "to", "digest", "run", "platforms", "q")  # fmt: skip
 FORM = ("repository", "tag", "digest", "over", "as_tag", "plan", "policy", "repositories", "back", "token", "next")
 
 

@@ -1,0 +1,120 @@
+"""A search over the tags, manifests and users of many repositories, in Redis itself."""
+
+import base64
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from service.domain.search import ParsedSearch, TagMatch, UserMatch
+from service.store.connection import Connection
+from service.store.keys import long
+from service.store.packing import unpack_live
+from service.store.trash import unpack_deleted
+
+# A script blocks Redis while it runs: between two runs, Redis can serve other clients.
+_CHUNK = 200
+_MOST_FIELDS = 5_000
+_EVENTS = 2_000
+_DELETIONS = ("pruned", "still listed", "delete", "vanished")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchChunk:
+    """The matches in the first repositories of those that were given.
+
+    Attributes:
+        searched: the number of repositories that were searched.
+        count: the number of matches; only some of them may be listed.
+    """
+
+    searched: int
+    count: int
+    tags: tuple[TagMatch, ...] = ()
+    users: tuple[UserMatch, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class SearchedEvents:
+    """The matches in a page of the recorded events.
+
+    Attributes:
+        before: the id of the oldest event that was read; None if there are no older ones.
+        from_us: its time (µs).
+    """
+
+    before: str | None
+    from_us: int
+    tags: tuple[TagMatch, ...]
+    users: tuple[str, ...]
+
+
+class Searcher:
+    """Searches what Redis holds. Every method raises StoreUnavailable when Redis is away."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def chunk(self, repositories: Sequence[str], query: ParsedSearch, most: int) -> SearchChunk:
+        """Search some of these repositories, from the first. most: matches to list."""
+        chosen = repositories[:_CHUNK]
+        digest = query.digest
+        searched, count, *flat = self._connection.run(
+            "search", repositories=chosen, text=query.text, short=_short_prefix(digest), digest=digest, most=most,
+            most_fields=_MOST_FIELDS,
+        )  # fmt: skip
+        rows = [flat[at : at + 5] for at in range(0, len(flat), 5)]
+        users = tuple(UserMatch(name, tags) for _, kind, name, tags, _ in rows if kind == "user")
+        tags = [
+            match
+            for row in rows
+            if row[1] != "user"
+            for match in _matches(chosen[row[0] - 1], digest, *row[1:])
+            # The script compares 6 bits at a time, which is less than the whole text of a digest.
+            if match.state == "part" or query.matches(match.tag, match.digest)
+        ]
+        return SearchChunk(searched, count, tuple(tags), users)
+
+    def events(self, query: ParsedSearch, before: str | None) -> SearchedEvents:
+        """Search a page of the events of all repositories, newest first. before: only those older than this event."""
+        read, last, at_us, *flat = self._connection.run(
+            "search_events", before=before or "", count=_EVENTS, text=query.text, digest=query.digest,
+            actions=_DELETIONS,
+        )  # fmt: skip
+        rows = [flat[at : at + 8] for at in range(0, len(flat), 8)]
+        users = tuple(user for kind, *_, user, _, _ in rows if kind == "user")
+        tags = tuple(
+            TagMatch(repository, tag, digest, "deleted" if action in _DELETIONS else "earlier", int(at), user, reason)
+            for kind, repository, action, tag, digest, user, at, reason in rows
+            if kind != "user"
+        )
+        return SearchedEvents(last if read == _EVENTS else None, int(at_us or 0), tags, users)
+
+
+def _matches(repository: str, digest: str, kind: str, name: str, value: str, pushed: str) -> Iterator[TagMatch]:
+    """Yield the matches of one row of the script."""
+    if kind == "live":
+        tag = unpack_live(name, value, int(float(pushed or 0)) or None)
+        yield TagMatch(repository, name, tag.digest, "live", tag.pushed_us, tag.actor)
+    elif kind == "deleted":
+        deleted = unpack_deleted((name, value))
+        yield TagMatch(
+            repository, deleted.tag, deleted.digest, "deleted", deleted.at_us, "", deleted.reason, restorable=True
+        )
+    elif kind == "untagged":
+        since_us, _, _ = value.partition(" ")
+        yield TagMatch(repository, "", long(name), "untagged", int(since_us) or None)
+    elif kind == "earlier":
+        for entry in value.split():
+            at_us, _, known = entry.partition(":")
+            if long(known).startswith(digest):
+                yield TagMatch(repository, name, long(known), "earlier", int(at_us) or None)
+    elif kind == "part":
+        yield TagMatch(repository, "", name, "part")
+
+
+def _short_prefix(digest: str) -> str:
+    """Return the first characters of the short digests of all digests that begin like this one."""
+    algorithm, _, hexadecimal = digest.partition(":")
+    if algorithm != "sha256":
+        return digest
+    whole = hexadecimal + "0" * (len(hexadecimal) % 2)
+    return base64.urlsafe_b64encode(bytes.fromhex(whole)).decode()[: len(hexadecimal) * 4 // 6]
