@@ -6,6 +6,7 @@ What pushprune does:
     prune/      delete old images: plan, recheck, delete, untag, heal; manual deletions; approvals
     collect/    garbage collection: when, wait for pushes, rehearse, run, verify
     reconcile/  compare the history with the registry
+    usage/      measure the storage that images use: images, repositories, all together
     restore/    restore deleted images from the trash
     reports/    what users ask: inventory, verdicts, platforms, disk usage
     answers/    the models of the API's and the command line's JSON

@@ -13,6 +13,7 @@ from service.settings import load_settings
 from service.store.connection import new_token
 from service.wiring import wire
 from workers import tasks
+from workers.measuring import measure
 from workers.reachability import watch_registry
 from workers.tick import tick
 
@@ -31,6 +32,7 @@ def build() -> Celery:
         consumed = tuple(str(queue) for queue in application.amqp.queues.consume_from)
         sign = partial(wiring.store.outbox.sign_of_life, getattr(sender, "hostname", "worker"), consumed, new_token())
         threading.Thread(target=tick, args=(wiring, sign, stopping), name="tick", daemon=True).start()
+        threading.Thread(target=measure, args=(wiring, stopping), name="measure", daemon=True).start()
         if wiring.registry.is_configured:
             watched = (wiring.store, wiring.registry, stopping)
             threading.Thread(target=watch_registry, args=watched, name="registry", daemon=True).start()

@@ -10,7 +10,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic_core import from_json, to_json
 
 from service.domain.errors import MalformedNotification, TooManyEvents
-from service.domain.oci.manifest import FOREIGN_LAYER_TYPES, IMAGE_CONFIG_TYPES, INDEX_TYPES, MANIFEST_TYPES
+from service.domain.oci.manifest import (
+    FOREIGN_LAYER_TYPES,
+    IMAGE_CONFIG_TYPES,
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    blobs_size,
+)
 from service.domain.oci.names import is_digest, is_repository, is_tag
 
 BLOB_TYPE = "application/octet-stream"
@@ -30,7 +36,7 @@ class Event:
 
     Attributes:
         at_us: its time by the registry's clock, in µs since the epoch.
-        size_bytes: of an image: manifest, config and layers if the registry sent their sizes, else the manifest alone.
+        size_bytes: of an image: its config and layers; 0 if the registry did not send their sizes, and for an index.
         children: the digests that an index lists; None if the registry did not send them. They say which manifests an
             unfinished push may need, and are no proof: an event may be forged.
         artifact: True if the registry sent the references and none of them is an image config. Such a manifest may be
@@ -246,7 +252,7 @@ def _event(raw: Any, now_us: int, latest_us: int) -> Event:
         tag=target.tag,
         digest=target.digest,
         media_type=target.mediaType[:255],
-        size_bytes=_size_bytes(target),
+        size_bytes=blobs_size(_blobs(target) or ()),
         children=_children(target),
         actor=event.actor.name[:128],
         useragent=event.request.useragent[:256],
@@ -273,13 +279,6 @@ def _blobs(target: _Target) -> tuple[tuple[str, int], ...] | None:
         return None
     stored = (reference for reference in target.references if reference.mediaType not in FOREIGN_LAYER_TYPES)
     return tuple((reference.digest, reference.size) for reference in stored)
-
-
-def _size_bytes(target: _Target) -> int:
-    """Return the size of the manifest and of all that it references, as far as the event reports sizes."""
-    # An index references manifests: their sizes say nothing of the sizes of their images.
-    referenced = () if target.mediaType in INDEX_TYPES else target.references or ()
-    return min(target.size + sum(max(reference.size, 0) for reference in referenced), 2**53 - 1)
 
 
 def _is_artifact(target: _Target) -> bool:

@@ -153,7 +153,7 @@ class Batch:
             manifest = self._deletion.manifest_of(name)
             if manifest is None or (name in before and before[name].digest == manifest.digest):
                 continue
-            head = ManifestHead(manifest.digest, manifest.media_type, len(manifest.content))
+            head = ManifestHead(manifest.digest, manifest.media_type)
             sightings.append(infer_push_time(self.registry, snapshot, name, head, before.get(name)))
             indexes |= {manifest.digest} if manifest.media_type in INDEX_TYPES else set()
         if sightings:

@@ -130,7 +130,7 @@ class RequestResolver:
             return None
         if standing.media_type in INDEX_TYPES:
             self._indexes.add(standing.digest)
-        self._live[name] = Tag(name, standing.digest, None, standing.size_bytes)
+        self._live[name] = Tag(name, standing.digest, None)
         return self._live[name]
 
     def _manifest(self, digest: str) -> dict[str, str]:

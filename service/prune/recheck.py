@@ -64,10 +64,10 @@ def recheck(
             return RecheckResult("there", manifest)
     if fetch:
         manifest = registry.client.get(repository, name)
-        standing = Tag(name, manifest.digest, None, len(manifest.content)) if manifest else None
+        standing = Tag(name, manifest.digest, None) if manifest else None
     else:
         answer = registry.client.head(repository, name, unless=doomed.digest)
-        standing = Tag(name, answer.digest, None, answer.size_bytes) if answer else None
+        standing = Tag(name, answer.digest, None) if answer else None
     if standing is not None and standing.digest == doomed.digest:
         return RecheckResult("there", manifest)
     if standing is not None and standing.digest == tombstone.DIGEST:

@@ -256,7 +256,9 @@ class _TagComparison:
         """Return the tags to record, each with the source of its push time."""
 
         def infer(name: str, head: ManifestHead) -> tuple[Tag, str]:
-            return infer_push_time(self._registry, self._snapshot, name, head, self._before.get(name))
+            read = self._read.get(head.digest)
+            size_bytes = read.size_bytes if read else 0
+            return infer_push_time(self._registry, self._snapshot, name, head, self._before.get(name), size_bytes)
 
         tags = [infer(name, head) for name, head in differing.items()]
         # The storage may have been mounted since a tag was first seen: then its link proves the push time.
@@ -315,7 +317,7 @@ def _first_standing(registry: Registry, repository: str, name: str, read: dict[s
         return None
     with suppress(UnreadableManifest):
         read[manifest.digest] = read_references(manifest.media_type, manifest.content)
-    return ManifestHead(manifest.digest, manifest.media_type, len(manifest.content))
+    return ManifestHead(manifest.digest, manifest.media_type)
 
 
 def _standing(registry: Registry, repository: str, name: str, known: Tag) -> ManifestHead | None:

@@ -16,7 +16,12 @@ _LINK = "counts as pushed when its link in the storage was written"
 
 
 def infer_push_time(
-    registry: Registry, snapshot: Snapshot, name: str, standing: ManifestHead, before: Tag | None
+    registry: Registry,
+    snapshot: Snapshot,
+    name: str,
+    standing: ManifestHead,
+    before: Tag | None,
+    size_bytes: int = 0,
 ) -> tuple[Tag, str]:
     """Return a tag that was unknown or has moved, and the source of its push time, "" if unknown.
 
@@ -24,15 +29,22 @@ def infer_push_time(
     be reported, the tag counts by the creation date of its image. A tag is only unannounced, without any date, if it
     appeared after the first comparison of its repository, moved, or points at a known image: an old image may have
     got a new tag.
+
+    Args:
+        standing: the manifest that the tag points at.
+        before: the tag as the history knows it; None if it is unknown.
+        size_bytes: of the image, if its manifest was read; 0 if it was not.
     """
     link_us = _linked_us(registry, snapshot.repository, name, standing.digest)
     # A tag that is older than pushprune keeps that mark while it points at the same image.
     predates = before.found and before.digest == standing.digest if before else snapshot.compared_us == 0
+    if before and before.digest == standing.digest:
+        size_bytes = size_bytes or before.size_bytes
     if link_us is not None:
-        return Tag(name, standing.digest, link_us, standing.size_bytes, found=predates), _LINK
+        return Tag(name, standing.digest, link_us, size_bytes, found=predates), _LINK
     is_new = before is not None or any(known.digest == standing.digest for known in snapshot.tags)
     unannounced = is_new or snapshot.compared_us > 0
-    return Tag(name, standing.digest, None, standing.size_bytes, unannounced=unannounced, found=predates), ""
+    return Tag(name, standing.digest, None, size_bytes, unannounced=unannounced, found=predates), ""
 
 
 def prove(registry: Registry, repository: str, tag: Tag, *, is_index: bool) -> Proof:

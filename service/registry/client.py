@@ -75,11 +75,11 @@ class RegistryClient(RegistryTransport):
             headers["If-None-Match"] = f'"{checked_digest(unless)}"'
         response = self.send("HEAD", manifest_path(repository, reference), headers)
         if response.status_code == 304 and unless is not None:
-            return ManifestHead(unless, "", 0)
+            return ManifestHead(unless, "")
         if is_gone(response):
             return None
         self.expect(response, 200)
-        return ManifestHead(self.digest_of(response), _media_type(response), self.size_of(response))
+        return ManifestHead(self.digest_of(response), _media_type(response))
 
     def get(self, repository: str, reference: str) -> Manifest | None:
         """Return the manifest of a tag or digest, checked against its digest; None if the registry does not have it."""

@@ -7,14 +7,10 @@ from threading import Lock
 
 @dataclass(frozen=True, slots=True)
 class ManifestHead:
-    """The answer to a HEAD of a manifest.
-
-    After 304 (not modified) only the digest is known: media_type is "" and size_bytes is 0.
-    """
+    """The answer to a HEAD of a manifest. After 304 (not modified) only the digest is known: media_type is ""."""
 
     digest: str
     media_type: str
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,13 +91,6 @@ class RegistryTransport:
             raise RegistryUnavailable(f"{self.where} named no digest in its answer to {request_of(response)}")
         return digest
 
-    def size_of(self, response: requests.Response) -> int:
-        """Return the size that the answer names, in bytes."""
-        size = response.headers.get("Content-Length", "")
-        if not (size.isascii() and size.isdigit()):
-            raise RegistryUnavailable(f"{self.where} named no size in its answer to {request_of(response)}")
-        return int(size)
-
     def _agent(self) -> str:
         """The User-Agent of a request that changes something."""
         return agent_with(self._word()) if self._word else USER_AGENT

@@ -14,6 +14,7 @@ from service.domain.retention.freed import Freed, freed
 from service.domain.retention.plan import Plan, Verdict
 from service.domain.retention.preview import Preview, previewed
 from service.domain.retention.referrers import Referrer, referrers
+from service.domain.retention.sizes import sized
 from service.domain.retention.state import State, Tag
 from service.settings import PolicySource
 from service.settings.reload import NONE_IN_FORCE
@@ -102,9 +103,14 @@ class Verdicts:
         # Reading the layers is slow, and only a plan that deletes an image needs them.
         state = self.history.snapshot(repository)
         plan = self._plan(state, policy)
-        return previewed(
-            repository, plan, freed(state, plan, self.history.layers(repository)) if plan.doomed else Freed()
+        if not plan.doomed:
+            return previewed(repository, plan, Freed())
+        layers = self.history.layers(repository)
+        doomed = tuple(
+            replace(image, verdicts=tuple(sized(verdict, state, layers) for verdict in image.verdicts))
+            for image in plan.doomed
         )
+        return previewed(repository, replace(plan, doomed=doomed), freed(state, plan, layers))
 
     def _plan(self, state: State, policy: Policy | None) -> Plan:
         plan = planner.plan(state, self._policy(policy), now_us())

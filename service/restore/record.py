@@ -54,8 +54,9 @@ class RestoreRecord:
             self._store.deletions.note_own_put(repository, tag, manifest.digest)
         yield
         is_plain = manifest.media_type not in INDEX_TYPES and not (references and references.subject)
+        size_bytes = references.size_bytes if references else 0
         restored = RestoredManifest(
-            tag, manifest.digest, 0, len(manifest.content), None if is_plain else references, "", self._by,
+            tag, manifest.digest, 0, size_bytes, None if is_plain else references, "", self._by,
             "restored from a folder",
         )  # fmt: skip
         if not self._store.restorations.restored(repository, restored, before, self._since_us):

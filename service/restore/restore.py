@@ -304,7 +304,7 @@ class _Restoring:
         if self._replaced and replaced_us:
             pushed_us = max(pushed_us, replaced_us + 1)
         is_plain = tree.manifest.media_type not in INDEX_TYPES and tree.references.subject is None
-        size_bytes = (entry.size_bytes if entry else 0) or len(tree.manifest.content)
+        size_bytes = (entry.size_bytes if entry else 0) or tree.references.size_bytes
         noted = self._restore_deletion.restorations.restored(
             self._repository,
             RestoredManifest(

@@ -19,6 +19,7 @@ from service.store.keys import long, paired, short
 from service.store.limits import Limits
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
 from service.store.packing import (
+    NO_LAYERS,
     pack_actor,
     pack_doomed,
     pack_layers,
@@ -271,9 +272,17 @@ class History:
         )
         return int(changed)
 
-    def learn(self, repository: str, fetched: Mapping[str, References]) -> None:
-        """Remember the config and layers of fetched manifests; an index has none."""
-        packed = {short(digest): pack_layers(references.blobs) for digest, references in fetched.items()}
+    @property
+    def most_layers(self) -> int:
+        """The number of manifests of a repository whose config and layers are remembered."""
+        return self._limits.repository_layers
+
+    def learn(self, repository: str, fetched: Mapping[str, References | None]) -> None:
+        """Remember the config and layers of fetched manifests; an index has none. None: the manifest does not exist."""
+        packed = {
+            short(digest): pack_layers(references.blobs) if references else NO_LAYERS
+            for digest, references in fetched.items()
+        }
         rows = [{"short": digest, "layers": layers} for digest, layers in packed.items() if layers]
         if rows:
             self._connection.run("learn", repository, max_layers=self._limits.repository_layers, manifests=rows)

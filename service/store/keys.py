@@ -8,8 +8,9 @@ pushprune.
 Per repository: tags and manifests
   tags:R               zset    tag → time of its last push (µs), 0 if no push was seen. The live tags, oldest first.
         Life: as long as the tag. Writers: record, adopt, prove, date, untagged, forget, restore. Readers: all.
-  live:R               hash    tag → "<short digest> <size>[!] <actor>". "!": a worker has read its manifest, so
-        links:R knows it if it is an index. The actor is "?" if no push was reported: the tag has the time at which it
+  live:R               hash    tag → "<short digest> <size>[!] <actor>". size: bytes of config and layers, of an index
+        those of its parts, each blob once; 0: not known yet. "!": a worker has read its manifest, so links:R knows it
+        if it is an index. The actor is "?" if no push was reported: the tag has the time at which it
         was first seen, and does not count against `last`. "?first": the first comparison of the repository found the
         tag. "?first?": both. Life and writers: as tags:R; and resolve. Readers: all.
   pulled:R             zset    tag, or "@<short digest>" for pulls by digest → time of its last pull (µs). Pulls by
@@ -29,9 +30,10 @@ Per repository: tags and manifests
         rule counts by it. Life: as long as a tag points at the digest. Writers: date, commit, forget, record. Reader:
         snapshot.
   layers:R             hash    short digest → "<blob>:<size> …" of its config and layers. blob: the first 8 characters
-        of its short digest; size: bytes in base 36. Manifests with more than 64 blobs have no entry. Life: until the
-        manifest is deleted; history.repository_layers entries at most. Writers: record, learn, resolve, forget.
-        Readers: forget, disk usage.
+        of its short digest; size: bytes in base 36. "-": the manifest is a part of an index and does not exist.
+        Manifests with more than 128 blobs have no entry. Life: until the manifest is deleted;
+        history.repository_layers entries at most. Writers: record, learn, resolve, forget. Readers: forget, previews,
+        the measuring worker.
   links:R              hash    digest → "<µs> ?" for an index or artifact that no worker has read yet, else "<µs>
         child=<digest> … subject=<digest> unreadable". References are read from the manifest itself, never from an
         event. Life: until the manifest is deleted. Writers: record, adopt, resolve, prove, restore, forget, healing.
@@ -283,8 +285,8 @@ Streams and counters of all repositories
 
 The installation
   lease:NAME           string  token of the holder. NAME: collect, tick, trim, retire, broken, lost, gate, walk,
-        started, reconcile, registry, listing, unseen, policy, enforce:R, delete:R. Life: its TTL. Writers: acquire,
-        renew, release, elect. Readers: these, enter_writer.
+        started, reconcile, registry, listing, unseen, policy, measure, enforce:R, delete:R. Life: its TTL.
+        Writers: acquire, renew, release, elect. Readers: these, enter_writer.
   fence                string  number of leases acquired: a later holder has a larger number. Life: for ever. Writer,
         reader: acquire.
   clock                string  the time of Redis at the last sweep (ms). A time before it proves that the clock of

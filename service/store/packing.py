@@ -16,7 +16,10 @@ _MORE = ("follows", "after", "kept_as", "recorded", "manual", "by")
 _MEDIA = {OCI_MANIFEST: "oci", OCI_INDEX: "oci index", DOCKER_MANIFEST: "docker", DOCKER_LIST: "docker list"}
 _TYPES = {word: media_type for media_type, word in _MEDIA.items()}
 _LONGEST_TYPE = 255
-MOST_BLOBS = 64
+# Docker images have 127 layers at most.
+MOST_BLOBS = 128
+# A manifest that does not exist has no config and no layers.
+NO_LAYERS = "-"
 _BASE_36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -156,7 +159,7 @@ def pack_layers(blobs: Iterable[tuple[str, int]] | None) -> str:
 
 def unpack_layers(text: str) -> tuple[tuple[str, int], ...]:
     """Return (short digest, bytes) of each blob behind a field of `layers:R`."""
-    pairs = (word.split(":") for word in text.split())
+    pairs = (word.split(":") for word in text.split() if word != NO_LAYERS)
     return tuple((mark, int(size, 36)) for mark, size in pairs)
 
 

@@ -1,13 +1,19 @@
 """The storage that images use, as the workers measure it: of each repository, and of all over time."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from service.domain.retention.state import Tag
 from service.domain.usage import RepositorySize, Usage
 from service.store.connection import Connection
+from service.store.keys import short
+from service.store.packing import unpack_layers
 
 # One record an hour for 400 days.
 MOST_RECORDS = 9600
 _PREFIX = "prefix "
+# Redis serves other clients between two requests.
+_TAGS_AT_ONCE = 500
+_REPOSITORIES_AT_ONCE = 50
 
 
 class UsageRecords:
@@ -60,12 +66,40 @@ class UsageRecords:
         with self._connection.reached() as client:
             client.hset(self._of("sizes"), repository, _packed_size(size))
 
-    def forget_sizes(self, repositories: Iterable[str]) -> None:
-        """Forget the sizes of repositories that do not exist any more."""
-        names = tuple(repositories)
-        if names:
-            with self._connection.reached() as client:
-                client.hdel(self._of("sizes"), *names)
+    def note_image_sizes(self, repository: str, sizes: Mapping[Tag, int]) -> None:
+        """Store the sizes of the images that these tags point at. A tag that has moved since is left alone."""
+        rows = [{"tag": tag.name, "short": short(tag.digest), "size": size} for tag, size in sizes.items()]
+        for start in range(0, len(rows), _TAGS_AT_ONCE):
+            self._connection.run("size", repository, sizes=rows[start : start + _TAGS_AT_ONCE])
+
+    def changed(self) -> tuple[str, ...]:
+        """Return the repositories that changed since they were measured, those that waited longest first.
+
+        The sizes of repositories that do not exist any more are forgotten.
+        """
+        with self._connection.reached() as client:
+            generations = client.hgetall(self._of("generation"))
+            sizes = self.sizes()
+            if gone := sizes.keys() - generations.keys():
+                client.hdel(self._of("sizes"), *gone)
+        stale = [
+            (sizes[name].at_ms if name in sizes else 0, name)
+            for name, generation in generations.items()
+            if name not in sizes or sizes[name].generation != generation
+        ]
+        return tuple(name for _, name in sorted(stale))
+
+    def blobs(self, repositories: Sequence[str]) -> Iterator[tuple[str, tuple[tuple[str, int], ...]]]:
+        """Yield each repository with the (mark, size in bytes) of its known blobs, each blob once."""
+        for start in range(0, len(repositories), _REPOSITORIES_AT_ONCE):
+            names = repositories[start : start + _REPOSITORIES_AT_ONCE]
+            with self._connection.reached() as client, client.pipeline(transaction=False) as pipe:
+                for name in names:
+                    pipe.hvals(self._of("layers", name))
+                packed = pipe.execute()
+            for name, texts in zip(names, packed, strict=True):
+                # A word names a blob and its size, so that equal words are sorted out before they are read.
+                yield name, unpack_layers(" ".join(set(" ".join(texts).split())))
 
 
 def _packed(usage: Usage) -> dict[str, int]:

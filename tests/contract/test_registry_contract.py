@@ -128,7 +128,7 @@ class TestLooking:
     def test_head_says_digest_type_and_size(self, site: Site) -> None:
         image = make_image("a")
         site.pusher.push("shop/api", "v1", image)
-        expected = ManifestHead(image.digest, OCI_MANIFEST, len(image.manifest))
+        expected = ManifestHead(image.digest, OCI_MANIFEST)
         assert site.client.head("shop/api", "v1") == expected
         assert site.client.head("shop/api", image.digest) == expected
 
@@ -141,7 +141,7 @@ class TestLooking:
 
     def test_a_conditional_head_says_unchanged_moved_or_gone(self, site: Site) -> None:
         first = site.pusher.push_image("shop/api", "v1")
-        assert site.client.head("shop/api", "v1", unless=first) == ManifestHead(first, "", 0)
+        assert site.client.head("shop/api", "v1", unless=first) == ManifestHead(first, "")
         second = site.pusher.push_image("shop/api", "v1")
         moved = site.client.head("shop/api", "v1", unless=first)
         assert moved is not None

@@ -81,7 +81,7 @@ NO_EVENTS: tuple[Any, ...] = (None, 5, True, "push", [], [[[]]], math.pi)
 def test_one_push_is_read_whole() -> None:
     (push,) = understood(event("push", "shop/api", "v1", "d", at=1.25, actor="alice", instance="i")).events
     assert (push.action, push.repository, push.tag, push.digest) == ("push", "shop/api", "v1", digest_of("d"))
-    assert (push.at_us, push.size_bytes, push.actor, push.useragent) == (us(1.25), 512, "alice", "docker/29")
+    assert (push.at_us, push.size_bytes, push.actor, push.useragent) == (us(1.25), 0, "alice", "docker/29")
     assert (push.address, push.instance, push.children) == ("10.0.0.7:4711", "i", None)
 
 

@@ -23,6 +23,8 @@ FOREIGN_LAYER_TYPES = frozenset(
     | {f"application/vnd.oci.image.layer.nondistributable.v1.tar{packed}" for packed in ("", "+gzip", "+zstd")}
 )
 
+# Lua and JSON have no larger exact integer.
+_SIZE_LIMIT = 2**53
 # RFC 3339 allows nanoseconds, datetime only microseconds.
 _FRACTION = re.compile(r"(\.\d{6})\d+")
 
@@ -48,6 +50,22 @@ class References:
     blobs: tuple[tuple[str, int], ...] = ()
     readable: bool = True
     indexes: tuple[str, ...] = ()
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of an image, as `blobs_size` defines it; 0 for an index, whose size is that of its parts."""
+        return blobs_size(self.blobs)
+
+
+def blobs_size(blobs: Iterable[tuple[str, int]]) -> int:
+    """Return the size of an image: of its config and layers, each counted once. 0 if that is not known.
+
+    Args:
+        blobs: (digest, size in bytes) of config and layers.
+    """
+    sizes = dict(blobs).values()
+    size_bytes = sum(sizes)
+    return size_bytes if all(size >= 0 for size in sizes) and size_bytes < _SIZE_LIMIT else 0
 
 
 def read_references(media_type: str, content: bytes) -> References:

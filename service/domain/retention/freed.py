@@ -1,12 +1,11 @@
 """The disk space that a plan frees after the next collection: the blobs that no kept manifest references."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from service.domain.retention.plan import Plan
+from service.domain.retention.sizes import Layers, is_index
 from service.domain.retention.state import State
-
-Layers = Mapping[str, tuple[tuple[str, int], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ def freed(state: State, plan: Plan, layers: Layers) -> Freed:
     free = {blob: size for digest in deleted for blob, size in layers.get(digest, ()) if blob not in needed}
     return Freed(
         size_bytes=sum(free.values()),
-        manifests=sum(not _is_index(state, digest) for digest in deleted),
+        manifests=sum(not is_index(state, digest) for digest in deleted),
         unknown=sum(not _is_known(state, digest, layers) for digest in deleted),
         at_most=not all(_is_known(state, digest, layers) for digest in kept),
     )
@@ -74,10 +73,4 @@ def _parts(state: State, digests: Iterable[str]) -> set[str]:
 
 
 def _is_known(state: State, digest: str, layers: Layers) -> bool:
-    return digest in layers or _is_index(state, digest)
-
-
-def _is_index(state: State, digest: str) -> bool:
-    """True if the manifest is known to be an index. An index has no layers of its own."""
-    known = state.links.get(digest)
-    return known is not None and bool(known.children)
+    return digest in layers or is_index(state, digest)

@@ -12,7 +12,7 @@ class Share:
     """The total of the deletions by one rule.
 
     Attributes:
-        size_bytes: of the images, as far as the registry reported sizes. Shared layers count once per image.
+        size_bytes: of the images of known size. Shared layers count once per image.
         unsized: number of images of unknown size.
     """
 

@@ -18,7 +18,7 @@ class Tag:
 
     Attributes:
         pushed_us: the last push; None if it is not known.
-        size_bytes: size of the image, as far as the registry reported it.
+        size_bytes: size of the image: its config and layers, of an index those of its parts; 0 if it is not known.
         pulled_us: the last pull, by tag or by digest; None if none was reported.
         created_us: the creation time in the image's config; 0 if the config has none, None if it was not read yet.
         unannounced: True if a comparison found the tag although no push of it was reported, in a repository that was

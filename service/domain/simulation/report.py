@@ -15,7 +15,7 @@ class Deletion:
     Attributes:
         tags: the tags deleted with it.
         lost_tag: the last tag of a digest without tags, or "".
-        size_bytes: size of the image, as far as the registry reported it.
+        size_bytes: size of the image; 0 if it is not known.
         only_tags: True if the digest is kept and only these tags are deleted.
     """
 

@@ -31,6 +31,7 @@
 -- include lib/voided
 -- include lib/restorable
 -- include lib/untagged
+-- include lib/sizes
 
 -- The DELETE has ended: a later check is not needed.
 for _, verdict in ipairs(verdicts) do
@@ -119,16 +120,17 @@ for _, form in ipairs({short, digest}) do
 end
 redis.call('HDEL', r.created, short)
 
+-- The size of the image: its tags know that of an index.
+local size_bytes = image_size(r, short)
+for _, verdict in ipairs(verdicts) do
+  if size_bytes == '0' then size_bytes = size_of(redis.call('HGET', r.live, verdict.tag)) end
+end
+
 -- The bytes that a collection frees by this: the blobs that no other known manifest of the repository has. If they are not
--- known, the reported size of its tags.
+-- known, the size of the image.
 local function freed()
   local layers, sum = redis.call('HGET', r.layers, short), 0
-  if not layers then
-    for _, verdict in ipairs(verdicts) do
-      sum = math.max(sum, tonumber(size_of(redis.call('HGET', r.live, verdict.tag))))
-    end
-    return sum
-  end
+  if not layers then return tonumber(size_bytes) end
   redis.call('HDEL', r.layers, short)
   local others = ' ' .. table.concat(redis.call('HVALS', r.layers), ' ')
   for mark, size in string.gmatch(layers, '(%S+):(%S+)') do
@@ -149,9 +151,9 @@ for _, verdict in ipairs(verdicts) do
     -- A part is restored with its index. If another client deleted the index, the part is restored alone.
     local index = string.match(pushed_us, '^part (%S+)')
     if not index or redis.call('HEXISTS', r.trash, index) == 0 then
-      note_restorable(r, '@' .. short, short, index and '0' or pushed_us, '0', verdict.reason)
+      note_restorable(r, '@' .. short, short, index and '0' or pushed_us, size_bytes, verdict.reason)
     end
-    if is_first then log(verdict, '0') end
+    if is_first then log(verdict, size_bytes) end
   elseif score and points_at(live, short) and tonumber(score) == tonumber(pushed_us) then
     redis.call('ZREM', r.tags, tag)
     redis.call('HDEL', r.live, tag)
@@ -159,8 +161,8 @@ for _, verdict in ipairs(verdicts) do
     redis.call('HDEL', r.revisions, tag)
     redis.call('HDEL', r.manual, tag)
     make_void(r, tag, pushed_us)
-    note_restorable(r, tag .. ' ' .. short, short, pushed_us, size_of(live), verdict.reason)
-    log(verdict, size_of(live))
+    note_restorable(r, tag .. ' ' .. short, short, pushed_us, size_bytes, verdict.reason)
+    log(verdict, size_bytes)
   elseif score then
     check_at(r, repository, tag, now_ms, now_ms + resend_ms)
     must_plan = true

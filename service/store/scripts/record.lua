@@ -37,6 +37,7 @@
 -- include lib/untagged
 -- include lib/revisions
 -- include lib/layers
+-- include lib/sizes
 -- include record/state
 -- include record/untagged
 -- include record/push

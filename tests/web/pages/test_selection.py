@@ -22,7 +22,9 @@ def digests(registry: FakeRegistry) -> dict[str, str]:
 @pytest.fixture
 def edge(serve_over_valkey: ServeEdge, registry: FakeRegistry, digests: dict[str, str]) -> Edge:
     edge = serve_over_valkey(policy=policy("protect: [stable]\nrules: [{keep: {last: 9}}]"), registry_url=registry.url)
-    pushes = (event(tag=tag, digest=digest, at=at) for at, (tag, digest) in enumerate(digests.items()))
+    pushes = (
+        event(tag=tag, digest=digest, at=at, blobs={digest: 512}) for at, (tag, digest) in enumerate(digests.items())
+    )
     edge.store.history.record(understood(*pushes))
     return edge
 

@@ -1,0 +1,5 @@
+"""The fixtures of a whole system in one process."""
+
+from tests.support.system import make_system, old_pushes, short_pauses, whole_listings
+
+__all__ = ["make_system", "old_pushes", "short_pauses", "whole_listings"]
