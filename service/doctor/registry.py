@@ -27,6 +27,7 @@ _NO_CACHE = (
 _DISK = (
     "storage: {path: /var/lib/registry}   # its rootdirectory, mounted read-write here, and run as the registry's user"
 )
+BUCKET = "storage: {url: s3://BUCKET/PREFIX}   # the registry's bucket and rootdirectory"
 _UPGRADE = "image: registry:2.8.3   # or a release after 3.1.1; or storage on a disk, mounted here as storage.path"
 _LATE_S, _WRONG_S = 5, 60
 
@@ -84,7 +85,7 @@ def _check_disk(case: Case) -> Finding:
         try:
             case.wiring.registry.deletion.open(repository)
         except RegistryRefused as refused:
-            return error("deletes", str(refused), _DISK)
+            return error("deletes", str(refused), _DISK if storage and storage.is_on_disk else BUCKET)
     return fine("deletes", "deletes are made in the storage, which is proved to be the one that the registry serves")
 
 

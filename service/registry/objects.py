@@ -104,10 +104,12 @@ class ObjectStore:
         modified_us = (meta["last_modified"] - _EPOCH) // _MICROSECOND
         return StoredObject(key, meta["size"], modified_us, (meta["e_tag"] or "").strip('"'))
 
-    def write(self, key: str, content: bytes) -> None:
-        """Write an object, which replaces one of that name."""
+    def write(self, key: str, content: bytes) -> bool:
+        """Write an object, which replaces one of that name; return True if the storage keeps versions."""
         with self._translated(f"{key} cannot be written"):
-            obstore.put(self._store, key, content, use_multipart=False)
+            written = obstore.put(self._store, key, content, use_multipart=False)
+        # A bucket whose versioning was suspended calls each version "null".
+        return written["version"] not in (None, "null")
 
     def create(self, key: str, content: bytes) -> bool:
         """Write an object unless there is one of that name; return False if there is.
@@ -145,7 +147,7 @@ class ObjectStore:
                 return False
         return True
 
-    def delete(self, keys: Iterable[str]) -> Mapping[str, str]:
+    def delete(self, keys: Iterable[str]) -> dict[str, str]:
         """Delete objects, 1,000 in one call where the storage can.
 
         Returns:

@@ -1,0 +1,71 @@
+"""The storage if it is a bucket: one finding with one line for each thing that is wrong there."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from obstore.store import LocalStore
+
+from service.doctor import Case
+from service.domain.errors import StorageRefused
+from service.domain.finding import Finding
+from service.registry.bucket_storage import BucketStorage
+from service.registry.objects import ObjectStore
+from tests.conftest import MakeWiring
+from tests.doctor.conftest import look, quick
+from tests.fakes.registry import FakeRegistry
+
+
+def findings(make_wiring: MakeWiring, registry: FakeRegistry, folder: Path, **options: Any) -> tuple[Finding, ...]:
+    wiring = make_wiring(registry.url)
+    objects = ObjectStore(LocalStore(folder, automatic_cleanup=True), "s3://registry")
+    reached = replace(wiring.registry, objects=objects, storage=BucketStorage(objects))
+    return look("storage", case_of(replace(wiring, registry=reached), **options))
+
+
+def case_of(wiring: Any, **options: Any) -> Case:
+    return quick(wiring, **options)
+
+
+def test_a_bucket_that_is_the_registrys_is_fine_and_nothing_is_left_in_it(
+    make_wiring: MakeWiring, tmp_path: Path
+) -> None:
+    with FakeRegistry(disk=tmp_path) as registry:
+        registry.push_image("shop/api", "v1")
+        before = {path for path in tmp_path.rglob("*") if path.is_file()}
+        (finding,) = findings(make_wiring, registry, tmp_path)
+    assert finding.message == "s3://registry is the registry's; objects can be listed, written and deleted"
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} - before == {tmp_path / "pushprune/clock"}
+
+
+def test_another_bucket_is_an_error(make_wiring: MakeWiring, tmp_path: Path) -> None:
+    with FakeRegistry() as registry:
+        (finding,) = findings(make_wiring, registry, tmp_path)
+    assert finding.severity == "error"
+    assert "is not what the registry serves" in finding.message
+    assert finding.message.endswith("; nothing of a registry is at this prefix")
+    assert finding.fix.startswith("storage: {url: s3://BUCKET/PREFIX}")
+
+
+def test_missing_rights_are_an_error(make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(objects: ObjectStore, key: str, content: bytes) -> bool:
+        raise StorageRefused(f"{objects.name}: {key} cannot be written: 403")
+
+    monkeypatch.setattr(ObjectStore, "write", refuse)
+    with FakeRegistry(disk=tmp_path) as registry:
+        (finding,) = findings(make_wiring, registry, tmp_path)
+    assert (finding.severity, finding.fix[:26]) == ("error", "aws s3api put-bucket-polic")
+
+
+def test_a_clock_versions_and_ignored_conditions_are_warnings(
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = ObjectStore.write
+    monkeypatch.setattr(ObjectStore, "write", lambda *arguments: write(*arguments) or True)
+    monkeypatch.setattr(ObjectStore, "create", lambda *arguments: True)
+    monkeypatch.setattr(ObjectStore, "now_us", lambda objects: 1_790_000_000_000_000)
+    with FakeRegistry(disk=tmp_path) as registry:
+        messages = [finding.message for finding in findings(make_wiring, registry, tmp_path)]
+    words = ("the clock of", "keeps versions", "ignores conditions")
+    assert [word in message for word, message in zip(words, messages, strict=True)] == [True] * 3
