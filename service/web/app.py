@@ -39,7 +39,7 @@ def create_app(wiring: Wiring | None = None) -> OpenAPI:
     app.register_blueprint(health.blueprint(wiring.store, wiring.registry, wiring.settings, wiring.policies))
     app.register_blueprint(metrics.blueprint(wiring.store, wiring.registry, wiring.settings, wiring.policies))
     api.register(app, wiring, documented=False)
-    app.register_blueprint(docs.blueprint(lambda: _document(wiring)))
+    app.register_blueprint(docs.blueprint(lambda: _document(wiring), wiring.store, wiring.settings))
     session.register(app, wiring.settings)
     pages.register(app, wiring)
     app.wsgi_app = Proxied(app.wsgi_app, wiring.settings.web)  # type: ignore[method-assign]

@@ -6,8 +6,9 @@ from typing import Any
 
 from service.web.api.api_blueprint import error_responses
 
+_PREVIEW = "/api/v1/preview"
 _HEADER = {"schema": {"type": "string"}}
-_UNCHANGED = {"description": "it is what If-None-Match names", "headers": {"ETag": _HEADER}}
+_UNCHANGED = {"description": "not modified: the client has this version already", "headers": {"ETag": _HEADER}}
 _AWAY = (HTTPStatus.SERVICE_UNAVAILABLE, "Redis is not available: try again later")
 _STRANGER = (HTTPStatus.UNAUTHORIZED, "the token is missing or wrong")
 _TOO_LITTLE = (HTTPStatus.FORBIDDEN, "the token lacks the right to do this")
@@ -19,9 +20,12 @@ _ENVELOPES = tuple(f"application/vnd.docker.distribution.events.{version}+json" 
 
 
 def described(document: dict[str, Any]) -> dict[str, Any]:
-    """Add the answers that every query of the API can give, and the routes outside the API."""
+    """Add the answers that every query of the API can give, the token of each, and the routes outside the API."""
+    # Relative to the address of the document, so that it is right behind a proxy as well.
+    document["servers"] = [{"url": "./"}]
     for path, operations in document["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
+            operation["x-right"] = "read" if method == "get" or path == _PREVIEW else "admin"
             if "requestBody" in operation:
                 operation["responses"] = _refused(_BODY) | operation["responses"]
         look = operations.get("get")
@@ -33,17 +37,21 @@ def described(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _others() -> dict[str, Any]:
-    take = _route("Takes the registry's notifications", "recorded", tag="registry", token=True, refused=(
-        (HTTPStatus.BAD_REQUEST, "it is no envelope"), _STRANGER,
-        (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "it is too large"), _AWAY,
+    take = _route("Receive the registry's notifications", "recorded", tag="registry", right="notify", refused=(
+        (HTTPStatus.BAD_REQUEST, "the body is not an envelope of notifications"), _STRANGER,
+        (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large"), _AWAY,
     ))  # fmt: skip
-    take["responses"]["202"] = {"description": "recorded, but for what could not be understood"}
+    take["responses"]["202"] = {"description": "recorded, except events that could not be understood"}
     take["requestBody"] = {"required": True, "content": {kind: {"schema": {"type": "object"}} for kind in _ENVELOPES}}
-    live = _route("This process answers", "it does")
-    ready = _route("Events can be recorded, and everything that is wrong", "they can; status says ready or degraded")
-    ready["responses"]["503"] = {"description": "no event can be recorded: Redis is away or refuses writes"}
-    figures = _route("Figures for Prometheus", "the figures", token=True, refused=(_STRANGER, _TOO_LITTLE, _AWAY))
-    this, page = _route("This document", "the document"), _route("This document for people", "a page")
+    live = _route("Check that this process answers", "it answers")
+    ready = _route(
+        "Check that events can be recorded, and list all problems", "they can; `status` says ready or degraded"
+    )
+    ready["responses"]["503"] = {"description": "no event can be recorded: Redis is not available or refuses writes"}
+    figures = _route(
+        "Return the metrics for Prometheus", "the metrics", right="read", refused=(_STRANGER, _TOO_LITTLE, _AWAY)
+    )
+    this, page = _route("Return this document", "the document"), _route("Return this document for people", "a page")
     looks = {
         "/livez": live, "/readyz": ready, "/metrics": figures, "/openapi.json": this, "/docs": page,
     }  # fmt: skip
@@ -55,7 +63,7 @@ def _route(
     done: str,
     *,
     tag: str = "service",
-    token: bool = False,
+    right: str = "",
     refused: Iterable[tuple[HTTPStatus, str]] = (),
 ) -> dict[str, Any]:
     """Return one operation of the document.
@@ -64,13 +72,14 @@ def _route(
         summary: the purpose of the operation.
         done: the meaning of a 200.
         tag: the group of the operation.
-        token: True if the operation needs a token.
+        right: the token that the operation needs; "" for none.
         refused: the statuses of error_responses, each with its meaning.
     """
     return {
         "tags": [tag],
         "summary": summary,
-        "security": [{"token": []}] if token else [],
+        "security": [{"token": []}] if right else [],
+        "x-right": right,
         "responses": {"200": {"description": done}} | _refused(refused),
     }
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
-from flask import Flask, Response, json
+from flask import Flask, Response, json, request
 from pydantic import ValidationError
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from service.domain.errors import (
     MalformedNotification,
@@ -79,6 +79,8 @@ def register(app: Flask) -> None:
     app.register_error_handler(StoreUnavailable, _unavailable)
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(NotFound, no_such_operation)
+    app.register_error_handler(MethodNotAllowed, no_such_operation)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -122,10 +124,19 @@ def _too_large(error: RequestEntityTooLarge) -> Response:
 
 
 def _http(error: HTTPException) -> Response:
-    response = problem(HTTPStatus(error.code or 500), error.description or error.name)
-    if allowed := getattr(error, "valid_methods", None):
-        response.headers["Allow"] = ", ".join(sorted(allowed))
-    return response
+    return problem(HTTPStatus(error.code or 500), error.description or error.name)
+
+
+def no_such_operation(error: HTTPException) -> Response:
+    """Answer a request for which there is no route, or none with its method."""
+    if request.url_rule is not None:
+        return _http(error)
+    operation = f"{request.method} {request.path}"
+    allowed = sorted(set(getattr(error, "valid_methods", None) or ()) - {"HEAD", "OPTIONS"})
+    if allowed:
+        detail = f"{operation} does not exist; this path has {', '.join(allowed)}. GET /docs lists every operation."
+        return problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, Allow=", ".join(sorted(error.valid_methods)))  # type: ignore[attr-defined]
+    return problem(HTTPStatus.NOT_FOUND, f"{operation} does not exist. GET /docs lists every operation.")
 
 
 def _unexpected(error: Exception) -> Response:

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Flask, request, session
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 
+from service.domain.errors import StoreUnavailable
 from service.settings import Settings
 from service.store import Store
 from service.web.access import Right, is_given, is_open, key_of, right_of
@@ -78,6 +79,14 @@ def visitor(store: Store, settings: Settings) -> Visitor | None:
     if not is_given(settings, right) or "id" not in session or store.ended_sessions.contains(session["id"]):
         return None
     return Visitor(right, f"dashboard ({right})", signed_in=True)
+
+
+def visitor_if_known(store: Store, settings: Settings) -> Visitor | None:
+    """Return the same as `visitor`, and None if Redis is not available."""
+    try:
+        return visitor(store, settings)
+    except StoreUnavailable:
+        return None
 
 
 def sign_in(settings: Settings, token: str) -> bool:

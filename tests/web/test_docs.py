@@ -80,9 +80,9 @@ def test_the_page_shows_every_route_and_fetches_nothing(edge: Edge) -> None:
     response = edge.http.get("/docs")
     assert (response.status_code, response.mimetype) == (200, "text/html")
     assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
-    assert not re.search(r"""(src|href)=["'](https?:)?//|<script|@import|url\(""", response.text)
-    for method, path in operations(edge):
-        assert f"{method} {path}" in response.text
+    assert not re.search(r"""(src|href)=["'](https?:)?//|<script>|@import|url\(""", response.text)
+    shown = re.findall(r'class="method \w+">(\w+)</code> <code>([^<]+)<', response.text)
+    assert sorted(shown) == sorted(operations(edge))
 
 
 def test_neither_needs_a_token(serve: ServeEdge) -> None:

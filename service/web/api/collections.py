@@ -25,7 +25,7 @@ _NONE = (HTTPStatus.CONFLICT, "no collector is configured")
 class CollectionRequest(ApiRequest):
     """A request for a collection."""
 
-    dry_run: StrictBool = Field(default=False, description="only report what would be deleted")
+    dry_run: StrictBool = Field(default=False, description="only report what would be deleted", examples=[True])
 
 
 class QueuedCollection(ApiAnswer):

@@ -41,7 +41,7 @@ class ManualDeletionRequest(ApiRequest):
     """A request to delete tags or manifests of one repository or of several."""
 
     repository: _Glob = Field(description="name of the repository, or a glob", examples=["shop/api"])
-    tags: _Globs = Field(default=(), description="tags, or globs of tags")
+    tags: _Globs = Field(default=(), description="tags, or globs of tags", examples=[["v1", "pr-*"]])
     digests: Annotated[tuple[Digest, ...], Field(max_length=_MOST_NAMES)] = Field(
         default=(), description="manifests of one repository, each with all tags that point at it"
     )
@@ -56,7 +56,7 @@ class ManualDeletionRequest(ApiRequest):
     force: StrictBool = Field(
         default=False, description="delete even if protected, and even if the policy is a dry run"
     )
-    dry_run: StrictBool = Field(default=False, description="only report what would be deleted")
+    dry_run: StrictBool = Field(default=False, description="only report what would be deleted", examples=[True])
 
     def wanted(self) -> tuple[TagSelector, ...]:
         """Return the requested tags and digests, without duplicates.

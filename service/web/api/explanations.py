@@ -22,7 +22,9 @@ from service.web.models import ApiRequest, respond
 class TagQuery(ApiRequest):
     """The tags to explain."""
 
-    tag: tuple[str, ...] = Field(default=(), description="a tag; may be given several times; all tags when absent")
+    tag: tuple[str, ...] = Field(
+        default=(), description="a tag; may be given several times; absent: all tags", examples=[["v7"]]
+    )
 
 
 class Explanations(ApiAnswer):

@@ -32,8 +32,13 @@ class RepositoryQuery(ApiRequest):
 class PolicyPreviewRequest(ApiRequest):
     """A policy to preview, and the repositories."""
 
-    policy: dict[str, Any] = Field(description="a whole policy, as GET /api/v1/policy/schema describes it")
-    repositories: tuple[str, ...] | None = Field(default=None, description="names of the repositories; absent: all")
+    policy: dict[str, Any] = Field(
+        description="a whole policy, as GET /api/v1/policy/schema describes it",
+        examples=[{"rules": [{"keep": {"last": 10}}]}],
+    )
+    repositories: tuple[str, ...] | None = Field(
+        default=None, description="names of the repositories; absent: all", examples=[["shop/api"]]
+    )
 
 
 def blueprints(

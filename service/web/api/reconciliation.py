@@ -26,7 +26,7 @@ class ReconcileRequest(ApiRequest):
     """The repositories to compare with the registry."""
 
     repositories: tuple[RepositoryName, ...] = Field(
-        default=(), max_length=1000, description="names of the repositories; empty: all"
+        default=(), max_length=1000, description="names of the repositories; empty: all", examples=[["shop/api"]]
     )
 
 

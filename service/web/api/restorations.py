@@ -32,7 +32,9 @@ class ImageToRestore(ApiRequest):
 
     repository: str = Field(description="name of the repository", examples=["shop/api"])
     tag: TagName | None = Field(
-        default=None, description="the deleted tag; absent: the manifest, with the tags that were deleted with it"
+        default=None,
+        description="the deleted tag; absent: the manifest, with the tags that were deleted with it",
+        examples=["v1"],
     )
     digest: Digest | None = Field(default=None, description="the manifest; absent: the latest deletion of the tag")
     as_tag: TagName | None = Field(default=None, description="restore under this tag instead")
@@ -54,7 +56,7 @@ class RestorationRequest(ApiRequest):
     keep_for: Span = Field(
         default=LEASE_S, description="protect from deletion by policy for this long; 0: no protection"
     )
-    dry_run: StrictBool = Field(default=False, description="only report what would be restored")
+    dry_run: StrictBool = Field(default=False, description="only report what would be restored", examples=[True])
 
 
 def blueprints(store: Store, settings: Settings, restore: Restore, *, documented: bool) -> tuple[APIBlueprint, ...]:

@@ -20,7 +20,7 @@ health.py        the doctor, workers, queues, the configuration
 from types import ModuleType
 
 from flask import Blueprint, Flask, Response, redirect, request, session, url_for
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from service.domain.errors import (
     NoSuchRepository,
@@ -50,16 +50,12 @@ from service.web.pages import (
     tag,
     text,
 )
-from service.web.problems import InvalidRequest, fault
-from service.web.session import Visitor, csrf, csrf_error, is_cross_site, visitor
+from service.web.problems import InvalidRequest, fault, no_such_operation
+from service.web.session import Visitor, csrf, csrf_error, is_cross_site, visitor, visitor_if_known
 from service.wiring import Wiring, given
 
 _SHOWN = (overview, repositories, activity, policy, collection, health)
 _WITHIN = (login, first_start, repository, search, selection, tag)
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
 _FOREIGN = (
     "no token is set, so only programs and browsers on this machine have access: set tokens.read and tokens.admin"
 )
@@ -74,11 +70,12 @@ def register(app: Flask, wiring: Wiring) -> None:
     for page in (*_SHOWN, *_WITHIN):
         given(wiring, page.add, pages)
     pages.before_request(lambda: _refused(wiring.store, wiring.settings))
-    pages.after_request(_sealed)
+    pages.after_request(rendering.sealed)
     pages.register_error_handler(PushpruneError, _failed)
     pages.register_error_handler(InvalidRequest, lambda error: _failed(PushpruneError("; ".join(error.faults)), 422))
     pages.register_error_handler(HTTPException, lambda error: _failed(error, error.code or 500))
     pages.register_error_handler(Exception, lambda error: _failed(PushpruneError(fault(error)), 500))
+    app.register_error_handler(NotFound, lambda error: _no_page(wiring.store, wiring.settings, error))
     text.register(app)
     app.jinja_env.globals["navigation"] = tuple((f"pages.{_endpoint(page)}", page.NAME) for page in _SHOWN)
     app.register_blueprint(pages)
@@ -134,13 +131,15 @@ def _to_login() -> Response:
     return response
 
 
-def _sealed(response: Response) -> Response:
-    """Add the headers that forbid foreign content, inline scripts and caching."""
-    response.headers["Content-Security-Policy"] = _POLICY
-    # "no-referrer" would also hide the origin of our own forms, which is checked.
-    response.headers["Referrer-Policy"] = "same-origin"
-    response.headers["Cache-Control"] = "no-store"
-    return response
+def _no_page(store: Store, settings: Settings, error: NotFound) -> Response:
+    """Answer a request for an unknown address: a browser gets a page with navigation, a program a problem document."""
+    kinds = request.accept_mimetypes
+    if request.url_rule is not None or kinds["text/html"] <= kinds["application/json"]:
+        return no_such_operation(error)
+    rendering.keep_visitor(visitor_if_known(store, settings))
+    return rendering.sealed(
+        rendering.error_page("There is no page at this address. Use the navigation, or search for a repository.", 404)
+    )
 
 
 _STATUS: dict[type[Exception], int] = {

@@ -12,7 +12,7 @@ from tests.support.edge import Edge
 from tests.web.pages.browser import Browser
 
 FOLDER = Path(str(files("service.web").joinpath("static")))
-OURS = {"pushprune.css", "pushprune.js", "pushprune.svg", "VENDORED.md"}
+OURS = {"docs.css", "pushprune.css", "pushprune.js", "pushprune.svg", "VENDORED.md"}
 
 
 def test_every_vendored_file_is_the_one_of_its_package() -> None:
