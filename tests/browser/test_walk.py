@@ -16,7 +16,7 @@ pytestmark = pytest.mark.live
 Visiting = Callable[..., Visit]
 PATIENCE_MS = 20_000
 LOOKING = ("Sign out", "Show", "Preview deletions")
-PAGES = ("/", "/repositories", "/activity", "/policy", "/collection", "/health")
+PAGES = ("/", "/repositories", "/activity", "/policy", "/collection", "/health", "/docs")
 
 
 @pytest.fixture

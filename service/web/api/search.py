@@ -23,6 +23,7 @@ class SearchText(ApiRequest):
     q: str = Field(
         min_length=1,
         max_length=LONGEST_QUERY,
+        examples=["api"],
         description="a part of the name of a repository, tag or user; REPO:TAG; or a digest, of which 8 hexadecimal "
         "characters suffice",
     )

@@ -137,9 +137,8 @@ def _no_page(store: Store, settings: Settings, error: NotFound) -> Response:
     if request.url_rule is not None or kinds["text/html"] <= kinds["application/json"]:
         return no_such_operation(error)
     rendering.keep_visitor(visitor_if_known(store, settings))
-    return rendering.sealed(
-        rendering.error_page("There is no page at this address. Use the navigation, or search for a repository.", 404)
-    )
+    message = f"There is no page at {request.path[:200]}. Use the navigation above."
+    return rendering.sealed(rendering.error_page(message, 404, "Page not found"))
 
 
 _STATUS: dict[type[Exception], int] = {

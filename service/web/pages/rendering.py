@@ -61,9 +61,9 @@ def panel(template: str, title: str, **values: Any) -> Response:
     return page("panel.html", panel=f"panels/{template}", title=title, **values)
 
 
-def error_page(message: str, status: int) -> Response:
-    """Return an error response with one sentence, as a panel or as a page."""
-    response = page("panels/refusal.html" if is_panel() else "refusal.html", said=message)
+def error_page(message: str, status: int, title: str = "") -> Response:
+    """Return an error response with one sentence, as a panel or as a page with this title."""
+    response = page("panels/refusal.html" if is_panel() else "refusal.html", said=message, title=title)
     response.status_code = status
     return response
 
