@@ -18,7 +18,7 @@ def platforms_of_index(media_type: str, content: bytes) -> tuple[str, ...]:
         return ()
     try:
         parts = json.loads(content)["manifests"] or ()
-        named = [_named(part.get("platform") or {}) for part in parts]
+        named = [platform_name(part.get("platform") or {}) for part in parts]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ()
     return tuple(dict.fromkeys(name for name in named if name))[:_MOST]
@@ -27,13 +27,13 @@ def platforms_of_index(media_type: str, content: bytes) -> tuple[str, ...]:
 def platform_of_config(config: bytes) -> tuple[str, ...]:
     """Return the platform that the config of an image names; () if it names none."""
     try:
-        name = _named(json.loads(config))
+        name = platform_name(json.loads(config))
     except (ValueError, TypeError, AttributeError, RecursionError):
         return ()
     return (name,) if name else ()
 
 
-def _named(platform: dict[str, Any]) -> str:
+def platform_name(platform: dict[str, Any]) -> str:
     """Return "os/architecture/variant" of a descriptor's platform or of a config (OCI image-spec); "" if unknown."""
     words = [platform.get("os"), platform.get("architecture"), platform.get("variant") or None]
     if not all(isinstance(word, str) and word.isprintable() for word in words if word is not None):

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Response
 
+from service.clock import now_us
 from service.domain.errors import ConfigurationError
 from service.domain.history.interval import Interval
 from service.domain.oci.diff import Difference, difference
 from service.domain.oci.names import is_digest
 from service.prune.manual import pending_deletions
+from service.reports.image_parts import image_contents
+from service.reports.listings import Listings
 from service.web.pages import rendering
 from service.web.pages.repository import host
+from service.web.pages.time_line import began_us, time_line
 from service.wiring import Wiring
 
 _COMPARED = ("before", "after")
@@ -23,12 +27,14 @@ class TagPeriod:
     """A period during which a tag pointed at one digest.
 
     Attributes:
+        began_us: when the tag was pushed to the image: for an imported tag, before pushprune found it.
         restorable: True if the tag can be restored to this image, as far as is known.
         there: True if the image can still be pulled by its digest, as far as is known.
         against: the difference to the previous image; None if the layers of one of them are unknown.
     """
 
     interval: Interval
+    began_us: int | None
     restorable: bool
     there: bool
     against: Difference | None
@@ -36,6 +42,7 @@ class TagPeriod:
 
 def add(pages: Blueprint, wiring: Wiring) -> None:
     address = host(wiring.settings.registry.url)
+    listings = Listings(wiring.inventory, wiring.policies)
 
     @pages.get("/tag/<path:repository>:<tag>")
     def tag(repository: str, tag: str) -> Response:
@@ -46,7 +53,16 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         explained = wiring.verdicts.explain(wiring.inventory.known(repository), (tag,))
         explanation = explained[0] if explained else None
         asked = pending_deletions(wiring.store, repository).get(tag)
-        values = {"one": explanation, "asked": asked, "is_dry": wiring.verdicts.is_dry(), "host": address}
+        listed = listings.of(repository).page(lambda name: name == tag).rows
+        ended = None if explanation else wiring.inventory.intervals(repository, tag)[:1]
+        values = {
+            "ended": ended[0] if ended else None,
+            "one": explanation,
+            "row": listed[0] if listed else None,
+            "asked": asked,
+            "is_dry": wiring.verdicts.is_dry(),
+            "host": address,
+        }
         return rendering.panel("tag_why.html", f"{repository}:{tag}", repository=repository, tag=tag, **values)
 
     @pages.get("/panels/tag/line/<path:repository>:<tag>")
@@ -57,10 +73,18 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         pullable = wiring.restore.standing(repository)
         reachable = wiring.restore.reachable(repository) | deleted
         layers = wiring.inventory.layers(repository, (interval.digest for interval in intervals))
-        stays = tuple(_periods(intervals, reachable, pullable, layers))
+        periods = tuple(_periods(intervals, reachable, pullable, layers))
         now = intervals[0] if intervals and not intervals[0].ended else None
-        values = {"repository": repository, "tag": tag, "stays": stays, "now": now, "host": address}
-        return rendering.panel("tag_line.html", f"{repository}:{tag}", **values)
+        return rendering.panel(
+            "tag_line.html",
+            f"{repository}:{tag}",
+            repository=repository,
+            tag=tag,
+            periods=periods,
+            now=now,
+            host=address,
+            line=time_line(intervals, now_us()),
+        )
 
     @pages.get("/panels/tag/images/<path:repository>:<tag>")
     def tag_images(repository: str, tag: str) -> Response:
@@ -85,6 +109,13 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         }
         return rendering.panel("tag_compare.html", f"{repository}:{tag}", repository=repository, tag=tag, **values)
 
+    @pages.get("/panels/tag/contents/<path:repository>:<tag>")
+    def tag_contents(repository: str, tag: str) -> Response:
+        listed = listings.of(wiring.inventory.known(repository)).page(lambda name: name == tag).rows
+        current = listed[0].verdict.tag.digest if listed else ""
+        contents = image_contents(wiring.registry.client, repository, current) if current else None
+        return rendering.panel("tag_contents.html", f"{repository}:{tag}", current=current, contents=contents)
+
     @pages.get("/panels/tag/platforms/<path:repository>@<digest>")
     def tag_platforms(repository: str, digest: str) -> Response:
         if not is_digest(digest):
@@ -107,7 +138,9 @@ def _periods(
     seen = {interval.digest for interval in intervals[:1] if not interval.ended}
     for interval, before in zip(intervals, [*intervals[1:], None], strict=True):
         against = difference(layers.get(before.digest), layers.get(interval.digest)) if before else None
-        yield TagPeriod(interval, interval.digest in reachable - seen, interval.digest in pullable, against)
+        yield TagPeriod(
+            interval, began_us(interval), interval.digest in reachable - seen, interval.digest in pullable, against
+        )
         seen.add(interval.digest)
 
 

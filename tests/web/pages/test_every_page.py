@@ -76,7 +76,8 @@ def test_every_page_is_tried_here(edge: Edge) -> None:
     known = {*PAGES, *PANELS, *FILES, *CHANGES, *ASKS, "/login", "/login/<secret>", "/logout"}
     named = {"<path:repository>": "shop/api", "<tag>": "v2", "<int:started_ms>": "7"}
     every = {re.sub("|".join(named), lambda result: named[result[0]], rule.rule) for rule in rules}
-    asking = {"/panels/tag/platforms/shop/api@<digest>", "/panels/tag/compare/shop/api:v2"}
+    of_tag = ("platforms/shop/api@<digest>", "contents/shop/api:v2", "compare/shop/api:v2")
+    asking = {f"/panels/tag/{part}" for part in of_tag}
     assert every == {*known, *asking}
 
 

@@ -18,7 +18,9 @@ from service.clock import now_us
 from service.domain.collection.run import CollectionStage, Rehearsal, Run
 from service.domain.events import Envelope, Event
 from service.domain.finding import Finding
+from service.domain.oci.image_parts import ImagePart
 from service.domain.policy.model import Policy
+from service.reports.image_parts import ImageContents, PlatformImage
 from service.store.keys import short
 from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of, event, understood
@@ -95,6 +97,9 @@ def edge(serve_over_valkey: ServeEdge, monkeypatch: pytest.MonkeyPatch) -> Edge:
     edge.redis.zadd(keys.of("workers"), {EVIL: now_us() // 1000})
     edge.redis.hset(keys.of("reconcile:last"), mapping=WALKED)
     monkeypatch.setattr(type(wiring.platforms), "of", lambda _, __, digests: dict.fromkeys(digests, (EVIL,)))
+    part = ImagePart("layer", EVIL, 1, EVIL, EVIL)
+    contents = ImageContents(EVIL, (PlatformImage(EVIL, EVIL, (part,)),) * 2)
+    monkeypatch.setattr("service.web.pages.tag.image_contents", lambda *_: contents)
     monkeypatch.setattr("service.web.pages.health.examine", lambda _: [Finding("redis", "error", EVIL, EVIL)])
     wiring.store.doctor_reports.keep([Finding(EVIL, "error", EVIL, EVIL)], EVIL)
     return edge
