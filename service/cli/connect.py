@@ -11,7 +11,7 @@ from service.cli.registry import asked_registry, refuse_v1
 from service.domain.errors import ConfigurationError, NoSuchRepository
 from service.domain.policy.model import Policy
 from service.domain.retention.selector import TagSelector
-from service.local.environment import environment_of
+from service.local.environment import running_settings
 from service.reports.inventory import Inventory
 from service.settings import PolicySource, Settings, load_settings
 from service.wiring import Wiring, wire
@@ -50,17 +50,6 @@ def connect(config: Path | None, data: Path | None, only: Sequence[str] = ()) ->
             "data directory with --data, or set redis.url (--config)"
         )
     return _wired(settings)
-
-
-def running_settings(config: Path | None, data: Path | None) -> Settings | None:
-    """Return the settings of the running system; None if no setting and no data directory names its Redis."""
-    if data is None:
-        settings = load_settings(config)
-        if settings.redis.url is not None:
-            return settings
-        data = settings.data_dir
-    environ = environment_of(data)
-    return load_settings(config, environ=environ) if environ is not None else None
 
 
 def _wired(settings: Settings) -> Wiring:

@@ -12,6 +12,8 @@ from service.cli.command import VerbGroup, examples
 from service.domain.errors import ConfigurationError, PushpruneError, StoreRefuses, StoreUnavailable
 
 FAILED, MISUSED = 1, 2
+# A shell sets this variable to ask for completions.
+_COMPLETE = "_PUSHPRUNE_COMPLETE"
 
 # verb: (its module, its line in `pushprune --help`).
 # A module is imported only when its verb is used: importing all of them would slow every command down.
@@ -32,6 +34,7 @@ VERBS = {
     "restore": ("service.cli.restore", "Restore deleted images."),
     "reconcile": ("service.cli.reconcile", "Compare the history with the registry, and show the result."),
     "gc": ("service.cli.gc", "Run garbage collection, and show the last runs."),
+    "completion": ("service.cli.completion", "Complete verbs, options, repositories and tags in a shell."),
     "policy": ("service.cli.policy", "Check a policy, simulate it on the past, or import one from another tool."),
 }
 
@@ -68,6 +71,8 @@ def pushprune() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb and exit: 0 done, 1 failed, 2 wrong usage or configuration."""
+    if _COMPLETE in os.environ:
+        import_module("service.cli.completion").register()
     try:
         code = pushprune.main(arguments, prog_name="pushprune", standalone_mode=False)
     except click.ClickException as error:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from service.cli.connect import running_settings
 from service.cli.names import parse_listed, parse_wanted
 from service.cli.output import line, show_document
 from service.cli.registry import asked_registry
 from service.cli.user import login_name
 from service.domain.errors import ConfigurationError, NotRestorable
 from service.domain.retention.selector import TagSelector
+from service.local.environment import running_settings
 from service.local.redis_server import is_up
 from service.restore.from_folder import Outcome, RestoreFolder, Result
 from service.settings import Settings, load_settings

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from service.domain.errors import ConfigurationError
 from service.local.tokens import private
+from service.settings import Settings, load_settings
 
 _FILE = "environment.json"
 _SECRETS = ("TOKENS__NOTIFY", "TOKENS__READ", "TOKENS__ADMIN", "REDIS__URL", "REGISTRY__PASSWORD")
@@ -45,3 +46,14 @@ def environment_of(directory: Path) -> dict[str, str] | None:
     except (OSError, ValueError):
         return None
     return {str(name): str(value) for name, value in kept.items()}
+
+
+def running_settings(config: Path | None, data: Path | None) -> Settings | None:
+    """Return the settings of the running system; None if no setting and no data directory names its Redis."""
+    if data is None:
+        settings = load_settings(config)
+        if settings.redis.url is not None:
+            return settings
+        data = settings.data_dir
+    environ = environment_of(data)
+    return load_settings(config, environ=environ) if environ is not None else None

@@ -32,7 +32,7 @@ def test_every_help_has_examples_and_each_is_a_valid_command(run: Run, verb: str
     examples = [line.strip() for line in output.partition("Examples:\n")[2].splitlines()]
     assert (code, len(examples) > 0) == (0, True)
     for example in examples:
-        program, *words = shlex.split(example)
+        program, *words = shlex.split(example.partition(" > ")[0])
         assert (program, " ".join(words).startswith(verb)) == ("pushprune", True)
         command: click.Command = pushprune
         context = click.Context(command)
