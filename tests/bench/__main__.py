@@ -12,7 +12,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import asked, decide, gate, gone, ingest, listing, one_off, pages, prune, redis_bytes, resume
+from tests.bench import (
+    asked,
+    decide,
+    gate,
+    gone,
+    ingest,
+    listing,
+    one_off,
+    pages,
+    prune,
+    redis_bytes,
+    resume,
+    storage_inventory,
+)
 from tests.bench.calm import described, wait_for_calm
 from tests.bench.figure import Figure
 from tests.fakes.real_registry import HOW_TO_INSTALL, RealRegistry, registry_binary
@@ -30,6 +43,7 @@ FIGURES: dict[str, Callable[[], Iterator[Figure]]] = {
     "one_off": one_off.measure,
     "gate": gate.measure,
     "pages": pages.measure,
+    "inventory": storage_inventory.measure,
 }
 _NEED_A_REGISTRY = {"gone", "requests", "resume", "prune", "one_off", "gate"}
 _MARKS = {True: "[green]met[/]", False: "[red]MISSED[/]", None: ""}
