@@ -51,7 +51,6 @@ _ALARM_S = 30.0
 _EARLY_S = 60.0
 _SELDOM_S = 600.0
 
-_UNPROTECTED = "pushes were not blocked (gc.gate: none): an image pushed during the collection may be broken"
 _CANCELLED = "it was cancelled before anything was deleted"
 _NO_PROBE = "no deleted blob could be used to test the registry for a stale cache"
 
@@ -135,7 +134,7 @@ def _attempt(attempt: Attempt) -> None:
     """
     once, wait_s = False, 0.0
     if attempt.run.gate == "none":
-        attempt.note(_UNPROTECTED)
+        attempt.note(collection_run.UNPROTECTED)
     if is_manual(attempt.run.reason) and why_not_yet(attempt.store, attempt.gc, "by itself"):
         attempt.note("requested manually: gc.window and gc.min_interval did not apply")
     try:

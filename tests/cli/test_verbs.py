@@ -325,7 +325,7 @@ def test_the_status_of_collections_says_what_is_wanted_what_it_waits_for_and_whe
     assert (status["queued"], status["postponed"]["message"], status["running"]) == ("scheduled", "not now", None)
     assert status["next_at"]
     garbage.publish_progress(CollectionStage(SWEEPING, 1, 1, "scheduled"))
-    assert "running: sweeping, because scheduled" in run("gc")[1]
+    assert "running: deleting blobs, because scheduled" in run("gc")[1]
 
 
 def test_the_status_of_collections_says_that_the_gate_is_closed_and_why(run: Run, make_wiring: MakeWiring) -> None:

@@ -45,7 +45,7 @@ def test_an_idle_service_is_ready(edge: Edge) -> None:
 
 def test_readiness_says_what_a_collection_is_at(edge: Edge) -> None:
     edge.store.collections.publish_progress(CollectionStage(SWEEPING, 1, 1, "scheduled"))
-    assert ready(edge)["collection"] == "sweeping"
+    assert ready(edge)["collection"] == "deleting blobs"
     edge.store.collections.clear_progress()
     assert ready(edge)["collection"] is None
 

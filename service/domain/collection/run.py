@@ -9,12 +9,15 @@ MANUAL = "requested manually"
 # The name of the trouble while the registry still claims to have collected blobs.
 STALE = "stale cache"
 
-WAITING = "waiting for quiet"
+WAITING = "waiting for pushes to end"
 RESTARTING = "restarting the registry"
 REHEARSING = "dry run"
-COMPARING = "comparing"
-SWEEPING = "sweeping"
-CHECKING = "checking"
+COMPARING = "comparing with the registry"
+SWEEPING = "deleting blobs"
+CHECKING = "verifying"
+
+# The remark of a run without a write gate.
+UNPROTECTED = "pushes were not blocked (gc.gate: none): an image pushed during the collection may be broken"
 
 
 def is_manual(reason: str) -> bool:
@@ -57,6 +60,11 @@ class Run:
     checked: int = 0
     note: str = ""
     closed_ms: int = 0
+
+    @property
+    def remarks(self) -> str:
+        """The note without the remark on a missing write gate, which every run would repeat."""
+        return "; ".join(part for part in self.note.split("; ") if part and part != UNPROTECTED)
 
 
 @dataclass(frozen=True, slots=True)

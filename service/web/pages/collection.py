@@ -2,6 +2,8 @@
 
 import gzip
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
@@ -11,6 +13,7 @@ from service.collect import status
 from service.collect.status import RecordedRun, at_stake, cancel, overview, permanent, request_collection
 from service.dispatch import Dispatch
 from service.domain.collection.output import errors_in
+from service.domain.collection.run import CHECKING, SWEEPING, Run
 from service.registry import Registry
 from service.settings import Settings
 from service.store import Store
@@ -21,7 +24,32 @@ NAME = "Collection"
 _SHOWN = 50
 _BLOBS = 200
 _LINES = 200
+_BARS = 30
 _OPEN_PUSHES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class FreedBar:
+    """The bytes that a run freed, as a bar of the chart. x, height: in a drawing of 100 by 100."""
+
+    run: Run
+    x: float
+    height: float
+
+
+def freed_bars(runs: Sequence[Run]) -> tuple[FreedBar, ...]:
+    """Return the latest runs that made or tried a collection as bars, oldest first; none if fewer than two ran.
+
+    Args:
+        runs: newest first.
+    """
+    ran = [run for run in runs if run.result in ("done", "failed")][:_BARS][::-1]
+    most = max((run.bytes_freed or 0 for run in ran), default=0)
+    if len(ran) < 2 or not most:
+        return ()
+    return tuple(
+        FreedBar(run, number * 100 / len(ran), 100 * (run.bytes_freed or 0) / most) for number, run in enumerate(ran)
+    )
 
 
 def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, dispatch: Dispatch) -> None:
@@ -43,6 +71,7 @@ def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, 
             rehearsal_wanted=queued.rehearsal,
             trashed=seen.permanent,
             permanent=permanent,
+            can_cancel=seen.running is None or seen.running.stage not in (SWEEPING, CHECKING),
             kept_s=settings.history.trash,
             can_collect=registry.collector is not None,
             has_worker=queued.has_worker,
@@ -52,7 +81,13 @@ def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, 
     @pages.get("/panels/collection/runs")
     def collection_runs() -> Response:
         runs, totals = status.past(store, _SHOWN)
-        return rendering.panel("collection_runs.html", "Past collections", runs=runs, totals=totals)
+        return rendering.panel(
+            "collection_runs.html",
+            "Past collections",
+            runs=runs,
+            totals=totals,
+            bars=freed_bars(runs),
+        )
 
     @pages.get("/collection/run/<int:started_ms>")
     def collection_run(started_ms: int) -> Response:

@@ -1,10 +1,11 @@
 """The collection page: what is under way, what ran, and having one made."""
 
 import gzip
+import re
 
 import pytest
 
-from service.domain.collection.run import CollectionStage, Rehearsal, Run
+from service.domain.collection.run import SWEEPING, UNPROTECTED, CollectionStage, Rehearsal, Run
 from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of
 from tests.web.pages.browser import Browser
@@ -23,15 +24,15 @@ def test_one_is_asked_for_and_says_who_did(edge: Edge, form: dict[str, str], ask
     assert edge.sent == ["a collection"]
     assert edge.store.collections.requested() == asked
     assert (edge.store.collections.rehearsal_requested() is None) == (asked is not None)
-    assert "ueued: <bdi>" in browser.text("/panels/collection/now")
+    assert "ueued</span>: <bdi>" in browser.text("/panels/collection/now")
 
 
 def test_the_queued_one_says_what_it_makes_permanent_and_can_be_cancelled(edge: Edge) -> None:
     browser = Browser(edge)
     edge.store.collections.request("requested manually (alice)")
     text = browser.text("/panels/collection/now")
-    assert "It is retried until it succeeds; then 0 deletions become permanent." in text
-    assert "Cancel the queued collection" in text
+    assert "<strong>0 deletions become permanent</strong> when it deletes blobs." in text
+    assert "Cancel the collection" in text
     answer = browser.said(browser.post("/collection/cancel", back="/collection"))
     assert "Cancelled: requested manually (alice)" in answer
     assert edge.store.collections.requested() is None
@@ -45,9 +46,12 @@ def test_where_none_can_be_made_there_is_no_button(serve: ServeEdge) -> None:
 
 
 def test_the_one_under_way_is_shown(edge: Edge) -> None:
-    edge.store.collections.publish_progress(CollectionStage("sweeping", 1, 1, "schedule"))
-    assert "<strong><bdi>sweeping</bdi></strong>" in Browser(edge).text("/panels/collection/now")
-    assert '<a href="/collection"><bdi>sweeping</bdi></a>' in Browser(edge).text("/panels/overview/now")
+    edge.store.collections.publish_progress(CollectionStage(SWEEPING, 1, 1, "schedule"))
+    edge.store.collections.request("schedule")
+    text = Browser(edge).text("/panels/collection/now")
+    assert "Running</span>: <strong><bdi>deleting blobs</bdi></strong> since" in text
+    assert "Cancel" not in text, "it deletes already"
+    assert '<a href="/collection"><bdi>deleting blobs</bdi></a>' in Browser(edge).text("/panels/overview/now")
 
 
 def test_those_that_ran_are_shown_with_their_figures(edge: Edge) -> None:
@@ -77,7 +81,7 @@ def test_a_run_has_a_page_with_its_figures_and_what_was_printed(edge: Edge) -> N
     text = browser.text("/panels/collection/run/24")
     assert "<bdi>of 24</bdi>\n<bdi>error: &lt;no&gt; luck</bdi></pre>" in text
     assert text.count("error: &lt;no&gt; luck") == 2, "errors stand above the log"
-    assert "3 blobs, 0 manifests" in text
+    assert "3 blobs" in text
     assert "of 5</bdi>" in browser.text("/panels/collection/run/5")
     assert "no longer kept" in browser.text("/panels/collection/run/4")
     assert browser.panel("/panels/collection/run/99").status_code == 404
@@ -92,3 +96,20 @@ def test_the_whole_log_of_a_run_is_a_file(edge: Edge, accepted: str) -> None:
     assert (gzip.decompress(response.data) if accepted == "gzip" else response.data) == b"one\ntwo\n"
     assert 'attachment; filename="collection-1970-01-01T000001Z.log"' in response.headers["Content-Disposition"]
     assert edge.http.get("/collection/run/99/log").status_code == 404
+
+
+def test_what_each_run_freed_is_drawn_and_a_missing_gate_is_said_once(edge: Edge) -> None:
+    browser = Browser(edge)
+    for number, freed in enumerate((1_000_000, 4_000_000, None), 1):
+        result = "done" if freed else "failed"
+        note = f"{UNPROTECTED}; requested at night"
+        edge.store.collections.record(
+            Run(number * 1000, number * 1000 + 9, result, "schedule", bytes_freed=freed, gate="none", note=note)
+        )
+    text = browser.text("/panels/collection/runs")
+    heights = re.findall(r'<rect class="series-(\w+)"[^>]* height="([\d.]+)"', text)
+    assert heights == [("3", "30.0"), ("3", "120.0"), ("rest", "1.0")]
+    assert ">4.0 MB</text>" in text
+    assert text.count("requested at night") == 3
+    assert "not blocked" not in text
+    assert browser.text("/collection").count("not blocked during a collection") == 1
