@@ -1,5 +1,6 @@
 """List repositories, tags with their verdicts, plans and the past of tags, for the command line and the API."""
 
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,12 +20,18 @@ from service.store.archive import Archive, RejectedEvent
 from service.store.catalog import Catalog, RepositorySummary
 from service.store.history import History
 
-RepositoryOrder = Literal["name", "-name", "pushed", "-pushed", "tags", "-tags"]
+RepositoryOrder = Literal[
+    "name", "-name", "pushed", "-pushed", "tags", "-tags", "doomed", "-doomed", "expires", "-expires"
+]  # fmt: skip
+RepositoryStatus = Literal["delete", "held"]
 
 _SHELF_PLACES: dict[str, Callable[[RepositorySummary], int | str]] = {
     "name": lambda summary: summary.repository,
     "pushed": lambda summary: summary.pushed_us or 0,
     "tags": lambda summary: summary.tags,
+    "doomed": lambda summary: summary.doomed,
+    # Repositories with deletions to make come first, those that only a push changes last.
+    "expires": lambda summary: 0 if summary.doomed else summary.next_ms or sys.maxsize,
 }
 _PAGE = 1000
 # The number of history entries that one answer may read.
@@ -39,6 +46,8 @@ class ListedRepository:
         pushed_us: the last push of a live tag, None if no push was recorded.
         doomed: number of images and tags to delete next.
         held: the reason why its plan waits for approval; None if no plan waits.
+        next_us: the earliest time (µs) of a further deletion by age, when the repository is planned again; None: only
+            after a push.
         unannounced: number of tags that are kept only because the events of their pushes were lost.
     """
 
@@ -48,6 +57,7 @@ class ListedRepository:
     doomed: int
     held: str | None
     unannounced: int
+    next_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +146,19 @@ class Inventory:
         order: RepositoryOrder = "name",
         after: Place | None = None,
         limit: int = _PAGE,
+        *,
+        status: RepositoryStatus | None = None,
     ) -> Page[ListedRepository]:
-        """Return a page of the repositories whose names match. after: the place where the page before ended."""
-        names = tuple(filter(matches, self.history.repositories()))
+        """Return a page of the repositories whose names match.
+
+        Args:
+            matches: chooses the repositories by name.
+            order: the order of the whole listing.
+            after: the place where the page before ended.
+            limit: the number of repositories on the page.
+            status: delete: only repositories with images to delete next; held: only with a plan that waits; None: all.
+        """
+        names = tuple(filter(matches, self._with_status(status)))
         by, descending = order.lstrip("-"), order.startswith("-")
         if by == "name":
             summaries = self._by_name(names, descending=descending, after=after, limit=limit)
@@ -162,10 +182,20 @@ class Inventory:
                 doomed=row.doomed,
                 held=reasons.get(row.repository),
                 unannounced=unannounced.get(row.repository, 0),
+                next_us=row.next_ms * 1000 if row.next_ms else None,
             )
             for row in summaries.rows
         )
         return Page(rows, summaries.after, summaries.total)
+
+    def _with_status(self, status: RepositoryStatus | None) -> Sequence[str]:
+        """Return the names of the repositories of this status, in order."""
+        names = self.history.repositories()
+        if status == "held":
+            return sorted(hold.repository for hold in self.approvals.holds(names))
+        if status == "delete":
+            return [summary.repository for summary in self.catalog.summaries(names) if summary.doomed]
+        return names
 
     def _by_name(
         self, names: Sequence[str], *, descending: bool, after: Place | None, limit: int

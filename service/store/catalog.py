@@ -19,6 +19,7 @@ class RepositorySummary:
         tags: number of live tags.
         pushed_us: the last push of a live tag (µs), None if no push was seen.
         doomed: number of digests to delete next.
+        next_ms: when the repository is planned again, because time alone may change the plan; None: only after a push.
         dry: number of digests that would be deleted if the policy had no dry_run.
     """
 
@@ -27,6 +28,7 @@ class RepositorySummary:
     pushed_us: int | None
     doomed: int
     dry: int = 0
+    next_ms: int | None = None
 
 
 class Catalog:
@@ -61,7 +63,8 @@ class Catalog:
 
     def _read(self, names: Sequence[str]) -> list[RepositorySummary]:
         flat = self._connection.run("summaries", repositories=names)
-        rows = zip(names, flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
+        rows = zip(names, *(flat[place::5] for place in range(5)), strict=True)
         return [
-            RepositorySummary(name, tags, int(float(newest)) or None, *counts) for name, tags, newest, *counts in rows
+            RepositorySummary(name, tags, int(float(newest)) or None, doomed, dry, int(float(next_ms)) or None)
+            for name, tags, newest, doomed, dry, next_ms in rows
         ]

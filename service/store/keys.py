@@ -98,7 +98,7 @@ Per repository: deletions
 
 The outbox: work that is left to do
   due                  zset    R → when the sweep sends it again (ms): repositories to plan. Life: until planned.
-        Writers: all scripts that need a new plan. Readers: commit, sweep.
+        Writers: all scripts that need a new plan. Readers: commit, sweep, summaries.
   doomed               zset    R → when the sweep sends it again (ms): repositories with entries in doomed:R. Life: as
         these. Writers: as doomed:R; sweep, postpone. Reader: sweep.
   healing              zset    R → when the sweep sends it again (ms): repositories with entries in heal:R. Life: as

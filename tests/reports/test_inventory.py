@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Lock
-from typing import get_args
+from typing import cast, get_args
 
 import pytest
 
@@ -14,7 +14,7 @@ from service.domain.page import Page, Place
 from service.domain.retention.evaluation import Evaluation
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
-from service.reports.inventory import Inventory, ListedRepository, RepositoryOrder
+from service.reports.inventory import Inventory, ListedRepository, RepositoryOrder, RepositoryStatus
 from service.reports.tag_listing import TagOrder, TagVerdict
 from service.store.catalog import RepositorySummary
 from service.wiring import Wiring
@@ -46,11 +46,32 @@ def test_a_repository_has_its_tags_its_last_push_and_what_is_doomed(wiring: Wiri
     snapshot = wiring.store.history.snapshot("shop/api")
     going = Verdict(snapshot.tags[0], False, "old")
     wiring.store.history.commit(snapshot, Plan(doomed=(Doomed(going.tag.digest, (going,)),)), "doomed")
-    assert wiring.inventory.repositories(everything).rows == (
+    rows = wiring.inventory.repositories(everything).rows
+    assert tuple(replace(row, next_us=None) for row in rows) == (
         ListedRepository("ops/old", 0, None, 0, held=None, unannounced=0),
         ListedRepository("shop/api", 3, NOW + 3000, 1, held=None, unannounced=0),
         ListedRepository("shop/web", 1, NOW + 9000, 0, held=None, unannounced=0),
     )
+
+
+def test_a_status_filters_the_repositories(wiring: Wiring) -> None:
+    history = wiring.store.history
+    for name, target in (("shop/api", "doomed"), ("shop/web", "held")):
+        verdict = Verdict(history.snapshot(name).tags[0], False, "old")
+        plan = Plan(doomed=(Doomed(verdict.tag.digest, (verdict,)),), hold="too many")
+        assert history.commit(history.snapshot(name), plan, "held" if target == "held" else "doomed")
+    for status, name in (("delete", "shop/api"), ("held", "shop/web")):
+        page = wiring.inventory.repositories(everything, status=cast(RepositoryStatus, status))
+        assert [row.repository for row in page.rows] == [name]
+
+
+def test_the_repository_of_the_next_deletion_comes_first(wiring: Wiring) -> None:
+    history = wiring.store.history
+    for name, next_us in (("ops/old", None), ("shop/api", NOW * 9), ("shop/web", NOW * 8)):
+        assert history.commit(history.snapshot(name), Plan(next_us=next_us), "none")
+    rows = wiring.inventory.repositories(everything, "expires").rows
+    assert [row.repository for row in rows] == ["shop/web", "shop/api", "ops/old"]
+    assert rows[-1].next_us is None
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 -- Count the tags of repositories and their images to delete. Changes nothing.
 --
--- KEYS  tags:EACH doomed:EACH dry_run:EACH
+-- KEYS  due tags:EACH doomed:EACH dry_run:EACH
+-- ARGV  repositories...
 -- Result for each repository: tags, the time of the last push (µs, as text; '0' if none was seen), doomed images, images
---        that would be deleted if there were no dry run
+--        that would be deleted if there were no dry run, when it is planned again (ms, as text; '0': after the next push)
 local answer = {}
 for _, r in ipairs(each) do
   local newest = redis.call('ZREVRANGE', r.tags, 0, 0, 'WITHSCORES')
@@ -10,5 +11,6 @@ for _, r in ipairs(each) do
   answer[#answer + 1] = newest[2] or '0'
   answer[#answer + 1] = redis.call('HLEN', r.doomed)
   answer[#answer + 1] = redis.call('HLEN', r.dry_run)
+  answer[#answer + 1] = redis.call('ZSCORE', all.due, r.name) or '0'
 end
 return answer

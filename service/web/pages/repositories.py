@@ -9,23 +9,31 @@ from flask import Blueprint, Response, request
 from service.domain.errors import ConfigurationError
 from service.domain.page import Place
 from service.domain.retention.selector import search_matcher
-from service.reports.inventory import Inventory, RepositoryOrder
+from service.reports.inventory import Inventory, RepositoryOrder, RepositoryStatus
+from service.reports.verdicts import Verdicts
 from service.web.pages import rendering
 
 NAME = "Repositories"
 
 _ORDERS: dict[RepositoryOrder, str] = {
     "name": "by name",
+    "-name": "by name, backwards",
     "-pushed": "latest push first",
-    "-tags": "most tags first",
     "pushed": "oldest push first",
+    "-tags": "most tags first",
+    "tags": "fewest tags first",
+    "-doomed": "most to be deleted first",
+    "doomed": "fewest to be deleted first",
+    "expires": "next deletion first",
+    "-expires": "next deletion last",
 }
+_STATUSES: dict[RepositoryStatus, str] = {"delete": "with tags to be deleted", "held": "waiting for approval"}
 _PAGE = 100
 _FOLDERS = 200
 _LONGEST = 256
 
 
-def add(pages: Blueprint, inventory: Inventory) -> None:
+def add(pages: Blueprint, inventory: Inventory, verdicts: Verdicts) -> None:
     @pages.get("/repositories")
     def repositories() -> Response:
         return rendering.page("repositories.html", asked=rendering.query(*_KEYS), orders=_ORDERS, under=_under())
@@ -34,19 +42,33 @@ def add(pages: Blueprint, inventory: Inventory) -> None:
     def repositories_list() -> Response:
         order, under = _order(), _under()
         matches = _found(under)
-        rows = inventory.repositories(matches, order, _place(order), _PAGE)
+        rows = inventory.repositories(matches, order, _place(order), _PAGE, status=_status())
         asked = rendering.query(*_KEYS)
         steps = () if "search" in asked else _steps(inventory.names(), under)
         values = {"rows": rows, "asked": rendering.without(asked, "at", "after"), "steps": steps[:_FOLDERS]}
-        return rendering.panel("repositories_list.html", "Repositories", under=under, **values)
+        return rendering.panel(
+            "repositories_list.html",
+            "Repositories",
+            under=under,
+            order=order,
+            statuses=_STATUSES,
+            place="after" in asked,
+            is_dry=verdicts.is_dry(),
+            **values,
+        )
 
 
-_KEYS = ("search", "order", "under", "at", "after")
+_KEYS = ("search", "order", "status", "under", "at", "after")
 
 
 def _order() -> RepositoryOrder:
     asked = request.args.get("order", "")
     return next((order for order in get_args(RepositoryOrder) if order == asked), "name")
+
+
+def _status() -> RepositoryStatus | None:
+    asked = request.args.get("status", "")
+    return next((status for status in get_args(RepositoryStatus) if status == asked), None)
 
 
 def _under() -> str:

@@ -44,6 +44,13 @@ def test_they_are_found_and_sorted(browser: Browser, query: str, result: list[st
     assert names(browser.text(f"{LIST}?{query}")) == result
 
 
+def test_a_heading_sorts_and_a_filter_keeps_the_order(browser: Browser) -> None:
+    text = browser.text(f"{LIST}?order=-tags")
+    assert 'aria-sort="descending"><a href="/repositories?order=tags">Tags' in text
+    assert 'href="/repositories?order=-tags&amp;status=held"' in text
+    assert names(browser.text(f"{LIST}?status=delete")) == []
+
+
 def test_paths_lead_on_with_how_many_are_behind_them(browser: Browser) -> None:
     text = browser.text(LIST)
     assert 'under=shop/"><bdi>shop/</bdi> <span class="quiet">2</span>' in text
