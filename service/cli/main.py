@@ -35,7 +35,10 @@ VERBS = {
     "reconcile": ("service.cli.reconcile", "Compare the history with the registry, and show the result."),
     "gc": ("service.cli.gc", "Run garbage collection, and show the last runs."),
     "completion": ("service.cli.completion", "Complete verbs, options, repositories and tags in a shell."),
-    "policy": ("service.cli.policy", "Check a policy, simulate it on the past, or import one from another tool."),
+    "policy": (
+        "service.cli.policy",
+        "Edit the policy; check, compare or simulate one, or import one from another tool.",
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""`pushprune policy …`: check a policy, print its schema, simulate it on the past, import one from another tool."""
+"""`pushprune policy …`: check, edit, compare and simulate a policy, print its schema, import one of another tool."""
 
 import sys
 from pathlib import Path
@@ -8,6 +8,8 @@ import click
 from service.answers.policy import PolicyCheck
 from service.cli.command import VerbGroup, examples
 from service.cli.output import line, number, output_options, show_document
+from service.cli.policy_diff import diff
+from service.cli.policy_edit import edit
 from service.cli.policy_file import faults_of, load_policy_file
 from service.cli.policy_import import import_policy
 from service.cli.policy_simulate import simulate
@@ -20,7 +22,7 @@ _MISUSED = 2
 
 @click.group(cls=VerbGroup, epilog=examples("pushprune policy check policy.yaml"))
 def policy() -> None:
-    """Check a policy before it is in force, simulate it on the past, or import one from another tool."""
+    """Edit the policy, see the effect of another, check or simulate one, or import one from another tool."""
 
 
 @policy.command(epilog=examples("pushprune policy check policy.yaml", "pushprune policy check pushprune.yaml -o json"))
@@ -54,3 +56,5 @@ def show_schema() -> None:
 
 policy.add_command(import_policy)
 policy.add_command(simulate)
+policy.add_command(diff)
+policy.add_command(edit)

@@ -66,9 +66,10 @@ def totals(previews: Iterable[Preview]) -> tuple[Share, ...]:
     """Return the total of each rule over all repositories. An image in two repositories counts twice."""
     shares = [total for preview in previews for total in preview.shares]
     rules = dict.fromkeys(total.rule for total in shares)
-    return tuple(_added(rule, [total for total in shares if total.rule == rule]) for rule in rules)
+    return tuple(added(rule, [total for total in shares if total.rule == rule]) for rule in rules)
 
 
-def _added(rule: str, shares: list[Share]) -> Share:
+def added(rule: str, shares: list[Share]) -> Share:
+    """Return the sum of these totals."""
     columns = zip(*((s.tags, s.digests, s.size_bytes, s.unsized) for s in shares), strict=True)
     return Share(rule, *(sum(column) for column in columns))

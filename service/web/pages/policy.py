@@ -10,10 +10,9 @@ from flask import Blueprint, Response, request, url_for
 from service.domain.errors import ConfigurationError
 from service.domain.policy.model import Policy
 from service.domain.policy.patterns import compile_patterns
-from service.domain.retention.plan import Verdict
-from service.domain.retention.preview import Preview
 from service.domain.retention.selector import search_matcher
 from service.prune import approvals
+from service.reports.policy_difference import PolicyDifference, policy_difference
 from service.reports.verdicts import Verdicts
 from service.settings import parse_policy
 from service.web import trials
@@ -52,24 +51,6 @@ class _RuleMatchesCache:
             reaches = tuple(_rule_matches(policy, repositories))
             self._last = policy, repositories, reaches
         return reaches
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyDifference:
-    """The difference that another policy would make in one repository.
-
-    Attributes:
-        today: the preview by the current policy.
-        tried: the preview by the other policy.
-        gone: deleted by the other policy only.
-        spared: deleted by the current policy only.
-    """
-
-    repository: str
-    today: Preview
-    tried: Preview
-    gone: tuple[Verdict, ...]
-    spared: tuple[Verdict, ...]
 
 
 def add(pages: Blueprint, wiring: Wiring) -> None:
@@ -186,15 +167,7 @@ def _changes(verdicts: Verdicts, names: tuple[str, ...], tried: Policy) -> tuple
     for looked, name in enumerate(names):
         if time.monotonic() > end:
             return tuple(changes), looked
-        (today,), (other,) = verdicts.preview([name]), verdicts.preview([name], tried)
-        change = PolicyDifference(
-            name, today, other, _without(other.deletions, today.deletions), _without(today.deletions, other.deletions)
-        )
-        if today.deletions or other.deletions:
+        change = policy_difference(verdicts, name, tried)
+        if change.today.deletions or change.tried.deletions:
             changes.append(change)
     return tuple(changes), len(names)
-
-
-def _without(these: tuple[Verdict, ...], those: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
-    known = {(verdict.tag.name, verdict.tag.digest) for verdict in those}
-    return tuple(verdict for verdict in these if (verdict.tag.name, verdict.tag.digest) not in known)
