@@ -1,4 +1,4 @@
-"""The recent activity, step by step: pushes, deletions, and bytes that collections freed."""
+"""The recent activity, step by step: pushes, deletions, collections, and bytes that collections freed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,12 +17,16 @@ class ActivityStep:
     Attributes:
         at_ms: start of the step, ms since the epoch.
         freed_bytes: freed by collections that ended in this step.
+        collections: number of collections that ended in this step, failed ones included.
+        failed: number of these that failed.
     """
 
     at_ms: int
     pushes: int
     deletes: int
     freed_bytes: int
+    collections: int = 0
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +45,24 @@ def recent_activity(store: Store, length_ms: int, step_ms: int, now_ms: int) -> 
     return Activity(tuple(steps), counted.is_whole)
 
 
+def freed_since(store: Store, since_ms: int) -> int:
+    """Return the bytes that collections freed since this time. Raises StoreUnavailable if Redis is unavailable."""
+    runs = store.collections.runs(_RUNS)
+    return sum(run.bytes_freed or 0 for run in runs if run.result == "done" and run.ended_ms >= since_ms)
+
+
 def _steps(counted: EventCount, runs: tuple[Run, ...], starts: range) -> Iterator[ActivityStep]:
-    freed: dict[int, int] = {}
+    ended: dict[int, list[Run]] = {}
     for run in runs:
-        at_ms = run.ended_ms // starts.step * starts.step
-        if run.result == "done":
-            freed[at_ms] = freed.get(at_ms, 0) + (run.bytes_freed or 0)
+        if run.result in ("done", "failed"):
+            ended.setdefault(run.ended_ms // starts.step * starts.step, []).append(run)
     for at_ms in starts:
-        counts = counted.counts.get(at_ms, {})
-        deletes = counts.get("pruned", 0) + counts.get("still listed", 0)
-        yield ActivityStep(at_ms, counts.get("push", 0), deletes, freed.get(at_ms, 0))
+        counts, here = counted.counts.get(at_ms, {}), ended.get(at_ms, ())
+        yield ActivityStep(
+            at_ms,
+            pushes=counts.get("push", 0),
+            deletes=counts.get("pruned", 0) + counts.get("still listed", 0),
+            freed_bytes=sum(run.bytes_freed or 0 for run in here if run.result == "done"),
+            collections=len(here),
+            failed=sum(run.result == "failed" for run in here),
+        )

@@ -119,7 +119,7 @@ def test_without_scripts_each_panel_is_a_page(visit: Visiting, repository: str) 
 def test_a_chart_is_drawn_and_a_tag_is_found_by_keyboard(visit: Visiting, repository: str) -> None:
     window = visit()
     page = window.go("/")
-    expect(page.locator(".chart canvas")).to_be_visible()
+    expect(page.locator(".plot > svg").first).to_be_visible()
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     window.go(f"/repository/{repository}")

@@ -1,13 +1,16 @@
 """The figures of the overview page: amounts, queued work, and problems."""
 
 from http import HTTPStatus
+from typing import Literal
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.answers.base import ApiAnswer, TimeMs, rfc3339
+from service.doctor.components import components
 from service.doctor.health import system_health
+from service.doctor.report import last_report
 from service.reconcile.status import overview as reconcile_status
 from service.web.api.api_blueprint import api_blueprint
 from service.web.models import respond
@@ -20,6 +23,21 @@ class ReportedTrouble(ApiAnswer):
     about: str = Field(description="the subject, such as a queue and a repository")
     message: str = Field(description="the problem and its fix")
     since: TimeMs = Field(validation_alias="at_ms", description="since when")
+
+
+class ReportedComponent(ApiAnswer):
+    """One component of the system and its state."""
+
+    name: str = Field(
+        description="registry, redis, web, workers, queues, notifications, deletions, policy, approvals, collection, "
+        "gate, storage or clock"
+    )
+    state: Literal["ok", "warning", "error", "unknown"] = Field(description="unknown: not checked or not configured")
+    message: str = Field(description="the state in one sentence; of a problem, its cause and its fix as well")
+    since: TimeMs | None = Field(
+        validation_alias="at_ms", description="since when, or the time of the last event or check; null: now"
+    )
+    fix: str = Field(description="a line to write or run; empty if there is none or the message contains it")
 
 
 class SystemOverview(ApiAnswer):
@@ -49,6 +67,7 @@ class SystemOverview(ApiAnswer):
     collection: str | None = Field(description="stage of the running collection; null: none is running")
     reconciled_at: TimeMs | None = Field(description="end of the last reconcile run; null: never")
     troubles: tuple[ReportedTrouble, ...] = Field(description="problems that an operator must fix")
+    components: tuple[ReportedComponent, ...] = Field(description="every component of the system with its state")
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
@@ -85,4 +104,5 @@ def _overview(wiring: Wiring) -> SystemOverview:
         collection=now.collection,
         reconciled_at=rfc3339(last.at_ms * 1000) if last else None,
         troubles=tuple(map(ReportedTrouble.model_validate, now.troubles)),
+        components=tuple(map(ReportedComponent.model_validate, components(now, last_report(wiring.store)))),
     )

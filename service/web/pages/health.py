@@ -1,15 +1,18 @@
-"""The health page: findings of the doctor, workers, queues, reconcile runs, and the effective configuration."""
+"""The health page: the components, queues, findings of the doctor, reconcile runs, and the effective configuration."""
 
 import time
 from contextlib import suppress
 from dataclasses import replace
+from http import HTTPStatus
 from threading import Lock
 
 from flask import Blueprint, Response
 
 from service import __version__
+from service.collect.status import past
 from service.doctor import examine, open_case
-from service.doctor.health import known_workers, queued_messages, system_health
+from service.doctor.components import components, without_redis
+from service.doctor.health import check_recording, known_workers, queued_messages, system_health
 from service.doctor.report import keep_report, last_report
 from service.domain.errors import ConfigurationError, StoreUnavailable
 from service.domain.finding import Finding, worst
@@ -24,6 +27,7 @@ NAME = "Health"
 
 _PATIENCE_S = 10.0
 _SILENT_MS = 10_000
+_OLD_MS = 86_400_000
 
 
 def add(pages: Blueprint, wiring: Wiring) -> None:
@@ -35,17 +39,38 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/health/now")
     def health_now() -> Response:
+        """Show the components. While Redis does not answer, the panel says so within a moment."""
+        try:
+            check_recording(wiring.store)
+            now = system_health(wiring.store, wiring.registry, wiring.policies)
+            states = components(now, last_report(wiring.store))
+        except StoreUnavailable as error:
+            response = rendering.panel("health_now.html", "Components", components=without_redis(str(error)))
+            response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+            return response
+        return rendering.panel("health_now.html", "Components", components=states)
+
+    @pages.get("/panels/health/queues")
+    def health_queues() -> Response:
         now = system_health(wiring.store, wiring.registry, wiring.policies)
+        _, totals = past(wiring.store, 1)
         return rendering.panel(
-            "health_now.html",
-            "Workers and queues",
+            "health_queues.html",
+            "Queues and workers",
             reading=now.reading,
             consumers=now.queues,
-            registry=now.registry,
             messages=queued_messages(wiring.store, wiring.settings.redis.prefix),
             signs=known_workers(wiring.store),
             silent_before_ms=now.reading.now_ms - _SILENT_MS,
-            troubles=now.troubles,
+            totals=totals,
+            trashed=now.restorable,
+        )
+
+    @pages.get("/panels/health/reconcile")
+    def health_reconcile() -> Response:
+        return rendering.panel(
+            "health_reconcile.html",
+            "Reconcile runs",
             seen=overview(wiring.store, wiring.registry, wiring.settings),
             has_registry=wiring.registry.is_configured,
         )
@@ -76,7 +101,8 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
 
 def _found(findings: tuple[Finding, ...] = (), at_ms: int = 0, by: str = "") -> Response:
-    values = {"findings": findings, "at_ms": at_ms, "by": by, "worst": worst(findings)}
+    is_old = at_ms < time.time_ns() // 1_000_000 - _OLD_MS
+    values = {"findings": findings, "at_ms": at_ms, "by": by, "worst": worst(findings), "is_old": is_old}
     return rendering.panel("health_doctor.html", "Diagnostics", **values)
 
 

@@ -20,7 +20,7 @@ def register(app: Flask) -> None:
     """Register the filters and functions for the templates."""
     env = app.jinja_env
     env.filters.update(shown=shown, plain=plain, lines=lines, size=spell_size, span=span, number=number)
-    env.filters.update(when_us=when_us, when_ms=when_ms, at_us=at_us, at_ms=at_ms)
+    env.filters.update(when_us=when_us, when_ms=when_ms, at_us=at_us, at_ms=at_ms, tick=tick)
     env.globals.update(csrf=csrf, here=here)
 
 
@@ -42,7 +42,10 @@ def shown(value: object) -> Markup:
 
 
 def when_us(at_us: int | None) -> Markup:
-    """Return a time, given in µs since the epoch, in UTC; the browser shows its age instead."""
+    """Return a time, given in µs since the epoch, in UTC.
+
+    The browser shows its age or its date in the zone of the reader, and both on hover.
+    """
     return when_ms(at_us // 1000 if at_us else None)
 
 
@@ -69,6 +72,18 @@ def when_ms(at_ms: int | None) -> Markup:
         return Markup("unknown")
     return Markup('<time datetime="{}">{}</time>').format(
         at.isoformat(timespec="milliseconds"), at.strftime("%Y-%m-%d %H:%M:%S UTC")
+    )
+
+
+def tick(at_ms: int, unit: str) -> Markup:
+    """Return a label for the time axis of a chart, in UTC until the browser shows it in the zone of the reader.
+
+    Args:
+        unit: "time" for hours and minutes, "day" for the date.
+    """
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return Markup('<time datetime="{}" data-as="{}">{}</time>').format(
+        at.isoformat(timespec="milliseconds"), unit, at.strftime("%H:%M" if unit == "time" else "%Y-%m-%d")
     )
 
 

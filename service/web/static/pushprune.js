@@ -1,8 +1,10 @@
-// What pages do beyond htmx: tell ages, draw charts from their tables, copy, and leave alone what somebody is at.
+// What pages do beyond htmx: show times in the zone of the reader, copy, and leave alone what somebody is at.
 "use strict";
 
 const told = new WeakMap(); // panel → the answer that it shows
 let followed = null; // the link with the focus in a panel that is about to be replaced: its address, and which from the end
+
+const WEEK_MS = 7 * 86400 * 1000;
 
 function age(at) {
   const s = Math.round((Date.now() - at) / 1000);
@@ -11,10 +13,21 @@ function age(at) {
   return new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(-Math.trunc(s / length), unit);
 }
 
-function tellAges() {
+// 2026-11-29 14:05 in the zone of the reader.
+function local(at) {
+  const two = (number) => String(number).padStart(2, "0");
+  const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  return { day, time: `${two(at.getHours())}:${two(at.getMinutes())}`, second: two(at.getSeconds()) };
+}
+
+// The server writes UTC. Labels of charts keep their form; other times become an age, or a date if they are far away.
+function tellTimes() {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   for (const time of document.querySelectorAll("time[datetime]")) {
-    if (!time.title) time.title = time.textContent;
-    const said = age(Date.parse(time.dateTime));
+    const at = new Date(time.dateTime), { day, time: hour, second } = local(at);
+    if (!time.title) time.title = time.dataset.as ? `${day} ${hour} (${zone})` : `${day} ${hour}:${second} (${zone})\n${time.textContent}`;
+    const isNear = Math.abs(Date.now() - at) < WEEK_MS;
+    const said = time.dataset.as ? { time: hour, day }[time.dataset.as] : isNear ? age(at) : `${day} ${hour}`;
     if (time.textContent !== said) time.textContent = said;
   }
 }
@@ -67,32 +80,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 
 for (const name of ["htmx:sendError", "htmx:timeout"]) document.addEventListener(name, () => say(true));
 
-function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-}
-
-function draw(place) {
-  const rows = [...document.querySelectorAll(`#${place.dataset.chart} tbody tr`)];
-  if (!rows.length || typeof uPlot === "undefined") return;
-  const column = (number) => rows.map((row) => Number(row.cells[number].dataset.value));
-  const text = colour("--text"), grid = { stroke: colour("--border"), width: 0.5 };
-  const axis = { stroke: text, grid, ticks: grid };
-  const bytes = (_, values) => values.map((value) => value === null ? "" : `${(value / 1e6).toFixed(value < 1e8 ? 1 : 0)} MB`);
-  const line = (label, stroke, scale) => ({ label, stroke: colour(stroke), width: 2, scale, points: { show: false } });
-  place.replaceChildren();
-  new uPlot({
-    width: place.clientWidth,
-    height: window.innerWidth < 720 ? 190 : 260,
-    scales: { y: { range: (_, low, high) => [0, Math.max(1, high)] }, bytes: { range: (_, low, high) => [0, Math.max(1e6, high)] } },
-    axes: [axis, { ...axis, size: 44 }, { ...axis, scale: "bytes", side: 1, size: 70, values: bytes, grid: { show: false } }],
-    series: [{}, line("Pushes", "--chart-1", "y"), line("Deletes", "--chart-2", "y"), line("Reclaimed", "--chart-3", "bytes")],
-  }, [rows.map((row) => Number(row.dataset.at)), column(1), column(2), column(3)], place);
-}
-
-document.addEventListener("htmx:afterSwap", () => { tellAges(); drawAll(); follow(); });
-function drawAll() { document.querySelectorAll("[data-chart]").forEach(draw); }
-window.addEventListener("resize", drawAll);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+document.addEventListener("htmx:afterSwap", () => { tellTimes(); follow(); });
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-copy]");
@@ -113,6 +101,5 @@ document.addEventListener("change", ({ target }) => {
   for (const box of target.form.querySelectorAll("input[name=item]")) box.checked = target.checked;
 });
 
-tellAges();
-drawAll();
-setInterval(tellAges, 1000);
+tellTimes();
+setInterval(tellTimes, 1000);

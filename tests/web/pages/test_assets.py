@@ -26,7 +26,7 @@ def test_every_vendored_file_is_the_one_of_its_package() -> None:
 
 def test_assets_are_kept_by_browsers_under_a_name_of_their_content(edge: Edge) -> None:
     links = re.findall(r'(?:href|src)="(/static/[^"]+)"', Browser(edge).text("/"))
-    assert len(links) >= 6
+    assert len(links) >= 4
     for link in links:
         response = edge.http.get(link)
         assert (response.status_code, "immutable" in response.headers["Cache-Control"]) == (200, True)

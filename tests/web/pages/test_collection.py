@@ -51,7 +51,7 @@ def test_the_one_under_way_is_shown(edge: Edge) -> None:
     text = Browser(edge).text("/panels/collection/now")
     assert "Running</span>: <strong><bdi>deleting blobs</bdi></strong> since" in text
     assert "Cancel" not in text, "it deletes already"
-    assert '<a href="/collection"><bdi>deleting blobs</bdi></a>' in Browser(edge).text("/panels/overview/now")
+    assert '<a href="/collection"><bdi>deleting blobs</bdi></a>' in Browser(edge).text("/panels/overview/figures")
 
 
 def test_those_that_ran_are_shown_with_their_figures(edge: Edge) -> None:

@@ -8,6 +8,7 @@ import pytest
 from service.domain.finding import error, fine, warning
 from service.web.pages import health
 from service.web.pages.masking import masked
+from tests.conftest import keep_last
 from tests.support.edge import Edge, ServeEdge
 from tests.web.pages.browser import TOKENS, Browser
 
@@ -55,41 +56,66 @@ def test_a_command_is_shown_by_its_program_and_number_of_arguments(command: list
     assert masked({"before": command}) == {"before": shown}
 
 
+def states(text: str) -> dict[str, str]:
+    """Return component → kind of its state."""
+    return dict(re.findall(r'<th scope="row">(\w+)</th>\s*<td data-name="State"><span class="status (\w+)">', text))
+
+
 def test_workers_and_queues_are_counted(edge: Edge) -> None:
     browser = Browser(edge)
-    assert "no worker is running" in browser.text("/panels/health/now")
+    assert states(browser.text("/panels/health/now"))["Workers"] == "fail"
     edge.store.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
     edge.redis.lpush("pushprune:enforce", "a", "b")
-    text = browser.text("/panels/health/now")
-    assert "<dt>Active workers</dt><dd>1</dd>" in text
-    assert "<dt>Workers for enforce</dt><dd>1</dd>" in text
-    assert "<dt>Messages for enforce</dt><dd>2</dd>" in text
-    assert "All systems operational." in text
+    text = browser.text("/panels/health/queues")
+    assert '<th scope="row">enforce</th><td class="number">1</td><td class="number">2</td>' in text
+    assert '<th scope="row">garbage</th><td class="number">not needed</td>' in text
 
 
 def test_a_queue_without_a_worker_is_red(edge: Edge) -> None:
     edge.store.outbox.sign_of_life("garbage@a", ("garbage",))
     text = Browser(edge).text("/panels/health/now")
-    assert '<dt>Workers for enforce</dt><dd class="goes">0</dd>' in text
+    assert states(text)["Workers"] == "fail"
     assert "no worker for queue enforce, so no repository is planned" in text
+    assert '<td class="number fail">0</td>' in Browser(edge).text("/panels/health/queues")
+
+
+def test_a_registry_that_is_away_is_red(serve: ServeEdge) -> None:
+    edge = serve(policy=keep_last(1), registry={"url": "http://127.0.0.1:1"})
+    edge.store.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
+    text = Browser(edge).text("/panels/health/now")
+    assert "All systems operational." in text
+    assert states(text)["Registry"] == "ok"
+    edge.store.outbox.note_trouble("registry", "the registry cannot be reached")
+    text = Browser(edge).text("/panels/health/now")
+    assert states(text)["Registry"] == "fail"
+    assert "the registry cannot be reached" in text
     assert "All systems operational." not in text
 
 
-@pytest.mark.parametrize("panel", ["/panels/health/now", "/panels/overview/now"])
-def test_a_registry_that_is_away_is_red(serve: ServeEdge, panel: str) -> None:
-    edge = serve(registry={"url": "http://127.0.0.1:1"})
+def test_what_the_last_check_found_shows_at_its_component_with_its_age(serve: ServeEdge) -> None:
+    edge = serve(policy=keep_last(1), registry={"url": "http://127.0.0.1:1"})
     edge.store.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
-    assert '<dt>Registry</dt><dd class="kept">reachable</dd>' in Browser(edge).text(panel)
-    edge.store.outbox.note_trouble("registry", "the registry cannot be reached")
-    text = Browser(edge).text(panel)
-    assert '<dt>Registry</dt><dd class="goes">not reachable</dd>' in text
-    assert "the registry cannot be reached" in text
+    assert states(Browser(edge).text("/panels/health/now"))["Storage"] == "off"
+    # The health of this moment knows better than the check if the registry answers.
+    findings = (error("registry", "away", ""), warning("storage", "3% is free", "pushprune gc --now"))
+    edge.store.doctor_reports.keep(findings, "alice")
+    text = Browser(edge).text("/panels/health/now")
+    assert (states(text)["Registry"], states(text)["Storage"]) == ("ok", "warn")
+    assert "the last check found: 3% is free" in text
+    assert "pushprune gc --now" in text
+
+
+def test_without_redis_the_panel_says_so(serve: ServeEdge, redis_server: fakeredis.FakeServer) -> None:
+    edge = serve()
+    redis_server.connected = False
+    panel = Browser(edge).panel("/panels/health/now")
+    assert (panel.status_code, states(panel.text)) == (503, {"Redis": "fail", "Web": "ok"})
 
 
 def test_each_worker_has_its_name_and_its_last_sign_of_life(edge: Edge) -> None:
     edge.store.outbox.sign_of_life("main@b")
     edge.redis.zadd("pushprune:workers", {"garbage@a 1-a garbage": edge.store.connection.now_ms() - 30_000})
-    rows = re.findall(r"<bdi>(\w+@\w)</bdi></th>(.*?)</tr>", Browser(edge).text("/panels/health/now"))
+    rows = re.findall(r"<bdi>(\w+@\w)</bdi></th>(.*?)</tr>", Browser(edge).text("/panels/health/queues"))
     assert [(name, "silent" in row) for name, row in rows] == [("garbage@a", True), ("main@b", False)]
 
 
@@ -98,7 +124,7 @@ def test_a_comparison_is_asked_for(serve: ServeEdge) -> None:
     browser = Browser(edge)
     assert "requested manually (dashboard)" in browser.said(browser.post("/health/compare", back="/health"))
     assert edge.sent == ["a walk"]
-    assert "Queued: <bdi>requested manually (dashboard)</bdi>" in browser.text("/panels/health/now")
+    assert "Queued: <bdi>requested manually (dashboard)</bdi>" in browser.text("/panels/health/reconcile")
 
 
 def test_the_doctor_looks_once_it_is_asked(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:

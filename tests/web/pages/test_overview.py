@@ -1,14 +1,24 @@
 """The overview tells what happens, and says so in one sentence where it cannot."""
 
+import re
+
 import fakeredis
 import pytest
 
 from service.domain.collection.run import Run
-from service.reports.usage import DiskUsage
+from service.domain.finding import error
+from service.domain.usage import Usage
 from service.store import event_counts
 from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import event
 from tests.web.pages.browser import Browser
+
+ALL = ("enforce", "delete", "reconcile")
+
+
+def needs(text: str) -> list[tuple[str, str, str]]:
+    """Return (kind, component, link) of each thing that needs somebody."""
+    return re.findall(r'<li><span class="status (\w+)">(\w+)</span>.*?href="([^"]+)"', text)
 
 
 def test_the_page_is_there_without_a_word_from_redis(serve: ServeEdge, redis_server: fakeredis.FakeServer) -> None:
@@ -18,17 +28,73 @@ def test_the_page_is_there_without_a_word_from_redis(serve: ServeEdge, redis_ser
     assert 'hx-get="/panels/overview/now"' in page
     panel = Browser(edge).panel("/panels/overview/now")
     assert panel.status_code == 503
+    assert needs(panel.text) == [("fail", "Redis", "/health")]
     assert "Redis does not answer" in panel.text
     assert "<html" not in panel.text
 
 
-def test_what_happens_is_counted(edge: Edge) -> None:
-    edge.heard(event(), event(tag="v2"), event(repository="shop/web"))
+def test_one_line_says_that_all_is_good_or_what_needs_somebody(serve: ServeEdge) -> None:
+    edge = serve(registry={"url": "http://127.0.0.1:1"})
+    outbox = edge.store.outbox
+    outbox.sign_of_life("w1", ALL)
     text = Browser(edge).text("/panels/overview/now")
-    assert "<dt>Images pushed</dt><dd>3</dd>" in text
-    assert "no worker is running" in text
-    edge.store.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
-    assert "no worker" not in Browser(edge).text("/panels/overview/now")
+    assert "All good" in text
+    assert needs(text) == []
+    edge.heard({"id": "x", "action": "push"})
+    outbox.note_trouble("slow answers", "9 of 10 answers took more than 2 s")
+    outbox.note_trouble("registry", "the registry cannot be reached")
+    outbox.note_trouble("lost shop/api:v1", "deleted although it was pushed")
+    outbox.note_trouble("doomed shop/web", "the registry refuses <b>")
+    text = Browser(edge).text("/panels/overview/now")
+    assert "All good" not in text
+    assert "5 things need you" in text
+    assert "the registry refuses &lt;b&gt;" in text
+    assert needs(text) == [
+        ("fail", "Registry", "/health"),
+        ("fail", "Deletions", "/repository/shop/web"),
+        ("fail", "Deletions", "/tag/shop/api:v1"),
+        ("warn", "Registry", "/health"),
+        ("warn", "Notifications", "/activity#rejected"),
+    ]
+
+
+def test_an_error_of_the_last_check_needs_somebody_and_a_missing_worker_as_well(edge: Edge) -> None:
+    findings = (error("deletes", "the registry has deletes disabled", "storage: {delete: {enabled: true}}"),)
+    edge.store.doctor_reports.keep(findings, "alice")
+    text = Browser(edge).text("/panels/overview/now")
+    assert needs(text) == [("fail", "Workers", "/health"), ("fail", "Registry", "/health#diagnostics")]
+    assert "the last check found: the registry has deletes disabled" in text
+
+
+def test_five_figures(edge: Edge) -> None:
+    edge.heard(event(), event(tag="v2"), event(repository="shop/web"))
+    now_ms = edge.store.connection.now_ms()
+    day_ms = 86_400_000
+    for ended_ms, freed in ((now_ms, 2_000_000), (now_ms - 8 * day_ms, 9_000_000)):
+        edge.store.collections.record(Run(ended_ms - 10, ended_ms, "done", "by hand", bytes_freed=freed))
+    for at_ms, size in ((now_ms - day_ms, 3000), (now_ms, 5000)):
+        fields = {"size": size, "shared": 0, "other": 0, "unknown": 0, "repositories": 2, "prefix shop": size}
+        edge.redis.xadd("pushprune:usage", fields, id=f"{at_ms}-0")
+    edge.store.usage.note(Usage(now_ms + 1, 5000, {"shop": 5000}, repositories=2), hourly=False)
+    text = re.sub(r"<[^>]+>", " ", Browser(edge).text("/panels/overview/figures"))
+    sentence = (
+        "Storage used 5.0 kB +2.0 kB in 7 days Freed in 7 days 2.0 MB by garbage collection Deleted in 24 h 0 3 pushed "
+        "Tags kept 3 in 2 repositories Next collection – no schedule"
+    )
+    assert " ".join(text.split()) == sentence
+
+
+def test_the_storage_is_drawn_by_prefix_from_the_second_record_on(edge: Edge) -> None:
+    assert "Not measured yet" in Browser(edge).text("/panels/overview/storage")
+    now_ms = edge.store.connection.now_ms()
+    edge.store.usage.note(Usage(now_ms, 5000, {"shop": 4000, "<b>": 1000}), hourly=False)
+    text = Browser(edge).text("/panels/overview/storage")
+    assert "<path" not in text
+    assert "&lt;b&gt;</bdi> <strong>1.0 kB" in text
+    fields = {"size": 5000, "shared": 0, "other": 0, "unknown": 0, "repositories": 2, "prefix shop": 5000}
+    edge.redis.xadd("pushprune:usage", fields, id=f"{now_ms - 7_200_000}-0")
+    text = Browser(edge).text("/panels/overview/storage")
+    assert text.count("<path class=") == 2
 
 
 @pytest.mark.parametrize(
@@ -40,25 +106,29 @@ def test_a_policy_that_deletes_nothing_is_said(serve: ServeEdge, policy: object,
     assert sentence in text
 
 
-def test_troubles_are_shown(edge: Edge) -> None:
-    edge.store.outbox.note_trouble("doomed shop/api", "the registry refuses <b>")
-    assert "the registry refuses &lt;b&gt;" in Browser(edge).text("/panels/overview/now")
+def rows(text: str) -> list[list[str]]:
+    """Return the cells of the table beside the chart, without its times."""
+    return [re.findall(r'<td class="number">([^<]*)</td>', row) for row in text.split("<tbody>")[1].split("</tr>")[:-1]]
 
 
-def test_what_happened_stands_in_steps(edge: Edge) -> None:
+def test_what_happened_is_drawn_in_steps_and_stands_in_a_table(edge: Edge) -> None:
+    assert "Nothing happened in this period" in Browser(edge).text("/panels/overview/past")
     edge.heard(event(), event(tag="v2"))
     now_ms = edge.store.connection.now_ms()
     edge.store.collections.record(Run(now_ms - 10, now_ms, "done", "by hand", bytes_freed=2_000_000))
+    edge.store.collections.record(Run(now_ms - 10, now_ms, "failed", "by hand", message="exit 1"))
     edge.store.collections.record(Run(now_ms - 10, now_ms, "dry run", "by hand", bytes_freed=7_000_000))
-    text = Browser(edge).text("/panels/overview/past?period=1h")
-    assert text.count("<tr data-at=") in (61, 62)
-    assert text.count('data-value="2"') == 1
-    assert text.count('data-value="2000000"') == 1
+    text = Browser(edge).text("/panels/overview/past?period=24h")
+    assert rows(text)[0] == ["2", "0", "2, 1 failed", "2.0 MB"]
+    assert len(rows(text)) in (49, 50)
+    assert text.count('<rect class="series-1"') == 2  # the bar, and its key in the legend
+    assert text.count('class="mark fail"') == 1
     assert "7.0 MB" not in text
 
 
 def test_an_unknown_period_is_a_day(edge: Edge) -> None:
-    assert Browser(edge).text("/panels/overview/past?period=%3Cscript%3E").count("<tr data-at=") in (49, 50)
+    edge.heard(event())
+    assert len(rows(Browser(edge).text("/panels/overview/past?period=%3Cscript%3E"))) in (49, 50)
 
 
 def test_a_tally_is_read_in_pieces_and_no_more_than_it_may(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,25 +138,6 @@ def test_a_tally_is_read_in_pieces_and_no_more_than_it_may(edge: Edge, monkeypat
         messages = event_counts.EventCounts(edge.store.connection).since(0, 3_600_000, at_most)
         assert sum(of["push"] for of in messages.counts.values()) == counted
         assert messages.is_whole == is_whole
-
-
-def test_tags_are_counted_and_every_layer_once(edge: Edge) -> None:
-    edge.heard(event(tag="v1", blobs={"config": 10, "layer": 1000}), event(tag="v2", blobs={"c2": 20, "layer": 1000}))
-    edge.heard(event(repository="shop/web", blobs={"c3": 70, "layer": 1000, "l3": 900}))
-    text = Browser(edge).text("/panels/overview/size")
-    assert ">2</a></dd>" in text
-    assert "<dt>Tags</dt><dd>3</dd>" in text
-    assert "<dd>2.0 kB</dd>" in text
-
-
-def test_it_is_weighed_once_a_minute_and_not_for_long(edge: Edge) -> None:
-    edge.heard(*(event(repository=f"r{number}", blobs={"config": 5}) for number in range(4)))
-    times = iter([0, 0, 0.5, 1.5, 9, 9, 9, 69, *[69] * 9])
-    disk_usage = DiskUsage(edge.wiring.inventory, lambda: next(times))
-    first = disk_usage.current()
-    assert (first.repositories, first.measured) == (4, 3)
-    assert disk_usage.current() is first
-    assert disk_usage.current().measured == 4
 
 
 def test_what_was_counted_is_not_read_again_and_what_is_too_old_goes(edge: Edge) -> None:
