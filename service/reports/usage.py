@@ -1,17 +1,11 @@
 """The storage that images use: now, and over time by the first part of repository names."""
 
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
 
 from service.domain.usage import OTHER, SHARED, Usage
-from service.reports.inventory import Inventory
 from service.store import Store
-
-_LIFE_S = 60.0
-_PATIENCE_S = 2.0
 
 _MOST_BANDS = 6
 
@@ -94,56 +88,3 @@ def _bands(records: Sequence[Usage], most: int) -> tuple[UsageBand, ...]:
     bands = [UsageBand(name, tuple(part[name] for part in parts)) for name in (*names, SHARED)]
     bands.append(UsageBand(OTHER, tuple(rest)))
     return tuple(band for band in bands if any(band.sizes_bytes))
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """The size of all images.
-
-    Attributes:
-        repositories: the number of repositories.
-        tags: the number of live tags.
-        size_bytes: of the known configs and layers in the first `measured` repositories.
-        measured: the number of repositories for which there was time.
-    """
-
-    repositories: int
-    tags: int
-    size_bytes: int
-    measured: int
-
-
-class DiskUsage:
-    """Measures the size of all images, at most once a minute and for a limited time.
-
-    Repositories for which there is no time are left out; `measured` shows that.
-    """
-
-    def __init__(self, inventory: Inventory, clock: Callable[[], float] = time.monotonic) -> None:
-        """clock: monotonic seconds."""
-        self._inventory, self._clock = inventory, clock
-        self._lock, self._usage, self._until_s = Lock(), _Measured(0, 0, 0, 0), float("-inf")
-
-    def current(self) -> _Measured:
-        """Return the last size, or measure it again. Raises StoreUnavailable if Redis is unavailable."""
-        with self._lock:
-            if self._clock() >= self._until_s:
-                self._usage = self._measured()
-                self._until_s = self._clock() + _LIFE_S
-            return self._usage
-
-    def _measured(self) -> _Measured:
-        end_s = self._clock() + _PATIENCE_S
-        names, tags = self._inventory.names(), self._inventory.totals().tags
-        seen: set[str] = set()
-        size_bytes = 0
-        for measured, name in enumerate(names):
-            # The first repository is always measured, however long that takes.
-            if measured and self._clock() >= end_s:
-                return _Measured(len(names), tags, size_bytes, measured)
-            for blobs in self._inventory.layers(name).values():
-                for mark, size in blobs:
-                    if mark not in seen:
-                        seen.add(mark)
-                        size_bytes += size
-        return _Measured(len(names), tags, size_bytes, len(names))
