@@ -6,12 +6,17 @@ from service.doctor.case import Case
 from service.doctor.registry import BUCKET
 from service.domain.errors import RegistryRefused
 from service.domain.finding import Finding, error, fine, warning
+from service.domain.oci.names import is_repository
 from service.registry.objects import ObjectStore
+from service.registry.uploads import Unfinished
 
 _NAME = "storage"
 # Ages are compared with the storage's own clock. A larger difference makes times in reports misleading.
 _SKEW_S = 60
 _RIGHTS = "aws s3api put-bucket-policy …   # docs/garbage-collection.md lists the rights that pushprune needs"
+DAY_S = 86_400
+_PURGE = "storage: {maintenance: {uploadpurging: {enabled: true, age: 24h, interval: 1h, dryrun: false}}}"
+_PURGED = "in the registry's config.yml, then restart it"
 _LIFECYCLE = "aws s3api put-bucket-lifecycle-configuration …   # NoncurrentVersionExpiration for the registry's prefix"
 
 
@@ -35,6 +40,7 @@ def _findings(case: Case, objects: ObjectStore) -> Iterator[Finding]:
     # The extra `storage` is there, as the bucket was opened.
     from service.registry.bucket_deletion import prove
     from service.registry.bucket_probe import probe_bucket
+    from service.registry.bucket_uploads import unfinished_in
 
     try:
         abilities = probe_bucket(objects)
@@ -61,3 +67,21 @@ def _findings(case: Case, objects: ObjectStore) -> Iterator[Finding]:
             "pushprune restores it may be overwritten, and is healed afterwards"
         )
         yield warning(_NAME, sentence, "delete: {via: api}   # or a storage that obeys If-None-Match")
+    storage = case.wiring.registry.storage
+    repositories = [name for name in storage.repositories() if is_repository(name)] if storage else []
+    yield from abandoned(unfinished_in(objects, repositories, abilities.clock_us, DAY_S))
+
+
+def abandoned(uploads: Unfinished) -> Iterator[Finding]:
+    """Return the finding of abandoned uploads, if there are any."""
+    if uploads.count:
+        sentence = (
+            f"{uploads.count} uploads abandoned for more than a day hold {megabytes(uploads.size_bytes)} MB, the "
+            f"oldest for {uploads.oldest_s / DAY_S:.0f} days: garbage collection does not delete them"
+        )
+        yield warning(_NAME, sentence, f"{_PURGE}   # {_PURGED}")
+
+
+def megabytes(size_bytes: int) -> str:
+    """A size in MB, with one decimal if it is small."""
+    return f"{size_bytes / 1e6:.1f}" if size_bytes < 1e7 else f"{size_bytes / 1e6:.0f}"

@@ -7,12 +7,14 @@ index link that is new or was written again, and is restored.
 
 import hashlib
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from threading import Lock
 from uuid import uuid4
 
-from service.domain.collection.storage_inventory import StoredRepository, unpacked
+from service.domain.collection.storage_inventory import StoredRepository, is_packable, packed, unpacked
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StorageUnavailable, WritesDisabled
 from service.domain.oci.names import is_digest
+from service.log import log
 from service.registry import layout
 from service.registry.bucket_storage import BucketStorage, digest_in
 from service.registry.client import RegistryClient
@@ -70,6 +72,14 @@ class BucketBatch:
         with self._lock:
             self._untagged.add(tag)
         return True
+
+    def untag_dangling(self) -> None:
+        """Delete the tags that point at a manifest that the repository does not have."""
+        for tag, digest in _dangling(self._before, self._digests, self._began_us).items():
+            with suppress(RegistryUnavailable):
+                if self.untag(tag, (digest,)):
+                    reason = "its manifest was deleted before"
+                    log.info("deleted a dangling tag", repository=self._repository, tag=tag, reason=reason)
 
     def delete(self, digest: str, tags: Collection[str] | None = None) -> bool:
         """Delete a manifest with these of its tags; False if the manifest does not exist.
@@ -197,12 +207,16 @@ class BucketDeletion:
         prove(self._objects, self._client, repository)
         for key, reason in self._objects.delete(_abandoned(repository, contents, began_us)).items():
             raise StorageUnavailable(f"{self._storage.name}: {key} was not deleted: {reason}")
-        return BucketBatch(self._storage, self._client, repository, contents, began_us)
+        batch = BucketBatch(self._storage, self._client, repository, contents, began_us)
+        batch.untag_dangling()
+        return batch
 
     def is_unsettled(self, repository: str) -> bool:
-        """True if a dead process left a marker, or a tag without its current link."""
+        """True if a dead process left a marker or a tag without its current link, or the registry a dangling tag."""
         contents = read_repository(self._objects, repository)
-        return bool(_abandoned(repository, contents, self._objects.now_us()) if _is_odd(contents) else ())
+        now_us = self._objects.now_us()
+        digests = digests_of(self._objects, repository, contents)
+        return bool(_abandoned(repository, contents, now_us) or _dangling(contents, digests, now_us))
 
     def settle(self, repository: str) -> None:
         """Remove what dead processes left. Raises the errors of `open` and `close`."""
@@ -222,8 +236,21 @@ class BucketDeletion:
         )
 
 
-def _is_odd(contents: StoredRepository) -> bool:
-    return bool(contents.remnants) or any(tag.startswith(SIGN) for tag in contents.tags)
+def _dangling(contents: StoredRepository, digests: Mapping[str, str], now_us: int) -> dict[str, str]:
+    """The tags that point at a manifest that the repository does not have, with its digest.
+
+    Distribution 2.8 on object storage leaves a tag `X` when it deletes its manifest, if a tag `X-…` or `X.…` exists. A
+    push writes the link of the manifest first, so it never leaves such a tag.
+    """
+    since_us = now_us - _ABANDONED_US
+    return {
+        tag: digest
+        for tag, digest in digests.items()
+        if is_packable(digest)
+        and packed(digest) not in contents.revisions
+        and contents.tags[tag].pushed_us < since_us
+        and not tag.startswith(SIGN)
+    }
 
 
 def _abandoned(repository: str, contents: StoredRepository, now_us: int) -> list[str]:

@@ -155,14 +155,12 @@ class ObjectStore:
         """
         names = tuple(dict.fromkeys(keys))
         failed: dict[str, str] = {}
-        if self.is_local:
-            return self._delete_each(names)
         for start in range(0, len(names), PAGE):
             batch = names[start : start + PAGE]
             try:
                 obstore.delete(self._store, batch)
             except (exceptions.BaseError, OSError):
-                # obstore reports the first failure only, so each key is deleted alone to learn which ones failed.
+                # obstore reports the first failure only, and a missing file is one, so each key is deleted alone to learn which ones failed.
                 failed.update(self._delete_each(batch))
         return failed
 

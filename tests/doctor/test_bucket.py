@@ -1,5 +1,7 @@
 """The storage if it is a bucket: one finding with one line for each thing that is wrong there."""
 
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from service.doctor import Case
 from service.domain.errors import StorageRefused
 from service.domain.finding import Finding
 from service.registry.bucket_storage import BucketStorage
+from service.registry.layout import upload_key
 from service.registry.objects import ObjectStore
 from tests.conftest import MakeWiring
 from tests.doctor.conftest import look, quick
@@ -46,6 +49,19 @@ def test_another_bucket_is_an_error(make_wiring: MakeWiring, tmp_path: Path) -> 
     assert "is not what the registry serves" in finding.message
     assert finding.message.endswith("; nothing of a registry is at this prefix")
     assert finding.fix.startswith("storage: {url: s3://BUCKET/PREFIX}")
+
+
+def test_abandoned_uploads_are_a_warning(make_wiring: MakeWiring, tmp_path: Path) -> None:
+    with FakeRegistry(disk=tmp_path) as registry:
+        registry.push_image("shop/api", "v1")
+        for upload, age_s in (("old", 3 * 86_400), ("young", 60)):
+            data = tmp_path / upload_key("shop/api", upload) / "data"
+            data.parent.mkdir(parents=True)
+            data.write_bytes(b"x" * 1_000_000)
+            os.utime(data, (time.time() - age_s, time.time() - age_s))
+        (finding,) = findings(make_wiring, registry, tmp_path)
+    assert finding.message.startswith("1 uploads abandoned for more than a day hold 1.0 MB, the oldest for 3 days")
+    assert finding.fix.startswith("storage: {maintenance: {uploadpurging:")
 
 
 def test_missing_rights_are_an_error(make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from service.domain.collection.storage_inventory import unpacked
 from service.domain.errors import RegistryRefused
+from service.registry import bucket_deletion
 from service.registry.bucket_deletion import BucketDeletion
 from service.registry.bucket_storage import BucketStorage
 from service.registry.client import RegistryClient
@@ -58,6 +59,19 @@ def test_a_deletion_in_the_bucket_is_exact_and_leaves_no_tag_behind(server: S3Se
     assert digest_at(client, "again") == digests["main-1"]
     assert batch.put(content_of(storage, digests["main"]), "main") == digests["main"]
     assert digest_at(client, "main") == digests["main"]
+
+
+def test_a_tag_that_the_registry_left_behind_is_removed(
+    server: S3Server, registry: RealRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pusher, client = Pusher(registry.url), RegistryClient(registry.url)
+    digests = {tag: pusher.push_image("shop/left", tag, seed=tag) for tag in ("main", "main-1")}
+    client.delete("shop/left", digests["main"])
+    if registry.version.startswith("2"):
+        assert set(client.tags("shop/left")) == {"main", "main-1"}, "the fault is mended: drop the code for it"
+    monkeypatch.setattr(bucket_deletion, "_ABANDONED_US", -60_000_000)
+    BucketDeletion(BucketStorage(server.objects()), client).settle("shop/left")
+    assert client.tags("shop/left") == ("main-1",)
 
 
 def test_the_bucket_of_another_registry_is_refused(registry: RealRegistry) -> None:

@@ -168,6 +168,27 @@ def test_what_dead_processes_and_the_registry_left_is_deleted_by_the_next(
     assert bucket.tags == {"v1b": ONE.digest, "v2": OTHER.digest}
 
 
+def test_a_tag_whose_manifest_the_registry_deleted_before_is_deleted(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Distribution 2.8 leaves `v1` if there is a tag `v1-…`."""
+    bucket.objects.delete([layout.revision_key(SHOP, ONE.digest)])
+    assert not bucket.deletion.is_unsettled(SHOP), "a deletion may be in progress"
+    monkeypatch.setattr(bucket_deletion, "_ABANDONED_US", -60_000_000)
+    assert bucket.deletion.is_unsettled(SHOP)
+    bucket.deletion.settle(SHOP)
+    assert bucket.tags == {"v2": OTHER.digest}
+    assert not bucket.deletion.is_unsettled(SHOP)
+
+
+def test_a_dangling_tag_that_is_pushed_again_is_kept(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket.objects.delete([layout.revision_key(SHOP, ONE.digest)])
+    monkeypatch.setattr(bucket_deletion, "_ABANDONED_US", -60_000_000)
+    at_deletion(monkeypatch, "before", lambda: bucket.registry.push(SHOP, "v1", ONE))
+    bucket.deletion.settle(SHOP)
+    assert bucket.tags["v1"] == ONE.digest
+
+
 def test_another_bucket_is_refused_and_nothing_is_left_in_it(bucket: Bucket, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
