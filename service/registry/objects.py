@@ -160,7 +160,8 @@ class ObjectStore:
             try:
                 obstore.delete(self._store, batch)
             except (exceptions.BaseError, OSError):
-                # obstore reports the first failure only, and a missing file is one, so each key is deleted alone to learn which ones failed.
+                # obstore reports the first failure only, and a missing file is one. So each key is deleted alone, to
+                # learn which ones fail.
                 failed.update(self._delete_each(batch))
         return failed
 
