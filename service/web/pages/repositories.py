@@ -6,6 +6,7 @@ from typing import get_args
 
 from flask import Blueprint, Response, request
 
+from service.clock import now_us
 from service.domain.errors import ConfigurationError
 from service.domain.page import Place
 from service.domain.retention.selector import search_matcher
@@ -28,6 +29,7 @@ _ORDERS: dict[RepositoryOrder, str] = {
     "-expires": "next deletion last",
 }
 _STATUSES: dict[RepositoryStatus, str] = {"delete": "with tags to be deleted", "held": "waiting for approval"}
+_SOON_US = 60_000_000
 _PAGE = 100
 _FOLDERS = 200
 _LONGEST = 256
@@ -54,6 +56,8 @@ def add(pages: Blueprint, inventory: Inventory, verdicts: Verdicts) -> None:
             statuses=_STATUSES,
             place="after" in asked,
             is_dry=verdicts.is_dry(),
+            # A repository that is due within a minute is planned at once.
+            now_us=now_us() + _SOON_US,
             **values,
         )
 
