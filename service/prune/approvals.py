@@ -1,7 +1,7 @@
 """List, approve and reject the plans that wait for approval. The history records who decided."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from service.dispatch import Dispatch
@@ -117,6 +117,40 @@ def reject(store: Store, repository: str, plan: str | None, *, by: str) -> Hold:
     store.approvals.reject(repository, hold.plan, by)
     store.approvals.note(repository, "refused", by, f"{len(hold.digests)} images are kept: {hold.reason}")
     return hold
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDecision:
+    """The result of a decision about one plan. error: why nothing was decided, as a sentence; "" if it was."""
+
+    repository: str
+    images: int
+    error: str = ""
+
+
+def approve_each(
+    store: Store, dispatch: Dispatch, plans: Iterable[tuple[str, str]], *, by: str
+) -> tuple[PlanDecision, ...]:
+    """Approve several plans, given as (repository, plan). A plan that was replaced meanwhile is left out."""
+    return tuple(
+        _decided(repository, lambda name, plan: approve(store, dispatch, name, plan, by=by), plan)
+        for repository, plan in plans
+    )
+
+
+def reject_each(store: Store, plans: Iterable[tuple[str, str]], *, by: str) -> tuple[PlanDecision, ...]:
+    """Reject several plans, given as (repository, plan). A plan that was replaced meanwhile is left out."""
+    return tuple(
+        _decided(repository, lambda name, plan: len(reject(store, name, plan, by=by).digests), plan)
+        for repository, plan in plans
+    )
+
+
+def _decided(repository: str, decide: Callable[[str, str], int], plan: str) -> PlanDecision:
+    try:
+        return PlanDecision(repository, decide(repository, plan))
+    except NotWaiting as error:
+        return PlanDecision(repository, 0, str(error))
 
 
 def _about(hold: Hold, rejection: Rejection | None) -> Rejection | None:

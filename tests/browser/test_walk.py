@@ -16,7 +16,7 @@ pytestmark = pytest.mark.live
 Visiting = Callable[..., Visit]
 PATIENCE_MS = 20_000
 LOOKING = ("Sign out", "Show", "Preview deletions")
-PAGES = ("/", "/repositories", "/activity", "/policy", "/collection", "/health", "/docs")
+PAGES = ("/", "/repositories", "/activity", "/search?q=v", "/approvals", "/policy", "/collection", "/health", "/docs")
 
 
 @pytest.fixture
@@ -68,10 +68,10 @@ def test_a_hold_is_looked_at_and_approved(site: Site, visit: Visiting) -> None:
         system.pusher.push_image(name, f"v{number}")
     site.worker = system.start_worker()
     wait_until(lambda: system.store.approvals.held(name), "the plan does not wait")
-    page = visit().go("/policy")
+    page = visit().go("/approvals")
     plan = page.get_by_role("article").filter(has_text=name)
-    expect(plan).to_contain_text("5 images")
-    plan.get_by_text("Show the images").click()
+    expect(plan).to_contain_text("Approve deletion of 5 images")
+    plan.get_by_text("Show all images").click()
     expect(plan.get_by_role("row").filter(has_text="v4")).to_contain_text("older than the newest 2")
     expect(plan.get_by_role("row").filter(has_text="v5")).to_have_count(0)
     plan.get_by_role("button", name="Approve").click()

@@ -12,7 +12,8 @@ selection.py     several tags of a repository: delete or protect them together
 tag.py           one tag: the reason of its verdict, and its history
 search.py        what matches the text of the search box
 activity.py      events, decisions, deletions, rejected events
-policy.py        the current policy, plans that wait, testing another policy
+approvals.py     plans that wait for approval
+policy.py        the current policy, testing another policy
 collection.py    garbage collections
 health.py        the doctor, workers, queues, the configuration
 """
@@ -35,6 +36,7 @@ from service.web import trials
 from service.web.access import is_cross_origin, is_open
 from service.web.pages import (
     activity,
+    approvals,
     assets,
     collection,
     first_start,
@@ -54,7 +56,7 @@ from service.web.problems import InvalidRequest, fault, no_such_operation
 from service.web.session import Visitor, csrf, csrf_error, is_cross_site, visitor, visitor_if_known
 from service.wiring import Wiring, given
 
-_SHOWN = (overview, repositories, activity, policy, collection, health)
+_SHOWN = (overview, repositories, activity, approvals, policy, collection, health)
 _WITHIN = (login, first_start, repository, search, selection, tag)
 _FOREIGN = (
     "no token is set, so only programs and browsers on this machine have access: set tokens.read and tokens.admin"
@@ -78,6 +80,7 @@ def register(app: Flask, wiring: Wiring) -> None:
     app.register_error_handler(NotFound, lambda error: _no_page(wiring.store, wiring.settings, error))
     text.register(app)
     app.jinja_env.globals["navigation"] = tuple((f"pages.{_endpoint(page)}", page.NAME) for page in _SHOWN)
+    app.jinja_env.globals["pending_approvals"] = lambda: approvals.pending(wiring.store)
     app.register_blueprint(pages)
     app.register_blueprint(assets.blueprint(app))
 

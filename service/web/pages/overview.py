@@ -28,7 +28,7 @@ _PERIODS = {"24h": (_DAY_S, 1800), "7d": (7 * _DAY_S, 10_800), "30d": (30 * _DAY
 _POINTS = 96
 # Component → the page where its problems are solved, and the words of the link.
 _PAGES = {
-    "approvals": ("pages.policy", "holds", "Review"),
+    "approvals": ("pages.approvals", "", "Review"),
     "policy": ("pages.policy", "", "Open the policy"),
     "collection": ("pages.collection", "", "Open collections"),
     "gate": ("pages.collection", "", "Open collections"),

@@ -1,4 +1,4 @@
-"""The policy page: the current policy, plans that wait for approval, and testing another policy."""
+"""The policy page: the current policy, and testing another policy."""
 
 import time
 from collections.abc import Iterator
@@ -11,7 +11,6 @@ from service.domain.errors import ConfigurationError
 from service.domain.policy.model import Policy
 from service.domain.policy.patterns import compile_patterns
 from service.domain.retention.selector import search_matcher
-from service.prune import approvals
 from service.reports.policy_difference import PolicyDifference, policy_difference
 from service.reports.verdicts import Verdicts
 from service.settings import parse_policy
@@ -74,46 +73,6 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             read_ms=policies.read_ms,
             rules=reaches.of(now, wiring.inventory.names()) if now else (),
         )
-
-    @pages.get("/panels/policy/holds")
-    def policy_holds() -> Response:
-        holds = approvals.waiting(wiring.store)
-        undecided = [held.hold for held in holds if held.rejection is None]
-        return rendering.panel(
-            "policy_holds.html",
-            "Pending approvals",
-            holds=holds,
-            most=_ROWS,
-            undecided=len(undecided),
-            images=sum(len(hold.digests) for hold in undecided),
-            plans=approvals.together(undecided),
-        )
-
-    @pages.get("/panels/policy/hold/<path:repository>")
-    def policy_hold(repository: str) -> Response:
-        (preview,) = wiring.verdicts.preview([repository])
-        return rendering.panel("policy_hold.html", f"To be deleted from {repository}", preview=preview, most=_TAGS)
-
-    @pages.post("/policy/approve")
-    def approve() -> Response:
-        repository, plan = request.form.get("repository", ""), request.form.get("plan", "")
-        images = approvals.approve(wiring.store, wiring.dispatch, repository, plan, by=rendering.current_visitor().name)
-        return rendering.redirect_back(f"Approved for {repository}: {images} images will be deleted.")
-
-    @pages.post("/policy/approve-all")
-    def approve_all() -> Response:
-        approved = approvals.approve_all(
-            wiring.store, wiring.dispatch, request.form.get("plans", ""), by=rendering.current_visitor().name
-        )
-        return rendering.redirect_back(
-            f"Approved: {approved.images} images of {approved.repositories} repositories are deleted now."
-        )
-
-    @pages.post("/policy/refuse")
-    def refuse() -> Response:
-        repository, plan = request.form.get("repository", ""), request.form.get("plan", "")
-        approvals.reject(wiring.store, repository, plan, by=rendering.current_visitor().name)
-        return rendering.redirect_back(f"Rejected for {repository}: no images of this plan will be deleted.")
 
     @pages.post("/panels/policy/trial")
     def policy_trial() -> Response:

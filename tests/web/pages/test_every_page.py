@@ -19,14 +19,14 @@ pytestmark = pytest.mark.slow
 
 EVIL = "<script>alert(1)</script>\"'\u202e\u200f\x07"
 PAGES = (
-    "/", "/repositories", "/repository/shop/api", "/tag/shop/api:v2", "/activity", "/search", "/policy", "/collection",
-    "/collection/run/7", "/health",
+    "/", "/repositories", "/repository/shop/api", "/tag/shop/api:v2", "/activity", "/search", "/approvals", "/policy",
+    "/collection", "/collection/run/7", "/health",
 )  # fmt: skip
 PANELS = (
     "/panels/overview/first-start", "/panels/overview/first-start/steps",
     "/panels/overview/now", "/panels/overview/figures", "/panels/overview/storage", "/panels/overview/past",
     "/panels/activity/entries", "/panels/activity/rejected", "/panels/activity/troubles",
-    "/panels/policy/force", "/panels/policy/holds", "/panels/policy/hold/shop/api", "/panels/collection/now",
+    "/panels/policy/force", "/panels/approvals/list", "/panels/approvals/images/shop/api", "/panels/collection/now",
     "/panels/repositories/list", "/panels/repository/head/shop/api",
     "/panels/repository/tags/shop/api", "/panels/repository/trash/shop/api",
     "/panels/tag/why/shop/api:v2", "/panels/tag/line/shop/api:v2", "/panels/tag/images/shop/api:v2",
@@ -37,9 +37,9 @@ FILES = ("/activity.csv", "/activity.json", "/collection/run/7/log")
 CHANGES = (
     "/collection",
     "/collection/cancel",
-    "/policy/approve",
-    "/policy/approve-all",
-    "/policy/refuse",
+    "/approvals/approve",
+    "/approvals/confirm",
+    "/approvals/reject",
     "/health/compare",
     "/panels/health/doctor",
     "/restore",
@@ -142,8 +142,8 @@ def test_who_may_only_look_sees_no_button_that_changes(edge: Edge) -> None:
         "/panels/policy/trial",
         "/logout",
     }
-    # Only one plan waits here, so there is no button that approves all of them; and no tag is selected.
-    hidden = {"/policy/approve-all", "/selection/delete", "/selection/protect"}
+    # No tag is selected.
+    hidden = {"/selection/delete", "/selection/protect"}
     assert seen[TOKENS["admin"]] == {*seen[TOKENS["read"]], *CHANGES} - hidden
 
 

@@ -144,7 +144,8 @@ def test_no_page_takes_it_for_its_own(edge: Edge) -> None:
 @pytest.mark.parametrize(
     "page",
     [
-        "overview/now", "policy/force", "policy/holds", "health/now", "collection/now", "collection/runs",
+        "overview/now", "policy/force", "approvals/list", "approvals/images/shop/api",
+        "health/now", "collection/now", "collection/runs",
         "collection/run/1",
         "activity/entries", "activity/rejected", "activity/troubles", "repositories/list",
         "repository/tags/shop/api", "repository/trash/shop/api", "tag/why/shop/api:v2", "tag/line/shop/api:v2",

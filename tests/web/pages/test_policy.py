@@ -1,6 +1,5 @@
 """The policy page: what is in force, what waits for approval, and what another policy would do."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -24,10 +23,6 @@ def held(serve_over_valkey: ServeEdge) -> Edge:
     history = edge.store.history
     assert history.commit(history.snapshot("shop/api"), edge.wiring.verdicts.plan("shop/api"), "held")
     return edge
-
-
-def plan(edge: Edge) -> str:
-    return edge.store.approvals.holds()[0].plan
 
 
 def test_the_rules_in_force_name_what_they_match(held: Edge) -> None:
@@ -60,66 +55,6 @@ def test_why_a_newer_policy_is_not_in_force_is_said(serve: ServeEdge, tmp_path: 
     edge = serve(policy=file)
     file.write_text("rules: [{kep: {last: 3}}]")
     assert "did you mean keep?" in Browser(edge).text("/panels/policy/force")
-
-
-def test_a_plan_that_waits_is_shown_with_what_would_go(held: Edge) -> None:
-    browser = Browser(held)
-    assert "2 images, plan" in browser.text("/panels/policy/holds")
-    would = browser.text("/panels/policy/hold/shop/api")
-    assert "<bdi>v1</bdi>" in would
-    assert "<bdi>v3</bdi>" not in would
-    assert '<a href="/policy#holds">1</a>' in browser.text("/panels/overview/now")
-
-
-def test_approving_lets_it_go_on_and_stands_in_the_history(held: Edge) -> None:
-    browser = Browser(held)
-    response = browser.post("/policy/approve", repository="shop/api", plan=plan(held), back="/policy")
-    assert response.headers["Location"] == "/policy"
-    assert "2 images will be deleted" in browser.said(response)
-    assert held.wiring.verdicts.plan("shop/api").hold is None
-    assert held.sent == ["shop/api"]
-    (entry, *_) = held.store.history.entries("shop/api")
-    assert (entry.action, entry.actor) == ("approved", "dashboard")
-
-
-def test_plans_of_several_repositories_are_approved_together(held: Edge) -> None:
-    browser = Browser(held)
-    assert "Approve all" not in browser.text("/panels/policy/holds"), "one button is enough for one plan"
-    held.heard(*(event(repository="shop/web", tag=f"v{number}", at=number) for number in (1, 2, 3)))
-    history, verdicts = held.store.history, held.wiring.verdicts
-    assert history.commit(history.snapshot("shop/web"), verdicts.plan("shop/web"), "held")
-    shown = browser.text("/panels/policy/holds")
-    assert "Approve all: delete 4 images from 2 repositories" in shown
-    (plans,) = re.findall(r'name="plans" value="(\w+)"', shown)
-    assert "other plans" in browser.said(browser.post("/policy/approve-all", plans="another", back="/policy"))
-    approved = browser.post("/policy/approve-all", plans=plans, back="/policy")
-    assert "4 images of 2 repositories" in browser.said(approved)
-    assert [verdicts.plan(name).hold for name in ("shop/api", "shop/web")] == [None, None]
-
-
-def test_a_refused_plan_stays_and_nobody_is_asked_again(held: Edge) -> None:
-    browser = Browser(held)
-    assert "no images of this plan will be deleted" in browser.said(
-        browser.post("/policy/refuse", repository="shop/api", plan=plan(held), back="/policy")
-    )
-    assert "Rejected by <bdi>dashboard</bdi>" in browser.text("/panels/policy/holds")
-    assert '<a href="/policy#holds">0</a>' in browser.text("/panels/overview/now")
-    assert (held.http.get("/readyz").json or {})["holds"] == 0
-    assert "pushprune_held_repositories 0.0" in held.http.get("/metrics").text
-    (listed,) = (held.http.get("/api/v1/holds").json or {})["holds"]
-    assert listed["rejected_by"] == "dashboard"
-    assert held.wiring.verdicts.plan("shop/api").hold is not None
-    (entry, *_) = held.store.history.entries()
-    assert (entry.action, entry.repository, entry.actor) == ("refused", "shop/api", "dashboard")
-
-
-def test_another_plan_is_another_matter(held: Edge) -> None:
-    browser = Browser(held)
-    browser.post("/policy/refuse", repository="shop/api", plan=plan(held))
-    held.heard(event(tag="v4", at=4))
-    history = held.store.history
-    assert history.commit(history.snapshot("shop/api"), held.wiring.verdicts.plan("shop/api"), "held")
-    assert "Rejected by" not in browser.text("/panels/policy/holds")
 
 
 def test_another_policy_is_tried_and_nothing_changes(held: Edge) -> None:
