@@ -153,16 +153,18 @@ def _show_runs(runs: Iterable[Run]) -> None:
          _freed(run), run.reason, "; ".join(filter(None, (run.message, run.note))))
         for run in runs
     ]  # fmt: skip
-    table(("started", "result", "took", "blobs", "freed", "reason", ""), rows)
+    table(("started", "result", "took", "blobs", "freed", "reason", "remark"), rows)
 
 
 def _show_run(run: Run, rehearsal: Rehearsal | None) -> None:
     took = f"{(run.ended_ms - run.started_ms) / 1000:.1f} s"
     if rehearsal is not None:
-        rows = ((short_digest(digest), spell_size(size_bytes)) for digest, size_bytes in rehearsal.blobs[:_LISTED])
-        table(("would be deleted", "size"), rows)
-        more = f", {run.blobs - _LISTED} of them not listed" if run.blobs > _LISTED else ""
-        line(f"a collection would delete {run.blobs} blobs{more} and free {_freed(run)}; nothing was deleted ({took})")
+        largest = sorted(rehearsal.blobs, key=lambda blob: -(blob[1] or 0))[:_LISTED]
+        if largest:
+            table(("would be deleted", "size"), ((short_digest(digest), spell_size(size)) for digest, size in largest))
+        listed = f"; the {_LISTED} largest are listed" if run.blobs > _LISTED else ""
+        blobs = f"{run.blobs:,} {'blob' if run.blobs == 1 else 'blobs'}"
+        line(f"a collection would delete {blobs} and free {_freed(run)}{listed}; nothing was deleted ({took})")
         return
     line(f"{run.result} in {took}: {run.marked} blobs in use, {run.blobs} blobs deleted, {_freed(run)} freed")
     if run.final:

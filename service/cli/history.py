@@ -54,7 +54,7 @@ def history(
         return
     entries = _entries(wiring.inventory, names, tag, limit)
     if tag and not entries:
-        raise NoSuchTag(f"{name}: tag not found; `pushprune tags {repository}` lists the tags")
+        raise NoSuchTag(f"{name}: tag not found; `pushprune tags {repository}` lists them")
     if as_document:
         show_document([RecordedEvent.model_validate(entry) for entry in entries])
         return

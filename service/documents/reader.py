@@ -162,6 +162,8 @@ class _Unwanted(yaml.MarkedYAMLError):
 def _reason(error: yaml.MarkedYAMLError, kind: str) -> str:
     if isinstance(error, _Unwanted):
         return str(error.problem)
+    if "<stream end>" in (error.problem or "") or "end of stream" in (error.problem or ""):
+        return f"this is not {kind}: it ends inside a bracket or a quotation mark that is not closed"
     # PyYAML's message may quote a secret whose quotation marks are missing.
     message = _QUOTED.sub("…", ", ".join(filter(None, (error.context, error.problem))))
     return f"this is not {kind}: {' '.join(message.split())}"

@@ -88,7 +88,7 @@ def resolve_names(
     refused_names = {name for name, _ in refused}
     for name in wanted:
         if name not in refused_names and not name.exclude and not any(_means(name, request) for request in requests):
-            message = f"{name.as_written} does not exist; `pushprune tags {name.repository}` lists them"
+            message = f"{name.as_written}: tag not found; `pushprune tags {name.repository}` lists them"
             refused[name, name.repository] = NoSuchTag(message)
     return ResolvedNames(tuple(request for request in requests if request.deletions or request.kept), refused)
 

@@ -123,9 +123,7 @@ def select_tags(registry: RegistryV1, selectors: Sequence[TagSelector], *, force
             )
         matches = name.tags(existing)
         if not matches and not name.exclude:
-            raise NoSuchTag(
-                f"the tag {name.as_written} does not exist; `pushprune tags {name.repository}` lists all tags"
-            )
+            raise NoSuchTag(f"{name.as_written}: tag not found; `pushprune tags {name.repository}` lists them")
         chosen |= {(name.repository, tag): existing[tag] for tag in matches}
     return tuple(chosen[key] for key in sorted(chosen))
 

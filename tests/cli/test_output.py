@@ -8,7 +8,10 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from service.cli.gc import _show_run
 from service.cli.output import when
+from service.domain.collection.run import Rehearsal
+from service.domain.collection.run import Run as GcRun
 from tests.conftest import MakeWiring
 from tests.support.record import event, record
 from tests.support.verbs import Run, run
@@ -85,3 +88,15 @@ def test_times_are_in_utc_and_name_their_zone(run: Run, berlin: None) -> None:
     pushed = json.loads(run("tags", "shop/api:v1", "--json")[1])[0]["pushed_at"]
     assert pushed[:19].replace("T", " ") + "Z" in run("tags", "shop/api:v1")[1]
     assert re.search(r"\d\d:\d\d:\d\d\+0[12]:00", run("tags", "shop/api:v1", "--local")[1])
+
+
+def test_a_dry_run_of_a_collection_lists_the_largest_blobs_and_counts_all(capsys: pytest.CaptureFixture[str]) -> None:
+    blobs = tuple((f"sha256:{size:064d}", size * 1000) for size in range(1, 1001))
+    run_of_today = GcRun(1000, 2000, "dry run", "manual", blobs=len(blobs), bytes_freed=500_500_000)
+    _show_run(run_of_today, Rehearsal(1000, blobs))
+    first, *rows, last = capsys.readouterr().out.splitlines()
+    assert (len(rows), rows[0].split()[-2:], first.split()[-1]) == (50, ["1.0", "MB"], "size")
+    assert last == (
+        "a collection would delete 1,000 blobs and free 500.5 MB; the 50 largest are listed; "
+        "nothing was deleted (1.0 s)"
+    )  # fmt: skip

@@ -202,8 +202,8 @@ def test_what_is_in_use_says_until_when(run: Run, shop: Shop) -> None:
     [
         ("shop/none:v1", 1, "no repository shop/none is known; `pushprune repos` lists them"),
         ("none/*:v1", 1, "no repository none/* is known; `pushprune repos` lists them"),
-        (f"{SHOP}:v7", 1, f"{SHOP}:v7 does not exist; `pushprune tags {SHOP}` lists them"),
-        (f"{SHOP}:x*", 1, f"{SHOP}:x* does not exist; `pushprune tags {SHOP}` lists them"),
+        (f"{SHOP}:v7", 1, f"{SHOP}:v7: tag not found; `pushprune tags {SHOP}` lists them"),
+        (f"{SHOP}:x*", 1, f"{SHOP}:x*: tag not found; `pushprune tags {SHOP}` lists them"),
         (SHOP, 2, f"name what is meant: write {SHOP}:TAG or {SHOP}@DIGEST"),
         (f"{SHOP}@sha256:12", 2, f"write {SHOP}:TAG, or {SHOP}@ and a digest as --json prints it, whole: sha256:ab12…"),
         (f"{SHOP}@{make_image('nowhere').digest}", 1, f"{SHOP}@{make_image('nowhere').digest} is not there"),

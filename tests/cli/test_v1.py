@@ -147,7 +147,7 @@ def test_nobody_is_asked_where_nobody_sits(run: Run, registry: FakeRegistryV1) -
     [
         (
             ("shop/api:v1", "shop/api:v7"),
-            "the tag shop/api:v7 does not exist; `pushprune tags shop/api` lists all tags",
+            "shop/api:v7: tag not found; `pushprune tags shop/api` lists them",
         ),
         (("shop/api:v1", "shop/none:v1"), "the registry at URL has no repository shop/none"),
         (("shop/*:v1",), "a registry of version 1 does not list its repositories: name each one"),

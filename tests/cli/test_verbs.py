@@ -149,7 +149,7 @@ def test_history_says_where_a_tag_stood_from_when_to_when(run: Run, make_wiring:
 def test_history_of_a_tag_that_never_existed_says_so(run: Run) -> None:
     code, _, error = run("history", "shop/api:nope")
     assert (code, error) == (
-        1, "pushprune: shop/api:nope: tag not found; `pushprune tags shop/api` lists the tags\n",
+        1, "pushprune: shop/api:nope: tag not found; `pushprune tags shop/api` lists them\n",
     )  # fmt: skip
 
 

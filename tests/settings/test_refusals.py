@@ -169,7 +169,7 @@ def test_what_is_not_finite_is_no_time(refuse: Refuse, time: str) -> None:
         ("[1]", ", line 1: this must hold `key: value` pairs"),
         ("hello", ", line 1: this must hold `key: value` pairs"),
         ("a: 1\n---\nb: 1", ", line 2: this is not YAML: expected a single document in the stream"),
-        ("a: 1\nb: [1", ", line 2: this is not YAML: while parsing a flow sequence"),
+        ("a: 1\nb: [1", ", line 2: this is not YAML: it ends inside a bracket or a quotation mark"),
         ("a:\n\tb: 1", ", line 2: this is not YAML: while scanning for the next token, found character"),
         ("a: 1\nb: \x07", ", line 2: this character has no place in YAML"),
         (b"a: 1\nb: \xe4", ", line 2: this is not UTF-8 text"),
@@ -336,7 +336,7 @@ def test_the_same_letters_elsewhere_are_no_reason_to_refuse(load: Load) -> None:
         ("grace: soon", "line 1: grace: 'soon' is no duration; write a number and a unit, such as 30s, 90m, 24h or 7d"),
         ("rules:\n- {name: a, keep: none}\n- {name: a, keep: none}",
          "line 3: rules[1].name: two rules are called 'a'; give each its own name"),
-        ("rules: [\n", "line 2: this is not YAML: while parsing a flow node, expected the node content, but found"),
+        ("rules: [\n", "line 2: this is not YAML: it ends inside a bracket or a quotation mark that is not closed"),
     ],
 )  # fmt: skip
 def test_a_policy_file_is_refused_with_line_and_key(write: Write, text: str, sentence: str) -> None:

@@ -100,7 +100,7 @@ def test_of_many_names_each_has_its_result_and_a_refused_name_stops_no_other(edg
     response = delete(edge, tags=names)
     assert [status for _, status in results(response)] == ["refused", "requested", "refused", "requested"]
     assert [result["message"] for result in (response.json or {})["results"]] == [
-        "shop/api:nope does not exist; `pushprune tags shop/api` lists them",
+        "shop/api:nope: tag not found; `pushprune tags shop/api` lists them",
         "1 tag queued for deletion",
         "shop/api:latest stays: protected by the policy; --force deletes it all the same",
         "2 tags queued for deletion",
