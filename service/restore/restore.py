@@ -71,6 +71,10 @@ class Restore:
         """The deletions in a repository that can still be undone, the latest first."""
         return self.trash.deleted(repository)
 
+    def latest(self, count: int) -> tuple[tuple[str, Deleted], ...]:
+        """The latest deletions of all repositories that can still be undone, each with its repository."""
+        return self.trash.latest(count)
+
     def reachable(self, repository: str) -> frozenset[str]:
         """The known digests at which a tag can be restored: those in the registry and those in the trash."""
         return self.standing(repository) | self.trash.digests(repository)

@@ -155,6 +155,14 @@ class Trash:
             known = client.hgetall(self._keys.of("deleted", repository))
         return tuple(sorted(map(unpack_deleted, known.items()), key=lambda deletion: (-deletion.at_us, deletion.tag)))
 
+    def latest(self, count: int) -> tuple[tuple[str, Deleted], ...]:
+        """Return the latest deletions of all repositories that can still be restored, each with its repository."""
+        with self._connection.reached() as client:
+            newest = client.zrevrange(self._keys.of("trashed"), 0, count - 1)
+        repositories = dict.fromkeys(member.partition(" ")[0] for member in newest)
+        deletions = [(name, deletion) for name in repositories for deletion in self.deleted(name)]
+        return tuple(sorted(deletions, key=lambda item: -item[1].at_us)[:count])
+
     def age_s(self) -> float:
         """Return the seconds since the last entry, which is made right before its DELETE; inf for an empty trash."""
         with self._connection.reached() as client:

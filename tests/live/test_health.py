@@ -1,6 +1,7 @@
 """/readyz of a whole system: what is wrong is said soon, and so is its end, without a restart."""
 
 import os
+import re
 import signal
 import time
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import requests
 
+from service.doctor import examine, open_case
 from tests.live.conftest import TOKEN, Live, LiveSystem, last, wait_until
 
 pytestmark = pytest.mark.live
@@ -25,17 +27,43 @@ def begin(live: Live) -> LiveSystem:
     return live(policy=last(3), tokens={"notify": TOKEN, "read": READ, "admin": f"{READ}-admin"})
 
 
+def shown(system: LiveSystem) -> dict[str, str]:
+    """Return the state of the registry where people and programs look: place → its words."""
+    session = requests.Session()
+    page = session.get(f"{system.web_url}/login", timeout=5).text
+    form = {"csrf": re.findall(r'name="csrf" value="([^"]+)"', page)[0], "token": READ}
+    session.post(f"{system.web_url}/login", data=form, headers={"Origin": system.web_url}, timeout=5)
+    as_panel = {"HX-Request": "true"}
+    overview, health = (
+        session.get(f"{system.web_url}/panels/{name}/now", headers=as_panel, timeout=5).text
+        for name in ("overview", "health")
+    )
+    headers = {"Authorization": f"Bearer {READ}"}
+    answer = requests.get(f"{system.web_url}/api/v1/overview", headers=headers, timeout=5).json()
+    (component,) = [component for component in answer["components"] if component["name"] == "registry"]
+    (kind,) = re.findall(r'Registry</th>\s*<td data-name="State"><span class="status (\w+)"', health)
+    return {
+        "overview": "red" if '<span class="status fail">Registry</span>' in overview else "not red",
+        "health": {"ok": "not red", "fail": "red"}.get(kind, "unknown"),
+        "api": {"ok": "not red", "error": "red"}.get(component["state"], "unknown"),
+    }
+
+
 def test_a_registry_that_is_away_is_said_within_15_s_and_its_return_as_well(live: Live) -> None:
     system = begin(live)
     system.start_worker("enforce,delete,reconcile")
     wait_until(lambda: ready(system)["status"] == "ready", "the system is not well")
     system.registry.stop()
     wait_until(lambda: ready(system)["registry"] == "does not answer", "nothing is said", 15)
-    shown = ready(system)
-    assert shown["status"] == "degraded"
-    assert f"registry: the registry at {system.registry.url} cannot be reached" in str(shown["troubles"])
+    answer = ready(system)
+    assert answer["status"] == "degraded"
+    assert f"registry: the registry at {system.registry.url} cannot be reached" in str(answer["troubles"])
+    assert shown(system) == dict.fromkeys(("overview", "health", "api"), "red")
+    errors = {finding.name for finding in examine(open_case(system.wiring)) if finding.severity == "error"}
+    assert "registry" in errors
     system.registry.start()
     wait_until(lambda: ready(system)["status"] == "ready", "it is not well again", 15)
+    assert shown(system) == dict.fromkeys(("overview", "health", "api"), "not red")
 
 
 def test_a_redis_that_hangs_is_said_within_seconds_while_notifications_wait(live: Live) -> None:

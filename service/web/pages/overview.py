@@ -15,6 +15,7 @@ from service.registry import Registry
 from service.reports.activity import freed_since, recent_activity
 from service.reports.inventory import Inventory
 from service.reports.usage import current_usage, usage_series
+from service.restore.restore import Restore
 from service.settings import PolicySource, Settings
 from service.store import Store
 from service.web import charts
@@ -26,6 +27,7 @@ _DAY_S = 86_400
 # Period → its length and the step of its bars, in seconds.
 _PERIODS = {"24h": (_DAY_S, 1800), "7d": (7 * _DAY_S, 10_800), "30d": (30 * _DAY_S, 43_200)}
 _POINTS = 96
+_DELETIONS = 8
 # Component → the page where its problems are solved, and the words of the link.
 _PAGES = {
     "approvals": ("pages.approvals", "", "Review"),
@@ -43,6 +45,7 @@ def add(
     policies: PolicySource,
     inventory: Inventory,
     settings: Settings,
+    restore: Restore,
 ) -> None:
     @pages.get("/")
     def overview() -> Response:
@@ -116,6 +119,10 @@ def add(
             moments=charts.moments(steps[0].at_ms, steps[-1].at_ms + step_s * 1000),
             unit="time" if _period() == "24h" else "day",
         )
+
+    @pages.get("/panels/overview/deletions")
+    def overview_deletions() -> Response:
+        return rendering.panel("overview_deletions.html", "Latest deletions", deletions=restore.latest(_DELETIONS))
 
 
 def _without_redis(error: StoreUnavailable) -> Response:

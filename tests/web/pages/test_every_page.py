@@ -25,6 +25,7 @@ PAGES = (
 PANELS = (
     "/panels/overview/first-start", "/panels/overview/first-start/steps",
     "/panels/overview/now", "/panels/overview/figures", "/panels/overview/storage", "/panels/overview/past",
+    "/panels/overview/deletions",
     "/panels/activity/entries", "/panels/activity/rejected", "/panels/activity/troubles",
     "/panels/policy/force", "/panels/approvals/list", "/panels/approvals/images/shop/api", "/panels/collection/now",
     "/panels/repositories/list", "/panels/repository/head/shop/api",

@@ -117,6 +117,7 @@ def test_what_is_no_digest_has_no_platforms(pruned: Edge, digest: str) -> None:
 def test_what_was_deleted_is_put_back_and_the_history_says_by_whom(pruned: Edge, registry: FakeRegistry) -> None:
     browser = Browser(pruned)
     assert "older than the newest 1" in browser.text(TRASH)
+    assert 'aria-label="Restore shop/api:v1"' in browser.text("/panels/overview/deletions")
     form = {"repository": "shop/api", "tag": "v1", "digest": V1, "back": "/repository/shop/api"}
     response = browser.post("/restore", **form)
     assert response.headers["Location"] == "/repository/shop/api"
@@ -124,6 +125,7 @@ def test_what_was_deleted_is_put_back_and_the_history_says_by_whom(pruned: Edge,
     assert registry.tags("shop/api")["v1"] == V1
     (entry, *_) = pruned.wiring.store.history.entries("shop/api")
     assert (entry.action, "dashboard" in (entry.actor + entry.reason)) == ("restored", True)
+    assert "Nothing to restore" in browser.text("/panels/overview/deletions")
     assert "No deleted tags" in browser.text(TRASH)
 
 
