@@ -1,0 +1,123 @@
+"""Errors of an object storage: what is tried again, what is refused, and which keys were not deleted."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from service.domain.errors import StorageRefused, StorageUnavailable
+from service.registry.bucket import Bucket, open_bucket
+from service.registry.objects import ObjectStore
+
+SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+Answer = Callable[[str, str, bytes], tuple[int, bytes]]
+
+
+class StubS3:
+    """A server whose answers a test makes up; it counts requests."""
+
+    def __init__(self) -> None:
+        self.answer: Answer = lambda method, path, body: (200, b"")
+        self.requests: list[str] = []
+        stub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def handle_request(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                stub.requests.append(f"{self.command} {self.path}")
+                status, content = stub.answer(self.command, self.path, body)
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(content)))
+                self.send_header("Last-Modified", "Sun, 29 Nov 2026 12:00:00 GMT")
+                self.send_header("ETag", '"0"')
+                self.end_headers()
+                # A client that has stopped waiting is not there any more.
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    self.wfile.write(content)
+
+            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_request
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def stub() -> Iterator[StubS3]:
+    stub = StubS3()
+    thread = Thread(target=stub.server.serve_forever, daemon=True)
+    thread.start()
+    yield stub
+    stub.server.shutdown()
+    stub.server.server_close()
+
+
+def objects(stub: StubS3, timeout_s: float = 5.0) -> ObjectStore:
+    return open_bucket(Bucket("s3://registry", stub.url, access_key="a", secret_key="b", timeout_s=timeout_s))
+
+
+def test_slow_down_is_tried_again(stub: StubS3) -> None:
+    stub.answer = lambda method, path, body: (503, SLOW_DOWN) if len(stub.requests) < 3 else (200, b"text")
+    assert objects(stub).read("a") == b"text"
+    assert len(stub.requests) == 3
+
+
+def test_slow_down_for_ever_is_unavailable(stub: StubS3) -> None:
+    stub.answer = lambda method, path, body: (503, SLOW_DOWN)
+    with pytest.raises(StorageUnavailable, match=r"a cannot be read: .*503"):
+        objects(stub, timeout_s=0.5).read("a")
+    assert len(stub.requests) <= 6
+
+
+@pytest.mark.parametrize("call", [lambda store: store.read("a"), lambda store: list(store.list("a")),
+                                  lambda store: store.write("a", b""), lambda store: store.head("a")])  # fmt: skip
+def test_missing_rights_are_refused_at_once(stub: StubS3, call: Callable[[ObjectStore], object]) -> None:
+    stub.answer = lambda method, path, body: (403, DENIED)
+    with pytest.raises(StorageRefused, match="check the credentials and the policy of the bucket"):
+        call(objects(stub))
+    assert len(stub.requests) == 1
+
+
+def test_each_key_that_was_not_deleted_is_named(stub: StubS3) -> None:
+    """S3 answers a bulk deletion with 200 and names in its body what failed."""
+
+    def answer(method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        if method == "DELETE":
+            return (403, DENIED) if path.endswith(("/b", "/d")) else (204, b"")
+        keys = re.findall(rb"<Key>(\w+)</Key>", body)
+        failed = b"".join(b"<Error><Key>%b</Key><Code>AccessDenied</Code><Message>no</Message></Error>" % key
+                          for key in keys if key in (b"b", b"d"))  # fmt: skip
+        deleted = b"".join(b"<Deleted><Key>%b</Key></Deleted>" % key for key in keys if key not in (b"b", b"d"))
+        return 200, b"<DeleteResult>" + deleted + failed + b"</DeleteResult>"
+
+    stub.answer = answer
+    assert objects(stub).delete(["a", "b", "c", "d"]).keys() == {"b", "d"}
+
+
+def test_keys_are_deleted_in_calls_of_a_thousand(stub: StubS3) -> None:
+    def answer(method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        deleted = (b"<Deleted><Key>%b</Key></Deleted>" % key for key in re.findall(rb"<Key>(\w+)</Key>", body))
+        return 200, b"<DeleteResult>" + b"".join(deleted) + b"</DeleteResult>"
+
+    stub.answer = answer
+    assert objects(stub).delete([f"k{number}" for number in range(2001)]) == {}
+    assert [request.split()[0] for request in stub.requests] == ["POST", "POST", "POST"]
+
+
+def test_a_bucket_that_does_not_answer_is_unavailable(stub: StubS3) -> None:
+    def hang(method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        time.sleep(1.0)
+        return 200, b""
+
+    stub.answer = hang
+    failed = objects(stub, timeout_s=0.2).delete(["a"])
+    assert failed.keys() == {"a"}
+    with pytest.raises(StorageUnavailable, match="a cannot be read"):
+        objects(stub, timeout_s=0.2).read("a")
