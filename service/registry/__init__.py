@@ -6,8 +6,8 @@ deletion.py    the protocol of a deletion, and the one over the API; disk.py is 
                bucket_deletion.py the one in a bucket
 storage.py     the registry's files: tags, manifests, blobs; bucket_storage.py the same in a bucket; quarantine.py
                and uploads.py other folders of it
-objects.py     the storage as objects, in a bucket or on disk; bucket.py opens it by its URL,
-               layout.py has its keys, storage_inventory.py reads what is in it
+objects.py     the storage as objects, in a bucket or on disk; bucket.py opens it by its URL, conditional.py deletes
+               what did not change, layout.py has the keys, storage_inventory.py reads what is there
 collector.py   `registry garbage-collect` as a child process; restart.py, integrity.py before and after it
 debug.py       the debug server; probe.py and listing.py test what a registry can do
 v1.py          version 1 of the API (before 2015)

@@ -10,6 +10,7 @@ from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
 
 from service.domain.errors import ConfigurationError
+from service.registry.conditional import ConditionalDeletion
 from service.registry.objects import ObjectStore
 
 _RETRIES = 5
@@ -48,10 +49,14 @@ def open_bucket(bucket: Bucket) -> ObjectStore:
         ConfigurationError: the options do not fit to each other.
     """
     try:
-        return ObjectStore(_store(bucket), bucket.url)
+        store = _store(bucket)
     except (exceptions.BaseError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigurationError(f"storage.url {bucket.url} cannot be used: {reason}") from error
+    # Google has a condition of its own, which is not for ETags.
+    is_google = bucket.url.startswith("gs:")
+    conditional = None if is_google else ConditionalDeletion(store, bucket.url, bucket.ca_file, bucket.timeout_s)
+    return ObjectStore(store, bucket.url, conditional)
 
 
 def _store(bucket: Bucket) -> S3Store | GCSStore | AzureStore:

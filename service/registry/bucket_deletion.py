@@ -57,7 +57,8 @@ class BucketBatch:
     def untag(self, tag: str, expected: Collection[str]) -> bool:
         """Delete a tag that points at one of these digests; False if the tag does not exist."""
         current = layout.current_key(self._repository, tag)
-        digest = digest_in(self._objects.read(current))
+        content, etag = self._objects.read_with_etag(current)
+        digest = digest_in(content)
         indexes = self._before.indexes.get(tag, {})
         # A tag that had no current link before is what a deletion of the registry left.
         if digest is None and (tag in self._before.tags or not indexes):
@@ -65,10 +66,13 @@ class BucketBatch:
         young = [index for index, us in indexes.items() if us > self._began_us - _PUSH_US and unpacked(index) != digest]
         if (digest is not None and digest not in expected) or young:
             raise self._being_pushed(tag)
-        self._delete([current])
+        # Without conditions, a push of another image may be deleted here; it shows below, and is restored.
+        if content is not None and not self._objects.delete_if(current, etag):
+            raise self._being_pushed(tag)
         if self._is_pushed(tag, indexes):
             raise self._being_pushed(tag)
-        self._delete([layout.index_key(self._repository, tag, unpacked(index)) for index in indexes])
+        # The tag is deleted. Index links that fail to be are deleted by a later batch, as those of a dead process.
+        self._objects.delete([layout.index_key(self._repository, tag, unpacked(index)) for index in indexes])
         with self._lock:
             self._untagged.add(tag)
         return True

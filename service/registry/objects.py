@@ -13,6 +13,7 @@ from obstore import exceptions
 from obstore.store import LocalStore
 
 from service.domain.errors import StorageRefused, StorageUnavailable
+from service.registry.conditional import ConditionalDeletion
 from service.registry.layout import OURS
 
 # The largest number of keys in one page of a listing and in one bulk deletion (limits of S3).
@@ -48,9 +49,9 @@ class ObjectStore:
         StorageRefused: the login is wrong, its rights do not suffice, or there is no such bucket.
     """
 
-    def __init__(self, store: Any, name: str) -> None:
-        """Wrap an obstore store. name: its URL, for messages."""
-        self._store, self.name = store, name
+    def __init__(self, store: Any, name: str, conditional: ConditionalDeletion | None = None) -> None:
+        """Wrap an obstore store. name: its URL, for messages. conditional: deletes with a condition, if it can."""
+        self._store, self.name, self._conditional = store, name, conditional
 
     @property
     def is_local(self) -> bool:
@@ -87,6 +88,15 @@ class ObjectStore:
                 return obstore.get(self._store, key).bytes().to_bytes()
             except FileNotFoundError:
                 return None
+
+    def read_with_etag(self, key: str) -> tuple[bytes | None, str]:
+        """Return an object's content and ETag; None and "" if it does not exist."""
+        with self._translated(f"{key} cannot be read"):
+            try:
+                result = obstore.get(self._store, key)
+                return result.bytes().to_bytes(), (result.meta["e_tag"] or "").strip('"')
+            except FileNotFoundError:
+                return None, ""
 
     def read_many(self, keys: Iterable[str]) -> Mapping[str, bytes | None]:
         """Return the content of each object, read in parallel; None for each that does not exist."""
@@ -164,6 +174,18 @@ class ObjectStore:
                 # learn which ones fail.
                 failed.update(self._delete_each(batch))
         return failed
+
+    def delete_if(self, key: str, etag: str) -> bool:
+        """Delete an object if it still has this ETag; False if it has another one.
+
+        A storage that does not know the condition deletes the object in any case.
+        """
+        with self._translated(f"{key} cannot be deleted"):
+            if self._conditional is not None and self._conditional.is_obeyed:
+                return self._conditional.delete(key, etag)
+        if reason := self._delete(key):
+            raise StorageUnavailable(f"{self.name}: {key} was not deleted: {reason}")
+        return True
 
     def _delete_each(self, keys: Sequence[str]) -> dict[str, str]:
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="objects") as pool:

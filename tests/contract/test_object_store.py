@@ -86,6 +86,28 @@ def test_a_copy_leaves_the_source_and_a_rename_does_not(store: ObjectStore) -> N
     assert not store.rename("none/data", "b/data")
 
 
+def test_a_deletion_with_a_condition_is_made_if_nothing_changed(store: ObjectStore) -> None:
+    store.write("a/link", b"text")
+    content, etag = store.read_with_etag("a/link")
+    assert content == b"text"
+    assert store.delete_if("a/link", etag)
+    assert store.read_with_etag("a/link") == (None, "")
+    assert store.delete_if("a/link", etag), "it does not exist any more"
+    assert store.create("a/link", b"other")
+    assert not store.create("a/link", b"more")
+    assert store.read("a/link") == b"other"
+
+
+@pytest.mark.deep
+def test_an_s3_server_keeps_an_object_that_changed(server: S3Server) -> None:
+    store = server.objects()
+    store.write("a/link", b"text")
+    _, etag = store.read_with_etag("a/link")
+    store.write("a/link", b"pushed again")
+    assert not store.delete_if("a/link", etag)
+    assert store.read("a/link") == b"pushed again"
+
+
 def test_the_clock_is_that_of_the_storage(store: ObjectStore) -> None:
     first_us = store.now_us()
     assert abs(first_us / 1e6 - time.time()) < 60

@@ -1,6 +1,6 @@
 """Tags and manifests in a bucket: what is deleted, what a push that meets it wins, and where nothing is touched."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -205,21 +205,31 @@ def test_a_repository_with_something_odd_in_it_is_refused(bucket: Bucket) -> Non
         bucket.open()
 
 
-def test_a_key_that_is_not_deleted_keeps_the_manifest(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    batch, real = bucket.open(), ObjectStore.delete
+def test_a_link_that_is_not_deleted_keeps_the_manifest(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, real = bucket.open(), ObjectStore.delete_if
 
-    def delete(objects: ObjectStore, keys: Iterable[str]) -> Mapping[str, str]:
-        names = list(keys)
-        refused = {name: "SlowDown" for name in names if "/v1b/" in name}
-        return {**real(objects, [name for name in names if name not in refused]), **refused}
+    def delete_if(objects: ObjectStore, key: str, etag: str) -> bool:
+        if "/v1b/" in key:
+            raise StorageUnavailable("SlowDown")
+        return real(objects, key, etag)
 
     with monkeypatch.context() as patched:
-        patched.setattr(ObjectStore, "delete", delete)
-        with pytest.raises(StorageUnavailable, match="was not deleted: SlowDown"):
+        patched.setattr(ObjectStore, "delete_if", delete_if)
+        with pytest.raises(StorageUnavailable, match="SlowDown"):
             batch.delete(ONE.digest)
     batch.close()
     assert bucket.tags == {"v1": ONE.digest, "v1b": ONE.digest, "v2": OTHER.digest}
     assert ONE.digest in bucket.registry.manifests(SHOP)
+
+
+def test_a_tag_that_changed_since_the_look_at_it_is_not_deleted_where_conditions_are_obeyed(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ObjectStore, "delete_if", lambda objects, key, etag: False)
+    batch = bucket.open()
+    with pytest.raises(RegistryUnavailable, match="v1 is being pushed"):
+        batch.untag("v1", (ONE.digest,))
+    assert bucket.tags["v1"] == ONE.digest
 
 
 def test_a_restored_manifest_needs_its_bytes(bucket: Bucket) -> None:
