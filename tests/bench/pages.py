@@ -22,6 +22,8 @@ _PAGES = (
     ("the frame of a page", "/repository/shop/api"),
     ("the same, looked at again", "/panels/repository/tags/shop/api"),
     ("…its largest tags", "/panels/repository/tags/shop/api?order=-size"),
+    ("…its totals", "/panels/repository/head/shop/api"),
+    ("…its tags to be deleted, the next first", "/panels/repository/tags/shop/api?status=delete&order=expires"),
     ("a tag of it", "/panels/tag/why/shop/api:t00017"),
     ("…its time line", "/panels/tag/line/shop/api:t04999"),
     (f"a list of {REPOSITORIES:,} repositories", "/panels/repositories/list"),

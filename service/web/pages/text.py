@@ -26,7 +26,10 @@ def register(app: Flask) -> None:
 
 def plain(value: object) -> str:
     """Return text for an attribute, with invisible characters escaped."""
-    return "".join(letter if is_seen(letter) else f"\\u{{{ord(letter):x}}}" for letter in str(value))
+    text = str(value)
+    if _is_plain(text):
+        return text
+    return "".join(letter if is_seen(letter) else f"\\u{{{ord(letter):x}}}" for letter in text)
 
 
 def shown(value: object) -> Markup:
@@ -34,9 +37,12 @@ def shown(value: object) -> Markup:
 
     The isolation (<bdi>) keeps the text from changing the writing direction around it.
     """
+    text = str(value)
+    if _is_plain(text):
+        return Markup("<bdi>{}</bdi>").format(text)
     parts = (
         escape(letter) if is_seen(letter) else Markup('<span class="unseen">U+{:04X}</span>').format(ord(letter))
-        for letter in str(value)
+        for letter in text
     )
     return Markup("<bdi>{}</bdi>").format(Markup("").join(parts))
 
@@ -97,6 +103,11 @@ def span(seconds: float) -> str:
 def number(count: int) -> str:
     """Return a number with a narrow space before every three digits."""
     return f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def _is_plain(text: str) -> bool:
+    """True if every letter is visible ASCII, which is the usual case and needs no look at each letter."""
+    return text.isascii() and text.isprintable()
 
 
 def is_seen(letter: str) -> bool:
