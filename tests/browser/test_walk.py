@@ -1,5 +1,6 @@
 """A walk through the dashboard on a system at work: what happens shows by itself, and is taken back by clicking."""
 
+import re
 import subprocess
 import uuid
 from collections.abc import Callable
@@ -117,13 +118,15 @@ def test_without_scripts_each_panel_is_a_page(visit: Visiting, repository: str) 
 
 
 def test_a_chart_is_drawn_and_a_tag_is_found_by_keyboard(visit: Visiting, repository: str) -> None:
-    window = visit()
+    window = visit(timezone_id="Asia/Tokyo")
     page = window.go("/")
     expect(page.locator(".plot > svg").first).to_be_visible()
+    age = page.locator(".needs time, .verdict time, td time").first
+    assert re.fullmatch(r"[\d-]+ [\d:]+ \(Asia/Tokyo\)\n[\d-]+ [\d:]+ UTC", age.get_attribute("title") or "")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     window.go(f"/repository/{repository}")
-    page.get_by_label("Tag").focus()
+    page.get_by_label("Tag", exact=True).focus()
     page.keyboard.type("v3")
     page.keyboard.press("Enter")
     window.settle()

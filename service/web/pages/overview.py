@@ -27,7 +27,7 @@ _DAY_S = 86_400
 # Period → its length and the step of its bars, in seconds.
 _PERIODS = {"24h": (_DAY_S, 1800), "7d": (7 * _DAY_S, 10_800), "30d": (30 * _DAY_S, 43_200)}
 _POINTS = 96
-_DELETIONS = 8
+_DELETIONS = 6
 # Component → the page where its problems are solved, and the words of the link.
 _PAGES = {
     "approvals": ("pages.approvals", "", "Review"),
