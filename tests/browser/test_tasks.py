@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
+from service.domain.collection.run import Run
 from tests.browser.operator import Operator
 from tests.browser.site import PATIENCE_MS, Site
 from tests.live.conftest import wait_until
@@ -88,3 +89,24 @@ def test_fifty_tags_are_deleted_in_four_clicks(operator: Operator, site: Site, f
     expect(page.get_by_role("heading", level=1)).to_contain_text("50 ", timeout=PATIENCE_MS)
     assert operator.clicks <= 4
     wait_until(lambda: site.system.tags(name) == {"stable"}, "the tags were not deleted")
+
+
+def test_the_effect_of_a_policy_change_takes_two_clicks(operator: Operator, repository: str) -> None:
+    page = operator.start()
+    operator.click(page.get_by_role("link", name="Policy"))
+    operator.type(page.get_by_label("Repositories", exact=True), repository)
+    operator.type(page.get_by_label("Policy", exact=True), "rules: [{name: one, keep: {last: 1}}]")
+    operator.click(page.get_by_role("button", name="Preview deletions"))
+    expect(page.get_by_role("definition").filter(has_text="1 tag").first).to_be_visible()
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name=repository))
+    expect(row).to_contain_text("1")
+    expect(page.get_by_role("listitem").filter(has_text="v2")).to_contain_text("in addition")
+    assert operator.clicks <= 2
+
+
+def test_the_result_of_a_collection_takes_one_click(operator: Operator, site: Site) -> None:
+    site.system.store.collections.record(Run(1, 2000, "done", "scheduled", blobs=7, bytes_freed=5_000_000))
+    page = operator.start()
+    operator.click(page.get_by_role("link", name="Collection"))
+    expect(page.get_by_role("row").filter(has_text="scheduled").filter(has_text="5.0 MB").first).to_contain_text("done")
+    assert operator.clicks <= 1

@@ -1,5 +1,6 @@
 """The policy page: what is in force, what waits for approval, and what another policy would do."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,12 @@ def test_why_a_newer_policy_is_not_in_force_is_said(serve: ServeEdge, tmp_path: 
 def test_another_policy_is_tried_and_nothing_changes(held: Edge) -> None:
     browser = Browser(held)
     text = browser.post(TRIAL, policy="rules: [{name: two, keep: {last: 2}}]", repositories="shop/*").text
-    assert "<bdi>v2</bdi></strong>" in text.split("Current policy only")[-1]
+    assert re.findall(r"<dd>(\d tags?)</dd>", text) == ["2 tags", "1 tag", "0 tags", "1 tag"]
+    assert "2 images, " in text
+    assert '<a href="/repository/shop/api"><bdi>shop/api</bdi></a>' in text
+    today, tried = text.split("<h4>")[1:]
+    assert '<bdi>v2</bdi></strong> <span class="status tag ok">kept by the tested policy</span>' in today
+    assert "<bdi>v2</bdi>" not in tried
     assert browser.post(TRIAL, policy="rules: [{name: two, keep: none}]").text.count("<bdi>v3</bdi>") == 1
     assert held.wiring.policies.current() == held.wiring.settings.policy
 
