@@ -42,7 +42,7 @@ def _others() -> dict[str, Any]:
         (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large"), _AWAY,
     ))  # fmt: skip
     take["responses"]["202"] = {"description": "recorded, except events that could not be understood"}
-    take["requestBody"] = {"required": True, "content": {kind: {"schema": {"type": "object"}} for kind in _ENVELOPES}}
+    take["requestBody"] = {"required": True, "content": {kind: {"schema": {}} for kind in _ENVELOPES}}
     live = _route("Check that this process answers", "it answers")
     ready = _route(
         "Check that events can be recorded, and list all problems", "they can; `status` says ready or degraded"

@@ -9,7 +9,7 @@ from pydantic import Field, StrictBool
 
 from service.answers.bulk import RestorationAnswer
 from service.domain.bulk import raise_if_refused
-from service.domain.policy.units import Span
+from service.domain.policy.units import Span, spell_duration
 from service.restore.bulk_restore import RestoreTarget, restore_each
 from service.restore.restore import LEASE_S, Restore
 from service.settings import Settings
@@ -54,7 +54,10 @@ class RestorationRequest(ApiRequest):
     )
     force: StrictBool = Field(default=False, description="restore even if the tag was pushed again since")
     keep_for: Span = Field(
-        default=LEASE_S, description="protect from deletion by policy for this long; 0: no protection"
+        default=LEASE_S,
+        description="protect from deletion by policy for this long, such as 1d; 0: no protection",
+        # A generated client sends the documented default, and a number without a unit is refused.
+        json_schema_extra={"default": spell_duration(LEASE_S)},
     )
     dry_run: StrictBool = Field(default=False, description="only report what would be restored", examples=[True])
 
