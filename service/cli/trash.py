@@ -40,10 +40,14 @@ def trash(
     if repository:
         repository = parse_repository(repository)
     wiring = connect(config, data)
-    names = known_repositories(wiring.inventory, [repository]) if repository else wiring.inventory.names()
+    if repository:
+        known_repositories(wiring.inventory, [repository])
     life_s = wiring.settings.history.trash
     life_us = life_s * 1_000_000
-    deleted = limited(((name, image) for name in names for image in wiring.restore.deleted(name)), limit)
+    listing = wiring.restore.list_trash(lambda name: repository in (None, name))
+    deleted = limited(((row.repository, row.image) for row in listing.page.rows), limit)
+    if listing.unread:
+        click.echo(f"{listing.unread} repositories with earlier deletions were not read: name one", err=True)
     if as_document:
         show_document([DeletedImage.of(name, image, life_s) for name, image in deleted])
         return

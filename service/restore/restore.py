@@ -7,11 +7,14 @@ from service.domain.errors import ManifestRefused, NotRestorable
 from service.domain.history.entry import Deleted
 from service.domain.oci import tombstone
 from service.domain.oci.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
+from service.domain.page import Place
+from service.domain.policy.patterns import Matcher
 from service.domain.retention.state import subject_of
 from service.log import log
 from service.registry import Registry
 from service.registry.manifest import Manifest
 from service.restore.candidates import RestoreCandidate
+from service.restore.trash_listing import MOST_READ, TrashListing, TrashOrder, list_trash
 from service.store.deletions import Deletions
 from service.store.history import History
 from service.store.lease import Lease, Leases
@@ -74,6 +77,17 @@ class Restore:
     def latest(self, count: int) -> tuple[tuple[str, Deleted], ...]:
         """The latest deletions of all repositories that can still be undone, each with its repository."""
         return self.trash.latest(count)
+
+    def list_trash(
+        self,
+        matches: Matcher,
+        reason: str = "",
+        order: TrashOrder = "-deleted",
+        after: Place | None = None,
+        limit: int | None = None,
+    ) -> TrashListing:
+        """A page of the deletions in all repositories that can still be undone; see `list_trash`."""
+        return list_trash(self.trash, matches, reason, order, after, MOST_READ if limit is None else limit)
 
     def reachable(self, repository: str) -> frozenset[str]:
         """The known digests at which a tag can be restored: those in the registry and those in the trash."""

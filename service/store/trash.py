@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -151,9 +151,26 @@ class Trash:
 
     def deleted(self, repository: str) -> tuple[Deleted, ...]:
         """Return the deletions of this repository that can still be restored, the latest first."""
+        return self.deleted_from([repository])[repository]
+
+    def deleted_from(self, repositories: Sequence[str]) -> Mapping[str, tuple[Deleted, ...]]:
+        """Return the same for several repositories."""
+        with self._connection.reached() as client, client.pipeline(transaction=False) as pipe:
+            for repository in repositories:
+                pipe.hgetall(self._keys.of("deleted", repository))
+            hashes = pipe.execute()
+        return {
+            repository: tuple(
+                sorted(map(unpack_deleted, known.items()), key=lambda deletion: (-deletion.at_us, deletion.tag))
+            )
+            for repository, known in zip(repositories, hashes, strict=True)
+        }
+
+    def repositories(self) -> tuple[str, ...]:
+        """Return the repositories with deletions that can be restored, the latest deletion first."""
         with self._connection.reached() as client:
-            known = client.hgetall(self._keys.of("deleted", repository))
-        return tuple(sorted(map(unpack_deleted, known.items()), key=lambda deletion: (-deletion.at_us, deletion.tag)))
+            newest = client.zrevrange(self._keys.of("trashed"), 0, -1)
+        return tuple(dict.fromkeys(member.partition(" ")[0] for member in newest))
 
     def latest(self, count: int) -> tuple[tuple[str, Deleted], ...]:
         """Return the latest deletions of all repositories that can still be restored, each with its repository."""

@@ -75,6 +75,7 @@ def test_the_trash_names_what_had_no_tag_as_restore_takes_it(
     lonely = Doomed(part, (Verdict(Tag("", part, 1), False, "nobody holds it"),))
     snapshot = wiring.store.history.snapshot("shop/web")
     assert wiring.store.history.commit(snapshot, Plan(doomed=(lonely,)), "doomed")
+    wiring.store.trash.save(snapshot, lonely, (index.children[0].media_type, index.children[0].manifest))
     wiring.store.deletions.forget(snapshot, lonely)
     assert f"shop/web@{part}" in run("trash", "shop/web")[1].replace("\n", "")
 

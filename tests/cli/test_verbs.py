@@ -343,8 +343,9 @@ def test_the_trash_says_when_the_next_collection_comes(
     run: Run, make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wiring = make_wiring()
-    key = wiring.store.connection.keys.of("deleted", "shop/api")
-    wiring.store.connection.client.hset(key, f"v0 {'A' * 43}", f"{'A' * 43} 1 2 3 too old")
+    keys, client = wiring.store.connection.keys, wiring.store.connection.client
+    client.hset(keys.of("deleted", "shop/api"), f"v0 {'A' * 43}", f"{'A' * 43} 1 2 3 too old")
+    client.zadd(keys.of("trashed"), {"shop/api -": 2})
     assert "or the next garbage collection: " in run("trash")[1]
     monkeypatch.setenv("PUSHPRUNE_GC__COMMAND", "true")
     monkeypatch.setenv("PUSHPRUNE_GC__SCHEDULE", "0 3 * * *")

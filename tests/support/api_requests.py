@@ -21,7 +21,7 @@ LOOKS = (
     ("GET", "/api/v1/policy"),
     ("GET", "/api/v1/policy/schema"),
     ("GET", "/api/v1/holds"),
-    ("GET", "/api/v1/trash/shop/api"),
+    ("GET", "/api/v1/trash"),
     ("GET", "/api/v1/collections"),
     ("GET", "/api/v1/reconciliation"),
     ("GET", "/metrics"),

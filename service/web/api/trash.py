@@ -6,30 +6,72 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
-from service.answers.base import ApiAnswer
+from service.answers.base import TimeMs
 from service.answers.history import DeletedImage
-from service.web.api.api_blueprint import api_blueprint, error_responses
-from service.web.api.repository import UNKNOWN, RepositoryPath, known
+from service.collect.status import next_ms
+from service.domain.retention.selector import search_matcher
+from service.registry import Registry
+from service.restore.restore import Restore
+from service.restore.trash_listing import TrashOrder
+from service.settings import Settings
+from service.store import Store
+from service.web.api.api_blueprint import api_blueprint
+from service.web.api.paging import Paged, PageQuery, cursor_of, place_of
 from service.web.models import respond
-from service.wiring import Wiring
+from service.web.problems import InvalidRequest
+
+_LONGEST = 256
 
 
-class RepositoryTrash(ApiAnswer):
-    """The restorable images of one repository, latest deletion first."""
+class TrashQuery(PageQuery):
+    """Filters, order and page of the trash."""
 
-    repository: str = Field(description="name of the repository")
+    repository: str = Field(
+        default="", max_length=_LONGEST, description="a part of the name of the repository, or a glob of the whole name"
+    )
+    reason: str = Field(
+        default="", max_length=_LONGEST, description="a part of the reason, which names the user of a manual deletion"
+    )
+    sort: TrashOrder = Field(default="-deleted", description="sort field; prefix with - for descending order")
+
+
+class TrashedImages(Paged):
+    """A page of the deleted images that can be restored."""
+
+    total: int = Field(description="total number of matches on all pages")
+    size_bytes: int = Field(description="size of all matches in bytes, as far as it is known; layers may be shared")
+    unread: int = Field(description="number of repositories with earlier deletions that were not read: name one")
+    next_collection_at: TimeMs | None = Field(
+        description="the next scheduled collection, after which nothing of this can be restored; null: no schedule"
+    )
     deleted: tuple[DeletedImage, ...] = Field(description="the images")
 
 
-def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    reading = api_blueprint("trash", wiring.store, wiring.settings, documented)
+def blueprints(
+    store: Store, registry: Registry, settings: Settings, restore: Restore, *, documented: bool
+) -> tuple[APIBlueprint, ...]:
+    pages = api_blueprint("trash", store, settings, documented)
 
-    @reading.get("/trash/<path:repository>", responses={HTTPStatus.OK: RepositoryTrash, **error_responses([UNKNOWN])})
-    def trash(path: RepositoryPath) -> Response:
-        """List the deleted images of a repository that can still be restored"""
-        (repository,) = known(wiring.inventory, [path.repository])
-        life_s = wiring.settings.history.trash
-        deleted = tuple(DeletedImage.of(repository, image, life_s) for image in wiring.restore.deleted(repository))
-        return respond(RepositoryTrash(repository=repository, deleted=deleted))
+    @pages.get("/trash", responses={HTTPStatus.OK: TrashedImages})
+    def trash(query: TrashQuery) -> Response:
+        """List the deleted images of all repositories that can still be restored"""
+        try:
+            matches = search_matcher(query.repository)
+        except ValueError as error:
+            raise InvalidRequest([f"repository: {error}"]) from error
+        after = place_of(query.cursor, query.sort, str if query.sort.endswith("repository") else int)
+        listing = restore.list_trash(matches, query.reason, query.sort, after, query.limit)
+        return respond(
+            TrashedImages(
+                next=cursor_of(listing.page, query.sort),
+                total=listing.page.total,
+                size_bytes=listing.size_bytes,
+                unread=listing.unread,
+                next_collection_at=next_ms(registry, settings.gc),
+                deleted=tuple(
+                    DeletedImage.of(row.repository, row.image, settings.history.trash) for row in listing.page.rows
+                ),
+            )
+        )
 
-    return (reading,)
+    return (pages,)

@@ -12,6 +12,7 @@ selection.py     several tags of a repository: delete or protect them together
 tag.py           one tag: the reason of its verdict, and its history
 search.py        what matches the text of the search box
 activity.py      events, decisions, deletions, rejected events
+trash.py         deleted images of all repositories; restore several together
 approvals.py     plans that wait for approval
 policy.py        the current policy, testing another policy
 collection.py    garbage collections
@@ -51,12 +52,13 @@ from service.web.pages import (
     selection,
     tag,
     text,
+    trash,
 )
 from service.web.problems import InvalidRequest, fault, no_such_operation
 from service.web.session import Visitor, csrf, csrf_error, is_cross_site, visitor, visitor_if_known
 from service.wiring import Wiring, given
 
-_SHOWN = (overview, repositories, activity, approvals, policy, collection, health)
+_SHOWN = (overview, repositories, activity, trash, approvals, policy, collection, health)
 _WITHIN = (login, first_start, repository, search, selection, tag)
 _FOREIGN = (
     "no token is set, so only programs and browsers on this machine have access: set tokens.read and tokens.admin"

@@ -32,7 +32,7 @@ def test_an_image_is_restored(pruned: Edge, registry: FakeRegistry, asked: dict[
     (result,) = (response.json or {})["results"]
     assert (result["status"], result["restored"]["tags"]) == ("restored", ["v1"])
     assert registry.tags("shop/api")["v1"] == V1
-    assert (pruned.http.get("/api/v1/trash/shop/api").json or {})["deleted"] == []
+    assert (pruned.http.get("/api/v1/trash").json or {})["deleted"] == []
 
 
 @pytest.mark.parametrize(

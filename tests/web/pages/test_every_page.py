@@ -19,15 +19,16 @@ pytestmark = pytest.mark.slow
 
 EVIL = "<script>alert(1)</script>\"'\u202e\u200f\x07"
 PAGES = (
-    "/", "/repositories", "/repository/shop/api", "/tag/shop/api:v2", "/activity", "/search", "/approvals", "/policy",
-    "/collection", "/collection/run/7", "/health",
+    "/", "/repositories", "/repository/shop/api", "/tag/shop/api:v2", "/activity", "/search", "/approvals",
+    "/policy", "/trash", "/collection", "/collection/run/7", "/health",
 )  # fmt: skip
 PANELS = (
     "/panels/overview/first-start", "/panels/overview/first-start/steps",
     "/panels/overview/now", "/panels/overview/figures", "/panels/overview/storage", "/panels/overview/past",
     "/panels/overview/deletions",
     "/panels/activity/entries", "/panels/activity/rejected", "/panels/activity/troubles",
-    "/panels/policy/force", "/panels/approvals/list", "/panels/approvals/images/shop/api", "/panels/collection/now",
+    "/panels/policy/force", "/panels/trash/list",
+    "/panels/approvals/list", "/panels/approvals/images/shop/api", "/panels/collection/now",
     "/panels/repositories/list", "/panels/repository/head/shop/api",
     "/panels/repository/tags/shop/api", "/panels/repository/trash/shop/api",
     "/panels/tag/why/shop/api:v2", "/panels/tag/line/shop/api:v2", "/panels/tag/images/shop/api:v2",
@@ -41,6 +42,8 @@ CHANGES = (
     "/approvals/approve",
     "/approvals/confirm",
     "/approvals/reject",
+    "/trash/confirm",
+    "/trash/restore",
     "/health/compare",
     "/panels/health/doctor",
     "/restore",
@@ -62,6 +65,7 @@ def edge(serve_over_valkey: ServeEdge) -> Edge:
     edge.heard(event(tag="v2", digest="other", actor=EVIL, useragent=EVIL, at=2), event("pull", actor=EVIL, at=3))
     went = short(digest_of("v0"))
     edge.redis.hset(edge.store.connection.keys.of("deleted", "shop/api"), f"v0 {went}", f"{went} 1 2 3 {EVIL}")
+    edge.redis.zadd(edge.store.connection.keys.of("trashed"), {f"shop/api {digest_of('v0')}": 2})
     edge.store.approvals.note("shop/api", "approved", EVIL, EVIL)
     edge.store.outbox.note_trouble(EVIL, EVIL)
     edge.store.collections.request(EVIL)
@@ -140,6 +144,7 @@ def test_who_may_only_look_sees_no_button_that_changes(edge: Edge) -> None:
         "/repository/shop/api",
         "/search",
         "/tag/shop/api:v2",
+        "/trash",
         "/panels/policy/trial",
         "/logout",
     }

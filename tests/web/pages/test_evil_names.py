@@ -38,8 +38,22 @@ WALKED = dict.fromkeys(("at_ms", "took_ms", "whole", "repositories", "tags", "ch
 )
 FORMULA = ("=", "+", "-", "@", "\t")
 ASKED = ("after", "before", "repository", "tag", "action", "who", "search", "order", "at", "under", "period", "next",
-         "from", "to", "digest", "run", "platforms", "q")  # fmt: skip
-FORM = ("repository", "tag", "digest", "over", "as_tag", "plan", "policy", "repositories", "back", "token", "next")
+         "from", "to", "digest", "run", "platforms", "q", "reason")  # fmt: skip
+FORM = (
+    "repository",
+    "tag",
+    "digest",
+    "over",
+    "as_tag",
+    "plan",
+    "policy",
+    "repositories",
+    "back",
+    "token",
+    "next",
+    "item",
+    "only",
+)
 
 
 def evil_event(**more: Any) -> Event:
@@ -72,6 +86,7 @@ def edge(serve_over_valkey: ServeEdge, monkeypatch: pytest.MonkeyPatch) -> Edge:
     for repository in REPOSITORIES:
         went = short(digest_of("v0"))
         for tag in TAGS:
+            edge.redis.zadd(keys.of("trashed"), {f"{repository} {digest_of('v0')}": 2})
             edge.redis.hset(keys.of("deleted", repository), f"{tag} {went}", f"{went} 1 2 3 {EVIL}")
         snapshot, plan = wiring.store.history.snapshot(repository), wiring.verdicts.plan(repository)
         assert plan.hold
@@ -144,7 +159,7 @@ def test_no_page_takes_it_for_its_own(edge: Edge) -> None:
 @pytest.mark.parametrize(
     "page",
     [
-        "overview/now", "policy/force", "approvals/list", "approvals/images/shop/api",
+        "overview/now", "policy/force", "approvals/list", "trash/list", "approvals/images/shop/api",
         "health/now", "collection/now", "collection/runs",
         "collection/run/1",
         "activity/entries", "activity/rejected", "activity/troubles", "repositories/list",
