@@ -63,7 +63,17 @@ class Document(Source):
     def subject(self, location: Location) -> str:
         """Return the name of the value at this location, for error messages."""
         place = f"{self.name}, line {self.line(location)}"
-        return f"{place}: {dotted(location)}" if location else place
+        return f"{place}: {dotted(location)}{self._named(location)}" if location else place
+
+    def _named(self, location: Location) -> str:
+        """Return the name of the rule that the location is in, as users know rules by their names; "" for none."""
+        if "rules" not in location[:-2] or location[-1] == "name":
+            return ""
+        values: Any = self.values
+        for part in location[: location.index("rules") + 2]:
+            values = values[part]
+        name = values.get("name") if isinstance(values, Mapping) else None
+        return f" (rule {shown(name)!r})" if isinstance(name, str) else ""
 
 
 def dotted(location: Location) -> str:

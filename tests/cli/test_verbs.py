@@ -467,14 +467,14 @@ rules:
     assert [line.removeprefix(f"pushprune: {file}, line ") for line in error.splitlines()] == [
         "1: protect[1]: 'a b' can match no tag: write the tag alone, without spaces",
         "1: protect[2]: 're:(' is no regular expression that RE2 understands: missing ): (",
-        "4: rules[0].keep must hold `key: value` pairs, or be 'always' or 'none'; did you mean always?",
+        "4: rules[0].keep (rule 'a') must hold `key: value` pairs, or be 'always' or 'none'; did you mean always?",
         "5: rules[1].order must be 'pushed', 'semver', 'created' or 'name'; did you mean semver?",
         "5: rules[1].untagged: 'kep' is no duration; write a number and a unit, such as 30s, 90m, 24h or 7d; "
         "did you mean keep?",
         "6: rules[2].name: two rules are called 'a'; give each its own name",
-        "8: rules[2].repos[0]: 'Shop' can match no repository: write it without host, tag and capital letters, "
-        "without S",
-        "8: rules[2].repos[2]: '/x' can match no repository: write it without a slash at either end",
+        "8: rules[2].repos[0] (rule 'a'): 'Shop' can match no repository: write it without host, tag and "
+        "capital letters, without S",
+        "8: rules[2].repos[2] (rule 'a'): '/x' can match no repository: write it without a slash at either end",
         "9: rules[3].name: two rules are called '#2'; give each its own name",
     ]
 
