@@ -42,7 +42,7 @@ def fifty(site: Site) -> Callable[[], str]:
 def test_who_pushed_a_tag_takes_one_click(operator: Operator, repository: str) -> None:
     page = operator.start()
     operator.click(page.get_by_role("link", name="Activity"))
-    operator.type(page.get_by_label("Tag"), "v3", enter=True)
+    operator.type(page.get_by_label("Tag", exact=True), "v3", enter=True)
     row = page.get_by_role("row").filter(has_text=repository).filter(has_text="pushed")
     expect(row.first).to_be_visible()
     assert operator.clicks <= 1
@@ -51,7 +51,7 @@ def test_who_pushed_a_tag_takes_one_click(operator: Operator, repository: str) -
 def _search(operator: Operator, repository: str, tag: str) -> None:
     """Goes from the overview to a repository, and searches a tag there."""
     page = operator.start()
-    operator.click(page.get_by_role("link", name="Repositories"))
+    operator.click(page.get_by_role("link", name="Repositories", exact=True))
     operator.type(page.get_by_label("Name"), repository, enter=True)
     operator.click(page.get_by_role("link", name=repository))
     operator.type(page.get_by_label("Tag", exact=True), tag, enter=True)

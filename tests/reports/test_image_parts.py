@@ -22,7 +22,7 @@ def test_an_image_has_its_layers_and_its_size(registry: FakeRegistry) -> None:
     assert contents is not None
     (image,) = contents.images
     assert (image.digest, image.layers) == (digest, 3)
-    assert contents.size_bytes == sum(map(len, make_image("shop/api:v1", layers=3).blobs))
+    assert contents.size_bytes == image.size_bytes == sum(map(len, make_image("shop/api:v1", layers=3).blobs))
 
 
 def test_an_index_has_an_image_for_each_platform(registry: FakeRegistry) -> None:
