@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from service.answers.base import ApiAnswer, TimeUs, rfc3339
+from service.answers.base import ApiAnswer, TimeMs, TimeUs, rfc3339
 from service.domain.retention.plan import Rejection
 from service.prune.approvals import Waiting, together
 from service.store.approvals import Hold
@@ -19,6 +19,17 @@ class Repository(ApiAnswer):
     doomed: int = Field(description="images and tags that are to be deleted next")
     held: str | None = Field(description="why its plan waits for approval; null: no plan waits")
     unannounced: int = Field(description="number of tags kept only because the events of their pushes were lost")
+    size_bytes: int | None = Field(
+        description="storage used by its configs and layers, each counted once; other repositories may share some of "
+        "them; null: not measured yet"
+    )
+    unsized: int = Field(description="number of tags whose size is not known, which size_bytes leaves out")
+    growth_bytes: int | None = Field(description="change of the size within seven days; null: not known")
+    measured_at: TimeMs | None = Field(
+        validation_alias="measured_ms",
+        description="when the size was measured: within seconds of a change, later if there is much to measure; "
+        "null: never",
+    )
 
 
 class HeldPlan(ApiAnswer):

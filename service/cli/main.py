@@ -24,6 +24,7 @@ VERBS = {
     "gate": ("service.web.commands", "Answer the proxy that asks before a write passes (gc.gate: proxy)."),
     "doctor": ("service.cli.doctor", "Check the whole system and print a fix for every problem."),
     "sign-in": ("service.cli.sign_in", "Print a one-time link to the dashboard."),
+    "usage": ("service.cli.usage", "Show the storage that images use, and its change."),
     "repos": ("service.cli.repos", "List the repositories."),
     "tags": ("service.cli.tags", "List the tags of a repository with verdict and reason."),
     "history": ("service.cli.history", "Show what happened to a repository or a tag, and why."),

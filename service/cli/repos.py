@@ -12,10 +12,11 @@ from service.cli.connect import connect, connection_options
 from service.cli.names import UnclearName
 from service.cli.output import limit_option, limited, output_options, show_document, show_names, table, when
 from service.cli.registry import registry_option
+from service.domain.policy.units import spell_change, spell_size
 from service.domain.retention.selector import search_matcher
-from service.reports.inventory import ListedRepository, RepositoryOrder
+from service.reports.repository_listing import ListedRepository, RepositoryOrder
 
-_ORDERS = ("name", "-name", "pushed", "-pushed", "tags", "-tags")
+_ORDERS = ("name", "-name", "pushed", "-pushed", "tags", "-tags", "size", "-size")
 _EVERYTHING = 10_000_000
 
 
@@ -23,6 +24,7 @@ _EVERYTHING = 10_000_000
     epilog=examples(
         "pushprune repos",
         "pushprune repos 'shop/*' --sort -pushed",
+        "pushprune repos --sort -size",
         "pushprune repos -o name",
     ),
 )
@@ -41,7 +43,7 @@ _EVERYTHING = 10_000_000
 def repos(
     names: tuple[str, ...], config: Path | None, data: Path | None, sort: str, limit: int | None, as_document: bool
 ) -> None:  # fmt: skip
-    """List the repositories with the number of their tags and their last push.
+    """List the repositories with the number of their tags, their size, its change within 7 days, and their last push.
 
     NAME matches a part of the name; a glob matches the whole name.
     """
@@ -61,12 +63,18 @@ def repos(
         return
     rows = (
         (
-            row.repository, str(row.tags), when(row.pushed_us), str(row.doomed or ""),
+            row.repository, str(row.tags), _size(row), spell_change(row.growth_bytes), when(row.pushed_us),
+            str(row.doomed or ""),
             "; ".join(_remarks(row)),
         )
         for row in listed
     )  # fmt: skip
-    table(("repository", "tags", "last push", "to delete", ""), rows)
+    table(("repository", "tags", "size", "7 days", "last push", "to delete", ""), rows)
+
+
+def _size(row: ListedRepository) -> str:
+    """Return the size; known in part, with a sign that it is larger."""
+    return f"{'>' if row.size_bytes and row.unsized else ''}{spell_size(row.size_bytes)}"
 
 
 def _remarks(row: ListedRepository) -> Iterator[str]:

@@ -1,10 +1,8 @@
 """List repositories, tags with their verdicts, plans and the past of tags, for the command line and the API."""
 
-import sys
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
 
 from service.domain.errors import NoSuchRepository, NoSuchTag
 from service.domain.history.entry import Entry
@@ -13,51 +11,24 @@ from service.domain.page import Page, Place, page
 from service.domain.policy.patterns import Matcher
 from service.domain.retention.plan import Doomed
 from service.domain.simulation.timeline import Timeline
+from service.reports.repository_listing import (
+    ListedRepository,
+    RepositoryListing,
+    RepositoryOrder,
+    RepositoryStatus,
+    SizedRepository,
+)
 from service.reports.tag_listing import TagListing, TagOrder, TagVerdict
 from service.reports.verdicts import Verdicts
 from service.store.approvals import Approvals, Hold
 from service.store.archive import Archive, RejectedEvent
-from service.store.catalog import Catalog, RepositorySummary
+from service.store.catalog import Catalog
 from service.store.history import History
+from service.store.usage import UsageRecords
 
-RepositoryOrder = Literal[
-    "name", "-name", "pushed", "-pushed", "tags", "-tags", "doomed", "-doomed", "expires", "-expires"
-]  # fmt: skip
-RepositoryStatus = Literal["delete", "held"]
-
-_SHELF_PLACES: dict[str, Callable[[RepositorySummary], int | str]] = {
-    "name": lambda summary: summary.repository,
-    "pushed": lambda summary: summary.pushed_us or 0,
-    "tags": lambda summary: summary.tags,
-    "doomed": lambda summary: summary.doomed,
-    # Repositories with deletions to make come first, those that only a push changes last.
-    "expires": lambda summary: 0 if summary.doomed else summary.next_ms or sys.maxsize,
-}
 _PAGE = 1000
 # The number of history entries that one answer may read.
 _MOST_READ = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class ListedRepository:
-    """The summary of a repository.
-
-    Attributes:
-        pushed_us: the last push of a live tag, None if no push was recorded.
-        doomed: number of images and tags to delete next.
-        held: the reason why its plan waits for approval; None if no plan waits.
-        next_us: the earliest time (µs) of a further deletion by age, when the repository is planned again; None: only
-            after a push.
-        unannounced: number of tags that are kept only because the events of their pushes were lost.
-    """
-
-    repository: str
-    tags: int
-    pushed_us: int | None
-    doomed: int
-    held: str | None
-    unannounced: int
-    next_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +78,7 @@ class Inventory:
     archive: Archive
     verdicts: Verdicts
     approvals: Approvals
+    usage: UsageRecords
 
     def known(self, repository: str) -> str:
         """Return the same name. Raises NoSuchRepository if the repository is not known."""
@@ -158,59 +130,15 @@ class Inventory:
             limit: the number of repositories on the page.
             status: delete: only repositories with images to delete next; held: only with a plan that waits; None: all.
         """
-        names = tuple(filter(matches, self._with_status(status)))
-        by, descending = order.lstrip("-"), order.startswith("-")
-        if by == "name":
-            summaries = self._by_name(names, descending=descending, after=after, limit=limit)
-        else:
-            place = _SHELF_PLACES[by]
-            summaries = page(
-                self.catalog.summaries(names),
-                lambda summary: (place(summary), summary.repository),
-                descending=descending,
-                after=after,
-                limit=limit,
-            )
-        held = self.approvals.holds(row.repository for row in summaries.rows)
-        reasons = {hold.repository: hold.reason for hold in held}
-        unannounced = self.history.unannounced()
-        rows = tuple(
-            ListedRepository(
-                repository=row.repository,
-                tags=row.tags,
-                pushed_us=row.pushed_us,
-                doomed=row.doomed,
-                held=reasons.get(row.repository),
-                unannounced=unannounced.get(row.repository, 0),
-                next_us=row.next_ms * 1000 if row.next_ms else None,
-            )
-            for row in summaries.rows
-        )
-        return Page(rows, summaries.after, summaries.total)
+        return self._repositories.page(matches, order, after, limit, status)
 
-    def _with_status(self, status: RepositoryStatus | None) -> Sequence[str]:
-        """Return the names of the repositories of this status, in order."""
-        names = self.history.repositories()
-        if status == "held":
-            return sorted(hold.repository for hold in self.approvals.holds(names))
-        if status == "delete":
-            return [summary.repository for summary in self.catalog.summaries(names) if summary.doomed]
-        return names
+    def largest(self, matches: Matcher) -> tuple[SizedRepository, ...]:
+        """Return the repositories whose names match and whose size is known, the largest first."""
+        return self._repositories.largest(matches)
 
-    def _by_name(
-        self, names: Sequence[str], *, descending: bool, after: Place | None, limit: int
-    ) -> Page[RepositorySummary]:
-        """Return a page of the repositories, by name. names: all of them, sorted."""
-        # Unlike in any other order, only the repositories on the page need to be read.
-        total = len(names)
-        if descending:
-            behind = names[: bisect_left(names, after[1])] if after else names
-            chosen = tuple(reversed(behind[-limit:]))
-        else:
-            behind = names[bisect_right(names, after[1]) :] if after else names
-            chosen = tuple(behind[:limit])
-        following: Place | None = (chosen[-1], chosen[-1]) if len(behind) > limit else None
-        return Page(self.catalog.summaries(chosen), following, total)
+    @cached_property
+    def _repositories(self) -> RepositoryListing:
+        return RepositoryListing(self.history, self.catalog, self.approvals, self.usage)
 
     def tags(
         self,

@@ -49,6 +49,22 @@ def current_usage(store: Store) -> Usage | None:
     return store.usage.now()
 
 
+def usage_records(store: Store, length_ms: int, points: int = 200, now_ms: int | None = None) -> tuple[Usage, ...]:
+    """Return the hourly records of the last `length_ms`, the oldest first, and the current usage as the last one.
+
+    Args:
+        points: records to return, at most; of more, some are left out evenly.
+        now_ms: the end of the period; None: the time of the Redis server.
+
+    Raises:
+        StoreUnavailable: Redis is unavailable.
+    """
+    records = list(store.usage.since((now_ms or store.usage.now_ms()) - length_ms))
+    if (current := store.usage.now()) and (not records or current.at_ms > records[-1].at_ms):
+        records.append(current)
+    return _thinned(records, points)
+
+
 def usage_series(store: Store, length_ms: int, now_ms: int, points: int = 200, bands: int = _MOST_BANDS) -> UsageSeries:
     """Return the storage used in the last `length_ms`, for a stacked chart.
 
@@ -59,10 +75,7 @@ def usage_series(store: Store, length_ms: int, now_ms: int, points: int = 200, b
     Raises:
         StoreUnavailable: Redis is unavailable.
     """
-    records = list(store.usage.since(now_ms - length_ms))
-    if (current := store.usage.now()) and (not records or current.at_ms > records[-1].at_ms):
-        records.append(current)
-    chosen = _thinned(records, points)
+    chosen = usage_records(store, length_ms, points, now_ms)
     sizes = tuple(usage.size_bytes for usage in chosen)
     change_bytes = sizes[-1] - sizes[0] if len(sizes) > 1 else None
     return UsageSeries(tuple(usage.at_ms for usage in chosen), sizes, _bands(chosen, bands), change_bytes)

@@ -23,6 +23,10 @@ class UsageRecords:
         self._connection = connection
         self._of = connection.keys.of
 
+    def now_ms(self) -> int:
+        """Return the time of the Redis server (ms)."""
+        return self._connection.now_ms()
+
     def note(self, usage: Usage, *, hourly: bool) -> None:
         """Store the usage as the current one, and (hourly) as a record of the stream as well."""
         fields = _packed(usage)

@@ -25,6 +25,7 @@ from service.domain.collection.run import STALE
 from service.domain.metrics import TIMED, Metered, Timing
 from service.reconcile.status import overview as reconcile_status
 from service.registry import Registry
+from service.reports.usage import current_usage
 from service.settings import PolicySource, Settings
 from service.store import Store
 from service.web.access import refusal
@@ -106,6 +107,11 @@ class Scrape:
             yield _gauge("registry_up", "1 while the registry is reachable and accepts the login", now.registry)
         yield _gauge("troubles", "problems that an operator must fix; /readyz lists them", len(now.troubles))
         yield _gauge("repositories", "known repositories", reading.repositories)
+        if usage := current_usage(self._store):
+            help_text = "storage used by images, by the first part of repository names; each blob counts once"
+            family = GaugeMetricFamily("pushprune_storage_bytes", help_text, labels=["prefix"])
+            yield _labelled(family, usage.bands)
+            yield _gauge("storage_unsized_tags", "tags of unknown size, which this leaves out", usage.unknown)
         if reading.last_event_ms is not None:
             help_text = "time of the newest entry of the history"
             yield _gauge("last_event_timestamp_seconds", help_text, reading.last_event_ms / 1000)

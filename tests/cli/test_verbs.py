@@ -14,6 +14,7 @@ from service.answers.base import rfc3339
 from service.domain.collection.run import SWEEPING, CollectionStage
 from service.domain.collection.run import Run as GcRun
 from service.domain.retention.plan import Plan
+from service.domain.usage import UNMEASURED, Usage
 from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
@@ -42,8 +43,36 @@ def test_repos_lists_them_with_their_tags_and_last_push(run: Run) -> None:
     assert code == 0
     pushed_at = rfc3339(NOW + 3000)
     assert rows(output) == [
-        {"repository": "shop/api", "tags": 3, "pushed_at": pushed_at, "doomed": 0, "held": None, "unannounced": 0}
+        {
+            "repository": "shop/api", "tags": 3, "pushed_at": pushed_at, "doomed": 0, "held": None, "unannounced": 0,
+            "size_bytes": None, "unsized": 0, "growth_bytes": None, "measured_at": None,
+        }
+    ]  # fmt: skip
+
+
+def test_repos_and_usage_show_the_measured_sizes(run: Run, make_wiring: MakeWiring) -> None:
+    assert run("usage") == (0, "not measured yet: a worker measures the storage within seconds of its start\n", "")
+    usage = make_wiring().store.usage
+    now_ms = usage.now_ms()
+    yesterday = UNMEASURED.followed_by(1_000_000, 0, "g", now_ms - 86_400_000)
+    usage.note_size("shop/api", yesterday.followed_by(3_500_000, 0, "g", now_ms))
+    assert "  3.5 MB  +2.5 MB  " in run("repos")[1]
+    (row,) = rows(run("repos", "--json", "--sort", "-size")[1])
+    assert (row["size_bytes"], row["growth_bytes"], row["measured_at"]) == (
+        3_500_000,
+        2_500_000,
+        rfc3339(now_ms * 1000),
+    )
+    usage.note(Usage(now_ms, 3_000_000, {"shop": 3_000_000}), hourly=True)
+    usage.note(Usage(now_ms + 60_000, 3_500_500, {"shop": 3_500_000}, shared_bytes=500, unknown=2), hourly=False)
+    assert run("usage")[1].splitlines() == [
+        "prefix    size    change in 30d",
+        "shop      3.5 MB  +500.0 kB",
+        "(shared)  500 B   +500 B",
+        "total     3.5 MB  +500.5 kB",
+        "at least: the sizes of 2 tags are not known",
     ]
+    assert json.loads(run("usage", "-o", "json")[1])["change_bytes"] == 500_500
 
 
 def test_repos_counts_the_tags_that_are_kept_only_as_their_pushes_were_not_heard(

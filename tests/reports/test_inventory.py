@@ -14,7 +14,9 @@ from service.domain.page import Page, Place
 from service.domain.retention.evaluation import Evaluation
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
-from service.reports.inventory import Inventory, ListedRepository, RepositoryOrder, RepositoryStatus
+from service.domain.usage import UNMEASURED
+from service.reports.inventory import Inventory
+from service.reports.repository_listing import ListedRepository, RepositoryOrder, RepositoryStatus
 from service.reports.tag_listing import TagOrder, TagVerdict
 from service.store.catalog import RepositorySummary
 from service.wiring import Wiring
@@ -94,6 +96,17 @@ def test_repositories_in_every_order_page_by_page(
         if after is None:
             break
     assert result == [called[name] for name in names]
+
+
+def test_the_largest_repositories_come_first_and_those_without_a_size_last(wiring: Wiring) -> None:
+    for name, size_bytes in (("shop/web", 7), ("ops/old", 0)):
+        wiring.store.usage.note_size(name, UNMEASURED.followed_by(size_bytes, 1, "g", 9))
+    rows = wiring.inventory.repositories(everything, "-size").rows
+    assert [(row.repository, row.size_bytes, row.unsized) for row in rows] == [
+        ("shop/web", 7, 1), ("ops/old", 0, 1), ("shop/api", None, 0),
+    ]  # fmt: skip
+    after = wiring.inventory.repositories(everything, "-size", limit=1).after
+    assert [row.repository for row in wiring.inventory.repositories(everything, "-size", after, 1).rows] == ["ops/old"]
 
 
 def test_only_what_is_on_the_page_is_read(inventory: Inventory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from werkzeug.test import TestResponse
 LOOKS = (
     ("GET", "/api/v1/overview"),
     ("GET", "/api/v1/search"),
+    ("GET", "/api/v1/usage"),
     ("GET", "/api/v1/repositories"),
     ("GET", "/api/v1/repositories/shop/api/tags"),
     ("GET", "/api/v1/repositories/shop/api/tags/v1/history"),

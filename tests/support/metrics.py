@@ -1,5 +1,6 @@
 """Makers for tests of metrics."""
 
+from service.domain.usage import Usage
 from tests.support.edge import Edge
 from tests.support.makers import event
 
@@ -7,6 +8,7 @@ from tests.support.makers import event
 def fill(edge: Edge) -> None:
     """Something of everything, so that every figure is there."""
     edge.heard(event())
+    edge.store.usage.note(Usage(1_700_000_000_000, 9, {"shop": 7}, shared_bytes=2), hourly=True)
     of = edge.store.connection.keys.of
     last = {
         "at_ms": 1_700_000_000_000, "took_ms": 2000, "reason": "schedule", "whole": 1, "repositories": 5, "tags": 9,

@@ -80,6 +80,13 @@ def spell_size(count: int | None) -> str:
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
 
 
+def spell_change(count: int | None) -> str:
+    """Return a change of a size with its sign, such as "+1.5 MB"; "unchanged" for 0 and "unknown" for None."""
+    if not count:
+        return "unknown" if count is None else "unchanged"
+    return f"{'+' if count > 0 else '-'}{spell_size(abs(count))}"
+
+
 def parse_percent(value: Any) -> int:
     """Return 0 to 100 for "50%" or 50.
 

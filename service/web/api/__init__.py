@@ -5,6 +5,7 @@ paging.py        pages of a listing, and cursors
 repository.py    a repository, or a tag of one, by its name
 names.py         validated tags and digests of a request
 overview.py      the figures of the first page
+usage.py         storage used, now and over time
 repositories.py  the known repositories
 tags.py          the tags of a repository, and the history of a tag
 events.py        recorded events
@@ -39,11 +40,12 @@ from service.web.api import (
     search,
     tags,
     trash,
+    usage,
 )
 from service.wiring import Wiring, given
 
 _RESOURCES = (
-    overview, search, repositories, tags, explanations, events, plan, previews, policy, holds, deletions, trash,
+    overview, usage, search, repositories, tags, explanations, events, plan, previews, policy, holds, deletions, trash,
     restorations, collections, reconciliation,
 )  # fmt: skip
 

@@ -7,7 +7,8 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.answers.repositories import Repository
-from service.reports.inventory import Inventory, RepositoryOrder
+from service.reports.inventory import Inventory
+from service.reports.repository_listing import RepositoryOrder
 from service.settings import Settings
 from service.store import Store
 from service.web.api.api_blueprint import api_blueprint

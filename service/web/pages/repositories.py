@@ -10,7 +10,8 @@ from service.clock import now_us
 from service.domain.errors import ConfigurationError
 from service.domain.page import Place
 from service.domain.retention.selector import search_matcher
-from service.reports.inventory import Inventory, RepositoryOrder, RepositoryStatus
+from service.reports.inventory import Inventory
+from service.reports.repository_listing import RepositoryOrder, RepositoryStatus
 from service.reports.verdicts import Verdicts
 from service.web.pages import rendering
 

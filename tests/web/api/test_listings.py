@@ -7,6 +7,7 @@ import pytest
 from service.answers.base import rfc3339
 from service.domain.oci.manifest import OCI_MANIFEST
 from service.domain.retention.plan import Doomed, Plan, Verdict
+from service.domain.usage import UNMEASURED, Usage
 from tests.conftest import keep_last
 from tests.support.edge import Edge, ServeEdge
 from tests.support.problem import problem
@@ -50,6 +51,8 @@ def test_repositories_are_searched_sorted_and_paged(edge: Edge) -> None:
     assert names() == names(limit=1) == ["ops/api", "shop/api", "shop/web"]
     assert names(sort="-pushed", limit=2) == ["ops/api", "shop/web", "shop/api"]
     assert names(sort="-tags", limit=1)[0] == "shop/api"
+    edge.store.usage.note_size("shop/api", UNMEASURED.followed_by(7000, 0, "g", 9))
+    assert names(sort="-size", limit=1)[0] == "shop/api"
     assert names(search="api") == ["ops/api", "shop/api"]
     assert names(search="shop/*", sort="-name", limit=1) == ["shop/web", "shop/api"]
     assert read(edge, "repositories", search="api", limit=1)["total"] == 2
@@ -61,8 +64,28 @@ def test_repositories_are_searched_sorted_and_paged(edge: Edge) -> None:
             "doomed": 0,
             "held": None,
             "unannounced": 0,
+            "size_bytes": 7000,
+            "unsized": 0,
+            "growth_bytes": 0,
+            "measured_at": rfc3339(9000),
         }
     ]
+
+
+def test_the_storage_used_is_a_time_series(edge: Edge) -> None:
+    empty = read(edge, "usage")
+    assert (empty["size_bytes"], empty["measured_at"], empty["points"]) == (None, None, [])
+    now_ms = edge.store.usage.now_ms()
+    edge.store.usage.note(Usage(now_ms, 5, {"shop": 5}), hourly=True)
+    edge.store.usage.note(Usage(now_ms + 60_000, 12, {"shop": 7, "ops": 2}, 1, 2, 3, 4), hourly=False)
+    result = read(edge, "usage", days=1)
+    assert (result["size_bytes"], result["unsized"], result["change_bytes"]) == (12, 3, 7)
+    assert len(result["points"]) == 2
+    assert result["points"][1] == {
+        "at": rfc3339((now_ms + 60_000) * 1000), "size_bytes": 12, "prefixes": {"shop": 7, "ops": 2}, "other_bytes": 1,
+        "shared_bytes": 2, "unsized": 3, "repositories": 4,
+    }  # fmt: skip
+    assert edge.http.get("/api/v1/usage?days=401").status_code == 422
 
 
 def test_tags_come_with_their_verdicts(edge: Edge) -> None:
@@ -154,7 +177,7 @@ def test_a_cursor_is_good_for_the_order_it_was_given_in(edge: Edge) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=1001", "limit=x", "sort=size", "search=!a*", "search=a[z-a]*", "x=1"]
+    "query", ["limit=0", "limit=1001", "limit=x", "sort=bytes", "search=!a*", "search=a[z-a]*", "x=1"]
 )
 def test_a_query_that_makes_no_sense_is_refused(edge: Edge, query: str) -> None:
     assert problem(edge.http.get(f"/api/v1/repositories?{query}"))[0] == 422

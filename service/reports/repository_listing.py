@@ -1,0 +1,151 @@
+"""List the repositories: their tags, last push, size and growth, in any order."""
+
+import sys
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from service.domain.page import Page, Place, page
+from service.domain.policy.patterns import Matcher
+from service.domain.usage import RepositorySize
+from service.store.approvals import Approvals
+from service.store.catalog import Catalog, RepositorySummary
+from service.store.history import History
+from service.store.usage import UsageRecords
+
+RepositoryOrder = Literal[
+    "name", "-name", "pushed", "-pushed", "tags", "-tags", "size", "-size", "doomed", "-doomed", "expires", "-expires"
+]  # fmt: skip
+RepositoryStatus = Literal["delete", "held"]
+
+_SUMMARY_PLACES: dict[str, Callable[[RepositorySummary], int]] = {
+    "pushed": lambda summary: summary.pushed_us or 0,
+    "tags": lambda summary: summary.tags,
+    "doomed": lambda summary: summary.doomed,
+    # Repositories with deletions to make come first, those that only a push changes last.
+    "expires": lambda summary: 0 if summary.doomed else summary.next_ms or sys.maxsize,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRepository:
+    """The summary of a repository.
+
+    Attributes:
+        pushed_us: the last push of a live tag, None if no push was recorded.
+        doomed: number of images and tags to delete next.
+        held: the reason why its plan waits for approval; None if no plan waits.
+        next_us: the earliest time (µs) of a further deletion by age, when the repository is planned again; None: only
+            after a push.
+        unannounced: number of tags that are kept only because the events of their pushes were lost.
+        size_bytes: of its configs and layers, each counted once; None if it was not measured yet. Other repositories
+            may share some of them, so that all sizes can add up to more than the storage used.
+        unsized: number of tags whose size is not known and left out: then say "at least".
+        growth_bytes: the change of the size within seven days; None if that is not known.
+        measured_ms: when the size was measured; None for never. A change shows within seconds, or minutes if there is
+            much to measure.
+    """
+
+    repository: str
+    tags: int
+    pushed_us: int | None
+    doomed: int
+    held: str | None
+    unannounced: int
+    next_us: int | None = None
+    size_bytes: int | None = None
+    unsized: int = 0
+    growth_bytes: int | None = None
+    measured_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SizedRepository:
+    """A repository and its size, for a map of the storage."""
+
+    repository: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class RepositoryListing:
+    """The repositories in Redis. Every method raises StoreUnavailable if Redis is unavailable."""
+
+    history: History
+    catalog: Catalog
+    approvals: Approvals
+    usage: UsageRecords
+
+    def page(
+        self,
+        matches: Matcher,
+        order: RepositoryOrder,
+        after: Place | None,
+        limit: int,
+        status: RepositoryStatus | None,
+    ) -> Page[ListedRepository]:
+        """Return a page of the repositories whose names match; see `Inventory.repositories`."""
+        names = tuple(filter(matches, self._with_status(status)))
+        by, descending = order.lstrip("-"), order.startswith("-")
+        if by == "name":
+            chosen = _page_by_name(names, descending=descending, after=after, limit=limit)
+        else:
+            places = self._places(by, names)
+            chosen = page(names, lambda name: (places[name], name), descending=descending, after=after, limit=limit)
+        return Page(self._listed(chosen.rows), chosen.after, chosen.total)
+
+    def largest(self, matches: Matcher) -> tuple[SizedRepository, ...]:
+        """Return the repositories whose names match and whose size is known, the largest first."""
+        sized = (SizedRepository(name, size.size_bytes) for name, size in self.usage.sizes().items() if matches(name))
+        return tuple(sorted(sized, key=lambda row: (-row.size_bytes, row.repository)))
+
+    def _with_status(self, status: RepositoryStatus | None) -> Sequence[str]:
+        """Return the names of the repositories of this status, in order."""
+        names = self.history.repositories()
+        if status == "held":
+            return sorted(hold.repository for hold in self.approvals.holds(names))
+        if status == "delete":
+            return [summary.repository for summary in self.catalog.summaries(names) if summary.doomed]
+        return names
+
+    def _places(self, by: str, names: Sequence[str]) -> Mapping[str, int]:
+        """Map each repository to its place in an order."""
+        if by == "size":
+            # Without a size comes behind every size, also behind that of an empty repository.
+            return dict.fromkeys(names, -1) | {name: size.size_bytes for name, size in self.usage.sizes().items()}
+        return {summary.repository: _SUMMARY_PLACES[by](summary) for summary in self.catalog.summaries(names)}
+
+    def _listed(self, names: Sequence[str]) -> tuple[ListedRepository, ...]:
+        reasons = {hold.repository: hold.reason for hold in self.approvals.holds(names)}
+        unannounced, sizes = self.history.unannounced(), self.usage.sizes(names)
+        now_ms = self.usage.now_ms()
+
+        def listed(row: RepositorySummary, size: RepositorySize | None) -> ListedRepository:
+            return ListedRepository(
+                repository=row.repository,
+                tags=row.tags,
+                pushed_us=row.pushed_us,
+                doomed=row.doomed,
+                held=reasons.get(row.repository),
+                unannounced=unannounced.get(row.repository, 0),
+                next_us=row.next_ms * 1000 if row.next_ms else None,
+                size_bytes=size.size_bytes if size else None,
+                unsized=size.unknown if size else 0,
+                growth_bytes=size.growth_bytes(now_ms) if size else None,
+                measured_ms=size.at_ms if size else None,
+            )
+
+        return tuple(listed(row, sizes.get(row.repository)) for row in self.catalog.summaries(names))
+
+
+def _page_by_name(names: Sequence[str], *, descending: bool, after: Place | None, limit: int) -> Page[str]:
+    """Return a page of the names. names: all of them, sorted."""
+    if descending:
+        behind = names[: bisect_left(names, after[1])] if after else names
+        chosen = tuple(reversed(behind[-limit:]))
+    else:
+        behind = names[bisect_right(names, after[1]) :] if after else names
+        chosen = tuple(behind[:limit])
+    following: Place | None = (chosen[-1], chosen[-1]) if len(behind) > limit else None
+    return Page(chosen, following, len(names))
