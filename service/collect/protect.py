@@ -174,11 +174,16 @@ class BlobProtection:
         """Refuse to delete a young blob or link that neither a deletion nor an interrupted sweep explains."""
         since_us, before = now_us() - self._gc.youth * 1_000_000, self._store.gate.was_deleting()
         explained = self._explained()
-        pushed = [(digest, digest, storage.blob_us(digest)) for digest in report.eligible]
-        pushed += [(f"{name}@{digest}", digest, storage.layer_us(name, digest)) for name, digest in report.links]
-        for called, digest, pushed_us in pushed:
-            if digest in explained or short(digest) in before or pushed_us is None or pushed_us <= since_us:
+        swept = [("", digest) for digest in report.eligible] + list(report.links)
+        # Only the others are looked up: in a bucket, each takes a request.
+        unexplained = [
+            (name, digest) for name, digest in swept if digest not in explained and short(digest) not in before
+        ]
+        for name, digest in unexplained:
+            pushed_us = storage.layer_us(name, digest) if name else storage.blob_us(digest)
+            if pushed_us is None or pushed_us <= since_us:
                 continue
+            called = f"{name}@{digest}" if name else digest
             # The wait ends when the blob is old enough, but an answer comes at least every ten minutes.
             wait_s = min(max(BUSY_S, (pushed_us - since_us) / 1_000_000), 600.0)
             raise Postponed(f"{called} was pushed less than gc.youth ago and no known image references it", wait_s)

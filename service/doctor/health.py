@@ -165,7 +165,7 @@ def _unheard(store: Store, reading: StatsSnapshot) -> Iterator[Trouble]:
         message = (
             f"{tags} {'tag is' if tags == 1 else 'tags are'} kept only because the events of their pushes were lost: "
             f"their push times are unknown, in {_some(sorted(lost))}. They expire by newer pushes only; "
-            "to find their push times, mount the storage (storage.path) and run: pushprune reconcile"
+            "to find their push times, set storage.path or storage.url and run: pushprune reconcile"
         )
         yield Trouble("unannounced", message, reading.now_ms)
 

@@ -63,7 +63,13 @@ class BucketBatch:
         # A tag that had no current link before is what a deletion of the registry left.
         if digest is None and (tag in self._before.tags or not indexes):
             return False
-        young = [index for index, us in indexes.items() if us > self._began_us - _PUSH_US and unpacked(index) != digest]
+        # A push writes its index link first: such a link that is younger than the tag may belong to one in progress.
+        current_us = self._before.tags[tag].pushed_us if tag in self._before.tags else 0
+        young = [
+            index
+            for index, us in indexes.items()
+            if us > self._began_us - _PUSH_US and (us > current_us or unpacked(index) != digest)
+        ]
         if (digest is not None and digest not in expected) or young:
             raise self._being_pushed(tag)
         # Without conditions, a push of another image may be deleted here; it shows below, and is restored.

@@ -30,7 +30,7 @@ def untried(error: Exception) -> str:
     """The message for a registry that could not be tested."""
     return (
         f"the test that the registry lists every tag failed ({error}): allow the login of registry.username to push "
-        f"and delete in {REPOSITORY}, or set storage.path if the registry's storage is a disk; {_UNTIL_THEN}"
+        f"and delete in {REPOSITORY}, or set storage.path or storage.url to the registry's storage; {_UNTIL_THEN}"
     )
 
 

@@ -42,7 +42,8 @@ class LiveSystem:
     """registry, redis, one web process and the workers a test starts. wiring: ours, for looking at the history.
 
     url: where clients go: to nginx with gc.gate: proxy, else to the registry. redis_user among the settings: the
-    processes come to Redis as this user, who may do everything at first.
+    processes come to Redis as this user, who may do everything at first. registry_config: what the registry's own
+    configuration has besides.
     """
 
     def __init__(self, folder: Path, stack: ExitStack, config: dict[str, Any]) -> None:
@@ -61,6 +62,7 @@ class LiveSystem:
                 directory=folder / "registry",
                 notify_url=f"{self.web_url}/notifications", notify_token=TOKEN,
                 config={
+                    **config.pop("registry_config", {}),
                     "notifications": {"events": {"includereferences": True}},
                     "http": {"debug": {"addr": f"127.0.0.1:{self.debug_port}", "prometheus": {"enabled": True}}},
                 },

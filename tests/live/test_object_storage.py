@@ -15,6 +15,7 @@ from service.registry.storage_inventory import read_inventory
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.fakes.s3 import S3Server
+from tests.live.conftest import Live, LiveSystem, last, wait_until
 
 pytestmark = [pytest.mark.live]
 
@@ -83,6 +84,33 @@ def test_the_bucket_of_another_registry_is_refused(registry: RealRegistry) -> No
             BucketDeletion(storage, RegistryClient(registry.url)).open("shop/api")
 
 
+@pytest.mark.deep
+def test_keep_last_3_right_after_each_push_with_everything_in_a_bucket(live: Live) -> None:
+    with S3Server("some/folder") as server:
+        system = live(policy=last(3), storage=server.settings, delete={"via": "storage"}, registry_config=server.config)
+        storage = BucketStorage(server.objects())
+        system.pusher.push_image("shop/api", "main")
+        for number in range(6):
+            system.pusher.push_image("shop/api", f"main-{number}", seed=f"image {number}")
+        system.start_worker()
+        expected = {f"main-{number}" for number in (3, 4, 5)}
+        wait_until(lambda: storage.tags("shop/api") == expected, "the older tags are not deleted")
+        client = system.wiring.registry.client
+        wait_until(lambda: set(client.tags("shop/api")) == expected, "the registry lists more")
+        assert system.registry.request_count("pushprune/", "DELETE") == 0
+        wait_until(lambda: len(reasons(system)) == 4, "the deletions are not recorded")
+        assert set(reasons(system).values()) == {"older than the newest 3 (rule last)"}
+        assert system.store.outbox.troubles() == ()
+        system.wiring.restore.restore("shop/api", tag="main-0")
+        assert digest_at(client, "main-0", "shop/api") is not None
+
+
+def reasons(system: LiveSystem) -> dict[str, str]:
+    """The tags that were deleted, each with its reason."""
+    entries = system.store.history.entries("shop/api")
+    return {entry.tag: entry.reason for entry in entries if entry.action == "pruned" and entry.tag}
+
+
 def content_of(storage: BucketStorage, digest: str) -> bytes:
     """The bytes of a manifest that are in the bucket still."""
     content = storage.objects.read(blob_key(digest))
@@ -90,6 +118,6 @@ def content_of(storage: BucketStorage, digest: str) -> bytes:
     return content
 
 
-def digest_at(client: RegistryClient, tag: str) -> str | None:
-    head = client.head("shop/web", tag)
+def digest_at(client: RegistryClient, tag: str, repository: str = "shop/web") -> str | None:
+    head = client.head(repository, tag)
     return head.digest if head else None

@@ -109,11 +109,12 @@ def test_a_push_that_meets_the_deletion_of_its_tag_wins(
     assert layout.index_key(SHOP, "v1", image.digest) in bucket.listed()
 
 
+@pytest.mark.parametrize("image", [OTHER, ONE], ids=["another image", "the same image again"])
 def test_a_push_that_has_only_written_its_index_link_is_waited_for(
-    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, image: Image
 ) -> None:
     monkeypatch.setattr(bucket_deletion, "_PUSH_US", 60_000_000)
-    bucket.objects.write(layout.index_key(SHOP, "v1", OTHER.digest), OTHER.digest.encode())
+    bucket.objects.write(layout.index_key(SHOP, "v1", image.digest), image.digest.encode())
     batch = bucket.open()
     with pytest.raises(RegistryUnavailable, match="v1 is being pushed"):
         batch.untag("v1", (ONE.digest,))
