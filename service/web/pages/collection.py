@@ -3,7 +3,6 @@
 import gzip
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
@@ -17,6 +16,7 @@ from service.domain.collection.run import CHECKING, SWEEPING, Run
 from service.registry import Registry
 from service.settings import Settings
 from service.store import Store
+from service.web import charts
 from service.web.pages import rendering
 
 NAME = "Collection"
@@ -28,28 +28,14 @@ _BARS = 30
 _OPEN_PUSHES = 20
 
 
-@dataclass(frozen=True, slots=True)
-class FreedBar:
-    """The bytes that a run freed, as a bar of the chart. x, height: in a drawing of 100 by 100."""
-
-    run: Run
-    x: float
-    height: float
-
-
-def freed_bars(runs: Sequence[Run]) -> tuple[FreedBar, ...]:
-    """Return the latest runs that made or tried a collection as bars, oldest first; none if fewer than two ran.
+def drawn_runs(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """Return the latest runs that made or tried a collection, oldest first; none if there is nothing to compare.
 
     Args:
         runs: newest first.
     """
-    ran = [run for run in runs if run.result in ("done", "failed")][:_BARS][::-1]
-    most = max((run.bytes_freed or 0 for run in ran), default=0)
-    if len(ran) < 2 or not most:
-        return ()
-    return tuple(
-        FreedBar(run, number * 100 / len(ran), 100 * (run.bytes_freed or 0) / most) for number, run in enumerate(ran)
-    )
+    ran = tuple(run for run in runs if run.result in ("done", "failed"))[:_BARS][::-1]
+    return ran if len(ran) > 1 and any(run.bytes_freed for run in ran) else ()
 
 
 def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, dispatch: Dispatch) -> None:
@@ -81,12 +67,16 @@ def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, 
     @pages.get("/panels/collection/runs")
     def collection_runs() -> Response:
         runs, totals = status.past(store, _SHOWN)
+        drawn = drawn_runs(runs)
+        freed = [run.bytes_freed or 0 for run in drawn]
+        axis = charts.scale(max(freed, default=0))
         return rendering.panel(
             "collection_runs.html",
             "Past collections",
             runs=runs,
             totals=totals,
-            bars=freed_bars(runs),
+            axis=axis,
+            bars=tuple(zip(drawn, charts.columns([freed], axis), strict=True)) if drawn else (),
         )
 
     @pages.get("/collection/run/<int:started_ms>")

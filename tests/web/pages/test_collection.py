@@ -107,9 +107,10 @@ def test_what_each_run_freed_is_drawn_and_a_missing_gate_is_said_once(edge: Edge
             Run(number * 1000, number * 1000 + 9, result, "schedule", bytes_freed=freed, gate="none", note=note)
         )
     text = browser.text("/panels/collection/runs")
-    heights = re.findall(r'<rect class="series-(\w+)"[^>]* height="([\d.]+)"', text)
-    assert heights == [("3", "30.0"), ("3", "120.0"), ("rest", "1.0")]
-    assert ">4.0 MB</text>" in text
+    heights = re.findall(r'<rect class="series-(\w+)"[^>]* height="([\d.]+)%"', text)
+    assert heights == [("3", "25.0"), ("3", "100.0")]
+    assert text.count('class="mark fail"') == 1
+    assert "<span>4.0 MB</span>" in text
     assert text.count("requested at night") == 3
     assert "not blocked" not in text
     assert browser.text("/collection").count("not blocked during a collection") == 1

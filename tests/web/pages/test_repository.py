@@ -234,7 +234,7 @@ def test_a_tag_is_deleted_by_hand_over_the_workers(pruned: Edge) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tag", "sentence"), [("v9", "does not exist"), ("*", "is not a valid tag"), ("", "name the tag")]
+    ("tag", "sentence"), [("v9", "tag not found"), ("*", "is not a valid tag"), ("", "name the tag")]
 )
 def test_what_cannot_be_deleted_is_said(pruned: Edge, tag: str, sentence: str) -> None:
     browser = Browser(pruned)
