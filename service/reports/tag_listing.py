@@ -74,14 +74,12 @@ class TagTotals:
     Attributes:
         counts: number of tags by status.
         images: number of digests that these tags point at.
-        size_bytes: of these images as the registry reported them, each digest once; shared layers are not considered.
         next_us: the earliest time at which a kept tag may be deleted by age alone; None if none can.
     """
 
     tags: int
     images: int
     counts: Mapping[str, int]
-    size_bytes: int
     next_us: int | None
 
 
@@ -135,14 +133,12 @@ class TagListing:
         """The totals of all tags. This needs the verdict on every tag."""
         rows = [self._row(tag) for tag in self.images]
         counts = Counter[str](row.status for row in rows)
-        sizes = {tag.digest: tag.size_bytes for tag in self.images}
         ends_us = (row.verdict.until_us for row in rows if row.verdict.kept and row.verdict.until_us)
         signed = sum(row.is_signed for row in rows)
         return TagTotals(
             tags=len(rows),
-            images=len(sizes),
+            images=len({tag.digest for tag in self.images}),
             counts=counts | Counter(signed=signed),
-            size_bytes=sum(sizes.values()),
             next_us=min(ends_us, default=None),
         )
 

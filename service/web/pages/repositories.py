@@ -12,7 +12,9 @@ from service.domain.page import Place
 from service.domain.retention.selector import search_matcher
 from service.reports.inventory import Inventory
 from service.reports.repository_listing import RepositoryOrder, RepositoryStatus
+from service.reports.usage import current_usage
 from service.reports.verdicts import Verdicts
+from service.store import Store
 from service.web.pages import rendering
 
 NAME = "Repositories"
@@ -24,6 +26,8 @@ _ORDERS: dict[RepositoryOrder, str] = {
     "pushed": "oldest push first",
     "-tags": "most tags first",
     "tags": "fewest tags first",
+    "-size": "largest first",
+    "size": "smallest first",
     "-doomed": "most to be deleted first",
     "doomed": "fewest to be deleted first",
     "expires": "next deletion first",
@@ -36,7 +40,7 @@ _FOLDERS = 200
 _LONGEST = 256
 
 
-def add(pages: Blueprint, inventory: Inventory, verdicts: Verdicts) -> None:
+def add(pages: Blueprint, store: Store, inventory: Inventory, verdicts: Verdicts) -> None:
     @pages.get("/repositories")
     def repositories() -> Response:
         return rendering.page("repositories.html", asked=rendering.query(*_KEYS), orders=_ORDERS, under=_under())
@@ -46,7 +50,7 @@ def add(pages: Blueprint, inventory: Inventory, verdicts: Verdicts) -> None:
         order, under = _order(), _under()
         matches = _found(under)
         rows = inventory.repositories(matches, order, _place(order), _PAGE, status=_status())
-        asked = rendering.query(*_KEYS)
+        asked, usage = rendering.query(*_KEYS), current_usage(store)
         steps = () if "search" in asked else _steps(inventory.names(), under)
         values = {"rows": rows, "asked": rendering.without(asked, "at", "after"), "steps": steps[:_FOLDERS]}
         return rendering.panel(
@@ -57,6 +61,7 @@ def add(pages: Blueprint, inventory: Inventory, verdicts: Verdicts) -> None:
             statuses=_STATUSES,
             place="after" in asked,
             is_dry=verdicts.is_dry(),
+            total_bytes=usage.size_bytes if usage else 0,
             # A repository that is due within a minute is planned at once.
             now_us=now_us() + _SOON_US,
             **values,
