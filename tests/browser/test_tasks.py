@@ -79,6 +79,13 @@ def test_which_tag_is_deleted_next_takes_one_click(operator: Operator, repositor
     assert operator.clicks <= 1
 
 
+def test_the_largest_repositories_take_one_click(operator: Operator, repository: str) -> None:
+    page = operator.start("/repositories")
+    operator.click(page.get_by_role("link", name="Size"))
+    expect(page.get_by_role("columnheader", name="Size")).to_have_attribute("aria-sort", "descending")
+    assert operator.clicks <= 1
+
+
 def test_fifty_tags_are_deleted_in_four_clicks(operator: Operator, site: Site, fifty: Callable[[], str]) -> None:
     name = fifty()
     page = operator.start(f"/repository/{name}?search=pr-")

@@ -27,7 +27,8 @@ def wiring(make_wiring: MakeWiring) -> Wiring:
     """Two tags to be deleted, two that expire, one of them signed, one that no rule selects, one orphaned SBOM."""
     wiring = make_wiring(policy=policy(RULES))
     tags = ("dev-1", "dev-2", "dev-3", "pr-1", "pr-2", "stable", SIGNATURE, f"sha256-{'0' * 64}.sbom")
-    wiring.store.history.record(understood(*(event(tag=tag, at=at, blobs={tag: 512}) for at, tag in enumerate(tags))))
+    pushes = [event(tag=tag, at=at) for at, tag in enumerate(tags)]
+    wiring.store.history.record(understood(*pushes, event(tag="also", digest="stable", at=9)))
     return wiring
 
 

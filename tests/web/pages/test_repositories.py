@@ -4,10 +4,13 @@ import re
 
 import pytest
 
+from service.clock import now_us
+from service.domain.usage import RepositorySize, Usage
 from tests.support.edge import Edge
 from tests.support.makers import event
 from tests.web.pages.browser import Browser
 
+DAY_US = 86_400_000_000
 LIST = "/panels/repositories/list"
 
 
@@ -42,6 +45,23 @@ def browser(edge: Edge) -> Browser:
 )
 def test_they_are_found_and_sorted(browser: Browser, query: str, result: list[str]) -> None:
     assert names(browser.text(f"{LIST}?{query}")) == result
+
+
+def test_a_size_is_shown_with_its_share_of_all_and_its_growth(edge: Edge, browser: Browser) -> None:
+    usage, day = edge.store.usage, now_us() // DAY_US
+    before = ((day - 8, 1_000_000), (day, 3_000_000))
+    usage.note_size("shop/api", RepositorySize(3_000_000, 0, "1", now_us() // 1000, before))
+    usage.note_size("tools", RepositorySize(1_000_000, 2, "1", now_us() // 1000))
+    usage.note(Usage(now_us() // 1000, 4_000_000, {}), hourly=False)
+    text = browser.text(f"{LIST}?order=-size")
+    assert names(text) == ["shop/api", "tools", "shop/web/front"]
+    sizes = re.findall(r'<td data-name="Size" class="number">(.*?)</td>', text, re.DOTALL)
+    assert "3.0 MB" in sizes[0]
+    assert "+2.0 MB in 7 days" in sizes[0]
+    assert 'width="75.0"' in sizes[0]
+    assert "at least 1.0 MB" in sizes[1]
+    assert "unknown" in sizes[2]
+    assert "4.0 MB in all" in text
 
 
 def test_a_heading_sorts_and_a_filter_keeps_the_order(browser: Browser) -> None:
