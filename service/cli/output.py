@@ -16,7 +16,7 @@ from rich.cells import cell_len, set_cell_size
 _KEY = "service.cli.output"
 _DOCUMENTS = ("json", "yaml")
 _LISTS = ("table", "wide", "name", *_DOCUMENTS)
-_NARROWEST = 10
+_NARROWEST, _REASON = 10, 16
 _GAP = 2
 
 
@@ -133,12 +133,14 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
 
 
 def _fitted(widths: Sequence[int], most: int) -> list[int]:
-    """Return narrower columns that fit: the widest are cut first, the first column last."""
-    fitted = list(widths)
-    for first in (1, 0):
-        while sum(fitted) + _GAP * (len(fitted) - 1) > most and max(fitted[first:], default=0) > _NARROWEST:
-            place = max(range(first, len(fitted)), key=fitted.__getitem__)
-            fitted[place] -= 1
+    """Return narrower columns that fit: the last one, a reason, is cut first, and the first one, a name, last."""
+    fitted, last = list(widths), len(widths) - 1
+    for places, least in (((last,), _REASON), (range(1, last + 1), _NARROWEST), ((0,), _NARROWEST)):
+        while places and sum(fitted) + _GAP * last > most:
+            widest = max(places, key=fitted.__getitem__)
+            if fitted[widest] <= least:
+                break
+            fitted[widest] -= 1
     return fitted
 
 

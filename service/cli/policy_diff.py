@@ -97,7 +97,7 @@ def _spelled(share: Share) -> str:
 def _size(share: Share) -> str:
     """Return the size of the images; sizes that are not known are never counted as 0."""
     if share.unsized == share.digests:
-        return "0 B" if not share.digests else "unknown"
+        return "0 B" if not share.digests else "unknown size"
     return ("at least " if share.unsized else "") + spell_size(share.size_bytes)
 
 

@@ -224,7 +224,7 @@ def _sign_in_hint(system: PreparedSystem, transcript: Transcript) -> str:
         )
     return (
         f"open the dashboard: {system.sign_in_link()} (works once, for {LIFE_S // 60} minutes; "
-        "`pushprune sign-in` prints another)"
+        f"`pushprune sign-in --data {data_dir}` prints another)"
     )
 
 

@@ -57,6 +57,8 @@ def test_on_a_terminal_each_line_fits_and_wide_cuts_nothing(
     lines = re.sub(r"\x1b\[\d*m", "", output).splitlines()
     assert (len(lines), max(map(len, lines))) == (5, 80)
     assert "…" in output
+    monkeypatch.setenv("COLUMNS", "70")
+    assert all("Z  " in line for line in run("tags", "shop/api:v?")[1].splitlines()[1:]), "a reason is cut first"
     _, output, _ = run("tags", "shop/api", "-o", "wide")
     assert ("…" in output, long_tag in output, len(re.findall(r"sha256:[0-9a-f]{64}", output))) == (False, True, 4)
 
