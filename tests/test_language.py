@@ -5,7 +5,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+
+from service.cli.main import pushprune
+from tests.support.edge import Edge, edge, redis_server, serve
+from tests.support.old_words import old_words
+
+# The edge with a Redis in memory, for the document of the API.
+__all__ = ["edge", "redis_server", "serve"]
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*(ROOT / "service").rglob("*.py"), *(ROOT / "workers").rglob("*.py")])
@@ -125,3 +133,37 @@ def test_every_capability_has_one_noun(trees: dict[str, ast.Module]) -> None:
         if RETIRED.intersection(word.lower() for word in WORD.findall(name))
     }
     assert wrong == set()
+
+
+def helps(command: click.Command, path: str = "pushprune") -> Iterator[tuple[str, str]]:
+    """The help of a verb and of all verbs below it."""
+    context = click.Context(command, info_name=path)
+    yield path, command.get_help(context)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from helps(below, f"{path} {name}")
+
+
+def test_no_help_of_a_verb_has_an_old_word() -> None:
+    texts = dict(helps(pushprune))
+    assert len(texts) >= 25
+    assert {path: words for path, text in texts.items() if (words := old_words(text))} == {}
+
+
+def test_no_description_of_a_route_a_field_or_a_setting_has_an_old_word(edge: Edge) -> None:
+    described = edge.http.get("/openapi.json").text
+    assert old_words(described) == []
+    assert old_words((ROOT / "docs" / "settings.md").read_text()) == []
+
+
+def test_no_template_has_an_old_word_in_any_of_its_branches() -> None:
+    sources = {path.name: path.read_text() for path in (ROOT / "service" / "web" / "templates").rglob("*.html")}
+    texts = {name: re.sub(r"{[#%].*?[#%]}", "", source, flags=re.DOTALL) for name, source in sources.items()}
+    assert len(texts) > 40
+    assert {name: words for name, text in texts.items() if (words := old_words(text))} == {}
+
+
+def test_old_words_are_found_in_pages() -> None:
+    assert old_words("<p>put it <b>back</b></p>") == ["put it back"]

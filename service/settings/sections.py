@@ -127,7 +127,7 @@ class WebSettings(SettingsPart):
         default=None, description="the header in which these proxies name the user who logged in there"
     )
     admins: Names = Field(
-        default=[], description="the users of `user_header` who may change things; the others may only look"
+        default=[], description="the users of `user_header` who may make changes; all others are read-only"
     )
     session: Annotated[Duration, Field(ge=60)] = Field(default=43_200, description="how long a login lasts")
 

@@ -12,6 +12,7 @@ from service.web.app import create_app
 from tests.conftest import keep_last
 from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of, event
+from tests.support.old_words import old_words
 from tests.web.pages.browser import TOKENS, Browser
 from tests.web.pages.shape import faults
 
@@ -92,6 +93,7 @@ def test_each_is_sound_and_what_strangers_sent_is_text(edge: Edge) -> None:
         for text in (browser.get(path).text, browser.text(path)):
             assert faults(text) == [], path
             assert "<script>alert" not in text
+            assert old_words(text) == [], path
             assert not set("\u202e\u200f\x07").intersection(text)
         assert browser.get(path).text.startswith("<!doctype html>")
 
