@@ -41,6 +41,11 @@ def is_panel() -> bool:
     return "HX-Request" in request.headers
 
 
+def listing(page: str, panel: str) -> str:
+    """Return the endpoint that the links of a listing lead to: its page, or for browsers without scripts its panel."""
+    return page if is_panel() else panel
+
+
 def page(template: str, **values: Any) -> Response:
     return make_response(render_template(template, visitor=g.get("visitor"), **values))
 

@@ -58,6 +58,7 @@ def add(pages: Blueprint, store: Store, inventory: Inventory, verdicts: Verdicts
             "Repositories",
             under=under,
             order=order,
+            listing=rendering.listing("pages.repositories", "pages.repositories_list"),
             statuses=_STATUSES,
             place="after" in asked,
             is_dry=verdicts.is_dry(),

@@ -90,6 +90,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             holders=listing.live.holders,
             platforms=wiring.platforms.of(repository, digests) if "platforms" in asked else None,
             order=order,
+            listing=rendering.listing("pages.repository", "pages.repository_tags"),
             asked=rendering.without(asked, "at", "after", "select"),
             place={key: asked[key] for key in ("at", "after") if key in asked},
             is_selected="select" in asked,

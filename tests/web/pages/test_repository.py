@@ -65,6 +65,12 @@ def test_a_heading_sorts_and_the_same_heading_reverses_the_order(kept: Edge) -> 
     assert names(text)[:3] == ["a", "b", "c"]
 
 
+def test_without_scripts_a_heading_leads_to_the_sorted_list_itself(kept: Edge) -> None:
+    text = Browser(kept).get(f"{TAGS}?status=keep").text
+    assert f'href="{TAGS}?status=keep&amp;order=expires">Expected deletion' in text
+    assert f'href="{TAGS}?select=page&amp;status=keep">Select all' in text
+
+
 def test_the_head_has_the_totals_and_a_filter_for_each_status(kept: Edge) -> None:
     text = Browser(kept).text("/panels/repository/head/shop/api?status=keep")
     assert "<dt>To be deleted</dt><dd>3</dd>" in text
