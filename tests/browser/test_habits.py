@@ -35,6 +35,15 @@ def test_the_focus_stays_on_its_link_while_new_rows_come_in(site: Site, visit: V
     expect(page.get_by_role("link", name="first")).to_be_focused()
 
 
+def test_a_link_to_a_part_of_a_page_leads_there_although_panels_arrive_later(
+    site: Site, visit: Visiting, name: str
+) -> None:
+    for number in range(3):
+        site.system.pusher.push_image(name, f"v{number}")
+    page = visit(viewport={"width": 360, "height": 900}).go(f"/activity?repository={name}#rejected")
+    expect(page.get_by_role("heading", name="Rejected events")).to_be_in_viewport()
+
+
 def test_what_somebody_marks_stays_marked(site: Site, visit: Visiting, name: str) -> None:
     page = visit().go(f"/activity?repository={name}")
     page.evaluate(_MARK)

@@ -80,7 +80,16 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 
 for (const name of ["htmx:sendError", "htmx:timeout"]) document.addEventListener(name, () => say(true));
 
-document.addEventListener("htmx:afterSwap", () => { tellTimes(); follow(); });
+// A link to a part of a page leads there although panels that arrive later push that part down, until the reader acts.
+let arriving = location.hash.length > 1;
+for (const act of ["wheel", "touchstart", "keydown", "mousedown"]) addEventListener(act, () => { arriving = false; }, { once: true, passive: true });
+
+function arrive() {
+  if (arriving) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
+  arriving &&= document.querySelector(".panel[aria-busy]") !== null;
+}
+
+document.addEventListener("htmx:afterSwap", () => { tellTimes(); follow(); arrive(); });
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-copy]");
