@@ -129,7 +129,11 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     outbox = Outbox(connection)
     trash = Trash(connection, settings.history.trash, look_again_ms, *_also_saved(settings))
     gc = settings.gc
-    collect_after = CollectAfter(gc.after_deletes or 0, gc.after_bytes or 0) if gc.command else CollectAfter()
+    collect_after = (
+        CollectAfter(gc.after_deletes or 0, gc.after_bytes or 0)
+        if gc.command or gc.collector == "online"
+        else CollectAfter()
+    )
     removals = Deletions(connection, limits, settings.history.trash, collect_after)
     restorations = Restorations(connection, limits, look_again_ms)
     leases, garbage, meter = Leases(connection), Collections(connection, settings.history.runs), Meter(connection)
@@ -176,6 +180,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         debug=DebugServer(debug_urls, settings.registry.timeout_s) if debug_urls else None,
         parallel=settings.delete.parallel,
         named=tuple(settings.reconcile.repositories),
+        unlinks=gc.collector == "online",
     )
     return Wiring(
         settings=settings,
@@ -335,8 +340,10 @@ def _auth(settings: Settings, url: str) -> RegistryAuth | None:
 
 def _collector(settings: Settings, storage: Storage | None) -> Collector | None:
     """The collector, if one is configured."""
-    if not settings.gc.command:
+    is_online = settings.gc.collector == "online"
+    if not settings.gc.command and not is_online:
         return None
     # The lock file is in the storage that it protects, so that every host that mounts the storage sees it.
     lock = (storage.root if storage else settings.data_dir) / ".pushprune-collect.lock"
-    return Collector(settings.gc.command, lock, settings.gc.timeout, storage)
+    # An online collection runs no command; the lock proves the death of its worker.
+    return Collector(() if is_online else settings.gc.command or (), lock, settings.gc.timeout, storage)

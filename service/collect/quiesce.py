@@ -23,9 +23,11 @@ from service.registry.debug import DebugServer
 from service.settings.sections import GcSettings
 from service.store import Store
 from service.store.connection import new_token
-from service.store.gate import CLAIMS_MS, MORE
+from service.store.gate import CLAIMS_MS, MORE, GateState
 
 POLL_S = 0.1
+# Longer than the time-out of a request to an object storage with its retries, which is 60 s by default.
+UNANSWERED_MS = 120_000
 # The time in which nginx passes an admitted request on to the registry, which then counts it.
 _PASSING_S = 0.5
 _CLOSED_S = 15.0
@@ -138,6 +140,12 @@ def _close(attempt: Attempt, token: str) -> None:
         raise Postponed("the gate was opened by another process")
 
 
+def may_still_delete(registry: Registry, held: GateState, now_ms: int) -> bool:
+    """True if an object storage may still carry out a deletion that the dead holder of this gate requested."""
+    is_remote = registry.objects is not None and not registry.objects.is_local
+    return is_remote and now_ms - max(held.claimed_ms, held.since_ms) < UNANSWERED_MS
+
+
 def reopen(store: Store, registry: Registry, gc: GcSettings) -> None:
     """Open a gate whose holder is proved dead, or report the reason why the gate stays closed."""
     held = store.gate.state()
@@ -147,6 +155,8 @@ def reopen(store: Store, registry: Registry, gc: GcSettings) -> None:
         _complain(store, f"{_STAYS}{held.reason}{_TRIED_AGAIN}")
     elif not (registry.collector and registry.collector.is_dead(held.token)):
         _complain(store, _UNPROVED)
+    elif may_still_delete(registry, held, store.connection.now_ms()):
+        return
     elif reason := _why_closed(store, registry, gc, held.token):
         _complain(store, f"{_STAYS}{reason}{_TRIED_AGAIN}")
     else:

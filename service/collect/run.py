@@ -18,6 +18,7 @@ restarting.py  gc.before and gc.after
 """
 
 from contextlib import nullcontext
+from types import ModuleType
 
 from service.collect import marks, readonly, rehearse, verify
 from service.collect.attempt import Attempt, tell
@@ -59,7 +60,7 @@ def collect(wiring: Wiring) -> None:
     """Run the requested dry run or collection, and record its result."""
     garbage = wiring.store.collections
     dry, reason = garbage.rehearsal_requested(), garbage.requested()
-    if dry is None and reason is None and not garbage.may_be_read_only():
+    if dry is None and reason is None and not garbage.may_be_read_only() and not garbage.must_look_again():
         return
     if wiring.registry.collector is None:
         wiring.store.outbox.note_trouble(
@@ -83,6 +84,15 @@ def collect(wiring: Wiring) -> None:
                 _rehearse(attempt)
             elif reason is not None:
                 _attempt(attempt)
+            elif garbage.must_look_again():
+                _online().look_again_later(attempt)
+
+
+def _online() -> ModuleType:
+    """The online collection, which needs the extra `storage`."""
+    from service.collect.online import run as online
+
+    return online
 
 
 def _is_too_early(store: Store, settings: Settings, reason: str) -> bool:
@@ -111,20 +121,27 @@ def _end_leftovers(attempt: Attempt, reason: str | None) -> None:
 def _rehearse(attempt: Attempt) -> None:
     """Do only a dry run: record what would be deleted, and the reason why the sweep would be refused, if any."""
     try:
-        attempt.progress.at(collection_run.REHEARSING)
-        report = succeeded(attempt.collector.run(lambda: attempt.lease.valid)).report
-        sizes = sizes_of(attempt.store, attempt.registry, report.eligible)
-        attempt.store.collections.note_rehearsal(Rehearsal(now_ms(), tuple(sizes.items())))
-        attempt.learn(exit_code=0, marked=report.marked, blobs=len(sizes), manifests=report.manifests)
-        attempt.learn(bytes_freed=total(sizes.values()), unsized=unknown(sizes))
-        attempt.progress.at(collection_run.COMPARING)
-        marks.refuse_unmarked(attempt.store, attempt.registry, report.marks)
+        if attempt.gc.collector == "online":
+            _online().rehearse(attempt)
+        else:
+            _rehearse_command(attempt)
     except StoreUnavailable:
         raise
     except PushpruneError as error:
         attempt.store.collections.forget_rehearsal()
         attempt.learn(result="failed", message=str(error))
     attempt.record()
+
+
+def _rehearse_command(attempt: Attempt) -> None:
+    attempt.progress.at(collection_run.REHEARSING)
+    report = succeeded(attempt.collector.run(lambda: attempt.lease.valid)).report
+    sizes = sizes_of(attempt.store, attempt.registry, report.eligible)
+    attempt.store.collections.note_rehearsal(Rehearsal(now_ms(), tuple(sizes.items())))
+    attempt.learn(exit_code=0, marked=report.marked, blobs=len(sizes), manifests=report.manifests)
+    attempt.learn(bytes_freed=total(sizes.values()), unsized=unknown(sizes))
+    attempt.progress.at(collection_run.COMPARING)
+    marks.refuse_unmarked(attempt.store, attempt.registry, report.marks)
 
 
 def _attempt(attempt: Attempt) -> None:
@@ -138,7 +155,10 @@ def _attempt(attempt: Attempt) -> None:
     if is_manual(attempt.run.reason) and why_not_yet(attempt.store, attempt.gc, "by itself"):
         attempt.note("requested manually: gc.window and gc.min_interval did not apply")
     try:
-        _while_quiesced(attempt)
+        if attempt.gc.collector == "online":
+            _online().collect(attempt)
+        else:
+            _while_quiesced(attempt)
     except Postponed as postponement:
         once, wait_s = True, max(postponement.wait_s, _patience_s(attempt))
         attempt.learn(result="postponed", message=str(postponement))

@@ -15,7 +15,9 @@ _MANY = 100_000
 def check(case: Case) -> Iterator[Finding]:
     """Check that garbage collections run, and free space."""
     gc, last = case.wiring.settings.gc, _last(case)
-    if gc.command is None:
+    if gc.collector == "online":
+        yield from _online(last)
+    elif gc.command is None:
         yield warning(
             _NAME, "gc.command is not set: deletions free no space until you run garbage collection yourself", _COMMAND
         )
@@ -48,6 +50,13 @@ def _command(binary: str, last: Run | None) -> Iterator[Finding]:
         yield error(
             _NAME, sentence, f"which {binary}   # where the worker of the queue garbage runs; correct gc.command"
         )
+
+
+def _online(last: Run | None) -> Iterator[Finding]:
+    if last is not None and last.result == "failed":
+        yield error(_NAME, f"the last collection failed: {last.message}", "pushprune gc --now   # once that is fixed")
+    else:
+        yield fine(_NAME, "online collections" + (f"; the last one: {last.result}" if last else ""))
 
 
 def _trash(case: Case) -> Iterator[Finding]:

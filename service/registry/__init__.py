@@ -15,7 +15,7 @@ v1.py          version 1 of the API (before 2015)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from service.domain.errors import ConfigurationError
@@ -23,6 +23,8 @@ from service.registry.client import RegistryClient
 from service.registry.collector import Collector
 from service.registry.debug import DebugServer
 from service.registry.deletion import ApiDeletion, ManifestDeletion
+from service.registry.layout import blob_key, layer_key
+from service.registry.mention_cache import MentionCache
 from service.registry.storage import ReadableStorage
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ class Registry:
         storage: the registry's storage, if it is mounted or its bucket is known.
         objects: the storage as objects: a bucket, or the mounted storage.
         in_storage: deletes in the storage (`delete.via: storage`).
+        unlinks: online collections delete the layer links of unused blobs in the storage.
+        mentions: the digests that manifests mention, for online collections.
         collector: runs garbage collections.
         debug: the registry's debug server.
         parallel: the number of requests that may be made at once.
@@ -49,6 +53,8 @@ class Registry:
     storage: ReadableStorage | None = None
     objects: ObjectStore | None = None
     in_storage: ManifestDeletion | None = None
+    unlinks: bool = False
+    mentions: MentionCache = field(default_factory=MentionCache)
     collector: Collector | None = None
     debug: DebugServer | None = None
     parallel: int = 1
@@ -58,6 +64,20 @@ class Registry:
     def is_configured(self) -> bool:
         """True if `registry.url` is set."""
         return self.optional_client is not None
+
+    def relink(self, repository: str, blob: str) -> bool:
+        """Write the link of a config or layer again that an online collection deleted.
+
+        For an image of the trash: its repository had this blob. The caller has the permit to write, so no collection
+        runs.
+
+        Returns:
+            False if the data of the blob does not exist any more.
+        """
+        if not self.unlinks or self.objects is None or self.objects.head(blob_key(blob)) is None:
+            return False
+        self.objects.write(layer_key(repository, blob), blob.encode())
+        return True
 
     @property
     def deletion(self) -> ManifestDeletion:

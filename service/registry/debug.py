@@ -59,6 +59,10 @@ class DebugServer:
         """
         return sum(_writes(at, metrics) for at, metrics in self._answers("/metrics"))
 
+    def manifests(self) -> int:
+        """The number of requests for manifests in progress, reading and writing. Raises the same as `writes`."""
+        return sum(_writes(at, metrics, frozenset({"manifest"})) for at, metrics in self._answers("/metrics"))
+
     def undelivered(self) -> int:
         """The number of notifications that wait for delivery to a path that ends in /notifications.
 
@@ -138,9 +142,9 @@ def _start(at: str, metrics: requests.Response) -> Start | None:
     return Start(repr(started_s), round((answered_s - started_s) * 1000))
 
 
-def _writes(at: str, metrics: requests.Response) -> int:
+def _writes(at: str, metrics: requests.Response, handlers: frozenset[str] = _WRITERS) -> int:
     samples = _samples(at, metrics)
-    counts = [s.value for s in samples if s.name == _IN_FLIGHT and s.labels.get("handler") in _WRITERS]
+    counts = [s.value for s in samples if s.name == _IN_FLIGHT and s.labels.get("handler") in handlers]
     if not counts:
         raise RegistryRefused(
             f"{at}/metrics does not count requests in flight: set `http: debug: prometheus: enabled: true`"

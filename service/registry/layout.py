@@ -73,6 +73,12 @@ def parse(key: str) -> StoredKey | None:
     return None
 
 
+def is_unknown_revision(key: str) -> bool:
+    """True if a registry may serve a manifest because of this key, although `parse` does not understand it."""
+    # Distribution 3 writes a link beside itself and moves it into place.
+    return "/_manifests/revisions/" in key and not key.endswith(".tmp") and parse(key) is None
+
+
 def _place(kind: StoredKind, repository: str, algorithm: str, hexadecimal: str, name: str = "") -> StoredKey | None:
     digest = f"{algorithm}:{hexadecimal}"
     return StoredKey(kind, repository, packed(digest), name) if is_packable(digest) else None

@@ -5,7 +5,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 
 from service.domain.collection.storage_inventory import StorageInventory, StoredRepository, StoredTag
-from service.registry.layout import BLOBS, REPOSITORIES, StoredKey, StoredKind, parse, repository_key
+from service.registry.layout import (
+    BLOBS,
+    REPOSITORIES,
+    StoredKey,
+    StoredKind,
+    is_unknown_revision,
+    parse,
+    repository_key,
+)
 from service.registry.objects import PAGE, PARALLEL, ObjectStore, StoredObject
 
 Progress = Callable[[int], None]
@@ -79,6 +87,8 @@ def add(inventory: StorageInventory, stored: StoredObject) -> None:
             inventory.repository_of(repository).tags[tag] = StoredTag(stored.modified_us, stored.etag)
         case StoredKey(StoredKind.UPLOAD, repository, _, upload):
             inventory.repository_of(repository).add_upload_part(upload, stored.size_bytes, stored.modified_us)
+        case None if is_unknown_revision(stored.key):
+            inventory.unknown_revisions.append(stored.key)
 
 
 def blob_shards(store: ObjectStore) -> list[Shard]:

@@ -293,7 +293,10 @@ class _Restoring:
         # A collection that pushprune did not run may have deleted them. `has_blob` also sees this behind a
         # blob-descriptor cache, with which the registry would accept the manifest of a broken image.
         for blob, _ in references.blobs:
-            if not self._registry.has_blob(self._repository, blob):
+            if self._registry.has_blob(self._repository, blob):
+                continue
+            registry = self._restore_deletion.registry
+            if not (registry.relink(self._repository, blob) and self._registry.has_blob(self._repository, blob)):
                 raise NotRestorable(
                     f"{self._repository}@{digest} cannot be restored: its layer {blob} was deleted by a garbage "
                     "collection; push the image again"

@@ -127,6 +127,29 @@ class Settings(BaseSettings):
             )
         return gc
 
+    @field_validator("gc")
+    @classmethod
+    def _online_collection_has_a_gate_and_a_storage(cls, gc: GcSettings, info: ValidationInfo) -> GcSettings:
+        registry, storage = info.data.get("registry"), info.data.get("storage")
+        if gc.collector != "online":
+            return gc
+        if gc.gate != "proxy" or gc.gate_without_redis == "open":
+            raise ValueError(
+                "collector: online needs gate: proxy, and gate_without_redis must not be open: pushes that name a blob "
+                "must wait while it is deleted"
+            )
+        if storage is not None and storage.folder is None:
+            raise ValueError(
+                "collector: online needs storage.path, where the registry's storage is mounted read-write on the "
+                "worker's machine; in a bucket it is not available yet"
+            )
+        if registry is not None and (registry.url is None or registry.debug_url is None):
+            raise ValueError(
+                "collector: online needs registry.url and registry.debug_url, which prove that the storage is the "
+                "registry's, and that it has no cache of blobs"
+            )
+        return gc
+
     @property
     def config_path(self) -> Path | None:
         """The file that these settings were read from; None if there was none."""

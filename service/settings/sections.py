@@ -172,6 +172,15 @@ class GcSettings(SettingsPart):
         default=None,
         description="the command that runs garbage-collect, as one line or a list of words; unset: never collect",
     )
+    collector: Literal["registry", "online"] = Field(
+        default="registry",
+        description="who deletes blobs: `gc.command` while all writes wait, or pushprune itself, in the storage, while "
+        "clients push",
+    )
+    grace: Annotated[Duration, Field(ge=1)] = Field(
+        default=86_400,
+        description="for `collector: online`: the time between the deletion of a blob's links and that of its data",
+    )
     schedule: Cron | None = Field(default=None, description="a schedule: minute hour day month weekday, in UTC")
     after_deletes: Whole | None = Field(default=None, description="collect after this many deletions; unset: never")
     after_bytes: Annotated[Size, Field(ge=1)] | None = Field(

@@ -24,13 +24,25 @@ class Claims:
         self._keys = connection.keys
         self._youth_ms = youth_ms
 
-    def claim(self, token: str, digests: Iterable[bytes], purpose: Purpose) -> frozenset[bytes] | None:
+    def claim(self, token: str, digests: Iterable[bytes], purpose: Purpose, began_us: int) -> frozenset[bytes] | None:
         """Claim packed digests of the journal, and return those that are refused because a client uses them.
 
-        None: this holder does not have the gate any more, and nothing is claimed.
+        Args:
+            token: of the holder of the gate.
+            digests: to claim.
+            purpose: to unlink, a digest must not have been named within gc.youth before the inventory, or since.
+            began_us: when the inventory began, by the clock of Redis.
+
+        Returns:
+            None if this holder does not have the gate any more; nothing is claimed then.
         """
         granted, *refused = self._connection.run(
-            "claim", token=token, purpose=purpose, youth_ms=self._youth_ms, digests=[_short(each) for each in digests]
+            "claim",
+            token=token,
+            purpose=purpose,
+            began_ms=began_us // 1000,
+            youth_ms=self._youth_ms,
+            digests=[_short(each) for each in digests],
         )
         return frozenset(packed(long(digest)) for digest in refused) if int(granted) else None
 

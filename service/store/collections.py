@@ -64,10 +64,25 @@ class Collections:
         """
         waiting = [self._keys.of(name) for name in ("gc:due", "gc:dry_run", "gc:readonly")]
         with self._connection.reached() as client:
-            if not client.exists(*waiting):
+            if not client.exists(*waiting) and not self.must_look_again():
                 return False
             # NX and the expiry let only one caller per period send the message.
             return bool(client.set(self._keys.of("gc:retry"), "1", nx=True, px=RESEND_MS))
+
+    def look_again_at(self, at_ms: int) -> None:
+        """Let the next look at the links that a collection deleted begin at this time."""
+        with self._connection.reached() as client:
+            client.set(self._keys.of("gc:look_again"), at_ms)
+
+    def must_look_again(self) -> bool:
+        """Return True if the links that the last collection deleted must be looked at now."""
+        at_ms = self._text("gc:look_again")
+        return at_ms is not None and int(at_ms) <= now_ms()
+
+    def looked_again(self) -> None:
+        """Record that the links that the last collection deleted were looked at."""
+        with self._connection.reached() as client:
+            client.delete(self._keys.of("gc:look_again"))
 
     def postpone(self, wait_s: float) -> None:
         """Postpone the next attempt at the requested work by `wait_s`."""

@@ -267,6 +267,13 @@ class Gate:
                 )
         return tuple(entries)
 
+    def manifests_put(self) -> tuple[str, ...]:
+        """Return the repositories that a manifest was put into within gc.youth; MORE if not all are known."""
+        with self._connection.reached() as client:
+            members = client.zrange(self._keys.of("pushing"), 0, -1)
+        repositories = {member.partition(" ")[0] for member in members if member.endswith((" put", " more"))}
+        return tuple(sorted(repositories))
+
     def noted_since(self, at_ms: int) -> bool:
         """Return True if an unfinished push was noted at `at_ms` or later to need a blob."""
         with self._connection.reached() as client:

@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -141,6 +141,11 @@ class Trash:
                 if text
             )
 
+    def blobs(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        """Yield each manifest in the trash: its repository, its digest, and the digests that it references."""
+        for repository, kept in self.manifests():
+            yield repository, kept.digest, _references(kept)
+
     def held(self) -> dict[str, int]:
         """Return the content of the trash: digest of a manifest, config or layer → when it was deleted (µs)."""
         held: dict[str, int] = {}
@@ -196,6 +201,18 @@ class Trash:
         Manifests that have lost only their tags, and are still to be deleted, are kept: nothing of them is swept.
         """
         return self._drop_before(self._connection.now_ms() * 1000 + 1000, expired=False)
+
+    def forget_images(self, images: Iterable[tuple[str, str]]) -> int:
+        """Forget these manifests (repository, digest), which can no longer be restored; return how many deletions."""
+        digests: dict[str, list[str]] = {}
+        for repository, digest in images:
+            digests.setdefault(repository, []).append(digest)
+        at_us = self._connection.now_ms() * 1000 + 1000
+        return sum(
+            self._drop(repository, names[at : at + _AT_ONCE], at_us, 0)
+            for repository, names in digests.items()
+            for at in range(0, len(names), _AT_ONCE)
+        )
 
     def drop_before(self, at_us: int) -> int:
         """Forget the expired entries from before `at_us`; return how many deletions become final by that."""

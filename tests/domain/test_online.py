@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.collection.mentions import may_be_manifest, read_mentions
-from service.domain.collection.online import Evidence, Moment, OnlinePlan, Rules, UnlinkedBlob, agree, decide
+from service.domain.collection.online import Evidence, Moment, OnlinePlan, Rules, UnlinkedBlob, decide, merged
 from service.domain.collection.storage_inventory import StorageInventory
 
 BLOB = bytes(32)
@@ -80,11 +80,22 @@ def test_a_blob_without_data_leaves_the_journal() -> None:
     assert plan(stored(modified_us=None), ENTRY) == OnlinePlan(forgotten=(BLOB,))
 
 
-def test_the_journals_agree_only_if_they_name_the_same_blobs_and_times() -> None:
-    assert agree({BLOB: replace(ENTRY, is_used=True)}, {BLOB: ENTRY})
-    assert not agree({}, {BLOB: ENTRY})
-    assert not agree({BLOB: ENTRY}, {})
-    assert not agree({BLOB: replace(ENTRY, at=None)}, {BLOB: ENTRY})
+def test_a_journal_that_redis_lost_or_that_has_other_times_there_is_not_believed() -> None:
+    """Invariant 4."""
+    assert merged({}, {BLOB: ENTRY}) is None
+    assert merged({BLOB: replace(ENTRY, at=Moment(9_000, 19_001))}, {BLOB: ENTRY}) is None
+
+
+def test_a_use_is_known_in_redis_and_all_else_in_the_storage() -> None:
+    known = UnlinkedBlob(BLOB, 0, (), LONG_AGO, is_used=True)
+    assert merged({BLOB: known}, {BLOB: ENTRY}) == {BLOB: replace(ENTRY, is_used=True)}
+
+
+def test_an_interrupted_run_leaves_entries_whose_grace_begins_anew() -> None:
+    begun = replace(ENTRY, at=None)
+    assert merged({BLOB: ENTRY}, {}) == {}
+    assert merged({BLOB: begun}, {BLOB: ENTRY}) == {BLOB: begun}
+    assert merged({BLOB: ENTRY}, {BLOB: begun}) == {BLOB: begun}
 
 
 TIMES = st.integers(min_value=0, max_value=10_100)

@@ -4,13 +4,25 @@ The rules are those of "Object storage" in service/README.md, held to the real r
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 
 from service.domain.collection.storage_inventory import unpacked
 from service.registry.layout import blob_key, current_key, index_key, layer_key, revision_key
 from service.registry.objects import ObjectStore
 from service.registry.storage_inventory import read_inventory
 from tests.fakes.images import Image, sha256
+
+# The accesses of one request to the storage, and its answer.
+Steps = Generator[None, None, str]
+
+
+def at_once(steps: Steps) -> str:
+    """Carry out a request without a pause."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return str(end.value)
 
 
 class Refusal(Exception):
@@ -29,30 +41,51 @@ class ObjectRegistry:
 
     def upload(self, repository: str, content: bytes) -> str:
         """The PUT that ends an upload: data that exists is not written again, the link is."""
+        return at_once(self.uploading(repository, content))
+
+    def uploading(self, repository: str, content: bytes) -> Steps:
+        """The same, with a pause after each access to the storage."""
         digest = sha256(content)
-        if not self._has(blob_key(digest)):
+        is_stored = self._has(blob_key(digest))
+        yield
+        if not is_stored:
             self.objects.write(blob_key(digest), content)
+            yield
         self.objects.write(layer_key(repository, digest), digest.encode())
         return digest
 
     def mount(self, repository: str, digest: str, source: str) -> bool:
         """A mount; False where it becomes an upload."""
-        if not self.head(source, digest):
-            return False
-        self.objects.write(layer_key(repository, digest), digest.encode())
-        return True
+        return bool(at_once(self.mounting(repository, digest, source)))
+
+    def mounting(self, repository: str, digest: str, source: str) -> Steps:
+        """The same, with a pause after each access to the storage."""
+        is_there = self.head(source, digest)
+        yield
+        if is_there:
+            self.objects.write(layer_key(repository, digest), digest.encode())
+        return digest if is_there else ""
 
     def put(self, repository: str, tag: str | None, content: bytes) -> str:
         """PUT of a manifest: each config and layer must have its link and its data, each child its revision."""
+        return at_once(self.putting(repository, tag, content))
+
+    def putting(self, repository: str, tag: str | None, content: bytes) -> Steps:
+        """The same, with a pause after each access to the storage."""
         body, digest = json.loads(content), sha256(content)
         for entry in (*filter(None, [body.get("config")]), *body.get("layers", ())):
             if not self.head(repository, entry["digest"]):
                 raise Refusal(entry["digest"])
+            yield
         for entry in body.get("manifests", ()):
             if not self._has(revision_key(repository, entry["digest"])):
                 raise Refusal(entry["digest"])
-        if not self._has(blob_key(digest)):
+            yield
+        is_stored = self._has(blob_key(digest))
+        yield
+        if not is_stored:
             self.objects.write(blob_key(digest), content)
+            yield
         self.objects.write(revision_key(repository, digest), digest.encode())
         if tag:
             self.objects.write(index_key(repository, tag, digest), digest.encode())
@@ -72,8 +105,11 @@ class ObjectRegistry:
         """DELETE of a manifest: its revision link."""
         self.objects.delete([revision_key(repository, digest)])
 
-    def broken(self) -> Iterable[str]:
+    def broken(self) -> tuple[str, ...]:
         """The manifests that miss something, as a client that pulls them would see it."""
+        return tuple(self._broken())
+
+    def _broken(self) -> Iterable[str]:
         for repository, stored in read_inventory(self.objects).repositories.items():
             for revision in stored.revisions:
                 yield from self._damage(repository, unpacked(revision))

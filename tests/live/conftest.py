@@ -56,7 +56,8 @@ class LiveSystem:
             redis_url = redis_url.replace("//", f"//{user}:pw@")
         self.web_url = f"http://127.0.0.1:{free_port()}"
         self.debug_port = free_port()
-        (folder / "registry").mkdir()
+        # The storage of a registry is mounted before its first push.
+        (folder / "registry" / "storage").mkdir(parents=True)
         self.registry = stack.enter_context(
             RealRegistry(
                 directory=folder / "registry",

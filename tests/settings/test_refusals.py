@@ -354,3 +354,23 @@ def test_a_good_policy_file_loads(write: Write) -> None:
 @pytest.mark.parametrize("text", ["tags: [!pr-*]", "tags: [*]", "tags: *x", "tags: [a,\n  *x]"])
 def test_a_pattern_without_quotes_is_refused_with_the_way_out(refuse: Refuse, text: str) -> None:
     assert refuse(text).endswith("; put patterns in quotes: '!pr-*'")
+
+
+ONLINE = "gc: {collector: online, gate: proxy}"
+REGISTRY = "registry: {url: 'http://a', debug_url: 'http://b'}"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (f"{REGISTRY}\nstorage: {{path: /}}\ngc: {{collector: online}}", "collector: online needs gate: proxy"),
+        (f"{REGISTRY}\nstorage: {{path: /}}\ngc: {{collector: online, gate: proxy, gate_without_redis: open}}",
+         "gate_without_redis must not be open"),
+        (f"{REGISTRY}\n{ONLINE}", "collector: online needs storage.path"),
+        (f"{REGISTRY}\nstorage: {{url: 's3://bucket'}}\n{ONLINE}", "in a bucket it is not available yet"),
+        (f"registry: {{url: 'http://a'}}\nstorage: {{path: /}}\n{ONLINE}",
+         "collector: online needs registry.url and registry.debug_url"),
+    ],
+)  # fmt: skip
+def test_an_online_collection_without_a_gate_or_a_storage_is_refused(refuse: Refuse, text: str, sentence: str) -> None:
+    assert sentence in refuse(text)

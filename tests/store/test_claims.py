@@ -42,7 +42,7 @@ def long_ago(connection: Connection) -> None:
 def claimed(gate: Gate, claims: Claims, purpose: Purpose = "unlink") -> bool:
     """Claim the blob. True if it is granted, and not refused because a client uses it."""
     assert gate.claim("t1", 1, "x")
-    refused = claims.claim("t1", [BLOB.digest], purpose)
+    refused = claims.claim("t1", [BLOB.digest], purpose, gate._connection.now_us())
     assert refused is not None
     return not refused
 
@@ -94,6 +94,31 @@ def test_what_was_named_within_the_youth_is_not_unlinked(gate: Gate, claims: Cla
     assert not claimed(gate, claims)
     earlier(connection, "gc:noted", 3_700)
     assert claimed(gate, claims)
+
+
+def test_what_was_named_since_the_inventory_began_is_not_unlinked(
+    gate: Gate, claims: Claims, connection: Connection
+) -> None:
+    """However long the inventory takes: the manifest may have come after it."""
+    begin(claims)
+    began_us = connection.now_us() - 3_500_000_000
+    assert passes(gate)
+    earlier(connection, "gc:noted", 3_500 + 3_500)
+    connection.client.set(connection.keys.of("gc:noting"), 0)
+    assert gate.claim("t1", 1, "x")
+    assert claims.claim("t1", [BLOB.digest], "unlink", began_us) == frozenset({BLOB.digest})
+    earlier(connection, "gc:noted", 200)
+    assert claims.claim("t1", [BLOB.digest], "unlink", began_us) == frozenset()
+
+
+def test_nothing_is_unlinked_by_an_inventory_that_is_older_than_the_youth(
+    gate: Gate, claims: Claims, connection: Connection
+) -> None:
+    """Notes are not kept for longer."""
+    begin(claims)
+    connection.client.set(connection.keys.of("gc:noting"), 0)
+    assert gate.claim("t1", 1, "x")
+    assert claims.claim("t1", [BLOB.digest], "unlink", connection.now_us() - 3_700_000_000) == frozenset({BLOB.digest})
 
 
 def test_a_request_that_waits_is_noted(gate: Gate, claims: Claims) -> None:
@@ -162,9 +187,9 @@ def test_a_use_after_the_links_were_deleted_outlives_the_record_of_their_time(ga
 def test_a_holder_without_the_gate_claims_nothing(gate: Gate, claims: Claims) -> None:
     """Invariant 2 and 5: a worker that was stopped meanwhile goes no further."""
     begin(claims)
-    assert claims.claim("t1", [BLOB.digest], "unlink") is None
+    assert claims.claim("t1", [BLOB.digest], "unlink", 0) is None
     assert gate.claim("t2", 1, "x")
-    assert claims.claim("t1", [BLOB.digest], "unlink") is None
+    assert claims.claim("t1", [BLOB.digest], "unlink", 0) is None
     assert not gate.claim("t1", 1, "x")
     assert passes(gate)
 

@@ -170,11 +170,21 @@ class _Decision:
         return dict.fromkeys(link.repository for link in self._evidence.inventory.layer_links(digest))
 
 
-def agree(redis: Mapping[bytes, UnlinkedBlob], storage: Mapping[bytes, UnlinkedBlob]) -> bool:
-    """True if the journals in Redis and in the storage name the same blobs with the same times."""
-    return {digest: entry.at for digest, entry in redis.items()} == {
-        digest: entry.at for digest, entry in storage.items()
-    }
+def merged(
+    redis: Mapping[bytes, UnlinkedBlob], storage: Mapping[bytes, UnlinkedBlob]
+) -> dict[bytes, UnlinkedBlob] | None:
+    """Return the journal that is kept in Redis and in the storage; None if the two contradict each other.
+
+    An entry enters Redis first and leaves Redis last, so an interrupted run leaves only entries that the storage lacks,
+    or whose time only one of them has. The uses are known in Redis only, sizes and repositories in the storage.
+    """
+    journal: dict[bytes, UnlinkedBlob] = {}
+    for digest, entry in storage.items():
+        known = redis.get(digest)
+        if known is None or (known.at and entry.at and known.at != entry.at):
+            return None
+        journal[digest] = replace(entry, at=entry.at if known.at else None, is_used=known.is_used)
+    return journal
 
 
 def mentioned_by(

@@ -12,6 +12,9 @@ STALE = "stale cache"
 WAITING = "waiting for pushes to end"
 RESTARTING = "restarting the registry"
 REHEARSING = "dry run"
+LISTING = "listing the storage"
+MARKING = "marking"
+UNLINKING = "unlinking"
 COMPARING = "comparing with the registry"
 SWEEPING = "deleting blobs"
 CHECKING = "verifying"
@@ -42,6 +45,7 @@ class Run:
         checked: number of manifests pushed during the collection whose blobs were verified afterwards.
         note: a remark for the operator, such as a missing protection.
         closed_ms: how long the write gate was closed.
+        unlinked: number of blobs whose links an online collection deleted; a later one deletes their data.
     """
 
     started_ms: int
@@ -60,6 +64,7 @@ class Run:
     checked: int = 0
     note: str = ""
     closed_ms: int = 0
+    unlinked: int = 0
 
     @property
     def remarks(self) -> str:

@@ -105,10 +105,12 @@ class StorageInventory:
 
     Attributes:
         began_us: the storage's clock right before the listing began.
+        unknown_revisions: the keys of links to manifests that cannot be understood.
     """
 
     def __init__(self, began_us: int) -> None:
         self.began_us = began_us
+        self.unknown_revisions: list[str] = []
         self._repositories: dict[str, StoredRepository] = {}
         self._names: list[str] = []
         self._numbers: dict[str, int] = {}

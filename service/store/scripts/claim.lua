@@ -2,23 +2,27 @@
 --
 -- KEYS  gate gc:noted gc:noting gc:unlinked gc:claimed
 -- ARGV  token
---       purpose   unlink: refuse what was named less than youth_ms ago; delete: refuse what was named since it was unlinked
---       youth_ms
+--       purpose   unlink: refuse what was named since `since_ms`; delete: refuse what was named since it was unlinked
+--       began_ms  when the inventory began
+--       youth_ms  a manifest may come so long after the request that named its blob
 --       digests... short digests
 -- Result {1, the refused digests…}; {0} if this holder does not have the gate any more
 -- include lib/clock
 local held = redis.call('HMGET', all.gate, 'token', 'state')
 if held[1] ~= token or (held[2] ~= 'claiming' and held[2] ~= 'manifests') then return {0} end
 
-local since_ms = now_ms - tonumber(youth_ms)
+-- A manifest that the inventory does not have was put after it began.
+local since_ms = tonumber(began_ms) - tonumber(youth_ms)
 local function is_recent(member)
   local noted_ms = redis.call('ZSCORE', all['gc:noted'], member)
   return noted_ms and tonumber(noted_ms) > since_ms
 end
 
--- Until requests have been noted for gc.youth, an earlier one may be unknown. '*': not all requests could be noted.
+-- Until requests have been noted for gc.youth, an earlier one may be unknown. '*': not all requests could be noted. The notes
+-- are kept for twice gc.youth.
 local noting_ms = redis.call('GET', all['gc:noting'])
 local is_unknown = not noting_ms or tonumber(noting_ms) > since_ms or is_recent('*')
+  or now_ms - tonumber(began_ms) > tonumber(youth_ms)
 
 local function is_used(digest)
   local unlinked = redis.call('HGET', all['gc:unlinked'], digest)

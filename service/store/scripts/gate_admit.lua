@@ -64,7 +64,7 @@ local MOST_NOTED = 200000
 local function note_named()
   local member = needed
   if not redis.call('ZSCORE', all['gc:noted'], needed) and redis.call('ZCARD', all['gc:noted']) >= MOST_NOTED then
-    redis.call('ZREMRANGEBYSCORE', all['gc:noted'], '-inf', now_ms - youth_ms)
+    redis.call('ZREMRANGEBYSCORE', all['gc:noted'], '-inf', now_ms - 2 * youth_ms)
     if redis.call('ZCARD', all['gc:noted']) >= MOST_NOTED then member = '*' end
   end
   redis.call('ZADD', all['gc:noted'], now_ms, member)

@@ -1,0 +1,132 @@
+"""The write gate while a collection claims digests: only requests that name a claimed digest wait.
+
+The worker holds the kernel lock of the collector meanwhile. A gate that a dead worker left is opened by a process that
+takes this lock, which proves the death; a worker that is only stopped keeps the lock, and its claims.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from service.collect.attempt import Attempt
+from service.collect.quiesce import UNANSWERED_MS, may_still_delete
+from service.collect.watch import Postponed
+from service.domain.errors import CollectionFailed, LeaseLost, StoreUnavailable
+from service.log import log
+from service.registry.objects import ObjectStore
+from service.store.claims import Purpose
+from service.store.connection import new_token
+
+POLL_S = 0.05
+_AWARE_S = 15.0
+# nginx needs a moment to pass an admitted request on to the registry, which then counts it.
+_PASSING_S = 0.5
+_HOLD_S = 2.0
+_HELD = "the gate is held by another collection, which may still run"
+
+
+class ManifestsHeldTooLong(Exception):
+    """PUTs of manifests did not end within the time for which others may wait."""
+
+
+class Claiming:
+    """The right to claim digests, for one attempt."""
+
+    def __init__(self, attempt: Attempt, objects: ObjectStore) -> None:
+        self._attempt, self._store, self._objects = attempt, attempt.store, objects
+        self._token = ""
+        self._began_us = 0
+        self._may_open = True
+
+    @contextmanager
+    def begun(self, began_us: int, *, with_manifests: bool = False) -> Iterator[None]:
+        """Let the block claim digests.
+
+        Args:
+            began_us: when the inventory began, by the clock of Redis.
+            with_manifests: no PUT of a manifest is in progress during the block.
+
+        Raises:
+            Postponed: another collection has the gate, or a gate process does not answer.
+            ManifestsHeldTooLong: PUTs of manifests did not end in time.
+        """
+        self._token, self._began_us, self._may_open = new_token(), began_us, True
+        gate, end = self._store.gate, time.monotonic() + (_HOLD_S if with_manifests else _AWARE_S)
+        with self._attempt.collector.claimed(self._token, self._succeed):
+            reason = self._attempt.run.reason
+            if not gate.claim(self._token, self._attempt.lease.fence, reason, with_manifests=with_manifests):
+                raise Postponed(_HELD)
+            try:
+                self._wait_for_gate_processes(end, with_manifests=with_manifests)
+                yield
+            finally:
+                self._open()
+
+    def claim(self, digests: list[bytes], purpose: Purpose) -> frozenset[bytes]:
+        """Claim packed digests, and return those that were granted.
+
+        Raises:
+            LeaseLost: another worker may collect now.
+        """
+        self._attempt.lease.check()
+        refused = self._store.claims.claim(self._token, digests, purpose, self._began_us)
+        if refused is None:
+            raise LeaseLost("the gate was opened or closed by another process; nothing more is deleted")
+        return frozenset(digests) - refused
+
+    def release(self, digests: frozenset[bytes], *, is_certain: bool) -> None:
+        """Release claims.
+
+        Args:
+            digests: packed.
+            is_certain: False if the storage did not answer a request to delete, and may still carry it out.
+        """
+        if not is_certain and not self._objects.is_local:
+            # The lease is renewed meanwhile, so no deletion by pushprune begins.
+            time.sleep(UNANSWERED_MS / 1000)
+        self._store.claims.release(digests)
+
+    def leave_claimed(self) -> None:
+        """Keep the claims after the block, because the storage may still carry out a request."""
+        self._may_open = self._objects.is_local
+
+    def _wait_for_gate_processes(self, end: float, *, with_manifests: bool) -> None:
+        """Wait until each gate process asks Redis before it lets a request pass."""
+        gate, debug = self._store.gate, self._attempt.registry.debug
+        if not gate.processes():
+            raise Postponed("no gate process is running to answer the proxy: start one (pushprune gate)")
+        self._wait(end, lambda: not gate.unaware(self._token), with_manifests=with_manifests)
+        if not with_manifests:
+            return
+        if debug is None:
+            raise CollectionFailed("registry.debug_url is not set: set it to the registry's http.debug.addr")
+        time.sleep(_PASSING_S)
+        self._wait(end, lambda: debug.manifests() == 0, with_manifests=True)
+
+    def _wait(self, end: float, is_over: Callable[[], bool], *, with_manifests: bool) -> None:
+        while not is_over():
+            self._attempt.lease.check()
+            if time.monotonic() > end:
+                if with_manifests:
+                    raise ManifestsHeldTooLong
+                names = ", ".join(self._store.gate.unaware(self._token)[:3])
+                raise Postponed(f"the gate process {names} does not know that blobs are being deleted")
+            time.sleep(POLL_S)
+
+    def _open(self) -> None:
+        if not self._may_open:
+            return
+        try:
+            self._store.gate.open(self._token)
+        except StoreUnavailable as error:
+            log.warning("the gate will be opened when Redis is available again", error=str(error))
+
+    def _succeed(self, before: str, is_dead: bool) -> None:
+        """Open the gate of the previous holder, if that holder is proved dead and its requests have ended."""
+        held = self._store.gate.state()
+        if held is None or held.token != before:
+            return
+        now_ms = self._store.connection.now_ms()
+        if not is_dead or held.is_kept or may_still_delete(self._attempt.registry, held, now_ms):
+            raise Postponed(_HELD)
+        self._store.gate.open(before)

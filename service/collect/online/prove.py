@@ -1,0 +1,94 @@
+"""Prove that the storage is that of the registry, and that the registry has no cache of blobs.
+
+With a blob-descriptor cache the registry accepts manifests whose links or blobs were deleted (service/README.md).
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from service.collect.attempt import Attempt
+from service.domain.collection.run import BlobProbe
+from service.domain.collection.storage_inventory import StorageInventory, unpacked
+from service.domain.errors import CollectionFailed, StaleCache
+
+_PROBES = 3
+# Behind a load balancer, each request may be answered by another registry with a cache of its own.
+_LOOKS = 4
+_PAUSE_S = 0.05
+_ELSEWHERE = "set storage.path or storage.url to the storage of this registry, or registry.url to its registry"
+_CACHE = "remove storage.cache from its config.yml and restart it, or set gc.collector: registry"
+
+
+def prove(attempt: Attempt, inventory: StorageInventory, name: str) -> None:
+    """Prove that the registry has the blobs of the storage, and uses no cache to look them up.
+
+    Args:
+        attempt: of the collection.
+        inventory: of the storage.
+        name: of the storage.
+
+    Raises:
+        CollectionFailed: the storage belongs to another registry.
+        StaleCache: the registry has a cache of blobs.
+    """
+    for probe in islice(_linked(inventory), _PROBES):
+        if not _is_known(attempt, probe):
+            raise _elsewhere(probe, name)
+    # The requests above have used the cache, if there is one.
+    if attempt.registry.debug is not None and attempt.registry.debug.cache_requests() > 0:
+        raise StaleCache(f"the registry has a cache of blobs, so nothing was deleted: {_CACHE}")
+
+
+def _is_known(attempt: Attempt, probe: BlobProbe) -> bool:
+    """True if the registry has a link."""
+    # Distribution 2.8 writes a link in place: a request that reads it while a push writes it is answered 404.
+    for _ in range(_LOOKS):
+        if attempt.registry.client.claims_blob(probe.repository, probe.digest):
+            return True
+        time.sleep(_PAUSE_S)
+    return False
+
+
+def _linked(inventory: StorageInventory) -> Iterable[BlobProbe]:
+    """Yield the links of blobs that have data."""
+    for digest in inventory.linked_digests():
+        if inventory.blob(digest) is not None:
+            yield from (BlobProbe(link.repository, unpacked(digest)) for link in inventory.layer_links(digest))
+
+
+def choose(attempt: Attempt, probes: Sequence[BlobProbe], name: str) -> tuple[BlobProbe, ...]:
+    """Return some of these links that the registry knows. A cache then knows them, too.
+
+    Raises:
+        CollectionFailed: the registry knows none of them.
+    """
+    client = attempt.registry.client
+    known = tuple(islice((probe for probe in probes if client.claims_blob(probe.repository, probe.digest)), _PROBES))
+    if probes and not known:
+        raise _elsewhere(probes[0], name)
+    return known
+
+
+def _elsewhere(probe: BlobProbe, name: str) -> CollectionFailed:
+    return CollectionFailed(
+        f"the registry does not have {probe}, which the storage {name} has; nothing was deleted: {_ELSEWHERE}"
+    )
+
+
+def still_known(attempt: Attempt, probes: Sequence[BlobProbe]) -> BlobProbe | None:
+    """Return a link that the registry knows although it was deleted from the storage; None if there is none."""
+    for _ in range(_LOOKS if probes else 0):
+        for probe in probes:
+            if attempt.registry.client.claims_blob(probe.repository, probe.digest):
+                return probe
+        time.sleep(_PAUSE_S)
+    return None
+
+
+def refusal(probe: BlobProbe, name: str) -> StaleCache:
+    """The error for a link that the registry still knows."""
+    return StaleCache(
+        f"the registry still has {probe}, whose link was deleted from the storage {name}: it has a cache of blobs or "
+        f"another storage; the link was written again: {_CACHE}"
+    )

@@ -1,0 +1,162 @@
+"""Delete the links and the data of blobs, batch by batch, under claims."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from service.collect.attempt import Attempt
+from service.collect.online import prove
+from service.collect.online.claiming import Claiming
+from service.collect.online.journal import Journal
+from service.collect.online.links import write_links
+from service.domain.collection.mentions import LONGEST_MANIFEST, may_be_manifest
+from service.domain.collection.online import Moment, UnlinkedBlob
+from service.domain.collection.run import BlobProbe
+from service.domain.collection.storage_inventory import unpacked
+from service.domain.errors import RegistryUnavailable, StaleCache
+from service.log import log
+from service.registry.layout import blob_key, layer_key
+from service.registry.objects import ObjectStore
+from service.registry.storage_inventory import read_repository
+from service.store.gate import MORE
+
+_AT_ONCE = 1000
+# The first batch shows that the registry obeys the storage, so it is small.
+_FIRST = 3
+T = TypeVar("T")
+
+
+class BlobRemoval:
+    """The deletions of one attempt.
+
+    Each batch follows the same order, which must not change: claim, delete, release. What is claimed is named by no
+    request that is in progress, and every request that names it waits.
+
+    Attributes:
+        deleted: the blobs whose data was deleted.
+        unlinked: the blobs whose links were deleted.
+        failures: the number of keys that the storage did not delete.
+    """
+
+    def __init__(self, attempt: Attempt, objects: ObjectStore, journal: Journal) -> None:
+        self._attempt, self._objects, self._journal = attempt, objects, journal
+        self._claiming = Claiming(attempt, objects)
+        self._images = _images_by_blob(attempt)
+        self.deleted: list[UnlinkedBlob] = []
+        self.unlinked: list[UnlinkedBlob] = []
+        self.failures = 0
+
+    @property
+    def claiming(self) -> Claiming:
+        """The right to claim digests, which every deletion needs."""
+        return self._claiming
+
+    def manifests_among(self, blobs: Sequence[UnlinkedBlob]) -> frozenset[bytes]:
+        """The packed digests of those blobs that a client could push as a manifest, without naming their digest."""
+        small = [blob for blob in blobs if blob.size_bytes <= LONGEST_MANIFEST]
+        suspects = {blob.digest for blob in small if not blob.repositories}
+        for page in _pages([blob for blob in small if blob.repositories]):
+            keys = {blob_key(unpacked(blob.digest)): blob.digest for blob in page}
+            for key, content in self._objects.read_many(keys).items():
+                if content is None or may_be_manifest(content):
+                    suspects.add(keys[key])
+        return frozenset(suspects)
+
+    def delete(self, blobs: Sequence[UnlinkedBlob]) -> None:
+        """Delete the data of blobs that were unlinked long ago.
+
+        Raises:
+            StaleCache: the registry still knows a link that was deleted.
+        """
+        probes = [BlobProbe(name, unpacked(blob.digest)) for blob in blobs for name in blob.repositories[:1]][:_FIRST]
+        probe = prove.still_known(self._attempt, probes)
+        # A link that is there again was written by a push: its claim is refused below.
+        if probe and self._objects.head(layer_key(probe.repository, probe.digest)) is None:
+            raise StaleCache(f"the registry has {probe}, whose link does not exist in the storage; nothing was deleted")
+        for page in _pages(blobs):
+            self._delete(page)
+
+    def delete_manifests(self, blobs: Sequence[UnlinkedBlob]) -> None:
+        """Delete the data of manifests, while no PUT of a manifest is in progress."""
+        repositories = self._attempt.store.gate.manifests_put()
+        if any(name in (MORE, "") for name in repositories):
+            log.warning("too many pushes to look at their manifests; old manifests are deleted by a later collection")
+            return
+        # A manifest that was pushed again after the inventory has a link in one of these repositories.
+        revisions = [read_repository(self._objects, name).revisions for name in repositories]
+        for page in _pages([blob for blob in blobs if not any(blob.digest in stored for stored in revisions)]):
+            self._delete(page)
+
+    def unlink(self, blobs: Sequence[UnlinkedBlob], linked: Collection[BlobProbe]) -> None:
+        """Delete all links of blobs that no manifest needs.
+
+        Args:
+            blobs: of the journal.
+            linked: links of these blobs that exist, to test the registry with.
+
+        Raises:
+            StaleCache: the registry still knows a link that was deleted. It is written again.
+        """
+        rest = list(blobs)
+        is_proved = not linked
+        while rest:
+            size = _AT_ONCE if is_proved else _FIRST
+            page, rest = rest[:size], rest[size:]
+            digests = {unpacked(blob.digest) for blob in page}
+            probes = [] if is_proved else [probe for probe in linked if probe.digest in digests]
+            is_proved = self._unlink(page, prove.choose(self._attempt, probes, self._objects.name)) or is_proved
+
+    def _delete(self, page: Sequence[UnlinkedBlob]) -> None:
+        granted = self._claiming.claim([blob.digest for blob in page], "delete")
+        # Images whose layers are deleted can no longer be restored.
+        images = {image for digest in granted for image in self._images.get(unpacked(digest), ())}
+        final = self._attempt.store.trash.forget_images(images)
+        self._attempt.learn(final=self._attempt.run.final + final)
+        failed = self._remove({blob_key(unpacked(digest)): digest for digest in granted})
+        self.deleted += [blob for blob in page if blob.digest in granted and blob.digest not in failed]
+        self._claiming.release(granted, is_certain=not failed)
+
+    def _unlink(self, page: Sequence[UnlinkedBlob], probes: Sequence[BlobProbe]) -> bool:
+        """Unlink a batch. Returns True if it proves that the registry obeys the storage."""
+        granted = self._claiming.claim([blob.digest for blob in page], "unlink")
+        blobs = [blob for blob in page if blob.digest in granted]
+        links = {(name, blob.digest): blob.digest for blob in blobs for name in blob.repositories}
+        failed = self._remove({layer_key(name, unpacked(digest)): digest for name, digest in links})
+        tested = [probe for probe in probes if bytes.fromhex(probe.digest.partition(":")[2]) in granted]
+        if probe := prove.still_known(self._attempt, tested):
+            write_links(self._attempt, self._objects, links)
+            raise prove.refusal(probe, self._objects.name)
+        at = Moment(self._objects.now_us(), self._attempt.store.connection.now_us())
+        done = [replace(blob, at=at) for blob in blobs if blob.digest not in failed]
+        self._journal.note_unlinked(done)
+        self.unlinked += done
+        self._claiming.release(granted, is_certain=not failed)
+        return bool(tested)
+
+    def _remove(self, keys: Mapping[str, bytes]) -> frozenset[bytes]:
+        """Delete objects, and return the digests of those that the storage did not delete."""
+        if not keys:
+            return frozenset()
+        try:
+            errors = self._objects.delete(keys)
+        except RegistryUnavailable:
+            self._claiming.leave_claimed()
+            raise
+        for key, error in errors.items():
+            log.warning("the storage did not delete an object; it is tried again", key=key, error=error)
+        self.failures += len(errors)
+        return frozenset(keys[key] for key in errors)
+
+
+def _images_by_blob(attempt: Attempt) -> Mapping[str, frozenset[tuple[str, str]]]:
+    """Map each blob of the trash to the images (repository, digest) that need it to be restored."""
+    images: dict[str, set[tuple[str, str]]] = {}
+    for repository, kept, blobs in attempt.store.trash.blobs():
+        for blob in blobs:
+            images.setdefault(blob, set()).add((repository, kept))
+    return {blob: frozenset(needed) for blob, needed in images.items()}
+
+
+def _pages(blobs: Sequence[T]) -> Iterator[Sequence[T]]:
+    for at in range(0, len(blobs), _AT_ONCE):
+        yield blobs[at : at + _AT_ONCE]

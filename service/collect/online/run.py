@@ -1,0 +1,236 @@
+"""Run an online collection: unlink, wait, look again, delete. Clients push meanwhile.
+
+What one run unlinks, a later run deletes: once gc.grace has passed, an inventory begun afterwards shows no link and no
+manifest that needs the blob, and no request has named it since.
+
+survey.py    the inventory, the marks, and the plan
+marking.py   mark everything that a manifest mentions
+journal.py   the blobs that were unlinked, in Redis and in the storage
+claiming.py  the gate while digests are claimed
+removal.py   delete links and data under claims
+links.py     write links again, and look for manifests that need one
+prove.py     prove that the storage is the registry's, and that the registry has no cache
+"""
+
+import time
+
+from service.collect import verify
+from service.collect.attempt import Attempt
+from service.collect.online import prove
+from service.collect.online.claiming import ManifestsHeldTooLong
+from service.collect.online.journal import Journal
+from service.collect.online.links import look_again, write_links
+from service.collect.online.removal import BlobRemoval
+from service.collect.online.survey import Survey
+from service.collect.protect import refuse_unknown
+from service.collect.watch import Postponed
+from service.domain.collection.online import OnlinePlan, Rules, UnlinkedBlob
+from service.domain.collection.run import CHECKING, SWEEPING, UNLINKING, WAITING, BlobProbe, Rehearsal, Sweep
+from service.domain.collection.storage_inventory import StorageInventory, unpacked
+from service.domain.errors import CollectionFailed
+from service.registry.objects import ObjectStore
+from service.store.collections import now_ms
+
+LOOK_AGAIN_S = 5.0
+# No proxy lets a request take longer.
+LONGEST_REQUEST_S = 900.0
+_RETRY_MS = 300_000
+_POLL_S = 0.1
+_LOOKS, _PAUSE_S = 4, 0.5
+_HELD = "the gate is held by another collection, which may still run"
+_LOST = (
+    "Redis or the storage had lost the journal of unlinked blobs: nothing was deleted, and the grace of all blobs "
+    "begins anew"
+)
+_CANCELLED = "it was cancelled before anything was deleted"
+_MANIFESTS_LATER = "old manifests are deleted later: pushes of manifests did not end within 2 s"
+
+
+def collect(attempt: Attempt) -> None:
+    """Make an online collection.
+
+    Raises:
+        Postponed: a deletion or another collection is in progress, or the collection was cancelled.
+        CollectionFailed: the storage cannot be read for certain; nothing was deleted.
+    """
+    _OnlineCollection(attempt).run()
+
+
+def rehearse(attempt: Attempt) -> None:
+    """Record the blobs that no manifest needs. Nothing is deleted, no request waits, and the journal stays as it is."""
+    objects = _objects(attempt)
+    survey = Survey(attempt, objects)
+    plan = survey.plan(dict(attempt.store.claims.journal()), _rules(attempt))
+    garbage = [*plan.delete, *plan.unlink, *plan.waiting]
+    sizes = {blob.digest: blob for blob in garbage}
+    blobs = tuple((unpacked(digest), _size(survey.inventory, digest)) for digest in sizes)
+    attempt.store.collections.note_rehearsal(Rehearsal(now_ms(), blobs))
+    attempt.learn(marked=len(survey.marking.marks), blobs=len(blobs), bytes_freed=sum(size for _, size in blobs))
+    attempt.note(
+        f"a collection now would delete {len(plan.delete)} of these blobs and unlink {len(plan.unlink)}, whose data is "
+        "deleted after gc.grace"
+    )
+
+
+def look_again_later(attempt: Attempt) -> None:
+    """Look at the links that the last collection deleted, when every push that began before has ended."""
+    # Tried again in a while if it fails.
+    attempt.store.collections.look_again_at(now_ms() + _RETRY_MS)
+    objects = _objects(attempt)
+    journal = Journal(objects, attempt.store.claims)
+    if journal.load() and journal.blobs:
+        look_again(attempt, objects, Survey(attempt, objects).marking, journal.blobs)
+    attempt.store.collections.looked_again()
+
+
+def _objects(attempt: Attempt) -> ObjectStore:
+    if attempt.registry.objects is None:
+        raise CollectionFailed(
+            "gc.collector: online needs the registry's storage: set storage.path or storage.url, and install "
+            "pushprune[storage]"
+        )
+    return attempt.registry.objects
+
+
+def _rules(attempt: Attempt) -> Rules:
+    return Rules(attempt.gc.grace * 1_000_000, attempt.gc.youth * 1_000_000)
+
+
+def _size(inventory: StorageInventory, digest: bytes) -> int:
+    blob = inventory.blob(digest)
+    return blob.size_bytes if blob else 0
+
+
+class _OnlineCollection:
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt, self._store, self._objects = attempt, attempt.store, _objects(attempt)
+        self._journal = Journal(self._objects, attempt.store.claims)
+        self._removal = BlobRemoval(attempt, self._objects, self._journal)
+
+    def run(self) -> None:
+        attempt, store = self._attempt, self._store
+        attempt.progress.at(WAITING)
+        refuse_unknown(store)
+        if store.gate.state() is not None:
+            raise Postponed(_HELD)
+        self._wait_for_writers()
+        attempt.covered = store.collections.deletions_so_far()
+        self._finish_earlier()
+        since_ms = store.connection.now_ms()
+        survey = Survey(attempt, self._objects)
+        attempt.learn(marked=len(survey.marking.marks))
+        prove.prove(attempt, survey.inventory, self._objects.name)
+        is_intact = self._journal.load()
+        plan = survey.plan(self._journal.blobs, _rules(attempt))
+        attempt.lease.check()
+        # The last moment at which a user can cancel the collection. After a crash, the next run makes the checks.
+        if not store.collections.begin_check(Sweep(since_ms)):
+            raise Postponed(_CANCELLED)
+        write_links(attempt, self._objects, plan.relink)
+        if is_intact:
+            self._journal.begin(plan)
+            self._remove(plan, survey)
+        else:
+            attempt.note(_LOST)
+        self._check_pushed(since_ms)
+
+    def _wait_for_writers(self) -> None:
+        """Wait for the end of pushprune's own writes: they do not pass the gate. No new one begins under the lease."""
+        end = time.monotonic() + self._attempt.gc.max_wait
+        while self._store.leases.writers():
+            self._attempt.lease.check()
+            if time.monotonic() > end:
+                raise Postponed("deletions by pushprune did not end in time")
+            time.sleep(_POLL_S)
+
+    def _finish_earlier(self) -> None:
+        """Make the checks of an earlier collection that was interrupted."""
+        sweep = self._store.collections.open_check()
+        if sweep is not None:
+            verify.look_at_pushed(self._store, self._attempt.registry, self._attempt.progress, sweep.since_ms)
+            self._store.collections.end_check()
+
+    def _remove(self, plan: OnlinePlan, survey: Survey) -> None:
+        """Delete what was unlinked long ago, and unlink what is unused now."""
+        removal, attempt = self._removal, self._attempt
+        try:
+            self._delete_and_unlink(plan, survey)
+        finally:
+            deleted = removal.deleted
+            attempt.learn(
+                blobs=len(deleted),
+                bytes_freed=sum(blob.size_bytes for blob in deleted),
+                unlinked=len(removal.unlinked),
+            )
+        self._journal.save(blob.digest for blob in removal.deleted)
+        if removal.failures:
+            attempt.note(f"the storage did not delete {removal.failures} objects; they are tried again")
+        if removal.unlinked:
+            self._look_again(survey)
+
+    def _delete_and_unlink(self, plan: OnlinePlan, survey: Survey) -> None:
+        removal, progress = self._removal, self._attempt.progress
+        suspects = removal.manifests_among(plan.delete)
+        layers = [blob for blob in plan.delete if blob.digest not in suspects]
+        manifests = [blob for blob in plan.delete if blob.digest in suspects]
+        if layers or plan.unlink:
+            with removal.claiming.begun(survey.began.redis_us):
+                progress.at(SWEEPING)
+                removal.delete(layers)
+                progress.at(UNLINKING)
+                removal.unlink(*_links_first(plan.unlink, survey.inventory))
+        if manifests:
+            progress.at(SWEEPING)
+            try:
+                with removal.claiming.begun(survey.began.redis_us, with_manifests=True):
+                    removal.delete_manifests(manifests)
+            except ManifestsHeldTooLong:
+                self._attempt.note(_MANIFESTS_LATER)
+
+    def _look_again(self, survey: Survey) -> None:
+        """Look for manifests whose push met the deletion of their links, now and once no such push can be left."""
+        self._store.collections.look_again_at(now_ms() + round(LONGEST_REQUEST_S * 1000))
+        self._attempt.progress.at(CHECKING)
+        end = time.monotonic() + LOOK_AGAIN_S
+        while time.monotonic() < end:
+            self._attempt.lease.check()
+            time.sleep(_POLL_S)
+        blobs = {blob.digest: blob for blob in self._removal.unlinked}
+        restored = look_again(self._attempt, self._objects, survey.marking, blobs)
+        if restored:
+            self._attempt.note(f"{restored} links were written again for manifests that were pushed meanwhile")
+
+    def _check_pushed(self, since_ms: int) -> None:
+        """Check the images that were pushed meanwhile, blob by blob. The run has failed if any is broken."""
+        attempt = self._attempt
+        pushed = verify.look_at_pushed(self._store, attempt.registry, attempt.progress, since_ms)
+        attempt.learn(checked=pushed.checked)
+        if broken := self._still_broken(pushed.broken):
+            names = ", ".join(broken)
+            attempt.learn(
+                result="failed", message=f"these images were pushed meanwhile and are broken: {names}; push them again"
+            )
+        self._store.collections.end_check()
+        self._store.collections.collected(attempt.run.reason, attempt.covered)
+
+    def _still_broken(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Look at broken images again, and return those that are still broken."""
+        # Distribution 2.8 writes a link in place: a request that reads it while a push writes it is answered 404.
+        for _ in range(_LOOKS):
+            if not names:
+                break
+            time.sleep(_PAUSE_S)
+            verify.end_alarms(self._store, self._attempt.registry)
+            alarms = {trouble.about for trouble in self._store.outbox.troubles()}
+            names = tuple(name for name in names if f"{verify.BROKEN}{name}" in alarms)
+        return names
+
+
+def _links_first(
+    blobs: tuple[UnlinkedBlob, ...], inventory: StorageInventory
+) -> tuple[list[UnlinkedBlob], list[BlobProbe]]:
+    """Return the blobs, those with a link first, and one link of each that has one."""
+    links = {blob.digest: next(iter(inventory.layer_links(blob.digest)), None) for blob in blobs}
+    ordered = sorted(blobs, key=lambda blob: links[blob.digest] is None)
+    probes = [BlobProbe(link.repository, unpacked(digest)) for digest, link in links.items() if link is not None]
+    return ordered, probes

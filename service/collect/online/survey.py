@@ -1,0 +1,61 @@
+"""Look at the whole storage, and decide what a collection does."""
+
+from collections.abc import Iterator
+
+from service.collect.attempt import Attempt
+from service.collect.online.marking import Marking
+from service.domain.collection.online import Evidence, Moment, OnlinePlan, Rules, UnlinkedBlob, decide, mentioned_by
+from service.domain.collection.run import LISTING, MARKING
+from service.domain.collection.storage_inventory import StorageInventory
+from service.domain.errors import CollectionFailed
+from service.registry.objects import ObjectStore
+from service.registry.storage_inventory import read_inventory
+from service.store import Store
+
+
+class Survey:
+    """One look at the storage: its inventory and its marks.
+
+    Attributes:
+        inventory: all blobs and links.
+        began: when the inventory began.
+        marking: what must be kept.
+    """
+
+    def __init__(self, attempt: Attempt, objects: ObjectStore) -> None:
+        """Read the inventory and mark.
+
+        Raises:
+            CollectionFailed: a manifest cannot be read, so that its blobs are not known.
+            StorageUnavailable, StorageRefused: the storage cannot be read.
+        """
+        attempt.progress.at(LISTING)
+        redis_us = attempt.store.connection.now_us()
+        self.inventory: StorageInventory = read_inventory(objects, lambda _: attempt.lease.check())
+        self.began = Moment(self.inventory.began_us, redis_us)
+        if self.inventory.unknown_revisions:
+            raise CollectionFailed(
+                "the storage has a link to a manifest that is not understood, so the blobs that it needs are unknown; "
+                f"nothing was deleted: {self.inventory.unknown_revisions[0]}"
+            )
+        attempt.progress.at(MARKING)
+        self.marking = Marking(objects, self.inventory, attempt.registry.mentions)
+        self.marking.mark(contents=_may_be_healed(attempt.store, attempt.gc.settle))
+        attempt.lease.check()
+
+    def plan(self, blobs: dict[bytes, UnlinkedBlob], rules: Rules) -> OnlinePlan:
+        """Decide, with the journal of earlier collections."""
+        affected = {name for blob in blobs.values() for name in blob.repositories}
+        stored = self.inventory.repositories
+        revisions = {name: stored[name].revisions.keys() for name in affected if name in stored}
+        users = mentioned_by(revisions, self.marking.everything_of, blobs)
+        return decide(Evidence(self.inventory, self.began, self.marking.marks, users, blobs), rules)
+
+
+def _may_be_healed(store: Store, settle_s: int) -> Iterator[bytes]:
+    """Yield the bytes of the deleted manifests that healing may put back: it needs their blobs."""
+    unhealed = frozenset(name.partition(" ")[0] for name in store.outbox.unhealed())
+    since_us = store.connection.now_us() - settle_s * 1_000_000
+    for repository, kept in store.trash.manifests():
+        if repository in unhealed or kept.at_us > since_us:
+            yield kept.content

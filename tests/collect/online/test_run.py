@@ -1,0 +1,277 @@
+"""An online collection from its request to its record, and what goes wrong meanwhile."""
+
+import threading
+
+import pytest
+
+from service.collect import run as collect_run
+from service.collect.online import claiming
+from service.collect.online.journal import JOURNAL
+from service.domain.collection.run import Run
+from service.domain.gate import WriteRequest
+from service.registry.layout import blob_key, layer_key
+from service.store.lease import COLLECT
+from tests.fakes.images import Image, image_over, make_image, sha256
+from tests.fakes.object_registry import ObjectRegistry
+from tests.support.lease import until
+from tests.support.online import ANN, GRACE_S, SHOP, YOUTH_S, OnlineSite, ended, make_store
+
+KEPT, UNUSED = make_image(1), make_image(2, layers=3)
+LAYER = sha256(UNUSED.blobs[1])
+SIZE = len(UNUSED.blobs) + 1
+
+
+@pytest.fixture(autouse=True)
+def pushed(site: OnlineSite) -> None:
+    for image in (KEPT, UNUSED):
+        site.registry.push(SHOP, "v1", image)
+    site.registry.delete(SHOP, UNUSED.digest)
+
+
+def blobs_of(*images: Image) -> frozenset[str]:
+    return frozenset(digest for image in images for digest in (image.digest, *map(sha256, image.blobs)))
+
+
+def is_untouched(site: OnlineSite) -> bool:
+    return site.stored() == blobs_of(KEPT, UNUSED) and site.links(LAYER) == {SHOP}
+
+
+def unlinked(site: OnlineSite) -> Run:
+    run = site.collect_after()
+    assert (run.result, run.unlinked, run.message) == ("done", SIZE, "")
+    return run
+
+
+def test_an_unused_image_is_unlinked_and_after_its_grace_deleted(site: OnlineSite) -> None:
+    assert unlinked(site).blobs == 0
+    assert site.stored() == blobs_of(KEPT, UNUSED)
+    assert not any(site.links(sha256(blob)) for blob in UNUSED.blobs)
+    assert site.collect_after(GRACE_S - 10).blobs == 0
+    run = site.collect_after(20)
+    assert (run.result, run.blobs, run.unlinked) == ("done", SIZE, 0)
+    assert run.bytes_freed == sum(map(len, (*UNUSED.blobs, UNUSED.manifest)))
+    assert site.stored() == blobs_of(KEPT)
+    assert site.store.claims.journal() == {}
+    assert site.store.gate.state() is None
+
+
+def test_a_dry_run_writes_nothing_but_the_clock_and_lists_what_no_manifest_needs(site: OnlineSite) -> None:
+    site.later(YOUTH_S + 1)
+    writes: list[str] = []
+    site.objects.after_step = lambda action, keys: writes.extend(keys)
+    site.store.collections.request_rehearsal("a dry run")
+    collect_run.collect(site.wiring)
+    rehearsal = site.store.collections.rehearsal()
+    assert rehearsal is not None
+    assert {digest for digest, _ in rehearsal.blobs} == blobs_of(UNUSED)
+    assert set(writes) == {"pushprune/clock"}
+    assert site.store.claims.journal() == {}
+    assert is_untouched(site)
+
+
+@pytest.mark.parametrize("is_redis", [True, False])
+def test_nothing_is_deleted_after_redis_or_the_storage_lost_the_journal(site: OnlineSite, is_redis: bool) -> None:
+    """Invariant 4: grace begins anew."""
+    unlinked(site)
+    connection = site.store.connection
+    if is_redis:
+        with connection.reached() as client:
+            client.delete(*client.scan_iter(connection.keys.of("*")))
+        site.noting_for(YOUTH_S + 60)
+    else:
+        site.plain.delete([JOURNAL])
+    run = site.collect_after(GRACE_S + 1)
+    assert (run.blobs, run.unlinked) == (0, 0)
+    assert "the grace of all blobs begins anew" in run.note
+    assert site.collect_after(GRACE_S + 1).blobs == 0
+    assert site.collect_after(GRACE_S + 1).blobs == SIZE
+
+
+def test_nothing_is_unlinked_until_the_gate_has_noted_requests_for_the_youth(site: OnlineSite) -> None:
+    site.noting_for(YOUTH_S - 60)
+    assert site.collect_after().unlinked == 0
+    assert is_untouched(site)
+
+
+def test_the_storage_of_another_registry_is_refused(site: OnlineSite) -> None:
+    elsewhere = ObjectRegistry(make_store())
+    site.client.registry = elsewhere
+    run = site.collect_after()
+    assert run.result == "failed"
+    assert "the registry does not have shop/api@sha256:" in run.message
+    assert is_untouched(site)
+
+
+def test_a_cache_that_the_registry_reports_is_refused(site: OnlineSite) -> None:
+    site.debug.cached = 1
+    run = site.collect_after()
+    assert run.result == "failed"
+    assert "has a cache of blobs" in run.message
+    assert is_untouched(site)
+
+
+def test_a_cache_that_shows_at_the_first_link_is_refused_and_the_link_written_again(site: OnlineSite) -> None:
+    site.client.cache = set()
+    run = site.collect_after()
+    assert run.result == "failed"
+    assert "its link was written again" in run.message or "the link was written again" in run.message
+    assert is_untouched(site)
+    assert site.store.gate.state() is None
+
+
+def test_a_cache_that_was_switched_on_since_the_unlinking_is_refused(site: OnlineSite) -> None:
+    unlinked(site)
+    site.client.cache = {(SHOP, sha256(blob)) for blob in UNUSED.blobs}
+    run = site.collect_after(GRACE_S + 1)
+    assert (run.result, run.blobs) == ("failed", 0)
+    assert site.stored() == blobs_of(KEPT, UNUSED)
+
+
+def test_what_the_storage_does_not_delete_stays_in_the_journal(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlinked(site)
+    site.objects.failing = lambda key: key == blob_key(LAYER)
+    monkeypatch.setattr(claiming, "UNANSWERED_MS", 0)
+    run = site.collect_after(GRACE_S + 1)
+    assert (run.result, run.blobs) == ("done", SIZE - 1)
+    assert "did not delete 1 objects" in run.note
+    site.objects.failing = lambda key: False
+    assert site.collect_after(1).blobs == 1
+    assert site.stored() == blobs_of(KEPT)
+
+
+def test_more_keys_than_one_call_takes_are_deleted(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1100):
+        site.registry.upload(SHOP, f"layer {number}".encode())
+    assert site.collect_after().unlinked == 1100 + SIZE
+    assert site.collect_after(GRACE_S + 1).blobs == 1100 + SIZE
+    assert site.stored() == blobs_of(KEPT)
+
+
+def test_a_manifest_whose_push_met_the_unlinking_gets_its_links_again(site: OnlineSite) -> None:
+    """It read the links right before they were deleted, and its revision came after the inventory."""
+    client = site.blind(SHOP, "late", UNUSED)
+    for _ in range(len(UNUSED.blobs) + 2):
+        next(client)
+
+    def end_after_links(action: str, keys: tuple[str, ...]) -> None:
+        if action == "delete" and keys[0] == layer_key(SHOP, LAYER):
+            assert ended(client)
+
+    site.objects.after_step = end_after_links
+    # The gate has not heard of the blobs, only of the manifest.
+    run = site.collect_after()
+    assert run.unlinked
+    assert site.registry.broken() == ()
+    assert "links were written again" in run.note
+
+
+def test_a_manifest_that_comes_after_the_second_look_gets_its_links_when_no_push_can_be_left(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = site.blind(SHOP, "late", UNUSED)
+    for _ in range(len(UNUSED.blobs) + 2):
+        next(client)
+    unlinked(site)
+    assert ended(client)
+    assert site.registry.broken()
+    assert not site.store.collections.must_look_again()
+    site.store.collections.look_again_at(0)
+    assert site.store.collections.overdue()
+    collect_run.collect(site.wiring)
+    assert site.registry.broken() == ()
+    assert not site.store.collections.must_look_again()
+
+
+def test_old_manifests_are_kept_while_pushes_of_manifests_do_not_end(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlinked(site)
+    site.debug.in_flight = 1
+    monkeypatch.setattr(claiming, "_HOLD_S", 0.05)
+    run = site.collect_after(GRACE_S + 1)
+    assert (run.result, run.blobs) == ("done", SIZE - 1)
+    assert "pushes of manifests did not end" in run.note
+    assert site.store.gate.state() is None
+    site.debug.in_flight = 0
+    assert site.collect_after(1).blobs == 1
+
+
+def test_a_worker_that_is_killed_at_any_step_harms_nothing(site: OnlineSite) -> None:
+    """Invariant 4: the next run goes on where it ended, and every claim ends with the proof of the death."""
+    deaths = 0
+    for wait_s in (YOUTH_S + 1, GRACE_S + 1):
+        site.later(wait_s)
+        at = 0
+        while site.killed(at):
+            at, deaths = at + 1, deaths + 1
+            site.recover()
+            assert site.store.gate.state() is None
+            assert blobs_of(KEPT) <= site.stored()
+            assert site.registry.broken() == ()
+    assert deaths > 10
+    for _ in range(3):
+        site.collect_after(GRACE_S + 1)
+    assert site.stored() == blobs_of(KEPT)
+
+
+def test_claims_of_a_worker_that_is_only_stopped_are_kept_and_no_other_collects(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invariant 5: its lease ended long ago, and it may go on with its deletion at any time."""
+    monkeypatch.setattr("service.registry.collector._PROOF_S", 0.05)
+    unlinked(site)
+    site.later(GRACE_S + 1)
+    is_stopped, goes_on = threading.Event(), threading.Event()
+
+    def stop(action: str, keys: tuple[str, ...]) -> None:
+        if action == "delete" and not is_stopped.is_set():
+            is_stopped.set()
+            goes_on.wait(20)
+
+    site.objects.before_step = stop
+    worker = threading.Thread(target=site.collect)
+    worker.start()
+    assert is_stopped.wait(20)
+    site.store.connection.client.delete(site.store.connection.keys.of("lease", COLLECT))
+    second = site.collect()
+    assert (second.result, second.blobs) == ("postponed", 0)
+    site.recover()
+    assert not site.store.gate.admit(WriteRequest("asks", SHOP, LAYER), ANN).passes
+    goes_on.set()
+    worker.join()
+    assert site.registry.broken() == ()
+    until(lambda: site.store.gate.state() is None)
+
+
+def test_a_second_worker_finds_the_lease_taken(site: OnlineSite) -> None:
+    with site.store.leases.hold(COLLECT):
+        site.later(YOUTH_S + 1)
+        site.store.collections.request("by hand")
+        collect_run.collect(site.wiring)
+    assert is_untouched(site)
+
+
+def test_a_cancelled_collection_deletes_nothing(site: OnlineSite) -> None:
+    site.later(YOUTH_S + 1)
+    site.objects.before_step = lambda action, keys: site.store.collections.cancel()
+    run = site.collect()
+    assert run.result == "postponed"
+    assert is_untouched(site)
+
+
+def test_a_link_to_a_manifest_that_is_not_understood_ends_the_run(site: OnlineSite) -> None:
+    site.plain.write("docker/registry/v2/repositories/a/_manifests/revisions/md5/00ff/link", b"md5:00ff")
+    run = site.collect_after()
+    assert run.result == "failed"
+    assert "revisions/md5/00ff/link" in run.message
+    assert is_untouched(site)
+
+
+def test_a_blob_that_another_repository_keeps_is_untouched_in_both(site: OnlineSite) -> None:
+    shared = image_over([UNUSED.blobs[1]], 7)
+    site.registry.push("other", "v1", shared)
+    run = site.collect_after()
+    assert run.unlinked == SIZE - 1
+    assert site.links(sha256(UNUSED.blobs[1])) == {SHOP, "other"}

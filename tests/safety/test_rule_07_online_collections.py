@@ -1,0 +1,223 @@
+"""Safety rule 7: an online collection deletes only what nothing needs, whatever clients do meanwhile.
+
+Clients push, mount, put manifests blindly and delete between any two accesses of a collection to the storage.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from service.domain.collection.run import Run
+from tests.conftest import MakeWiring
+from tests.fakes.images import Image, image_over, index_over, make_image, sha256, variant
+from tests.support.online import GRACE_S, YOUTH_S, Client, OnlineSite, ended, make_site
+
+BASE, LARGE = b"a layer that many images share", b"x" * 100
+OLD = [image_over([BASE, LARGE], 1), image_over([BASE, b"own"], 2), make_image(3)]
+INDEX = index_over(OLD[:2])
+# Images whose layers, parts or whole content are garbage before they are pushed.
+IMAGES = [*OLD, INDEX, image_over([BASE], 4), image_over([LARGE, b"new"], 5), index_over([OLD[0]], seed=1)]
+REPOSITORIES = ("a", "b")
+
+
+@dataclass(frozen=True)
+class Action:
+    """A client: its kind, its image, its repository, and the step of the collection at which it begins."""
+
+    kind: str
+    image: Image
+    repository: str
+    step: int
+
+    def begin(self, site: OnlineSite) -> Client:
+        """Begin its requests. A push that the bare registry would accept must be accepted, and complete at once."""
+        if self.kind == "delete":
+            return self._delete(site)
+        if self.kind == "blind":
+            return site.blind(self.repository, "blind", self.image)
+        other = next(name for name in REPOSITORIES if name != self.repository)
+        return self._push(site, other if self.kind == "mount" else "")
+
+    def _push(self, site: OnlineSite, mount_from: str) -> Client:
+        is_accepted = yield from site.pushing(self.repository, "new", self.image, mount_from)
+        assert is_accepted, f"a push that the registry alone would accept was refused: {self}"
+        damages = [damage for damage in site.registry.broken() if self.image.digest in damage]
+        assert damages == [], f"a push was accepted and is incomplete: {self}"
+        return True
+
+    def _delete(self, site: OnlineSite) -> Client:
+        site.registry.delete(self.repository, self.image.digest)
+        yield
+        return True
+
+
+ACTIONS = st.builds(
+    Action,
+    st.sampled_from(["push", "push", "mount", "blind", "delete"]),
+    st.sampled_from(IMAGES),
+    st.sampled_from(REPOSITORIES),
+    st.integers(0, 40),
+)
+ROUNDS = st.lists(st.lists(ACTIONS, max_size=3), min_size=1, max_size=4)
+
+
+class Interleaving:
+    """Lets clients go on between the accesses of a collection."""
+
+    def __init__(self, site: OnlineSite, schedule: Iterator[int]) -> None:
+        self._site, self._schedule = site, schedule
+        self._actions: list[Action] = []
+        self.clients: list[Client] = []
+        self._steps = 0
+        site.objects.before_step = site.objects.after_step = lambda action, keys: self._go_on()
+
+    def begin(self, actions: list[Action]) -> None:
+        """Let these clients begin at their steps of the next collection."""
+        self._actions, self._steps = list(actions), 0
+
+    def _go_on(self) -> None:
+        self._steps += 1
+        for action in [action for action in self._actions if action.step <= self._steps]:
+            self._actions.remove(action)
+            self.clients.append(action.begin(self._site))
+        for client in list(self.clients):
+            for _ in range(next(self._schedule)):
+                try:
+                    next(client)
+                except StopIteration:
+                    self.clients.remove(client)
+                    break
+
+    def finish(self) -> None:
+        """Let all clients end: no request takes longer than the time until the next collection."""
+        for client in (*self.clients, *(action.begin(self._site) for action in self._actions)):
+            ended(client)
+        self.clients.clear()
+        self._actions.clear()
+
+
+@pytest.mark.parametrize("examples", [40, pytest.param(2000, marks=pytest.mark.deep)])
+def test_no_image_is_ever_broken_and_no_push_refused(
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, examples: int
+) -> None:
+    @settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(ROUNDS, st.lists(st.sampled_from([0, 1, 2, 5, 40]), min_size=3, max_size=25), st.booleans())
+    def interleaved(rounds: list[list[Action]], schedule: list[int], keeps_one: bool) -> None:
+        with monkeypatch.context() as patches:
+            site = make_site(make_wiring, tmp_path, patches)
+            for repository in REPOSITORIES:
+                for image in (*OLD, INDEX):
+                    site.registry.push(repository, "old", image)
+                    if not (keeps_one and repository == "b" and image is OLD[1]):
+                        site.registry.delete(repository, image.digest)
+                for child in INDEX.children:
+                    if not (keeps_one and repository == "b" and child.digest == OLD[1].digest):
+                        site.registry.delete(repository, child.digest)
+            clients = Interleaving(site, cycle([*schedule, 1]))
+            for actions in rounds:
+                site.later(YOUTH_S + GRACE_S)
+                clients.begin(actions)
+                run = site.collect()
+                assert run.result == "done", run.message
+                clients.finish()
+            # The next look, when no push is left that began before.
+            site.collect_after(1)
+            assert site.registry.broken() == ()
+            site.collect_after(2 * GRACE_S)
+            site.collect_after(2 * GRACE_S)
+            assert site.registry.broken() == ()
+            assert site.stored() & site.registry.eligible() <= parts_of(site)
+
+    interleaved()
+
+
+def parts_of(site: OnlineSite) -> frozenset[str]:
+    """The blobs of indexes whose parts have no revision: kept here, and not by the registry's own collector."""
+    return frozenset(
+        digest for image in IMAGES for child in image.children for digest in (child.digest, *map(sha256, child.blobs))
+    )
+
+
+GARBAGE = image_over([BASE, LARGE], 1)
+
+
+@pytest.fixture
+def site(make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OnlineSite:
+    """A site with one deleted image, whose blobs are unlinked and beyond their grace."""
+    site = make_site(make_wiring, tmp_path, monkeypatch)
+    site.registry.push("a", "old", GARBAGE)
+    site.registry.push("b", "kept", make_image(9))
+    site.registry.delete("a", GARBAGE.digest)
+    return site
+
+
+def at(site: OnlineSite, action: str, do: Callable[[], object]) -> None:
+    """Do something once, before the first step of this kind of the next collection."""
+    pending = [do]
+
+    def step(name: str, keys: tuple[str, ...]) -> None:
+        if name == action and pending:
+            pending.pop()()
+
+    site.objects.before_step = step
+
+
+def collect_twice(site: OnlineSite, action: str, do: Callable[[], object]) -> Run:
+    """Unlink, and after the grace delete; do something before the first step of this kind of the second run."""
+    assert site.collect_after().unlinked
+    site.later(GRACE_S + 1)
+    at(site, action, do)
+    return site.collect()
+
+
+def test_what_is_pushed_again_after_the_inventory_is_not_deleted(site: OnlineSite) -> None:
+    """Invariant 1: the gate knows of the push, although no inventory does."""
+    collect_twice(site, "claim", lambda: ended(site.pushing("a", "again", GARBAGE)))
+    assert site.registry.broken() == ()
+    assert site.registry.head("a", sha256(BASE))
+
+
+def test_a_manifest_that_is_put_again_after_the_inventory_is_not_deleted(site: OnlineSite) -> None:
+    """Its PUT names no digest. The layers are there, as another push has uploaded them."""
+    collect_twice(site, "claim", lambda: ended(site.pushing("b", "again", GARBAGE)))
+    assert site.registry.broken() == ()
+
+
+def test_a_put_of_a_manifest_waits_while_manifests_are_deleted(site: OnlineSite) -> None:
+    """Invariant 2."""
+    site.registry.push("a", "kept", variant(GARBAGE, 1))
+    client = site.blind("a", "again", GARBAGE)
+    # Only the manifest's own data is unused.
+    run = collect_twice(site, "delete", lambda: [next(client) for _ in range(20)])
+    assert run.blobs == 1
+    assert ended(client)
+    assert site.registry.broken() == ()
+
+
+def test_the_next_run_writes_a_link_that_a_late_manifest_needs(site: OnlineSite) -> None:
+    """Invariant 7: during grace every mistake is undone by writing links."""
+    late = site.blind("a", "late", GARBAGE)
+    for _ in range(len(GARBAGE.blobs) + 2):
+        next(late)
+    assert site.collect_after().unlinked
+    assert ended(late)
+    assert site.registry.broken()
+    site.collect_after(1)
+    assert site.registry.broken() == ()
+    site.collect_after(2 * GRACE_S)
+    assert site.registry.broken() == ()
+
+
+def test_the_blobs_of_a_part_without_a_revision_are_kept(site: OnlineSite) -> None:
+    """Invariant 3: the registry's own collector would delete them."""
+    site.registry.push("a", "index", INDEX)
+    for child in INDEX.children:
+        site.registry.delete("a", child.digest)
+    for wait_s in (YOUTH_S + 1, GRACE_S + 1, GRACE_S + 1):
+        site.collect_after(wait_s)
+    assert all(site.has(sha256(blob)) for child in INDEX.children for blob in (*child.blobs, child.manifest))

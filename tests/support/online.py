@@ -1,0 +1,288 @@
+"""A site for online collections: a registry over an object store in memory, the gate, and time that passes at once."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from obstore.store import MemoryStore
+
+from service.collect import run as collect_run
+from service.collect.online import claiming, prove
+from service.collect.online import run as online_run
+from service.collect.quiesce import reopen
+from service.domain.collection.run import Run
+from service.domain.collection.storage_inventory import unpacked
+from service.domain.gate import WriteRequest
+from service.registry import Registry, storage_inventory
+from service.registry.collector import Collector
+from service.registry.layout import blob_key
+from service.registry.objects import ObjectStore, StoredObject
+from service.registry.storage_inventory import read_inventory
+from service.store.claims import Purpose
+from service.wiring import Wiring
+from tests.conftest import MakeWiring
+from tests.fakes.images import Image, sha256
+from tests.fakes.object_registry import ObjectRegistry, Refusal, Steps
+from tests.support.gate import earlier
+
+_PAGE = 7
+SHOP, ANN = "shop/api", "10.0.0.7/0"
+GRACE_S, YOUTH_S = 86_400, 3_600
+GC = {"collector": "online", "gate": "proxy", "grace": GRACE_S, "youth": YOUTH_S, "settle": 0}
+Client = Generator[None, None, bool]
+
+
+class Killed(BaseException):
+    """The worker was killed at this step."""
+
+
+class SteppedStore(ObjectStore):
+    """An object store whose clock a test moves, and which calls `before_step` before each access of the collection."""
+
+    def __init__(self, store: Any, name: str) -> None:
+        super().__init__(store, name)
+        self.skew_us = 0
+        self.before_step: Callable[[str, tuple[str, ...]], object] = lambda action, keys: None
+        self.after_step: Callable[[str, tuple[str, ...]], object] = lambda action, keys: None
+        self.failing: Callable[[str], bool] = lambda key: False
+
+    def now_us(self) -> int:
+        self._step("clock")
+        return super().now_us() + self.skew_us
+
+    def list(self, prefix: str = "", after: str = "") -> Iterator[StoredObject]:
+        """A listing is no snapshot: what is written behind its cursor meanwhile is missed."""
+        while page := list(islice(super().list(prefix, after), _PAGE)):
+            yield from page
+            after = page[-1].key
+            self._step("list", prefix)
+
+    def write(self, key: str, content: bytes) -> bool:
+        self._step("write", key)
+        has_versions = super().write(key, content)
+        self.after_step("write", (key,))
+        return has_versions
+
+    def delete(self, keys: Iterable[str]) -> dict[str, str]:
+        names = tuple(keys)
+        self._step("delete", *names)
+        for name in names:
+            if not self.failing(name):
+                super().delete([name])
+            self.after_step("delete", (name,))
+        return {name: "SlowDown" for name in names if self.failing(name)}
+
+    def _step(self, action: str, *keys: str) -> None:
+        self.before_step(action, keys)
+
+
+def make_store() -> ObjectStore:
+    """An empty storage."""
+    return ObjectStore(MemoryStore(), "memory")
+
+
+class StoreClient:
+    """The registry's answers to HEAD of a blob. `cache`: its blob-descriptor cache, if it has one."""
+
+    def __init__(self, registry: ObjectRegistry) -> None:
+        self.registry = registry
+        self.cache: set[tuple[str, str]] | None = None
+
+    def claims_blob(self, repository: str, digest: str) -> bool:
+        if self.cache is not None and (repository, digest) in self.cache:
+            return True
+        is_there = self.registry.head(repository, digest)
+        if is_there and self.cache is not None:
+            self.cache.add((repository, digest))
+        return is_there
+
+
+class DebugStub:
+    """Stands for the registry's debug server."""
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.cached = 0.0
+
+    def manifests(self) -> int:
+        return self.in_flight
+
+    def cache_requests(self) -> float:
+        return self.cached
+
+
+class OnlineSite:
+    """One registry with its storage, its gate and a worker that collects."""
+
+    def __init__(self, wiring: Wiring, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.objects = SteppedStore(MemoryStore(), "memory")
+        # Clients access the storage without being counted as steps of the collection.
+        self.plain = ObjectStore(self.objects._store, "memory")
+        self.registry = ObjectRegistry(self.plain)
+        self.client, self.debug = StoreClient(self.registry), DebugStub()
+        parts: dict[str, Any] = {"optional_client": self.client, "objects": self.objects, "debug": self.debug}
+        registry = Registry(collector=Collector((), folder / "lock", 60), parallel=1, **parts)
+        self.wiring = replace(wiring, registry=registry)
+        self.store = self.wiring.store
+        self.whole: dict[str, tuple[str, str]] = {}
+        connection = self.store.connection
+        real_us, gate = connection.now_us, self.store.gate
+        monkeypatch.setattr(connection, "now_us", lambda: real_us() + self.objects.skew_us)
+        unaware = gate.unaware
+
+        def obeyed(token: str) -> tuple[str, ...]:
+            """The gate process looks right now."""
+            gate.check_in("web:1", token, knows_closed=False)
+            return unaware(token)
+
+        monkeypatch.setattr(gate, "unaware", obeyed)
+        monkeypatch.setattr(gate, "processes", lambda: ("web:1",))
+        claims = self.store.claims
+        real_claim = claims.claim
+
+        def claim(token: str, digests: Iterable[bytes], purpose: Purpose, began_us: int) -> frozenset[bytes] | None:
+            """The clock of the scripts does not move with the test."""
+            self.objects._step("claim")
+            return real_claim(token, digests, purpose, began_us - self.objects.skew_us)
+
+        monkeypatch.setattr(claims, "claim", claim)
+        for module, pause in ((claiming, "POLL_S"), (claiming, "_PASSING_S"), (online_run, "LOOK_AGAIN_S")):
+            monkeypatch.setattr(module, pause, 0)
+        monkeypatch.setattr(prove, "_PAUSE_S", 0)
+        monkeypatch.setattr(online_run, "_PAUSE_S", 0)
+        # One thread lists, page by page, so that the order of steps is certain.
+        monkeypatch.setattr(storage_inventory, "PARALLEL", 1)
+        monkeypatch.setattr(storage_inventory, "PAGE", _PAGE)
+        gate.check_in("web:1")
+        self.noting_for(YOUTH_S + 60)
+
+    def noting_for(self, seconds: int) -> None:
+        """The gate has noted digests for so long."""
+        connection = self.store.connection
+        with connection.reached() as client:
+            seconds_now, _ = client.time()
+            client.set(connection.keys.of("gc:noting"), (int(seconds_now) - seconds) * 1000)
+
+    def later(self, seconds: float) -> None:
+        """Time passes."""
+        self.objects.skew_us += round(seconds * 1_000_000)
+        for name in ("gc:noted", "pushing"):
+            earlier(self.store.connection, name, seconds)
+
+    def collect(self) -> Run:
+        """Run a collection to its end."""
+        self.store.collections.request("by hand")
+        collect_run.collect(self.wiring)
+        return self.store.collections.runs(1)[0]
+
+    def collect_after(self, seconds: float = YOUTH_S + 1) -> Run:
+        self.later(seconds)
+        return self.collect()
+
+    def killed(self, at: int) -> bool:
+        """Run a collection whose worker is killed before its step of this number. False if it ends before."""
+        count = 0
+
+        def step(action: str, keys: tuple[str, ...]) -> None:
+            nonlocal count
+            count += 1
+            if count > at:
+                raise Killed
+
+        gate, leases = self.store.gate, self.store.leases
+        real_open, release = gate.open, leases._release
+        # A dead worker opens no gate and releases no lease.
+        gate.open = lambda token: False if count > at else real_open(token)  # type: ignore[method-assign]
+        self.objects.before_step = step
+        try:
+            self.collect()
+        except Killed:
+            return True
+        finally:
+            self.objects.before_step = lambda action, keys: None
+            gate.open, leases._release = real_open, release  # type: ignore[method-assign]
+        return False
+
+    def recover(self) -> None:
+        """Let another worker open the gate of a dead one."""
+        reopen(self.store, self.wiring.registry, self.wiring.settings.gc)
+
+    def stored(self) -> frozenset[str]:
+        """The blobs that have data."""
+        return frozenset(unpacked(blob.digest) for blob in read_inventory(self.plain).blobs())
+
+    def has(self, digest: str) -> bool:
+        return self.plain.head(blob_key(digest)) is not None
+
+    def links(self, digest: str) -> frozenset[str]:
+        inventory = read_inventory(self.plain)
+        return frozenset(link.repository for link in inventory.layer_links(bytes.fromhex(digest[7:])))
+
+    # What clients do. Each `next` is one access to the storage, or one look at a gate that lets the request wait.
+
+    def passed(self, write: WriteRequest) -> Client:
+        """Wait until the gate lets a request pass."""
+        while not self.store.gate.admit(write, ANN).passes:
+            yield
+        return True
+
+    def request(self, write: WriteRequest, steps: Steps) -> Generator[None, None, str]:
+        yield from self.passed(write)
+        yield
+        return (yield from steps)
+
+    def pushing(self, repository: str, tag: str | None, image: Image, mount_from: str = "") -> Client:
+        """Push an image as Docker does: HEAD, then skip or upload; then the manifest. True if it was accepted."""
+        for child in image.children:
+            if not (yield from self.pushing(repository, None, child, mount_from)):
+                return False
+        for blob in image.blobs:
+            yield from self._push_blob(repository, blob, mount_from)
+        return (yield from self.blind(repository, tag, image))
+
+    def _push_blob(self, repository: str, blob: bytes, mount_from: str) -> Client:
+        digest = sha256(blob)
+        yield from self.passed(WriteRequest("asks", repository, digest))
+        yield
+        if self.registry.head(repository, digest):
+            return True
+        yield
+        if mount_from:
+            mounts = WriteRequest("begins", repository, digest)
+            if (yield from self.request(mounts, self.registry.mounting(repository, digest, mount_from))):
+                return True
+        uploads = WriteRequest("uploads", repository, digest)
+        yield from self.request(uploads, self.registry.uploading(repository, blob))
+        return True
+
+    def blind(self, repository: str, tag: str | None, image: Image) -> Client:
+        """Only put the manifest: its blobs are believed to be there."""
+        write = WriteRequest("manifest", repository, by_tag=tag is not None)
+        try:
+            yield from self.request(write, self.registry.putting(repository, tag, image.manifest))
+        except Refusal:
+            return False
+        return True
+
+
+def make_site(make_wiring: MakeWiring, folder: Path, monkeypatch: pytest.MonkeyPatch) -> OnlineSite:
+    """A site of its own. What an earlier one left in Redis is gone."""
+    debug = {"debug_url": "http://127.0.0.1:1"}
+    wiring = make_wiring("http://127.0.0.1:1", gc=GC, storage={"path": folder}, registry=debug)
+    connection = wiring.store.connection
+    with connection.reached() as client:
+        for key in client.scan_iter(connection.keys.of("*")):
+            client.delete(key)
+    return OnlineSite(wiring, folder, monkeypatch)
+
+
+def ended(client: Client) -> bool:
+    """Let a client make all of its requests."""
+    while True:
+        try:
+            next(client)
+        except StopIteration as end:
+            return bool(end.value)
