@@ -6,11 +6,14 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page
 
+from service.clock import now_us
+from service.domain.usage import RepositorySize
 from tests.browser.site import Site, Visit
 from tests.support.makers import digest_of, event, understood
 
 pytestmark = pytest.mark.live
 
+DAY_US = 86_400_000_000
 WIDTHS = (390, 1024, 1440)
 REPOSITORY = "/".join(("n" * 63,) * 4)
 TAG, DELETED, USER = "t" * 128, "d" * 128, "u" * 128
@@ -34,6 +37,8 @@ def long_names(site: Site) -> str:
     ]
     deletion = event("delete", repository=REPOSITORY, tag=DELETED, at=9, actor=USER)
     site.system.store.history.record(understood(*pushes, deletion))
+    growth = RepositorySize(10**14, 9, "1", now_us() // 1000, ((1, 1), (now_us() // DAY_US, 10**14)))
+    site.system.store.usage.note_size(REPOSITORY, growth)
     site.system.store.approvals.note(REPOSITORY, "approved", USER, "r" * 256)
     return REPOSITORY
 
