@@ -117,3 +117,29 @@ def test_the_result_of_a_collection_takes_one_click(operator: Operator, site: Si
     operator.click(page.get_by_role("link", name="Collection"))
     expect(page.get_by_role("row").filter(has_text="scheduled").filter(has_text="5.0 MB").first).to_contain_text("done")
     assert operator.clicks <= 1
+
+
+def test_a_digest_is_found_in_two_clicks(operator: Operator, site: Site, repository: str) -> None:
+    (tag,) = (tag for tag in site.system.store.history.live(repository) if tag.name == "v3")
+    page = operator.start("/health")
+    operator.type(page.get_by_role("searchbox", name="Search repositories"), tag.digest[7:15], enter=True)
+    row = page.get_by_role("row").filter(has_text=repository).filter(has_text="current")
+    operator.click(row.get_by_role("link", name="v3"))
+    expect(page.get_by_role("heading", level=1)).to_contain_text("v3")
+    assert operator.clicks <= 2
+
+
+def test_several_deleted_images_are_restored_in_four_clicks(operator: Operator, site: Site) -> None:
+    name = f"trash/{uuid.uuid4().hex[:8]}"
+    for tag in ("v1", "v2", "v3", "v4"):
+        site.system.pusher.push_image(name, tag)
+    wait_until(lambda: site.system.tags(name) == {"v3", "v4"}, "v1 and v2 were not deleted")
+    page = operator.start()
+    operator.click(page.get_by_role("link", name="Trash", exact=True))
+    operator.type(page.get_by_label("Repository", exact=True), name, enter=True)
+    operator.click(page.get_by_role("checkbox", name="Select all on this page"))
+    operator.click(page.get_by_role("button", name="Restore selected …"))
+    operator.click(page.get_by_role("button", name="Restore 2 images"))
+    expect(page.get_by_role("heading", name="2 of 2 images restored")).to_be_visible()
+    assert operator.clicks <= 4
+    assert site.system.tags(name) == {"v1", "v2", "v3", "v4"}

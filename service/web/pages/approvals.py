@@ -105,9 +105,12 @@ def _decided(decisions: Sequence[PlanDecision], done: str, meaning: str) -> Resp
     failed = [decision for decision in decisions if decision.error]
     images = sum(decision.images for decision in decisions)
     repositories = len(decisions) - len(failed)
-    sentence = (
-        f"{done}: {images} images of {repositories} {'repository' if repositories == 1 else 'repositories'} {meaning}."
-    )
+    of = f"{repositories} {'repository' if repositories == 1 else 'repositories'}"
+    sentence = f"{done}: {_images(images)} of {of} {meaning}."
     if failed:
         sentence = " ".join([sentence] * bool(repositories) + ["Not decided:", "; ".join(d.error for d in failed)])
     return rendering.redirect_back(sentence, failed=bool(failed))
+
+
+def _images(count: int) -> str:
+    return f"{count} {'image' if count == 1 else 'images'}"
