@@ -12,7 +12,7 @@ from service.cli.command import examples
 from service.cli.connect import connect, connection_options
 from service.cli.policy_diff import compared, show_effect
 from service.cli.policy_file import faults_of, load_policy_file
-from service.domain.errors import ConfigurationError
+from service.domain.errors import ConfigurationError, PushpruneError
 from service.domain.policy.disabling import disabled_rules
 from service.local.up import KEEP_LAST
 
@@ -44,8 +44,11 @@ def edit(config: Path | None, data: Path | None, yes: bool) -> None:
         if not yes:
             click.confirm(f"put it in force in {edited.file}?", abort=True)
         edited.replace()
-    finally:
-        edited.draft.unlink(missing_ok=True)
+    except (PushpruneError, click.Abort):
+        # The text may be long work: no refusal and no change of mind may lose it.
+        if edited.draft.exists():
+            click.echo(f"pushprune: your text is kept in {edited.draft}", err=True)
+        raise
     click.echo(f"in force: {edited.file}; every process reads it within a second")
 
 
@@ -71,6 +74,7 @@ class EditedPolicy:
         while True:
             text = click.edit(text, extension=self.file.suffix or ".yaml")
             if text is None or text == self._before:
+                self.draft.unlink(missing_ok=True)
                 return False
             self._write(text)
             faults = faults_of(self.draft)

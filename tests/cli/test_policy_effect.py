@@ -106,7 +106,9 @@ def test_an_invalid_policy_never_reaches_the_file(run: Run, policy: Path, editor
     assert (code, policy.read_text()) == (2, KEEP_2)
     assert f"{policy}, line 1: rules[0].kep is unknown" in error
     assert "nothing was changed" in error
-    assert sorted(os.listdir(policy.parent)) == ["editor.py", "policy.yaml"], "no draft is left"
+    (draft,) = policy.parent.glob(".policy.*")
+    assert (f"your text is kept in {draft}" in error, "kep" in draft.read_text()) == (True, True)
+    assert stat.S_IMODE(draft.stat().st_mode) == 0o600, "a configuration may hold secrets"
 
 
 def test_a_change_by_another_program_meanwhile_is_not_overwritten(
@@ -116,6 +118,7 @@ def test_a_change_by_another_program_meanwhile_is_not_overwritten(
     code, _, error = run("policy", "edit", "--yes")
     assert (code, policy.read_text()) == (2, "rules: [] # mine")
     assert "was changed by another program meanwhile" in error
+    assert "your text is kept in" in error
 
 
 def test_an_editor_that_changes_nothing_changes_nothing(run: Run, policy: Path, editor: Callable[[str], None]) -> None:
