@@ -42,7 +42,7 @@ bench: $(VENV)/.dev ## figures: ingest, push to gone, pruning, requests, bytes i
 	$(BIN)/python -m tests.bench $(ARGS)
 
 screenshots: system-packages $(VENV)/.dev ## the pictures of the manual, taken anew
-	$(BIN)/python -m tests.browser.screenshots tests/browser/screenshots
+	$(BIN)/python -m tests.browser.screenshots docs/screenshots
 
 docs: $(VENV)/.dev ## write the generated parts of the manual: settings, Redis schema
 	$(BIN)/python -m tests.support.manual
