@@ -1,6 +1,6 @@
 """Repositories, and the plans that wait for approval."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from pydantic import Field
 
@@ -56,19 +56,29 @@ class HeldPlan(ApiAnswer):
 
 
 class Holds(ApiAnswer):
-    """All plans that wait for approval."""
+    """The plans that wait for approval, by repository."""
 
+    next: str | None = Field(default=None, description="cursor of the next page; null: this is the last page")
+    total: int = Field(description="total number of waiting plans on all pages")
     holds: tuple[HeldPlan, ...] = Field(description="the plans")
     plans: str | None = Field(
-        description="common name of the plans that were not rejected, to approve them together; null: no plan waits"
+        description="common name of all plans that were not rejected, to approve them together; null: no plan waits"
     )
 
     @classmethod
-    def of(cls, waiting: Iterable[Waiting]) -> "Holds":
-        """Return the answer for all plans that wait."""
-        waiting = tuple(waiting)
+    def of(
+        cls, waiting: Sequence[Waiting], listed: Sequence[Waiting] | None = None, cursor: str | None = None
+    ) -> "Holds":
+        """Return the answer for all plans that wait.
+
+        Args:
+            listed: the plans of one page; None: all.
+            cursor: of the next page.
+        """
         undecided = [held.hold for held in waiting if held.rejection is None]
         return cls(
-            holds=tuple(HeldPlan.of(held.hold, held.rejection) for held in waiting),
+            next=cursor,
+            total=len(waiting),
+            holds=tuple(HeldPlan.of(held.hold, held.rejection) for held in (waiting if listed is None else listed)),
             plans=together(undecided) if undecided else None,
         )

@@ -35,6 +35,9 @@ def measure() -> Iterator[Figure]:
             f"seconds for all of {many}", lambda: len(of.repositories(_every, "-tags", limit=REPOSITORIES).rows),
             REPOSITORIES,
         )  # fmt: skip
+        yield _figure(
+            f"seconds for a search of a tag in {many}", lambda: len(wiring.search.find("v7", 50).tags), 50
+        )  # fmt: skip
         yield _figure(f"seconds for a page of {large}", lambda: len(of.tags("shop/large", _every, limit=100).rows), 100)
 
 

@@ -10,12 +10,15 @@ from werkzeug.exceptions import Conflict
 from service.answers.base import ApiAnswer
 from service.answers.repositories import Holds
 from service.domain.errors import NotWaiting
+from service.domain.page import page
 from service.prune import approvals
 from service.web.api.api_blueprint import api_blueprint, error_responses
+from service.web.api.paging import PageQuery, cursor_of, place_of
 from service.web.api.repository import UNKNOWN, RepositoryPath, known
 from service.web.models import ApiRequest, respond
 from service.wiring import Wiring
 
+_ORDER = "repository"
 NOTHING_WAITS = (
     HTTPStatus.CONFLICT,
     "no plan of this repository waits for approval, or the waiting plan is not the named one",
@@ -65,9 +68,14 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     approving = api_blueprint("holds-approval", wiring.store, wiring.settings, documented, "admin")
 
     @reading.get("/holds", responses={HTTPStatus.OK: Holds})
-    def holds() -> Response:
+    def holds(query: PageQuery) -> Response:
         """List the plans that wait for approval"""
-        return respond(Holds.of(approvals.waiting(wiring.store)))
+        waiting = approvals.waiting(wiring.store)
+        after = place_of(query.cursor, _ORDER, str)
+        listed = page(
+            waiting, lambda plan: (plan.hold.repository, ""), descending=False, after=after, limit=query.limit
+        )
+        return respond(Holds.of(waiting, listed.rows, cursor_of(listed, _ORDER)))
 
     @approving.post(
         "/holds/<path:repository>/approve",

@@ -25,7 +25,7 @@ def approve(edge: Edge, repository: str = "shop/api") -> tuple[int, object]:
 
 
 def test_nothing_waits_at_first(edge: Edge) -> None:
-    assert edge.http.get("/api/v1/holds").json == {"holds": [], "plans": None}
+    assert edge.http.get("/api/v1/holds").json == {"next": None, "total": 0, "holds": [], "plans": None}
 
 
 def test_a_plan_that_waits_is_listed_with_its_reason_and_its_images(held: Edge) -> None:
@@ -34,6 +34,18 @@ def test_a_plan_that_waits_is_listed_with_its_reason_and_its_images(held: Edge) 
     assert shown["reason"]
     assert (shown["repository"], shown["reason"], shown["since"]) == ("shop/api", hold.reason, rfc3339(hold.at_us))
     assert sorted(shown["digests"]) == sorted([digest_of("v1"), digest_of("v2")])
+
+
+def test_plans_are_listed_page_by_page_and_named_together(held: Edge) -> None:
+    held.heard(*(event(repository="shop/web", tag=f"v{number}", at=number) for number in (1, 2, 3)))
+    history = held.store.history
+    assert history.commit(history.snapshot("shop/web"), held.wiring.verdicts.plan("shop/web"), "held")
+    first = held.http.get("/api/v1/holds?limit=1").json or {}
+    second = held.http.get(f"/api/v1/holds?limit=1&cursor={first['next']}").json or {}
+    assert [(answer["holds"][0]["repository"], answer["total"]) for answer in (first, second)] == [
+        ("shop/api", 2), ("shop/web", 2),
+    ]  # fmt: skip
+    assert (second["next"], first["plans"]) == (None, second["plans"])
 
 
 def test_approving_lets_the_plan_go_on(held: Edge) -> None:
