@@ -6,7 +6,7 @@ yaml_text.py     policies and settings as YAML
 masking.py       the configuration without its secrets
 login.py         signing in, with a token or a one-time link, and out
 overview.py      current state and recent activity; first_start.py the checklist of a new installation
-repositories.py  all repositories
+repositories.py  all repositories; treemap.py lays them out by size
 repository.py    one repository: its tags, its trash
 selection.py     several tags of a repository: delete or protect them together
 tag.py           one tag: the reason of its verdict, and its history

@@ -16,6 +16,7 @@ from service.reports.usage import current_usage
 from service.reports.verdicts import Verdicts
 from service.store import Store
 from service.web.pages import rendering
+from service.web.pages.treemap import treemap
 
 NAME = "Repositories"
 
@@ -65,11 +66,12 @@ def add(pages: Blueprint, store: Store, inventory: Inventory, verdicts: Verdicts
             total_bytes=usage.size_bytes if usage else 0,
             # A repository that is due within a minute is planned at once.
             now_us=now_us() + _SOON_US,
+            map=treemap(inventory.largest(matches)) if asked.get("view") == "map" else None,
             **values,
         )
 
 
-_KEYS = ("search", "order", "status", "under", "at", "after")
+_KEYS = ("search", "order", "status", "under", "view", "at", "after")
 
 
 def _order() -> RepositoryOrder:
