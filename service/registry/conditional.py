@@ -7,11 +7,14 @@ from uuid import uuid4
 
 import obstore
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
 from service.domain.errors import StorageRefused, StorageUnavailable
 from service.registry.layout import OURS
 
 _VALID_FOR = timedelta(minutes=5)
+_PARALLEL = 16
 _NO_ETAG = "0" * 32
 
 
@@ -29,6 +32,11 @@ class ConditionalDeletion:
         self._store, self._name, self._timeout_s = store, name, timeout_s
         self._session = requests.Session()
         self._session.verify = str(ca_file) if ca_file else True
+        # A server may close a connection at the moment in which it is used again. Repeated, the answer is then 404.
+        retry = Retry(total=3, backoff_factor=0.2, allowed_methods={"DELETE"}, status_forcelist=(500, 502, 503, 504),
+                      raise_on_status=False)  # fmt: skip
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=_PARALLEL))
         self._is_obeyed: bool | None = None
 
     @property

@@ -89,7 +89,7 @@ def test_keep_last_3_right_after_each_push_with_everything_in_a_bucket(live: Liv
     with S3Server("some/folder") as server:
         system = live(policy=last(3), storage=server.settings, delete={"via": "storage"}, registry_config=server.config)
         storage = BucketStorage(server.objects())
-        system.pusher.push_image("shop/api", "main")
+        system.pusher.push_image("shop/api", "main", seed="the first")
         for number in range(6):
             system.pusher.push_image("shop/api", f"main-{number}", seed=f"image {number}")
         system.start_worker()

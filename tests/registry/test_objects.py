@@ -15,6 +15,7 @@ from service.registry.objects import ObjectStore
 
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+DELETED = b"<DeleteResult><Deleted><Key>a</Key></Deleted></DeleteResult>"
 Answer = Callable[[str, str, bytes], tuple[int, bytes]]
 
 
@@ -121,3 +122,21 @@ def test_a_bucket_that_does_not_answer_is_unavailable(stub: StubS3) -> None:
     assert failed.keys() == {"a"}
     with pytest.raises(StorageUnavailable, match="a cannot be read"):
         objects(stub, timeout_s=0.2).read("a")
+
+
+def test_a_condition_that_is_obeyed_is_used_and_its_deletion_is_tried_again(stub: StubS3) -> None:
+    statuses = iter([412, 503, 204, 412])
+
+    def answer(method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        return (next(statuses), b"") if method == "DELETE" else (200, DELETED if method == "POST" else b"1")
+
+    stub.answer = answer
+    store = objects(stub)
+    assert store.delete_if("a", "etag"), "deleted by the second request"
+    assert not store.delete_if("a", "etag"), "it has another ETag by now"
+
+
+def test_a_condition_that_is_ignored_is_not_relied_upon(stub: StubS3) -> None:
+    stub.answer = lambda method, path, body: (404, b"") if method == "GET" else (200, DELETED)
+    assert objects(stub).delete_if("a", "etag")
+    assert sum("X-Amz-Signature" in request for request in stub.requests) == 1, "the probe alone"
