@@ -8,6 +8,7 @@ from pathlib import Path
 from flask.testing import FlaskClient
 
 from service.domain.policy.model import Policy
+from service.domain.usage import UNMEASURED
 from service.settings import load_settings
 from service.web.app import create_app
 from service.wiring import Wiring, wire
@@ -28,6 +29,8 @@ _PAGES = (
     ("…its time line", "/panels/tag/line/shop/api:t04999"),
     (f"a list of {REPOSITORIES:,} repositories", "/panels/repositories/list"),
     ("…the latest push first", "/panels/repositories/list?order=-pushed"),
+    ("…the largest first", "/panels/repositories/list?order=-size"),
+    ("…as a treemap", "/panels/repositories/list?view=map"),
     ("…found by a part of the name", "/panels/repositories/list?search=77"),
     ("what happens now", "/panels/overview/now"),
     ("what happened in 7 days", "/panels/overview/past?period=7d"),
@@ -61,6 +64,8 @@ def _fill(wiring: Wiring) -> None:
     for start in range(0, len(events), _AT_ONCE):
         history.record(understood(*events[start : start + _AT_ONCE]))
 
+    for number, name in enumerate(history.repositories()):
+        wiring.store.usage.note_size(name, UNMEASURED.followed_by(number * 1000, 0, history.generation(name), number))
     assert len(history.live("shop/api")) == TAGS
     assert len(history.repositories()) == REPOSITORIES + 1
 
