@@ -16,6 +16,7 @@ from service.collect.status import cancel as cancel_queued
 from service.domain.collection.run import Rehearsal, Run
 from service.domain.errors import CollectionFailed
 from service.domain.policy.units import spell_size
+from service.settings.sections import GcSettings
 from service.store import Store
 from service.wiring import Wiring
 
@@ -76,14 +77,15 @@ def gc(
     else:
         _show_run(run, rehearsal)
     if run.result == "postponed" and is_queued:
-        raise CollectionFailed(f"{run.message}; {_queued(wiring.store)}")
+        raise CollectionFailed(f"{run.message}; {_queued(wiring.store, wiring.settings.gc)}")
     if run.result not in ("done", "dry run"):
         raise CollectionFailed(run.message)
 
 
-def _queued(store: Store) -> str:
+def _queued(store: Store, gc_settings: GcSettings) -> str:
     """Return the sentence on a collection that was postponed."""
-    return f"it stays queued and is retried; then {permanent(at_stake(store))}: `pushprune gc --cancel` cancels it"
+    final = permanent(at_stake(store, gc_settings))
+    return f"it stays queued and is retried; then {final}: `pushprune gc --cancel` cancels it"
 
 
 def _open(store: Store, yes: bool) -> None:
@@ -118,7 +120,9 @@ def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> tuple[Run, bool]:
     if tells and not dry_run and (gc_settings.window or gc_settings.min_interval):
         click.echo("requested manually: gc.window and gc.min_interval are ignored", err=True)
     if tells and not dry_run:
-        click.echo(f"afterwards {permanent(at_stake(wiring.store))}; `pushprune trash` lists them", err=True)
+        click.echo(
+            f"afterwards {permanent(at_stake(wiring.store, gc_settings))}; `pushprune trash` lists them", err=True
+        )
     shown_stage = ""
     while (now := progress(wiring.store, reason, asked_ms)).ended is None:
         if now.stage is None and not now.has_worker:

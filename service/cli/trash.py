@@ -20,7 +20,7 @@ from service.cli.output import (
     when,
 )
 from service.collect.status import next_ms
-from service.domain.policy.units import spell_size
+from service.domain.policy.units import spell_duration, spell_size
 
 
 @click.command(
@@ -63,8 +63,10 @@ def trash(
         for name, image in deleted
     )  # fmt: skip
     table(headings, rows)
-    comes = next_ms(wiring.registry, wiring.settings.gc)
+    gc, comes = wiring.settings.gc, next_ms(wiring.registry, wiring.settings.gc)
     collection = f"the next garbage collection ({when(comes * 1000)})" if comes else "the next garbage collection"
+    if gc.collector == "online":
+        collection = f"a garbage collection at least {spell_duration(gc.grace)} after the deletion"
     line(f"restorable until that time or {collection}: pushprune restore REPO:TAG, or REPO@DIGEST")
 
 

@@ -72,7 +72,7 @@ def overview(store: Store, registry: Registry, gc: GcSettings, runs: int = 20) -
         postponed=garbage.wait() if wanted else None,
         next_ms=next_ms(registry, gc),
         gate=Held(held.state, held.since_ms, held.reason) if held else None,
-        permanent=at_stake(store),
+        permanent=at_stake(store, gc),
         runs=garbage.runs(runs),
     )
 
@@ -163,8 +163,11 @@ def progress(store: Store, reason: str, since_ms: int) -> CollectionProgress:
     )
 
 
-def at_stake(store: Store) -> int:
-    """Return the number of deletions that the next collection makes permanent."""
+def at_stake(store: Store, gc: GcSettings) -> int:
+    """Return the number of deletions that the next collection makes permanent, at most."""
+    if gc.collector == "online":
+        # The blobs of an image were unlinked after its deletion, and are deleted gc.grace later.
+        return store.stats.trashed(store.connection.now_us() - gc.grace * 1_000_000)
     return store.stats.trashed()
 
 

@@ -81,10 +81,10 @@ class Stats:
             rows = client.xrevrange(self._of("rejected"), count=1)
         return (int(rows[0][0].partition("-")[0]), str(rows[0][1].get("reason", ""))) if rows else None
 
-    def trashed(self) -> int:
-        """Return the number of deleted manifests that can still be restored."""
+    def trashed(self, before_us: int | None = None) -> int:
+        """Return the number of deleted manifests that can still be restored. before_us: only those deleted before."""
         with self._connection.reached() as client:
-            return int(client.zcard(self._of("trashed")))
+            return int(client.zcount(self._of("trashed"), "-inf", "+inf" if before_us is None else before_us))
 
 
 def _late_s(firsts: Iterable[tuple[str, float]], now_ms: int) -> float:

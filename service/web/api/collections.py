@@ -56,7 +56,7 @@ def blueprints(
     def collect(body: CollectionRequest) -> Response:
         """Run a collection now, regardless of gc.window and gc.min_interval, or only a dry run"""
         reason = _asked(store, registry, dispatch, body.dry_run)
-        permanent = 0 if body.dry_run else at_stake(store)
+        permanent = 0 if body.dry_run else at_stake(store, settings.gc)
         return respond(QueuedCollection(reason=reason, dry_run=body.dry_run, permanent=permanent))
 
     @pages.delete("/collections", responses={HTTPStatus.OK: CancelledCollection, **error_responses([_NOT_QUEUED])})

@@ -114,7 +114,7 @@ def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, 
         reason = request_collection(store, registry, dispatch, dry_run=dry_run, by=rendering.current_visitor().name)
         if dry_run:
             return rendering.redirect_back(f"A dry run is queued: {reason}")
-        becomes = permanent(at_stake(store))
+        becomes = permanent(at_stake(store, gc))
         return rendering.redirect_back(
             f"A collection is queued: {reason}. It is retried until it succeeds; then {becomes}."
         )

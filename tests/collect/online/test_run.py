@@ -7,6 +7,7 @@ import pytest
 from service.collect import run as collect_run
 from service.collect.online import claiming
 from service.collect.online.journal import JOURNAL
+from service.collect.status import at_stake
 from service.domain.collection.run import Run
 from service.domain.gate import WriteRequest
 from service.registry.layout import blob_key, layer_key
@@ -243,6 +244,17 @@ def test_claims_of_a_worker_that_is_only_stopped_are_kept_and_no_other_collects(
     worker.join()
     assert site.registry.broken() == ()
     until(lambda: site.store.gate.state() is None)
+
+
+def test_a_deletion_becomes_permanent_only_after_the_grace(site: OnlineSite) -> None:
+    connection, gc = site.store.connection, site.wiring.settings.gc
+    now_us = connection.now_us()
+    with connection.reached() as client:
+        client.zadd(
+            connection.keys.of("trashed"), {"a sha256:1": now_us - 1, "b sha256:2": now_us - GRACE_S * 10**6 - 1}
+        )
+    assert at_stake(site.store, gc) == 1
+    assert at_stake(site.store, gc.model_copy(update={"collector": "registry"})) == 2
 
 
 def test_a_second_worker_finds_the_lease_taken(site: OnlineSite) -> None:
