@@ -46,8 +46,6 @@ def trash(
     life_us = life_s * 1_000_000
     listing = wiring.restore.list_trash(lambda name: repository in (None, name))
     deleted = limited(((row.repository, row.image) for row in listing.page.rows), limit)
-    if listing.unread:
-        click.echo(f"{listing.unread} repositories with earlier deletions were not read: name one", err=True)
     if as_document:
         show_document([DeletedImage.of(name, image, life_s) for name, image in deleted])
         return

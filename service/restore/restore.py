@@ -14,7 +14,7 @@ from service.log import log
 from service.registry import Registry
 from service.registry.manifest import Manifest
 from service.restore.candidates import RestoreCandidate
-from service.restore.trash_listing import MOST_READ, TrashListing, TrashOrder, list_trash
+from service.restore.trash_listing import TrashListing, TrashOrder, list_trash
 from service.store.deletions import Deletions
 from service.store.history import History
 from service.store.lease import Lease, Leases
@@ -87,7 +87,7 @@ class Restore:
         limit: int | None = None,
     ) -> TrashListing:
         """A page of the deletions in all repositories that can still be undone; see `list_trash`."""
-        return list_trash(self.trash, matches, reason, order, after, MOST_READ if limit is None else limit)
+        return list_trash(self.trash, matches, reason, order, after, limit)
 
     def reachable(self, repository: str) -> frozenset[str]:
         """The known digests at which a tag can be restored: those in the registry and those in the trash."""
