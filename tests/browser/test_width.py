@@ -56,7 +56,8 @@ def test_no_page_scrolls_sideways(visit: Callable[..., Visit], long_names: str) 
     named = [str(link.get_attribute("href")) for link in start.locator("nav.pages a").all()]
     name, tag = quote(long_names), quote(TAG)
     of_names = (
-        f"/repositories?search={name}", f"/repository/{name}", f"/repository/{name}?search=d&status=deleted",
+        f"/repositories?search={name}", "/repositories?view=map",
+        f"/repository/{name}", f"/repository/{name}?search=d&status=deleted",
         f"/repository/{name}?platforms=&order=expires", f"/tag/{name}:{tag}", f"/tag/{name}:{SIGNATURE}",
         f"/tag/{name}:{DELETED}", f"/activity?repository={name}", f"/activity?who={USER}", f"/search?q={name}",
         f"/search?q={TAG}", f"/search?q={digest_of('image')}", "/docs",
