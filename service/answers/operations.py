@@ -21,6 +21,9 @@ class CollectionRun(ApiAnswer):
     permanent: int = Field(validation_alias="final", description="deletions that this run made permanent")
     checked: int = Field(description="manifests pushed during the run whose blobs were verified")
     closed_ms: int = Field(description="for how long the write gate was closed, ms")
+    unlinked: int = Field(
+        description="blobs whose links an online collection deleted; their data is deleted after gc.grace"
+    )
     gate: str = Field(description="how pushes were blocked during the run: none, proxy, readonly")
     message: str = Field(description="what went wrong, in one sentence")
     note: str = Field(description="further remarks, such as what was not protected")

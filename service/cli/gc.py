@@ -175,6 +175,8 @@ def _show_run(run: Run, rehearsal: Rehearsal | None) -> None:
         line(f"deletions that can no longer be undone: {run.final}")
     if run.checked:
         line(f"manifests pushed meanwhile, checked blob by blob: {run.checked}")
+    if run.unlinked:
+        line(f"blobs unlinked, whose data is deleted after gc.grace: {run.unlinked}")
     if run.closed_ms:
         line(f"the gate was closed for {run.closed_ms / 1000:.1f} s")
     if run.note:

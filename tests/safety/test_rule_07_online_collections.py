@@ -101,7 +101,8 @@ class Interleaving:
         self._actions.clear()
 
 
-@pytest.mark.parametrize("examples", [40, pytest.param(2000, marks=pytest.mark.deep)])
+@pytest.mark.slow
+@pytest.mark.parametrize("examples", [25, pytest.param(2000, marks=pytest.mark.deep)])
 def test_no_image_is_ever_broken_and_no_push_refused(
     make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, examples: int
 ) -> None:
