@@ -31,6 +31,13 @@ def _from_ms(value: object) -> object:
     return rfc3339(value * 1000) if isinstance(value, int) else value
 
 
+def _known(value: object) -> object:
+    return value or None
+
+
+SizeBytes = Annotated[int | None, BeforeValidator(_known)]
+"""The size of an image in bytes, 0 if it is not known. Leaves as null then."""
+
 TimeUs = Annotated[str, BeforeValidator(_from_us), _SCHEMA]
 """A time that is given in µs since the epoch."""
 

@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from service.answers.base import ApiAnswer, TimeUs, rfc3339
+from service.answers.base import ApiAnswer, SizeBytes, TimeUs, rfc3339
 from service.domain.history.entry import ACTIONS, Deleted
 
-_SIZE = "of the image in bytes, as far as the registry reported it; 0: not reported"
+_SIZE = "of the image in bytes: its config and layers, of an index those of its parts; null: not known"
 
 
 class RecordedEvent(ApiAnswer):
@@ -20,7 +20,7 @@ class RecordedEvent(ApiAnswer):
     tag: str = Field(description="the tag; empty: the event is about a manifest without a tag")
     digest: str = Field(description="digest of the manifest; empty: not reported by the registry")
     media_type: str = Field(description="media type of the manifest, for pushes and imports; empty: not recorded")
-    size_bytes: int = Field(description=_SIZE)
+    size_bytes: SizeBytes = Field(description=_SIZE)
     actor: str = Field(description="the user; empty: unknown")
     useragent: str = Field(description="the client; empty: unknown")
     address: str = Field(description="the network address; empty: unknown")
@@ -33,7 +33,7 @@ class TagInterval(ApiAnswer):
 
     digest: str = Field(description="digest of the manifest")
     media_type: str = Field(description="media type of the manifest; empty: not recorded")
-    size_bytes: int = Field(description=_SIZE)
+    size_bytes: SizeBytes = Field(description=_SIZE)
     started_at: TimeUs | None = Field(
         validation_alias="from_us", description="start; null: before the recorded history begins"
     )
@@ -77,7 +77,7 @@ class DeletedImage(ApiAnswer):
     restorable_until: TimeUs = Field(
         description="restorable until this time, or until the next collection if that is sooner"
     )
-    size_bytes: int = Field(description=_SIZE)
+    size_bytes: SizeBytes = Field(description=_SIZE)
     reason: str = Field(description="reason of the deletion")
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from service.answers.base import ApiAnswer, TimeUs, rfc3339
+from service.answers.base import ApiAnswer, SizeBytes, TimeUs, rfc3339
 from service.domain.simulation.report import Missed, Simulation
 
 
@@ -12,7 +12,8 @@ class DeletionTotal(ApiAnswer):
     name: str = Field(description="the day (UTC), rule or repository; empty: all")
     tags: int = Field(description="number of tags")
     digests: int = Field(description="number of images")
-    size_bytes: int = Field(description="of the images in bytes")
+    size_bytes: int = Field(description="of the images in bytes, without those of unknown size")
+    unsized: int = Field(description="number of images of unknown size")
 
 
 class SimulatedDeletion(ApiAnswer):
@@ -25,7 +26,7 @@ class SimulatedDeletion(ApiAnswer):
     at: TimeUs = Field(validation_alias="at_us", description="time of the deletion")
     rule: str = Field(description="the rule that decided")
     reason: str = Field(description="the reason, in words")
-    size_bytes: int = Field(description="of the image in bytes, as far as the registry reported it")
+    size_bytes: SizeBytes = Field(description="of the image in bytes; null: not known")
     only_tags: bool = Field(description="true if the image is kept and only these tags are deleted")
 
 
@@ -68,7 +69,7 @@ class KeptLonger(ApiAnswer):
     digest: str = Field(description="digest of the manifest")
     tag: str = Field(description="the deleted tag")
     at: TimeUs = Field(validation_alias="at_us", description="when the current policy deleted it")
-    size_bytes: int = Field(description="of the image in bytes")
+    size_bytes: SizeBytes = Field(description="of the image in bytes; null: not known")
 
 
 class SimulationAnswer(ApiAnswer):

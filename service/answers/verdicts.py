@@ -19,7 +19,7 @@ class VerdictAnswer(ApiAnswer):
     tag: str | None = Field(description="name of the tag; null: a manifest without a tag")
     digest: str = Field(description="digest of the manifest")
     size_bytes: int | None = Field(
-        description="of the image in bytes, as far as the registry reported it; null: not reported"
+        description="of the image in bytes: its config and layers, of an index those of its parts; null: not known"
     )
     platforms: tuple[str, ...] | None = Field(
         default=None, description="such as linux/arm64; empty: not in the manifest; null: not requested"

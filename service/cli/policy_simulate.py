@@ -98,7 +98,7 @@ def _show_totals(simulation: Simulation, since: str) -> None:
     whole = simulation.total
     line(
         f"In the last {since} it would have deleted {_many(whole.digests, 'image')} ({_many(whole.tags, 'tag')},"
-        f" {spell_size(whole.size_bytes)}) from {_many(len(simulation.repositories), 'repository', 'repositories')}."
+        f" {_size(whole)}) from {_many(len(simulation.repositories), 'repository', 'repositories')}."
     )
     line("")
     groups = (("day (UTC)", simulation.days), ("rule", simulation.rules), ("repository", simulation.repositories))
@@ -171,7 +171,14 @@ def _named(gone: Deletion) -> str:
 
 
 def _figures(total: Total) -> tuple[str, ...]:
-    return (total.name, str(total.tags), str(total.digests), spell_size(total.size_bytes))
+    return (total.name, str(total.tags), str(total.digests), _size(total))
+
+
+def _size(total: Total) -> str:
+    """Return the size of the images; "at least" if the size of some is unknown."""
+    if total.digests and total.unsized == total.digests:
+        return "size unknown"
+    return ("at least " if total.unsized else "") + spell_size(total.size_bytes)
 
 
 def _many(count: int, singular: str, plural: str | None = None) -> str:

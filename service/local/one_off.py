@@ -25,6 +25,7 @@ from service.reconcile import compare
 from service.reconcile.pace import Pace
 from service.registry import listing
 from service.settings import load_settings
+from service.usage.repository import RepositoryMeasurement
 from service.wiring import Wiring, wire
 
 _READY_S = 60.0
@@ -33,6 +34,8 @@ _EVERYTHING = "100000000"
 # Requests per second. The user waits for the comparison, so it is faster than the one beside everyday pushes.
 _RATE = "1000"
 _REPOSITORIES_AT_ONCE = 4
+# Manifests of a repository that are read only for the sizes of its images: parts of indexes.
+_MOST_SIZES = 500
 # The waits between the attempts if the registry does not answer.
 _WAITS_S = (1.0, 2.0, 4.0)
 _LONGEST_WAIT_S = 60.0
@@ -107,15 +110,16 @@ class OneOff:
             RegistryRefused, RegistryUnavailable: a repository could not be compared.
         """
         pace = Pace(self.wiring.settings.reconcile.rate)
-        counts = dict.fromkeys(repositories, 0)
+        counts, registry = dict.fromkeys(repositories, 0), self.wiring.registry
 
         def look(repository: str) -> None:
             snapshot = self.wiring.store.history.snapshot(repository)
             try:
-                counts[repository] = compare.compare(self.wiring.store, self.wiring.registry, snapshot, pace).tags
+                counts[repository] = compare.compare(self.wiring.store, registry, snapshot, pace).tags
             # The catalog contains a name that the API cannot address.
             except ValueError as error:
                 raise RegistryRefused(f"{repository}: {error}") from error
+            RepositoryMeasurement(self.wiring.store, registry, repository, pace, _MOST_SIZES, frozenset()).measure()
             self._tasks.enforce(repository)
 
         def look_and_plan(repository: str) -> None:

@@ -97,7 +97,9 @@ class RepositoryListing:
 
     def largest(self, matches: Matcher) -> tuple[SizedRepository, ...]:
         """Return the repositories whose names match and whose size is known, the largest first."""
-        sized = (SizedRepository(name, size.size_bytes) for name, size in self.usage.sizes().items() if matches(name))
+        sized = (
+            SizedRepository(name, size_bytes) for name, size_bytes in self.usage.size_bytes().items() if matches(name)
+        )
         return tuple(sorted(sized, key=lambda row: (-row.size_bytes, row.repository)))
 
     def _with_status(self, status: RepositoryStatus | None) -> Sequence[str]:
@@ -113,7 +115,7 @@ class RepositoryListing:
         """Map each repository to its place in an order."""
         if by == "size":
             # Without a size comes behind every size, also behind that of an empty repository.
-            return dict.fromkeys(names, -1) | {name: size.size_bytes for name, size in self.usage.sizes().items()}
+            return dict.fromkeys(names, -1) | self.usage.size_bytes()
         return {summary.repository: _SUMMARY_PLACES[by](summary) for summary in self.catalog.summaries(names)}
 
     def _listed(self, names: Sequence[str]) -> tuple[ListedRepository, ...]:

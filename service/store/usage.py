@@ -65,6 +65,12 @@ class UsageRecords:
                 packed = dict(zip(names, client.hmget(self._of("sizes"), names), strict=True)) if names else {}
         return {name: _unpacked_size(text) for name, text in packed.items() if text}
 
+    def size_bytes(self) -> dict[str, int]:
+        """Return the size of each measured repository. Much cheaper than `sizes` for all of them."""
+        with self._connection.reached() as client:
+            packed = client.hgetall(self._of("sizes"))
+        return {name: int(text[: text.index(" ")]) for name, text in packed.items()}
+
     def note_size(self, repository: str, size: RepositorySize) -> None:
         """Store the measured size of a repository."""
         with self._connection.reached() as client:

@@ -102,8 +102,8 @@ def test_json_carries_every_figure_and_every_pull(run: Run) -> None:
     (missed,) = result["missed"]
     assert (missed["repository"], missed["tags"], missed["digest"]) == ("shop/api", ["v1"], digest(1))
     assert [pull["actor"] for pull in missed["pulls"]] == ["ci", "cluster"]
-    assert result["deleted"] == {"name": "", "tags": 2, "digests": 2, "size_bytes": 800}
-    assert result["rules"] == [{"name": "newest", "tags": 2, "digests": 2, "size_bytes": 800}]
+    assert result["deleted"] == {"name": "", "tags": 2, "digests": 2, "size_bytes": 800, "unsized": 0}
+    assert result["rules"] == [{"name": "newest", "tags": 2, "digests": 2, "size_bytes": 800, "unsized": 0}]
     assert [deletion["tags"] for deletion in result["deletions"]] == [["v1"], ["v2"]]
 
 

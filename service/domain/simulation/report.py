@@ -91,12 +91,18 @@ class RepositoryOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """A total of deletions. size_bytes: shared layers count once per image."""
+    """A total of deletions.
+
+    Attributes:
+        size_bytes: of the images of known size. Shared layers count once per image.
+        unsized: number of images of unknown size.
+    """
 
     name: str
     tags: int
     digests: int
     size_bytes: int
+    unsized: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +156,8 @@ def total(name: str, deletions: Iterable[Deletion]) -> Total:
     deletions = tuple(deletions)
     tags = sum(len(deletion.tags) for deletion in deletions)
     size_bytes = sum(deletion.size_bytes for deletion in deletions)
-    return Total(name, tags, sum(not deletion.only_tags for deletion in deletions), size_bytes)
+    unsized = sum(not (deletion.only_tags or deletion.size_bytes) for deletion in deletions)
+    return Total(name, tags, sum(not deletion.only_tags for deletion in deletions), size_bytes, unsized)
 
 
 def _totals(deletions: Iterable[Deletion], name_of: Callable[[Deletion], str]) -> tuple[Total, ...]:
