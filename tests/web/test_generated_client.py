@@ -57,6 +57,7 @@ def test_the_main_tasks_are_done_by_a_generated_client(pruned: Edge, generated: 
     (result,) = call("deletions.delete", body=request).results
     assert result.status == "possible"
     assert call("search.search_all", q="shop").repositories
+    assert call("usage.usage").points == []
     assert call("collections.collections").queued is None
     assert [event.action for event in call("events.events", action="pruned").events] == ["pruned"]
     assert call("tags.tags", "shop/none").detail == "no repository 'shop/none' is known"

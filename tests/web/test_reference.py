@@ -55,6 +55,7 @@ def test_every_example_works_as_it_stands(serve_over_valkey: ServeEdge, registry
     )
     commands = examples(edge)
     assert len(commands) >= 28
+    assert "-X DELETE" in commands["cancel_collection"]
     statuses = {}
     for pushes, (name, command) in enumerate(commands.items(), 8):
         # One more tag each time makes a new plan, that nobody has decided about.
