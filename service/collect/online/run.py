@@ -86,8 +86,8 @@ def look_again_later(attempt: Attempt) -> None:
 def _objects(attempt: Attempt) -> ObjectStore:
     if attempt.registry.objects is None:
         raise CollectionFailed(
-            "gc.collector: online needs the registry's storage: set storage.path or storage.url, and install "
-            "pushprune[storage]"
+            "gc.collector: online needs the registry's storage: the folder of storage.path did not exist when this "
+            "worker started, or pushprune[storage] is not installed; mend that and restart the worker"
         )
     return attempt.registry.objects
 
