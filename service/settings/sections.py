@@ -239,7 +239,9 @@ class HistorySettings(SettingsPart):
 
     repository_entries: Whole = Field(default=1000, description="the newest entries that are kept of each repository")
     repository_layers: Whole = Field(
-        default=1000, description="the manifests of each repository whose layers are remembered"
+        default=1000,
+        description="the manifests of each repository whose layers are remembered; of a repository with more, the size "
+        "is a lower bound",
     )
     unseen_repositories: Annotated[int, Field(ge=1)] = Field(
         default=1000,
