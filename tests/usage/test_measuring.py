@@ -154,3 +154,12 @@ def test_a_trash_row_and_the_history_have_the_size_of_the_image(make_system: Mak
     assert pruned["multi"] == stored(MULTI)
     system.wiring.restore.restore(SHOP, tag="multi", by="alice")
     assert sizes(system)["multi"] == stored(MULTI)
+
+
+def test_an_index_that_is_pushed_again_keeps_its_size(make_system: Make) -> None:
+    system = make_system(keep_last(9), fake={"references": True})
+    with Pusher(system.registry.url) as pusher:
+        pusher.push(SHOP, "multi", MULTI)
+        measuring(system).step()
+        pusher.push(SHOP, "multi", MULTI)
+    assert sizes(system) == {"multi": stored(MULTI)}
