@@ -48,7 +48,8 @@ class ManualDeletionRequest(ApiRequest):
     seen: dict[TagName, Digest] = Field(
         default={},
         max_length=_MOST_NAMES,
-        description="tag → the digest at which you saw it; a tag that points at another image by now is kept",
+        description="tag → the digest at which you saw it; a tag that points at another image by now is kept. Then "
+        "`tags` names each of these tags, and no glob",
     )
     all_but: _Globs = Field(
         default=(), description="instead of tags and digests: delete every tag except those that match"
@@ -70,6 +71,9 @@ class ManualDeletionRequest(ApiRequest):
             raise InvalidRequest(
                 ["digests: a digest belongs to one repository; name that repository instead of a glob"]
             )
+        # A glob could delete a tag of `seen` at any digest.
+        if self.seen and (not self.seen.keys() <= set(self.tags) or any(map(is_glob, self.tags))):
+            raise InvalidRequest(["seen: name each of its tags in tags, and no glob"])
         if self.all_but:
             return (TagSelector(self.repository, exclude=self.all_but),)
         tags = [TagSelector(self.repository, tag, seen=self.seen.get(tag, "")) for tag in self.tags]

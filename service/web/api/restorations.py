@@ -15,7 +15,7 @@ from service.restore.restore import LEASE_S, Restore
 from service.settings import Settings
 from service.store import Store
 from service.web.api.api_blueprint import api_blueprint, error_responses
-from service.web.api.names import Digest, TagName
+from service.web.api.names import Digest, RepositoryName, TagName
 from service.web.api.repository import REGISTRY
 from service.web.models import ApiRequest, respond
 from service.web.problems import InvalidRequest
@@ -30,7 +30,7 @@ _NOT_POSSIBLE = (
 class ImageToRestore(ApiRequest):
     """A deleted image, by its tag, by its digest, or by both."""
 
-    repository: str = Field(description="name of the repository", examples=["shop/api"])
+    repository: RepositoryName = Field(description="name of the repository", examples=["shop/api"])
     tag: TagName | None = Field(
         default=None,
         description="the deleted tag; absent: the manifest, with the tags that were deleted with it",

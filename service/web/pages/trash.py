@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 
 from service.collect.status import next_ms
 from service.domain.errors import ConfigurationError
-from service.domain.oci.names import is_digest, is_tag
+from service.domain.oci.names import is_digest, is_repository, is_tag
 from service.domain.policy.patterns import Matcher
 from service.domain.retention.selector import search_matcher
 from service.registry import Registry
@@ -105,7 +105,7 @@ def _targets() -> Sequence[RestoreTarget]:
     targets = []
     for item in _items():
         repository, digest, tag = (*item.split(" "), "", "")[:3]
-        if not is_digest(digest) or (tag and not is_tag(tag)):
+        if not is_repository(repository) or not is_digest(digest) or (tag and not is_tag(tag)):
             raise ConfigurationError("the selection names something that is no image: open the trash again")
         targets.append(RestoreTarget(repository, tag, digest))
     return targets

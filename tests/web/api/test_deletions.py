@@ -128,7 +128,9 @@ def test_a_tag_that_moved_since_the_user_looked_is_kept(edge: Edge) -> None:
     ("asked", "message"),
     [({}, "name either tags or digests"), ({"tags": ["v1"], "all_but": ["v2"]}, "name either tags or digests"),
      ({"tags": ["!v1"]}, "begins with !"), ({"digests": ["v1"]}, "not a valid digest"), ({"tags": []}, "name either"),
-     ({"repository": "shop/*", "digests": ["sha256:" + "0" * 64]}, "a digest belongs to one repository")],
+     ({"repository": "shop/*", "digests": ["sha256:" + "0" * 64]}, "a digest belongs to one repository"),
+     *(({**names, "seen": {"v1": "sha256:" + "0" * 64}}, "name each of its tags in tags, and no glob")
+       for names in ({"tags": ["v*"]}, {"tags": ["v1", "v*"]}, {"tags": ["v2"]}, {"all_but": ["latest"]}))],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_with_a_sentence(edge: Edge, asked: dict[str, Any], message: str) -> None:
     status, sentence = problem(delete(edge, **asked))

@@ -40,6 +40,7 @@ def test_an_image_is_restored(pruned: Edge, registry: FakeRegistry, asked: dict[
     [
         (items({}), 422, "items: name the tag or the digest to restore in shop/api"),
         (items(), 422, "items"),
+        (items({"repository": "", "tag": "v1", "digest": V1}), 422, "not a valid name of a repository"),
         (items({"tag": "v1", "as_tag": "a b"}), 422, "not a valid tag; write a tag such as v1"),
         (items({"tag": "v9"}), 409, "shop/api:v9 was not deleted by pushprune"),
         (items({"tag": "v2"}), 409, "shop/api:v2 exists"),

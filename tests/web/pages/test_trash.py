@@ -42,4 +42,5 @@ def test_the_button_of_an_image_restores_this_image_alone(pruned: Edge, registry
 def test_a_selection_of_nothing_is_a_sentence(pruned: Edge) -> None:
     browser = Browser(pruned)
     assert "no image is selected" in browser.said(browser.post("/trash/confirm", back="/trash"))
-    assert "that is no image" in browser.said(browser.post("/trash/restore", item="shop/api v1", back="/trash"))
+    for item in ("shop/api v1", " sha256:" + "0" * 64 + " v1"):
+        assert "that is no image" in browser.said(browser.post("/trash/restore", item=item, back="/trash"))
