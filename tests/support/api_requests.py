@@ -48,6 +48,9 @@ _BODIES: dict[str, dict[str, Any]] = {
 }
 
 
+_QUERIES = {"/api/v1/search": "q=v1"}
+
+
 TOKENS = {"notify": "notify-s3cret", "read": "read-s3cret", "admin": "admin-s3cret"}
 
 
@@ -57,4 +60,6 @@ def ask(http: FlaskClient, route: tuple[str, str], token: str | None = None, **h
         headers["Authorization"] = f"Bearer {token}"
     json = _BODIES.get(path, {}) if method == "POST" else None
     as_it_is = {"PATH_INFO": path}  # the client would take //metrics for a host
-    return http.open("/", method=method, headers=headers, json=json, environ_overrides=as_it_is)
+    return http.open(
+        "/", method=method, headers=headers, json=json, query_string=_QUERIES.get(path), environ_overrides=as_it_is
+    )
