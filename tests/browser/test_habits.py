@@ -54,6 +54,18 @@ def test_what_somebody_marks_stays_marked(site: Site, visit: Visiting, name: str
     assert page.evaluate("() => getSelection().toString()") == "Newest first"
 
 
+def test_a_button_under_the_pointer_stays_that_of_its_row(site: Site, visit: Visiting, name: str) -> None:
+    page = visit().go(f"/repository/{name}")
+    page.get_by_role("button", name="Delete selected").hover()
+    site.system.pusher.push_image(name, "second")
+    with page.expect_response(lambda answer: "panels/repository/tags" in answer.url and "second" in answer.text()):
+        pass
+    page.wait_for_function("() => !document.querySelector('.htmx-request')")
+    assert page.get_by_role("link", name="second").count() == 0
+    page.get_by_role("heading", name=name).hover()
+    expect(page.get_by_role("link", name="second")).to_be_visible(timeout=PATIENCE_MS)
+
+
 def test_while_nobody_looks_nothing_is_asked_for(visit: Visiting) -> None:
     page = visit().go("/collection")
     page.evaluate(_HIDE)

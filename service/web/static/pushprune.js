@@ -32,12 +32,13 @@ function tellTimes() {
   }
 }
 
-// Somebody who types, marks text, or has opened something, must not lose it to an answer that was not asked for.
+// Somebody who types, marks text, or has opened something, must not lose it to an answer that was not asked for. A button
+// under the pointer must not become that of another row.
 function isInUse(panel) {
   const at = document.activeElement, marked = getSelection();
   if (!marked.isCollapsed && panel.contains(marked.anchorNode)) return true;
   const types = panel.contains(at) && at.matches("input, select, textarea, button, summary");
-  return types || panel.querySelector("details[open], input[name=item]:checked") !== null;
+  return types || panel.querySelector("details[open], input[name=item]:checked, button:hover") !== null;
 }
 
 function links(panel, address) {
