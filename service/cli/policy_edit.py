@@ -111,7 +111,8 @@ class EditedPolicy:
     def _write(self, text: str) -> None:
         try:
             # Only the owner may read the draft: a configuration may hold secrets.
-            with os.fdopen(os.open(self.draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+            draft = os.open(self.draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(draft, "w", encoding="utf-8") as stream:
                 stream.write(text)
                 stream.flush()
                 os.fsync(stream.fileno())

@@ -9,7 +9,7 @@ from service.settings import Settings
 from service.settings.kinds import is_loopback
 from service.store import Store
 from service.web import session
-from service.web.access import unset
+from service.web.access import is_cross_origin, unset
 from service.web.attempts import Attempts
 from service.web.pages import rendering
 
@@ -21,8 +21,9 @@ def add(pages: Blueprint, store: Store, settings: Settings) -> None:
 
     def form(message: str, status: HTTPStatus) -> Response:
         # The path says who runs pushprune and where: only users of this machine may see it. A proxy on this machine
-        # speaks for others.
-        is_local = is_loopback(request.remote_addr or "") and "X-Forwarded-For" not in request.headers
+        # speaks for others, by another host name or with this header.
+        is_near = is_loopback(request.remote_addr or "") and not is_cross_origin()
+        is_local = is_near and "X-Forwarded-For" not in request.headers
         folder = settings.data_dir.absolute() / "tokens" if is_local else None
         tokens = folder if folder and folder.is_dir() else None
         response = rendering.page("login.html", said=message, next=request.values.get("next", ""), tokens=tokens)

@@ -77,5 +77,5 @@ def test_the_login_says_where_the_token_is_and_shows_the_folder_to_users_of_this
     assert str(folder) in Browser(edge).text("/login")
     elsewhere = edge.http.get("/login", environ_base={"REMOTE_ADDR": "192.0.2.7"})
     assert (str(folder) in elsewhere.text, "pushprune-data" in elsewhere.text) == (False, True)
-    proxied = edge.http.get("/login", headers={"X-Forwarded-For": "192.0.2.7"})
-    assert str(folder) not in proxied.text
+    for header in ({"X-Forwarded-For": "192.0.2.7"}, {"Host": "pushprune.example.com"}):
+        assert str(folder) not in edge.http.get("/login", headers=header).text
