@@ -1,6 +1,6 @@
 """Protect images from deletion for a while, whatever the policy says. The history records who did that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,11 +15,17 @@ _MOST_NAMED = 20
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """Images that a user protected together. until: as text in UTC."""
+    """Images that a user protected together.
+
+    Attributes:
+        until: as text in UTC.
+        moved: the tags that point at another image by now, which is not protected, as text; "" for none.
+    """
 
     tags: int
     images: int
     until: str
+    moved: str
 
 
 def protect(
@@ -41,7 +47,9 @@ def protect(
     reason = f"for {spell_duration(life_s)}, until {until}: {_named(tags)}"
     store.approvals.note(repository, "protected", by, reason)
     plan_now(store, dispatch, [repository])
-    return Protection(len(tags), len(digests), until)
+    live = {tag.name: tag.digest for tag in store.history.live(repository)}
+    moved = _named(tag for tag, digest in tags.items() if live.get(tag) != digest)
+    return Protection(len(tags), len(digests), until, moved)
 
 
 def end_protection(store: Store, dispatch: Dispatch, repository: str, tags: Mapping[str, str], *, by: str) -> int:
@@ -66,7 +74,7 @@ def _digests(tags: Mapping[str, str]) -> Sequence[str]:
     return tuple(dict.fromkeys(tags.values()))
 
 
-def _named(tags: Mapping[str, str]) -> str:
+def _named(tags: Iterable[str]) -> str:
     names = sorted(tags)
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more

@@ -91,11 +91,15 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         if not period.isascii() or not period.isdigit() or int(period) not in _PERIODS:
             raise ConfigurationError("choose for how long the images are protected")
         protection = protect(store, dispatch, repository, tags, int(period), by=user)
-        return rendering.redirect_back(_protected(repository, protection))
+        return rendering.redirect_back(_protected(repository, protection), failed=bool(protection.moved))
 
 
 def _protected(repository: str, protection: Protection) -> str:
-    return f"{repository}: {protection.images} images of {protection.tags} tags are protected until {protection.until}."
+    moved = f" But these tags point at another image by now, which is not protected: {protection.moved}."
+    return (
+        f"{repository}: {protection.images} images of {protection.tags} tags are protected until {protection.until}."
+        + moved * bool(protection.moved)
+    )
 
 
 def _items() -> tuple[tuple[str, str], ...]:

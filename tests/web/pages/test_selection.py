@@ -77,6 +77,12 @@ def test_protected_images_are_kept_until_the_protection_ends(edge: Edge, digests
     assert edge.store.history.snapshot("shop/api").leased == {}
 
 
+def test_a_protection_names_the_tags_that_point_at_another_image_by_now(edge: Edge, digests: dict[str, str]) -> None:
+    browser, chosen = Browser(edge), [*items(digests, "v1"), f"v2@{digest_of('before')}"]
+    form = {"repository": "shop/api", "item": chosen, "for": "604800", "back": "/repository/shop/api"}
+    assert "which is not protected: v2." in browser.said(browser.post("/selection/protect", **form))
+
+
 @pytest.mark.parametrize(
     ("form", "sentence"),
     [
