@@ -39,6 +39,17 @@ def test_what_stands_elsewhere_by_now_is_not_noted(wiring: Wiring) -> None:
     assert (asked.digest, asked.by, asked.force, asked.rejected) == (digest(1), "alice", False, "")
 
 
+def test_many_manifests_in_one_request_do_not_block_redis(wiring: Wiring) -> None:
+    """With every tag read once for each manifest, a thousand manifests and ten thousand tags took many seconds."""
+    client: Any = wiring.store.connection.client
+    client.config_resetstat()
+    named = {digest(number): digest(number) for number in range(1, 6)}
+    assert wiring.store.manual.request(SHOP, named, "alice") == tuple(named)
+    assert client.info("commandstats")["cmdstat_hvals"]["calls"] == 1
+    untagged = client.hkeys(wiring.store.connection.keys.of("untagged", SHOP))
+    assert set(untagged) == {short(digest(number)) for number in (3, 4, 5)}
+
+
 def test_it_is_planned_anew_before_anything_more_goes(wiring: Wiring) -> None:
     before = wiring.store.history.snapshot(SHOP)
     wiring.store.manual.request(SHOP, {"v1": digest(1)}, "alice")

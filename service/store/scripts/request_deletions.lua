@@ -6,7 +6,7 @@
 --       resend_ms
 --       life_s
 --       released...  digests that a user restored, and that a restore does not protect any longer
---       requests(name digest short json)  name: a tag, or "@<short digest>" of a manifest that exists at the registry
+--       requests(name short json)  name: a tag, or "@<short digest>" of a manifest that exists at the registry
 -- Result the names that were noted
 -- include lib/clock
 -- include lib/bump
@@ -23,17 +23,20 @@ for i = 1, #known, 2 do
   end
 end
 
+-- Read once: with many manifests and many tags the script would block Redis.
+local tagged
 local function has_tag(short)
-  for _, live in ipairs(redis.call('HVALS', r.live)) do
-    if points_at(live, short) then return true end
+  if not tagged then
+    tagged = {}
+    for _, live in ipairs(redis.call('HVALS', r.live)) do tagged[digest_of(live)] = true end
   end
-  return false
+  return tagged[short]
 end
 
 local noted = {}
 for _, request in ipairs(requests) do
   local is_manifest = request.name == '@' .. request.short
-  if is_manifest and not has_tag(request.short) and redis.call('HEXISTS', r.untagged, request.digest) == 0 then
+  if is_manifest and not has_tag(request.short) then
     redis.call('HSETNX', r.untagged, request.short, now_us .. ' ')
   end
   if is_manifest or points_at(redis.call('HGET', r.live, request.name), request.short) then
