@@ -44,6 +44,7 @@ class ManualDeletions:
         requests = [
             {
                 "name": _field(name),
+                "digest": digest,
                 "short": short(digest),
                 "json": pack_manual(ManualDeletion(digest, by, at_us, force=force)),
             }

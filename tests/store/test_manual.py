@@ -50,6 +50,14 @@ def test_many_manifests_in_one_request_do_not_block_redis(wiring: Wiring) -> Non
     assert set(untagged) == {short(digest(number)) for number in (3, 4, 5)}
 
 
+def test_a_part_that_is_noted_in_full_is_noted_once(wiring: Wiring) -> None:
+    client: Any = wiring.store.connection.client
+    key = wiring.store.connection.keys.of("untagged", SHOP)
+    client.hset(key, digest(3), "1 ")
+    assert wiring.store.manual.request(SHOP, {digest(3): digest(3)}, "alice") == (digest(3),)
+    assert client.hgetall(key) == {digest(3): "1 "}
+
+
 def test_it_is_planned_anew_before_anything_more_goes(wiring: Wiring) -> None:
     before = wiring.store.history.snapshot(SHOP)
     wiring.store.manual.request(SHOP, {"v1": digest(1)}, "alice")

@@ -6,7 +6,7 @@
 --       resend_ms
 --       life_s
 --       released...  digests that a user restored, and that a restore does not protect any longer
---       requests(name short json)  name: a tag, or "@<short digest>" of a manifest that exists at the registry
+--       requests(name digest short json)  name: a tag, or "@<short digest>" of a manifest that exists at the registry
 -- Result the names that were noted
 -- include lib/clock
 -- include lib/bump
@@ -36,7 +36,8 @@ end
 local noted = {}
 for _, request in ipairs(requests) do
   local is_manifest = request.name == '@' .. request.short
-  if is_manifest and not has_tag(request.short) then
+  -- A part of an index is noted by its digest in full.
+  if is_manifest and not has_tag(request.short) and redis.call('HEXISTS', r.untagged, request.digest) == 0 then
     redis.call('HSETNX', r.untagged, request.short, now_us .. ' ')
   end
   if is_manifest or points_at(redis.call('HGET', r.live, request.name), request.short) then
