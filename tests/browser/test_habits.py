@@ -81,7 +81,7 @@ def test_a_page_of_the_proxy_in_place_of_a_panel_is_not_shown_as_one(visit: Visi
     expect(page.get_by_text("Connection lost")).to_be_hidden()
     page.route("**/panels/**", lambda route: route.fulfill(body=body, content_type="text/html"))
     expect(page.get_by_text("Connection lost")).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.get_by_text("No collection is running.")).to_be_visible()
+    expect(page.get_by_text("no collection is running")).to_be_visible()
     page.unroute("**/panels/**")
     expect(page.get_by_text("Connection lost")).to_be_hidden(timeout=PATIENCE_MS)
 
