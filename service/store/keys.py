@@ -173,8 +173,8 @@ Garbage collection
   gc:readonly          string  since when the registry may be read-only because of a collection (ms). Life: until the
         registry accepted a write. Writer, reader: collections.
   gc:noted             zset    short digest that a request named at the gate (HEAD, mount or upload of a blob) → when
-        (ms); "*": there were more than can be stored. An online collection unlinks none of them. Life: gc.youth;
-        200000 at most. Writer: gate_admit. Reader: claim.
+        (ms); "*": there were more than can be stored. An online collection unlinks none of them. Life: twice
+        gc.youth; 200000 at most. Writer: gate_admit. Reader: claim.
   gc:noting            string  since when the gate notes digests (ms). An online collection unlinks nothing before
         gc.youth has passed. Life: for ever. Writer: gate_check_in. Reader: claim.
   gc:claimed           hash    short digest → token of the gate's holder: requests that name the digest wait, because

@@ -96,6 +96,13 @@ def test_what_was_named_within_the_youth_is_not_unlinked(gate: Gate, claims: Cla
     assert claimed(gate, claims)
 
 
+def test_what_was_named_long_ago_is_forgotten(gate: Gate, connection: Connection) -> None:
+    assert passes(gate)
+    earlier(connection, "gc:noted", 2 * 3_600 + 1)
+    assert passes(gate, replace(ASKS, digest=OTHER))
+    assert connection.client.zcard(connection.keys.of("gc:noted")) == 1
+
+
 def test_what_was_named_since_the_inventory_began_is_not_unlinked(
     gate: Gate, claims: Claims, connection: Connection
 ) -> None:

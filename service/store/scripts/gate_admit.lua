@@ -63,10 +63,9 @@ local MOST_NOTED = 200000
 -- A collection claims no digest that was named since it was unlinked, or less than gc.youth ago.
 local function note_named()
   local member = needed
-  if not redis.call('ZSCORE', all['gc:noted'], needed) and redis.call('ZCARD', all['gc:noted']) >= MOST_NOTED then
-    redis.call('ZREMRANGEBYSCORE', all['gc:noted'], '-inf', now_ms - 2 * youth_ms)
-    if redis.call('ZCARD', all['gc:noted']) >= MOST_NOTED then member = '*' end
-  end
+  redis.call('ZREMRANGEBYSCORE', all['gc:noted'], '-inf', now_ms - 2 * youth_ms)
+  local is_new = not redis.call('ZSCORE', all['gc:noted'], needed)
+  if is_new and redis.call('ZCARD', all['gc:noted']) >= MOST_NOTED then member = '*' end
   redis.call('ZADD', all['gc:noted'], now_ms, member)
   local unlinked = redis.call('HGET', all['gc:unlinked'], needed)
   if unlinked and string.sub(unlinked, -5) ~= ' used' then
