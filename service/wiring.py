@@ -155,7 +155,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         leases=leases,
         collections=garbage,
         reconcile_runs=ReconcileRuns(connection),
-        gate=Gate(connection, pushes),
+        gate=Gate(connection, pushes, has_processes=gc.gate == "proxy"),
         claims=Claims(connection, pushes.youth_ms),
         capabilities=Capabilities(connection),
         catalog=Catalog(connection),

@@ -16,7 +16,7 @@ def check(case: Case) -> Iterator[Finding]:
     if kind != "proxy":
         yield fine(_NAME, f"gc.gate is {kind}: nothing to check")
         return
-    if not case.wiring.store.gate.processes():
+    if not case.wiring.store.gate.serving():
         sentence = "no gate process is running: the proxy refuses every push"
         yield error(_NAME, sentence, f"pushprune gate   # it listens at gc.gate_listen ({settings.gc.gate_listen})")
         return

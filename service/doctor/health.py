@@ -31,6 +31,10 @@ _WITHOUT = {
     "reconcile": "the history is not compared with the registry",
     "garbage": "no garbage is collected",
 }
+_NO_GATE = (
+    "no gate process answers (none seen for 10 s), so the proxy refuses every push: start one: pushprune gate; if one "
+    "runs, its log says why it does not reach Redis"
+)
 _WORK = {"due": "to be planned", "doomed": "for its deletions", "healing": "to be checked after a deletion"}
 
 
@@ -45,6 +49,7 @@ class Health:
         registry: True if the registry answers and accepts the login, None if that is not known.
         holds: the plans that wait for approval and were not rejected.
         collection: the stage of the running collection, None if none is running.
+        gate_processes: the gate processes that answer the proxy; None if no proxy asks them.
         gate: the write gate while it is draining or closed, None while it is open.
         restorable: the number of deletions that can still be undone.
         policy: `in force`, `none`, or why the policy file is invalid.
@@ -56,6 +61,7 @@ class Health:
     registry: bool | None
     holds: tuple[Hold, ...]
     collection: str | None
+    gate_processes: int | None
     gate: GateState | None
     restorable: int
     policy: str
@@ -72,10 +78,12 @@ def system_health(store: Store, registry: Registry, policies: PolicySource) -> H
     is_away = any(trouble.about == REGISTRY for trouble in noted)
     # Reading the policy loads a changed file, which sets or clears the complaint.
     policy = policies.current()
+    gate_processes = store.gate.serving()
     holds, running = approvals.undecided(store), store.collections.progress()
     troubles = (
         *_clock(reading, before_ms),
         *(trouble for trouble in noted if trouble.about == REGISTRY),
+        *((Trouble("gate process", _NO_GATE, reading.now_ms),) if gate_processes == 0 else ()),
         *_workers(reading, queues),
         *_policy(policies, reading),
         # Deletions wait for the end of a collection, so lateness is expected then.
@@ -91,6 +99,7 @@ def system_health(store: Store, registry: Registry, policies: PolicySource) -> H
         registry=not is_away if is_looked_at else None,
         holds=holds,
         collection=running.stage if running else None,
+        gate_processes=gate_processes,
         gate=store.gate.state(),
         restorable=store.stats.trashed(),
         policy=policies.complaint or ("in force" if policy else "none"),

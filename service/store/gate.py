@@ -16,6 +16,7 @@ _IDLE_MS = 30_000
 _OPEN_MS = 600_000
 _ASKING_MS = 5_000
 _FRESH_MS = 10_000
+_SILENT_MS = 10_000
 
 GateMode = Literal["", "draining", "closed", "claiming", "manifests"]
 
@@ -108,7 +109,11 @@ class UnreadManifest:
 class Gate:
     """The gate in Redis. Every method raises StoreUnavailable when Redis is away."""
 
-    def __init__(self, connection: Connection, bounds: PushLimits | None = None) -> None:
+    def __init__(
+        self, connection: Connection, bounds: PushLimits | None = None, *, has_processes: bool = False
+    ) -> None:
+        """Prepare the gate. has_processes: a proxy asks the gate processes about every write."""
+        self._has_processes = has_processes
         self._connection = connection
         self._keys = connection.keys
         self._bounds = bounds or PushLimits()
@@ -322,6 +327,13 @@ class Gate:
         since_ms = self._connection.now_ms() - FORGOTTEN_S * 1000
         with self._connection.reached() as client:
             return tuple(client.zrangebyscore(self._keys.of("gates"), since_ms, "+inf"))
+
+    def serving(self) -> int | None:
+        """Return the number of gate processes seen within the last 10 s; None if no proxy asks them."""
+        if not self._has_processes:
+            return None
+        with self._connection.reached() as client:
+            return int(client.zcount(self._keys.of("gates"), self._connection.now_ms() - _SILENT_MS, "+inf"))
 
     def unaware(self, token: str) -> tuple[str, ...]:
         """Return the gate processes that do not know yet that this holder closed the gate."""

@@ -158,6 +158,8 @@ class Scrape:
             GaugeMetricFamily("pushprune_gate", "1 for the current state of the write gate", labels=["state"]),
             {name: int(name == state) for name in _GATE_STATES},
         )
+        if now.gate_processes is not None:
+            yield _gauge("gate_processes", "gate processes seen within the last 10 s", now.gate_processes)
         if gate:
             yield _gauge("gate_since_timestamp_seconds", "start of draining or closing", gate.since_ms / 1000)
 

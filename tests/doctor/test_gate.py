@@ -13,6 +13,7 @@ from tests.conftest import MakeWiring
 from tests.doctor.conftest import look, one, quick
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.valkey import free_port
+from tests.support.gate import earlier
 
 REPOSITORY = "pushprune/doctor"
 
@@ -51,6 +52,11 @@ def test_a_gate_process_that_does_not_run_is_an_error(make_wiring: MakeWiring) -
     finding = one("gate", quick(make_wiring(gc={"gate": "proxy"})))
     assert finding.severity == "error"
     assert finding.fix.startswith("pushprune gate")
+
+
+def test_a_gate_process_that_was_killed_does_not_run(gated: Wiring) -> None:
+    earlier(gated.store.connection, "gates", 11)
+    assert one("gate", quick(gated)).message == "no gate process is running: the proxy refuses every push"
 
 
 def test_a_front_door_that_nobody_named_is_said(gated: Wiring) -> None:

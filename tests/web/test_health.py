@@ -13,6 +13,7 @@ from service.store.connection import Connection
 from service.store.outbox import Queue
 from service.store.snapshot import Snapshot
 from tests.support.edge import Edge, ServeEdge
+from tests.support.gate import earlier
 from tests.support.health import replace_file
 from tests.support.makers import envelope, event
 
@@ -75,6 +76,18 @@ def test_a_queue_for_collections_needs_a_worker_only_where_there_is_a_collector(
     edge = serve(gc={"command": ["registry", "garbage-collect"]})
     edge.store.outbox.sign_of_life("worker@host", QUEUES)
     assert "no worker for queue garbage, so no garbage is collected" in str(ready(edge)["troubles"])
+
+
+def test_without_a_gate_process_every_push_fails_and_health_says_so(serve: ServeEdge) -> None:
+    edge = serve(gc={"gate": "proxy"})
+    edge.store.outbox.sign_of_life("worker@host", QUEUES)
+    assert "gate process: no gate process answers (none seen for 10 s), so the proxy refuses" in str(ready(edge))
+    edge.store.gate.check_in("gate:1")
+    assert ready(edge)["troubles"] == []
+    # It was killed: it did not check out.
+    earlier(edge.store.connection, "gates", 11)
+    assert "so the proxy refuses every push: start one: pushprune gate" in str(ready(edge)["troubles"])
+    assert "pushprune_gate_processes 0.0" in edge.http.get("/metrics").text
 
 
 def test_two_workers_of_one_name_are_two(edge: Edge) -> None:
