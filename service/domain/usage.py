@@ -49,14 +49,14 @@ class RepositorySize:
     Attributes:
         size_bytes: of the configs and layers of all known manifests, blobs that other repositories have included.
         unknown: the number of tags whose image has an unknown size, which is left out.
-        generation: of the repository when it was measured.
+        version: of the repository when it was measured (`UsageRecords.versions`).
         at_ms: when it was measured.
         days: (day since the epoch, size) of the last days on which it was measured, the oldest first.
     """
 
     size_bytes: int
     unknown: int
-    generation: str
+    version: str
     at_ms: int
     days: tuple[tuple[int, int], ...] = ()
 
@@ -68,7 +68,7 @@ class RepositorySize:
         before = [size for day, size in self.days if day <= since]
         return self.size_bytes - (before[-1] if before else self.days[0][1])
 
-    def followed_by(self, size_bytes: int, unknown: int, generation: str, at_ms: int) -> "RepositorySize":
+    def followed_by(self, size_bytes: int, unknown: int, version: str, at_ms: int) -> "RepositorySize":
         """Return the next measurement, with the sizes of the days before."""
         today = at_ms // _DAY_MS
         days = [entry for entry in self.days if entry[0] != today]
@@ -78,7 +78,7 @@ class RepositorySize:
         # The newest size that is older than the period is where the growth begins.
         old = [entry for entry in days if entry[0] <= today - _GROWTH_DAYS]
         kept = old[-1:] + [entry for entry in days if entry[0] > today - _GROWTH_DAYS]
-        return RepositorySize(size_bytes, unknown, generation, at_ms, tuple(kept))
+        return RepositorySize(size_bytes, unknown, version, at_ms, tuple(kept))
 
 
 UNMEASURED = RepositorySize(0, 0, "", 0)

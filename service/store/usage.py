@@ -88,16 +88,29 @@ class UsageRecords:
         The sizes of repositories that do not exist any more are forgotten.
         """
         with self._connection.reached() as client:
-            generations = client.hgetall(self._of("generation"))
+            versions = self.versions()
             sizes = self.sizes()
-            if gone := sizes.keys() - generations.keys():
+            if gone := sizes.keys() - versions.keys():
                 client.hdel(self._of("sizes"), *gone)
         stale = [
             (sizes[name].at_ms if name in sizes else 0, name)
-            for name, generation in generations.items()
-            if name not in sizes or sizes[name].generation != generation
+            for name, version in versions.items()
+            if name not in sizes or sizes[name].version != version
         ]
         return tuple(name for _, name in sorted(stale))
+
+    def versions(self) -> dict[str, str]:
+        """Return the version of each repository: it changes with its tags, and with each deletion by pushprune."""
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            pipe.hgetall(self._of("generation"))
+            pipe.hgetall(self._of("shrunk"))
+            generations, shrunk = pipe.execute()
+        return {name: version(generation, shrunk.get(name)) for name, generation in generations.items()}
+
+    def shrunk(self, repository: str) -> str | None:
+        """Return how many manifests pushprune deleted in the repository; None: no manifest."""
+        with self._connection.reached() as client:
+            return client.hget(self._of("shrunk"), repository)
 
     def blobs(self, repositories: Sequence[str]) -> Iterator[tuple[str, tuple[tuple[str, int], ...]]]:
         """Yield each repository with the (mark, size in bytes) of its known blobs, each blob once."""
@@ -110,6 +123,11 @@ class UsageRecords:
             for name, texts in zip(names, packed, strict=True):
                 # A word names a blob and its size, so that equal words are sorted out before they are read.
                 yield name, unpack_layers(" ".join(set(" ".join(texts).split())))
+
+
+def version(generation: str, shrunk: str | None) -> str:
+    """Return the version of a repository, which a measurement notes."""
+    return f"{generation}+{shrunk or 0}"
 
 
 def _packed(usage: Usage) -> dict[str, int]:
@@ -141,12 +159,12 @@ def _time_ms(identifier: str) -> int:
 
 def _packed_size(size: RepositorySize) -> str:
     days = (f"{day}:{day_bytes}" for day, day_bytes in size.days)
-    return " ".join((str(size.size_bytes), str(size.unknown), size.generation, str(size.at_ms), *days))
+    return " ".join((str(size.size_bytes), str(size.unknown), size.version, str(size.at_ms), *days))
 
 
 def _unpacked_size(text: str) -> RepositorySize:
-    size_bytes, unknown, generation, at_ms, *days = text.split(" ")
+    size_bytes, unknown, version, at_ms, *days = text.split(" ")
     pairs = (entry.split(":") for entry in days)
     return RepositorySize(
-        int(size_bytes), int(unknown), generation, int(at_ms), tuple((int(day), int(size)) for day, size in pairs)
+        int(size_bytes), int(unknown), version, int(at_ms), tuple((int(day), int(size)) for day, size in pairs)
     )

@@ -10,6 +10,7 @@ from service.domain.usage import UNMEASURED
 from service.reconcile.pace import Pace
 from service.registry import Registry
 from service.store import Store
+from service.store.usage import version
 
 # The parts of an index can be indexes: manifests are read level by level.
 _LEVELS = 4
@@ -34,6 +35,8 @@ class RepositoryMeasurement:
             unreadable: digests that an earlier measurement could not read.
         """
         self._store, self._registry, self._repository, self._pace = store, registry, repository, pace
+        # Before the layers: a deletion between the two is measured the next time.
+        self._shrunk = store.usage.shrunk(repository)
         self._snapshot = store.history.snapshot(repository)
         self._layers = store.history.layers(repository)
         self._most, self._is_complete = most, not registry.is_configured
@@ -102,7 +105,7 @@ class RepositoryMeasurement:
         blobs = {blob: size for known in self._layers.values() for blob, size in known}
         unknown = sum(sizes[tag.digest] is None for tag in snapshot.tags)
         before = usage.sizes([self._repository]).get(self._repository, UNMEASURED)
-        # Without a generation, the repository is measured again soon.
-        generation = snapshot.generation if self._is_complete else ""
+        # Without a version, the repository is measured again soon.
+        measured = version(snapshot.generation, self._shrunk) if self._is_complete else ""
         now_ms = self._store.connection.now_ms()
-        usage.note_size(self._repository, before.followed_by(sum(blobs.values()), unknown, generation, now_ms))
+        usage.note_size(self._repository, before.followed_by(sum(blobs.values()), unknown, measured, now_ms))

@@ -140,6 +140,21 @@ def test_the_storage_used_is_recorded_once_an_hour_and_follows_every_change(make
     assert [record.size_bytes for record in system.store.usage.since(0)] == [usage.size_bytes, later.size_bytes]
 
 
+def test_a_repository_is_smaller_after_a_deletion_that_no_push_follows(make_system: Make) -> None:
+    system = make_system(keep_last(1), fake={"references": True})
+    with Pusher(system.registry.url) as pusher:
+        pusher.push(SHOP, "one", ONE)
+        pusher.push(SHOP, "two", TWO)
+    worker = measuring(system)
+    worker.step()
+    assert system.store.usage.sizes()[SHOP].size_bytes == stored(ONE, TWO)
+    system.work()
+    assert system.tags() == {"two"}
+    assert system.store.usage.changed() == (SHOP,)
+    worker.step()
+    assert system.store.usage.sizes()[SHOP].size_bytes == stored(TWO)
+
+
 def test_a_trash_row_and_the_history_have_the_size_of_the_image(make_system: Make) -> None:
     system = make_system(keep_last(1), fake={"references": True})
     with Pusher(system.registry.url) as pusher:

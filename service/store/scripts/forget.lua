@@ -3,7 +3,7 @@
 --
 -- KEYS  doomed:R doomed tags:R live:R pulled:R voided:R links:R heal:R history:R events generation due gc:deletes
 --       gc:due counters healing untagged:R revisions:R created:R approvals:R deleted:R layers:R trashed gc:bytes
---       manual:R manual_deleted:R untagging:R trash:R
+--       manual:R manual_deleted:R untagging:R trash:R shrunk
 -- ARGV  repository
 --       digest
 --       short
@@ -140,6 +140,8 @@ local function freed()
 end
 local freed_bytes = tonumber(collect_bytes) > 0 and freed() or 0
 redis.call('HDEL', r.layers, short)
+-- The generation stays as it is, so that the other deletions of the plan go on; the size of the repository must follow.
+redis.call('HINCRBY', all.shrunk, repository, 1)
 redis.call('ZREM', r.approvals, digest)
 redis.call('ZREM', r.pulled, '@' .. short)
 -- The referrers of the digest are deleted with it.
