@@ -272,8 +272,8 @@ Streams and counters of all repositories
         Writer: the measuring worker. Readers: API, dashboard, /metrics.
   sizes                hash    R → "<bytes> <unknown> <version> <ms> <day>:<bytes> …": the storage that the images
         of the repository use, each blob once; the number of its tags whose size is not known; the version (generation
-        and shrunk) and the time at which it was measured; its sizes on the last days on which it changed (days since the epoch). Life: as
-        the repository. Writer: the measuring worker. Readers: command line, API, dashboard.
+        and shrunk) and the time at which it was measured; its sizes on the last days on which it changed (days since
+        the epoch). Life: as the repository. Writer: the measuring worker. Readers: command line, API, dashboard.
   shrunk               hash    R → how many manifests pushprune deleted in the repository. These deletions leave the
         generation as it is, and its size must be measured again. Life: as the repository. Writers: forget,
         forget_unseen. Reader: the measuring worker.

@@ -214,7 +214,7 @@ def test_any_two_digests_of_a_tag_are_compared(kept: Edge) -> None:
     )
     assert "Both are the same image" in browser.text(f"{COMPARE}:e?before={digest_of('5')}&after={digest_of('5')}")
     assert "never pointed to" in browser.panel(f"{COMPARE}:e?before={digest_of('1')}&after={digest_of('5')}").text
-    assert "only ever pointed to one digest" in browser.text("/panels/tag/images/shop/api:a")
+    assert "only ever pointed at one digest" in browser.text("/panels/tag/images/shop/api:a")
 
 
 def test_what_is_compared_stands_in_the_address(kept: Edge) -> None:
