@@ -110,7 +110,8 @@ class UsageRecords:
     def shrunk(self, repository: str) -> str | None:
         """Return how many manifests pushprune deleted in the repository; None: no manifest."""
         with self._connection.reached() as client:
-            return client.hget(self._of("shrunk"), repository)
+            count: str | None = client.hget(self._of("shrunk"), repository)
+        return count
 
     def blobs(self, repositories: Sequence[str]) -> Iterator[tuple[str, tuple[tuple[str, int], ...]]]:
         """Yield each repository with the (mark, size in bytes) of its known blobs, each blob once."""
