@@ -72,7 +72,7 @@ class Approved:
 def together(holds: Iterable[Hold]) -> str:
     """Return a name for these plans. The name changes as soon as any plan is replaced."""
     plans = sorted(f"{hold.repository} {hold.plan}" for hold in holds)
-    return hashlib.sha256("\n".join(plans).encode()).hexdigest()[:12]
+    return hashlib.sha256("\n".join(plans).encode()).hexdigest()[:32]
 
 
 def approve_all(store: Store, dispatch: Dispatch, plans: str | None, *, by: str) -> Approved:

@@ -100,5 +100,6 @@ def unpack_hold(repository: str, text: str) -> Hold:
     packed = json.loads(text)
     digests = tuple(packed["digests"])
     # Sorted, so that the same digests always give the same name.
-    name = hashlib.sha256(" ".join(sorted(digests)).encode()).hexdigest()[:12]
+    # 128 bits: a pusher who chooses images must not find two plans with one name, of which a user approves the first.
+    name = hashlib.sha256(" ".join(sorted(digests)).encode()).hexdigest()[:32]
     return Hold(repository, packed["reason"], int(packed["at_us"]), digests, name, packed.get("policy", ""))

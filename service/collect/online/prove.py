@@ -42,7 +42,7 @@ def prove(attempt: Attempt, inventory: StorageInventory, name: str) -> None:
 
 def _is_known(attempt: Attempt, probe: BlobProbe) -> bool:
     """True if the registry has a link."""
-    # Distribution 2.8 writes a link in place: a request that reads it while a push writes it is answered 404.
+    # Distribution 2.8 writes a link in place, so a request may fail that reads it while a push writes it.
     for _ in range(_LOOKS):
         if attempt.registry.client.claims_blob(probe.repository, probe.digest):
             return True

@@ -215,7 +215,7 @@ class _OnlineCollection:
 
     def _still_broken(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Look at broken images again, and return those that are still broken."""
-        # Distribution 2.8 writes a link in place: a request that reads it while a push writes it is answered 404.
+        # Distribution 2.8 writes a link in place, so a request may fail that reads it while a push writes it.
         for _ in range(_LOOKS):
             if not names:
                 break
