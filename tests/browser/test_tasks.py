@@ -81,7 +81,7 @@ def test_which_tag_is_deleted_next_takes_one_click(operator: Operator, repositor
 
 def test_the_largest_repositories_take_one_click(operator: Operator, repository: str) -> None:
     page = operator.start("/repositories")
-    operator.click(page.get_by_role("link", name="Size"))
+    operator.click(page.get_by_role("columnheader", name="Size").get_by_role("link"))
     expect(page.get_by_role("columnheader", name="Size")).to_have_attribute("aria-sort", "descending")
     assert operator.clicks <= 1
 
