@@ -1,6 +1,7 @@
 """Every task on one screen: a name, a retry rule, one call. The retry rule is the outbox's back-off."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from celery import Celery
 
@@ -20,6 +21,8 @@ from service.reconcile.run import continue_run
 from service.store import Store
 from service.store.outbox import Queue
 from service.wiring import Wiring
+
+_FAULT_S = 300.0
 
 
 def register(app: Celery, wiring: Wiring) -> None:
@@ -63,6 +66,12 @@ def attempt_collection(wiring: Wiring) -> None:
         run.collect(wiring)
     except PushpruneError as error:
         log.warning("the collection is tried again", error=str(error))
+    except Exception as error:  # noqa: BLE001 - a fault of ours must neither be repeated without pause nor go unseen
+        log.exception("a fault in pushprune")
+        message = f"the collection failed by a fault in pushprune: {error!r}: report it with the log of the worker"
+        with suppress(StoreUnavailable):
+            wiring.store.outbox.note_trouble("garbage", message)
+            wiring.store.collections.postpone(_FAULT_S)
 
 
 def attempt_reconcile(wiring: Wiring) -> None:

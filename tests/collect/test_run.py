@@ -355,6 +355,23 @@ def test_a_look_at_the_registry_that_fails_is_recorded_and_told(make_system: Mak
     assert not (tmp_path / "swept").exists()
 
 
+def test_a_fault_of_ours_is_told_and_not_repeated_at_once(
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.store.collections.request("by hand")
+
+    def fault(*_: Any) -> None:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(collect_run, "_attempt", fault)
+    tasks.attempt_collection(wiring)
+    (trouble,) = wiring.store.outbox.troubles()
+    assert trouble.message.startswith("the collection failed by a fault in pushprune: KeyError('surprise'): report it")
+    assert wiring.store.collections.requested() == "by hand"
+    assert not wiring.store.collections.overdue()
+
+
 def test_a_collection_that_is_wanted_during_a_run_is_still_wanted_after_it(
     make_wiring: MakeWiring, tmp_path: Path
 ) -> None:
