@@ -35,8 +35,9 @@ _PROOF_S = 5.0
 _HEAL_S = 3.0
 _NOT_DEAD = "the gate is held by another collection, whose collector may still run"
 _UNPROVED = (
-    "a collection closed the gate and did not open it, and this worker cannot prove that its collector is dead: start "
-    "a worker with gc.command on that machine or, if that machine no longer exists, run `pushprune gc --open`"
+    "a collection closed the gate and did not open it, and this worker cannot prove that it has ended: on its machine, "
+    "end a worker that hangs and start one with the same settings; if that machine no longer exists, run "
+    "`pushprune gc --open`"
 )
 _STAYS = "the gate is still closed after a collection: "
 _TRIED_AGAIN = "; this is checked every half minute, and `pushprune gc --open` opens the gate now"

@@ -227,7 +227,9 @@ class ObjectStore:
                 raise StorageRefused(
                     f"{self.name}: {failure}: there is no such bucket or folder: correct storage.url"
                 ) from error
-            raise StorageUnavailable(f"{self.name}: {failure}: {reason}") from error
+            raise StorageUnavailable(
+                f"{self.name}: {failure}: {reason}: look at the storage, its free space and the network between"
+            ) from error
 
 
 def _first_line(error: BaseException) -> str:
