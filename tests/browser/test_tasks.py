@@ -80,8 +80,8 @@ def test_which_tag_is_deleted_next_takes_one_click(operator: Operator, repositor
 
 
 def test_the_largest_repositories_take_one_click(operator: Operator, repository: str) -> None:
-    page = operator.start("/repositories")
-    operator.click(page.get_by_role("columnheader", name="Size").get_by_role("link"))
+    page = operator.start()
+    operator.click(page.locator("dl.figures > div").filter(has_text="Storage used").get_by_role("link"))
     expect(page.get_by_role("columnheader", name="Size")).to_have_attribute("aria-sort", "descending")
     assert operator.clicks <= 1
 
@@ -143,3 +143,25 @@ def test_several_deleted_images_are_restored_in_four_clicks(operator: Operator, 
     expect(page.get_by_role("heading", name="2 of 2 images restored")).to_be_visible()
     assert operator.clicks <= 4
     assert site.system.tags(name) == {"v1", "v2", "v3", "v4"}
+
+
+def test_a_hold_is_looked_at_and_approved_in_three_clicks(operator: Operator, site: Site) -> None:
+    name = f"held/{uuid.uuid4().hex[:8]}"
+    system = site.system
+    system.kill(site.worker)
+    for number in range(7):
+        system.pusher.push_image(name, f"v{number}")
+    site.worker = system.start_worker()
+    wait_until(lambda: system.store.approvals.held(name), "the plan does not wait")
+    page = operator.start()
+    operator.click(page.get_by_role("navigation").get_by_role("link", name="Approvals"))
+    plan = page.get_by_role("article").filter(has_text=name)
+    expect(plan).to_contain_text("Approve deletion of 5 images")
+    operator.click(plan.get_by_text("Show all images"))
+    expect(plan.get_by_role("row").filter(has_text="v4")).to_contain_text("older than the newest 2")
+    expect(plan.get_by_role("row").filter(has_text="v5")).to_have_count(0)
+    operator.click(plan.get_by_role("button", name="Approve"))
+    assert operator.clicks <= 3
+    expect(page.get_by_role("status")).to_contain_text("Approved: 5 images")
+    wait_until(lambda: system.tags(name) == {"v5", "v6"}, "what was approved did not go")
+    expect(page.get_by_role("article").filter(has_text=name)).to_have_count(0, timeout=PATIENCE_MS)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.operator import Operator
 from tests.browser.site import Site, Visit
 from tests.live.conftest import wait_until
 
@@ -71,29 +70,6 @@ def test_a_deleted_tag_is_explained_and_put_back_by_clicking(
     subprocess.run([*command, f"docker://{host}/{repository}:v1", f"dir:{tmp_path}/pulled"], check=True)
     (entry, *_) = [item for item in site.system.store.history.entries(repository) if item.action == "restored"]
     assert "dashboard (admin)" in (entry.actor, entry.reason)
-
-
-def test_a_hold_is_looked_at_and_approved_in_three_clicks(site: Site, visit: Visiting) -> None:
-    name = f"held/{uuid.uuid4().hex[:8]}"
-    system = site.system
-    system.kill(site.worker)
-    for number in range(7):
-        system.pusher.push_image(name, f"v{number}")
-    site.worker = system.start_worker()
-    wait_until(lambda: system.store.approvals.held(name), "the plan does not wait")
-    operator = Operator(visit())
-    page = operator.start()
-    operator.click(page.get_by_role("navigation").get_by_role("link", name="Approvals"))
-    plan = page.get_by_role("article").filter(has_text=name)
-    expect(plan).to_contain_text("Approve deletion of 5 images")
-    plan.get_by_text("Show all images").click()
-    expect(plan.get_by_role("row").filter(has_text="v4")).to_contain_text("older than the newest 2")
-    expect(plan.get_by_role("row").filter(has_text="v5")).to_have_count(0)
-    operator.click(plan.get_by_role("button", name="Approve"))
-    assert operator.clicks <= 2, "the look at the images is one more"
-    expect(page.get_by_role("status")).to_contain_text("Approved: 5 images")
-    wait_until(lambda: system.tags(name) == {"v5", "v6"}, "what was approved did not go")
-    expect(page.get_by_role("article").filter(has_text=name)).to_have_count(0, timeout=PATIENCE_MS)
 
 
 def test_a_collection_is_started_and_seen_to_end(site: Site, visit: Visiting, repository: str) -> None:
