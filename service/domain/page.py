@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from heapq import nlargest, nsmallest
 from typing import Generic, TypeVar
 
 Row = TypeVar("Row")
@@ -29,7 +30,8 @@ def page(
 ) -> Page[Row]:
     """Return the first `limit` rows after the place `after`, from all rows sorted by their places."""
     # The number keeps rows of equal places from being compared with each other.
-    placed = sorted(((place(row), number, row) for number, row in enumerate(rows)), reverse=descending)
-    rest = [item for item in placed if after is None or ((item[0] < after) if descending else (item[0] > after))]
-    chosen = rest[:limit]
+    placed = [(place(row), number, row) for number, row in enumerate(rows)]
+    rest = [item for item in placed if (item[0] < after if descending else item[0] > after)] if after else placed
+    # Only the rows of the page are put in order, which is most of the work in a long listing.
+    chosen = (nlargest if descending else nsmallest)(limit, rest)
     return Page(tuple(row for _, _, row in chosen), chosen[-1][0] if len(rest) > limit else None, len(placed))

@@ -96,7 +96,7 @@ class Inventory:
 
     def tag_names(self, repository: str) -> tuple[str, ...]:
         """The names of the live tags of a repository."""
-        return tuple(tag.name for tag in self.history.live(repository))
+        return self.history.tag_names(repository)
 
     def generation(self, repository: str) -> str:
         """The generation of a repository, which changes with each of its changes."""
@@ -232,9 +232,9 @@ class Inventory:
         Raises:
             NoSuchTag: the tag was never reported.
         """
-        entries = [entry for batch in self._batches(repository, None) for entry in batch]
+        entries = self.archive.of_tag(repository, tag)
         standing = self.catalog.tag(repository, tag)
-        periods = intervals(tag, reversed(entries), standing)
+        periods = intervals(tag, entries, standing)
         if not periods and not any(entry.tag == tag for entry in entries):
             raise NoSuchTag(f"no tag {tag!r} is known in {repository!r}")
         return periods

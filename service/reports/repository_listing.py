@@ -2,7 +2,7 @@
 
 import sys
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -90,10 +90,21 @@ class RepositoryListing:
         by, descending = order.lstrip("-"), order.startswith("-")
         if by == "name":
             chosen = _page_by_name(names, descending=descending, after=after, limit=limit)
+        elif by == "size":
+            # Without a size comes behind every size, also behind that of an empty repository.
+            sizes = self.usage.size_bytes()
+            chosen = page(
+                names, lambda name: (sizes.get(name, -1), name), descending=descending, after=after, limit=limit
+            )
         else:
-            places = self._places(by, names)
-            chosen = page(names, lambda name: (places[name], name), descending=descending, after=after, limit=limit)
-        return Page(self._listed(chosen.rows), chosen.after, chosen.total)
+            place = _SUMMARY_PLACES[by]
+            summed = page(
+                self.catalog.summaries(names),
+                lambda row: (place(row), row.repository),
+                descending=descending, after=after, limit=limit,
+            )  # fmt: skip
+            return Page(self._listed(summed.rows), summed.after, summed.total)
+        return Page(self._listed(self.catalog.summaries(chosen.rows)), chosen.after, chosen.total)
 
     def largest(self, matches: Matcher) -> tuple[SizedRepository, ...]:
         """Return the repositories whose names match and whose size is known, the largest first."""
@@ -111,14 +122,8 @@ class RepositoryListing:
             return [summary.repository for summary in self.catalog.summaries(names) if summary.doomed]
         return names
 
-    def _places(self, by: str, names: Sequence[str]) -> Mapping[str, int]:
-        """Map each repository to its place in an order."""
-        if by == "size":
-            # Without a size comes behind every size, also behind that of an empty repository.
-            return dict.fromkeys(names, -1) | self.usage.size_bytes()
-        return {summary.repository: _SUMMARY_PLACES[by](summary) for summary in self.catalog.summaries(names)}
-
-    def _listed(self, names: Sequence[str]) -> tuple[ListedRepository, ...]:
+    def _listed(self, rows: Sequence[RepositorySummary]) -> tuple[ListedRepository, ...]:
+        names = [row.repository for row in rows]
         reasons = {hold.repository: hold.reason for hold in self.approvals.holds(names)}
         unannounced, sizes = self.history.unannounced(), self.usage.sizes(names)
         now_ms = self.usage.now_ms()
@@ -138,7 +143,7 @@ class RepositoryListing:
                 measured_ms=size.at_ms if size else None,
             )
 
-        return tuple(listed(row, sizes.get(row.repository)) for row in self.catalog.summaries(names))
+        return tuple(listed(row, sizes.get(row.repository)) for row in rows)
 
 
 def _page_by_name(names: Sequence[str], *, descending: bool, after: Place | None, limit: int) -> Page[str]:

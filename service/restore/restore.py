@@ -89,14 +89,13 @@ class Restore:
         """A page of the deletions in all repositories that can still be undone; see `list_trash`."""
         return list_trash(self.trash, matches, reason, order, after, limit)
 
-    def reachable(self, repository: str) -> frozenset[str]:
-        """The known digests at which a tag can be restored: those in the registry and those in the trash."""
-        return self.standing(repository) | self.trash.digests(repository)
+    def trashed(self, repository: str) -> frozenset[str]:
+        """The digests that are in the trash."""
+        return self.trash.digests(repository)
 
     def standing(self, repository: str) -> frozenset[str]:
         """The digests that the registry has, as far as the history knows."""
-        known = self.history.snapshot(repository)
-        return frozenset({tag.digest for tag in known.tags} | {manifest.digest for manifest in known.untagged})
+        return self.history.standing(repository)
 
     def restore(
         self,

@@ -72,6 +72,15 @@ class Archive:
             rows = client.xrevrange(key, max=f"({before}" if before else "+", count=count)
         return tuple(unpack_entry(identifier, fields, repository) for identifier, fields in rows)
 
+    def of_tag(self, repository: str, tag: str) -> tuple[Entry, ...]:
+        """Return the entries of one tag, and those of its repository that name no tag, in the order of arrival."""
+        # Only these are unpacked: most entries of a large repository are about other tags.
+        return tuple(
+            unpack_entry(identifier, fields, repository)
+            for identifier, fields in self._entries(self._keys.of("history", repository))
+            if fields["tag"] in (tag, "")
+        )
+
     def rejected(self, count: int) -> tuple[RejectedEvent, ...]:
         """Return the newest events that pushprune could not parse, newest first."""
         with self._connection.reached() as client:
@@ -102,13 +111,16 @@ class Archive:
         return int(stream["first-entry"][0].partition("-")[0]) * 1000
 
     def _rows(self, key: str, after: str = "-") -> Iterator[Mapping[str, str]]:
-        """Yield the fields of all rows of a stream, page by page, the oldest first."""
+        """Yield the fields of all rows of a stream, the oldest first."""
+        return (fields for _, fields in self._entries(key, after))
+
+    def _entries(self, key: str, after: str = "-") -> Iterator[tuple[str, Mapping[str, str]]]:
+        """Yield the ids and fields of all rows of a stream, page by page, the oldest first."""
         # One answer with the whole stream would block Redis for all other clients.
         while True:
             with self._connection.reached() as client:
                 page = client.xrange(key, min=after, count=_PAGE)
-            for _, fields in page:
-                yield fields
+            yield from page
             if len(page) < _PAGE:
                 return
             after = f"({page[-1][0]}"

@@ -71,7 +71,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         intervals = wiring.inventory.intervals(repository, tag)
         deleted = {image.digest for image in wiring.restore.deleted(repository)}
         pullable = wiring.restore.standing(repository)
-        reachable = wiring.restore.reachable(repository) | deleted
+        reachable = pullable | wiring.restore.trashed(repository) | deleted
         layers = wiring.inventory.layers(repository, (interval.digest for interval in intervals))
         periods = tuple(_periods(intervals, reachable, pullable, layers))
         now = intervals[0] if intervals and not intervals[0].ended else None
