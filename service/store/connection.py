@@ -133,7 +133,7 @@ class Connection:
                 # The name or address may lead to another server by now, but an open connection still uses the old one.
                 for client in (self.client, self._hasty):
                     client.connection_pool.disconnect(inuse_connections=False)
-            raise StoreRefuses(f"Redis refuses: {_brief(error)}") from error
+            raise StoreRefuses(f"Redis refuses: {_brief(error)}{_remedy(str(error))}") from error
 
     def run_id(self) -> str:
         """Return the id of this start of the Redis server. After a new start, the last writes may be missing."""
@@ -165,3 +165,12 @@ def _brief(error: Exception) -> str:
     """Return the message of a Redis error, without the position in our script that Redis adds."""
     message = _PLACE.split(str(error).partition("\n")[0])[0].removeprefix("ACL failure in script: ")[:200].rstrip(". ")
     return message or type(error).__name__
+
+
+def _remedy(message: str) -> str:
+    """Return what an operator must do about a full Redis, "" for other errors."""
+    if "maxmemory" in message:
+        return ": its memory is full: raise its maxmemory; the registry repeats its notifications meanwhile"
+    if "MISCONF" in message:
+        return ": it cannot write to its disk: free space there; its log says more"
+    return ""

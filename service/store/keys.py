@@ -302,8 +302,8 @@ The installation
   workers              zset    "<worker name> <process> <queue>,<queue>,…" → its last sign of life (ms). Two processes
         with the same name are two workers. Life: a minute after the last sign. Writer: tick. Readers: stats, health
         checks.
-  pulse                string  when a test write was last made (ms). Life: a minute. Writers: /readyz; a new
-        connection for messages. Reader: none.
+  pulse                string  when a test write was last made (ms). Life: a minute. Writers: /readyz, /metrics;
+        a new connection for messages. Reader: none.
   policy               string  digest of the policy last put in force. A change makes every repository due. Life: for
         ever. Writer: tick. Reader: snapshot.
   policy:last          string  the same policy as JSON, empty for none: in force at a start while the policy file is

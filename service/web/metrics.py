@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import (
 )
 
 from service.collect.status import past, queued
-from service.doctor.health import Health, system_health
+from service.doctor.health import Health, check_recording, system_health
 from service.domain.collection.run import STALE
 from service.domain.metrics import TIMED, Metered, Timing
 from service.reconcile.status import overview as reconcile_status
@@ -56,7 +56,11 @@ def blueprint(store: Store, registry: Registry, settings: Settings, policies: Po
 
     @pages.get("/metrics")
     def metrics() -> Response:
-        return refusal(settings, "read") or Response(generate_latest(figures), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+        if refused := refusal(settings, "read"):
+            return refused
+        # A full Redis can still be read: without this, only the missing signs of workers would be seen.
+        check_recording(store)
+        return Response(generate_latest(figures), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return pages
 

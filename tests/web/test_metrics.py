@@ -178,6 +178,17 @@ def test_without_redis_there_is_no_figure(serve: ServeEdge, no_redis: redis.Redi
     assert problem(serve(client=no_redis).http.get("/metrics"))[0] == 503
 
 
+def test_while_redis_is_full_there_is_no_figure_but_what_to_do(serve_over_valkey: ServeEdge) -> None:
+    edge = serve_over_valkey()
+    edge.redis.config_set("maxmemory", "1")
+    try:
+        status, detail = problem(edge.http.get("/metrics"))
+    finally:
+        edge.redis.config_set("maxmemory", "0")
+    assert status == 503
+    assert "its memory is full: raise its maxmemory" in detail
+
+
 def test_it_is_back_with_redis(edge: Edge, redis_server: fakeredis.FakeServer) -> None:
     redis_server.connected = False
     assert problem(edge.http.get("/metrics"))[0] == 503
