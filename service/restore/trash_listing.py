@@ -69,8 +69,8 @@ def list_trash(
     while read < len(names) and (limit is None or len(trashed) < MOST_READ):
         chosen = names[read : read + _AT_ONCE]
         read += len(chosen)
-        for name, images in trash.deleted_from(chosen).items():
-            trashed += [TrashedImage(name, image) for image in images if reason.lower() in image.reason.lower()]
+        for name, images in trash.deleted_from(chosen, reason).items():
+            trashed += [TrashedImage(name, image) for image in images]
     place = _PLACES[order.lstrip("-")]
     chosen_page = page(
         trashed,

@@ -103,7 +103,7 @@ def _tags(
     for name, score in times.items():
         digest = live[name].partition(" ")[0]
         # A pull by digest counts for every tag that points at the digest.
-        used_us = max(int(float(pulled.get(name, 0))), int(float(pulled.get(f"@{digest}", 0))))
+        used_us = int(max(float(pulled.get(name, 0)), float(pulled.get(f"@{digest}", 0)))) if pulled else 0
         created_us = int(created[digest]) if digest in created else None
         # A score of 0 means that no push was seen.
         pushed_us = int(float(score)) or None

@@ -156,17 +156,22 @@ class Trash:
 
     def deleted(self, repository: str) -> tuple[Deleted, ...]:
         """Return the deletions of this repository that can still be restored, the latest first."""
-        return self.deleted_from([repository])[repository]
+        deletions = self.deleted_from([repository])[repository]
+        return tuple(sorted(deletions, key=lambda deletion: (-deletion.at_us, deletion.tag)))
 
-    def deleted_from(self, repositories: Sequence[str]) -> Mapping[str, tuple[Deleted, ...]]:
-        """Return the same for several repositories."""
+    def deleted_from(self, repositories: Sequence[str], reason: str = "") -> Mapping[str, tuple[Deleted, ...]]:
+        """Return the same for several repositories, in no order. reason: a part of the reason; "" for all."""
+        wanted = reason.lower()
         with self._connection.reached() as client, client.pipeline(transaction=False) as pipe:
             for repository in repositories:
                 pipe.hgetall(self._keys.of("deleted", repository))
             hashes = pipe.execute()
         return {
             repository: tuple(
-                sorted(map(unpack_deleted, known.items()), key=lambda deletion: (-deletion.at_us, deletion.tag))
+                # Unpacking is most of the work, so that what is not wanted is left out before.
+                unpack_deleted(noted)
+                for noted in known.items()
+                if not wanted or wanted in _reason(noted).lower()
             )
             for repository, known in zip(repositories, hashes, strict=True)
         }
@@ -252,6 +257,10 @@ def _references(kept: TrashedManifest) -> tuple[str, ...]:
     except UnreadableManifest:
         return ()
     return (*references.children, *(blob for blob, _ in references.blobs))
+
+
+def _reason(noted: tuple[str, str]) -> str:
+    return noted[1].split(" ", 4)[4]
 
 
 def unpack_deleted(noted: tuple[str, str]) -> Deleted:
