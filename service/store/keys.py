@@ -173,8 +173,9 @@ Garbage collection
   gc:readonly          string  since when the registry may be read-only because of a collection (ms). Life: until the
         registry accepted a write. Writer, reader: collections.
   gc:noted             zset    short digest that a request named at the gate (HEAD, mount or upload of a blob) → when
-        (ms); "*": there were more than can be stored. An online collection unlinks none of them. Life: twice
-        gc.youth; 200000 at most. Writer: gate_admit. Reader: claim.
+        (ms). An online collection unlinks none of them. "*": there were more than can be stored; "?": the last upload
+        or mount of a digest that is no sha256, so that any data may be its: a collection that began before it deletes
+        none. Life: twice gc.youth; 200000 at most. Writer: gate_admit. Reader: claim.
   gc:noting            string  since when the gate notes digests (ms). An online collection unlinks nothing before
         gc.youth has passed. Life: for ever. Writer: gate_check_in. Reader: claim.
   gc:claimed           hash    short digest → token of the gate's holder: requests that name the digest wait, because
@@ -232,8 +233,9 @@ The write gate, and pushes in progress
         gate_check_in. Reader: a collection.
   pushing              zset    pushes in progress → last sign (ms). What a client claims at the gate: "R <client>
         open"; "… asking" (only HEAD requests yet); "… put" (its last manifest). What the registry reports: "R
-        ~<client> open". "* * more": there were more than can be stored. client: address/hash of its User-Agent. Life:
-        gc.youth; 10000 at most. Writers: gate_admit, record. Readers: gate_admit, a collection.
+        ~<client> open". "* * more": there were more than can be stored; "* * put": some that made no progress were
+        forgotten early. client: address/hash of its User-Agent. Life: gc.youth; 10000 at most. Writers: gate_admit,
+        record. Readers: gate_admit, a collection.
   unreferenced         zset    "R <short digest> <client>", with ~ before the client if a notification reported it: a
         blob that a client checked, mounted or pushed, and that no manifest of this client references yet → when (ms);
         "*": there were more than can be stored. None of these blobs is deleted. Life: gc.youth; 100000 at most.

@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.domain.collection.run import Run
+from service.domain.gate import WriteRequest
 from tests.conftest import MakeWiring
 from tests.fakes.images import Image, image_over, index_over, make_image, sha256, variant
-from tests.support.online import GRACE_S, YOUTH_S, Client, OnlineSite, ended, make_site
+from tests.support.online import ANN, GRACE_S, YOUTH_S, Client, OnlineSite, ended, make_site
 
 BASE, LARGE = b"a layer that many images share", b"x" * 100
 OLD = [image_over([BASE, LARGE], 1), image_over([BASE, b"own"], 2), make_image(3)]
@@ -197,6 +198,31 @@ def test_a_put_of_a_manifest_waits_while_manifests_are_deleted(site: OnlineSite)
     run = collect_twice(site, "delete", lambda: [next(client) for _ in range(20)])
     assert run.blobs == 1
     assert ended(client)
+    assert site.registry.broken() == ()
+
+
+def test_old_manifests_are_kept_if_the_gate_may_have_forgotten_that_one_was_put_again(site: OnlineSite) -> None:
+    """A collection took longer than gc.youth: the gate remembers no longer, and no inventory has the push."""
+    site.registry.push("a", "kept", variant(GARBAGE, 1))
+
+    def push_and_wait() -> None:
+        assert ended(site.blind("a", "again", GARBAGE))
+        site.later(YOUTH_S + 1)
+        # Any other request lets the gate forget.
+        site.store.gate.admit(WriteRequest("manifest", "b", by_tag=True), ANN)
+
+    assert site.collect_after().unlinked
+    site.later(GRACE_S + 1)
+    looks, pending = site.client.claims_blob, [push_and_wait]
+
+    def look(repository: str, digest: str) -> bool:
+        if pending:
+            pending.pop()()
+        return looks(repository, digest)
+
+    # The registry is proved after the inventory.
+    site.client.claims_blob = look  # type: ignore[method-assign]
+    assert site.collect().blobs == 0
     assert site.registry.broken() == ()
 
 

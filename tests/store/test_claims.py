@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.collection.online import Moment, UnlinkedBlob
 from service.domain.collection.storage_inventory import packed
-from service.domain.gate import WriteRequest
+from service.domain.gate import Kind, WriteRequest
 from service.store.claims import Claims, Purpose
 from service.store.connection import Connection
 from service.store.gate import Gate
@@ -227,3 +227,17 @@ def test_a_begun_journal_is_empty_and_entries_can_be_forgotten(claims: Claims) -
     assert claims.journal_id() == ""
     claims.begin_journal("one")
     assert (claims.journal_id(), claims.journal()) == ("one", {})
+
+
+@pytest.mark.parametrize("kind", ["uploads", "begins"])
+def test_a_digest_that_does_not_tell_its_data_waits_and_prevents_deletions(
+    gate: Gate, claims: Claims, connection: Connection, kind: Kind
+) -> None:
+    """The registry stores what is pushed by its sha512 under its sha256."""
+    begin(claims, AT)
+    began_us = connection.now_us()
+    assert gate.claim("t1", 1, "x")
+    assert not passes(gate, WriteRequest(kind, SHOP, f"sha512:{'a' * 128}"))
+    assert claims.claim("t1", [BLOB.digest], "delete", began_us) == frozenset({BLOB.digest})
+    earlier(connection, "gc:noted", 60)
+    assert claims.claim("t1", [BLOB.digest], "delete", began_us) == frozenset()

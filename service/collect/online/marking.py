@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator
 
 from service.domain.collection.mentions import LONGEST_MANIFEST, Mentions, read_mentions
-from service.domain.collection.storage_inventory import StorageInventory, unpacked
+from service.domain.collection.storage_inventory import SHA256_BYTES, StorageInventory, is_packable, packed, unpacked
 from service.domain.errors import CollectionFailed
-from service.registry.layout import blob_key
+from service.registry.layout import blob_key, layer_key
 from service.registry.mention_cache import MentionCache
 from service.registry.objects import ObjectStore
 
@@ -32,9 +32,10 @@ class Marking:
             contents: bytes of manifests that are not in the storage, and whose blobs are kept.
 
         Raises:
-            CollectionFailed: a manifest is missing, damaged or too large, so that its blobs are not known.
+            CollectionFailed: a manifest or a link is missing, damaged or too large, so that its blobs are not known.
             StorageUnavailable, StorageRefused: the storage cannot be read.
         """
+        self._mark_renamed()
         places = self._inventory.repositories.items()
         names = {digest: name for name, stored in places for digest in stored.revisions}
         self._follow(names.keys(), names)
@@ -57,6 +58,21 @@ class Marking:
     def read(self, repository: str, manifests: Collection[bytes]) -> None:
         """Read manifests of a repository that came after the inventory, with their parts."""
         self._follow(manifests, dict.fromkeys(manifests, repository))
+
+    def _mark_renamed(self) -> None:
+        """Mark the blobs that were pushed by a digest of another algorithm.
+
+        The registry stores their data under its sha256, which only the link tells: no manifest mentions it.
+        """
+        layer_links = self._inventory.layer_links
+        others = [digest for digest in self._inventory.linked_digests() if len(digest) != SHA256_BYTES]
+        links = {layer_key(link.repository, unpacked(digest)) for digest in others for link in layer_links(digest)}
+        for key, content in self._objects.read_many(links).items():
+            target = (content or b"").decode("ascii", "replace")
+            if content is not None and not is_packable(target):
+                raise CollectionFailed(f"the link {key} names no digest, so its blob is unknown; nothing was deleted")
+            if content is not None:
+                self.marks.add(packed(target))
 
     def _follow(self, manifests: Iterable[bytes], names: dict[bytes, str] | None = None) -> None:
         """Mark these manifests, what they mention, and so on.

@@ -76,11 +76,19 @@ class BlobRemoval:
         for page in _pages(blobs):
             self._delete(page)
 
-    def delete_manifests(self, blobs: Sequence[UnlinkedBlob]) -> None:
-        """Delete the data of manifests, while no PUT of a manifest is in progress."""
-        repositories = self._attempt.store.gate.manifests_put()
-        if any(name in (MORE, "") for name in repositories):
-            log.warning("too many pushes to look at their manifests; old manifests are deleted by a later collection")
+    def delete_manifests(self, blobs: Sequence[UnlinkedBlob], began_us: int) -> None:
+        """Delete the data of manifests, while no PUT of a manifest is in progress.
+
+        Args:
+            blobs: of the journal.
+            began_us: when the inventory began, by the clock of Redis.
+        """
+        store, youth_us = self._attempt.store, self._attempt.gc.youth * 1_000_000
+        repositories = store.gate.manifests_put()
+        # The gate remembers for gc.youth which repositories got a manifest.
+        is_forgotten = store.connection.now_us() - began_us >= youth_us
+        if is_forgotten or any(name in (MORE, "") for name in repositories):
+            log.warning("not all pushes since the collection began are known; old manifests are deleted by a later one")
             return
         # A manifest that was pushed again after the inventory has a link in one of these repositories.
         revisions = [read_repository(self._objects, name).revisions for name in repositories]

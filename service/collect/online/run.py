@@ -183,7 +183,7 @@ class _OnlineCollection:
             progress.at(SWEEPING)
             try:
                 with removal.claiming.begun(survey.began.redis_us, with_manifests=True):
-                    removal.delete_manifests(manifests)
+                    removal.delete_manifests(manifests, survey.began.redis_us)
             except ManifestsHeldTooLong:
                 self._attempt.note(_MANIFESTS_LATER)
 

@@ -7,9 +7,7 @@ later run deletes the data of those that nobody has used since. Everything in do
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from service.domain.collection.storage_inventory import StorageInventory, StoredBlob
-
-_SHA256_BYTES = 32
+from service.domain.collection.storage_inventory import SHA256_BYTES, StorageInventory, StoredBlob
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +155,7 @@ class _Decision:
     def of_blob(self, blob: StoredBlob) -> None:
         """Decide about a blob that is not in the journal."""
         # The marks are sha256 digests, so a blob of another algorithm is never known to be unused.
-        if len(blob.digest) != _SHA256_BYTES or blob.digest in self._evidence.marks or not self._is_old(blob):
+        if len(blob.digest) != SHA256_BYTES or blob.digest in self._evidence.marks or not self._is_old(blob):
             return
         self._unlink.append(UnlinkedBlob(blob.digest, blob.size_bytes, tuple(self._linked(blob.digest))))
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 _ALGORITHMS = {32: "sha256", 48: "sha384", 64: "sha512"}
 _LENGTHS = {algorithm: length for length, algorithm in _ALGORITHMS.items()}
+SHA256_BYTES = 32
 _MISSING = -1
 _NO_LINK = -1
 

@@ -2,7 +2,8 @@
 --
 -- KEYS  gate gc:noted gc:noting gc:unlinked gc:claimed
 -- ARGV  token
---       purpose   unlink: refuse what was named since `since_ms`; delete: refuse what was named since it was unlinked
+--       purpose   unlink: refuse what was named since `since_ms`; delete: refuse what was named since it was unlinked,
+--                 and everything if a digest that is no sha256 was named since `began_ms`
 --       began_ms  when the inventory began
 --       youth_ms  a manifest may come so long after the request that named its blob
 --       digests... short digests
@@ -24,11 +25,15 @@ local noting_ms = redis.call('GET', all['gc:noting'])
 local is_unknown = not noting_ms or tonumber(noting_ms) > since_ms or is_recent('*')
   or now_ms - tonumber(began_ms) > tonumber(youth_ms)
 
+-- '?': a digest was named that does not tell which data is used.
+local unknown_ms = redis.call('ZSCORE', all['gc:noted'], '?')
+local may_be_any = unknown_ms and tonumber(unknown_ms) >= tonumber(began_ms)
+
 local function is_used(digest)
   local unlinked = redis.call('HGET', all['gc:unlinked'], digest)
   if not unlinked then return true end
   if purpose == 'unlink' then return is_unknown or is_recent(digest) end
-  return string.sub(unlinked, -5) == ' used' or string.sub(unlinked, 1, 1) == '?'
+  return may_be_any or string.sub(unlinked, -5) == ' used' or string.sub(unlinked, 1, 1) == '?'
 end
 
 local result = {1}

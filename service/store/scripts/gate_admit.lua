@@ -60,8 +60,12 @@ end
 
 local MOST_NOTED = 200000
 
+-- The registry stores a blob that is pushed by a digest of another algorithm under its sha256, which the request does not name.
+local function names_unknown_data() return kind ~= 'asks' and string.find(needed, ':', 1, true) end
+
 -- A collection claims no digest that was named since it was unlinked, or less than gc.youth ago.
 local function note_named()
+  if names_unknown_data() then redis.call('ZADD', all['gc:noted'], now_ms, '?') end
   local member = needed
   redis.call('ZREMRANGEBYSCORE', all['gc:noted'], '-inf', now_ms - 2 * youth_ms)
   local is_new = not redis.call('ZSCORE', all['gc:noted'], needed)
@@ -74,7 +78,7 @@ local function note_named()
 end
 
 local function is_claimed()
-  if kind == 'writes' then return true end
+  if kind == 'writes' or names_unknown_data() then return true end
   if state == 'manifests' and kind == 'manifest' then return true end
   return needed ~= '' and redis.call('HEXISTS', all['gc:claimed'], needed) == 1
 end
@@ -104,7 +108,8 @@ local function sign(what)
   if not redis.call('ZSCORE', all.pushing, member) then
     if state == 'draining' and kind == 'uploads' then return end
     if redis.call('ZCARD', all.pushing) >= tonumber(max_pushes) then
-      redis.call('ZREMRANGEBYSCORE', all.pushing, '-inf', now_ms - IDLE_MS)
+      local forgotten = redis.call('ZREMRANGEBYSCORE', all.pushing, '-inf', now_ms - IDLE_MS)
+      if forgotten > 0 then redis.call('ZADD', all.pushing, now_ms, '* * put') end
     end
     if redis.call('ZCARD', all.pushing) >= tonumber(max_pushes) then member = '* * more' end
   end

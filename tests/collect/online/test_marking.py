@@ -12,7 +12,7 @@ from obstore.store import LocalStore, MemoryStore
 from service.collect.online.marking import Marking
 from service.domain.collection.storage_inventory import packed, unpacked
 from service.domain.errors import CollectionFailed
-from service.registry.layout import blob_key, revision_key
+from service.registry.layout import blob_key, layer_key, revision_key
 from service.registry.mention_cache import MentionCache
 from service.registry.objects import ObjectStore
 from service.registry.storage_inventory import read_inventory
@@ -89,6 +89,18 @@ def test_a_sha512_revision_is_read_too(registry: ObjectRegistry) -> None:
     registry.objects.write(blob_key(digest), content)
     registry.objects.write(revision_key(SHOP, digest), digest.encode())
     assert unmarked(registry.objects) == frozenset()
+
+
+def test_the_data_of_a_layer_that_was_pushed_by_its_sha512_is_marked(registry: ObjectRegistry) -> None:
+    """The registry stores it under its sha256, which no manifest mentions: only the link tells."""
+    layer = registry.upload(SHOP, b"a layer")
+    other = f"sha512:{hashlib.sha512(b'a layer').hexdigest()}"
+    registry.objects.write(layer_key(SHOP, other), layer.encode())
+    registry.put(SHOP, "v1", json.dumps({"blobs": [{"digest": other}]}).encode())
+    assert unmarked(registry.objects) == frozenset()
+    registry.objects.write(layer_key(SHOP, other), b"sha512:")
+    with pytest.raises(CollectionFailed, match="names no digest"):
+        unmarked(registry.objects)
 
 
 def test_known_manifests_are_not_read_again(registry: ObjectRegistry) -> None:

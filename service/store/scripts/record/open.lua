@@ -11,7 +11,8 @@ local function open_push(r, e)
   local push = r.name .. ' ~' .. e.client .. ' open'
   if not redis.call('ZSCORE', all.pushing, push) then
     if redis.call('ZCARD', all.pushing) >= tonumber(max_pushes) then
-      redis.call('ZREMRANGEBYSCORE', all.pushing, '-inf', now_ms - 30000)
+      local forgotten = redis.call('ZREMRANGEBYSCORE', all.pushing, '-inf', now_ms - 30000)
+      if forgotten > 0 then redis.call('ZADD', all.pushing, now_ms, '* * put') end
     end
     if redis.call('ZCARD', all.pushing) >= tonumber(max_pushes) then push = '* * more' end
   end
