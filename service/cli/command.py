@@ -30,6 +30,12 @@ class VerbGroup(click.Group):
             raise click.UsageError(f"No such command {word!r}.{self._suggestion(ctx, word)}", ctx)
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands with the first sentence of each, however long it is."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(200)) for name, command in commands if command])
+
     def _suggestion(self, ctx: click.Context, word: str) -> str:
         verbs = self.list_commands(ctx)
         near = [_SYNONYMS[word]] if _SYNONYMS.get(word) in verbs else get_close_matches(word, verbs, 1)

@@ -157,6 +157,9 @@ def _show_runs(runs: Iterable[Run]) -> None:
          _freed(run), run.reason, "; ".join(filter(None, (run.message, run.note))))
         for run in runs
     ]  # fmt: skip
+    if not rows:
+        line("no collection has run yet")
+        return
     table(("started", "result", "took", "blobs", "freed", "reason", "remark"), rows)
 
 

@@ -70,7 +70,7 @@ class Verbs(VerbGroup):
 )
 @click.version_option(__version__, prog_name="pushprune")
 def pushprune() -> None:
-    """Keep a private Docker registry from growing for ever: keep-last-N straight after each push."""
+    """Delete old images from a private Docker registry, right after each push."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except StoreRefuses as error:
         _fail(f"{error}; `pushprune doctor` shows the fix", FAILED)
     except StoreUnavailable as error:
-        _fail(f"{error}: is it running, and `pushprune up` if it is the one of its data directory?", FAILED)
+        _fail(f"{error}: start Redis; `pushprune up` starts its own", FAILED)
     except PushpruneError as error:
         _fail(str(error), FAILED)
     except Exception as error:

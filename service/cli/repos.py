@@ -69,7 +69,7 @@ def repos(
         )
         for row in listed
     )  # fmt: skip
-    table(("repository", "tags", "size", "7 days", "last push", "to delete", ""), rows)
+    table(("repository", "tags", "size", "change in 7d", "last push", "to delete", ""), rows)
 
 
 def _size(row: ListedRepository) -> str:

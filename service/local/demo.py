@@ -129,7 +129,7 @@ class Demo:
                 pushes.append(push)
                 status.update(f"pushed {push.repository}:{push.tag}")
         self._console.print(
-            f"pushed {len(pushes)} tags in order: 15 builds, latest after each, stable on an old one, an index"
+            f"{len(pushes)} pushes in order: 15 builds, latest after each, stable on an old one, an index"
         )
         return tuple(pushes)
 
