@@ -55,6 +55,7 @@ def test_through_the_gate_no_image_breaks_and_no_push_fails(
         assert tag in system.tags(repository), f"{repository}:{tag} is gone"
 
 
+@pytest.mark.deep
 def test_the_same_load_without_a_gate_breaks(live: Live, tmp_path: Path) -> None:
     """So the test can see what it says does not happen."""
     system = live(policy=last(KEPT))

@@ -181,7 +181,7 @@ def test_each_process_keeps_the_directory_claimed_until_it_is_gone(registry: Rea
         assert up.data / "up.lock" not in held
 
 
-@pytest.mark.parametrize("name", ["redis", "web", "worker"])
+@pytest.mark.parametrize("name", ["redis", pytest.param("web", marks=pytest.mark.deep), "worker"])
 def test_whichever_child_is_killed_the_work_goes_on(
     registry: RealRegistry, pusher: Pusher, start: Start, name: str
 ) -> None:
