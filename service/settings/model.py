@@ -133,6 +133,11 @@ class Settings(BaseSettings):
         registry, storage = info.data.get("registry"), info.data.get("storage")
         if gc.collector != "online":
             return gc
+        if not gc.online_preview:
+            raise ValueError(
+                "collector: online is a preview, which may still delete an image that is needed: set online_preview: "
+                "true to try it on a registry whose images can be built again, or keep collector: registry"
+            )
         if gc.gate != "proxy" or gc.gate_without_redis == "open":
             raise ValueError(
                 "collector: online needs gate: proxy, and gate_without_redis must not be open: pushes that name a blob "

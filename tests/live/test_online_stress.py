@@ -14,7 +14,7 @@ LONGEST_WAIT_S = 2.0
 
 
 def test_an_image_can_be_restored_after_the_next_collection(live: Live) -> None:
-    gc = {"collector": "online", "gate": "proxy", "settle": 0, "youth": 1, "grace": "1h"}
+    gc = {"collector": "online", "online_preview": True, "gate": "proxy", "settle": 0, "youth": 1, "grace": "1h"}
     system = live(policy=last(1), gc=gc)
     digest = system.pusher.push_image("shop/api", "v1")
     system.start_worker("enforce,delete")
@@ -36,7 +36,7 @@ def test_an_image_can_be_restored_after_the_next_collection(live: Live) -> None:
 
 @pytest.mark.parametrize("seconds", [12, pytest.param(90, marks=pytest.mark.deep)])
 def test_online_collections_break_no_image_and_fail_no_push(live: Live, tmp_path: Path, seconds: int) -> None:
-    gc = {"collector": "online", "gate": "proxy", "settle": 0, "youth": 3, "grace": 1}
+    gc = {"collector": "online", "online_preview": True, "gate": "proxy", "settle": 0, "youth": 3, "grace": 1}
     system = live(policy=last(KEPT), gc=gc)
     system.start_worker("enforce,delete")
     system.start_worker("garbage")

@@ -31,7 +31,7 @@ from tests.support.gate import earlier
 _PAGE = 7
 SHOP, ANN = "shop/api", "10.0.0.7/0"
 GRACE_S, YOUTH_S = 86_400, 3_600
-GC = {"collector": "online", "gate": "proxy", "grace": GRACE_S, "youth": YOUTH_S, "settle": 0}
+GC = {"collector": "online", "online_preview": True, "gate": "proxy", "grace": GRACE_S, "youth": YOUTH_S, "settle": 0}
 Client = Generator[None, None, bool]
 
 
