@@ -63,9 +63,12 @@ def collect(wiring: Wiring) -> None:
     if dry is None and reason is None and not garbage.may_be_read_only() and not garbage.must_look_again():
         return
     if wiring.registry.collector is None:
-        wiring.store.outbox.note_trouble(
-            "garbage", "a collection is due, but gc.command is not set: set it, or run garbage-collect manually"
+        lack = (
+            "the folder of storage.path did not exist when this worker started: mount it, and restart the worker"
+            if wiring.settings.gc.collector == "online"
+            else "gc.command is not set: set it, or run garbage-collect manually"
         )
+        wiring.store.outbox.note_trouble("garbage", f"a collection is due, but {lack}")
         garbage.postpone(_FAILED_S)
         return
     if dry is None and reason and _is_too_early(wiring.store, wiring.settings, reason):

@@ -48,11 +48,13 @@ def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, 
     @pages.get("/panels/collection/now")
     def collection_now() -> Response:
         seen, queued = overview(store, registry, settings.gc, runs=1), status.queue(store)
+        gate = status.gate_state(store)
         return rendering.panel(
             "collection_now.html",
             "Collection now",
             seen=seen,
-            gate=status.gate_state(store),
+            # Without a gate that others obey, only a problem that keeps it closed is of interest.
+            gate=gate if gate and (gc.gate != "none" or gate.is_kept) else None,
             unfinished=queued.pushes[:_OPEN_PUSHES] if seen.queued or seen.running else (),
             rehearsal_wanted=queued.rehearsal,
             trashed=seen.permanent,

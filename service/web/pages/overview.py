@@ -72,11 +72,14 @@ def add(
         now_ms = _now_ms()
         week, (length_s, step_s) = 7 * _DAY_S * 1000, _PERIODS["24h"]
         day = recent_activity(store, length_s * 1000, step_s * 1000, now_ms)
+        series = usage_series(store, week, now_ms, _POINTS)
         return rendering.panel(
             "overview_figures.html",
             "Figures",
             usage=current_usage(store),
-            change_bytes=usage_series(store, week, now_ms, _POINTS).change_bytes,
+            change_bytes=series.change_bytes,
+            # The records of a new installation do not cover a week.
+            change_s=(now_ms - series.at_ms[0]) // 1000 if series.at_ms else 0,
             freed_bytes=freed_since(store, now_ms - week),
             deletes=sum(step.deletes for step in day.steps),
             pushes=sum(step.pushes for step in day.steps),

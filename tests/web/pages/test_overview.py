@@ -72,13 +72,13 @@ def test_five_figures(edge: Edge) -> None:
     day_ms = 86_400_000
     for ended_ms, freed in ((now_ms, 2_000_000), (now_ms - 8 * day_ms, 9_000_000)):
         edge.store.collections.record(Run(ended_ms - 10, ended_ms, "done", "by hand", bytes_freed=freed))
-    for at_ms, size in ((now_ms - day_ms, 3000), (now_ms, 5000)):
+    for at_ms, size in ((now_ms - 2 * day_ms, 3000), (now_ms, 5000)):
         fields = {"size": size, "shared": 0, "other": 0, "unknown": 0, "repositories": 2, "prefix shop": size}
         edge.redis.xadd("pushprune:usage", fields, id=f"{at_ms}-0")
     edge.store.usage.note(Usage(now_ms + 1, 5000, {"shop": 5000}, repositories=2), hourly=False)
     text = re.sub(r"<[^>]+>", " ", Browser(edge).text("/panels/overview/figures"))
     sentence = (
-        "Storage used 5.0 kB +2.0 kB in 7 days Freed in 7 days 2.0 MB by garbage collection Deleted in 24 h 0 3 pushed "
+        "Storage used 5.0 kB +2.0 kB in 2d Freed in 7 days 2.0 MB by garbage collection Deleted in 24 h 0 3 pushed "
         "Tags kept 3 in 2 repositories Next collection – no schedule"
     )
     assert " ".join(text.split()) == sentence
