@@ -59,7 +59,7 @@ def _restorer(folder: Path, config: Path | None, data: Path | None, *, force: bo
 
 
 def _answers(running: Settings) -> bool:
-    """True if the Redis of a data directory that nobody named answers: its system may have ended long ago."""
+    """True if the Redis of the default data directory answers. The system of that directory may have ended long ago."""
     try:
         return is_up(redis_url(running))
     except ConfigurationError:

@@ -1,11 +1,14 @@
 """Values in Redis: JSON, words between spaces, and base 36, in each direction."""
 
+import json
+
 import pytest
 
 from service.domain.history.entry import Entry
 from service.domain.oci.manifest import OCI_INDEX, References
 from service.domain.retention.plan import Doomed, Verdict
 from service.domain.retention.state import ManualDeletion, Tag, Untagged
+from service.store.approvals import unpack_hold
 from service.store.keys import short
 from service.store.packing import (
     MOST_BLOBS,
@@ -26,6 +29,7 @@ from service.store.packing import (
     unpack_revisions,
     unpack_untagged,
 )
+from tests.support.makers import digest_of
 from tests.support.record import digest
 
 X, Y = digest("x"), digest("y")
@@ -92,3 +96,8 @@ def test_a_row_of_a_stream_is_an_entry() -> None:
     entry = Entry("1-0", "shop/api", "push", "v1", X, 5, "alice", "docker/29", "10.0.0.1", 17, "", "", OCI_INDEX)
     assert unpack_entry("1-0", row, "shop/api") == entry
     assert unpack_entry("1-0", {**row, "repository": "shop/web"}, None).repository == "shop/web"
+
+
+def test_the_name_of_a_plan_is_too_long_for_a_pusher_to_give_two_plans_the_same() -> None:
+    text = json.dumps({"reason": "r", "at_us": 1, "policy": "p", "digests": [digest_of("one")]})
+    assert len(bytes.fromhex(unpack_hold("shop/api", text).plan)) >= 16

@@ -114,3 +114,17 @@ def test_what_each_run_freed_is_drawn_and_a_missing_gate_is_said_once(edge: Edge
     assert text.count("requested at night") == 3
     assert "not blocked" not in text
     assert browser.text("/collection").count("not blocked during a collection") == 1
+
+
+@pytest.mark.parametrize(
+    ("gate", "is_kept", "is_named"), [("none", False, False), ("none", True, True), ("proxy", False, True)]
+)
+def test_a_gate_that_nobody_obeys_is_named_only_if_a_problem_keeps_it_closed(
+    serve: ServeEdge, gate: str, is_kept: bool, is_named: bool
+) -> None:
+    edge = serve(gc={"gate": gate})
+    edge.store.gate.drain("t1", 1, "requested manually")
+    if is_kept:
+        edge.store.gate.close("t1")
+        edge.store.gate.keep("t1", "the registry has a cache")
+    assert ("The write gate is" in Browser(edge).text("/panels/collection/now")) == is_named
