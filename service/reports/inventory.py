@@ -108,9 +108,9 @@ class Inventory:
 
     def totals(self) -> InventoryTotals:
         """The totals of all repositories."""
-        summaries = self.catalog.summaries(self.names())
-        tags, doomed = sum(summary.tags for summary in summaries), sum(summary.doomed for summary in summaries)
-        return InventoryTotals(len(summaries), tags, doomed, len(self.approvals.holds()))
+        live = self.catalog.live_tags().values()
+        doomed = sum(summary.doomed for summary in self.catalog.summaries(self.catalog.doomed()))
+        return InventoryTotals(len(live), sum(tags.count for tags in live), doomed, len(self.approvals.holds()))
 
     def repositories(
         self,

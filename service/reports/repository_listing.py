@@ -2,7 +2,7 @@
 
 import sys
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,14 +18,6 @@ RepositoryOrder = Literal[
     "name", "-name", "pushed", "-pushed", "tags", "-tags", "size", "-size", "doomed", "-doomed", "expires", "-expires"
 ]  # fmt: skip
 RepositoryStatus = Literal["delete", "held"]
-
-_SUMMARY_PLACES: dict[str, Callable[[RepositorySummary], int]] = {
-    "pushed": lambda summary: summary.pushed_us or 0,
-    "tags": lambda summary: summary.tags,
-    "doomed": lambda summary: summary.doomed,
-    # Repositories with deletions to make come first, those that only a push changes last.
-    "expires": lambda summary: 0 if summary.doomed else summary.next_ms or sys.maxsize,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +82,13 @@ class RepositoryListing:
         by, descending = order.lstrip("-"), order.startswith("-")
         if by == "name":
             chosen = _page_by_name(names, descending=descending, after=after, limit=limit)
-        elif by == "size":
-            # Without a size comes behind every size, also behind that of an empty repository.
-            sizes = self.usage.size_bytes()
-            chosen = page(
-                names, lambda name: (sizes.get(name, -1), name), descending=descending, after=after, limit=limit
-            )
         else:
-            place = _SUMMARY_PLACES[by]
-            summed = page(
-                self.catalog.summaries(names),
-                lambda row: (place(row), row.repository),
+            ranks, rank_of_others = self._ranks(by)
+            chosen = page(
+                names,
+                lambda name: (ranks.get(name, rank_of_others), name),
                 descending=descending, after=after, limit=limit,
             )  # fmt: skip
-            return Page(self._listed(summed.rows), summed.after, summed.total)
         return Page(self._listed(self.catalog.summaries(chosen.rows)), chosen.after, chosen.total)
 
     def largest(self, matches: Matcher) -> tuple[SizedRepository, ...]:
@@ -119,8 +104,26 @@ class RepositoryListing:
         if status == "held":
             return sorted(hold.repository for hold in self.approvals.holds(names))
         if status == "delete":
-            return [summary.repository for summary in self.catalog.summaries(names) if summary.doomed]
+            return sorted(self._doomed().keys() & frozenset(names))
         return names
+
+    def _ranks(self, by: str) -> tuple[Mapping[str, int], int]:
+        """Return the sort key of repositories by name, and that of all others."""
+        if by == "size":
+            # Without a size comes behind every size, also behind that of an empty repository.
+            return self.usage.size_bytes(), -1
+        if by == "doomed":
+            return self._doomed(), 0
+        if by == "expires":
+            # Repositories with deletions to make come first, those that only a push changes last.
+            return self.catalog.planned_ms() | dict.fromkeys(self._doomed(), 0), sys.maxsize
+        live = self.catalog.live_tags().items()
+        return {name: tags.count if by == "tags" else tags.pushed_us for name, tags in live}, 0
+
+    def _doomed(self) -> dict[str, int]:
+        """Return the number of images to delete next by repository, without repositories that have none."""
+        summaries = self.catalog.summaries(self.catalog.doomed())
+        return {summary.repository: summary.doomed for summary in summaries if summary.doomed}
 
     def _listed(self, rows: Sequence[RepositorySummary]) -> tuple[ListedRepository, ...]:
         names = [row.repository for row in rows]

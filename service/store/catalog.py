@@ -1,6 +1,6 @@
 """The catalog: the figures that a listing shows for each repository, read for many repositories at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.domain.retention.state import Tag
@@ -31,12 +31,22 @@ class RepositorySummary:
     next_ms: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LiveTags:
+    """The number of live tags of a repository and the last push of one (µs, 0 if no push was seen)."""
+
+    generation: str
+    count: int
+    pushed_us: int
+
+
 class Catalog:
     """The figures of repositories in Redis. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._keys = connection.keys
+        self._live_tags: Mapping[str, LiveTags] = {}
 
     def is_known(self, repository: str) -> bool:
         """Return True if anything is recorded about the repository."""
@@ -61,6 +71,34 @@ class Catalog:
             for summary in self._read(repositories[start : start + _CHUNK])
         )
 
+    def live_tags(self) -> Mapping[str, LiveTags]:
+        """Return the number and the last push of the live tags of every repository."""
+        # The generation changes with every change of the tags, so that only changed repositories are read again.
+        with self._connection.reached() as client:
+            generations = client.hgetall(self._keys.of("generation"))
+        known = self._live_tags
+        current = {name: known[name] for name, number in generations.items() if _has(known, name, number)}
+        changed = [name for name in generations if name not in current]
+        for start in range(0, len(changed), _CHUNK):
+            names = changed[start : start + _CHUNK]
+            flat = self._connection.run("live_tags", repositories=names)
+            for name, count, pushed_us in zip(names, flat[::2], flat[1::2], strict=True):
+                current[name] = LiveTags(generations[name], count, int(float(pushed_us)))
+        self._live_tags = current
+        return current
+
+    def doomed(self) -> tuple[str, ...]:
+        """Return the repositories with images to delete next."""
+        with self._connection.reached() as client:
+            names = client.zrange(self._keys.of("doomed"), 0, -1)
+        return tuple(names)
+
+    def planned_ms(self) -> dict[str, int]:
+        """Return when each repository is planned again (ms); without those that only a push changes."""
+        with self._connection.reached() as client:
+            due = client.zrange(self._keys.of("due"), 0, -1, withscores=True)
+        return {name: int(score) for name, score in due if score}
+
     def _read(self, names: Sequence[str]) -> list[RepositorySummary]:
         flat = self._connection.run("summaries", repositories=names)
         rows = zip(names, *(flat[place::5] for place in range(5)), strict=True)
@@ -68,3 +106,7 @@ class Catalog:
             RepositorySummary(name, tags, int(float(newest)) or None, doomed, dry, int(float(next_ms)) or None)
             for name, tags, newest, doomed, dry, next_ms in rows
         ]
+
+
+def _has(known: Mapping[str, LiveTags], repository: str, generation: str) -> bool:
+    return repository in known and known[repository].generation == generation

@@ -1,7 +1,7 @@
 """The inventory: repositories, tags and their past, page by page, and quick where there are many."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Lock
@@ -107,6 +107,38 @@ def test_the_largest_repositories_come_first_and_those_without_a_size_last(wirin
     ]  # fmt: skip
     after = wiring.inventory.repositories(everything, "-size", limit=1).after
     assert [row.repository for row in wiring.inventory.repositories(everything, "-size", after, 1).rows] == ["ops/old"]
+
+
+def test_the_order_by_push_and_by_tags_follows_pushes_and_deletions(inventory: Inventory, wiring: Wiring) -> None:
+    def order(by: RepositoryOrder) -> list[str]:
+        return [row.repository for row in inventory.repositories(everything, by).rows]
+
+    assert order("-pushed") == ["shop/web", "shop/api", "ops/old"]
+    assert order("-tags") == ["shop/api", "shop/web", "ops/old"]
+    record(wiring.store.history, *(event(number, tag=f"n{number}", repository="ops/old") for number in range(20, 24)))
+    assert order("-pushed") == ["ops/old", "shop/web", "shop/api"]
+    assert order("-tags") == ["ops/old", "shop/api", "shop/web"]
+    record(wiring.store.history, replace(user_delete(25, "v1"), repository="shop/web"))
+    assert order("-pushed") == ["ops/old", "shop/api", "shop/web"]
+    assert inventory.totals().tags == 7
+
+
+def test_only_changed_repositories_are_read_again_for_the_order(
+    inventory: Inventory, wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inventory.repositories(everything, "-pushed")
+    read: list[str] = []
+    run = wiring.store.connection.run
+
+    def noted(name: str, *args: object, **named: object) -> object:
+        if name == "live_tags":
+            read.extend(cast("Iterable[str]", named["repositories"]))
+        return run(name, *args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(wiring.store.connection, "run", noted)
+    record(wiring.store.history, event(30, tag="new", repository="shop/web"))
+    inventory.repositories(everything, "-pushed")
+    assert read == ["shop/web"]
 
 
 def test_only_what_is_on_the_page_is_read(inventory: Inventory, monkeypatch: pytest.MonkeyPatch) -> None:
