@@ -18,8 +18,6 @@ from click.shell_completion import (
 
 from service.cli.command import examples
 from service.domain.errors import PushpruneError
-from service.local.environment import running_settings
-from service.reports.known_names import KnownNames
 
 VARIABLE = "_PUSHPRUNE_COMPLETE"
 _REPOSITORY = frozenset({"repos", "prune", "trash", "reconcile"})
@@ -113,6 +111,10 @@ def _names(verb: str, args: Sequence[str], incomplete: str) -> list[CompletionIt
 
 
 def _found(verb: str, args: Sequence[str], incomplete: str) -> list[str]:
+    # Verbs and options are completed without these imports, which take most of the time.
+    from service.local.environment import running_settings
+    from service.reports.known_names import KnownNames
+
     settings = running_settings(_path(args, "--config"), _path(args, "--data"))
     if settings is None or any(word.startswith("--registry") for word in args):
         return []

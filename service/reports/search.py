@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from service.domain.search import TAG_STATES, ParsedSearch, TagMatch, UserMatch, parse_search
 from service.store.history import History
-from service.store.search import Searcher
+from service.store.search import Searcher, SearchPlace
 
 # The repositories get most of the time: what they hold is current, and the history may be long.
-_REPOSITORIES_S = 1.0
-_HISTORY_S = 0.4
+_REPOSITORIES_S = 0.7
+_HISTORY_S = 0.2
+_RANKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +83,31 @@ class _RunningSearch:
         self._query, self._limit = query, limit
         self._tags: dict[tuple[str, str, str], TagMatch] = {}
         self._users: Counter[str] = Counter()
+        # The number of different matches of each rank, the best rank first.
+        self._ranked = [0] * _RANKS
         self.count = 0
 
     def search_repositories(self, searcher: Searcher, names: Sequence[str], end_s: float) -> int:
         """Search the tags of these repositories. Return the number of repositories for which there was no time."""
-        at = 0
-        while at < len(names) and time.monotonic() < end_s:
-            chunk = searcher.chunk(names[at:], self._query, self._limit)
-            at += chunk.searched
-            self._add(chunk.tags)
-            self.count += chunk.count - len(chunk.tags)
-            self._users.update({user.name: user.tags for user in chunk.users})
-        return len(names) - at
+        place = SearchPlace()
+        while place.searched < len(names) and time.monotonic() < end_s:
+            step = searcher.step(names, self._query, place, self._limit, self._open_ranks)
+            place = step.place
+            self._add(step.tags)
+            self.count += step.count - len(step.tags)
+            for user in step.users:
+                self._users[user.name] += user.tags
+        return len(names) - place.searched
+
+    @property
+    def _open_ranks(self) -> int:
+        """The number of ranks whose matches can be among the best, from the best rank on."""
+        total = 0
+        for rank, count in enumerate(self._ranked, 1):
+            total += count
+            if total >= self._limit:
+                return rank
+        return _RANKS
 
     def search_history(self, searcher: Searcher, end_s: float) -> int | None:
         """Search the recorded events, newest first. Return the time (µs) of the oldest one read, None if all were."""
@@ -128,14 +142,24 @@ class _RunningSearch:
             key = (match.repository, match.tag, match.digest if self._query.digest else "")
             if key not in self._tags:
                 self._tags[key] = match
+                self._ranked[self._rank_of(match)] += 1
                 self.count += 1
 
     def _order(self, match: TagMatch) -> tuple[object, ...]:
-        rank = _rank(self._query.text, match.tag.lower())[0] if self._query.text else 0
-        if self._query.digest and match.digest.startswith(self._query.digest):
-            rank = 0
         place = _rank(self._query.repository, match.repository) if self._query.is_reference else (0, 0, "")
-        return rank, place, TAG_STATES.index(match.state), -(match.at_us or 0), match.repository, match.tag
+        return (
+            self._rank_of(match),
+            place,
+            TAG_STATES.index(match.state),
+            -(match.at_us or 0),
+            match.repository,
+            match.tag,
+        )
+
+    def _rank_of(self, match: TagMatch) -> int:
+        if self._query.digest and match.digest.startswith(self._query.digest):
+            return 0
+        return _rank(self._query.text, match.tag.lower())[0] if self._query.text else 0
 
 
 def _rank(text: str, name: str) -> tuple[int, int, str]:

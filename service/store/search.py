@@ -10,23 +10,38 @@ from service.store.keys import long
 from service.store.packing import unpack_live
 from service.store.trash import unpack_deleted
 
-# A script blocks Redis while it runs: between two runs, Redis can serve other clients.
+# A script blocks Redis while it runs, here for some milliseconds: between two runs, Redis can serve other clients.
 _CHUNK = 200
-_MOST_FIELDS = 5_000
-_EVENTS = 2_000
+_MOST_FIELDS = 1_000
+_EVENTS = 500
 _DELETIONS = ("pruned", "still listed", "delete", "vanished")
 
 
 @dataclass(frozen=True, slots=True)
-class SearchChunk:
-    """The matches in the first repositories of those that were given.
+class SearchPlace:
+    """The place that a search over repositories has reached.
 
     Attributes:
-        searched: the number of repositories that were searched.
+        searched: the number of repositories that were searched to their end.
+        kind: the kind of key in the next repository, as in the script.
+        cursor: of HSCAN in that key.
+    """
+
+    searched: int = 0
+    kind: int = 1
+    cursor: str = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchStep:
+    """The matches between two places.
+
+    Attributes:
+        place: the place that was reached.
         count: the number of matches; only some of them may be listed.
     """
 
-    searched: int
+    place: SearchPlace
     count: int
     tags: tuple[TagMatch, ...] = ()
     users: tuple[UserMatch, ...] = field(default=())
@@ -53,13 +68,19 @@ class Searcher:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def chunk(self, repositories: Sequence[str], query: ParsedSearch, most: int) -> SearchChunk:
-        """Search some of these repositories, from the first. most: matches to list."""
-        chosen = repositories[:_CHUNK]
-        digest = query.digest
-        searched, count, *flat = self._connection.run(
+    def step(
+        self, repositories: Sequence[str], query: ParsedSearch, place: SearchPlace, most: int, ranks: int
+    ) -> SearchStep:
+        """Search these repositories for some milliseconds, from a place on.
+
+        Args:
+            most: matches of each rank to list.
+            ranks: the ranks to list, from the best one; matches of other ranks are only counted.
+        """
+        chosen, digest = repositories[place.searched : place.searched + _CHUNK], query.digest
+        searched, kind, cursor, count, *flat = self._connection.run(
             "search", repositories=chosen, text=query.text, short=_short_prefix(digest), digest=digest, most=most,
-            most_fields=_MOST_FIELDS,
+            ranks=ranks, most_fields=_MOST_FIELDS, kind=place.kind, cursor=place.cursor,
         )  # fmt: skip
         rows = [flat[at : at + 5] for at in range(0, len(flat), 5)]
         users = tuple(UserMatch(name, tags) for _, kind, name, tags, _ in rows if kind == "user")
@@ -71,7 +92,7 @@ class Searcher:
             # The script compares 6 bits at a time, which is less than the whole text of a digest.
             if match.state == "part" or query.matches(match.tag, match.digest)
         ]
-        return SearchChunk(searched, count, tuple(tags), users)
+        return SearchStep(SearchPlace(place.searched + searched, kind, cursor), count, tuple(tags), users)
 
     def events(self, query: ParsedSearch, before: str | None) -> SearchedEvents:
         """Search a page of the events of all repositories, newest first. before: only those older than this event."""

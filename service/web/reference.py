@@ -86,7 +86,7 @@ def operations(document: Schema, address: str) -> tuple[ReferenceOperation, ...]
 
     Args:
         document: the OpenAPI document.
-        address: of this web process, for the examples.
+        address: of the web process, for the examples; without a slash at its end.
     """
     schemas = document["components"]["schemas"]
     return tuple(
@@ -211,7 +211,8 @@ def _curl(method: str, path: str, operation: Schema, schemas: Schema, address: s
         words += ["-H", "'Content-Type: application/json'", "-d", shlex.quote(json.dumps(body))]
     elif method == "post":
         words += ["-X", "POST"]
-    words.append(shlex.quote(address.rstrip("/") + path + (f"?{urlencode(query, doseq=True)}" if query else "")))
+    # Always quoted, as the page puts another address in the place of this one.
+    words.append(f"'{address}{path}{f'?{urlencode(query, doseq=True)}' if query else ''}'")
     return " ".join(words)
 
 

@@ -83,3 +83,27 @@ def test_a_search_without_time_says_what_it_did_not_search(wiring: Wiring, monke
     monkeypatch.setattr("service.store.search._EVENTS", 2)
     assert wiring.search.find("v1", history_s=-1).history_from_us == NOW + 30_000
     assert wiring.search.find("v1", history_s=60).history_from_us is None
+
+
+def test_a_large_repository_is_searched_in_steps_that_do_not_block_redis(
+    wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = wiring.store.connection
+    live = {f"build-{number}": f"{short(digest_of(str(number)))} 7! Bob" for number in range(2000)}
+    connection.client.hset(connection.keys.of("live", "shop/api"), mapping=live)  # type: ignore[arg-type]
+    monkeypatch.setattr("service.store.search._MOST_FIELDS", 100)
+    steps = 0
+    run = connection.run
+
+    def counted(*args: object, **named: object) -> object:
+        nonlocal steps
+        steps += args[0] == "search"
+        return run(*args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(connection, "run", counted)
+    result = wiring.search.find("build", 5, patience_s=60)
+    assert steps >= 15
+    assert (result.tag_count, result.unsearched, len(result.tags)) == (2000, 0, 5)
+    assert wiring.search.find("bob").users == (UserMatch("Bob", 2000),)
+    assert found(wiring, "build-1234") == [("shop/api", "build-1234", "live")]
+    assert found(wiring, digest_of("77")) == [("shop/api", "build-77", "live")]

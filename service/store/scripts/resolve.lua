@@ -11,21 +11,21 @@
 -- Result the number of entries that changed
 -- include lib/clock
 -- include lib/bump
--- include lib/live
 -- include lib/due
 
--- Have the tags that point at a missing digest read again, should it come back: its references are not known any more.
-local function unprove(short)
+-- Have the tags that point at missing digests read again, should these come back: their references are not known any more.
+local function unprove(missing)
+  if not next(missing) then return end
   local tags = redis.call('HGETALL', r.live)
   for i = 1, #tags, 2 do
-    local size, actor = string.match(tags[i + 1], '^%S+ (%d+)! (.*)$')
-    if size and points_at(tags[i + 1], short) then
+    local short, size, actor = string.match(tags[i + 1], '^(%S+) (%d+)! (.*)$')
+    if short and missing[short] then
       redis.call('HSET', r.live, tags[i], short .. ' ' .. size .. ' ' .. actor)
     end
   end
 end
 
-local changes = 0
+local changes, missing = 0, {}
 local is_undisturbed = (redis.call('HGET', all.generation, repository) or '0') == made_from
 for _, manifest in ipairs(learnt) do
   local digest, short, links = manifest.digest, manifest.short, manifest.links
@@ -38,7 +38,7 @@ for _, manifest in ipairs(learnt) do
       changes = changes + redis.call('HDEL', r.links, digest)
       changes = changes + redis.call('HDEL', r.untagged, digest, short)
       redis.call('HDEL', r.layers, short)
-      unprove(short)
+      missing[short] = true
     end
   elseif links == '?' then
     changes = changes + redis.call('HSETNX', r.links, digest, '0 ?')
@@ -49,6 +49,7 @@ for _, manifest in ipairs(learnt) do
     changes = changes + 1
   end
 end
+unprove(missing)
 for _, manifest in ipairs(referrers) do
   if redis.call('HSETNX', r.links, manifest.digest, manifest.pushed_us .. ' ' .. manifest.links) == 1 then
     if redis.call('HLEN', r.untagged) < 10000 then
