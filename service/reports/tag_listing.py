@@ -9,6 +9,7 @@ from typing import Literal
 
 from service.domain.page import Page, Place, page
 from service.domain.policy.patterns import Matcher
+from service.domain.retention.explanation import Explanation, with_hold
 from service.domain.retention.plan import Verdict
 from service.domain.retention.referrers import Referrer
 from service.domain.retention.state import Tag
@@ -121,6 +122,13 @@ class TagListing:
             return Page(tuple(map(self._listed, chosen.rows)), chosen.after, chosen.total)
         rows = [row for row in map(self._row, tags) if status is None or row.has(status)]
         return page(rows, lambda row: _row_place(row, by), descending=descending, after=after, limit=most)
+
+    def explain(self, tag: str) -> Explanation | None:
+        """Return the explanation of the verdict on a tag; None if the tag is not live."""
+        explained = self.live.explain((tag,))
+        for digest, reason in self.waits.items():
+            explained = with_hold(explained, [digest], reason)
+        return explained[0] if explained else None
 
     @cached_property
     def images(self) -> tuple[Tag, ...]:

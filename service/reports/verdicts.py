@@ -9,7 +9,7 @@ from service.clock import now_us
 from service.domain.policy.model import Policy
 from service.domain.retention import planner
 from service.domain.retention.evaluation import Evaluation
-from service.domain.retention.explanation import Explanation, explain, with_hold
+from service.domain.retention.explanation import Explanation, explanations, with_hold
 from service.domain.retention.freed import Freed, freed
 from service.domain.retention.plan import Plan, Verdict
 from service.domain.retention.preview import Preview, previewed
@@ -59,6 +59,16 @@ class LiveVerdicts:
             verdict = self._evaluation.verdict(tag)
         return _unruled([verdict])[0] if self._is_lost else verdict
 
+    def explain(self, names: tuple[str, ...] | None = None) -> tuple[Explanation, ...]:
+        """Explain the verdicts on these tags (None: all), the newest push first, without plans that wait."""
+        with self._lock:
+            explained = explanations(self._evaluation, names)
+        if not self._is_lost:
+            return explained
+        return tuple(
+            replace(item, verdict=_unruled([item.verdict])[0], shares=_unruled(item.shares)) for item in explained
+        )
+
 
 @dataclass(frozen=True)
 class Verdicts:
@@ -85,14 +95,10 @@ class Verdicts:
 
     def explain(self, repository: str, names: tuple[str, ...] | None = None) -> tuple[Explanation, ...]:
         """Explain the verdicts on these tags of a repository (None: all), the newest push first."""
-        explained = explain(self.history.snapshot(repository), self._policy(None), now_us(), names)
+        explained = self.live(repository).explain(names)
         for hold in self.approvals.holds([repository]):
             explained = with_hold(explained, hold.digests, hold.reason)
-        if not self._is_lost:
-            return explained
-        return tuple(
-            replace(item, verdict=_unruled([item.verdict])[0], shares=_unruled(item.shares)) for item in explained
-        )
+        return explained
 
     def preview(self, repositories: Iterable[str], policy: Policy | None = None) -> tuple[Preview, ...]:
         """The images of each repository that would be deleted, by the given policy or the current one."""

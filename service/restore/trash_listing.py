@@ -7,17 +7,17 @@ from typing import Literal
 from service.domain.history.entry import Deleted
 from service.domain.page import Page, Place, page
 from service.domain.policy.patterns import Matcher
-from service.store.trash import Trash
+from service.store.trash import PackedDeletion, Trash
 
 TrashOrder = Literal["deleted", "-deleted", "size", "-size", "repository", "-repository"]
 
 # The number of deletions that a page may read, so that it answers within a second on a busy machine.
 MOST_READ = 10_000
 _AT_ONCE = 200
-_PLACES: dict[str, Callable[["TrashedImage"], int | str]] = {
-    "deleted": lambda trashed: trashed.image.at_us,
-    "size": lambda trashed: trashed.image.size_bytes,
-    "repository": lambda trashed: trashed.repository,
+_PLACES: dict[str, Callable[[PackedDeletion], int | str]] = {
+    "deleted": lambda deletion: int(deletion.at_us),
+    "size": lambda deletion: int(deletion.size_bytes),
+    "repository": lambda deletion: deletion.repository,
 }
 
 
@@ -64,20 +64,20 @@ def list_trash(
         StoreUnavailable: Redis is away.
     """
     names = [name for name in trash.repositories() if matches(name)]
-    trashed: list[TrashedImage] = []
+    deletions: list[PackedDeletion] = []
     read = 0
-    while read < len(names) and (limit is None or len(trashed) < MOST_READ):
+    while read < len(names) and (limit is None or len(deletions) < MOST_READ):
         chosen = names[read : read + _AT_ONCE]
         read += len(chosen)
-        for name, images in trash.deleted_from(chosen, reason).items():
-            trashed += [TrashedImage(name, image) for image in images]
+        deletions += trash.deleted_from(chosen, reason)
     place = _PLACES[order.lstrip("-")]
-    chosen_page = page(
-        trashed,
-        lambda row: (place(row), f"{row.repository} {row.image.tag} {row.image.digest}"),
+    listed = page(
+        deletions,
+        lambda deletion: (place(deletion), f"{deletion.repository} {deletion.field}"),
         descending=order.startswith("-"),
         after=after,
-        limit=len(trashed) + 1 if limit is None else limit,
+        limit=len(deletions) + 1 if limit is None else limit,
     )
-    sizes = {(row.repository, row.image.digest): row.image.size_bytes for row in trashed}
-    return TrashListing(chosen_page, sum(sizes.values()), len(names) - read)
+    rows = tuple(TrashedImage(deletion.repository, deletion.unpacked()) for deletion in listed.rows)
+    sizes = {(deletion.repository, deletion.short): int(deletion.size_bytes) for deletion in deletions}
+    return TrashListing(Page(rows, listed.after, listed.total), sum(sizes.values()), len(names) - read)

@@ -8,7 +8,7 @@ from service.domain.search import ParsedSearch, TagMatch, UserMatch
 from service.store.connection import Connection
 from service.store.keys import long
 from service.store.packing import unpack_live
-from service.store.trash import unpack_deleted
+from service.store.trash import PackedDeletion
 
 # A script blocks Redis while it runs, here for some milliseconds: between two runs, Redis can serve other clients.
 _CHUNK = 200
@@ -116,7 +116,7 @@ def _matches(repository: str, digest: str, kind: str, name: str, value: str, pus
         tag = unpack_live(name, value, int(float(pushed or 0)) or None)
         yield TagMatch(repository, name, tag.digest, "live", tag.pushed_us, tag.actor)
     elif kind == "deleted":
-        deleted = unpack_deleted((name, value))
+        deleted = PackedDeletion(repository, name, *value.split(" ", 4)).unpacked()
         yield TagMatch(
             repository, deleted.tag, deleted.digest, "deleted", deleted.at_us, "", deleted.reason, restorable=True
         )

@@ -3,9 +3,10 @@
 import base64
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from service.domain.history.entry import Deleted
 from service.domain.oci.manifest import UnreadableManifest, read_references
@@ -18,6 +19,8 @@ from service.store.snapshot import Snapshot
 
 _AT_ONCE = 1000
 _PAGE = 200
+_REPOSITORIES_AT_ONCE = 200
+_MOST_FIELDS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,25 +159,22 @@ class Trash:
 
     def deleted(self, repository: str) -> tuple[Deleted, ...]:
         """Return the deletions of this repository that can still be restored, the latest first."""
-        deletions = self.deleted_from([repository])[repository]
+        deletions = map(PackedDeletion.unpacked, self.deleted_from([repository]))
         return tuple(sorted(deletions, key=lambda deletion: (-deletion.at_us, deletion.tag)))
 
-    def deleted_from(self, repositories: Sequence[str], reason: str = "") -> Mapping[str, tuple[Deleted, ...]]:
+    def deleted_from(self, repositories: Sequence[str], reason: str = "") -> list["PackedDeletion"]:
         """Return the same for several repositories, in no order. reason: a part of the reason; "" for all."""
         wanted = reason.lower()
-        with self._connection.reached() as client, client.pipeline(transaction=False) as pipe:
-            for repository in repositories:
-                pipe.hgetall(self._keys.of("deleted", repository))
-            hashes = pipe.execute()
-        return {
-            repository: tuple(
-                # Unpacking is most of the work, so that what is not wanted is left out before.
-                unpack_deleted(noted)
-                for noted in known.items()
-                if not wanted or wanted in _reason(noted).lower()
-            )
-            for repository, known in zip(repositories, hashes, strict=True)
-        }
+        hashes: list[list[str]] = []
+        while len(hashes) < len(repositories):
+            chosen = repositories[len(hashes) : len(hashes) + _REPOSITORIES_AT_ONCE]
+            hashes += self._connection.run("deleted", repositories=chosen, most_fields=_MOST_FIELDS)
+        packed = (
+            PackedDeletion(repository, field, *text.split(" ", 4))
+            for repository, flat in zip(repositories, hashes, strict=True)
+            for field, text in zip(flat[::2], flat[1::2], strict=True)
+        )
+        return [deletion for deletion in packed if not wanted or wanted in deletion.reason.lower()]
 
     def repositories(self) -> tuple[str, ...]:
         """Return the repositories with deletions that can be restored, the latest deletion first."""
@@ -259,13 +259,19 @@ def _references(kept: TrashedManifest) -> tuple[str, ...]:
     return (*references.children, *(blob for blob, _ in references.blobs))
 
 
-def _reason(noted: tuple[str, str]) -> str:
-    return noted[1].split(" ", 4)[4]
+class PackedDeletion(NamedTuple):
+    """A field of deleted:R and its value. Unpacking is most of the work in a long listing, so that it comes last."""
 
+    repository: str
+    field: str
+    short: str
+    pushed_us: str
+    at_us: str
+    size_bytes: str
+    reason: str
 
-def unpack_deleted(noted: tuple[str, str]) -> Deleted:
-    """Return the deletion behind a field of deleted:R and its value."""
-    field, text = noted
-    digest, pushed_us, at_us, size_bytes, reason = text.split(" ", 4)
-    tag = "" if field.startswith("@") else field.partition(" ")[0]
-    return Deleted(tag, long(digest), int(pushed_us) or None, int(at_us), int(size_bytes), reason)
+    def unpacked(self) -> Deleted:
+        """Return the deletion."""
+        tag = "" if self.field.startswith("@") else self.field.partition(" ")[0]
+        pushed_us = int(self.pushed_us) or None
+        return Deleted(tag, long(self.short), pushed_us, int(self.at_us), int(self.size_bytes), self.reason)

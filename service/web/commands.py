@@ -2,12 +2,14 @@
 
 import ipaddress
 from pathlib import Path
+from threading import Thread
 
 import click
 
 from service.settings import load_settings
 from service.web import server
 from service.web.app import create_app, create_gate
+from service.web.pages.rendering import compile_templates
 from service.wiring import wire
 
 _config = click.option(
@@ -26,6 +28,8 @@ def web(config: Path | None) -> None:
     listener = server.listening(settings.listen)
     server.stop_on_signals()
     application = create_app(wire(settings, patient=True))
+    # Beside the first requests: notifications must not wait for it.
+    Thread(target=compile_templates, args=[application], name="compile templates", daemon=True).start()
     # Notifications have threads of their own, so that they never wait for slow pages.
     pools = {"": server.pool(server.THREADS), "/notifications": server.pool(server.THREADS)}
     proxies = [ipaddress.ip_network(name) for name in settings.web.proxies]

@@ -11,6 +11,7 @@ from service.domain.policy.model import Policy
 from service.domain.usage import UNMEASURED
 from service.settings import load_settings
 from service.web.app import create_app
+from service.web.pages.rendering import compile_templates
 from service.wiring import Wiring, wire
 from tests.bench.figure import Figure, percentile
 from tests.fakes.valkey import Valkey
@@ -29,9 +30,11 @@ _PAGES = (
     ("…its time line", "/panels/tag/line/shop/api:t04999"),
     (f"a list of {REPOSITORIES:,} repositories", "/panels/repositories/list"),
     ("…the latest push first", "/panels/repositories/list?order=-pushed"),
+    ("…the next deletion first", "/panels/repositories/list?order=expires"),
     ("…the largest first", "/panels/repositories/list?order=-size"),
     ("…as a treemap", "/panels/repositories/list?view=map"),
     ("…found by a part of the name", "/panels/repositories/list?search=77"),
+    ("a search in all of it", "/search?q=0499"),
     ("what happens now", "/panels/overview/now"),
     ("what happened in 7 days", "/panels/overview/past?period=7d"),
 )
@@ -47,11 +50,18 @@ def measure() -> Iterator[Figure]:
         )
         wiring = wire(settings)
         _fill(wiring)
-        first = iter([create_app(wiring).test_client() for _ in range(TIMES)])
+        first = iter([_fresh(wiring) for _ in range(TIMES)])
         yield _figure(f"a repository with {TAGS:,} tags, at the first look", lambda: next(first), _PAGES[1][1])
         http = create_app(wiring).test_client()
         for name, path in _PAGES:
             yield _figure(name, lambda: http, path)
+
+
+def _fresh(wiring: Wiring) -> FlaskClient:
+    app = create_app(wiring)
+    # `pushprune web` does so when it starts.
+    compile_templates(app)
+    return app.test_client()
 
 
 def _fill(wiring: Wiring) -> None:
@@ -72,12 +82,14 @@ def _fill(wiring: Wiring) -> None:
 
 def _figure(name: str, client: Callable[[], FlaskClient], path: str) -> Figure:
     taken: list[float] = []
+    used: list[float] = []
     for _ in range(TIMES):
         http = client()
-        began = time.perf_counter()
+        began, used_before = time.perf_counter(), time.process_time()
         response = http.get(path, headers={"HX-Request": "true"})
         taken.append((time.perf_counter() - began) * 1000)
+        used.append((time.process_time() - used_before) * 1000)
         assert response.status_code == 200, response.text
     middle = percentile(taken, 50)
-    measured = f"{middle:.0f} ms ({min(taken):.0f}–{max(taken):.0f})"
+    measured = f"{middle:.0f} ms ({min(taken):.0f}–{max(taken):.0f}; {percentile(used, 50):.0f} ms of CPU)"
     return Figure(f"{name}: answered in", measured, f"≤ {MOST_MS} ms", middle <= MOST_MS)

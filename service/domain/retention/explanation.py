@@ -47,7 +47,11 @@ class Explanation:
 
 def explain(state: State, policy: Policy, now_us: int, names: tuple[str, ...] | None = None) -> tuple[Explanation, ...]:
     """Explain the tags of these names, the newest push first. None means all tags; unknown names are left out."""
-    evaluation = Evaluation(state, policy, now_us)
+    return explanations(Evaluation(state, policy, now_us), names)
+
+
+def explanations(evaluation: Evaluation, names: tuple[str, ...] | None = None) -> tuple[Explanation, ...]:
+    """Explain the tags of these names by an evaluation; see `explain`."""
     wanted = None if names is None else frozenset(names)
     tags = [tag for tag in evaluation.newest_first if wanted is None or tag.name in wanted]
     return tuple(_explained(evaluation, tag) for tag in tags)

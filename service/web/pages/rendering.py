@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask import Flask, Response, flash, g, make_response, redirect, render_template, request, url_for
 
 from service.domain.page import Place
 from service.web.session import Visitor
@@ -22,6 +22,12 @@ ANSWERS_ITSELF = frozenset(
         "pages.selection_delete",
     }
 )
+
+
+def compile_templates(app: Flask) -> None:
+    """Compile all templates, so that no user waits until a page is looked at for the first time."""
+    for name in app.jinja_env.list_templates(extensions=["html"]):
+        app.jinja_env.get_template(name)
 
 
 def keep_visitor(visitor: Visitor | None) -> Visitor | None:

@@ -50,10 +50,10 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/tag/why/<path:repository>:<tag>")
     def tag_why(repository: str, tag: str) -> Response:
-        explained = wiring.verdicts.explain(wiring.inventory.known(repository), (tag,))
-        explanation = explained[0] if explained else None
+        listing = listings.of(wiring.inventory.known(repository))
+        explanation = listing.explain(tag)
         asked = pending_deletions(wiring.store, repository).get(tag)
-        listed = listings.of(repository).page(lambda name: name == tag).rows
+        listed = listing.page(lambda name: name == tag).rows
         ended = None if explanation else wiring.inventory.intervals(repository, tag)[:1]
         values = {
             "ended": ended[0] if ended else None,

@@ -62,3 +62,8 @@ def test_more_deletions_than_one_answer_reads_are_said(edge: Edge, monkeypatch: 
     monkeypatch.setattr("service.restore.trash_listing._AT_ONCE", 1)
     answer = edge.http.get(WHERE).json or {}
     assert ([image["repository"] for image in answer["deleted"]], answer["unread"]) == (["shop/api"], 1)
+
+
+def test_what_one_script_does_not_read_the_next_one_does(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.store.trash._MOST_FIELDS", 0)
+    assert trash(edge) == [("shop/api", "v1"), ("web/site", "old")]
