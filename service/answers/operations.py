@@ -24,6 +24,11 @@ class CollectionRun(ApiAnswer):
     unlinked: int = Field(
         description="blobs whose links an online collection deleted; their data is deleted after gc.grace"
     )
+    quarantined: int = Field(description="deleted blobs in quarantine, from where they can be brought back")
+    quarantined_bytes: int = Field(description="their size in bytes")
+    quarantined_until: TimeMs | None = Field(
+        validation_alias="quarantined_until_ms", description="the next run after this time deletes the last of them"
+    )
     gate: str = Field(description="how pushes were blocked during the run: none, proxy, readonly")
     message: str = Field(description="what went wrong, in one sentence")
     note: str = Field(description="further remarks, such as what was not protected")

@@ -180,6 +180,10 @@ def _show_run(run: Run, rehearsal: Rehearsal | None) -> None:
         line(f"manifests pushed meanwhile, checked blob by blob: {run.checked}")
     if run.unlinked:
         line(f"blobs unlinked, whose data is deleted after gc.grace: {run.unlinked}")
+    if run.quarantined and run.quarantined_until_ms:
+        until = when(run.quarantined_until_ms * 1000)
+        size = spell_size(run.quarantined_bytes)
+        line(f"in quarantine until {until}: {run.quarantined} blobs, {size}; bring back with pushprune gc --undelete")
     if run.closed_ms:
         line(f"the gate was closed for {run.closed_ms / 1000:.1f} s")
     if run.note:

@@ -7,7 +7,8 @@ deletion.py    the protocol of a deletion, and the one over the API; disk.py is 
 storage.py     the registry's files: tags, manifests, blobs; bucket_storage.py the same in a bucket; quarantine.py
                and uploads.py other folders of it
 objects.py     the storage as objects, in a bucket or on disk; bucket.py opens it by its URL, conditional.py deletes
-               what did not change, layout.py has the keys, storage_inventory.py reads what is there
+               what did not change, layout.py has the keys, storage_inventory.py reads what is there, blob_quarantine.py
+               keeps deleted data for a while
 collector.py   `registry garbage-collect` as a child process; restart.py, integrity.py before and after it
 debug.py       the debug server; probe.py and listing.py test what a registry can do
 v1.py          version 1 of the API (before 2015)
@@ -18,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from service.domain.collection.storage_inventory import packed
 from service.domain.errors import ConfigurationError
 from service.registry.client import RegistryClient
 from service.registry.collector import Collector
@@ -66,7 +68,7 @@ class Registry:
         return self.optional_client is not None
 
     def relink(self, repository: str, blob: str) -> bool:
-        """Write the link of a config or layer again that an online collection deleted.
+        """Write the link of a config or layer again that an online collection deleted, and bring back its data.
 
         For an image of the trash: its repository had this blob. The caller has the permit to write, so no collection
         runs.
@@ -74,10 +76,20 @@ class Registry:
         Returns:
             False if the data of the blob does not exist any more.
         """
-        if not self.unlinks or self.objects is None or self.objects.head(blob_key(blob)) is None:
+        if not self.unlinks or self.objects is None:
+            return False
+        if self.objects.head(blob_key(blob)) is None and not self._bring_back(self.objects, blob):
             return False
         self.objects.write(layer_key(repository, blob), blob.encode())
         return True
+
+    @staticmethod
+    def _bring_back(objects: ObjectStore, blob: str) -> bool:
+        """Bring the data of a blob back from quarantine; False if the quarantine does not have it."""
+        from service.registry.blob_quarantine import BlobQuarantine
+
+        quarantine = BlobQuarantine(objects)
+        return bool(quarantine.bring_back([packed(blob)], quarantine.batches()))
 
     @property
     def deletion(self) -> ManifestDeletion:

@@ -185,6 +185,11 @@ class GcSettings(SettingsPart):
         default=86_400,
         description="for `collector: online`: the time between the deletion of a blob's links and that of its data",
     )
+    quarantine: Duration = Field(
+        default=86_400,
+        description="for `collector: online`: how long deleted data is kept in a folder of the storage; 0: data of "
+        "configs and layers is deleted at once",
+    )
     schedule: Cron | None = Field(default=None, description="a schedule: minute hour day month weekday, in UTC")
     after_deletes: Whole | None = Field(default=None, description="collect after this many deletions; unset: never")
     after_bytes: Annotated[Size, Field(ge=1)] | None = Field(

@@ -272,10 +272,10 @@ class Gate:
                 )
         return tuple(entries)
 
-    def manifests_put(self) -> tuple[str, ...]:
-        """Return the repositories that a manifest was put into within gc.youth; MORE if not all are known."""
+    def manifests_put(self, since_ms: float = 0) -> tuple[str, ...]:
+        """Return the repositories that got a manifest since, within gc.youth at most; MORE if not all are known."""
         with self._connection.reached() as client:
-            members = client.zrange(self._keys.of("pushing"), 0, -1)
+            members = client.zrangebyscore(self._keys.of("pushing"), since_ms, "+inf")
         repositories = {member.partition(" ")[0] for member in members if member.endswith((" put", " more"))}
         return tuple(sorted(repositories))
 

@@ -153,8 +153,8 @@ Garbage collection
         collected. Reader: collections.
   gc:scheduled         string  when the schedule was last checked (ms). Life: for ever. Writer, reader: collections.
   gc:runs              stream  started_ms ended_ms result reason exit_code marked blobs manifests bytes_freed message
-        gate unsized final checked note closed_ms unlinked; unknown values are empty. Life: the newest history.runs.
-        Writer: record_run. Readers: command line, API, dashboard.
+        gate unsized final checked note closed_ms unlinked quarantined quarantined_bytes quarantined_until_ms; unknown
+        values are empty. Life: the newest history.runs. Writer: record_run. Readers: command line, API, dashboard.
   gc:logs              hash    started_ms → base64 of a gzip file: the output of garbage-collect in the run that started
         then; of a long output the first 2 MiB (compressed) and the last 64 KiB. Life: the newest 20 runs with output,
         16 MiB together. Writer: keep_log. Reader: dashboard.

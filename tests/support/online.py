@@ -16,7 +16,7 @@ from service.collect.quiesce import reopen
 from service.domain.collection.run import Run
 from service.domain.collection.storage_inventory import unpacked
 from service.domain.gate import WriteRequest
-from service.registry import Registry, storage_inventory
+from service.registry import Registry, blob_quarantine, storage_inventory
 from service.registry.collector import Collector
 from service.registry.layout import blob_key
 from service.registry.objects import ObjectStore, StoredObject
@@ -30,7 +30,7 @@ from tests.support.gate import earlier
 
 _PAGE = 7
 SHOP, ANN = "shop/api", "10.0.0.7/0"
-GRACE_S, YOUTH_S = 86_400, 3_600
+GRACE_S, QUARANTINE_S, YOUTH_S = 86_400, 86_400, 3_600
 GC = {"collector": "online", "online_preview": True, "gate": "proxy", "grace": GRACE_S, "youth": YOUTH_S, "settle": 0}
 Client = Generator[None, None, bool]
 
@@ -65,6 +65,14 @@ class SteppedStore(ObjectStore):
         has_versions = super().write(key, content)
         self.after_step("write", (key,))
         return has_versions
+
+    def copy(self, source: str, target: str) -> bool:
+        self._step("copy", source)
+        return super().copy(source, target)
+
+    def rename(self, source: str, target: str) -> bool:
+        self._step("rename", source)
+        return super().rename(source, target)
 
     def delete(self, keys: Iterable[str]) -> dict[str, str]:
         names = tuple(keys)
@@ -105,9 +113,11 @@ class DebugStub:
 
     def __init__(self) -> None:
         self.in_flight = 0
+        self.look: Callable[[], object] = lambda: None
         self.cached = 0.0
 
     def manifests(self) -> int:
+        self.look()
         return self.in_flight
 
     def cache_requests(self) -> float:
@@ -123,6 +133,8 @@ class OnlineSite:
         self.plain = ObjectStore(self.objects._store, "memory")
         self.registry = ObjectRegistry(self.plain)
         self.client, self.debug = StoreClient(self.registry), DebugStub()
+        # A look at the debug server is a step as well, so that clients go on meanwhile.
+        self.debug.look = lambda: self.objects._step("debug")
         parts: dict[str, Any] = {"optional_client": self.client, "objects": self.objects, "debug": self.debug}
         registry = Registry(collector=Collector((), folder / "lock", 60), parallel=1, **parts)
         self.wiring = replace(wiring, registry=registry)
@@ -140,6 +152,10 @@ class OnlineSite:
 
         monkeypatch.setattr(gate, "unaware", obeyed)
         monkeypatch.setattr(gate, "processes", lambda: ("web:1",))
+        manifests_put = gate.manifests_put
+        monkeypatch.setattr(
+            gate, "manifests_put", lambda since_ms=0.0: manifests_put(since_ms - self.objects.skew_us / 1000)
+        )
         claims = self.store.claims
         real_claim = claims.claim
 
@@ -155,6 +171,7 @@ class OnlineSite:
         monkeypatch.setattr(online_run, "_PAUSE_S", 0)
         # One thread lists, page by page, so that the order of steps is certain.
         monkeypatch.setattr(storage_inventory, "PARALLEL", 1)
+        monkeypatch.setattr(blob_quarantine, "PARALLEL", 1)
         monkeypatch.setattr(storage_inventory, "PAGE", _PAGE)
         gate.check_in("web:1")
         self.noting_for(YOUTH_S + 60)
@@ -262,16 +279,26 @@ class OnlineSite:
         """Only put the manifest: its blobs are believed to be there."""
         write = WriteRequest("manifest", repository, by_tag=tag is not None)
         try:
-            yield from self.request(write, self.registry.putting(repository, tag, image.manifest))
+            yield from self.passed(write)
+            self.debug.in_flight += 1
+            try:
+                yield
+                yield from self.registry.putting(repository, tag, image.manifest)
+            finally:
+                self.debug.in_flight -= 1
         except Refusal:
             return False
         return True
 
 
-def make_site(make_wiring: MakeWiring, folder: Path, monkeypatch: pytest.MonkeyPatch) -> OnlineSite:
+def make_site(
+    make_wiring: MakeWiring, folder: Path, monkeypatch: pytest.MonkeyPatch, quarantine: int = QUARANTINE_S
+) -> OnlineSite:
     """A site of its own. What an earlier one left in Redis is gone."""
     debug = {"debug_url": "http://127.0.0.1:1"}
-    wiring = make_wiring("http://127.0.0.1:1", gc=GC, storage={"path": folder}, registry=debug)
+    wiring = make_wiring(
+        "http://127.0.0.1:1", gc=GC | {"quarantine": quarantine}, storage={"path": folder}, registry=debug
+    )
     connection = wiring.store.connection
     with connection.reached() as client:
         for key in client.scan_iter(connection.keys.of("*")):

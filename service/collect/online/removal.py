@@ -1,6 +1,6 @@
 """Delete the links and the data of blobs, batch by batch, under claims."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -8,13 +8,14 @@ from service.collect.attempt import Attempt
 from service.collect.online import prove
 from service.collect.online.claiming import Claiming
 from service.collect.online.journal import Journal
-from service.collect.online.links import write_links
+from service.collect.online.repair import write_links
 from service.domain.collection.mentions import LONGEST_MANIFEST, may_be_manifest
 from service.domain.collection.online import Moment, UnlinkedBlob
 from service.domain.collection.run import BlobProbe
 from service.domain.collection.storage_inventory import unpacked
 from service.domain.errors import RegistryUnavailable, StaleCache
 from service.log import log
+from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
 from service.registry.layout import blob_key, layer_key
 from service.registry.objects import ObjectStore
 from service.registry.storage_inventory import read_repository
@@ -30,21 +31,24 @@ class BlobRemoval:
     """The deletions of one attempt.
 
     Each batch follows the same order, which must not change: claim, delete, release. What is claimed is named by no
-    request that is in progress, and every request that names it waits.
+    request that is in progress, and every request that names it waits. Data is moved into quarantine; only that of
+    configs and layers is deleted at once if gc.quarantine is 0.
 
     Attributes:
-        deleted: the blobs whose data was deleted.
+        deleted: the blobs whose data was deleted, or moved into quarantine.
+        bytes_freed: of the data that was deleted.
+        final: the number of deletions that can no longer be undone.
         unlinked: the blobs whose links were deleted.
         failures: the number of keys that the storage did not delete.
     """
 
     def __init__(self, attempt: Attempt, objects: ObjectStore, journal: Journal) -> None:
         self._attempt, self._objects, self._journal = attempt, objects, journal
-        self._claiming = Claiming(attempt, objects)
+        self._claiming, self._quarantine = Claiming(attempt, objects), BlobQuarantine(objects)
         self._images = _images_by_blob(attempt)
         self.deleted: list[UnlinkedBlob] = []
         self.unlinked: list[UnlinkedBlob] = []
-        self.failures = 0
+        self.failures = self.bytes_freed = self.final = 0
 
     @property
     def claiming(self) -> Claiming:
@@ -74,7 +78,7 @@ class BlobRemoval:
         if probe and self._objects.head(layer_key(probe.repository, probe.digest)) is None:
             raise StaleCache(f"the registry has {probe}, whose link does not exist in the storage; nothing was deleted")
         for page in _pages(blobs):
-            self._delete(page)
+            self._delete(page, is_kept=bool(self._attempt.gc.quarantine))
 
     def delete_manifests(self, blobs: Sequence[UnlinkedBlob], began_us: int) -> None:
         """Delete the data of manifests, while no PUT of a manifest is in progress.
@@ -93,7 +97,9 @@ class BlobRemoval:
         # A manifest that was pushed again after the inventory has a link in one of these repositories.
         revisions = [read_repository(self._objects, name).revisions for name in repositories]
         for page in _pages([blob for blob in blobs if not any(blob.digest in stored for stored in revisions)]):
-            self._delete(page)
+            # A PUT that the gate let pass may not have reached the registry yet. The registry then finds the data, and
+            # does not write it again.
+            self._delete(page, is_kept=True)
 
     def unlink(self, blobs: Sequence[UnlinkedBlob], linked: Collection[BlobProbe]) -> None:
         """Delete all links of blobs that no manifest needs.
@@ -114,46 +120,78 @@ class BlobRemoval:
             probes = [] if is_proved else [probe for probe in linked if probe.digest in digests]
             is_proved = self._unlink(page, prove.choose(self._attempt, probes, self._objects.name)) or is_proved
 
-    def _delete(self, page: Sequence[UnlinkedBlob]) -> None:
+    def expire(self, batches: Sequence[QuarantineBatch], has_data: Callable[[bytes], bool]) -> None:
+        """Delete batches of the quarantine for good.
+
+        Args:
+            batches: whose time has passed.
+            has_data: True for a packed digest that was pushed again since, or that is also in a later batch.
+        """
+        for batch in batches:
+            self._attempt.lease.check()
+            failed = self._noted(self._quarantine.delete([batch]))
+            sizes = {digest: size for digest, size in batch.sizes.items() if batch.key(digest) not in failed}
+            self.bytes_freed += sum(sizes.values())
+            self._make_final(digest for digest in sizes if not has_data(digest))
+
+    def _delete(self, page: Sequence[UnlinkedBlob], *, is_kept: bool) -> None:
+        """Delete the data of a batch. is_kept: move it into quarantine."""
         granted = self._claiming.claim([blob.digest for blob in page], "delete")
-        # Images whose layers are deleted can no longer be restored.
-        images = {image for digest in granted for image in self._images.get(unpacked(digest), ())}
-        final = self._attempt.store.trash.forget_images(images)
-        self._attempt.learn(final=self._attempt.run.final + final)
-        failed = self._remove({blob_key(unpacked(digest)): digest for digest in granted})
-        self.deleted += [blob for blob in page if blob.digest in granted and blob.digest not in failed]
+        blobs = [blob for blob in page if blob.digest in granted]
+        keys = {blob_key(unpacked(digest)): digest for digest in granted}
+        if is_kept:
+            failed = self._remove(keys, lambda: self._quarantine.put(blobs, self._now()))
+        else:
+            failed = self._remove(keys, lambda: self._objects.delete(keys))
+        deleted = [blob for blob in blobs if blob.digest not in failed]
+        self.deleted += deleted
         self._claiming.release(granted, is_certain=not failed)
+        if not is_kept:
+            self.bytes_freed += sum(blob.size_bytes for blob in deleted)
+            self._make_final(blob.digest for blob in deleted)
+
+    def _make_final(self, digests: Iterable[bytes]) -> None:
+        """Forget the images of the trash that need these blobs, after their data: until then they can be restored."""
+        images = {image for digest in digests for image in self._images.get(unpacked(digest), ())}
+        self.final += self._attempt.store.trash.forget_images(images)
 
     def _unlink(self, page: Sequence[UnlinkedBlob], probes: Sequence[BlobProbe]) -> bool:
         """Unlink a batch. Returns True if it proves that the registry obeys the storage."""
         granted = self._claiming.claim([blob.digest for blob in page], "unlink")
         blobs = [blob for blob in page if blob.digest in granted]
         links = {(name, blob.digest): blob.digest for blob in blobs for name in blob.repositories}
-        failed = self._remove({layer_key(name, unpacked(digest)): digest for name, digest in links})
+        keys = {layer_key(name, unpacked(digest)): digest for name, digest in links}
+        failed = self._remove(keys, lambda: self._objects.delete(keys))
         tested = [probe for probe in probes if bytes.fromhex(probe.digest.partition(":")[2]) in granted]
         if probe := prove.still_known(self._attempt, tested):
             write_links(self._attempt, self._objects, links)
             raise prove.refusal(probe, self._objects.name)
-        at = Moment(self._objects.now_us(), self._attempt.store.connection.now_us())
+        at = self._now()
         done = [replace(blob, at=at) for blob in blobs if blob.digest not in failed]
         self._journal.note_unlinked(done)
         self.unlinked += done
         self._claiming.release(granted, is_certain=not failed)
         return bool(tested)
 
-    def _remove(self, keys: Mapping[str, bytes]) -> frozenset[bytes]:
-        """Delete objects, and return the digests of those that the storage did not delete."""
+    def _now(self) -> Moment:
+        return Moment(self._objects.now_us(), self._attempt.store.connection.now_us())
+
+    def _remove(self, keys: Mapping[str, bytes], remove: Callable[[], dict[str, str]]) -> frozenset[bytes]:
+        """Delete or move objects, and return the digests of those that the storage did not delete."""
         if not keys:
             return frozenset()
         try:
-            errors = self._objects.delete(keys)
+            errors = remove()
         except RegistryUnavailable:
             self._claiming.leave_claimed()
             raise
+        return frozenset(keys[key] for key in self._noted(errors))
+
+    def _noted(self, errors: dict[str, str]) -> dict[str, str]:
         for key, error in errors.items():
             log.warning("the storage did not delete an object; it is tried again", key=key, error=error)
         self.failures += len(errors)
-        return frozenset(keys[key] for key in errors)
+        return errors
 
 
 def _images_by_blob(attempt: Attempt) -> Mapping[str, frozenset[tuple[str, str]]]:

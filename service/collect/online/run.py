@@ -8,19 +8,21 @@ marking.py   mark everything that a manifest mentions
 journal.py   the blobs that were unlinked, in Redis and in the storage
 claiming.py  the gate while digests are claimed
 removal.py   delete links and data under claims
-links.py     write links again, and look for manifests that need one
+repair.py    bring data back from quarantine and write links again, where a manifest needs them
 prove.py     prove that the storage is the registry's, and that the registry has no cache
 """
 
+import re
 import time
+from collections.abc import Collection
 
 from service.collect import verify
 from service.collect.attempt import Attempt
 from service.collect.online import prove
 from service.collect.online.claiming import ManifestsHeldTooLong
 from service.collect.online.journal import Journal
-from service.collect.online.links import look_again, write_links
 from service.collect.online.removal import BlobRemoval
+from service.collect.online.repair import Repair, write_links
 from service.collect.online.survey import Survey
 from service.collect.protect import refuse_unknown
 from service.collect.watch import Postponed
@@ -28,8 +30,10 @@ from service.domain.collection.online import OnlinePlan, Rules, UnlinkedBlob
 from service.domain.collection.run import CHECKING, SWEEPING, UNLINKING, WAITING, BlobProbe, Rehearsal, Sweep
 from service.domain.collection.storage_inventory import StorageInventory, unpacked
 from service.domain.errors import CollectionFailed
+from service.registry.blob_quarantine import BlobQuarantine
 from service.registry.objects import ObjectStore
 from service.store.collections import now_ms
+from service.store.gate import MORE
 
 LOOK_AGAIN_S = 5.0
 # No proxy lets a request take longer.
@@ -78,8 +82,9 @@ def look_again_later(attempt: Attempt) -> None:
     attempt.store.collections.look_again_at(now_ms() + _RETRY_MS)
     objects = _objects(attempt)
     journal = Journal(objects, attempt.store.claims)
-    if journal.load() and journal.blobs:
-        look_again(attempt, objects, Survey(attempt, objects).marking, journal.blobs)
+    survey = Survey(attempt, objects)
+    if journal.load():
+        write_links(attempt, objects, survey.plan(journal.blobs, _rules(attempt)).relink)
     attempt.store.collections.looked_again()
 
 
@@ -94,6 +99,11 @@ def _objects(attempt: Attempt) -> ObjectStore:
 
 def _rules(attempt: Attempt) -> Rules:
     return Rules(attempt.gc.grace * 1_000_000, attempt.gc.youth * 1_000_000)
+
+
+def _retention_us(attempt: Attempt) -> int:
+    """The time for which deleted data stays in quarantine at least."""
+    return round(max(attempt.gc.quarantine, LONGEST_REQUEST_S) * 1_000_000)
 
 
 def _size(inventory: StorageInventory, digest: bytes) -> int:
@@ -132,7 +142,8 @@ class _OnlineCollection:
             self._remove(plan, survey)
         else:
             attempt.note(_LOST)
-        self._check_pushed(since_ms)
+        self._check_pushed(since_ms, survey)
+        self._note_quarantine()
 
     def _wait_for_writers(self) -> None:
         """Wait for the end of pushprune's own writes: they do not pass the gate. No new one begins under the lease."""
@@ -156,20 +167,21 @@ class _OnlineCollection:
         try:
             self._delete_and_unlink(plan, survey)
         finally:
-            deleted = removal.deleted
             attempt.learn(
-                blobs=len(deleted),
-                bytes_freed=sum(blob.size_bytes for blob in deleted),
+                blobs=len(removal.deleted),
+                bytes_freed=removal.bytes_freed,
                 unlinked=len(removal.unlinked),
+                final=removal.final,
             )
         self._journal.save(blob.digest for blob in removal.deleted)
         if removal.failures:
             attempt.note(f"the storage did not delete {removal.failures} objects; they are tried again")
-        if removal.unlinked:
+        if removal.unlinked or removal.deleted:
             self._look_again(survey)
 
     def _delete_and_unlink(self, plan: OnlinePlan, survey: Survey) -> None:
         removal, progress = self._removal, self._attempt.progress
+        self._expire(survey)
         suspects = removal.manifests_among(plan.delete)
         layers = [blob for blob in plan.delete if blob.digest not in suspects]
         manifests = [blob for blob in plan.delete if blob.digest in suspects]
@@ -187,24 +199,48 @@ class _OnlineCollection:
             except ManifestsHeldTooLong:
                 self._attempt.note(_MANIFESTS_LATER)
 
+    def _expire(self, survey: Survey) -> None:
+        """Delete the data that has been in quarantine for long enough."""
+        retention_us = _retention_us(self._attempt)
+        expired = [batch for batch in survey.repair.batches if survey.began.is_after(batch.at, retention_us)]
+        kept = {digest for batch in survey.repair.batches if batch not in expired for digest in batch.sizes}
+        if expired:
+            self._attempt.progress.at(SWEEPING)
+            self._removal.expire(expired, lambda digest: digest in kept or survey.inventory.blob(digest) is not None)
+
     def _look_again(self, survey: Survey) -> None:
-        """Look for manifests whose push met the deletion of their links, now and once no such push can be left."""
+        """Look for manifests whose push met a deletion, now and once no such push can be left."""
         self._store.collections.look_again_at(now_ms() + round(LONGEST_REQUEST_S * 1000))
         self._attempt.progress.at(CHECKING)
         end = time.monotonic() + LOOK_AGAIN_S
         while time.monotonic() < end:
             self._attempt.lease.check()
             time.sleep(_POLL_S)
-        blobs = {blob.digest: blob for blob in self._removal.unlinked}
-        restored = look_again(self._attempt, self._objects, survey.marking, blobs)
-        if restored:
-            self._attempt.note(f"{restored} links were written again for manifests that were pushed meanwhile")
+        # A PUT that ends meanwhile may have begun before the inventory.
+        repositories = self._store.gate.manifests_put(survey.began.redis_us / 1000 - LONGEST_REQUEST_S * 1000)
+        if MORE in repositories or "" in repositories:
+            repositories = tuple(survey.inventory.repositories)
+        self._repair(survey, repositories)
 
-    def _check_pushed(self, since_ms: int) -> None:
+    def _repair(self, survey: Survey, repositories: Collection[str]) -> None:
+        """Repair the images of these repositories that were pushed meanwhile."""
+        repair = Repair(self._attempt, self._objects)
+        links = repair.of_repositories(repositories, survey.marking, self._journal.blobs)
+        if links:
+            self._attempt.note(f"{links} links were written again for manifests that were pushed meanwhile")
+        if repair.returned:
+            count = len(repair.returned)
+            self._attempt.note(
+                f"{count} blobs were brought back from quarantine for manifests that were pushed meanwhile"
+            )
+
+    def _check_pushed(self, since_ms: int, survey: Survey) -> None:
         """Check the images that were pushed meanwhile, blob by blob. The run has failed if any is broken."""
         attempt = self._attempt
         pushed = verify.look_at_pushed(self._store, attempt.registry, attempt.progress, since_ms)
         attempt.learn(checked=pushed.checked)
+        if pushed.broken:
+            self._repair(survey, {re.split("[@:]", name)[0] for name in pushed.broken})
         if broken := self._still_broken(pushed.broken):
             names = ", ".join(broken)
             attempt.learn(
@@ -212,6 +248,16 @@ class _OnlineCollection:
             )
         self._store.collections.end_check()
         self._store.collections.collected(attempt.run.reason, attempt.covered)
+
+    def _note_quarantine(self) -> None:
+        """Record the contents of the quarantine."""
+        batches = [batch for batch in BlobQuarantine(self._objects).batches() if batch.sizes]
+        if batches:
+            self._attempt.learn(
+                quarantined=sum(len(batch.sizes) for batch in batches),
+                quarantined_bytes=sum(sum(batch.sizes.values()) for batch in batches),
+                quarantined_until_ms=(batches[-1].at.redis_us + _retention_us(self._attempt)) // 1000,
+            )
 
     def _still_broken(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Look at broken images again, and return those that are still broken."""

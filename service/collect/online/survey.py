@@ -1,9 +1,10 @@
-"""Look at the whole storage, and decide what a collection does."""
+"""Look at the whole storage, repair what a collection damaged, and decide what the next one does."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from service.collect.attempt import Attempt
 from service.collect.online.marking import Marking
+from service.collect.online.repair import Repair
 from service.domain.collection.online import Evidence, Moment, OnlinePlan, Rules, UnlinkedBlob, decide, mentioned_by
 from service.domain.collection.run import LISTING, MARKING
 from service.domain.collection.storage_inventory import StorageInventory
@@ -20,10 +21,11 @@ class Survey:
         inventory: all blobs and links.
         began: when the inventory began.
         marking: what must be kept.
+        repair: brought back the data that a manifest needs and that was in quarantine.
     """
 
     def __init__(self, attempt: Attempt, objects: ObjectStore) -> None:
-        """Read the inventory and mark.
+        """Read the inventory, bring back data from quarantine, and mark.
 
         Raises:
             CollectionFailed: a manifest cannot be read, so that its blobs are not known.
@@ -39,17 +41,37 @@ class Survey:
                 f"nothing was deleted: {self.inventory.unknown_revisions[0]}"
             )
         attempt.progress.at(MARKING)
+        self.repair = Repair(attempt, objects)
         self.marking = Marking(objects, self.inventory, attempt.registry.mentions)
-        self.marking.mark(contents=_may_be_healed(attempt.store, attempt.gc.settle))
+        self._mark(attempt)
+        if returned := self.repair.returned:
+            attempt.note(f"{len(returned)} blobs were brought back from quarantine: a manifest needs them")
         attempt.lease.check()
+
+    def _mark(self, attempt: Attempt) -> None:
+        """Mark. Data that is needed and missing comes back first: a manifest without data would end the run."""
+        repositories = self.inventory.repositories.values()
+        self._bring_back(digest for stored in repositories for digest in stored.revisions)
+        is_complete = False
+        while not is_complete:
+            self.marking.mark(contents=_may_be_healed(attempt.store, attempt.gc.settle))
+            is_complete = not self._bring_back(self.marking.marks)
+
+    def _bring_back(self, digests: Iterable[bytes]) -> bool:
+        """Bring back those of these blobs that have no data. Returns False if there is none."""
+        returned = self.repair.bring_back(digests, lambda digest: self.inventory.blob(digest) is not None)
+        for digest, size_bytes in returned.items():
+            self.inventory.add_blob(digest, size_bytes, self.inventory.began_us)
+        return bool(returned)
 
     def plan(self, blobs: dict[bytes, UnlinkedBlob], rules: Rules) -> OnlinePlan:
         """Decide, with the journal of earlier collections."""
-        affected = {name for blob in blobs.values() for name in blob.repositories}
+        deleted = {digest: names for digest, names in self.repair.deleted().items() if digest in self.marking.marks}
+        affected = {name for blob in blobs.values() for name in blob.repositories}.union(*deleted.values())
         stored = self.inventory.repositories
         revisions = {name: stored[name].revisions.keys() for name in affected if name in stored}
-        users = mentioned_by(revisions, self.marking.everything_of, blobs)
-        return decide(Evidence(self.inventory, self.began, self.marking.marks, users, blobs), rules)
+        users = mentioned_by(revisions, self.marking.everything_of, {*blobs, *deleted})
+        return decide(Evidence(self.inventory, self.began, self.marking.marks, users, blobs, deleted), rules)
 
 
 def _may_be_healed(store: Store, settle_s: int) -> Iterator[bytes]:

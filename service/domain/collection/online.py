@@ -5,7 +5,7 @@ later run deletes the data of those that nobody has used since. Everything in do
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from service.domain.collection.storage_inventory import SHA256_BYTES, StorageInventory, StoredBlob
 
@@ -86,8 +86,9 @@ class Evidence:
         inventory: of the storage.
         began: when the inventory began.
         marks: the packed digests that must be kept.
-        users: by packed digest of the journal, the repositories whose manifests mention it.
+        users: by packed digest of the journal or of `deleted`, the repositories whose manifests mention it.
         journal: of earlier runs, by packed digest.
+        deleted: by packed digest of the blobs whose data was put into quarantine, the repositories that had a link.
     """
 
     inventory: StorageInventory
@@ -95,6 +96,7 @@ class Evidence:
     marks: Collection[bytes]
     users: Mapping[bytes, Collection[str]]
     journal: Mapping[bytes, UnlinkedBlob]
+    deleted: Mapping[bytes, Collection[str]] = field(default_factory=dict)
 
 
 def decide(evidence: Evidence, rules: Rules) -> OnlinePlan:
@@ -102,6 +104,8 @@ def decide(evidence: Evidence, rules: Rules) -> OnlinePlan:
     decision = _Decision(evidence, rules)
     for entry in evidence.journal.values():
         decision.of_entry(entry)
+    for digest, repositories in evidence.deleted.items():
+        decision.of_deleted(digest, repositories)
     for blob in evidence.inventory.blobs():
         if blob.digest not in evidence.journal:
             decision.of_blob(blob)
@@ -114,7 +118,7 @@ class _Decision:
         self._young_us = evidence.began.storage_us - rules.youth_us
         self._delete: list[UnlinkedBlob] = []
         self._unlink: list[UnlinkedBlob] = []
-        self._relink: list[tuple[str, bytes]] = []
+        self._relink: dict[tuple[str, bytes], None] = {}
         self._waiting: list[UnlinkedBlob] = []
         self._forgotten: list[bytes] = []
 
@@ -136,11 +140,7 @@ class _Decision:
             self._forgotten.append(entry.digest)
         elif entry.digest in self._evidence.marks:
             self._forgotten.append(entry.digest)
-            # Only a link that a collection deleted is written again: a manifest that merely mentions the digest of
-            # another repository must not get access to its data.
-            users = self._evidence.users.get(entry.digest, ())
-            missing = (name for name in entry.repositories if name in users and name not in linked)
-            self._relink += [(name, entry.digest) for name in missing]
+            self._link_again(entry.digest, entry.repositories)
         elif entry.at is None or entry.is_used or linked:
             # It was used again, or an interrupted run may have deleted some of its links: grace begins anew. The
             # repositories are kept, so that their links can be written again.
@@ -151,6 +151,17 @@ class _Decision:
             self._delete.append(entry)
         else:
             self._waiting.append(entry)
+
+    def of_deleted(self, digest: bytes, repositories: Collection[str]) -> None:
+        """Decide about the links of a blob that was put into quarantine. A manifest may have brought it back."""
+        if digest in self._evidence.marks and self._evidence.inventory.blob(digest) is not None:
+            self._link_again(digest, repositories)
+
+    def _link_again(self, digest: bytes, repositories: Collection[str]) -> None:
+        # Only a link that a collection deleted is written again: a manifest that merely mentions the digest of
+        # another repository must not get access to its data.
+        users, linked = self._evidence.users.get(digest, ()), self._linked(digest)
+        self._relink.update({(name, digest): None for name in repositories if name in users and name not in linked})
 
     def of_blob(self, blob: StoredBlob) -> None:
         """Decide about a blob that is not in the journal."""

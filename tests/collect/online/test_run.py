@@ -1,6 +1,7 @@
 """An online collection from its request to its record, and what goes wrong meanwhile."""
 
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -10,12 +11,14 @@ from service.collect.online.journal import JOURNAL
 from service.collect.status import at_stake
 from service.domain.collection.run import Run
 from service.domain.gate import WriteRequest
+from service.registry.blob_quarantine import FOLDER
 from service.registry.layout import blob_key, layer_key
 from service.store.lease import COLLECT
-from tests.fakes.images import Image, image_over, make_image, sha256
+from tests.conftest import MakeWiring
+from tests.fakes.images import Image, image_over, make_image, sha256, variant
 from tests.fakes.object_registry import ObjectRegistry
 from tests.support.lease import until
-from tests.support.online import ANN, GRACE_S, SHOP, YOUTH_S, OnlineSite, ended, make_store
+from tests.support.online import ANN, GRACE_S, QUARANTINE_S, SHOP, YOUTH_S, OnlineSite, ended, make_site, make_store
 
 KEPT, UNUSED = make_image(1), make_image(2, layers=3)
 LAYER = sha256(UNUSED.blobs[1])
@@ -49,11 +52,77 @@ def test_an_unused_image_is_unlinked_and_after_its_grace_deleted(site: OnlineSit
     assert not any(site.links(sha256(blob)) for blob in UNUSED.blobs)
     assert site.collect_after(GRACE_S - 10).blobs == 0
     run = site.collect_after(20)
-    assert (run.result, run.blobs, run.unlinked) == ("done", SIZE, 0)
-    assert run.bytes_freed == sum(map(len, (*UNUSED.blobs, UNUSED.manifest)))
+    assert (run.result, run.blobs, run.unlinked, run.bytes_freed) == ("done", SIZE, 0, 0)
     assert site.stored() == blobs_of(KEPT)
     assert site.store.claims.journal() == {}
     assert site.store.gate.state() is None
+
+
+def test_deleted_data_is_in_quarantine_until_its_time_has_passed(site: OnlineSite) -> None:
+    unlinked(site)
+    size_bytes = sum(map(len, (*UNUSED.blobs, UNUSED.manifest)))
+    run = site.collect_after(GRACE_S + 1)
+    assert (run.quarantined, run.quarantined_bytes, run.bytes_freed) == (SIZE, size_bytes, 0)
+    assert run.quarantined_until_ms == pytest.approx(
+        site.store.connection.now_us() / 1000 + QUARANTINE_S * 1000, abs=60_000
+    )
+    assert site.collect_after(QUARANTINE_S - 60).quarantined == SIZE
+    run = site.collect_after(61)
+    assert (run.quarantined, run.bytes_freed) == (0, size_bytes)
+    assert not list(site.plain.list(FOLDER))
+
+
+def test_without_a_quarantine_only_manifests_pass_through_it_for_as_long_as_a_request_may_take(
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make_site(make_wiring, tmp_path, monkeypatch, quarantine=0)
+    site.registry.push(SHOP, "v1", UNUSED)
+    site.registry.delete(SHOP, UNUSED.digest)
+    unlinked(site)
+    run = site.collect_after(GRACE_S + 1)
+    assert (run.blobs, run.bytes_freed) == (SIZE, sum(map(len, UNUSED.blobs)))
+    assert (run.quarantined, run.quarantined_bytes) == (1, len(UNUSED.manifest))
+    assert site.collect_after(890).quarantined == 1
+    run = site.collect_after(20)
+    assert (run.quarantined, run.bytes_freed) == (0, len(UNUSED.manifest))
+
+
+def test_an_image_can_be_restored_until_its_data_leaves_the_quarantine(site: OnlineSite) -> None:
+    """Its trash is forgotten after the data, not before: a storage that does not delete takes nothing away."""
+    forgotten: list[object] = []
+    trash = site.store.trash
+    trash.blobs = lambda: [(SHOP, UNUSED.digest, (LAYER,))]  # type: ignore[method-assign,assignment,return-value]
+    trash.forget_images = lambda images: forgotten.extend(images) or 0  # type: ignore[method-assign,func-returns-value]
+    unlinked(site)
+    site.collect_after(GRACE_S + 1)
+    site.objects.failing = lambda key: key.endswith(LAYER[7:])
+    site.collect_after(QUARANTINE_S + 1)
+    assert forgotten == []
+    site.objects.failing = lambda key: False
+    site.collect_after(1)
+    assert forgotten == [(SHOP, UNUSED.digest)]
+
+
+def test_a_manifest_that_was_put_too_late_gets_its_data_back(site: OnlineSite) -> None:
+    """The gate let its PUT pass; it reached the registry when nothing was in flight, and found the old data."""
+    unlinked(site)
+    late = variant(UNUSED, 1)
+    site.registry.push(SHOP, "v2", late)
+    site.later(GRACE_S + 1)
+    client = site.blind(SHOP, "late", UNUSED)
+    # The layers have links again, and the registry has just looked for the data of the manifest.
+    for blob in UNUSED.blobs:
+        site.registry.upload(SHOP, blob)
+    for _ in range(len(UNUSED.blobs) + 2):
+        next(client)
+    site.debug.in_flight = 0
+    site.objects.after_step = lambda action, keys: (
+        ended(client) if action == "delete" and keys[0] == blob_key(UNUSED.digest) else None
+    )
+    run = site.collect()
+    assert site.has(UNUSED.digest)
+    assert site.registry.broken() == ()
+    assert "brought back" in run.note
 
 
 def test_a_dry_run_writes_nothing_but_the_clock_and_lists_what_no_manifest_needs(site: OnlineSite) -> None:
@@ -152,6 +221,7 @@ def test_more_keys_than_one_call_takes_are_deleted(site: OnlineSite, monkeypatch
 
 def test_a_manifest_whose_push_met_the_unlinking_gets_its_links_again(site: OnlineSite) -> None:
     """It read the links right before they were deleted, and its revision came after the inventory."""
+    site.later(YOUTH_S + 1)
     client = site.blind(SHOP, "late", UNUSED)
     for _ in range(len(UNUSED.blobs) + 2):
         next(client)
@@ -162,7 +232,7 @@ def test_a_manifest_whose_push_met_the_unlinking_gets_its_links_again(site: Onli
 
     site.objects.after_step = end_after_links
     # The gate has not heard of the blobs, only of the manifest.
-    run = site.collect_after()
+    run = site.collect()
     assert run.unlinked
     assert site.registry.broken() == ()
     assert "links were written again" in run.note

@@ -1,0 +1,134 @@
+"""The quarantine of an online collection: the data that it deleted is kept for a while, and can be brought back.
+
+Each batch has a folder `pushprune/quarantine/<storage µs>-<redis µs>` with one object for each blob, and with `links`:
+a line for each blob tells which repositories had a link to it. No registry looks at this folder.
+"""
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from service.domain.collection.online import Moment, UnlinkedBlob
+from service.domain.collection.storage_inventory import is_packable, packed, unpacked
+from service.domain.errors import StorageUnavailable
+from service.registry.layout import OURS, blob_key
+from service.registry.objects import PARALLEL, ObjectStore
+
+FOLDER = f"{OURS}/quarantine"
+_LINKS = "links"
+
+
+@dataclass(slots=True)
+class QuarantineBatch:
+    """The data that was deleted at one moment.
+
+    Attributes:
+        at: the moment right before.
+        sizes: packed digest → bytes, of the blobs that are still in quarantine.
+    """
+
+    at: Moment
+    sizes: dict[bytes, int] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        """The folder of the batch."""
+        return f"{FOLDER}/{self.at.storage_us}-{self.at.redis_us}"
+
+    def key(self, digest: bytes) -> str:
+        """The key of a blob in this batch."""
+        return f"{self.folder}/{digest.hex()}"
+
+
+class BlobQuarantine:
+    """The quarantine in the storage. Every method raises StorageUnavailable and StorageRefused."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+
+    def put(self, blobs: Sequence[UnlinkedBlob], at: Moment) -> dict[str, str]:
+        """Move the data of blobs into quarantine.
+
+        Args:
+            blobs: that are claimed, so that no client uses them.
+            at: now.
+
+        Returns:
+            The keys of the data that was not moved, each with the error, as `ObjectStore.delete` returns them.
+        """
+        batch = QuarantineBatch(at)
+        rows = ([blob.digest.hex(), list(blob.repositories)] for blob in blobs)
+        # Before the data leaves, so that what is brought back can be linked again.
+        self._objects.write(f"{batch.folder}/{_LINKS}", "\n".join(map(json.dumps, rows)).encode())
+        places = {blob_key(unpacked(blob.digest)): batch.key(blob.digest) for blob in blobs}
+        if self._objects.is_local:
+            return _each(self._objects.rename, places)
+        failed = _each(self._objects.copy, places)
+        return failed | self._objects.delete(key for key in places if key not in failed)
+
+    def batches(self) -> tuple[QuarantineBatch, ...]:
+        """The contents of the quarantine, the oldest batch first."""
+        batches: dict[str, QuarantineBatch] = {}
+        for stored in self._objects.list(FOLDER):
+            folder, _, name = stored.key.rpartition("/")
+            if (at := _moment(folder.rpartition("/")[2])) is None:
+                continue
+            batch = batches.setdefault(folder, QuarantineBatch(at))
+            if is_packable(digest := f"sha256:{name}"):
+                batch.sizes[packed(digest)] = stored.size_bytes
+        return tuple(sorted(batches.values(), key=lambda batch: batch.at.storage_us))
+
+    def links(self, batches: Iterable[QuarantineBatch]) -> dict[bytes, tuple[str, ...]]:
+        """Map each blob of these batches, also one that was brought back, to the repositories that had a link to it."""
+        links: dict[bytes, tuple[str, ...]] = {}
+        for content in self._objects.read_many(f"{batch.folder}/{_LINKS}" for batch in batches).values():
+            for digest, names in map(json.loads, (content or b"").splitlines()):
+                key = bytes.fromhex(digest)
+                links[key] = tuple(dict.fromkeys((*links.get(key, ()), *map(str, names))))
+        return links
+
+    def bring_back(self, digests: Collection[bytes], batches: Iterable[QuarantineBatch]) -> Mapping[bytes, int]:
+        """Move data out of quarantine, to where the registry looks for it.
+
+        Args:
+            digests: packed.
+            batches: the contents of the quarantine.
+
+        Returns:
+            Packed digest → bytes, of the blobs that were brought back.
+        """
+        returned: dict[bytes, int] = {}
+        for digest in digests:
+            for batch in batches:
+                if digest in batch.sizes and self._objects.rename(batch.key(digest), blob_key(unpacked(digest))):
+                    returned[digest] = batch.sizes.pop(digest)
+                    break
+        return returned
+
+    def delete(self, batches: Iterable[QuarantineBatch]) -> dict[str, str]:
+        """Delete batches for good. Returns the keys that were not deleted, each with the error."""
+        keys: list[str] = []
+        for batch in batches:
+            keys += [*map(batch.key, batch.sizes), f"{batch.folder}/{_LINKS}"]
+        return self._objects.delete(keys)
+
+
+def _each(move: Callable[[str, str], bool], places: Mapping[str, str]) -> dict[str, str]:
+    """Move or copy each object to its place, and return the errors by key. An object that does not exist is none."""
+
+    def attempt(place: tuple[str, str]) -> str:
+        try:
+            move(*place)
+        except StorageUnavailable as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="objects") as pool:
+        errors = pool.map(attempt, places.items())
+        return {key: error for key, error in zip(places, errors, strict=True) if error}
+
+
+def _moment(name: str) -> Moment | None:
+    storage_us, _, redis_us = name.partition("-")
+    return Moment(int(storage_us), int(redis_us)) if storage_us.isdecimal() and redis_us.isdecimal() else None
