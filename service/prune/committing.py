@@ -1,19 +1,63 @@
 """Commit a plan and count the result."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from service.domain.policy.model import Policy
+from service.domain.retention.overtaken import is_still_valid
 from service.domain.retention.plan import Plan
 from service.store import Store
 from service.store.history import CommitResult, Target
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
+# Pushes between two attempts to commit the same plan, each a few milliseconds.
+_MOST_OVERTAKEN = 10
 
-def commit(store: Store, snapshot: Snapshot, plan: Plan, target: Target) -> CommitResult:
-    """Commit a plan as `History.commit` does, and count the result in the metrics."""
-    committed = store.history.commit(snapshot, plan, target)
-    store.meter.count("plans", "stale" if committed is CommitResult.STALE else target)
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The result of a commit.
+
+    Attributes:
+        is_overtaken: True if there were pushes since the snapshot, so that the repository must be planned again.
+    """
+
+    result: CommitResult
+    is_overtaken: bool = False
+
+    @property
+    def is_stale(self) -> bool:
+        """True if nothing was committed."""
+        return self.result is CommitResult.STALE
+
+    @property
+    def is_settled(self) -> bool:
+        """True if the repository need not be planned again now."""
+        return not (self.is_stale or self.is_overtaken)
+
+
+def commit(store: Store, snapshot: Snapshot, plan: Plan, target: Target, policy: Policy | None = None) -> Committed:
+    """Commit a plan as `History.commit` does, and count the result in the metrics.
+
+    Args:
+        store: the history.
+        snapshot: the state that the plan was made from.
+        plan: the plan.
+        target: the place where its deletions wait.
+        policy: the policy that the plan was made by. Pushes that overtook the plan are compared with it.
+    """
+    committed = Committed(store.history.commit(snapshot, plan, target))
+    for _ in range(_MOST_OVERTAKEN):
+        if policy is None or not plan.doomed or not committed.is_stale:
+            break
+        since = store.history.pushes_since(snapshot)
+        if since is None or not is_still_valid(plan, snapshot, policy, since.pushes):
+            break
+        committed = Committed(store.history.commit(snapshot, plan, target, since), is_overtaken=True)
+    if committed.is_overtaken and not committed.is_stale:
+        # Planning keeps up: a repository that is due because of later pushes is not late.
+        store.outbox.succeeded("due", snapshot.repository)
+    store.meter.count("plans", "stale" if committed.is_stale else target)
     return committed
 
 
@@ -35,7 +79,7 @@ def commit_deletions(wiring: Wiring, snapshot: Snapshot, plan: Plan, policy: Pol
     if wiring.policies.current() != policy:
         return False
     doomed = tuple(replace(image, policy=name) for image in plan.doomed)
-    committed = commit(wiring.store, snapshot, replace(plan, doomed=doomed), target)
-    if committed is CommitResult.COMMITTED:
+    committed = commit(wiring.store, snapshot, replace(plan, doomed=doomed), target, policy or Policy())
+    if committed.result is CommitResult.COMMITTED:
         wiring.dispatch.delete(snapshot.repository)
-    return committed is not CommitResult.STALE
+    return committed.is_settled

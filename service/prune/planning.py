@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from service.clock import now_us
+from service.domain.policy.model import Policy
 from service.domain.retention import planner
 from service.domain.retention.plan import Plan
 from service.log import log
@@ -12,7 +13,6 @@ from service.prune.ensure_compared import ensure_compared
 from service.prune.healing import heal
 from service.prune.manual_planning import plan_manual
 from service.store import Store
-from service.store.history import CommitResult
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
@@ -47,7 +47,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     if policy is None:
         if heal(wiring, snapshot, Plan()):
             return False
-        return commit(wiring.store, snapshot, Plan(planned_us=snapshot.newest_us), "none") is not CommitResult.STALE
+        return commit(wiring.store, snapshot, Plan(planned_us=snapshot.newest_us), "none").is_settled
     if snapshot.policy not in ("", wiring.policies.digest):
         # The sweep compares a changed policy with the one before, and then makes every repository due.
         return not heal(wiring, snapshot, Plan())
@@ -65,31 +65,33 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
         plan = replace(plan, next_us=min(told_us, plan.next_us or told_us))
     plan = replace(plan, unannounced=planner.kept_unannounced(snapshot, policy, now_us(), plan))
     if not plan.doomed and not plan.unresolved:
-        return commit(wiring.store, snapshot, plan, "none") is not CommitResult.STALE
+        return commit(wiring.store, snapshot, plan, "none").is_settled
     if ensure_compared(wiring.store, wiring.registry, snapshot, plan):
         return False
     if policy.dry_run:
-        return _commit_dry(wiring.store, snapshot, plan)
+        return _commit_dry(wiring.store, snapshot, plan, policy)
     if plan.hold:
-        return _commit_held(wiring.store, snapshot, plan)
+        return _commit_held(wiring.store, snapshot, plan, policy)
     return commit_deletions(wiring, snapshot, plan, policy, "doomed")
 
 
-def _commit_dry(store: Store, snapshot: Snapshot, plan: Plan) -> bool:
-    if commit(store, snapshot, plan, "dry_run") is CommitResult.STALE:
+def _commit_dry(store: Store, snapshot: Snapshot, plan: Plan, policy: Policy) -> bool:
+    committed = commit(store, snapshot, plan, "dry_run", policy)
+    if committed.is_stale:
         return False
     for doomed in plan.doomed:
         for verdict in doomed.verdicts:
             name = verdict.tag.called(snapshot.repository)
             log.info("would delete (dry_run)", tag=name, digest=doomed.digest, reason=verdict.reason)
-    return True
+    return committed.is_settled
 
 
-def _commit_held(store: Store, snapshot: Snapshot, plan: Plan) -> bool:
-    if commit(store, snapshot, plan, "held") is CommitResult.STALE:
+def _commit_held(store: Store, snapshot: Snapshot, plan: Plan, policy: Policy) -> bool:
+    committed = commit(store, snapshot, plan, "held", policy)
+    if committed.is_stale:
         return False
     # A push to a repository whose plan already waits is not worth another warning.
     if not snapshot.held:
         hint = f"see it: pushprune prune --held; approve it: pushprune prune --approve {snapshot.repository} --yes"
         log.warning("the plan waits for approval", repository=snapshot.repository, reason=plan.hold, how=hint)
-    return True
+    return committed.is_settled

@@ -29,6 +29,7 @@ from service.store.packing import (
     unpack_entry,
     unpack_layers,
 )
+from service.store.pushes import PushesSince, unpack_pushes
 from service.store.snapshot import Snapshot, unpack_snapshot
 from service.store.word import Word
 
@@ -108,15 +109,26 @@ class History:
         with self._connection.reached() as client:
             return client.hget(self._keys.of("generation"), repository) or "0"
 
-    def commit(self, snapshot: Snapshot, plan: Plan, target: Target) -> CommitResult:
+    def pushes_since(self, snapshot: Snapshot) -> PushesSince | None:
+        """Return the pushes since the snapshot; None if anything else changed, or if it is not known what."""
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            pipe.hget(self._keys.of("generation"), snapshot.repository)
+            pipe.lrange(self._keys.of("pushes", snapshot.repository), 0, -1)
+            generation, noted = pipe.execute()
+        return unpack_pushes(snapshot.generation, generation or "0", noted)
+
+    def commit(
+        self, snapshot: Snapshot, plan: Plan, target: Target, overtaken: PushesSince | None = None
+    ) -> CommitResult:
         """Commit a plan against the snapshot that it was made from.
 
         Args:
             target: `doomed` deletes, `manual` deletes only what a user requested, `dry_run` only shows, `held` waits
                 for approval, `none` has nothing to do.
+            overtaken: pushes since the snapshot that leave the plan valid. The repository stays due.
 
         Returns:
-            STALE if there was a push, or a pull of a doomed image.
+            STALE if there was another change, or a pull of a doomed image.
         """
         # A pull does not stop a deletion that a user requested.
         uses = () if target == "manual" else plan.doomed
@@ -124,7 +136,9 @@ class History:
         result = self._connection.run(
             "commit",
             snapshot.repository,
-            made_from=snapshot.generation,
+            made_from=overtaken.generation if overtaken else snapshot.generation,
+            overtaken=overtaken is not None,
+            resend_ms=RESEND_MS,
             # Round up: a plan made too early would find nothing due yet.
             next_ms=plan.next_us // 1000 + 1 if plan.next_us else 0,
             target=target,
@@ -133,9 +147,9 @@ class History:
             approved=plan.is_whole and target in ("doomed", "none"),
             unannounced=plan.unannounced,
             planned_us=plan.planned_us,
-            stale_untagged=snapshot.stale_untagged,
-            stale_created=snapshot.stale_created,
-            stale_pulled=snapshot.stale_pulled,
+            stale_untagged=() if overtaken else snapshot.stale_untagged,
+            stale_created=() if overtaken else snapshot.stale_created,
+            stale_pulled=() if overtaken else snapshot.stale_pulled,
             used=[member for doomed in uses for member in (f"@{short(doomed.digest)}", *doomed.tags)],
             images=[{"short": short(doomed.digest), "json": pack_doomed(doomed)} for doomed in images],
         )

@@ -9,7 +9,7 @@ from unittest import mock
 from service.domain.events import Envelope
 from service.domain.oci.manifest import References
 from service.domain.retention.plan import Doomed, Plan, Verdict
-from service.prune import image, planning, untag
+from service.prune import committing, image, planning, untag
 from service.prune.batch import Batch
 from service.prune.recheck import RecheckResult
 from service.registry.storage import Storage
@@ -65,6 +65,13 @@ def no_healing() -> Iterator[None]:
 
 
 @contextmanager
+def blind_commit() -> Iterator[None]:
+    """A plan commits whatever was pushed since its snapshot."""
+    with mock.patch.object(committing, "is_still_valid", return_value=True):
+        yield
+
+
+@contextmanager
 def believed_parts() -> Iterator[None]:
     """The parts that an event names replace those that were read from the manifest of the index."""
     record = History.record
@@ -86,6 +93,7 @@ FAULTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "no-rescue": no_rescue,
     "no-recheck": no_recheck,
     "no-healing": no_healing,
+    "blind-commit": blind_commit,
     "believed-parts": believed_parts,
 }
 
@@ -94,5 +102,6 @@ SAID_OF: Mapping[str, str] = {
     "no-rescue": r"is deleted although the push of \S+ was heard and keeps it",
     "no-recheck": r"was not pruned at|is kept, and missing|went although nothing said so",
     "no-healing": r"is kept, and missing|cannot be pulled|the history and the registry differ",
+    "blind-commit": r"is deleted although the push of \S+ was heard and keeps it",
     "believed-parts": r"cannot be pulled|was heard and keeps it|went although nothing said so",
 }

@@ -148,6 +148,13 @@ class Machine(RuleBasedStateMachine):
         self.world.work("enforce")
         self._work("delete", crossing, kill)
 
+    @rule(overtaking=st.lists(st.one_of(pushes, pushes, races, deeds), min_size=1, max_size=3), kill=kills)
+    def overtake(self, overtaking: list[Deed], kill: tuple[int, bool] | None) -> None:
+        """Delete what a plan dooms that users overtook: they acted after it was made, and before it was committed."""
+        self.users.overflow()
+        self.world.work_overtaken(*(partial(self.users.do, deed, late=False) for deed in overtaking))
+        self._work("delete", [], kill)
+
     # Which rules there are must not depend on the world: on a slow machine it is not the same at every run.
 
     @rule(which=_NUMBERS, twice=st.booleans())

@@ -27,7 +27,7 @@ from service.prune import deleting, manual, planning
 from service.reconcile import compare as reconcile_compare
 from service.store import Store
 from service.store.connection import Connection
-from service.store.history import History, name_of
+from service.store.history import CommitResult, History, name_of
 from service.store.keys import Keys, long
 from service.wiring import Wiring
 from tests.fakes.images import Image
@@ -243,6 +243,18 @@ class World:
             for doomed in self.history.doomed(SHOP):
                 self._written |= {doomed.digest, *doomed.tags}
         self._written |= {name_of(member) for member, _ in self.history.snapshot(SHOP).heal}
+
+    def work_overtaken(self, *deeds: Callable[[], object]) -> None:
+        """A worker plans, and users act right before it commits its plan for the first time."""
+        left, commit = list(deeds), History.commit
+
+        def overtaken(history: History, *args: Any) -> CommitResult:
+            while left:
+                left.pop(0)()
+            return commit(history, *args)
+
+        with mock.patch.object(History, "commit", overtaken):
+            self.work("enforce")
 
     def work_unanswered(self, kind: str, nth: int) -> None:
         """A worker whose nth request is not answered in time: the registry does what it was asked for later."""

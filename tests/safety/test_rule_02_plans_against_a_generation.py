@@ -1,13 +1,22 @@
 """Safety rule 2: a plan commits only against the state that it was made from, and a push rescues what is doomed."""
 
+from collections.abc import Callable
+
+import pytest
+
+from service.domain.events import Event
+from service.domain.oci.manifest import OCI_INDEX
+from service.domain.policy.model import Policy
 from service.domain.retention.plan import Plan
-from service.prune import deleting, planning
+from service.prune import deleting, planning, protecting
 from service.store.connection import Connection
 from service.store.history import CommitResult, History
 from service.store.keys import short
 from tests.conftest import keep_last
-from tests.support.record import digest, event, record
-from tests.support.system import Make
+from tests.fakes.images import index_over, make_image
+from tests.fakes.pusher import Pusher
+from tests.support.record import digest, event, record, user_delete
+from tests.support.system import SHOP, Make, System
 
 
 def test_a_pushed_digest_that_was_doomed_is_rescued_in_the_same_call(history: History, connection: Connection) -> None:
@@ -35,6 +44,30 @@ def test_a_generation_from_before_a_wiped_redis_never_comes_again(history: Histo
     for number in range(10, 20):
         record(history, event(number))
         assert history.snapshot("shop/api").generation != before.generation
+
+
+@pytest.mark.parametrize(
+    ("change", "is_pushes"),
+    [
+        pytest.param([event(2, tag="v2", seed=2), event(3, tag="v1", seed=3)], True, id="pushes of images"),
+        pytest.param([event(2, tag="v2", seed=2), user_delete(3, "v1")], False, id="a delete"),
+        pytest.param([event(2, tag="v2", seed=2, media_type=OCI_INDEX)], False, id="an index"),
+        pytest.param([event(0, tag="v1", seed=2)], False, id="a late push of a tag"),
+        pytest.param([event(n, tag=f"v{n}", seed=n) for n in range(2, 300)], False, id="more than are noted"),
+    ],
+)
+def test_only_pushes_that_were_all_noted_can_leave_a_plan_valid(
+    history: History, change: list[Event], is_pushes: bool
+) -> None:
+    record(history, event(1))
+    before = history.snapshot("shop/api")
+    assert history.pushes_since(before) is None
+    record(history, *change)
+    since = history.pushes_since(before)
+    assert (since is not None) is is_pushes
+    if since:
+        assert [(push.tag, push.digest) for push in since.pushes] == [("v2", digest(2)), ("v1", digest(3))]
+        assert since.generation == history.snapshot("shop/api").generation
 
 
 def test_a_plan_commits_only_against_the_state_it_was_made_from(history: History, connection: Connection) -> None:
@@ -67,3 +100,56 @@ def test_a_doomed_digest_that_is_pushed_again_is_rescued(make_system: Make) -> N
     assert "v1" in system.tags()
     system.settle()
     assert system.tags() == {"v1", "v3"}
+
+
+def test_a_repository_that_is_pushed_to_faster_than_it_is_planned_is_pruned(make_system: Make) -> None:
+    """Every commit was refused before, so that a busy repository was never pruned."""
+    system = make_system(keep_last(2))
+    system.push("v1", "v2", "latest")
+    system.settle()
+    system.push("v3", "v4")
+    pushed: list[str] = []
+
+    def push() -> None:
+        pushed.append(f"n{len(pushed)}")
+        for tag in (pushed[-1], "latest"):
+            system.registry.push_image(SHOP, tag, seed=pushed[-1])
+
+    system.registry.before("GET", "tags/list", push, times=100)
+    planning.enforce(system.wiring, SHOP)
+    assert len(pushed) == planning._ROUNDS, "it is planned again and again"
+    doomed = {tag for image in system.store.history.doomed(SHOP) for tag in image.tags}
+    assert doomed >= {"v2", "v3", "v4"}, "and what each plan decides is committed"
+    assert system.store.outbox.backlog().due == 1
+
+
+OVERTAKING: dict[str, Callable[[System], object]] = {
+    "a doomed image": lambda system: system.registry.push_image(SHOP, "prod", seed=f"{SHOP}:v1"),
+    "a tag that moves to a doomed image": lambda system: system.registry.push_image(SHOP, "v3", seed=f"{SHOP}:v1"),
+    "an index that needs a doomed image": lambda system: system.registry.push(
+        SHOP, "multi", index_over([make_image(f"{SHOP}:v1")], seed="multi")
+    ),
+    "a protection": lambda system: protecting.protect(
+        system.store, system.wiring.dispatch, SHOP, {"v1": make_image(f"{SHOP}:v1").digest}, 3600, by="alice"
+    ),
+    "a pull": lambda system: Pusher(system.registry.url).pull_whole(SHOP, "v1"),
+}
+USED = {"rules": [{"name": "last", "keep": {"last": 2}}, {"name": "used", "keep": {"last_pulled": 1}}]}
+
+
+@pytest.mark.parametrize("what", OVERTAKING)
+def test_what_keeps_a_doomed_image_refuses_the_plan_beside_pushes_that_do_not(make_system: Make, what: str) -> None:
+    system = make_system(Policy.model_validate({"hold_over": 100, "hold_min": 1_000_000, **USED}))
+    system.push("v0", "v1", "v2")
+    Pusher(system.registry.url).pull_whole(SHOP, "v0")
+    system.settle()
+    system.push("v3")
+    doomed = make_image(f"{SHOP}:v1").digest
+
+    def overtake() -> None:
+        system.push("v4")
+        OVERTAKING[what](system)
+
+    system.registry.before("GET", "tags/list", overtake, times=1)
+    system.settle()
+    assert doomed in system.registry.manifests(SHOP)

@@ -55,7 +55,8 @@ def state(connection: Connection) -> dict[str, Any]:
     for key in map(str, client.scan_iter(match=f"{prefix}*", count=1000)):
         name = key.removeprefix(prefix)
         kind = client.type(key)
-        if name.startswith("untagged:") or name == "word":
+        # Late pushes are not noted in pushes:R.
+        if name.startswith(("untagged:", "pushes:")) or name == "word":
             continue
         if kind == "stream":
             result[name] = sorted(sorted(fields.items()) for _, fields in client.xrange(key))

@@ -4,7 +4,7 @@ import re
 
 from service.store import keys
 
-_ROW = re.compile(r"^  ([a-z_:]+?)(:(?:R|N|NAME))? +(?:zset|hash|string|set|stream) ", re.MULTILINE)
+_ROW = re.compile(r"^  ([a-z_:]+?)(:(?:R|N|NAME))? +(?:zset|hash|string|set|stream|list) ", re.MULTILINE)
 ROWS = _ROW.findall(keys.__doc__ or "")
 # A name, and True if a repository, a queue or the like follows it.
 DESCRIBED = frozenset((name, bool(member)) for name, member in ROWS)

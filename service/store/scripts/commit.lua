@@ -6,7 +6,9 @@
 -- KEYS  generation due doomed doomed:R dry_run:R hold:R attempts untagged:R created:R pulled:R unapproved unannounced
 --       unconfirmed planned
 -- ARGV  repository
---       made_from          the generation that the plan was made from
+--       made_from          the generation that the plan was made from, or that of the last push that leaves it valid
+--       overtaken          1 if there were such pushes: the repository is planned again, and obsolete fields may be in use
+--       resend_ms
 --       next_ms            when to plan again; 0 = after the next push
 --       target             doomed | manual | dry_run | held | none
 --       hold               the JSON of hold:R, without its time
@@ -22,6 +24,7 @@
 -- Result 0 if the repository changed, or a doomed image was pulled: plan again; 1 committed; 2 committed, and the deletion is
 --        backing off
 -- include lib/clock
+-- include lib/due
 if (redis.call('HGET', all.generation, repository) or '0') ~= made_from then return 0 end
 
 if #used > 0 then
@@ -73,7 +76,8 @@ if target == 'manual' then
   redis.call('ZADD', all.due, now_ms + 60000, repository)
 elseif tonumber(next_ms) > 0 then
   redis.call('ZADD', all.due, next_ms, repository)
-else
+elseif overtaken == '0' then
   redis.call('ZREM', all.due, repository)
 end
+if overtaken == '1' then make_due(repository) end
 return result

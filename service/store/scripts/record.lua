@@ -7,7 +7,7 @@
 --       last_notification unread_manifests pushing unreferenced unconfirmed unseen compared trashed
 --       tags:EACH live:EACH pulled:EACH voided:EACH links:EACH doomed:EACH heal:EACH history:EACH trash:EACH touched:EACH
 --       own_puts:EACH untagged:EACH revisions:EACH created:EACH approvals:EACH manual:EACH manual_deleted:EACH
---       untagging:EACH layers:EACH
+--       untagging:EACH layers:EACH pushes:EACH
 -- ARGV  resend_ms         a due repository is sent again after this time
 --       again_ms          a DELETE that is on its way has ended after this time
 --       youth_ms          how long a push in progress is remembered

@@ -5,7 +5,7 @@
 --
 -- KEYS  tags:R live:R untagged:R links:R doomed:R dry_run:R hold:R manual:R heal:R trash:R deleted:R untagging:R leased:R
 --       restored:R history:R pulled:R revisions:R created:R layers:R voided:R rejection:R approvals:R manual_deleted:R
---       touched:R own_puts:R dangling:R generation compared unapproved unannounced planned due unseen unconfirmed
+--       touched:R own_puts:R dangling:R pushes:R generation compared unapproved unannounced planned due unseen unconfirmed
 -- ARGV  repository
 --       quiet_ms  for how long there must have been no news
 -- Result 1 if it was forgotten, else 0
@@ -16,7 +16,7 @@ if used > 0 then return 0 end
 local newest = redis.call('XREVRANGE', r.history, '+', '-', 'COUNT', 1)[1]
 if not newest or tonumber(string.match(newest[1], '^%d+')) > now_ms - quiet_ms then return 0 end
 redis.call('DEL', r.history, r.pulled, r.revisions, r.created, r.layers, r.voided, r.rejection, r.approvals,
-           r.manual_deleted, r.touched, r.own_puts, r.dangling)
+           r.manual_deleted, r.touched, r.own_puts, r.dangling, r.pushes)
 for _, hash in ipairs({all.generation, all.compared, all.unapproved, all.unannounced, all.planned}) do
   redis.call('HDEL', hash, repository)
 end

@@ -49,14 +49,24 @@ local function overwrite(r, e, old, current, mark)
   return is_late
 end
 
+-- Note a push for the plans that are under way: it pointed a tag at an image, or added a manifest without a tag, and did
+-- nothing else that a plan relies on. Every other change of the generation is not in this list (`pushes_since`).
+local MOST_PUSHES = 256
+local function note_push(r, e, generation)
+  local noted = redis.call('RPUSH', r.pushes, string.format('%.0f %s %s', generation, e.short, e.tag))
+  if noted > MOST_PUSHES then redis.call('LPOP', r.pushes) end
+  redis.call('EXPIRE', r.pushes, 300)
+end
+
 local function push(r, e)
   -- Read first: the push of an index drops the plan, and with it the fact that the tag was being deleted.
   local old = e.tag ~= '' and digest_of(redis.call('HGET', r.live, e.tag))
   local mark = old and old ~= e.short and started_mark(r, e.tag, old)
   log(r, 'push', e)
-  bump(r.name)
+  local generation, is_plain = bump(r.name), not e.index
   redis.call('ZREM', r.approvals, e.digest)
   if undoom(r, r.name, e.short) then
+    is_plain = false
     log(r, 'rescued', e, 'pushed again before it was deleted')
     mark_due(r)
   end
@@ -77,6 +87,7 @@ local function push(r, e)
       untag(r, e.short, e.at_us, '')
       -- A push that is never completed is planned then.
       redis.call('ZADD', all.due, 'NX', now_ms + 3600000, r.name)
+      if is_plain then note_push(r, e, generation) end
     end
     return
   end
@@ -101,6 +112,10 @@ local function push(r, e)
   if size == '0' then size = old == e.short and size_of(redis.call('HGET', r.live, e.tag)) or image_size(r, e.short) end
   -- Not marked as read: an event may call an index an image.
   redis.call('HSET', r.live, e.tag, e.short .. ' ' .. size .. ' ' .. e.actor)
-  if may_have_met_us(r, e) then check(r, e.tag, true) end
+  if may_have_met_us(r, e) then
+    check(r, e.tag, true)
+    is_plain = false
+  end
   mark_due(r)
+  if is_plain then note_push(r, e, generation) end
 end

@@ -1,0 +1,34 @@
+"""The pushes that a plan under way was overtaken by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.domain.retention.overtaken import LaterPush
+from service.store.keys import long
+
+
+@dataclass(frozen=True, slots=True)
+class PushesSince:
+    """The pushes since a snapshot, in order, and the generation that the last of them led to."""
+
+    generation: str
+    pushes: tuple[LaterPush, ...]
+
+
+def unpack_pushes(before: str, now: str, noted: Sequence[str]) -> PushesSince | None:
+    """Return the pushes between two generations; None if not every generation between them is a noted push.
+
+    Args:
+        before: the generation of the snapshot.
+        now: the current generation.
+        noted: the values of pushes:R.
+    """
+    by_generation = {}
+    for text in noted:
+        generation, digest, tag = text.split(" ")
+        by_generation[int(generation)] = LaterPush(tag, long(digest))
+    since = range(int(before) + 1, int(now) + 1)
+    # A missing generation is a change of another kind: a deletion, an index, a protection, a changed policy, …
+    if not 0 < len(since) <= len(by_generation) or not all(generation in by_generation for generation in since):
+        return None
+    return PushesSince(now, tuple(by_generation[generation] for generation in since))

@@ -1,0 +1,125 @@
+"""A plan that pushes overtook: it is still valid only if a plan made after them deletes all that it deletes."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from service.domain.policy.model import Policy
+from service.domain.retention.overtaken import LaterPush, is_still_valid
+from service.domain.retention.plan import Plan
+from service.domain.retention.planner import plan
+from service.domain.retention.state import State, Tag, Untagged
+from tests.domain.strategies import DIGESTS, NAMES, NOW, SIGNATURE, STATES, policies
+from tests.support.examples import examples
+from tests.support.makers import digest_of, policy, tag, us
+
+thorough: Callable[[Any], Any] = examples(300)
+_NEW = tuple(digest_of(f"new {number}") for number in range(3))
+# Most pushes are of new images: those of what the repository knows are refused, which proves little.
+PUSHES = st.lists(
+    st.tuples(
+        st.builds(LaterPush, st.sampled_from(("", "new", "b3", *NAMES)), st.sampled_from((*_NEW * 4, *DIGESTS))),
+        st.sampled_from((us(100), us(900), us(2000))),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+def after(state: State, pushes: list[tuple[LaterPush, int]]) -> State:
+    """The state once these pushes were recorded, as record.lua does it. It does not note the late push of a tag."""
+    for push, at_us in pushes:
+        tags = {each.name: each for each in state.tags}
+        untagged = {each.digest: each for each in state.untagged}
+        revisions = dict(state.revisions)
+        if not push.tag:
+            untagged.setdefault(push.digest, Untagged(push.digest, at_us))
+        else:
+            old = tags.get(push.tag)
+            tags[push.tag] = Tag(push.tag, push.digest, max(at_us, (old.pushed_us if old else 0) or 0))
+            untagged.pop(push.digest, None)
+            if old and old.digest != push.digest:
+                untagged.setdefault(old.digest, Untagged(old.digest, at_us, push.tag))
+                before = revisions.get(push.tag, ())
+                kept = (digest for digest in before if digest not in (old.digest, push.digest))
+                revisions[push.tag] = (old.digest, *kept)
+        state = replace(
+            state,
+            tags=tuple(tags.values()),
+            untagged=tuple(untagged.values()),
+            revisions=revisions,
+            approved=state.approved - {push.digest},
+        )
+    return state
+
+
+def deletions(made: Plan) -> set[tuple[str, str, bool]]:
+    """Return the deletions of a plan: (digest, tag, True if the manifest is kept)."""
+    return {(image.digest, verdict.tag.name, image.only_tags) for image in made.doomed for verdict in image.verdicts}
+
+
+@thorough
+@given(STATES, policies(), PUSHES)
+def test_a_plan_that_stays_valid_deletes_nothing_that_a_later_plan_keeps(
+    state: State, wanted: Policy, pushes: list[tuple[LaterPush, int]]
+) -> None:
+    made = plan(state, wanted, NOW)
+    assume(made.doomed)
+    if is_still_valid(made, state, wanted, [push for push, _ in pushes]):
+        assert deletions(made) <= deletions(plan(after(state, pushes), wanted, NOW))
+
+
+OLD = State(repository="shop/api", tags=tuple(tag(f"v{n}", pushed=n) for n in range(4)))
+KEEP_TWO = policy("rules: [{name: last, keep: {last: 2}}]\nhold_over: 100%")
+
+
+def is_valid(*pushes: LaterPush, state: State = OLD, wanted: Policy = KEEP_TWO) -> bool:
+    made = plan(state, wanted, NOW)
+    assert made.doomed
+    return is_still_valid(made, state, wanted, pushes)
+
+
+def test_a_new_image_under_a_new_tag_or_under_a_moving_tag_leaves_a_plan_valid() -> None:
+    new = digest_of("v4")
+    assert is_valid(LaterPush("v4", new))
+    assert is_valid(LaterPush("v4", new), LaterPush("v3", new))
+    assert is_valid(LaterPush("", new))
+
+
+@pytest.mark.parametrize(
+    "push",
+    [
+        pytest.param(LaterPush("again", digest_of("v0")), id="a doomed image"),
+        pytest.param(LaterPush("v0", digest_of("v4")), id="a doomed tag"),
+        pytest.param(LaterPush("v2", digest_of("v3")), id="a tag that moves to a known image"),
+        pytest.param(LaterPush("", digest_of("v1")), id="a doomed image by its digest"),
+        pytest.param(LaterPush(SIGNATURE, digest_of("v4")), id="a referrer"),
+    ],
+)
+def test_a_push_of_what_the_plan_relies_on_does_not(push: LaterPush) -> None:
+    assert not is_valid(push)
+
+
+def test_two_images_that_lose_their_tags_to_one_make_room_for_a_third() -> None:
+    new = digest_of("v4")
+    assert not is_valid(LaterPush("v3", new), LaterPush("v2", new))
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "{name: old, older_than: 1s, keep: {last: 2}}",
+        "{name: used, keep: {last_pulled: 2}}",
+        "{name: made, order: created, keep: {last: 2}}",
+        "{name: last, keep: {last: 2, revisions: 1}}",
+    ],
+)
+def test_a_tag_that_moves_can_fall_in_the_order_of_some_rules(rule: str) -> None:
+    made = policy(f"rules: [{rule}]\nhold_over: 100%")
+    state = replace(OLD, tags=tuple(replace(each, created_us=each.pushed_us) for each in OLD.tags))
+    assert not is_valid(LaterPush("v3", digest_of("v4")), state=state, wanted=made)
+    assert is_valid(LaterPush("v4", digest_of("v4")), state=state, wanted=made)
