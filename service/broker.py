@@ -6,6 +6,7 @@ an error counts as a lost connection: the worker logs it, reconnects, and contin
 """
 
 import time
+from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
@@ -15,8 +16,8 @@ _LIFE_MS = 60_000
 _WAIT_S = 0.01
 
 
-class Channel(kombu_redis.Channel):
-    """A channel that is open only once the server has taken a write and a wait for messages.
+class _Proved:
+    """Opens a channel only once the server has taken a write and a wait for messages.
 
     A PING proves neither: a replica answers it, and any user may send it. Refused here, Celery tries to connect again
     in growing intervals; refused later, it would do so without a pause.
@@ -24,22 +25,39 @@ class Channel(kombu_redis.Channel):
 
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)
+        channel: Any = self
         try:
-            self.client.set("pulse", time.time_ns() // 1_000_000, px=_LIFE_MS)
-            self.client.brpop("pulse:none", timeout=_WAIT_S)
+            channel.client.set("pulse", time.time_ns() // 1_000_000, px=_LIFE_MS)
+            channel.client.brpop("pulse:none", timeout=_WAIT_S)
         except Exception:
-            self.close()
+            channel.close()
             raise
+
+
+class Channel(_Proved, kombu_redis.Channel):
+    """A channel to one server."""
+
+
+class SentinelChannel(_Proved, kombu_redis.SentinelChannel):
+    """A channel to the server that the sentinels name when it is opened."""
 
 
 class Transport(kombu_redis.Transport):
     """kombu's transport; an error that Redis answers ends the connection, and the worker opens another."""
 
-    Channel = Channel
+    Channel: Any = Channel
     connection_errors = (*kombu_redis.Transport.connection_errors, ResponseError)
 
 
+class SentinelTransport(Transport):
+    """The same for a service that Sentinel watches."""
+
+    Channel = SentinelChannel
+    default_port = 26379
+
+
 def register() -> None:
-    """Have kombu take this transport for every address of a Redis: redis://, rediss:// and redis+socket://."""
+    """Have kombu use these transports for every URL of Redis: redis, rediss, redis+socket and sentinel."""
+    TRANSPORT_ALIASES["sentinel"] = f"{__name__}:{SentinelTransport.__name__}"
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:{Transport.__name__}"

@@ -1,12 +1,14 @@
 """Task names and how to send them: the contract between the two edges. A message only says "look at repository R"."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from celery import Celery
 from kombu.exceptions import OperationalError
 
 from service.broker import register
 from service.log import log
+from service.store.redis_url import sentinel_address, tls_options
 
 ENFORCE = "pushprune.enforce"
 DELETE = "pushprune.delete"
@@ -19,6 +21,7 @@ QUEUES = {ENFORCE: "enforce", DELETE: "delete", COLLECT: "garbage", RECONCILE: "
 def celery_app(redis_url: str, prefix: str) -> Celery:
     """A Celery application over Redis. Early acknowledgement and no results: the outbox recovers what gets lost."""
     register()
+    watched = sentinel_address(redis_url)
     app = Celery("pushprune", broker=broker_url(redis_url))
     app.conf.update(
         task_routes={task: {"queue": queue} for task, queue in QUEUES.items()},
@@ -44,14 +47,23 @@ def celery_app(redis_url: str, prefix: str) -> Celery:
             "socket_connect_timeout": 3,
             "socket_keepalive": True,
             "max_retries": None,
+            **({"master_name": watched.service, "sentinel_kwargs": watched.sentinel_options} if watched else {}),
         },
     )
+    if tls := tls_options(redis_url):
+        app.conf.broker_use_ssl = {"ssl_cert_reqs": "required"} | {name: tls[name] for name in tls if name != "ssl"}
     return app
 
 
 def broker_url(redis_url: str) -> str:
-    """Return a Redis URL as kombu spells it."""
-    return "redis+socket" + redis_url.removeprefix("unix") if redis_url.startswith("unix:") else redis_url
+    """Return a URL of Redis as kombu spells it, without options for TLS."""
+    if watched := sentinel_address(redis_url):
+        login, at, _ = urlsplit(watched.server).netloc.rpartition("@")
+        database = urlsplit(watched.server).path
+        return ";".join(f"sentinel://{login}{at}{host}:{port}{database}" for host, port in watched.hosts)
+    if redis_url.startswith("unix:"):
+        return "redis+socket" + redis_url.removeprefix("unix")
+    return redis_url.partition("?")[0] if redis_url.startswith("rediss:") else redis_url
 
 
 class Dispatch:

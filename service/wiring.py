@@ -90,9 +90,9 @@ class Wiring:
 
 def redis_url(settings: Settings) -> str:
     """The URL of Redis. Raises ConfigurationError, with one sentence, if it is not set."""
-    if settings.redis.url is None:
+    if settings.redis.address is None:
         raise ConfigurationError("redis.url is not set: set it to redis://HOST:PORT/0, or use `pushprune up`")
-    return settings.redis.url
+    return settings.redis.address
 
 
 def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool = False) -> Wiring:
@@ -109,7 +109,9 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     log.configure(settings.log.format, settings.log.level)
     # The pulse must show within PULSE_S that Redis hangs, so it has a client with a shorter timeout.
     hasty = client or connect(redis_url(settings), answer_s=PULSE_S)
-    connection = Connection(client or connect(redis_url(settings)), Keys(settings.redis.prefix), hasty)
+    connection = Connection(
+        client or connect(redis_url(settings)), Keys(settings.redis.prefix), hasty, settings.redis.replicas
+    )
     bounds = settings.history
     limits = Limits(
         repository_entries=bounds.repository_entries,

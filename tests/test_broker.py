@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from kombu.exceptions import OperationalError
 
-from service.broker import Transport
+from service.broker import SentinelTransport, Transport
 from service.dispatch import celery_app
 from tests.fakes.valkey import Valkey
 
@@ -16,6 +16,13 @@ from tests.fakes.valkey import Valkey
 def test_every_address_has_our_transport(url: str) -> None:
     with celery_app(url, "p:").connection_for_write() as connection:
         assert connection.get_transport_cls() is Transport
+
+
+def test_a_service_that_sentinel_watches_has_our_transport() -> None:
+    app = celery_app("redis+sentinel://one:1,two/shop/0", "p:")
+    with app.connection_for_write() as connection:
+        assert connection.get_transport_cls() is SentinelTransport
+    assert app.conf.broker_transport_options["master_name"] == "shop"
 
 
 def test_a_channel_is_open_only_where_a_write_is_taken(valkey: Valkey) -> None:

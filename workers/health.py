@@ -35,9 +35,9 @@ def main(name: str) -> None:
 def _connection() -> Connection:
     # Not through the wiring, which imports Celery: a health check runs every few seconds and must be cheap.
     redis = load_settings().redis
-    if redis.url is None:
+    if redis.address is None:
         raise ConfigurationError("redis.url is not set: set it to the address that the worker has")
-    return Connection(connect(redis.url), Keys(redis.prefix))
+    return Connection(connect(redis.address), Keys(redis.prefix))
 
 
 if __name__ == "__main__":

@@ -9,9 +9,14 @@ from service.store.redis_info import RedisInfo, read_server
 
 _NAME = "redis"
 _OLDEST = (6, 2)
+# The least rights of our user, as the manual gives them.
+RIGHTS = (
+    "'~pushprune:*' '&pushprune:*' -@all +@read +@write +@connection +@scripting +@transaction +@pubsub -@dangerous "
+    "+time +info +wait '+config|get' '+acl|getuser'"
+)
 # Words of a refusal → the line that fixes it.
 _MENDS = {
-    "permission": "redis-cli ACL SETUSER NAME '~pushprune:*' '&pushprune:*' +@all   # our user; our redis.prefix",
+    "permission": f"redis-cli ACL SETUSER NAME {RIGHTS}   # our user; our redis.prefix",
     "read only replica": "redis: {url: redis://PRIMARY:6379/0}   # the server that takes writes; this one is a replica",
     "maxmemory": "redis-cli CONFIG SET maxmemory 0   # or a larger one, also in redis.conf",
     "disk": "df -h   # on the machine of Redis: make room",

@@ -11,14 +11,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from service.domain.errors import ConfigurationError
 from service.local.ports import free_port, why_not_listen
 from service.local.supervisor import Child
 from service.local.tokens import private
 from service.process.child_environment import child_environment
+from service.store.connection import connect
 
 NAMES = ("valkey-server", "redis-server")
 OLDEST = (6, 2)
@@ -129,7 +128,7 @@ def is_up(url: str) -> bool:
 
     Raises ConfigurationError if Redis refuses the password.
     """
-    client = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2, retry=Retry(NoBackoff(), 0))
+    client = connect(url, answer_s=2)
     try:
         return bool(client.ping())
     except redis.AuthenticationError as error:

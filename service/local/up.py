@@ -117,7 +117,7 @@ class PreparedSystem:
         def wait_for(condition: processes.Condition, failure: str, patience_s: float = _READY_PATIENCE_S) -> None:
             processes.until(condition, failure, patience_s=patience_s, meanwhile=supervisor.check)
 
-        url = str(self.settings.redis.url)
+        url = str(self.settings.redis.address)
         if self.redis:
             supervisor.start(self.redis.child(self.environ, self.held_fds))
         patience_s = _REDIS_PATIENCE_S if self.redis else _READY_PATIENCE_S

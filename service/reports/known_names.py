@@ -19,7 +19,8 @@ class KnownNames:
     # Not built by wiring.py, which imports all that pushprune consists of: that takes longer than a user waits.
     def __init__(self, settings: Settings) -> None:
         keys = Keys(settings.redis.prefix)
-        self._connection, self._of = Connection(connect(settings.redis.url or "", answer_s=_ANSWER_S), keys), keys.of
+        client = connect(settings.redis.address or "", answer_s=_ANSWER_S)
+        self._connection, self._of = Connection(client, keys), keys.of
 
     def repositories(self, beginning: str) -> list[str]:
         """Return the known repositories."""

@@ -18,6 +18,11 @@ from service.domain.oci.names import is_repository
 
 _LISTEN = re.compile(r"(?:\[([0-9a-f:.]+)\]|([\w.-]*)):(\d{1,5})", re.ASCII | re.IGNORECASE)
 _FLAG_M = re.compile(r"-[A-Za-z]*m[A-Za-z]*(=.*)?")
+# redis+sentinel://USER:PASSWORD@HOST:PORT,HOST:PORT/SERVICE/DATABASE?OPTIONS
+_SENTINELS = re.compile(
+    r"rediss?\+sentinel://(?:[^@/\s]*@)?[\w.-]+(?::\d{1,5})?(?:,[\w.-]+(?::\d{1,5})?)*/[\w.-]+(?:/\d+)?(?:\?[^\s]*)?",
+    re.ASCII,
+)
 T = TypeVar("T")
 
 
@@ -75,8 +80,10 @@ def _split(url: str, schemes: set[str]) -> SplitResult | None:
 
 
 def _redis_url(url: str) -> str:
-    if not url.startswith("unix:///") and not _split(url, {"redis", "rediss"}):
-        raise ValueError("this is not redis://HOST:PORT/0, rediss://… or unix:///PATH")
+    if not url.startswith("unix:///") and not _split(url, {"redis", "rediss"}) and not _SENTINELS.fullmatch(url):
+        raise ValueError(
+            "this is not redis://HOST:PORT/0, rediss://…, unix:///PATH or redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/0"
+        )
     return url
 
 

@@ -25,6 +25,7 @@ _LISTS = {("gc", name) for name in ("command", "before", "after", "window")} | {
 # Each may be set directly or as NAME_file. If both are set, the stronger layer wins.
 _SECRETS = (
     ("redis", "url"),
+    ("redis", "sentinel_password"),
     ("registry", "password"),
     ("storage", "secret_key"),
     ("tokens", "notify"),

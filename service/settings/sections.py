@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -46,10 +46,49 @@ class RedisSettings(SettingsPart):
         default=None,
         # The URL may contain a password.
         repr=False,
-        description="the URL of Redis or Valkey: redis://…, rediss://… or unix://…",
+        description="the URL of Redis or Valkey: redis://…, rediss://…, unix://… or, with Sentinel, "
+        "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/0",
     )
     url_file: Place | None = Field(default=None, description="a file that holds the URL")
+    sentinel_password: SecretStr | None = Field(default=None, description="the password of the sentinels")
+    sentinel_password_file: Place | None = Field(default=None, description="a file that holds this password")
+    ca_file: File | None = Field(
+        default=None, description="a PEM file with the authority that signed the certificate of Redis (rediss)"
+    )
+    certificate_file: File | None = Field(
+        default=None, description="a PEM file with the client certificate that Redis asks for"
+    )
+    key_file: File | None = Field(default=None, description="a PEM file with the key of the client certificate")
+    replicas: int = Field(
+        default=0,
+        ge=0,
+        description="an event is accepted, and a deletion begun, only once so many replicas have received it, so that "
+        "a failover loses nothing",
+    )
     prefix: Prefix = Field(default="pushprune:", description="the beginning of every key and channel")
+
+    @model_validator(mode="after")
+    def _files_have_a_use(self) -> Self:
+        given = [name for name in ("ca_file", "certificate_file", "key_file") if getattr(self, name)]
+        if given and self.url is not None and not self.url.startswith("rediss"):
+            raise ValueError(f"redis.{given[0]} needs a URL with TLS: rediss://… or rediss+sentinel://…")
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("redis.certificate_file and redis.key_file need each other")
+        if self.sentinel_password is not None and self.url is not None and "+sentinel://" not in self.url:
+            raise ValueError("redis.sentinel_password needs a URL of sentinels: redis+sentinel://…")
+        return self
+
+    @property
+    def address(self) -> str | None:
+        """The URL with the other settings as its options. It contains the passwords."""
+        options = {
+            "ssl_ca_certs": self.ca_file,
+            "ssl_certfile": self.certificate_file,
+            "ssl_keyfile": self.key_file,
+            "sentinel_password": self.sentinel_password and self.sentinel_password.get_secret_value(),
+        }
+        query = urlencode({name: str(value) for name, value in options.items() if value is not None})
+        return f"{self.url}{'&' if '?' in self.url else '?'}{query}" if self.url and query else self.url
 
 
 class RegistrySettings(SettingsPart):

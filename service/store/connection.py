@@ -14,6 +14,7 @@ from redis.retry import Retry
 
 from service.domain.errors import StoreRefuses, StoreUnavailable
 from service.store.keys import Keys
+from service.store.redis_url import sentinel_address
 from service.store.script import lua_script
 
 _PLACE = re.compile(r" script: (?=\w+, on )")
@@ -27,17 +28,23 @@ _SILENCE_S = 1.0
 
 
 def connect(url: str, *, answer_s: float = ANSWER_S) -> redis.Redis:
-    """Return a client for `url` (redis://, rediss://, unix://) that decodes answers to text and reconnects itself."""
-    return redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=answer_s,
-        socket_connect_timeout=min(answer_s, 3.0),
-        health_check_interval=15 if answer_s >= ANSWER_S else 0,
+    """Return a client that decodes answers to text and reconnects itself.
+
+    Args:
+        url: redis://, rediss://, unix://, redis+sentinel:// or rediss+sentinel://.
+        answer_s: how long to wait for an answer.
+    """
+    options: dict[str, Any] = {
+        "decode_responses": True,
+        "socket_timeout": answer_s,
+        "socket_connect_timeout": min(answer_s, 3.0),
+        "health_check_interval": 15 if answer_s >= ANSWER_S else 0,
         # A lost connection is retried once, at once. A timeout is not: the caller has waited long enough already.
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 1, supported_errors=(redis.ConnectionError,)),
-        retry_on_error=[redis.ConnectionError],
-    )
+        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 1, supported_errors=(redis.ConnectionError,)),
+        "retry_on_error": [redis.ConnectionError],
+    }
+    watched = sentinel_address(url)
+    return watched.client(**options) if watched else redis.Redis.from_url(url, **options)
 
 
 class Connection:
@@ -47,11 +54,13 @@ class Connection:
         client: decodes answers to text.
         keys: the names of all keys.
         hasty: a client of the same server that waits for an answer for PULSE_S only. None: the same client.
+        replicas: a script has succeeded only once so many replicas have received its writes.
     """
 
-    def __init__(self, client: redis.Redis, keys: Keys, hasty: redis.Redis | None = None) -> None:
+    def __init__(self, client: redis.Redis, keys: Keys, hasty: redis.Redis | None = None, replicas: int = 0) -> None:
         self.client = client
         self.keys = keys
+        self._replicas = replicas
         self._hasty = hasty or client
         self._silent_until_s: float | None = None
         self._scripts: dict[str, Script] = {}
@@ -84,7 +93,32 @@ class Connection:
         if registered is None:
             registered = self._scripts[name] = self.client.register_script(lua_script(name).text)
         with self.reached():
-            return registered(keys=list(keys), args=list(args))
+            return self._call(self.client, registered, list(keys), list(args))
+
+    def _call(self, client: Any, script: Script, keys: list[str], args: list[str | int]) -> Any:
+        """Return the result of a script once its writes are safe from a failover."""
+        if not self._replicas:
+            return script(keys=keys, args=args, client=client)
+
+        def call() -> list[Any]:
+            # WAIT counts the replicas that have the writes of its own connection, which a pipeline uses for both.
+            pipe = client.pipeline(transaction=False)
+            pipe.evalsha(script.sha, len(keys), *keys, *args)
+            pipe.wait(self._replicas, round(PULSE_S * 1000))
+            answers: list[Any] = pipe.execute()
+            return answers
+
+        try:
+            result, received = call()
+        except redis.exceptions.NoScriptError:
+            client.script_load(script.script)
+            result, received = call()
+        if int(received) < self._replicas:
+            raise StoreUnavailable(
+                f"{received} of {self._replicas} replicas of Redis (redis.replicas) received a write within "
+                f"{PULSE_S:g} s: it may be lost by a failover; start the others again, or lower redis.replicas"
+            )
+        return result
 
     @contextmanager
     def reached(self) -> Iterator[Any]:
@@ -104,7 +138,8 @@ class Connection:
             StoreUnavailable: Redis does not answer within PULSE_S, or refuses writes.
         """
         with self._translated():
-            now_ms = int(self._hasty.register_script(lua_script("pulse").text)(keys=[self.keys.of("pulse")]))
+            script = self._hasty.register_script(lua_script("pulse").text)
+            now_ms = int(self._call(self._hasty, script, [self.keys.of("pulse")], []))
         self._silent_until_s = None
         return now_ms
 

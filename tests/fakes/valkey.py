@@ -28,7 +28,8 @@ def server_binary() -> str:
 class Valkey:
     """A server under `folder`. url: where it is reached, the same after every restart.
 
-    users: lines `user …` of its configuration. login: "name:password" of one of them, for the url.
+    users: lines `user …` of its configuration. login: "name:password" of one of them, for the url. options: of its
+    command line at the next start.
     """
 
     def __init__(self, folder: Path, *, append_only: bool = False, users: str = "", login: str = "") -> None:
@@ -36,6 +37,7 @@ class Valkey:
         self.append_only = append_only
         self.port = free_port()
         self.users = users
+        self.options: tuple[str, ...] = ()
         self.url = f"redis://{login}{'@' if login else ''}127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -63,6 +65,7 @@ class Valkey:
             str(self.folder),
         ]
         command += ["--save", "", "--appendonly", "yes" if self.append_only else "no", "--appendfsync", "always"]
+        command += self.options
         self._process = subprocess.Popen(
             die_with_parent(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )

@@ -41,15 +41,17 @@ def wait_until(condition: Callable[[], Any], what: str, within_s: float = PATIEN
 class LiveSystem:
     """registry, redis, one web process and the workers a test starts. wiring: ours, for looking at the history.
 
-    url: where clients go: to nginx with gc.gate: proxy, else to the registry. redis_user among the settings: the
-    processes come to Redis as this user, who may do everything at first. registry_config: what the registry's own
-    configuration has besides.
+    url: where clients go: to nginx with gc.gate: proxy, else to the registry. Among the settings may be redis_user (the
+    processes come to Redis as this user, who may do everything at first), redis_url (servers of the test) and
+    registry_config (more of the registry's own configuration).
     """
 
     def __init__(self, folder: Path, stack: ExitStack, config: dict[str, Any]) -> None:
         self.folder = folder
-        self.valkey = stack.enter_context(Valkey(folder / "redis", append_only=True))
-        redis_url = self.valkey.url
+        redis_url = config.pop("redis_url", "")
+        if not redis_url:
+            self.valkey = stack.enter_context(Valkey(folder / "redis", append_only=True))
+            redis_url = self.valkey.url
         if user := config.pop("redis_user", ""):
             admin: Any = self.valkey.client()
             admin.execute_command("ACL", "SETUSER", user, "on", ">pw", "allkeys", "allchannels", "+@all")
@@ -72,7 +74,7 @@ class LiveSystem:
         self.url = self.registry.url
         settings: dict[str, Any] = {
             "listen": self.web_url.removeprefix("http://"),
-            "redis": {"url": redis_url},
+            "redis": {"url": redis_url, **config.pop("redis", {})},
             "registry": {"url": self.registry.url, "debug_url": f"http://127.0.0.1:{self.debug_port}"},
             "tokens": {"notify": TOKEN, "read": READ_TOKEN},
             "storage": {"path": str(self.registry.storage_path)},

@@ -1,10 +1,12 @@
 """A Redis that refuses for a while: no worker ends, and the work is done once it takes writes again."""
 
+import shlex
 import subprocess
 from typing import Any
 
 import pytest
 
+from service.doctor.redis import RIGHTS
 from tests.live.conftest import Live, LiveSystem, last, wait_until
 
 pytestmark = pytest.mark.live
@@ -55,6 +57,17 @@ def test_an_acl_that_is_narrowed_and_widened_again(live: Live, narrow: tuple[str
     refuses(system, worker, "permission")
     admin.execute_command("ACL", "SETUSER", "pushprune", *wide)
     works_again(system, worker)
+
+
+def test_the_rights_that_the_manual_gives_suffice(live: Live) -> None:
+    """Also for a user `default` that is switched off with all its rights."""
+    system = live(policy=last(3), redis_user="pushprune")
+    rights = ["reset", "on", ">pw", *shlex.split(RIGHTS)]
+    admin: Any = system.valkey.client()
+    admin.execute_command("ACL", "SETUSER", "pushprune", *rights)
+    works_again(system, system.start_worker())
+    denied = [entry for entry in admin.acl_log() if entry["username"] == "pushprune"]
+    assert [entry["object"] for entry in denied] == []
 
 
 def test_a_memory_that_is_full(live: Live) -> None:

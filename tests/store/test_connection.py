@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
+from service.dispatch import celery_app
 from service.domain.errors import StoreRefuses, StoreUnavailable
 from service.settings import load_settings
 from service.store.connection import PULSE_S, Connection, connect
 from service.store.keys import Keys
 from service.web.app import create_app
 from service.wiring import wire
-from tests.fakes.valkey import Valkey
+from tests.fakes.certificates import make_certificates
+from tests.fakes.valkey import Valkey, free_port
 from tests.support.makers import envelope, event
 
 
@@ -114,3 +116,35 @@ class TestSilence:
         monkeypatch.setattr(connection, "_silent_until_s", 0.0)
         connection.ping()
         assert connection.now_ms()
+
+
+def test_a_write_succeeds_only_once_the_replicas_have_it(server: Valkey, tmp_path: Path) -> None:
+    careful = Connection(connect(server.url), Keys("p:"), replicas=1)
+    with pytest.raises(StoreUnavailable, match=r"0 of 1 replicas .*redis.replicas"):
+        careful.run("mark_due", repositories=["shop/api"], resend_ms=1)
+    with Valkey(tmp_path / "replica") as replica:
+        follow: Any = replica.client()
+        follow.execute_command("REPLICAOF", "127.0.0.1", str(server.port))
+        while follow.info("replication")["master_link_status"] != "up":
+            time.sleep(0.02)
+        careful.run("mark_due", repositories=["shop/api"], resend_ms=1)
+
+
+def test_redis_with_tls_proves_itself_and_asks_for_a_client_certificate(tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    certificate, key = map(str, certificates.server)
+    server, port = Valkey(tmp_path / "redis"), free_port()
+    server.options = ("--tls-port", str(port), "--tls-ca-cert-file", str(certificates.authority))
+    server.options += ("--tls-cert-file", certificate, "--tls-key-file", key)
+    with server:
+        redis = {"url": f"rediss://127.0.0.1:{port}/0", "ca_file": str(certificates.authority)}
+        stranger = load_settings(environ={}, redis=redis).redis.address
+        with pytest.raises(StoreUnavailable):
+            connection_to(str(stranger)).pulse()
+        known = load_settings(environ={}, redis={**redis, "certificate_file": certificate, "key_file": key})
+        address = str(known.redis.address)
+        assert connection_to(address).pulse()
+        with celery_app(address, "p:").connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1)
+            channel: Any = connection.default_channel
+            assert channel.client.ping()
