@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from service.collect.quiesce import reopen
+from service.collect.reopening import reopen
 from service.domain.errors import PushpruneError
 from service.log import log
 from service.wiring import Wiring

@@ -12,37 +12,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from service.collect import verify
 from service.collect.attempt import Attempt
 from service.collect.protect import TOO_MANY, BlobProtection, refuse_unknown
+from service.collect.reopening import why_closed
 from service.collect.watch import Postponed
-from service.domain.errors import RegistryRefused, RegistryUnavailable, StoreUnavailable
+from service.domain.errors import StoreUnavailable
 from service.log import log
 from service.registry import Registry
 from service.registry.debug import DebugServer
 from service.settings.sections import GcSettings
 from service.store import Store
 from service.store.connection import new_token
-from service.store.gate import CLAIMS_MS, MORE, GateState
+from service.store.gate import CLAIMS_MS, MORE
 
 POLL_S = 0.1
-# Longer than the time-out of a request to an object storage with its retries, which is 60 s by default.
-UNANSWERED_MS = 120_000
 # The time in which nginx passes an admitted request on to the registry, which then counts it.
 _PASSING_S = 0.5
 _CLOSED_S = 15.0
 _PROOF_S = 5.0
 _HEAL_S = 3.0
 _NOT_DEAD = "the gate is held by another collection, whose collector may still run"
-_UNPROVED = (
-    "a collection closed the gate and did not open it, and this worker cannot prove that it has ended: on its machine, "
-    "end a worker that hangs and start one with the same settings; if that machine no longer exists, run "
-    "`pushprune gc --open`"
-)
-_STAYS = "the gate is still closed after a collection: "
-_TRIED_AGAIN = "; this is checked every half minute, and `pushprune gc --open` opens the gate now"
 _DELETES = "deletions by pushprune did not end in time"
-_TELL_MS = 60_000
 _MOST_NAMES = 3
 
 
@@ -84,26 +74,6 @@ def _is_unchecked(store: Store, gc: GcSettings) -> bool:
     return gc.gate == "proxy" and store.collections.open_check() is not None
 
 
-def _why_closed(store: Store, registry: Registry, gc: GcSettings, token: str) -> str:
-    """Return the reason why the gate must stay closed, because a client might believe a stale cache; "" if none.
-
-    If the registry claims a deleted blob, the gate is marked as kept, so that no process opens it.
-    """
-    sweep = store.collections.open_check() if gc.gate == "proxy" else None
-    if sweep is None:
-        return ""
-    try:
-        blob = verify.lie(registry, sweep.probes)
-    except (RegistryUnavailable, RegistryRefused) as error:
-        # Without an answer the cache may be stale; the registry is asked again later.
-        return str(error)
-    if blob is None:
-        return ""
-    reason = f"the registry still claims to have {blob}, which was garbage-collected"
-    store.gate.keep(token, reason)
-    return reason
-
-
 def _succeed(store: Store, gc: GcSettings, before: str, is_dead: bool) -> None:
     """Open the gate of the previous holder, if that holder is proved dead.
 
@@ -141,37 +111,6 @@ def _close(attempt: Attempt, token: str) -> None:
         raise Postponed("the gate was opened by another process")
 
 
-def may_still_delete(registry: Registry, held: GateState, now_ms: int) -> bool:
-    """True if an object storage may still carry out a deletion that the dead holder of this gate requested."""
-    is_remote = registry.objects is not None and not registry.objects.is_local
-    return is_remote and now_ms - max(held.claimed_ms, held.since_ms) < UNANSWERED_MS
-
-
-def reopen(store: Store, registry: Registry, gc: GcSettings) -> None:
-    """Open a gate whose holder is proved dead, or report the reason why the gate stays closed."""
-    held = store.gate.state()
-    if held is None:
-        return
-    if held.is_kept:
-        _complain(store, f"{_STAYS}{held.reason}{_TRIED_AGAIN}")
-    elif not (registry.collector and registry.collector.is_dead(held.token)):
-        _complain(store, _UNPROVED)
-    elif may_still_delete(registry, held, store.connection.now_ms()):
-        return
-    elif reason := _why_closed(store, registry, gc, held.token):
-        _complain(store, f"{_STAYS}{reason}{_TRIED_AGAIN}")
-    else:
-        store.gate.open(held.token)
-        store.outbox.end_trouble("gate")
-        log.warning("the gate is open again: the collection that held it is proved dead", because=held.reason)
-
-
-def _complain(store: Store, message: str) -> None:
-    """Report a trouble at most once a minute, unless a running collection already reports it."""
-    if not store.leases.collecting() and store.leases.elected("gate", _TELL_MS):
-        store.outbox.note_trouble("gate", message)
-
-
 def _open(attempt: Attempt, token: str) -> None:
     """Open the gate once every process that the collector started is dead.
 
@@ -184,7 +123,7 @@ def _open(attempt: Attempt, token: str) -> None:
             return
         time.sleep(POLL_S)
     try:
-        if _why_closed(attempt.store, attempt.registry, attempt.gc, token):
+        if why_closed(attempt.store, attempt.registry, attempt.gc, token):
             return
         attempt.store.gate.open(token)
         attempt.store.outbox.end_trouble("gate")

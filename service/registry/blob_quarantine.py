@@ -47,12 +47,13 @@ class BlobQuarantine:
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
 
-    def put(self, blobs: Sequence[UnlinkedBlob], at: Moment) -> dict[str, str]:
+    def put(self, blobs: Sequence[UnlinkedBlob], at: Moment, before_each: Callable[[], object]) -> dict[str, str]:
         """Move the data of blobs into quarantine.
 
         Args:
             blobs: that are claimed, so that no client uses them.
             at: now.
+            before_each: called right before data leaves. An exception of it ends the move.
 
         Returns:
             The keys of the data that was not moved, each with the error, as `ObjectStore.delete` returns them.
@@ -63,9 +64,10 @@ class BlobQuarantine:
         self._objects.write(f"{batch.folder}/{_LINKS}", "\n".join(map(json.dumps, rows)).encode())
         places = {blob_key(unpacked(blob.digest)): batch.key(blob.digest) for blob in blobs}
         if self._objects.is_local:
+            before_each()
             return _each(self._objects.rename, places)
         failed = _each(self._objects.copy, places)
-        return failed | self._objects.delete(key for key in places if key not in failed)
+        return failed | self._objects.delete((key for key in places if key not in failed), before_each)
 
     def batches(self) -> tuple[QuarantineBatch, ...]:
         """The contents of the quarantine, the oldest batch first."""

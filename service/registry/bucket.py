@@ -11,9 +11,12 @@ from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
 
 from service.domain.errors import ConfigurationError
 from service.registry.conditional import ConditionalDeletion
+from service.registry.object_deletion import ObjectDeletion
 from service.registry.objects import ObjectStore
 
 _RETRIES = 5
+# The keys in one request of obstore. Google has no bulk deletion.
+_DELETED_AT_ONCE = {"s3": 1000, "az": 256, "gs": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +52,18 @@ def open_bucket(bucket: Bucket) -> ObjectStore:
         ConfigurationError: the options do not fit to each other.
     """
     try:
-        store = _store(bucket)
+        store, once = _store(bucket, _RETRIES), _store(bucket, 0)
     except (exceptions.BaseError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigurationError(f"storage.url {bucket.url} cannot be used: {reason}") from error
     # Google has a condition of its own, which is not for ETags.
     is_google = bucket.url.startswith("gs:")
     conditional = None if is_google else ConditionalDeletion(store, bucket.url, bucket.ca_file, bucket.timeout_s)
-    return ObjectStore(store, bucket.url, conditional)
+    page = _DELETED_AT_ONCE[bucket.url.partition(":")[0]]
+    return ObjectStore(store, bucket.url, conditional, ObjectDeletion(once, bucket.url, page, is_local=False))
 
 
-def _store(bucket: Bucket) -> S3Store | GCSStore | AzureStore:
+def _store(bucket: Bucket, retries: int) -> S3Store | GCSStore | AzureStore:
     parts = urlsplit(bucket.url)
     prefix = parts.path.strip("/") or None
     client: dict[str, Any] = {
@@ -70,7 +74,7 @@ def _store(bucket: Bucket) -> S3Store | GCSStore | AzureStore:
     if bucket.ca_file:
         client["root_certificate"] = bucket.ca_file.read_bytes()
     # A request and its retries end at the latest after twice `timeout_s`.
-    retry = {"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=bucket.timeout_s)}
+    retry = {"max_retries": retries, "retry_timeout": timedelta(seconds=bucket.timeout_s)}
     common: dict[str, Any] = {"prefix": prefix, "client_options": client, "retry_config": retry}
     if parts.scheme == "gs":
         google = {"service_account": str(bucket.credentials_file)} if bucket.credentials_file else {}

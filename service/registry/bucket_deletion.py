@@ -78,7 +78,8 @@ class BucketBatch:
         if self._is_pushed(tag, indexes):
             raise self._being_pushed(tag)
         # The tag is deleted. Index links that fail to be are deleted by a later batch, as those of a dead process.
-        self._objects.delete([layout.index_key(self._repository, tag, unpacked(index)) for index in indexes])
+        with suppress(StorageUnavailable):
+            self._objects.delete([layout.index_key(self._repository, tag, unpacked(index)) for index in indexes])
         with self._lock:
             self._untagged.add(tag)
         return True

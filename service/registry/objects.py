@@ -1,7 +1,7 @@
 """The registry's storage as objects: S3, Google Cloud Storage, Azure, a local folder or memory, through obstore."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from obstore.store import LocalStore
 from service.domain.errors import StorageRefused, StorageUnavailable
 from service.registry.conditional import ConditionalDeletion
 from service.registry.layout import OURS
+from service.registry.object_deletion import ObjectDeletion, first_line
 
 # The largest number of keys in one page of a listing and in one bulk deletion (limits of S3).
 PAGE = 1000
@@ -49,9 +50,23 @@ class ObjectStore:
         StorageRefused: the login is wrong, its rights do not suffice, or there is no such bucket.
     """
 
-    def __init__(self, store: Any, name: str, conditional: ConditionalDeletion | None = None) -> None:
-        """Wrap an obstore store. name: its URL, for messages. conditional: deletes with a condition, if it can."""
+    def __init__(
+        self,
+        store: Any,
+        name: str,
+        conditional: ConditionalDeletion | None = None,
+        deletion: ObjectDeletion | None = None,
+    ) -> None:
+        """Wrap an obstore store.
+
+        Args:
+            store: of obstore.
+            name: its URL, for messages.
+            conditional: deletes with a condition, if it can.
+            deletion: deletes without one; None if nothing is carried out after a call, as in a folder or memory.
+        """
         self._store, self.name, self._conditional = store, name, conditional
+        self._deletion = deletion or ObjectDeletion(store, name, PAGE, is_local=True)
 
     @property
     def is_local(self) -> bool:
@@ -157,23 +172,20 @@ class ObjectStore:
                 return False
         return True
 
-    def delete(self, keys: Iterable[str]) -> dict[str, str]:
+    def delete(self, keys: Iterable[str], before_each: Callable[[], object] = lambda: None) -> dict[str, str]:
         """Delete objects, 1,000 in one call where the storage can.
 
+        Args:
+            keys: a key that does not exist is no error.
+            before_each: called right before each request. An exception of it ends the deletion.
+
         Returns:
-            The keys that were not deleted, each with the error. A key that does not exist is no error.
+            The keys that were not deleted, each with the error. No request to delete them is in progress.
+
+        Raises:
+            StorageUnavailable: the storage did not answer, and may still delete some of the objects.
         """
-        names = tuple(dict.fromkeys(keys))
-        failed: dict[str, str] = {}
-        for start in range(0, len(names), PAGE):
-            batch = names[start : start + PAGE]
-            try:
-                obstore.delete(self._store, batch)
-            except (exceptions.BaseError, OSError):
-                # obstore reports the first failure only, and a missing file is one. So each key is deleted alone, to
-                # learn which ones fail.
-                failed.update(self._delete_each(batch))
-        return failed
+        return self._deletion.delete(keys, before_each)
 
     def delete_if(self, key: str, etag: str) -> bool:
         """Delete an object if it still has this ETag; False if it has another one.
@@ -183,24 +195,9 @@ class ObjectStore:
         with self._translated(f"{key} cannot be deleted"):
             if self._conditional is not None and self._conditional.is_obeyed:
                 return self._conditional.delete(key, etag)
-        if reason := self._delete(key):
-            raise StorageUnavailable(f"{self.name}: {key} was not deleted: {reason}")
+        if failed := self.delete([key]):
+            raise StorageUnavailable(f"{self.name}: {key} was not deleted: {failed[key]}")
         return True
-
-    def _delete_each(self, keys: Sequence[str]) -> dict[str, str]:
-        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="objects") as pool:
-            errors = pool.map(self._delete, keys)
-            return {key: error for key, error in zip(keys, errors, strict=True) if error}
-
-    def _delete(self, key: str) -> str:
-        """Delete one object; return the error, or ""."""
-        try:
-            obstore.delete(self._store, key)
-        except FileNotFoundError:
-            return ""
-        except (exceptions.BaseError, OSError) as error:
-            return _first_line(error)
-        return ""
 
     def now_us(self) -> int:
         """The storage's clock, in µs since the epoch: the time of an object that is written for this."""
@@ -216,7 +213,7 @@ class ObjectStore:
         try:
             yield
         except (exceptions.BaseError, OSError) as error:
-            reason, text = _first_line(error), str(error)
+            reason, text = first_line(error), str(error)
             # A failed listing is a GenericError that has the status in its text only.
             if isinstance(error, _DENIED) or "403 Forbidden" in text or "401 Unauthorized" in text:
                 raise StorageRefused(
@@ -230,8 +227,3 @@ class ObjectStore:
             raise StorageUnavailable(
                 f"{self.name}: {failure}: {reason}: look at the storage, its free space and the network between"
             ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    # obstore adds many lines of debug output.
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__

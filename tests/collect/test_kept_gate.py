@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.collect import quiesce, verify
+from service.collect import quiesce, reopening, verify
 from service.domain.collection.run import BlobProbe, Sweep
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
@@ -35,7 +35,7 @@ def test_it_is_not_opened_by_the_proof_that_the_holder_died_before_its_checks(
     make_wiring: MakeWiring, tmp_path: Path
 ) -> None:
     wiring = left_closed(make_wiring, tmp_path, keep=False)
-    quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
+    reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert state(wiring) == "closed"
     wiring.store.collections.end_check()
     assert wiring.store.gate.open("before")
@@ -80,5 +80,5 @@ def test_whoever_proves_the_holder_dead_asks_the_registry_first(
 ) -> None:
     wiring = left_closed(make_wiring, tmp_path, keep=False)
     monkeypatch.setattr(verify, "lie", lambda _, probes: probes[0] if lies else None)
-    quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
+    reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert state(wiring) == ("closed" if lies else "open")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.collect import quiesce, verify
+from service.collect import quiesce, reopening, verify
 from service.collect import run as collect_run
 from service.collect.protect import BlobProtection, read_unread
 from service.domain.collection.run import BlobProbe, Sweep
@@ -266,7 +266,7 @@ def test_the_gate_of_a_dead_holder_is_opened_by_any_worker(make_wiring: MakeWiri
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     leave_behind(wiring)
     assert state(wiring) == "closed"
-    quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
+    reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert state(wiring) == "open"
 
 
@@ -276,7 +276,7 @@ def test_a_lock_that_is_free_but_was_another_holders_proves_nothing(make_wiring:
     leave_behind(wiring, "another")
     wiring.store.gate.open("another")
     wiring.store.gate.drain("elsewhere", 1, "x")
-    quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
+    reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert state(wiring) == "draining"
     (trouble,) = wiring.store.outbox.troubles()
     assert "pushprune gc --open" in trouble.message
@@ -292,7 +292,7 @@ def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_o
         elsewhere.setattr(identity, "boot", lambda: "another")
         leave_behind(wiring)
     monkeypatch.setattr(identity, "is_of_one_kernel", lambda _: is_local)
-    quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
+    reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert state(wiring) == ("open" if is_local else "closed")
     run = collect(wiring)
     if is_local:
@@ -301,7 +301,7 @@ def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_o
         assert run.message == "the gate is held by another collection, whose collector may still run"
         assert state(wiring) == "closed"
         monkeypatch.setattr(identity, "boot", lambda: "another")
-        quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
+        reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
         assert state(wiring) == "open", "what would have proved it was overwritten"
 
 
@@ -330,8 +330,8 @@ def test_a_gate_that_stays_closed_after_its_holder_died_is_an_alarm_until_it_ope
 
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(verify, "lie", lie)
-        quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
-        quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
+        reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
+        reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert state(wiring) == "closed"
     (trouble,) = wiring.store.outbox.troubles()
     assert trouble.about == "gate"
@@ -339,7 +339,7 @@ def test_a_gate_that_stays_closed_after_its_holder_died_is_an_alarm_until_it_ope
     assert "pushprune gc --open" in trouble.message
     if says == "refuses":
         monkeypatch.setattr(verify, "lie", lambda *_: None)
-        quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
+        reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
         assert state(wiring) == "open"
         assert wiring.store.outbox.troubles() == ()
 
@@ -348,7 +348,7 @@ def test_nobody_is_troubled_while_the_holder_has_its_lease(make_wiring: MakeWiri
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     with wiring.store.leases.hold(COLLECT):
         wiring.store.gate.drain("elsewhere", 1, "x")
-        quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
+        reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert wiring.store.outbox.troubles() == ()
 
 
@@ -498,7 +498,7 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
     monkeypatch.setattr(verify, "refuse_stale", lies)
     monkeypatch.setattr(verify, "lie", lambda *_: BlobProbe(SHOP, SWEPT))
     assert collect(obeyed).message == "the registry still claims deleted blobs"
-    quiesce.reopen(obeyed.store, obeyed.registry, obeyed.settings.gc)
+    reopening.reopen(obeyed.store, obeyed.registry, obeyed.settings.gc)
     assert state(obeyed) == "closed", "the sweep opened it, although its holder is dead"
     assert collect(obeyed).result == "failed"
     assert state(obeyed) == "closed"

@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from service.domain.errors import StorageRefused, StorageUnavailable
+from service.domain.errors import LeaseLost, StorageRefused, StorageUnavailable
 from service.registry.bucket import Bucket, open_bucket
 from service.registry.objects import ObjectStore
 
@@ -118,10 +118,77 @@ def test_a_bucket_that_does_not_answer_is_unavailable(stub: StubS3) -> None:
         return 200, b""
 
     stub.answer = hang
-    failed = objects(stub, timeout_s=0.2).delete(["a"])
-    assert failed.keys() == {"a"}
     with pytest.raises(StorageUnavailable, match="a cannot be read"):
         objects(stub, timeout_s=0.2).read("a")
+
+
+ONCE_SLOW = 1.0
+
+
+@pytest.mark.parametrize(
+    ("status", "content"),
+    [
+        (0, b""),
+        (500, b"<Error><Code>InternalError</Code></Error>"),
+        (503, b"<html>proxy</html>"),
+        (504, b""),
+        (200, b"<"),
+    ],
+)
+def test_a_deletion_without_an_answer_is_uncertain_and_not_sent_again(
+    stub: StubS3, status: int, content: bytes
+) -> None:
+    """The storage may carry it out later. That a deletion of the same keys succeeds afterwards proves nothing."""
+
+    def answer(method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        if len(stub.requests) > 1:
+            return 200, DELETED
+        time.sleep(0 if status else ONCE_SLOW)
+        return status or 200, content or DELETED
+
+    stub.answer = answer
+    with pytest.raises(StorageUnavailable, match="a request to delete 2 objects was not answered") as raised:
+        objects(stub, timeout_s=5.0 if status else 0.2).delete(["a", "b"])
+    assert not raised.value.is_over
+    assert len(stub.requests) == 1
+
+
+def test_one_key_without_an_answer_makes_the_whole_deletion_uncertain(stub: StubS3) -> None:
+    def answer(method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        if body.count(b"<Key>") > 1:
+            return 200, b"<DeleteResult><Error><Key>a</Key><Code>AccessDenied</Code><Message/></Error></DeleteResult>"
+        return (504, b"") if b"<Key>b</Key>" in body else (200, DELETED)
+
+    stub.answer = answer
+    with pytest.raises(StorageUnavailable, match="a request to delete 1 objects was not answered"):
+        objects(stub).delete(["a", "b", "c"])
+
+
+def test_a_deletion_that_the_busy_storage_refused_is_sent_again(stub: StubS3) -> None:
+    stub.answer = lambda method, path, body: (503, SLOW_DOWN) if len(stub.requests) < 3 else (200, DELETED)
+    checks: list[int] = []
+    assert objects(stub).delete(["a"], lambda: checks.append(len(stub.requests))) == {}
+    assert checks == [0, 1, 2], "the check comes right before each request"
+
+
+def test_a_busy_storage_and_one_that_is_not_reached_have_deleted_nothing(stub: StubS3) -> None:
+    stub.answer = lambda method, path, body: (503, SLOW_DOWN)
+    store = objects(stub)
+    assert store.delete(["a"]).keys() == {"a"}
+    stub.server.shutdown()
+    stub.server.server_close()
+    assert store.delete(["a"]).keys() == {"a"}
+
+
+def test_a_deletion_ends_as_soon_as_the_lease_is_lost(stub: StubS3) -> None:
+    def check() -> None:
+        if stub.requests:
+            raise LeaseLost("another worker collects")
+
+    stub.answer = lambda method, path, body: (200, DELETED)
+    with pytest.raises(LeaseLost):
+        objects(stub).delete([f"k{number}" for number in range(1001)], check)
+    assert len(stub.requests) == 1
 
 
 def test_a_condition_that_is_obeyed_is_used_and_its_deletion_is_tried_again(stub: StubS3) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.collect import quiesce
+from service.collect import quiesce, reopening
 from service.collect import run as collect_run
 from service.domain.gate import WriteRequest
 from service.prune import deleting
@@ -118,7 +118,7 @@ def test_the_gate_of_a_holder_that_lives_is_not_opened(make_wiring: MakeWiring, 
     assert wiring.registry.collector is not None
     with wiring.registry.collector.claimed("paused"):
         wiring.store.gate.drain("paused", 1, "x")
-        quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
+        reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
         assert state(wiring) == "draining"
 
 
@@ -139,12 +139,12 @@ def test_the_gate_stays_closed_while_anything_that_the_collector_started_lives(
     """
     wiring = make_wiring(gc={**collector(tmp_path, body), "timeout": 3})
     collect(wiring)
-    quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
+    reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert state(wiring) == "closed"
     (tmp_path / "end").touch()
 
     def is_open() -> bool:
-        quiesce.reopen(wiring.store, wiring.registry, wiring.settings.gc)
+        reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
         return state(wiring) == "open"
 
     until(is_open)

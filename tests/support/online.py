@@ -12,7 +12,7 @@ from obstore.store import MemoryStore
 from service.collect import run as collect_run
 from service.collect.online import claiming, prove
 from service.collect.online import run as online_run
-from service.collect.quiesce import reopen
+from service.collect.reopening import LATEST_MS, reopen
 from service.domain.collection.run import Run
 from service.domain.collection.storage_inventory import unpacked
 from service.domain.gate import WriteRequest
@@ -22,6 +22,7 @@ from service.registry.layout import blob_key
 from service.registry.objects import ObjectStore, StoredObject
 from service.registry.storage_inventory import read_inventory
 from service.store.claims import Purpose
+from service.store.gate import GateState
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
 from tests.fakes.images import Image, sha256
@@ -74,9 +75,10 @@ class SteppedStore(ObjectStore):
         self._step("rename", source)
         return super().rename(source, target)
 
-    def delete(self, keys: Iterable[str]) -> dict[str, str]:
+    def delete(self, keys: Iterable[str], before_each: Callable[[], object] = lambda: None) -> dict[str, str]:
         names = tuple(keys)
         self._step("delete", *names)
+        before_each()
         for name in names:
             if not self.failing(name):
                 super().delete([name])
@@ -150,6 +152,14 @@ class OnlineSite:
             gate.check_in("web:1", token, knows_closed=False)
             return unaware(token)
 
+        state = gate.state
+
+        def aged() -> GateState | None:
+            """The scripts write times of the clock that does not move."""
+            held, skew_ms = state(), self.objects.skew_us // 1000
+            return held and replace(held, since_ms=held.since_ms + skew_ms, claimed_ms=held.claimed_ms + skew_ms)
+
+        monkeypatch.setattr(gate, "state", aged)
         monkeypatch.setattr(gate, "unaware", obeyed)
         monkeypatch.setattr(gate, "processes", lambda: ("web:1",))
         manifests_put = gate.manifests_put
@@ -188,6 +198,11 @@ class OnlineSite:
         self.objects.skew_us += round(seconds * 1_000_000)
         for name in ("gc:noted", "pushing"):
             earlier(self.store.connection, name, seconds)
+        with self.store.connection.reached() as client:
+            key = self.store.connection.keys.of("gate")
+            for field in client.hkeys(key):
+                if field in ("since_ms", "claimed_ms"):
+                    client.hincrby(key, field, -round(seconds * 1000))
 
     def collect(self) -> Run:
         """Run a collection to its end."""
@@ -224,7 +239,12 @@ class OnlineSite:
         return False
 
     def recover(self) -> None:
-        """Let another worker open the gate of a dead one."""
+        """Let another worker open the gate of a dead one, once none of its requests can arrive any more."""
+        self.later(LATEST_MS / 1000 + 1)
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Let another worker look at the gate."""
         reopen(self.store, self.wiring.registry, self.wiring.settings.gc)
 
     def stored(self) -> frozenset[str]:

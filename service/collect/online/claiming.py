@@ -9,11 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from service.collect.attempt import Attempt
-from service.collect.quiesce import UNANSWERED_MS, may_still_delete
 from service.collect.watch import Postponed
-from service.domain.errors import CollectionFailed, LeaseLost, StoreUnavailable
+from service.domain.errors import CollectionFailed, LeaseLost, StorageRefused, StoreUnavailable
 from service.log import log
-from service.registry.objects import ObjectStore
 from service.store.claims import Purpose
 from service.store.connection import new_token
 
@@ -32,8 +30,8 @@ class ManifestsHeldTooLong(Exception):
 class Claiming:
     """The right to claim digests, for one attempt."""
 
-    def __init__(self, attempt: Attempt, objects: ObjectStore) -> None:
-        self._attempt, self._store, self._objects = attempt, attempt.store, objects
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt, self._store = attempt, attempt.store
         self._token = ""
         self._began_us = 0
         self._may_open = True
@@ -74,21 +72,35 @@ class Claiming:
             raise LeaseLost("the gate was opened or closed by another process; nothing more is deleted")
         return frozenset(digests) - refused
 
-    def release(self, digests: frozenset[bytes], *, is_certain: bool) -> None:
-        """Release claims.
+    def confirm(self) -> None:
+        """Confirm the claims, right before each request to delete.
 
-        Args:
-            digests: packed.
-            is_certain: False if the storage did not answer a request to delete, and may still carry it out.
+        A worker that was stopped for longer than its lease must not go on. Redis keeps the time, from which it is known
+        when no request can arrive at a bucket any more.
+
+        Raises:
+            LeaseLost: another worker may collect now.
         """
-        if not is_certain and not self._objects.is_local:
-            # The lease is renewed meanwhile, so no deletion by pushprune begins.
-            time.sleep(UNANSWERED_MS / 1000)
+        self.claim([], "delete")
+
+    def release(self, digests: frozenset[bytes]) -> None:
+        """Release claims of packed digests, once the requests to delete have ended."""
         self._store.claims.release(digests)
 
-    def leave_claimed(self) -> None:
-        """Keep the claims after the block, because the storage may still carry out a request."""
-        self._may_open = self._objects.is_local
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep the claims after an error of the block, as the storage may still carry out a request to delete.
+
+        They end as those of a dead worker do.
+        """
+        try:
+            yield
+        except (StorageRefused, LeaseLost):
+            # All requests were answered.
+            raise
+        except BaseException:
+            self._may_open = False
+            raise
 
     def _wait_for_gate_processes(self, end: float, *, with_manifests: bool) -> None:
         """Wait until each gate process asks Redis before it lets a request pass."""
@@ -122,11 +134,11 @@ class Claiming:
             log.warning("the gate will be opened when Redis is available again", error=str(error))
 
     def _succeed(self, before: str, is_dead: bool) -> None:
-        """Open the gate of the previous holder, if that holder is proved dead and its requests have ended."""
-        held = self._store.gate.state()
+        """Open the gate of the previous holder in the same folder, if that holder is proved dead."""
+        held, objects = self._store.gate.state(), self._attempt.registry.objects
         if held is None or held.token != before:
             return
-        now_ms = self._store.connection.now_ms()
-        if not is_dead or held.is_kept or may_still_delete(self._attempt.registry, held, now_ms):
+        # In a bucket, a request of the dead worker may still be carried out: `reopen` ends its claims later.
+        if not is_dead or held.is_kept or objects is None or not objects.is_local:
             raise Postponed(_HELD)
         self._store.gate.open(before)

@@ -13,7 +13,7 @@ from service.domain.collection.mentions import LONGEST_MANIFEST, may_be_manifest
 from service.domain.collection.online import Moment, UnlinkedBlob
 from service.domain.collection.run import BlobProbe
 from service.domain.collection.storage_inventory import unpacked
-from service.domain.errors import RegistryUnavailable, StaleCache
+from service.domain.errors import StaleCache
 from service.log import log
 from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
 from service.registry.layout import blob_key, layer_key
@@ -44,7 +44,7 @@ class BlobRemoval:
 
     def __init__(self, attempt: Attempt, objects: ObjectStore, journal: Journal) -> None:
         self._attempt, self._objects, self._journal = attempt, objects, journal
-        self._claiming, self._quarantine = Claiming(attempt, objects), BlobQuarantine(objects)
+        self._claiming, self._quarantine = Claiming(attempt), BlobQuarantine(objects)
         self._images = _images_by_blob(attempt)
         self.deleted: list[UnlinkedBlob] = []
         self.unlinked: list[UnlinkedBlob] = []
@@ -139,13 +139,14 @@ class BlobRemoval:
         granted = self._claiming.claim([blob.digest for blob in page], "delete")
         blobs = [blob for blob in page if blob.digest in granted]
         keys = {blob_key(unpacked(digest)): digest for digest in granted}
+        confirm = self._claiming.confirm
         if is_kept:
-            failed = self._remove(keys, lambda: self._quarantine.put(blobs, self._now()))
+            failed = self._remove(keys, lambda: self._quarantine.put(blobs, self._now(), confirm))
         else:
-            failed = self._remove(keys, lambda: self._objects.delete(keys))
+            failed = self._remove(keys, lambda: self._objects.delete(keys, confirm))
         deleted = [blob for blob in blobs if blob.digest not in failed]
         self.deleted += deleted
-        self._claiming.release(granted, is_certain=not failed)
+        self._claiming.release(granted)
         if not is_kept:
             self.bytes_freed += sum(blob.size_bytes for blob in deleted)
             self._make_final(blob.digest for blob in deleted)
@@ -161,7 +162,7 @@ class BlobRemoval:
         blobs = [blob for blob in page if blob.digest in granted]
         links = {(name, blob.digest): blob.digest for blob in blobs for name in blob.repositories}
         keys = {layer_key(name, unpacked(digest)): digest for name, digest in links}
-        failed = self._remove(keys, lambda: self._objects.delete(keys))
+        failed = self._remove(keys, lambda: self._objects.delete(keys, self._claiming.confirm))
         tested = [probe for probe in probes if bytes.fromhex(probe.digest.partition(":")[2]) in granted]
         if probe := prove.still_known(self._attempt, tested):
             write_links(self._attempt, self._objects, links)
@@ -170,21 +171,23 @@ class BlobRemoval:
         done = [replace(blob, at=at) for blob in blobs if blob.digest not in failed]
         self._journal.note_unlinked(done)
         self.unlinked += done
-        self._claiming.release(granted, is_certain=not failed)
+        self._claiming.release(granted)
         return bool(tested)
 
     def _now(self) -> Moment:
         return Moment(self._objects.now_us(), self._attempt.store.connection.now_us())
 
     def _remove(self, keys: Mapping[str, bytes], remove: Callable[[], dict[str, str]]) -> frozenset[bytes]:
-        """Delete or move objects, and return the digests of those that the storage did not delete."""
+        """Delete or move objects, and return the digests of those that the storage did not delete.
+
+        Raises:
+            StorageUnavailable: the storage did not answer, and may still carry out a deletion. The claims are kept.
+            LeaseLost: another worker may collect now.
+        """
         if not keys:
             return frozenset()
-        try:
+        with self._claiming.kept():
             errors = remove()
-        except RegistryUnavailable:
-            self._claiming.leave_claimed()
-            raise
         return frozenset(keys[key] for key in self._noted(errors))
 
     def _noted(self, errors: dict[str, str]) -> dict[str, str]:

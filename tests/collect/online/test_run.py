@@ -1,6 +1,7 @@
 """An online collection from its request to its record, and what goes wrong meanwhile."""
 
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from service.collect.online import claiming
 from service.collect.online.journal import JOURNAL
 from service.collect.status import at_stake
 from service.domain.collection.run import Run
+from service.domain.errors import StorageUnavailable
 from service.domain.gate import WriteRequest
 from service.registry.blob_quarantine import FOLDER
 from service.registry.layout import blob_key, layer_key
@@ -17,7 +19,6 @@ from service.store.lease import COLLECT
 from tests.conftest import MakeWiring
 from tests.fakes.images import Image, image_over, make_image, sha256, variant
 from tests.fakes.object_registry import ObjectRegistry
-from tests.support.lease import until
 from tests.support.online import ANN, GRACE_S, QUARANTINE_S, SHOP, YOUTH_S, OnlineSite, ended, make_site, make_store
 
 KEPT, UNUSED = make_image(1), make_image(2, layers=3)
@@ -197,12 +198,9 @@ def test_a_cache_that_was_switched_on_since_the_unlinking_is_refused(site: Onlin
     assert site.stored() == blobs_of(KEPT, UNUSED)
 
 
-def test_what_the_storage_does_not_delete_stays_in_the_journal(
-    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_storage_does_not_delete_stays_in_the_journal(site: OnlineSite) -> None:
     unlinked(site)
     site.objects.failing = lambda key: key == blob_key(LAYER)
-    monkeypatch.setattr(claiming, "UNANSWERED_MS", 0)
     run = site.collect_after(GRACE_S + 1)
     assert (run.result, run.blobs) == ("done", SIZE - 1)
     assert "did not delete 1 objects" in run.note
@@ -287,33 +285,86 @@ def test_a_worker_that_is_killed_at_any_step_harms_nothing(site: OnlineSite) -> 
     assert site.stored() == blobs_of(KEPT)
 
 
-def test_claims_of_a_worker_that_is_only_stopped_are_kept_and_no_other_collects(
-    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Invariant 5: its lease ended long ago, and it may go on with its deletion at any time."""
+@pytest.fixture
+def stopped(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Run]]:
+    """A worker that is stopped right before it deletes data, and whose lease ended. Called, it goes on to its end."""
     monkeypatch.setattr("service.registry.collector._PROOF_S", 0.05)
     unlinked(site)
     site.later(GRACE_S + 1)
-    is_stopped, goes_on = threading.Event(), threading.Event()
+    is_stopped, goes_on, runs = threading.Event(), threading.Event(), list[Run]()
 
     def stop(action: str, keys: tuple[str, ...]) -> None:
         if action == "delete" and not is_stopped.is_set():
             is_stopped.set()
             goes_on.wait(20)
 
+    def go_on() -> Run:
+        goes_on.set()
+        worker.join()
+        return runs[0]
+
     site.objects.before_step = stop
-    worker = threading.Thread(target=site.collect)
+    worker = threading.Thread(target=lambda: runs.append(site.collect()))
     worker.start()
     assert is_stopped.wait(20)
-    site.store.connection.client.delete(site.store.connection.keys.of("lease", COLLECT))
+    connection = site.store.connection
+    connection.client.delete(connection.keys.of("lease", COLLECT))
+    yield go_on
+    go_on()
+
+
+def admits(site: OnlineSite) -> bool:
+    return site.store.gate.admit(WriteRequest("asks", SHOP, LAYER), ANN).passes
+
+
+def test_claims_in_a_bucket_are_kept_until_no_request_of_their_worker_can_arrive(
+    site: OnlineSite, stopped: Callable[[], Run]
+) -> None:
+    """Invariant 5: no lock proves the death of a worker on another machine, and its requests stay valid for a while."""
+    site.later(15 * 60)
     second = site.collect()
     assert (second.result, second.blobs) == ("postponed", 0)
+    site.reopen()
+    assert not admits(site)
+    assert "wait for 1 more minutes" in {trouble.message for trouble in site.store.outbox.troubles()}.pop()
+    site.later(61)
+    site.reopen()
+    assert admits(site)
+    assert site.store.outbox.troubles() == ()
+
+
+def test_claims_are_kept_while_their_worker_has_its_lease(site: OnlineSite, stopped: Callable[[], Run]) -> None:
+    with site.store.leases.hold(COLLECT):
+        site.recover()
+        assert not admits(site)
+
+
+def test_a_worker_that_was_stopped_for_longer_than_its_lease_deletes_nothing(
+    site: OnlineSite, stopped: Callable[[], Run]
+) -> None:
     site.recover()
-    assert not site.store.gate.admit(WriteRequest("asks", SHOP, LAYER), ANN).passes
-    goes_on.set()
-    worker.join()
+    assert ended(site.pushing(SHOP, "again", UNUSED))
+    stopped()
+    assert site.stored() == blobs_of(KEPT, UNUSED)
     assert site.registry.broken() == ()
-    until(lambda: site.store.gate.state() is None)
+
+
+def test_claims_are_kept_if_the_storage_does_not_answer(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may still carry out the deletion."""
+    unlinked(site)
+
+    def unanswered(action: str, keys: tuple[str, ...]) -> None:
+        if action == "delete":
+            raise StorageUnavailable("no answer")
+
+    site.later(GRACE_S + 1)
+    site.objects.before_step = unanswered
+    run = site.collect()
+    assert (run.result, run.message) == ("failed", "no answer")
+    site.reopen()
+    assert not admits(site)
+    site.recover()
+    assert admits(site)
 
 
 def test_a_deletion_becomes_permanent_only_after_the_grace(site: OnlineSite) -> None:
