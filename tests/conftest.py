@@ -1,5 +1,6 @@
 """Fixtures for every test: a real Redis server, a wiring over it, and a check that no undocumented key is left."""
 
+import gc
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -25,15 +26,38 @@ hypothesis.settings.load_profile("untimed")
 _CELERY = ("_kombu", "enforce", "delete", "garbage", "reconcile", "unacked")
 
 
+# Every test of these folders has this mark.
+_MARKED = {"tests/live": "live", "tests/browser": "live", "tests/web/pages": "slow"}
+_ROOT = Path(__file__).parents[1]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Let hypothesis try fewer examples where slow tests are left out."""
     examples.choose(str(config.option.markexpr))
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import the folders whose mark `-m` leaves out."""
+    mark = _MARKED.get(str(collection_path.relative_to(_ROOT)))
+    return True if mark and f"not {mark}" in config.option.markexpr else None
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long files come first: where two processes share the tests, both have work until the end."""
+    """Mark the tests of folders. The long files come first: two processes that share them have work until the end."""
+    for item in items:
+        path = item.path.relative_to(_ROOT)
+        for folder, mark in _MARKED.items():
+            if path.is_relative_to(folder):
+                item.add_marker(mark)
     long = {item.path for item in items if item.get_closest_marker("live")}
     items.sort(key=lambda item: item.path not in long)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what was imported and collected: it lives until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

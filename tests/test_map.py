@@ -1,8 +1,6 @@
 """The map in service/__init__.py agrees with the folder, and no test file is imported by another."""
 
-import ast
 import re
-from collections import Counter
 from pathlib import Path
 
 import service
@@ -63,10 +61,3 @@ def test_the_edges_call_the_capabilities_and_never_an_object_of_the_store() -> N
         imports |= {(file, name) for name in re.findall(r"^from (service\.store\.\w+) import", text, re.MULTILINE)}
     assert uses == ALLOWED
     assert imports == set()
-
-
-def test_every_class_has_a_name_of_its_own() -> None:
-    files = (*FOLDER.rglob("*.py"), *(FOLDER.parent / "workers").rglob("*.py"))
-    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
-    names = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
-    assert [name for name, count in names.items() if count > 1] == []

@@ -4,14 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import quote
 
-import pytest
 from playwright.sync_api import Dialog, expect
 
 from service.domain.events import Envelope, Rejected
 from tests.browser.site import Site, Visit
 from tests.support.makers import event, understood
-
-pytestmark = pytest.mark.live
 
 Visiting = Callable[..., Visit]
 EVIL = "\"'><img src=x onerror=alert(1)><script>alert(2)</script><b onclick=alert(3)>\u202e\u200f"

@@ -8,8 +8,6 @@ from playwright.sync_api import Route, expect
 
 from tests.browser.site import PATIENCE_MS, Site, Visit
 
-pytestmark = pytest.mark.live
-
 Visiting = Callable[..., Visit]
 _HIDE = """() => {
   Object.defineProperty(document, "hidden", { configurable: true, get: () => true });

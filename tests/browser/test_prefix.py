@@ -12,8 +12,6 @@ from tests.fakes.nginx import Frontend
 from tests.fakes.real_registry import require_registry
 from tests.live.conftest import TOKEN, LiveSystem, last
 
-pytestmark = pytest.mark.live
-
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Frontend]:

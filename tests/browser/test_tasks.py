@@ -11,8 +11,6 @@ from tests.browser.operator import Operator
 from tests.browser.site import PATIENCE_MS, Site
 from tests.live.conftest import wait_until
 
-pytestmark = pytest.mark.live
-
 
 @pytest.fixture(scope="module")
 def repository(site: Site) -> str:

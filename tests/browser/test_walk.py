@@ -12,8 +12,6 @@ from playwright.sync_api import expect
 from tests.browser.site import Site, Visit
 from tests.live.conftest import wait_until
 
-pytestmark = pytest.mark.live
-
 Visiting = Callable[..., Visit]
 PATIENCE_MS = 20_000
 LOOKING = ("Sign out", "Show", "Preview deletions")

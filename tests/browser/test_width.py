@@ -11,8 +11,6 @@ from service.domain.usage import RepositorySize
 from tests.browser.site import Site, Visit
 from tests.support.makers import digest_of, event, understood
 
-pytestmark = pytest.mark.live
-
 DAY_US = 86_400_000_000
 WIDTHS = (390, 1024, 1440)
 REPOSITORY = "/".join(("n" * 63,) * 4)

@@ -17,8 +17,6 @@ from service.domain.collection.run import MANUAL, Run
 from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.support.collections import command
 
-pytestmark = pytest.mark.live
-
 CACHE = {"storage": {"cache": {"blobdescriptor": "inmemory"}}}
 
 

@@ -3,12 +3,8 @@
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.live.conftest import Live, last, wait_until
 from tests.support.collections import command
-
-pytestmark = pytest.mark.live
 
 
 def test_a_collection_after_many_deletes_gives_bytes_back_and_breaks_nothing(live: Live, tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from tests.support import manual
 from tests.support.collections import command as collector
 from tests.support.collections import disk
 
-pytestmark = pytest.mark.live
 TABLE = manual.page("other-tools").partition("# Coming from another tool")[2].partition("\n\n`")[0]
 ROWS: dict[str, str] = dict(re.findall(r"^\| (.+?) \| `(.+)` \|$", TABLE, re.MULTILINE))
 NOW = datetime.now(UTC)

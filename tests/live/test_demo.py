@@ -14,8 +14,6 @@ from tests.fakes.real_registry import require_registry
 from tests.live.conftest import wait_until
 from tests.support.up import alive, descendants
 
-pytestmark = pytest.mark.live
-
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:

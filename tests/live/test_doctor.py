@@ -16,8 +16,6 @@ from tests.fakes.real_registry import RealRegistry, registry_binary
 from tests.fakes.valkey import free_port
 from tests.live.conftest import Live, LiveSystem, last
 
-pytestmark = pytest.mark.live
-
 Findings = dict[str, list[dict[str, str]]]
 Doctor = Callable[..., tuple[int, Findings]]
 

@@ -10,8 +10,6 @@ import requests
 
 from tests.live.conftest import TOKEN, Live, last, wait_until
 
-pytestmark = pytest.mark.live
-
 HEAD = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-a: "
 BODY = b"POST /notifications HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"
 SOON_S = 5

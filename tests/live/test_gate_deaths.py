@@ -15,7 +15,6 @@ from tests.fakes.real_registry import registry_binary
 from tests.live.conftest import Live, last, wait_until
 from tests.support.record import event
 
-pytestmark = pytest.mark.live
 SHOP = "shop/api"
 
 # Runs the real collector, stops at the points that a file names, tells where it is, and notes who else runs.

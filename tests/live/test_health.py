@@ -6,13 +6,11 @@ import signal
 import time
 from typing import Any
 
-import pytest
 import requests
 
 from service.doctor import examine, open_case
 from tests.live.conftest import TOKEN, Live, LiveSystem, last, wait_until
 
-pytestmark = pytest.mark.live
 READ = "a-token-to-read-with-of-32-letters"
 
 

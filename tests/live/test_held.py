@@ -13,7 +13,6 @@ from tests.fakes.pusher import Pusher
 from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.support.collections import command
 
-pytestmark = pytest.mark.live
 SHOP = "shop/api"
 ABORTED = make_image("aborted", layers=2)
 

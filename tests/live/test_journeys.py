@@ -3,13 +3,9 @@
 import random
 from pathlib import Path
 
-import pytest
-
 from tests.fakes.images import make_image
 from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.support.journeys import oci_layout
-
-pytestmark = pytest.mark.live
 
 
 def test_of_thirteen_images_pushed_by_skopeo_the_last_ten_remain(live: Live, tmp_path: Path) -> None:

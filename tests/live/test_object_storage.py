@@ -17,8 +17,6 @@ from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.fakes.s3 import S3Server
 from tests.live.conftest import Live, LiveSystem, last, wait_until
 
-pytestmark = [pytest.mark.live]
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3Server]:

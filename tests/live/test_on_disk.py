@@ -34,7 +34,6 @@ from tests.support.races import (
 from tests.support.rm import pushprune
 from workers import tasks
 
-pytestmark = pytest.mark.live
 ON_DISK = {"via": "storage"}
 NO_DELETES = {"storage": {"delete": {"enabled": False}}}
 MOMENT_S = 0.004

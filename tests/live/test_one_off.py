@@ -18,8 +18,6 @@ from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.fakes.registry import FakeRegistry
 
-pytestmark = pytest.mark.live
-
 
 @pytest.fixture
 def registry() -> Iterator[RealRegistry]:

@@ -8,7 +8,6 @@ import pytest
 from tests.live.conftest import Live, last, wait_until
 from tests.live.load import Load, broken, every, for_at_least
 
-pytestmark = pytest.mark.live
 KEPT = 4
 LONGEST_WAIT_S = 2.0
 

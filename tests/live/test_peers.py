@@ -16,7 +16,6 @@ from tests.fakes.images import Image, index_over, make_image, make_index
 from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.support.journeys import oci_layout
 
-pytestmark = pytest.mark.live
 SHOP = "shop/api"
 PATIENCE_S = 25.0
 

@@ -6,13 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import requests
 import yaml
 
 from tests.live.conftest import READ_TOKEN, Live, LiveSystem, last, wait_until
-
-pytestmark = pytest.mark.live
 
 
 def answers(system: LiveSystem, *arguments: str) -> tuple[int, str, str]:

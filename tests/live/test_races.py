@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-import pytest
-
 from tests.fakes.crossing import Crossing
 from tests.fakes.images import Image, variant
 from tests.fakes.pusher import Pusher
@@ -25,8 +23,6 @@ from tests.support.races import (
     push_until_taken,
     said,
 )
-
-pytestmark = pytest.mark.live
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from service.domain import reconciliation
 from tests.fakes.years import fill
 from tests.live.conftest import Live, LiveSystem, wait_until
 
-pytestmark = pytest.mark.live
 KEEP_ALL: dict[str, Any] = {"rules": [{"name": "all", "keep": "always"}]}
 
 

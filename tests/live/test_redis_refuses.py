@@ -9,8 +9,6 @@ import pytest
 from service.doctor.redis import RIGHTS
 from tests.live.conftest import Live, LiveSystem, last, wait_until
 
-pytestmark = pytest.mark.live
-
 
 def refuses(system: LiveSystem, worker: subprocess.Popen[bytes], sentence: str) -> None:
     """Wait until the worker has said that it cannot work, and is still there."""

@@ -1,12 +1,8 @@
 """`pushprune rm` over the real registry: what was asked for goes, and no more, also when a worker dies on the way."""
 
-import pytest
-
 from tests.fakes.images import make_image, make_index
 from tests.live.conftest import Live, last, wait_until
 from tests.support.rm import pushprune
-
-pytestmark = pytest.mark.live
 
 
 def test_all_but_some_go_although_the_worker_dies_in_the_middle_and_one_comes_back(live: Live) -> None:

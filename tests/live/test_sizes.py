@@ -4,13 +4,9 @@ import json
 import subprocess
 from typing import Any
 
-import pytest
-
 from service.domain.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST
 from tests.fakes.images import Image, image_over, index_over, make_image, make_index, noise
 from tests.live.conftest import Live, LiveSystem, last, wait_until
-
-pytestmark = pytest.mark.live
 
 # So large that the bytes of manifests, which are no part of the size of an image, are less than a hundredth.
 BASE, LAYER_BYTES = noise("base", 400_000), 200_000

@@ -11,7 +11,6 @@ from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.live.load import Load, broken, every, for_at_least
 from tests.support.collections import command
 
-pytestmark = pytest.mark.live
 KEPT = 4
 
 

@@ -23,8 +23,6 @@ from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.live.conftest import wait_until
 from tests.support.up import alive, descendants
 
-pytestmark = pytest.mark.live
-
 Start = Callable[..., "Up"]
 
 

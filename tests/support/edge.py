@@ -10,7 +10,9 @@ from typing import Any
 import fakeredis
 import pytest
 import redis
+from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import FileSystemBytecodeCache
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from werkzeug.routing import Rule
@@ -89,8 +91,9 @@ def answer(recorded: int, duplicates: int = 0, rejected: tuple[str, ...] = ()) -
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compiled_once() -> Iterator[None]:
-    """Compile Werkzeug's routes once for every application: building one takes a quarter of the time."""
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compile routes and templates once for every application: building one takes a quarter of the time."""
+    templates = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
     compile_builder: Any = Rule._compile_builder
     compiled: dict[tuple[Any, ...], Any] = {}
 
@@ -104,6 +107,7 @@ def compiled_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Rule, "_compile_builder", builder)
+        patch.setitem(Flask.jinja_options, "bytecode_cache", templates)
         yield
 
 

@@ -16,8 +16,6 @@ from tests.support.old_words import old_words
 from tests.web.pages.browser import TOKENS, Browser
 from tests.web.pages.shape import faults
 
-pytestmark = pytest.mark.slow
-
 EVIL = "<script>alert(1)</script>\"'\u202e\u200f\x07"
 PAGES = (
     "/", "/repositories", "/repository/shop/api", "/tag/shop/api:v2", "/activity", "/search", "/approvals",

@@ -27,8 +27,6 @@ from tests.support.makers import digest_of, event, understood
 from tests.web.pages.browser import TOKENS, Browser
 from tests.web.pages.shape import faults
 
-pytestmark = pytest.mark.slow
-
 EVIL = "\"'><evil\tevil=1><script>alert(1)<b>\u202e\u200f\x07"
 SAFE = "shop/api"
 REPOSITORIES = (SAFE, EVIL)

@@ -14,8 +14,6 @@ from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of, event
 from tests.web.pages.browser import TOKENS, Browser
 
-pytestmark = pytest.mark.slow
-
 V1 = make_image("shop/api:v1").digest
 TAGS, TRASH = "/panels/repository/tags/shop/api", "/panels/repository/trash/shop/api"
 WHY, LINE, COMPARE = "/panels/tag/why/shop/api", "/panels/tag/line/shop/api", "/panels/tag/compare/shop/api"

@@ -9,8 +9,6 @@ from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of, event, policy, understood
 from tests.web.pages.browser import Browser
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def digests(registry: FakeRegistry) -> dict[str, str]:
