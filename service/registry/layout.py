@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from service.domain.collection.storage_inventory import is_packable, packed, unpacked
+from service.domain.collection.storage_inventory import pack, packed, unpacked
 from service.registry.address import checked_digest, checked_repository, checked_tag
 
 __all__ = ["StoredKey", "StoredKind", "packed", "parse", "unpacked"]
@@ -80,8 +80,8 @@ def is_unknown_revision(key: str) -> bool:
 
 
 def _place(kind: StoredKind, repository: str, algorithm: str, hexadecimal: str, name: str = "") -> StoredKey | None:
-    digest = f"{algorithm}:{hexadecimal}"
-    return StoredKey(kind, repository, packed(digest), name) if is_packable(digest) else None
+    digest = pack(algorithm, hexadecimal)
+    return StoredKey(kind, repository, digest, name) if digest else None
 
 
 def blob_key(digest: str) -> str:

@@ -20,7 +20,7 @@ from service.registry.object_deletion import ObjectDeletion, first_line
 # The largest number of keys in one page of a listing and in one bulk deletion (limits of S3).
 PAGE = 1000
 # Requests at the same time. obstore has one connection pool per store.
-PARALLEL = 16
+PARALLEL = 32
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)

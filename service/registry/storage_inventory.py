@@ -107,13 +107,14 @@ def blob_shards(store: ObjectStore) -> list[Shard]:
 def repository_shards(store: ObjectStore) -> list[Shard]:
     """The shards of `repositories/`: folders of it, down to the level that has enough of them."""
     folders: list[str] = [REPOSITORIES]
-    while len(folders) < PARALLEL:
-        # Folders that begin with `_` hold the objects of one repository.
-        inner = [folder for folder in folders if not folder.rpartition("/")[2].startswith("_")]
-        if not inner:
-            break
-        leaves = [folder for folder in folders if folder not in inner]
-        folders = leaves + [below for folder in inner for below in store.folders(folder)]
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="folders") as pool:
+        while len(folders) < PARALLEL:
+            # Folders that begin with `_` hold the objects of one repository.
+            inner = [folder for folder in folders if not folder.rpartition("/")[2].startswith("_")]
+            if not inner:
+                break
+            leaves = [folder for folder in folders if folder not in inner]
+            folders = leaves + [below for folders_below in pool.map(store.folders, inner) for below in folders_below]
     return [Shard(folder) for folder in folders]
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from tests.bench import (
     asked,
+    collect,
     decide,
     gate,
     gone,
@@ -43,9 +44,10 @@ FIGURES: dict[str, Callable[[], Iterator[Figure]]] = {
     "one_off": one_off.measure,
     "gate": gate.measure,
     "pages": pages.measure,
+    "collect": collect.measure,
     "inventory": storage_inventory.measure,
 }
-_NEED_A_REGISTRY = {"gone", "requests", "resume", "prune", "one_off", "gate"}
+_NEED_A_REGISTRY = {"gone", "requests", "resume", "prune", "one_off", "gate", "collect"}
 _MARKS = {True: "[green]met[/]", False: "[red]MISSED[/]", None: ""}
 
 

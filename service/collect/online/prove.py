@@ -5,6 +5,7 @@ With a blob-descriptor cache the registry accepts manifests whose links or blobs
 
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from service.collect.attempt import Attempt
@@ -57,14 +58,13 @@ def _linked(inventory: StorageInventory) -> Iterable[BlobProbe]:
             yield from (BlobProbe(link.repository, unpacked(digest)) for link in inventory.layer_links(digest))
 
 
-def choose(attempt: Attempt, probes: Sequence[BlobProbe], name: str) -> tuple[BlobProbe, ...]:
-    """Return some of these links that the registry knows. A cache then knows them, too.
+def choose(attempt: Attempt, probes: Sequence[BlobProbe], name: str) -> list[BlobProbe]:
+    """Return those of these links that the registry knows. A cache then knows them, too.
 
     Raises:
         CollectionFailed: the registry knows none of them.
     """
-    client = attempt.registry.client
-    known = tuple(islice((probe for probe in probes if client.claims_blob(probe.repository, probe.digest)), _PROBES))
+    known = _known(attempt, probes)
     if probes and not known:
         raise _elsewhere(probes[0], name)
     return known
@@ -78,12 +78,15 @@ def _elsewhere(probe: BlobProbe, name: str) -> CollectionFailed:
 
 def still_known(attempt: Attempt, probes: Sequence[BlobProbe]) -> BlobProbe | None:
     """Return a link that the registry knows although it was deleted from the storage; None if there is none."""
-    for _ in range(_LOOKS if probes else 0):
-        for probe in probes:
-            if attempt.registry.client.claims_blob(probe.repository, probe.digest):
-                return probe
-        time.sleep(_PAUSE_S)
-    return None
+    return next(iter(_known(attempt, [probe for _ in range(_LOOKS) for probe in probes])), None)
+
+
+def _known(attempt: Attempt, probes: Sequence[BlobProbe]) -> list[BlobProbe]:
+    """Return those of these links that the registry has. It is asked for all at once: requests that name them wait."""
+    client = attempt.registry.client
+    with ThreadPoolExecutor(attempt.registry.parallel, thread_name_prefix="probes") as pool:
+        answers = pool.map(lambda probe: client.claims_blob(probe.repository, probe.digest), probes)
+        return [probe for probe, is_known in zip(probes, answers, strict=True) if is_known]
 
 
 def refusal(probe: BlobProbe, name: str) -> StaleCache:

@@ -111,14 +111,19 @@ class BlobRemoval:
         Raises:
             StaleCache: the registry still knows a link that was deleted. It is written again.
         """
-        rest = list(blobs)
-        is_proved = not linked
+        rest, proofs = list(blobs), {probe.digest: probe for probe in linked}
         while rest:
-            size = _AT_ONCE if is_proved else _FIRST
-            page, rest = rest[:size], rest[size:]
-            digests = {unpacked(blob.digest) for blob in page}
-            probes = [] if is_proved else [probe for probe in linked if probe.digest in digests]
-            is_proved = self._unlink(page, prove.choose(self._attempt, probes, self._objects.name)) or is_proved
+            page, rest = rest[:_AT_ONCE], rest[_AT_ONCE:]
+            granted = self._claiming.claim([blob.digest for blob in page], "unlink")
+            page = [blob for blob in page if blob.digest in granted]
+            probes = [proofs[digest] for blob in page if (digest := unpacked(blob.digest)) in proofs]
+            if probes:
+                # Few until the registry has proved to obey the storage. The others are claimed again.
+                page, others = page[:_FIRST], page[_FIRST:]
+                self._claiming.release(frozenset(blob.digest for blob in others))
+                rest = others + rest
+            if self._unlink(page, prove.choose(self._attempt, probes[:_FIRST], self._objects.name)):
+                proofs = {}
 
     def expire(self, batches: Sequence[QuarantineBatch], has_data: Callable[[bytes], bool]) -> None:
         """Delete batches of the quarantine for good.
@@ -157,22 +162,19 @@ class BlobRemoval:
         self.final += self._attempt.store.trash.forget_images(images)
 
     def _unlink(self, page: Sequence[UnlinkedBlob], probes: Sequence[BlobProbe]) -> bool:
-        """Unlink a batch. Returns True if it proves that the registry obeys the storage."""
-        granted = self._claiming.claim([blob.digest for blob in page], "unlink")
-        blobs = [blob for blob in page if blob.digest in granted]
-        links = {(name, blob.digest): blob.digest for blob in blobs for name in blob.repositories}
+        """Unlink claimed blobs, and release them. Returns True if that proves that the registry obeys the storage."""
+        links = {(name, blob.digest): blob.digest for blob in page for name in blob.repositories}
         keys = {layer_key(name, unpacked(digest)): digest for name, digest in links}
         failed = self._remove(keys, lambda: self._objects.delete(keys, self._claiming.confirm))
-        tested = [probe for probe in probes if bytes.fromhex(probe.digest.partition(":")[2]) in granted]
-        if probe := prove.still_known(self._attempt, tested):
+        if probe := prove.still_known(self._attempt, probes):
             write_links(self._attempt, self._objects, links)
             raise prove.refusal(probe, self._objects.name)
         at = self._now()
-        done = [replace(blob, at=at) for blob in blobs if blob.digest not in failed]
+        done = [replace(blob, at=at) for blob in page if blob.digest not in failed]
         self._journal.note_unlinked(done)
         self.unlinked += done
-        self._claiming.release(granted)
-        return bool(tested)
+        self._claiming.release(frozenset(blob.digest for blob in page))
+        return bool(probes)
 
     def _now(self) -> Moment:
         return Moment(self._objects.now_us(), self._attempt.store.connection.now_us())

@@ -21,6 +21,11 @@ def is_packable(digest: str) -> bool:
     return len(hexadecimal) == 2 * _LENGTHS.get(algorithm, 0) > 0
 
 
+def pack(algorithm: str, hexadecimal: str) -> bytes | None:
+    """The raw bytes of a digest; None if it has no algorithm and length that the registry knows."""
+    return bytes.fromhex(hexadecimal) if len(hexadecimal) == 2 * _LENGTHS.get(algorithm, -1) else None
+
+
 def packed(digest: str) -> bytes:
     """The raw bytes of a digest; their length tells the algorithm. Raises ValueError for a digest of no known kind."""
     if not is_packable(digest):

@@ -126,6 +126,26 @@ def test_a_manifest_that_was_put_too_late_gets_its_data_back(site: OnlineSite) -
     assert "brought back" in run.note
 
 
+def test_the_registry_is_not_asked_about_each_blob_that_is_in_use(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        site.registry.upload(SHOP, f"a layer that is uploaded again {number}".encode())
+    site.later(YOUTH_S + 1)
+    # Until the gate has noted requests for gc.youth, every digest may be in use.
+    site.noting_for(0)
+    asked: list[str] = []
+    real = site.client.claims_blob
+
+    def claims_blob(repository: str, digest: str) -> bool:
+        asked.append(digest)
+        return real(repository, digest)
+
+    monkeypatch.setattr(site.client, "claims_blob", claims_blob)
+    assert site.collect().unlinked == 0
+    assert len(asked) <= 3
+
+
 def test_a_dry_run_writes_nothing_but_the_clock_and_lists_what_no_manifest_needs(site: OnlineSite) -> None:
     site.later(YOUTH_S + 1)
     writes: list[str] = []
