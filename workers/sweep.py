@@ -6,7 +6,7 @@ from service.dispatch import Dispatch
 from service.domain.history.lost import lost_image
 from service.domain.oci.names import is_tag
 from service.log import log
-from service.prune.policy_change import hold_change
+from service.prune.policy_change import hold_change, mark_all_due
 from service.reconcile import lost_parts
 from service.settings import PolicySource
 from service.store import Store
@@ -14,7 +14,9 @@ from service.wiring import Wiring
 from workers.schedule import follow_reconcile_runs, follow_schedule
 
 # A queue of this length keeps the workers busy: more messages would only repeat those that wait.
-_QUEUE_ENOUGH = 100
+_QUEUE_ENOUGH = 250
+# Repositories that one sweep sends to a queue: half a second of work for one process.
+_MOST_SENT = 500
 _TRIM_MS = 60_000
 _RETIRE_MS = 3_600_000
 _BROKEN_MS = 60_000
@@ -31,7 +33,7 @@ def sweep(wiring: Wiring) -> None:
     _follow_clock(wiring.store)
     queue = f"{wiring.settings.redis.prefix}enforce"
     if wiring.store.outbox.waiting(queue) < _QUEUE_ENOUGH:
-        for repository in (*wiring.store.outbox.overdue("due"), *wiring.store.outbox.overdue("healing")):
+        for repository in (*wiring.store.outbox.overdue("due", _MOST_SENT), *wiring.store.outbox.overdue("healing")):
             wiring.dispatch.enforce(repository)
     queue = f"{wiring.settings.redis.prefix}delete"
     if wiring.store.outbox.waiting(queue) < _QUEUE_ENOUGH:
@@ -104,11 +106,13 @@ def _follow_policy(store: Store, policies: PolicySource, dispatch: Dispatch) -> 
         return
     digest, policy = policies.digest, policies.written
     if store.outbox.policy_changed(digest, policy):
-        if not hold_change(store, policies.current(), digest):
+        if store.outbox.marked_until(digest) is None and not hold_change(store, policies.current(), digest):
+            return
+        if not mark_all_due(store, digest):
             return
         log.info("the policy changed; every repository is planned again")
-        due = store.outbox.mark_due(store.history.repositories())
         # No plan is made by the new policy before this: a worker that was sent earlier would only wait.
         store.outbox.policy_applied(digest, policy)
-        for repository in due:
+        # The sweep sends the others, as fast as the workers plan them.
+        for repository in store.outbox.first_due(_MOST_SENT):
             dispatch.enforce(repository)

@@ -1,14 +1,17 @@
 """Compare a changed policy with the one before, over all repositories, before any plan is made by it."""
 
 import time
+from bisect import bisect_right
+from collections import deque
 
 from pydantic import ValidationError
 
 from service.clock import now_us
 from service.domain.policy.model import Policy
-from service.domain.retention.change import changed
+from service.domain.retention.change import NO_CHANGE, changed
 from service.log import log
 from service.store import Store
+from service.store.chunks import chunks
 
 # Other work of a sweep waits for no more than this.
 SLICE_S = 1.0
@@ -32,15 +35,17 @@ def hold_change(store: Store, after: Policy | None, digest: str) -> bool:
         if lease is None:
             return False
         cursor, change = store.outbox.policy_comparison(digest)
-        before, end_s = _before(store), time.monotonic() + SLICE_S
-        rest = [repository for repository in store.history.repositories() if repository > cursor]
+        before, since = _before(store), NO_CHANGE
+        names = store.history.repositories()
+        rest, end_s = deque(names[bisect_right(names, cursor) :]), time.monotonic() + SLICE_S
         while rest:
-            cursor = rest.pop(0)
-            change += changed([store.history.snapshot(cursor)], before, after, now_us())
+            cursor = rest.popleft()
+            since += changed([store.history.snapshot(cursor)], before, after, now_us())
             if time.monotonic() > end_s:
                 break
         lease.check()
-        store.outbox.note_policy_comparison(digest, cursor, change)
+        change += since
+        store.outbox.note_policy_comparison(digest, cursor, change, since)
         if rest:
             return False
         if change.is_over(after):
@@ -51,6 +56,25 @@ def hold_change(store: Store, after: Policy | None, digest: str) -> bool:
                 how="see them: pushprune prune --held; approve them: pushprune prune --approve-all",
             )  # fmt: skip
         return True
+
+
+def mark_all_due(store: Store, digest: str) -> bool:
+    """Make every repository due for the changed policy, for a slice of time; the next call continues.
+
+    Args:
+        store: the outbox and the history.
+        digest: of the policy.
+
+    Returns:
+        True once all repositories are due.
+    """
+    names, marked = store.history.repositories(), store.outbox.marked_until(digest)
+    end_s = time.monotonic() + SLICE_S
+    for part in chunks(names[bisect_right(names, marked or "") :]):
+        store.outbox.mark_due_until(digest, part)
+        if time.monotonic() > end_s and part[-1] != names[-1]:
+            return False
+    return True
 
 
 def _before(store: Store) -> Policy | None:

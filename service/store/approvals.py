@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 from service.domain.retention.plan import Plan, Rejection
+from service.store.chunks import chunks
 from service.store.connection import Connection
 from service.store.limits import Limits
 
@@ -43,8 +44,10 @@ class Approvals:
     def holds(self, repositories: Iterable[str] | None = None) -> tuple[Hold, ...]:
         """Return the plans that wait for approval, of these repositories or of all."""
         with self._connection.reached() as client:
-            names = tuple(sorted(client.hkeys(self._keys.of("generation"))) if repositories is None else repositories)
-            texts = client.mget([self._keys.of("hold", name) for name in names]) if names else []
+            names = tuple(sorted(client.smembers(self._keys.of("held"))) if repositories is None else repositories)
+            texts = [
+                text for part in chunks(names) for text in client.mget([self._keys.of("hold", name) for name in part])
+            ]
         return tuple(unpack_hold(name, text) for name, text in zip(names, texts, strict=True) if text)
 
     def held(self, repository: str) -> str | None:

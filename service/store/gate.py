@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Literal
 
 from service.domain.gate import WriteRequest
+from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection, new_token
 from service.store.keys import long, short
 
@@ -345,16 +346,17 @@ class Gate:
     def note_deleting(self, digests: Iterable[str]) -> None:
         """Remember the digests that are about to be swept, for the next run if this run is interrupted."""
         key, words = self._keys.of("gc:deleting"), [short(digest) for digest in digests]
-        with self._connection.reached() as client, client.pipeline() as pipe:
-            for at in range(0, len(words), 1000):
-                pipe.sadd(key, *words[at : at + 1000])
-            pipe.pexpire(key, max(1, self._bounds.youth_ms))
+        with self._connection.reached() as client, client.pipeline(transaction=False) as pipe:
+            # All are noted before the first is deleted. Not in one transaction, which Redis would run without a pause.
+            for part in chunks(words):
+                pipe.sadd(key, *part)
+                pipe.pexpire(key, max(1, self._bounds.youth_ms))
             pipe.execute()
 
     def was_deleting(self) -> frozenset[str]:
         """Return the short digests that an earlier run was about to sweep."""
         with self._connection.reached() as client:
-            return frozenset(client.smembers(self._keys.of("gc:deleting")))
+            return frozenset(client.sscan_iter(self._keys.of("gc:deleting"), count=AT_ONCE))
 
     def pin(self, repository: str, manifest: bytes) -> str:
         """Remember a manifest that is about to be pushed to hold blobs during a sweep; return its digest."""

@@ -12,6 +12,7 @@ from service.domain.retention.plan import Doomed, Plan
 from service.domain.retention.ranking import is_believable
 from service.domain.retention.state import Tag
 from service.store.approvals import packed_hold
+from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection
 from service.store.gate import PushLimits
 from service.store.ingest import RecordResult, record
@@ -347,13 +348,16 @@ class History:
 
     def retire(self, empty_s: int) -> tuple[str, ...]:
         """Forget the repositories that have been empty for `empty_s`, and return their names."""
-        names = self.repositories()
+        empty = [name for names in chunks(self.repositories()) for name in self._empty(names)]
+        return tuple(name for name in empty if self._connection.run("retire", name, quiet_ms=empty_s * 1000))
+
+    def _empty(self, names: Sequence[str]) -> list[str]:
+        """Return the repositories without tags and without deletions that can be restored."""
         with self._connection.reached() as client, client.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.exists(self._keys.of("tags", name), self._keys.of("deleted", name), self._keys.of("trash", name))
             known = pipe.execute()
-        empty = (name for name, count in zip(names, known, strict=True) if not count)
-        return tuple(name for name in empty if self._connection.run("retire", name, quiet_ms=empty_s * 1000))
+        return [name for name, count in zip(names, known, strict=True) if not count]
 
     def unannounced(self) -> dict[str, int]:
         """Return repository → number of tags kept only because their pushes were not reported, if there are any."""
@@ -385,7 +389,8 @@ class History:
     def repositories(self) -> tuple[str, ...]:
         """Return the names of all repositories that anything is known of, sorted."""
         with self._connection.reached() as client:
-            return tuple(sorted(client.hkeys(self._keys.of("generation"))))
+            # In parts, because one answer with the names of 500,000 repositories would keep Redis from all other work.
+            return tuple(sorted({name for name, _ in client.hscan_iter(self._keys.of("generation"), count=AT_ONCE)}))
 
     def entries(self, repository: str | None = None, count: int | None = 100) -> tuple[Entry, ...]:
         """Return the newest history entries, of one repository or of all. count: at most; None: all that are kept."""

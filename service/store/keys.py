@@ -59,6 +59,8 @@ Per repository: deletions
   hold:R               string  JSON {at_us, reason, policy, digests}: a plan that waits for approval. at_us: since
         when; policy: fingerprint of the policy that made the plan. Life: until a plan does not have to wait. Writer:
         commit. Readers: snapshot, command line, API, dashboard.
+  held                 set     R: repositories with a plan in hold:R. Life: as these. Writers: commit, forget_unseen.
+        Readers: as hold:R.
   rejection:R          string  JSON {plan, by, at_us}: the plan that a user rejected. It continues to wait, and is not
         shown for approval any more. Life: 90 days. Writer, reader: approvals.
   approvals:R          zset    digest → until when its deletion is approved (ms). Life: a day, or until it is deleted
@@ -314,8 +316,10 @@ The installation
   policy:last          string  the same policy as JSON, empty for none: in force at a start while the policy file is
         broken. Life: for ever. Writer, reader: tick.
   policy:comparison    hash    how far a changed policy was compared with the one before: policy (its digest), cursor
-        (the last repository), removed, of (tags); and "R <repository>" for each in which it deletes more. Life: until
-        the policy is in force; a day at most. Writer, reader: tick.
+        (the last repository), removed, of (tags); and marked: the last repository that was made due for it. Life:
+        until the policy is in force; a day at most. Writer, reader: tick.
+  policy:removes       set     R: repositories in which the changed policy deletes more. Life, writer, reader: as
+        policy:comparison.
   change_limit         string  number of changes requested over the API in this minute. Life: a minute. Writer,
         reader: count_change.
   signout:NAME         string  the dashboard session NAME was signed out: its cookie is refused. Life: web.session, as

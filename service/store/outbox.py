@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from service.domain.retention.change import Change
+from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection
 from service.store.packing import unpack_doomed
 
@@ -16,8 +17,6 @@ FIRST_WAIT_MS = 1000
 LONGEST_WAIT_MS = 60_000
 WORKER_LIFE_MS = 60_000
 _COMPARISON_S = 86_400
-# Repositories in one call of a script, which blocks Redis while it runs.
-_AT_ONCE = 1000
 
 Queue = Literal["due", "doomed", "healing"]
 
@@ -70,9 +69,16 @@ class Outbox:
 
     def mark_due(self, repositories: Sequence[str]) -> tuple[str, ...]:
         """Make repositories due; return those that were not due before, and so need a message."""
-        if not repositories:
-            return ()
-        return tuple(self._connection.run("mark_due", repositories=repositories, resend_ms=RESEND_MS))
+        return tuple(
+            name
+            for part in chunks(repositories)
+            for name in self._connection.run("mark_due", repositories=part, resend_ms=RESEND_MS)
+        )
+
+    def first_due(self, count: int) -> tuple[str, ...]:
+        """Return the repositories that have been due for longest."""
+        with self._connection.reached() as client:
+            return tuple(client.zrange(self._keys.of("due"), 0, count - 1))
 
     def undoom(self, repository: str, short_digest: str) -> None:
         """Remove a digest from the doomed ones and make its repository due for a new plan."""
@@ -213,27 +219,51 @@ class Outbox:
             removed: how many tags the changed policy would delete in all repositories.
             of: how many tags all repositories have.
         """
-        for start in range(0, len(repositories), _AT_ONCE):
-            part = repositories[start : start + _AT_ONCE]
+        for part in chunks(repositories):
             self._connection.run("require_approvals", repositories=part, removed=removed, tags=of)
 
     def policy_comparison(self, digest: str) -> tuple[str, Change]:
         """Return how far a changed policy was compared: the last repository, "" for none, and the effect until then."""
         with self._connection.reached() as client:
             fields = client.hgetall(self._keys.of("policy:comparison"))
-        if fields.get("policy") != digest:
-            return "", Change((), 0, 0)
-        repositories = tuple(field.removeprefix("R ") for field in fields if field.startswith("R "))
-        return fields["cursor"], Change(repositories, int(fields["removed"]), int(fields["of"]))
+            if fields.get("policy") != digest:
+                return "", Change((), 0, 0)
+            repositories = set(client.sscan_iter(self._keys.of("policy:removes"), count=AT_ONCE))
+        return fields["cursor"], Change(tuple(sorted(repositories)), int(fields["removed"]), int(fields["of"]))
 
-    def note_policy_comparison(self, digest: str, cursor: str, change: Change) -> None:
-        """Record how far a changed policy was compared, and its effect on all repositories until then."""
-        key = self._keys.of("policy:comparison")
+    def note_policy_comparison(self, digest: str, cursor: str, change: Change, since: Change) -> None:
+        """Record how far a changed policy was compared.
+
+        Args:
+            cursor: the last repository that was compared.
+            change: the effect on all repositories until then.
+            since: the part of it that was not recorded yet.
+        """
+        key, removes = self._keys.of("policy:comparison"), self._keys.of("policy:removes")
         fields = {"policy": digest, "cursor": cursor, "removed": str(change.removed), "of": str(change.of)}
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.delete(key)
-            pipe.hset(key, mapping=fields | {f"R {repository}": "" for repository in change.repositories})
-            pipe.expire(key, _COMPARISON_S)
+            if since == change:
+                pipe.unlink(removes)
+            for part in chunks(since.repositories):
+                pipe.sadd(removes, *part)
+            pipe.hset(key, mapping=fields)
+            for name in (key, removes):
+                pipe.expire(name, _COMPARISON_S)
+            pipe.execute()
+
+    def marked_until(self, digest: str) -> str | None:
+        """Return the last repository that was made due for this policy; None if none was yet."""
+        with self._connection.reached() as client:
+            policy, marked = client.hmget(self._keys.of("policy:comparison"), "policy", "marked")
+        return str(marked) if marked and policy == digest else None
+
+    def mark_due_until(self, digest: str, repositories: Sequence[str]) -> None:
+        """Make repositories due for a changed policy, and record the last of them."""
+        self.mark_due(repositories)
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            pipe.hset(self._keys.of("policy:comparison"), mapping={"policy": digest, "marked": repositories[-1]})
+            pipe.expire(self._keys.of("policy:comparison"), _COMPARISON_S)
             pipe.execute()
 
     def policy_applied(self, digest: str, policy: str) -> None:
@@ -241,6 +271,7 @@ class Outbox:
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.mset({self._keys.of("policy"): digest, self._keys.of("policy:last"): policy})
             pipe.delete(self._keys.of("policy:comparison"))
+            pipe.unlink(self._keys.of("policy:removes"))
             pipe.execute()
 
     def policy_last(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.domain.reconciliation import ReconcileResult, ReconcileRun
+from service.store.chunks import chunks
 from service.store.connection import Connection
 from service.store.outbox import FIRST_WAIT_MS, LONGEST_WAIT_MS, RESEND_MS
 
@@ -98,7 +99,10 @@ class ReconcileRuns:
 
     def note_all_pages(self, repositories: Sequence[str], catalog: str = "") -> None:
         """Record that every repository is known, including these. catalog: why they do not come from the catalog."""
-        self._connection.run("reconcile_page", repositories=repositories, cursor=_ALL_READ, catalog=catalog)
+        # The last call says that all are known. Until then, a worker that dies leaves the run as it was.
+        for part in chunks(repositories):
+            self._connection.run("reconcile_page", repositories=part, cursor="", catalog="")
+        self._connection.run("reconcile_page", repositories=(), cursor=_ALL_READ, catalog=catalog)
 
     def next_repository(self, *, asked: bool = False) -> str | None:
         """Return the repository to compare next, None if none is left. asked: only of those requested by name."""
@@ -145,7 +149,7 @@ class ReconcileRuns:
         """Return how many of these repositories have live tags, as far as is known."""
         keys = [self._keys.of("tags", repository) for repository in repositories]
         with self._connection.reached() as client:
-            return int(client.exists(*keys)) if keys else 0
+            return sum(int(client.exists(*part)) for part in chunks(keys))
 
     def last(self) -> ReconcileResult | None:
         """Return the walk that ended last, None before the first end."""

@@ -197,3 +197,21 @@ def test_only_what_the_policy_before_kept_counts(before: Policy | None, after: P
     effect = changed([state, State(repository="shop/no")], before, after, us(99))
     assert (effect.removed, effect.of) == (removed, 3)
     assert effect.repositories == (("shop/api",) if removed else ())
+
+
+def test_repositories_are_made_due_in_slices_that_the_next_sweep_continues(
+    make_system: Make, change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All in one call, 500,000 repositories kept Redis from all other work for 5 s, and their messages were lost."""
+    monkeypatch.setattr("service.store.chunks.AT_ONCE", 1)
+    system = three_each(make_system, last(3))
+    change(system, last(2))
+    monkeypatch.setattr(policy_change, "SLICE_S", -1)
+    calls = len(REPOSITORIES) * 2 - 1
+    for _ in range(calls - 1):
+        sweep(system.wiring)
+        assert system.store.outbox.policy_changed(system.wiring.policies.digest, "")
+        assert system.messages.sent == []
+    sweep(system.wiring)
+    assert not system.store.outbox.policy_changed(system.wiring.policies.digest, "")
+    assert sorted(system.messages.sent) == [("enforce", name) for name in sorted(REPOSITORIES)]

@@ -65,7 +65,7 @@ def test_a_long_queue_is_not_made_longer(make_system: Make) -> None:
     system.store.outbox.mark_due(["shop/api"])
     client, keys = system.store.connection.client, system.store.connection.keys
     client.zadd(keys.of("due"), {"shop/api": 1})
-    client.rpush(keys.of("enforce"), *["message"] * 100)
+    client.rpush(keys.of("enforce"), *["message"] * 250)
     sweep(system.wiring)
     assert system.messages.sent == []
 

@@ -32,6 +32,9 @@ class Change:
         return is_over(self.removed, self.of, policy)
 
 
+NO_CHANGE = Change((), 0, 0)
+
+
 def changed(states: Iterable[State], before: Policy | None, after: Policy, now_us: int) -> Change:
     """Compare two policies over these repositories.
 

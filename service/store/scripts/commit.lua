@@ -3,7 +3,7 @@
 -- Manual deletions come before the policy: a plan that waits for approval stays as it is, and the repository is planned
 -- again once they are done, or after a minute.
 --
--- KEYS  generation due doomed doomed:R dry_run:R hold:R attempts untagged:R created:R pulled:R unapproved unannounced
+-- KEYS  generation due doomed doomed:R dry_run:R hold:R held attempts untagged:R created:R pulled:R unapproved unannounced
 --       unconfirmed planned
 -- ARGV  repository
 --       made_from          the generation that the plan was made from, or that of the last push that leaves it valid
@@ -42,6 +42,7 @@ for _, field in ipairs(stale_created) do redis.call('HDEL', r.created, field) en
 for _, member in ipairs(stale_pulled) do redis.call('ZREM', r.pulled, member) end
 if target ~= 'manual' then
   redis.call('DEL', r.dry_run, r.hold)
+  redis.call('SREM', all.held, repository)
   if unannounced == '0' then redis.call('HDEL', all.unannounced, repository)
   else redis.call('HSET', all.unannounced, repository, unannounced) end
   if planned_us ~= '' then redis.call('HSET', all.planned, repository, planned_us) end
@@ -49,6 +50,7 @@ end
 if target == 'held' then
   -- The time of the first plan that had to wait is kept.
   local since_us = hold_before and string.match(hold_before, '"at_us": ?"(%d+)"') or now_us
+  redis.call('SADD', all.held, repository)
   redis.call('SET', r.hold, '{"at_us": "' .. since_us .. '", ' .. string.sub(hold, 2))
 elseif target == 'dry_run' then
   for _, image in ipairs(images) do redis.call('HSET', r.dry_run, image.short, image.json) end
