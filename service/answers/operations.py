@@ -38,6 +38,13 @@ class CollectionRun(ApiAnswer):
     )
 
 
+class CollectionLog(ApiAnswer):
+    """The output of the collectors of one collection."""
+
+    started_at: TimeMs = Field(description="start of the collection")
+    lines: tuple[str, ...] = Field(description="the whole output, line by line; empty: it is no longer kept")
+
+
 class RunningCollection(ApiAnswer):
     """The collection that is running."""
 

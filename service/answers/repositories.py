@@ -17,6 +17,11 @@ class Repository(ApiAnswer):
     tags: int = Field(description="number of tags")
     pushed_at: TimeUs | None = Field(validation_alias="pushed_us", description="last push; null: no push was recorded")
     doomed: int = Field(description="images and tags that are to be deleted next")
+    next_deletion_at: TimeUs | None = Field(
+        validation_alias="next_us",
+        description="when the repository is planned again, the earliest time of a further deletion by age; null: only "
+        "after a push",
+    )
     held: str | None = Field(description="why its plan waits for approval; null: no plan waits")
     unannounced: int = Field(description="number of tags kept only because the events of their pushes were lost")
     size_bytes: int | None = Field(

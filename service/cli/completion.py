@@ -21,8 +21,8 @@ from service.domain.errors import PushpruneError
 
 VARIABLE = "_PUSHPRUNE_COMPLETE"
 _REPOSITORY = frozenset({"repos", "prune", "trash", "reconcile"})
-_TAG = frozenset({"tags", "history", "explain", "rm", "restore"})
-_TAG_ONLY = frozenset({"rm", "restore"})
+_TAG = frozenset({"tags", "history", "explain", "rm", "restore", "protect"})
+_TAG_ONLY = frozenset({"rm", "restore", "protect"})
 
 # Bash takes REPO:TAG for three words, and replaces only what follows the last colon.
 _BASH = """\

@@ -6,12 +6,20 @@ from pathlib import Path
 
 import click
 
-from service.answers.operations import CollectionOverview, CollectionRun
+from service.answers.operations import CollectionLog, CollectionOverview, CollectionRun
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options
 from service.cli.output import line, output_options, short_digest, show_document, table, when
 from service.collect import status as collection
-from service.collect.status import CollectionStatus, at_stake, overview, permanent, progress, request_collection
+from service.collect.status import (
+    CollectionStatus,
+    RecordedRun,
+    at_stake,
+    overview,
+    permanent,
+    progress,
+    request_collection,
+)
 from service.collect.status import cancel as cancel_queued
 from service.domain.collection.run import Rehearsal, Run
 from service.domain.errors import CollectionFailed
@@ -29,6 +37,7 @@ _LISTED = 50
         "pushprune gc",
         "pushprune gc --dry-run",
         "pushprune gc --now",
+        "pushprune gc --log > collection.log",
     ),
 )
 @connection_options
@@ -37,6 +46,7 @@ _LISTED = 50
     "--now", is_flag=True, help="Run a collection now, ignoring gc.window and gc.min_interval, and wait for it."
 )
 @click.option("--cancel", is_flag=True, help="Cancel the collection that is queued.")
+@click.option("--log", is_flag=True, help="Print the whole output of the last collection.")
 @click.option(
     "--status",
     is_flag=True,
@@ -51,17 +61,21 @@ def gc(
     dry_run: bool,
     now: bool,
     cancel: bool,
+    log: bool,
     status: bool,
     open_gate: bool,
     yes: bool,
     as_document: bool,
 ) -> None:
     """Run garbage collection of the registry. It never runs twice at once, nor beside deletions by pushprune."""
-    if dry_run + now + cancel + status + open_gate > 1:
-        raise click.UsageError("give one of --dry-run, --now, --cancel, --status and --open")
+    if dry_run + now + cancel + log + status + open_gate > 1:
+        raise click.UsageError("give one of --dry-run, --now, --cancel, --log, --status and --open")
     wiring = connect(config, data)
     if cancel:
         line(f"cancelled: {cancel_queued(wiring.store)}")
+        return
+    if log:
+        _show_log(collection.latest_recorded(wiring.store), as_document)
         return
     if open_gate:
         _open(wiring.store, yes)
@@ -80,6 +94,16 @@ def gc(
         raise CollectionFailed(f"{run.message}; {_queued(wiring.store, wiring.settings.gc)}")
     if run.result not in ("done", "dry run"):
         raise CollectionFailed(run.message)
+
+
+def _show_log(run: RecordedRun | None, as_document: bool) -> None:
+    if run is None:
+        raise CollectionFailed("no collection has an output that is still kept")
+    if as_document:
+        show_document(CollectionLog.model_validate({"started_at": run.run.started_ms, "lines": run.lines()}))
+        return
+    for text in run.lines():
+        line(text)
 
 
 def _queued(store: Store, gc_settings: GcSettings) -> str:

@@ -1,7 +1,10 @@
-"""Names on the command line: REPO, REPO:TAG and REPO@DIGEST."""
+"""Names on the command line: REPO, REPO:TAG and REPO@DIGEST; and periods, such as 7d."""
+
+import click
 
 from service.domain.errors import ConfigurationError
 from service.domain.oci.names import is_digest, is_repository, is_tag
+from service.domain.policy.units import parse_span
 from service.domain.retention.selector import TagSelector, check_globs, is_glob
 
 
@@ -96,3 +99,11 @@ def parse_reference(name: str) -> tuple[str, str | None, str | None]:
             f"write {repository}:TAG, or {repository}@ and a digest as --json prints it, whole: sha256:ab12…"
         )
     return repository, None, digest
+
+
+def span(context: click.Context, option: click.Parameter, value: str) -> int:
+    """Return the seconds of an option such as `--for 7d`. Raises BadParameter."""
+    try:
+        return parse_span(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import get_args
 
 import click
 
@@ -14,9 +14,8 @@ from service.cli.output import limit_option, limited, output_options, show_docum
 from service.cli.registry import registry_option
 from service.domain.policy.units import spell_change, spell_size
 from service.domain.retention.selector import search_matcher
-from service.reports.repository_listing import ListedRepository, RepositoryOrder
+from service.reports.repository_listing import ListedRepository, RepositoryOrder, RepositoryStatus
 
-_ORDERS = ("name", "-name", "pushed", "-pushed", "tags", "-tags", "size", "-size")
 _EVERYTHING = 10_000_000
 
 
@@ -25,6 +24,7 @@ _EVERYTHING = 10_000_000
         "pushprune repos",
         "pushprune repos 'shop/*' --sort -pushed",
         "pushprune repos --sort -size",
+        "pushprune repos --sort expires --limit 5",
         "pushprune repos -o name",
     ),
 )
@@ -35,13 +35,19 @@ _EVERYTHING = 10_000_000
     "--sort",
     default="name",
     show_default=True,
-    type=click.Choice(_ORDERS),
-    help="Sort order; - for descending.",
+    type=click.Choice(get_args(RepositoryOrder)),
+    help="Sort order; - for descending. expires: the next deletion first.",
+)
+@click.option(
+    "--status",
+    type=click.Choice(get_args(RepositoryStatus)),
+    help="delete: only with images to be deleted next. held: only with a plan that waits for approval.",
 )
 @output_options(lists=True)
 @limit_option
 def repos(
-    names: tuple[str, ...], config: Path | None, data: Path | None, sort: str, limit: int | None, as_document: bool
+    names: tuple[str, ...], config: Path | None, data: Path | None, sort: RepositoryOrder,
+    status: RepositoryStatus | None, limit: int | None, as_document: bool,
 ) -> None:  # fmt: skip
     """List the repositories with the number of their tags, their size, its change within 7 days, and their last push.
 
@@ -53,7 +59,7 @@ def repos(
         raise UnclearName(str(error)) from error
     wiring = connect(config, data)
     page = wiring.inventory.repositories(
-        lambda name: any(matches(name) for matches in matchers), cast(RepositoryOrder, sort), limit=_EVERYTHING
+        lambda name: any(matches(name) for matches in matchers), sort, limit=_EVERYTHING, status=status
     )
     listed = limited(page.rows, limit)
     if as_document:
@@ -64,17 +70,26 @@ def repos(
     rows = (
         (
             row.repository, str(row.tags), _size(row), spell_change(row.growth_bytes), when(row.pushed_us),
-            str(row.doomed or ""),
+            str(row.doomed or ""), _next(row),
             "; ".join(_remarks(row)),
         )
         for row in listed
     )  # fmt: skip
-    table(("repository", "tags", "size", "change in 7d", "last push", "to delete", ""), rows)
+    table(("repository", "tags", "size", "change in 7d", "last push", "to delete", "next deletion", ""), rows)
 
 
 def _size(row: ListedRepository) -> str:
     """Return the size; known in part, with a sign that it is larger."""
     return f"{'>' if row.size_bytes and row.unsized else ''}{spell_size(row.size_bytes)}"
+
+
+def _next(row: ListedRepository) -> str:
+    """Return the time of the next deletion; a repository that is planned at once has a time in the past."""
+    if row.held:
+        return "after approval"
+    if row.doomed:
+        return "now"
+    return when(row.next_us) if row.next_us else "not by age"
 
 
 def _remarks(row: ListedRepository) -> Iterator[str]:

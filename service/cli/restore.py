@@ -8,23 +8,16 @@ import click
 from service.answers.bulk import RestorationAnswer
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options, known_repositories
-from service.cli.names import parse_reference, parse_tag
+from service.cli.names import parse_reference, parse_tag, span
 from service.cli.output import line, number, output_options, short_digest, show_document, when
 from service.cli.registry import asked_registry, refuse_v1, registry_option
 from service.cli.restore_from import restore_from
 from service.cli.user import login_name
 from service.domain.bulk import raise_if_refused
 from service.domain.errors import NotRestorable
-from service.domain.policy.units import parse_span, spell_duration
+from service.domain.policy.units import spell_duration
 from service.restore.bulk_restore import RestoredItem, RestoreTarget, restore_each
 from service.restore.restore import LEASE_S
-
-
-def _span(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
-    try:
-        return parse_span(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
 
 
 @click.command(
@@ -52,7 +45,7 @@ def _span(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
     "--for",
     "lease_s",
     metavar="DURATION",
-    callback=_span,
+    callback=span,
     default=spell_duration(LEASE_S),
     show_default=True,
     help="Protect the image from policies for this time (0: no protection).",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -29,7 +30,7 @@ from service.domain.retention.manual import DRY
 from service.domain.retention.selector import TagSelector
 from service.reports.inventory import Inventory
 from service.reports.platforms import Platforms
-from service.reports.tag_listing import TagVerdict
+from service.reports.tag_listing import TagOrder, TagStatus, TagVerdict
 
 PlatformsByImage = Mapping[tuple[str, str], Sequence[str]]  # by repository and digest
 
@@ -38,6 +39,7 @@ PlatformsByImage = Mapping[tuple[str, str], Sequence[str]]  # by repository and 
     epilog=examples(
         "pushprune tags shop/api",
         "pushprune tags 'shop/*:v1.*' -o wide",
+        "pushprune tags shop/api --sort expires --status delete",
         "pushprune tags shop/api --registry http://127.0.0.1:5000 --platforms",
     ),
 )
@@ -46,12 +48,25 @@ PlatformsByImage = Mapping[tuple[str, str], Sequence[str]]  # by repository and 
 @registry_option
 @v1_option
 @click.option("--platforms", "with_platforms", is_flag=True, help="Show the platforms of each tag; asks the registry.")
+@click.option(
+    "--sort",
+    default="-pushed",
+    show_default=True,
+    type=click.Choice(get_args(TagOrder)),
+    help="Sort order; - for descending. expires: the next deletion first.",
+)
+@click.option(
+    "--status",
+    type=click.Choice(get_args(TagStatus)),
+    help="Only tags that are kept, to be deleted, to be deleted after approval (held), or signed.",
+)
 @output_options(lists=True)
 @limit_option
 def tags(
-    name: str, config: Path | None, data: Path | None, with_platforms: bool, limit: int | None, as_document: bool
+    name: str, config: Path | None, data: Path | None, with_platforms: bool, sort: TagOrder, status: TagStatus | None,
+    limit: int | None, as_document: bool,
 ) -> None:  # fmt: skip
-    """List the tags of REPO, newest push first, each with its verdict and the reason. REPO and TAG may be globs."""
+    """List the tags of REPO, each with its verdict and the reason. REPO and TAG may be globs."""
     repository, tag = parse_listed(name)
     old = connect_v1(config)
     if old:
@@ -60,8 +75,8 @@ def tags(
     wiring = connect(config, data, [repository])
     need_policy(wiring.policies)
     names = matching_repositories(wiring.inventory, (repository,))
-    every = [row for repository in names for row in _listed(wiring.inventory, repository, tag)]
-    if tag and not every:
+    every = [row for repository in names for row in _listed(wiring.inventory, repository, tag, sort, status)]
+    if tag and not every and not status:
         raise NoSuchTag(f"{name}: tag not found; `pushprune tags {repository}` lists them")
     listed = limited(every, limit)
     platforms = _platforms(wiring.platforms, listed) if with_platforms else {}
@@ -78,9 +93,11 @@ def tags(
         line(DRY)
 
 
-def _listed(inventory: Inventory, repository: str, tag: str) -> Iterable[TagVerdict]:
+def _listed(
+    inventory: Inventory, repository: str, tag: str, sort: TagOrder, status: TagStatus | None
+) -> Iterable[TagVerdict]:
     """Return the tags that match. A glob never matches signatures and other referrers; "" matches every tag."""
-    rows = inventory.tags(repository, lambda _: True).rows
+    rows = inventory.tags(repository, lambda _: True, sort, status=status).rows
     if not tag:
         return rows
     names = TagSelector(repository, tag).tags({row.verdict.tag.name for row in rows})

@@ -129,6 +129,12 @@ def recorded(store: Store, started_ms: int) -> RecordedRun | None:
     return RecordedRun(run, store.collections.log(started_ms)) if run else None
 
 
+def latest_recorded(store: Store) -> RecordedRun | None:
+    """Return the latest run that has an output; None if there is none."""
+    runs = ((run, store.collections.log(run.started_ms)) for run in store.collections.runs(_RECORDED))
+    return next((RecordedRun(run, log) for run, log in runs if log), None)
+
+
 def rehearsal(store: Store) -> Rehearsal | None:
     """Return the result of the last dry run of the last day; None if there was none."""
     return store.collections.rehearsal()

@@ -18,14 +18,27 @@ class Protection:
     """Images that a user protected together.
 
     Attributes:
-        until: as text in UTC.
+        until_us: until when (µs).
         moved: the tags that point at another image by now, which is not protected, as text; "" for none.
     """
 
     tags: int
     images: int
-    until: str
+    until_us: int
     moved: str
+
+    @property
+    def until(self) -> str:
+        """The end as text in UTC."""
+        return f"{datetime.fromtimestamp(self.until_us // 1_000_000, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def current_digests(store: Store, repository: str, tags: Sequence[str]) -> Mapping[str, str]:
+    """Return the digest that each of these tags points at. Raises NoSuchTag if one of them does not exist."""
+    live = {tag.name: tag.digest for tag in store.history.live(repository)}
+    if unknown := next((tag for tag in tags if tag not in live), None):
+        raise NoSuchTag(f"{repository}:{unknown}: tag not found")
+    return {tag: live[tag] for tag in tags}
 
 
 def protect(
@@ -43,13 +56,13 @@ def protect(
     """
     digests = _digests(tags)
     until_us = store.protections.protect(repository, digests, life_s)
-    until = f"{datetime.fromtimestamp(until_us // 1_000_000, UTC):%Y-%m-%d %H:%M} UTC"
-    reason = f"for {spell_duration(life_s)}, until {until}: {_named(tags)}"
-    store.approvals.note(repository, "protected", by, reason)
-    plan_now(store, dispatch, [repository])
     live = {tag.name: tag.digest for tag in store.history.live(repository)}
     moved = _named(tag for tag, digest in tags.items() if live.get(tag) != digest)
-    return Protection(len(tags), len(digests), until, moved)
+    protection = Protection(len(tags), len(digests), until_us, moved)
+    reason = f"for {spell_duration(life_s)}, until {protection.until}: {_named(tags)}"
+    store.approvals.note(repository, "protected", by, reason)
+    plan_now(store, dispatch, [repository])
+    return protection
 
 
 def end_protection(store: Store, dispatch: Dispatch, repository: str, tags: Mapping[str, str], *, by: str) -> int:

@@ -18,7 +18,7 @@ from service.reports.repository_listing import (
     RepositoryStatus,
     SizedRepository,
 )
-from service.reports.tag_listing import TagListing, TagOrder, TagVerdict
+from service.reports.tag_listing import TagListing, TagOrder, TagStatus, TagVerdict
 from service.reports.verdicts import Verdicts
 from service.store.approvals import Approvals, Hold
 from service.store.archive import Archive, RejectedEvent
@@ -136,6 +136,10 @@ class Inventory:
         """Return the repositories whose names match and whose size is known, the largest first."""
         return self._repositories.largest(matches)
 
+    def next_deletions(self, count: int) -> tuple[ListedRepository, ...]:
+        """Return the repositories with the next deletions: first those to make now, then by the time."""
+        return self._repositories.next_deletions(count)
+
     @cached_property
     def _repositories(self) -> RepositoryListing:
         return RepositoryListing(self.history, self.catalog, self.approvals, self.usage)
@@ -147,9 +151,11 @@ class Inventory:
         order: TagOrder = "-pushed",
         after: Place | None = None,
         limit: int | None = None,
+        *,
+        status: TagStatus | None = None,
     ) -> Page[TagVerdict]:
         """Return a page of the live tags of a repository whose names match, or all of them if there is no limit."""
-        return self.listing(repository).page(matches, order, after, limit)
+        return self.listing(repository).page(matches, order, after, limit, status=status)
 
     def listing(self, repository: str) -> TagListing:
         """The live tags of a repository at this moment."""

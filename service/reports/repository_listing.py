@@ -18,6 +18,8 @@ RepositoryOrder = Literal[
     "name", "-name", "pushed", "-pushed", "tags", "-tags", "size", "-size", "doomed", "-doomed", "expires", "-expires"
 ]  # fmt: skip
 RepositoryStatus = Literal["delete", "held"]
+# A repository that is due within this time is planned at once, for example after a push.
+_SOON_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,13 @@ class RepositoryListing:
             SizedRepository(name, size_bytes) for name, size_bytes in self.usage.size_bytes().items() if matches(name)
         )
         return tuple(sorted(sized, key=lambda row: (-row.size_bytes, row.repository)))
+
+    def next_deletions(self, count: int) -> tuple[ListedRepository, ...]:
+        """Return the repositories with the next deletions: first those to make now, then by the time."""
+        doomed, soon_ms = self._doomed(), self.usage.now_ms() + _SOON_MS
+        later = ((at_ms, name) for name, at_ms in self.catalog.planned_ms().items() if at_ms > soon_ms)
+        names = (*sorted(doomed), *(name for _, name in sorted(later) if name not in doomed))
+        return self._listed(self.catalog.summaries(names[:count]))
 
     def _with_status(self, status: RepositoryStatus | None) -> Sequence[str]:
         """Return the names of the repositories of this status, in order."""

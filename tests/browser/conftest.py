@@ -34,11 +34,15 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Site]:
-    """Keeps the last two of each repository, and all of bulk/**; a plan of more than 3 tags, and the half, waits."""
+    """Keeps the last two of each repository, all of bulk/**, and aging/** for 30 days.
+
+    A plan of more than 3 tags, and the half, waits.
+    """
     require_registry()
     folder: Path = tmp_path_factory.mktemp("site")
     policy = last(2, hold_over="50%", hold_min=3)
     policy["rules"].append({"name": "bulk", "repos": ["bulk/**"], "keep": "always"})
+    policy["rules"].append({"name": "aging", "repos": ["aging/**"], "keep": {"pushed_within": "30d"}})
     with ExitStack() as stack:
         system = LiveSystem(
             folder,

@@ -1,15 +1,12 @@
 """A dashboard in use: real registry, Valkey, web process, Celery worker, and a browser that looks at it."""
 
-import gzip
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page, Response, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.live.conftest import LiveSystem
 
@@ -58,18 +55,6 @@ class Visit:
         self.page.get_by_label("Token").fill(token)
         self.page.get_by_role("button", name="Sign in").click()
         self.page.wait_for_url(f"{self.site.url}/")
-
-    @contextmanager
-    def evaluation(self, sizes: dict[str, int]) -> Iterator[None]:
-        """Notes what each answer weighs, gzipped, in bytes, by its address."""
-
-        def weigh(response: Response) -> None:
-            if response.status == 200:
-                sizes[response.url] = len(gzip.compress(response.body()))
-
-        self.page.on("response", weigh)
-        yield
-        self.page.remove_listener("response", weigh)
 
     def faults(self, rules: list[str] | None = None) -> list[str]:
         """Return the obstacles that axe reports for this page. Needs a window with bypass_csp.

@@ -69,11 +69,19 @@ def test_why_a_tag_was_deleted_takes_two_clicks_and_its_restore_a_third(operator
     assert operator.clicks <= 3
 
 
-def test_which_tag_is_deleted_next_takes_one_click(operator: Operator, repository: str) -> None:
-    page = operator.start(f"/repository/{repository}")
-    operator.click(page.get_by_role("link", name="Expected deletion"))
+def test_which_tag_is_deleted_next_takes_one_click(operator: Operator, site: Site) -> None:
+    name = f"aging/{uuid.uuid4().hex[:8]}"
+    for tag in ("v1", "v2", "v3"):
+        site.system.pusher.push_image(name, tag)
+    wait_until(
+        lambda: name in {row.repository for row in site.system.wiring.inventory.next_deletions(6)}, "it is not planned"
+    )
+    page = operator.start()
+    operator.click(page.get_by_role("link", name=name))
     heading = page.get_by_role("columnheader", name="Expected deletion")
     expect(heading).to_have_attribute("aria-sort", "ascending")
+    tags = page.get_by_role("row").filter(has=page.get_by_role("checkbox", name="Select v"))
+    expect(tags.first).to_contain_text("v1")
     assert operator.clicks <= 1
 
 
@@ -86,7 +94,10 @@ def test_the_largest_repositories_take_one_click(operator: Operator, repository:
 
 def test_fifty_tags_are_deleted_in_four_clicks(operator: Operator, site: Site, fifty: Callable[[], str]) -> None:
     name = fifty()
-    page = operator.start(f"/repository/{name}?search=pr-")
+    page = operator.start()
+    operator.type(page.get_by_role("searchbox", name="Search repositories"), name, enter=True)
+    operator.click(page.get_by_role("link", name=name, exact=True).first)
+    operator.type(page.get_by_label("Tag", exact=True), "pr-", enter=True)
     operator.click(page.get_by_role("checkbox", name="Select all on this page"))
     operator.click(page.get_by_role("button", name="Delete selected …"))
     expect(page.get_by_role("heading", name="Delete 50 tags?")).to_be_visible()

@@ -15,18 +15,6 @@ from tests.live.conftest import wait_until
 Visiting = Callable[..., Visit]
 PATIENCE_MS = 20_000
 LOOKING = ("Sign out", "Show", "Preview deletions")
-PAGES = (
-    "/",
-    "/repositories",
-    "/activity",
-    "/search?q=v",
-    "/trash",
-    "/approvals",
-    "/policy",
-    "/collection",
-    "/health",
-    "/docs",
-)
 
 
 @pytest.fixture
@@ -77,26 +65,6 @@ def test_a_collection_is_started_and_seen_to_end(site: Site, visit: Visiting, re
     expect(page.get_by_role("status")).to_contain_text("A collection is queued")
     ran = page.get_by_role("row").filter(has_text="requested manually (dashboard (admin))").first
     expect(ran).to_contain_text("done", timeout=PATIENCE_MS)
-
-
-def _tags(site: Site, repository: str) -> tuple[str, ...]:
-    """Pages of a tag that is gone, of one that stands, and of one that was moved, two images of it compared."""
-    name = f"{repository}-moved"
-    first, two = (site.system.pusher.push_image(name, "stable", seed=seed) for seed in ("one", "two"))
-    wait_until(lambda: len(site.system.store.history.entries(name)) == 2, "the pushes were not heard")
-    moved = f"/tag/{name}:stable?before={first}&after={two}"
-    return f"/tag/{repository}:v1", f"/tag/{repository}:v3", moved
-
-
-def test_nothing_keeps_people_from_using_any_page(site: Site, visit: Visiting, repository: str) -> None:
-    pages = (*PAGES, f"/repository/{repository}", *_tags(site, repository))
-    for scheme, rules in (("light", None), ("dark", ["color-contrast"])):
-        window = visit(bypass_csp=True, color_scheme=scheme, viewport={"width": 360, "height": 800})
-        for path in pages:
-            page = window.go(path)
-            assert window.faults(rules) == [], (path, scheme)
-            wide = page.evaluate("document.documentElement.scrollWidth")
-            assert wide <= 360, f"{path} scrolls sideways: {wide}"
 
 
 def test_without_scripts_each_panel_is_a_page(visit: Visiting, repository: str) -> None:

@@ -1,5 +1,6 @@
 """The verbs that look at the running system: what they show, and one sentence for everything that is wrong."""
 
+import gzip
 import io
 import json
 import re
@@ -42,9 +43,11 @@ def test_repos_lists_them_with_their_tags_and_last_push(run: Run) -> None:
     code, output, _ = run("repos", "--json")
     assert code == 0
     pushed_at = rfc3339(NOW + 3000)
-    assert rows(output) == [
+    (row,) = rows(output)
+    assert [row] == [
         {
             "repository": "shop/api", "tags": 3, "pushed_at": pushed_at, "doomed": 0, "held": None, "unannounced": 0,
+            "next_deletion_at": row["next_deletion_at"],
             "size_bytes": None, "unsized": 0, "growth_bytes": None, "measured_at": None,
         }
     ]  # fmt: skip
@@ -523,3 +526,46 @@ def test_gc_opens_a_gate_that_a_lost_machine_left_closed_after_asking(
     assert run("gc", "--open", "--yes")[0] == 0
     assert gate.state() is None
     assert run("gc", "--open", "--now")[0] == 2
+
+
+def test_search_finds_tags_and_digests_and_says_so_in_every_format(run: Run) -> None:
+    code, output, _ = run("search", "v2")
+    assert code == 0
+    assert re.search(r"shop/api:v2 +sha256:[0-9a-f]{12} +current", output)
+    answer = json.loads(run("search", digest(2)[7:15], "--json")[1])
+    assert [(match["tag"], match["state"]) for match in answer["tags"]] == [("v2", "live")]
+    assert run("search", "shop", "-o", "name")[1].splitlines() == ["shop/api"]
+    assert run("search", "no-such-thing")[1] == "nothing matches\n"
+    assert run("search", " ")[0] == 2
+
+
+def test_tags_and_repos_are_filtered_by_status_and_sorted_by_their_next_deletion(run: Run) -> None:
+    names = run("tags", "shop/api", "--sort", "expires", "-o", "name")[1].splitlines()
+    deleted = run("tags", "shop/api", "--status", "delete", "-o", "name")[1].splitlines()
+    kept = run("tags", "shop/api", "--status", "keep", "-o", "name")[1].splitlines()
+    assert names[: len(deleted)] == deleted
+    assert sorted(names) == sorted(deleted + kept) == ["shop/api:v1", "shop/api:v2", "shop/api:v3"]
+    assert run("repos", "--status", "held", "-o", "name")[1] == ""
+    assert run("repos", "--sort", "expires", "-o", "name")[1] == "shop/api\n"
+
+
+def test_protect_keeps_an_image_until_its_end_or_until_it_is_ended(run: Run, make_wiring: MakeWiring) -> None:
+    code, output, _ = run("protect", "shop/api:v1", "--for", "7d")
+    assert code == 0
+    assert "shop/api: 1 image protected until " in output
+    assert digest(1) in make_wiring().store.history.snapshot("shop/api").leased
+    (answer,) = json.loads(run("protect", "shop/api:v1", "--for", "0", "--json")[1])
+    assert (answer["repository"], answer["images"], answer["until"]) == ("shop/api", 1, None)
+    assert not make_wiring().store.history.snapshot("shop/api").leased
+    assert run("protect", "shop/api:nope")[2] == "pushprune: shop/api:nope: tag not found\n"
+    assert run("protect", "shop/api")[0] == 2
+
+
+def test_gc_log_prints_the_output_of_the_last_collection(run: Run, make_wiring: MakeWiring) -> None:
+    assert run("gc", "--log")[2] == "pushprune: no collection has an output that is still kept\n"
+    collections = make_wiring().store.collections
+    collections.record(GcRun(7, 8, "done", "scheduled"))
+    collections.keep_log(7, gzip.compress(b"marked\nswept\n"))
+    collections.record(GcRun(9, 10, "postponed", "scheduled"))
+    assert run("gc", "--log") == (0, "marked\nswept\n", "")
+    assert json.loads(run("gc", "--log", "--json")[1]) == {"started_at": rfc3339(7000), "lines": ["marked", "swept"]}

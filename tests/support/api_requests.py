@@ -24,6 +24,7 @@ LOOKS = (
     ("GET", "/api/v1/holds"),
     ("GET", "/api/v1/trash"),
     ("GET", "/api/v1/collections"),
+    ("GET", "/api/v1/collections/log"),
     ("GET", "/api/v1/reconciliation"),
     ("GET", "/metrics"),
 )
@@ -35,6 +36,7 @@ CHANGES = (
     ("POST", "/api/v1/holds/shop/api/approve"),
     ("POST", "/api/v1/holds/shop/api/reject"),
     ("POST", "/api/v1/restorations"),
+    ("POST", "/api/v1/protections"),
     ("POST", "/api/v1/collections"),
     ("DELETE", "/api/v1/collections"),
     ("POST", "/api/v1/reconciliation"),
@@ -44,6 +46,7 @@ CHANGES = (
 _BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/preview": {"policy": {}},
     "/api/v1/restorations": {"items": [{"repository": "shop/api", "tag": "v1"}]},
+    "/api/v1/protections": {"repository": "shop/api", "tags": ["v1"], "keep_for": "1d"},
     "/api/v1/deletions": {"repository": "shop/api", "tags": ["v1"]},
 }
 

@@ -1,10 +1,12 @@
 """The API reference page: an example of every operation that works, types with links, success before errors."""
 
+import gzip
 import html
 import re
 import shlex
 from urllib.parse import urlsplit
 
+from service.domain.collection.run import Run
 from tests.conftest import keep_last
 from tests.fakes.registry import FakeRegistry
 from tests.support.api_requests import CHANGES
@@ -53,6 +55,8 @@ def test_every_example_works_as_it_stands(serve_over_valkey: ServeEdge, registry
         registry={"url": registry.url},
         gc={"command": "true"},
     )
+    edge.store.collections.record(Run(7, 8, "done", "scheduled"))
+    edge.store.collections.keep_log(7, gzip.compress(b"ended"))
     commands = examples(edge)
     assert len(commands) >= 28
     assert "-X DELETE" in commands["cancel_collection"]

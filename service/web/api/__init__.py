@@ -17,6 +17,7 @@ holds.py         plans that wait for approval
 deletions.py     manual deletions
 trash.py         deleted images that can be restored
 restorations.py  restoring deleted images
+protections.py   protecting images from every deletion
 search.py        repositories, tags, digests and users that match a text
 collections.py   garbage collections: past runs, and requesting a run
 reconciliation.py  reconcile runs: comparing the history with the registry
@@ -34,6 +35,7 @@ from service.web.api import (
     plan,
     policy,
     previews,
+    protections,
     reconciliation,
     repositories,
     restorations,
@@ -46,7 +48,7 @@ from service.wiring import Wiring, given
 
 _RESOURCES = (
     overview, usage, search, repositories, tags, explanations, events, plan, previews, policy, holds, deletions, trash,
-    restorations, collections, reconciliation,
+    restorations, protections, collections, reconciliation,
 )  # fmt: skip
 
 

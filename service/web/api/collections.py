@@ -4,12 +4,12 @@ from http import HTTPStatus
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
-from pydantic import Field, StrictBool
-from werkzeug.exceptions import Conflict
+from pydantic import AwareDatetime, Field, StrictBool
+from werkzeug.exceptions import Conflict, NotFound
 
 from service.answers.base import ApiAnswer
-from service.answers.operations import CollectionOverview
-from service.collect.status import at_stake, cancel, overview, request_collection
+from service.answers.operations import CollectionLog, CollectionOverview
+from service.collect.status import at_stake, cancel, latest_recorded, overview, recorded, request_collection
 from service.dispatch import Dispatch
 from service.domain.errors import ConfigurationError, NotWaiting
 from service.registry import Registry
@@ -19,7 +19,16 @@ from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.models import ApiRequest, respond
 
 _NOT_QUEUED = (HTTPStatus.CONFLICT, "no collection is queued, or it is already deleting blobs")
+_NO_LOG = (HTTPStatus.NOT_FOUND, "no such collection is recorded")
 _NONE = (HTTPStatus.CONFLICT, "no collector is configured")
+
+
+class LogQuery(ApiRequest):
+    """The collection whose output is read."""
+
+    started_at: AwareDatetime | None = Field(
+        default=None, description="start of the collection, as in `runs`; absent: the latest one that has an output"
+    )
 
 
 class CollectionRequest(ApiRequest):
@@ -51,6 +60,17 @@ def blueprints(
     def collections() -> Response:
         """List past collections, the running collection, and what the next collection waits for"""
         return respond(CollectionOverview.model_validate(overview(store, registry, settings.gc)))
+
+    @pages.get("/collections/log", responses={HTTPStatus.OK: CollectionLog, **error_responses([_NO_LOG])})
+    def collection_log(query: LogQuery) -> Response:
+        """Return the output of a past collection"""
+        if query.started_at is None:
+            run = latest_recorded(store)
+        else:
+            run = recorded(store, round(query.started_at.timestamp() * 1000))
+        if run is None:
+            raise NotFound("no such collection is recorded; GET /api/v1/collections lists them")
+        return respond(CollectionLog.model_validate({"started_at": run.run.started_ms, "lines": run.lines()}))
 
     @pages.post("/collections", responses={HTTPStatus.OK: QueuedCollection, **error_responses([_NONE])})
     def collect(body: CollectionRequest) -> Response:

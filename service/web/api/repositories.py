@@ -8,7 +8,7 @@ from pydantic import Field
 
 from service.answers.repositories import Repository
 from service.reports.inventory import Inventory
-from service.reports.repository_listing import RepositoryOrder
+from service.reports.repository_listing import RepositoryOrder, RepositoryStatus
 from service.settings import Settings
 from service.store import Store
 from service.web.api.api_blueprint import api_blueprint
@@ -19,7 +19,15 @@ from service.web.models import respond
 class RepositoriesQuery(SearchQuery):
     """Search, order and page of a repository listing."""
 
-    sort: RepositoryOrder = Field(default="name", description="sort field; prefix with - for descending order")
+    sort: RepositoryOrder = Field(
+        default="name",
+        description="sort field; prefix with - for descending order; expires: the next deletion first",
+    )
+    status: RepositoryStatus | None = Field(
+        default=None,
+        description="delete: only repositories with images to be deleted next; held: only those whose plan waits for "
+        "approval; absent: all",
+    )
 
 
 class Repositories(Paged):
@@ -37,7 +45,7 @@ def blueprints(store: Store, settings: Settings, inventory: Inventory, *, docume
         """List the known repositories"""
         kind = str if query.sort.endswith("name") else int
         after = place_of(query.cursor, query.sort, kind)
-        page = inventory.repositories(query.finding(), query.sort, after, query.limit)
+        page = inventory.repositories(query.finding(), query.sort, after, query.limit, status=query.status)
         rows = tuple(map(Repository.model_validate, page.rows))
         return respond(Repositories(next=cursor_of(page, query.sort), total=page.total, repositories=rows))
 

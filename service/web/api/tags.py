@@ -13,7 +13,7 @@ from service.answers.verdicts import VerdictAnswer
 from service.domain.errors import ConfigurationError
 from service.domain.page import Page
 from service.reports.platforms import Platforms
-from service.reports.tag_listing import TagOrder, TagVerdict
+from service.reports.tag_listing import TagOrder, TagStatus, TagVerdict
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.paging import Paged, SearchQuery, cursor_of, place_of
 from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath, TagPath
@@ -28,7 +28,15 @@ _NO_REGISTRY = (HTTPStatus.CONFLICT, "platforms were requested, but no registry 
 class TagsQuery(SearchQuery):
     """Search, order and page of a tag listing."""
 
-    sort: TagOrder = Field(default="-pushed", description="sort field; prefix with - for descending order")
+    sort: TagOrder = Field(
+        default="-pushed",
+        description="sort field; prefix with - for descending order; expires: the next deletion first",
+    )
+    status: TagStatus | None = Field(
+        default=None,
+        description="only tags that are kept (keep), to be deleted (delete), to be deleted once a plan is approved "
+        "(held), or that have a signature (signed); absent: all",
+    )
     platforms: bool = Field(
         default=False,
         description=f"also list the platforms of each image; slower, and the limit must not exceed {_MOST_LOOKED_INTO}",
@@ -59,7 +67,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
             )
         repository = wiring.inventory.known(path.repository)
         after = place_of(query.cursor, query.sort, str if query.sort.endswith("name") else int)
-        page = wiring.inventory.tags(repository, query.finding(), query.sort, after, query.limit)
+        page = wiring.inventory.tags(repository, query.finding(), query.sort, after, query.limit, status=query.status)
         platforms = _platforms(wiring.platforms, repository, page) if query.platforms else None
         rows = (
             VerdictAnswer.of(

@@ -127,6 +127,13 @@ def add(
     def overview_deletions() -> Response:
         return rendering.panel("overview_deletions.html", "Latest deletions", deletions=restore.latest(_DELETIONS))
 
+    @pages.get("/panels/overview/next")
+    def overview_next() -> Response:
+        policy = policies.current()
+        is_dry = bool(policy and policy.dry_run)
+        rows = () if is_dry else inventory.next_deletions(_DELETIONS)
+        return rendering.panel("overview_next.html", "Next deletions", rows=rows, is_dry=is_dry)
+
 
 def _without_redis(error: StoreUnavailable) -> Response:
     """Return the panel while Redis does not answer: it is one problem, and the others are not known."""

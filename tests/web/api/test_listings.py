@@ -56,12 +56,15 @@ def test_repositories_are_searched_sorted_and_paged(edge: Edge) -> None:
     assert names(search="api") == ["ops/api", "shop/api"]
     assert names(search="shop/*", sort="-name", limit=1) == ["shop/web", "shop/api"]
     assert read(edge, "repositories", search="api", limit=1)["total"] == 2
-    assert read(edge, "repositories", search="shop/api")["repositories"] == [
+    (row,) = read(edge, "repositories", search="shop/api")["repositories"]
+    assert row["next_deletion_at"] > row["pushed_at"]
+    assert [row] == [
         {
             "repository": "shop/api",
             "tags": 3,
             "pushed_at": rfc3339(NOW + 3000),
             "doomed": 0,
+            "next_deletion_at": row["next_deletion_at"],
             "held": None,
             "unannounced": 0,
             "size_bytes": 7000,

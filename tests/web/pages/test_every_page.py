@@ -24,7 +24,7 @@ PAGES = (
 PANELS = (
     "/panels/overview/first-start", "/panels/overview/first-start/steps",
     "/panels/overview/now", "/panels/overview/figures", "/panels/overview/storage", "/panels/overview/past",
-    "/panels/overview/deletions",
+    "/panels/overview/deletions", "/panels/overview/next",
     "/panels/activity/entries", "/panels/activity/rejected", "/panels/activity/troubles",
     "/panels/policy/force", "/panels/trash/list",
     "/panels/approvals/list", "/panels/approvals/images/shop/api", "/panels/collection/now",
