@@ -4,6 +4,7 @@ The exit code of the collector proves nothing: see "garbage-collect" in `service
 """
 
 from collections.abc import Collection
+from dataclasses import dataclass, field
 
 from service.domain.errors import AccessDenied, CollectionFailed
 from service.registry import Registry
@@ -12,19 +13,35 @@ from service.store import Store
 Marks = Collection[tuple[str, str]]
 
 
-def refuse_unmarked(store: Store, registry: Registry, marks: Marks) -> None:
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A comparison of the history with the marks. The next one reads only repositories that changed since.
+
+    Attributes:
+        generations: repository → its generation when it was compared.
+        absent: (repository, digest) → name of the manifests that were not marked, because they do not exist.
+    """
+
+    generations: dict[str, str] = field(default_factory=dict)
+    absent: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+def refuse_unmarked(store: Store, registry: Registry, marks: Marks, before: Comparison | None = None) -> Comparison:
     """Refuse the sweep if the collector did not mark a manifest that exists.
 
     Args:
         marks: (repository, digest) of every manifest that was marked.
+        before: an earlier comparison with the same marks.
 
     Raises:
         CollectionFailed: a manifest that exists would be deleted.
         RegistryUnavailable, RegistryRefused: the registry gave no answer that decides this.
     """
-    name = _on_disk(store, registry, marks) or _in_history(store, registry, marks) or _in_catalog(registry, marks)
+    comparison = _compared(store, marks, before or Comparison()) if registry.is_configured else Comparison()
+    name = _on_disk(store, registry, marks) or _in_history(registry, comparison) or _in_catalog(registry, marks)
     if name is not None:
         raise CollectionFailed(f"garbage-collect did not mark {name}, which still exists; nothing was deleted")
+    return comparison
 
 
 def _on_disk(store: Store, registry: Registry, marks: Marks) -> str | None:
@@ -42,17 +59,30 @@ def _on_disk(store: Store, registry: Registry, marks: Marks) -> str | None:
     return None
 
 
-def _in_history(store: Store, registry: Registry, marks: Marks) -> str | None:
-    """Return a manifest of the history that still exists at the registry but was not marked.
+def _compared(store: Store, marks: Marks, before: Comparison) -> Comparison:
+    """Return the manifests of the history that were not marked.
 
-    Only digests that were not marked are looked up; most of them were deleted already.
+    A manifest enters the history only with a new generation. So a repository of an unchanged generation is not read
+    again, which would take minutes behind the closed gate for 500,000 repositories.
     """
-    if not registry.is_configured:
-        return None
-    for repository in store.history.repositories():
+    generations = store.history.generations()
+    changed = {name for name, generation in generations.items() if before.generations.get(name) != generation}
+    absent = {manifest: name for manifest, name in before.absent.items() if manifest[0] not in changed}
+    for repository in sorted(changed):
         for digest, name in store.history.snapshot(repository).known_manifests().items():
-            if (repository, digest) not in marks and registry.client.head(repository, digest) is not None:
-                return name
+            if (repository, digest) not in marks:
+                absent[repository, digest] = name
+    return Comparison(generations, absent)
+
+
+def _in_history(registry: Registry, comparison: Comparison) -> str | None:
+    """Return a manifest of the history that exists at the registry but was not marked.
+
+    Only digests that were not marked are looked up, and each time; most of them were deleted already.
+    """
+    for (repository, digest), name in comparison.absent.items():
+        if registry.client.head(repository, digest) is not None:
+            return name
     return None
 
 

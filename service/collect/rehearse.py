@@ -12,7 +12,7 @@ from service.collect import marks
 from service.collect.attempt import Attempt
 from service.collect.quiesce import POLL_S
 from service.collect.watch import Postponed, Watch
-from service.domain.errors import CollectionFailed, CollectionTooSlow, RegistryRefused
+from service.domain.errors import CollectionFailed, CollectionTooSlow, RegistryRefused, RegistryUnavailable
 from service.log import log
 from service.registry.collector import Report
 from service.settings.sections import GcSettings
@@ -32,11 +32,13 @@ class Early:
     Attributes:
         past: the restarts and the counted changes that were known before the dry run began.
         began_ms: when the dry run began, by the clock of Redis.
+        compared: the history, compared with the marks while the gate was open; None if that failed.
     """
 
     report: Report
     past: _Past
     began_ms: int
+    compared: marks.Comparison | None = None
 
 
 def let_settle(attempt: Attempt) -> None:
@@ -78,7 +80,16 @@ def early(attempt: Attempt) -> Early | None:
         attempt.lease.check()
         log.info("the dry run with the gate open failed; another follows with the gate closed", why=str(error))
         return None
-    return Early(report, past, began_ms)
+    return Early(report, past, began_ms, _compared(attempt, report))
+
+
+def _compared(attempt: Attempt, report: Report) -> marks.Comparison | None:
+    """Compare the history with the marks while clients need not wait for it."""
+    try:
+        return marks.refuse_unmarked(attempt.store, attempt.registry, report.marks)
+    except (CollectionFailed, RegistryRefused, RegistryUnavailable):
+        # The comparison behind the closed gate decides.
+        return None
 
 
 def still_holds(attempt: Attempt, rehearsed: Early) -> bool:
@@ -87,7 +98,7 @@ def still_holds(attempt: Attempt, rehearsed: Early) -> bool:
     if _is_unquiet(store, attempt.gc) or _past(store) != rehearsed.past or store.gate.noted_since(rehearsed.began_ms):
         return False
     try:
-        marks.refuse_unmarked(store, attempt.registry, rehearsed.report.marks)
+        marks.refuse_unmarked(store, attempt.registry, rehearsed.report.marks, rehearsed.compared)
     except (CollectionFailed, RegistryRefused):
         # The dry run behind the closed gate decides.
         return False

@@ -388,9 +388,13 @@ class History:
 
     def repositories(self) -> tuple[str, ...]:
         """Return the names of all repositories that anything is known of, sorted."""
+        return tuple(sorted(self.generations()))
+
+    def generations(self) -> dict[str, str]:
+        """Return the generation of every repository."""
         with self._connection.reached() as client:
-            # In parts, because one answer with the names of 500,000 repositories would keep Redis from all other work.
-            return tuple(sorted({name for name, _ in client.hscan_iter(self._keys.of("generation"), count=AT_ONCE)}))
+            # In parts, because one answer about 500,000 repositories would keep Redis from all other work.
+            return dict(client.hscan_iter(self._keys.of("generation"), count=AT_ONCE))
 
     def entries(self, repository: str | None = None, count: int | None = 100) -> tuple[Entry, ...]:
         """Return the newest history entries, of one repository or of all. count: at most; None: all that are kept."""

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from service.collect import marks
 from service.collect import run as collect_run
+from service.domain.errors import CollectionFailed
+from service.store.history import History
 from tests.conftest import keep_last
 from tests.fakes.images import make_image, make_index
 from tests.fakes.pusher import Pusher
@@ -22,9 +26,9 @@ SPEAKS = """
 """
 
 
-def collect(system: System, folder: Path, marks: Iterable[str], repository: str = SHOP) -> str:
+def collect(system: System, folder: Path, marked: Iterable[str], repository: str = SHOP) -> str:
     """Return the message of a collection that marks these; "" if it was made."""
-    lines = [f"{repository}: marking manifest {digest} \n" for digest in marks]
+    lines = [f"{repository}: marking manifest {digest} \n" for digest in marked]
     (folder / "out").write_text("".join(lines))
     system.store.collections.request_if_none("scheduled")
     collect_run.collect(system.wiring)
@@ -113,3 +117,33 @@ def test_where_the_storage_is_mounted_it_is_asked_what_stands(make_system: Make,
     system = system_of(make_system, tmp_path, storage={"path": disk.root})
     assert f"did not mark shop/unheard@{digest}" in collect(system, tmp_path, [])
     assert collect(system, tmp_path, [digest], "shop/unheard") == ""
+
+
+def test_behind_the_gate_only_repositories_that_changed_since_are_read_again(make_system: Make, tmp_path: Path) -> None:
+    """With 500,000 repositories, the comparison would take minutes, and clients wait for it."""
+    system = system_of(make_system, tmp_path)
+    system.push("v1")
+    system.push("v1", repository="shop/web")
+    store, registry = system.store, system.wiring.registry
+    marked = {(name, digest) for name in (SHOP, "shop/web") for digest in system.registry.manifests(name)}
+    before = marks.refuse_unmarked(store, registry, marked)
+    system.push("v2")
+    with (
+        mock.patch.object(History, "snapshot", autospec=True, side_effect=History.snapshot) as snapshot,
+        pytest.raises(CollectionFailed, match=f"did not mark {SHOP}:v2"),
+    ):
+        marks.refuse_unmarked(store, registry, marked, before)
+    assert [call.args[1] for call in snapshot.call_args_list] == [SHOP]
+
+
+def test_what_was_absent_when_it_was_compared_is_looked_up_again(make_system: Make, tmp_path: Path) -> None:
+    system = system_of(make_system, tmp_path)
+    system.push("v1")
+    system.deaf = True
+    digest = system.registry.tags(SHOP)["v1"]
+    Pusher(system.registry.url).delete(SHOP, digest)
+    store, registry = system.store, system.wiring.registry
+    before = marks.refuse_unmarked(store, registry, ())
+    system.push("v1")
+    with pytest.raises(CollectionFailed, match="did not mark"):
+        marks.refuse_unmarked(store, registry, {(SHOP, "another")}, before)

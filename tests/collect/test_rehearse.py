@@ -118,8 +118,9 @@ def test_what_stands_and_was_not_marked_is_looked_at_behind_the_gate(
     message = iter([CollectionFailed("garbage-collect did not mark shop/api:v1")])
 
     def refuse(*_: Any) -> None:
-        for error in message:
-            raise error
+        if state(gated) != "open":
+            for error in message:
+                raise error
 
     monkeypatch.setattr(marks, "refuse_unmarked", refuse)
     assert collect(gated).result == "done"
