@@ -193,7 +193,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         inventory=Inventory(history, store.catalog, archive, verdicts, approvals, store.usage),
         platforms=Platforms(registry_client, settings.delete.parallel),
         search=Search(history, Searcher(connection)),
-        restore=Restore(history, trash, removals, restorations, leases, registry),
+        restore=Restore(store, registry),
         dispatch=Dispatch(celery_app(redis_url(settings), settings.redis.prefix)),
     )
 

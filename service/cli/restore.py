@@ -17,7 +17,7 @@ from service.domain.bulk import raise_if_refused
 from service.domain.errors import NotRestorable
 from service.domain.policy.units import spell_duration
 from service.restore.bulk_restore import RestoredItem, RestoreTarget, restore_each
-from service.restore.restore import LEASE_S
+from service.restore.restoring import LEASE_S
 
 
 @click.command(

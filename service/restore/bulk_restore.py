@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from service.domain.bulk import ItemResult, ItemStatus
 from service.domain.errors import LeaseLost, NotRestorable, PushpruneError, RegistryRefused, RegistryUnavailable
-from service.restore.restore import LEASE_S, Restore, RestoreResult
+from service.restore.restore import Restore
+from service.restore.restoring import LEASE_S, RestoreResult
 
 # A restore asks the registry for every layer of the image, so many restores can take minutes.
 _PATIENCE_S = 20.0

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from service.domain.errors import NotRestorable
 from service.domain.oci.manifest import INDEX_TYPES, References
 from service.registry.manifest import Manifest
-from service.restore.restore import LEASE_S
+from service.restore.restoring import LEASE_S
 from service.store import Store
 from service.store.lease import Lease
 from service.store.restorations import RestoredManifest

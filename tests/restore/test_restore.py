@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.domain.errors import NotRestorable
-from service.restore.restore import LEASE_S
+from service.restore.restoring import LEASE_S
 from service.store.lease import COLLECT
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image, make_index

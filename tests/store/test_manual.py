@@ -122,7 +122,7 @@ def test_so_does_an_undo(wiring: Wiring) -> None:
     wiring.store.manual.request(SHOP, {"v1": digest(1), digest(1): digest(1)}, "alice")
     mark(wiring, digest(1))
     restored = RestoredManifest("v1", digest(1), 1, 400, None, "ci", "alice", "its deletion was undone")
-    restorations = wiring.restore.restorations
+    restorations = wiring.store.restorations
     restorations.restored(SHOP, restored, restorations.pushed_at(SHOP, "v1"), restorations.now_us())
     after = wiring.store.history.snapshot(SHOP)
     assert (after.manual_deletions, after.manual_deleted) == ({}, frozenset())

@@ -11,7 +11,8 @@ from service.answers.bulk import RestorationAnswer
 from service.domain.bulk import raise_if_refused
 from service.domain.policy.units import Span, spell_duration
 from service.restore.bulk_restore import RestoreTarget, restore_each
-from service.restore.restore import LEASE_S, Restore
+from service.restore.restore import Restore
+from service.restore.restoring import LEASE_S
 from service.settings import Settings
 from service.store import Store
 from service.web.api.api_blueprint import api_blueprint, error_responses
