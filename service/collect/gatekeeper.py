@@ -154,13 +154,18 @@ class Gatekeeper:
     def _asked(self, write: WriteRequest, client: str) -> bool:
         if not self._is_away:
             with suppress(StoreUnavailable):
-                answer = self._gate.admit(write, client)
+                answer = self._gate.admit(write, client, memory=self._memory, knows=self._known)
                 self._overflow.seen(answer.overflows)
                 return answer.passes
         if not self._passes_without_redis() or len(self._unnoted) >= _MOST_UNNOTED:
             return False
         self._unnoted.append((write, client))
         return True
+
+    @property
+    def _known(self) -> str:
+        """The token of the gate that this process must not forget before it is opened."""
+        return self._token if self._state in _CONFIRMED else ""
 
     def _passes_without_redis(self) -> bool:
         mode = self._settings.gc.gate_without_redis
@@ -174,12 +179,12 @@ class Gatekeeper:
             self._meter.flush()
 
     def _look(self) -> None:
-        before = (self._state, self._token, self._is_away)
+        before = (self._state, self._token, self._is_away, self._memory)
         try:
             while self._unnoted:
                 self._gate.admit(*self._unnoted[0], passed=True)
                 self._unnoted.popleft()
-            knows = self._token if self._state in _CONFIRMED else ""
+            knows = self._known
             with self._turned:
                 obeys = not self._passing
             # Taken before the call, so that this process never counts on Redis for longer than Redis remembers it.
@@ -201,7 +206,7 @@ class Gatekeeper:
             # (safety rule 7).
             if not knows or signed.was_opened or signed.token == knows:
                 self._state, self._token = signed.state, signed.token
-        now = (self._state, self._token, self._is_away)
+        now = (self._state, self._token, self._is_away, self._memory)
         # A push that makes no progress is let pass after a while, and a claim is released, without a change of state.
         if now != before or self._state in _ASK_AGAIN:
             with self._turned:

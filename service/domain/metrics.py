@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 TIMED = {
     "registry_request": (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
     "push_to_deletion": (0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 60, 300),
-    "gate_wait": (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+    "gate_wait": (0.1, 0.5, 1, 2, 5, 10, 30, 60, 300),
 }
 COUNTED = ("plans", "deletes", "failures")
 

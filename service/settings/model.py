@@ -14,6 +14,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from service.domain.collection.online import LONGEST_REQUEST_S
 from service.domain.policy.model import Policy
 from service.settings.kinds import (
     Place,
@@ -133,10 +134,10 @@ class Settings(BaseSettings):
         registry, storage = info.data.get("registry"), info.data.get("storage")
         if gc.collector != "online":
             return gc
-        if not gc.online_preview:
+        if min(gc.grace, gc.youth) < LONGEST_REQUEST_S:
             raise ValueError(
-                "collector: online is a preview, which may still delete an image that is needed: set online_preview: "
-                "true to try it on a registry whose images can be built again, or keep collector: registry"
+                "collector: online needs grace and youth of at least 15m, because a request may take that long: what a "
+                "push relies on must not be deleted before the push ends"
             )
         if gc.gate != "proxy" or gc.gate_without_redis == "open":
             raise ValueError(

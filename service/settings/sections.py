@@ -216,13 +216,10 @@ class GcSettings(SettingsPart):
         description="who deletes blobs: `gc.command` while all writes wait, or pushprune itself, in the storage, while "
         "clients push",
     )
-    online_preview: bool = Field(
-        default=False,
-        description="true allows `collector: online`, a preview: docs/garbage-collection.md names its gaps",
-    )
     grace: Annotated[Duration, Field(ge=1)] = Field(
         default=86_400,
-        description="for `collector: online`: the time between the deletion of a blob's links and that of its data",
+        description="for `collector: online`: the time between the deletion of a blob's links and that of its data, at "
+        "least 15m",
     )
     quarantine: Duration = Field(
         default=86_400,

@@ -119,10 +119,18 @@ class Gate:
         self._keys = connection.keys
         self._bounds = bounds or PushLimits()
 
-    def admit(self, write: WriteRequest, client: str, *, passed: bool = False) -> GateAnswer:
+    def admit(
+        self, write: WriteRequest, client: str, *, passed: bool = False, memory: str = "", knows: str = ""
+    ) -> GateAnswer:
         """Decide whether a request may pass, and record what it says about a push, in one call of one script.
 
-        passed: the request has passed already, while Redis was away, and is only recorded.
+        Args:
+            write: the request.
+            client: the client that sent it.
+            passed: the request has passed already, while Redis was away, and is only recorded.
+            memory: the name of Redis' memory that the process knows. With another memory nothing passes.
+            knows: the token of the closed or claiming gate that the process knows. Without that gate nothing passes
+                until it is opened.
         """
         passes, state, token, overflows = self._connection.run(
             "gate_admit",
@@ -136,6 +144,8 @@ class Gate:
             max_blobs=self._bounds.blobs,
             has_passed=passed,
             claims_ms=CLAIMS_MS,
+            memory=memory,
+            knows=knows,
         )
         return GateAnswer(bool(passes), state, token, bool(overflows))
 

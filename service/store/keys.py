@@ -226,9 +226,9 @@ The write gate, and pushes in progress
         Readers: gate_admit, claim, enter_writer.
   gate:opens           zset    token of a gate that was opened → when (ms). A closed gate that disappeared without an
         entry was lost by Redis; a gate process that knew it closes it again. Life: the newest 1000. Writer:
-        gate_turn. Reader: gate_check_in.
+        gate_turn. Readers: gate_check_in, gate_admit.
   gate:memory          string  a random word; another word than before proves that Redis has lost everything. Life:
-        for ever. Writer, reader: gate_check_in.
+        for ever. Writer: gate_check_in. Readers: gate_check_in, gate_admit.
   gate:forgot          string  when a gate process noticed that Redis had lost everything (ms). No blob is deleted
         while it exists, because earlier pushes are unknown. Life: gc.youth, an hour at least. Writer: gate_check_in.
         Reader: the gate.

@@ -10,24 +10,26 @@ from urllib.parse import urljoin
 
 import requests
 
-from tests.fakes.images import image_over, index_over, noise, sha256
+from tests.fakes.images import Image, image_over, index_over, noise, sha256
 from tests.fakes.pusher import BrokenImage, Pusher
 from tests.support.journeys import oci_layout
 
 LAYER_BYTES = 20_000
 APP, MULTI, MOUNTED, COPIED, TWINS = "stress/app", "stress/multi", "stress/mounted", "stress/copied", "stress/twins"
-REPOSITORIES = (APP, MULTI, MOUNTED, COPIED, TWINS)
+AGAIN, SLOW = "stress/again", "stress/slow"
+REPOSITORIES = (APP, MULTI, MOUNTED, COPIED, TWINS, AGAIN, SLOW)
 _BASE = noise("base", LAYER_BYTES)
 _TRIES = 5
 
 
 @dataclass
 class Load:
-    """Pushes through `url`. failed: one sentence each; last: the tag that each pusher pushed last."""
+    """`count` pushers through `url`. failed: one sentence each; last: the tag that each pusher pushed last."""
 
     url: str
     folder: Path
     skopeo_push: Callable[[str, str, Path], None]
+    count: int = 5
     failed: list[str] = field(default_factory=list)
     pushed: int = 0
     last: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -35,8 +37,9 @@ class Load:
 
     def __enter__(self) -> "Load":
         pushers = {"app": self._app, "multi": self._multi, "mount": self._mount, "copy": self._copy}
-        pushers["twins"] = self._twins
-        self._threads = [threading.Thread(target=self._push, args=each, name=each[0]) for each in pushers.items()]
+        pushers |= {"twins": self._twins, "again": self._again, "slow": self._slow, "blind": self._blind}
+        chosen = list(pushers.items())[: self.count]
+        self._threads = [threading.Thread(target=self._push, args=each, name=each[0]) for each in chosen]
         for thread in self._threads:
             thread.start()
         return self
@@ -104,6 +107,34 @@ class Load:
         self.skopeo_push(COPIED, f"s{number}", layout)
         return COPIED, f"s{number}"
 
+    def _again(self, number: int) -> tuple[str, str]:
+        """The same few images again and again: they are pushed while they are deleted."""
+        with self._client("again") as client:
+            client.push(AGAIN, f"r{number}", _repeated(number))
+        return AGAIN, f"r{number}"
+
+    def _slow(self, number: int) -> tuple[str, str]:
+        """HEAD of each blob first; what is there is skipped, and the manifest comes a while later."""
+        image = image_over([_BASE, _module(number), noise(f"slow {number % 7}", LAYER_BYTES)], f"slow {number % 7}")
+        with self._client("slow") as client:
+            for blob in image.blobs:
+                client.push_blob(SLOW, blob)
+            self.over.wait(number % 5 / 5)
+            client.put(SLOW, f"h{number}", image.media_type, image.manifest)
+        return SLOW, f"h{number}"
+
+    def _blind(self, number: int) -> tuple[str, str]:
+        """Only a manifest: the registry refuses it if a blob is not there any more, and then the image is pushed."""
+        image = _repeated(number * 5)
+        with self._client("blind") as client:
+            try:
+                client.put(AGAIN, f"b{number}", image.media_type, image.manifest)
+            except AssertionError as error:
+                if ": 400 " not in str(error):
+                    raise
+                client.push(AGAIN, f"b{number}", image)
+        return AGAIN, f"b{number}"
+
     def _twins(self, number: int) -> tuple[str, str]:
         """Two of one machine with one client, at once: the same tag, the same blobs, and nothing to tell them apart.
 
@@ -132,6 +163,10 @@ class Load:
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(push, range(2)))
         return TWINS, f"w{number}"
+
+
+def _repeated(number: int) -> Image:
+    return image_over([_BASE, _module(number % 6), noise(f"again {number % 6}", LAYER_BYTES)], f"again {number % 6}")
 
 
 def _module(number: int) -> bytes:

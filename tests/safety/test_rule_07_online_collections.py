@@ -16,7 +16,7 @@ from service.domain.collection.run import Run
 from service.domain.gate import WriteRequest
 from tests.conftest import MakeWiring
 from tests.fakes.images import Image, image_over, index_over, make_image, sha256, variant
-from tests.support.online import ANN, GRACE_S, YOUTH_S, Client, OnlineSite, ended, make_site
+from tests.support.online import ANN, GRACE_S, QUARANTINE_S, YOUTH_S, Client, OnlineSite, ended, make_site
 
 BASE, LARGE = b"a layer that many images share", b"x" * 100
 OLD = [image_over([BASE, LARGE], 1), image_over([BASE, b"own"], 2), make_image(3)]
@@ -48,7 +48,8 @@ class Action:
         is_accepted = yield from site.pushing(self.repository, "new", self.image, mount_from)
         assert is_accepted, f"a push that the registry alone would accept was refused: {self}"
         damages = [damage for damage in site.registry.broken() if self.image.digest in damage]
-        assert damages == [], f"a push was accepted and is incomplete: {self}"
+        # A PUT that the registry did not count as in progress may miss something until the next look.
+        assert damages == [] or not site.counts_puts, f"a push was accepted and is incomplete: {self}"
         return True
 
     def _delete(self, site: OnlineSite) -> Client:
@@ -108,10 +109,25 @@ def test_no_image_is_ever_broken_and_no_push_refused(
     make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, examples: int
 ) -> None:
     @settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-    @given(ROUNDS, st.lists(st.sampled_from([0, 1, 2, 5, 40]), min_size=3, max_size=25), st.booleans())
-    def interleaved(rounds: list[list[Action]], schedule: list[int], keeps_one: bool) -> None:
+    @given(
+        ROUNDS,
+        st.lists(st.sampled_from([0, 1, 2, 5, 40]), min_size=3, max_size=25),
+        st.booleans(),
+        st.booleans(),
+        st.booleans(),
+        st.sampled_from([QUARANTINE_S, 0]),
+    )
+    def interleaved(
+        rounds: list[list[Action]],
+        schedule: list[int],
+        keeps_one: bool,
+        counts_puts: bool,
+        renames: bool,
+        quarantine_s: int,
+    ) -> None:
         with monkeypatch.context() as patches:
-            site = make_site(make_wiring, tmp_path, patches)
+            site = make_site(make_wiring, tmp_path, patches, quarantine_s)
+            site.counts_puts, site.objects.renames = counts_puts, renames
             for repository in REPOSITORIES:
                 for image in (*OLD, INDEX):
                     site.registry.push(repository, "old", image)

@@ -367,19 +367,20 @@ def test_a_pattern_without_quotes_is_refused_with_the_way_out(refuse: Refuse, te
     assert refuse(text).endswith("; put patterns in quotes: '!pr-*'")
 
 
-ONLINE = "gc: {collector: online, online_preview: true, gate: proxy}"
+ONLINE = "gc: {collector: online, gate: proxy}"
 REGISTRY = "registry: {url: 'http://a', debug_url: 'http://b'}"
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (f"{REGISTRY}\nstorage: {{path: /}}\ngc: {{collector: online, online_preview: true}}",
+        (f"{REGISTRY}\nstorage: {{path: /}}\ngc: {{collector: online}}",
          "collector: online needs gate: proxy"),
         (f"{REGISTRY}\nstorage: {{path: /}}\n{ONLINE[:-1]}, gate_without_redis: open}}",
          "gate_without_redis must not be open"),
         (f"{REGISTRY}\n{ONLINE}", "collector: online needs storage.path"),
-        (f"{REGISTRY}\nstorage: {{path: /}}\ngc: {{collector: online, gate: proxy}}", "online is a preview"),
+        (f"{REGISTRY}\nstorage: {{path: /}}\n{ONLINE[:-1]}, grace: 899s}}", "grace and youth of at least 15m"),
+        (f"{REGISTRY}\nstorage: {{path: /}}\n{ONLINE[:-1]}, youth: 1m}}", "grace and youth of at least 15m"),
         (f"{REGISTRY}\nstorage: {{url: 's3://bucket'}}\n{ONLINE}", "in a bucket it is not available yet"),
         (f"registry: {{url: 'http://a'}}\nstorage: {{path: /}}\n{ONLINE}",
          "collector: online needs registry.url and registry.debug_url"),

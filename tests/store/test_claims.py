@@ -210,6 +210,23 @@ def test_a_claiming_gate_that_redis_lost_is_closed(gate: Gate, connection: Conne
     assert not passes(gate, MANIFEST)
 
 
+def test_nothing_passes_between_the_loss_of_redis_and_the_next_look_of_a_gate_process(
+    gate: Gate, claims: Claims, connection: Connection
+) -> None:
+    """Invariant 2: the deletion under the lost claim may still be in progress."""
+    memory = gate.check_in("web:1").memory
+    begin(claims)
+    assert claimed(gate, claims)
+    gate.check_in("web:1", "t1", knows_closed=False, memory=memory)
+    connection.client.delete(connection.keys.of("gate"), connection.keys.of("gc:claimed"))
+    assert not gate.admit(ASKS, ANN, memory=memory, knows="t1").passes, "Redis has lost its last second"
+    connection.client.delete(*connection.client.scan_iter(connection.keys.of("*")))
+    assert not gate.admit(ASKS, ANN, memory=memory).passes, "Redis has lost everything"
+    assert gate.check_in("web:1", "t1", knows_closed=False, memory=memory).state == "closed"
+    assert gate.open("t1")
+    assert passes(gate)
+
+
 def test_a_claiming_gate_that_a_process_knows_stays_as_it_is(gate: Gate) -> None:
     assert gate.claim("t1", 1, "x")
     assert gate.check_in("web:1", "t1", knows_closed=False).state == "claiming"

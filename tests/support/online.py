@@ -18,7 +18,8 @@ from service.domain.collection.storage_inventory import unpacked
 from service.domain.gate import WriteRequest
 from service.registry import Registry, blob_quarantine, storage_inventory
 from service.registry.collector import Collector
-from service.registry.layout import blob_key
+from service.registry.layout import blob_key, revision_key
+from service.registry.manifest import ManifestHead
 from service.registry.objects import ObjectStore, StoredObject
 from service.registry.storage_inventory import read_inventory
 from service.store.claims import Purpose
@@ -32,7 +33,7 @@ from tests.support.gate import earlier
 _PAGE = 7
 SHOP, ANN = "shop/api", "10.0.0.7/0"
 GRACE_S, QUARANTINE_S, YOUTH_S = 86_400, 86_400, 3_600
-GC = {"collector": "online", "online_preview": True, "gate": "proxy", "grace": GRACE_S, "youth": YOUTH_S, "settle": 0}
+GC = {"collector": "online", "gate": "proxy", "grace": GRACE_S, "youth": YOUTH_S, "settle": 0}
 Client = Generator[None, None, bool]
 
 
@@ -46,9 +47,15 @@ class SteppedStore(ObjectStore):
     def __init__(self, store: Any, name: str) -> None:
         super().__init__(store, name)
         self.skew_us = 0
+        self.renames = False
         self.before_step: Callable[[str, tuple[str, ...]], object] = lambda action, keys: None
         self.after_step: Callable[[str, tuple[str, ...]], object] = lambda action, keys: None
         self.failing: Callable[[str], bool] = lambda key: False
+
+    @property
+    def is_local(self) -> bool:
+        """True: data is renamed, as on a filesystem; False: copied and deleted, as in a bucket."""
+        return self.renames
 
     def now_us(self) -> int:
         self._step("clock")
@@ -101,6 +108,10 @@ class StoreClient:
         self.registry = registry
         self.cache: set[tuple[str, str]] | None = None
 
+    def head(self, repository: str, digest: str) -> ManifestHead | None:
+        is_there = self.registry.objects.head(revision_key(repository, digest)) is not None
+        return ManifestHead(digest, "") if is_there else None
+
     def claims_blob(self, repository: str, digest: str) -> bool:
         if self.cache is not None and (repository, digest) in self.cache:
             return True
@@ -141,7 +152,8 @@ class OnlineSite:
         registry = Registry(collector=Collector((), folder / "lock", 60), parallel=1, **parts)
         self.wiring = replace(wiring, registry=registry)
         self.store = self.wiring.store
-        self.whole: dict[str, tuple[str, str]] = {}
+        # The registry counts a PUT of a manifest as in progress as soon as the gate lets it pass.
+        self.counts_puts = True
         connection = self.store.connection
         real_us, gate = connection.now_us, self.store.gate
         monkeypatch.setattr(connection, "now_us", lambda: real_us() + self.objects.skew_us)
@@ -300,12 +312,12 @@ class OnlineSite:
         write = WriteRequest("manifest", repository, by_tag=tag is not None)
         try:
             yield from self.passed(write)
-            self.debug.in_flight += 1
+            self.debug.in_flight += self.counts_puts
             try:
                 yield
                 yield from self.registry.putting(repository, tag, image.manifest)
             finally:
-                self.debug.in_flight -= 1
+                self.debug.in_flight -= self.counts_puts
         except Refusal:
             return False
         return True

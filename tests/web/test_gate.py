@@ -325,6 +325,14 @@ def test_a_redis_that_has_lost_everything_is_told_of_and_an_empty_one_at_the_sta
     until(lambda: door.store.gate.forgotten_s() > 3000)
 
 
+def test_a_write_passes_soon_after_a_redis_with_an_open_gate_has_lost_everything(stand: Stand) -> None:
+    """It waits for the next look of the process only."""
+    door = stand(gate_wait=5)
+    door.keeper.start()
+    lose(door)
+    assert door.ask("PUT", MANIFEST).status_code == 204
+
+
 def test_what_passed_without_redis_is_noted_before_the_process_is_heard_of_again(stand: Stand, mortal: Valkey) -> None:
     door = stand(mortal.url)
     assert door.ask("PUT", MANIFEST).status_code == 204

@@ -1,4 +1,4 @@
-"""Prove that the storage is that of the registry, and that the registry has no cache of blobs.
+"""Prove that the storage is that of the registry, that all of it is seen, and that the registry has no cache of blobs.
 
 With a blob-descriptor cache the registry accepts manifests whose links or blobs were deleted (service/README.md).
 """
@@ -12,6 +12,8 @@ from service.collect.attempt import Attempt
 from service.domain.collection.run import BlobProbe
 from service.domain.collection.storage_inventory import StorageInventory, unpacked
 from service.domain.errors import CollectionFailed, StaleCache
+from service.registry.layout import revision_key
+from service.registry.objects import ObjectStore
 
 _PROBES = 3
 # Behind a load balancer, each request may be answered by another registry with a cache of its own.
@@ -21,24 +23,42 @@ _ELSEWHERE = "set storage.path or storage.url to the storage of this registry, o
 _CACHE = "remove storage.cache from its config.yml and restart it, or set gc.collector: registry"
 
 
-def prove(attempt: Attempt, inventory: StorageInventory, name: str) -> None:
-    """Prove that the registry has the blobs of the storage, and uses no cache to look them up.
+def prove(attempt: Attempt, inventory: StorageInventory, objects: ObjectStore) -> None:
+    """Prove that the registry has the blobs of the storage and no other manifests, and uses no cache to look them up.
 
     Args:
         attempt: of the collection.
         inventory: of the storage.
-        name: of the storage.
+        objects: the storage.
 
     Raises:
-        CollectionFailed: the storage belongs to another registry.
+        CollectionFailed: the storage belongs to another registry, or a part of it is not seen.
         StaleCache: the registry has a cache of blobs.
     """
     for probe in islice(_linked(inventory), _PROBES):
         if not _is_known(attempt, probe):
-            raise _elsewhere(probe, name)
+            raise _elsewhere(probe, objects.name)
+    _refuse_unseen(attempt, inventory, objects)
     # The requests above have used the cache, if there is one.
     if attempt.registry.debug is not None and attempt.registry.debug.cache_requests() > 0:
         raise StaleCache(f"the registry has a cache of blobs, so nothing was deleted: {_CACHE}")
+
+
+def _refuse_unseen(attempt: Attempt, inventory: StorageInventory, objects: ObjectStore) -> None:
+    """Refuse if the registry has a manifest of the history that the storage does not have: it is on another volume."""
+    history, client = attempt.store.history, attempt.registry.client
+    for repository in history.repositories():
+        stored = inventory.repositories.get(repository)
+        seen = {unpacked(digest) for digest in stored.revisions} if stored else frozenset()
+        for digest in history.standing(repository) - seen:
+            # A manifest that was pushed after the inventory has a link by now.
+            is_pushed = objects.head(revision_key(repository, digest)) is not None
+            if not is_pushed and client.head(repository, digest) is not None:
+                raise CollectionFailed(
+                    f"the registry has the manifest {repository}@{digest}, which the storage {objects.name} does not "
+                    "have, so the blobs that it needs are unknown; nothing was deleted: mount every volume of the "
+                    "registry's storage for the worker, too"
+                )
 
 
 def _is_known(attempt: Attempt, probe: BlobProbe) -> bool:

@@ -26,7 +26,7 @@ from service.collect.online.repair import Repair, write_links
 from service.collect.online.survey import Survey
 from service.collect.protect import refuse_unknown
 from service.collect.watch import Postponed
-from service.domain.collection.online import OnlinePlan, Rules, UnlinkedBlob
+from service.domain.collection.online import LONGEST_REQUEST_S, OnlinePlan, Rules, UnlinkedBlob
 from service.domain.collection.run import CHECKING, SWEEPING, UNLINKING, WAITING, BlobProbe, Rehearsal, Sweep
 from service.domain.collection.storage_inventory import StorageInventory, unpacked
 from service.domain.errors import CollectionFailed
@@ -36,8 +36,6 @@ from service.store.collections import now_ms
 from service.store.gate import MORE
 
 LOOK_AGAIN_S = 5.0
-# No proxy lets a request take longer.
-LONGEST_REQUEST_S = 900.0
 _RETRY_MS = 300_000
 _POLL_S = 0.1
 _LOOKS, _PAUSE_S = 4, 0.5
@@ -103,7 +101,7 @@ def _rules(attempt: Attempt) -> Rules:
 
 def _retention_us(attempt: Attempt) -> int:
     """The time for which deleted data stays in quarantine at least."""
-    return round(max(attempt.gc.quarantine, LONGEST_REQUEST_S) * 1_000_000)
+    return max(attempt.gc.quarantine, LONGEST_REQUEST_S) * 1_000_000
 
 
 def _size(inventory: StorageInventory, digest: bytes) -> int:
@@ -129,7 +127,7 @@ class _OnlineCollection:
         since_ms = store.connection.now_ms()
         survey = Survey(attempt, self._objects)
         attempt.learn(marked=len(survey.marking.marks))
-        prove.prove(attempt, survey.inventory, self._objects.name)
+        prove.prove(attempt, survey.inventory, self._objects)
         is_intact = self._journal.load()
         plan = survey.plan(self._journal.blobs, _rules(attempt))
         attempt.lease.check()
@@ -210,7 +208,7 @@ class _OnlineCollection:
 
     def _look_again(self, survey: Survey) -> None:
         """Look for manifests whose push met a deletion, now and once no such push can be left."""
-        self._store.collections.look_again_at(now_ms() + round(LONGEST_REQUEST_S * 1000))
+        self._store.collections.look_again_at(now_ms() + LONGEST_REQUEST_S * 1000)
         self._attempt.progress.at(CHECKING)
         end = time.monotonic() + LOOK_AGAIN_S
         while time.monotonic() < end:

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, replace
 
 from service.domain.collection.storage_inventory import SHA256_BYTES, StorageInventory, StoredBlob
 
+# No proxy lets a request take longer.
+LONGEST_REQUEST_S = 900
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:

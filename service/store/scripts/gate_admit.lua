@@ -9,7 +9,10 @@
 -- Claiming: an online collection claims digests. Only requests that name a claimed digest wait, and those that cannot be
 -- understood. Manifests: PUTs of manifests wait as well. Every digest that a request names is noted, before it waits.
 --
--- KEYS  gate pushing unreferenced gc:noted gc:unlinked gc:claimed
+-- A process that knows another memory than this one, or a gate that Redis does not have and that was not opened, has not
+-- looked since Redis lost it, and lets nothing pass until then.
+--
+-- KEYS  gate pushing unreferenced gc:noted gc:unlinked gc:claimed gate:memory gate:opens
 -- ARGV  kind
 --       repository
 --       client
@@ -20,6 +23,8 @@
 --       max_blobs   blobs to remember
 --       has_passed  1 if it has passed already
 --       claims_ms   how long claims are believed
+--       memory      the memory that the process knows, or ''
+--       knows       token of the closed or claiming gate that the process knows, or ''
 -- Result {1 if it passes, else 0; state, '' = open; token; 1 if more is in progress than can be remembered}
 -- include lib/clock
 local held = redis.call('HMGET', all.gate, 'state', 'token', 'since_ms')
@@ -84,7 +89,9 @@ local function is_claimed()
 end
 
 local function passes()
-  if has_passed == '1' or state == '' then return true end
+  if has_passed == '1' then return true end
+  if memory ~= '' and memory ~= redis.call('GET', all['gate:memory']) then return false end
+  if state == '' then return knows == '' or redis.call('ZSCORE', all['gate:opens'], knows) end
   if state == 'claiming' or state == 'manifests' then return not is_claimed() end
   if state ~= 'draining' then return false end
   -- The upload was begun before; or the registry does not know it, and refuses.

@@ -193,6 +193,25 @@ def test_the_storage_of_another_registry_is_refused(site: OnlineSite) -> None:
     assert is_untouched(site)
 
 
+def test_a_volume_of_the_registry_that_the_worker_does_not_see_is_refused(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = ObjectRegistry(make_store())
+    elsewhere.push("other/volume", "v1", UNUSED)
+    for image in (KEPT, UNUSED):
+        elsewhere.push(SHOP, "v1", image)
+    site.client.registry = elsewhere
+    monkeypatch.setattr(site.store.history, "repositories", lambda: (SHOP, "other/volume", "deleted"))
+    monkeypatch.setattr(site.store.history, "standing", lambda repository: frozenset([KEPT.digest, UNUSED.digest]))
+    elsewhere.delete(SHOP, UNUSED.digest)
+    run = site.collect_after()
+    assert run.result == "failed"
+    assert f"the registry has the manifest other/volume@{UNUSED.digest}" in run.message
+    assert is_untouched(site)
+    site.client.registry = site.registry
+    assert site.collect().result == "done"
+
+
 def test_a_cache_that_the_registry_reports_is_refused(site: OnlineSite) -> None:
     site.debug.cached = 1
     run = site.collect_after()
