@@ -1,5 +1,8 @@
 """Task names and how to send them: the contract between the two edges. A message only says "look at repository R"."""
 
+import base64
+import json
+import uuid
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -64,6 +67,36 @@ def broker_url(redis_url: str) -> str:
     if redis_url.startswith("unix:"):
         return "redis+socket" + redis_url.removeprefix("unix")
     return redis_url.partition("?")[0] if redis_url.startswith("rediss:") else redis_url
+
+
+_OPTIONS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+
+
+def plan_message(repository: str) -> str:
+    """Return the task that plans a repository, as Celery's Redis transport stores it in the list `enforce`.
+
+    A script that makes a repository due stores it in the same call, so that no message is lost in between. The format
+    is that of Celery's message protocol 2 in kombu's virtual transport.
+    """
+    task_id, body = str(uuid.uuid4()), json.dumps([[repository], {}, _OPTIONS])
+    headers: dict[str, Any] = {
+        "lang": "py", "task": ENFORCE, "id": task_id, "shadow": None, "eta": None, "expires": None, "group": None,
+        "group_index": None, "retries": 0, "timelimit": [None, None], "root_id": task_id, "parent_id": None,
+        "argsrepr": f"('{repository}',)", "kwargsrepr": "{}", "origin": "record", "ignore_result": False,
+        "replaced_task_nesting": 0, "stamped_headers": None, "stamps": {},
+    }  # fmt: skip
+    properties = {
+        "correlation_id": task_id, "reply_to": task_id, "delivery_mode": 2, "priority": 0, "body_encoding": "base64",
+        "delivery_info": {"exchange": "", "routing_key": QUEUES[ENFORCE]}, "delivery_tag": task_id,
+    }  # fmt: skip
+    message = {
+        "body": base64.b64encode(body.encode()).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": headers,
+        "properties": properties,
+    }
+    return json.dumps(message)
 
 
 class Dispatch:

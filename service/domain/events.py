@@ -1,12 +1,12 @@
 """Parse notifications of the registry into typed events. No other module reads their JSON."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import from_json, to_json
 
 from service.domain.errors import MalformedNotification, TooManyEvents
@@ -145,17 +145,6 @@ class Envelope:
         return replace(self, events=tuple(events))
 
 
-def _none_if_empty(value: Any) -> Any:
-    return None if value == "" else value
-
-
-def _text_or_empty(value: Any) -> Any:
-    return "" if value is None else value
-
-
-_Text = Annotated[str, BeforeValidator(_text_or_empty)]
-
-
 class _Model(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -168,24 +157,24 @@ class _Reference(_Model):
 
 class _Target(_Model):
     repository: str
-    mediaType: _Text = ""
-    digest: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
-    tag: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
+    mediaType: str | None = None
+    digest: str | None = None
+    tag: str | None = None
     size: Annotated[int, Field(ge=0, lt=2**53)] = 0
     references: list[_Reference] | None = None
 
 
 class _Request(_Model):
-    addr: _Text = ""
-    useragent: _Text = ""
+    addr: str | None = None
+    useragent: str | None = None
 
 
 class _Actor(_Model):
-    name: _Text = ""
+    name: str | None = None
 
 
 class _Source(_Model):
-    instanceID: _Text = ""
+    instanceID: str | None = None
 
 
 class _Event(_Model):
@@ -238,53 +227,52 @@ def _event(raw: Any, now_us: int, latest_us: int) -> Event:
         raise ValueError("timestamp: it is not of this time; compare the clocks of the registry and of this machine")
     if not is_repository(target.repository):
         raise ValueError("target.repository: no repository can have that name")
-    if target.tag is not None and not is_tag(target.tag):
+    # Registries send an empty text for what is missing.
+    tag, digest, media_type = target.tag or None, target.digest or None, target.mediaType or ""
+    if tag is not None and not is_tag(tag):
         raise ValueError("target.tag: no tag can have that name")
-    if target.digest is not None and not is_digest(target.digest):
+    if digest is not None and not is_digest(digest):
         raise ValueError("target.digest: that is no digest")
-    if target.digest is None and (event.action != "delete" or target.tag is None):
+    if digest is None and (event.action != "delete" or tag is None):
         raise ValueError("target.digest: it is missing")
+    references = target.references or ()
+    blobs = _blobs(media_type, references)
     return Event(
         id=event.id,
         at_us=min(at_us, latest_us),
         action=event.action,
         repository=target.repository,
-        tag=target.tag,
-        digest=target.digest,
-        media_type=target.mediaType[:255],
-        size_bytes=blobs_size(_blobs(target) or ()),
-        children=_children(target),
-        actor=event.actor.name[:128],
-        useragent=event.request.useragent[:256],
-        address=event.request.addr[:64],
-        instance=event.source.instanceID[:64],
-        artifact=_is_artifact(target),
-        blobs=_blobs(target),
+        tag=tag,
+        digest=digest,
+        media_type=media_type[:255],
+        size_bytes=blobs_size(blobs) if blobs else 0,
+        children=_children(media_type, references),
+        actor=(event.actor.name or "")[:128],
+        useragent=(event.request.useragent or "")[:256],
+        address=(event.request.addr or "")[:64],
+        instance=(event.source.instanceID or "")[:64],
+        artifact=blobs is not None and not any(blob.mediaType in IMAGE_CONFIG_TYPES for blob in references),
+        blobs=blobs,
     )
 
 
-def _children(target: _Target) -> tuple[str, ...] | None:
+def _children(media_type: str, references: Sequence[_Reference]) -> tuple[str, ...] | None:
     """Return the digests that an index lists, or None if the event does not say all that the index contains."""
-    if target.mediaType not in INDEX_TYPES or not target.references:
+    if media_type not in INDEX_TYPES or not references:
         return None
     # A child may be an index itself. Only the manifest of that child says what it contains.
-    if any(child.mediaType in INDEX_TYPES or child.mediaType not in MANIFEST_TYPES for child in target.references):
+    if any(child.mediaType in INDEX_TYPES or child.mediaType not in MANIFEST_TYPES for child in references):
         return None
-    children = tuple(reference.digest for reference in target.references)
+    children = tuple(reference.digest for reference in references)
     return children if all(is_digest(child) for child in children) else None
 
 
-def _blobs(target: _Target) -> tuple[tuple[str, int], ...] | None:
-    if target.mediaType in INDEX_TYPES or target.mediaType not in MANIFEST_TYPES or not target.references:
+def _blobs(media_type: str, references: Sequence[_Reference]) -> tuple[tuple[str, int], ...] | None:
+    """Return the config and layers of a manifest that is no index, or None if the registry did not send them."""
+    if media_type in INDEX_TYPES or media_type not in MANIFEST_TYPES or not references:
         return None
-    stored = (reference for reference in target.references if reference.mediaType not in FOREIGN_LAYER_TYPES)
+    stored = (reference for reference in references if reference.mediaType not in FOREIGN_LAYER_TYPES)
     return tuple((reference.digest, reference.size) for reference in stored)
-
-
-def _is_artifact(target: _Target) -> bool:
-    if target.mediaType in INDEX_TYPES or target.mediaType not in MANIFEST_TYPES or not target.references:
-        return False
-    return not any(reference.mediaType in IMAGE_CONFIG_TYPES for reference in target.references)
 
 
 def _one_sentence(error: ValueError) -> str:

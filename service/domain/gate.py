@@ -3,6 +3,7 @@
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -78,6 +79,7 @@ def _digest(query: dict[str, list[str]], name: str) -> str:
     return value if is_digest(value) else ""
 
 
+@lru_cache(maxsize=1024)
 def client_of(address: str, agent: str) -> str:
     """Return a short name of a pushing client, one word, the same at the gate and in a notification."""
     # Credentials are no part of the name, because a client fetches another token in the middle of a push.

@@ -1,10 +1,14 @@
-"""Record the notifications of a registry, and send the work that follows from them."""
+"""Record the notifications of a registry, with the work that follows from them."""
 
-from service.dispatch import Dispatch
+from collections.abc import Sequence
+
+from service.dispatch import plan_message
 from service.domain.events import Envelope
 from service.settings import PolicySource
 from service.store import Store
 from service.store.ingest import RecordResult
+
+__all__ = ["RecordResult", "Recorder"]
 
 _MOST_INSTANCES = 64
 _NOTHING = RecordResult(events=0, duplicates=0, due=())
@@ -13,30 +17,41 @@ _NOTHING = RecordResult(events=0, duplicates=0, due=())
 class Recorder:
     """Records envelopes. One per process: it remembers which registry instances this process has recorded."""
 
-    def __init__(self, store: Store, policies: PolicySource, dispatch: Dispatch) -> None:
+    def __init__(self, store: Store, policies: PolicySource) -> None:
         self._history, self._probes = store.history, store.doctor_probes
-        self._policies, self._dispatch = policies, dispatch
+        self._policies = policies
         self._instances: set[str] = set()
 
-    def record(self, envelope: Envelope) -> RecordResult:
-        """Record one envelope exactly once, and send every repository that is newly due to be planned.
+    def record(self, envelopes: Sequence[Envelope]) -> tuple[RecordResult, ...]:
+        """Record envelopes exactly once, in one atomic call; return the result of each.
+
+        The same call asks the workers to plan each repository that became due.
 
         Raises:
             StoreUnavailable: Redis is away, so nothing was recorded and the registry must send it again.
         """
         word = self._history.word()
+        results = [_NOTHING] * len(envelopes)
+        news = [number for number, envelope in enumerate(envelopes) if self._is_news(envelope, word)]
+        if not news:
+            return tuple(results)
+        recorded = self._history.record_all([self._discounted(envelopes[number]) for number in news], plan_message)
+        for number, result in zip(news, recorded, strict=True):
+            results[number] = result
+        if len(self._instances) > _MOST_INSTANCES:
+            self._instances.clear()
+        self._instances.update(event.instance for envelope in envelopes for event in envelope.events)
+        return tuple(results)
+
+    def _is_news(self, envelope: Envelope, word: str) -> bool:
+        """Return False if an envelope tells nothing new; note the doctor's probes in it."""
         for name, references in envelope.probes(word):
             self._probes.received(name, references=references)
         # Events that our own requests caused tell nothing new, unless they are the first sign of a restarted registry.
         echoes = envelope.echoes(word)
-        if echoes and echoes <= self._instances:
-            return _NOTHING
+        return not (echoes and echoes <= self._instances)
+
+    def _discounted(self, envelope: Envelope) -> Envelope:
         if envelope.has_pulls and (policy := self._policies.current()):
-            envelope = envelope.discounting(policy.ignores_pull)
-        recorded = self._history.record(envelope)
-        if len(self._instances) > _MOST_INSTANCES:
-            self._instances.clear()
-        self._instances.update(event.instance for event in envelope.events)
-        for repository in recorded.due:
-            self._dispatch.enforce(repository)
-        return recorded
+            return envelope.discounting(policy.ignores_pull)
+        return envelope

@@ -16,6 +16,7 @@ from service.domain.errors import StoreRefuses, StoreUnavailable
 from service.store.keys import Keys
 from service.store.redis_url import sentinel_address
 from service.store.script import lua_script
+from service.store.script_client import ScriptClient
 
 _PLACE = re.compile(r" script: (?=\w+, on )")
 _DEMOTED = re.compile(r"\b(READONLY|MASTERDOWN)\b|read only replica")
@@ -44,7 +45,7 @@ def connect(url: str, *, answer_s: float = ANSWER_S) -> redis.Redis:
         "retry_on_error": [redis.ConnectionError],
     }
     watched = sentinel_address(url)
-    return watched.client(**options) if watched else redis.Redis.from_url(url, **options)
+    return watched.client(**options) if watched else ScriptClient.from_url(url, **options)
 
 
 class Connection:

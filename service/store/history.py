@@ -1,6 +1,6 @@
 """The history of every tag: record, snapshot, commit, adopt, forget, read."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
@@ -93,7 +93,18 @@ class History:
 
     def record(self, envelope: Envelope) -> RecordResult:
         """Record an envelope exactly once, in one atomic call; a repetition changes nothing."""
-        return record(self._connection, envelope, self.word(), self._limits, self._gate, self._look_again_ms)
+        return self.record_all((envelope,))[0]
+
+    def record_all(
+        self, envelopes: Sequence[Envelope], message_of: Callable[[str], str] | None = None
+    ) -> tuple[RecordResult, ...]:
+        """Record several envelopes as `record` does, in one atomic call.
+
+        message_of: returns the message that asks the workers to plan a repository. It is stored in the same call, if
+        the repository became due.
+        """
+        gate, again_ms = self._gate, self._look_again_ms
+        return record(self._connection, envelopes, self.word(), self._limits, gate, again_ms, message_of)
 
     def snapshot(self, repository: str) -> Snapshot:
         """Return everything that a plan needs, read at one moment."""

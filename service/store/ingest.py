@@ -1,6 +1,7 @@
-"""Record one envelope: build the arguments of record.lua, and read its answer."""
+"""Record envelopes: build the arguments of record.lua, and read its answer."""
 
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from service.domain.events import Envelope, Event
@@ -30,21 +31,34 @@ class RecordResult:
 
 
 def record(
-    connection: Connection, envelope: Envelope, word: str, limits: Limits, gate: PushLimits, look_again_ms: int
-) -> RecordResult:
-    """Record an envelope exactly once, in one atomic call; a repetition changes nothing.
+    connection: Connection,
+    envelopes: Sequence[Envelope],
+    word: str,
+    limits: Limits,
+    gate: PushLimits,
+    look_again_ms: int,
+    message_of: Callable[[str], str] | None,
+) -> tuple[RecordResult, ...]:
+    """Record envelopes exactly once, in one atomic call; a repetition changes nothing.
 
     Args:
         word: the secret word of this installation, which identifies its own traffic.
+        message_of: returns the message that asks the workers to plan a repository; None: the caller sends it.
 
     Raises:
         StoreUnavailable: Redis is away.
     """
     numbers: dict[str, int] = {}
-    for event in envelope.events:
-        numbers.setdefault(event.repository, len(numbers) + 1)
+    messages: dict[str, str] = {}
+    for envelope in envelopes:
+        for event in envelope.events:
+            numbers.setdefault(event.repository, len(numbers) + 1)
+            # A blob makes no repository due.
+            if message_of and not event.is_blob and event.repository not in messages:
+                messages[event.repository] = message_of(event.repository)
     hour = int(time.time()) // SEEN_BUCKET_S
-    recorded, duplicates, refused, *due = connection.run(
+    rejected = [rejected for envelope in envelopes for rejected in envelope.rejected]
+    outcomes, *due = connection.run(
         "record",
         repositories=tuple(numbers),
         HOUR=hour,
@@ -62,11 +76,22 @@ def record(
         max_layers=limits.repository_layers,
         max_unseen=limits.unseen_repositories,
         max_unseen_tags=limits.unseen_tags,
+        messages=[messages.get(repository, "") for repository in numbers],
         # A user who may read rejected events must not learn the word.
-        unparsed=[{"reason": event.reason, "excerpt": event.excerpt.replace(word, "…")} for event in envelope.rejected],
-        received=[_row(event, numbers[event.repository], word) for event in envelope.events],
+        unparsed=[{"reason": event.reason, "excerpt": event.excerpt.replace(word, "…")} for event in rejected],
+        received=[_row(event, numbers[event.repository], word) for envelope in envelopes for event in envelope.events],
     )
-    return RecordResult(int(recorded), int(duplicates), tuple(due), int(refused))
+    return tuple(_results(envelopes, outcomes, due))
+
+
+def _results(envelopes: Sequence[Envelope], outcomes: str, due: Sequence[str]) -> Iterator[RecordResult]:
+    """Yield the result of each envelope. outcomes: one letter for each event, see record.lua."""
+    start = 0
+    for envelope in envelopes:
+        own = outcomes[start : start + len(envelope.events)]
+        start += len(envelope.events)
+        named = {event.repository for event in envelope.events} if due else ()
+        yield RecordResult(own.count("r"), own.count("d"), tuple(name for name in due if name in named), own.count("f"))
 
 
 def _row(event: Event, repository: int, word: str) -> dict[str, str | int]:

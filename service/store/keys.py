@@ -105,6 +105,9 @@ The outbox: work that is left to do
         these. Writers: as doomed:R; sweep, postpone. Reader: sweep.
   healing              zset    R → when the sweep sends it again (ms): repositories with entries in heal:R. Life: as
         these. Writers: as heal:R; sweep, postpone. Reader: sweep.
+  enforce              list    messages that ask a worker to plan a repository, as Celery's Redis transport stores them;
+        those of other tasks are in delete, garbage and reconcile. Life: until a worker takes them. Writers: record,
+        Celery. Reader: Celery.
   late:NAME            zset    R → since when its work in the queue NAME (due, doomed, healing) is overdue (ms);
         sending again does not change it. Life: until the work succeeds. Writers: sweep, outbox. Reader: stats.
   attempts             hash    "<queue> R" → failed attempts in a row; "<queue> R until" → end of the back-off (ms).

@@ -89,11 +89,12 @@ class LuaScript:
         for argument in self.lists:
             rows = given[argument.name]
             flat.append(len(rows))
+            if not argument.fields:
+                flat += rows
+                continue
             for row in rows:
-                if not argument.fields:
-                    flat.append(row)
-                elif row.keys() == argument.fields.keys():
-                    flat += [row[field] for field in argument.fields]
+                if row.keys() == argument.fields.keys():
+                    flat += map(row.__getitem__, argument.fields)
                 else:
                     fields = list(argument.fields)
                     raise TypeError(

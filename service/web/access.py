@@ -10,6 +10,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, request
+from werkzeug.wrappers import Request
 
 from service.settings import Settings
 from service.settings.kinds import is_loopback
@@ -45,7 +46,7 @@ def register(app: Flask) -> None:
 
 
 def _too_many_guesses() -> Response | None:
-    wait_s = _guesses().wait_s(request.remote_addr or "") if _sent_token() else 0.0
+    wait_s = _guesses().wait_s(request.remote_addr or "") if _sent_token(request) else 0.0
     if not wait_s:
         return None
     detail = "too many wrong tokens came from this address: for one minute, one request per second is answered"
@@ -58,15 +59,15 @@ def _guesses() -> Attempts:
 
 
 def _count_guess() -> None:
-    if _sent_token():
+    if _sent_token(request):
         _guesses().failed(request.remote_addr or "")
 
 
-def _sent_token() -> str:
-    return request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+def _sent_token(sent: Request) -> str:
+    return sent.headers.get("Authorization", "").removeprefix("Bearer ").strip()
 
 
-def notify_refusal(settings: Settings) -> Response | None:
+def notify_refusal(settings: Settings, sent: Request) -> Response | None:
     """Return the answer that refuses the request, or None if the request may post notifications.
 
     If no token is set at all, every program on this machine may post: the settings then allow only a loopback address
@@ -75,10 +76,10 @@ def notify_refusal(settings: Settings) -> Response | None:
     """
     tokens = _tokens(settings)
     if not tokens:
-        return _cross_origin_refusal("notify") if is_cross_origin() and not _is_registry() else None
+        return _cross_origin_refusal(sent, "notify") if is_cross_origin(sent) and not _is_registry(sent) else None
     if "notify" not in tokens:
         return _unauthorized("tokens.notify is not set, so notifications are rejected: set tokens.notify")
-    if "notify" in _carried(tokens):
+    if "notify" in _carried(tokens, sent):
         return None
     return _unauthorized(_WRONG_NOTIFY)
 
@@ -95,10 +96,10 @@ def refusal(settings: Settings, right: Right) -> Response | None:
     """
     tokens = _tokens(settings)
     if not tokens:
-        return _cross_origin_refusal("read and tokens.admin") if is_cross_origin() else None
+        return _cross_origin_refusal(request, "read and tokens.admin") if is_cross_origin(request) else None
     if too_many := _too_many_guesses():
         return too_many
-    opening, carried = _OPENED_BY[right], _carried(tokens)
+    opening, carried = _OPENED_BY[right], _carried(tokens, request)
     if not carried.isdisjoint(opening):
         return None
     unset = None if any(name in tokens for name in opening) else _UNSET[right]
@@ -112,11 +113,11 @@ def sees_details(settings: Settings) -> bool:
     """Return True if the request may see the details of /readyz, not only the status."""
     tokens = _tokens(settings)
     if not tokens:
-        return not is_cross_origin()
+        return not is_cross_origin(request)
     # The details in the answer show if a token is right, so guesses are slowed down here, too.
     if _too_many_guesses():
         return False
-    carried = _carried(tokens)
+    carried = _carried(tokens, request)
     if not carried:
         _count_guess()
     return not carried.isdisjoint(_OPENED_BY["read"])
@@ -174,44 +175,44 @@ def _tokens(settings: Settings) -> dict[str, bytes]:
     return {name: secret.get_secret_value().encode() for name, secret in secrets.items() if secret is not None}
 
 
-def _carried(tokens: Mapping[str, bytes]) -> frozenset[str]:
+def _carried(tokens: Mapping[str, bytes], sent: Request) -> frozenset[str]:
     """The names of the tokens that the request carries: more than one if the same token is set for two names."""
-    given = _sent_token().encode()
+    given = _sent_token(sent).encode()
     # Every token is compared, also after a match: the time of the answer must not show which token matched.
     return frozenset([name for name, secret in tokens.items() if hmac.compare_digest(given, secret)])
 
 
-def is_cross_origin() -> bool:
+def is_cross_origin(sent: Request) -> bool:
     """True if a page of another site sent the request.
 
     Such a page sends it across origins, or by a host name of its own that resolves to this machine.
     """
-    origin = request.headers.get("Origin")
-    if origin is not None and origin.partition("://")[2] != request.host:
+    origin = sent.headers.get("Origin")
+    if origin is not None and origin.partition("://")[2] != sent.host:
         return True
     # With a GET for an image or a script, a browser sends this header, but no Origin.
-    if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+    if sent.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         return True
     # By DNS rebinding a page of another site becomes same-origin, but the Host header still has its name.
     try:
-        host = urlsplit(f"//{request.host}").hostname or ""
+        host = urlsplit(f"//{sent.host}").hostname or ""
     except ValueError:
         return True
     return not (is_loopback(host) or host in _NAMES_OF_THIS_MACHINE)
 
 
-def _is_registry() -> bool:
+def _is_registry(sent: Request) -> bool:
     """True if no browser can have sent the request.
 
     With every POST, a browser sends the header Origin (Fetch standard, 3.2), and newer ones also Sec-Fetch-Site. An
     old browser without Origin cannot send the content type of events from a page of another site.
     """
-    is_browser = "Origin" in request.headers or "Sec-Fetch-Site" in request.headers
-    return not is_browser and (request.content_type or "").startswith(_EVENTS_TYPE)
+    is_browser = "Origin" in sent.headers or "Sec-Fetch-Site" in sent.headers
+    return not is_browser and (sent.content_type or "").startswith(_EVENTS_TYPE)
 
 
-def _cross_origin_refusal(tokens: str) -> Response:
-    sender = request.headers.get("Origin") or request.host
+def _cross_origin_refusal(sent: Request, tokens: str) -> Response:
+    sender = sent.headers.get("Origin") or sent.host
     detail = (
         "no token is set, so only programs on this machine have access, and this request comes from or names "
         f"{sender[:100]!r}: send it to localhost, or set tokens.{tokens}"

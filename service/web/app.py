@@ -7,10 +7,11 @@ from flask_openapi.openapi import OpenAPI
 
 from service import __version__
 from service.settings import load_settings
-from service.web import access, api, docs, gate, health, metrics, notifications, pages, problems, session, trials
+from service.web import access, api, docs, gate, health, metrics, pages, problems, session, trials
 from service.web.body import JsonRequest
 from service.web.description import described
 from service.web.models import Problem
+from service.web.notifications import RECEIVE, Notifications
 from service.web.problems import MAX_BODY_BYTES
 from service.web.proxy import Proxied
 from service.wiring import Wiring, wire
@@ -35,14 +36,15 @@ def create_app(wiring: Wiring | None = None) -> OpenAPI:
     problems.register(app)
     trials.register(app)
     access.register(app)
-    app.register_blueprint(notifications.blueprint(wiring.store, wiring.settings, wiring.policies, wiring.dispatch))
     app.register_blueprint(health.blueprint(wiring.store, wiring.registry, wiring.settings, wiring.policies))
     app.register_blueprint(metrics.blueprint(wiring.store, wiring.registry, wiring.settings, wiring.policies))
     api.register(app, wiring, documented=False)
     app.register_blueprint(docs.blueprint(lambda: _document(wiring), wiring.store, wiring.settings))
     session.register(app, wiring.settings)
     pages.register(app, wiring)
-    app.wsgi_app = Proxied(app.wsgi_app, wiring.settings.web)  # type: ignore[method-assign]
+    notifications = Notifications(app.wsgi_app, wiring.store, wiring.settings, wiring.policies)
+    app.extensions[RECEIVE] = notifications.receive
+    app.wsgi_app = Proxied(notifications, wiring.settings.web)  # type: ignore[method-assign]
     return app
 
 

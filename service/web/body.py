@@ -5,6 +5,7 @@ from typing import Any
 from flask import Request
 from pydantic_core import from_json
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+from werkzeug.wrappers import Request as AnyRequest
 
 from service.web.problems import InvalidRequest
 
@@ -30,7 +31,7 @@ class JsonRequest(Request):
         return value
 
 
-def whole_body(request: Request, *, cache: bool = False) -> bytes:
+def whole_body(request: AnyRequest, *, cache: bool = False) -> bytes:
     """Return the body.
 
     Raises:

@@ -9,6 +9,7 @@ import click
 from service.settings import load_settings
 from service.web import server
 from service.web.app import create_app, create_gate
+from service.web.notifications import RECEIVE
 from service.web.pages.rendering import compile_templates
 from service.wiring import wire
 
@@ -30,8 +31,8 @@ def web(config: Path | None) -> None:
     application = create_app(wire(settings, patient=True))
     # Beside the first requests: notifications must not wait for it.
     Thread(target=compile_templates, args=[application], name="compile templates", daemon=True).start()
-    # Notifications have threads of their own, so that they never wait for slow pages.
-    pools = {"": server.pool(server.THREADS), "/notifications": server.pool(server.THREADS)}
+    # Notifications have a thread of their own, so that they never wait for slow pages.
+    pools = {"": server.pool(server.THREADS), "/notifications": server.GatheringPool(application.extensions[RECEIVE])}
     proxies = [ipaddress.ip_network(name) for name in settings.web.proxies]
     server.DeadlineServer(application, listener, pools, trusted=proxies).run()
 

@@ -1,7 +1,8 @@
 """Errors as RFC 9457 `application/problem+json`: one sentence that says what to do, never a traceback."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from flask import Flask, Response, json, request
 from pydantic import ValidationError
@@ -67,21 +68,34 @@ def problem(status: HTTPStatus, detail: str, faults: Sequence[str] = (), **heade
 
 def register(app: Flask) -> None:
     """Turn every error into a problem document, once, at the edge."""
-    app.register_error_handler(MalformedNotification, _malformed)
-    app.register_error_handler(NoSuchRepository, _unknown)
-    app.register_error_handler(NotRestorable, _conflict)
-    app.register_error_handler(RegistryRefused, _registry)
-    app.register_error_handler(RegistryUnavailable, _registry)
-    app.register_error_handler(NoSuchTag, _unknown)
-    app.register_error_handler(InvalidRequest, _faulty)
-    app.register_error_handler(Busy, _busy)
-    app.register_error_handler(TooLarge, _too_large_policy)
-    app.register_error_handler(StoreUnavailable, _unavailable)
-    app.register_error_handler(RequestEntityTooLarge, _too_large)
-    app.register_error_handler(HTTPException, _http)
+    for kind, answer in _answers().items():
+        app.register_error_handler(kind, answer)
     app.register_error_handler(NotFound, no_such_operation)
     app.register_error_handler(MethodNotAllowed, no_such_operation)
-    app.register_error_handler(Exception, _unexpected)
+
+
+def answer_to(error: Exception) -> Response:
+    """Return the problem document of an error outside of a Flask application."""
+    answers = _answers()
+    return next(answers[kind] for kind in type(error).__mro__ if kind in answers)(error)
+
+
+def _answers() -> dict[type[Exception], Callable[[Any], Response]]:
+    return {
+        MalformedNotification: _malformed,
+        NoSuchRepository: _unknown,
+        NotRestorable: _conflict,
+        RegistryRefused: _registry,
+        RegistryUnavailable: _registry,
+        NoSuchTag: _unknown,
+        InvalidRequest: _faulty,
+        Busy: _busy,
+        TooLarge: _too_large_policy,
+        StoreUnavailable: _unavailable,
+        RequestEntityTooLarge: _too_large,
+        HTTPException: _http,
+        Exception: _unexpected,
+    }
 
 
 def _malformed(error: MalformedNotification) -> Response:
@@ -132,11 +146,16 @@ def no_such_operation(error: HTTPException) -> Response:
     if request.url_rule is not None:
         return _http(error)
     operation = f"{request.method} {request.path}"
-    allowed = sorted(set(getattr(error, "valid_methods", None) or ()) - {"HEAD", "OPTIONS"})
-    if allowed:
-        detail = f"{operation} does not exist; this path has {', '.join(allowed)}. GET /docs lists every operation."
-        return problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, Allow=", ".join(sorted(error.valid_methods)))  # type: ignore[attr-defined]
+    if methods := getattr(error, "valid_methods", None):
+        return wrong_method(operation, methods)
     return problem(HTTPStatus.NOT_FOUND, f"{operation} does not exist. GET /docs lists every operation.")
+
+
+def wrong_method(operation: str, methods: Collection[str]) -> Response:
+    """Answer a request with a method that its path does not have. methods: those that it has."""
+    named = ", ".join(sorted({*methods} - {"HEAD", "OPTIONS"}))
+    detail = f"{operation} does not exist; this path has {named}. GET /docs lists every operation."
+    return problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, Allow=", ".join(sorted(methods)))
 
 
 def _unexpected(error: Exception) -> Response:

@@ -43,6 +43,8 @@ class Proxied:
         return (self._forwarded if behind else self._app)(environ, start_response)
 
     def _believes(self, address: str) -> bool:
+        if not self._proxies:
+            return False
         try:
             asking = ipaddress.ip_address(address)
         except ValueError:

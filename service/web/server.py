@@ -11,7 +11,8 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from types import FrameType
@@ -20,9 +21,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from service.domain.errors import ConfigurationError
+from service.log import log
 from service.settings.kinds import listen_host
 from service.web.attempts import owner_of
 from service.web.problems import MAX_BODY_BYTES, TOO_LARGE
@@ -39,6 +41,8 @@ UNREAD_S = 30.0
 
 # The threads of each pool.
 THREADS = 8
+# Requests that are recorded together, at most.
+GATHERED = 64
 CONNECTIONS = 256
 CONNECTIONS_PER_ADDRESS = 64
 
@@ -71,6 +75,55 @@ class MalformedRequestTask(ErrorTask):
         self.write(body.encode())
 
 
+class ReceivedTask(WSGITask):
+    """A request whose environment may have been made before."""
+
+    def get_environment(self) -> dict[str, Any]:
+        """Return the environment of the request, the same each time."""
+        request = self.request
+        if not hasattr(request, "environ"):
+            request.environ = super().get_environment()
+        environ: dict[str, Any] = request.environ
+        return environ
+
+
+class GatheringPool(ThreadedTaskDispatcher):
+    """One thread that takes all requests that wait, hands them to `receive` together, and then answers each.
+
+    Args:
+        receive: takes the WSGI environments of the requests.
+    """
+
+    def __init__(self, receive: Callable[[Sequence[dict[str, Any]]], None]) -> None:
+        super().__init__()
+        self._receive = receive
+        self._gathered: deque[DeadlineChannel] = deque()
+        self.set_thread_count(1)
+
+    def add_task(self, task: "DeadlineChannel") -> None:
+        """Queue a request."""
+        self._gathered.append(task)
+        super().add_task(self)
+
+    def service(self) -> None:
+        """Serve what has gathered; nothing if an earlier call has served it already."""
+        channels = [self._gathered.popleft() for _ in range(min(len(self._gathered), GATHERED))]
+        sound = [channel for channel in channels if not channel.requests[0].error]
+        if not channels:
+            return
+        try:
+            self._receive([ReceivedTask(channel, channel.requests[0]).get_environment() for channel in sound])
+        except Exception as error:  # noqa: BLE001  then each request is answered by itself
+            log.error("requests were not received together", error=repr(error), exc_info=error)
+        for channel in channels:
+            channel.service()
+
+    def cancel(self) -> None:
+        """Drop what has gathered."""
+        while self._gathered:
+            self._gathered.popleft().cancel()
+
+
 class DeadlineChannel(HTTPChannel):
     """One connection.
 
@@ -80,6 +133,7 @@ class DeadlineChannel(HTTPChannel):
         owner: the address, or the network, that the connection counts for.
     """
 
+    task_class = ReceivedTask
     error_task_class = MalformedRequestTask
     server: "DeadlineServer"
 

@@ -40,7 +40,7 @@ def test_a_pull_by_any_pushprune_is_no_use(useragent: str, ours: bool) -> None:
 def test_what_moves_no_tag_asks_for_no_plan(edge: Edge) -> None:
     ours = event(useragent=agent_with(edge.store.history.word()), tag="mine")
     assert post(edge, blob_event(), blob_event("mount"), event("pull"), event(tag=None), ours).json == answer(5)
-    assert (edge.sent, edge.tags()) == ([], [])
+    assert (edge.planned, edge.tags()) == ([], [])
 
 
 def test_what_we_did_ourselves_costs_redis_nothing_once_its_registry_is_known(edge: Edge) -> None:

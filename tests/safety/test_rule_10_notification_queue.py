@@ -68,7 +68,7 @@ def test_only_the_notify_token_may_post(serve: ServeEdge, header: str) -> None:
     response = send(edge, envelope(event()), headers={"Authorization": header})
     assert problem(response) == (401, WRONG)
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="pushprune"'
-    assert (edge.tags(), edge.sent) == ([], [])
+    assert (edge.tags(), edge.planned) == ([], [])
     assert not any(token in response.text for token in TOKENS.values())
 
 

@@ -1,5 +1,6 @@
 """Makers for the HTTP edge: the application over a Redis in memory, and the messages it would have sent."""
 
+import base64
 import dataclasses
 import json
 import socket
@@ -49,7 +50,7 @@ class Messages:
 
 @dataclass(frozen=True)
 class Edge:
-    """The HTTP edge: a client of it, its wiring, and the repositories it asked a plan for."""
+    """The HTTP edge: a client of it, its wiring, and what it sent through the dispatch."""
 
     http: FlaskClient
     wiring: Wiring
@@ -66,6 +67,12 @@ class Edge:
     def tags(self, repository: str = "shop/api") -> list[str]:
         """The recorded tags, oldest first."""
         return list(self.redis.zrange(self.wiring.store.connection.keys.of("tags", repository), 0, -1))
+
+    @property
+    def planned(self) -> list[str]:
+        """The repositories that notifications asked the workers to plan, in that order."""
+        messages = reversed(self.redis.lrange(self.store.connection.keys.of("enforce"), 0, -1))
+        return [json.loads(base64.b64decode(json.loads(message)["body"]))[0][0] for message in messages]
 
     @property
     def store(self) -> Store:

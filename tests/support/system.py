@@ -60,8 +60,10 @@ class System:
             return
         # A new one each time, as a test may exchange the wiring.
         wiring = self.wiring
-        recorder = Recorder(wiring.store, wiring.policies, wiring.dispatch)
-        recorder.record(parse(json.dumps(envelope).encode(), now_us()))
+        recorder = Recorder(wiring.store, wiring.policies)
+        (recorded,) = recorder.record([parse(json.dumps(envelope).encode(), now_us())])
+        for repository in recorded.due:
+            wiring.dispatch.enforce(repository)
 
     def hear_late(self) -> None:
         """Deliver the missed notifications after all."""

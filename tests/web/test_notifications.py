@@ -2,15 +2,21 @@
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import fakeredis
 import pytest
 import redis
-from werkzeug.test import TestResponse
+from werkzeug.test import EnvironBuilder, TestResponse
+from werkzeug.wrappers import Response
 
+from service.domain.errors import StoreRefuses
 from service.domain.events import Envelope
 from service.store.history import History
+from service.store.ingest import RecordResult
+from service.web.notifications import RECEIVE
 from service.web.problems import MAX_BODY_BYTES
 from tests.support.edge import Edge, ServeEdge, answer, post, send
 from tests.support.makers import PLAIN_ENVELOPE, V1_ENVELOPE, V2_ENVELOPE, digest_of, envelope, event
@@ -44,7 +50,7 @@ def test_every_sample_is_accepted_as_the_registry_sent_it(
 
 
 def test_an_empty_envelope_is_no_news(edge: Edge) -> None:
-    assert (post(edge).status_code, post(edge).json, edge.sent) == (200, answer(0), [])
+    assert (post(edge).status_code, post(edge).json, edge.planned) == (200, answer(0), [])
 
 
 def test_a_doubled_event_counts_once(edge: Edge) -> None:
@@ -56,9 +62,9 @@ def test_a_doubled_event_counts_once(edge: Edge) -> None:
 
 def test_each_newly_due_repository_is_sent_once(edge: Edge) -> None:
     post(edge, event(tag="v1"), event(tag="v2"), event(repository="shop/web"))
-    assert edge.sent == ["shop/api", "shop/web"]
+    assert edge.planned == ["shop/api", "shop/web"]
     post(edge, event(tag="v3"), event(repository="tools/ci"))
-    assert edge.sent == ["shop/api", "shop/web", "tools/ci"]
+    assert edge.planned == ["shop/api", "shop/web", "tools/ci"]
 
 
 def test_only_the_newest_of_what_was_not_understood_is_kept(serve: ServeEdge) -> None:
@@ -129,10 +135,9 @@ def test_what_was_sent_while_redis_was_away_counts_once_it_is_back(
 ) -> None:
     redis_server.connected = False
     assert problem(post(edge, event()))[0] == 503
-    assert edge.sent == []
     redis_server.connected = True
     assert post(edge, event()).json == answer(1)
-    assert (edge.tags(), edge.sent) == (["v1"], ["shop/api"])
+    assert (edge.tags(), edge.planned) == (["v1"], ["shop/api"])
 
 
 def test_a_redis_that_refuses_is_away_too(edge: Edge) -> None:
@@ -149,10 +154,10 @@ def test_malformed_notifications_are_refused_even_without_redis(serve: ServeEdge
 def test_a_fault_of_ours_shows_nothing_of_our_insides(
     edge: Edge, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(_history: History, _envelope: Envelope) -> None:
+    def broken(*_: object) -> None:
         raise RuntimeError("inside knowledge")
 
-    monkeypatch.setattr(History, "record", broken)
+    monkeypatch.setattr(History, "record_all", broken)
     response = post(edge, event())
     assert problem(response) == (500, "internal error of pushprune; see its log")
     assert "inside knowledge" not in response.text
@@ -226,3 +231,43 @@ def test_with_a_token_a_registry_may_post_under_any_name(serve: ServeEdge) -> No
     edge = serve(tokens={"notify": "s3cret"})
     headers = {"Authorization": "Bearer s3cret", "Host": "pushprune.example"}
     assert edge.http.post("/notifications", data=envelope(event(tag="v1")), headers=headers).status_code == 200
+
+
+def receive(edge: Edge, *bodies: bytes) -> list[Response]:
+    """Let requests arrive together; return their answers."""
+    app = edge.http.application
+    environs = [EnvironBuilder("/notifications", method="POST", data=body).get_environ() for body in bodies]
+    app.extensions[RECEIVE](environs)
+    return [Response.from_app(app, environ) for environ in environs]
+
+
+def test_requests_that_arrive_together_are_recorded_in_one_call(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    record_all = History.record_all
+
+    def counted(history: History, envelopes: Sequence[Envelope], *more: Any) -> tuple[RecordResult, ...]:
+        calls.append(len(envelopes))
+        return record_all(history, envelopes, *more)
+
+    monkeypatch.setattr(History, "record_all", counted)
+    first = event(tag="v1")
+    answers = receive(edge, envelope(first), b"x", envelope(event(tag="v2"), 5), envelope(first))
+    assert [response.status_code for response in answers] == [200, 400, 202, 200]
+    assert [response.json for response in (answers[0], answers[3])] == [answer(1), answer(0, duplicates=1)]
+    assert (edge.tags(), edge.planned, calls) == (["v1", "v2"], ["shop/api"], [3])
+
+
+def test_an_event_that_redis_refuses_does_not_stop_those_that_arrive_with_it(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_all = History.record_all
+
+    def refusing(history: History, envelopes: Sequence[Envelope], *more: Any) -> tuple[RecordResult, ...]:
+        if any(event.repository == "shop/web" for envelope in envelopes for event in envelope.events):
+            raise StoreRefuses("Redis refuses: it is a test")
+        return record_all(history, envelopes, *more)
+
+    monkeypatch.setattr(History, "record_all", refusing)
+    answers = receive(edge, envelope(event(repository="shop/web")), envelope(event()))
+    assert [response.status_code for response in answers] == [503, 200]
+    assert edge.tags() == ["v1"]

@@ -5,7 +5,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -19,6 +19,7 @@ from tests.support.lease import until
 
 HEAD = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-a: "
 BODY = b"POST /notifications HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"
+POST = b"POST /notifications HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 WHOLE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 PIECE = b"x" * 256 * 1024
 LARGE_BYTES = 32 * 1024 * 1024  # more than the kernel holds for a connection
@@ -29,6 +30,8 @@ class Application:
 
     def __init__(self) -> None:
         self.go_on = threading.Event()
+        self.may_receive = threading.Event()
+        self.may_receive.set()
         self.slow = 0
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -49,11 +52,16 @@ class Served:
     def __init__(self, application: Application, **options: Any) -> None:
         self.application = application
         self.port = free_port()
-        pools = {"": server.pool(2), "/notifications": server.pool(2)}
+        self.gathered: list[int] = []
+        pools = {"": server.pool(2), "/notifications": server.GatheringPool(self._receive)}
         self._server = server.DeadlineServer(application, server.listening(f"127.0.0.1:{self.port}"), pools, **options)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    def _receive(self, environs: Sequence[dict[str, Any]]) -> None:
+        self.gathered.append(len(environs))
+        self.application.may_receive.wait(30)
 
     def _run(self) -> None:
         while not self._over.is_set():
@@ -83,6 +91,10 @@ class Served:
         status = connection.getresponse().status
         connection.close()
         return status
+
+    @property
+    def queued(self) -> int:
+        return len(self._server._pools["/notifications"]._gathered)
 
     @property
     def connections(self) -> int:
@@ -200,6 +212,24 @@ def test_slow_pages_leave_threads_for_notifications(serve: Serve) -> None:
     served.application.go_on.set()
     for connection in slow:
         assert answer(connection)[0] == 200
+
+
+def test_notifications_that_arrive_while_others_are_received_are_received_together(serve: Serve) -> None:
+    served = serve()
+    served.application.may_receive.clear()
+    waiting = [served.connect(POST)]
+    until(lambda: served.gathered == [1])
+    waiting += [served.connect(POST) for _ in range(5)]
+    until(lambda: served.queued == 5)
+    served.application.may_receive.set()
+    assert [answer(connection) for connection in waiting] == [(200, b"2")] * 6
+    assert served.gathered == [1, 5]
+
+
+def test_notifications_that_cannot_be_received_together_are_answered_one_by_one(serve: Serve) -> None:
+    served = serve()
+    served.application.may_receive = None  # type: ignore[assignment]
+    assert served.status("POST", "/notifications", b"{}") == 200
 
 
 def test_too_many_connections_close_the_one_that_waits_longest(serve: Serve) -> None:

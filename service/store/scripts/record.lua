@@ -1,11 +1,11 @@
--- Record one envelope exactly once. Late, repeated and unordered events lead to the same state as the same events in order:
+-- Record envelopes exactly once. Late, repeated and unordered events lead to the same state as the same events in order:
 -- for each tag the latest time of the registry wins, and pushes before a known deletion do not count.
 --
 -- The parts of this script are in record/.
 --
 -- KEYS  seen:HOUR seen:HOUR_BEFORE due generation instances restarts events pulls rejected counters doomed healing
 --       last_notification unread_manifests pushing unreferenced unconfirmed unseen compared trashed
---       tags:EACH live:EACH pulled:EACH voided:EACH links:EACH doomed:EACH heal:EACH history:EACH trash:EACH touched:EACH
+--       enforce tags:EACH live:EACH pulled:EACH voided:EACH links:EACH doomed:EACH heal:EACH history:EACH trash:EACH touched:EACH
 --       own_puts:EACH untagged:EACH revisions:EACH created:EACH approvals:EACH manual:EACH manual_deleted:EACH
 --       untagging:EACH layers:EACH pushes:EACH
 -- ARGV  resend_ms         a due repository is sent again after this time
@@ -22,12 +22,13 @@
 --       max_unseen        repositories that were never seen at the registry
 --       max_unseen_tags   tags, or indexes, of each of them
 --       repositories...
+--       messages...       for each repository what asks the workers to plan it; '' = the caller sends it
 --       unparsed(reason excerpt)
 --       received(id at_us action repository tag digest short size index actor agent address instance kind media client
 --         references layers)  events. repository: its number; index: 1 if it must be read; kind: manifest, tombstone (pushed
 --         by a user), other tombstone (pushed by another pushprune), blob, own or ignored; references: short digests of the
 --         blobs and children of a push; layers: as in layers:R, '' = unknown
--- Result {recorded, duplicates, refused, repository that became due, …}
+-- Result {a letter for each event: r = recorded, d = duplicate, f = refused; repository that became due, …}
 -- include lib/clock
 -- include lib/bump
 -- include lib/entry
@@ -92,33 +93,35 @@ end
 
 for _, event in ipairs(unparsed) do reject(event.reason, event.excerpt) end
 
-local recorded, duplicates, refused = 0, 0, 0
+local outcomes = {}
 for _, e in ipairs(received) do
   local r = each[tonumber(e.repository)]
   e.at, e.index = tonumber(e.at_us), e.index == '1'
   if redis.call('SISMEMBER', all['seen:HOUR_BEFORE'], e.id) == 1 or redis.call('SADD', all['seen:HOUR'], e.id) == 0 then
-    duplicates = duplicates + 1
+    outcomes[#outcomes + 1] = 'd'
     count('duplicate')
   else
     local reason = refusal(r, e)
-    if reason == '' then
-      recorded = recorded + 1
-    else
-      refused = refused + 1
+    outcomes[#outcomes + 1] = reason == '' and 'r' or 'f'
+    if reason ~= '' then
       e.kind = 'refused'
       reject(reason, e.action .. ' ' .. r.name .. ' ' .. e.tag .. ' ' .. e.digest)
     end
     record(r, e)
   end
 end
-if recorded + refused > 0 then
+outcomes = table.concat(outcomes)
+if string.find(outcomes, '[rf]') then
   redis.call('EXPIRE', all['seen:HOUR'], seen_s)
   redis.call('SET', all.last_notification, now_ms)
 end
 forget_open_pushes()
 
-local result = {recorded, duplicates, refused}
-for _, r in ipairs(each) do
-  if r.newly then result[#result + 1] = r.name end
+local result = {outcomes}
+for i, r in ipairs(each) do
+  if r.newly then
+    result[#result + 1] = r.name
+    if messages[i] ~= '' then redis.call('LPUSH', all.enforce, messages[i]) end
+  end
 end
 return result

@@ -94,7 +94,7 @@ def _endpoint(page: ModuleType) -> str:
 
 def _refused(store: Store, settings: Settings) -> Response | None:
     """Return the response that rejects the request or asks to sign in, or None if the request is allowed."""
-    if is_open(settings) and is_cross_origin():
+    if is_open(settings) and is_cross_origin(request):
         return rendering.error_page(_FOREIGN, 403)
     if _is_from_elsewhere():
         return rendering.page("again.html")

@@ -22,7 +22,7 @@ def add(pages: Blueprint, store: Store, settings: Settings) -> None:
     def form(message: str, status: HTTPStatus) -> Response:
         # The path says who runs pushprune and where: only users of this machine may see it. A proxy on this machine
         # speaks for others, by another host name or with this header.
-        is_near = is_loopback(request.remote_addr or "") and not is_cross_origin()
+        is_near = is_loopback(request.remote_addr or "") and not is_cross_origin(request)
         is_local = is_near and "X-Forwarded-For" not in request.headers
         folder = settings.data_dir.absolute() / "tokens" if is_local else None
         tokens = folder if folder and folder.is_dir() else None
