@@ -48,6 +48,7 @@ from service.store.doctor_probes import DoctorProbes
 from service.store.doctor_reports import DoctorReports
 from service.store.ended_sessions import EndedSessions
 from service.store.event_counts import EventCounts
+from service.store.garbage import GarbageRecord
 from service.store.gate import Gate, PushLimits
 from service.store.history import History
 from service.store.keys import Keys
@@ -156,6 +157,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         outbox=outbox,
         leases=leases,
         collections=garbage,
+        garbage=GarbageRecord(connection),
         reconcile_runs=ReconcileRuns(connection),
         gate=Gate(connection, pushes, has_processes=gc.gate == "proxy"),
         claims=Claims(connection, pushes.youth_ms),

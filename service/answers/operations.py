@@ -5,6 +5,34 @@ from pydantic import Field
 from service.answers.base import ApiAnswer, TimeMs
 
 
+class GarbageShare(ApiAnswer):
+    """The garbage of one repository."""
+
+    repository: str = Field(description="name of the repository; empty: no repository has a link to it any more")
+    blobs: int = Field(description="number of blobs; a blob that several repositories had counts in each of them")
+    size_bytes: int = Field(description="their size in bytes")
+
+
+class GarbageOfAge(ApiAnswer):
+    """Garbage of the same age."""
+
+    stage: str = Field(description="younger than gc.youth, unused, unlinked, or in quarantine")
+    since: TimeMs | None = Field(validation_alias="since_ms", description="start of this stage; null: now")
+    blobs: int = Field(description="number of blobs")
+    size_bytes: int = Field(description="their size in bytes")
+    freed_at: TimeMs | None = Field(
+        validation_alias="freed_ms", description="when the space becomes free, at the earliest; null: unknown"
+    )
+
+
+class StorageGarbage(ApiAnswer):
+    """The blobs that no image needs, as the last collection or dry run saw them."""
+
+    at: TimeMs = Field(validation_alias="at_ms", description="time of that look")
+    repositories: tuple[GarbageShare, ...] = Field(description="by repository, the largest first")
+    steps: tuple[GarbageOfAge, ...] = Field(description="by age; empty unless gc.collector is online")
+
+
 class CollectionRun(ApiAnswer):
     """A collection that ended."""
 
@@ -35,6 +63,9 @@ class CollectionRun(ApiAnswer):
     would_delete: dict[str, int | None] | None = Field(
         default=None,
         description="the largest blobs that a dry run would delete, each with its size in bytes; null: not requested",
+    )
+    garbage: StorageGarbage | None = Field(
+        default=None, description="the garbage that a dry run saw, by repository and by age; null: not requested"
     )
 
 
@@ -83,6 +114,7 @@ class CollectionOverview(ApiAnswer):
     next_at: TimeMs | None = Field(validation_alias="next_ms", description="next run by gc.schedule; null: no schedule")
     gate: CollectionGate | None = Field(description="the write gate; null: the gate is open")
     permanent: int = Field(description="deletions that the next collection makes permanent")
+    garbage: StorageGarbage | None = Field(description="the garbage that was seen last; null: nothing looked for it")
     runs: tuple[CollectionRun, ...] = Field(description="past runs, newest first")
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from service.answers.operations import CollectionLog, CollectionOverview, CollectionRun
+from service.answers.operations import CollectionLog, CollectionOverview, CollectionRun, StorageGarbage
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options
 from service.cli.output import line, output_options, short_digest, show_document, table, when
 from service.collect import status as collection
+from service.collect.garbage import garbage
 from service.collect.status import (
     CollectionStatus,
     RecordedRun,
@@ -21,6 +22,7 @@ from service.collect.status import (
     request_collection,
 )
 from service.collect.status import cancel as cancel_queued
+from service.domain.collection.garbage import Garbage
 from service.domain.collection.run import Rehearsal, Run
 from service.domain.errors import CollectionFailed
 from service.domain.policy.units import spell_size
@@ -85,10 +87,15 @@ def gc(
         return
     run, is_queued = _made(wiring, dry_run=dry_run, tells=not as_document)
     rehearsal = collection.rehearsal(wiring.store) if run.result == "dry run" else None
+    known = garbage(wiring.store, wiring.settings.gc) if rehearsal else None
     if as_document:
-        blobs = dict(rehearsal.blobs) if rehearsal else None
-        show_document(CollectionRun.model_validate(run).model_copy(update={"would_delete": blobs}))
+        document = CollectionRun.model_validate(run)
+        if rehearsal:
+            seen = StorageGarbage.model_validate(known) if known else None
+            document = document.model_copy(update={"would_delete": dict(rehearsal.blobs), "garbage": seen})
+        show_document(document)
     else:
+        _show_garbage(known)
         _show_run(run, rehearsal)
     if run.result == "postponed" and is_queued:
         raise CollectionFailed(f"{run.message}; {_queued(wiring.store, wiring.settings.gc)}")
@@ -172,6 +179,7 @@ def _show_overview(status: CollectionStatus, as_document: bool) -> None:
         line(f"the gate is {status.gate.state} since {when(status.gate.since_ms * 1000)}: {status.gate.reason}")
     if status.next_ms:
         line(f"next by the schedule: {when(status.next_ms * 1000)}")
+    _show_garbage(status.garbage)
     _show_runs(status.runs)
 
 
@@ -212,6 +220,26 @@ def _show_run(run: Run, rehearsal: Rehearsal | None) -> None:
         line(f"the gate was closed for {run.closed_ms / 1000:.1f} s")
     if run.note:
         line(run.note)
+
+
+def _show_garbage(known: Garbage | None) -> None:
+    """Print the garbage by repository and by age."""
+    if known and known.repositories:
+        shares = known.repositories[:_LISTED]
+        rows = [
+            (share.repository or "no repository any more", f"{share.blobs:,}", spell_size(share.size_bytes))
+            for share in shares
+        ]
+        table(("garbage of", "blobs", "size"), rows)
+        line("")
+    if known and known.steps:
+        steps = [
+            (step.stage, when(step.since_ms * 1000) if step.since_ms else "now", f"{step.blobs:,}",
+             spell_size(step.size_bytes), when((step.freed_ms or 0) * 1000))
+            for step in known.steps[:_LISTED]
+        ]  # fmt: skip
+        table(("garbage", "since", "blobs", "size", "free, at the earliest"), steps)
+        line("")
 
 
 def _freed(run: Run) -> str:

@@ -143,6 +143,10 @@ def _rehearse_command(attempt: Attempt) -> None:
     attempt.store.collections.note_rehearsal(Rehearsal(now_ms(), tuple(sizes.items())))
     attempt.learn(exit_code=0, marked=report.marked, blobs=len(sizes), manifests=report.manifests)
     attempt.learn(bytes_freed=total(sizes.values()), unsized=unknown(sizes))
+    if attempt.registry.objects is not None:
+        from service.collect.online.record import record_repositories
+
+        record_repositories(attempt, attempt.registry.objects, sizes)
     attempt.progress.at(collection_run.COMPARING)
     marks.refuse_unmarked(attempt.store, attempt.registry, report.marks)
 

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from service.collect.garbage import garbage
 from service.dispatch import Dispatch
+from service.domain.collection.garbage import Garbage
 from service.domain.collection.output import lines_of
 from service.domain.collection.run import (
     MANUAL,
@@ -51,6 +53,7 @@ class CollectionStatus:
         next_ms: when the schedule starts the next collection.
         gate: the write gate; None while it is open.
         permanent: the number of deletions that the next collection makes permanent.
+        garbage: that the last collection or dry run saw; None if there was none.
         runs: past collections, the newest first.
     """
 
@@ -60,20 +63,22 @@ class CollectionStatus:
     next_ms: int | None
     gate: Held | None
     permanent: int
+    garbage: Garbage | None
     runs: tuple[Run, ...]
 
 
 def overview(store: Store, registry: Registry, gc: GcSettings, runs: int = 20) -> CollectionStatus:
     """Describe all collections; `runs` limits the past ones. Raises StoreUnavailable if Redis is unavailable."""
-    garbage, wanted, held = store.collections, store.collections.requested(), store.gate.state()
+    collections, wanted, held = store.collections, store.collections.requested(), store.gate.state()
     return CollectionStatus(
-        running=garbage.progress(),
+        running=collections.progress(),
         queued=wanted,
-        postponed=garbage.wait() if wanted else None,
+        postponed=collections.wait() if wanted else None,
         next_ms=next_ms(registry, gc),
         gate=Held(held.state, held.since_ms, held.reason) if held else None,
         permanent=at_stake(store, gc),
-        runs=garbage.runs(runs),
+        garbage=garbage(store, gc),
+        runs=collections.runs(runs),
     )
 
 

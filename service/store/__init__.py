@@ -19,6 +19,7 @@ from service.store.doctor_probes import DoctorProbes
 from service.store.doctor_reports import DoctorReports
 from service.store.ended_sessions import EndedSessions
 from service.store.event_counts import EventCounts
+from service.store.garbage import GarbageRecord
 from service.store.gate import Gate
 from service.store.history import History
 from service.store.lease import Leases
@@ -48,6 +49,7 @@ class Store:
     outbox: Outbox
     leases: Leases
     collections: Collections
+    garbage: GarbageRecord
     reconcile_runs: ReconcileRuns
     gate: Gate
     claims: Claims

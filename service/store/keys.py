@@ -171,6 +171,8 @@ Garbage collection
         collections, /metrics.
   gc:rehearsal         string  JSON {at_ms, blobs: [[digest, bytes or null], …]}: the blobs that the last requested
         dry run would have deleted. Life: a day. Writer: collections. Readers: command line, API.
+  gc:garbage           string  JSON {at_ms, repositories, steps}: the garbage that the last collection or dry run saw,
+        by repository and by age. Life: for ever. Writer: collections. Readers: command line, API, dashboard.
   gc:unverified        string  JSON {since_ms, probes: [[R, digest], …]}: a collection that deleted blobs and is not
         verified yet. Life: until verified. Writers: begin_sweep, collections. Readers: collections,
         cancel_collection.

@@ -28,6 +28,14 @@ class Journal:
         self._id = ""
         self.blobs: dict[bytes, UnlinkedBlob] = {}
 
+    def read(self) -> dict[bytes, UnlinkedBlob]:
+        """Return the entries, and change nothing; none if Redis or the storage lost the journal."""
+        content, journal_id = self._objects.read(JOURNAL), self._claims.journal_id()
+        if content is None or not journal_id:
+            return {}
+        stored_id, stored = _parsed(content)
+        return merged(self._claims.journal(), stored) or {} if stored_id == journal_id else {}
+
     def load(self) -> bool:
         """Read the journal. Returns False if Redis or the storage lost it: the grace of all blobs begins anew."""
         content, self._id = self._objects.read(JOURNAL), self._claims.journal_id()

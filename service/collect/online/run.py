@@ -9,6 +9,7 @@ journal.py   the blobs that were unlinked, in Redis and in the storage
 claiming.py  the gate while digests are claimed
 removal.py   delete links and data under claims
 repair.py    bring data back from quarantine and write links again, where a manifest needs them
+record.py    record the garbage by repository and by age
 prove.py     prove that the storage is the registry's, and that the registry has no cache
 """
 
@@ -21,6 +22,7 @@ from service.collect.attempt import Attempt
 from service.collect.online import prove
 from service.collect.online.claiming import ManifestsHeldTooLong
 from service.collect.online.journal import Journal
+from service.collect.online.record import record_garbage
 from service.collect.online.removal import BlobRemoval
 from service.collect.online.repair import Repair, write_links
 from service.collect.online.survey import Survey
@@ -62,10 +64,10 @@ def rehearse(attempt: Attempt) -> None:
     """Record the blobs that no manifest needs. Nothing is deleted, no request waits, and the journal stays as it is."""
     objects = _objects(attempt)
     survey = Survey(attempt, objects)
-    plan = survey.plan(dict(attempt.store.claims.journal()), _rules(attempt))
-    garbage = [*plan.delete, *plan.unlink, *plan.waiting]
-    sizes = {blob.digest: blob for blob in garbage}
-    blobs = tuple((unpacked(digest), _size(survey.inventory, digest)) for digest in sizes)
+    plan = survey.plan(Journal(objects, attempt.store.claims).read(), _rules(attempt))
+    garbage = {blob.digest: blob for blob in (*plan.delete, *plan.unlink, *plan.waiting)}
+    record_garbage(attempt, survey, garbage, BlobQuarantine(objects).batches())
+    blobs = tuple((unpacked(digest), _size(survey.inventory, digest)) for digest in garbage)
     attempt.store.collections.note_rehearsal(Rehearsal(now_ms(), blobs))
     attempt.learn(marked=len(survey.marking.marks), blobs=len(blobs), bytes_freed=sum(size for _, size in blobs))
     attempt.note(
@@ -141,7 +143,7 @@ class _OnlineCollection:
         else:
             attempt.note(_LOST)
         self._check_pushed(since_ms, survey)
-        self._note_quarantine()
+        self._note_quarantine(survey)
 
     def _wait_for_writers(self) -> None:
         """Wait for the end of pushprune's own writes: they do not pass the gate. No new one begins under the lease."""
@@ -247,9 +249,10 @@ class _OnlineCollection:
         self._store.collections.end_check()
         self._store.collections.collected(attempt.run.reason, attempt.covered)
 
-    def _note_quarantine(self) -> None:
-        """Record the contents of the quarantine."""
-        batches = [batch for batch in BlobQuarantine(self._objects).batches() if batch.sizes]
+    def _note_quarantine(self, survey: Survey) -> None:
+        """Record the garbage, and the contents of the quarantine."""
+        batches = tuple(batch for batch in BlobQuarantine(self._objects).batches() if batch.sizes)
+        record_garbage(self._attempt, survey, self._journal.blobs, batches)
         if batches:
             self._attempt.learn(
                 quarantined=sum(len(batch.sizes) for batch in batches),

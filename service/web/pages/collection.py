@@ -9,8 +9,10 @@ from werkzeug.exceptions import NotFound
 
 from service.answers.base import rfc3339
 from service.collect import status
+from service.collect.garbage import garbage
 from service.collect.status import RecordedRun, at_stake, cancel, overview, permanent, request_collection
 from service.dispatch import Dispatch
+from service.domain.collection.garbage import GarbageStage
 from service.domain.collection.output import errors_in
 from service.domain.collection.run import CHECKING, SWEEPING, Run
 from service.registry import Registry
@@ -104,6 +106,24 @@ def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, 
         if log is None:
             raise NotFound("the output of this collection is no longer kept")
         return _download(log, f"collection-{rfc3339(started_ms * 1000)[:19].replace(':', '')}Z.log")
+
+    @pages.get("/panels/collection/garbage")
+    def collection_garbage() -> Response:
+        known = garbage(store, gc)
+        steps = sorted(known.steps, key=lambda step: step.freed_ms or 0)[-_BARS:] if known else []
+        axis = charts.scale(max((step.size_bytes for step in steps), default=0))
+        columns = charts.columns([[step.size_bytes for step in steps]], axis) if len(steps) > 1 else ()
+        return rendering.panel(
+            "collection_garbage.html",
+            "Garbage",
+            garbage=known,
+            steps=steps,
+            hidden=len(known.steps) - len(steps) if known else 0,
+            axis=axis,
+            bars=tuple(zip(steps, columns, strict=True)) if columns else (),
+            series={stage: number for number, stage in enumerate(GarbageStage, 1)},
+            most=_OPEN_PUSHES,
+        )
 
     @pages.get("/panels/collection/rehearsal")
     def collection_rehearsal() -> Response:

@@ -59,6 +59,20 @@ def test_an_unused_image_is_unlinked_and_after_its_grace_deleted(site: OnlineSit
     assert site.store.gate.state() is None
 
 
+def test_the_record_tells_the_age_of_all_garbage(site: OnlineSite) -> None:
+    def stages() -> list[str]:
+        garbage = site.store.garbage.last()
+        assert garbage is not None
+        return [step.stage for step in garbage.steps]
+
+    site.collect()
+    assert stages() == ["younger than gc.youth"]
+    unlinked(site)
+    assert stages() == ["unlinked"]
+    site.collect_after(GRACE_S + 1)
+    assert stages() == ["in quarantine"]
+
+
 def test_deleted_data_is_in_quarantine_until_its_time_has_passed(site: OnlineSite) -> None:
     unlinked(site)
     size_bytes = sum(map(len, (*UNUSED.blobs, UNUSED.manifest)))
@@ -156,6 +170,15 @@ def test_a_dry_run_writes_nothing_but_the_clock_and_lists_what_no_manifest_needs
     assert rehearsal is not None
     assert {digest for digest, _ in rehearsal.blobs} == blobs_of(UNUSED)
     assert set(writes) == {"pushprune/clock"}
+    assert site.store.gate.state() is None
+    garbage = site.store.garbage.last()
+    assert garbage is not None
+    layers, manifest = sum(map(len, UNUSED.blobs)), len(UNUSED.manifest)
+    assert {(share.repository, share.blobs, share.size_bytes) for share in garbage.repositories} == {
+        (SHOP, len(UNUSED.blobs), layers),
+        ("", 1, manifest),
+    }
+    assert [(step.stage, step.size_bytes) for step in garbage.steps] == [("unused", layers + manifest)]
     assert site.store.claims.journal() == {}
     assert is_untouched(site)
 

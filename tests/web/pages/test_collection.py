@@ -2,9 +2,11 @@
 
 import gzip
 import re
+import time
 
 import pytest
 
+from service.domain.collection.garbage import Garbage, GarbageStage, GarbageStep, RepositoryGarbage
 from service.domain.collection.run import SWEEPING, UNPROTECTED, CollectionStage, Rehearsal, Run
 from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of
@@ -68,6 +70,20 @@ def test_what_a_dry_run_said_is_shown(edge: Edge) -> None:
     text = Browser(edge).text("/panels/collection/rehearsal")
     assert "2 blobs would be deleted, 7.0 kB and 1 of unknown size" in text
     assert digest_of("a") in text
+
+
+def test_garbage_is_shown_by_age_and_by_repository(edge: Edge) -> None:
+    shares = (RepositoryGarbage("shop/api", 3, 7_000_000), RepositoryGarbage("", 1, 900))
+    hour_ms, now_ms = 3_600_000, time.time_ns() // 1_000_000
+    steps = (
+        GarbageStep(GarbageStage.UNLINKED, now_ms - 2 * hour_ms, 2, 6_000_000),
+        GarbageStep(GarbageStage.QUARANTINED, now_ms - hour_ms, 2, 1_000_900),
+    )
+    assert "A dry run looks" in Browser(edge).text("/panels/collection/garbage")
+    edge.store.garbage.note(Garbage(now_ms, shares, steps))
+    text = Browser(edge).text("/panels/collection/garbage")
+    for item in ("shop/api", "no repository any more", "7.0 MB", "unlinked", "in quarantine", "series-3", "series-4"):
+        assert item in text
 
 
 def test_a_run_has_a_page_with_its_figures_and_what_was_printed(edge: Edge) -> None:

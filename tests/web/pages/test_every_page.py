@@ -31,8 +31,8 @@ PANELS = (
     "/panels/repositories/list", "/panels/repository/head/shop/api",
     "/panels/repository/tags/shop/api", "/panels/repository/trash/shop/api",
     "/panels/tag/why/shop/api:v2", "/panels/tag/line/shop/api:v2", "/panels/tag/images/shop/api:v2",
-    "/panels/collection/runs", "/panels/collection/run/7", "/panels/collection/rehearsal", "/panels/health/now",
-    "/panels/health/found", "/panels/health/queues", "/panels/health/reconcile",
+    "/panels/collection/runs", "/panels/collection/run/7", "/panels/collection/rehearsal", "/panels/collection/garbage",
+    "/panels/health/now", "/panels/health/found", "/panels/health/queues", "/panels/health/reconcile",
 )  # fmt: skip
 FILES = ("/activity.csv", "/activity.json", "/collection/run/7/log")
 CHANGES = (

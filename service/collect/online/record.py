@@ -1,0 +1,77 @@
+"""Record the garbage of the storage: which repositories had it, and how old it is."""
+
+from collections.abc import Iterator, Mapping
+
+from service.collect.attempt import Attempt
+from service.collect.online.survey import Survey
+from service.domain.collection.garbage import Garbage, GarbageStage, by_age, by_repository
+from service.domain.collection.online import UnlinkedBlob
+from service.domain.collection.storage_inventory import SHA256_BYTES, StorageInventory, is_packable, packed
+from service.registry.blob_quarantine import QuarantineBatch
+from service.registry.objects import ObjectStore
+from service.registry.storage_inventory import read_inventory
+from service.store.collections import now_ms
+
+
+def record_garbage(
+    attempt: Attempt, survey: Survey, blobs: Mapping[bytes, UnlinkedBlob], batches: tuple[QuarantineBatch, ...]
+) -> None:
+    """Record the garbage as it is now.
+
+    Args:
+        attempt: of the collection or dry run.
+        survey: of the storage.
+        blobs: that are unlinked, or will be by the next collection, by packed digest.
+        batches: the contents of the quarantine.
+    """
+    young_us = survey.began.storage_us - attempt.gc.youth * 1_000_000
+    garbage = Garbage(
+        now_ms(),
+        by_repository((blob.size_bytes, blob.repositories) for blob in blobs.values()),
+        by_age((*_listed(blobs), *_young(survey, blobs, young_us), *_quarantined(batches))),
+    )
+    attempt.store.garbage.note(garbage)
+
+
+def record_repositories(attempt: Attempt, objects: ObjectStore, sizes: Mapping[str, int | None]) -> None:
+    """Record the repositories of the blobs that the registry's own collector would delete.
+
+    Args:
+        attempt: of the dry run.
+        objects: the storage.
+        sizes: of the blobs, by digest.
+    """
+    inventory = read_inventory(objects, lambda _: attempt.lease.check())
+    blobs = {packed(digest): size or 0 for digest, size in sizes.items() if is_packable(digest)}
+    shares = by_repository((size, _repositories(inventory, digest)) for digest, size in blobs.items())
+    attempt.store.garbage.note(Garbage(now_ms(), shares))
+
+
+def _repositories(inventory: StorageInventory, digest: bytes) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(link.repository for link in inventory.layer_links(digest)))
+
+
+def _listed(blobs: Mapping[bytes, UnlinkedBlob]) -> Iterator[tuple[GarbageStage, int | None, int]]:
+    for blob in blobs.values():
+        if blob.at is None or blob.is_used:
+            yield GarbageStage.UNUSED, None, blob.size_bytes
+        else:
+            yield GarbageStage.UNLINKED, blob.at.redis_us // 1000, blob.size_bytes
+
+
+def _young(
+    survey: Survey, blobs: Mapping[bytes, UnlinkedBlob], young_us: int
+) -> Iterator[tuple[GarbageStage, int | None, int]]:
+    for blob in survey.inventory.blobs():
+        if len(blob.digest) != SHA256_BYTES or blob.digest in survey.marking.marks or blob.digest in blobs:
+            continue
+        times_us = (link.modified_us for link in survey.inventory.layer_links(blob.digest))
+        # What the collection has just deleted is old.
+        if (latest_us := max(blob.modified_us, *times_us, 0)) >= young_us:
+            yield GarbageStage.YOUNG, latest_us // 1000, blob.size_bytes
+
+
+def _quarantined(batches: tuple[QuarantineBatch, ...]) -> Iterator[tuple[GarbageStage, int | None, int]]:
+    for batch in batches:
+        for size_bytes in batch.sizes.values():
+            yield GarbageStage.QUARANTINED, batch.at.redis_us // 1000, size_bytes
