@@ -16,6 +16,7 @@ from tests.support.old_words import old_words
 __all__ = ["edge", "redis_server", "serve"]
 
 ROOT = Path(__file__).parents[1]
+_TOP = ("README", "CHANGELOG", "SECURITY")
 SOURCES = sorted([*(ROOT / "service").rglob("*.py"), *(ROOT / "workers").rglob("*.py")])
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 OPENER = re.compile(
@@ -167,6 +168,14 @@ def test_no_description_of_a_route_a_field_or_a_setting_has_an_old_word(edge: Ed
     described = edge.http.get("/openapi.json").text
     assert old_words(described) == []
     assert old_words((ROOT / "docs" / "settings.md").read_text()) == []
+
+
+def test_no_page_of_the_manual_has_an_old_word() -> None:
+    # The schema is for developers, who know the sweep of the outbox.
+    pages = [path for path in (ROOT / "docs").glob("*.md") if path.name != "redis-schema.md"]
+    texts = {path.name: path.read_text() for path in (*pages, *(ROOT / f"{name}.md" for name in _TOP))}
+    assert len(texts) >= 12
+    assert {name: words for name, text in texts.items() if (words := old_words(text))} == {}
 
 
 def test_no_template_has_an_old_word_in_any_of_its_branches() -> None:

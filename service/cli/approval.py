@@ -8,7 +8,7 @@ import click
 from service.cli.output import line, when
 from service.cli.user import login_name
 from service.dispatch import Dispatch
-from service.domain.errors import NotWaiting
+from service.domain.errors import ConfigurationError, NotWaiting
 from service.prune import approvals
 from service.store import Store
 
@@ -29,7 +29,7 @@ def approve(store: Store, dispatch: Dispatch, names: Sequence[str], plan: str | 
             "no plan of these repositories waits for approval; `pushprune prune --held` lists those that do"
         )
     if plan is None and not yes and not sys.stdin.isatty():
-        raise click.UsageError(
+        raise ConfigurationError(
             f"not a terminal: add --plan {holds[0].plan} to approve the plan that `pushprune prune --held` shows for "
             f"{holds[0].repository}, or --yes to approve the plan that waits now"
         )
@@ -52,7 +52,7 @@ def approve_all(store: Store, dispatch: Dispatch, yes: bool) -> None:
     if not holds:
         raise NotWaiting("no plan waits for approval")
     if not yes and not sys.stdin.isatty():
-        raise click.UsageError("not a terminal: add --yes to approve every plan that `pushprune prune --held` shows")
+        raise ConfigurationError("not a terminal: add --yes to approve every plan that `pushprune prune --held` shows")
     if not yes:
         for hold in holds:
             line(f"{hold.repository}: {_images(len(hold.digests))}: {hold.reason}")

@@ -15,6 +15,7 @@ from service.domain.history.entry import Entry
 from service.domain.history.interval import Interval
 from service.domain.policy.patterns import compile_patterns
 from service.domain.retention.selector import is_glob
+from service.reports.activity import ACTIONS
 from service.reports.inventory import Inventory
 
 
@@ -62,8 +63,8 @@ def history(
         return
     is_single = len(names) == 1
     rows = [
-        (when(e.at_us), e.action, e.tag if is_single else f"{e.repository}:{e.tag}", e.digest, e.actor, e.useragent,
-         e.address, e.reason)
+        (when(e.at_us), ACTIONS.get(e.action, e.action), e.tag if is_single else f"{e.repository}:{e.tag}",
+         e.digest, e.actor, e.useragent, e.address, e.reason)
         for e in entries
     ]  # fmt: skip
     headings = ("when", "event", "tag", WideOnly("digest"), "by", WideOnly("with"), WideOnly("from"), "reason")

@@ -28,7 +28,7 @@ def edit(config: Path | None, data: Path | None, yes: bool) -> None:
     Opens $EDITOR. The file is replaced only if the new policy is valid and you agree.
     """
     if not yes and not sys.stdin.isatty():
-        raise click.UsageError("not a terminal: add --yes to put the edited policy in force without a question")
+        raise ConfigurationError("not a terminal: add --yes to put the edited policy in force without a question")
     wiring = connect(config, data)
     if wiring.policies.file is None:
         raise ConfigurationError("no file holds a policy: write one, and name it in the settings as `policy: FILE`")

@@ -66,7 +66,7 @@ class OneOffPrune:
         """Show what is to be deleted, and delete it unless this is a dry run; without `yes` the user is asked first."""
         deletes = not self.dry_run and not self.policy.dry_run
         if deletes and not self.yes and not sys.stdin.isatty():
-            raise click.UsageError("not a terminal: add --yes to delete, or --dry-run to preview")
+            raise ConfigurationError("not a terminal: add --yes to delete, or --dry-run to preview")
         folder = trash_folder(self.url, self.trash)
         system = compare_once(self.url, self.config, self.policy, self.names, folder.path if deletes else None)
         names = matching_repositories(system.wiring.inventory, self.names) or system.wiring.inventory.names()

@@ -28,7 +28,13 @@ from service.cli.registry import (
 )
 from service.cli.user import login_name
 from service.cli.v1 import delete_v1_tags
-from service.domain.errors import NotDeletable, RegistryRefused, RegistryUnavailable, TrashUnwritable
+from service.domain.errors import (
+    ConfigurationError,
+    NotDeletable,
+    RegistryRefused,
+    RegistryUnavailable,
+    TrashUnwritable,
+)
 from service.domain.policy.model import Policy
 from service.domain.policy.units import spell_size
 from service.domain.retention.plan import Verdict
@@ -83,7 +89,7 @@ def rm(
     if no_wait and asked_registry():
         raise click.UsageError("--no-wait leaves the work to a service, and with --registry there is none")
     if not (dry_run or yes) and (as_document or not sys.stdin.isatty()):
-        raise click.UsageError("cannot ask here: add --yes to delete, or --dry-run to preview")
+        raise ConfigurationError("not a terminal: add --yes to delete, or --dry-run to preview")
     url = asked_registry()
     if trash and not url:
         raise click.UsageError(

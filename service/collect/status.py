@@ -195,6 +195,8 @@ def open_gate(store: Store, token: str) -> None:
 
 def permanent(count: int) -> str:
     """Describe the effect of a collection on deletions that can still be undone."""
+    if count == 0:
+        return "no deletion becomes permanent"
     return f"{count} {'deletion becomes' if count == 1 else 'deletions become'} permanent"
 
 
@@ -224,6 +226,11 @@ def request_collection(store: Store, registry: Registry, dispatch: Dispatch, *, 
         store.collections.request(reason)
     dispatch.collect()
     return reason
+
+
+def is_running(store: Store) -> bool:
+    """True if a collection is running."""
+    return store.collections.progress() is not None
 
 
 def cancel(store: Store) -> str:

@@ -150,7 +150,7 @@ class Demo:
     def _collect(self) -> tuple[Run, int, int]:
         """Run a collection. Returns its record, and the bytes of the storage before and after."""
         before = self._registry.stored_bytes()
-        self._wiring.store.collections.request("asked for by the demo")
+        self._wiring.store.collections.request("requested by the demo")
 
         def done() -> bool:
             return any(run.result == "done" for run in self._wiring.store.collections.runs())

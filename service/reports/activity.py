@@ -10,6 +10,26 @@ from service.store import Store
 _RUNS = 1000
 
 
+# Action of an entry of the history → its word for users.
+ACTIONS = {
+    "push": "pushed",
+    "delete": "deleted outside pushprune",
+    "pruned": "deleted",
+    "still listed": "deleted, tag still listed",
+    "restored": "restored",
+    "adopted": "imported",
+    "vanished": "missing at the registry",
+    "rescued": "kept by a new push",
+    "healed": "repaired",
+    "lost": "could not be repaired",
+    "dated": "creation date read",
+    "approved": "approved",
+    "refused": "refused",
+    "protected": "protected",
+    "unprotected": "protection ended",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class ActivityStep:
     """The activity of one step of time.
@@ -38,8 +58,12 @@ class Activity:
 
 
 def recent_activity(store: Store, length_ms: int, step_ms: int, now_ms: int) -> Activity:
-    """Return the activity of the last `length_ms`. Raises StoreUnavailable if Redis is unavailable."""
-    since_ms = (now_ms - length_ms) // step_ms * step_ms
+    """Return the activity of the last `length_ms`, the current step included.
+
+    Raises:
+        StoreUnavailable: Redis is unavailable.
+    """
+    since_ms = now_ms // step_ms * step_ms + step_ms - length_ms
     counted = store.event_counts.since(since_ms, step_ms)
     steps = _steps(counted, store.collections.runs(_RUNS), range(since_ms, now_ms + 1, step_ms))
     return Activity(tuple(steps), counted.is_whole)

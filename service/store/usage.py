@@ -29,7 +29,7 @@ class UsageRecords:
 
     def note(self, usage: Usage, *, hourly: bool) -> None:
         """Store the usage as the current one, and (hourly) as a record of the stream as well."""
-        fields = _packed(usage)
+        fields = pack_usage(usage)
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.delete(self._of("usage:now"))
             pipe.hset(self._of("usage:now"), mapping={"at_ms": usage.at_ms, **fields})
@@ -131,7 +131,8 @@ def version(generation: str, shrunk: str | None) -> str:
     return f"{generation}+{shrunk or 0}"
 
 
-def _packed(usage: Usage) -> dict[str, int]:
+def pack_usage(usage: Usage) -> dict[str, int]:
+    """Return the fields of a record of the stream."""
     fields = {
         "size": usage.size_bytes,
         "shared": usage.shared_bytes,

@@ -10,6 +10,8 @@ from itertools import pairwise
 SIDE = 1000
 _STEPS = (1, 2, 5, 10)
 _MOST_TICKS = 4
+_MINUTE_MS = 60_000
+_DAY_MS = 86_400_000
 _GAP = 0.2
 
 
@@ -98,8 +100,14 @@ def zones(at_ms: Sequence[int]) -> tuple[tuple[float, float], ...]:
 
 
 def moments(first_ms: int, last_ms: int, count: int = 5) -> tuple[int, ...]:
-    """Return evenly spaced times for the labels of the horizontal axis."""
-    return tuple(first_ms + (last_ms - first_ms) * number // (count - 1) for number in range(count))
+    """Return evenly spaced times for the labels of the horizontal axis, so few that no two show the same minute."""
+    gaps = max(1, min(count - 1, (last_ms - first_ms) // _MINUTE_MS))
+    return tuple(first_ms + (last_ms - first_ms) * number // gaps for number in range(gaps + 1))
+
+
+def unit(first_ms: int, last_ms: int) -> str:
+    """Return what the labels of the horizontal axis show: the time for up to two days, else the day."""
+    return "time" if last_ms - first_ms <= 2 * _DAY_MS else "day"
 
 
 def _down(value: int, axis: Scale) -> int:

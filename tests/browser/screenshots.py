@@ -14,7 +14,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from service.domain.collection.run import Run
 from service.domain.usage import Usage
-from service.store.usage import _packed
+from service.store.usage import pack_usage
 from tests.browser.conftest import find_chromium
 from tests.browser.site import TOKENS, Site, Visit
 from tests.live.conftest import TOKEN, LiveSystem, last, wait_until
@@ -141,8 +141,8 @@ def _add_past_usage(system: LiveSystem) -> None:
             other_bytes=0,
             shared_bytes=0,
         )
-        client.xadd(key, _packed(earlier), id=f"{now.at_ms - hour * _HOUR_MS}-0")
-    client.xadd(key, _packed(now), id=f"{now.at_ms}-0")
+        client.xadd(key, pack_usage(earlier), id=f"{now.at_ms - hour * _HOUR_MS}-0")
+    client.xadd(key, pack_usage(now), id=f"{now.at_ms}-0")
 
 
 def _taken(site: Site, folder: Path) -> Iterator[Path]:

@@ -170,8 +170,8 @@ def test_nobody_who_can_be_asked_must_say_which_plan(run: Run, wiring: Wiring) -
     (hold,) = wiring.store.approvals.holds()
     assert (code, approved(wiring)) == (2, 0)
     assert output.splitlines()[-1] == (
-        f"Error: not a terminal: add --plan {hold.plan} to approve the plan that `pushprune prune --held` shows for "
-        "shop/api, or --yes to approve the plan that waits now"
+        f"pushprune: not a terminal: add --plan {hold.plan} to approve the plan that `pushprune prune --held` shows "
+        "for shop/api, or --yes to approve the plan that waits now"
     )
     assert run("prune", "--approve", "shop/api", "--yes") == (0, "approved: 3 images\n")
 

@@ -31,4 +31,6 @@ def test_areas_stand_on_each_other_at_the_place_of_their_time() -> None:
 
 def test_every_point_of_the_width_belongs_to_one_time() -> None:
     assert zones((0, 10, 40)) == ((0, 12.5), (12.5, 50), (62.5, 37.5))
-    assert moments(0, 40) == (0, 10, 20, 30, 40)
+    assert moments(0, 400_000) == (0, 100_000, 200_000, 300_000, 400_000)
+    assert moments(0, 130_000) == (0, 65_000, 130_000)
+    assert moments(0, 7_000) == (0, 7_000)

@@ -16,29 +16,13 @@ from service.domain.errors import ConfigurationError
 from service.domain.history.entry import Entry
 from service.domain.oci.names import digest_prefix
 from service.domain.retention.selector import search_matcher
+from service.reports.activity import ACTIONS
 from service.reports.inventory import Inventory
 from service.store import Store
 from service.web.pages import rendering
 
 NAME = "Activity"
 
-_ACTIONS = {
-    "push": "pushed",
-    "delete": "deleted outside pushprune",
-    "pruned": "deleted",
-    "still listed": "deleted, tag still listed",
-    "restored": "restored",
-    "adopted": "imported",
-    "vanished": "missing at the registry",
-    "rescued": "kept by a new push",
-    "healed": "repaired",
-    "lost": "could not be repaired",
-    "dated": "creation date read",
-    "approved": "approved",
-    "refused": "refused",
-    "protected": "protected",
-    "unprotected": "protection ended",
-}
 _PAGE = 100
 _EXPORTED = 20_000
 _REJECTED = 50
@@ -70,14 +54,14 @@ class Filters:
 def add(pages: Blueprint, store: Store, inventory: Inventory) -> None:
     @pages.get("/activity")
     def activity() -> Response:
-        return rendering.page("activity.html", filters=_filters(), asked=_asked(), actions=_ACTIONS)
+        return rendering.page("activity.html", filters=_filters(), asked=_asked(), actions=ACTIONS)
 
     @pages.get("/panels/activity/entries")
     def activity_entries() -> Response:
         filters = _filters()
         listed = inventory.entries(*_wanted(inventory, filters), filters.before or None, _PAGE)
         asked = {name: value for name, value in _asked().items() if name != "before"}
-        values = {"history": listed, "asked": asked, "actions": _ACTIONS, "filters": filters}
+        values = {"history": listed, "asked": asked, "actions": ACTIONS, "filters": filters}
         return rendering.panel("activity_entries.html", "Events", **values)
 
     @pages.get("/panels/activity/rejected")

@@ -143,7 +143,9 @@ def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, 
 
     @pages.post("/collection/cancel")
     def cancel_collection() -> Response:
-        return rendering.redirect_back(f"Cancelled: {cancel(store)}")
+        reason = cancel(store)
+        stops = ". The running collection stops before it deletes a blob." if status.is_running(store) else ""
+        return rendering.redirect_back(f"Cancelled: {reason}{stops}")
 
 
 def _recorded(store: Store, started_ms: int) -> RecordedRun:

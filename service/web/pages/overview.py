@@ -28,6 +28,7 @@ _DAY_S = 86_400
 _PERIODS = {"24h": (_DAY_S, 1800), "7d": (7 * _DAY_S, 10_800), "30d": (30 * _DAY_S, 43_200)}
 _POINTS = 96
 _DELETIONS = 6
+_SHORTEST_MS = 60_000
 # Component → the page where its problems are solved, and the words of the link.
 _PAGES = {
     "approvals": ("pages.approvals", "", "Review"),
@@ -92,7 +93,8 @@ def add(
     def overview_storage() -> Response:
         series = usage_series(store, _PERIODS[_period()][0] * 1000, _now_ms(), _POINTS)
         axis = charts.scale(max(series.sizes_bytes, default=0))
-        is_drawn = len(series.at_ms) > 1
+        # In the first minute of an installation there is nothing to compare.
+        is_drawn = len(series.at_ms) > 1 and series.at_ms[-1] - series.at_ms[0] >= _SHORTEST_MS
         return rendering.panel(
             "overview_storage.html",
             "Storage used",
@@ -101,7 +103,7 @@ def add(
             paths=charts.bands(series.at_ms, [band.sizes_bytes for band in series.bands], axis) if is_drawn else (),
             zones=charts.zones(series.at_ms) if is_drawn else (),
             moments=charts.moments(series.at_ms[0], series.at_ms[-1]) if is_drawn else (),
-            unit="time" if _period() == "24h" else "day",
+            unit=charts.unit(series.at_ms[0], series.at_ms[-1]) if is_drawn else "",
         )
 
     @pages.get("/panels/overview/past")

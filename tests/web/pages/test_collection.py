@@ -33,7 +33,7 @@ def test_the_queued_one_says_what_it_makes_permanent_and_can_be_cancelled(edge: 
     browser = Browser(edge)
     edge.store.collections.request("requested manually (alice)")
     text = browser.text("/panels/collection/now")
-    assert "<strong>0 deletions become permanent</strong> when it deletes blobs." in text
+    assert "<strong>no deletion becomes permanent</strong> when it deletes blobs." in text
     assert "Cancel the collection" in text
     answer = browser.said(browser.post("/collection/cancel", back="/collection"))
     assert "Cancelled: requested manually (alice)" in answer
