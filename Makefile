@@ -28,7 +28,7 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, and the arrows of the house
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint ## lint and the unit tests but the slow ones: under a minute
+check: lint ## before each commit: lint and the fast tests, under a minute
 	$(BIN)/pytest -p no:schemathesis -p no:anyio -m "not live and not deep and not slow" -n 2
 
 test: system-packages $(VENV)/.dev ## everything, with the real registry, Valkey, workers and skopeo

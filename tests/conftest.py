@@ -26,8 +26,9 @@ hypothesis.settings.load_profile("untimed")
 _CELERY = ("_kombu", "enforce", "delete", "garbage", "reconcile", "unacked")
 
 
-# Every test of these folders has this mark.
-_MARKED = {"tests/live": "live", "tests/browser": "live", "tests/web/pages": "slow"}
+# Every test of these folders has this mark. Those marked slow drive whole capabilities, or render the dashboard.
+_SLOW = ("prune", "reconcile", "restore", "usage", "web/pages")
+_MARKED = {"tests/live": "live", "tests/browser": "live"} | {f"tests/{folder}": "slow" for folder in _SLOW}
 _ROOT = Path(__file__).parents[1]
 
 

@@ -28,8 +28,6 @@ from tests.support.system import SHOP, Make, System, doomed_system
 from tests.support.undo import an_hour_ago, live
 from workers import tasks
 
-pytestmark = pytest.mark.slow
-
 REFUSING = pytest.mark.parametrize("fake", [{"delete_enabled": False}, {}], ids=["no deletes", "deletes"])
 
 

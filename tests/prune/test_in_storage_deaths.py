@@ -18,8 +18,6 @@ from tests.conftest import keep_last
 from tests.fakes.registry_disk import repository_folder
 from tests.support.system import SHOP, Make
 
-pytestmark = pytest.mark.slow
-
 STEPS = 25
 
 

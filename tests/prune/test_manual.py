@@ -17,8 +17,6 @@ from tests.support.referrers import attach, sign
 from tests.support.system import SHOP, Make, System, untag_first
 from tests.support.untagged import pull
 
-pytestmark = pytest.mark.slow
-
 both = pytest.mark.parametrize("version", ["2.8", "3"])
 NO_RULES = Policy()
 
@@ -292,7 +290,6 @@ def test_the_policys_own_delete_on_its_way_is_not_put_back_by_what_is_asked_mean
 
 
 @both
-@pytest.mark.slow
 def test_many_go_tags_first_and_no_rule_has_to_say_that_their_images_follow(make_system: Make, version: str) -> None:
     system = make_system(NO_RULES, version)
     names = [f"v{number}" for number in range(150)]

@@ -12,8 +12,6 @@ from tests.fakes.registry_disk import TagLinks, repository_folder
 from tests.support.system import SHOP, Make, System
 from tests.support.untagging import both, many
 
-pytestmark = pytest.mark.slow
-
 COUNT = 150
 
 

@@ -18,7 +18,6 @@ def slow_deletes(system: System, seconds_a_tag: float) -> None:
     system.registry.before("DELETE", "manifests/sha256:", read_tags, times=None)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("version", ["2.8", pytest.param("3", marks=pytest.mark.deep)])
 def test_deletes_that_take_longer_than_any_other_answer_end(make_system: Make, version: str) -> None:
     """As 1,000 tags at 20 ms each with a timeout of 10 s: 300 tags at 4 ms with one of 1 s."""

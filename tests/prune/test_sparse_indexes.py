@@ -14,8 +14,6 @@ from tests.support.garbage import collector
 from tests.support.lease import until
 from tests.support.system import SHOP, Make, System
 
-pytestmark = pytest.mark.slow
-
 INDEX = make_index("sparse", platforms=3)
 PRESENT, *ABSENT = INDEX.children
 SPARSE = {"sparse_indexes": True, "references": True}

@@ -13,8 +13,6 @@ from tests.fakes.images import make_index
 from tests.fakes.pusher import Pusher
 from tests.support.system import SHOP, Make, System, untag_first
 
-pytestmark = pytest.mark.slow
-
 both = pytest.mark.parametrize("version", ["2.8", "3"])
 DELETES = {"delete": {"parallel": 1}}
 

@@ -85,7 +85,6 @@ CROSSINGS: dict[str, Cross] = {
 @pytest.mark.parametrize("late", [False, True], ids=["heard at once", "heard late"])
 @pytest.mark.parametrize("seed", ["new", "one"], ids=["another image", "the same image again"])
 @pytest.mark.parametrize("crossing", CROSSINGS)
-@pytest.mark.slow
 def test_a_push_that_crosses_a_tombstone_wins(make_system: Make, crossing: str, seed: str, late: bool) -> None:
     system = shared(make_system)
     system.store.capabilities.note_deletes_tags("1", able=False)
@@ -107,7 +106,6 @@ def test_a_push_that_crosses_a_tombstone_wins(make_system: Make, crossing: str, 
 
 
 @both
-@pytest.mark.slow
 def test_many_images_go_with_their_tags_taken_off_first(make_system: Make, version: str) -> None:
     system = many(make_system, version)
     prune_deleting.delete(system.wiring, SHOP)
@@ -124,7 +122,6 @@ def test_many_images_go_with_their_tags_taken_off_first(make_system: Make, versi
 
 @pytest.mark.parametrize("at", range(1, 29))
 @pytest.mark.parametrize("handled", [False, True], ids=["before", "after"])
-@pytest.mark.slow
 def test_wherever_it_is_cut_off_it_goes_on_and_nothing_is_left(
     make_system: Make, monkeypatch: pytest.MonkeyPatch, at: int, handled: bool
 ) -> None:
@@ -233,7 +230,6 @@ def test_a_fault_under_one_tag_leaves_no_tombstone_under_the_others(
     assert len(system.registry.manifests(SHOP)) == 1
 
 
-@pytest.mark.slow
 def test_no_tombstone_is_put_while_the_one_before_is_deleted(make_system: Make) -> None:
     """The registry refuses a DELETE that meets a PUT of the same manifest (measured: 400 or 500)."""
     system = many(make_system, delete={"parallel": 4})

@@ -14,8 +14,6 @@ from tests.fakes.pusher import Pusher
 from tests.support.system import SHOP, Make, untag_first
 from tests.support.undo import an_hour_ago, live, pruned
 
-pytestmark = pytest.mark.slow
-
 both = pytest.mark.parametrize("version", ["2.8", "3"])
 
 

@@ -21,8 +21,6 @@ from tests.support.system import SHOP, Make, System, put_in_force, untag_first
 from tests.support.undo import an_hour_ago, pruned
 from tests.support.untagging import shared
 
-pytestmark = pytest.mark.slow
-
 GONE = b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}'
 
 

@@ -173,7 +173,6 @@ def test_it_stands_there_as_text(edge: Edge, page: str) -> None:
 
 
 @pytest.mark.parametrize("asked", ASKED)
-@pytest.mark.slow
 def test_no_address_brings_it_in(edge: Edge, asked: str) -> None:
     assert faulty(Browser(edge, TOKENS["admin"]), **{asked: EVIL}) == {}
 

@@ -15,8 +15,6 @@ from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of, event
 from tests.web.pages.browser import TOKENS, Browser
 
-pytestmark = pytest.mark.slow
-
 MOST_BYTES = 150_000
 TAGS = 5_000
 _LETTERS = string.ascii_lowercase + string.digits
