@@ -7,6 +7,7 @@ for package in "$@"; do
     case $package in
         docker-registry) command -v docker-registry || command -v registry ;;
         valkey-server) command -v valkey-server || command -v redis-server ;;
+        prometheus) command -v promtool ;;
         nginx-light) PATH="$PATH:/usr/sbin" command -v nginx ;;
         *) command -v "$package" ;;
     esac > /dev/null 2>&1 || missing="$missing $package"

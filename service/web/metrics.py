@@ -19,6 +19,7 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
+from service import __version__
 from service.collect.status import past, queued
 from service.doctor.health import Health, check_recording, system_health
 from service.domain.collection.run import STALE
@@ -99,6 +100,7 @@ class Scrape:
             CounterMetricFamily("pushprune_pruned", "deleted tags and manifests, by rule", labels=["rule"]),
             {_by(name): count for name, count in reading.counters.items() if name.startswith(_RULE)},
         )
+        yield InfoMetricFamily("pushprune_build", "the running version", {"version": __version__})
         yield _gauge("restorable", "deletions that can still be undone", now.restorable)
         help_text = "plans that wait for approval and were not rejected"
         yield _gauge("held_repositories", help_text, len(now.holds))

@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,18 +59,6 @@ def test_every_metric_that_an_alert_asks_for_is_there(metrics: set[str]) -> None
     asked = {name for rule in rules() for name in named(rule["expr"])}
     assert len(asked) >= 10
     assert asked <= metrics
-
-
-def test_prometheus_itself_accepts_them() -> None:
-    """Let promtool decide if it is installed; otherwise check what it needs most."""
-    promtool = shutil.which("promtool")
-    for rule in rules():
-        assert rule.keys() <= {"alert", "expr", "for", "labels", "annotations"}
-        assert rule["expr"].count("(") == rule["expr"].count(")")
-        assert re.fullmatch(r"\d+[mh]", rule.get("for", "1m"))
-    if promtool:
-        checked = subprocess.run([promtool, "check", "rules", str(ALERTS)], capture_output=True, text=True, check=False)
-        assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_prometheus_asks_the_web_with_the_read_token_and_knows_the_alerts() -> None:

@@ -1,0 +1,106 @@
+"""Every alert fires when what it is about happens, as Prometheus itself computes it, and is silent otherwise."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support import manual
+from tests.web.test_monitoring import ALERTS, rules
+
+PROMTOOL = shutil.which("promtool")
+# A sample every five minutes, and the question after ten days, so that times can lie days back.
+AT, COUNT = "240h", 2880
+NOW_S = 240 * 3600
+
+# A system that is well: series → values in promtool's notation.
+WELL = {
+    'up{job="pushprune"}': f"1x{COUNT}",
+    'pushprune_queue_workers{queue="enforce"}': f"1x{COUNT}",
+    "pushprune_registry_up": f"1x{COUNT}",
+    'pushprune_queue_oldest_seconds{queue="enforce"}': f"10x{COUNT}",
+    "pushprune_troubles": f"0x{COUNT}",
+    "pushprune_policy_invalid": f"0x{COUNT}",
+    "pushprune_held_repositories": f"0x{COUNT}",
+    "pushprune_rejected_total": f"7x{COUNT}",
+    "pushprune_lost_total": f"1x{COUNT}",
+    "pushprune_collection_stale_cache": f"0x{COUNT}",
+    'pushprune_collections_total{result="failed"}': f"2x{COUNT}",
+    'pushprune_collections_total{result="done"}': f"0+1x{COUNT}",
+    "pushprune_collection_last_success_timestamp_seconds": f"0+300x{COUNT}",
+    "pushprune_collection_queued": f"0 1 0 0x{COUNT}",
+    'pushprune_failures_total{queue="due"}': f"0+0.8x{COUNT}",
+    "pushprune_gate_processes": f"1x{COUNT}",
+    "pushprune_reconcile_last_timestamp_seconds": f"0+300x{COUNT}",
+    "pushprune_reconcile_last_failed_repositories": f"0x{COUNT}",
+}
+# Alert → the series that differ when it must fire.
+ILL = {
+    "PushpruneAway": {'up{job="pushprune"}': f"0x{COUNT}"},
+    "PushpruneNotScraped": {'up{job="pushprune"}': "_x1"},
+    "PushpruneNoWorker": {'pushprune_queue_workers{queue="enforce"}': f"0x{COUNT}"},
+    "PushpruneRegistryAway": {"pushprune_registry_up": f"0x{COUNT}"},
+    "PushpruneBehind": {'pushprune_queue_oldest_seconds{queue="enforce"}': f"301x{COUNT}"},
+    "PushpruneTrouble": {"pushprune_troubles": f"1x{COUNT}"},
+    "PushprunePolicyInvalid": {"pushprune_policy_invalid": f"1x{COUNT}"},
+    "PushprunePlanWaits": {"pushprune_held_repositories": f"1x{COUNT}"},
+    "PushpruneRejects": {"pushprune_rejected_total": f"0+1x{COUNT}"},
+    "PushpruneLostTag": {"pushprune_lost_total": f"0+1x{COUNT}"},
+    "PushpruneStaleCache": {"pushprune_collection_stale_cache": f"1x{COUNT}"},
+    "PushpruneCollectionFails": {'pushprune_collections_total{result="failed"}': f"0+1x{COUNT}"},
+    "PushpruneCollectionOverdue": {"pushprune_collection_last_success_timestamp_seconds": f"3600x{COUNT}"},
+    "PushpruneCollectionWaits": {"pushprune_collection_queued": f"1x{COUNT}"},
+    "PushpruneFailures": {'pushprune_failures_total{queue="due"}': f"0+3.5x{COUNT}"},
+    "PushpruneNoGate": {"pushprune_gate_processes": f"0x{COUNT}"},
+    "PushpruneGateClosed": {"pushprune_gate_since_timestamp_seconds": f"{NOW_S - 7200}x{COUNT}"},
+    "PushpruneNotReconciled": {"pushprune_reconcile_last_timestamp_seconds": f"{NOW_S - 4 * 86400}x{COUNT}"},
+    "PushpruneReconcileFails": {"pushprune_reconcile_last_failed_repositories": f"1x{COUNT}"},
+}
+
+
+def firing(series: dict[str, str], alerts: tuple[str, ...]) -> dict[str, Any]:
+    """A test of promtool: exactly these alerts fire at the end."""
+    samples = [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in alerts]
+    return {
+        "interval": "5m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {
+                "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
+                "eval_time": AT,
+                "exp_samples": samples,
+            }
+        ],
+    }
+
+
+def judged(folder: Path, *tests: dict[str, Any]) -> str:
+    """Return the complaints of promtool about these tests, "" if it has none."""
+    file = folder / "tests.yml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(ALERTS)], "evaluation_interval": "5m", "tests": list(tests)}))
+    assert PROMTOOL, "promtool is missing; `make test` installs it as root on Debian (package prometheus)"
+    done = subprocess.run([PROMTOOL, "test", "rules", str(file)], capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr if done.returncode else ""
+
+
+@pytest.mark.live
+def test_nothing_fires_while_all_is_well(tmp_path: Path) -> None:
+    assert judged(tmp_path, firing(WELL, ())) == ""
+
+
+@pytest.mark.live
+def test_each_alert_fires_alone_for_its_problem(tmp_path: Path) -> None:
+    assert judged(tmp_path, *(firing({**WELL, **changed}, (name,)) for name, changed in ILL.items())) == ""
+
+
+def test_every_alert_is_tried_and_has_a_runbook() -> None:
+    names = [rule["alert"] for rule in rules()]
+    assert sorted(ILL) == sorted(names)
+    text = manual.page("alerts")
+    sections = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
+    assert [name for name in names if name not in sections] == []
+    for rule in rules():
+        assert rule["annotations"]["runbook_url"] == f"docs/alerts.md#{rule['alert'].lower()}"
