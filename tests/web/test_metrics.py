@@ -7,6 +7,7 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
+from service import __version__
 from service.domain.collection.run import STALE, SWEEPING, CollectionStage, Run
 from service.registry.session import agent_with
 from tests.conftest import keep_last
@@ -37,7 +38,7 @@ def scrape(edge: Edge) -> dict[str, float]:
 
 def test_an_idle_service_has_every_figure(edge: Edge) -> None:
     assert scrape(edge) == {
-        'events_total{action="push"}': 0, 'events_total{action="pull"}': 0, 'events_total{action="mount"}': 0,
+        f'build_info{{version="{__version__}"}}': 1, 'events_total{action="push"}': 0, 'events_total{action="pull"}': 0, 'events_total{action="mount"}': 0,
         'events_total{action="delete"}': 0, "rejected_total": 0, "duplicates_total": 0, "deleted_total": 0,
         "own_events_total": 0, "blob_events_total": 0,
         "untagged_total": 0, "restored_total": 0, "healed_total": 0, "lost_total": 0,
