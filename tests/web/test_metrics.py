@@ -38,7 +38,8 @@ def scrape(edge: Edge) -> dict[str, float]:
 
 def test_an_idle_service_has_every_figure(edge: Edge) -> None:
     assert scrape(edge) == {
-        f'build_info{{version="{__version__}"}}': 1, 'events_total{action="push"}': 0, 'events_total{action="pull"}': 0, 'events_total{action="mount"}': 0,
+        f'build_info{{version="{__version__}"}}': 1,
+        'events_total{action="push"}': 0, 'events_total{action="pull"}': 0, 'events_total{action="mount"}': 0,
         'events_total{action="delete"}': 0, "rejected_total": 0, "duplicates_total": 0, "deleted_total": 0,
         "own_events_total": 0, "blob_events_total": 0,
         "untagged_total": 0, "restored_total": 0, "healed_total": 0, "lost_total": 0,
