@@ -13,7 +13,8 @@ from typing import Any, Self
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_encoding_from_headers, get_environ_proxies
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util.retry import Retry
 
@@ -108,6 +109,7 @@ class _BoundedAdapter(HTTPAdapter):
     """Read an answer to its end, within bounds, unless the caller streams it."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        self._pools: dict[tuple[str, Any], Any] = {}
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
@@ -115,6 +117,34 @@ class _BoundedAdapter(HTTPAdapter):
         manager: urllib3.ProxyManager = super().proxy_manager_for(*args, **options)
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
         return manager
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> urllib3.connectionpool.ConnectionPool:
+        """Return the pool of a server. Without a proxy it is remembered: to look it up costs as much as a request."""
+        if proxies:
+            return super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+        url = request.url or ""
+        origin = url[: url.find("/", len("https://"))]
+        pool: urllib3.connectionpool.ConnectionPool | None = self._pools.get((origin, verify))
+        # The pool manager closes the pools that it drops.
+        if pool is None or getattr(pool, "pool", None) is None:
+            pool = super().get_connection_with_tls_context(request, verify, cert=cert)
+            self._pools[origin, verify] = pool
+        return pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        """Return the URL for the request line: the path, unless there is a proxy."""
+        return super().request_url(request, proxies) if proxies else request.path_url
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """Return the answer, without the cookies, which no session here keeps."""
+        response = requests.Response()
+        response.status_code, response.reason, response.raw = resp.status, resp.reason, resp
+        response.headers = CaseInsensitiveDict(resp.headers)
+        response.encoding = get_encoding_from_headers(response.headers)
+        response.url, response.request, response.connection = req.url or "", req, self
+        return response
 
     def send(
         self, request: requests.PreparedRequest, stream: bool = False, *args: Any, **options: Any

@@ -1,17 +1,24 @@
 """Send requests to one registry and check its answers: the part of the client that every request shares."""
 
+import re
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import requests
 import requests.auth
+from requests.hooks import default_hooks, dispatch_hook
+from requests.structures import CaseInsensitiveDict
 
 from service.domain.errors import DeletesDisabled, RegistryUnavailable
 from service.domain.oci.names import is_digest
 from service.registry.answers import read_json, refusal, translated
 from service.registry.session import USER_AGENT, agent_with, open_session
+
+# A path of these characters alone needs no quoting.
+_PLAIN = re.compile(r"[A-Za-z0-9/._:-]+", re.ASCII)
 
 
 class RegistryTransport:
@@ -106,8 +113,7 @@ class RegistryTransport:
         timeout_s: float | None = None,
     ) -> requests.Response:
         """Send a request and return the response, whatever its status. The time it took is reported to `timed`."""
-        # Session.request would merge the session's settings into every request, which costs a third of the time of one.
-        session, prepared, status = self._session, requests.PreparedRequest(), "none"
+        status = "none"
         is_look = method in ("GET", "HEAD")
         if self._closed:
             raise RegistryUnavailable("the command was interrupted")
@@ -115,22 +121,55 @@ class RegistryTransport:
         began_s, timeout_s = time.monotonic(), timeout_s or self._timeout_s
         try:
             with translated(self.where, timeout_s):
-                prepared.prepare(
-                    method, self.url + path, {**session.headers, **named, **headers}, data=content, auth=session.auth
-                )
-                response = session.send(
-                    prepared,
-                    timeout=(min(timeout_s, self._timeout_s), timeout_s),
-                    stream=stream,
-                    allow_redirects=is_look,
-                    proxies=session.proxies,
-                    verify=session.verify,
-                    cert=session.cert,
+                request = self._prepared(method, path, {**named, **headers}, content)
+                response = self._answer(
+                    request, stream=stream, timeout=(min(timeout_s, self._timeout_s), timeout_s), is_look=is_look
                 )
                 status = str(response.status_code)
                 return response
         finally:
             self._timed(f"{method} {status}", time.monotonic() - began_s)
+
+    @cached_property
+    def _base(self) -> str:
+        """The URL of the registry in the form in which it is sent. Raises requests.exceptions.InvalidURL."""
+        prepared = requests.PreparedRequest()
+        prepared.prepare_url(f"{self.url}/", None)
+        return (prepared.url or "").rstrip("/")
+
+    def _prepared(
+        self, method: str, path: str, headers: dict[str, str], content: bytes | None
+    ) -> requests.PreparedRequest:
+        """Prepare a request as `requests.Request.prepare` does.
+
+        That checks and quotes each URL again, and merges cookies and parameters: half of the time of a request.
+        """
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.hooks = method, default_hooks()
+        prepared.headers = CaseInsensitiveDict({**dict(self._session.headers), **headers})  # type: ignore[arg-type]
+        if _PLAIN.fullmatch(path):
+            prepared.url = self._base + path
+        else:
+            prepared.prepare_url(self._base + path, None)
+        prepared.prepare_body(content, None)
+        prepared.prepare_auth(self._session.auth)
+        return prepared
+
+    def _answer(
+        self, request: requests.PreparedRequest, *, stream: bool, timeout: tuple[float, float], is_look: bool
+    ) -> requests.Response:
+        """Send a request as `requests.Session.send` does, without its cookies. Looks follow redirects."""
+        session = self._session
+        options: dict[str, Any] = {
+            "stream": stream, "timeout": timeout, "verify": session.verify, "cert": session.cert,
+            "proxies": session.proxies,
+        }  # fmt: skip
+        response: requests.Response = session.get_adapter(self.url).send(request, **options)
+        response = dispatch_hook("response", request.hooks, response, **options)  # type: ignore[no-untyped-call]
+        if is_look and response.is_redirect:
+            request.prepare_cookies({})
+            *_, response = session.resolve_redirects(response, request, **options)
+        return response
 
 
 def request_of(response: requests.Response) -> str:

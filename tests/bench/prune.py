@@ -116,7 +116,7 @@ def _wired(valkey: Valkey, registry: RealRegistry, folder: Path, named: Collecti
     ways: dict[str, Any] = {"storage": {"path": str(registry.storage_path)}, "delete": {"via": "storage"}}
     settings = load_settings(
         environ={}, redis={"url": valkey.url}, registry={"url": registry.url}, data_dir=folder / "data",
-        log={"format": "json", "level": "warning"}, policy=keep_last(KEPT),
+        log={"format": "json", "level": "warning"}, policy=keep_last(KEPT, first_plan="apply"),
         **{section: way for section, way in ways.items() if section in named},
     )  # fmt: skip
     wiring = replace(wire(settings), dispatch=Messages())  # type: ignore[arg-type]
