@@ -2,17 +2,23 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from service.cli.registry import refuse_v1
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.domain.policy.model import Policy
 from service.domain.reconciliation import NAME_THEM
 from service.domain.retention.selector import TagSelector, is_glob
-from service.local.one_off import OneOff, one_off
+from service.local.one_off import OneOff
+from service.local.one_off_system import one_off_system
+from service.local.progress import WorkDone
 from service.registry import Registry
 
 
@@ -33,13 +39,55 @@ def compare_once(
     Raises:
         RegistryRefused: the registry does not list its repositories, and the settings do not name any.
     """
-    refuse_v1(config)
-    _say(f"comparing with {url} …")
-    system = click.get_current_context().with_resource(one_off(url, policy, config, os.environ, trash))
-    names = _selected(system.wiring.registry, repositories)
-    tags = system.compare(names)
+    system, names = open_once(url, config, policy, repositories, trash)
+    with shown_progress(system):
+        tags = system.compare(names)
     _say(f"{len(names)} repositories with {tags} tags")
     return system
+
+
+def open_once(
+    url: str, config: Path | None, policy: Policy, repositories: Sequence[str] = (), trash: Path | None = None
+) -> tuple[OneOff, Sequence[str]]:
+    """Return the system for this verb alone, and the repositories that it is about. See `compare_once`."""
+    refuse_v1(config)
+    _say(f"comparing with {url} …")
+    system = click.get_current_context().with_resource(one_off_system(url, policy, config, os.environ, trash))
+    return system, _selected(system.wiring.registry, repositories)
+
+
+@contextmanager
+def shown_progress(system: OneOff) -> Iterator[None]:
+    """Show the progress of the block on standard error, with its rate and the time left, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        looks, deletes = (
+            bar.add_task("tags read", total=None),
+            bar.add_task("images deleted", visible=False, total=None),
+        )
+
+        def show(done: WorkDone) -> None:
+            bar.update(looks, completed=done.looked, total=done.to_look)
+            bar.update(deletes, completed=done.deleted, total=done.to_delete, visible=done.to_delete > 0)
+
+        system.report = show
+        try:
+            yield
+        finally:
+            system.report = None
+
+
+class _Rate(ProgressColumn):
+    """The steps per second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
 
 
 def _selected(registry: Registry, repositories: Sequence[str]) -> Sequence[str]:

@@ -11,15 +11,17 @@ import click
 
 from service.answers.verdicts import Previews
 from service.cli.connect import matching_repositories
-from service.cli.one_off import compare_once
+from service.cli.one_off import compare_once, open_once, shown_progress
 from service.cli.output import line, number, show_document
 from service.cli.policy_file import load_policy_file
 from service.cli.registry import restore_hint, trash_folder
-from service.domain.errors import ConfigurationError, PushpruneError, RegistryRefused
+from service.domain.errors import ConfigurationError, NoSuchRepository, PushpruneError, RegistryRefused
 from service.domain.policy.model import Policy
 from service.domain.retention.conditions import UnknownAge
 from service.domain.retention.preview import Preview
-from service.local.one_off import OneOff, RepositoryDeletions
+from service.domain.retention.selector import TagSelector, is_glob
+from service.local.made_deletions import RepositoryDeletions, made_deletions
+from service.local.one_off import OneOff
 from service.restore.trash_folder import TrashFolder
 from service.settings import load_settings
 
@@ -68,6 +70,9 @@ class OneOffPrune:
         if deletes and not self.yes and not sys.stdin.isatty():
             raise ConfigurationError("not a terminal: add --yes to delete, or --dry-run to preview")
         folder = trash_folder(self.url, self.trash)
+        if deletes and self.yes:
+            self._prune(folder)
+            return
         system = compare_once(self.url, self.config, self.policy, self.names, folder.path if deletes else None)
         names = matching_repositories(system.wiring.inventory, self.names) or system.wiring.inventory.names()
         previews = system.wiring.verdicts.preview(names, self.policy)
@@ -76,20 +81,50 @@ class OneOffPrune:
             return
         if not self.as_document:
             self.show(previews, self.policy, False)
-        if not self.yes:
-            click.confirm("delete it?", abort=True, err=True)
+        click.confirm("delete it?", abort=True, err=True)
         # After the confirmation, so that a cancelled command leaves no empty folder.
         folder.prepare()
-        self._delete(system, previews, folder)
+        self._delete(system, folder, lambda: system.delete_by(self.policy), lambda: previews)
 
-    def _delete(self, system: OneOff, previews: Sequence[Preview], folder: TrashFolder) -> None:
-        """Delete, and print what was deleted, also if an error or Ctrl-C stopped the deletion half-way."""
+    def _prune(self, folder: TrashFolder) -> None:
+        """Delete from each repository as soon as it is compared: nobody is asked in between."""
+        system, names = open_once(self.url, self.config, self.policy, self.names, folder.path)
+        self._refuse_unknown(system, names)
+
+        def previews() -> Sequence[Preview]:
+            known = set(system.wiring.inventory.names())
+            plans = system.previews([name for name in names if name in known])
+            if not self.as_document or not any(plan.deletions for plan in plans):
+                self.show(plans, self.policy, self.as_document)
+            return plans
+
+        self._delete(system, folder, lambda: system.prune(names, self.policy), previews)
+
+    def _refuse_unknown(self, system: OneOff, names: Sequence[str]) -> None:
+        """Raise NoSuchRepository before anything is deleted if a name means no repository with tags."""
+        for name in self.names:
+            matches = TagSelector(name).repositories(names)
+            if not matches or not (is_glob(name) or system.wiring.registry.client.tags(name)):
+                raise NoSuchRepository(f"no repository {name} is known; `pushprune repos` lists them")
+
+    def _delete(
+        self, system: OneOff, folder: TrashFolder, delete: Callable[[], None], previews: Callable[[], Sequence[Preview]]
+    ) -> None:
+        """Delete, and print what was deleted, also if an error or Ctrl-C stopped the deletion half-way.
+
+        Args:
+            delete: makes the deletions.
+            previews: returns what was planned.
+        """
         try:
-            system.delete_by(self.policy)
+            with shown_progress(system):
+                delete()
         except (PushpruneError, KeyboardInterrupt):
-            self._say_deleted(system.deletions(), previews, folder)
+            self._say_deleted(made_deletions(system.wiring.store), previews(), folder)
             raise
-        self._say_deleted(system.deletions(), previews, folder)
+        planned = previews()
+        if any(preview.deletions for preview in planned):
+            self._say_deleted(made_deletions(system.wiring.store), planned, folder)
         if system.remarks:
             raise RegistryRefused(" ".join(system.remarks))
 

@@ -12,7 +12,7 @@ from service.domain.errors import (
     RegistryUnavailable,
 )
 from service.domain.finding import Finding, error, fine, warning
-from service.registry.listing import HIDES, lists_every_tag, untried
+from service.registry.listing import HIDES, deletes_single_tags, lists_every_tag, untried
 from service.registry.probe import UNKNOWN
 
 NO_DELETES = "storage: {delete: {enabled: true}}   # in the registry's config.yml, then restart it"
@@ -117,8 +117,11 @@ def check_listing(case: Case) -> Iterator[Finding]:
         if permit is None:
             yield warning("listing", "not checked: a garbage collection is running", "pushprune doctor   # after it")
             return
+        client = case.wiring.registry.client
         try:
-            is_whole = lists_every_tag(case.wiring.registry.client, permit.writing, case.repository, storage)
+            with permit.writing():
+                is_tested = deletes_single_tags(client, case.repository)
+            is_whole = not is_tested or lists_every_tag(client, permit.writing, case.repository, storage)
         except RegistryRefused as refused:
             yield warning("listing", untried(refused), _LOGIN)
             return

@@ -78,14 +78,16 @@ class Batch:
         with self.permit.writing():
             call()
 
-    def delete(self, digest: str, tags: Collection[str] | None = None) -> None:
-        """Delete a manifest.
+    def delete(self, digest: str, tags: Collection[str] | None = None) -> bool:
+        """Delete a manifest; False if it did not exist.
 
         Args:
             tags: the known tags that point at the digest. Over the API, all tags of the digest are deleted.
         """
-        self.write(lambda: self._deletion.delete(digest, tags))
+        with self.permit.writing():
+            is_deleted = self._deletion.delete(digest, tags)
         self._deleted = digest
+        return is_deleted
 
     def untag(self, tag: str, expected: Collection[str]) -> None:
         """Delete a tag alone, while it points at one of these digests, see `DeletionBatch.untag`."""

@@ -28,14 +28,16 @@ _FIRST_BATCH = 16
 
 
 @dataclass(slots=True)
-class _Speed:
-    """The speed of deletions in one repository, learnt from the batches before.
+class _Learnt:
+    """The facts that the batches before, under the same lease, have shown.
 
     Attributes:
         size: number of digests that the registry deletes in good time.
+        is_clear: True if the last batch removed its tags, and deleted the tombstone at its end.
     """
 
     size: int
+    is_clear: bool = False
 
 
 def delete(wiring: Wiring, repository: str) -> None:
@@ -50,15 +52,15 @@ def delete(wiring: Wiring, repository: str) -> None:
     if wiring.store.outbox.backing_off("doomed", repository):
         return
     before: tuple[Doomed, ...] = ()
-    speed = _Speed(_FIRST_BATCH)
+    learnt = _Learnt(_FIRST_BATCH)
     with wiring.store.leases.hold(f"delete:{repository}", wait_s=_WAIT_S) as lease:
         while lease is not None and (doomed := wiring.store.history.doomed(repository)) and doomed != before:
             before = doomed
-            if not _delete(wiring, wiring.store.history.snapshot(repository), doomed, lease, speed):
+            if not _delete(wiring, wiring.store.history.snapshot(repository), doomed, lease, learnt):
                 return
 
 
-def _delete(wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], lease: Lease, speed: _Speed) -> bool:
+def _delete(wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], lease: Lease, learnt: _Learnt) -> bool:
     """Delete the images that were doomed when the snapshot was made; return False if the caller must stop.
 
     Tagged images are deleted first: either each digest with its tags, or all tags before the first digest, whichever
@@ -69,7 +71,7 @@ def _delete(wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], leas
     while remaining:
         lease.check()
         batch, untags = _next_batch(
-            wiring.store, wiring.registry, wiring.settings, snapshot, remaining, tags, speed.size
+            wiring.store, wiring.registry, wiring.settings, snapshot, remaining, tags, learnt.size
         )
         if _is_stale(wiring.store, wiring.registry, wiring.policies, snapshot, batch):
             _plan_again(wiring.store, wiring.dispatch, snapshot.repository)
@@ -84,12 +86,13 @@ def _delete(wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], leas
                 return False
             began_s = time.monotonic()
             try:
-                _work(wiring, snapshot, batch, permit, untags=untags)
+                _work(wiring, snapshot, batch, permit, untags=untags, is_clear=learnt.is_clear)
             except RegistryUnavailable:
                 _ease_off(wiring.store, snapshot.repository, batch)
                 raise
+        learnt.is_clear = untags
         if not untags:
-            speed.size = next_size(len(batch), time.monotonic() - began_s)
+            learnt.size = next_size(len(batch), time.monotonic() - began_s)
         wiring.store.outbox.succeeded("doomed", snapshot.repository)
         remaining, tags = remaining[len(batch) :], tags - sum(len(image.tags) for image in batch)
         if remaining and not wiring.store.history.is_current(snapshot):
@@ -154,12 +157,20 @@ def _is_stale(
     return any(not doomed.tags for doomed in batch) and compare.compare(store, registry, snapshot).changed > 0
 
 
-def _work(wiring: Wiring, snapshot: Snapshot, images: tuple[Doomed, ...], permit: Lease, *, untags: bool) -> None:
+def _work(
+    wiring: Wiring,
+    snapshot: Snapshot,
+    images: tuple[Doomed, ...],
+    permit: Lease,
+    *,
+    untags: bool,
+    is_clear: bool,
+) -> None:
     """Delete the images of one batch. untags: remove all their tags before their manifests."""
     work = partial(in_parallel, wiring.registry.parallel)
     with open_batch(wiring, snapshot, permit) as batch:
         if untags:
-            for outcome in untag(batch, images, work):
+            for outcome in untag(batch, images, work, is_clear=is_clear):
                 batch.record(outcome)
         else:
             work(partial(delete_image, batch), images)

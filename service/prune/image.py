@@ -11,7 +11,7 @@ from service.prune.recheck import is_of_current_policy, may_be_deleted, recheck
 from service.prune.still_listed import still_listed
 from service.prune.untag import untag
 from service.registry.manifest import Manifest
-from service.store.trash import SaveResult, TrashedManifest
+from service.store.trash import SaveResult
 
 
 def delete_image(batch: Batch, doomed: Doomed) -> None:
@@ -76,11 +76,14 @@ def _send_delete(batch: Batch, doomed: Doomed, saved: SaveResult) -> None:
     if saved is not SaveResult.SAVED:
         return
     try:
-        batch.delete(doomed.digest, doomed.tags)
+        is_deleted = batch.delete(doomed.digest, doomed.tags)
     except (RegistryUnavailable, RegistryRefused):
         # The DELETE may have taken effect, and with it a tag that was just pushed again.
         batch.store.deletions.request_healing(batch.repository, doomed.tags)
         raise
+    if not is_deleted and not batch.exact:
+        # The recheck proves where a tag points, also if its manifest does not exist any more.
+        _clear_dangling(batch, doomed, _dangling(batch, doomed))
     batch.forget(doomed, still_listed(batch, doomed.tags) if doomed.tags else ())
 
 
@@ -89,15 +92,14 @@ def _finish(batch: Batch, doomed: Doomed) -> None:
 
     Either our own DELETE was not recorded, or another client deleted the manifest.
     """
-    trashed = batch.store.trash.get(batch.repository, doomed.digest)
-    if trashed:
+    if batch.store.trash.get(batch.repository, doomed.digest):
         dangling = _dangling(batch, doomed)
         # Tags that were pushed since the first save were deleted with the manifest, too.
         saved = batch.store.trash.save_again(batch.snapshot, doomed)
         if saved is SaveResult.LEASED:
             batch.spare(doomed, LEASED)
         if saved is SaveResult.SAVED:
-            _clear_dangling(batch, doomed, trashed, dangling)
+            _clear_dangling(batch, doomed, dangling)
             batch.forget(doomed)
         return
     outcome = ImageOutcome(doomed)
@@ -113,12 +115,13 @@ def _dangling(batch: Batch, doomed: Doomed) -> list[str]:
     return [tag for tag in doomed.tags if tag in listed]
 
 
-def _clear_dangling(batch: Batch, doomed: Doomed, trashed: TrashedManifest, dangling: list[str]) -> None:
+def _clear_dangling(batch: Batch, doomed: Doomed, dangling: list[str]) -> None:
     """Remove tags that point at nothing. Over the API, only a DELETE of their manifest can remove them.
 
     A tag that was pushed again meanwhile points at a manifest, and its digest is not doomed any more.
     """
-    if not dangling:
+    trashed = batch.store.trash.get(batch.repository, doomed.digest)
+    if not dangling or trashed is None:
         return
     if batch.exact:
         batch.delete(doomed.digest, dangling)

@@ -4,6 +4,7 @@ from service.domain.errors import LeaseLost, RegistryRefused
 from service.log import log
 from service.registry import Registry
 from service.registry.listing import ABOUT, HIDES, deletes_single_tags, lists_every_tag, untried
+from service.registry.probe import REPOSITORY
 from service.store import Store
 from service.store.lease import Lease
 from service.store.snapshot import Snapshot
@@ -47,13 +48,23 @@ def _why_not(store: Store, registry: Registry, repository: str, restarts: str, p
     if registry.in_storage is not None:
         return ""
     # The fault is one of object storage, and a storage that is mounted is a file system.
-    if (registry.storage is not None and registry.storage.is_on_disk) or store.capabilities.deletes_tags(
-        restarts
-    ) is False:
+    if registry.storage is not None and registry.storage.is_on_disk:
         return ""
     try:
+        if not _deletes_tags(store, registry, restarts, permit):
+            return ""
         return "" if lists_every_tag(registry.client, permit.writing, storage=registry.storage) else HIDES
     except RegistryRefused as error:
         # A login may be bound to some repositories. Where it deletes, it can at least be told from 2.8.
         with permit.writing():
             return untried(error) if deletes_single_tags(registry.client, repository) else ""
+
+
+def _deletes_tags(store: Store, registry: Registry, restarts: str, permit: Lease) -> bool:
+    """Return True if the registry can delete a single tag. The first answer is remembered: untagging needs it, too."""
+    able = store.capabilities.deletes_tags(restarts)
+    if able is None:
+        with permit.writing():
+            able = deletes_single_tags(registry.client, REPOSITORY)
+        store.capabilities.note_deletes_tags(restarts, able=able)
+    return able

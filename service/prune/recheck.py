@@ -23,7 +23,7 @@ class RecheckResult:
         at: `there`: points at the doomed digest. `tombstone`: points at our tombstone, an untag is not finished.
             `off`: deleted by us, by an untag or a DELETE. `astray`: points where our healing put it, before its last
             push was reported. `gone`: deleted by someone else. `moved`: points at another manifest.
-        manifest: the doomed manifest, if this recheck fetched it.
+        manifest: the doomed manifest, if this recheck fetched it, or this process has read it before.
         moved_to: the tag with its new digest, for `moved`.
         is_index: True if `moved_to` points at an index.
         stands: the digest that the tag points at, for `astray`.
@@ -48,8 +48,8 @@ def recheck(
     """Return the state of this tag of a doomed digest.
 
     Args:
-        fetch: True for a GET, which also returns the manifest's bytes; False for a conditional HEAD, which costs the
-            registry least and emits no notification.
+        fetch: True if the manifest's bytes are needed, too. Where this process has read them before, and otherwise
+            without `fetch`, a conditional HEAD is sent, which costs the registry least and emits no notification.
         storage: if proved to be the registry's. It is read instead of the registry; the registry is asked
             only if the storage does not show the tag at the doomed digest.
 
@@ -62,14 +62,17 @@ def recheck(
         manifest = storage.manifest(repository, doomed.digest) if fetch else None
         if manifest or not fetch:
             return RecheckResult("there", manifest)
-    if fetch:
+    # The digest proves the bytes for ever, so that only the tag is left to prove (safety rule 3). A 304 does not prove
+    # that the manifest exists: a DELETE of one that does not answers 404.
+    known = registry.client.recall(repository, doomed.digest) if fetch else None
+    if fetch and known is None:
         manifest = registry.client.get(repository, name)
         standing = Tag(name, manifest.digest, None) if manifest else None
     else:
         answer = registry.client.head(repository, name, unless=doomed.digest)
         standing = Tag(name, answer.digest, None) if answer else None
     if standing is not None and standing.digest == doomed.digest:
-        return RecheckResult("there", manifest)
+        return RecheckResult("there", manifest or known)
     if standing is not None and standing.digest == tombstone.DIGEST:
         return RecheckResult("tombstone")
     if standing is not None and standing.digest == batch.store.deletions.own_put(repository, name):

@@ -19,19 +19,22 @@ from service.store.trash import SaveResult
 Work = Callable[[Callable[[Doomed], None], Iterable[Doomed]], object]
 
 
-def untag(batch: Batch, images: tuple[Doomed, ...], work: Work) -> list[ImageOutcome]:
+def untag(batch: Batch, images: tuple[Doomed, ...], work: Work, *, is_clear: bool = False) -> list[ImageOutcome]:
     """Untag these images. The removed tags are recorded, also if this fails on the way.
 
     Args:
         batch: the batch to which the images belong.
         images: digests, whose doomed tags are removed.
         work: runs a call for each of the images, one by one or in parallel.
+        is_clear: True if the last batch of this repository has just deleted the tombstone: the registry can do that,
+            and no tag points at it.
 
     Raises:
         RegistryUnavailable, RegistryRefused, LeaseLost: some tags may not be removed.
     """
     untagging = _Untagging(batch)
-    untagging.begin()
+    if not is_clear:
+        untagging.begin()
     fault: RegistryUnavailable | None = None
     try:
         try:

@@ -73,6 +73,7 @@ def compare(
     pace.take()
     listed = _listed(registry, snapshot.repository)
     names = sorted({*listed, *known})
+    pace.expect(len(names))
     comparison = _TagComparison(store, registry, snapshot, pace, trusts_listing=trusts_listing)
     changed = comparison.adopt(names, complete=True)
     missing = _look_at_missing(store, snapshot.repository, comparison.vanished)

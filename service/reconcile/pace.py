@@ -19,6 +19,9 @@ class Pace:
             self._next = turn + self._gap_s
         time.sleep(max(0.0, turn - time.monotonic()))
 
+    def expect(self, requests: int) -> None:
+        """Note how many requests a comparison is going to make, for a pace that shows its progress."""
+
 
 class AtOnce(Pace):
     """A pace without a limit."""

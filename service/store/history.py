@@ -357,6 +357,13 @@ class History:
             packed = client.hvals(self._keys.of("dry_run" if dry else "doomed", repository))
         return tuple(unpack_doomed(text) for text in packed)
 
+    def count_doomed(self, repositories: Iterable[str]) -> int:
+        """Return the number of images to delete next in these repositories."""
+        with self._connection.reached() as client, client.pipeline(transaction=False) as pipe:
+            for repository in repositories:
+                pipe.hlen(self._keys.of("doomed", repository))
+            return sum(pipe.execute())
+
     def retire(self, empty_s: int) -> tuple[str, ...]:
         """Forget the repositories that have been empty for `empty_s`, and return their names."""
         empty = [name for names in chunks(self.repositories()) for name in self._empty(names)]

@@ -8,7 +8,9 @@ import pytest
 
 from service.domain.errors import RegistryUnavailable
 from service.local import one_off as module
-from service.local.one_off import OneOff, one_off
+from service.local.made_deletions import made_deletions
+from service.local.one_off import OneOff
+from service.local.one_off_system import one_off_system
 from tests.conftest import keep_last
 from tests.fakes.registry import FakeRegistry
 
@@ -31,7 +33,7 @@ def registry() -> Iterator[FakeRegistry]:
 @pytest.fixture
 def system(registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> Iterator[OneOff]:
     monkeypatch.setattr(module, "_WAITS_S", (0.0, 0.0, 0.0))
-    with one_off(registry.url, POLICY, None, os.environ) as prepared:
+    with one_off_system(registry.url, POLICY, None, os.environ) as prepared:
         yield prepared
 
 
@@ -42,7 +44,7 @@ def test_a_registry_that_fails_now_and_then_is_asked_again(registry: FakeRegistr
     assert system.compare([SHOP, WEB]) == 10
     system.delete_by(POLICY)
     assert registry.tags(SHOP).keys() == registry.tags(WEB).keys() == {"v3", "v4"}
-    assert {(result.repository, *sorted(result.tags)) for result in system.deletions()} == {
+    assert {(result.repository, *sorted(result.tags)) for result in made_deletions(system.wiring.store)} == {
         (SHOP, "v0", "v1", "v2"),
         (WEB, "v0", "v1", "v2"),
     }
@@ -56,6 +58,6 @@ def test_a_registry_that_goes_on_failing_ends_it(registry: FakeRegistry, system:
 
 def test_nothing_is_deleted_while_the_policy_is_only_tried(registry: FakeRegistry, system: OneOff) -> None:
     system.compare([SHOP])
-    assert system.deletions() == ()
+    assert made_deletions(system.wiring.store) == ()
     assert len(registry.tags(SHOP)) == 5
     assert {request.method for request in registry.requests} == {"GET"}

@@ -166,8 +166,8 @@ def test_parts_that_several_deleted_indexes_share_go_although_a_plan_was_made_in
     def plan() -> None:
         made.append(system.store.history.snapshot(SHOP))
 
-    # One index is deleted and noted when the manifest of the next one is read.
-    system.registry.after("DELETE", "", lambda: system.registry.after("GET", "manifests/m", plan))
+    # One index is deleted and noted when the next one is rechecked.
+    system.registry.after("DELETE", "", lambda: system.registry.after("HEAD", "manifests/m", plan))
     deleting.delete(system.wiring, SHOP)
     assert [untagged.digest for untagged in made[0].untagged] == [shared.digest]
     stale = planner.plan(made[0], keep_last(1), now_us())

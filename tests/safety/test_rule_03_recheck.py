@@ -86,3 +86,29 @@ def test_what_is_leased_after_it_was_doomed_stays(make_system: Make) -> None:
     system.messages.enforce(SHOP)
     system.settle()
     assert system.tags() == {"v2"}
+
+
+def test_a_known_manifest_is_proved_by_its_tag_alone_and_a_tag_that_points_nowhere_is_removed(
+    make_system: Make,
+) -> None:
+    """The bytes were read before, so the registry is asked only for the tag: 304, although its manifest is gone."""
+    system = doomed_system(make_system)
+    digest = system.registry.tags(SHOP)["v1"]
+    assert system.wiring.registry.client.get(SHOP, "v1")
+    before = len(system.registry.requests)
+    system.registry.storage.repositories[SHOP].manifests.pop(digest)
+    deleting.delete(system.wiring, SHOP)
+    assert (system.registry.requests[before].method, system.registry.requests[before].status) == ("HEAD", 304)
+    system.settle()
+    assert system.tags() == {"v2"}
+    assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
+
+
+def test_a_known_manifest_whose_tag_moved_meanwhile_stays(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    assert system.wiring.registry.client.get(SHOP, "v1")
+    system.deaf = True
+    system.registry.push_image(SHOP, "v1", seed="newer")
+    deleting.delete(system.wiring, SHOP)
+    assert system.tags() == {"v1", "v2"}
+    assert system.registry.count("pushprune/", "DELETE", f"{SHOP}/manifests/sha256") == 0
