@@ -29,7 +29,7 @@ from tests.live.conftest import LiveSystem, last, wait_until
 
 CALL_S = 0.020
 _YOUTH_S = 300
-_GC = {"collector": "online", "online_preview": True, "gate": "proxy", "settle": 0, "youth": _YOUTH_S, "grace": 1}
+_GC = {"collector": "online", "gate": "proxy", "settle": 0, "youth": _YOUTH_S, "grace": 1}
 _PAST_GRACE_S = 2.0
 
 
