@@ -83,6 +83,11 @@ class RunningCollection(ApiAnswer):
     stage_since: TimeMs = Field(validation_alias="since_ms", description="start of this stage")
     started_at: TimeMs = Field(validation_alias="started_ms", description="its start")
     reason: str = Field(description="why it was requested")
+    done: int = Field(description="objects, manifests or blobs of this stage that are done")
+    total: int = Field(description="the number of them; 0: unknown")
+    done_bytes: int = Field(description="size of the blobs that are done; 0: unknown")
+    total_bytes: int = Field(description="size of all blobs of this stage; 0: unknown")
+    percent: int | None = Field(description="the share of this stage that is done; null: unknown")
 
 
 class PostponedCollection(ApiAnswer):

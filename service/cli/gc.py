@@ -1,5 +1,6 @@
 """`pushprune gc`: start a garbage collection or a dry run, show the last runs and the time of the next."""
 
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +24,7 @@ from service.collect.status import (
 )
 from service.collect.status import cancel as cancel_queued
 from service.domain.collection.garbage import Garbage
-from service.domain.collection.run import Rehearsal, Run
+from service.domain.collection.run import CollectionStage, Rehearsal, Run
 from service.domain.errors import CollectionFailed
 from service.domain.policy.units import spell_size
 from service.settings.sections import GcSettings
@@ -158,11 +159,35 @@ def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> tuple[Run, bool]:
     while (now := progress(wiring.store, reason, asked_ms)).ended is None:
         if now.stage is None and not now.has_worker:
             raise CollectionFailed("no worker is running: start one, and the collection runs then")
-        if now.stage and tells and now.stage != shown_stage:
-            shown_stage = now.stage
-            click.echo(f"{shown_stage}…", err=True)
+        if now.stage and tells:
+            shown_stage = _tell(now.stage, shown_stage)
         time.sleep(_POLL_S)
+    if sys.stderr.isatty() and tells and shown_stage:
+        click.echo(err=True)
     return now.ended, now.is_queued
+
+
+def _tell(stage: CollectionStage, before: str) -> str:
+    """Print the progress of a stage on standard error: on a terminal its share, else once. Returns what was printed.
+
+    Args:
+        stage: of the running collection.
+        before: what was printed last.
+    """
+    is_terminal = sys.stderr.isatty()
+    text = f"{stage.stage}…" + (spell_progress(stage) if is_terminal else "")
+    if text != before:
+        click.echo(f"\r\x1b[K{text}" if is_terminal else text, nl=not is_terminal, err=True)
+    return text
+
+
+def spell_progress(stage: CollectionStage) -> str:
+    """Return the share of a stage that is done, with a bar; "" if nothing of it is known."""
+    if stage.percent is None:
+        return f" {stage.done:,}" if stage.done else ""
+    bar = "#" * (stage.percent // 5)
+    sizes = f", {spell_size(stage.done_bytes)} of {spell_size(stage.total_bytes)}" if stage.total_bytes else ""
+    return f" [{bar:<20}] {stage.percent} % ({stage.done:,} of {stage.total:,}{sizes})"
 
 
 def _show_overview(status: CollectionStatus, as_document: bool) -> None:
@@ -170,7 +195,8 @@ def _show_overview(status: CollectionStatus, as_document: bool) -> None:
         show_document(CollectionOverview.model_validate(status))
         return
     if status.running:
-        line(f"running: {status.running.stage}, because {status.running.reason}")
+        running = status.running
+        line(f"running: {running.stage}{spell_progress(running)}, because {running.reason}")
     elif status.queued:
         kept = f"; waiting: {status.postponed.message} (tried {status.postponed.times}×)" if status.postponed else ""
         line(f"queued: {status.queued}{kept}")

@@ -9,7 +9,7 @@ from service.domain.collection.output import Output
 from service.domain.collection.run import Run
 from service.log import log
 from service.registry import Registry
-from service.registry.collector import Collector
+from service.registry.collector import Collector, names_blob
 from service.settings.sections import GcSettings
 from service.store import Store
 from service.store.collections import now_ms
@@ -37,7 +37,13 @@ class Attempt:
     output: Output = field(default_factory=Output)
 
     def __post_init__(self) -> None:
-        self.collector = self.collector.heard_by(self.output.add)
+        self.collector = self.collector.heard_by(self._hear)
+
+    def _hear(self, line: str) -> None:
+        """Keep a line of the collector's output. The registry prints a line before it deletes a blob."""
+        self.output.add(line)
+        if names_blob(line):
+            self.progress.advance(1)
 
     def record(self, *, once: bool = False, wait_s: float = 0) -> None:
         """Record the end of the attempt, and log it.

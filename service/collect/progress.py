@@ -1,7 +1,9 @@
 """Publish the current stage of a collection while it runs."""
 
 import threading
+import time
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +12,7 @@ from service.domain.errors import StoreUnavailable
 from service.store.collections import Collections, now_ms
 
 _RENEW_S = 3.0
+_SHOW_S = 0.5
 
 
 class Progress:
@@ -22,6 +25,7 @@ class Progress:
     def __init__(self, garbage: Collections, reason: str) -> None:
         self._garbage = garbage
         self._under = CollectionStage("", now_ms(), now_ms(), reason)
+        self._shown_s = 0.0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="progress", daemon=True)
 
@@ -36,16 +40,31 @@ class Progress:
         with suppress(StoreUnavailable):
             self._garbage.clear_progress()
 
-    def at(self, stage: str) -> None:
-        """Publish the beginning of the next stage."""
-        self._under = CollectionStage(stage, now_ms(), self._under.started_ms, self._under.reason)
+    def at(self, stage: str, total: int = 0, total_bytes: int = 0) -> None:
+        """Publish the beginning of the next stage.
+
+        Args:
+            stage: its name.
+            total: the number of its items; 0 if it is not known.
+            total_bytes: their size; 0 if it is not known.
+        """
+        under = CollectionStage(stage, now_ms(), self._under.started_ms, self._under.reason)
+        self._under = replace(under, total=total, total_bytes=total_bytes)
         self._show()
+
+    def advance(self, count: int, size_bytes: int = 0) -> None:
+        """Add items that are done. They are published from time to time."""
+        under = self._under
+        self._under = replace(under, done=under.done + count, done_bytes=under.done_bytes + size_bytes)
+        if time.monotonic() - self._shown_s >= _SHOW_S:
+            self._show()
 
     def _renew(self) -> None:
         while not self._ended.wait(_RENEW_S):
             self._show()
 
     def _show(self) -> None:
+        self._shown_s = time.monotonic()
         if self._under.stage:
             with suppress(StoreUnavailable):
                 self._garbage.publish_progress(self._under)

@@ -255,7 +255,7 @@ def _sweep(attempt: Attempt, quiet: BlobProtection, early: Early | None) -> None
                 raise Postponed(_CANCELLED)
             # From here on, layers of deleted images may be deleted: their deletions can no longer be undone.
             attempt.learn(final=attempt.store.trash.collected())
-            progress.at(collection_run.SWEEPING)
+            progress.at(collection_run.SWEEPING, len(rehearsed.eligible))
             try:
                 finished = watch.run(attempt.collector, rehearsed)
             except Postponed:

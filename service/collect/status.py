@@ -151,13 +151,13 @@ class CollectionProgress:
 
     Attributes:
         ended: the run, once it has ended.
-        stage: the stage of the running collection; None if none is running.
+        stage: of the running collection; None if none is running.
         is_queued: True if a collection is queued.
         has_worker: True if a worker is running.
     """
 
     ended: Run | None
-    stage: str | None
+    stage: CollectionStage | None
     is_queued: bool
     has_worker: bool
 
@@ -165,10 +165,9 @@ class CollectionProgress:
 def progress(store: Store, reason: str, since_ms: int) -> CollectionProgress:
     """Describe the progress of the run that was requested for this reason at this time (ms since the epoch)."""
     ended = [run for run in store.collections.runs(5) if run.started_ms >= since_ms and run.reason == reason]
-    under = store.collections.progress()
     return CollectionProgress(
         ended=ended[-1] if ended else None,
-        stage=under.stage if under else None,
+        stage=store.collections.progress(),
         is_queued=store.collections.requested() is not None,
         has_worker=store.outbox.workers() > 0,
     )

@@ -92,6 +92,11 @@ class Report:
         return ""
 
 
+def names_blob(line: str) -> bool:
+    """True for a line of the output that names a blob which is deleted next, or in a dry run would be."""
+    return _ELIGIBLE.match(line) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
     """One run of the command: its exit code and its parsed output."""

@@ -39,18 +39,16 @@ def read_inventory(store: ObjectStore, progress: Progress = lambda objects: None
 
     Args:
         store: the storage.
-        progress: called after each page with the number of objects so far.
+        progress: called after each page with the number of its objects.
 
     Raises:
         StorageUnavailable, StorageRefused: the listing failed. There is no inventory of a part.
     """
     inventory = StorageInventory(store.now_us())
-    count = 0
     for page in _pages(store, [*blob_shards(store), *repository_shards(store)]):
         for stored in page:
             add(inventory, stored)
-        count += len(page)
-        progress(count)
+        progress(len(page))
     return inventory
 
 

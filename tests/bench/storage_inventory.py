@@ -82,7 +82,7 @@ def measure() -> Iterator[Figure]:
 
 def _main() -> None:
     store, objects, began_s = MadeUp(), [0], time.monotonic()
-    inventory = read_inventory(store, lambda count: objects.__setitem__(0, count))
+    inventory = read_inventory(store, lambda count: objects.__setitem__(0, objects[0] + count))
     blobs, _ = inventory.counts
     print(
         json.dumps(

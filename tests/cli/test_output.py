@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from service.cli.gc import _show_run
+from service.cli.gc import _show_run, spell_progress
 from service.cli.output import when
-from service.domain.collection.run import Rehearsal
+from service.domain.collection.run import CollectionStage, Rehearsal
 from service.domain.collection.run import Run as GcRun
 from tests.conftest import MakeWiring
 from tests.support.record import event, record
@@ -90,6 +90,12 @@ def test_times_are_in_utc_and_name_their_zone(run: Run, berlin: None) -> None:
     pushed = json.loads(run("tags", "shop/api:v1", "--json")[1])[0]["pushed_at"]
     assert pushed[:19].replace("T", " ") + "Z" in run("tags", "shop/api:v1")[1]
     assert re.search(r"\d\d:\d\d:\d\d\+0[12]:00", run("tags", "shop/api:v1", "--local")[1])
+
+
+def test_the_progress_of_a_collection_is_a_bar_with_figures() -> None:
+    stage = CollectionStage("deleting blobs", 1, 1, "scheduled", 250, 1000, 7_000_000, 28_000_000)
+    assert spell_progress(stage) == " [#####               ] 25 % (250 of 1,000, 7.0 MB of 28.0 MB)"
+    assert spell_progress(CollectionStage("listing the storage", 1, 1, "scheduled", 2000)) == " 2,000"
 
 
 def test_a_dry_run_of_a_collection_lists_the_largest_blobs_and_counts_all(capsys: pytest.CaptureFixture[str]) -> None:

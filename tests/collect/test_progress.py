@@ -49,3 +49,44 @@ def test_a_stage_that_takes_long_is_shown_again(make_wiring: MakeWiring, monkeyp
         wiring.store.connection.client.delete(key)
         until(lambda: wiring.store.collections.progress() is not None)
     assert wiring.store.collections.progress() is None
+
+
+def test_a_sweep_tells_its_share(make_wiring: MakeWiring, tmp_path: Path) -> None:
+    body = """
+        print()
+        print("1 blobs marked, 2 blobs and 0 manifests eligible for deletion", flush=True)
+        print("blob eligible for deletion: sha256:" + "a" * 64, flush=True)
+        while not dry and not (folder / "go").exists(): time.sleep(0.01)
+        print("blob eligible for deletion: sha256:" + "b" * 64)
+    """
+    wiring = make_wiring(gc=collector(tmp_path, body))
+
+    def share() -> int | None:
+        under = wiring.store.collections.progress()
+        return under.percent if under and under.stage == SWEEPING else None
+
+    wiring.store.collections.request_if_none("scheduled")
+    thread = threading.Thread(target=run.collect, args=(wiring,))
+    thread.start()
+    until(lambda: share() == 50)
+    (tmp_path / "go").touch()
+    thread.join(20)
+
+
+def test_items_that_are_done_are_published_from_time_to_time(
+    make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wiring = make_wiring()
+    published: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        wiring.store.collections, "publish_progress", lambda under: published.append((under.done, under.done_bytes))
+    )
+    monkeypatch.setattr(progress, "_SHOW_S", 60)
+    shown = Progress(wiring.store.collections, "scheduled")
+    shown.at(SWEEPING, 100, 1000)
+    shown.advance(1, 10)
+    shown.advance(1, 10)
+    assert published == [(0, 0)]
+    monkeypatch.setattr(progress, "_SHOW_S", 0)
+    shown.advance(48, 480)
+    assert published == [(0, 0), (50, 500)]

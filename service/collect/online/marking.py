@@ -1,7 +1,7 @@
 """Mark what must be kept: every digest that any manifest in the storage mentions."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from service.domain.collection.mentions import LONGEST_MANIFEST, Mentions, read_mentions
 from service.domain.collection.storage_inventory import SHA256_BYTES, StorageInventory, is_packable, packed, unpacked
@@ -20,8 +20,15 @@ class Marking:
         marks: the packed digests that must be kept.
     """
 
-    def __init__(self, objects: ObjectStore, inventory: StorageInventory, cache: MentionCache) -> None:
-        self._objects, self._inventory, self._cache = objects, inventory, cache
+    def __init__(
+        self,
+        objects: ObjectStore,
+        inventory: StorageInventory,
+        cache: MentionCache,
+        advance: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        """Prepare. advance: called with the number of manifests whose mentions have become known."""
+        self._objects, self._inventory, self._cache, self._advance = objects, inventory, cache, advance
         self.marks: set[bytes] = set()
 
     def mark(self, held: Iterable[bytes] = (), contents: Iterable[bytes] = ()) -> None:
@@ -100,13 +107,14 @@ class Marking:
                 yield digest
 
     def _mentions(self, manifests: Iterable[bytes], names: dict[bytes, str]) -> Iterator[tuple[bytes, Mentions]]:
-        unknown = []
-        for digest in manifests:
+        todo, unknown = tuple(manifests), []
+        for digest in todo:
             mentions = self._cache.get(digest)
             if mentions is None:
                 unknown.append(digest)
             else:
                 yield digest, mentions
+        self._advance(len(todo) - len(unknown))
         for at in range(0, len(unknown), _AT_ONCE):
             page = unknown[at : at + _AT_ONCE]
             for digest in page:
@@ -117,6 +125,7 @@ class Marking:
                 mentions = read_mentions(_checked(digest, content, names.get(digest, "")))
                 self._cache.add(digest, mentions)
                 yield digest, mentions
+            self._advance(len(page))
 
     def _refuse_large(self, digest: bytes, names: dict[bytes, str]) -> None:
         blob = self._inventory.blob(digest)

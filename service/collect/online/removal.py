@@ -151,6 +151,7 @@ class BlobRemoval:
             failed = self._remove(keys, lambda: self._objects.delete(keys, confirm))
         deleted = [blob for blob in blobs if blob.digest not in failed]
         self.deleted += deleted
+        self._advance(page)
         self._claiming.release(granted)
         if not is_kept:
             self.bytes_freed += sum(blob.size_bytes for blob in deleted)
@@ -173,8 +174,12 @@ class BlobRemoval:
         done = [replace(blob, at=at) for blob in page if blob.digest not in failed]
         self._journal.note_unlinked(done)
         self.unlinked += done
+        self._advance(page)
         self._claiming.release(frozenset(blob.digest for blob in page))
         return bool(probes)
+
+    def _advance(self, blobs: Sequence[UnlinkedBlob]) -> None:
+        self._attempt.progress.advance(len(blobs), sum(blob.size_bytes for blob in blobs))
 
     def _now(self) -> Moment:
         return Moment(self._objects.now_us(), self._attempt.store.connection.now_us())

@@ -15,7 +15,7 @@ prove.py     prove that the storage is the registry's, and that the registry has
 
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from service.collect import verify
 from service.collect.attempt import Attempt
@@ -187,12 +187,12 @@ class _OnlineCollection:
         manifests = [blob for blob in plan.delete if blob.digest in suspects]
         if layers or plan.unlink:
             with removal.claiming.begun(survey.began.redis_us):
-                progress.at(SWEEPING)
+                progress.at(SWEEPING, *_amount(layers))
                 removal.delete(layers)
-                progress.at(UNLINKING)
+                progress.at(UNLINKING, *_amount(plan.unlink))
                 removal.unlink(*_links_first(plan.unlink, survey.inventory))
         if manifests:
-            progress.at(SWEEPING)
+            progress.at(SWEEPING, *_amount(manifests))
             try:
                 with removal.claiming.begun(survey.began.redis_us, with_manifests=True):
                     removal.delete_manifests(manifests, survey.began.redis_us)
@@ -271,6 +271,11 @@ class _OnlineCollection:
             alarms = {trouble.about for trouble in self._store.outbox.troubles()}
             names = tuple(name for name in names if f"{verify.BROKEN}{name}" in alarms)
         return names
+
+
+def _amount(blobs: Sequence[UnlinkedBlob]) -> tuple[int, int]:
+    """The number of blobs and their size."""
+    return len(blobs), sum(blob.size_bytes for blob in blobs)
 
 
 def _links_first(

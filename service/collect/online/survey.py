@@ -32,17 +32,22 @@ class Survey:
             StorageUnavailable, StorageRefused: the storage cannot be read.
         """
         attempt.progress.at(LISTING)
+
+        def listed(count: int) -> None:
+            attempt.lease.check()
+            attempt.progress.advance(count)
+
         redis_us = attempt.store.connection.now_us()
-        self.inventory: StorageInventory = read_inventory(objects, lambda _: attempt.lease.check())
+        self.inventory: StorageInventory = read_inventory(objects, listed)
         self.began = Moment(self.inventory.began_us, redis_us)
         if self.inventory.unknown_revisions:
             raise CollectionFailed(
                 "the storage has a link to a manifest that is not understood, so the blobs that it needs are unknown; "
                 f"nothing was deleted: {self.inventory.unknown_revisions[0]}"
             )
-        attempt.progress.at(MARKING)
+        attempt.progress.at(MARKING, sum(len(stored.revisions) for stored in self.inventory.repositories.values()))
         self.repair = Repair(attempt, objects)
-        self.marking = Marking(objects, self.inventory, attempt.registry.mentions)
+        self.marking = Marking(objects, self.inventory, attempt.registry.mentions, attempt.progress.advance)
         self._mark(attempt)
         if returned := self.repair.returned:
             attempt.note(f"{len(returned)} blobs were brought back from quarantine: a manifest needs them")

@@ -87,12 +87,25 @@ class CollectionStage:
         since_ms: the start of this stage.
         started_ms: the start of the collection.
         reason: why the collection was requested.
+        done: the number of items of this stage that are done: objects, manifests or blobs.
+        total: the number of its items; 0 if it is not known.
+        done_bytes: the size of the blobs that are done.
+        total_bytes: the size of all blobs of this stage; 0 if it is not known.
     """
 
     stage: str
     since_ms: int
     started_ms: int
     reason: str
+    done: int = 0
+    total: int = 0
+    done_bytes: int = 0
+    total_bytes: int = 0
+
+    @property
+    def percent(self) -> int | None:
+        """The share of this stage that is done; None if it is not known."""
+        return min(100, 100 * self.done // self.total) if self.total else None
 
 
 @dataclass(frozen=True, slots=True)

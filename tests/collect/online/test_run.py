@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from service.collect import progress
 from service.collect import run as collect_run
 from service.collect.online import claiming
 from service.collect.online.journal import JOURNAL
 from service.collect.status import at_stake
-from service.domain.collection.run import Run
+from service.domain.collection.run import CollectionStage, Run
 from service.domain.errors import StorageUnavailable
 from service.domain.gate import WriteRequest
 from service.registry.blob_quarantine import FOLDER
@@ -71,6 +72,25 @@ def test_the_record_tells_the_age_of_all_garbage(site: OnlineSite) -> None:
     assert stages() == ["unlinked"]
     site.collect_after(GRACE_S + 1)
     assert stages() == ["in quarantine"]
+
+
+def test_each_stage_tells_its_share(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: dict[str, tuple[int, int]] = {}
+    publish = site.store.collections.publish_progress
+
+    def publish_progress(under: CollectionStage) -> None:
+        shares[under.stage] = (under.done, under.total)
+        publish(under)
+
+    monkeypatch.setattr(progress, "_SHOW_S", 0)
+    monkeypatch.setattr(site.store.collections, "publish_progress", publish_progress)
+    unlinked(site)
+    assert shares["marking"] == (1, 1)
+    assert shares["unlinking"] == (SIZE, SIZE)
+    assert shares["listing the storage"][0] == len(list(site.plain.list("docker"))) + len(UNUSED.blobs)
+    site.collect_after(GRACE_S + 1)
+    # The manifest is deleted last, on its own.
+    assert shares["deleting blobs"] == (1, 1)
 
 
 def test_deleted_data_is_in_quarantine_until_its_time_has_passed(site: OnlineSite) -> None:

@@ -43,10 +43,11 @@ def test_runs_are_listed_with_all_that_is_known_of_them(edge: Edge) -> None:
 
 def test_the_one_under_way_and_the_next_are_shown(serve: ServeEdge) -> None:
     edge = serve(gc={"command": "true", "schedule": "0 3 * * *", "window": "22:00-02:00"})
-    edge.store.collections.publish_progress(CollectionStage(SWEEPING, 2, 1, "scheduled"))
+    edge.store.collections.publish_progress(CollectionStage(SWEEPING, 2, 1, "scheduled", 1, 4))
     shown = looked_up(edge)
     assert shown["running"] == {
         "stage": SWEEPING, "stage_since": rfc3339(2000), "started_at": rfc3339(1000), "reason": "scheduled",
+        "done": 1, "total": 4, "done_bytes": 0, "total_bytes": 0, "percent": 25,
     }  # fmt: skip
     assert datetime.fromisoformat(shown["next_at"]).hour == 22, "the window opens after the time it comes"
 

@@ -72,6 +72,18 @@ def test_what_a_dry_run_said_is_shown(edge: Edge) -> None:
     assert digest_of("a") in text
 
 
+def test_the_share_of_the_running_stage_is_shown(edge: Edge) -> None:
+    stage = CollectionStage(SWEEPING, 1, 1, "scheduled", 250, 1000, 7_000_000, 28_000_000)
+    edge.store.collections.publish_progress(stage)
+    text = Browser(edge).text("/panels/collection/now")
+    for item in (
+        '<progress aria-label="deleting blobs" value="25" max="100">',
+        "250 of 1\u202f000",
+        "7.0 MB of 28.0 MB",
+    ):
+        assert item in text
+
+
 def test_garbage_is_shown_by_age_and_by_repository(edge: Edge) -> None:
     shares = (RepositoryGarbage("shop/api", 3, 7_000_000), RepositoryGarbage("", 1, 900))
     hour_ms, now_ms = 3_600_000, time.time_ns() // 1_000_000
