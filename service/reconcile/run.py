@@ -68,7 +68,9 @@ def _list(store: Store, registry: Registry, run: reconciliation.ReconcileRun, le
     except RegistryUnavailable as error:
         failures = runs.note_catalog_failure(str(error), error.retry_after_s)
         if failures < _CATALOG_TRIES or not _answers(registry):
-            log.warning("reading the catalog continues later", error=str(error))
+            # Each outage is logged once: the state of the run says how it goes on.
+            if failures == 1:
+                log.warning("reading the catalog continues later", error=str(error))
             return False
         runs.note_all_pages(others, _NO_CATALOG.format(error))
         return True

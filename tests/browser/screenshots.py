@@ -131,7 +131,9 @@ def _add_past_usage(system: LiveSystem) -> None:
     now = system.store.usage.now()
     assert now is not None
     key = system.store.connection.keys.of("usage")
-    client.delete(key)
+    # Together, as the worker measures meanwhile.
+    records = client.pipeline()
+    records.delete(key)
     for hour in range(7 * 24, 0, -1):
         share = 1 - hour / 400 + (24 - hour % 24) / 160 - 0.15
         earlier = replace(
@@ -141,8 +143,9 @@ def _add_past_usage(system: LiveSystem) -> None:
             other_bytes=0,
             shared_bytes=0,
         )
-        client.xadd(key, pack_usage(earlier), id=f"{now.at_ms - hour * _HOUR_MS}-0")
-    client.xadd(key, pack_usage(now), id=f"{now.at_ms}-0")
+        records.xadd(key, pack_usage(earlier), id=f"{now.at_ms - hour * _HOUR_MS}-0")
+    records.xadd(key, pack_usage(now), id=f"{now.at_ms}-0")
+    records.execute()
 
 
 def _taken(site: Site, folder: Path) -> Iterator[Path]:

@@ -141,6 +141,19 @@ def test_only_changed_repositories_are_read_again_for_the_order(
     assert read == ["shop/web"]
 
 
+def test_the_next_deletions_are_those_to_make_now_then_the_next_by_time(inventory: Inventory, wiring: Wiring) -> None:
+    connection, now_ms = wiring.store.connection, wiring.store.connection.now_ms()
+    snapshot = wiring.store.history.snapshot("shop/web")
+    verdict = Verdict(snapshot.tags[0], False, "old")
+    wiring.store.history.commit(snapshot, Plan(doomed=(Doomed(verdict.tag.digest, (verdict,)),)), "doomed")
+    # A repository that is planned within a minute, as after a push, may have nothing to delete.
+    due = {"shop/api": now_ms + 9_000_000, "ops/old": now_ms + 7_000_000, "ops/pushed": now_ms + 2_000}
+    connection.client.zadd(connection.keys.of("due"), due)
+    rows = inventory.next_deletions(6)
+    assert [(row.repository, row.doomed) for row in rows] == [("shop/web", 1), ("ops/old", 0), ("shop/api", 0)]
+    assert [row.repository for row in inventory.next_deletions(2)] == ["shop/web", "ops/old"]
+
+
 def test_only_what_is_on_the_page_is_read(inventory: Inventory, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     summaries = type(inventory.catalog).summaries

@@ -80,7 +80,7 @@ def add(
             usage=current_usage(store),
             change_bytes=series.change_bytes,
             # The records of a new installation do not cover a week.
-            change_s=(now_ms - series.at_ms[0]) // 1000 if series.at_ms else 0,
+            change_s=_rounded_s((now_ms - series.at_ms[0]) // 1000) if series.at_ms else 0,
             freed_bytes=freed_since(store, now_ms - week),
             deletes=sum(step.deletes for step in day.steps),
             pushes=sum(step.pushes for step in day.steps),
@@ -168,6 +168,12 @@ def _collection(store: Store, registry: Registry, settings: Settings) -> str:
     if status.running:
         return status.running.stage
     return "queued" if status.queued else ""
+
+
+def _rounded_s(length_s: int) -> int:
+    """Return a length of time in whole days, hours or minutes, so that it reads 7d and not 166h."""
+    unit_s = next((unit_s for unit_s in (_DAY_S, 3600) if length_s >= 2 * unit_s), 60)
+    return max(1, round(length_s / unit_s)) * unit_s
 
 
 def _period() -> str:
