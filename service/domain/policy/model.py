@@ -212,14 +212,14 @@ class Policy(_Strict):
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a policy file, for editors."""
-    described = _untitled(Policy.model_json_schema())
+    described = untitled(Policy.model_json_schema())
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described, "title": "pushprune policy"}
 
 
-def _untitled(described: Any) -> Any:
+def untitled(described: Any) -> Any:
     """Remove the titles that pydantic makes of the names, because they only repeat the names."""
     if isinstance(described, list):
-        return [_untitled(item) for item in described]
+        return [untitled(item) for item in described]
     if not isinstance(described, dict):
         return described
-    return {key: _untitled(of) for key, of in described.items() if key != "title" or not isinstance(of, str)}
+    return {key: untitled(of) for key, of in described.items() if key != "title" or not isinstance(of, str)}

@@ -18,8 +18,8 @@ from service.domain.errors import ConfigurationError, StoreUnavailable
 from service.domain.finding import Finding, worst
 from service.reconcile.status import overview, request_reconcile
 from service.settings import Settings
+from service.settings.masking import masked, without_logins
 from service.web.pages import rendering
-from service.web.pages.masking import masked, without_logins
 from service.web.pages.yaml_text import as_yaml
 from service.wiring import Wiring
 

@@ -6,8 +6,8 @@ import fakeredis
 import pytest
 
 from service.domain.finding import error, fine, warning
+from service.settings.masking import masked
 from service.web.pages import health
-from service.web.pages.masking import masked
 from tests.conftest import keep_last
 from tests.support.edge import Edge, ServeEdge
 from tests.web.pages.browser import TOKENS, Browser

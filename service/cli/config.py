@@ -1,0 +1,49 @@
+"""`pushprune config …`: check the configuration, show the effective settings, print the schema for editors."""
+
+from pathlib import Path
+
+import click
+import yaml
+
+from service.cli.command import VerbGroup, examples
+from service.cli.connect import connection_options
+from service.cli.output import line, output_options, show_document
+from service.local.environment import running_settings
+from service.settings import load_settings
+from service.settings.masking import masked
+from service.settings.schema import schema
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group(cls=VerbGroup, epilog=examples("pushprune config check pushprune.yaml"))
+def config() -> None:
+    """Check the configuration, show the effective settings, or print their schema."""
+
+
+@config.command(epilog=examples("pushprune config check pushprune.yaml"))
+@click.argument("file", type=_FILE)
+def check(file: Path) -> None:
+    """Check that FILE, with the environment and the secret files that it names, is valid; exit with 2 if not."""
+    load_settings(config=file)
+    line(f"{file}: valid")
+
+
+@config.command(epilog=examples("pushprune config show", "pushprune config show --config pushprune.yaml -o yaml"))
+@connection_options
+@output_options()
+def show(config: Path | None, data: Path | None, as_document: bool) -> None:
+    """Show the effective settings, from file, environment and defaults, with the secrets masked."""
+    settings = running_settings(config, data) or load_settings(config)
+    values = masked(settings.model_dump(mode="json", exclude_none=True))
+    if as_document:
+        show_document(values)
+    else:
+        # Only ASCII, so that a control character in a value cannot reach the terminal.
+        click.echo(yaml.safe_dump(values, sort_keys=False, width=110), nl=False)
+
+
+@config.command(name="schema", epilog=examples("pushprune config schema"))
+def show_schema() -> None:
+    """Print the JSON Schema of the configuration, for editors and other tools."""
+    show_document(schema())

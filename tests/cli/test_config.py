@@ -1,0 +1,59 @@
+"""`pushprune config`: one sentence for a wrong file, no secret in what is shown, and a schema that editors can use."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from jsonschema import Draft202012Validator
+
+from service.cli.main import pushprune
+from service.settings import Settings
+from service.settings.schema import schema
+from tests.support import manual
+from tests.test_manual import yaml_blocks
+
+VALIDATOR = Draft202012Validator(schema())
+
+
+def configurations() -> list[dict[str, Any]]:
+    """The example file, and every configuration of the manual."""
+    example = yaml.safe_load((manual.ROOT / "config/pushprune.yaml").read_text())
+    return [example, *(values for _, values in yaml_blocks() if values.keys() <= Settings.model_fields.keys())]
+
+
+def test_every_configuration_of_the_manual_follows_the_schema() -> None:
+    assert len(configurations()) > 5
+    for values in configurations():
+        assert [error.message for error in VALIDATOR.iter_errors(values)] == []
+
+
+@pytest.mark.parametrize(
+    "values", [{"registri": {}}, {"gc": {"gate": "open"}}, {"redis": {"replicas": -1}}, {"policy": {"rules": [{}]}}]
+)
+def test_the_schema_refuses_what_the_start_refuses(values: dict[str, Any]) -> None:
+    assert not VALIDATOR.is_valid(values)
+
+
+def test_the_schema_is_printed(tmp_path: Path) -> None:
+    assert json.loads(CliRunner().invoke(pushprune, ["config", "schema"]).output) == schema()
+
+
+def test_a_valid_file_is_called_valid(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("redis: {url: redis://h/0}\n")
+    done = CliRunner().invoke(pushprune, ["config", "check", str(tmp_path / "p.yaml")])
+    assert (done.exit_code, done.output) == (0, f"{tmp_path / 'p.yaml'}: valid\n")
+
+
+def test_settings_are_shown_from_all_sources_without_secrets(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("redis: {url: 'redis://u:geheim@h/0'}\ntokens: {admin: geheim-geheim-geheim}\n")
+    environment = {"PUSHPRUNE_CONFIG": str(tmp_path / "p.yaml"), "PUSHPRUNE_LOG__LEVEL": "debug"}
+    for arguments in (["config", "show"], ["config", "show", "--json"]):
+        done = CliRunner().invoke(pushprune, arguments, env=environment)
+        assert done.exit_code == 0
+        assert "geheim" not in done.output
+        shown = yaml.safe_load(done.output)
+        assert shown["log"]["level"] == "debug"
+        assert shown["redis"]["url"].endswith("@h/0")
