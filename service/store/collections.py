@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from typing import Any
 
 from service.domain.collection.run import BlobProbe, CollectionStage, Postponement, Rehearsal, Run, Sweep, Totals
 from service.store.connection import Connection
@@ -273,9 +274,9 @@ def now_ms() -> int:
 def _run(row: Mapping[str, str]) -> Run:
     """Return the run behind a row of gc:runs. A row of an older version of pushprune lacks the newer fields."""
     words = ("result", "reason", "message", "gate", "note")
-    values = {
+    values: dict[str, Any] = {
         field.name: row[field.name] if field.name in words else int(row[field.name])
         for field in fields(Run)
         if row.get(field.name)
     }
-    return Run(**{"started_ms": 0, "ended_ms": 0, "result": "", "reason": "", **values})  # type: ignore[arg-type]
+    return Run(**{"started_ms": 0, "ended_ms": 0, "result": "", "reason": "", **values})

@@ -1,4 +1,4 @@
-"""A gate stays closed after a sweep until somebody has seen that the registry does not go on claiming what is gone."""
+"""After a sweep the gate stays closed until a check has shown that the registry does not claim deleted blobs."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Fills the storage of a registry as years of pushes would have, without a push: nobody hears of it."""
+"""Fills the storage of a registry as years of pushes would have, without a push and without notifications."""
 
 import itertools
 from collections.abc import Mapping

@@ -199,7 +199,7 @@ class Model:
         return {tag for tag, push in pushes.items() if self.subject_of(tag, push.digest)}
 
     def in_use(self, pushes: dict[str, Push]) -> set[str]:
-        """Those of the tags that are leased: counted, and kept."""
+        """The leased tags among these: the policy counts them, and keeps them."""
         return {tag for tag, push in pushes.items() if closure(push.digest, self.children) & self.leased}
 
     def restored(self, deleted: Push, tag: str, missing: set[str], referrers: tuple[str, ...]) -> None:

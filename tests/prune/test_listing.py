@@ -35,7 +35,7 @@ def requests_of_a_try(system: System) -> list[tuple[str, int]]:
 
 
 def test_the_image_of_a_protected_tag_that_is_not_listed_stays(make_system: Make) -> None:
-    """The reviewers' case: `rel` and `rel2` at one old image, on a registry that nobody watched."""
+    """`rel` and `rel2` point at one old image, on a registry whose notifications were not received."""
     system = hiding(make_system, keep_last(1, protect=["rel2"]), reconcile={"late": "0s"})
     system.deaf = True
     for tag, seed, day in (("rel", "old", 1), ("rel2", "old", 1), ("v1", "new", 2)):

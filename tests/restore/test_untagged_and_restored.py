@@ -133,7 +133,7 @@ def test_a_tombstone_under_a_tag_that_its_user_deleted_is_removed(make_system: M
 
 
 def test_a_tombstone_that_users_pushed_over_is_removed(make_system: Make) -> None:
-    """The worker ended in between, and no tag stands there any more to tell of it."""
+    """The worker ended before it deleted the tombstone, and no tag points at the tombstone any more."""
     system = tombstoned(make_system)
     system.push(*(tag for tag, digest in system.registry.tags(SHOP).items() if digest == tombstone.DIGEST))
     system.later()

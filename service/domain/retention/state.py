@@ -183,8 +183,9 @@ class State:
     @cached_property
     def subjects(self) -> frozenset[str]:
         """The subjects of the referrers among the tags and the known manifests."""
-        digests = {subject_of(tag.name, self.links.get(tag.digest)) for tag in self.tags}
-        return frozenset(digests.union(known.subject for known in self.links.values() if known) - {None})  # type: ignore[arg-type]
+        of_tags = {subject_of(tag.name, self.links.get(tag.digest)) for tag in self.tags}
+        of_manifests = {known.subject for known in self.links.values() if known}
+        return frozenset(digest for digest in of_tags | of_manifests if digest is not None)
 
     def known_manifests(self) -> Mapping[str, str]:
         """Return every manifest that the history knows of, as digest → its name.

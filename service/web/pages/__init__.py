@@ -21,7 +21,7 @@ health.py        the doctor, workers, queues, the configuration
 
 from types import ModuleType
 
-from flask import Blueprint, Flask, Response, redirect, request, session, url_for
+from flask import Blueprint, Flask, Response, request, session, url_for
 from werkzeug.exceptions import HTTPException, NotFound
 
 from service.domain.errors import (
@@ -130,7 +130,7 @@ def _to_login() -> Response:
     """Redirect to the sign-in page. A panel makes the browser load the whole page."""
     address = url_for("pages.log_in_page", next=None if rendering.is_panel() else rendering.here())
     if not rendering.is_panel():
-        return redirect(address, 303)  # type: ignore[return-value]
+        return rendering.see_other(address)
     response = Response("sign in again", 401, mimetype="text/plain")
     response.headers["HX-Redirect"] = address
     return response

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from flask import Blueprint, Response, redirect, request, url_for
+from flask import Blueprint, Response, request, url_for
 
 from service.log import log
 from service.settings import Settings
@@ -69,9 +69,8 @@ def add(pages: Blueprint, store: Store, settings: Settings) -> None:
     @pages.post("/logout")
     def log_out() -> Response:
         session.sign_out(store, settings)
-        return redirect(url_for("pages.log_in_page"), 303)  # type: ignore[return-value]
+        return rendering.see_other(url_for("pages.log_in_page"))
 
 
 def _onwards() -> Response:
-    address = rendering.local_path(request.values.get("next", "")) or url_for("pages.overview")
-    return redirect(address, 303)  # type: ignore[return-value]
+    return rendering.see_other(rendering.local_path(request.values.get("next", "")))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Flask, Response, flash, g, make_response, redirect, render_template, request, url_for
+from flask import Flask, Response, flash, g, make_response, render_template, request, url_for
 
 from service.domain.page import Place
 from service.web.session import Visitor
@@ -121,4 +121,9 @@ def local_path(path: str) -> str | None:
 def redirect_back(message: str, *, failed: bool = False) -> Response:
     """Redirect to the page that sent the form, with one sentence about the change."""
     flash(message[:1000], "failed" if failed else "done")
-    return redirect(local_path(request.form.get("back", "")) or url_for("pages.overview"), 303)  # type: ignore[return-value]
+    return see_other(local_path(request.form.get("back", "")))
+
+
+def see_other(address: str | None) -> Response:
+    """Redirect to a page with GET; None: to the overview."""
+    return Response(status=303, headers={"Location": address or url_for("pages.overview")})

@@ -1,4 +1,4 @@
-"""Behind a proxy: its word counts, and nobody else's."""
+"""The dashboard behind a proxy: headers of the trusted proxy are believed, those of other clients are not."""
 
 from typing import Any
 
