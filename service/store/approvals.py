@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from service.domain.retention.plan import Plan, Rejection
 from service.store.chunks import chunks
 from service.store.connection import Connection
+from service.store.dictionary import packed_row
 from service.store.limits import Limits
 
 _APPROVED_MS = 86_400_000
@@ -87,7 +88,7 @@ class Approvals:
         fields |= {"at_us": str(time.time_ns() // 1000), "reason": reason, "rule": "", "media": ""}
         limits = self._limits
         with self._connection.reached() as client, client.pipeline() as pipe:
-            pipe.xadd(self._keys.of("history", repository), fields, maxlen=limits.repository_entries)
+            pipe.xadd(self._keys.of("history", repository), packed_row(fields), maxlen=limits.repository_entries)
             pipe.xadd(self._keys.of("events"), {"repository": repository, **fields}, maxlen=limits.events)
             pipe.execute()
 

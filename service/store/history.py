@@ -14,6 +14,7 @@ from service.domain.retention.state import Tag
 from service.store.approvals import packed_hold
 from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection
+from service.store.dictionary import Dictionary
 from service.store.gate import PushLimits
 from service.store.ingest import RecordResult, record
 from service.store.keys import long, paired, short
@@ -90,6 +91,7 @@ class History:
         self._keys = connection.keys
         self._limits = limits or Limits()
         self.word = Word(connection)
+        self._dictionary = Dictionary(connection)
 
     def record(self, envelope: Envelope) -> RecordResult:
         """Record an envelope exactly once, in one atomic call; a repetition changes nothing."""
@@ -419,7 +421,10 @@ class History:
         key = self._keys.of("history", repository) if repository else self._keys.of("events")
         with self._connection.reached() as client:
             rows = client.xrevrange(key, count=count)
-        return tuple(unpack_entry(identifier, fields, repository) for identifier, fields in rows)
+        flat = self._dictionary.flat_row
+        return tuple(
+            unpack_entry(identifier, flat(fields) if repository else fields, repository) for identifier, fields in rows
+        )
 
     def deleted_by_others(self, repository: str, tag: Tag) -> bool:
         """Return True if another client deleted the tag's manifest after the tag's last push or restore."""

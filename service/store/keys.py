@@ -44,10 +44,11 @@ Per repository: tags and manifests
         as long as the user chose; it ends with a manual deletion. Writers: restore, request_deletions, protections.
         Readers: snapshot, save_to_trash.
   history:R            stream  action tag digest size actor agent address at_us reason rule media: the history of the
-        tags. media: of a push or an adoption: "oci", "oci index", "docker", "docker list", or the media type. Life:
-        the newest history.repository_entries; deleted when the repository has been empty for history.trash, with
-        nothing to restore. Writers: record, adopt, date, prove, untagged, forget, healed, not_restored, restore,
-        approvals; deleted by retire. Readers: all.
+        tags, packed: `events` has the same entries with flat values, for dashboards. digest: short. action, actor,
+        agent, rule and media: the number of the name in `dictionary` (HGETALL it, once); "=" and the name, if it has no
+        number; or empty. Life: the newest history.repository_entries; deleted when the repository has been empty for
+        history.trash, with nothing to restore. Writers: record, adopt, date, prove, untagged, forget, healed,
+        not_restored, restore, approvals; deleted by retire. Readers: all.
 
 Per repository: deletions
   doomed:R             hash    short digest → JSON {digest, policy, verdicts: [{tag, pushed_us, size, reason, rule,
@@ -270,8 +271,13 @@ The registry: what was observed
         ever. Writer: record. Reader: snapshot.
 
 Streams and counters of all repositories
-  events               stream  every entry of history:R of all repositories, with `repository`. Life: the newest
-        history.events. Writers: as history:R. Readers: command line, API, dashboards.
+  events               stream  repository action tag digest size actor agent address at_us reason rule media: every
+        entry of history:R of all repositories, with flat values. agent: the first word of the User-Agent; address:
+        without the port; media: of a push or an adoption: "oci", "oci index", "docker", "docker list", or the media
+        type. Life: the newest history.events. Writers: as history:R. Readers: command line, API, dashboards.
+  dictionary           hash    name → its number in the entries of history:R: actions, users, agents, rules and media.
+        A number never gets another name. Life: for ever; 4096 names at most, later ones have no number. Writers: as
+        history:R. Readers: as history:R.
   pulls                stream  pulls of manifests by others: repository tag digest actor agent address at_us. Life:
         the newest history.pulls. Writer: record. Readers: simulations, dashboards.
   rejected             stream  events that could not be parsed, or that exceed a limit: reason, excerpt. Life: the

@@ -190,7 +190,7 @@ def test_history_says_who_when_and_from_where(run: Run) -> None:
     assert code == 0
     (entry,) = rows(output)
     message = [entry[key] for key in ("tag", "actor", "useragent", "address")]
-    assert message == ["v2", "ci", "docker/27", "10.0.0.9:1"]
+    assert message == ["v2", "ci", "docker/27", "10.0.0.9"]
 
 
 def test_a_dry_run_shows_what_would_go_and_why(run: Run) -> None:

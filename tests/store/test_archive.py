@@ -58,7 +58,7 @@ def test_a_push_is_read_with_who_what_and_when(history: History, archive: Archiv
         NOW + 1000,
         400,
     )
-    assert (item.actor, item.useragent, item.address) == ("ci", "docker/27", "10.0.0.9:1")
+    assert (item.actor, item.useragent, item.address) == ("ci", "docker/27", "10.0.0.9")
 
 
 def test_each_way_for_a_tag_to_come_and_go_is_told_apart(history: History, archive: Archive) -> None:

@@ -24,7 +24,7 @@ def test_who_when_and_from_where_stand_in_the_history_of_the_repository_and_of_a
     for repository in ("shop/api", None):
         (entry,) = history.entries(repository)
         assert (entry.repository, entry.action, entry.tag, entry.actor) == ("shop/api", "push", "v1", "ci")
-        assert (entry.useragent, entry.address, entry.at_us) == ("docker/27", "10.0.0.9:1", NOW + 1000)
+        assert (entry.useragent, entry.address, entry.at_us) == ("docker/27", "10.0.0.9", NOW + 1000)
 
 
 def test_a_repository_becomes_due_once_for_many_pushes(history: History) -> None:

@@ -3,7 +3,7 @@
 -- tag was not listed proves nothing about its manifest (a storage may be away for a moment): the manifest does not count as
 -- untagged, and the revisions of the tag are kept.
 --
--- KEYS  tags:R live:R pulled:R links:R history:R events generation compared doomed:R doomed due untagged:R
+-- KEYS  tags:R live:R pulled:R links:R history:R events dictionary generation compared doomed:R doomed due untagged:R
 --       revisions:R heal:R manual:R manual_deleted:R untagging:R unapproved troubles unseen
 -- ARGV  repository
 --       epoch            in which it counts as compared from now on; '' = not all tags were compared
@@ -18,6 +18,7 @@
 -- Result the number of tags that changed
 -- include lib/clock
 -- include lib/bump
+-- include lib/short
 -- include lib/entry
 -- include lib/live
 -- include lib/doomed

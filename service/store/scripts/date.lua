@@ -2,7 +2,7 @@
 -- points at the image. If there is no believable date, the tag counts as pushed now, and takes no slot: it may be older than
 -- every other tag.
 --
--- KEYS  created:R tags:R live:R history:R events generation
+-- KEYS  created:R tags:R live:R history:R events dictionary generation
 -- ARGV  repository
 --       history_entries
 --       event_entries
@@ -10,6 +10,7 @@
 --       dated(tag digest short created_us source)  tags whose push was not seen. created_us: 0 = now; source: why now
 -- include lib/clock
 -- include lib/bump
+-- include lib/short
 -- include lib/entry
 -- include lib/live
 for _, image in ipairs(images) do redis.call('HSET', r.created, image.short, image.created_us) end

@@ -1,7 +1,7 @@
 -- Note that a doomed digest was deleted: its tags are not live any more, and the reasons are in the history. A tag that was
 -- pushed meanwhile stays live and is checked, because the DELETE may have removed it.
 --
--- KEYS  doomed:R doomed tags:R live:R pulled:R voided:R links:R heal:R history:R events generation due gc:deletes
+-- KEYS  doomed:R doomed tags:R live:R pulled:R voided:R links:R heal:R history:R events dictionary generation due gc:deletes
 --       gc:due counters healing untagged:R revisions:R created:R approvals:R deleted:R layers:R trashed gc:bytes
 --       manual:R manual_deleted:R untagging:R trash:R shrunk
 -- ARGV  repository
@@ -23,6 +23,7 @@
 -- Result {1 noted, or 0 noted before; 1 if the repository became due by this}
 -- include lib/clock
 -- include lib/bump
+-- include lib/short
 -- include lib/entry
 -- include lib/live
 -- include lib/doomed

@@ -1,6 +1,6 @@
 -- Note that a tag was checked, and why it was restored. Its deletion is over then, and so is its trouble.
 --
--- KEYS  heal:R healing history:R events counters untagging:R deleted:R troubles
+-- KEYS  heal:R healing history:R events dictionary counters untagging:R deleted:R troubles
 -- ARGV  repository
 --       member           of heal:R
 --       tag
@@ -13,6 +13,7 @@
 --       trouble          the name of its trouble
 -- Result the number of members that are left
 -- include lib/clock
+-- include lib/short
 -- include lib/entry
 local score = redis.call('ZSCORE', r.heal, member)
 if not score then return redis.call('ZCARD', r.heal) end  -- noted before

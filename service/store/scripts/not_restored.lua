@@ -1,7 +1,7 @@
 -- Note that a tag, or a part of an index, which a delete by pushprune removed could not be restored, and why. What the
 -- registry refuses only now is tried again later, and can be restored manually. A final refusal is an entry of the history.
 --
--- KEYS  heal:R healing history:R events counters untagging:R deleted:R troubles live:R tags:R
+-- KEYS  heal:R healing history:R events dictionary counters untagging:R deleted:R troubles live:R tags:R
 -- ARGV  repository
 --       member           of heal:R
 --       name             the tag, or the digest of an index
@@ -21,6 +21,7 @@
 --       final_start      how every final message begins
 -- Result 1 if that was not known before, else 0
 -- include lib/clock
+-- include lib/short
 -- include lib/entry
 -- include lib/live
 -- include lib/restorable

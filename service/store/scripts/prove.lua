@@ -2,7 +2,7 @@
 -- that an event called an image is known as an index from now on. A push that was reported with a later time than its link
 -- has gets the time of the link, which no event can forge.
 --
--- KEYS  live:R tags:R links:R history:R events generation due
+-- KEYS  live:R tags:R links:R history:R events dictionary generation due
 -- ARGV  repository
 --       history_entries
 --       event_entries
@@ -12,6 +12,7 @@
 -- Result the number of tags that changed
 -- include lib/clock
 -- include lib/bump
+-- include lib/short
 -- include lib/entry
 local changes = 0
 for _, proof in ipairs(proofs) do

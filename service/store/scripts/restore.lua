@@ -1,7 +1,7 @@
 -- Note that a deletion was undone: the tag is live again with the time of its original push. If the tag was pushed since the
 -- restore began, that push wins: the tag is checked, and points at the digest of that push.
 --
--- KEYS  doomed:R doomed tags:R live:R voided:R heal:R history:R events generation due healing untagged:R deleted:R
+-- KEYS  doomed:R doomed tags:R live:R voided:R heal:R history:R events dictionary generation due healing untagged:R deleted:R
 --       links:R revisions:R counters manual:R manual_deleted:R own_puts:R untagging:R
 -- ARGV  repository
 --       tag              '' = none
@@ -23,6 +23,7 @@
 -- Result 1 noted, or noted before; 0 the tag was pushed meanwhile
 -- include lib/clock
 -- include lib/bump
+-- include lib/short
 -- include lib/entry
 -- include lib/live
 -- include lib/doomed

@@ -2,7 +2,7 @@
 -- live and is checked, because the untagging may have met that push. A manifest that is left without a tag stays doomed; if
 -- its plan is dropped, the next plan deletes it.
 --
--- KEYS  doomed:R doomed tags:R live:R pulled:R voided:R heal:R history:R events generation due healing untagged:R
+-- KEYS  doomed:R doomed tags:R live:R pulled:R voided:R heal:R history:R events dictionary generation due healing untagged:R
 --       revisions:R deleted:R counters manual:R manual_deleted:R untagging:R
 -- ARGV  repository
 --       history_entries
@@ -16,6 +16,7 @@
 -- Result 1 if the repository became due, else 0
 -- include lib/clock
 -- include lib/bump
+-- include lib/short
 -- include lib/entry
 -- include lib/live
 -- include lib/doomed

@@ -119,7 +119,7 @@ def test_what_happened_everywhere_and_in_one_repository(edge: Edge) -> None:
         "id": "", "at": rfc3339(NOW + 10_000), "action": "push", "repository": "ops/api", "tag": "v1",
         "digest": digest(10),
         "media_type": OCI_MANIFEST, "size_bytes": 400, "actor": "bob", "useragent": "docker/27",
-        "address": "10.0.0.9:1", "reason": "", "rule": "",
+        "address": "10.0.0.9", "reason": "", "rule": "",
     }  # fmt: skip
     in_one = every_page(edge, "repositories/shop/api/events", "events", limit=1)
     assert [row["tag"] for row in in_one] == ["v3", "v2", "v1"]
