@@ -38,7 +38,7 @@ class CollectionRun(ApiAnswer):
 
     started_at: TimeMs = Field(validation_alias="started_ms", description="its start")
     ended_at: TimeMs = Field(validation_alias="ended_ms", description="its end")
-    result: str = Field(description="done, failed, postponed, or dry run")
+    result: str = Field(description="done, failed, postponed, dry run, or undeletion")
     reason: str = Field(description="why it was requested")
     exit_code: int | None = Field(description="of garbage-collect; null: garbage-collect was not run")
     in_use: int = Field(validation_alias="marked", description="blobs in use")

@@ -21,12 +21,13 @@ from service.collect.status import (
     permanent,
     progress,
     request_collection,
+    request_undeletion,
 )
 from service.collect.status import cancel as cancel_queued
 from service.domain.collection.garbage import Garbage
-from service.domain.collection.run import CollectionStage, Rehearsal, Run
+from service.domain.collection.run import DRY_RUN, UNDELETION, CollectionStage, Rehearsal, Run
 from service.domain.errors import CollectionFailed
-from service.domain.policy.units import spell_size
+from service.domain.policy.units import parse_duration, spell_size
 from service.settings.sections import GcSettings
 from service.store import Store
 from service.wiring import Wiring
@@ -40,6 +41,8 @@ _LISTED = 50
         "pushprune gc",
         "pushprune gc --dry-run",
         "pushprune gc --now",
+        "pushprune gc --now --grace 15m",
+        "pushprune gc --undelete",
         "pushprune gc --log > collection.log",
     ),
 )
@@ -48,6 +51,15 @@ _LISTED = 50
 @click.option(
     "--now", is_flag=True, help="Run a collection now, ignoring gc.window and gc.min_interval, and wait for it."
 )
+@click.option(
+    "--grace",
+    metavar="PERIOD",
+    help="With --now, for a full disk: delete for good what was unlinked or deleted this long ago (15m at least).",
+)
+@click.option(
+    "--undelete", is_flag=True, help="Bring back from quarantine what manifests need and do not have, or these digests."
+)
+@click.argument("digests", metavar="[DIGEST]...", nargs=-1)
 @click.option("--cancel", is_flag=True, help="Cancel the collection that is queued.")
 @click.option("--log", is_flag=True, help="Print the whole output of the last collection.")
 @click.option(
@@ -63,6 +75,9 @@ def gc(
     data: Path | None,
     dry_run: bool,
     now: bool,
+    grace: str | None,
+    undelete: bool,
+    digests: tuple[str, ...],
     cancel: bool,
     log: bool,
     status: bool,
@@ -71,8 +86,13 @@ def gc(
     as_document: bool,
 ) -> None:
     """Run garbage collection of the registry. It never runs twice at once, nor beside deletions by pushprune."""
-    if dry_run + now + cancel + log + status + open_gate > 1:
-        raise click.UsageError("give one of --dry-run, --now, --cancel, --log, --status and --open")
+    if dry_run + now + undelete + cancel + log + status + open_gate > 1:
+        raise click.UsageError("give one of --dry-run, --now, --undelete, --cancel, --log, --status and --open")
+    if digests and not undelete:
+        raise click.UsageError("digests are for --undelete only")
+    if grace is not None and not now:
+        raise click.UsageError("--grace is for --now only")
+    grace_s = _period(grace) if grace is not None else None
     wiring = connect(config, data)
     if cancel:
         line(f"cancelled: {cancel_queued(wiring.store)}")
@@ -83,11 +103,18 @@ def gc(
     if open_gate:
         _open(wiring.store, yes)
         return
-    if not (now or dry_run):
+    if not (now or dry_run or undelete):
         _show_overview(overview(wiring.store, wiring.registry, wiring.settings.gc), as_document)
         return
-    run, is_queued = _made(wiring, dry_run=dry_run, tells=not as_document)
-    rehearsal = collection.rehearsal(wiring.store) if run.result == "dry run" else None
+    asked_ms = time.time_ns() // 1_000_000
+    if undelete:
+        reason = request_undeletion(wiring.store, wiring.registry, wiring.dispatch, digests)
+    else:
+        reason = request_collection(wiring.store, wiring.registry, wiring.dispatch, dry_run=dry_run, grace_s=grace_s)
+    if now and not as_document:
+        _announce(wiring)
+    run, is_queued = _ended(wiring, reason, asked_ms, tells=not as_document)
+    rehearsal = collection.rehearsal(wiring.store) if run.result == DRY_RUN else None
     known = garbage(wiring.store, wiring.settings.gc) if rehearsal else None
     if as_document:
         document = CollectionRun.model_validate(run)
@@ -100,7 +127,7 @@ def gc(
         _show_run(run, rehearsal)
     if run.result == "postponed" and is_queued:
         raise CollectionFailed(f"{run.message}; {_queued(wiring.store, wiring.settings.gc)}")
-    if run.result not in ("done", "dry run"):
+    if run.result not in ("done", DRY_RUN, UNDELETION):
         raise CollectionFailed(run.message)
 
 
@@ -140,21 +167,29 @@ def _open(store: Store, yes: bool) -> None:
     click.echo("the gate is open")
 
 
-def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> tuple[Run, bool]:
-    """Request a run, wait for its end, and return it; also True if it is queued again.
+def _period(text: str) -> int:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise click.UsageError(f"--grace: {error}") from error
+
+
+def _announce(wiring: Wiring) -> None:
+    """Tell the consequences of a collection on standard error."""
+    gc_settings = wiring.settings.gc
+    if gc_settings.window or gc_settings.min_interval:
+        click.echo("requested manually: gc.window and gc.min_interval are ignored", err=True)
+    click.echo(f"afterwards {permanent(at_stake(wiring.store, gc_settings))}; `pushprune trash` lists them", err=True)
+
+
+def _ended(wiring: Wiring, reason: str, asked_ms: int, *, tells: bool) -> tuple[Run, bool]:
+    """Wait for the end of a requested run, and return it; also True if it is queued again.
 
     Args:
+        reason: of the request.
+        asked_ms: when it was requested.
         tells: print each stage of the run on standard error.
     """
-    gc_settings = wiring.settings.gc
-    asked_ms = time.time_ns() // 1_000_000
-    reason = request_collection(wiring.store, wiring.registry, wiring.dispatch, dry_run=dry_run)
-    if tells and not dry_run and (gc_settings.window or gc_settings.min_interval):
-        click.echo("requested manually: gc.window and gc.min_interval are ignored", err=True)
-    if tells and not dry_run:
-        click.echo(
-            f"afterwards {permanent(at_stake(wiring.store, gc_settings))}; `pushprune trash` lists them", err=True
-        )
     shown_stage = ""
     while (now := progress(wiring.store, reason, asked_ms)).ended is None:
         if now.stage is None and not now.has_worker:
@@ -230,6 +265,10 @@ def _show_run(run: Run, rehearsal: Rehearsal | None) -> None:
         listed = f"; the {_LISTED} largest are listed" if run.blobs > _LISTED else ""
         blobs = f"{run.blobs:,} {'blob' if run.blobs == 1 else 'blobs'}"
         line(f"a collection would delete {blobs} and free {_freed(run)}{listed}; nothing was deleted ({took})")
+        return
+    if run.result == UNDELETION:
+        for sentence in run.note.split("; "):
+            line(sentence)
         return
     line(f"{run.result} in {took}: {run.marked} blobs in use, {run.blobs} blobs deleted, {_freed(run)} freed")
     if run.final:

@@ -30,7 +30,7 @@ from service.collect.sizes import freed, sizes_of, unknown
 from service.collect.status import why_not_yet
 from service.collect.watch import BUSY_S, Postponed, Watch, succeeded
 from service.domain.collection import run as collection_run
-from service.domain.collection.run import Rehearsal, Run, Sweep, is_manual, total
+from service.domain.collection.run import Rehearsal, Run, Sweep, Undeletion, is_manual, total
 from service.domain.errors import (
     CollectionFailed,
     LeaseLost,
@@ -39,6 +39,7 @@ from service.domain.errors import (
     StaysReadOnly,
     StoreUnavailable,
 )
+from service.domain.policy.units import spell_duration
 from service.registry import Registry
 from service.registry.collector import Report
 from service.settings import Settings
@@ -59,8 +60,9 @@ _NO_PROBE = "no deleted blob could be used to test the registry for a stale cach
 def collect(wiring: Wiring) -> None:
     """Run the requested dry run or collection, and record its result."""
     garbage = wiring.store.collections
-    dry, reason = garbage.rehearsal_requested(), garbage.requested()
-    if dry is None and reason is None and not garbage.may_be_read_only() and not garbage.must_look_again():
+    dry, undeletion, reason = garbage.rehearsal_requested(), garbage.undeletion_requested(), garbage.requested()
+    is_wanted = dry or undeletion or reason
+    if not is_wanted and not garbage.may_be_read_only() and not garbage.must_look_again():
         return
     if wiring.registry.collector is None:
         lack = (
@@ -71,21 +73,25 @@ def collect(wiring: Wiring) -> None:
         wiring.store.outbox.note_trouble("garbage", f"a collection is due, but {lack}")
         garbage.postpone(_FAILED_S)
         return
-    if dry is None and reason and _is_too_early(wiring.store, wiring.settings, reason):
+    if dry is None and undeletion is None and reason and _is_too_early(wiring.store, wiring.settings, reason):
         return
     with wiring.store.leases.hold(COLLECT, COLLECT_MS) as lease:
         if lease is None:
             garbage.postpone(BUSY_S)
             return
-        purpose = dry or reason or "cleaning up after an interrupted collection"
+        purpose = dry or (undeletion and undeletion.reason) or reason or "cleaning up after an interrupted collection"
         with Progress(garbage, purpose) as progress:
-            run = Run(now_ms(), 0, "dry run" if dry else "done", purpose, gate=wiring.settings.gc.gate)
+            result = collection_run.DRY_RUN if dry else collection_run.UNDELETION if undeletion else "done"
+            run = Run(now_ms(), 0, result, purpose, gate=wiring.settings.gc.gate)
             store, registry, gc = wiring.store, wiring.registry, wiring.settings.gc
             attempt = Attempt(store, registry, gc, wiring.registry.collector, lease, progress, run)
             _end_leftovers(attempt, reason)
             if dry is not None:
                 _rehearse(attempt)
+            elif undeletion is not None:
+                _undelete(attempt, undeletion)
             elif reason is not None:
+                _shorten_grace(attempt)
                 _attempt(attempt)
             elif garbage.must_look_again():
                 _online().look_again_later(attempt)
@@ -134,6 +140,29 @@ def _rehearse(attempt: Attempt) -> None:
         attempt.store.collections.forget_rehearsal()
         attempt.learn(result="failed", message=str(error))
     attempt.record()
+
+
+def _undelete(attempt: Attempt, undeletion: Undeletion) -> None:
+    """Bring data back from quarantine, and record what came back."""
+    from service.collect.online.undelete import undelete
+
+    # Before it is done, so that a fault is not repeated for ever.
+    attempt.store.collections.forget_undeletion()
+    try:
+        undelete(attempt, undeletion.digests)
+    except StoreUnavailable:
+        raise
+    except PushpruneError as error:
+        attempt.learn(result="failed", message=str(error))
+    attempt.record()
+
+
+def _shorten_grace(attempt: Attempt) -> None:
+    """Let the requested grace replace gc.grace and gc.quarantine for this run."""
+    grace_s = attempt.store.collections.requested_grace_s()
+    if grace_s is not None and attempt.gc.collector == "online":
+        attempt.gc = attempt.gc.model_copy(update={"grace": min(grace_s, attempt.gc.grace), "quarantine": 0})
+        attempt.note(f"requested with a grace of {spell_duration(grace_s)}: gc.grace and gc.quarantine did not apply")
 
 
 def _rehearse_command(attempt: Attempt) -> None:

@@ -1,11 +1,13 @@
 """Request a garbage collection, and describe the past, the running and the next one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from service.collect.garbage import garbage
 from service.dispatch import Dispatch
 from service.domain.collection.garbage import Garbage
+from service.domain.collection.online import LONGEST_REQUEST_S
 from service.domain.collection.output import lines_of
 from service.domain.collection.run import (
     MANUAL,
@@ -14,9 +16,11 @@ from service.domain.collection.run import (
     Rehearsal,
     Run,
     Totals,
+    Undeletion,
     is_manual,
 )
 from service.domain.errors import ConfigurationError, NotWaiting
+from service.domain.oci.names import is_digest
 from service.registry import Registry
 from service.schedule import next_run, too_early
 from service.settings.sections import GcSettings
@@ -176,8 +180,9 @@ def progress(store: Store, reason: str, since_ms: int) -> CollectionProgress:
 def at_stake(store: Store, gc: GcSettings) -> int:
     """Return the number of deletions that the next collection makes permanent, at most."""
     if gc.collector == "online":
-        # The blobs of an image were unlinked after its deletion, and are deleted gc.grace later.
-        return store.stats.trashed(store.connection.now_us() - gc.grace * 1_000_000)
+        # The blobs of an image were unlinked after its deletion, and are deleted gc.grace later. From the
+        # quarantine it can be restored.
+        return store.stats.trashed(store.connection.now_us() - (gc.grace + gc.quarantine) * 1_000_000)
     return store.stats.trashed()
 
 
@@ -205,16 +210,23 @@ def next_ms(registry: Registry, gc: GcSettings) -> int | None:
     return round(next_time.timestamp() * 1000) if next_time else None
 
 
-def request_collection(store: Store, registry: Registry, dispatch: Dispatch, *, dry_run: bool, by: str = "") -> str:
+def request_collection(
+    store: Store, registry: Registry, dispatch: Dispatch, *, dry_run: bool, grace_s: int | None = None, by: str = ""
+) -> str:
     """Request a collection now, or only a dry run, and return the reason that its record will show.
 
     Args:
         dry_run: only report what would be deleted.
+        grace_s: the grace of an online collection, instead of gc.grace and gc.quarantine, for a full disk.
         by: the interface through which the user asks, such as the dashboard.
 
     Raises:
-        ConfigurationError: no collector is configured.
+        ConfigurationError: no collector is configured, or it cannot have this grace.
     """
+    if grace_s is not None and grace_s < LONGEST_REQUEST_S:
+        raise ConfigurationError("the grace must be at least 15m, because a request may take that long")
+    if grace_s is not None and not registry.unlinks:
+        raise ConfigurationError("only a collection with gc.collector: online has a grace")
     if registry.collector is None:
         raise ConfigurationError("gc.command is not set: set it to the registry's garbage-collect command")
     reason = f"{MANUAL} ({by})" if by else MANUAL
@@ -222,7 +234,29 @@ def request_collection(store: Store, registry: Registry, dispatch: Dispatch, *, 
         reason = f"a dry run {reason}"
         store.collections.request_rehearsal(reason)
     else:
-        store.collections.request(reason)
+        store.collections.request(reason, grace_s)
+    dispatch.collect()
+    return reason
+
+
+def request_undeletion(
+    store: Store, registry: Registry, dispatch: Dispatch, digests: Sequence[str], by: str = ""
+) -> str:
+    """Request that data is brought back from quarantine, and return the reason that the record will show.
+
+    Args:
+        digests: of the blobs; none: only what manifests need and do not have.
+        by: the interface through which the user asks, such as the dashboard.
+
+    Raises:
+        ConfigurationError: there is no quarantine, or a digest is none.
+    """
+    if registry.collector is None or not registry.unlinks:
+        raise ConfigurationError("only online collections have a quarantine: set gc.collector: online")
+    if wrong := [digest for digest in digests if not is_digest(digest) or not digest.startswith("sha256:")]:
+        raise ConfigurationError(f"{wrong[0][:80]!r} is no digest: write sha256: and 64 hexadecimal digits")
+    reason = f"an undeletion {MANUAL} ({by})" if by else f"an undeletion {MANUAL}"
+    store.collections.request_undeletion(Undeletion(reason, tuple(digests)))
     dispatch.collect()
     return reason
 

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from service.domain.collection.run import BlobProbe, CollectionStage, Postponement, Rehearsal, Run, Sweep, Totals
+from service.domain.collection.run import (
+    BlobProbe,
+    CollectionStage,
+    Postponement,
+    Rehearsal,
+    Run,
+    Sweep,
+    Totals,
+    Undeletion,
+)
 from service.store.connection import Connection
 from service.store.outbox import RESEND_MS
 
@@ -28,13 +37,40 @@ class Collections:
         self._keys = connection.keys
         self._runs_kept = runs_kept
 
-    def request(self, reason: str) -> None:
-        """Request a collection now; `reason` replaces the reason of an earlier request. The sweep starts it."""
-        self._request("gc:due", reason, 0)
+    def request(self, reason: str, grace_s: int | None = None) -> None:
+        """Request a collection now. The sweep starts it.
+
+        Args:
+            reason: replaces the reason of an earlier request.
+            grace_s: the grace of this online collection, instead of gc.grace and gc.quarantine.
+        """
+        self._request("gc:due", reason, 0, grace_s or 0)
 
     def request_rehearsal(self, reason: str) -> None:
         """Request a dry run only."""
         self._request("gc:dry_run", reason, _REQUEST_MS)
+
+    def request_undeletion(self, undeletion: Undeletion) -> None:
+        """Request that data is brought back from quarantine."""
+        self._request("gc:undelete", json.dumps(asdict(undeletion)), _REQUEST_MS)
+
+    def undeletion_requested(self) -> Undeletion | None:
+        """Return the requested undeletion, None if there is no request."""
+        text = self._text("gc:undelete")
+        if text is None:
+            return None
+        kept = json.loads(text)
+        return Undeletion(kept["reason"], tuple(kept["digests"]))
+
+    def forget_undeletion(self) -> None:
+        """Remove the request for an undeletion."""
+        with self._connection.reached() as client:
+            client.delete(self._keys.of("gc:undelete"))
+
+    def requested_grace_s(self) -> int | None:
+        """Return the grace that was requested for the requested collection; None for that of the settings."""
+        text = self._text("gc:grace")
+        return int(text) if text else None
 
     def cancel(self) -> str | None:
         """Cancel the requested collection and return the reason of its request.
@@ -63,7 +99,7 @@ class Collections:
 
         After a True the answer is False for RESEND_MS, so that only one message is sent.
         """
-        waiting = [self._keys.of(name) for name in ("gc:due", "gc:dry_run", "gc:readonly")]
+        waiting = [self._keys.of(name) for name in ("gc:due", "gc:dry_run", "gc:undelete", "gc:readonly")]
         with self._connection.reached() as client:
             if not client.exists(*waiting) and not self.must_look_again():
                 return False
@@ -257,8 +293,16 @@ class Collections:
         with self._connection.reached() as client:
             client.set(self._keys.of("gc:scheduled"), now_ms)
 
-    def _request(self, name: str, reason: str, life_ms: int) -> None:
-        self._connection.run("request_collection", NAME=name, reason=reason, life_ms=life_ms)
+    def _request(self, name: str, reason: str, life_ms: int, grace_s: int = 0) -> None:
+        is_collection = name == "gc:due"
+        self._connection.run(
+            "request_collection",
+            NAME=name,
+            reason=reason,
+            life_ms=life_ms,
+            grace_s=grace_s,
+            is_collection=is_collection,
+        )
 
     def _text(self, name: str) -> str | None:
         with self._connection.reached() as client:

@@ -147,6 +147,10 @@ Repositories: what is known
 Garbage collection
   gc:due               string  the reason of the requested collection. Life: until it ran or is cancelled. Writers:
         forget, collections, cancel_collection. Readers: the sweep, begin_sweep, command line, API.
+  gc:undelete          string  JSON {reason, digests}: the requested undeletion; no digests: what manifests need. Life:
+        until a worker begins it, an hour at most. Writer, reader: collections.
+  gc:grace             string  the grace of the requested collection (s), instead of gc.grace and gc.quarantine. Life:
+        until that collection ran. Writers: request_collection, collected, cancel_collection. Reader: collections.
   gc:dry_run           string  the reason of the requested dry run. Life: until it ran, an hour at most. Writer,
         reader: collections.
   gc:retry             string  while it exists, the sweep does not ask again for the requested collection. Life: its

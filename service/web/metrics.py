@@ -43,7 +43,7 @@ _COUNTED = {
     "own": "events that pushprune itself caused",
     "blob": "events about layers and configs",
 }
-_RESULTS = ("done", "failed", "postponed", "dry run")
+_RESULTS = ("done", "failed", "postponed", "dry run", "undeletion")
 _RUNS = 20
 _GATE_STATES = ("open", "draining", "closed", "claiming", "manifests")
 _RULE = "rule "

@@ -313,9 +313,28 @@ def test_collecting_without_a_command_says_what_to_set(run: Run) -> None:
     )
 
 
-@pytest.mark.parametrize("words", ["gc --now --dry-run", "prune --dry-run --held", "prune --approve"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "gc --now --dry-run",
+        "gc --grace 15m",
+        "gc --now --grace soon",
+        "gc sha256:aa",
+        "gc --now --undelete",
+        "prune --dry-run --held",
+        "prune --approve",
+    ],
+)
 def test_two_things_at_once_or_half_of_one_are_wrong_usage(run: Run, words: str) -> None:
     assert run(*words.split())[0] == 2
+
+
+def test_without_online_collections_there_is_nothing_to_undelete(run: Run) -> None:
+    code, _, error = run("gc", "--undelete")
+    assert (code, error) == (
+        2,
+        "pushprune: only online collections have a quarantine: set gc.collector: online\n",
+    )
 
 
 def test_collecting_without_a_worker_says_what_to_start(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,7 @@ CHANGES = (
     ("POST", "/api/v1/restorations"),
     ("POST", "/api/v1/protections"),
     ("POST", "/api/v1/collections"),
+    ("POST", "/api/v1/collections/undeletions"),
     ("DELETE", "/api/v1/collections"),
     ("POST", "/api/v1/reconciliation"),
 )

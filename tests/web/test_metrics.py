@@ -54,6 +54,7 @@ def test_an_idle_service_has_every_figure(edge: Edge) -> None:
         "policy_in_force": 0, "policy_invalid": 0,
         'collections_total{result="done"}': 0, 'collections_total{result="failed"}': 0,
         'collections_total{result="postponed"}': 0, 'collections_total{result="dry run"}': 0,
+            'collections_total{result="undeletion"}': 0,
         "collected_blobs_total": 0, "collected_bytes_total": 0, "collection_running": 0, "collection_stale_cache": 0,
         'plans_total{result="doomed"}': 0, 'plans_total{result="manual"}': 0, 'plans_total{result="dry_run"}': 0,
         'plans_total{result="held"}': 0, 'plans_total{result="none"}': 0, 'plans_total{result="stale"}': 0,

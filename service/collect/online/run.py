@@ -8,6 +8,7 @@ marking.py   mark everything that a manifest mentions
 journal.py   the blobs that were unlinked, in Redis and in the storage
 claiming.py  the gate while digests are claimed
 removal.py   delete links and data under claims
+undelete.py  bring data back because a user asks for it
 repair.py    bring data back from quarantine and write links again, where a manifest needs them
 record.py    record the garbage by repository and by age
 prove.py     prove that the storage is the registry's, and that the registry has no cache
@@ -32,7 +33,7 @@ from service.domain.collection.online import LONGEST_REQUEST_S, OnlinePlan, Rule
 from service.domain.collection.run import CHECKING, SWEEPING, UNLINKING, WAITING, BlobProbe, Rehearsal, Sweep
 from service.domain.collection.storage_inventory import StorageInventory, unpacked
 from service.domain.errors import CollectionFailed
-from service.registry.blob_quarantine import BlobQuarantine
+from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
 from service.registry.objects import ObjectStore
 from service.store.collections import now_ms
 from service.store.gate import MORE
@@ -62,9 +63,9 @@ def collect(attempt: Attempt) -> None:
 
 def rehearse(attempt: Attempt) -> None:
     """Record the blobs that no manifest needs. Nothing is deleted, no request waits, and the journal stays as it is."""
-    objects = _objects(attempt)
+    objects = objects_of(attempt)
     survey = Survey(attempt, objects)
-    plan = survey.plan(Journal(objects, attempt.store.claims).read(), _rules(attempt))
+    plan = survey.plan(Journal(objects, attempt.store.claims).read(), rules_of(attempt))
     garbage = {blob.digest: blob for blob in (*plan.delete, *plan.unlink, *plan.waiting)}
     record_garbage(attempt, survey, garbage, BlobQuarantine(objects).batches())
     blobs = tuple((unpacked(digest), _size(survey.inventory, digest)) for digest in garbage)
@@ -80,15 +81,16 @@ def look_again_later(attempt: Attempt) -> None:
     """Look at the links that the last collection deleted, when every push that began before has ended."""
     # Tried again in a while if it fails.
     attempt.store.collections.look_again_at(now_ms() + _RETRY_MS)
-    objects = _objects(attempt)
+    objects = objects_of(attempt)
     journal = Journal(objects, attempt.store.claims)
     survey = Survey(attempt, objects)
     if journal.load():
-        write_links(attempt, objects, survey.plan(journal.blobs, _rules(attempt)).relink)
+        write_links(attempt, objects, survey.plan(journal.blobs, rules_of(attempt)).relink)
     attempt.store.collections.looked_again()
 
 
-def _objects(attempt: Attempt) -> ObjectStore:
+def objects_of(attempt: Attempt) -> ObjectStore:
+    """The storage. Raises CollectionFailed if it cannot be reached from this worker."""
     if attempt.registry.objects is None:
         raise CollectionFailed(
             "gc.collector: online needs the registry's storage: the folder of storage.path did not exist when this "
@@ -97,13 +99,26 @@ def _objects(attempt: Attempt) -> ObjectStore:
     return attempt.registry.objects
 
 
-def _rules(attempt: Attempt) -> Rules:
+def rules_of(attempt: Attempt) -> Rules:
+    """The periods of a collection."""
     return Rules(attempt.gc.grace * 1_000_000, attempt.gc.youth * 1_000_000)
 
 
 def _retention_us(attempt: Attempt) -> int:
     """The time for which deleted data stays in quarantine at least."""
     return max(attempt.gc.quarantine, LONGEST_REQUEST_S) * 1_000_000
+
+
+def note_quarantine(attempt: Attempt, objects: ObjectStore) -> tuple[QuarantineBatch, ...]:
+    """Record the contents of the quarantine, and return them."""
+    batches = tuple(batch for batch in BlobQuarantine(objects).batches() if batch.sizes)
+    if batches:
+        attempt.learn(
+            quarantined=sum(len(batch.sizes) for batch in batches),
+            quarantined_bytes=sum(sum(batch.sizes.values()) for batch in batches),
+            quarantined_until_ms=(batches[-1].at.redis_us + _retention_us(attempt)) // 1000,
+        )
+    return batches
 
 
 def _size(inventory: StorageInventory, digest: bytes) -> int:
@@ -113,7 +128,7 @@ def _size(inventory: StorageInventory, digest: bytes) -> int:
 
 class _OnlineCollection:
     def __init__(self, attempt: Attempt) -> None:
-        self._attempt, self._store, self._objects = attempt, attempt.store, _objects(attempt)
+        self._attempt, self._store, self._objects = attempt, attempt.store, objects_of(attempt)
         self._journal = Journal(self._objects, attempt.store.claims)
         self._removal = BlobRemoval(attempt, self._objects, self._journal)
 
@@ -131,7 +146,7 @@ class _OnlineCollection:
         attempt.learn(marked=len(survey.marking.marks))
         prove.prove(attempt, survey.inventory, self._objects)
         is_intact = self._journal.load()
-        plan = survey.plan(self._journal.blobs, _rules(attempt))
+        plan = survey.plan(self._journal.blobs, rules_of(attempt))
         attempt.lease.check()
         # The last moment at which a user can cancel the collection. After a crash, the next run makes the checks.
         if not store.collections.begin_check(Sweep(since_ms)):
@@ -143,7 +158,8 @@ class _OnlineCollection:
         else:
             attempt.note(_LOST)
         self._check_pushed(since_ms, survey)
-        self._note_quarantine(survey)
+        batches = note_quarantine(attempt, self._objects)
+        record_garbage(attempt, survey, self._journal.blobs, batches)
 
     def _wait_for_writers(self) -> None:
         """Wait for the end of pushprune's own writes: they do not pass the gate. No new one begins under the lease."""
@@ -248,17 +264,6 @@ class _OnlineCollection:
             )
         self._store.collections.end_check()
         self._store.collections.collected(attempt.run.reason, attempt.covered)
-
-    def _note_quarantine(self, survey: Survey) -> None:
-        """Record the garbage, and the contents of the quarantine."""
-        batches = tuple(batch for batch in BlobQuarantine(self._objects).batches() if batch.sizes)
-        record_garbage(self._attempt, survey, self._journal.blobs, batches)
-        if batches:
-            self._attempt.learn(
-                quarantined=sum(len(batch.sizes) for batch in batches),
-                quarantined_bytes=sum(sum(batch.sizes.values()) for batch in batches),
-                quarantined_until_ms=(batches[-1].at.redis_us + _retention_us(self._attempt)) // 1000,
-            )
 
     def _still_broken(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Look at broken images again, and return those that are still broken."""

@@ -9,6 +9,10 @@ MANUAL = "requested manually"
 # The name of the trouble while the registry still claims to have collected blobs.
 STALE = "stale cache"
 
+# The results of runs that delete nothing.
+DRY_RUN = "dry run"
+UNDELETION = "undeletion"
+
 WAITING = "waiting for pushes to end"
 RESTARTING = "restarting the registry"
 REHEARSING = "dry run"
@@ -33,7 +37,7 @@ class Run:
     """One collection. Times are in ms since the epoch.
 
     Attributes:
-        result: done | failed | postponed | dry run.
+        result: done | failed | postponed | dry run | undeletion.
         marked: number of marked blobs and manifests.
         blobs: number of deleted blobs; in a dry run, of blobs that would be deleted.
         manifests: number of deleted manifests.
@@ -164,6 +168,18 @@ class Sweep:
 
     since_ms: int
     probes: tuple[BlobProbe, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Undeletion:
+    """A request to bring data back from quarantine.
+
+    Attributes:
+        digests: of the blobs; none: only what manifests need and do not have.
+    """
+
+    reason: str
+    digests: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 -- Note that a collection ran, and subtract the deletions that it covers.
 --
--- KEYS  gc:due gc:retry gc:deletes gc:bytes gc:waiting
+-- KEYS  gc:due gc:retry gc:deletes gc:bytes gc:waiting gc:grace
 -- ARGV  reason           of the request that it served. A request with another reason came meanwhile, and stays.
 --       covered_deletes
 --       covered_bytes
 -- Result the number of deletions that remain
-if redis.call('GET', all['gc:due']) == reason then redis.call('DEL', all['gc:due'], all['gc:retry'], all['gc:waiting']) end
+if redis.call('GET', all['gc:due']) == reason then
+  redis.call('DEL', all['gc:due'], all['gc:retry'], all['gc:waiting'], all['gc:grace'])
+end
 local function subtract(key, covered)
   local count = math.max(0, tonumber(redis.call('GET', key) or '0') - tonumber(covered))
   redis.call('SET', key, string.format('%.0f', count))

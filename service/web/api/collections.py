@@ -9,9 +9,18 @@ from werkzeug.exceptions import Conflict, NotFound
 
 from service.answers.base import ApiAnswer
 from service.answers.operations import CollectionLog, CollectionOverview
-from service.collect.status import at_stake, cancel, latest_recorded, overview, recorded, request_collection
+from service.collect.status import (
+    at_stake,
+    cancel,
+    latest_recorded,
+    overview,
+    recorded,
+    request_collection,
+    request_undeletion,
+)
 from service.dispatch import Dispatch
 from service.domain.errors import ConfigurationError, NotWaiting
+from service.domain.policy.units import Duration
 from service.registry import Registry
 from service.settings import Settings
 from service.store import Store
@@ -20,7 +29,8 @@ from service.web.models import ApiRequest, respond
 
 _NOT_QUEUED = (HTTPStatus.CONFLICT, "no collection is queued, or it is already deleting blobs")
 _NO_LOG = (HTTPStatus.NOT_FOUND, "no such collection is recorded")
-_NONE = (HTTPStatus.CONFLICT, "no collector is configured")
+_NONE = (HTTPStatus.CONFLICT, "no collector is configured, or it cannot have this grace")
+_NO_QUARANTINE = (HTTPStatus.CONFLICT, "there is no quarantine, or a digest is none")
 
 
 class LogQuery(ApiRequest):
@@ -35,6 +45,29 @@ class CollectionRequest(ApiRequest):
     """A request for a collection."""
 
     dry_run: StrictBool = Field(default=False, description="only report what would be deleted", examples=[True])
+    grace: Duration | None = Field(
+        default=None,
+        description="for a full disk: the grace of this online collection, 15m at least, instead of gc.grace and "
+        "gc.quarantine",
+        examples=["15m"],
+    )
+
+
+class UndeletionRequest(ApiRequest):
+    """A request to bring data back from quarantine."""
+
+    digests: tuple[str, ...] = Field(
+        default=(),
+        max_length=1000,
+        description="the blobs; none: what manifests need and do not have",
+        examples=[["sha256:" + "0" * 64]],
+    )
+
+
+class QueuedUndeletion(ApiAnswer):
+    """The queued undeletion. A worker runs it as soon as possible; the note of the recorded run says what came back."""
+
+    reason: str = Field(description="reason of the run that will be recorded")
 
 
 class QueuedCollection(ApiAnswer):
@@ -75,9 +108,22 @@ def blueprints(
     @pages.post("/collections", responses={HTTPStatus.OK: QueuedCollection, **error_responses([_NONE])})
     def collect(body: CollectionRequest) -> Response:
         """Run a collection now, regardless of gc.window and gc.min_interval, or only a dry run"""
-        reason = _asked(store, registry, dispatch, body.dry_run)
+        try:
+            reason = request_collection(store, registry, dispatch, dry_run=body.dry_run, grace_s=body.grace, by="API")
+        except ConfigurationError as error:
+            raise Conflict(str(error)) from error
         permanent = 0 if body.dry_run else at_stake(store, settings.gc)
         return respond(QueuedCollection(reason=reason, dry_run=body.dry_run, permanent=permanent))
+
+    @pages.post(
+        "/collections/undeletions", responses={HTTPStatus.OK: QueuedUndeletion, **error_responses([_NO_QUARANTINE])}
+    )
+    def undelete(body: UndeletionRequest) -> Response:
+        """Bring data back from the quarantine of online collections"""
+        try:
+            return respond(QueuedUndeletion(reason=request_undeletion(store, registry, dispatch, body.digests, "API")))
+        except ConfigurationError as error:
+            raise Conflict(str(error)) from error
 
     @pages.delete("/collections", responses={HTTPStatus.OK: CancelledCollection, **error_responses([_NOT_QUEUED])})
     def cancel_collection() -> Response:
@@ -88,10 +134,3 @@ def blueprints(
             raise Conflict(str(error)) from error
 
     return (pages,)
-
-
-def _asked(store: Store, registry: Registry, dispatch: Dispatch, dry_run: bool) -> str:
-    try:
-        return request_collection(store, registry, dispatch, dry_run=dry_run, by="API")
-    except ConfigurationError as error:
-        raise Conflict(str(error)) from error

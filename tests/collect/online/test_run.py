@@ -454,7 +454,8 @@ def test_a_deletion_becomes_permanent_only_after_the_grace(site: OnlineSite) -> 
     now_us = connection.now_us()
     with connection.reached() as client:
         client.zadd(
-            connection.keys.of("trashed"), {"a sha256:1": now_us - 1, "b sha256:2": now_us - GRACE_S * 10**6 - 1}
+            connection.keys.of("trashed"),
+            {"a sha256:1": now_us - 1, "b sha256:2": now_us - (GRACE_S + QUARANTINE_S) * 10**6 - 1},
         )
     assert at_stake(site.store, gc) == 1
     assert at_stake(site.store, gc.model_copy(update={"collector": "registry"})) == 2

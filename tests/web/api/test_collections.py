@@ -1,10 +1,13 @@
 """/api/v1/collections: those that ran, the one under way, what the next waits for, and having one made."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from service.answers.base import rfc3339
-from service.domain.collection.run import MANUAL, SWEEPING, CollectionStage, Run, Sweep
+from service.domain.collection.run import MANUAL, SWEEPING, CollectionStage, Run, Sweep, Undeletion
 from tests.support.edge import Edge, ServeEdge
 from tests.support.problem import problem
 
@@ -77,6 +80,35 @@ def test_a_dry_run_is_asked_for_and_no_collection(serve: ServeEdge) -> None:
     assert edge.http.post("/api/v1/collections", json={"dry_run": True}).status_code == 200
     assert edge.store.collections.requested() is None
     assert edge.store.collections.rehearsal_requested() is not None
+
+
+@pytest.fixture
+def online(serve: ServeEdge, tmp_path: Path) -> Edge:
+    """An edge whose registry is collected online."""
+    gc = {"collector": "online", "gate": "proxy"}
+    registry = {"url": "http://127.0.0.1:1", "debug_url": "http://127.0.0.1:1"}
+    return serve(gc=gc, storage={"path": tmp_path}, registry=registry)
+
+
+def test_a_full_disk_gets_a_shorter_grace_but_none_below_the_longest_request(online: Edge, serve: ServeEdge) -> None:
+    assert online.http.post("/api/v1/collections", json={"grace": "20m"}).status_code == 200
+    assert online.store.collections.requested_grace_s() == 1200
+    status, detail = problem(online.http.post("/api/v1/collections", json={"grace": "14m"}))
+    assert (status, detail.partition(",")[0]) == (409, "the grace must be at least 15m")
+    assert online.http.post("/api/v1/collections", json={}).status_code == 200
+    assert online.store.collections.requested_grace_s() is None
+    other = serve(gc={"command": "true"})
+    assert problem(other.http.post("/api/v1/collections", json={"grace": "20m"}))[0] == 409
+
+
+def test_data_in_quarantine_is_asked_for(online: Edge, edge: Edge) -> None:
+    digest = f"sha256:{'a' * 64}"
+    reason = f"an undeletion {MANUAL} (API)"
+    response = online.http.post("/api/v1/collections/undeletions", json={"digests": [digest]})
+    assert (response.status_code, response.json) == (200, {"reason": reason})
+    assert online.store.collections.undeletion_requested() == Undeletion(reason, (digest,))
+    assert problem(online.http.post("/api/v1/collections/undeletions", json={"digests": ["x"]}))[0] == 409
+    assert problem(edge.http.post("/api/v1/collections/undeletions", json={}))[0] == 409
 
 
 def test_without_a_command_it_is_said_what_to_set(edge: Edge) -> None:
