@@ -1,7 +1,5 @@
 """An online collection from its request to its record, and what goes wrong meanwhile."""
 
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,18 +7,15 @@ import pytest
 from service.collect import progress
 from service.collect import run as collect_run
 from service.collect.online import claiming
-from service.collect.online.journal import JOURNAL
 from service.collect.status import at_stake
 from service.domain.collection.run import CollectionStage, Run
-from service.domain.errors import StorageUnavailable
-from service.domain.gate import WriteRequest
 from service.registry.blob_quarantine import FOLDER
 from service.registry.layout import blob_key, layer_key
 from service.store.lease import COLLECT
 from tests.conftest import MakeWiring
 from tests.fakes.images import Image, image_over, make_image, sha256, variant
 from tests.fakes.object_registry import ObjectRegistry
-from tests.support.online import ANN, GRACE_S, QUARANTINE_S, SHOP, YOUTH_S, OnlineSite, ended, make_site, make_store
+from tests.support.online import GRACE_S, QUARANTINE_S, SHOP, YOUTH_S, OnlineSite, ended, make_site, make_store
 
 KEPT, UNUSED = make_image(1), make_image(2, layers=3)
 LAYER = sha256(UNUSED.blobs[1])
@@ -203,24 +198,6 @@ def test_a_dry_run_writes_nothing_but_the_clock_and_lists_what_no_manifest_needs
     assert is_untouched(site)
 
 
-@pytest.mark.parametrize("is_redis", [True, False])
-def test_nothing_is_deleted_after_redis_or_the_storage_lost_the_journal(site: OnlineSite, is_redis: bool) -> None:
-    """Invariant 4: grace begins anew."""
-    unlinked(site)
-    connection = site.store.connection
-    if is_redis:
-        with connection.reached() as client:
-            client.delete(*client.scan_iter(connection.keys.of("*")))
-        site.noting_for(YOUTH_S + 60)
-    else:
-        site.plain.delete([JOURNAL])
-    run = site.collect_after(GRACE_S + 1)
-    assert (run.blobs, run.unlinked) == (0, 0)
-    assert "the grace of all blobs begins anew" in run.note
-    assert site.collect_after(GRACE_S + 1).blobs == 0
-    assert site.collect_after(GRACE_S + 1).blobs == SIZE
-
-
 def test_nothing_is_unlinked_until_the_gate_has_noted_requests_for_the_youth(site: OnlineSite) -> None:
     site.noting_for(YOUTH_S - 60)
     assert site.collect_after().unlinked == 0
@@ -347,106 +324,6 @@ def test_old_manifests_are_kept_while_pushes_of_manifests_do_not_end(
     assert site.store.gate.state() is None
     site.debug.in_flight = 0
     assert site.collect_after(1).blobs == 1
-
-
-def test_a_worker_that_is_killed_at_any_step_harms_nothing(site: OnlineSite) -> None:
-    """Invariant 4: the next run goes on where it ended, and every claim ends with the proof of the death."""
-    deaths = 0
-    for wait_s in (YOUTH_S + 1, GRACE_S + 1):
-        site.later(wait_s)
-        at = 0
-        while site.killed(at):
-            at, deaths = at + 1, deaths + 1
-            site.recover()
-            assert site.store.gate.state() is None
-            assert blobs_of(KEPT) <= site.stored()
-            assert site.registry.broken() == ()
-    assert deaths > 10
-    for _ in range(3):
-        site.collect_after(GRACE_S + 1)
-    assert site.stored() == blobs_of(KEPT)
-
-
-@pytest.fixture
-def stopped(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Run]]:
-    """A worker that is stopped right before it deletes data, and whose lease ended. Called, it goes on to its end."""
-    monkeypatch.setattr("service.registry.collector._PROOF_S", 0.05)
-    unlinked(site)
-    site.later(GRACE_S + 1)
-    is_stopped, goes_on, runs = threading.Event(), threading.Event(), list[Run]()
-
-    def stop(action: str, keys: tuple[str, ...]) -> None:
-        if action == "delete" and not is_stopped.is_set():
-            is_stopped.set()
-            goes_on.wait(20)
-
-    def go_on() -> Run:
-        goes_on.set()
-        worker.join()
-        return runs[0]
-
-    site.objects.before_step = stop
-    worker = threading.Thread(target=lambda: runs.append(site.collect()))
-    worker.start()
-    assert is_stopped.wait(20)
-    connection = site.store.connection
-    connection.client.delete(connection.keys.of("lease", COLLECT))
-    yield go_on
-    go_on()
-
-
-def admits(site: OnlineSite) -> bool:
-    return site.store.gate.admit(WriteRequest("asks", SHOP, LAYER), ANN).passes
-
-
-def test_claims_in_a_bucket_are_kept_until_no_request_of_their_worker_can_arrive(
-    site: OnlineSite, stopped: Callable[[], Run]
-) -> None:
-    """Invariant 5: no lock proves the death of a worker on another machine, and its requests stay valid for a while."""
-    site.later(15 * 60)
-    second = site.collect()
-    assert (second.result, second.blobs) == ("postponed", 0)
-    site.reopen()
-    assert not admits(site)
-    assert "wait for 1 more minutes" in {trouble.message for trouble in site.store.outbox.troubles()}.pop()
-    site.later(61)
-    site.reopen()
-    assert admits(site)
-    assert site.store.outbox.troubles() == ()
-
-
-def test_claims_are_kept_while_their_worker_has_its_lease(site: OnlineSite, stopped: Callable[[], Run]) -> None:
-    with site.store.leases.hold(COLLECT):
-        site.recover()
-        assert not admits(site)
-
-
-def test_a_worker_that_was_stopped_for_longer_than_its_lease_deletes_nothing(
-    site: OnlineSite, stopped: Callable[[], Run]
-) -> None:
-    site.recover()
-    assert ended(site.pushing(SHOP, "again", UNUSED))
-    stopped()
-    assert site.stored() == blobs_of(KEPT, UNUSED)
-    assert site.registry.broken() == ()
-
-
-def test_claims_are_kept_if_the_storage_does_not_answer(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may still carry out the deletion."""
-    unlinked(site)
-
-    def unanswered(action: str, keys: tuple[str, ...]) -> None:
-        if action == "delete":
-            raise StorageUnavailable("no answer")
-
-    site.later(GRACE_S + 1)
-    site.objects.before_step = unanswered
-    run = site.collect()
-    assert (run.result, run.message) == ("failed", "no answer")
-    site.reopen()
-    assert not admits(site)
-    site.recover()
-    assert admits(site)
 
 
 def test_a_deletion_becomes_permanent_only_after_the_grace(site: OnlineSite) -> None:
