@@ -1,4 +1,4 @@
-"""Safety rule 7: an online collection harms nothing if Redis loses its data, or a worker dies, stops or loses a race."""
+"""Safety rule 7: an online collection harms nothing if Redis loses data, or a worker dies, stops or loses a race."""
 
 import threading
 from collections.abc import Callable, Iterator
