@@ -70,33 +70,31 @@ def broker_url(redis_url: str) -> str:
 
 
 _OPTIONS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+_HEADERS = {
+    "lang": "py", "task": ENFORCE, "id": "ID", "shadow": None, "eta": None, "expires": None, "group": None,
+    "group_index": None, "retries": 0, "timelimit": [None, None], "root_id": "ID", "parent_id": None,
+    "argsrepr": "('REPOSITORY',)", "kwargsrepr": "{}", "origin": "record", "ignore_result": False,
+    "replaced_task_nesting": 0, "stamped_headers": None, "stamps": {},
+}  # fmt: skip
+_PROPERTIES = {
+    "correlation_id": "ID", "reply_to": "ID", "delivery_mode": 2, "priority": 0, "body_encoding": "base64",
+    "delivery_info": {"exchange": "", "routing_key": QUEUES[ENFORCE]}, "delivery_tag": "ID",
+}  # fmt: skip
+_MESSAGE = json.dumps(
+    {"body": "BODY", "content-encoding": "utf-8", "content-type": "application/json"}
+    | {"headers": _HEADERS, "properties": _PROPERTIES}
+)
 
 
 def plan_message(repository: str) -> str:
     """Return the task that plans a repository, as Celery's Redis transport stores it in the list `enforce`.
 
     A script that makes a repository due stores it in the same call, so that no message is lost in between. The format
-    is that of Celery's message protocol 2 in kombu's virtual transport.
+    is that of Celery's message protocol 2 in kombu's virtual transport. No name of a repository has capital letters.
     """
-    task_id, body = str(uuid.uuid4()), json.dumps([[repository], {}, _OPTIONS])
-    headers: dict[str, Any] = {
-        "lang": "py", "task": ENFORCE, "id": task_id, "shadow": None, "eta": None, "expires": None, "group": None,
-        "group_index": None, "retries": 0, "timelimit": [None, None], "root_id": task_id, "parent_id": None,
-        "argsrepr": f"('{repository}',)", "kwargsrepr": "{}", "origin": "record", "ignore_result": False,
-        "replaced_task_nesting": 0, "stamped_headers": None, "stamps": {},
-    }  # fmt: skip
-    properties = {
-        "correlation_id": task_id, "reply_to": task_id, "delivery_mode": 2, "priority": 0, "body_encoding": "base64",
-        "delivery_info": {"exchange": "", "routing_key": QUEUES[ENFORCE]}, "delivery_tag": task_id,
-    }  # fmt: skip
-    message = {
-        "body": base64.b64encode(body.encode()).decode(),
-        "content-encoding": "utf-8",
-        "content-type": "application/json",
-        "headers": headers,
-        "properties": properties,
-    }
-    return json.dumps(message)
+    body = base64.b64encode(json.dumps([[repository], {}, _OPTIONS]).encode()).decode()
+    message = _MESSAGE.replace('"ID"', f'"{uuid.uuid4()}"').replace("REPOSITORY", repository)
+    return message.replace('"BODY"', f'"{body}"')
 
 
 class Dispatch:

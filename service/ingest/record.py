@@ -45,6 +45,8 @@ class Recorder:
 
     def _is_news(self, envelope: Envelope, word: str) -> bool:
         """Return False if an envelope tells nothing new; note the doctor's probes in it."""
+        if not any(event.is_by_pushprune for event in envelope.events):
+            return True
         for name, references in envelope.probes(word):
             self._probes.received(name, references=references)
         # Events that our own requests caused tell nothing new, unless they are the first sign of a restarted registry.
