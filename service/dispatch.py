@@ -70,7 +70,7 @@ def broker_url(redis_url: str) -> str:
 
 
 _OPTIONS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
-_HEADERS = {
+_HEADERS: dict[str, Any] = {
     "lang": "py", "task": ENFORCE, "id": "ID", "shadow": None, "eta": None, "expires": None, "group": None,
     "group_index": None, "retries": 0, "timelimit": [None, None], "root_id": "ID", "parent_id": None,
     "argsrepr": "('REPOSITORY',)", "kwargsrepr": "{}", "origin": "record", "ignore_result": False,
