@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,28 @@ import requests
 from service.domain.oci.manifest import OCI_MANIFEST
 from tests.fakes.images import make_image, sha256
 from tests.fakes.pusher import Pusher
+from tests.fakes.real_registry import require_registry
 from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.support.collections import command
 
 SHOP = "shop/api"
 
 
+BEHIND = {"gate": "proxy", "settle": 0}
+
+
 @pytest.fixture
 def gated(live: Live) -> Live:
     """gated(gate_wait=…, …): a system behind the gate."""
-    return lambda **gc: live(policy=last(10), gc={"gate": "proxy", "settle": 0, **gc})
+    return lambda **gc: live(policy=last(10), gc=BEHIND | gc)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSystem]:
+    """One system behind an open gate, for tests that leave the gate open; each has a repository of its own."""
+    require_registry()
+    with ExitStack() as stack:
+        yield LiveSystem(tmp_path_factory.mktemp("gated"), stack, {"policy": last(10), "gc": BEHIND})
 
 
 @pytest.fixture
@@ -36,17 +49,17 @@ def close(system: LiveSystem) -> None:
     wait_until(lambda: not gate.unaware("t1"), "the gate process does not obey")
 
 
-def put(system: LiveSystem, tag: str = "v2", **headers: str) -> requests.Response:
+def put(system: LiveSystem, tag: str = "v2", repository: str = SHOP, **headers: str) -> requests.Response:
     """PUTs the manifest of an image that is there under another tag."""
-    result = Pusher(system.registry.url).manifest(SHOP, "v1")
+    result = Pusher(system.registry.url).manifest(repository, "v1")
     return requests.put(
-        f"{system.url}/v2/{SHOP}/manifests/{tag}", data=result.content, timeout=120,
+        f"{system.url}/v2/{repository}/manifests/{tag}", data=result.content, timeout=120,
         headers={"Content-Type": OCI_MANIFEST, **headers},
     )  # fmt: skip
 
 
-def test_reads_pass_a_closed_gate_and_writes_wait_until_it_opens(gated: Live, pool: ThreadPoolExecutor) -> None:
-    system = gated()
+def test_reads_pass_a_closed_gate_and_writes_wait_until_it_opens(shared: LiveSystem, pool: ThreadPoolExecutor) -> None:
+    system = shared
     digest = system.pusher.push_image(SHOP, "v1")
     close(system)
     assert system.pusher.pull_whole(SHOP, "v1") == digest
@@ -82,31 +95,30 @@ def test_without_a_gate_process_writes_are_told_to_come_again_and_reads_pass(gat
     system.pusher.pull_whole(SHOP, "v1")
 
 
-def test_what_the_registry_itself_refuses_comes_through_as_it_is(gated: Live) -> None:
-    system = gated()
-    answer = requests.put(f"{system.url}/v2/{SHOP}/manifests/v1", data=b"{}", timeout=60)
+def test_what_the_registry_itself_refuses_comes_through_as_it_is(shared: LiveSystem) -> None:
+    manifest = f"{shared.url}/v2/shop/refused/manifests/v1"
+    answer = requests.put(manifest, data=b"{}", timeout=60)
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "MANIFEST_INVALID")
-    assert requests.delete(f"{system.url}/v2/{SHOP}/manifests/v1", timeout=60).status_code == 400
-    assert requests.get(f"{system.url}/-/gate", timeout=60).status_code == 404
-    assert requests.get(f"{system.url}/gate", timeout=60).status_code == 404
+    assert requests.delete(manifest, timeout=60).status_code == 400
+    assert requests.get(f"{shared.url}/-/gate", timeout=60).status_code == 404
+    assert requests.get(f"{shared.url}/gate", timeout=60).status_code == 404
 
 
-def test_the_registry_hears_the_address_that_nginx_sees_and_sends_clients_back_to_it(gated: Live) -> None:
-    system = gated()
-    system.pusher.push_image(SHOP, "v1")
+def test_the_registry_hears_the_address_that_nginx_sees_and_sends_clients_back_to_it(shared: LiveSystem) -> None:
+    repository = "shop/address"
+    shared.pusher.push_image(repository, "v1")
     forged = {"X-Forwarded-For": "6.6.6.6", "X-Real-IP": "6.6.6.6", "X-Original-Method": "GET"}
-    assert put(system, "forged", **forged).status_code == 201
-    wait_until(lambda: system.heard(SHOP, {"v1", "forged"}), "the push was not heard")
-    assert {entry.address for entry in system.store.history.entries(SHOP)} == {"127.0.0.1"}
-    begun = requests.post(f"{system.url}/v2/{SHOP}/blobs/uploads/", timeout=60)
-    assert begun.headers["Location"].startswith(f"{system.url}/v2/{SHOP}/blobs/uploads/")
+    assert put(shared, "forged", repository, **forged).status_code == 201
+    wait_until(lambda: shared.heard(repository, {"v1", "forged"}), "the push was not heard")
+    assert {entry.address for entry in shared.store.history.entries(repository)} == {"127.0.0.1"}
+    begun = requests.post(f"{shared.url}/v2/{repository}/blobs/uploads/", timeout=60)
+    assert begun.headers["Location"].startswith(f"{shared.url}/v2/{repository}/blobs/uploads/")
 
 
-def test_a_body_in_flight_is_seen_by_the_registry(gated: Live) -> None:
-    system = gated()
-    counted = system.wiring.registry.debug
+def test_a_body_in_flight_is_seen_by_the_registry(shared: LiveSystem) -> None:
+    counted = shared.wiring.registry.debug
     assert counted is not None
-    begun = requests.post(f"{system.url}/v2/{SHOP}/blobs/uploads/", timeout=60)
+    begun = requests.post(f"{shared.url}/v2/shop/body/blobs/uploads/", timeout=60)
 
     def slowly() -> Iterator[bytes]:
         yield b"x"
