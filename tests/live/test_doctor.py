@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from service.cli.main import main
 from service.domain.errors import RegistryRefused
 from service.registry.debug import DebugServer
 from service.registry.probe import UNKNOWN, Probe
-from tests.fakes.real_registry import RealRegistry, registry_binary
+from tests.fakes.real_registry import RealRegistry, registry_binary, require_registry
 from tests.fakes.valkey import free_port
 from tests.live.conftest import Live, LiveSystem, last
 
@@ -39,6 +40,14 @@ def doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     return call
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSystem]:
+    """One system without a worker, for the tests that mend its registry at their end."""
+    require_registry()
+    with ExitStack() as stack:
+        yield LiveSystem(tmp_path_factory.mktemp("doctor"), stack, {"policy": last(10)})
+
+
 def only(findings: Findings, name: str) -> tuple[str, str, str]:
     (finding,) = findings[name]
     return finding["severity"], finding["message"], finding["fix"]
@@ -57,8 +66,8 @@ def test_a_right_system_is_right_and_nothing_is_left_of_the_look(live: Live, doc
     assert (system.tags(REPOSITORY), system.registry.manifests(REPOSITORY)) == (set(), frozenset())
 
 
-def test_deletes_switched_off_are_found_and_nobody_loses_anything(live: Live, doctor: Doctor) -> None:
-    system = live(policy=last(10))
+def test_deletes_switched_off_are_found_and_nobody_loses_anything(shared: LiveSystem, doctor: Doctor) -> None:
+    system = shared
     system.pusher.push_image("shop/api", "v1")
     system.registry.restart({"storage": {"delete": {"enabled": False}}})
     code, findings = doctor(system)
@@ -77,8 +86,8 @@ def test_deletes_switched_off_are_found_and_nobody_loses_anything(live: Live, do
 
 
 @pytest.mark.parametrize(("cache", "deletes"), [("inmemory", True), ("redis", False)])
-def test_a_blob_descriptor_cache_is_found(live: Live, doctor: Doctor, cache: str, deletes: bool) -> None:
-    system = live(policy=last(10))
+def test_a_blob_descriptor_cache_is_found(shared: LiveSystem, doctor: Doctor, cache: str, deletes: bool) -> None:
+    system = shared
     assert only(doctor(system)[1], "cache")[0] == "ok"
     address = system.valkey.url.removeprefix("redis://").removesuffix("/0")
     storage = {"cache": {"blobdescriptor": cache}, "delete": {"enabled": deletes}}
