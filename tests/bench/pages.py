@@ -19,6 +19,8 @@ from tests.support.makers import event, understood
 
 TAGS, REPOSITORIES, TIMES = 5_000, 10_000, 9
 MOST_MS = 300
+# A search says what there was no time for.
+SEARCH_MS = 1_000
 _AT_ONCE = 200
 _PAGES = (
     ("the frame of a page", "/repository/shop/api"),
@@ -34,7 +36,6 @@ _PAGES = (
     ("…the largest first", "/panels/repositories/list?order=-size"),
     ("…as a treemap", "/panels/repositories/list?view=map"),
     ("…found by a part of the name", "/panels/repositories/list?search=77"),
-    ("a search in all of it", "/search?q=0499"),
     ("what happens now", "/panels/overview/now"),
     ("what happened in 7 days", "/panels/overview/past?period=7d"),
 )
@@ -55,6 +56,7 @@ def measure() -> Iterator[Figure]:
         http = create_app(wiring).test_client()
         for name, path in _PAGES:
             yield _figure(name, lambda: http, path)
+        yield _figure("a search in all of it", lambda: http, "/search?q=0499", SEARCH_MS)
 
 
 def _fresh(wiring: Wiring) -> FlaskClient:
@@ -80,7 +82,7 @@ def _fill(wiring: Wiring) -> None:
     assert len(history.repositories()) == REPOSITORIES + 1
 
 
-def _figure(name: str, client: Callable[[], FlaskClient], path: str) -> Figure:
+def _figure(name: str, client: Callable[[], FlaskClient], path: str, most_ms: int = MOST_MS) -> Figure:
     taken: list[float] = []
     used: list[float] = []
     for _ in range(TIMES):
@@ -92,4 +94,4 @@ def _figure(name: str, client: Callable[[], FlaskClient], path: str) -> Figure:
         assert response.status_code == 200, response.text
     middle = percentile(taken, 50)
     measured = f"{middle:.0f} ms ({min(taken):.0f}–{max(taken):.0f}; {percentile(used, 50):.0f} ms of CPU)"
-    return Figure(f"{name}: answered in", measured, f"≤ {MOST_MS} ms", middle <= MOST_MS)
+    return Figure(f"{name}: answered in", measured, f"≤ {most_ms} ms", middle <= most_ms)

@@ -1,6 +1,6 @@
 """The list of repositories: searched by name, sorted, and browsed by path."""
 
-from collections import Counter
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import get_args
 
@@ -103,7 +103,14 @@ def _place(order: RepositoryOrder) -> Place | None:
 
 
 def _steps(names: tuple[str, ...], under: str) -> tuple[tuple[str, int], ...]:
-    """Return the sub-paths of this path, each with its number of repositories."""
-    below = (name[len(under) :].partition("/") for name in names if name.startswith(under))
-    counts = Counter(first for first, slash, _ in below if slash)
-    return tuple((f"{under}{first}/", count) for first, count in sorted(counts.items()))
+    """Return the sub-paths of this path, each with its number of repositories. names: all of them, sorted."""
+    steps, at = [], bisect_left(names, under)
+    # "0" is the character after "/": all names below shop/ come before shop0.
+    end = bisect_left(names, f"{under[:-1]}0") if under else len(names)
+    while at < end:
+        first, slash, _ = names[at][len(under) :].partition("/")
+        behind = bisect_left(names, f"{under}{first}0", at, end) if slash else at + 1
+        if slash:
+            steps.append((f"{under}{first}/", behind - at))
+        at = behind
+    return tuple(steps)
