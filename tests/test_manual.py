@@ -4,7 +4,6 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -121,16 +120,8 @@ def test_every_file_that_the_manual_names_exists() -> None:
     assert [name for name in sorted(named) if not (manual.ROOT / name).exists()] == []
 
 
-def yaml_blocks() -> Iterator[tuple[str, dict[str, Any]]]:
-    for file, text in PAGES.items():
-        for block in manual.code_blocks(text, "yaml"):
-            values = yaml.safe_load(block)
-            assert isinstance(values, dict)
-            yield file.name, values
-
-
 def test_every_policy_is_valid() -> None:
-    policies = [values for _, values in yaml_blocks() if "rules" in values]
+    policies = [values for _, values in manual.yaml_blocks() if "rules" in values]
     assert len(policies) == 6
     for values in policies:
         Policy.model_validate(values)
@@ -138,7 +129,7 @@ def test_every_policy_is_valid() -> None:
 
 def test_every_configuration_is_valid() -> None:
     tokens = {"read": "r" * 32, "admin": "a" * 32, "notify": "n" * 32}
-    configurations = [values for _, values in yaml_blocks() if values.keys() <= Settings.model_fields.keys()]
+    configurations = [values for _, values in manual.yaml_blocks() if values.keys() <= Settings.model_fields.keys()]
     assert len(configurations) == 7
     for values in configurations:
         if values.get("storage", {}).pop("secret_key_file", ""):
@@ -151,7 +142,7 @@ def test_every_configuration_is_valid() -> None:
 
 def test_every_other_block_of_yaml_is_for_the_registry_or_a_proxy() -> None:
     known = {*Settings.model_fields, "rules"}
-    others = [values for _, values in yaml_blocks() if not known & values.keys()]
+    others = [values for _, values in manual.yaml_blocks() if not known & values.keys()]
     assert sorted(min(values) for values in others) == ["http", "nginx.ingress.kubernetes.io/auth-url", "notifications"]
 
 

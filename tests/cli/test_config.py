@@ -13,7 +13,6 @@ from service.cli.main import pushprune
 from service.settings import Settings
 from service.settings.schema import schema
 from tests.support import manual
-from tests.test_manual import yaml_blocks
 
 VALIDATOR = Draft202012Validator(schema())
 
@@ -21,7 +20,7 @@ VALIDATOR = Draft202012Validator(schema())
 def configurations() -> list[dict[str, Any]]:
     """The example file, and every configuration of the manual."""
     example = yaml.safe_load((manual.ROOT / "config/pushprune.yaml").read_text())
-    return [example, *(values for _, values in yaml_blocks() if values.keys() <= Settings.model_fields.keys())]
+    return [example, *(values for _, values in manual.yaml_blocks() if values.keys() <= Settings.model_fields.keys())]
 
 
 def test_every_configuration_of_the_manual_follows_the_schema() -> None:

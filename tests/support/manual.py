@@ -9,6 +9,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
+import yaml
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
@@ -36,6 +37,15 @@ def pages() -> Mapping[Path, str]:
     """README and every page in docs/, with their texts."""
     files = (README, *sorted(DOCS.glob("*.md")))
     return {file: file.read_text(encoding="utf-8") for file in files}
+
+
+def yaml_blocks() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every example in YAML, with the name of its page."""
+    for file, text in pages().items():
+        for block in code_blocks(text, "yaml"):
+            values = yaml.safe_load(block)
+            assert isinstance(values, dict)
+            yield file.name, values
 
 
 def documents() -> Iterator[Path]:

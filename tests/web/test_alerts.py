@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.support import manual
-from tests.web.test_monitoring import ALERTS, rules
+from tests.support.alerts import ALERTS, rules
 
 PROMTOOL = shutil.which("promtool")
 # A sample every five minutes, and the question after ten days, so that times can lie days back.

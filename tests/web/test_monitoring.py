@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import documented, keep_last
 from tests.support import manual
+from tests.support.alerts import ALERTS, rules
 from tests.support.edge import ServeEdge
 from tests.support.metrics import fill
 
 CONFIG = Path(__file__).parents[2] / "config"
-ALERTS = CONFIG / "prometheus/alerts.yml"
 DASHBOARD: dict[str, Any] = json.loads((CONFIG / "grafana/dashboards/pushprune.json").read_text())
 TARGETS = [(panel, target) for panel in DASHBOARD["panels"] for target in panel.get("targets", ())]
 
@@ -33,11 +32,6 @@ def metrics(serve: ServeEdge) -> set[str]:
     edge.redis.hset(edge.store.connection.keys.of("gate"), mapping=message)
     text = edge.http.get("/metrics").text
     return {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
-
-
-def rules() -> Iterator[dict[str, Any]]:
-    for group in yaml.safe_load(ALERTS.read_text())["groups"]:
-        yield from group["rules"]
 
 
 def named(expression: str) -> set[str]:
