@@ -1,17 +1,20 @@
 """Task names and how to send them: the contract between the two edges. A message only says "look at repository R"."""
 
+from __future__ import annotations
+
 import base64
 import json
 import uuid
-from typing import Any
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from celery import Celery
-from kombu.exceptions import OperationalError
-
-from service.broker import register
 from service.log import log
 from service.store.redis_url import sentinel_address, tls_options
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 ENFORCE = "pushprune.enforce"
 DELETE = "pushprune.delete"
@@ -23,6 +26,11 @@ QUEUES = {ENFORCE: "enforce", DELETE: "delete", COLLECT: "garbage", RECONCILE: "
 
 def celery_app(redis_url: str, prefix: str) -> Celery:
     """A Celery application over Redis. Early acknowledgement and no results: the outbox recovers what gets lost."""
+    # Imported here: a verb without a service sends nothing, and Celery takes a third of the start of a process.
+    from celery import Celery
+
+    from service.broker import register
+
     register()
     watched = sentinel_address(redis_url)
     app = Celery("pushprune", broker=broker_url(redis_url))
@@ -100,8 +108,14 @@ def plan_message(repository: str) -> str:
 class Dispatch:
     """Sends messages. One that cannot be sent is no loss: the sweep sends it again."""
 
-    def __init__(self, app: Celery) -> None:
-        self.app = app
+    def __init__(self, open_app: Callable[[], Celery]) -> None:
+        """open_app: called at the first message."""
+        self._open_app = open_app
+
+    @cached_property
+    def app(self) -> Celery:
+        """The Celery application."""
+        return self._open_app()
 
     def enforce(self, repository: str) -> None:
         """Send the task that plans this repository."""
@@ -120,6 +134,8 @@ class Dispatch:
         self._send(RECONCILE)
 
     def _send(self, task: str, *args: Any) -> None:
+        from kombu.exceptions import OperationalError
+
         try:
             self.app.signature(task, args=args).apply_async(queue=QUEUES[task], retry=False)
         except (OperationalError, OSError) as error:

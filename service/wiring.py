@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -196,7 +197,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         platforms=Platforms(registry_client, settings.delete.parallel),
         search=Search(history, Searcher(connection)),
         restore=Restore(store, registry),
-        dispatch=Dispatch(celery_app(redis_url(settings), settings.redis.prefix)),
+        dispatch=Dispatch(partial(celery_app, redis_url(settings), settings.redis.prefix)),
     )
 
 

@@ -27,7 +27,7 @@ def app(connection: Connection, valkey: Valkey) -> Celery:
 
 
 def test_the_message_of_a_script_is_the_one_that_celery_stores(connection: Connection, valkey: Valkey) -> None:
-    Dispatch(app(connection, valkey)).enforce(SHOP)
+    Dispatch(lambda: app(connection, valkey)).enforce(SHOP)
     (stored,) = connection.client.lrange(connection.keys.of("enforce"), 0, -1)
     assert masked(json.loads(plan_message(SHOP))) == masked(json.loads(stored))
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from threading import Lock
 
 from service.clock import now_us
@@ -73,6 +74,15 @@ class Batch:
         self.listing = Lock()
         self._deleted: str | None = None
 
+    @cached_property
+    def tag_names(self) -> list[str]:
+        """The names of all tags before the batch, sorted."""
+        return sorted(tag.name for tag in self.snapshot.tags)
+
+    @cached_property
+    def _latest_us(self) -> int:
+        return latest_us(self.snapshot)
+
     def write(self, call: Callable[[], object]) -> None:
         """Make one write while the right to write is held."""
         with self.permit.writing():
@@ -102,7 +112,7 @@ class Batch:
 
     def log_deleted(self, verdicts: Iterable[Verdict]) -> None:
         """Log each deleted tag with its reason, and measure the time since the push that caused the deletion."""
-        time_push_to_deletion(self.store, self.snapshot)
+        time_push_to_deletion(self.store, self._latest_us)
         for verdict in verdicts:
             name, digest = verdict.tag.called(self.repository), verdict.tag.digest
             log.info("deleted", tag=name, digest=digest, reason=verdict.reason)
@@ -190,12 +200,16 @@ def open_batch(wiring: Wiring, snapshot: Snapshot, permit: Lease) -> Iterator[Ba
     batch.check_cache()
 
 
-def time_push_to_deletion(store: Store, snapshot: Snapshot) -> None:
+def latest_us(snapshot: Snapshot) -> int:
+    """Return the latest push to the repository (µs) that was reported; 0 if there is none."""
+    return max((tag.pushed_us or 0 for tag in snapshot.tags if not tag.unannounced), default=0)
+
+
+def time_push_to_deletion(store: Store, latest_us: int) -> None:
     """Measure the time since the latest push to the repository, which caused this deletion.
 
     A push more than 600 s ago is not the cause: the image was deleted because of its age.
     """
-    latest_us = max((tag.pushed_us or 0 for tag in snapshot.tags if not tag.unannounced), default=0)
     taken_s = (now_us() - latest_us) / 1_000_000
     if 0 <= taken_s <= _LONGEST_S:
         store.meter.time("push_to_deletion", "", taken_s)

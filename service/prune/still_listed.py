@@ -5,7 +5,8 @@ Distribution 2.8 on object storage answers 202 and leaves a tag `X` while a tag 
 can remove it: the storage driver ends its loop at the keys of the longer name, also when the tag is at a tombstone.
 """
 
-from collections.abc import Collection, Iterable
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from service.domain.oci import tombstone
@@ -32,8 +33,7 @@ def still_listed(batch: Batch, deleted: Collection[str]) -> frozenset[str]:
 def _still_listed(batch: Batch, deleted: Collection[str]) -> frozenset[str]:
     store, registry, snapshot = batch.store, batch.registry, batch.snapshot
     repository, restarts = snapshot.repository, snapshot.epoch.rpartition(":")[2]
-    names = {tag.name for tag in snapshot.tags}
-    suspects = {tag for tag in deleted if _longer(tag, names)}
+    suspects = {tag for tag in deleted if _longer(tag, batch.tag_names)}
     leaves = (
         store.capabilities.leaves_tags(restarts)
         if registry.storage is None or not registry.storage.is_on_disk
@@ -49,16 +49,20 @@ def _still_listed(batch: Batch, deleted: Collection[str]) -> frozenset[str]:
     dangling = {tag for tag in (suspects | before) & listed if registry.client.head(repository, tag) is None}
     if dangling & suspects:
         store.capabilities.note_leaves_tags(restarts, able=True)
-    elif not before and any(_longer(tag, listed) for tag in suspects - listed):
+    elif not before and any(_longer(tag, sorted(listed)) for tag in suspects - listed):
         store.capabilities.note_leaves_tags(restarts, able=False)
     removed = _removed(batch, dangling, listed)
     _say(store, repository, dangling - removed, before)
     return frozenset(deleted) & (dangling - removed)
 
 
-def _longer(tag: str, names: Iterable[str]) -> bool:
-    """True if another tag begins with this one's name and `-` or `.`."""
-    return any(name.startswith((f"{tag}-", f"{tag}.")) for name in names)
+def _longer(tag: str, names: Sequence[str]) -> bool:
+    """True if another tag begins with this one's name and `-` or `.`. names: sorted."""
+    for prefix in (f"{tag}-", f"{tag}."):
+        place = bisect_left(names, prefix)
+        if place < len(names) and names[place].startswith(prefix):
+            return True
+    return False
 
 
 def _removed(batch: Batch, dangling: Collection[str], listed: set[str]) -> set[str]:
@@ -70,7 +74,7 @@ def _removed(batch: Batch, dangling: Collection[str], listed: set[str]) -> set[s
     removed: set[str] = set()
     store, registry, repository = batch.store, batch.registry, batch.repository
     for tag in sorted(dangling, key=len, reverse=True):
-        if _longer(tag, listed - removed):
+        if _longer(tag, sorted(listed - removed)):
             continue
         asked_ms = store.deletions.request_healing(repository, [tombstone.DIGEST, tag])
         batch.write(partial(registry.client.put, repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT))

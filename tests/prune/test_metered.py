@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from service.domain.metrics import Metered
 from service.prune import deleting
-from service.prune.batch import time_push_to_deletion
+from service.prune.batch import latest_us, time_push_to_deletion
 from tests.conftest import keep_last
 from tests.fakes.pusher import Pusher
 from tests.support.system import SHOP, Make, System, doomed_system
@@ -35,9 +35,9 @@ def test_a_long_time_after_the_last_push_nothing_is_timed(make_system: Make) -> 
     old = tuple(replace(tag, pushed_us=(tag.pushed_us or 0) - 601_000_000) for tag in snapshot.tags)
     unannounced = tuple(replace(tag, unannounced=True) for tag in snapshot.tags)
     for tags in (old, unannounced, ()):
-        time_push_to_deletion(system.store, replace(snapshot, tags=tags))
+        time_push_to_deletion(system.store, latest_us(replace(snapshot, tags=tags)))
     assert ("push_to_deletion", "") not in metered(system).timings
-    time_push_to_deletion(system.store, snapshot)
+    time_push_to_deletion(system.store, latest_us(snapshot))
     assert ("push_to_deletion", "") in metered(system).timings
 
 
