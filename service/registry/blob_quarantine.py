@@ -26,10 +26,12 @@ class QuarantineBatch:
     Attributes:
         at: the moment right before.
         sizes: packed digest → bytes, of the blobs that are still in quarantine.
+        errors: of the copies that could not be made, by the key of the data.
     """
 
     at: Moment
     sizes: dict[bytes, int] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> str:
@@ -47,27 +49,53 @@ class BlobQuarantine:
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
 
-    def put(self, blobs: Sequence[UnlinkedBlob], at: Moment, before_each: Callable[[], object]) -> dict[str, str]:
-        """Move the data of blobs into quarantine.
+    def begin(self, blobs: Sequence[UnlinkedBlob], at: Moment) -> QuarantineBatch:
+        """Begin a batch, for `move`.
+
+        In a bucket, which has no rename, the data is copied now, before it is claimed: no request waits for a copy. S3
+        copies up to 5 GB in one request.
 
         Args:
-            blobs: that are claimed, so that no client uses them.
+            blobs: to move into quarantine.
             at: now.
+        """
+        batch = QuarantineBatch(at, {blob.digest: blob.size_bytes for blob in blobs})
+        rows = ([blob.digest.hex(), list(blob.repositories)] for blob in blobs)
+        # Before the data leaves, so that what is brought back can be linked again.
+        self._objects.write(f"{batch.folder}/{_LINKS}", "\n".join(map(json.dumps, rows)).encode())
+        if not self._objects.is_local:
+            for key, error in _each(self._objects.copy, self._places(batch)).items():
+                batch.errors[key] = error
+        return batch
+
+    def move(
+        self, batch: QuarantineBatch, digests: Collection[bytes], before_each: Callable[[], object]
+    ) -> dict[str, str]:
+        """Move the data of these blobs of a batch into quarantine.
+
+        Args:
+            batch: begun before.
+            digests: packed. They are claimed, so that no client uses them.
             before_each: called right before data leaves. An exception of it ends the move.
 
         Returns:
             The keys of the data that was not moved, each with the error, as `ObjectStore.delete` returns them.
         """
-        batch = QuarantineBatch(at)
-        rows = ([blob.digest.hex(), list(blob.repositories)] for blob in blobs)
-        # Before the data leaves, so that what is brought back can be linked again.
-        self._objects.write(f"{batch.folder}/{_LINKS}", "\n".join(map(json.dumps, rows)).encode())
-        places = {blob_key(unpacked(blob.digest)): batch.key(blob.digest) for blob in blobs}
+        unmoved = batch.sizes.keys() - digests
+        if not self._objects.is_local:
+            self._objects.delete(map(batch.key, unmoved))
+        for digest in unmoved:
+            del batch.sizes[digest]
+        places = self._places(batch)
         if self._objects.is_local:
             before_each()
             return _each(self._objects.rename, places)
-        failed = _each(self._objects.copy, places)
+        failed = {key: batch.errors[key] for key in places if key in batch.errors}
         return failed | self._objects.delete((key for key in places if key not in failed), before_each)
+
+    def _places(self, batch: QuarantineBatch) -> dict[str, str]:
+        """Map the key of each blob's data to its key in quarantine."""
+        return {blob_key(unpacked(digest)): batch.key(digest) for digest in batch.sizes}
 
     def batches(self) -> tuple[QuarantineBatch, ...]:
         """The contents of the quarantine, the oldest batch first."""

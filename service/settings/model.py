@@ -144,10 +144,10 @@ class Settings(BaseSettings):
                 "collector: online needs gate: proxy, and gate_without_redis must not be open: pushes that name a blob "
                 "must wait while it is deleted"
             )
-        if storage is not None and storage.folder is None:
+        if storage is not None and storage.folder is None and storage.bucket is None:
             raise ValueError(
                 "collector: online needs storage.path, where the registry's storage is mounted read-write on the "
-                "worker's machine; in a bucket it is not available yet"
+                "worker's machine, or storage.url, its bucket"
             )
         if registry is not None and (registry.url is None or registry.debug_url is None):
             raise ValueError(

@@ -24,14 +24,23 @@ _TRIES = 5
 
 @dataclass
 class Load:
-    """`count` pushers through `url`. failed: one sentence each; last: the tag that each pusher pushed last."""
+    """`count` pushers through `url`.
+
+    Attributes:
+        pause_s: after each push, for a storage that is slower than the pushers.
+        failed: one sentence each.
+        slowest_s: the longest time of a push.
+        last: the tag that each pusher pushed last.
+    """
 
     url: str
     folder: Path
     skopeo_push: Callable[[str, str, Path], None]
     count: int = 5
+    pause_s: float = 0
     failed: list[str] = field(default_factory=list)
     pushed: int = 0
+    slowest_s: float = 0
     last: dict[str, tuple[str, str]] = field(default_factory=dict)
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -53,11 +62,14 @@ class Load:
         number = 0
         while not self.over.is_set():
             number += 1
+            begun = time.monotonic()
             try:
                 self.last[name] = push(number)
                 self.pushed += 1
+                self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
             except Exception as error:  # noqa: BLE001 - whatever it is, a push has failed
                 self.failed.append(f"{name} {number}: {str(error)[:300]}")
+            self.over.wait(self.pause_s)
 
     def _client(self, name: str) -> Pusher:
         """A machine of its own, as far as anybody can tell."""

@@ -1,6 +1,7 @@
 """Online collections every two seconds under pushes without pause: nothing breaks, and no push fails or waits long."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from service.collect.online.repair import Repair
 from service.domain.collection.run import Run
 from service.settings import Settings
 from service.wiring import Wiring, wire
+from tests.fakes.s3 import S3Server
 from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.live.load import Load, broken, every, for_at_least
 from tests.support.lease import until
@@ -67,16 +69,33 @@ def test_an_image_can_be_restored_until_its_data_leaves_the_quarantine(live: Liv
     assert system.pusher.pull_whole("shop/api", "v1") == digest
 
 
+@pytest.fixture
+def place(storage: str) -> Iterator[dict[str, Any]]:
+    """The settings of a registry on this storage."""
+    if storage == "filesystem":
+        yield {}
+        return
+    with S3Server("some/folder") as server:
+        yield {"storage": server.settings, "registry_config": server.config}
+
+
 @pytest.mark.parametrize(
-    ("seconds", "pushers"),
-    [(12, 5), pytest.param(90, 5, marks=pytest.mark.deep), pytest.param(90, 8, marks=pytest.mark.deep)],
+    ("storage", "seconds", "pushers"),
+    [
+        ("filesystem", 12, 5),
+        pytest.param("filesystem", 90, 5, marks=pytest.mark.deep),
+        pytest.param("filesystem", 90, 8, marks=pytest.mark.deep),
+        pytest.param("bucket", 90, 3, marks=pytest.mark.deep),
+    ],
 )
 def test_online_collections_break_no_image_and_fail_no_push(
-    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, pushers: int
+    place: dict[str, Any], live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, pushers: int
 ) -> None:
     # The look after each deletion would take most of the time.
     monkeypatch.setattr("service.collect.online.run.LOOK_AGAIN_S", 1.0)
-    system = live(policy=last(KEPT), gc=GC)
+    # The server of the bucket is slow, and a run that takes longer than the youth unlinks nothing.
+    youth, pause_s = (30, 1.0) if place else (3, 0.0)
+    system = live(policy=last(KEPT), gc=GC, **place)
     system.start_worker("enforce,delete")
     garbage = system.store.collections
     healed: list[str] = []
@@ -95,10 +114,10 @@ def test_online_collections_break_no_image_and_fail_no_push(
     def push(repository: str, tag: str, source: Path) -> None:
         system.skopeo_push(repository, tag, source=source)
 
-    with Collections(system, grace=1, youth=3):
-        with Load(system.url, tmp_path, push, pushers) as load:
+    with Collections(system, grace=1, youth=youth):
+        with Load(system.url, tmp_path, push, pushers, pause_s) as load:
             collections = every(2, lambda: garbage.request("stress"), load.over)
-            for_at_least(seconds, lambda: len(done()) >= 2, at_most_s=seconds + 120)
+            for_at_least(seconds, lambda: len(done()) >= 2, at_most_s=seconds + 180)
         collections.join()
         counted = system.wiring.registry.debug
         assert counted is not None
@@ -108,7 +127,8 @@ def test_online_collections_break_no_image_and_fail_no_push(
         garbage.request("the next look, which heals")
         wait_until(lambda: not garbage.requested(), "it does not end")
     runs = garbage.runs(1000)
-    message = f"{load.pushed} pushes, {len(runs)} runs: {sorted({run.message for run in runs})}"
+    messages = sorted({run.message for run in runs})
+    message = f"{load.pushed} pushes of at most {load.slowest_s:.1f} s, {len(runs)} runs: {messages}"
     print(message, sum(run.blobs for run in runs), "blobs deleted,", sum(run.unlinked for run in runs), "unlinked")
     print("remarks:", {run.note for run in runs})
     print("broken before the last look:", before, "brought back from quarantine:", healed)

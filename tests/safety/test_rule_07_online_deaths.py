@@ -12,8 +12,8 @@ from service.domain.errors import StorageUnavailable
 from service.domain.gate import WriteRequest
 from service.store.lease import COLLECT
 from tests.conftest import MakeWiring
-from tests.fakes.images import Image, make_image, sha256
-from tests.support.online import ANN, GRACE_S, SHOP, YOUTH_S, OnlineSite, ended, make_site
+from tests.fakes.images import make_image, sha256
+from tests.support.online import ANN, GRACE_S, SHOP, YOUTH_S, OnlineSite, blobs_of, ended, make_site
 
 KEPT, UNUSED = make_image(1), make_image(2, layers=3)
 LAYER = sha256(UNUSED.blobs[1])
@@ -28,10 +28,6 @@ def site(make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         site.registry.push(SHOP, "v1", image)
     site.registry.delete(SHOP, UNUSED.digest)
     return site
-
-
-def blobs_of(*images: Image) -> frozenset[str]:
-    return frozenset(digest for image in images for digest in (image.digest, *map(sha256, image.blobs)))
 
 
 def unlinked(site: OnlineSite) -> None:

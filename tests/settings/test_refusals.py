@@ -381,7 +381,6 @@ REGISTRY = "registry: {url: 'http://a', debug_url: 'http://b'}"
         (f"{REGISTRY}\n{ONLINE}", "collector: online needs storage.path"),
         (f"{REGISTRY}\nstorage: {{path: /}}\n{ONLINE[:-1]}, grace: 899s}}", "grace and youth of at least 15m"),
         (f"{REGISTRY}\nstorage: {{path: /}}\n{ONLINE[:-1]}, youth: 1m}}", "grace and youth of at least 15m"),
-        (f"{REGISTRY}\nstorage: {{url: 's3://bucket'}}\n{ONLINE}", "in a bucket it is not available yet"),
         (f"registry: {{url: 'http://a'}}\nstorage: {{path: /}}\n{ONLINE}",
          "collector: online needs registry.url and registry.debug_url"),
     ],

@@ -84,8 +84,9 @@ class SteppedStore(ObjectStore):
 
     def delete(self, keys: Iterable[str], before_each: Callable[[], object] = lambda: None) -> dict[str, str]:
         names = tuple(keys)
-        self._step("delete", *names)
-        before_each()
+        if names:
+            self._step("delete", *names)
+            before_each()
         for name in names:
             if not self.failing(name):
                 super().delete([name])
@@ -345,3 +346,8 @@ def ended(client: Client) -> bool:
             next(client)
         except StopIteration as end:
             return bool(end.value)
+
+
+def blobs_of(*images: Image) -> frozenset[str]:
+    """The digests of these images and their blobs."""
+    return frozenset(digest for image in images for digest in (image.digest, *map(sha256, image.blobs)))

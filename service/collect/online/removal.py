@@ -78,13 +78,20 @@ class BlobRemoval:
         if probe and self._objects.head(layer_key(probe.repository, probe.digest)) is None:
             raise StaleCache(f"the registry has {probe}, whose link does not exist in the storage; nothing was deleted")
         for page in _pages(blobs):
-            self._delete(page, is_kept=bool(self._attempt.gc.quarantine))
+            self._delete(page, self._quarantine.begin(page, self._now()) if self._attempt.gc.quarantine else None)
 
-    def delete_manifests(self, blobs: Sequence[UnlinkedBlob], began_us: int) -> None:
+    def begun(self, manifests: Sequence[UnlinkedBlob]) -> list[QuarantineBatch]:
+        """Begin to move manifests into quarantine, before any request waits."""
+        return [self._quarantine.begin(page, self._now()) for page in _pages(manifests)]
+
+    def delete_manifests(
+        self, blobs: Sequence[UnlinkedBlob], batches: Sequence[QuarantineBatch], began_us: int
+    ) -> None:
         """Delete the data of manifests, while no PUT of a manifest is in progress.
 
         Args:
             blobs: of the journal.
+            batches: of the quarantine, begun for these blobs.
             began_us: when the inventory began, by the clock of Redis.
         """
         store, youth_us = self._attempt.store, self._attempt.gc.youth * 1_000_000
@@ -96,10 +103,11 @@ class BlobRemoval:
             return
         # A manifest that was pushed again after the inventory has a link in one of these repositories.
         revisions = [read_repository(self._objects, name).revisions for name in repositories]
-        for page in _pages([blob for blob in blobs if not any(blob.digest in stored for stored in revisions)]):
+        unused = [blob for blob in blobs if not any(blob.digest in stored for stored in revisions)]
+        for batch in batches:
             # A PUT that the gate let pass may not have reached the registry yet. The registry then finds the data, and
             # does not write it again.
-            self._delete(page, is_kept=True)
+            self._delete([blob for blob in unused if blob.digest in batch.sizes], batch)
 
     def unlink(self, blobs: Sequence[UnlinkedBlob], linked: Collection[BlobProbe]) -> None:
         """Delete all links of blobs that no manifest needs.
@@ -139,21 +147,20 @@ class BlobRemoval:
             self.bytes_freed += sum(sizes.values())
             self._make_final(digest for digest in sizes if not has_data(digest))
 
-    def _delete(self, page: Sequence[UnlinkedBlob], *, is_kept: bool) -> None:
-        """Delete the data of a batch. is_kept: move it into quarantine."""
+    def _delete(self, page: Sequence[UnlinkedBlob], batch: QuarantineBatch | None) -> None:
+        """Delete the data of blobs, or move it into this batch of the quarantine."""
         granted = self._claiming.claim([blob.digest for blob in page], "delete")
-        blobs = [blob for blob in page if blob.digest in granted]
         keys = {blob_key(unpacked(digest)): digest for digest in granted}
         confirm = self._claiming.confirm
-        if is_kept:
-            failed = self._remove(keys, lambda: self._quarantine.put(blobs, self._now(), confirm))
-        else:
+        if batch is None:
             failed = self._remove(keys, lambda: self._objects.delete(keys, confirm))
-        deleted = [blob for blob in blobs if blob.digest not in failed]
+        else:
+            failed = self._remove(keys, lambda: self._quarantine.move(batch, granted, confirm))
+        deleted = [blob for blob in page if blob.digest in granted - failed]
         self.deleted += deleted
         self._advance(page)
         self._claiming.release(granted)
-        if not is_kept:
+        if batch is None:
             self.bytes_freed += sum(blob.size_bytes for blob in deleted)
             self._make_final(blob.digest for blob in deleted)
 
@@ -191,8 +198,6 @@ class BlobRemoval:
             StorageUnavailable: the storage did not answer, and may still carry out a deletion. The claims are kept.
             LeaseLost: another worker may collect now.
         """
-        if not keys:
-            return frozenset()
         with self._claiming.kept():
             errors = remove()
         return frozenset(keys[key] for key in self._noted(errors))

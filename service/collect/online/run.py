@@ -209,9 +209,10 @@ class _OnlineCollection:
                 removal.unlink(*_links_first(plan.unlink, survey.inventory))
         if manifests:
             progress.at(SWEEPING, *_amount(manifests))
+            batches = removal.begun(manifests)
             try:
                 with removal.claiming.begun(survey.began.redis_us, with_manifests=True):
-                    removal.delete_manifests(manifests, survey.began.redis_us)
+                    removal.delete_manifests(manifests, batches, survey.began.redis_us)
             except ManifestsHeldTooLong:
                 self._attempt.note(_MANIFESTS_LATER)
 

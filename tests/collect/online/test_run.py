@@ -13,9 +13,19 @@ from service.registry.blob_quarantine import FOLDER
 from service.registry.layout import blob_key, layer_key
 from service.store.lease import COLLECT
 from tests.conftest import MakeWiring
-from tests.fakes.images import Image, image_over, make_image, sha256, variant
+from tests.fakes.images import image_over, make_image, sha256, variant
 from tests.fakes.object_registry import ObjectRegistry
-from tests.support.online import GRACE_S, QUARANTINE_S, SHOP, YOUTH_S, OnlineSite, ended, make_site, make_store
+from tests.support.online import (
+    GRACE_S,
+    QUARANTINE_S,
+    SHOP,
+    YOUTH_S,
+    OnlineSite,
+    blobs_of,
+    ended,
+    make_site,
+    make_store,
+)
 
 KEPT, UNUSED = make_image(1), make_image(2, layers=3)
 LAYER = sha256(UNUSED.blobs[1])
@@ -27,10 +37,6 @@ def pushed(site: OnlineSite) -> None:
     for image in (KEPT, UNUSED):
         site.registry.push(SHOP, "v1", image)
     site.registry.delete(SHOP, UNUSED.digest)
-
-
-def blobs_of(*images: Image) -> frozenset[str]:
-    return frozenset(digest for image in images for digest in (image.digest, *map(sha256, image.blobs)))
 
 
 def is_untouched(site: OnlineSite) -> bool:

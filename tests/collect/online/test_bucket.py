@@ -1,0 +1,89 @@
+"""An online collection in a bucket: no rename, no lock, no snapshot, and answers that do not arrive."""
+
+import pytest
+
+from service.domain.errors import StorageUnavailable
+from service.registry.blob_quarantine import FOLDER
+from service.registry.layout import blob_key
+from tests.fakes.images import make_image, sha256
+from tests.support.online import GRACE_S, SHOP, OnlineSite, blobs_of, ended
+
+KEPT, UNUSED = make_image(1), make_image(2, layers=3)
+LAYER = sha256(UNUSED.blobs[1])
+SIZE = len(UNUSED.blobs) + 1
+
+
+@pytest.fixture(autouse=True)
+def unlinked(site: OnlineSite) -> None:
+    """An image whose blobs were unlinked so long ago that the next collection deletes them."""
+    for image in (KEPT, UNUSED):
+        site.registry.push(SHOP, "v1", image)
+    site.registry.delete(SHOP, UNUSED.digest)
+    assert site.collect_after().unlinked == SIZE
+    site.later(GRACE_S + 1)
+
+
+def test_no_request_waits_while_data_is_copied_into_quarantine(site: OnlineSite) -> None:
+    copies: list[bool] = []
+
+    def look(action: str, keys: tuple[str, ...]) -> None:
+        if action == "copy":
+            copies.append(bool(site.store.connection.client.exists(site.store.connection.keys.of("gc:claimed"))))
+
+    site.objects.before_step = look
+    assert site.collect().blobs == SIZE
+    assert copies == [False] * SIZE
+
+
+def test_what_cannot_be_copied_into_quarantine_is_kept(site: OnlineSite) -> None:
+    """S3 copies up to 5 GB."""
+
+    def refuse(action: str, keys: tuple[str, ...]) -> None:
+        if (action, *keys) == ("copy", blob_key(LAYER)):
+            raise StorageUnavailable("the copy source is too large")
+
+    site.objects.before_step = refuse
+    run = site.collect()
+    assert (run.result, run.blobs) == ("done", SIZE - 1)
+    assert "did not delete 1 objects" in run.note
+    assert site.stored() == blobs_of(KEPT) | {LAYER}
+
+
+def test_the_copy_of_a_blob_that_is_in_use_again_leaves_the_quarantine(site: OnlineSite) -> None:
+    def push(action: str, keys: tuple[str, ...]) -> None:
+        if (action, *keys) == ("copy", blob_key(LAYER)):
+            assert ended(site.pushing(SHOP, "again", UNUSED))
+
+    site.objects.before_step = push
+    site.collect()
+    assert site.registry.broken() == ()
+    copies = {stored.key.rpartition("/")[2] for stored in site.plain.list(FOLDER)}
+    assert LAYER.removeprefix("sha256:") not in copies
+
+
+@pytest.mark.parametrize("skew_s", [3600, -3600])
+def test_a_clock_of_the_bucket_that_is_an_hour_off_shortens_no_period(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch, skew_s: int
+) -> None:
+    """It was set between the two runs. By one of the two clocks the grace has not passed."""
+    site.later(-20)
+    now_us = site.objects.now_us
+    monkeypatch.setattr(site.objects, "now_us", lambda: now_us() + skew_s * 1_000_000)
+    assert site.collect().blobs == 0
+    assert blobs_of(UNUSED) <= site.stored()
+    assert site.registry.broken() == ()
+
+
+def test_a_blob_that_the_listing_missed_is_not_deleted(site: OnlineSite) -> None:
+    """It was pushed behind the cursor of the listing, which is no snapshot."""
+    pushed: list[bool] = []
+
+    def push(action: str, keys: tuple[str, ...]) -> None:
+        if action == "list" and keys[0].endswith("repositories") and not pushed:
+            pushed.append(ended(site.pushing("a/behind", "again", UNUSED)))
+
+    site.objects.before_step = push
+    site.collect()
+    assert pushed == [True]
+    assert site.registry.broken() == ()
+    assert blobs_of(UNUSED) <= site.stored()
