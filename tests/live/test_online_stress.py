@@ -10,6 +10,7 @@ import pytest
 from service.collect import run as collect_run
 from service.collect.online.repair import Repair
 from service.domain.collection.run import Run
+from service.registry.collector import Report
 from service.settings import Settings
 from service.wiring import Wiring, wire
 from tests.fakes.s3 import S3Server
@@ -79,6 +80,37 @@ def place(storage: str) -> Iterator[dict[str, Any]]:
         yield {"storage": server.settings, "registry_config": server.config}
 
 
+@pytest.mark.parametrize("storage", ["filesystem", "bucket"])
+def test_the_registrys_own_dry_run_finds_nothing_that_was_left(
+    place: dict[str, Any], live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.collect.online.run.LOOK_AGAIN_S", 0.2)
+    system = live(policy=last(1), gc=GC, **place)
+    pushed = {tag: system.pusher.push_image("shop/api", tag, seed=tag) for tag in ("v1", "v2", "v3")}
+    garbage = system.store.collections
+
+    def eligible() -> list[str]:
+        report = Report()
+        for line in system.registry.collect("--dry-run").splitlines():
+            report.read(line)
+        return report.eligible
+
+    def collected() -> bool:
+        if garbage.requested() is None:
+            garbage.request("by hand")
+        return sum(run.blobs for run in garbage.runs(1000)) == count
+
+    for tag in ("v1", "v2"):
+        assert system.wiring.registry.client.delete("shop/api", pushed[tag])
+    count = len(eligible())
+    assert count
+    with Collections(system, grace=1, youth=1):
+        wait_until(collected, "not everything is deleted")
+        until(lambda: garbage.requested() is None)
+    assert eligible() == []
+    assert system.pusher.pull_whole("shop/api", "v3") == pushed["v3"]
+
+
 @pytest.mark.parametrize(
     ("storage", "seconds", "pushers"),
     [
@@ -93,8 +125,9 @@ def test_online_collections_break_no_image_and_fail_no_push(
 ) -> None:
     # The look after each deletion would take most of the time.
     monkeypatch.setattr("service.collect.online.run.LOOK_AGAIN_S", 1.0)
-    # The server of the bucket is slow, and a run that takes longer than the youth unlinks nothing.
-    youth, pause_s = (30, 1.0) if place else (3, 0.0)
+    # The server of the bucket is slow. A run that takes longer than the youth unlinks nothing, and a request that takes
+    # longer than the grace may need what was deleted.
+    youth, grace, pause_s = (30, 20, 1.0) if place else (3, 1, 0.0)
     system = live(policy=last(KEPT), gc=GC, **place)
     system.start_worker("enforce,delete")
     garbage = system.store.collections
@@ -114,7 +147,7 @@ def test_online_collections_break_no_image_and_fail_no_push(
     def push(repository: str, tag: str, source: Path) -> None:
         system.skopeo_push(repository, tag, source=source)
 
-    with Collections(system, grace=1, youth=youth):
+    with Collections(system, grace=grace, youth=youth):
         with Load(system.url, tmp_path, push, pushers, pause_s) as load:
             collections = every(2, lambda: garbage.request("stress"), load.over)
             for_at_least(seconds, lambda: len(done()) >= 2, at_most_s=seconds + 180)
@@ -122,7 +155,7 @@ def test_online_collections_break_no_image_and_fail_no_push(
         counted = system.wiring.registry.debug
         assert counted is not None
         wait_until(lambda: not counted.undelivered(), "the last pushes are not told")
-        wait_until(lambda: system.quiet() and not garbage.requested(), "it does not get quiet")
+        wait_until(lambda: system.quiet() and not garbage.requested(), "it does not get quiet", within_s=180)
         before = list(broken(system.registry.url))
         garbage.request("the next look, which heals")
         wait_until(lambda: not garbage.requested(), "it does not end")
