@@ -33,7 +33,8 @@ def check(case: Case) -> Iterator[Finding]:
         findings = tuple(_findings(case, objects))
     yield from findings
     if not findings:
-        yield fine(_NAME, f"{objects.name} is the registry's; objects can be listed, written and deleted")
+        condition = ", also on the condition that they are unchanged" if objects.obeys_conditions else ""
+        yield fine(_NAME, f"{objects.name} is the registry's; objects can be listed, written and deleted{condition}")
 
 
 def _findings(case: Case, objects: ObjectStore) -> Iterator[Finding]:
@@ -61,6 +62,18 @@ def _findings(case: Case, objects: ObjectStore) -> Iterator[Finding]:
             f"{objects.name} keeps versions: deleted data takes up space until a lifecycle rule removes its versions"
         )
         yield warning(_NAME, sentence, _LIFECYCLE)
+    if abilities.bulk_error:
+        sentence = (
+            f"{objects.name} does not delete several objects in one request ({abilities.bulk_error}), so each of them "
+            "takes a request of its own: deletions and collections take long"
+        )
+        yield warning(_NAME, sentence, "delete: {via: api}   # or a storage that knows DeleteObjects")
+    if not abilities.obeys_conditions and case.wiring.settings.delete.via == "storage":
+        sentence = (
+            f"{objects.name} ignores conditions of deletions (If-Match): a tag that is pushed in the moment of its "
+            "deletion may be deleted, and is restored right afterwards"
+        )
+        yield warning(_NAME, sentence, "delete: {via: api}   # or a storage that obeys If-Match")
     if not abilities.creates_once:
         sentence = (
             f"{objects.name} ignores conditions of writes (If-None-Match): a tag that is pushed in the moment in which "

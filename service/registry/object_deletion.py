@@ -60,6 +60,10 @@ class ObjectDeletion:
                 failed |= self._delete_each(page, before_each)
         return failed
 
+    def bulk_error(self, keys: Sequence[str]) -> str:
+        """Delete objects in one request; return its error, or "" also if the storage has no such request."""
+        return self._request(keys, lambda: None) if self._page > 1 else ""
+
     def _delete_each(self, keys: Sequence[str], before_each: Callable[[], object]) -> dict[str, str]:
         with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="objects") as pool:
             requests = {key: pool.submit(self._request, [key], before_each) for key in keys}

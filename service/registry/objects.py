@@ -1,7 +1,7 @@
 """The registry's storage as objects: S3, Google Cloud Storage, Azure, a local folder or memory, through obstore."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -187,13 +187,22 @@ class ObjectStore:
         """
         return self._deletion.delete(keys, before_each)
 
+    def bulk_error(self, keys: Collection[str]) -> str:
+        """Delete objects in one request; return its error, or "". The storage may have no such request."""
+        return self._deletion.bulk_error(tuple(keys))
+
+    @property
+    def obeys_conditions(self) -> bool:
+        """True if the storage deletes an object only if it is still what it was."""
+        return self._conditional is not None and self._conditional.is_obeyed
+
     def delete_if(self, key: str, etag: str) -> bool:
         """Delete an object if it still has this ETag; False if it has another one.
 
         A storage that does not know the condition deletes the object in any case.
         """
         with self._translated(f"{key} cannot be deleted"):
-            if self._conditional is not None and self._conditional.is_obeyed:
+            if self._conditional is not None and self.obeys_conditions:
                 return self._conditional.delete(key, etag)
         if failed := self.delete([key]):
             raise StorageUnavailable(f"{self.name}: {key} was not deleted: {failed[key]}")

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from obstore.store import LocalStore
 
-from service.doctor import Case
 from service.domain.errors import StorageRefused
 from service.domain.finding import Finding
 from service.registry.bucket_storage import BucketStorage
@@ -20,15 +19,11 @@ from tests.doctor.conftest import look, quick
 from tests.fakes.registry import FakeRegistry
 
 
-def findings(make_wiring: MakeWiring, registry: FakeRegistry, folder: Path, **options: Any) -> tuple[Finding, ...]:
-    wiring = make_wiring(registry.url)
+def findings(make_wiring: MakeWiring, registry: FakeRegistry, folder: Path, **settings: Any) -> tuple[Finding, ...]:
+    wiring = make_wiring(registry.url, **settings)
     objects = ObjectStore(LocalStore(folder, automatic_cleanup=True), "s3://registry")
     reached = replace(wiring.registry, objects=objects, storage=BucketStorage(objects))
-    return look("storage", case_of(replace(wiring, registry=reached), **options))
-
-
-def case_of(wiring: Any, **options: Any) -> Case:
-    return quick(wiring, **options)
+    return look("storage", quick(replace(wiring, registry=reached)))
 
 
 def test_a_bucket_that_is_the_registrys_is_fine_and_nothing_is_left_in_it(
@@ -80,8 +75,19 @@ def test_a_clock_versions_and_ignored_conditions_are_warnings(
     write = ObjectStore.write
     monkeypatch.setattr(ObjectStore, "write", lambda *arguments: write(*arguments) or True)
     monkeypatch.setattr(ObjectStore, "create", lambda *arguments: True)
+    monkeypatch.setattr(ObjectStore, "bulk_error", lambda *arguments: "501")
     monkeypatch.setattr(ObjectStore, "now_us", lambda objects: 1_790_000_000_000_000)
     with FakeRegistry(disk=tmp_path) as registry:
         messages = [finding.message for finding in findings(make_wiring, registry, tmp_path)]
-    words = ("the clock of", "keeps versions", "ignores conditions")
-    assert [word in message for word, message in zip(words, messages, strict=True)] == [True] * 3
+    words = ("the clock of", "keeps versions", "several objects in one request (501)", "ignores conditions of writes")
+    assert [word in message for word, message in zip(words, messages, strict=True)] == [True] * 4
+
+
+def test_ignored_conditions_of_deletions_matter_only_to_deletions_in_the_bucket(
+    make_wiring: MakeWiring, tmp_path: Path
+) -> None:
+    with FakeRegistry(disk=tmp_path) as registry:
+        (finding,) = findings(
+            make_wiring, registry, tmp_path, delete={"via": "storage"}, storage={"url": "s3://registry"}
+        )
+    assert "ignores conditions of deletions (If-Match)" in finding.message

@@ -194,6 +194,15 @@ class TestGarbage:
         _, finding = look("garbage", quick(wiring))
         assert (finding.severity, finding.fix) == ("warning", 'gc: {schedule: "0 3 * * *"}')
 
+    def test_online_collections_are_recommended_where_the_storage_and_the_gate_are_there(
+        self, make_wiring: MakeWiring, tmp_path: Path
+    ) -> None:
+        gc = {"command": [sys.executable, "garbage-collect"], "after_deletes": 5, "gate": "proxy"}
+        registry = {"debug_url": "http://127.0.0.1:9"}
+        wiring = make_wiring(gc=gc, registry=registry, storage={"path": str(tmp_path)})
+        _, finding = look("garbage", quick(wiring))
+        assert (finding.severity, finding.message[:24]) == ("ok", "gc: {collector: online} ")
+
     def test_a_last_collection_that_failed_is_an_error(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring(gc={"command": [sys.executable, "garbage-collect"], "after_deletes": 5})
         wiring.store.collections.record(Run(1, 2, "failed", "by hand", 1, message="exit code 1"))
