@@ -13,6 +13,7 @@ from service.prune.ensure_compared import ensure_compared
 from service.prune.healing import heal
 from service.prune.manual_planning import plan_manual
 from service.store import Store
+from service.store.lease import WORK_MS
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
@@ -26,7 +27,9 @@ def enforce(wiring: Wiring, repository: str) -> None:
     Safe to run twice and at the same time: one worker holds the repository's lease, and a plan commits only against the
     snapshot it was made from. Unfinished work stays in the outbox.
     """
-    with wiring.store.leases.hold(f"enforce:{repository}", wait_s=_WAIT_S) as lease:
+    # A plan of very many tags keeps the thread that renews the lease waiting for seconds.
+    life_ms = WORK_MS + wiring.store.history.count_tags(repository) // 10
+    with wiring.store.leases.hold(f"enforce:{repository}", life_ms, wait_s=_WAIT_S) as lease:
         if lease is None:
             return
         for _ in range(_ROUNDS):

@@ -393,6 +393,11 @@ class History:
         with self._connection.reached() as client:
             return tuple(client.zrevrange(self._keys.of("tags", repository), 0, -1))
 
+    def count_tags(self, repository: str) -> int:
+        """Return the number of live tags."""
+        with self._connection.reached() as client:
+            return int(client.zcard(self._keys.of("tags", repository)))
+
     def standing(self, repository: str) -> frozenset[str]:
         """Return the digests that the registry has, as far as is known: those of tags, and those without one."""
         with self._connection.reached() as client, client.pipeline() as pipe:

@@ -24,7 +24,9 @@ from tests.bench import (
     pages,
     prune,
     redis_bytes,
+    replay,
     resume,
+    scale,
     storage_inventory,
 )
 from tests.bench.calm import described, wait_for_calm
@@ -46,14 +48,23 @@ FIGURES: dict[str, Callable[[], Iterator[Figure]]] = {
     "pages": pages.measure,
     "collect": collect.measure,
     "inventory": storage_inventory.measure,
+    "scale": scale.measure,
+    "replay": replay.measure,
 }
 _NEED_A_REGISTRY = {"gone", "requests", "resume", "prune", "one_off", "gate", "collect"}
+# Only if they are named: each takes many minutes.
+_LONG = {"scale", "replay"}
 _MARKS = {True: "[green]met[/]", False: "[red]MISSED[/]", None: ""}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"which ones; default all: {', '.join(FIGURES)}")
+    parser.add_argument(
+        "figures",
+        nargs="*",
+        metavar="FIGURE",
+        help=f"which ones: {', '.join(FIGURES)}; default: all but {', '.join(_LONG)}",
+    )
     parser.add_argument("--wait", type=float, default=60, metavar="SECONDS", help="for a calm machine, per figure (60)")
     given = parser.parse_args()
     if unknown := set(given.figures) - FIGURES.keys():
@@ -61,7 +72,7 @@ def main() -> None:
     message = Console(stderr=True)
     rows: list[tuple[Figure, ...]] = []
     notes: list[str] = []
-    for name in given.figures or FIGURES:
+    for name in given.figures or [name for name in FIGURES if name not in _LONG]:
         if name in _NEED_A_REGISTRY and registry_binary() is None:
             notes.append(f"{name}: not measured: {HOW_TO_INSTALL}")
             continue
