@@ -26,10 +26,11 @@ from tests.bench.figure import Figure
 from tests.fakes.real_registry import registry_binary
 from tests.fakes.slow_s3 import SlowS3
 from tests.live.conftest import LiveSystem, last, wait_until
+from tests.support.online import hasty
 
 CALL_S = 0.020
 _YOUTH_S = 300
-_GC = {"collector": "online", "gate": "proxy", "settle": 0, "youth": _YOUTH_S, "grace": 1}
+_GC = {"collector": "online", "gate": "proxy", "settle": 0}
 _PAST_GRACE_S = 2.0
 
 
@@ -92,8 +93,8 @@ def _in_a_bucket(standing: int, deleted: int, most_s: float, name: str) -> Itera
     with ExitStack() as stack:
         server = stack.enter_context(SlowS3(stored.in_a_bucket(standing, deleted)).running())
         system = _system(stack, server.config)
-        registry = replace(system.wiring.registry, objects=server.objects(), storage=None)
-        wiring, holds = replace(system.wiring, registry=registry), Holds()
+        wiring, holds = hasty(system.wiring.settings, grace=1, youth=_YOUTH_S), Holds()
+        wiring = replace(wiring, registry=replace(wiring.registry, objects=server.objects(), storage=None))
         holds.watch(wiring.store)
         with _without_the_second_look():
             for number, purpose in enumerate(("unlinks", "deletes")):
@@ -124,7 +125,7 @@ def _on_disk(standing: int, deleted: int, most_s: float, name: str) -> Iterator[
     with ExitStack() as stack:
         system = _system(stack, {})
         stored.on_disk(system.registry.storage_path, standing, deleted)
-        wiring, holds = system.wiring, Holds()
+        wiring, holds = hasty(system.wiring.settings, grace=1, youth=_YOUTH_S), Holds()
         holds.watch(wiring.store)
         with _without_the_second_look():
             for purpose in ("unlinks", "deletes"):

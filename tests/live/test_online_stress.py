@@ -11,22 +11,15 @@ from service.collect import run as collect_run
 from service.collect.online.repair import Repair
 from service.domain.collection.run import Run
 from service.registry.collector import Report
-from service.settings import Settings
-from service.wiring import Wiring, wire
 from tests.fakes.s3 import S3Server
 from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.live.load import Load, broken, every, for_at_least
 from tests.support.lease import until
+from tests.support.online import hasty
 
 KEPT = 4
 LONGEST_WAIT_S = 2.0
 GC = {"collector": "online", "gate": "proxy", "settle": 0}
-
-
-def hasty(settings: Settings, grace: int, youth: int) -> Wiring:
-    """A worker's parts with periods of seconds, which no configuration allows."""
-    gc = settings.gc.model_copy(update={"grace": grace, "youth": youth})
-    return wire(settings.model_copy(update={"gc": gc}))
 
 
 class Collections:

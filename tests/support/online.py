@@ -22,9 +22,10 @@ from service.registry.layout import blob_key, revision_key
 from service.registry.manifest import ManifestHead
 from service.registry.objects import ObjectStore, StoredObject
 from service.registry.storage_inventory import read_inventory
+from service.settings import Settings
 from service.store.claims import Purpose
 from service.store.gate import GateState
-from service.wiring import Wiring
+from service.wiring import Wiring, wire
 from tests.conftest import MakeWiring
 from tests.fakes.images import Image, sha256
 from tests.fakes.object_registry import ObjectRegistry, Refusal, Steps
@@ -35,6 +36,12 @@ SHOP, ANN = "shop/api", "10.0.0.7/0"
 GRACE_S, QUARANTINE_S, YOUTH_S = 86_400, 86_400, 3_600
 GC = {"collector": "online", "gate": "proxy", "grace": GRACE_S, "youth": YOUTH_S, "settle": 0}
 Client = Generator[None, None, bool]
+
+
+def hasty(settings: Settings, grace: int, youth: int) -> Wiring:
+    """A worker's parts with periods of seconds, which no configuration allows."""
+    gc = settings.gc.model_copy(update={"grace": grace, "youth": youth})
+    return wire(settings.model_copy(update={"gc": gc}))
 
 
 class Killed(BaseException):
