@@ -75,21 +75,22 @@ class DeletedImage(ApiAnswer):
     pushed_at: TimeUs | None = Field(description="last push; null: unknown")
     deleted_at: TimeUs = Field(description="time of the deletion")
     restorable_until: TimeUs = Field(
-        description="restorable until this time, or until the next collection if that is sooner"
+        description="restorable until this time: its end in the trash, or the scheduled collection that may delete its "
+        "blobs; one that is requested manually may come sooner"
     )
     size_bytes: SizeBytes = Field(description=_SIZE)
     reason: str = Field(description="reason of the deletion")
 
     @classmethod
-    def of(cls, repository: str, deleted: Deleted, life_s: int) -> "DeletedImage":
-        """Return the answer about a deleted image. life_s: for how long the trash keeps it (`history.trash`)."""
+    def of(cls, repository: str, deleted: Deleted, until_us: int) -> "DeletedImage":
+        """Return the answer about a deleted image. until_us: when it can be restored no more."""
         return cls(
             repository=repository,
             tag=deleted.tag or None,
             digest=deleted.digest,
             pushed_at=None if deleted.pushed_us is None else rfc3339(deleted.pushed_us),
             deleted_at=rfc3339(deleted.at_us),
-            restorable_until=rfc3339(deleted.at_us + life_s * 1_000_000),
+            restorable_until=rfc3339(until_us),
             size_bytes=deleted.size_bytes,
             reason=deleted.reason,
         )

@@ -19,8 +19,9 @@ from service.cli.output import (
     table,
     when,
 )
+from service.collect.garbage import restorable_until
 from service.collect.status import next_ms
-from service.domain.policy.units import spell_duration, spell_size
+from service.domain.policy.units import spell_size
 
 
 @click.command(
@@ -42,12 +43,14 @@ def trash(
     wiring = connect(config, data)
     if repository:
         known_repositories(wiring.inventory, [repository])
-    life_s = wiring.settings.history.trash
-    life_us = life_s * 1_000_000
     listing = wiring.restore.list_trash(lambda name: repository in (None, name))
     deleted = limited(((row.repository, row.image) for row in listing.page.rows), limit)
+    gc, comes = wiring.settings.gc, next_ms(wiring.registry, wiring.settings.gc)
+    images = [(name, image.digest, image.at_us) for name, image in deleted]
+    ends_us = restorable_until(wiring.store, gc, wiring.settings.history.trash, images)
     if as_document:
-        show_document([DeletedImage.of(name, image, life_s) for name, image in deleted])
+        rows_us = zip(deleted, ends_us, strict=True)
+        show_document([DeletedImage.of(name, image, end_us) for (name, image), end_us in rows_us])
         return
     if show_names(_name(name, image.tag, image.digest) for name, image in deleted):
         return
@@ -57,14 +60,13 @@ def trash(
     headings = ("image", WideOnly("digest"), "size", WideOnly("pushed"), "deleted", "until", "reason")
     rows = (
         (_name(name, image.tag, image.digest), image.digest, spell_size(image.size_bytes or None),
-         when(image.pushed_us), when(image.at_us), when(image.at_us + life_us), image.reason)
-        for name, image in deleted
+         when(image.pushed_us), when(image.at_us), when(end_us), image.reason)
+        for (name, image), end_us in zip(deleted, ends_us, strict=True)
     )  # fmt: skip
     table(headings, rows)
-    gc, comes = wiring.settings.gc, next_ms(wiring.registry, wiring.settings.gc)
     collection = f"the next garbage collection ({when(comes * 1000)})" if comes else "the next garbage collection"
     if gc.collector == "online":
-        collection = f"a garbage collection at least {spell_duration(gc.grace)} after the deletion"
+        collection = "a collection that is requested manually"
     line(f"restorable until that time or {collection}: pushprune restore REPO:TAG, or REPO@DIGEST")
 
 

@@ -1,9 +1,10 @@
-"""The garbage that the last collection or dry run saw, with the times at which its space becomes free."""
+"""The garbage that the last collection or dry run saw, and the times at which its space becomes free."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from service.domain.collection.garbage import Garbage, GarbagePeriods, freed_ms
+from service.domain.collection.garbage import Garbage, GarbagePeriods, GarbageStage, GarbageStep, freed_ms
 from service.schedule import next_run
 from service.settings.sections import GcSettings
 from service.store import Store
@@ -15,12 +16,38 @@ def garbage(store: Store, gc: GcSettings) -> Garbage | None:
     known = store.garbage.last()
     if known is None:
         return None
-    periods, at_ms = GarbagePeriods(gc.youth * 1000, gc.grace * 1000, gc.quarantine * 1000), now_ms()
-    steps = (
-        replace(step, freed_ms=freed_ms(step, periods, at_ms, lambda ms: collection_after(gc, ms)))
-        for step in known.steps
-    )
-    return replace(known, steps=tuple(steps))
+    at_ms = now_ms()
+    return replace(known, steps=tuple(replace(step, freed_ms=_freed_ms(step, gc, at_ms)) for step in known.steps))
+
+
+def restorable_until(
+    store: Store, gc: GcSettings, life_s: int, images: Sequence[tuple[str, str, int]]
+) -> tuple[int, ...]:
+    """Return until when (µs) each of these images can be restored.
+
+    That is the end of its time in the trash, or the first scheduled collection that may delete one of its blobs for
+    good. A collection that is requested manually may come sooner.
+
+    Args:
+        store: of Redis.
+        gc: the settings of collections.
+        life_s: how long the trash keeps images.
+        images: of the trash: repository, digest, and when it was deleted (µs).
+    """
+    ends_us = [at_us + life_s * 1_000_000 for *_, at_us in images]
+    at_ms = now_ms()
+    if gc.collector != "online":
+        next_us = 1000 * collection_after(gc, at_ms) if gc.command and gc.schedule else max(ends_us, default=0)
+        return tuple(min(end_us, next_us) for end_us in ends_us)
+    stages = store.garbage.restorable([(name, digest) for name, digest, _ in images])
+    begun = (stage or (GarbageStage.UNUSED, None) for stage in stages)
+    steps = (GarbageStep(stage, since_ms, 1, 0) for stage, since_ms in begun)
+    return tuple(min(end_us, 1000 * _freed_ms(step, gc, at_ms)) for end_us, step in zip(ends_us, steps, strict=True))
+
+
+def _freed_ms(step: GarbageStep, gc: GcSettings, at_ms: int) -> int:
+    periods = GarbagePeriods(gc.youth * 1000, gc.grace * 1000, gc.quarantine * 1000)
+    return freed_ms(step, periods, at_ms, lambda ms: collection_after(gc, ms))
 
 
 def collection_after(gc: GcSettings, at_ms: int) -> int:

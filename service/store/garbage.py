@@ -1,6 +1,7 @@
 """The garbage of the storage in Redis, as the last collection or dry run saw it."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from service.domain.collection.garbage import Garbage, GarbageStage, GarbageStep, RepositoryGarbage
@@ -15,13 +16,38 @@ class GarbageRecord:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._key = connection.keys.of("gc:garbage")
+        self._key, self._restorable = connection.keys.of("gc:garbage"), connection.keys.of("gc:restorable")
 
     def note(self, garbage: Garbage) -> None:
         """Keep this as the garbage that is known."""
         kept = Garbage(garbage.at_ms, garbage.repositories[:_REPOSITORIES], garbage.steps[:_STEPS])
         with self._connection.reached() as client:
             client.set(self._key, json.dumps(asdict(kept)))
+
+    def note_restorable(self, images: Mapping[tuple[str, str], tuple[GarbageStage, int]]) -> None:
+        """Keep the stages of the images of the trash, in place of those that were kept before.
+
+        Args:
+            images: (repository, digest) → the stage of the blob that is deleted first, and its beginning (ms).
+        """
+        key = self._restorable
+        values = {
+            f"{name} {digest}": f"{stage.name} {since_ms}" for (name, digest), (stage, since_ms) in images.items()
+        }
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            pipe.delete(key)
+            if values:
+                pipe.hset(key, mapping=values)
+            pipe.execute()
+
+    def restorable(self, images: Sequence[tuple[str, str]]) -> tuple[tuple[GarbageStage, int] | None, ...]:
+        """Return the stages of these images (repository, digest); None if no collection has begun with their blobs."""
+        if not images:
+            return ()
+        with self._connection.reached() as client:
+            values = client.hmget(self._restorable, [f"{name} {digest}" for name, digest in images])
+        words = (str(value).partition(" ") if value else None for value in values)
+        return tuple(word and (GarbageStage[word[0]], int(word[2])) for word in words)
 
     def last(self) -> Garbage | None:
         """Return the garbage that was seen last, None if it was never looked for."""

@@ -178,6 +178,9 @@ Garbage collection
         dry run would have deleted. Life: a day. Writer: collections. Readers: command line, API.
   gc:garbage           string  JSON {at_ms, repositories, steps}: the garbage that the last collection or dry run saw,
         by repository and by age. Life: for ever. Writer: collections. Readers: command line, API, dashboard.
+  gc:restorable        hash    "R <digest>" → "<stage> <since_ms>": the images of the trash whose blobs an online
+        collection unlinked or deleted, with the stage that ends first. Life: until the next collection.
+        Writer: collections. Readers: command line, API, dashboard.
   gc:unverified        string  JSON {since_ms, probes: [[R, digest], …]}: a collection that deleted blobs and is not
         verified yet. Life: until verified. Writers: begin_sweep, collections. Readers: collections,
         cancel_collection.

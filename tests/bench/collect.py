@@ -56,7 +56,7 @@ class Holds:
         def claimed(*args: Any) -> Any:
             began = time.perf_counter()
             refused = claim(*args)
-            self._since = {digest: began for digest in args[1] if digest not in (refused or ())}
+            self._since |= {digest: began for digest in args[1] if digest not in (refused or ())}
             return refused
 
         def released(digests: Any) -> None:

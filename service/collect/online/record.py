@@ -6,7 +6,7 @@ from service.collect.attempt import Attempt
 from service.collect.online.survey import Survey
 from service.domain.collection.garbage import Garbage, GarbageStage, by_age, by_repository
 from service.domain.collection.online import UnlinkedBlob
-from service.domain.collection.storage_inventory import SHA256_BYTES, StorageInventory, is_packable, packed
+from service.domain.collection.storage_inventory import SHA256_BYTES, StorageInventory, is_packable, packed, unpacked
 from service.registry.blob_quarantine import QuarantineBatch
 from service.registry.objects import ObjectStore
 from service.registry.storage_inventory import read_inventory
@@ -31,6 +31,33 @@ def record_garbage(
         by_age((*_listed(blobs), *_young(survey, blobs, young_us), *_quarantined(batches))),
     )
     attempt.store.garbage.note(garbage)
+
+
+def record_restorable(
+    attempt: Attempt, blobs: Mapping[bytes, UnlinkedBlob], batches: tuple[QuarantineBatch, ...]
+) -> None:
+    """Record the stages of the images of the trash whose blobs are unlinked or in quarantine."""
+    stages: dict[str, tuple[GarbageStage, int]] = {}
+    for blob in blobs.values():
+        if blob.at is not None and not blob.is_used:
+            stages[unpacked(blob.digest)] = (GarbageStage.UNLINKED, blob.at.redis_us // 1000)
+    for batch in batches:
+        since_ms = batch.at.redis_us // 1000
+        stages |= {unpacked(digest): (GarbageStage.QUARANTINED, since_ms) for digest in batch.sizes}
+    needs = {(name, digest): needed for name, digest, needed in attempt.store.trash.blobs()}
+    parts = {digest: needed for (_, digest), needed in needs.items()}
+
+    def ends_ms(stage: tuple[GarbageStage, int]) -> int:
+        return stage[1] + (attempt.gc.grace * 1000 if stage[0] is GarbageStage.UNLINKED else 0)
+
+    images: dict[tuple[str, str], tuple[GarbageStage, int]] = {}
+    for image, needed in needs.items():
+        # An index needs what its parts need.
+        digests = {image[1], *needed, *(digest for part in needed for digest in parts.get(part, ()))}
+        begun = [stages[digest] for digest in digests if digest in stages]
+        if begun:
+            images[image] = min(begun, key=ends_ms)
+    attempt.store.garbage.note_restorable(images)
 
 
 def record_repositories(attempt: Attempt, objects: ObjectStore, sizes: Mapping[str, int | None]) -> None:

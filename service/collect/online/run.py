@@ -23,7 +23,7 @@ from service.collect.attempt import Attempt
 from service.collect.online import prove
 from service.collect.online.claiming import ManifestsHeldTooLong
 from service.collect.online.journal import Journal
-from service.collect.online.record import record_garbage
+from service.collect.online.record import record_garbage, record_restorable
 from service.collect.online.removal import BlobRemoval
 from service.collect.online.repair import Repair, write_links
 from service.collect.online.survey import Survey
@@ -160,6 +160,7 @@ class _OnlineCollection:
         self._check_pushed(since_ms, survey)
         batches = note_quarantine(attempt, self._objects)
         record_garbage(attempt, survey, self._journal.blobs, batches)
+        record_restorable(attempt, self._journal.blobs, batches)
 
     def _wait_for_writers(self) -> None:
         """Wait for the end of pushprune's own writes: they do not pass the gate. No new one begins under the lease."""

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from service.answers.base import TimeMs
 from service.answers.history import DeletedImage
+from service.collect.garbage import restorable_until
 from service.collect.status import next_ms
 from service.domain.retention.selector import search_matcher
 from service.registry import Registry
@@ -41,9 +42,7 @@ class TrashedImages(Paged):
     total: int = Field(description="total number of matches on all pages")
     size_bytes: int = Field(description="size of all matches in bytes, as far as it is known; layers may be shared")
     unread: int = Field(description="number of repositories with earlier deletions that were not read: name one")
-    next_collection_at: TimeMs | None = Field(
-        description="the next scheduled collection, after which nothing of this can be restored; null: no schedule"
-    )
+    next_collection_at: TimeMs | None = Field(description="the next scheduled collection; null: no schedule")
     deleted: tuple[DeletedImage, ...] = Field(description="the images")
 
 
@@ -61,6 +60,9 @@ def blueprints(
             raise InvalidRequest([f"repository: {error}"]) from error
         after = place_of(query.cursor, query.sort, str if query.sort.endswith("repository") else int)
         listing = restore.list_trash(matches, query.reason, query.sort, after, query.limit)
+        rows = listing.page.rows
+        images = [(row.repository, row.image.digest, row.image.at_us) for row in rows]
+        ends_us = restorable_until(store, settings.gc, settings.history.trash, images)
         return respond(
             TrashedImages(
                 next=cursor_of(listing.page, query.sort),
@@ -69,7 +71,8 @@ def blueprints(
                 unread=listing.unread,
                 next_collection_at=next_ms(registry, settings.gc),
                 deleted=tuple(
-                    DeletedImage.of(row.repository, row.image, settings.history.trash) for row in listing.page.rows
+                    DeletedImage.of(row.repository, row.image, end_us)
+                    for row, end_us in zip(rows, ends_us, strict=True)
                 ),
             )
         )

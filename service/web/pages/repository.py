@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, request
 
+from service.collect.garbage import restorable_until
 from service.domain.errors import ConfigurationError
 from service.domain.oci.names import is_digest, is_tag
 from service.domain.retention.selector import TagSelector, search_matcher
@@ -107,13 +108,15 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         live = frozenset(wiring.inventory.tag_names(repository))
         known = deleted_tags(restorable, entries.entries, live)
         deleted = [deletion for deletion in known if matches(deletion.tag)]
+        images = [(repository, deletion.digest, deletion.at_us) for deletion in deleted[:_MOST_DELETED]]
+        ends_us = restorable_until(wiring.store, settings.gc, settings.history.trash, images)
         return rendering.panel(
             "repository_trash.html",
             f"Deleted from {repository}",
             repository=repository,
-            deleted=deleted[:_MOST_DELETED],
+            deleted=list(zip(deleted[:_MOST_DELETED], ends_us, strict=True)),
             count=len(deleted),
-            life_us=settings.history.trash * 1_000_000,
+            is_online=settings.gc.collector == "online",
         )
 
     @pages.post("/restore")

@@ -5,6 +5,7 @@ from typing import get_args
 
 from flask import Blueprint, Response, request
 
+from service.collect.garbage import restorable_until
 from service.collect.status import next_ms
 from service.domain.errors import ConfigurationError
 from service.domain.oci.names import is_digest, is_repository, is_tag
@@ -15,6 +16,7 @@ from service.restore.bulk_restore import RestoreTarget, restore_each
 from service.restore.restore import Restore
 from service.restore.trash_listing import TrashedImage, TrashOrder
 from service.settings import Settings
+from service.store import Store
 from service.web.pages import rendering
 
 NAME = "Trash"
@@ -26,7 +28,7 @@ _MOST = 1000
 _PREVIEW_S = 5.0
 
 
-def add(pages: Blueprint, restore: Restore, registry: Registry, settings: Settings) -> None:
+def add(pages: Blueprint, store: Store, restore: Restore, registry: Registry, settings: Settings) -> None:
     """Add the page, its panel and its forms."""
 
     @pages.get("/trash")
@@ -38,16 +40,18 @@ def add(pages: Blueprint, restore: Restore, registry: Registry, settings: Settin
         asked, order = rendering.query(*_KEYS), _order()
         place = rendering.place(is_text=order.endswith("repository"))
         listing = restore.list_trash(_matcher(), asked.get("reason", ""), order, place, _PAGE)
+        images = [(row.repository, row.image.digest, row.image.at_us) for row in listing.page.rows]
+        ends_us = restorable_until(store, settings.gc, settings.history.trash, images)
         return rendering.panel(
             "trash_list.html",
             "Trash",
             listing=listing,
-            rows=[(_item(row), row) for row in listing.page.rows],
+            rows=[(_item(row), row, end_us) for row, end_us in zip(listing.page.rows, ends_us, strict=True)],
             order=order,
             asked=rendering.without(asked, "at", "after", "select"),
             place={key: asked[key] for key in ("at", "after") if key in asked},
             is_selected="select" in asked,
-            life_us=settings.history.trash * 1_000_000,
+            is_online=settings.gc.collector == "online",
             next_ms=next_ms(registry, settings.gc),
         )
 

@@ -1,11 +1,13 @@
 """An online collection from its request to its record, and what goes wrong meanwhile."""
 
+import time
 from pathlib import Path
 
 import pytest
 
 from service.collect import progress
 from service.collect import run as collect_run
+from service.collect.garbage import restorable_until
 from service.collect.online import claiming
 from service.collect.status import at_stake
 from service.domain.collection.run import CollectionStage, Run
@@ -137,6 +139,25 @@ def test_an_image_can_be_restored_until_its_data_leaves_the_quarantine(site: Onl
     site.objects.failing = lambda key: False
     site.collect_after(1)
     assert forgotten == [(SHOP, UNUSED.digest)]
+
+
+def test_the_trash_tells_when_an_image_loses_the_first_of_its_blobs(site: OnlineSite) -> None:
+    gc = site.wiring.settings.gc
+    site.store.trash.blobs = lambda: [(SHOP, UNUSED.digest, (LAYER,))]  # type: ignore[method-assign,assignment,return-value]
+    never_s = 10 * 365 * 86_400
+
+    def wait_s() -> int:
+        """Without a schedule, from now to the end."""
+        image = (SHOP, UNUSED.digest, time.time_ns() // 1000)
+        (end_us,) = restorable_until(site.store, gc, never_s, [image])
+        return round(end_us / 1_000_000 - time.time())
+
+    assert wait_s() == pytest.approx(GRACE_S + QUARANTINE_S, abs=60)
+    site.collect_after()
+    unlinked_s = site.objects.skew_us / 1_000_000
+    assert wait_s() == pytest.approx(unlinked_s + GRACE_S + QUARANTINE_S, abs=60)
+    site.collect_after(GRACE_S + 1)
+    assert wait_s() == pytest.approx(site.objects.skew_us / 1_000_000 + QUARANTINE_S, abs=60)
 
 
 def test_a_manifest_that_was_put_too_late_gets_its_data_back(site: OnlineSite) -> None:
