@@ -39,8 +39,7 @@ def check(case: Case) -> Iterator[Finding]:
 
 def _findings(case: Case, objects: ObjectStore) -> Iterator[Finding]:
     # The extra `storage` is there, as the bucket was opened.
-    from service.registry.bucket_deletion import prove
-    from service.registry.bucket_probe import probe_bucket
+    from service.registry.bucket_probe import probe_bucket, prove
     from service.registry.bucket_uploads import unfinished_in
 
     try:

@@ -9,27 +9,23 @@ import hashlib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from threading import Lock
-from uuid import uuid4
 
 from service.domain.collection.storage_inventory import StoredRepository, is_packable, packed, unpacked
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StorageUnavailable, WritesDisabled
 from service.domain.oci.names import is_digest
 from service.log import log
 from service.registry import layout
+from service.registry.bucket_probe import SIGN, prove
 from service.registry.bucket_storage import BucketStorage, digest_in
 from service.registry.client import RegistryClient
 from service.registry.manifest import Manifest
 from service.registry.objects import ObjectStore
 from service.registry.storage_inventory import read_repository
 
-SIGN = ".pushprune-"
-# A valid digest that no manifest has: the registry reads the links of all tags when it deletes a manifest.
-_NOWHERE = f"sha256:{'0' * 64}"
 # A push writes its links within this time, and S3 rounds times down to a whole second.
 _PUSH_US = 60 * 1_000_000
 # No batch takes this long, so what is left by an older one belongs to a dead process.
 _ABANDONED_US = 600 * 1_000_000
-_ELSEWHERE = "set storage.url to the registry's bucket and rootdirectory, or delete.via: api"
 
 
 class BucketBatch:
@@ -275,30 +271,6 @@ def _abandoned(repository: str, contents: StoredRepository, now_us: int) -> list
         if max(indexes.values()) < since_us:
             keys += [layout.index_key(repository, tag, unpacked(index)) for index in indexes]
     return keys
-
-
-def prove(objects: ObjectStore, client: RegistryClient, repository: str) -> None:
-    """Prove that the registry serves this bucket: it must list a marker, created under a name that no tag can have.
-
-    Raises:
-        RegistryRefused: the registry does not list it.
-    """
-    sign = f"{SIGN}{uuid4().hex}"
-    key = f"{layout.tags_key(repository)}/{sign}/current/link"
-    objects.write(key, _NOWHERE.encode())
-    try:
-        listed = client.tags(repository)
-    finally:
-        failed = objects.delete([key])
-    if failed:
-        raise RegistryRefused(
-            f"{objects.name}: a marker cannot be deleted ({failed[key]}): allow s3:DeleteObject, or set delete.via: api"
-        )
-    if sign not in listed:
-        raise RegistryRefused(
-            f"{objects.name} is not what the registry serves: the registry does not list a marker that was created in "
-            f"{repository} there: {_ELSEWHERE}"
-        )
 
 
 def digests_of(

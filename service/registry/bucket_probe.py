@@ -1,11 +1,18 @@
-"""Find out what a bucket can do, with a few small objects that the registry does not look at."""
+"""Find out what a bucket can do, and prove that it is the registry's."""
 
 from dataclasses import dataclass
 from uuid import uuid4
 
-from service.domain.errors import StorageRefused
-from service.registry.layout import BASE, OURS
+from service.domain.errors import RegistryRefused, StorageRefused
+from service.registry.client import RegistryClient
+from service.registry.layout import BASE, OURS, tags_key
 from service.registry.objects import ObjectStore
+
+# The marker that proves a bucket begins so, which no tag can.
+SIGN = ".pushprune-"
+# A valid digest that no manifest has: the registry reads the links of all tags when it deletes a manifest.
+_NOWHERE = f"sha256:{'0' * 64}"
+_ELSEWHERE = "set storage.url to the registry's bucket and rootdirectory, or delete.via: api"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,7 @@ class BucketAbilities:
 
 
 def probe_bucket(objects: ObjectStore) -> BucketAbilities:
-    """Write, list, read and delete a few objects.
+    """Write, list, read and delete a few small objects that the registry does not look at.
 
     Raises:
         StorageRefused: one of these is not allowed, or has no effect.
@@ -54,3 +61,27 @@ def probe_bucket(objects: ObjectStore) -> BucketAbilities:
     if next(objects.list(folder), None) is not None:
         raise StorageRefused(f"{objects.name} still lists what was just deleted there")
     return BucketAbilities(holds_registry, creates_once, bulk_error, obeys_conditions, is_versioned, clock_us)
+
+
+def prove(objects: ObjectStore, client: RegistryClient, repository: str) -> None:
+    """Prove that the registry serves this bucket: it must list a marker, created under a name that no tag can have.
+
+    Raises:
+        RegistryRefused: the registry does not list it.
+    """
+    sign = f"{SIGN}{uuid4().hex}"
+    key = f"{tags_key(repository)}/{sign}/current/link"
+    objects.write(key, _NOWHERE.encode())
+    try:
+        listed = client.tags(repository)
+    finally:
+        failed = objects.delete([key])
+    if failed:
+        raise RegistryRefused(
+            f"{objects.name}: a marker cannot be deleted ({failed[key]}): allow s3:DeleteObject, or set delete.via: api"
+        )
+    if sign not in listed:
+        raise RegistryRefused(
+            f"{objects.name} is not what the registry serves: the registry does not list a marker that was created in "
+            f"{repository} there: {_ELSEWHERE}"
+        )

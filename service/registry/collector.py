@@ -209,8 +209,11 @@ class Collector:
     @contextmanager
     def _locked(self) -> Iterator[int]:
         """Take the kernel lock. The collector inherits the lock and keeps it as long as this process or it lives."""
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._lock.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise CollectionFailed(f"{self._lock} cannot be written ({error.strerror}): correct data_dir") from error
         try:
             _take(descriptor)
             yield descriptor

@@ -110,7 +110,7 @@ def test_the_registrys_own_dry_run_finds_nothing_that_was_left(
         ("filesystem", 12, 5),
         pytest.param("filesystem", 90, 5, marks=pytest.mark.deep),
         pytest.param("filesystem", 90, 8, marks=pytest.mark.deep),
-        pytest.param("bucket", 90, 3, marks=pytest.mark.deep),
+        pytest.param("bucket", 60, 2, marks=pytest.mark.deep),
     ],
 )
 def test_online_collections_break_no_image_and_fail_no_push(

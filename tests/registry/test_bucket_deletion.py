@@ -8,7 +8,8 @@ from obstore.store import LocalStore
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StorageUnavailable
 from service.registry import bucket_deletion, layout
-from service.registry.bucket_deletion import SIGN, BucketBatch, BucketDeletion
+from service.registry.bucket_deletion import BucketBatch, BucketDeletion
+from service.registry.bucket_probe import SIGN
 from service.registry.bucket_storage import BucketStorage
 from service.registry.client import RegistryClient
 from service.registry.objects import ObjectStore

@@ -1,5 +1,7 @@
 """An online collection in a bucket: no rename, no lock, no snapshot, and answers that do not arrive."""
 
+from pathlib import Path
+
 import pytest
 
 from service.domain.errors import StorageUnavailable
@@ -87,3 +89,13 @@ def test_a_blob_that_the_listing_missed_is_not_deleted(site: OnlineSite) -> None
     assert pushed == [True]
     assert site.registry.broken() == ()
     assert blobs_of(UNUSED) <= site.stored()
+
+
+def test_a_folder_for_the_lock_that_cannot_be_written_is_named(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The root filesystem of a container may be read-only."""
+    monkeypatch.setattr(site.wiring.registry.collector, "_lock", Path("/proc/none/lock"))
+    run = site.collect()
+    assert (run.result, run.blobs) == ("failed", 0)
+    assert run.message.endswith("correct data_dir")
