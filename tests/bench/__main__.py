@@ -14,6 +14,7 @@ from rich.table import Table
 
 from tests.bench import (
     asked,
+    by_tag,
     collect,
     decide,
     gate,
@@ -43,6 +44,7 @@ FIGURES: dict[str, Callable[[], Iterator[Figure]]] = {
     "listing": listing.measure,
     "resume": resume.measure,
     "prune": prune.measure,
+    "by_tag": by_tag.measure,
     "one_off": one_off.measure,
     "gate": gate.measure,
     "pages": pages.measure,
