@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from service.dispatch import celery_app
 from service.domain.errors import StoreRefuses, StoreUnavailable
@@ -76,6 +77,12 @@ def test_a_full_memory_has_no_pulse(server: Valkey) -> None:
     server.client().config_set("maxmemory", "1")
     with pytest.raises(StoreRefuses, match="maxmemory"):
         connection_to(server.url).pulse()
+
+
+def test_a_full_disk_is_told_with_the_way_out() -> None:
+    connection = connection_to("redis://127.0.0.1:1/0")
+    with pytest.raises(StoreRefuses, match="cannot write to its disk: free space there"), connection.reached():
+        raise redis.ResponseError("MISCONF Errors writing to the AOF file: No space left on device")
 
 
 class TestSilence:
