@@ -178,7 +178,9 @@ class Load:
 
 
 def _repeated(number: int) -> Image:
-    return image_over([_BASE, _module(number % 6), noise(f"again {number % 6}", LAYER_BYTES)], f"again {number % 6}")
+    """One of six images for a while, then of others: each comes back after its data was deleted."""
+    name = f"again {number % 6} {int(time.monotonic()) // 15 % 4}"
+    return image_over([_BASE, _module(number % 6), noise(name, LAYER_BYTES)], name)
 
 
 def _module(number: int) -> bytes:

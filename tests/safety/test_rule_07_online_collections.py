@@ -166,8 +166,8 @@ GARBAGE = image_over([BASE, LARGE], 1)
 
 @pytest.fixture
 def site(make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OnlineSite:
-    """A site with one deleted image, whose blobs are unlinked and beyond their grace."""
-    site = make_site(make_wiring, tmp_path, monkeypatch)
+    """A site with one deleted image. Data of layers is deleted at once, so that no quarantine repairs a fault."""
+    site = make_site(make_wiring, tmp_path, monkeypatch, quarantine=0)
     site.registry.push("a", "old", GARBAGE)
     site.registry.push("b", "kept", make_image(9))
     site.registry.delete("a", GARBAGE.digest)
@@ -202,8 +202,9 @@ def test_what_is_pushed_again_after_the_inventory_is_not_deleted(site: OnlineSit
 
 def test_a_manifest_that_is_put_again_after_the_inventory_is_not_deleted(site: OnlineSite) -> None:
     """Its PUT names no digest. The layers are there, as another push has uploaded them."""
-    collect_twice(site, "claim", lambda: ended(site.pushing("b", "again", GARBAGE)))
+    run = collect_twice(site, "claim", lambda: ended(site.pushing("b", "again", GARBAGE)))
     assert site.registry.broken() == ()
+    assert "brought back" not in run.note
 
 
 def test_a_put_of_a_manifest_waits_while_manifests_are_deleted(site: OnlineSite) -> None:
@@ -215,6 +216,25 @@ def test_a_put_of_a_manifest_waits_while_manifests_are_deleted(site: OnlineSite)
     assert run.blobs == 1
     assert ended(client)
     assert site.registry.broken() == ()
+    assert "brought back" not in run.note
+
+
+def test_manifests_are_not_deleted_while_a_put_of_one_is_in_progress(site: OnlineSite) -> None:
+    """Invariant 2: it was admitted before, and the registry counts it."""
+    site.registry.push("a", "kept", variant(GARBAGE, 1))
+    assert site.collect_after().unlinked
+    site.later(GRACE_S + 1)
+    client = site.blind("a", "again", GARBAGE)
+    next(client)
+
+    def go_on(action: str, keys: tuple[str, ...]) -> None:
+        if action == "debug":
+            next(client, None)
+
+    site.objects.before_step = go_on
+    run = site.collect()
+    assert site.registry.broken() == ()
+    assert "brought back" not in run.note
 
 
 def test_old_manifests_are_kept_if_the_gate_may_have_forgotten_that_one_was_put_again(site: OnlineSite) -> None:

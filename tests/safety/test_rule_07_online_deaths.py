@@ -76,6 +76,29 @@ def test_nothing_is_deleted_after_redis_or_the_storage_lost_the_journal(site: On
     assert site.collect_after(GRACE_S + 1).blobs == SIZE
 
 
+@pytest.mark.parametrize("action", ["claim", "copy", "delete"])
+def test_redis_that_is_flushed_while_data_is_deleted_harms_nothing(site: OnlineSite, action: str) -> None:
+    unlinked(site)
+    site.later(GRACE_S + 1)
+    connection, pending = site.store.connection, [True]
+
+    def flush(name: str, keys: tuple[str, ...]) -> None:
+        if name == action and pending:
+            pending.clear()
+            connection.client.delete(*connection.client.scan_iter(connection.keys.of("*")))
+
+    site.objects.before_step = flush
+    site.collect()
+    assert not pending
+    assert blobs_of(KEPT) <= site.stored()
+    # A client whose request waited.
+    assert ended(site.pushing(SHOP, "again", UNUSED))
+    assert site.registry.broken() == ()
+    site.noting_for(YOUTH_S + 60)
+    site.collect_after(GRACE_S + 1)
+    assert site.registry.broken() == ()
+
+
 def test_a_worker_that_is_killed_at_any_step_harms_nothing(site: OnlineSite) -> None:
     """Invariant 4: the next run goes on where it ended, and every claim ends with the proof of the death."""
     deaths = 0

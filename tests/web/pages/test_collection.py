@@ -56,6 +56,22 @@ def test_the_one_under_way_is_shown(edge: Edge) -> None:
     assert '<a href="/collection"><bdi>deleting blobs</bdi></a>' in Browser(edge).text("/panels/overview/figures")
 
 
+def test_data_in_quarantine_is_shown_with_the_way_back(edge: Edge) -> None:
+    edge.store.collections.record(
+        Run(1, 5, "done", "x", quarantined=3, quarantined_bytes=5_000_000, quarantined_until_ms=1_800_000_000_000)
+    )
+    edge.store.collections.record(Run(6, 9, "undeletion", "an undeletion", note="sha256:aa came back"))
+    assert "In quarantine" not in Browser(edge).text("/panels/collection/now"), "the last run left nothing there"
+    edge.store.collections.record(
+        Run(10, 11, "done", "x", quarantined=3, quarantined_bytes=5_000_000, quarantined_until_ms=1_800_000_000_000)
+    )
+    text = Browser(edge).text("/panels/collection/now")
+    assert re.search(r"In quarantine</dt>\s*<dd[^>]*>5\.0 MB", text)
+    assert 'until <time datetime="2027-01-15T08:00:00' in text
+    assert "bring back with pushprune gc --undelete" in text
+    assert "undeletion" in Browser(edge).text("/panels/collection/runs")
+
+
 def test_those_that_ran_are_shown_with_their_figures(edge: Edge) -> None:
     edge.store.collections.record(
         Run(1000, 3500, "failed", "schedule", message="exit 1", blobs=1234, bytes_freed=5_000)
