@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,55 @@ def test_a_demoted_server_is_left_for_the_one_its_name_leads_to(server: Valkey) 
     with pytest.raises(StoreRefuses), connection.reached() as client:
         client.set("p:x", 1)
     assert connection.client.client_id() != before
+
+
+def script_connections(connection: Connection) -> set[str]:
+    """The ids of the connections whose last command was a script."""
+    clients: Any = connection.client.client_list()
+    return {client["id"] for client in clients if client["cmd"] == "evalsha"}
+
+
+def test_a_thread_calls_scripts_over_one_connection_of_its_own(server: Valkey) -> None:
+    connection = connection_to(server.url)
+    undoom(connection)
+    own = script_connections(connection)
+    assert len(own) == 1
+    undoom(connection)
+    assert script_connections(connection) == own
+
+    def other_thread() -> None:
+        undoom(connection)
+        assert len(script_connections(connection) - own) == 1
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(other_thread).result()
+
+
+def test_a_script_is_called_again_over_a_new_connection_if_the_old_one_is_lost(server: Valkey) -> None:
+    connection = connection_to(server.url)
+    undoom(connection)
+    (lost,) = script_connections(connection)
+    killer: Any = server.client()
+    killer.client_kill_filter(_id=lost)
+    undoom(connection)
+    assert script_connections(connection) != {lost}
+
+
+def test_a_script_leaves_a_server_that_refuses_it(server: Valkey) -> None:
+    connection = connection_to(server.url)
+    undoom(connection)
+    before = script_connections(connection)
+    demote(server.client())
+    with pytest.raises(StoreRefuses):
+        undoom(connection)
+    promote(server.client())
+    undoom(connection)
+    assert script_connections(connection).isdisjoint(before)
+
+
+def undoom(connection: Connection) -> None:
+    """Call a script that writes."""
+    connection.run("undoom", "shop/api", short_digest="x", resend_ms=1)
 
 
 def test_a_narrow_acl_has_no_pulse(server: Valkey) -> None:
