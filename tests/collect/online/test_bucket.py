@@ -57,7 +57,7 @@ def test_the_copy_of_a_blob_that_is_in_use_again_leaves_the_quarantine(site: Onl
             assert ended(site.pushing(SHOP, "again", UNUSED))
 
     site.objects.before_step = push
-    site.collect()
+    assert site.collect().blobs == 0
     assert site.registry.broken() == ()
     copies = {stored.key.rpartition("/")[2] for stored in site.plain.list(FOLDER)}
     assert LAYER.removeprefix("sha256:") not in copies
@@ -85,10 +85,20 @@ def test_a_blob_that_the_listing_missed_is_not_deleted(site: OnlineSite) -> None
             pushed.append(ended(site.pushing("a/behind", "again", UNUSED)))
 
     site.objects.before_step = push
-    site.collect()
+    assert site.collect().blobs == 0
     assert pushed == [True]
     assert site.registry.broken() == ()
     assert blobs_of(UNUSED) <= site.stored()
+
+
+def test_what_a_worker_deleted_that_was_stopped_right_before_its_request_comes_back(site: OnlineSite) -> None:
+    """It had confirmed its claims, which then ended, and the image was pushed again before its request arrived."""
+    assert site.collect().blobs == SIZE
+    assert ended(site.pushing(SHOP, "again", UNUSED))
+    site.plain.delete([blob_key(digest) for digest in blobs_of(UNUSED)])
+    assert site.registry.broken()
+    site.collect_after(1)
+    assert site.registry.broken() == ()
 
 
 def test_a_folder_for_the_lock_that_cannot_be_written_is_named(
