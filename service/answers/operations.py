@@ -52,6 +52,9 @@ class CollectionRun(ApiAnswer):
     unlinked: int = Field(
         description="blobs whose links an online collection deleted; their data is deleted after gc.grace"
     )
+    held_ms: int = Field(
+        description="the longest time for which requests that name a blob waited in an online collection, ms"
+    )
     quarantined: int = Field(description="deleted blobs in quarantine, from where they can be brought back")
     quarantined_bytes: int = Field(description="their size in bytes")
     quarantined_until: TimeMs | None = Field(

@@ -281,6 +281,8 @@ def _show_run(run: Run, rehearsal: Rehearsal | None) -> None:
         until = when(run.quarantined_until_ms * 1000)
         size = spell_size(run.quarantined_bytes)
         line(f"in quarantine until {until}: {run.quarantined} blobs, {size}; bring back with pushprune gc --undelete")
+    if run.held_ms:
+        line(f"requests that name one of these blobs waited for {run.held_ms / 1000:.2f} s at most")
     if run.closed_ms:
         line(f"the gate was closed for {run.closed_ms / 1000:.1f} s")
     if run.note:

@@ -22,7 +22,7 @@ from prometheus_client.metrics_core import (
 from service import __version__
 from service.collect.status import past, queued
 from service.doctor.health import Health, check_recording, system_health
-from service.domain.collection.run import STALE
+from service.domain.collection.run import STALE, Run
 from service.domain.metrics import TIMED, Metered, Timing
 from service.reconcile.status import overview as reconcile_status
 from service.registry import Registry
@@ -204,8 +204,12 @@ class Scrape:
         if totals.done_ms is not None:
             yield _gauge("collection_last_success_timestamp_seconds", "end of the last success", totals.done_ms / 1000)
         if totals.took_ms is not None:
-            closed_ms = next((run.closed_ms for run in runs if run.result == "done"), 0)
-            yield _gauge("collection_last_closed_seconds", "time that it had the gate closed", closed_ms / 1000)
+            last = next((run for run in runs if run.result == "done"), Run(0, 0, "done", ""))
+            yield _gauge("collection_last_closed_seconds", "time that it had the gate closed", last.closed_ms / 1000)
+            help_text = "longest time for which an online collection made requests for a blob wait"
+            yield _gauge("collection_last_hold_seconds", help_text, last.held_ms / 1000)
+            yield _gauge("collection_last_unlinked_blobs", "blobs that it unlinked", last.unlinked)
+            yield _gauge("collection_quarantine_bytes", "size of the quarantine after it", last.quarantined_bytes)
             yield _gauge("collection_last_seconds", "duration of the last success", totals.took_ms / 1000)
 
 

@@ -122,7 +122,9 @@ def test_a_registry_that_is_away_is_shown(serve: ServeEdge) -> None:
 
 def test_collections_are_counted_by_their_result(edge: Edge) -> None:
     garbage = edge.store.collections
-    garbage.record(Run(1000, 3500, "done", "scheduled", blobs=4, bytes_freed=900))
+    garbage.record(
+        Run(1000, 3500, "done", "scheduled", blobs=4, bytes_freed=900, unlinked=7, held_ms=250, quarantined_bytes=800)
+    )
     garbage.record(Run(4000, 5000, "failed", "scheduled", message="boom"))
     for _ in range(3):
         garbage.record(Run(4000, 5000, "postponed", "scheduled", message="not now"), once=True)
@@ -131,6 +133,8 @@ def test_collections_are_counted_by_their_result(edge: Edge) -> None:
     assert counts == [1, 1, 1], "what was said before is no new attempt"
     assert (results["collected_blobs_total"], results["collected_bytes_total"]) == (4, 900)
     assert (results["collection_last_success_timestamp_seconds"], results["collection_last_seconds"]) == (3.5, 2.5)
+    names = ("collection_last_unlinked_blobs", "collection_last_hold_seconds", "collection_quarantine_bytes")
+    assert [results[name] for name in names] == [7, 0.25, 800]
 
 
 def test_a_collection_under_way_and_a_stale_cache_are_shown(edge: Edge) -> None:

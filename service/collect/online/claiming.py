@@ -34,6 +34,7 @@ class Claiming:
         self._attempt, self._store = attempt, attempt.store
         self._token = ""
         self._began_us = 0
+        self._claimed_s = 0.0
         self._may_open = True
 
     @contextmanager
@@ -67,6 +68,8 @@ class Claiming:
             LeaseLost: another worker may collect now.
         """
         self._attempt.lease.check()
+        if digests:
+            self._claimed_s = time.monotonic()
         refused = self._store.claims.claim(self._token, digests, purpose, self._began_us)
         if refused is None:
             raise LeaseLost("the gate was opened or closed by another process; nothing more is deleted")
@@ -86,6 +89,8 @@ class Claiming:
     def release(self, digests: frozenset[bytes]) -> None:
         """Release claims of packed digests, once the requests to delete have ended."""
         self._store.claims.release(digests)
+        held_ms = round((time.monotonic() - self._claimed_s) * 1000)
+        self._attempt.learn(held_ms=max(held_ms, self._attempt.run.held_ms))
 
     @contextmanager
     def kept(self) -> Iterator[None]:

@@ -50,6 +50,7 @@ class Run:
         note: a remark for the operator, such as a missing protection.
         closed_ms: how long the write gate was closed.
         unlinked: number of blobs whose links an online collection deleted; a later one deletes their data.
+        held_ms: the longest time for which an online collection had a digest claimed, so that requests for it waited.
         quarantined: number of deleted blobs that are in quarantine, from where they can be brought back.
         quarantined_bytes: their size.
         quarantined_until_ms: the first collection after this time deletes the last of them.
@@ -72,6 +73,7 @@ class Run:
     note: str = ""
     closed_ms: int = 0
     unlinked: int = 0
+    held_ms: int = 0
     quarantined: int = 0
     quarantined_bytes: int = 0
     quarantined_until_ms: int | None = None

@@ -39,7 +39,7 @@ def test_runs_are_listed_with_all_that_is_known_of_them(edge: Edge) -> None:
         "started_at": rfc3339(1000), "ended_at": rfc3339(5000),
         "result": "done", "reason": "by hand", "exit_code": 0, "in_use": 7, "blobs": 2,
         "manifests": 1, "bytes_freed": None, "unsized": 0, "permanent": 3, "checked": 0, "gate": "none", "message": "",
-        "note": "no gate", "closed_ms": 0, "unlinked": 0, "quarantined": 0,
+        "note": "no gate", "closed_ms": 0, "unlinked": 0, "held_ms": 0, "quarantined": 0,
         "quarantined_bytes": 0, "quarantined_until": None, "would_delete": None, "garbage": None,
     }  # fmt: skip
 
