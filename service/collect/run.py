@@ -7,6 +7,7 @@ attempt.py     one attempt: its state and its record
 status.py      requests, schedule and overview
 rehearse.py    the dry run while the gate is still open
 quiesce.py     wait for the end of pushes and deletions, and close the gate
+reopening.py   open a gate that a collection left behind
 protect.py     protect the blobs that a stalled push may need
 progress.py    publish the current stage
 watch.py       stop the collector if the lease is lost or a client pushes
