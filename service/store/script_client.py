@@ -21,7 +21,9 @@ class ScriptClient(redis.Redis):
             return through_pool(*args, **options)
         own: Any = getattr(self._of_thread, "connection", None)
         if own is None:
-            own = self._of_thread.connection = self.connection_pool.make_connection()
+            pool: Any = self.connection_pool
+            # The pool counts the connections that it makes up to a bound, and never hears that a thread has ended.
+            own = self._of_thread.connection = pool.connection_class(**pool.connection_kwargs)
         return own.retry.call_with_retry(lambda: _answer(own, args), lambda _: own.disconnect())
 
 

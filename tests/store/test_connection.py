@@ -205,3 +205,12 @@ def test_redis_with_tls_proves_itself_and_asks_for_a_client_certificate(tmp_path
             connection.ensure_connection(max_retries=1)
             channel: Any = connection.default_channel
             assert channel.client.ping()
+
+
+def test_threads_that_end_use_up_no_connection(server: Valkey) -> None:
+    """A worker starts threads for each batch; the pool of redis-py has room for 100 connections."""
+    connection = connection_to(server.url)
+    for _ in range(120):
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(connection.pulse).result()
+    assert len(connection.client.client_list()) < 20
