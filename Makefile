@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 # Three processes for two cores: what is live often waits.
 SHARED := -n 3 --dist loadfile --no-loadscope-reorder
-DEBIAN := docker-registry valkey-server skopeo nginx-light chromium prometheus
+DEBIAN := docker-registry valkey-server skopeo nginx-light chromium prometheus systemd
 
 # Without bytecode every process that a test starts would compile all of ours again, and pytest every test.
 unexport PYTHONDONTWRITEBYTECODE

@@ -8,6 +8,7 @@ for package in "$@"; do
         docker-registry) command -v docker-registry || command -v registry ;;
         valkey-server) command -v valkey-server || command -v redis-server ;;
         prometheus) command -v promtool ;;
+        systemd) command -v systemd-analyze ;;
         nginx-light) PATH="$PATH:/usr/sbin" command -v nginx ;;
         *) command -v "$package" ;;
     esac > /dev/null 2>&1 || missing="$missing $package"

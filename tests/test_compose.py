@@ -179,7 +179,7 @@ def test_redis_stands_where_only_we_can_reach_it() -> None:
 
 def test_the_gc_worker_collects_and_nobody_else_does() -> None:
     command = SERVICES["gc-worker"]["command"]
-    assert option(command, "-Q") == QUEUES["pushprune.collect"]
+    assert option(command, "--queues") == QUEUES["pushprune.collect"]
     assert option(command, "--concurrency") == "1"
     assert mounts("gc-worker")[STORAGE] == mounts("registry")[STORAGE] == ("storage", True)
     assert mounts("worker")[STORAGE] == ("storage", False)
@@ -187,13 +187,13 @@ def test_the_gc_worker_collects_and_nobody_else_does() -> None:
 
 
 def test_every_queue_has_its_worker() -> None:
-    served = [option(SERVICES[name]["command"], "-Q").split(",") for name in ("worker", "gc-worker")]
+    served = [option(SERVICES[name]["command"], "--queues").split(",") for name in ("worker", "gc-worker")]
     assert sorted(queue for queues in served for queue in queues) == sorted(QUEUES.values())
 
 
 @pytest.mark.parametrize("name", ["worker", "gc-worker"])
 def test_a_workers_health_is_that_of_its_own_name(name: str) -> None:
-    assert option(SERVICES[name]["command"], "-n") == f"{name}@%h"
+    assert option(SERVICES[name]["command"], "--name") == name
     assert SERVICES[name]["healthcheck"]["test"] == ["CMD", "python", "-m", "workers.health", name]
 
 

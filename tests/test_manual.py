@@ -149,15 +149,9 @@ def test_every_other_block_of_yaml_is_for_the_registry_or_a_proxy() -> None:
 def test_the_workers_of_the_manual_are_those_of_the_compose_file() -> None:
     services = yaml.safe_load((manual.ROOT / "docker-compose.yml").read_text())["services"].values()
     composed = [service.get("command", []) for service in services]
-    commands_shown = re.findall(r"^celery (.+)$", manual.page("install"), re.MULTILINE)
-    assert len(commands_shown) == 2
-    queues = []
-    for shown in map(shlex.split, commands_shown):
-        # -n names a worker; in the compose file the name of the container does.
-        name = shown.index("-n")
-        wanted = shown[:name] + shown[name + 2 :]
-        assert any(set(wanted) <= set(command) for command in composed)
-        queues += shown[-1].split(",")
+    shown = [shlex.split(line) for line in re.findall(r"^pushprune worker .+$", manual.page("install"), re.MULTILINE)]
+    assert all(words in composed for words in shown)
+    queues = [name for words in shown for name in words[words.index("--queues") + 1].split(",")]
     assert sorted(queues) == sorted(QUEUES.values())
 
 

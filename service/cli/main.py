@@ -21,6 +21,7 @@ VERBS = {
     "up": ("service.cli.up", "Run everything in this terminal: web, worker and an embedded Redis."),
     "demo": ("service.cli.demo", "Show pushprune at work on a registry of its own."),
     "web": ("service.web.commands", "Serve notifications, the API and the dashboard (without containers: production)."),
+    "worker": ("service.cli.worker", "Plan, delete, reconcile and collect (without containers: production)."),
     "gate": ("service.web.commands", "Answer the proxy that asks before a write passes (gc.gate: proxy)."),
     "doctor": ("service.cli.doctor", "Check the whole system and print a fix for every problem."),
     "sign-in": ("service.cli.sign_in", "Print a one-time link to the dashboard."),

@@ -10,25 +10,16 @@ from pathlib import Path
 import requests
 
 import service
-from service.dispatch import QUEUES
 from service.domain.errors import PushpruneError
 from service.local.supervisor import Child
 
 _ROOT = str(Path(service.__file__).parents[1])
-# Celery puts the current directory first on the module path. Python would import a folder `service` there instead of
-# this project's, so this project's is imported before Celery starts.
+# Python would import a folder `service` or `workers` in the current directory instead of this project's.
 _PREAMBLE = (
     "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); import service, workers; sys.path.pop(0); "
-    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
-)
-_WORKER = (
-    *("-q", "-A", "workers.app", "worker", "--pool", "threads", "--concurrency", "4"),
-    *("-n", "up@%h", "--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"),
-    *("-Q", ",".join(QUEUES.values())),
+    "runpy.run_module('service', run_name='__main__', alter_sys=True)"
 )
 Condition = Callable[[], bool]
-# Celery warns root because of pickle, which is not accepted here. Otherwise a new user would see this warning first.
-_QUIET = "ignore:You're running the worker with superuser privileges"
 _POLL_S = 0.05
 
 
@@ -48,7 +39,7 @@ def gate(environ: Mapping[str, str], held_fds: tuple[int, ...] = ()) -> Child:
 
 def worker(environ: Mapping[str, str], held_fds: tuple[int, ...] = ()) -> Child:
     """Return a Celery worker. It may be killed at any moment: another worker continues its work from the outbox."""
-    command = _module("celery", *_WORKER)
+    command = _service("worker", "--name", "up")
     return Child("worker", command, _of_python(environ), grace_s=5.0, held_fds=held_fds)
 
 
@@ -92,15 +83,13 @@ def until(
 
 
 def _ours(verb: str, environ: Mapping[str, str], held_fds: tuple[int, ...]) -> Child:
-    command = _module("service", verb)
-    return Child(verb, command, _of_python(environ), death_signal=signal.SIGTERM, grace_s=8.0, held_fds=held_fds)
+    return Child(verb, _service(verb), _of_python(environ), death_signal=signal.SIGTERM, grace_s=8.0, held_fds=held_fds)
 
 
-def _module(name: str, *arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-P", "-c", _PREAMBLE, _ROOT, name, *arguments)
+def _service(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-P", "-c", _PREAMBLE, _ROOT, *arguments)
 
 
 def _of_python(environ: Mapping[str, str]) -> dict[str, str]:
-    warnings = ",".join(filter(None, (environ.get("PYTHONWARNINGS"), _QUIET)))
     # The child writes into a pipe: with a buffer, its log lines would appear late.
-    return {**environ, "PYTHONWARNINGS": warnings, "PYTHONUNBUFFERED": "1"}
+    return {**environ, "PYTHONUNBUFFERED": "1"}

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -114,11 +115,9 @@ class LiveSystem:
         """Starts a Celery worker and waits until it works."""
         self._workers += 1
         process = self.start(
-            f"worker{self._workers}", "celery", "-q", "-A", "workers.app", "worker", "--pool", "threads",
-            "--concurrency", "4", "-Q", queues, "--without-gossip", "--without-mingle", "--without-heartbeat",
-            "-n", f"w{self._workers}@test",
-        )  # fmt: skip
-        name, outbox = f"w{self._workers}@test", self.wiring.store.outbox
+            f"worker{self._workers}", "service", "worker", "--queues", queues, "--name", f"w{self._workers}"
+        )
+        name, outbox = f"w{self._workers}@{socket.gethostname()}", self.wiring.store.outbox
 
         def is_seen() -> bool:
             return any(worker.name == name for worker in outbox.signs())

@@ -54,11 +54,6 @@ def test_no_secret_is_on_a_command_line() -> None:
         assert "s3cret" not in " ".join(child.command)
 
 
-def test_warnings_that_somebody_filters_are_still_filtered() -> None:
-    filters = processes.worker({"PYTHONWARNINGS": "error"}).environ["PYTHONWARNINGS"]
-    assert filters.startswith("error,ignore:")
-
-
 @pytest.mark.parametrize(("status", "ready"), [(200, True), (503, False), (302, False), (404, False)])
 def test_only_200_is_ready(status: int, ready: bool) -> None:
     with answering(status) as address:
