@@ -9,6 +9,7 @@ import pytest
 from service.clock import now_us
 from service.domain.events import Envelope, Event
 from service.store.connection import Connection
+from service.store.dictionary import Dictionary
 from service.store.history import History
 
 NOW = now_us() - 3_600_000_000
@@ -44,7 +45,7 @@ def record(history: History, *events: Event) -> tuple[str, ...]:
 def state(connection: Connection) -> dict[str, Any]:
     """Everything in Redis that may not depend on the order or number of deliveries.
 
-    Streams count as bags of entries without their ids, and times (due, last_notification, instances, unread_manifests,
+    Streams count as bags of entries without their ids, names without their numbers, and times (due, last_notification, instances, unread_manifests,
     unseen, generation) as presence.
     untagged:R is left out: it is what may be without a tag, and its clock may start later for events that come late.
     So is the word, which no event changes.
@@ -59,11 +60,14 @@ def state(connection: Connection) -> dict[str, Any]:
         if name.startswith(("untagged:", "pushes:")) or name == "word":
             continue
         if kind == "stream":
-            result[name] = sorted(sorted(fields.items()) for _, fields in client.xrange(key))
+            rows = [fields for _, fields in client.xrange(key)]
+            if name.startswith("history:"):
+                rows = list(map(Dictionary(connection).flat_row, rows))
+            result[name] = sorted(sorted(fields.items()) for fields in rows)
         elif kind == "hash":
             values = client.hgetall(key)
             values.pop("duplicate", None)
-            result[name] = sorted(values) if name == "generation" else values
+            result[name] = sorted(values) if name in ("generation", "dictionary") else values
         elif kind == "set":
             # The ids of the events of one hour: a test may run across the full hour.
             name = name.partition(":")[0] if name.startswith("seen:") else name
