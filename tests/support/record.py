@@ -45,8 +45,8 @@ def record(history: History, *events: Event) -> tuple[str, ...]:
 def state(connection: Connection) -> dict[str, Any]:
     """Everything in Redis that may not depend on the order or number of deliveries.
 
-    Streams count as bags of entries without their ids, names without their numbers, and times (due, last_notification, instances, unread_manifests,
-    unseen, generation) as presence.
+    Streams count as bags of entries without their ids, names without their numbers.
+    Times (due, last_notification, instances, unread_manifests, unseen, generation) count as presence.
     untagged:R is left out: it is what may be without a tag, and its clock may start later for events that come late.
     So is the word, which no event changes.
     """
