@@ -141,7 +141,9 @@ class BlobQuarantine:
         keys: list[str] = []
         for batch in batches:
             keys += [*map(batch.key, batch.sizes), f"{batch.folder}/{_LINKS}"]
-        return self._objects.delete(keys)
+        failed = self._objects.delete(keys)
+        self._objects.remove_folders(keys)
+        return failed
 
 
 def _each(move: Callable[[str, str], bool], places: Mapping[str, str]) -> dict[str, str]:

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import obstore
@@ -186,6 +187,15 @@ class ObjectStore:
             StorageUnavailable: the storage did not answer, and may still delete some of the objects.
         """
         return self._deletion.delete(keys, before_each)
+
+    def remove_folders(self, keys: Iterable[str]) -> None:
+        """Remove the folders of these keys that are empty. Nobody may write there now. A bucket has no folders."""
+        if not isinstance(self._store, LocalStore) or self._store.prefix is None:
+            return
+        for folder in {key.rpartition("/")[0] for key in keys}:
+            # A folder that is not empty is left as it is.
+            with suppress(OSError):
+                Path(self._store.prefix, folder).rmdir()
 
     def bulk_error(self, keys: Collection[str]) -> str:
         """Delete objects in one request; return its error, or "". The storage may have no such request."""

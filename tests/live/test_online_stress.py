@@ -119,7 +119,7 @@ def test_online_collections_break_no_image_and_fail_no_push(
     monkeypatch.setattr("service.collect.online.run.LOOK_AGAIN_S", 1.0)
     # The server of the bucket is slow. A run that takes longer than the youth unlinks nothing, and a request that takes
     # longer than the grace may need what was deleted.
-    youth, grace, pause_s = (30, 20, 1.0) if place else (10 if pushers > 5 else 3, 1, 0.0)
+    youth, grace, pause_s = (30, 20, 1.0) if place else (10, 10, 0.0) if pushers > 5 else (3, 1, 0.0)
     system = live(policy=last(KEPT), gc=GC, **place)
     system.start_worker("enforce,delete")
     garbage = system.store.collections

@@ -200,6 +200,8 @@ class BlobRemoval:
         """
         with self._claiming.kept():
             errors = remove()
+        # While the digests are claimed, so that no upload has just created the folder.
+        self._objects.remove_folders(keys)
         return frozenset(keys[key] for key in self._noted(errors))
 
     def _noted(self, errors: dict[str, str]) -> dict[str, str]:

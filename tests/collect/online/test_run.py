@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+from obstore.store import LocalStore
 
 from service.collect import progress
 from service.collect import run as collect_run
@@ -110,6 +111,27 @@ def test_deleted_data_is_in_quarantine_until_its_time_has_passed(site: OnlineSit
     run = site.collect_after(61)
     assert (run.quarantined, run.bytes_freed) == (0, size_bytes)
     assert not list(site.plain.list(FOLDER))
+
+
+def test_no_folder_is_left_on_a_filesystem(
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "storage"
+    monkeypatch.setattr("tests.support.online.MemoryStore", lambda: LocalStore(folder, mkdir=True))
+    site = make_site(make_wiring, tmp_path, monkeypatch)
+    site.objects.renames = True
+    for image in (KEPT, UNUSED):
+        site.registry.push(SHOP, "v1", image)
+    site.registry.delete(SHOP, UNUSED.digest)
+    assert site.collect_after().unlinked
+    for seconds in (GRACE_S, QUARANTINE_S):
+        site.collect_after(seconds + 1)
+    empty = [path for path in folder.rglob("*") if path.is_dir() and not any(path.iterdir())]
+    # There are 256 folders of blobs at most.
+    assert [path for path in empty if len(path.name) == 64 or path.parent.name == "quarantine"] == [
+        path for path in empty if "_manifests" in path.parts and len(path.name) == 64
+    ]
+    assert site.stored() == blobs_of(KEPT)
 
 
 def test_without_a_quarantine_only_manifests_pass_through_it_for_as_long_as_a_request_may_take(
