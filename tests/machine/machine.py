@@ -8,6 +8,7 @@ from typing import ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from service.domain.retention.plan import Plan
 from tests.fakes.images import Image
 from tests.fakes.registry_storage import Version
 from tests.machine import checks
@@ -148,12 +149,23 @@ class Machine(RuleBasedStateMachine):
         self.world.work("enforce")
         self._work("delete", crossing, kill)
 
-    @rule(overtaking=st.lists(st.one_of(pushes, pushes, races, deeds), min_size=1, max_size=3), kill=kills)
-    def overtake(self, overtaking: list[Deed], kill: tuple[int, bool] | None) -> None:
-        """Delete what a plan dooms that users overtook: they acted after it was made, and before it was committed."""
+    @rule(
+        deeds=st.lists(st.tuples(st.sampled_from(("planned", "planned", "any")), tags, deeds), min_size=1, max_size=3),
+        dies=st.booleans(),
+    )
+    def overtake(self, deeds: list[tuple[str, str, Deed]], dies: bool) -> None:
+        """Users act after a plan was made and before it is committed, also on what it deletes."""
+
+        def act(plan: Plan) -> None:
+            for about, tag, deed in deeds:
+                if about == "planned":
+                    self.users.give_tag(tag, plan.doomed[deed.number % len(plan.doomed)].digest)
+                else:
+                    self.users.do(deed, late=False)
+
         self.users.overflow()
-        self.world.work_overtaken(*(partial(self.users.do, deed, late=False) for deed in overtaking))
-        self._work("delete", [], kill)
+        self.world.work_overtaken(act, dies=dies)
+        self._work("delete", [], None)
 
     # Which rules there are must not depend on the world: on a slow machine it is not the same at every run.
 

@@ -22,6 +22,7 @@ from service.domain.errors import (
 )
 from service.domain.events import BLOB_TYPE, parse
 from service.domain.oci import tombstone
+from service.domain.retention.plan import Plan
 from service.domain.retention.selector import TagSelector
 from service.prune import deleting, manual, planning
 from service.reconcile import compare as reconcile_compare
@@ -29,6 +30,7 @@ from service.store import Store
 from service.store.connection import Connection
 from service.store.history import CommitResult, History, name_of
 from service.store.keys import Keys, long
+from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 from tests.fakes.images import Image
 from tests.fakes.registry_storage import Driver, Version
@@ -244,14 +246,21 @@ class World:
                 self._written |= {doomed.digest, *doomed.tags}
         self._written |= {name_of(member) for member, _ in self.history.snapshot(SHOP).heal}
 
-    def work_overtaken(self, *deeds: Callable[[], object]) -> None:
-        """A worker plans, and users act right before it commits its plan for the first time."""
-        left, commit = list(deeds), History.commit
+    def work_overtaken(self, act: Callable[[Plan], object], *, dies: bool) -> None:
+        """A worker plans, and users act right before it commits its first plan that deletes anything.
 
-        def overtaken(history: History, *args: Any) -> CommitResult:
-            while left:
-                left.pop(0)()
-            return commit(history, *args)
+        dies: it dies once it has committed an overtaken plan, so that another worker deletes by it.
+        """
+        left, commit = [act], History.commit
+
+        def overtaken(history: History, snapshot: Snapshot, plan: Plan, *args: Any) -> CommitResult:
+            if plan.doomed and left:
+                left.pop()(plan)
+            result = commit(history, snapshot, plan, *args)
+            if dies and result is CommitResult.COMMITTED and not left and len(args) > 1:
+                self.ground.life.over = True
+                raise Killed
+            return result
 
         with mock.patch.object(History, "commit", overtaken):
             self.work("enforce")
