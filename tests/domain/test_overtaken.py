@@ -104,6 +104,12 @@ def test_a_push_of_what_the_plan_relies_on_does_not(push: LaterPush) -> None:
     assert not is_valid(push)
 
 
+def test_a_tag_that_comes_back_keeps_its_revisions_in_another_way() -> None:
+    state = replace(OLD, revisions={"v9": (digest_of("v8"),)})
+    assert not is_valid(LaterPush("v9", digest_of("v4")), state=state)
+    assert is_valid(LaterPush("v4", digest_of("v4")), state=state)
+
+
 def test_two_images_that_lose_their_tags_to_one_make_room_for_a_third() -> None:
     new = digest_of("v4")
     assert not is_valid(LaterPush("v3", new), LaterPush("v2", new))

@@ -39,6 +39,9 @@ def is_still_valid(plan: Plan, state: State, policy: Policy, pushes: Iterable[La
     if not state.manual_deletions.keys().isdisjoint(tags):
         return False
     before = {tag.name: tag.digest for tag in state.tags if tag.name in tags}
+    # A tag that did not exist may keep its revisions in another way than one that exists.
+    if not state.revisions.keys().isdisjoint(tags.keys() - before.keys()):
+        return False
     if not before:
         return True
     return (
