@@ -27,9 +27,9 @@ def test_every_unit_starts_a_verb_with_options_that_exist() -> None:
         program, verb, *options = command(unit)
         assert program == PROGRAM
         assert verb in VERBS
-        found = pushprune.get_command(click.Context(pushprune), verb)
-        assert found is not None
-        found.make_context(verb, options)
+        started = pushprune.get_command(click.Context(pushprune), verb)
+        assert started is not None
+        started.make_context(verb, options)
         verbs.append(verb)
     assert sorted(verbs) == ["gate", "web", "worker", "worker"]
 

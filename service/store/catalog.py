@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from service.domain.retention.state import Tag
 from service.store.connection import Connection
 from service.store.packing import unpack_live
+from service.store.usage import versions_of
 
 # A script blocks Redis while it runs: between two chunks, Redis can serve other clients.
 _CHUNK = 500
@@ -35,7 +36,7 @@ class RepositorySummary:
 class LiveTags:
     """The number of live tags of a repository and the last push of one (µs, 0 if no push was seen)."""
 
-    generation: str
+    version: str
     count: int
     pushed_us: int
 
@@ -73,17 +74,16 @@ class Catalog:
 
     def live_tags(self) -> Mapping[str, LiveTags]:
         """Return the number and the last push of the live tags of every repository."""
-        # The generation changes with every change of the tags, so that only changed repositories are read again.
-        with self._connection.reached() as client:
-            generations = client.hgetall(self._keys.of("generation"))
+        # Only repositories whose version changed are read again.
+        versions = versions_of(self._connection)
         known = self._live_tags
-        current = {name: known[name] for name, number in generations.items() if _has(known, name, number)}
-        changed = [name for name in generations if name not in current]
+        current = {name: known[name] for name, version in versions.items() if _has(known, name, version)}
+        changed = [name for name in versions if name not in current]
         for start in range(0, len(changed), _CHUNK):
             names = changed[start : start + _CHUNK]
             flat = self._connection.run("live_tags", repositories=names)
             for name, count, pushed_us in zip(names, flat[::2], flat[1::2], strict=True):
-                current[name] = LiveTags(generations[name], count, int(float(pushed_us)))
+                current[name] = LiveTags(versions[name], count, int(float(pushed_us)))
         self._live_tags = current
         return current
 
@@ -108,5 +108,5 @@ class Catalog:
         ]
 
 
-def _has(known: Mapping[str, LiveTags], repository: str, generation: str) -> bool:
-    return repository in known and known[repository].generation == generation
+def _has(known: Mapping[str, LiveTags], repository: str, version: str) -> bool:
+    return repository in known and known[repository].version == version

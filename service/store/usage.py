@@ -88,7 +88,7 @@ class UsageRecords:
         The sizes of repositories that do not exist any more are forgotten.
         """
         with self._connection.reached() as client:
-            versions = self.versions()
+            versions = versions_of(self._connection)
             sizes = self.sizes()
             if gone := sizes.keys() - versions.keys():
                 client.hdel(self._of("sizes"), *gone)
@@ -98,14 +98,6 @@ class UsageRecords:
             if name not in sizes or sizes[name].version != version
         ]
         return tuple(name for _, name in sorted(stale))
-
-    def versions(self) -> dict[str, str]:
-        """Return the version of each repository: it changes with its tags, and with each deletion by pushprune."""
-        with self._connection.reached() as client, client.pipeline() as pipe:
-            pipe.hgetall(self._of("generation"))
-            pipe.hgetall(self._of("shrunk"))
-            generations, shrunk = pipe.execute()
-        return {name: version(generation, shrunk.get(name)) for name, generation in generations.items()}
 
     def shrunk(self, repository: str) -> str | None:
         """Return how many manifests pushprune deleted in the repository; None: no manifest."""
@@ -124,6 +116,15 @@ class UsageRecords:
             for name, texts in zip(names, packed, strict=True):
                 # A word names a blob and its size, so that equal words are sorted out before they are read.
                 yield name, unpack_layers(" ".join(set(" ".join(texts).split())))
+
+
+def versions_of(connection: Connection) -> dict[str, str]:
+    """Return the version of each repository: it changes with its tags, and with each deletion by pushprune."""
+    with connection.reached() as client, client.pipeline() as pipe:
+        pipe.hgetall(connection.keys.of("generation"))
+        pipe.hgetall(connection.keys.of("shrunk"))
+        generations, shrunk = pipe.execute()
+    return {name: version(generation, shrunk.get(name)) for name, generation in generations.items()}
 
 
 def version(generation: str, shrunk: str | None) -> str:

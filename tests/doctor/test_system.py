@@ -163,7 +163,9 @@ class TestPolicy:
         wiring = make_wiring()
         record(wiring.store.history, event(1, tag="v1"))
         held = '{"at_us": 1, "reason": "too many", "policy": "p", "digests": [], "plan": "x"}'
-        wiring.store.connection.client.set(wiring.store.connection.keys.of("hold", "shop/api"), held)
+        connection = wiring.store.connection
+        connection.client.set(connection.keys.of("hold", "shop/api"), held)
+        connection.client.sadd(connection.keys.of("held"), "shop/api")
         _, finding = look("policy", quick(wiring))
         assert finding.severity == "warning"
         assert "shop/api" in finding.message

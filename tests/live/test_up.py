@@ -54,16 +54,14 @@ class Up:
 
     def pid(self, name: str) -> int | None:
         """The child of this name; None while it is down. Redis gives itself a title: its name and address."""
-        words = {"redis": b"-server ", "web": b"\0service\0web\0", "gate": b"\0service\0gate\0", "worker": b"celery"}[
-            name
-        ]
+        word = b"-server " if name == "redis" else b"\0%s\0" % name.encode()
         for child in descendants(self.process.pid):
             try:
                 line = Path(f"/proc/{child}/cmdline").read_bytes()
                 parent = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1]
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if words in line and b"die_with_parent.py" not in line and int(parent) == self.process.pid:
+            if word in line and b"die_with_parent.py" not in line and int(parent) == self.process.pid:
                 return child
         return None
 

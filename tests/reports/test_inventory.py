@@ -141,6 +141,15 @@ def test_only_changed_repositories_are_read_again_for_the_order(
     assert read == ["shop/web"]
 
 
+def test_a_tag_that_pushprune_deleted_is_not_counted_any_more(inventory: Inventory, wiring: Wiring) -> None:
+    history, before = wiring.store.history, inventory.totals().tags
+    verdict = Verdict(history.snapshot("shop/web").tags[0], False, "old")
+    doomed = Doomed(verdict.tag.digest, (verdict,))
+    history.commit(history.snapshot("shop/web"), Plan(doomed=(doomed,)), "doomed")
+    wiring.store.deletions.forget(history.snapshot("shop/web"), doomed)
+    assert inventory.totals().tags == before - 1
+
+
 def test_the_next_deletions_are_those_to_make_now_then_the_next_by_time(inventory: Inventory, wiring: Wiring) -> None:
     connection, now_ms = wiring.store.connection, wiring.store.connection.now_ms()
     snapshot = wiring.store.history.snapshot("shop/web")
