@@ -46,7 +46,6 @@ class Archive:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._keys = connection.keys
-        self._dictionary = Dictionary(connection)
 
     def events(self, repository: str) -> tuple[TimelineEvent, ...]:
         """Return all recorded changes to the tags of a repository, without pulls.
@@ -54,7 +53,7 @@ class Archive:
         Always reads the whole record, whatever period the caller needs: the state at the start of a period follows from
         the changes before it. The order is that of arrival, which is not always chronological.
         """
-        rows = map(self._dictionary.flat_row, self._rows(self._keys.of("history", repository)))
+        rows = map(Dictionary(self._connection).flat_row, self._rows(self._keys.of("history", repository)))
         return tuple(_event(_kind(row), row) for row in rows if row["action"] in _KINDS)
 
     def pulls(self) -> Mapping[str, tuple[TimelineEvent, ...]]:
@@ -72,13 +71,17 @@ class Archive:
         key = self._keys.of("history", repository) if repository else self._keys.of("events")
         with self._connection.reached() as client:
             rows = client.xrevrange(key, max=f"({before}" if before else "+", count=count)
-        return tuple(self._entry(identifier, fields, repository) for identifier, fields in rows)
+        flat = Dictionary(self._connection).flat_row
+        return tuple(
+            unpack_entry(identifier, flat(fields) if repository else fields, repository) for identifier, fields in rows
+        )
 
     def of_tag(self, repository: str, tag: str) -> tuple[Entry, ...]:
         """Return the entries of one tag, and those of its repository that name no tag, in the order of arrival."""
+        flat = Dictionary(self._connection).flat_row
         # Only these are unpacked: most entries of a large repository are about other tags.
         return tuple(
-            self._entry(identifier, fields, repository)
+            unpack_entry(identifier, flat(fields), repository)
             for identifier, fields in self._entries(self._keys.of("history", repository))
             if fields["tag"] in (tag, "")
         )
@@ -111,10 +114,6 @@ class Archive:
         if not stream["length"] or stream.get("entries-added") == stream["length"]:
             return None
         return int(stream["first-entry"][0].partition("-")[0]) * 1000
-
-    def _entry(self, identifier: str, fields: Mapping[str, str], repository: str | None) -> Entry:
-        """Return an entry of history:R, or of events if no repository is given."""
-        return unpack_entry(identifier, self._dictionary.flat_row(fields) if repository else fields, repository)
 
     def _rows(self, key: str, after: str = "-") -> Iterator[Mapping[str, str]]:
         """Yield the fields of all rows of a stream, the oldest first."""

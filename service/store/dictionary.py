@@ -20,7 +20,9 @@ def packed_row(fields: Mapping[str, str]) -> dict[str, str]:
 
 
 class Dictionary:
-    """The names behind the numbers, remembered by this process: a number never gets another name."""
+    """The names behind the numbers, for one reading of a history."""
+
+    # Not for the life of a process: after a wiped Redis, or a failover that lost writes, a number gets another name.
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -39,4 +41,4 @@ class Dictionary:
             with self._connection.reached() as client:
                 numbers = client.hgetall(self._connection.keys.of("dictionary"))
             self._names = {number: name for name, number in numbers.items()}
-        return self._names.get(packed, _LOST)
+        return self._names.setdefault(packed, _LOST)

@@ -91,7 +91,6 @@ class History:
         self._keys = connection.keys
         self._limits = limits or Limits()
         self.word = Word(connection)
-        self._dictionary = Dictionary(connection)
 
     def record(self, envelope: Envelope) -> RecordResult:
         """Record an envelope exactly once, in one atomic call; a repetition changes nothing."""
@@ -426,7 +425,7 @@ class History:
         key = self._keys.of("history", repository) if repository else self._keys.of("events")
         with self._connection.reached() as client:
             rows = client.xrevrange(key, count=count)
-        flat = self._dictionary.flat_row
+        flat = Dictionary(self._connection).flat_row
         return tuple(
             unpack_entry(identifier, flat(fields) if repository else fields, repository) for identifier, fields in rows
         )

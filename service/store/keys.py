@@ -45,7 +45,7 @@ Per repository: tags and manifests
         Readers: snapshot, save_to_trash.
   history:R            stream  action tag digest size actor agent address at_us reason rule media: the history of the
         tags, packed: `events` has the same entries with flat values, for dashboards. digest: short. action, actor,
-        agent, rule and media: the number of the name in `dictionary` (HGETALL it, once); "=" and the name, if it has no
+        agent, rule and media: the number of the name in `dictionary` (HGETALL it); "=" and the name, if it has no
         number; or empty. Life: the newest history.repository_entries; deleted when the repository has been empty for
         history.trash, with nothing to restore. Writers: record, adopt, date, prove, untagged, forget, healed,
         not_restored, restore, approvals; deleted by retire. Readers: all.

@@ -28,10 +28,11 @@ class ScriptClient(redis.Redis):
 
 
 def _answer(own: Any, command: tuple[Any, ...]) -> Any:
-    own.send_packed_command([hiredis.pack_command(command)])
     try:
+        own.send_packed_command([hiredis.pack_command(command)])
         return own.read_response()
-    except redis.ResponseError:
-        # The name or address of a server that refuses may lead to another server by now.
+    except BaseException:
+        # The name or address of a server that refuses may lead to another server by now. And after Ctrl-C, the next
+        # call would read the answer to this one.
         own.disconnect()
         raise

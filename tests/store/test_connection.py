@@ -110,6 +110,21 @@ def test_a_script_leaves_a_server_that_refuses_it(server: Valkey) -> None:
     assert script_connections(connection).isdisjoint(before)
 
 
+def test_an_interrupted_script_leaves_no_answer_for_the_next_one(
+    server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    echo: Any = connection_to(server.url).client.register_script("return ARGV[1]")
+    assert echo(args=["first"]) == "first"
+    with monkeypatch.context() as patch:
+        patch.setattr(redis.Connection, "read_response", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            echo(args=["second"])
+    assert echo(args=["third"]) == "third"
+
+
 def undoom(connection: Connection) -> None:
     """Call a script that writes."""
     connection.run("undoom", "shop/api", short_digest="x", resend_ms=1)

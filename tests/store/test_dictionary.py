@@ -81,6 +81,19 @@ def test_another_process_that_adds_a_name_is_understood(connection: Connection, 
     assert [entry.actor for entry in archive.newest(SHOP, 10)] == ["robert", "alicia"]
 
 
+def test_a_number_that_another_name_has_after_redis_was_wiped_is_read_as_that_name(
+    connection: Connection, history: History
+) -> None:
+    archive = Archive(connection)
+    push(history, "v1")
+    assert archive.newest(SHOP, 1)[0].actor == history.entries(SHOP)[0].actor == "alicia"
+    connection.client.flushdb()
+    push(history, "v2", "robert")
+    assert archive.newest(SHOP, 1)[0].actor == history.entries(SHOP)[0].actor == "robert"
+    assert [each.actor for each in archive.events(SHOP)] == ["robert"]
+    assert [each.actor for each in archive.of_tag(SHOP, "v2")] == ["robert"]
+
+
 def test_an_entry_takes_at_most_130_bytes(connection: Connection, history: History) -> None:
     for number in range(512):
         push(history, f"main-{number:05d}-3f9c2a7b", address="10.42.17.203:49152")
