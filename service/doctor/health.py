@@ -23,7 +23,7 @@ SLOW = "slow answers"
 LATE = "late "
 _CLOCK_S = 60.0
 
-_START = "celery -A workers.app worker --pool threads --concurrency 4 -n {name}@%h -Q {queues}"
+_START = "pushprune worker --queues {queues} --name {name}"
 # Queue of messages → what does not happen without a worker for it.
 _WITHOUT = {
     "enforce": "no repository is planned",
@@ -133,7 +133,7 @@ def needed(registry: Registry) -> tuple[str, ...]:
 
 def start_line(queues: tuple[str, ...]) -> str:
     """Return the command that starts a worker for these queues."""
-    return _START.format(name="garbage" if queues == ("garbage",) else "worker", queues=",".join(queues))
+    return _START.format(name=queues[0] if len(queues) == 1 else "worker", queues=",".join(queues))
 
 
 def _workers(reading: StatsSnapshot, queues: dict[str, int]) -> Iterator[Trouble]:

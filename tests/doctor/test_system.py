@@ -75,14 +75,14 @@ class TestWorkers:
     def test_none_is_an_error(self, make_wiring: MakeWiring) -> None:
         finding = one("workers", quick(make_wiring()))
         assert finding.severity == "error"
-        assert finding.fix.startswith("celery -A workers.app worker")
+        assert finding.fix.startswith("pushprune worker --queues enforce,")
 
     def test_a_queue_without_a_worker_is_an_error_with_the_line_that_starts_one(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
         wiring.store.outbox.sign_of_life("w1", ("enforce", "reconcile"))
         finding = one("workers", quick(wiring))
         assert (finding.severity, "no worker for queue delete" in finding.message) == ("error", True)
-        assert finding.fix.endswith("-Q delete")
+        assert finding.fix.startswith("pushprune worker --queues delete ")
 
     def test_one_that_lives_is_fine(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
@@ -97,7 +97,7 @@ class TestWorkers:
         wiring.store.connection.client.zadd(due, {"shop/api": wiring.store.connection.now_ms() - late_s * 1000})
         finding = one("workers", quick(wiring))
         assert finding.severity == severity
-        assert finding.fix.startswith("celery" if severity != "ok" else "")
+        assert finding.fix.startswith("pushprune worker" if severity != "ok" else "")
 
     def test_deletions_that_wait_for_a_collection_are_not_late(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
