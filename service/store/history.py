@@ -124,10 +124,15 @@ class History:
 
     def pushes_since(self, snapshot: Snapshot) -> PushesSince | None:
         """Return the pushes since the snapshot; None if anything else changed, or if it is not known what."""
+        run_id = self._connection.run_id()
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.hget(self._keys.of("generation"), snapshot.repository)
             pipe.lrange(self._keys.of("pushes", snapshot.repository), 0, -1)
-            generation, noted = pipe.execute()
+            pipe.get(self._keys.of("restarts"))
+            generation, noted, restarts = pipe.execute()
+        # After a restart of the registry or of Redis, a push may be missing: compare first (safety rule 9).
+        if snapshot.epoch != f"{run_id}:{restarts or 0}":
+            return None
         return unpack_pushes(snapshot.generation, generation or "0", noted)
 
     def commit(

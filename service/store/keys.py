@@ -269,7 +269,7 @@ The registry: what was observed
         when, ms>": it hides some tags, or the test failed; until then only tags are deleted. Life: for ever; ignored
         after a restart. Writer: the deletion. Readers: the deletion, snapshot.
   restarts             string  number of registry starts seen; part of the epoch. Life: for ever. Writers: record,
-        note_registry_start. Readers: snapshot, save_to_trash, reconcile runs.
+        note_registry_start. Readers: snapshot, commits, save_to_trash, reconcile runs.
   started              zset    start times that the debug server of the registry reported → when first seen (ms).
         Life: the newest 64. Writer, reader: note_registry_start.
   instances            zset    source.instanceID → when first seen (ms). Life: the newest 64. Writer: record. Reader:

@@ -54,6 +54,7 @@ def test_a_generation_from_before_a_wiped_redis_never_comes_again(history: Histo
         pytest.param([event(2, tag="v2", seed=2), user_delete(3, "v1")], False, id="a delete"),
         pytest.param([event(2, tag="v2", seed=2, media_type=OCI_INDEX)], False, id="an index"),
         pytest.param([event(0, tag="v1", seed=2)], False, id="a late push of a tag"),
+        pytest.param([event(2, tag="v2", seed=2, instance="i2")], False, id="a push after a restart of the registry"),
         pytest.param([event(n, tag=f"v{n}", seed=n) for n in range(2, 300)], False, id="more than are noted"),
     ],
 )
