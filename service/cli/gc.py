@@ -160,7 +160,7 @@ def _open(store: Store, yes: bool) -> None:
     click.echo(f"the gate is {gate.state} since {when(gate.since_ms * 1000)}: {gate.reason}")
     if not yes:
         click.confirm(
-            "Is it certain that its garbage-collect no longer runs? If it still runs, images will be corrupted",
+            "Is it certain that this collection no longer runs? If it still deletes blobs, images will be corrupted",
             abort=True,
         )
     collection.open_gate(store, gate.token)
@@ -237,7 +237,8 @@ def _show_overview(status: CollectionStatus, as_document: bool) -> None:
         line(f"queued: {status.queued}{kept}")
         line(f"then {permanent(status.permanent)}; cancel it with: pushprune gc --cancel")
     if status.gate:
-        line(f"the gate is {status.gate.state} since {when(status.gate.since_ms * 1000)}: {status.gate.reason}")
+        only = "; only requests that name a blob which is being deleted wait" if status.gate.state == "claiming" else ""
+        line(f"the gate is {status.gate.state} since {when(status.gate.since_ms * 1000)}: {status.gate.reason}{only}")
     if status.next_ms:
         line(f"next by the schedule: {when(status.next_ms * 1000)}")
     _show_garbage(status.garbage)

@@ -181,8 +181,10 @@ def at_stake(store: Store, gc: GcSettings) -> int:
     """Return the number of deletions that the next collection makes permanent, at most."""
     if gc.collector == "online":
         # The blobs of an image were unlinked after its deletion, and are deleted gc.grace later. From the
-        # quarantine it can be restored.
-        return store.stats.trashed(store.connection.now_us() - (gc.grace + gc.quarantine) * 1_000_000)
+        # quarantine it can be restored. For a full disk there is no quarantine.
+        grace_s = store.collections.requested_grace_s()
+        kept_s = gc.grace + gc.quarantine if grace_s is None else min(grace_s, gc.grace)
+        return store.stats.trashed(store.connection.now_us() - kept_s * 1_000_000)
     return store.stats.trashed()
 
 

@@ -45,7 +45,8 @@ def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, 
 
     @pages.get("/collection")
     def collection() -> Response:
-        return rendering.page("collection.html", can_collect=registry.collector is not None, gate=gc.gate)
+        can_collect, becomes = registry.collector is not None, permanent(at_stake(store, gc))
+        return rendering.page("collection.html", can_collect=can_collect, becomes=becomes, gate=gc.gate)
 
     @pages.get("/panels/collection/now")
     def collection_now() -> Response:

@@ -386,7 +386,11 @@ def test_a_deletion_becomes_permanent_only_after_the_grace(site: OnlineSite) -> 
             {"a sha256:1": now_us - 1, "b sha256:2": now_us - (GRACE_S + QUARANTINE_S) * 10**6 - 1},
         )
     assert at_stake(site.store, gc) == 1
-    assert at_stake(site.store, gc.model_copy(update={"collector": "registry"})) == 2
+    site.store.collections.request("a full disk", GRACE_S)
+    with connection.reached() as client:
+        client.zadd(connection.keys.of("trashed"), {"c sha256:3": now_us - GRACE_S * 10**6 - 1})
+    assert at_stake(site.store, gc) == 2
+    assert at_stake(site.store, gc.model_copy(update={"collector": "registry"})) == 3
 
 
 def test_a_second_worker_finds_the_lease_taken(site: OnlineSite) -> None:

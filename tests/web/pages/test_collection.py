@@ -3,6 +3,7 @@
 import gzip
 import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,16 @@ def test_where_none_can_be_made_there_is_no_button(serve: ServeEdge) -> None:
     browser = Browser(serve())
     assert "<form" not in browser.text("/collection").split("<main")[1]
     assert "gc.command is not set" in browser.said(browser.post("/collection"))
+
+
+def test_an_online_collection_makes_only_old_deletions_permanent(serve: ServeEdge, tmp_path: Path) -> None:
+    registry = {"url": "http://127.0.0.1:1", "debug_url": "http://127.0.0.1:1"}
+    edge = serve(gc={"collector": "online", "gate": "proxy"}, storage={"path": tmp_path}, registry=registry)
+    connection = edge.store.connection
+    connection.client.zadd(connection.keys.of("trashed"), {"a sha256:1": connection.now_us()})
+    browser = Browser(edge)
+    assert "When it deletes blobs, no deletion becomes permanent." in browser.text("/collection")
+    assert "Restorable" not in browser.text("/panels/collection/now")
 
 
 def test_the_one_under_way_is_shown(edge: Edge) -> None:
