@@ -37,7 +37,7 @@ from service.domain.policy.units import spell_size
 def trash(
     repository: str | None, config: Path | None, data: Path | None, limit: int | None, as_document: bool
 ) -> None:  # fmt: skip
-    """List deleted images that can be restored: until the next garbage collection, at most for history.trash."""
+    """List deleted images that can be restored, each with the time until when, at most for history.trash."""
     if repository:
         repository = parse_repository(repository)
     wiring = connect(config, data)

@@ -209,7 +209,8 @@ class GcSettings(SettingsPart):
 
     command: Command | None = Field(
         default=None,
-        description="the command that runs garbage-collect, as one line or a list of words; unset: never collect",
+        description="the command that runs garbage-collect, as one line or a list of words; unset: `collector: "
+        "registry` never collects",
     )
     collector: Literal["registry", "online"] = Field(
         default="registry",
