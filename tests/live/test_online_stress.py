@@ -109,8 +109,6 @@ def test_the_registrys_own_dry_run_finds_nothing_that_was_left(
     [
         ("filesystem", 12, 5),
         pytest.param("filesystem", 90, 8, marks=pytest.mark.deep),
-        # Red at times on a busy machine: the worker of deletions does not get quiet, because its messages fail with
-        # "Too many connections". The cause is not known yet.
         pytest.param("bucket", 60, 2, marks=pytest.mark.deep),
     ],
 )
