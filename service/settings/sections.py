@@ -270,7 +270,8 @@ class GcSettings(SettingsPart):
     )
     youth: Annotated[Duration, Field(ge=1)] = Field(
         default=3600,
-        description="a blob younger than this is deleted only if a manifest that held it was deleted",
+        description="a blob younger than this is deleted only if a manifest that held it was deleted; with "
+        "`collector: online`, for which it is at least 15m, never",
     )
 
     @model_validator(mode="after")
