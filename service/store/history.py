@@ -161,14 +161,17 @@ class History:
             next_ms=plan.next_us // 1000 + 1 if plan.next_us else 0,
             target=target,
             hold=packed_hold(plan),
-            pulled_us=snapshot.pulled_us,
             approved=plan.is_whole and target in ("doomed", "none"),
             unannounced=plan.unannounced,
             planned_us=plan.planned_us,
             stale_untagged=() if overtaken else snapshot.stale_untagged,
             stale_created=() if overtaken else snapshot.stale_created,
             stale_pulled=() if overtaken else snapshot.stale_pulled,
-            used=[member for doomed in uses for member in (f"@{short(doomed.digest)}", *doomed.tags)],
+            used=[
+                {"member": member, "known_us": snapshot.pulled_us.get(member, 0)}
+                for doomed in uses
+                for member in (f"@{short(doomed.digest)}", *doomed.tags)
+            ],
             images=[{"short": short(doomed.digest), "json": pack_doomed(doomed)} for doomed in images],
         )
         return CommitResult(int(result))

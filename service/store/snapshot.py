@@ -1,7 +1,7 @@
 """The state of a repository in Redis at one moment: everything that a plan is made from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from service.domain.history.lost import lost_tags
@@ -25,7 +25,7 @@ class Snapshot(State):
         silent_ms: for how long the registry has sent no event of any repository, and this repository was not compared.
         unconfirmed: a tag was reported as deleted since the tags last matched those that the registry lists.
         heal: members of heal:R, and the times (ms) at which their check was requested.
-        pulled_us: the latest pull in the snapshot, 0 for none.
+        pulled_us: member of pulled:R → its latest pull.
         stale_untagged: obsolete fields of untagged:R; a commit deletes them.
         stale_created: obsolete fields of created:R; a commit deletes them.
         stale_pulled: obsolete members of pulled:R; a commit deletes them.
@@ -39,7 +39,7 @@ class Snapshot(State):
     silent_ms: int = 0
     unconfirmed: bool = False
     heal: tuple[tuple[str, int], ...] = ()
-    pulled_us: int = 0
+    pulled_us: Mapping[str, int] = field(default_factory=dict)
     stale_untagged: tuple[str, ...] = ()
     stale_created: tuple[str, ...] = ()
     stale_pulled: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ def unpack_snapshot(repository: str, run_id: str, answer: Mapping[str, Any], lat
         held=frozenset(hold.digests if hold else ()),
         held_under=hold.policy if hold else "",
         heal=tuple((member, int(float(check_ms))) for member, check_ms in paired(answer["heal"]).items()),
-        pulled_us=max((int(float(at_us)) for at_us in pulled.values()), default=0),
+        pulled_us={member: int(float(at_us)) for member, at_us in pulled.items()},
         untagged=tuple(entry for entry in _untagged(untagged) if entry.digest not in tagged),
         revisions={tag: unpack_revisions(text) for tag, text in paired(answer["revisions"]).items()},
         leased=_leases(paired(answer["leased"])),

@@ -220,9 +220,9 @@ def old_push(make_system: Make, *tags: str) -> System:
     return system
 
 
-def pull(system: System, reference: str, tag: str | None) -> None:
+def pull(system: System, reference: str, tag: str | None, ago: timedelta = timedelta()) -> None:
     item = event("pull", SHOP, tag, reference, instance=system.registry.notifier.instance)
-    item["timestamp"] = datetime.now(UTC).isoformat()
+    item["timestamp"] = (datetime.now(UTC) - ago).isoformat()
     system.hear({"events": [item]})
 
 
@@ -247,6 +247,16 @@ def test_a_plan_does_not_commit_over_a_pull_of_what_it_dooms(make_system: Make, 
     again = system.store.history.snapshot(SHOP)
     assert system.store.history.commit(again, planner.plan(again, USED, now_us()), "doomed") is CommitResult.COMMITTED
     assert [doomed.tags for doomed in system.store.history.doomed(SHOP)] == [("v2",)]
+
+
+def test_a_plan_does_not_commit_over_a_pull_that_is_reported_after_later_ones(make_system: Make) -> None:
+    system = old_push(make_system, "v1", "v2")
+    pull(system, system.registry.tags(SHOP)["v2"], "v2")
+    snapshot = system.store.history.snapshot(SHOP)
+    plan = planner.plan(snapshot, USED, now_us())
+    assert [doomed.tags for doomed in plan.doomed] == [("v1",)]
+    pull(system, system.registry.tags(SHOP)["v1"], "v1", ago=timedelta(minutes=1))
+    assert system.store.history.commit(snapshot, plan, "doomed") is CommitResult.STALE
 
 
 def test_a_pull_of_something_else_does_not_hold_a_plan_up(make_system: Make) -> None:

@@ -12,14 +12,14 @@
 --       next_ms            when to plan again; 0 = after the next push
 --       target             doomed | manual | dry_run | held | none
 --       hold               the JSON of hold:R, without its time
---       pulled_us          the latest pull that the plan considered
 --       approved           1 if nothing that existed before needs an approval any more
 --       unannounced        number of tags that are kept only because their pushes were not reported
 --       planned_us         the newest push that the plan considered; '' = unchanged
 --       stale_untagged...  obsolete fields of untagged:R
 --       stale_created...   obsolete fields of created:R
 --       stale_pulled...    obsolete members of pulled:R
---       used...            members of pulled:R whose pull would rescue a doomed image
+--       used(member known_us)  members of pulled:R whose pull would rescue a doomed image. known_us: the latest pull that
+--         the plan considered
 --       images(short json) of doomed:R or dry_run:R
 -- Result 0 if the repository changed, or a doomed image was pulled: plan again; 1 committed; 2 committed, and the deletion is
 --        backing off
@@ -27,12 +27,10 @@
 -- include lib/due
 if (redis.call('HGET', all.generation, repository) or '0') ~= made_from then return 0 end
 
-if #used > 0 then
-  local pulled = {}
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', r.pulled, '(' .. pulled_us, '+inf')) do pulled[member] = true end
-  for _, member in ipairs(used) do
-    if pulled[member] then return 0 end
-  end
+for _, use in ipairs(used) do
+  local pulled_us = redis.call('ZSCORE', r.pulled, use.member)
+  -- Each by itself: pulls of several registries arrive in another order than they were made.
+  if pulled_us and tonumber(pulled_us) > tonumber(use.known_us) then return 0 end
 end
 
 local hold_before = redis.call('GET', r.hold)
