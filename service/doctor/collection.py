@@ -25,8 +25,9 @@ def check(case: Case) -> Iterator[Finding]:
         yield from _command(gc.command[0], last)
         if gc.gate == "proxy" and case.wiring.registry.objects is not None:
             yield fine(_NAME, "gc: {collector: online} is possible: clients could push while blobs are deleted")
-        if not (gc.schedule or gc.after_deletes or gc.after_bytes):
-            yield warning(_NAME, "collections start only by `pushprune gc --now`", 'gc: {schedule: "0 3 * * *"}')
+    is_collected = gc.command is not None or gc.collector == "online"
+    if is_collected and not (gc.schedule or gc.after_deletes or gc.after_bytes):
+        yield warning(_NAME, "collections start only by `pushprune gc --now`", 'gc: {schedule: "0 3 * * *"}')
     yield from _trash(case)
 
 

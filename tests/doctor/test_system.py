@@ -204,6 +204,10 @@ class TestGarbage:
         wiring = make_wiring(gc=gc, registry=registry, storage={"path": str(tmp_path)})
         _, finding = look("garbage", quick(wiring))
         assert (finding.severity, finding.message[:24]) == ("ok", "gc: {collector: online} ")
+        gc, registry = {"collector": "online", "gate": "proxy"}, {"url": "http://127.0.0.1:9", **registry}
+        wiring = make_wiring(gc=gc, registry=registry, storage={"path": str(tmp_path)})
+        *_, finding = look("garbage", quick(wiring))
+        assert (finding.severity, finding.fix) == ("warning", 'gc: {schedule: "0 3 * * *"}')
 
     def test_a_last_collection_that_failed_is_an_error(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring(gc={"command": [sys.executable, "garbage-collect"], "after_deletes": 5})
