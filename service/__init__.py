@@ -4,7 +4,7 @@ What pushprune does:
 
     ingest/     record what the registry reports
     prune/      delete old images: plan, recheck, delete, untag, heal; manual deletions; approvals
-    collect/    garbage collection: when, wait for pushes, rehearse, run, verify
+    collect/    garbage collection: when, wait for pushes, rehearse, run, verify; online/: while clients push
     reconcile/  compare the history with the registry
     usage/      measure the storage that images use: images, repositories, all together
     restore/    restore deleted images from the trash

@@ -38,7 +38,7 @@ def search(text: str, config: Path | None, data: Path | None, limit: int, as_doc
     TEXT is a part of a name, REPO:TAG, or a digest, of which 8 characters suffice.
     """
     if not text.strip() or len(text) > LONGEST_QUERY:
-        raise click.UsageError(f"the text has 1 to {LONGEST_QUERY} characters")
+        raise click.UsageError(f"TEXT must have 1 to {LONGEST_QUERY} characters")
     result = connect(config, data).search.find(text, limit)
     if as_document:
         show_document(SearchMatches.of(result))
