@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _BELIEVED = "pushprune.believed"
-_NOT_BEHIND = frozenset({"/notifications"})
+_NOT_BEHIND = frozenset({"/notifications", "/notifications/"})
 
 
 class Proxied:
