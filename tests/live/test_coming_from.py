@@ -125,7 +125,7 @@ def test_folders_deleted_by_hand_and_a_collection(live: Live, tmp_path: Path, sh
         system.pusher.push_image("shop/api", f"v{number}", layer_bytes=50_000)
     system.pusher.push_image("shop/web", "v1")
     before = disk(system.registry.storage_path)
-    shell(the("folders by hand"), PUSHPRUNE_CONFIG=str(system.config))
+    shell(the("folders manually"), PUSHPRUNE_CONFIG=str(system.config))
     assert system.tags("shop/api") == set()
     assert before - disk(system.registry.storage_path) > 100_000
     system.pusher.pull_whole("shop/web", "v1")

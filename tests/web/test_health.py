@@ -65,7 +65,7 @@ def test_a_queue_without_a_worker_is_named_though_other_workers_live(edge: Edge)
     shown = ready(edge)
     assert (shown["status"], shown["workers"]) == ("degraded", 2)
     assert shown["queues"] == {"enforce": 0, "delete": 1, "reconcile": 1}
-    sentence = "workers: no worker for queue enforce, so no repository is planned: start one: celery"
+    sentence = "workers: no worker for queue enforce, so no repository is planned: start one: pushprune worker"
     assert isinstance(shown["troubles"], list)
     assert [trouble[: len(sentence)] for trouble in shown["troubles"]] == [sentence]
     edge.store.outbox.sign_of_life("worker@host", ("enforce",), "2-b")

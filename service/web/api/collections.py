@@ -48,8 +48,7 @@ class CollectionRequest(ApiRequest):
     grace: Duration | None = Field(
         default=None,
         description="for a full disk: the grace of this online collection, 15m at least, instead of gc.grace and "
-        "gc.quarantine",
-        examples=["15m"],
+        "gc.quarantine; such as 15m",
     )
 
 

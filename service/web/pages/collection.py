@@ -3,6 +3,7 @@
 import gzip
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
@@ -15,6 +16,7 @@ from service.dispatch import Dispatch
 from service.domain.collection.garbage import GarbageStage
 from service.domain.collection.output import errors_in
 from service.domain.collection.run import CHECKING, SWEEPING, Run
+from service.domain.errors import StoreUnavailable
 from service.registry import Registry
 from service.settings import Settings
 from service.store import Store
@@ -45,7 +47,10 @@ def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, 
 
     @pages.get("/collection")
     def collection() -> Response:
-        can_collect, becomes = registry.collector is not None, permanent(at_stake(store, gc))
+        can_collect, becomes = registry.collector is not None, ""
+        # The page is there without Redis, too; its panels say that it does not answer.
+        with suppress(StoreUnavailable):
+            becomes = permanent(at_stake(store, gc))
         return rendering.page("collection.html", can_collect=can_collect, becomes=becomes, gate=gc.gate)
 
     @pages.get("/panels/collection/now")
