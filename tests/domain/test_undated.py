@@ -39,21 +39,3 @@ def test_other_orders_ask_for_none_and_later_rules_are_asked_all_the_same() -> N
     assert undated("{keep: {last: 1}}", tag("a", 1), tag("b", 2)) == ()
     rules = "{keep: {last: 1}}, {order: created, keep: {last: 1}}"
     assert undated(rules, tag("a", 1), known("b", 2)) == (digest_of("a"),)
-
-
-@pytest.mark.parametrize(
-    ("rules", "waits"),
-    [
-        ("{order: name, keep: {last: 1}}", False),
-        ("{keep: none}", False),
-        ("{order: semver, keep: {last: 1}}", True),
-        ("{order: name, keep: {last: 1, pushed_within: 1d}}", True),
-        ("{order: name, keep: {last: 1, last_pulled: 1}}", True),
-        ("{order: name, older_than: 1d, keep: {last: 1}}", True),
-    ],
-)
-def test_a_tag_of_unknown_push_time_waits_for_its_date_only_where_time_counts(rules: str, waits: bool) -> None:
-    tags = (tag("a", None, found=True), tag("b", None, found=True))
-    for grace, expected in (("", waits), ("grace: 1h\n", True)):
-        plan = planned(tags, policy(f"{grace}rules: [{rules}]"), NOW)
-        assert (bool(plan.unseen), bool(plan.doomed)) == (expected, not expected)

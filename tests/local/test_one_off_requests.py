@@ -67,14 +67,3 @@ def test_a_large_repository_costs_one_more_for_each_tag_that_is_moved_to_the_tom
             "DELETE manifests 202": 297 + 2,
         }
         assert len(registry.tags(name)) == 3
-
-
-def test_no_image_is_dated_where_the_order_is_that_of_names() -> None:
-    policy = Policy.model_validate(
-        {"first_plan": "apply", "rules": [{"name": "last", "keep": {"last": 3}, "order": "name"}]}
-    )
-    with FakeRegistry("3") as registry:
-        (name,) = fill(registry, 1, 8)
-        requests = prune(registry, [name], policy)
-        assert requests["GET blobs 200"] == 0
-        assert registry.tags(name).keys() == {"v5", "v6", "v7"}

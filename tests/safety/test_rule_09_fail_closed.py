@@ -5,6 +5,7 @@ import pytest
 from service.domain.errors import RegistryUnavailable
 from service.prune import deleting, planning
 from tests.conftest import keep_last
+from tests.support.makers import planned, policy, tag, us
 from tests.support.system import Make
 
 
@@ -57,3 +58,10 @@ def test_a_registry_that_restarted_is_compared_before_the_next_delete(make_syste
     system.push("v4")
     system.settle()
     assert system.tags() == {"v2", "v3", "v4"}
+
+
+@pytest.mark.parametrize("rule", ["{keep: none}", "{order: name, keep: {last: 1}}", "{order: semver, keep: {last: 1}}"])
+def test_a_tag_of_unknown_push_time_is_kept_even_where_time_decides_nothing(rule: str) -> None:
+    """Its notification may only be late (`reconcile.late`)."""
+    tags = (tag("v1", None, found=True), tag("v2", None, found=True))
+    assert planned(tags, policy(f"rules: [{rule}]"), us(100)).doomed == ()

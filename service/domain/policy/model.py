@@ -68,11 +68,6 @@ class Keep(_Strict):
         """The longest period of the conditions, in seconds; 0 without a period."""
         return max(self.pushed_within or 0, self.pulled_within or 0)
 
-    @property
-    def depends_on_time(self) -> bool:
-        """True if a condition asks when a tag was pushed or pulled. A push counts as a pull."""
-        return self.longest_s > 0 or self.last_pulled is not None
-
 
 def _no_bare_number(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
@@ -141,13 +136,6 @@ class Rule(_Strict):
     def grouping(self) -> Grouping:
         """The function that assigns a tag to its group."""
         return Grouping(self.group)
-
-    @property
-    def depends_on_time(self) -> bool:
-        """True if it matters when a tag was pushed. Versions that are equal are ordered by time."""
-        if self.older_than or not isinstance(self.keep, Keep):
-            return bool(self.older_than)
-        return self.order != "name" or self.keep.depends_on_time
 
     @property
     def concerns_every_tag(self) -> bool:

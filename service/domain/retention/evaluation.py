@@ -197,7 +197,7 @@ class Evaluation:
         bound = self.bound_verdict(tag)
         if request and (bound is None or tag.digest in self.parents):
             return self._manual_verdict(tag, request) or bound
-        if bound is None and tag.pushed_us is None and self._depends_on_time(tag):
+        if bound is None and tag.pushed_us is None:
             return Verdict(tag, True, "push time unknown (imported); creation date not read yet")
         return bound
 
@@ -214,16 +214,7 @@ class Evaluation:
 
     def is_unseen(self, tag: Tag) -> bool:
         """True if a rule could decide about the tag once its push time is known."""
-        return (
-            tag.pushed_us is None
-            and not self.policy.protects(tag.name)
-            and self.bound_verdict(tag) is None
-            and self._depends_on_time(tag)
-        )
-
-    def _depends_on_time(self, tag: Tag) -> bool:
-        """True if the time of its push can change the verdict on a tag: an age, or an order by time, counts."""
-        return bool(self.policy.grace) or any(rule.depends_on_time for _, rule in self.selections.naming(tag.name))
+        return tag.pushed_us is None and not self.policy.protects(tag.name) and self.bound_verdict(tag) is None
 
     def awaits_date(self, tag: Tag) -> bool:
         """True if a rule may delete the tag once its creation date was read."""
