@@ -57,6 +57,8 @@ def _run(console: Console, transcript: Transcript, binary: Path, folder: Path, *
         listen="127.0.0.1:0",
         data=folder / "data",
         keep_last=KEEP_LAST,
+        # A push before the first comparison has ended would look like a tag from before pushprune.
+        applies_first_plan=True,
         more={
             "PUSHPRUNE_GC__COMMAND": json.dumps(registry.collect_command),
             "PUSHPRUNE_STORAGE__PATH": str(registry.storage),
