@@ -87,7 +87,7 @@ class OneOffPrune:
         self._delete(system, folder, lambda: system.delete_by(self.policy), lambda: previews)
 
     def _prune(self, folder: TrashFolder) -> None:
-        """Delete from each repository as soon as it is compared: nobody is asked in between."""
+        """Delete from each repository as soon as it is compared, without asking in between."""
         system, names = open_once(self.url, self.config, self.policy, self.names, folder.path)
         self._refuse_unknown(system, names)
 

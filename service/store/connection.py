@@ -199,7 +199,9 @@ def new_token() -> str:
 
 def _brief(error: Exception) -> str:
     """Return the message of a Redis error, without the position in our script that Redis adds."""
-    message = _PLACE.split(str(error).partition("\n")[0])[0].removeprefix("ACL failure in script: ")[:200].rstrip(". ")
+    # The sentinels' errors end with the client as Python shows it.
+    text = str(error).partition("\n")[0].partition(" : <")[0]
+    message = _PLACE.split(text)[0].removeprefix("ACL failure in script: ")[:200].rstrip(". ")
     return message or type(error).__name__
 
 

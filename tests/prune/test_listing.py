@@ -1,4 +1,4 @@
-"""While the registry may hide tags no manifest is deleted by its digest: a tag that nobody sees may point at it."""
+"""Deletions while the registry may hide tags: no manifest is deleted by its digest, as a hidden tag may point at it."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""A Redis that refuses writes or falls silent is told apart from one that works, soon and in words."""
+"""Errors of Redis: a server that refuses writes or does not answer is noticed soon, and named in one sentence."""
 
 import os
 import signal
@@ -230,3 +230,10 @@ def test_threads_that_end_use_up_no_connection(server: Valkey) -> None:
             pool.submit(connection.pulse).result()
     # The server notices a closed connection a moment later.
     assert len(connection.client.client_list()) < 60
+
+
+def test_sentinels_that_do_not_answer_are_named_in_one_sentence() -> None:
+    url = f"redis+sentinel://127.0.0.1:{free_port()}/shop/0"
+    with pytest.raises(StoreUnavailable) as refused:
+        connection_to(url).ping()
+    assert str(refused.value) == "Redis does not answer (No master found for 'shop')"

@@ -1,4 +1,4 @@
-"""Failed logins: who guesses is not listened to for a while, whatever addresses he has, and nobody else pays for it."""
+"""Failed logins: an address that guesses tokens must wait for a while, in whatever form it connects; others need not."""
 
 import pytest
 
