@@ -1,4 +1,4 @@
-"""Failed logins: an address that guesses tokens must wait for a while, in whatever form it connects; others need not."""
+"""Failed logins: an address that guesses tokens must wait for a while, in whatever form it connects."""
 
 import pytest
 
