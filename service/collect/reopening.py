@@ -12,8 +12,8 @@ from service.store.lease import COLLECT, COLLECT_MS
 # In a bucket a request to delete may arrive as long as its signature is valid: 15 minutes (S3, Azure). The worker that
 # sent it may be on another machine, where no lock proves its death.
 LATEST_MS = 16 * 60_000
-# The same of a collector that the registry brings along, whose death is proved.
-_UNANSWERED_MS = 120_000
+# The same of a collector that the registry brings along, from the proof of its death on: it sends no request again.
+_UNANSWERED_S = 120.0
 _TELL_MS = 60_000
 _UNPROVED = (
     "a collection closed the gate and did not open it, and this worker cannot prove that it has ended: on its machine, "
@@ -40,7 +40,7 @@ def reopen(store: Store, registry: Registry, gc: GcSettings) -> None:
         _end_claims(store, held)
     elif not (registry.collector and registry.collector.is_dead(held.token)):
         _complain(store, _UNPROVED)
-    elif is_remote and store.connection.now_ms() - held.since_ms < _UNANSWERED_MS:
+    elif is_remote and registry.collector.dead_for_s(held.token) < _UNANSWERED_S:
         return
     elif reason := why_closed(store, registry, gc, held.token):
         _complain(store, f"{_STAYS}{reason}{_TRIED_AGAIN}")

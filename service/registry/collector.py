@@ -118,6 +118,7 @@ class Collector:
         self._command = list(command)
         self._lock = lock
         self._claimed: int | None = None
+        self._proved: tuple[str, float] = "", 0.0
         self._timeout_s = timeout_s
         self._hears: Callable[[str], object] = lambda line: None
         self.storage = storage
@@ -196,6 +197,14 @@ class Collector:
             return False
         finally:
             os.close(descriptor)
+
+    def dead_for_s(self, token: str) -> float:
+        """The seconds since this process first proved that the holder with this token is dead. 0 without a proof."""
+        if not self.is_dead(token):
+            return 0.0
+        if self._proved[0] != token:
+            self._proved = token, time.monotonic()
+        return time.monotonic() - self._proved[1]
 
     def _proves(self, lock: int) -> bool:
         """True if a free lock proves the death of its last holder, because no other kernel can have held the lock.

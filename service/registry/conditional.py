@@ -32,9 +32,9 @@ class ConditionalDeletion:
         self._store, self._name, self._timeout_s = store, name, timeout_s
         self._session = requests.Session()
         self._session.verify = str(ca_file) if ca_file else True
-        # A server may close a connection at the moment in which it is used again. Repeated, the answer is then 404.
-        retry = Retry(total=3, backoff_factor=0.2, allowed_methods={"DELETE"}, status_forcelist=(500, 502, 503, 504),
-                      raise_on_status=False)  # fmt: skip
+        # Only what was never sent is repeated. After any other failure the storage may carry out the request later, and
+        # the ETag of a tag is the same after a push of the same image: the caller must look at the tag again.
+        retry = Retry(total=None, connect=3, read=False, status=0, other=0, redirect=0, backoff_factor=0.2)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=_PARALLEL))
         self._is_obeyed: bool | None = None

@@ -3,13 +3,16 @@
 import fcntl
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from obstore.store import MemoryStore
 
 from service.collect import quiesce, reopening, verify
 from service.domain.collection.run import BlobProbe, Sweep
+from service.registry.objects import ObjectStore
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
 from tests.support.drain import collect, state
@@ -82,3 +85,19 @@ def test_whoever_proves_the_holder_dead_asks_the_registry_first(
     monkeypatch.setattr(verify, "lie", lambda _, probes: probes[0] if lies else None)
     reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert state(wiring) == ("closed" if lies else "open")
+
+
+def test_over_a_bucket_the_gate_stays_until_no_request_of_a_dead_collector_can_arrive(
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have died hours after it closed the gate, with a request to delete on its way."""
+    wiring = left_closed(make_wiring, tmp_path, keep=False)
+    wiring.store.collections.end_check()
+    registry = replace(wiring.registry, objects=ObjectStore(MemoryStore(), "memory"))
+    hours_ago: Any = {"since_ms": wiring.store.connection.now_ms() - 4 * 3_600_000}
+    wiring.store.connection.client.hset(wiring.store.connection.keys.of("gate"), mapping=hours_ago)
+    reopening.reopen(wiring.store, registry, wiring.settings.gc)
+    assert state(wiring) == "closed"
+    monkeypatch.setattr(reopening, "_UNANSWERED_S", 0.0)
+    reopening.reopen(wiring.store, registry, wiring.settings.gc)
+    assert state(wiring) == "open"

@@ -62,6 +62,10 @@ class Marking:
                 digests |= mentions.digests
         return frozenset(digests)
 
+    def learn(self, digest: bytes, content: bytes | None) -> None:
+        """Learn the bytes of a manifest, or of another blob, that is not at its place."""
+        self._cache.add(digest, read_mentions(_checked(digest, content, "")))
+
     def read(self, repository: str, manifests: Collection[bytes]) -> None:
         """Read manifests of a repository that came after the inventory, with their parts."""
         self._follow(manifests, dict.fromkeys(manifests, repository))

@@ -36,8 +36,9 @@ class Repair:
         returned: the blobs that were brought back: packed digest → bytes.
     """
 
-    def __init__(self, attempt: Attempt, objects: ObjectStore) -> None:
-        self._attempt, self._objects = attempt, objects
+    def __init__(self, attempt: Attempt, objects: ObjectStore, *, is_dry: bool = False) -> None:
+        """Look into the quarantine. is_dry: leave the data there, and only tell which of it would be brought back."""
+        self._attempt, self._objects, self._is_dry = attempt, objects, is_dry
         self._quarantine = BlobQuarantine(objects)
         self._batches = self._quarantine.batches()
         self._copies = frozenset[bytes]().union(*(batch.sizes for batch in self._batches))
@@ -65,10 +66,18 @@ class Repair:
         lost = {digest for digest in digests if digest in self._copies and not has_data(digest)} if self._copies else ()
         for digest in lost:
             self._attempt.lease.check()
+            if self._is_dry:
+                self.returned[digest] = next(batch.sizes[digest] for batch in self._batches if digest in batch.sizes)
+                continue
             returned = self._quarantine.bring_back([digest], self._batches)
             self.returned.update(returned)
             log.warning("brought data back from quarantine: a manifest needs it", digest=unpacked(digest))
         return {digest: self.returned[digest] for digest in lost if digest in self.returned}
+
+    def copy_of(self, digest: bytes) -> bytes | None:
+        """The data of a blob in quarantine; None if it is not there."""
+        copies = (self._objects.read(batch.key(digest)) for batch in self._batches if digest in batch.sizes)
+        return next(copies, None)
 
     def of_repositories(
         self, repositories: Collection[str], marking: Marking, journal: Mapping[bytes, UnlinkedBlob]

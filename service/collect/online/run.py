@@ -64,7 +64,7 @@ def collect(attempt: Attempt) -> None:
 def rehearse(attempt: Attempt) -> None:
     """Record the blobs that no manifest needs. Nothing is deleted, no request waits, and the journal stays as it is."""
     objects = objects_of(attempt)
-    survey = Survey(attempt, objects)
+    survey = Survey(attempt, objects, is_dry=True)
     plan = survey.plan(Journal(objects, attempt.store.claims).read(), rules_of(attempt))
     garbage = {blob.digest: blob for blob in (*plan.delete, *plan.unlink, *plan.waiting)}
     record_garbage(attempt, survey, garbage, BlobQuarantine(objects).batches())

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from service.collect.attempt import Attempt
 from service.collect.online.marking import Marking
 from service.collect.online.repair import Repair
+from service.domain.collection.mentions import LONGEST_MANIFEST
 from service.domain.collection.online import Evidence, Moment, OnlinePlan, Rules, UnlinkedBlob, decide, mentioned_by
 from service.domain.collection.run import LISTING, MARKING
 from service.domain.collection.storage_inventory import StorageInventory
@@ -12,6 +13,9 @@ from service.domain.errors import CollectionFailed
 from service.registry.objects import ObjectStore
 from service.registry.storage_inventory import read_inventory
 from service.store import Store
+
+_RETURNED = "were brought back from quarantine: a manifest needs them"
+_WILL_RETURN = "are in quarantine although a manifest needs them: the next collection brings them back"
 
 
 class Survey:
@@ -24,8 +28,13 @@ class Survey:
         repair: brought back the data that a manifest needs and that was in quarantine.
     """
 
-    def __init__(self, attempt: Attempt, objects: ObjectStore) -> None:
+    def __init__(self, attempt: Attempt, objects: ObjectStore, *, is_dry: bool = False) -> None:
         """Read the inventory, bring back data from quarantine, and mark.
+
+        Args:
+            attempt: of the collection or dry run.
+            objects: the storage.
+            is_dry: write nothing: the data that would be brought back is looked at where it is.
 
         Raises:
             CollectionFailed: a manifest cannot be read, so that its blobs are not known.
@@ -46,11 +55,11 @@ class Survey:
                 f"nothing was deleted: {self.inventory.unknown_revisions[0]}"
             )
         attempt.progress.at(MARKING, sum(len(stored.revisions) for stored in self.inventory.repositories.values()))
-        self.repair = Repair(attempt, objects)
+        self.repair, self._is_dry = Repair(attempt, objects, is_dry=is_dry), is_dry
         self.marking = Marking(objects, self.inventory, attempt.registry.mentions, attempt.progress.advance)
         self._mark(attempt)
         if returned := self.repair.returned:
-            attempt.note(f"{len(returned)} blobs were brought back from quarantine: a manifest needs them")
+            attempt.note(f"{len(returned)} blobs {_WILL_RETURN if is_dry else _RETURNED}")
         attempt.lease.check()
 
     def _mark(self, attempt: Attempt) -> None:
@@ -67,6 +76,8 @@ class Survey:
         returned = self.repair.bring_back(digests, lambda digest: self.inventory.blob(digest) is not None)
         for digest, size_bytes in returned.items():
             self.inventory.add_blob(digest, size_bytes, self.inventory.began_us)
+            if self._is_dry and size_bytes <= LONGEST_MANIFEST:
+                self.marking.learn(digest, self.repair.copy_of(digest))
         return bool(returned)
 
     def plan(self, blobs: dict[bytes, UnlinkedBlob], rules: Rules) -> OnlinePlan:

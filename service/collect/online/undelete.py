@@ -50,11 +50,11 @@ def _of_digests(attempt: Attempt, objects: ObjectStore, digests: Sequence[str]) 
     """Bring back these blobs, and yield a sentence about each."""
     repair = Repair(attempt, objects)
     for digest in dict.fromkeys(digests):
-        is_stored = objects.head(blob_key(digest)) is not None
-        returned = repair.bring_back([packed(digest)], lambda _, is_stored=is_stored: is_stored)  # type: ignore[misc]
-        if is_stored:
+        if objects.head(blob_key(digest)) is not None:
             yield f"{digest} has its data: nothing to bring back"
-        elif returned:
+            continue
+        returned = repair.bring_back([packed(digest)], lambda _: False)
+        if returned:
             yield (
                 f"{digest} came back ({spell_size(returned[packed(digest)])}): push or restore an image that needs it "
                 "within gc.grace"

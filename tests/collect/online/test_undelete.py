@@ -6,7 +6,7 @@ from service.collect import run as collect_run
 from service.domain.collection.run import Run, Undeletion
 from service.registry.layout import blob_key, current_key, revision_key
 from tests.fakes.images import make_image, sha256
-from tests.support.online import GRACE_S, QUARANTINE_S, SHOP, YOUTH_S, OnlineSite
+from tests.support.online import GRACE_S, QUARANTINE_S, SHOP, YOUTH_S, OnlineSite, blobs_of
 
 KEPT, UNUSED = make_image(1), make_image(2, layers=3)
 LAYER = sha256(UNUSED.blobs[1])
@@ -58,6 +58,19 @@ def test_the_look_when_no_push_can_be_left_repairs_the_same(site: OnlineSite) ->
     site.store.collections.look_again_at(0)
     collect_run.collect(site.wiring)
     assert site.registry.broken() == ()
+
+
+def test_a_dry_run_tells_that_data_would_come_back_and_writes_nothing(site: OnlineSite) -> None:
+    link_again(site)
+    writes: list[str] = []
+    site.objects.before_step = lambda action, keys: writes.extend(keys if action not in ("list", "clock") else ())
+    site.store.collections.request_rehearsal("a dry run")
+    collect_run.collect(site.wiring)
+    (run, *_) = site.store.collections.runs(1)
+    assert (run.result, run.blobs) == ("dry run", 0)
+    assert f"{SIZE} blobs are in quarantine although a manifest needs them" in run.note
+    assert set(writes) == {"pushprune/clock"}
+    assert site.stored() == blobs_of(KEPT)
 
 
 def test_no_link_is_written_where_no_collection_deleted_one(site: OnlineSite) -> None:
