@@ -22,12 +22,14 @@ class RecordResult:
     Attributes:
         due: repositories that became due; each needs a message.
         refused: events about a repository or a tag that was never seen at the registry, beyond the limit for such.
+        unrecordable: events of which Redis refused a part, because another kind of value stands under one of our keys.
     """
 
     events: int
     duplicates: int
     due: tuple[str, ...]
     refused: int = 0
+    unrecordable: int = 0
 
 
 def record(
@@ -91,7 +93,8 @@ def _results(envelopes: Sequence[Envelope], outcomes: str, due: Sequence[str]) -
         own = outcomes[start : start + len(envelope.events)]
         start += len(envelope.events)
         named = {event.repository for event in envelope.events} if due else ()
-        yield RecordResult(own.count("r"), own.count("d"), tuple(name for name in due if name in named), own.count("f"))
+        repositories = tuple(name for name in due if name in named)
+        yield RecordResult(own.count("r"), own.count("d"), repositories, own.count("f"), own.count("u"))
 
 
 def _row(event: Event, repository: int, word: str) -> dict[str, str | int]:

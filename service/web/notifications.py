@@ -115,6 +115,8 @@ class _Recorded:
         rejected = [rejected.reason for rejected in envelope.rejected]
         if result.refused:
             rejected.append(f"{result.refused} events name too many unknown repositories or tags")
+        if result.unrecordable:
+            rejected.append(f"{result.unrecordable} events cannot be recorded in Redis; see the rejected events")
         answer = {"recorded": result.events, "duplicates": result.duplicates, "rejected": rejected}
         self._status, self._body = "202 ACCEPTED" if rejected else "200 OK", json.dumps(answer).encode()
 

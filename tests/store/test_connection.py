@@ -15,12 +15,15 @@ from service.dispatch import celery_app
 from service.domain.errors import StoreRefuses, StoreUnavailable
 from service.settings import load_settings
 from service.store.connection import PULSE_S, Connection, connect
+from service.store.history import History
 from service.store.keys import Keys
 from service.web.app import create_app
 from service.wiring import wire
 from tests.fakes.certificates import make_certificates
 from tests.fakes.valkey import Valkey, free_port
 from tests.support.makers import envelope, event
+from tests.support.record import event as recorded_event
+from tests.support.record import record
 
 
 @pytest.fixture
@@ -136,6 +139,23 @@ def test_a_narrow_acl_has_no_pulse(server: Valkey) -> None:
     url = server.url.replace("//", "//narrow:pw@")
     with pytest.raises(StoreRefuses, match="has no permissions to run the 'set' command"):
         connection_to(url).pulse()
+
+
+@pytest.mark.parametrize("denied", ["sadd", "xadd", "hset", "zadd", "rpush", "hincrby", "zrem"])
+def test_an_event_of_which_a_narrow_acl_denied_a_part_is_recorded_when_it_is_sent_again(
+    server: Valkey, denied: str
+) -> None:
+    admin: Any = server.client()
+    admin.execute_command("ACL", "SETUSER", "narrow", "on", ">pw", "~*", "+@all", f"-{denied}")
+    narrowed = History(connection_to(server.url.replace("//", "//narrow:pw@")))
+    for _ in range(2):
+        with pytest.raises(StoreRefuses, match="permission"):
+            record(narrowed, recorded_event(1))
+    admin.execute_command("ACL", "SETUSER", "narrow", f"+{denied}")
+    record(narrowed, recorded_event(1))
+    assert [tag.name for tag in narrowed.live("shop/api")] == ["v1"]
+    assert admin.zscore("p:due", "shop/api")
+    assert [entry.action for entry in narrowed.entries("shop/api")][:1] == ["push"]
 
 
 def test_a_full_memory_has_no_pulse(server: Valkey) -> None:

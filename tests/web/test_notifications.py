@@ -147,6 +147,29 @@ def test_a_redis_that_refuses_is_away_too(edge: Edge) -> None:
     assert detail.startswith("Redis refuses: ")
 
 
+def test_an_event_that_redis_refused_is_recorded_when_it_is_sent_again(edge: Edge) -> None:
+    edge.redis.set("pushprune:due", "not what belongs here")
+    answers = receive(edge, envelope(event()), envelope(event(tag="v2")))
+    assert [response.status_code for response in answers] == [503, 503]
+    edge.redis.delete("pushprune:due")
+    answers = receive(edge, envelope(event()), envelope(event(tag="v2")))
+    assert [response.json for response in answers] == [answer(1), answer(1)]
+    assert (edge.tags(), edge.planned) == (["v1", "v2"], ["shop/api"])
+
+
+def test_an_event_that_can_never_be_recorded_is_kept_aside_and_its_repository_compared(edge: Edge) -> None:
+    edge.redis.hset("pushprune:compared", "shop/api", "1 1")
+    edge.redis.set("pushprune:history:shop/api", "not what belongs here")
+    response = post(edge, event())
+    assert response.status_code == 202
+    assert "1 events cannot be recorded in Redis" in response.get_data(as_text=True)
+    ((_, rejected),) = edge.redis.xrange("pushprune:rejected")
+    assert "WRONGTYPE" in rejected["reason"]
+    assert (rejected["excerpt"][:17], edge.planned) == ("push shop/api v1 ", ["shop/api"])
+    assert edge.redis.hget("pushprune:compared", "shop/api") == ""
+    assert post(edge, event()).json == answer(0, duplicates=1)
+
+
 def test_malformed_notifications_are_refused_even_without_redis(serve: ServeEdge, no_redis: redis.Redis) -> None:
     assert problem(send(serve(client=no_redis), b"x"))[0] == 400
 

@@ -28,7 +28,7 @@
 --         references layers)  events. repository: its number; index: 1 if it must be read; kind: manifest, tombstone (pushed
 --         by a user), other tombstone (pushed by another pushprune), blob, own or ignored; references: short digests of the
 --         blobs and children of a push; layers: as in layers:R, '' = unknown
--- Result {a letter for each event: r = recorded, d = duplicate, f = refused; repository that became due, …}
+-- Result {a letter for each event: r = recorded, d = duplicate, f = refused, u = unrecordable; repository that became due, …}
 -- include lib/clock
 -- include lib/bump
 -- include lib/short
@@ -92,6 +92,38 @@ local function record(r, e)
   end
 end
 
+-- Return the letter of the result.
+local function record_unless_refused(r, e)
+  local reason = refusal(r, e)
+  if reason ~= '' then
+    e.kind = 'refused'
+    reject(reason, e.action .. ' ' .. r.name .. ' ' .. e.tag .. ' ' .. e.digest)
+  end
+  record(r, e)
+  return reason == '' and 'r' or 'f'
+end
+
+-- The same, when Redis refuses a part. If another kind of value stands under a key of the repository, the event
+-- would fail each time that it is sent, and block all others (safety rule 10): it is kept with the rejected events instead.
+-- After any other error, such as a right that our user at Redis lacks, the event is not yet seen, and the registry sends it
+-- again. In both cases the repository is compared with the registry before more is deleted: a part may be recorded.
+local function record_or_reject(r, e)
+  local has_ended, result = pcall(record_unless_refused, r, e)
+  if has_ended then return result end
+  local text = type(result) == 'table' and result.err or tostring(result)
+  local is_distrusted = pcall(function()
+    redis.call('HSET', all.compared, r.name, '')
+    bump(r.name)
+    mark_due(r)
+  end)
+  if is_distrusted and string.find(text, 'WRONGTYPE', 1, true) then
+    reject('Redis cannot record it: ' .. text, e.action .. ' ' .. r.name .. ' ' .. e.tag .. ' ' .. e.digest)
+    return 'u'
+  end
+  redis.call('SREM', all['seen:HOUR'], e.id)
+  error(result, 0)
+end
+
 for _, event in ipairs(unparsed) do reject(event.reason, event.excerpt) end
 
 local outcomes = {}
@@ -102,17 +134,11 @@ for _, e in ipairs(received) do
     outcomes[#outcomes + 1] = 'd'
     count('duplicate')
   else
-    local reason = refusal(r, e)
-    outcomes[#outcomes + 1] = reason == '' and 'r' or 'f'
-    if reason ~= '' then
-      e.kind = 'refused'
-      reject(reason, e.action .. ' ' .. r.name .. ' ' .. e.tag .. ' ' .. e.digest)
-    end
-    record(r, e)
+    outcomes[#outcomes + 1] = record_or_reject(r, e)
   end
 end
 outcomes = table.concat(outcomes)
-if string.find(outcomes, '[rf]') then
+if string.find(outcomes, '[rfu]') then
   redis.call('EXPIRE', all['seen:HOUR'], seen_s)
   redis.call('SET', all.last_notification, now_ms)
 end

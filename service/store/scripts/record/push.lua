@@ -30,6 +30,8 @@ local function overwrite(r, e, old, current, mark)
   local is_late = e.at < tonumber(current) or (e.at == tonumber(current) and e.short <= old)
   local actor = string.match(redis.call('HGET', r.live, e.tag), '^%S+ %S+ (.*)$')
   if old == e.short then
+    -- It was recorded in part before, and Redis refused the rest.
+    if e.at == tonumber(current) and e.actor == actor then return false end
     if actor == '?' or actor == '?first?' then
       -- A tag that was found before its push was reported gets the time of that push. But a push that is older than a push
       -- of another image to the tag did not create it.
