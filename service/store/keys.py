@@ -287,8 +287,8 @@ Streams and counters of all repositories
         history:R. Readers: as history:R.
   pulls                stream  pulls of manifests by others: repository tag digest actor agent address at_us. Life:
         the newest history.pulls. Writer: record. Readers: simulations, dashboards.
-  rejected             stream  events that could not be parsed or recorded, or that exceed a limit: reason, excerpt. Life:
-        the newest history.rejected. Writer: record. Readers: command line, dashboards.
+  rejected             stream  events that could not be parsed or recorded, or that exceed a limit: reason, excerpt.
+        Life: the newest history.rejected. Writer: record. Readers: command line, dashboards.
   usage                stream  size shared other unknown repositories, and "prefix <first part of repository names>":
         the storage used by all images in bytes, each blob once. shared: blobs that several prefixes use; other: all
         but the 12 largest prefixes; unknown: number of tags whose size is not known. Life: one record an hour, the
