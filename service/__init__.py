@@ -34,6 +34,7 @@ How it is reached:
     schedule.py  cron schedules and time windows
     clock.py     the clock of this machine
     log.py       one event per line
+    tracing.py   traces by OpenTelemetry, if the environment asks for them
 
 The queue edge is the package `workers`. Import-linter holds the arrows: see [tool.importlinter] in pyproject.toml.
 """

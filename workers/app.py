@@ -6,8 +6,9 @@ from functools import partial
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_process_shutdown, worker_ready, worker_shutting_down
 
+from service import tracing
 from service.domain.errors import ConfigurationError
 from service.settings import load_settings
 from service.store.connection import new_token
@@ -27,6 +28,7 @@ def build() -> Celery:
     application = wiring.dispatch.app
     tasks.register(application, wiring)
     stopping = threading.Event()
+    tracing.start()
 
     def start(sender: Any = None, **_: Any) -> None:
         consumed = tuple(str(queue) for queue in application.amqp.queues.consume_from)
@@ -38,6 +40,8 @@ def build() -> Celery:
             threading.Thread(target=watch_registry, args=watched, name="registry", daemon=True).start()
 
     worker_ready.connect(start, weak=False)
+    # A child of Celery's pool `prefork` ends without the functions of atexit.
+    worker_process_shutdown.connect(lambda **_: tracing.end(), weak=False)
     worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)
     return application
 

@@ -21,6 +21,7 @@ restarting.py  gc.before and gc.after
 from contextlib import nullcontext
 from types import ModuleType
 
+from service import tracing
 from service.collect import marks, readonly, rehearse, verify
 from service.collect.attempt import Attempt, tell
 from service.collect.progress import Progress
@@ -81,7 +82,8 @@ def collect(wiring: Wiring) -> None:
             garbage.postpone(BUSY_S)
             return
         purpose = dry or (undeletion and undeletion.reason) or reason or "cleaning up after an interrupted collection"
-        with Progress(garbage, purpose) as progress:
+        traced = tracing.span("collect", links=garbage.deletions_traced(), reason=purpose)
+        with traced, Progress(garbage, purpose) as progress:
             result = collection_run.DRY_RUN if dry else collection_run.UNDELETION if undeletion else "done"
             run = Run(now_ms(), 0, result, purpose, gate=wiring.settings.gc.gate)
             store, registry, gc = wiring.store, wiring.registry, wiring.settings.gc
@@ -96,6 +98,8 @@ def collect(wiring: Wiring) -> None:
                 _attempt(attempt)
             elif garbage.must_look_again():
                 _online().look_again_later(attempt)
+            done = attempt.run
+            tracing.note(result=done.result, blobs=done.blobs, bytes=done.bytes_freed, deletions_final=done.final)
 
 
 def _online() -> ModuleType:

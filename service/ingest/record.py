@@ -1,7 +1,9 @@
 """Record the notifications of a registry, with the work that follows from them."""
 
+import time
 from collections.abc import Sequence
 
+from service import tracing
 from service.dispatch import plan_message
 from service.domain.events import Envelope
 from service.settings import PolicySource
@@ -30,7 +32,7 @@ class Recorder:
         Raises:
             StoreUnavailable: Redis is away, so nothing was recorded and the registry must send it again.
         """
-        word = self._history.word()
+        began_ns, word = time.time_ns(), self._history.word()
         results = [_NOTHING] * len(envelopes)
         news = [number for number, envelope in enumerate(envelopes) if self._is_news(envelope, word)]
         if not news:
@@ -38,6 +40,8 @@ class Recorder:
         recorded = self._history.record_all([self._discounted(envelopes[number]) for number in news], plan_message)
         for number, result in zip(news, recorded, strict=True):
             results[number] = result
+            if tracing.is_on():
+                _trace(envelopes[number], result, word, began_ns)
         if len(self._instances) > _MOST_INSTANCES:
             self._instances.clear()
         self._instances.update(event.instance for envelope in envelopes for event in envelope.events)
@@ -57,3 +61,10 @@ class Recorder:
         if envelope.has_pulls and (policy := self._policies.current()):
             return envelope.discounting(policy.ignores_pull)
         return envelope
+
+
+def _trace(envelope: Envelope, result: RecordResult, word: str, began_ns: int) -> None:
+    """Make a span of each push of a user that was recorded now."""
+    for event, outcome in zip(envelope.events, result.outcomes, strict=True):
+        if outcome == "r" and event.action == "push" and not event.is_blob and not event.is_ours(word):
+            tracing.received(event.repository, event.tag or "", event.digest or "", event.at_us, began_ns)

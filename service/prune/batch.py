@@ -1,11 +1,12 @@
 """One batch of deletions in one repository: what it works with, what it writes, and what it records."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Lock
 
+from service import tracing
 from service.clock import now_us
 from service.domain.oci.manifest import INDEX_TYPES
 from service.domain.retention.plan import Doomed, Verdict
@@ -108,6 +109,7 @@ class Batch:
         if self.store.deletions.forget(self.snapshot, doomed, still_listed):
             self.dispatch.enforce(self.repository)
         self.store.meter.count("deletes", "deleted")
+        tracing.note(result="deleted")
         self.log_deleted(verdict for verdict in doomed.verdicts if not verdict.recorded)
 
     def log_deleted(self, verdicts: Iterable[Verdict]) -> None:
@@ -121,6 +123,7 @@ class Batch:
         """Record that an image is not deleted, and have its repository planned again."""
         self.store.outbox.undoom(self.repository, short(doomed.digest))
         self.store.meter.count("deletes", "spared")
+        tracing.note(result="kept", because=why)
         log.info("not deleted", repository=self.repository, digest=doomed.digest, why=why)
         self.dispatch.enforce(self.repository)
 
@@ -198,6 +201,12 @@ def open_batch(wiring: Wiring, snapshot: Snapshot, permit: Lease) -> Iterator[Ba
     finally:
         batch.end()
     batch.check_cache()
+
+
+def traced(name: str, doomed: Doomed) -> AbstractContextManager[None]:
+    """A span of the work on one doomed image."""
+    reason, rule = doomed.verdicts[0].reason, doomed.verdicts[0].rule
+    return tracing.span(name, digest=doomed.digest, tags=doomed.tags, reason=reason, rule=rule)
 
 
 def latest_us(snapshot: Snapshot) -> int:

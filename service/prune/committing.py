@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from service import tracing
 from service.domain.policy.model import Policy
 from service.domain.retention.overtaken import is_still_valid
 from service.domain.retention.plan import Plan
@@ -57,7 +58,9 @@ def commit(store: Store, snapshot: Snapshot, plan: Plan, target: Target, policy:
     if committed.is_overtaken and not committed.is_stale:
         # Planning keeps up: a repository that is due because of later pushes is not late.
         store.outbox.succeeded("due", snapshot.repository)
-    store.meter.count("plans", "stale" if committed.is_stale else target)
+    result = "stale" if committed.is_stale else target
+    store.meter.count("plans", result)
+    tracing.note(result=result, deletions=len(plan.doomed), hold=plan.hold)
     return committed
 
 
@@ -78,7 +81,7 @@ def commit_deletions(wiring: Wiring, snapshot: Snapshot, plan: Plan, policy: Pol
     # Another thread may have read a changed policy while this one asked the registry.
     if wiring.policies.current() != policy:
         return False
-    doomed = tuple(replace(image, policy=name) for image in plan.doomed)
+    doomed = tuple(replace(image, policy=name, trace=tracing.context()) for image in plan.doomed)
     committed = commit(wiring.store, snapshot, replace(plan, doomed=doomed), target, policy or Policy())
     if committed.result is CommitResult.COMMITTED:
         wiring.dispatch.delete(snapshot.repository)

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 
+from service import tracing
 from service.dispatch import Dispatch
 from service.domain.errors import RegistryUnavailable
 from service.domain.retention.batching import batch_size, next_size, tags_first
@@ -168,7 +169,9 @@ def _work(
 ) -> None:
     """Delete the images of one batch. untags: remove all their tags before their manifests."""
     work = partial(in_parallel, wiring.registry.parallel)
-    with open_batch(wiring, snapshot, permit) as batch:
+    # All images that are doomed at one time are of the same plan.
+    traced = tracing.span("delete", images[0].trace, repository=snapshot.repository, images=len(images))
+    with traced, open_batch(wiring, snapshot, permit) as batch:
         if untags:
             for outcome in untag(batch, images, work, is_clear=is_clear):
                 batch.record(outcome)
@@ -176,3 +179,4 @@ def _work(
             work(partial(delete_image, batch), images)
         # A tag that is still listed because of a longer tag can be removed once this batch deleted the longer one.
         still_listed(batch, ())
+        wiring.store.collections.note_deletions(tracing.context())

@@ -5,7 +5,7 @@ from functools import partial
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.domain.retention.plan import Doomed
 from service.log import log
-from service.prune.batch import LEASED, NEEDED, Batch, ImageOutcome
+from service.prune.batch import LEASED, NEEDED, Batch, ImageOutcome, traced
 from service.prune.parallel import one_by_one
 from service.prune.recheck import is_of_current_policy, may_be_deleted, recheck
 from service.prune.still_listed import still_listed
@@ -16,6 +16,11 @@ from service.store.trash import SaveResult
 
 def delete_image(batch: Batch, doomed: Doomed) -> None:
     """Delete one doomed image, or record the reason why it is not deleted."""
+    with traced("delete image", doomed):
+        _delete_image(batch, doomed)
+
+
+def _delete_image(batch: Batch, doomed: Doomed) -> None:
     batch.permit.check()
     if not is_of_current_policy(batch.policies, doomed):
         return

@@ -1,5 +1,6 @@
 """Work through a batch, in parallel or one by one."""
 
+import contextvars
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,7 @@ def in_parallel(parallel: int, call: Callable[[Doomed], None], batch: Iterable[D
 
     with ThreadPoolExecutor(parallel, thread_name_prefix="delete") as pool:
         for _ in range(parallel):
-            pool.submit(work)
+            # Log lines and spans of a thread name the batch.
+            pool.submit(contextvars.copy_context().run, work)
     if errors:
         raise errors[0]

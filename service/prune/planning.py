@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from service import tracing
 from service.clock import now_us
 from service.domain.policy.model import Policy
 from service.domain.retention import planner
@@ -34,10 +35,28 @@ def enforce(wiring: Wiring, repository: str) -> None:
             return
         for _ in range(_ROUNDS):
             lease.check()
-            if _settled(wiring, wiring.store.history.snapshot(repository)):
+            snapshot = wiring.store.history.snapshot(repository)
+            pushes = _pushes(snapshot)
+            about = {"repository": repository, "tags_before": len(snapshot.tags)}
+            with tracing.span("plan", next(iter(pushes), ""), pushes[1:], **about):
+                is_settled = _settled(wiring, snapshot)
+                tracing.note(settled=is_settled)
+            if is_settled:
                 wiring.store.outbox.succeeded("due", repository)
                 return
     log.info("the repository keeps changing; the sweep plans it again", repository=repository)
+
+
+def _pushes(snapshot: Snapshot) -> tuple[str, ...]:
+    """Return the contexts of the pushes that no plan has answered yet, of each tag the last one, the newest first."""
+    if not tracing.is_on():
+        return ()
+    pushed = [(tag.pushed_us or 0, tag.name, tag.digest) for tag in snapshot.tags if tag.is_reported]
+    new = sorted((push for push in pushed if push[0] > (snapshot.planned_us or 0)), reverse=True)
+    return tuple(
+        tracing.push_context(snapshot.repository, name, digest, pushed_us)
+        for pushed_us, name, digest in new[: tracing.MOST_LINKS]
+    )
 
 
 def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:

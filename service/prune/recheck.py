@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from service import tracing
 from service.domain.errors import RegistryUnavailable
 from service.domain.oci import tombstone
 from service.domain.oci.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
@@ -56,6 +57,15 @@ def recheck(
     Raises:
         RegistryUnavailable: the answer contradicts a push so young that the registry may not show it yet.
     """
+    with tracing.span("recheck", tags=(verdict.tag.name,)):
+        result = _recheck(batch, doomed, verdict, fetch=fetch, storage=storage)
+        tracing.note(result=result.at)
+        return result
+
+
+def _recheck(
+    batch: Batch, doomed: Doomed, verdict: Verdict, *, fetch: bool, storage: ReadableStorage | None
+) -> RecheckResult:
     registry, repository = batch.registry, batch.repository
     name, manifest, answer = verdict.tag.name, None, None
     if storage and storage.digest_of(repository, name) == doomed.digest:

@@ -10,7 +10,7 @@ from threading import Lock
 from service.domain.errors import RegistryUnavailable, TagDeletesUnknown
 from service.domain.oci import tombstone
 from service.domain.retention.plan import Doomed
-from service.prune.batch import LEASED, NEEDED, Batch, ImageOutcome
+from service.prune.batch import LEASED, NEEDED, Batch, ImageOutcome, traced
 from service.prune.mounted import Mounted
 from service.prune.recheck import RecheckResult, is_of_current_policy, may_be_deleted, recheck
 from service.prune.still_listed import still_listed
@@ -91,6 +91,10 @@ class _Untagging:
 
     def untag(self, doomed: Doomed) -> None:
         """Untag one doomed digest. For each tag: recheck → trash → the write that removes the tag."""
+        with traced("untag image", doomed):
+            self._untag(doomed)
+
+    def _untag(self, doomed: Doomed) -> None:
         self._batch.permit.check()
         if not is_of_current_policy(self._batch.policies, doomed):
             return

@@ -12,6 +12,7 @@ import requests.auth
 from requests.hooks import default_hooks, dispatch_hook
 from requests.structures import CaseInsensitiveDict
 
+from service import tracing
 from service.domain.errors import DeletesDisabled, RegistryUnavailable
 from service.domain.oci.names import is_digest
 from service.registry.answers import read_json, refusal, translated
@@ -120,12 +121,13 @@ class RegistryTransport:
         named = {} if is_look else {"User-Agent": self._agent()}
         began_s, timeout_s = time.monotonic(), timeout_s or self._timeout_s
         try:
-            with translated(self.where, timeout_s):
-                request = self._prepared(method, path, {**named, **headers}, content)
+            with translated(self.where, timeout_s), tracing.request(method, self.url + path) as traced:
+                request = self._prepared(method, path, {**named, **traced, **headers}, content)
                 response = self._answer(
                     request, stream=stream, timeout=(min(timeout_s, self._timeout_s), timeout_s), is_look=is_look
                 )
                 status = str(response.status_code)
+                tracing.answered(response.status_code)
                 return response
         finally:
             self._timed(f"{method} {status}", time.monotonic() - began_s)

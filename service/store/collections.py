@@ -19,6 +19,7 @@ from service.domain.collection.run import (
 )
 from service.store.connection import Connection
 from service.store.outbox import RESEND_MS
+from service.tracing import MOST_LINKS
 
 _STATE_MS = 15_000
 _REQUEST_MS = 3_600_000
@@ -131,6 +132,20 @@ class Collections:
         with self._connection.reached() as client:
             deletes, size_bytes = client.mget([self._keys.of("gc:deletes"), self._keys.of("gc:bytes")])
         return int(deletes or 0), int(size_bytes or 0)
+
+    def note_deletions(self, trace: str) -> None:
+        """Note the trace of a batch of deletions, for the collection that makes them final; nothing if it is ""."""
+        if trace:
+            traces = self._keys.of("gc:traces")
+            with self._connection.reached() as client, client.pipeline() as pipe:
+                pipe.lpush(traces, trace)
+                pipe.ltrim(traces, 0, MOST_LINKS - 1)
+                pipe.execute()
+
+    def deletions_traced(self) -> tuple[str, ...]:
+        """Return the traces of the deletions since the last collection, the newest first."""
+        with self._connection.reached() as client:
+            return tuple(client.lrange(self._keys.of("gc:traces"), 0, -1))
 
     def collected(self, reason: str, covered: tuple[int, int]) -> None:
         """Record that a collection ran for `reason`, and subtract the deletions (number, bytes) that it covered.

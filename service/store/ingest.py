@@ -23,6 +23,7 @@ class RecordResult:
         due: repositories that became due; each needs a message.
         refused: events about a repository or a tag that was never seen at the registry, beyond the limit for such.
         unrecordable: events of which Redis refused a part, because another kind of value stands under one of our keys.
+        outcomes: a letter for each event, see record.lua.
     """
 
     events: int
@@ -30,6 +31,7 @@ class RecordResult:
     due: tuple[str, ...]
     refused: int = 0
     unrecordable: int = 0
+    outcomes: str = ""
 
 
 def record(
@@ -94,7 +96,7 @@ def _results(envelopes: Sequence[Envelope], outcomes: str, due: Sequence[str]) -
         start += len(envelope.events)
         named = {event.repository for event in envelope.events} if due else ()
         repositories = tuple(name for name in due if name in named)
-        yield RecordResult(own.count("r"), own.count("d"), repositories, own.count("f"), own.count("u"))
+        yield RecordResult(own.count("r"), own.count("d"), repositories, own.count("f"), own.count("u"), own)
 
 
 def _row(event: Event, repository: int, word: str) -> dict[str, str | int]:

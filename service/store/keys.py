@@ -52,9 +52,10 @@ Per repository: tags and manifests
 
 Per repository: deletions
   doomed:R             hash    short digest → JSON {digest, policy, verdicts: [{tag, pushed_us, size, reason, rule,
-        …}]}: images to delete. tag is "" for a manifest without a tag; "kept_as": only the tag is deleted, because
-        the named tag keeps the digest. Life: until deleted or rescued. Writers: commit, record (rescue), untagged,
-        forget, undoom, restore; deleted by mark_due, adopt, request_deletions. Reader: the deletion.
+        …}], trace}: images to delete. tag is "" for a manifest without a tag; "kept_as": only the tag is deleted,
+        because the named tag keeps the digest. trace: the span of the plan, if it was traced. Life: until deleted or
+        rescued. Writers: commit, record (rescue), untagged, forget, undoom, restore; deleted by mark_due, adopt,
+        request_deletions. Reader: the deletion.
   dry_run:R            hash    the same for a policy with dry_run: images that would be deleted. Life: 7 days. Writer:
         commit. Readers: command line, API, dashboard.
   hold:R               string  JSON {at_us, reason, policy, digests}: a plan that waits for approval. at_us: since
@@ -164,6 +165,8 @@ Garbage collection
         collected. Reader: collections.
   gc:bytes             string  their size in bytes, if gc.after_bytes is set. Life: for ever. Writers: forget,
         collected. Reader: collections.
+  gc:traces            list    traceparent of the latest 32 batches of deletions, if traced: the span of the collection
+        links to them. Life: until a collection. Writer: collections; deleted by collected. Reader: collections.
   gc:scheduled         string  when the schedule was last checked (ms). Life: for ever. Writer, reader: collections.
   gc:runs              stream  started_ms ended_ms result reason exit_code marked blobs manifests bytes_freed message
         gate unsized final checked note closed_ms unlinked quarantined quarantined_bytes quarantined_until_ms; unknown

@@ -44,7 +44,8 @@ def pack_doomed(doomed: Doomed) -> str:
         | {name: getattr(v, name) for name in _MORE if getattr(v, name)}
         for v in doomed.verdicts
     ]
-    packed = {"digest": doomed.digest, "policy": doomed.policy, "verdicts": verdicts}
+    packed: dict[str, object] = {"digest": doomed.digest, "policy": doomed.policy, "verdicts": verdicts}
+    packed |= {"trace": doomed.trace} if doomed.trace else {}
     return json.dumps(packed, separators=(",", ":"))
 
 
@@ -62,6 +63,7 @@ def unpack_doomed(text: str) -> Doomed:
             for v in packed["verdicts"]
         ),
         packed.get("policy", ""),
+        packed.get("trace", ""),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from threading import Thread
 
 import click
 
+from service import tracing
 from service.settings import load_settings
 from service.web import server
 from service.web.app import create_app, create_gate
@@ -29,6 +30,7 @@ def web(config: Path | None) -> None:
     listener = server.listening(settings.listen)
     server.stop_on_signals()
     application = create_app(wire(settings, patient=True))
+    tracing.start()
     # Beside the first requests: notifications must not wait for it.
     Thread(target=compile_templates, args=[application], name="compile templates", daemon=True).start()
     # Notifications have a thread of their own, so that they never wait for slow pages.

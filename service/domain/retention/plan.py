@@ -52,11 +52,13 @@ class Doomed:
     Attributes:
         verdicts: one for each tag to delete, or one with the tag name "" for a manifest without a tag.
         policy: the fingerprint of the policy that decided; "" if it was not recorded.
+        trace: the context of the span of its plan (`traceparent`); "" if that was not traced.
     """
 
     digest: str
     verdicts: tuple[Verdict, ...]
     policy: str = ""
+    trace: str = ""
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -1,0 +1,51 @@
+"""Traces of the system under test, kept in memory."""
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanContext
+
+from service import tracing
+
+
+class Traces:
+    """The spans that were made so far. Reading them ends tracing."""
+
+    def __init__(self, exporter: InMemorySpanExporter) -> None:
+        self._exporter = exporter
+
+    def all(self) -> Sequence[ReadableSpan]:
+        """Return all spans, in the order in which they began."""
+        tracing.end()
+        return sorted(self._exporter.get_finished_spans(), key=lambda span: span.start_time or 0)
+
+    def named(self, name: str) -> list[ReadableSpan]:
+        """Return the spans of this name."""
+        return [span for span in self.all() if span.name == name]
+
+
+def ids(span: ReadableSpan) -> tuple[int, int]:
+    """Return the id of the trace, and that of the span."""
+    return pair(span.context)
+
+
+def pair(context: SpanContext | None) -> tuple[int, int]:
+    assert context is not None
+    return context.trace_id, context.span_id
+
+
+def attributes(span: ReadableSpan) -> dict[str, object]:
+    return dict(span.attributes or {})
+
+
+@pytest.fixture
+def traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
+    """Tracing is on. A worker that ends its exporter empties it, so the exporter keeps its spans."""
+    exporter = InMemorySpanExporter()
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+    monkeypatch.setattr(tracing, "_exporter", lambda: exporter)
+    monkeypatch.setattr(tracing, "_process", tracing._Process())
+    yield Traces(exporter)
+    tracing.end()
