@@ -18,6 +18,7 @@ from service.wiring import Wiring, wire
 from tests.fakes.valkey import Valkey
 from tests.support import examples
 from tests.support.schema import DESCRIBED
+from tests.support.templates import compile_once
 
 # Speed is measured by `make bench`; here a busy machine must not make a test red.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -33,8 +34,9 @@ _ROOT = Path(__file__).parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let hypothesis try fewer examples where slow tests are left out."""
+    """Let hypothesis try fewer examples where slow tests are left out, and compile each template once."""
     examples.choose(str(config.option.markexpr))
+    compile_once()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -5,10 +5,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import pytest
 import requests
 import yaml
 
-from service.process.die_with_parent import die_with_parent
 from service.settings import load_settings
 from service.store import Store
 from service.wiring import Wiring, wire
@@ -24,6 +22,7 @@ from tests.fakes.nginx import Nginx
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.fakes.valkey import Valkey, free_port
+from tests.fakes.warm import warm_parent
 
 TOKEN = "live-notify-token"
 READ_TOKEN = "live-read-token"
@@ -88,9 +87,9 @@ class LiveSystem:
         self.wiring: Wiring = wire(load_settings(self.config, environ={}))
         self._stack = stack
         self._workers = 0
-        self.web = self.start("web", "service", "web")
+        self.web = self.start("web", "web")
         if self.wiring.settings.gc.gate == "proxy":
-            self.gate = self.start("gate", "service", "gate")
+            self.gate = self.start("gate", "gate")
             self.gate_url = f"http://{self.wiring.settings.gc.gate_listen}"
             wait_until(lambda: self._answers(self.gate, "gate", f"{self.gate_url}/livez"), "no gate process answers")
         wait_until(lambda: self._answers(self.web, "web", f"{self.web_url}/readyz"), "the web process is not ready")
@@ -101,22 +100,19 @@ class LiveSystem:
             self.url = self.nginx.url
         self.pusher = stack.enter_context(Pusher(self.url))
 
-    def start(self, name: str, module: str, *arguments: str) -> subprocess.Popen[bytes]:
-        """Starts `python -m module arguments`, which ends with the test at the latest."""
+    def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Starts `pushprune arguments`, which ends with the test at the latest."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PUSHPRUNE_")}
-        environment |= {"PUSHPRUNE_CONFIG": str(self.config), "PYTHONPATH": str(Path(__file__).parents[2])}
+        environment["PUSHPRUNE_CONFIG"] = str(self.config)
         log = self._stack.enter_context((self.folder / f"{name}.log").open("ab"))
-        command = die_with_parent([sys.executable, "-m", module, *arguments])
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        process = warm_parent().start(arguments, environment, log)
         self._stack.callback(self.kill, process)
         return process
 
     def start_worker(self, queues: str = "enforce,delete,reconcile,garbage") -> subprocess.Popen[bytes]:
         """Starts a Celery worker and waits until it works."""
         self._workers += 1
-        process = self.start(
-            f"worker{self._workers}", "service", "worker", "--queues", queues, "--name", f"w{self._workers}"
-        )
+        process = self.start(f"worker{self._workers}", "worker", "--queues", queues, "--name", f"w{self._workers}")
         name, outbox = f"w{self._workers}@{socket.gethostname()}", self.wiring.store.outbox
 
         def is_seen() -> bool:
@@ -128,8 +124,9 @@ class LiveSystem:
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """kill -9, with everything it started."""
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def log(self, name: str) -> str:

@@ -1,6 +1,7 @@
 """Collections with the real registry: a stale cache, a missing mark, and a registry that is read-only meanwhile."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from service.collect import run as collect_run
 from service.domain.collection.run import MANUAL, Run
+from tests.fakes.warm import run_verb
 from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.support.collections import command
 
@@ -179,10 +181,7 @@ def test_the_registry_is_read_only_while_it_is_collected_and_writable_again(live
 
 
 def gc_verb(system: LiveSystem, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from service.cli.main import main; main()", "gc", *arguments]
-    return subprocess.run(
-        [*command, "--config", str(system.config)], capture_output=True, text=True, check=False, timeout=60
-    )
+    return run_verb("gc", *arguments, "--config", str(system.config), environment=os.environ, timeout_s=300)
 
 
 def test_the_command_line_has_a_dry_run_and_a_collection_made_and_shows_them(live: Live, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`--registry URL`: a registry that nobody listens to, looked at and pruned by one command and no service."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.fakes.images import make_image
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.fakes.registry import FakeRegistry
+from tests.fakes.warm import run_verb
 
 
 @pytest.fixture
@@ -32,10 +34,7 @@ def registry() -> Iterator[RealRegistry]:
 
 
 def pushprune(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from service.cli.main import main; main()", *arguments]
-    result = subprocess.run(
-        command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=180, cwd=Path(__file__).parents[2]
-    )  # fmt: skip
+    result = run_verb(*arguments, environment=os.environ, timeout_s=300)
     assert "Traceback" not in result.stderr
     return result
 

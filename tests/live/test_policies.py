@@ -2,22 +2,19 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import requests
 import yaml
 
+from tests.fakes.warm import run_verb
 from tests.live.conftest import READ_TOKEN, Live, LiveSystem, last, wait_until
 
 
 def answers(system: LiveSystem, *arguments: str) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of the command line."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PUSHPRUNE_")}
-    environment |= {"PUSHPRUNE_CONFIG": str(system.config), "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-c", "from service.cli.main import main; main()", *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = run_verb(*arguments, environment=environment | {"PUSHPRUNE_CONFIG": str(system.config)})
     return done.returncode, done.stdout, done.stderr
 
 

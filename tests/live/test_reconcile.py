@@ -68,7 +68,7 @@ def test_events_that_were_lost_at_a_restart_are_made_good_by_itself(live: Live, 
     for number in range(30):
         system.pusher.push_image("shop/api", f"v{number}")
     system.registry.restart()
-    system.web = system.start("web", "service", "web")
+    system.web = system.start("web", "web")
     if messages:
         system.pusher.push_image("shop/web", "after")
     everything = {"before", *(f"v{number}" for number in range(30))}
