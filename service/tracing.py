@@ -227,13 +227,18 @@ class _Process:
     """The tracer of this process. A forked process makes its own: the thread that sends spans is not in it."""
 
     def __init__(self) -> None:
-        self._lock, self._pid, self._is_logged = threading.Lock(), 0, False
+        self._is_logged = False
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        self._lock, self._is_open = threading.Lock(), False
         self._provider: TracerProvider | None = None
         self._tracer: Tracer | None = None
 
     def tracer(self) -> Tracer | None:
         """Return the tracer; None if the environment does not ask for traces."""
-        if self._pid != os.getpid():
+        if not self._is_open:
             self._open()
         return self._tracer
 
@@ -243,19 +248,18 @@ class _Process:
 
     def end(self) -> None:
         """Send what was not sent yet. An unreachable collector holds up the end of the process for two seconds."""
-        if self._provider is not None and self._pid == os.getpid():
+        if self._provider is not None:
             last = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
             last.start()
             last.join(_LAST_S)
 
     def _open(self) -> None:
         with self._lock:
-            if self._pid == os.getpid():
+            if self._is_open:
                 return
-            self._provider = self._tracer = None
             if _is_wanted():
                 self._begin()
-            self._pid = os.getpid()
+            self._is_open = True
 
     def _begin(self) -> None:
         try:

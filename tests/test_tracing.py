@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -138,6 +139,8 @@ os.wait()
         b"of the child",
         b"of the parent",
     ]
+    # Each has a connection to the collector of its own, and is an instance of its own.
+    assert len({match for body in posted for match in re.findall(rb"[0-9a-f]{8}-[0-9a-f-]{27}", body)}) == 2
 
 
 def test_log_lines_within_a_span_have_its_ids(traces: Traces) -> None:

@@ -76,11 +76,40 @@ def test_every_key_of_the_dashboard_stands_in_the_schema() -> None:
     assert [key for key in keys if not documented(key.removeprefix("pushprune:"))] == []
 
 
-def test_every_panel_has_a_source_that_is_provisioned_and_a_place_of_its_own() -> None:
+def test_the_dashboard_takes_its_sources_from_variables_so_that_it_can_be_imported_anywhere() -> None:
     text = (CONFIG / "grafana/provisioning/datasources/pushprune.yml").read_text()
-    sources = {(source["type"], source["uid"]) for source in yaml.safe_load(text)["datasources"]}
+    provisioned = {source["type"] for source in yaml.safe_load(text)["datasources"]}
+    variables = {variable["name"]: variable["query"] for variable in DASHBOARD["templating"]["list"]}
     used = {(of["datasource"]["type"], of["datasource"]["uid"]) for pair in TARGETS for of in pair}
-    assert used == sources
+    assert used == {(kind, f"${{{name}}}") for name, kind in variables.items()}
+    assert set(variables.values()) == provisioned
+
+
+def test_the_first_row_needs_no_plugin() -> None:
+    rows = [number for number, panel in enumerate(DASHBOARD["panels"]) if panel["type"] == "row"]
+    first, rest = DASHBOARD["panels"][: rows[1]], DASHBOARD["panels"][rows[1] :]
+    assert {panel["type"] for panel in first} == {"row", "stat", "timeseries"}
+    assert {panel["datasource"]["type"] for panel in first[1:]} == {"prometheus"}
+    assert {panel["datasource"]["type"] for panel in rest[1:]} == {"redis-datasource"}
+
+
+def test_every_panel_says_what_it_shows() -> None:
+    described = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+    assert [panel["title"] for panel in described if not panel.get("description", "").endswith(".")] == []
+
+
+def test_every_histogram_is_shown_by_its_quantiles(metrics: set[str]) -> None:
+    shown = {name for _, target in TARGETS if "quantile" in target.get("expr", "") for name in named(target["expr"])}
+    assert shown == {name for name in metrics if name.endswith("_bucket")}
+
+
+def test_a_second_web_process_doubles_no_figure() -> None:
+    """Each reports the figures of the whole system."""
+    expressions = [target["expr"] for _, target in TARGETS if "expr" in target]
+    assert [text for text in expressions if not re.match(r"(histogram_quantile\([\d.]+, )?max( by \(|\()", text)] == []
+
+
+def test_every_panel_has_a_place_of_its_own() -> None:
     ids = [panel["id"] for panel in DASHBOARD["panels"]]
     assert len(ids) == len(set(ids))
     places = [
