@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help demo up lint check test test-deep bench screenshots docs format clean system-packages
+.PHONY: help demo up lint check test test-deep bench screenshots docs format clean lock dist image system-packages
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -9,6 +9,9 @@ ARGS   ?=
 # Three processes for two cores: what is live often waits.
 SHARED := -n 3 --dist loadfile --no-loadscope-reorder
 DEBIAN := docker-registry valkey-server skopeo nginx-light chromium prometheus systemd
+IMAGE  ?= pushprune
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/__init__.py)
+LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 
 # Without bytecode every process that a test starts would compile all of ours again, and pytest every test.
 unexport PYTHONDONTWRITEBYTECODE
@@ -50,6 +53,18 @@ docs: $(VENV)/.dev ## write the generated parts of the manual: settings, Redis s
 format: $(VENV)/.dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+lock: $(VENV)/.dev ## pin what the image installs, with hashes; ARGS=--upgrade takes newer versions
+	$(LOCK) pyproject.toml --extra storage --extra otel --output-file config/requirements.txt $(ARGS)
+	echo 'hatchling>=1.27' | $(LOCK) - --output-file config/requirements-build.txt $(ARGS)
+
+dist: $(VENV)/.dev ## build a release into dist/: sdist, wheel, SBOM, checksums
+	@config/dist.sh $(abspath $(BIN))
+
+image: ## build the image of a release; IMAGE=registry.example.com/pushprune ARGS=--push
+	docker buildx build --platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max --file config/Dockerfile \
+	  --build-arg PYTHON_IMAGE --build-arg REGISTRY_IMAGE --build-arg PIP_INDEX_URL --build-arg PIP_CERT \
+	  --build-arg VERSION=$(VERSION) --tag $(IMAGE):$(VERSION) $(ARGS) .
 
 clean: ## remove the virtual environment and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

@@ -1,24 +1,29 @@
-"""`pushprune config …`: check the configuration, show the effective settings, print the schema for editors."""
+"""`pushprune config …`: check the configuration, show the effective settings, print the schema, copy the examples."""
 
+import shutil
 from pathlib import Path
 
 import click
 import yaml
 
+import service
 from service.cli.command import VerbGroup, examples
 from service.cli.connect import connection_options
 from service.cli.output import line, output_options, show_document
+from service.domain.errors import ConfigurationError
 from service.local.environment import running_settings
 from service.settings import load_settings
 from service.settings.masking import masked
 from service.settings.schema import schema
 
+# The wheel has the folder config/ of the repository as a part of this package.
+_EXAMPLES = (Path(service.__file__).parent / "examples", Path(service.__file__).parents[1] / "config")
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.group(cls=VerbGroup, epilog=examples("pushprune config check pushprune.yaml"))
 def config() -> None:
-    """Check the configuration, show the effective settings, or print their schema."""
+    """Check the configuration, show the effective settings, print their schema, or copy the examples."""
 
 
 @config.command(epilog=examples("pushprune config check pushprune.yaml"))
@@ -47,3 +52,16 @@ def show(config: Path | None, data: Path | None, as_document: bool) -> None:
 def show_schema() -> None:
     """Print the JSON Schema of the configuration, for editors and other tools."""
     show_document(schema())
+
+
+@config.command(name="examples", epilog=examples("pushprune config examples /etc/pushprune/examples"))
+@click.argument("folder", type=click.Path(path_type=Path))
+def copy_examples(folder: Path) -> None:
+    """Copy the examples to FOLDER: configuration, nginx, systemd, Kubernetes, Prometheus, Grafana."""
+    source = next((path for path in _EXAMPLES if path.is_dir()), None)
+    if source is None:
+        raise ConfigurationError("this installation has no examples: take config/ of the repository or of the sdist")
+    if folder.exists():
+        raise ConfigurationError(f"{folder} exists: name a folder that does not, so that no file of yours is replaced")
+    shutil.copytree(source, folder)
+    line(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")

@@ -39,7 +39,7 @@ VERBS = {
     "reconcile": ("service.cli.reconcile", "Compare the history with the registry, and show the result."),
     "gc": ("service.cli.gc", "Run garbage collection, and show the last runs."),
     "completion": ("service.cli.completion", "Complete verbs, options, repositories and tags in a shell."),
-    "config": ("service.cli.config", "Check the configuration, show the effective settings, or print their schema."),
+    "config": ("service.cli.config", "Check or show the configuration, print its schema, or copy the examples."),
     "policy": (
         "service.cli.policy",
         "Edit the policy; check, compare or simulate one, or import one from another tool.",

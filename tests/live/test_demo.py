@@ -1,4 +1,7 @@
-"""`pushprune demo`: the story is told on a real registry, everything in it is checked, nothing of it stays behind."""
+"""`pushprune demo`: the story is told on a real registry, everything in it is checked, nothing of it stays behind.
+
+The first test has nothing of ours but the wheel; the others run the sources.
+"""
 
 import os
 import re
@@ -12,6 +15,7 @@ import requests
 
 from tests.fakes.real_registry import require_registry
 from tests.live.conftest import wait_until
+from tests.support import package
 from tests.support.up import alive, descendants
 
 
@@ -36,10 +40,21 @@ def opened(link: str) -> str:
     return browser.post(link, data={"csrf": csrf[1]}, headers={"Origin": origin}, timeout=10).text
 
 
+@pytest.fixture
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program of an environment with nothing of ours but the wheel."""
+    _, wheel = package.built(tmp_path_factory.mktemp("release"))
+    return package.environment_of(wheel, tmp_path_factory.mktemp("installed")) / "pushprune"
+
+
 def test_once_ends_well_and_its_last_lines_say_what_stayed_what_went_and_what_was_collected(
-    tmp_path: Path, environment: dict[str, str]
+    tmp_path: Path, environment: dict[str, str], installed: Path
 ) -> None:
-    ended = subprocess.run(command("--once"), env=environment, capture_output=True, text=True, check=False, timeout=170)
+    del environment["PYTHONPATH"]
+    once = [str(installed), "demo", "--once"]
+    ended = subprocess.run(
+        once, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=170
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     stayed, heading, went = ended.stdout.partition("10 kept builds of shop/api:\n")[2].partition("5 builds deleted:\n")
     assert heading
