@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
@@ -61,6 +62,7 @@ from service.store.outbox import Outbox
 from service.store.protections import Protections
 from service.store.reconcile_runs import ReconcileRuns
 from service.store.restorations import Restorations
+from service.store.schema import Schema, SchemaWatch
 from service.store.search import Searcher
 from service.store.sign_in_links import SignInLinks
 from service.store.stats import Stats
@@ -97,13 +99,32 @@ def redis_url(settings: Settings) -> str:
     return settings.redis.address
 
 
-def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool = False) -> Wiring:
+def wire_service(settings: Settings) -> Wiring:
+    """Construct the collaborators of a process of the service. An older store is migrated; then it is watched.
+
+    If Redis is away, the store is checked when it answers.
+
+    Raises:
+        ConfigurationError: as `wire`.
+        SchemaTooNew: the store was written by a newer pushprune.
+    """
+    wiring = wire(settings, patient=True, migrates=True)
+    watch = SchemaWatch(wiring.store.connection)
+    watch.wait()
+    Thread(target=watch.run, name="schema", daemon=True).start()
+    return wiring
+
+
+def wire(
+    settings: Settings, client: redis.Redis | None = None, *, patient: bool = False, migrates: bool = False
+) -> Wiring:
     """Construct the collaborators for these settings.
 
     Args:
         settings: of this process.
         client: a Redis client, instead of one for `redis.url`.
         patient: if the policy file cannot be read, wait for it and use the last policy until then.
+        migrates: an older store is migrated at its first use; else it is refused.
 
     Raises:
         ConfigurationError: `redis.url` is not set, or the policy cannot be read.
@@ -112,7 +133,11 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     # The pulse must show within PULSE_S that Redis hangs, so it has a client with a shorter timeout.
     hasty = client or connect(redis_url(settings), answer_s=PULSE_S)
     connection = Connection(
-        client or connect(redis_url(settings)), Keys(settings.redis.prefix), hasty, settings.redis.replicas
+        client or connect(redis_url(settings)),
+        Keys(settings.redis.prefix),
+        hasty,
+        settings.redis.replicas,
+        Schema(migrates=migrates),
     )
     bounds = settings.history
     limits = Limits(

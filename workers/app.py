@@ -9,10 +9,10 @@ from celery import Celery
 from celery.signals import worker_process_shutdown, worker_ready, worker_shutting_down
 
 from service import tracing
-from service.domain.errors import ConfigurationError
+from service.domain.errors import ConfigurationError, SchemaTooNew
 from service.settings import load_settings
 from service.store.connection import new_token
-from service.wiring import wire
+from service.wiring import wire_service
 from workers import tasks
 from workers.measuring import measure
 from workers.reachability import watch_registry
@@ -20,10 +20,10 @@ from workers.tick import tick
 
 
 def build() -> Celery:
-    """Return the Celery application with its tasks. An invalid configuration ends the process with one sentence."""
+    """Return the Celery application with its tasks. One sentence ends a process that cannot start."""
     try:
-        wiring = wire(load_settings(), patient=True)
-    except ConfigurationError as error:
+        wiring = wire_service(load_settings())
+    except (ConfigurationError, SchemaTooNew) as error:
         sys.exit(f"pushprune: {error}")
     application = wiring.dispatch.app
     tasks.register(application, wiring)

@@ -9,7 +9,14 @@ import click
 
 from service import __version__
 from service.cli.command import VerbGroup, examples
-from service.domain.errors import ConfigurationError, PushpruneError, StoreRefuses, StoreUnavailable
+from service.domain.errors import (
+    ConfigurationError,
+    PushpruneError,
+    SchemaTooNew,
+    StoreBusy,
+    StoreRefuses,
+    StoreUnavailable,
+)
 
 FAILED, MISUSED = 1, 2
 # A shell sets this variable to ask for completions.
@@ -91,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail("interrupted", FAILED)
     except ConfigurationError as error:
         _fail(str(error), MISUSED)
+    except (SchemaTooNew, StoreBusy) as error:
+        _fail(str(error), FAILED)
     except StoreRefuses as error:
         _fail(f"{error}; `pushprune doctor` shows the fix", FAILED)
     except StoreUnavailable as error:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from service.doctor.case import Case
-from service.domain.errors import StoreRefuses, StoreUnavailable
+from service.domain.errors import StoreBusy, StoreRefuses, StoreUnavailable
 from service.domain.finding import Finding, error, fine, warning, worst
 from service.store.redis_info import RedisInfo, read_server
 
@@ -16,6 +16,8 @@ RIGHTS = (
 )
 # Words of a refusal → the line that fixes it.
 _MENDS = {
+    "is older than": "pushprune worker   # of this version: it migrates the store",
+    "is newer than": "pip install --upgrade pushprune   # or the image of the version that wrote the store",
     "permission": f"redis-cli ACL SETUSER NAME {RIGHTS}   # our user; our redis.prefix",
     "read only replica": "redis: {url: redis://PRIMARY:6379/0}   # the server that takes writes; this one is a replica",
     "maxmemory": "redis-cli CONFIG SET maxmemory 0   # or a larger one, also in redis.conf",
@@ -34,6 +36,9 @@ def check(case: Case) -> Iterator[Finding]:
         server = read_server(case.wiring.store.connection)
     except StoreRefuses as refuses:
         yield error(_NAME, str(refuses), _fix(str(refuses)))
+        return
+    except StoreBusy as busy:
+        yield error(_NAME, str(busy), "pushprune doctor   # afterwards; or pushprune import FILE, if none runs")
         return
     except StoreUnavailable as away:
         yield error(_NAME, str(away), "redis: {url: redis://HOST:6379/0}   # where it really is; then start it")

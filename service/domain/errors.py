@@ -125,6 +125,25 @@ class StoreRefuses(StoreUnavailable):
     """Redis answers, but refuses writes."""
 
 
+class StoreBusy(StoreUnavailable):
+    """The store is being migrated or imported, and can be used afterwards."""
+
+
+class SchemaTooNew(StoreRefuses):
+    """The store was written by a newer pushprune.
+
+    Args:
+        version: of the store.
+        known: the version that this pushprune knows.
+    """
+
+    def __init__(self, version: str, known: int) -> None:
+        super().__init__(
+            f"the store in Redis has schema version {version[:20]}, which is newer than version {known} of this "
+            "pushprune: install the version that wrote it, or import a backup that this version made"
+        )
+
+
 class LeaseLost(PushpruneError):
     """A lease could not be renewed in time; the work under it must stop."""
 

@@ -19,7 +19,7 @@ from service.local.tokens import NAMES, create_tokens, private
 from service.local.transcript import Transcript
 from service.settings import Settings, load_settings
 from service.settings.kinds import listen_host
-from service.wiring import wire
+from service.wiring import wire, wire_service
 
 SPEAKERS = ("redis", "web", "gate", "worker", "registry")
 # Redis loads its data before it answers, and a long history takes minutes.
@@ -122,6 +122,8 @@ class PreparedSystem:
             supervisor.start(self.redis.child(self.environ, self.held_fds))
         patience_s = _REDIS_PATIENCE_S if self.redis else _READY_PATIENCE_S
         wait_for(lambda: redis_server.is_up(url), f"Redis at {redis_server.shown(url)} does not answer", patience_s)
+        # An older store is migrated here, before anything reads it.
+        wire_service(self.settings)
         if (complaint := self.policy_complaint()) and report:
             report(f"warning: {complaint}")
         started = time.monotonic()

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,13 +56,24 @@ class Connection:
         keys: the names of all keys.
         hasty: a client of the same server that waits for an answer for PULSE_S only. None: the same client.
         replicas: a script has succeeded only once so many replicas have received its writes.
+        schema: called before the first use, with a connection that does not call it. It raises StoreUnavailable while
+            this process must not use the store.
     """
 
-    def __init__(self, client: redis.Redis, keys: Keys, hasty: redis.Redis | None = None, replicas: int = 0) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        keys: Keys,
+        hasty: redis.Redis | None = None,
+        replicas: int = 0,
+        schema: Callable[["Connection"], None] | None = None,
+    ) -> None:
         self.client = client
         self.keys = keys
         self._replicas = replicas
         self._hasty = hasty or client
+        self._schema = schema
+        self._is_checked = schema is None
         self._silent_until_s: float | None = None
         self._scripts: dict[str, Script] = {}
 
@@ -121,11 +132,24 @@ class Connection:
             )
         return result
 
+    def check_schema(self) -> None:
+        """Raise StoreUnavailable if this process must not use the store, now and before each later use."""
+        if self._schema is None:
+            return
+        try:
+            self._schema(Connection(self.client, self.keys, self._hasty, self._replicas))
+        except StoreUnavailable:
+            self._is_checked = False
+            raise
+        self._is_checked = True
+
     @contextmanager
     def reached(self) -> Iterator[Any]:
         """Yield the client and translate its errors to StoreUnavailable."""
         # Any: redis-py cannot type decoded answers.
         self._break_silence()
+        if not self._is_checked:
+            self.check_schema()
         with self._translated():
             yield self.client
 
@@ -136,12 +160,15 @@ class Connection:
             The clock of Redis (ms).
 
         Raises:
-            StoreUnavailable: Redis does not answer within PULSE_S, or refuses writes.
+            StoreUnavailable: Redis does not answer within PULSE_S, or refuses writes; or this process must not use the
+                store.
         """
         with self._translated():
             script = self._hasty.register_script(lua_script("pulse").text)
             now_ms = int(self._call(self._hasty, script, [self.keys.of("pulse")], []))
         self._silent_until_s = None
+        if not self._is_checked:
+            self.check_schema()
         return now_ms
 
     def _break_silence(self) -> None:

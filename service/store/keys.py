@@ -317,8 +317,12 @@ Streams and counters of all repositories
         Writer, reader: record.
 
 The installation
+  schema               string  version of this schema, a number; or "import": an import has begun and has not ended. A
+        process of a newer version migrates the store before it uses it; one of an older version does not use it. Life:
+        for ever; stored again after Redis lost everything. Writers: every process at its start, import. Readers: every
+        process at its start, and those of the service every second.
   lease:NAME           string  token of the holder. NAME: collect, tick, trim, retire, broken, lost, gate, walk,
-        started, reconcile, registry, listing, unseen, policy, measure, enforce:R, delete:R. Life: its TTL.
+        started, reconcile, registry, listing, unseen, policy, measure, schema, enforce:R, delete:R. Life: its TTL.
         Writers: acquire, renew, release, elect. Readers: these, enter_writer.
   fence                string  number of leases acquired: a later holder has a larger number. Life: for ever. Writer,
         reader: acquire.

@@ -12,7 +12,7 @@ from service.web import server
 from service.web.app import create_app, create_gate
 from service.web.notifications import RECEIVE
 from service.web.pages.rendering import compile_templates
-from service.wiring import wire
+from service.wiring import wire_service
 
 _config = click.option(
     "--config",
@@ -29,7 +29,7 @@ def web(config: Path | None) -> None:
     settings = load_settings(config)
     listener = server.listening(settings.listen)
     server.stop_on_signals()
-    application = create_app(wire(settings, patient=True))
+    application = create_app(wire_service(settings))
     tracing.start()
     # Beside the first requests: notifications must not wait for it.
     Thread(target=compile_templates, args=[application], name="compile templates", daemon=True).start()
@@ -49,7 +49,7 @@ def gate(config: Path | None) -> None:
     settings = load_settings(config)
     listener = server.listening(settings.gc.gate_listen)
     server.stop_on_signals()
-    application = create_gate(wire(settings, patient=True))
+    application = create_gate(wire_service(settings))
     # Each waiting request takes a thread; the threads beyond these answer requests that need not wait.
     waiting = settings.gc.gate_waiting
     pools = {"": server.pool(server.THREADS + waiting)}

@@ -110,9 +110,16 @@ def test_what_no_server_here_is_like(
         (("REPLICAOF", "127.0.0.1", "1"), "read only replica", "redis: {url: redis://PRIMARY:6379/0}"),
         (("CONFIG", "SET", "maxmemory", "1"), "of maxmemory is in use", "redis-cli CONFIG SET maxmemory "),
         (("ACL", "SETUSER", "app", "-@write"), "no permissions", "redis-cli ACL SETUSER NAME"),
+        (
+            ("SET", "pushprune:schema", "999"),
+            "schema version 999, which is newer than",
+            "pip install --upgrade pushprune",
+        ),
+        (("SET", "pushprune:schema", "0"), "version 0, which is older than", "pushprune worker"),
+        (("SET", "pushprune:schema", "import"), "an import into Redis has begun", "pushprune doctor"),
     ],
 )
-def test_a_server_that_refuses_writes_is_one_error_with_the_line_for_it(
+def test_a_server_or_a_store_that_refuses_is_one_error_with_the_line_for_it(
     tmp_path: Path, command: tuple[str, ...], sentence: str, fix: str
 ) -> None:
     with Valkey(tmp_path, append_only=True, users=f"user default on nopass ~* &* +@all\n{APP}", login=LOGIN) as server:

@@ -1,0 +1,171 @@
+"""The version of the schema in Redis: refuse a newer one, migrate an older one before anything else is done.
+
+Every process looks at the key `schema` before its first use of the store, and those of the service look again every
+second. A missing key is stored with the version of the process: an empty Redis is a new one, and if Redis was wiped,
+processes of this version wrote what is there since. Every version must understand this file, and the keys schema,
+lease:schema and fence.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+
+import redis
+from redis.client import Pipeline
+
+from service.domain.errors import SchemaTooNew, StoreBusy, StoreRefuses, StoreUnavailable
+from service.log import log
+from service.store.connection import Connection
+from service.store.lease import Leases
+
+VERSION = 1
+# The value of the key from the begin of an import to its end.
+IMPORTING = "import"
+# After so long, each running process knows of an import or a migration.
+WATCH_S = 1.0
+
+
+class Migration:
+    """One migration under way: from a version to the next."""
+
+    def __init__(self, connection: Connection, version: int) -> None:
+        self.connection = connection
+        self._version = version
+
+    def write(self, fill: Callable[[Pipeline], object]) -> None:
+        """Execute the commands that `fill` adds to a transaction.
+
+        Raises:
+            StoreBusy: this process was paused, and another process has finished the migration meanwhile.
+        """
+        key = self.connection.keys.of("schema")
+        with self.connection.reached() as client, client.pipeline() as pipe:
+            pipe.watch(key)
+            is_current = pipe.get(key) == str(self._version)
+            pipe.multi()
+            fill(pipe)
+            try:
+                # A transaction that is not executed writes nothing.
+                done = is_current and pipe.execute()
+            except redis.WatchError:
+                done = False
+        if done is False:
+            raise StoreBusy("another process has migrated the store in Redis meanwhile")
+
+    def finish(self) -> None:
+        """Store the next version."""
+        self.write(lambda pipe: pipe.set(self.connection.keys.of("schema"), self._version + 1))
+
+
+# From which version → the function that migrates to the next. It writes by `Migration.write` only. It begins anew after
+# a crash, so it must accept keys that it has changed already. Nothing else uses the store meanwhile.
+MIGRATIONS: Mapping[int, Callable[[Migration], None]] = {}
+
+
+class Schema:
+    """The check that a connection makes before its first use (`Connection.check_schema`).
+
+    Args:
+        migrates: this process migrates an older store; else it refuses one.
+        version: of this pushprune.
+        migrations: as MIGRATIONS.
+    """
+
+    def __init__(
+        self,
+        *,
+        migrates: bool,
+        version: int = VERSION,
+        migrations: Mapping[int, Callable[[Migration], None]] = MIGRATIONS,
+    ) -> None:
+        self._migrates = migrates
+        self._version = version
+        self._migrations = migrations
+
+    def __call__(self, connection: Connection) -> None:
+        """Return once the store has the version of this pushprune.
+
+        Raises:
+            SchemaTooNew: the store was written by a newer pushprune.
+            StoreBusy: the store is being migrated or imported.
+            StoreRefuses: the store is older, and this process does not migrate.
+        """
+        version = self._found(connection)
+        if version == self._version:
+            return
+        if not self._migrates:
+            raise StoreRefuses(
+                f"the store in Redis has schema version {version}, which is older than version {self._version} of this "
+                "pushprune: start its web process or a worker, which migrates the store"
+            )
+        with Leases(connection).hold("schema") as lease:
+            if lease is None:
+                raise StoreBusy("another process migrates the store in Redis: wait until it has finished")
+            while (version := self._found(connection)) < self._version:
+                log.info("migrating the store in Redis", from_version=version, to_version=version + 1)
+                migration = Migration(connection, version)
+                self._migrations[version](migration)
+                migration.finish()
+
+    def _found(self, connection: Connection) -> int:
+        """Return the version of the store, this version at most. Raises SchemaTooNew or StoreBusy."""
+        key = connection.keys.of("schema")
+        with connection.reached() as client:
+            text = client.get(key)
+        if text is None:
+            try:
+                with connection.reached() as client:
+                    client.set(key, self._version, nx=True)
+                    text = client.get(key)
+            except StoreRefuses:
+                # A server that takes no write can be read, so that the doctor can tell why.
+                return self._version
+        if text == IMPORTING:
+            raise StoreBusy(
+                "an import into Redis has begun and has not ended: wait for it, or run `pushprune import` again"
+            )
+        if not str(text).isdecimal() or int(text) > self._version:
+            raise SchemaTooNew(str(text), self._version)
+        return int(text)
+
+
+class SchemaWatch:
+    """Looks at the version of the store for as long as a process of the service runs."""
+
+    # A newer process may migrate the store, or a user import one, while this process runs.
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._trouble = ""
+
+    def wait(self) -> None:
+        """Return once the store can be used, or Redis is away. Raises SchemaTooNew."""
+        while True:
+            try:
+                self._connection.check_schema()
+            except SchemaTooNew:
+                raise
+            except StoreBusy as error:
+                self._tell(str(error))
+                time.sleep(WATCH_S)
+            except StoreUnavailable as error:
+                self._tell(str(error))
+                return
+            else:
+                return
+
+    def run(self) -> None:
+        """Look every second. While the store must not be used, every use of it fails."""
+        while True:
+            time.sleep(WATCH_S)
+            try:
+                self._connection.check_schema()
+                self._tell("")
+            except StoreUnavailable as error:
+                self._tell(str(error))
+
+    def _tell(self, trouble: str) -> None:
+        if trouble and trouble != self._trouble:
+            log.warning("the store cannot be used", error=trouble)
+        elif self._trouble and not trouble:
+            log.info("the store can be used again")
+        self._trouble = trouble
