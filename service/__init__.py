@@ -9,6 +9,7 @@ What pushprune does:
     usage/      measure the storage that images use: images, repositories, all together
     restore/    restore deleted images from the trash
     reports/    what users ask: inventory, verdicts, platforms, disk usage
+    webhooks/   send pushprune's own events to other systems
     answers/    the models of the API's and the command line's JSON
 
 What that builds on:

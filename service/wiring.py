@@ -68,6 +68,7 @@ from service.store.sign_in_links import SignInLinks
 from service.store.stats import Stats
 from service.store.trash import Trash
 from service.store.usage import UsageRecords
+from service.store.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from service.registry.objects import ObjectStore
@@ -200,6 +201,7 @@ def wire(
         usage=UsageRecords(connection),
         sign_in_links=SignInLinks(connection),
         protections=Protections(connection),
+        webhooks=Webhooks(connection),
     )
     registry = Registry(
         storage=storage,

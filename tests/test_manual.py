@@ -51,7 +51,9 @@ def test_every_setting_is_in_its_table_and_in_the_configuration() -> None:
     assert "gc.command" in SETTINGS
     assert [name for name in SETTINGS if f"| `{name}` |" not in manual.page("settings")] == []
     written = CONFIG.read_text()
-    assert [name for name in SETTINGS if not re.search(rf"^ *(# )?{name.rpartition('.')[2]}:", written, re.M)] == []
+    assert [
+        name for name in SETTINGS if not re.search(rf"^ *(# )?(- )?{name.rpartition('.')[2]}:", written, re.M)
+    ] == []
 
 
 def test_every_setting_that_the_manual_names_exists() -> None:
@@ -130,13 +132,17 @@ def test_every_policy_is_valid() -> None:
 def test_every_configuration_is_valid() -> None:
     tokens = {"read": "r" * 32, "admin": "a" * 32, "notify": "n" * 32}
     configurations = [values for _, values in manual.yaml_blocks() if values.keys() <= Settings.model_fields.keys()]
-    assert len(configurations) == 7
+    assert len(configurations) == 8
     for values in configurations:
         if values.get("storage", {}).pop("secret_key_file", ""):
             values["storage"]["secret_key"] = "in no file here"
         # The certificates are no files here, and the password is in none.
         redis = values.get("redis", {})
         values["redis"] = {name: value for name, value in redis.items() if not name.endswith("_file")}
+        for webhook in values.get("webhooks", ()):
+            webhook.pop("secret_file", "")
+            if webhook.pop("url_file", ""):
+                webhook["url"] = "https://chat.example.com"
         assert load_settings(environ={}, tokens=tokens, **values)
 
 

@@ -17,6 +17,7 @@ from workers import tasks
 from workers.measuring import measure
 from workers.reachability import watch_registry
 from workers.tick import tick
+from workers.webhooks import start_webhooks
 
 
 def build() -> Celery:
@@ -35,6 +36,7 @@ def build() -> Celery:
         sign = partial(wiring.store.outbox.sign_of_life, getattr(sender, "hostname", "worker"), consumed, new_token())
         threading.Thread(target=tick, args=(wiring, sign, stopping), name="tick", daemon=True).start()
         threading.Thread(target=measure, args=(wiring, stopping), name="measure", daemon=True).start()
+        start_webhooks(wiring.store, wiring.settings, stopping)
         if wiring.registry.is_configured:
             watched = (wiring.store, wiring.registry, stopping)
             threading.Thread(target=watch_registry, args=watched, name="registry", daemon=True).start()

@@ -4,8 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from service.answers.base import ApiAnswer, SizeBytes, TimeUs, rfc3339
+from service.answers.base import ApiAnswer, SizeBytes, TimeUs
 from service.domain.history.entry import ACTIONS, Deleted
+from service.domain.timestamps import rfc3339
 
 _SIZE = "of the image in bytes: its config and layers, of an index those of its parts; null: not known"
 

@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from service.answers.base import ApiAnswer, TimeUs, rfc3339
+from service.answers.base import ApiAnswer, TimeUs
+from service.domain.timestamps import rfc3339
 from service.prune.protecting import Protection
 
 

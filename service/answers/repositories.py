@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from service.answers.base import ApiAnswer, TimeMs, TimeUs, rfc3339
+from service.answers.base import ApiAnswer, TimeMs, TimeUs
 from service.domain.retention.plan import Rejection
+from service.domain.timestamps import rfc3339
 from service.prune.approvals import Waiting, together
 from service.store.approvals import Hold
 

@@ -2,8 +2,9 @@
 
 from pydantic import Field
 
-from service.answers.base import ApiAnswer, TimeUs, rfc3339
+from service.answers.base import ApiAnswer, TimeUs
 from service.domain.search import TagMatch, TagState
+from service.domain.timestamps import rfc3339
 from service.reports.search import SearchResult
 
 

@@ -2,8 +2,9 @@
 
 from pydantic import Field
 
-from service.answers.base import ApiAnswer, SizeBytes, TimeUs, rfc3339
+from service.answers.base import ApiAnswer, SizeBytes, TimeUs
 from service.domain.simulation.report import Missed, Simulation
+from service.domain.timestamps import rfc3339
 
 
 class DeletionTotal(ApiAnswer):

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from service.answers.base import ApiAnswer, TimeMs, rfc3339
+from service.answers.base import ApiAnswer, TimeMs
+from service.domain.timestamps import rfc3339
 from service.domain.usage import Usage
 
 

@@ -5,7 +5,7 @@ Each file checks one part of the system. Checks do not depend on each other; a c
 
 from collections.abc import Callable, Iterable, Iterator
 
-from service.doctor import collection, gate, notifications, policy, redis, registry, storage, web, workers
+from service.doctor import collection, gate, notifications, policy, redis, registry, storage, web, webhooks, workers
 from service.doctor.case import REPOSITORY, Case, open_case
 from service.domain.errors import PushpruneError, RegistryUnavailable, StoreUnavailable
 from service.domain.finding import Finding, error, warning
@@ -31,6 +31,7 @@ CHECKS: dict[str, Check] = {
     "policy": policy.check,
     "garbage": collection.check,
     "storage": storage.check,
+    "webhooks": webhooks.check,
 }
 
 

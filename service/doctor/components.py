@@ -13,6 +13,7 @@ from service.domain.finding import Finding, Severity
 from service.store import Store
 from service.store.doctor_reports import DoctorReport
 from service.store.outbox import Trouble
+from service.webhooks.status import is_about_webhook
 
 State = Literal["ok", "warning", "error", "unknown"]
 
@@ -42,6 +43,7 @@ _COMPONENT_OF: Mapping[str, str] = MappingProxyType(
         "pushes": "gate",
         "clock": "clock",
         "redis clock": "clock",
+        "webhook": "webhooks",
     }
 )
 # Check of the doctor → the component. The other checks look at what the health of this moment knows better.
@@ -56,9 +58,10 @@ _CHECKED: Mapping[str, str] = MappingProxyType(
         "gate": "gate",
         "garbage": "collection",
         "storage": "storage",
+        "webhooks": "webhooks",
     }
 )
-_WARNINGS = frozenset({"slow answers", "late", "holds", "unannounced", "rejected events", "pushes"})
+_WARNINGS = frozenset({"slow answers", "late", "holds", "unannounced", "rejected events", "pushes", "webhook"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +202,16 @@ def _healthy(health: Health, report: DoctorReport | None) -> dict[str, Component
         if stored
         else Component("storage", "unknown", "not checked in the last 7 days", None, "pushprune doctor"),
         Component("clock", "ok", "Redis and this machine agree"),
+        *_webhooks(health, report),
     )
     return {state.name: state for state in states}
+
+
+def _webhooks(health: Health, report: DoctorReport | None) -> Iterable[Component]:
+    """Yield the component for the webhooks, if there are any, as far as the last check or a trouble tells."""
+    checked = [finding for finding in report.findings if finding.name == "webhooks"] if report else []
+    if checked or any(is_about_webhook(trouble.about) for trouble in health.troubles):
+        yield Component("webhooks", "ok", "no attempt fails", report.at_ms if report else None)
 
 
 _POLICY = "policy: {protect: [latest], rules: [{keep: {last: 10}}]}"

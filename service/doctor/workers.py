@@ -7,6 +7,7 @@ from service.doctor.health import LATE, REGISTRY, SLOW, start_line, system_healt
 from service.doctor.registry import NO_DELETES
 from service.domain.finding import Finding, error, fine, warning
 from service.domain.history.lost import is_for_good
+from service.webhooks.status import is_about_webhook
 
 _STUCK_S = 600
 _DAY_MS = 86_400_000
@@ -36,8 +37,8 @@ def check_troubles(case: Case) -> Iterator[Finding]:
     """Report open troubles, and events of the last day that were rejected."""
     has_findings = False
     for trouble in case.wiring.store.outbox.troubles():
-        if trouble.about == REGISTRY:
-            # The registry checks report this with today's answer.
+        if trouble.about == REGISTRY or is_about_webhook(trouble.about):
+            # The checks of the registry and of webhooks report these with today's answer.
             continue
         has_findings = True
         yield error("troubles", f"{trouble.about}: {trouble.message}", _mending(trouble.about, trouble.message))

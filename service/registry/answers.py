@@ -44,7 +44,7 @@ def translated(where: str, timeout_s: float) -> Iterator[None]:
     except (requests.Timeout, ReadTimeoutError) as error:
         raise RegistryUnavailable(f"{where} did not answer within {timeout_s:g} s") from error
     except requests.exceptions.SSLError as error:
-        if _is_certificate_failure(error):
+        if is_certificate_failure(error):
             raise RegistryRefused(
                 f"{where} shows a certificate that is not trusted here: set registry.ca_file to its CA's certificate"
             ) from error
@@ -55,7 +55,7 @@ def translated(where: str, timeout_s: float) -> Iterator[None]:
         raise RegistryRefused(f"{where} does not have a valid address: correct registry.url") from error
     except (requests.RequestException, HTTPError, ValueError) as error:
         # requests raises ValueError for a redirect whose Location is not a URL.
-        raise RegistryUnavailable(f"{where} cannot be reached: {_innermost(error)}") from error
+        raise RegistryUnavailable(f"{where} cannot be reached: {innermost(error)}") from error
 
 
 def refusal(response: requests.Response, where: str, request: str) -> Exception:
@@ -143,11 +143,13 @@ def _codes_of(response: requests.Response) -> str:
     return f" ({codes})" if codes else ""
 
 
-def _is_certificate_failure(error: BaseException | None) -> bool:
+def is_certificate_failure(error: BaseException | None) -> bool:
+    """True if a certificate was not trusted."""
     return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
 
 
-def _innermost(error: BaseException) -> str:
+def innermost(error: BaseException) -> str:
+    """Return the words of the error of the socket behind an error of HTTP, which shows no URL."""
     causes = [cause for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror]
     return str(causes[-1].strerror) if causes else type(error).__name__
 

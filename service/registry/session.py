@@ -156,6 +156,15 @@ class _BoundedAdapter(HTTPAdapter):
         return response
 
 
+class _UnreadAdapter(_BoundedAdapter):
+    """Leave the body of an answer unread: closing the answer ends the connection."""
+
+    def send(
+        self, request: requests.PreparedRequest, stream: bool = False, *args: Any, **options: Any
+    ) -> requests.Response:
+        return HTTPAdapter.send(self, request, True, *args, **options)
+
+
 def read_bounded(response: requests.Response, most_bytes: int) -> bytes:
     """Read and return the body of an answer; `response.content` is the same body afterwards.
 
@@ -190,16 +199,26 @@ class _Anonymous(requests.auth.AuthBase):
 
 
 def open_session(
-    url: str, *, ca_file: Path | None = None, parallel: int = 4, auth: requests.auth.AuthBase | None = None
+    url: str,
+    *,
+    ca_file: Path | None = None,
+    parallel: int = 4,
+    auth: requests.auth.AuthBase | None = None,
+    reads_bodies: bool = True,
+    ca_setting: str = "registry.ca_file",
 ) -> requests.Session:
     """Open a session for `url` with at most `parallel` connections, shared by threads, without cookies.
 
     Of the environment only the proxy variables are used, and they are read once, here.
 
+    Args:
+        reads_bodies: False if only the heads of answers are of interest.
+        ca_setting: the name of the setting of `ca_file`, for the error.
+
     Raises:
         ConfigurationError: `ca_file` cannot be read or contains no certificate.
     """
-    _check_ca_file(ca_file)
+    _check_ca_file(ca_file, ca_setting)
     session = requests.Session()
     # Otherwise requests would read the environment at every request, and REQUESTS_CA_BUNDLE would silently take
     # precedence over `ca_file`.
@@ -220,18 +239,20 @@ def open_session(
         allowed_methods=("GET", "HEAD"),
         raise_on_status=False,
     )
-    adapter = _BoundedAdapter(pool_connections=4, pool_maxsize=parallel, max_retries=retry, pool_block=True)
+    adapter = (_BoundedAdapter if reads_bodies else _UnreadAdapter)(
+        pool_connections=4, pool_maxsize=parallel, max_retries=retry, pool_block=True
+    )
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
 
 
-def _check_ca_file(ca_file: Path | None) -> None:
+def _check_ca_file(ca_file: Path | None, setting: str) -> None:
     if ca_file is None:
         return
     try:
         ssl.create_default_context(cafile=str(ca_file))
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
-            f"registry.ca_file {ca_file} cannot be used ({error}): it must hold the CA certificate in PEM form"
+            f"{setting} {ca_file} cannot be used ({error}): it must hold the CA certificate in PEM form"
         ) from error

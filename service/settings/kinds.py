@@ -98,6 +98,16 @@ def _registry_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def webhook_url(url: str) -> str:
+    """Return the URL of a webhook. Raises ValueError, with one sentence that does not show it."""
+    parts = _split(url, {"http", "https"})
+    if not parts or parts.fragment:
+        raise ValueError("this is not https://HOST/PATH or http://HOST/PATH")
+    if "@" in parts.netloc:
+        raise ValueError("a URL must not contain a login: the receiver recognizes pushprune by the signature")
+    return url
+
+
 def _storage_url(url: str) -> str:
     parts = urlsplit(url)
     if re.search(r"\s", url) or parts.query or parts.fragment or "@" in parts.netloc:
@@ -176,7 +186,8 @@ def _cron(line: str) -> str:
     return fields
 
 
-def _listed(value: Any) -> Any:
+def comma_separated(value: Any) -> Any:
+    """Return the parts of a text that has commas between them; other values are returned unchanged."""
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
@@ -226,6 +237,8 @@ Prefix = Annotated[str, _matching(r"[\w.:-]{1,64}", "a prefix is 1 to 64 letters
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 RepositoryName = Annotated[str, _checked(is_repository, "this is not the name of a repository, such as shop/api")]
 RegistryUrl = Annotated[str, AfterValidator(_registry_url)]
+WebhookUrl = Annotated[str, AfterValidator(webhook_url)]
+Title = Annotated[str, _matching("[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", "write small letters, digits and hyphens")]
 StorageUrl = Annotated[str, AfterValidator(_storage_url)]
 RegistryUrls = Annotated[tuple[RegistryUrl, ...], BeforeValidator(_several), Field(min_length=1)]
 Command = Annotated[list[str], BeforeValidator(_words), AfterValidator(_spares_children)]
@@ -233,7 +246,7 @@ Script = Annotated[list[str], BeforeValidator(_words), AfterValidator(_not_empty
 Window = Annotated[tuple[Hours, ...], PlainValidator(_window)]
 Cron = Annotated[str, AfterValidator(_cron)]
 Root = Annotated[str, _matching(r"|(/[\w.~-]+)+", "this is not a path such as /pushprune")]
-Names = Annotated[list[str], BeforeValidator(_listed)]
+Names = Annotated[list[str], BeforeValidator(comma_separated)]
 _Network = Annotated[str, _checked(_is_network, "write addresses or networks such as 10.0.0.7 or 10.0.0.0/24")]
-Networks = Annotated[list[_Network], BeforeValidator(_listed)]
+Networks = Annotated[list[_Network], BeforeValidator(comma_separated)]
 Header = Annotated[str, _matching("[A-Za-z0-9-]{1,64}", "this is not the name of a header, such as X-Remote-User")]

@@ -21,7 +21,11 @@ _SERVICE_LINK = re.compile(
     r"PUSHPRUNE_(?!\w*__)(\w+_)?"
     r"(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT=\w+://|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?=).*"
 )
-_LISTS = {("gc", name) for name in ("command", "before", "after", "window")} | {("web", "proxies"), ("web", "admins")}
+_LISTS = {("gc", name) for name in ("command", "before", "after", "window")} | {
+    ("web", "proxies"),
+    ("web", "admins"),
+    ("webhooks",),
+}
 # Each may be set directly or as NAME_file. If both are set, the stronger layer wins.
 _SECRETS = (
     ("redis", "url"),
@@ -158,6 +162,11 @@ class ConfigFile(Layer):
         for section, key in _files_named(self.values):
             holder = self.values if section is None else self.values[section]
             holder[key] = _beside(directory, holder[key])
+        webhooks = self.values.get("webhooks")
+        for webhook in webhooks if isinstance(webhooks, list) else ():
+            for key in webhook if isinstance(webhook, dict) else ():
+                if key.endswith("_file"):
+                    webhook[key] = _beside(directory, webhook[key])
 
     def subject(self, location: Location) -> str:
         """Return the name by which users know the value at this place."""

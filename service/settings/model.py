@@ -36,6 +36,7 @@ from service.settings.sections import (
     TokenSettings,
     WebSettings,
 )
+from service.settings.webhooks import WebhookSettings
 
 # Programs that run a command outside of the worker's process tree, where pushprune cannot prove its end.
 _ELSEWHERE = frozenset({"docker", "podman", "nerdctl", "kubectl", "ssh"})
@@ -44,6 +45,11 @@ _ELSEWHERE = frozenset({"docker", "podman", "nerdctl", "kubectl", "ssh"})
 def _absolute(policy: Policy | Path | None) -> Policy | Path | None:
     # The policy is read again later, when the process may have changed its working directory.
     return policy.absolute() if isinstance(policy, Path) else policy
+
+
+def _none_if_empty(webhooks: object) -> object:
+    # A list whose items are all comments.
+    return () if webhooks is None else webhooks
 
 
 class Settings(BaseSettings):
@@ -71,6 +77,9 @@ class Settings(BaseSettings):
     api: Section[ApiSettings] = ApiSettings()
     log: Section[LogSettings] = LogSettings()
     web: Section[WebSettings] = WebSettings()
+    webhooks: Annotated[tuple[WebhookSettings, ...], BeforeValidator(_none_if_empty), Field(max_length=10)] = Field(
+        default=(), description="the receivers of pushprune's own events"
+    )
 
     _config: Path | None = PrivateAttr(default=None)
     _reread_policy: Callable[[], Policy | Path | None] | None = PrivateAttr(default=None)
@@ -155,6 +164,14 @@ class Settings(BaseSettings):
                 "registry's, and that it has no cache of blobs"
             )
         return gc
+
+    @field_validator("webhooks")
+    @classmethod
+    def _webhooks_have_names_of_their_own(cls, webhooks: tuple[WebhookSettings, ...]) -> tuple[WebhookSettings, ...]:
+        names = [webhook.name for webhook in webhooks]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two webhooks have the name {twice}: give each its own")
+        return webhooks
 
     @property
     def config_path(self) -> Path | None:

@@ -16,6 +16,8 @@ def schema() -> dict[str, Any]:
     for name, section in described["properties"].items():
         if "$ref" in section:
             described["properties"][name] = {"anyOf": [{"$ref": section["$ref"]}, {"type": "null"}]}
+        elif section.get("type") == "array":
+            section["type"] = ["array", "null"]
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "pushprune configuration"}
     return {**head, **described, "description": "pushprune.yaml: all settings of pushprune"}
 

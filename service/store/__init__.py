@@ -33,6 +33,7 @@ from service.store.sign_in_links import SignInLinks
 from service.store.stats import Stats
 from service.store.trash import Trash
 from service.store.usage import UsageRecords
+from service.store.webhooks import Webhooks
 
 
 @dataclass(frozen=True)
@@ -66,3 +67,4 @@ class Store:
     usage: UsageRecords
     sign_in_links: SignInLinks
     protections: Protections
+    webhooks: Webhooks

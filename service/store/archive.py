@@ -1,15 +1,18 @@
 """The archive: the recorded history and pulls, read from the streams page by page."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.domain.history.entry import Entry
 from service.domain.simulation.timeline import Kind, TimelineEvent
+from service.store.chunks import AT_ONCE
 from service.store.connection import Connection
 from service.store.dictionary import Dictionary
+from service.store.keys import paired
 from service.store.packing import unpack_entry
 
 _PAGE = 1000
+_MOST_READ = 20_000
 
 # The other actions in history:R (rescued, healed, lost) do not change where a tag points.
 _KINDS: Mapping[str, Kind] = {
@@ -85,6 +88,21 @@ class Archive:
             for identifier, fields in self._entries(self._keys.of("history", repository))
             if fields["tag"] in (tag, "")
         )
+
+    def after(self, identifier: str, actions: Sequence[str]) -> tuple[str, tuple[Entry, ...]]:
+        """Return the id of the last entry that was read, and the entries with these actions after `identifier`.
+
+        At most `_MOST_READ` entries are read; the next call continues after them.
+        """
+        entries: list[Entry] = []
+        for _ in range(_MOST_READ // AT_ONCE):
+            read, identifier, matches = self._connection.run(
+                "read_actions", after=identifier, maximum=AT_ONCE, actions=actions
+            )
+            entries += (unpack_entry(name, paired(flat), None) for name, flat in matches)
+            if read < AT_ONCE:
+                break
+        return identifier, tuple(entries)
 
     def rejected(self, count: int) -> tuple[RejectedEvent, ...]:
         """Return the newest events that pushprune could not parse, newest first."""

@@ -186,6 +186,12 @@ class Collections:
             rows = client.xrevrange(self._keys.of("gc:runs"), count=count)
         return tuple(_run(row) for _, row in rows)
 
+    def runs_after(self, identifier: str, count: int = 100) -> tuple[tuple[str, Run], ...]:
+        """Return the runs that were recorded after the entry `identifier` of gc:runs, each with its id there."""
+        with self._connection.reached() as client:
+            rows = client.xrange(self._keys.of("gc:runs"), min=f"({identifier}", count=count)
+        return tuple((name, _run(row)) for name, row in rows)
+
     def keep_log(self, started_ms: int, file: bytes) -> None:
         """Keep the output of garbage-collect, a gzip file, in the run that began at `started_ms`."""
         if file:

@@ -284,7 +284,7 @@ Streams and counters of all repositories
   events               stream  repository action tag digest size actor agent address at_us reason rule media: every
         entry of history:R of all repositories, with flat values. agent: the first word of the User-Agent; address:
         without the port; media: of a push or an adoption: "oci", "oci index", "docker", "docker list", or the media
-        type. Life: the newest history.events. Writers: as history:R. Readers: command line, API, dashboards.
+        type. Life: the newest history.events. Writers: as history:R. Readers: command line, API, dashboards, webhooks.
   dictionary           hash    name → its number in the entries of history:R: actions, users, agents, rules and media.
         A number never gets another name. Life: for ever; 4096 names at most, later ones have no number. Writers: as
         history:R. Readers: as history:R.
@@ -316,14 +316,27 @@ Streams and counters of all repositories
   seen:N               set     ids of the events of hour N, so that each event is recorded once. Life: two hours.
         Writer, reader: record.
 
+Webhooks
+  webhook:NAME         hash    of the webhook NAME: look (number of looks at what happened); entries_id, runs_id: the
+        last entries of events and gc:runs that were read; troubles: JSON of those that are known; message_id: the last
+        event of the message that is being sent; until_ms: nothing is sent before; attempts, since_ms, error: failed
+        attempts in a row, the first, and the last error; gone: the receiver does not want any more; sent, dropped:
+        numbers of events; failed: of attempts. Life: 7 days after the last look. Writers: queue_webhook_events,
+        webhooks. Readers: webhooks, doctor, /metrics.
+  webhook_queue:NAME   stream  event: JSON {id, type, repository, at_us, data}: what is still to be sent to the webhook.
+        Life: until received, a day at most; the newest 10000. Writers: queue_webhook_events, webhooks. Reader:
+        webhooks.
+  webhook_held:NAME    set     R: repositories with a hold that the webhook knows. Life: as webhook:NAME. Writer,
+        reader: webhooks.
+
 The installation
   schema               string  version of this schema, a number; or "import": an import has begun and has not ended. A
         process of a newer version migrates the store before it uses it; one of an older version does not use it. Life:
         for ever; stored again after Redis lost everything. Writers: every process at its start, import. Readers: every
         process at its start, and those of the service every second.
   lease:NAME           string  token of the holder. NAME: collect, tick, trim, retire, broken, lost, gate, walk,
-        started, reconcile, registry, listing, unseen, policy, measure, schema, enforce:R, delete:R. Life: its TTL.
-        Writers: acquire, renew, release, elect. Readers: these, enter_writer.
+        started, reconcile, registry, listing, unseen, policy, measure, schema, enforce:R, delete:R, webhook:NAME. Life:
+        its TTL. Writers: acquire, renew, release, elect. Readers: these, enter_writer.
   fence                string  number of leases acquired: a later holder has a larger number. Life: for ever. Writer,
         reader: acquire.
   clock                string  the time of Redis at the last sweep (ms). A time before it proves that the clock of

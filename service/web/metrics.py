@@ -30,6 +30,7 @@ from service.reports.usage import current_usage
 from service.settings import PolicySource, Settings
 from service.store import Store
 from service.web.access import refusal
+from service.webhooks.status import webhook_states
 
 _ACTIONS = ("push", "pull", "mount", "delete")
 _COUNTED = {
@@ -126,6 +127,7 @@ class Scrape:
         yield from self._collections(now)
         yield from self._gate(now)
         yield from self._reconciliation()
+        yield from self._webhooks(reading.now_ms)
 
     def _metered(self) -> Iterator[Metric]:
         """Yield the counts and times that processes measure; each process adds its own to Redis about once a second."""
@@ -168,6 +170,22 @@ class Scrape:
             yield _gauge("gate_processes", "gate processes seen within the last 10 s", now.gate_processes)
         if gate:
             yield _gauge("gate_since_timestamp_seconds", "start of draining or closing", gate.since_ms / 1000)
+
+    def _webhooks(self, now_ms: int) -> Iterator[Metric]:
+        states = webhook_states(self._store, self._settings.webhooks)
+        if not states:
+            return
+        for name, meaning, values in (
+            ("sent_events", "events that the receiver took", {name: of.sent for name, of in states.items()}),
+            ("dropped_events", "events that were given up", {name: of.dropped for name, of in states.items()}),
+            ("failures", "failed attempts to send", {name: of.failed for name, of in states.items()}),
+        ):
+            family = CounterMetricFamily(f"pushprune_webhook_{name}", meaning, labels=["webhook"])
+            yield _labelled(family, values)
+        yield _labelled(
+            GaugeMetricFamily("pushprune_webhook_oldest_seconds", "age of the oldest event", labels=["webhook"]),
+            {name: max(0, now_ms - of.oldest_ms) / 1000 if of.oldest_ms else 0 for name, of in states.items()},
+        )
 
     def _reconciliation(self) -> Iterator[Metric]:
         seen = reconcile_status(self._store, self._registry, self._settings)

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.answers.base import rfc3339
 from service.answers.operations import PostponedCollection
 from service.domain.collection.run import Postponement
+from service.domain.timestamps import rfc3339
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ import jsonschema
 import pytest
 import yaml
 
-from service.answers.base import rfc3339
 from service.domain.collection.run import SWEEPING, CollectionStage
 from service.domain.collection.run import Run as GcRun
 from service.domain.retention.plan import Plan
+from service.domain.timestamps import rfc3339
 from service.domain.usage import UNMEASURED, Usage
 from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import make_image

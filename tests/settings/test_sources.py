@@ -212,6 +212,6 @@ def test_the_example_file_shows_and_explains_every_key() -> None:
     sections = re.split(r"^(?=[a-z])", EXAMPLE.read_text(), flags=re.MULTILINE)
     for name in _names(Settings):
         top, _, rest = name.partition(".")
-        section = next(section for section in sections if section.startswith(f"{top}:"))
+        section = next(section for section in sections if section.startswith(f"{top.removesuffix('[]')}:"))
         key = rest.rpartition(".")[2]
         assert not key or re.search(rf"^\s*(# )?(- )?{key}: |[{{ ]{key}: |^\s*{key}:$", section, re.MULTILINE), name

@@ -115,7 +115,7 @@ def section_of(field: FieldInfo) -> type[BaseModel] | None:
 def default(field: FieldInfo) -> str:
     """The default of a setting as a user writes it, in code marks; "" if there is none."""
     value = field.default
-    if value is None or value in ("", [], ()):
+    if value is None or value in ("", [], ()) or field.is_required():
         return ""
     if parse_duration in readers(field):
         return f"`{spell_duration(value)}`"

@@ -33,6 +33,7 @@ WELL = {
     "pushprune_collection_last_success_timestamp_seconds": f"0+300x{COUNT}",
     "pushprune_collection_queued": f"0 1 0 0x{COUNT}",
     'pushprune_failures_total{queue="due"}': f"0+0.8x{COUNT}",
+    'pushprune_webhook_dropped_events_total{webhook="chat"}': f"7x{COUNT}",
     "pushprune_gate_processes": f"1x{COUNT}",
     # A long online collection: only requests that name a blob which is being deleted wait.
     'pushprune_gate{state="claiming"}': f"1x{COUNT}",
@@ -59,6 +60,7 @@ ILL = {
     },
     "PushpruneCollectionWaits": {"pushprune_collection_queued": f"1x{COUNT}"},
     "PushpruneFailures": {'pushprune_failures_total{queue="due"}': f"0+3.5x{COUNT}"},
+    "PushpruneWebhookDrops": {'pushprune_webhook_dropped_events_total{webhook="chat"}': f"0+1x{COUNT}"},
     "PushpruneNoGate": {"pushprune_gate_processes": f"0x{COUNT}"},
     "PushpruneGateClosed": {'pushprune_gate{state="claiming"}': f"0x{COUNT}"},
     "PushpruneNotReconciled": {"pushprune_reconcile_last_timestamp_seconds": f"{NOW_S - 4 * 86400}x{COUNT}"},

@@ -23,7 +23,8 @@ TARGETS = [(panel, target) for panel in DASHBOARD["panels"] for target in panel.
 @pytest.fixture
 def metrics(serve: ServeEdge) -> set[str]:
     """The names of all samples at /metrics."""
-    edge = serve(registry={"url": "http://127.0.0.1:1"}, policy=keep_last(1), gc={"gate": "proxy"})
+    webhooks = [{"name": "chat", "url": "http://127.0.0.1:1"}]
+    edge = serve(registry={"url": "http://127.0.0.1:1"}, policy=keep_last(1), gc={"gate": "proxy"}, webhooks=webhooks)
     fill(edge)
     edge.store.meter.time("registry_request", "HEAD 304", 0.003)
     edge.store.meter.time("gate_wait", "refused", 61.0)

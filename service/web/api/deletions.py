@@ -8,13 +8,14 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import AfterValidator, Field, StrictBool
 from werkzeug.exceptions import Conflict
 
-from service.answers.base import ApiAnswer, TimeUs, rfc3339
+from service.answers.base import ApiAnswer, TimeUs
 from service.answers.bulk import BulkItem
 from service.answers.verdicts import ManualDeletionAnswer, VerdictAnswer
 from service.domain.bulk import raise_if_refused
 from service.domain.errors import ConfigurationError, NotDeletable
 from service.domain.policy.patterns import LONGEST_PATTERN
 from service.domain.retention.selector import TagSelector, check_globs, is_glob
+from service.domain.timestamps import rfc3339
 from service.prune.bulk_deletion import BulkDeletions
 from service.prune.manual import pending_deletions
 from service.web.api.api_blueprint import api_blueprint, error_responses

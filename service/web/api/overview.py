@@ -7,10 +7,11 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
-from service.answers.base import ApiAnswer, TimeMs, rfc3339
+from service.answers.base import ApiAnswer, TimeMs
 from service.doctor.components import components
 from service.doctor.health import system_health
 from service.doctor.report import last_report
+from service.domain.timestamps import rfc3339
 from service.reconcile.status import overview as reconcile_status
 from service.web.api.api_blueprint import api_blueprint
 from service.web.models import respond

@@ -8,7 +8,6 @@ from contextlib import suppress
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
-from service.answers.base import rfc3339
 from service.collect import status
 from service.collect.garbage import garbage
 from service.collect.status import RecordedRun, at_stake, cancel, overview, permanent, request_collection
@@ -17,6 +16,7 @@ from service.domain.collection.garbage import GarbageStage
 from service.domain.collection.output import errors_in
 from service.domain.collection.run import CHECKING, SWEEPING, Run
 from service.domain.errors import StoreUnavailable
+from service.domain.timestamps import rfc3339
 from service.registry import Registry
 from service.settings import Settings
 from service.store import Store

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.answers.base import rfc3339
 from service.domain.collection.run import MANUAL, SWEEPING, CollectionStage, Run, Sweep, Undeletion
+from service.domain.timestamps import rfc3339
 from tests.support.edge import Edge, ServeEdge
 from tests.support.problem import problem
 

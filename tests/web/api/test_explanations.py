@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from service.answers.base import rfc3339
+from service.domain.timestamps import rfc3339
 from tests.conftest import keep_last
 from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of, event, us

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from service.answers.base import rfc3339
 from service.domain.oci.manifest import OCI_MANIFEST
 from service.domain.retention.plan import Doomed, Plan, Verdict
+from service.domain.timestamps import rfc3339
 from service.domain.usage import UNMEASURED, Usage
 from tests.conftest import keep_last
 from tests.support.edge import Edge, ServeEdge

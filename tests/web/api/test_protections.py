@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from service.answers.base import rfc3339
 from service.domain.collection.run import Run
+from service.domain.timestamps import rfc3339
 from tests.conftest import keep_last
 from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of, event

@@ -1,0 +1,104 @@
+"""A receiver of webhooks: keeps what it takes, and answers as a test wants: fails, stalls, redirects, is gone."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Condition, Event
+from typing import Any, cast
+
+from tests.fakes.serving import Serving
+
+# A status, or a status with headers.
+Answer = int | tuple[int, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One request."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def id(self) -> str:
+        return self.headers["webhook-id"]
+
+
+class WebhookReceiver(Serving):
+    """Answers each POST with the next of `answers`, then with 202.
+
+    requests: everything that was posted. received: what was answered with 2xx.
+    """
+
+    def __init__(self, *answers: Answer) -> None:
+        self.requests: list[Message] = []
+        self.received: list[Message] = []
+        self._answers = list(answers)
+        self._changed = Condition()
+        self._released = Event()
+        self._released.set()
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        cast(Any, server).receiver = self
+        self.serve(server)
+        self.url += "/hook"
+
+    def answer(self, *answers: Answer) -> None:
+        """Answer the next requests so."""
+        with self._changed:
+            self._answers += answers
+
+    def stall(self) -> None:
+        """Answer nothing until `release`."""
+        self._released.clear()
+
+    def release(self) -> None:
+        self._released.set()
+
+    def take(self, message: Message) -> tuple[int, dict[str, str]]:
+        with self._changed:
+            self.requests.append(message)
+            self._changed.notify_all()
+        self._released.wait(30)
+        with self._changed:
+            answer = self._answers.pop(0) if self._answers else 202
+            status, headers = answer if isinstance(answer, tuple) else (answer, {})
+            if 200 <= status < 300:
+                self.received.append(message)
+            self._changed.notify_all()
+        return status, headers
+
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+        """Return once the condition holds, which is looked at after each request."""
+        with self._changed:
+            if not self._changed.wait_for(condition, timeout_s):
+                bodies = [message.body.decode()[:500] for message in self.received]
+                raise AssertionError(f"not received within {timeout_s:g} s; what was: {bodies}")
+
+    def events(self, kind: str = "") -> list[dict[str, Any]]:
+        """Return the CloudEvents that were received. kind: only those of this type, without `pushprune.`."""
+        return list(_of_type((message.json for message in tuple(self.received)), kind))
+
+
+def _of_type(events: Iterable[dict[str, Any]], kind: str) -> Iterable[dict[str, Any]]:
+    return (event for event in events if kind in ("", event["type"].removeprefix("pushprune.")))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        status, extra = cast(Any, self.server).receiver.take(Message(self.path, headers, body))
+        self.send_response(status)
+        for name, value in extra.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""

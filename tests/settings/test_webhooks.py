@@ -1,0 +1,83 @@
+"""The settings of webhooks: checked before the start, with secrets from files, and never shown."""
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from service.settings import load_settings
+from service.settings.masking import masked
+from tests.settings.conftest import Load, Refuse, Write
+
+SECRET = "hunter2"
+KEY = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+URL = f"https://chat.example.com/services/{SECRET}"
+
+
+def test_the_address_and_the_key_come_from_files_beside_the_configuration(load: Load, write: Write) -> None:
+    write(f"{URL}\n", "secrets/url")
+    write(f"{KEY}\n", "secrets/key")
+    settings = load("webhooks: [{name: chat, url_file: secrets/url, secret_file: secrets/key}]")
+    (webhook,) = settings.webhooks
+    assert (webhook.address, webhook.origin) == (URL, "https://chat.example.com")
+    assert webhook.key == b"01234567890123456789012345678901"
+
+
+def test_one_variable_holds_them_all() -> None:
+    variable = '[{"name": "chat", "url": "http://chat/x", "events": ["plan.held"]}]'
+    (webhook,) = load_settings(environ={"PUSHPRUNE_WEBHOOKS": variable}).webhooks
+    assert (webhook.name, webhook.events) == ("chat", ("plan.held",))
+
+
+def test_an_empty_list_of_comments_is_none(load: Load) -> None:
+    assert load("webhooks:\n  # - name: chat\n").webhooks == ()
+
+
+@pytest.mark.parametrize(
+    ("webhooks", "sentence"),
+    [
+        ("[{name: chat}]", "webhooks[0]: it needs url or url_file"),
+        ("[{name: chat, url_file: absent}]", "webhooks[0]: url_file: cannot read absent: No such file or directory"),
+        ("[{name: chat, url: ftp://chat/x}]", "webhooks[0].url: this is not https://HOST/PATH or http://HOST/PATH"),
+        ("[{name: chat, url: file:///etc/passwd}]", "webhooks[0].url: this is not https://HOST/PATH or http://HOST/PATH"),
+        (f"[{{name: chat, url: 'http://me:{SECRET}@chat'}}]",
+         "webhooks[0].url: a URL must not contain a login: the receiver recognizes pushprune by the signature"),
+        ("[{name: chat, url: http://chat, url_file: absent}]",
+         "webhooks[0]: url and url_file are both set; keep one of them"),
+        ("[{name: My Chat, url: http://chat}]", "webhooks[0].name: write small letters, digits and hyphens"),
+        ("[{name: a, url: http://b}, {name: a, url: http://c}]",
+         "webhooks: two webhooks have the name a: give each its own"),
+        ("[{name: a, url: http://b, every: 5m}]",
+         "webhooks[0]: every needs format: slack: with cloudevents each event is a message of its own"),
+        ("[{name: a, url: http://b, evnts: []}]", "webhooks[0].evnts is unknown; did you mean events?"),
+        ("[{name: a, url: http://b, repositories: [Shop]}]",
+         "webhooks[0].repositories[0]: 'Shop' can match no repository: write it without host, tag and capital letters, "
+         "without S"),
+        (f"[{{name: a, url: http://b, secret: {SECRET}}}]",
+         "webhooks[0]: this is not whsec_ and the base64 of 24 to 64 random bytes: make one with: "
+         'echo "whsec_$(openssl rand -base64 32)"'),
+    ],
+)  # fmt: skip
+def test_a_webhook_that_cannot_work_is_refused(refuse: Refuse, webhooks: str, sentence: str) -> None:
+    refused = refuse(f"webhooks: {webhooks}")
+    assert refused == f"pushprune.yaml, line 1: {sentence}"
+    assert SECRET not in refused
+
+
+def test_a_misspelt_event_is_refused(refuse: Refuse) -> None:
+    assert "webhooks[0].events[0] must be 'tags.deleted'" in refuse("webhooks: [{name: a, url: http://b, events: [x]}]")
+
+
+def test_no_secret_is_shown(load: Load, write: Write) -> None:
+    write(URL, "url")
+    settings = load(f"webhooks: [{{name: a, url_file: url, secret: {KEY}}}, {{name: b, url: '{URL}?token={SECRET}'}}]")
+    shown = yaml.safe_dump(masked(settings.model_dump(mode="json", exclude_none=True)))
+    assert "https://chat.example.com/" in shown
+    for text in (repr(settings), str(settings.webhooks), shown):
+        assert SECRET not in text
+        assert KEY not in text
+
+
+def test_there_are_ten_at_most() -> None:
+    webhooks = [{"name": f"w{number}", "url": "http://x"} for number in range(11)]
+    with pytest.raises((ValidationError, Exception), match="at most 10"):
+        load_settings(environ={}, webhooks=webhooks)
