@@ -25,12 +25,25 @@ class GarbageOfAge(ApiAnswer):
     )
 
 
+class StorageLeftover(ApiAnswer):
+    """The leftovers of one kind in one repository."""
+
+    kind: str = Field(description="abandoned upload, dangling tag, unused layer link, or emptied repository")
+    repository: str = Field(description="name of the repository")
+    count: int = Field(description="number of them")
+    size_bytes: int = Field(description="their size in bytes; without the parts of multipart uploads")
+    since: TimeMs | None = Field(validation_alias="since_ms", description="the last write to them; null: unknown")
+
+
 class StorageGarbage(ApiAnswer):
     """The blobs that no image needs, as the last collection or dry run saw them."""
 
     at: TimeMs = Field(validation_alias="at_ms", description="time of that look")
     repositories: tuple[GarbageShare, ...] = Field(description="by repository, the largest first")
     steps: tuple[GarbageOfAge, ...] = Field(description="by age; empty unless gc.collector is online")
+    leftovers: tuple[StorageLeftover, ...] = Field(
+        description="what no collection of a registry deletes; empty unless gc.collector is online"
+    )
 
 
 class CollectionRun(ApiAnswer):

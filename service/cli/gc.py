@@ -308,6 +308,14 @@ def _show_garbage(known: Garbage | None) -> None:
         ]  # fmt: skip
         table(("garbage", "since", "blobs", "size", "free, at the earliest"), steps)
         line("")
+    if known and known.leftovers:
+        leftovers = [
+            (each.kind, each.repository, f"{each.count:,}", spell_size(each.size_bytes) if each.size_bytes else "",
+             when(each.since_ms * 1000) if each.since_ms else "")
+            for each in known.leftovers[:_LISTED]
+        ]  # fmt: skip
+        table(("leftover", "repository", "number", "size", "last write"), leftovers)
+        line("")
 
 
 def _freed(run: Run) -> str:

@@ -82,7 +82,7 @@ class BucketBatch:
 
     def untag_dangling(self) -> None:
         """Delete the tags that point at a manifest that the repository does not have."""
-        for tag, digest in _dangling(self._before, self._digests, self._began_us).items():
+        for tag, digest in dangling(self._before, self._digests, self._began_us).items():
             with suppress(RegistryUnavailable):
                 if self.untag(tag, (digest,)):
                     reason = "its manifest was deleted before"
@@ -223,7 +223,7 @@ class BucketDeletion:
         contents = read_repository(self._objects, repository)
         now_us = self._objects.now_us()
         digests = digests_of(self._objects, repository, contents)
-        return bool(_abandoned(repository, contents, now_us) or _dangling(contents, digests, now_us))
+        return bool(_abandoned(repository, contents, now_us) or dangling(contents, digests, now_us))
 
     def settle(self, repository: str) -> None:
         """Remove what dead processes left. Raises the errors of `open` and `close`."""
@@ -243,7 +243,7 @@ class BucketDeletion:
         )
 
 
-def _dangling(contents: StoredRepository, digests: Mapping[str, str], now_us: int) -> dict[str, str]:
+def dangling(contents: StoredRepository, digests: Mapping[str, str], now_us: int) -> dict[str, str]:
     """The tags that point at a manifest that the repository does not have, with its digest.
 
     Distribution 2.8 on object storage leaves a tag `X` when it deletes its manifest, if a tag `X-…` or `X.…` exists. A

@@ -74,6 +74,11 @@ class ObjectStore:
         """True if the objects are files. Renames are then atomic, listings have no order, and folders exist."""
         return isinstance(self._store, LocalStore)
 
+    @property
+    def root(self) -> Path | None:
+        """The folder of the objects; None in a bucket."""
+        return Path(self._store.prefix) if isinstance(self._store, LocalStore) and self._store.prefix else None
+
     def list(self, prefix: str = "", after: str = "") -> Iterator[StoredObject]:
         """Yield the objects below a folder, in pages of 1,000.
 
@@ -190,12 +195,10 @@ class ObjectStore:
 
     def remove_folders(self, keys: Iterable[str]) -> None:
         """Remove the folders of these keys that are empty. Nobody may write there now. A bucket has no folders."""
-        if not isinstance(self._store, LocalStore) or self._store.prefix is None:
-            return
-        for folder in {key.rpartition("/")[0] for key in keys}:
+        for folder in {key.rpartition("/")[0] for key in keys} if self.root else ():
             # A folder that is not empty is left as it is.
             with suppress(OSError):
-                Path(self._store.prefix, folder).rmdir()
+                Path(self.root or "", folder).rmdir()
 
     def bulk_error(self, keys: Collection[str]) -> str:
         """Delete objects in one request; return its error, or "". The storage may have no such request."""

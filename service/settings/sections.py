@@ -227,6 +227,15 @@ class GcSettings(SettingsPart):
         description="for `collector: online`: how long deleted data is kept in a folder of the storage; 0: data of "
         "configs and layers is deleted at once",
     )
+    leftovers: Literal["report", "delete"] = Field(
+        default="report",
+        description="for `collector: online`: report abandoned uploads, dangling tags, unused layer links and emptied "
+        "repositories, or delete them, too",
+    )
+    uploads_after: Annotated[Duration, Field(ge=86_400)] = Field(
+        default=7 * 86_400,
+        description="for `collector: online`: an upload without a write for this long is abandoned, at least 1d",
+    )
     schedule: Cron | None = Field(default=None, description="a schedule: minute hour day month weekday, in UTC")
     after_deletes: Whole | None = Field(default=None, description="collect after this many deletions; unset: never")
     after_bytes: Annotated[Size, Field(ge=1)] | None = Field(

@@ -46,6 +46,34 @@ class Claims:
         )
         return frozenset(packed(long(digest)) for digest in refused) if int(granted) else None
 
+    def claim_repositories(self, token: str, names: Iterable[str], began_us: int) -> frozenset[str] | None:
+        """Claim whole repositories: every request to one of them waits. Returns the names that were granted.
+
+        Args:
+            token: of the holder of the gate.
+            names: of repositories. One that a push was heard of within gc.youth is refused.
+            began_us: when the inventory began, by the clock of Redis.
+
+        Returns:
+            None if this holder does not have the gate any more; nothing is claimed then.
+        """
+        members = {f"/{name}": name for name in names}
+        granted, *refused = self._connection.run(
+            "claim",
+            token=token,
+            purpose="empty",
+            began_ms=began_us // 1000,
+            youth_ms=self._youth_ms,
+            digests=list(members),
+        )
+        return frozenset(name for member, name in members.items() if member not in refused) if int(granted) else None
+
+    def release_repositories(self, names: Iterable[str]) -> None:
+        """Release the claims of these repositories."""
+        with self._connection.reached() as client:
+            for page in _pages(f"/{name}" for name in names):
+                client.hdel(self._keys.of("gc:claimed"), *page)
+
     def release(self, digests: Collection[bytes]) -> None:
         """Release the claims of these digests. What was to be done under the claims must have ended."""
         if digests:

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from service.domain.collection.garbage import Garbage, GarbageStage, GarbageStep, RepositoryGarbage
+from service.domain.collection.leftovers import Leftover, LeftoverKind
 from service.store.connection import Connection
 
 _REPOSITORIES = 200
@@ -20,7 +21,12 @@ class GarbageRecord:
 
     def note(self, garbage: Garbage) -> None:
         """Keep this as the garbage that is known."""
-        kept = Garbage(garbage.at_ms, garbage.repositories[:_REPOSITORIES], garbage.steps[:_STEPS])
+        kept = replace(
+            garbage,
+            repositories=garbage.repositories[:_REPOSITORIES],
+            steps=garbage.steps[:_STEPS],
+            leftovers=garbage.leftovers[:_STEPS],
+        )
         with self._connection.reached() as client:
             client.set(self._key, json.dumps(asdict(kept)))
 
@@ -60,4 +66,5 @@ class GarbageRecord:
             kept["at_ms"],
             tuple(RepositoryGarbage(**share) for share in kept["repositories"]),
             tuple(GarbageStep(**{**step, "stage": GarbageStage(step["stage"])}) for step in kept["steps"]),
+            tuple(Leftover(**{**each, "kind": LeftoverKind(each["kind"])}) for each in kept.get("leftovers", ())),
         )

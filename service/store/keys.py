@@ -179,8 +179,9 @@ Garbage collection
         collections, /metrics.
   gc:rehearsal         string  JSON {at_ms, blobs: [[digest, bytes or null], …]}: the blobs that the last requested
         dry run would have deleted. Life: a day. Writer: collections. Readers: command line, API.
-  gc:garbage           string  JSON {at_ms, repositories, steps}: the garbage that the last collection or dry run saw,
-        by repository and by age. Life: for ever. Writer: collections. Readers: command line, API, dashboard.
+  gc:garbage           string  JSON {at_ms, repositories, steps, leftovers}: the garbage that the last collection or
+        dry run saw, by repository and by age, and the leftovers. Life: for ever. Writer: collections. Readers: command
+        line, API, dashboard.
   gc:restorable        hash    "R <digest>" → "<stage> <since_ms>": the images of the trash whose blobs an online
         collection unlinked or deleted, with the stage that ends first. Life: until the next collection.
         Writer: collections. Readers: command line, API, dashboard.
@@ -199,9 +200,9 @@ Garbage collection
         none. Life: twice gc.youth; 200000 at most. Writer: gate_admit. Reader: claim.
   gc:noting            string  since when the gate notes digests (ms). An online collection unlinks nothing before
         gc.youth has passed. Life: for ever. Writer: gate_check_in. Reader: claim.
-  gc:claimed           hash    short digest → token of the gate's holder: requests that name the digest wait, because
-        its links or its data are being deleted. Life: a batch; a dead holder's until its gate is opened. Writers:
-        claim, claims, gate_turn. Reader: gate_admit.
+  gc:claimed           hash    short digest, or "/R" → token of the gate's holder: requests that name the digest wait,
+        because its links or its data are being deleted; or those to R, whose empty folders are. Life: a batch; a dead
+        holder's until its gate is opened. Writers: claim, claims, gate_turn. Reader: gate_admit.
   gc:unlinked          hash    short digest → "<storage_us> <redis_us>": when an online collection deleted its layer
         links, by both clocks; "?" before that. " used" follows if a request named the digest since. Life: until the
         data is deleted, or a manifest needs it. Writers: unlinked, claims, gate_admit. Readers: claim, claims.

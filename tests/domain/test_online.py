@@ -11,7 +11,7 @@ from service.domain.collection.online import Evidence, Moment, OnlinePlan, Rules
 from service.domain.collection.storage_inventory import StorageInventory
 
 BLOB = bytes(32)
-RULES = Rules(grace_us=1000, youth_us=100)
+RULES = Rules(grace_us=1000, youth_us=100, longest_us=1000)
 NOW = Moment(10_000, 20_000)
 LONG_AGO = Moment(9_000, 19_000)
 ENTRY = UnlinkedBlob(BLOB, 5, ("a", "b"), LONG_AGO)
@@ -74,6 +74,14 @@ def test_a_link_is_written_again_only_where_a_collection_deleted_it_and_a_manife
     """Another repository that mentions the digest gets no access to its data."""
     decision = plan(stored({"b": 0}), ENTRY, marks={BLOB}, users={"a", "b", "stranger"})
     assert decision == OnlinePlan(relink=(("a", BLOB),), forgotten=(BLOB,))
+
+
+def test_an_entry_that_is_in_use_is_kept_until_no_push_can_be_left_that_met_the_end_of_its_links() -> None:
+    """Another manifest may come, and need a link that was deleted in its repository."""
+    late = replace(ENTRY, at=Moment(9_001, 19_000))
+    assert plan(stored(), late, marks={BLOB}) == OnlinePlan(waiting=(late,))
+    begun = replace(ENTRY, at=None)
+    assert plan(stored(), begun, marks={BLOB}) == OnlinePlan(waiting=(replace(ENTRY, at=NOW),))
 
 
 def test_a_blob_without_data_leaves_the_journal() -> None:

@@ -5,7 +5,7 @@ takes this lock, which proves the death; a worker that is only stopped keeps the
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from service.collect.attempt import Attempt
@@ -20,6 +20,7 @@ _AWARE_S = 15.0
 # nginx needs a moment to pass an admitted request on to the registry, which then counts it.
 _PASSING_S = 0.5
 _HOLD_S = 2.0
+_OPENED = "the gate was opened or closed by another process; nothing more is deleted"
 _HELD = "the gate is held by another collection, which may still run"
 
 
@@ -72,8 +73,22 @@ class Claiming:
             self._claimed_s = time.monotonic()
         refused = self._store.claims.claim(self._token, digests, purpose, self._began_us)
         if refused is None:
-            raise LeaseLost("the gate was opened or closed by another process; nothing more is deleted")
+            raise LeaseLost(_OPENED)
         return frozenset(digests) - refused
+
+    @contextmanager
+    def emptied(self, names: Iterable[str]) -> Iterator[frozenset[str]]:
+        """Claim repositories without an object, and yield the names of those that were granted.
+
+        Raises:
+            LeaseLost: another worker may collect now.
+        """
+        self._attempt.lease.check()
+        granted = self._store.claims.claim_repositories(self._token, names, self._began_us)
+        if granted is None:
+            raise LeaseLost(_OPENED)
+        yield granted
+        self._store.claims.release_repositories(granted)
 
     def confirm(self) -> None:
         """Confirm the claims, right before each request to delete.

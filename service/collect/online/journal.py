@@ -55,11 +55,12 @@ class Journal:
 
     def begin(self, plan: OnlinePlan) -> None:
         """Write the entries of a plan, before anything is deleted by it."""
-        blobs = {blob.digest: blob for blob in (*plan.waiting, *plan.delete, *plan.unlink)}
-        begun = [blob for digest, blob in blobs.items() if blob.at is None and blob != self.blobs.get(digest)]
+        blobs = {blob.digest: blob for blob in (*plan.waiting, *plan.delete, *plan.unlink, *plan.stale)}
+        changed = [blob for digest, blob in blobs.items() if blob != self.blobs.get(digest)]
         dropped = self.blobs.keys() - blobs.keys()
-        if begun or dropped:
-            self._claims.begin(begun)
+        if changed or dropped:
+            self._claims.begin(blob for blob in changed if blob.at is None)
+            self._claims.unlinked(blob for blob in changed if blob.at is not None)
             self.blobs = blobs
             self._write()
             self._claims.forget(dropped)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from service.collect.attempt import Attempt
 from service.collect.online.survey import Survey
 from service.domain.collection.garbage import Garbage, GarbageStage, by_age, by_repository
+from service.domain.collection.leftovers import Leftover
 from service.domain.collection.online import UnlinkedBlob
 from service.domain.collection.storage_inventory import SHA256_BYTES, StorageInventory, is_packable, packed, unpacked
 from service.registry.blob_quarantine import QuarantineBatch
@@ -14,7 +15,11 @@ from service.store.collections import now_ms
 
 
 def record_garbage(
-    attempt: Attempt, survey: Survey, blobs: Mapping[bytes, UnlinkedBlob], batches: tuple[QuarantineBatch, ...]
+    attempt: Attempt,
+    survey: Survey,
+    blobs: Mapping[bytes, UnlinkedBlob],
+    batches: tuple[QuarantineBatch, ...],
+    leftovers: tuple[Leftover, ...],
 ) -> None:
     """Record the garbage as it is now.
 
@@ -23,12 +28,15 @@ def record_garbage(
         survey: of the storage.
         blobs: that are unlinked, or will be by the next collection, by packed digest.
         batches: the contents of the quarantine.
+        leftovers: that are not deleted.
     """
+    blobs = {digest: blob for digest, blob in blobs.items() if digest not in survey.marking.marks}
     young_us = survey.began.storage_us - attempt.gc.youth * 1_000_000
     garbage = Garbage(
         now_ms(),
         by_repository((blob.size_bytes, blob.repositories) for blob in blobs.values()),
         by_age((*_listed(blobs), *_young(survey, blobs, young_us), *_quarantined(batches))),
+        leftovers,
     )
     attempt.store.garbage.note(garbage)
 

@@ -12,7 +12,7 @@ from service.collect.online.repair import write_links
 from service.domain.collection.mentions import LONGEST_MANIFEST, may_be_manifest
 from service.domain.collection.online import Moment, UnlinkedBlob
 from service.domain.collection.run import BlobProbe
-from service.domain.collection.storage_inventory import unpacked
+from service.domain.collection.storage_inventory import LayerLink, StorageInventory, unpacked
 from service.domain.errors import StaleCache
 from service.log import log
 from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
@@ -209,6 +209,23 @@ class BlobRemoval:
             log.warning("the storage did not delete an object; it is tried again", key=key, error=error)
         self.failures += len(errors)
         return errors
+
+
+def links_first(
+    blobs: Sequence[UnlinkedBlob], inventory: StorageInventory
+) -> tuple[list[UnlinkedBlob], list[BlobProbe]]:
+    """Return the blobs, those with a link first, and one link of each that has one."""
+    links = {blob.digest: _link_of(blob, inventory) for blob in blobs}
+    ordered = sorted(blobs, key=lambda blob: links[blob.digest] is None)
+    probes = [BlobProbe(link.repository, unpacked(digest)) for digest, link in links.items() if link is not None]
+    return ordered, probes
+
+
+def _link_of(blob: UnlinkedBlob, inventory: StorageInventory) -> LayerLink | None:
+    """Return one of the links to delete. The registry knows only links whose blobs have data."""
+    if inventory.blob(blob.digest) is None:
+        return None
+    return next((link for link in inventory.layer_links(blob.digest) if link.repository in blob.repositories), None)
 
 
 def _images_by_blob(attempt: Attempt) -> Mapping[str, frozenset[tuple[str, str]]]:

@@ -8,6 +8,7 @@ marking.py   mark everything that a manifest mentions
 journal.py   the blobs that were unlinked, in Redis and in the storage
 claiming.py  the gate while digests are claimed
 removal.py   delete links and data under claims
+leftovers.py find and delete what else nobody needs: uploads, dangling tags, links, emptied repositories
 undelete.py  bring data back because a user asks for it
 repair.py    bring data back from quarantine and write links again, where a manifest needs them
 record.py    record the garbage by repository and by age
@@ -23,14 +24,16 @@ from service.collect.attempt import Attempt
 from service.collect.online import prove
 from service.collect.online.claiming import ManifestsHeldTooLong
 from service.collect.online.journal import Journal
+from service.collect.online.leftovers import Leftovers
 from service.collect.online.record import record_garbage, record_restorable
-from service.collect.online.removal import BlobRemoval
+from service.collect.online.removal import BlobRemoval, links_first
 from service.collect.online.repair import Repair, write_links
 from service.collect.online.survey import Survey
 from service.collect.protect import refuse_unknown
 from service.collect.watch import Postponed
+from service.domain.collection.leftovers import spelled
 from service.domain.collection.online import LONGEST_REQUEST_S, OnlinePlan, Rules, UnlinkedBlob
-from service.domain.collection.run import CHECKING, SWEEPING, UNLINKING, WAITING, BlobProbe, Rehearsal, Sweep
+from service.domain.collection.run import CHECKING, SWEEPING, UNLINKING, WAITING, Rehearsal, Sweep
 from service.domain.collection.storage_inventory import StorageInventory, unpacked
 from service.domain.errors import CollectionFailed
 from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
@@ -47,6 +50,7 @@ _LOST = (
     "Redis or the storage had lost the journal of unlinked blobs: nothing was deleted, and the grace of all blobs "
     "begins anew"
 )
+_KEPT = "leftovers, which gc.leftovers: delete deletes"
 _CANCELLED = "it was cancelled before anything was deleted"
 _MANIFESTS_LATER = "old manifests are deleted later: pushes of manifests did not end within 2 s"
 
@@ -66,8 +70,11 @@ def rehearse(attempt: Attempt) -> None:
     objects = objects_of(attempt)
     survey = Survey(attempt, objects, is_dry=True)
     plan = survey.plan(Journal(objects, attempt.store.claims).read(), rules_of(attempt))
-    garbage = {blob.digest: blob for blob in (*plan.delete, *plan.unlink, *plan.waiting)}
-    record_garbage(attempt, survey, garbage, BlobQuarantine(objects).batches())
+    marks = survey.marking.marks
+    listed = (*plan.delete, *plan.unlink, *plan.waiting)
+    garbage = {blob.digest: blob for blob in listed if blob.digest not in marks}
+    leftovers = Leftovers(attempt, objects, survey).found()
+    record_garbage(attempt, survey, garbage, BlobQuarantine(objects).batches(), leftovers)
     blobs = tuple((unpacked(digest), _size(survey.inventory, digest)) for digest in garbage)
     attempt.store.collections.note_rehearsal(Rehearsal(now_ms(), blobs))
     attempt.learn(marked=len(survey.marking.marks), blobs=len(blobs), bytes_freed=sum(size for _, size in blobs))
@@ -75,6 +82,9 @@ def rehearse(attempt: Attempt) -> None:
         f"a collection now would delete {len(plan.delete)} of these blobs and unlink {len(plan.unlink)}, whose data is "
         "deleted after gc.grace"
     )
+    if leftovers:
+        which = "a collection now would delete these, too" if attempt.gc.leftovers == "delete" else _KEPT
+        attempt.note(f"{which}: {spelled(leftovers)}")
 
 
 def look_again_later(attempt: Attempt) -> None:
@@ -146,7 +156,9 @@ class _OnlineCollection:
         attempt.learn(marked=len(survey.marking.marks))
         prove.prove(attempt, survey.inventory, self._objects)
         is_intact = self._journal.load()
-        plan = survey.plan(self._journal.blobs, rules_of(attempt))
+        deletes_leftovers = attempt.gc.leftovers == "delete"
+        plan = survey.plan(self._journal.blobs, rules_of(attempt), with_links=deletes_leftovers)
+        leftovers = Leftovers(attempt, self._objects, survey)
         attempt.lease.check()
         # The last moment at which a user can cancel the collection. After a crash, the next run makes the checks.
         if not store.collections.begin_check(Sweep(since_ms)):
@@ -155,11 +167,13 @@ class _OnlineCollection:
         if is_intact:
             self._journal.begin(plan)
             self._remove(plan, survey)
+            if deletes_leftovers:
+                leftovers.delete(self._removal)
         else:
             attempt.note(_LOST)
         self._check_pushed(since_ms, survey)
         batches = note_quarantine(attempt, self._objects)
-        record_garbage(attempt, survey, self._journal.blobs, batches)
+        record_garbage(attempt, survey, self._journal.blobs, batches, leftovers.found())
         record_restorable(attempt, self._journal.blobs, batches)
 
     def _wait_for_writers(self) -> None:
@@ -187,7 +201,7 @@ class _OnlineCollection:
             attempt.learn(
                 blobs=len(removal.deleted),
                 bytes_freed=removal.bytes_freed,
-                unlinked=len(removal.unlinked),
+                unlinked=len({blob.digest for blob in removal.unlinked} - {blob.digest for blob in plan.stale}),
                 final=removal.final,
             )
         self._journal.save(blob.digest for blob in removal.deleted)
@@ -202,12 +216,12 @@ class _OnlineCollection:
         suspects = removal.manifests_among(plan.delete)
         layers = [blob for blob in plan.delete if blob.digest not in suspects]
         manifests = [blob for blob in plan.delete if blob.digest in suspects]
-        if layers or plan.unlink:
+        if layers or plan.unlink or plan.stale:
             with removal.claiming.begun(survey.began.redis_us):
                 progress.at(SWEEPING, *_amount(layers))
                 removal.delete(layers)
                 progress.at(UNLINKING, *_amount(plan.unlink))
-                removal.unlink(*_links_first(plan.unlink, survey.inventory))
+                removal.unlink(*links_first((*plan.unlink, *plan.stale), survey.inventory))
         if manifests:
             progress.at(SWEEPING, *_amount(manifests))
             batches = removal.begun(manifests)
@@ -283,13 +297,3 @@ class _OnlineCollection:
 def _amount(blobs: Sequence[UnlinkedBlob]) -> tuple[int, int]:
     """The number of blobs and their size."""
     return len(blobs), sum(blob.size_bytes for blob in blobs)
-
-
-def _links_first(
-    blobs: tuple[UnlinkedBlob, ...], inventory: StorageInventory
-) -> tuple[list[UnlinkedBlob], list[BlobProbe]]:
-    """Return the blobs, those with a link first, and one link of each that has one."""
-    links = {blob.digest: next(iter(inventory.layer_links(blob.digest)), None) for blob in blobs}
-    ordered = sorted(blobs, key=lambda blob: links[blob.digest] is None)
-    probes = [BlobProbe(link.repository, unpacked(digest)) for digest, link in links.items() if link is not None]
-    return ordered, probes

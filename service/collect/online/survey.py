@@ -1,11 +1,13 @@
 """Look at the whole storage, repair what a collection damaged, and decide what the next one does."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 
 from service.collect.attempt import Attempt
 from service.collect.online.marking import Marking
 from service.collect.online.repair import Repair
-from service.domain.collection.mentions import LONGEST_MANIFEST
+from service.domain.collection.leftovers import unused_links
+from service.domain.collection.mentions import LONGEST_MANIFEST, read_mentions
 from service.domain.collection.online import Evidence, Moment, OnlinePlan, Rules, UnlinkedBlob, decide, mentioned_by
 from service.domain.collection.run import LISTING, MARKING
 from service.domain.collection.storage_inventory import StorageInventory
@@ -26,6 +28,7 @@ class Survey:
         began: when the inventory began.
         marking: what must be kept.
         repair: brought back the data that a manifest needs and that was in quarantine.
+        unused_links: the links that no manifest of their repository needs: packed digest → repositories.
     """
 
     def __init__(self, attempt: Attempt, objects: ObjectStore, *, is_dry: bool = False) -> None:
@@ -57,7 +60,9 @@ class Survey:
         attempt.progress.at(MARKING, sum(len(stored.revisions) for stored in self.inventory.repositories.values()))
         self.repair, self._is_dry = Repair(attempt, objects, is_dry=is_dry), is_dry
         self.marking = Marking(objects, self.inventory, attempt.registry.mentions, attempt.progress.advance)
+        self._healing: tuple[bytes, ...] = ()
         self._mark(attempt)
+        self._young_us = self.began.storage_us - attempt.gc.youth * 1_000_000
         if returned := self.repair.returned:
             attempt.note(f"{len(returned)} blobs {_WILL_RETURN if is_dry else _RETURNED}")
         attempt.lease.check()
@@ -67,8 +72,9 @@ class Survey:
         repositories = self.inventory.repositories.values()
         self._bring_back(digest for stored in repositories for digest in stored.revisions)
         is_complete = False
+        self._healing = tuple(_may_be_healed(attempt.store, attempt.gc.settle))
         while not is_complete:
-            self.marking.mark(contents=_may_be_healed(attempt.store, attempt.gc.settle))
+            self.marking.mark(contents=self._healing)
             is_complete = not self._bring_back(self.marking.marks)
 
     def _bring_back(self, digests: Iterable[bytes]) -> bool:
@@ -80,14 +86,22 @@ class Survey:
                 self.marking.learn(digest, self.repair.copy_of(digest))
         return bool(returned)
 
-    def plan(self, blobs: dict[bytes, UnlinkedBlob], rules: Rules) -> OnlinePlan:
-        """Decide, with the journal of earlier collections."""
+    @cached_property
+    def unused_links(self) -> Mapping[bytes, tuple[str, ...]]:
+        """The links that no manifest of their repository needs, also none that healing may put back."""
+        healed = frozenset[bytes]().union(*(read_mentions(content).digests for content in self._healing))
+        unused = unused_links(self.inventory, self.marking.marks, self.marking.everything_of, self._young_us)
+        return {digest: names for digest, names in unused.items() if digest not in healed}
+
+    def plan(self, blobs: dict[bytes, UnlinkedBlob], rules: Rules, *, with_links: bool = False) -> OnlinePlan:
+        """Decide, with the journal of earlier collections. with_links: delete unused links as well."""
         deleted = {digest: names for digest, names in self.repair.deleted().items() if digest in self.marking.marks}
         affected = {name for blob in blobs.values() for name in blob.repositories}.union(*deleted.values())
         stored = self.inventory.repositories
         revisions = {name: stored[name].revisions.keys() for name in affected if name in stored}
         users = mentioned_by(revisions, self.marking.everything_of, {*blobs, *deleted})
-        return decide(Evidence(self.inventory, self.began, self.marking.marks, users, blobs, deleted), rules)
+        unused = self.unused_links if with_links else {}
+        return decide(Evidence(self.inventory, self.began, self.marking.marks, users, blobs, deleted, unused), rules)
 
 
 def _may_be_healed(store: Store, settle_s: int) -> Iterator[bytes]:

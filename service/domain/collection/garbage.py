@@ -4,6 +4,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from service.domain.collection.leftovers import Leftover
+
 # Blobs are grouped by the hour.
 _HOUR_MS = 3_600_000
 
@@ -49,11 +51,13 @@ class Garbage:
     Attributes:
         repositories: the largest first. A blob that several repositories had counts in each of them.
         steps: by age, for online collections only.
+        leftovers: by kind and repository, for online collections only.
     """
 
     at_ms: int
     repositories: tuple[RepositoryGarbage, ...] = ()
     steps: tuple[GarbageStep, ...] = ()
+    leftovers: tuple[Leftover, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

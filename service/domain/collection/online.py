@@ -56,10 +56,12 @@ class Rules:
     Attributes:
         grace_us: between the deletion of a blob's links and that of its data.
         youth_us: a blob or link that is younger is kept.
+        longest_us: the longest time of a request.
     """
 
     grace_us: int
     youth_us: int
+    longest_us: int = LONGEST_REQUEST_S * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,9 @@ class OnlinePlan:
         delete: the blobs whose data is deleted now.
         unlink: the blobs whose links are deleted now, with the repositories that have these links.
         relink: links (repository, packed digest) to write again, because a manifest needs them.
-        waiting: the other blobs of the journal: their grace has not ended, or begins anew.
+        waiting: the other blobs of the journal: their grace has not ended, or begins anew; or a manifest needs them,
+            and another one whose push met the deletion of the links may still come.
+        stale: blobs that are kept, with the repositories whose link no manifest there needs: it is deleted now.
         forgotten: the packed digests that leave the journal: a manifest needs them, or they have no data any more.
     """
 
@@ -79,6 +83,7 @@ class OnlinePlan:
     relink: tuple[tuple[str, bytes], ...] = ()
     waiting: tuple[UnlinkedBlob, ...] = ()
     forgotten: tuple[bytes, ...] = ()
+    stale: tuple[UnlinkedBlob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,7 @@ class Evidence:
         users: by packed digest of the journal or of `deleted`, the repositories whose manifests mention it.
         journal: of earlier runs, by packed digest.
         deleted: by packed digest of the blobs whose data was put into quarantine, the repositories that had a link.
+        unused_links: the links to delete although their blobs are kept: packed digest → repositories.
     """
 
     inventory: StorageInventory
@@ -100,6 +106,7 @@ class Evidence:
     users: Mapping[bytes, Collection[str]]
     journal: Mapping[bytes, UnlinkedBlob]
     deleted: Mapping[bytes, Collection[str]] = field(default_factory=dict)
+    unused_links: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
 
 
 def decide(evidence: Evidence, rules: Rules) -> OnlinePlan:
@@ -112,6 +119,9 @@ def decide(evidence: Evidence, rules: Rules) -> OnlinePlan:
     for blob in evidence.inventory.blobs():
         if blob.digest not in evidence.journal:
             decision.of_blob(blob)
+    for digest, repositories in evidence.unused_links.items():
+        if digest not in evidence.journal:
+            decision.of_links(digest, repositories)
     return decision.plan
 
 
@@ -124,6 +134,7 @@ class _Decision:
         self._relink: dict[tuple[str, bytes], None] = {}
         self._waiting: list[UnlinkedBlob] = []
         self._forgotten: list[bytes] = []
+        self._stale: list[UnlinkedBlob] = []
 
     @property
     def plan(self) -> OnlinePlan:
@@ -133,6 +144,7 @@ class _Decision:
             tuple(self._relink),
             tuple(self._waiting),
             tuple(self._forgotten),
+            tuple(self._stale),
         )
 
     def of_entry(self, entry: UnlinkedBlob) -> None:
@@ -142,8 +154,8 @@ class _Decision:
         if blob is None:
             self._forgotten.append(entry.digest)
         elif entry.digest in self._evidence.marks:
-            self._forgotten.append(entry.digest)
             self._link_again(entry.digest, entry.repositories)
+            self._forget_or_wait(entry)
         elif entry.at is None or entry.is_used or linked:
             # It was used again, or an interrupted run may have deleted some of its links: grace begins anew. The
             # repositories are kept, so that their links can be written again.
@@ -154,6 +166,22 @@ class _Decision:
             self._delete.append(entry)
         else:
             self._waiting.append(entry)
+
+    def _forget_or_wait(self, entry: UnlinkedBlob) -> None:
+        """Keep the entry of a blob that is in use until every PUT has ended that may have met the end of its links."""
+        began = self._evidence.began
+        # If an interrupted run may have deleted links, the longest request counts from now on.
+        if entry.at is None:
+            self._waiting.append(replace(entry, at=began))
+        elif began.is_after(entry.at, self._rules.longest_us):
+            self._forgotten.append(entry.digest)
+        else:
+            self._waiting.append(entry)
+
+    def of_links(self, digest: bytes, repositories: tuple[str, ...]) -> None:
+        """Decide about the links of these repositories to a blob that is kept, or that has no data."""
+        blob = self._evidence.inventory.blob(digest)
+        self._stale.append(UnlinkedBlob(digest, blob.size_bytes if blob else 0, repositories))
 
     def of_deleted(self, digest: bytes, repositories: Collection[str]) -> None:
         """Decide about the links of a blob that was put into quarantine. A manifest may have brought it back."""

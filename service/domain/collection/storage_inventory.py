@@ -181,6 +181,25 @@ class StorageInventory:
             if self._first_links[number] != _NO_LINK:
                 yield digest
 
+    def links_by_repository(self) -> Iterator[tuple[str, list[tuple[bytes, int]]]]:
+        """Yield each repository that has layer links, with the packed digest and the time of each link."""
+        digests, numbers = list(self._digests), array("i", bytes(4 * len(self._link_times)))
+        for number, first in enumerate(self._first_links):
+            link = first
+            while link != _NO_LINK:
+                numbers[link] = number
+                link = self._next_links[link]
+        links: dict[int, array[int]] = {}
+        for link, repository in enumerate(self._link_repositories):
+            links.setdefault(repository, array("i")).append(link)
+        for repository, own in links.items():
+            yield self._names[repository], [(digests[numbers[link]], self._link_times[link]) for link in own]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every repository that has an object."""
+        return frozenset(self._repositories).union(self._names)
+
     @property
     def counts(self) -> tuple[int, int]:
         """The number of blobs and their bytes."""

@@ -6,8 +6,8 @@
 -- has reported. A client that cannot be told from others (two pushes of one machine, or one push from several addresses) may
 -- belong to a push that makes no progress without it; in the first half minute it passes, too. Closed: nothing passes.
 --
--- Claiming: an online collection claims digests. Only requests that name a claimed digest wait, and those that cannot be
--- understood. Manifests: PUTs of manifests wait as well. Every digest that a request names is noted, before it waits.
+-- Claiming: an online collection claims digests. Only requests that name a claimed digest wait, those to a repository that is
+-- claimed as a whole because its folders are removed, and those that cannot be understood. Manifests: PUTs of manifests wait as well. Every digest that a request names is noted, before it waits.
 --
 -- A process that knows another memory than this one, or a gate that Redis does not have and that was not opened, has not
 -- looked since Redis lost it, and lets nothing pass until then.
@@ -85,6 +85,7 @@ end
 local function is_claimed()
   if kind == 'writes' or names_unknown_data() then return true end
   if state == 'manifests' and kind == 'manifest' then return true end
+  if redis.call('HEXISTS', all['gc:claimed'], '/' .. repository) == 1 then return true end
   return needed ~= '' and redis.call('HEXISTS', all['gc:claimed'], needed) == 1
 end
 

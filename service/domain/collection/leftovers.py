@@ -1,0 +1,84 @@
+"""Leftovers of a storage: what nobody needs and no garbage collection of a registry deletes."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from service.domain.collection.storage_inventory import SHA256_BYTES, StorageInventory, StoredUpload
+
+
+class LeftoverKind(StrEnum):
+    """The kinds of leftovers."""
+
+    UPLOAD = "abandoned upload"
+    TAG = "dangling tag"
+    LINK = "unused layer link"
+    REPOSITORY = "emptied repository"
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """The leftovers of one kind in one repository.
+
+    Attributes:
+        since_ms: the last write to the youngest of them; None: not known.
+    """
+
+    kind: LeftoverKind
+    repository: str
+    count: int
+    size_bytes: int = 0
+    since_ms: int | None = None
+
+
+def abandoned_uploads(inventory: StorageInventory, before_us: int) -> Mapping[tuple[str, str], StoredUpload]:
+    """Map (repository, id) of each upload without a write since `before_us` to the upload."""
+    return {
+        (name, id): upload
+        for name, stored in inventory.repositories.items()
+        for id, upload in stored.uploads.items()
+        if upload.written_us < before_us
+    }
+
+
+def unused_links(
+    inventory: StorageInventory,
+    marks: Collection[bytes],
+    mentions: Callable[[bytes], Collection[bytes]],
+    before_us: int,
+) -> Mapping[bytes, tuple[str, ...]]:
+    """Return the layer links that no manifest of their repository needs: packed digest → repositories.
+
+    The links of a blob that no manifest at all needs are not among them, unless the blob has no data: a collection
+    unlinks that blob as a whole. Links that were written since `before_us` may belong to a push in progress.
+
+    Args:
+        inventory: of the storage.
+        marks: the packed digests that some manifest needs.
+        mentions: the packed digests that a manifest and its parts need.
+        before_us: by the clock of the storage.
+    """
+    unused: dict[bytes, list[str]] = {}
+    for name, links in inventory.links_by_repository():
+        stored = inventory.repositories.get(name)
+        needed = frozenset[bytes]().union(*map(mentions, stored.revisions)) if stored else frozenset()
+        # The registry also links the sha256 of a blob that was pushed by another algorithm, which no manifest mentions.
+        if any(len(digest) != SHA256_BYTES for digest, _ in links):
+            continue
+        for digest, modified_us in links:
+            is_kept = digest in marks or inventory.blob(digest) is None
+            if is_kept and digest not in needed and modified_us < before_us:
+                unused.setdefault(digest, []).append(name)
+    return {digest: tuple(names) for digest, names in unused.items()}
+
+
+def spelled(leftovers: Collection[Leftover]) -> str:
+    """Return the number of each kind, such as "2 abandoned uploads, 1 dangling tag"; "" for none."""
+    return ", ".join(_counts(leftovers))
+
+
+def _counts(leftovers: Collection[Leftover]) -> Iterator[str]:
+    plurals = {LeftoverKind.REPOSITORY: "emptied repositories"}
+    for kind in LeftoverKind:
+        if count := sum(leftover.count for leftover in leftovers if leftover.kind is kind):
+            yield f"{count:,} {kind if count == 1 else plurals.get(kind, f'{kind}s')}"
