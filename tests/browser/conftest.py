@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.operator import HANDS, Operator
-from tests.browser.site import TOKENS, Site, Visit
+from tests.browser.site import PATIENCE_MS, TOKENS, Site, Visit
 from tests.fakes.real_registry import require_registry
 from tests.live.conftest import TOKEN, LiveSystem, last
 from tests.support.collections import command
@@ -26,6 +26,7 @@ def find_chromium() -> str:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"])
         yield browser

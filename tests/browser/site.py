@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.live.conftest import LiveSystem
 
 TOKENS = {"read": "read-me-t0ken-01", "admin": "change-me-t0ken-1"}
-PATIENCE_MS = 20_000
+PATIENCE_MS = 120_000
 _AXE = files("tests.browser").joinpath("axe.min.js").read_text()
 _GRAVE = ("serious", "critical")
 
@@ -48,7 +48,7 @@ class Visit:
 
     def settle(self) -> None:
         """Returns once every panel shows something."""
-        expect(self.page.locator(".panel[aria-busy]")).to_have_count(0, timeout=PATIENCE_MS)
+        expect(self.page.locator(".panel[aria-busy]")).to_have_count(0)
 
     def sign_in(self, token: str) -> None:
         self.page.goto(f"{self.site.url}/login")

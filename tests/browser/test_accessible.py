@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from service.domain.collection.run import Run
 from service.web.app import create_app
-from tests.browser.site import PATIENCE_MS, TOKENS, Site, Visit
+from tests.browser.site import TOKENS, Site, Visit
 from tests.live.conftest import wait_until
 
 pytestmark = pytest.mark.live
@@ -148,5 +148,5 @@ def _deleted(window: Visit, repository: str) -> Iterator[str]:
         page.get_by_role("button", name=button).click()
         yield from _obstacles(window, page)
     page.get_by_role("button", name="Delete 1 tag").click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text("1 ", timeout=PATIENCE_MS)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("1 ")
     yield from _obstacles(window, page)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.browser.site import PATIENCE_MS, Site, Visit
+from tests.browser.site import Site, Visit
 
 Visiting = Callable[..., Visit]
 _HIDE = """() => {
@@ -29,7 +29,7 @@ def test_the_focus_stays_on_its_link_while_new_rows_come_in(site: Site, visit: V
     page = visit().go(f"/activity?repository={name}")
     page.get_by_role("link", name="first").focus()
     site.system.pusher.push_image(name, "second")
-    expect(page.get_by_role("link", name="second")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("link", name="second")).to_be_visible()
     expect(page.get_by_role("link", name="first")).to_be_focused()
 
 
@@ -61,7 +61,7 @@ def test_a_button_under_the_pointer_stays_that_of_its_row(site: Site, visit: Vis
     page.wait_for_function("() => !document.querySelector('.htmx-request')")
     assert page.get_by_role("link", name="second").count() == 0
     page.get_by_role("heading", name=name).hover()
-    expect(page.get_by_role("link", name="second")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("link", name="second")).to_be_visible()
 
 
 def test_while_nobody_looks_nothing_is_asked_for(visit: Visiting) -> None:
@@ -69,7 +69,7 @@ def test_while_nobody_looks_nothing_is_asked_for(visit: Visiting) -> None:
     page.evaluate(_HIDE)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.wait_for_function("() => window.wanted >= 4", timeout=PATIENCE_MS)
+    page.wait_for_function("() => window.wanted >= 4")
     assert asked == []
 
 
@@ -78,10 +78,10 @@ def test_a_page_of_the_proxy_in_place_of_a_panel_is_not_shown_as_one(visit: Visi
     page = visit().go("/collection")
     expect(page.get_by_text("Connection lost")).to_be_hidden()
     page.route("**/panels/**", lambda route: route.fulfill(body=body, content_type="text/html"))
-    expect(page.get_by_text("Connection lost")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Connection lost")).to_be_visible()
     expect(page.get_by_text("no collection is running")).to_be_visible()
     page.unroute("**/panels/**")
-    expect(page.get_by_text("Connection lost")).to_be_hidden(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Connection lost")).to_be_hidden()
 
 
 def test_who_does_not_answer_in_time_is_away(visit: Visiting) -> None:
@@ -90,7 +90,7 @@ def test_who_does_not_answer_in_time_is_away(visit: Visiting) -> None:
     held: list[Route] = []
     page.route("**/panels/**", lambda route: held.append(route))
     page.evaluate("() => { htmx.config.timeout = 100; }")
-    expect(page.get_by_text("Connection lost")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Connection lost")).to_be_visible()
     page.close()
     assert all(item.startswith("error: htmx:") for item in window.complaints)
     window.complaints.clear()

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,18 +129,19 @@ def test_a_server_or_a_store_that_refuses_is_one_error_with_the_line_for_it(
     assert finding.fix.startswith(fix)
 
 
-def test_a_whole_look_ends_soon_where_redis_hangs(tmp_path: Path) -> None:
+def test_of_a_whole_look_one_check_waits_where_redis_hangs(tmp_path: Path) -> None:
     with Valkey(tmp_path) as server:
         case = quick(wired(server.url))
         assert server.pid is not None
         os.kill(server.pid, signal.SIGSTOP)
-        began_s = time.monotonic()
         findings = tuple(examine(case))
-        took_s = time.monotonic() - began_s
     of = {finding.name: finding for finding in findings}
     assert of["redis"].message.startswith("Redis does not answer")
     assert "not checked: Redis does not answer" in of["workers"].message
-    assert took_s < 12, "each check that needs Redis waited for its whole timeout"
+    waited = {
+        finding.name for finding in findings if "not answer" in finding.message and "not checked" not in finding.message
+    }
+    assert waited == {"redis"}, "each check that needs Redis waited for its whole timeout"
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ class Nginx:
                 [binary, "-c", str(file), "-p", str(self._folder), "-e", "stderr", "-g", directives]
             )
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while not self._answers():
             assert time.monotonic() < end, f"nginx does not answer:\n{self.log()}"
             time.sleep(0.02)

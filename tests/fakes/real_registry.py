@@ -20,7 +20,7 @@ from service.process.die_with_parent import die_with_parent
 
 LOGIN = ("pruner", "s3cret-Password")
 _HTPASSWD = "pruner:$2b$04$ksXiwTcMIFC.pP8.3Ng7suxesYjqoPa4xmswSHT.IBuAgeXY6dGy2\n"
-_PATIENCE_S = 20.0
+_PATIENCE_S = 120.0
 _ACCESS = re.compile(
     r'^\S+ \S+ \S+ \[[^]]+\] "(?P<method>\S+) (?P<path>\S+) [^"]*" (?P<status>\d+) \d+ "[^"]*" "(?P<agent>.*)"$'
 )

@@ -14,7 +14,7 @@ from service.registry.bucket import Bucket, open_bucket
 from service.registry.objects import ObjectStore
 
 BUCKET = "registry"
-_PATIENCE_S = 60.0
+_PATIENCE_S = 240.0
 
 
 class S3Server:

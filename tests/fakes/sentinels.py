@@ -94,7 +94,7 @@ def _replication(server: Valkey) -> dict[str, Any]:
 
 
 def _until(condition: Any, what: str) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.05)

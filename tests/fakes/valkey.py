@@ -69,7 +69,7 @@ class Valkey:
         self._process = subprocess.Popen(
             die_with_parent(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while not self._answers():
             assert time.monotonic() < end, "the Redis server for the tests does not start"
             time.sleep(0.02)

@@ -158,7 +158,7 @@ class Load:
         image, together = image_over(layers, f"twins {number % 10}"), threading.Barrier(2)
 
         def push(_: int) -> None:
-            together.wait(60)
+            together.wait(300)
             with self._client("twin") as client:
                 for left in reversed(range(_TRIES)):
                     try:

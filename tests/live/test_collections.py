@@ -36,6 +36,6 @@ def test_the_collector_dies_with_a_worker_that_is_killed_and_the_next_one_collec
     orphan = Path("/proc") / (tmp_path / "pid").read_text()
     worker.kill()
     worker.wait()
-    wait_until(lambda: not orphan.exists(), "the collector outlived its holder", 5)
+    wait_until(lambda: not orphan.exists(), "the collector outlived its holder")
     system.start_worker("garbage")
     wait_until(lambda: [run.result for run in system.store.collections.runs()] == ["done"], "it was not made up for")

@@ -35,9 +35,9 @@ def command(*arguments: str) -> list[str]:
 def opened(link: str) -> str:
     """The page behind a sign-in link, after a click on its button."""
     browser, origin = requests.Session(), link.partition("/login/")[0]
-    csrf = re.search(r'name="csrf" value="([^"]+)"', browser.get(link, timeout=10).text)
+    csrf = re.search(r'name="csrf" value="([^"]+)"', browser.get(link, timeout=60).text)
     assert csrf
-    return browser.post(link, data={"csrf": csrf[1]}, headers={"Origin": origin}, timeout=10).text
+    return browser.post(link, data={"csrf": csrf[1]}, headers={"Origin": origin}, timeout=60).text
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_once_ends_well_and_its_last_lines_say_what_stayed_what_went_and_what_wa
     del environment["PYTHONPATH"]
     once = [str(installed), "demo", "--once"]
     ended = subprocess.run(
-        once, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=170
+        once, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     stayed, heading, went = ended.stdout.partition("10 kept builds of shop/api:\n")[2].partition("5 builds deleted:\n")
@@ -103,13 +103,13 @@ def test_without_once_it_stays_up_until_ctrl_c_and_leaves_nothing(tmp_path: Path
         )
         assert process.poll() is None, log.read_text()
         url = log.read_text().partition("Still up: push to ")[2].partition(",")[0]
-        assert requests.get(f"{url}/v2/", timeout=10).ok
+        assert requests.get(f"{url}/v2/", timeout=60).ok
         wait_until(lambda: "Another one: pushprune sign-in --data " in log.read_text(), "no link is printed")
         (link,) = re.findall(r"http://\S+/login/\S+", log.read_text())
         assert "dashboard (admin)" in opened(link), "a newcomer sees the dashboard, signed in"
         family = descendants(process.pid)
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(300) == 0
         wait_until(lambda: not any(alive(pid) for pid in family), "an orphan is left")
         assert list((tmp_path / "tmp").iterdir()) == []
     finally:

@@ -12,7 +12,8 @@ from tests.live.conftest import TOKEN, Live, last, wait_until
 
 HEAD = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-a: "
 BODY = b"POST /notifications HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"
-SOON_S = 5
+# Long before a half-sent request is given up.
+SOON_S = 9
 
 
 @pytest.fixture

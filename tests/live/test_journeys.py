@@ -20,7 +20,7 @@ def test_of_thirteen_images_pushed_by_skopeo_the_last_ten_remain(live: Live, tmp
     for name, image in zip(names[10:], images[10:], strict=True):
         system.skopeo_push("shop/api", name, source=image)
     system.skopeo_push("shop/api", "latest", source=images[12])
-    wait_until(lambda: system.tags("shop/api") == {*names[3:], "latest"}, "not exactly the last 10 and latest", 5)
+    wait_until(lambda: system.tags("shop/api") == {*names[3:], "latest"}, "not exactly the last 10 and latest")
     wait_until(system.quiet, "it does not come to rest")
     pruned = {e.tag: e.reason for e in system.store.history.entries("shop/api") if e.action == "pruned"}
     assert pruned == dict.fromkeys(names[:3], "older than the newest 10 (rule last)")
@@ -64,7 +64,7 @@ def test_a_worker_killed_in_the_middle_of_a_batch_loses_nothing(live: Live) -> N
     system.kill(worker)
     left = len(system.store.history.doomed("shop/api"))
     system.start_worker()
-    wait_until(lambda: len(system.store.history.doomed("shop/api")) < left, "the work was not taken up within 5 s", 5)
+    wait_until(lambda: len(system.store.history.doomed("shop/api")) < left, "the work was not taken up")
     _settled(system, remain)
 
 

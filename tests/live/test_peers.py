@@ -18,8 +18,6 @@ from tests.fakes.real_registry import require_registry
 from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.support.journeys import oci_layout
 
-PATIENCE_S = 25.0
-
 
 def keeping_3(repositories: str, **more: Any) -> dict[str, Any]:
     """A rule that keeps 3 tags in each of these repositories."""
@@ -59,7 +57,7 @@ def remain_exactly(system: LiveSystem, repository: str, kept: Mapping[str, Image
         return found() == (set(kept), manifests) and system.quiet() and system.heard(repository, set(kept))
 
     try:
-        wait_until(settled, "it does not come to rest", PATIENCE_S)
+        wait_until(settled, "it does not come to rest")
     except AssertionError:
         tags, there = found()
         assert (kept.keys() - tags, manifests - there) == (set(), set()), "LOST: a tag or manifest that is kept"

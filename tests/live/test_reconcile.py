@@ -27,7 +27,7 @@ def test_a_registry_that_was_there_before(live: Live, repositories: int, tags: i
     done = compared()
     assert done < repositories, "it was over before the worker was killed"
     system.start_worker("enforce,delete,reconcile")
-    last = wait_until(walks.last, "the walk does not go on", within_s=180)
+    last = wait_until(walks.last, "the walk does not go on")
     assert (last.reason, last.whole, last.failed) == (reconciliation.FIRST_START, True, 0)
     assert last.repositories == repositories
     for repository, standing in filled.items():
@@ -54,7 +54,7 @@ def heard_all(system: LiveSystem) -> None:
         entries = system.store.history.entries("marks/heard", 5)
         return any(entry.digest == pushed and entry.action == "push" for entry in entries)
 
-    wait_until(heard, "the registry has not told everything yet", within_s=120)
+    wait_until(heard, "the registry has not told everything yet")
 
 
 @pytest.mark.parametrize("messages", [True, False], ids=["an event tells of it", "its debug server tells of it"])

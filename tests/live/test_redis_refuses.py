@@ -21,7 +21,7 @@ def works_again(system: LiveSystem, worker: subprocess.Popen[bytes], tag: str = 
     for number in range(6):
         system.pusher.push_image("shop/api", f"{tag}{number}")
     kept = {f"{tag}{number}" for number in range(3, 6)}
-    wait_until(lambda: system.tags("shop/api") == kept and system.quiet(), "the work is not done", 90)
+    wait_until(lambda: system.tags("shop/api") == kept and system.quiet(), "the work is not done")
     assert worker.poll() is None, system.log("worker1")[-3000:]
 
 

@@ -11,12 +11,12 @@ import pytest
 class Eventually(Protocol):
     """Wait until the condition is true; fail loudly once `patience_s` is used up."""
 
-    def __call__(self, condition: Callable[[], object], patience_s: float = 60.0) -> None: ...
+    def __call__(self, condition: Callable[[], object], patience_s: float = 240.0) -> None: ...
 
 
 @pytest.fixture
 def eventually() -> Eventually:
-    def wait(condition: Callable[[], object], patience_s: float = 60.0) -> None:
+    def wait(condition: Callable[[], object], patience_s: float = 240.0) -> None:
         deadline = time.monotonic() + patience_s
         while not condition():
             assert time.monotonic() < deadline, "the awaited condition never came true"

@@ -6,30 +6,21 @@ from service.domain.errors import RegistryUnavailable
 from service.domain.retention import batching
 from service.prune import deleting, planning
 from tests.conftest import keep_last
-from tests.support.system import SHOP, Make, System, untag_first
-
-
-def slow_deletes(system: System, seconds_a_tag: float) -> None:
-    """Each DELETE by digest reads every tag of the repository, as on object storage."""
-
-    def read_tags() -> None:
-        system.registry.closing.wait(seconds_a_tag * len(system.registry.tags(SHOP)))
-
-    system.registry.before("DELETE", "manifests/sha256:", read_tags, times=None)
+from tests.support.system import SHOP, Make, untag_first
 
 
 @pytest.mark.parametrize("version", ["2.8", pytest.param("3", marks=pytest.mark.deep)])
 def test_deletes_that_take_longer_than_any_other_answer_end(make_system: Make, version: str) -> None:
-    """As 1,000 tags at 20 ms each with a timeout of 10 s: 300 tags at 4 ms with one of 1 s."""
-    system = make_system(keep_last(10), version, registry={"timeout_s": 1, "delete_timeout_s": 60})
-    system.push(*(f"v{number}" for number in range(300)))
-    slow_deletes(system, 0.004)
+    system = make_system(keep_last(10), version, registry={"timeout_s": 3, "delete_timeout_s": 600})
+    system.push(*(f"v{number}" for number in range(20)))
+    # Any other answer that takes so long is given up.
+    system.registry.before("DELETE", "manifests/sha256:", lambda: system.registry.closing.wait(4))
     system.settle()
     assert len(system.tags()) == len(system.registry.manifests(SHOP)) == 10
 
 
 def test_a_delete_has_a_timeout_of_its_own(make_system: Make) -> None:
-    system = make_system(keep_last(1), registry={"timeout_s": 5, "delete_timeout_s": 0.05})
+    system = make_system(keep_last(1), registry={"timeout_s": 60, "delete_timeout_s": 0.05})
     system.push("v1", "v2")
     planning.enforce(system.wiring, SHOP)
     system.registry.delay("DELETE", seconds=2)

@@ -2,7 +2,6 @@
 
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -328,12 +327,10 @@ def test_a_redis_that_has_lost_everything_is_told_of_and_an_empty_one_at_the_sta
 
 def test_a_write_passes_soon_after_a_redis_with_an_open_gate_has_lost_everything(stand: Stand) -> None:
     """It waits for the next look of the process only."""
-    door = stand(gate_wait=60)
+    door = stand(gate_wait=600)
     door.keeper.start()
     lose(door)
-    began_s = time.monotonic()
     assert door.ask("PUT", MANIFEST).status_code == 204
-    assert time.monotonic() - began_s < 30
 
 
 def test_what_passed_without_redis_is_noted_before_the_process_is_heard_of_again(stand: Stand, mortal: Valkey) -> None:
