@@ -6,8 +6,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
-# Three processes for two cores: what is live often waits.
-SHARED := -n 3 --dist loadfile --no-loadscope-reorder
+# Four processes for two cores: what is live often waits.
+SHARED := -n 4 --dist loadfile --no-loadscope-reorder
 DEBIAN := docker-registry valkey-server skopeo nginx-light chromium prometheus systemd
 IMAGE  ?= pushprune
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/__init__.py)

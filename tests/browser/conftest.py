@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.browser.operator import HANDS, Operator
+from tests.browser.operator import Operator
 from tests.browser.site import PATIENCE_MS, TOKENS, Site, Visit
 from tests.fakes.real_registry import require_registry
 from tests.live.conftest import TOKEN, LiveSystem, last
@@ -73,7 +73,8 @@ def visit(site: Site) -> Iterator[Callable[..., Visit]]:
         assert [element for item in visits for element in item.complaints] == []
 
 
-@pytest.fixture(params=HANDS)
+# The mouse is at work in test_walk.py and test_accessible.py, on every page.
+@pytest.fixture(params=["keyboard", pytest.param("mouse", marks=pytest.mark.deep)])
 def operator(request: pytest.FixtureRequest, visit: Callable[..., Visit]) -> Operator:
     """An operator with the right to change everything: once with the mouse, once with the keyboard alone."""
     return Operator(visit(), request.param)

@@ -8,7 +8,6 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.site import Visit
 
 Hand = Literal["mouse", "keyboard"]
-HANDS: tuple[Hand, ...] = ("mouse", "keyboard")
 _MOST_TABS = 600
 _IS_FOCUSED = "element => element === document.activeElement"
 # The element stands before the one that has the focus.

@@ -61,7 +61,8 @@ class Visit:
 
         rules: which of its rules are asked; None: all.
         """
-        self.page.evaluate(_AXE)
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(_AXE)
         result: dict[str, Any] = self.page.evaluate(
             "rules => axe.run(document, {resultTypes: ['violations'], ...(rules && {runOnly: rules})})", rules
         )
