@@ -19,6 +19,8 @@ _MENDS = {
     "is older than": "pushprune worker   # of this version: it migrates the store",
     "is newer than": "pip install --upgrade pushprune   # or the image of the version that wrote the store",
     "permission": f"redis-cli ACL SETUSER NAME {RIGHTS}   # our user; our redis.prefix",
+    # Redis 6.2, of a command in a script.
+    "can't run this command": f"redis-cli ACL SETUSER NAME {RIGHTS}   # our user; our redis.prefix",
     "read only replica": "redis: {url: redis://PRIMARY:6379/0}   # the server that takes writes; this one is a replica",
     "maxmemory": "redis-cli CONFIG SET maxmemory 0   # or a larger one, also in redis.conf",
     "disk": "df -h   # on the machine of Redis: make room",
