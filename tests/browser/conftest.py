@@ -73,8 +73,8 @@ def visit(site: Site) -> Iterator[Callable[..., Visit]]:
         assert [element for item in visits for element in item.complaints] == []
 
 
-# The mouse is at work in test_walk.py and test_accessible.py, on every page.
-@pytest.fixture(params=["keyboard", pytest.param("mouse", marks=pytest.mark.deep)])
+# The keyboard takes twice the time: outside of deep tests it does the two tasks with BY_KEYBOARD.
+@pytest.fixture(params=["mouse", pytest.param("keyboard", marks=pytest.mark.deep)])
 def operator(request: pytest.FixtureRequest, visit: Callable[..., Visit]) -> Operator:
     """An operator with the right to change everything: once with the mouse, once with the keyboard alone."""
     return Operator(visit(), request.param)

@@ -3,11 +3,16 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.site import Visit
 
 Hand = Literal["mouse", "keyboard"]
+# For a task with every kind of control.
+BY_KEYBOARD = pytest.mark.parametrize(
+    "operator", ["keyboard", pytest.param("mouse", marks=pytest.mark.deep)], indirect=True
+)
 _MOST_TABS = 600
 _IS_FOCUSED = "element => element === document.activeElement"
 # The element stands before the one that has the focus.

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from service.domain.collection.run import Run
-from tests.browser.operator import Operator
+from tests.browser.operator import BY_KEYBOARD, Operator
 from tests.browser.site import Site
 from tests.live.conftest import wait_until
 
@@ -92,6 +92,7 @@ def test_the_largest_repositories_take_one_click(operator: Operator, repository:
     assert operator.clicks <= 1
 
 
+@BY_KEYBOARD
 def test_fifty_tags_are_deleted_in_four_clicks(operator: Operator, site: Site, fifty: Callable[[], str]) -> None:
     name = fifty()
     page = operator.start()
@@ -154,6 +155,7 @@ def test_several_deleted_images_are_restored_in_four_clicks(operator: Operator, 
     assert site.system.tags(name) == {"v1", "v2", "v3", "v4"}
 
 
+@BY_KEYBOARD
 def test_a_hold_is_looked_at_and_approved_in_three_clicks(operator: Operator, site: Site) -> None:
     name = f"held/{uuid.uuid4().hex[:8]}"
     system = site.system
