@@ -5,18 +5,14 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service import tracing
-from tests.support.traces import Traces, ids, traces
+from tests.support.traces import Traces, collector, ids, traces
 
 __all__ = ["traces"]
 
@@ -98,27 +94,6 @@ assert time.monotonic() - began_s < 10
     assert [line["event"].partition(":")[0] for line in lines] == ["traces are sent", "traces are lost"]
     assert {line["to"] for line in lines} == {"http://127.0.0.1:9"}
     assert took_s < 20
-
-
-@contextmanager
-def collector() -> Iterator[tuple[str, list[bytes]]]:
-    """Provide the URL of a collector, and what was posted to it."""
-    posted: list[bytes] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            posted.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", posted
-    server.shutdown()
-    server.server_close()
 
 
 def test_a_forked_process_sends_its_own_spans_at_its_end() -> None:
