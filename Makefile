@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 # Four processes for two cores: what is live often waits.
 SHARED := -n 4 --dist loadfile --no-loadscope-reorder
-DEBIAN := docker-registry valkey-server skopeo nginx-light chromium prometheus systemd
+DEBIAN := docker-registry valkey-server skopeo nginx-light chromium prometheus systemd kustomize
 IMAGE  ?= pushprune
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/__init__.py)
 LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'

@@ -10,7 +10,10 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SECRETS = ("secrets/admin_token", ".env", "pushprune-data/tokens/admin", "config.local/registry_password")
+SECRETS = (
+    *("secrets/admin_token", ".env", "pushprune-data/tokens/admin", "config.local/registry_password"),
+    "config/kubernetes/example/secrets/admin_token",
+)
 _NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "tests", "secrets", "dist", "*-data")
 
 
