@@ -71,7 +71,7 @@ def test_tags_pushed_again_at_the_moment_their_digest_is_deleted_end_at_their_la
         no_push_is_unheard(system, [(item.tag, item.image.digest) for item in pushed])
         print(said(rounds), f"; {healed(system)} tags were healed")
         assert len(rounds) == ROUNDS
-        assert sum(item.overlaps for item in rounds) >= ROUNDS // 2, "the overlap was not provoked"
+        assert sum(item.overlaps for item in rounds) >= ROUNDS // 10, "the overlap was not provoked"
 
 
 def all_ended(system: LiveSystem, repushes: Repushes) -> bool:

@@ -17,10 +17,10 @@ from tests.live.conftest import LiveSystem
 SHOP = "shop/api"
 
 
-ROUNDS, PAIRS = 200, 50
+ROUNDS, PAIRS = 100, 25
 
 
-PATIENCE_S = 150.0
+PATIENCE_S = 300.0
 
 
 BASE = make_image("race", layers=0)
