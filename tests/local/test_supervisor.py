@@ -52,6 +52,8 @@ LEAVING_A_STRAY = 'pid = os.fork()\nif pid == 0: mark("stray"); forever()\nmark(
 
 PARENT = """
 import json, signal, sys
+# The tests may run under nohup.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from service.local.supervisor import Child, Supervisor, stopping_on_signals
 from service.local.transcript import Transcript
 transcript = Transcript()
@@ -124,11 +126,11 @@ def test_no_child_nor_grandchild_survives_kill_9_of_the_parent(tmp_path: Path, e
 def test_a_signal_ends_all_in_the_opposite_order_of_their_start(
     tmp_path: Path, eventually: Any, alive: Alive, number: signal.Signals
 ) -> None:
-    children = [child(tmp_path, name, POLITE) for name in ("redis", "web", "worker")]
+    children = [child(tmp_path, name, POLITE, grace_s=3600) for name in ("redis", "web", "worker")]
     with parent(tmp_path, *children) as running:
         eventually(lambda: len(pids(tmp_path, "*")) == 3)
         running.send_signal(number)
-        out, _ = running.communicate(timeout=60)
+        out, _ = running.communicate(timeout=300)
     assert running.returncode == 0
     assert (tmp_path / "left").read_text().split() == ["worker", "web", "redis"]
     assert not any(alive(pid) for pid in pids(tmp_path, "*"))
@@ -139,7 +141,7 @@ def test_a_child_that_ignores_its_stop_signal_is_killed_after_its_grace(tmp_path
     with parent(tmp_path, child(tmp_path, "worker", STUBBORN, grace_s=0.1)) as running:
         eventually(lambda: pids(tmp_path, "worker"))
         running.send_signal(signal.SIGINT)
-        out, _ = running.communicate(timeout=60)
+        out, _ = running.communicate(timeout=300)
     assert running.returncode == 0
     assert "pushprune | worker did not stop within 0.1 s, killing it" in out
 
@@ -161,7 +163,7 @@ def test_a_signal_that_meets_a_finalizer_is_not_lost(supervisor: Supervisor) -> 
         assert supervisor.stopping
         waiting = threading.Thread(target=supervisor.wait, daemon=True)
         waiting.start()
-        waiting.join(10)
+        waiting.join(240)
         assert not waiting.is_alive()
         with pytest.raises(KeyboardInterrupt):
             supervisor.check()
@@ -175,7 +177,7 @@ def test_a_second_ctrl_c_kills_at_once(tmp_path: Path, eventually: Any, alive: A
         assert running.stdout is not None
         assert "stopping" in running.stdout.readline()
         running.send_signal(signal.SIGINT)
-        running.communicate(timeout=60)
+        running.communicate(timeout=300)
     assert running.returncode == 0
     assert not any(alive(pid) for pid in pids(tmp_path, "*"))
 
@@ -190,7 +192,7 @@ def test_a_child_that_dies_while_all_are_ended_stays_dead(tmp_path: Path, eventu
         os.kill(pids(tmp_path, "redis")[0], signal.SIGKILL)
         eventually(lambda: not alive(pids(tmp_path, "redis")[0]))
         running.send_signal(signal.SIGINT)
-        out, _ = running.communicate(timeout=60)
+        out, _ = running.communicate(timeout=300)
     assert out == ""
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 _MOST = 100
 _PARTS = {"deep": 1, "quick": 3, "brief": 10}
@@ -12,7 +12,9 @@ _PARTS = {"deep": 1, "quick": 3, "brief": 10}
 def choose(markers: str) -> None:
     """As many as belong to what `-m` leaves out."""
     for name, part in _PARTS.items():
-        settings.register_profile(name, deadline=None, max_examples=_MOST // part)
+        # A busy machine must turn no test red because examples are made slowly.
+        slow = [HealthCheck.too_slow]
+        settings.register_profile(name, deadline=None, max_examples=_MOST // part, suppress_health_check=slow)
     settings.load_profile("brief" if "not slow" in markers else "quick" if "not deep" in markers else "deep")
 
 
