@@ -25,7 +25,7 @@ def check(case: Case) -> Iterator[Finding]:
     yield from findings
     if webhooks and not findings:
         waiting = sum(state.waiting for state in states.values())
-        yield fine(_NAME, f"{', '.join(states)}: reachable, {waiting} events wait")
+        yield fine(_NAME, f"{', '.join(states)}: reachable, events that wait: {waiting}")
 
 
 def _findings(webhook: WebhookSettings, state: WebhookState) -> Iterator[Finding]:
@@ -38,7 +38,7 @@ def _findings(webhook: WebhookSettings, state: WebhookState) -> Iterator[Finding
         sentence = f"{named}: {state.error}: it wants no events; nothing is sent until a worker is started again"
         yield error(_NAME, sentence, "webhooks: []   # without it, or with its new url; then restart the workers")
     elif state.attempts:
-        sentence = f"{named}: {state.attempts} attempts in a row failed, {state.waiting} events wait: {state.error}"
+        sentence = f"{named}: {state.error} (failed attempts: {state.attempts}, events that wait: {state.waiting})"
         yield error(_NAME, sentence, "webhooks: [{url: https://…}]   # or see the log of the receiver")
     if state.dropped:
         sentence = (

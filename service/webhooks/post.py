@@ -45,9 +45,9 @@ class PostResult:
 class Post:
     """Posts messages to one receiver, one after the other."""
 
-    def __init__(self, webhook: WebhookSettings, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, webhook: WebhookSettings) -> None:
         """Open the session; nothing is sent yet. Raises ConfigurationError if `ca_file` holds no certificate."""
-        self._webhook, self._timeout_s = webhook, timeout_s
+        self._webhook = webhook
         self._session = open_session(
             webhook.address, ca_file=webhook.ca_file, parallel=1, reads_bodies=False, ca_setting="webhooks: ca_file"
         )
@@ -62,7 +62,7 @@ class Post:
         headers = {"Content-Type": content_type, "webhook-id": message_id, "webhook-timestamp": str(now_s)}
         if self._webhook.key is not None:
             headers["webhook-signature"] = signature(self._webhook.key, message_id, now_s, body)
-        timeout = (min(_CONNECT_S, self._timeout_s), self._timeout_s)
+        timeout = (min(_CONNECT_S, TIMEOUT_S), TIMEOUT_S)
         try:
             # A redirect would send the message to an address that the operator did not choose.
             response = self._session.post(
@@ -90,7 +90,7 @@ class Post:
     def _reason(self, error: Exception) -> str:
         # The errors of requests show the whole URL, which may be a secret.
         if isinstance(error, requests.Timeout | ReadTimeoutError):
-            return f"did not answer within {self._timeout_s:g} s"
+            return f"did not answer within {TIMEOUT_S:g} s"
         if is_certificate_failure(error):
             return "shows a certificate that is not trusted here: set ca_file to its CA's certificate"
         return f"cannot be reached: {innermost(error)}"

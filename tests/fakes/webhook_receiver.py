@@ -1,9 +1,11 @@
 """A receiver of webhooks: keeps what it takes, and answers as a test wants: fails, stalls, redirects, is gone."""
 
 import json
+import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Condition, Event
 from typing import Any, cast
 
@@ -33,20 +35,25 @@ class Message:
 class WebhookReceiver(Serving):
     """Answers each POST with the next of `answers`, then with 202.
 
-    requests: everything that was posted. received: what was answered with 2xx.
+    requests: everything that was posted. received: what was answered with 2xx. tls: certificate and key. port:
+    0 for any.
     """
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: Answer, tls: tuple[Path, Path] | None = None, port: int = 0) -> None:
         self.requests: list[Message] = []
         self.received: list[Message] = []
         self._answers = list(answers)
         self._changed = Condition()
         self._released = Event()
         self._released.set()
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
         cast(Any, server).receiver = self
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         self.serve(server)
-        self.url += "/hook"
+        self.url = f"{self.url.replace('http:', 'https:') if tls else self.url}/hook"
 
     def answer(self, *answers: Answer) -> None:
         """Answer the next requests so."""

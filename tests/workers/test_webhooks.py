@@ -1,0 +1,144 @@
+"""The threads of webhooks: each receiver by itself, in one worker at a time, and never in the way of deletions."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from service.domain.collection.run import Run
+from service.domain.errors import StoreUnavailable
+from service.store import Store
+from service.webhooks.delivery import Delivery
+from service.wiring import Wiring
+from tests.conftest import MakeWiring, keep_last
+from tests.fakes.webhook_receiver import WebhookReceiver
+from tests.support.system import Make
+from workers import webhooks
+from workers.webhooks import start_webhooks
+
+
+@pytest.fixture
+def receivers() -> Iterator[tuple[WebhookReceiver, WebhookReceiver]]:
+    with WebhookReceiver() as first, WebhookReceiver() as second:
+        yield first, second
+        first.release()
+
+
+@pytest.fixture(autouse=True)
+def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "LOOK_S", 0.02)
+    monkeypatch.setattr(webhooks, "_TURN_S", 0.02)
+
+
+@contextmanager
+def worker(wiring: Wiring) -> Iterator[threading.Event]:
+    """The threads that a worker starts for its webhooks; `set` ends them."""
+    stopping = threading.Event()
+    before = set(threading.enumerate())
+    start_webhooks(wiring.store, wiring.settings, stopping)
+    try:
+        yield stopping
+    finally:
+        stopping.set()
+        for thread in set(threading.enumerate()) - before:
+            if thread.name.startswith("webhook"):
+                thread.join(10)
+
+
+def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+    end_s = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < end_s, "it does not happen"
+        time.sleep(0.01)
+
+
+def settings(*receivers: WebhookReceiver) -> list[dict[str, str]]:
+    return [{"name": f"w{number}", "url": receiver.url} for number, receiver in enumerate(receivers)]
+
+
+def looked(store: Store, *names: str) -> bool:
+    return all(store.webhooks.state(name).look for name in names)
+
+
+def record(store: Store, message: str = "") -> None:
+    store.collections.record(Run(1000, 2000, "done", "scheduled", message=message))
+
+
+def test_a_receiver_that_stalls_delays_no_other_and_no_deletion(
+    make_system: Make, receivers: tuple[WebhookReceiver, WebhookReceiver]
+) -> None:
+    stalled, well = receivers
+    stalled.stall()
+    system = make_system(keep_last(1), webhooks=settings(stalled, well))
+    with worker(system.wiring):
+        until(lambda: looked(system.store, "w0", "w1"))
+        record(system.store)
+        until(lambda: len(stalled.requests) == 1)
+        system.push("v1", "v2")
+        system.settle()
+        assert system.tags() == {"v2"}
+        until(lambda: len(well.events("tags.deleted")) == 1)
+        assert stalled.received == []
+        stalled.release()
+        until(lambda: len(stalled.events("tags.deleted")) == 1)
+
+
+def test_each_event_is_sent_by_one_of_the_workers(
+    make_wiring: MakeWiring, receivers: tuple[WebhookReceiver, WebhookReceiver]
+) -> None:
+    receiver, _ = receivers
+    wiring = make_wiring(webhooks=settings(receiver))
+    with ExitStack() as workers:
+        for _ in range(3):
+            workers.enter_context(worker(wiring))
+        until(lambda: looked(wiring.store, "w0"))
+        for number in range(20):
+            record(wiring.store, str(number))
+        until(lambda: len(receiver.received) >= 20)
+    assert [event["data"]["message"] for event in receiver.events()] == [str(number) for number in range(20)]
+
+
+def test_another_worker_continues_when_the_first_ends(
+    make_wiring: MakeWiring, receivers: tuple[WebhookReceiver, WebhookReceiver]
+) -> None:
+    receiver, _ = receivers
+    wiring = make_wiring(webhooks=settings(receiver))
+    with worker(wiring) as first:
+        until(lambda: looked(wiring.store, "w0"))
+        first.set()
+        with worker(wiring):
+            record(wiring.store)
+            until(lambda: len(receiver.received) == 1)
+
+
+def test_a_fault_of_ours_or_an_absent_redis_does_not_end_it(
+    make_wiring: MakeWiring,
+    receivers: tuple[WebhookReceiver, WebhookReceiver],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    receiver, _ = receivers
+    wiring = make_wiring(webhooks=settings(receiver))
+    errors, look = [RuntimeError("a fault"), StoreUnavailable("Redis is away")], Delivery.look
+
+    def faulty(delivery: Delivery) -> None:
+        if errors:
+            raise errors.pop()
+        look(delivery)
+
+    monkeypatch.setattr(Delivery, "look", faulty)
+    with worker(wiring):
+        until(lambda: looked(wiring.store, "w0"))
+        record(wiring.store)
+        until(lambda: len(receiver.received) == 1)
+
+
+def test_without_webhooks_there_is_no_thread_and_old_troubles_end(make_wiring: MakeWiring) -> None:
+    wiring = make_wiring()
+    wiring.store.outbox.note_trouble("webhook chat", "it was removed from the settings since")
+    wiring.store.outbox.note_trouble("doomed shop/api", "something else")
+    before = threading.active_count()
+    start_webhooks(wiring.store, wiring.settings, threading.Event())
+    assert threading.active_count() == before
+    assert [trouble.about for trouble in wiring.store.outbox.troubles()] == ["doomed shop/api"]
