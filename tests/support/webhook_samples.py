@@ -41,7 +41,7 @@ def samples() -> dict[str, WebhookEvent]:
     run = Run(us(20) // 1000, us(22) // 1000, "done", "scheduled (0 3 * * *)", blobs=345, bytes_freed=1_240_000_000)
     events = (
         *compose.of_entries([pruned("main-41", 0), pruned("main-42", 0.5)]),
-        *compose.of_entries([entry("restored", "main-42", 5, reason="requested by ann", actor="ann")]),
+        *compose.of_entries([entry("restored", "main-42", 5, reason="restored after a deletion", actor="ann")]),
         *compose.of_holds([Hold("shop/web", "it would remove 57 of 60 tags, more than 50% (hold_over)", us(10),
                                 tuple(digest_of(str(number)) for number in range(57)), "plan")]),
         *compose.of_runs([run]),
@@ -73,5 +73,5 @@ def chats() -> dict[str, str]:
         for number in range(count)
     ]
     several = [*compose.of_entries(night), made["collection.done"]]
-    single = [made["tags.deleted"], made["plan.held"], made["image.broken"]]
+    single = [made[kind] for kind in ("tags.deleted", "tags.restored", "plan.held", "image.broken")]
     return {name: json.loads(chat_message(of, SOURCE))["text"] for name, of in (("several", several), ("one", single))}
