@@ -35,7 +35,7 @@ def test_each_stage_can_be_seen_and_then_none(make_wiring: MakeWiring, tmp_path:
     (tmp_path / "dry").touch()
     until(lambda: stage() == SWEEPING)
     (tmp_path / "swept").touch()
-    thread.join(20)
+    thread.join(240)
     assert stage() is None
 
 
@@ -70,7 +70,7 @@ def test_a_sweep_tells_its_share(make_wiring: MakeWiring, tmp_path: Path) -> Non
     thread.start()
     until(lambda: share() == 50)
     (tmp_path / "go").touch()
-    thread.join(20)
+    thread.join(240)
 
 
 def test_items_that_are_done_are_published_from_time_to_time(

@@ -61,7 +61,7 @@ def meanwhile(wiring: Wiring, folder: Path, do: Callable[[], object]) -> list[st
     assert state(wiring) == "open"
     do()
     (folder / "hold").unlink()
-    thread.join(60)
+    thread.join(240)
     assert wiring.store.collections.runs()[0].result == "done", wiring.store.collections.runs()[0].message
     return runs(folder)
 
@@ -102,7 +102,7 @@ def test_one_that_can_count_no_more_is_stopped(gated: Wiring, tmp_path: Path) ->
     until(lambda: (tmp_path / "began").exists())
     assert state(wiring) == "closed"
     (tmp_path / "hold").unlink()
-    thread.join(60)
+    thread.join(240)
     assert wiring.store.collections.runs()[0].result == "done"
 
 
@@ -148,7 +148,7 @@ def test_while_something_of_ours_may_change_what_stands_there_is_none(gated: Wir
     assert not (tmp_path / "runs").exists()
     client: Any = gated.store.connection.client
     client.delete(gated.store.connection.keys.of("healing"), gated.store.connection.keys.of("heal", SHOP))
-    thread.join(60)
+    thread.join(240)
     assert runs(tmp_path) == ["dry", "sweep"]
 
 
@@ -162,7 +162,7 @@ def test_a_gate_that_a_dead_holder_left_closed_does_not_stay_so_for_its_sake(gat
     until(lambda: (tmp_path / "began").exists())
     held = gated.store.gate.state()
     (tmp_path / "hold").unlink()
-    thread.join(60)
+    thread.join(240)
     assert held is None or held.token != "dead", "it is closed for as long as the dry run takes"
     assert gated.store.collections.runs()[0].result == "done"
 
@@ -192,7 +192,7 @@ def test_deletes_of_ours_are_waited_for_while_the_gate_is_open(gated: Wiring, tm
     until(lambda: (tmp_path / "began").exists())
     was = state(gated)
     (tmp_path / "hold").unlink()
-    thread.join(60)
+    thread.join(240)
     assert was == "open"
     assert runs(tmp_path) == ["dry", "sweep"]
 
@@ -210,5 +210,5 @@ def test_what_must_be_healed_does_not_wait_until_they_have_settled(
         until(lambda: state(gated) == "draining")
         client: Any = gated.store.connection.client
         client.delete(gated.store.connection.keys.of("healing"), gated.store.connection.keys.of("heal", SHOP))
-    thread.join(60)
+    thread.join(240)
     assert gated.store.collections.runs()[0].result == "done"

@@ -262,7 +262,7 @@ def test_what_must_be_healed_does_not_wait_for_a_collection_that_waits_for_a_del
         thread.start()
         until(wiring.store.leases.collecting)
         wiring.store.deletions.request_healing(SHOP, ["v1"])
-        thread.join(20)
+        thread.join(240)
         assert not thread.is_alive()
     assert wiring.store.collections.runs()[0].result == "postponed"
 
@@ -275,7 +275,7 @@ def test_a_push_stops_the_collector(make_system: Make, tmp_path: Path) -> None:
     thread.start()
     until(lambda: (tmp_path / "began").exists())
     system.push("v1")
-    thread.join(20)
+    thread.join(240)
     assert not thread.is_alive()
     (run,) = system.store.collections.runs()
     assert (run.result, run.message) == (
@@ -330,9 +330,9 @@ def test_a_redis_that_hangs_does_not_keep_a_collector_alive_whose_lease_is_lost(
     thread.start()
     until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
     monkeypatch.setattr(Outbox, "pushes", hang)
-    assert asked.wait(10)
+    assert asked.wait(240)
     wiring.store.connection.client.set(wiring.store.connection.keys.of("lease", COLLECT), "another")
-    thread.join(20)
+    thread.join(240)
     alive = thread.is_alive()
     answered.set()
     assert not alive
@@ -383,7 +383,7 @@ def test_a_collection_that_is_wanted_during_a_run_is_still_wanted_after_it(
     until(lambda: (tmp_path / "began").exists())
     wiring.store.collections.request("by hand")
     (tmp_path / "go").touch()
-    thread.join(20)
+    thread.join(240)
     (run,) = wiring.store.collections.runs()
     assert (run.result, run.reason) == ("done", "scheduled")
     assert wiring.store.collections.requested() == "by hand"

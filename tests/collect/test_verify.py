@@ -174,7 +174,7 @@ def push_during_the_sweep(make_system: Make, folder: Path, image: Image, lost: I
     system.registry.push(SHOP, "v1", image)
     lose(system, lost)
     system.hear_late()
-    thread.join(20)
+    thread.join(240)
     assert not thread.is_alive()
     return system
 

@@ -71,7 +71,7 @@ class WebhookReceiver(Serving):
         with self._changed:
             self.requests.append(message)
             self._changed.notify_all()
-        self._released.wait(30)
+        self._released.wait(240)
         with self._changed:
             answer = self._answers.pop(0) if self._answers else 202
             status, headers = answer if isinstance(answer, tuple) else (answer, {})

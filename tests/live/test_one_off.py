@@ -209,7 +209,7 @@ def test_ctrl_c_finishes_what_has_begun_and_says_what_was_deleted(
         prune = ("prune", "--registry", registry.url, "--keep-last", "1", "--yes", "--trash", str(tmp_path / "gone"))
         process = start(*prune)
         registry.before(method, "shop/api", lambda: process.send_signal(signal.SIGINT))
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=300)
         assert (process.returncode, err) == (1, "\npushprune: interrupted\n")
         left = registry.tags("shop/api")
         deleted = count - len(left)
@@ -229,7 +229,7 @@ def test_ctrl_c_while_tags_are_deleted_by_name_rejects_the_others(tmp_path: Path
         trash = ("--trash", str(tmp_path / "gone"))
         process = start("rm", "--registry", registry.url, "--all-but", "v0", "shop/api", "--yes", *trash)
         registry.before("DELETE", "shop/api", lambda: process.send_signal(signal.SIGINT))
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=300)
         deleted = 60 - len(registry.tags("shop/api"))
         assert 0 < deleted < 59
         assert f"deleted: {deleted}; " in out
@@ -245,7 +245,7 @@ def test_ctrl_c_while_nothing_is_deleted_yet_ends_at_once() -> None:
         registry.delay("GET", "shop/api", seconds=0.2, times=None)
         process = start("prune", "--registry", registry.url, "--keep-last", "1", "--dry-run")
         registry.before("GET", "manifests", lambda: process.send_signal(signal.SIGINT))
-        assert process.communicate(timeout=100) == ("", "\npushprune: interrupted\n")
+        assert process.communicate(timeout=300) == ("", "\npushprune: interrupted\n")
         assert len([request for request in registry.requests if "manifests" in request.path]) < 20
 
 

@@ -31,7 +31,7 @@ def test_a_push_that_displaces_an_image_is_one_trace_and_is_sent_when_the_proces
         assert posted == []
         for process in (worker, system.web):
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(300)
         spans = spans_of(posted)
     (push,) = [span for span in spans if span.name == "push" and "v2" in str(span)]
     trace = [span for span in spans if span.trace_id == push.trace_id]

@@ -49,7 +49,7 @@ def test_a_claim_waits_until_the_last_descendant_of_the_former_one_is_gone(tmp_p
     assert not claimed
     assert child.stdin is not None
     child.stdin.close()
-    waiting.join(60)
+    waiting.join(240)
     assert claimed
     claimed[0].release()
 

@@ -240,7 +240,7 @@ def test_no_tombstone_is_put_while_the_one_before_is_deleted(make_system: Make) 
         meeting.append(put.wait(0.5))
 
     system.registry.before("PUT", "manifests/v", put.set, times=None)
-    system.registry.before("GET", "manifests/v1$", lambda: deleting.wait(10))
+    system.registry.before("GET", "manifests/v1$", lambda: deleting.wait(240))
     system.registry.before("DELETE", tombstone.DIGEST, clear)
     prune_deleting.delete(system.wiring, SHOP)
     assert meeting == [False]

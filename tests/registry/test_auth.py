@@ -155,7 +155,7 @@ class TestToken:
     def test_threads_that_need_it_at_once_fetch_it_once(self, bearer: FakeRegistry) -> None:
         """All eight requests have come in before the first is answered."""
         together = threading.Barrier(8)
-        bearer.before("GET", "/manifests/", lambda: together.wait(10), times=8)
+        bearer.before("GET", "/manifests/", lambda: together.wait(240), times=8)
         client = RegistryClient(bearer.url, auth=RegistryAuth(bearer.url, lambda: RIGHT), parallel=8)
         with ThreadPoolExecutor(8) as pool:
             result = list(pool.map(lambda _: client.get("shop/api", "v1"), range(8)))

@@ -54,7 +54,7 @@ def test_the_collector_is_killed_when_the_lease_is_lost(make_wiring: MakeWiring,
     thread.start()
     until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
     wiring.store.connection.client.set(wiring.store.connection.keys.of("lease", COLLECT), "another")
-    thread.join(20)
+    thread.join(240)
     assert not thread.is_alive()
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
     assert wiring.store.collections.runs()[0].result == "failed"

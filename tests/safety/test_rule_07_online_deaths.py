@@ -128,7 +128,7 @@ def stopped(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     def stop(action: str, keys: tuple[str, ...]) -> None:
         if action == "delete" and not is_stopped.is_set():
             is_stopped.set()
-            goes_on.wait(20)
+            goes_on.wait(240)
 
     def go_on() -> Run:
         goes_on.set()
@@ -138,7 +138,7 @@ def stopped(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     site.objects.before_step = stop
     worker = threading.Thread(target=lambda: runs.append(site.collect()))
     worker.start()
-    assert is_stopped.wait(20)
+    assert is_stopped.wait(240)
     connection = site.store.connection
     connection.client.delete(connection.keys.of("lease", COLLECT))
     yield go_on

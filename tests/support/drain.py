@@ -32,7 +32,7 @@ def collecting(wiring: Wiring, folder: Path, at: str = "dry") -> Iterator[None]:
         yield
     finally:
         (folder / "go").touch()
-        thread.join(30)
+        thread.join(240)
 
 
 def state(wiring: Wiring) -> str:

@@ -28,10 +28,9 @@ from workers import tasks
 from workers.sweep import sweep
 
 SHOP = "shop/api"
-PAUSES: dict[tuple[ModuleType, str], float] = {
-    (module, pause): getattr(module, pause)
-    for module, pause in ((quiesce, "POLL_S"), (rehearse, "POLL_S"), (quiesce, "_PASSING_S"), (watch, "_LATE_S"))
-}
+PAUSES: tuple[tuple[ModuleType, str], ...] = (
+    (quiesce, "POLL_S"), (rehearse, "POLL_S"), (quiesce, "_PASSING_S"), (watch, "_LATE_S"),
+)  # fmt: skip
 
 
 @dataclass
@@ -205,10 +204,3 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def whole_listings(monkeypatch: pytest.MonkeyPatch) -> None:
     """The registry is known to list every tag: a test of something else counts requests without those that try it."""
     monkeypatch.setattr(listing, "is_whole", lambda *_: True)
-
-
-@pytest.fixture
-def real_pauses(short_pauses: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a test of these pauses."""
-    for (module, pause), pause_s in PAUSES.items():
-        monkeypatch.setattr(module, pause, pause_s)

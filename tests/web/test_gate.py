@@ -56,7 +56,7 @@ class Doorstep:
         thread.start()
 
         def answer() -> int:
-            thread.join(60)
+            thread.join(240)
             return status[0]
 
         return answer

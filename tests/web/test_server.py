@@ -37,7 +37,7 @@ class Application:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/slow":
             self.slow += 1
-            self.go_on.wait(30)
+            self.go_on.wait(240)
         if environ["PATH_INFO"] == "/large":
             start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(LARGE_BYTES))])
             return (PIECE for _ in range(LARGE_BYTES // len(PIECE)))
@@ -61,7 +61,7 @@ class Served:
 
     def _receive(self, environs: Sequence[dict[str, Any]]) -> None:
         self.gathered.append(len(environs))
-        self.application.may_receive.wait(30)
+        self.application.may_receive.wait(240)
 
     def _run(self) -> None:
         while not self._over.is_set():
@@ -73,7 +73,7 @@ class Served:
     def __exit__(self, *_: object) -> None:
         self.application.go_on.set()
         self._over.set()
-        self._thread.join(10)
+        self._thread.join(240)
         for channel in tuple(self._server.active_channels.values()):
             channel.handle_close()
         self._server.socket.close()
