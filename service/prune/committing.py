@@ -1,11 +1,15 @@
 """Commit a plan and count the result."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from service import tracing
+from service.domain.oci.manifest import References, UnreadableManifest, read_references
 from service.domain.policy.model import Policy
-from service.domain.retention.overtaken import is_still_valid
+from service.domain.retention.overtaken import LaterPush, is_still_valid
 from service.domain.retention.plan import Plan
+from service.registry import Registry
 from service.store import Store
 from service.store.history import CommitResult, Target
 from service.store.snapshot import Snapshot
@@ -37,22 +41,26 @@ class Committed:
         return not (self.is_stale or self.is_overtaken)
 
 
-def commit(store: Store, snapshot: Snapshot, plan: Plan, target: Target, policy: Policy | None = None) -> Committed:
+def commit(
+    store: Store, registry: Registry, snapshot: Snapshot, plan: Plan, target: Target, policy: Policy | None = None
+) -> Committed:
     """Commit a plan as `History.commit` does, and count the result in the metrics.
 
     Args:
         store: the history.
+        registry: where the indexes are read that were pushed meanwhile.
         snapshot: the state that the plan was made from.
         plan: the plan.
         target: the place where its deletions wait.
         policy: the policy that the plan was made by. Pushes that overtook the plan are compared with it.
     """
     committed = Committed(store.history.commit(snapshot, plan, target))
+    later = _LaterManifests(registry, snapshot.repository)
     for _ in range(_MOST_OVERTAKEN):
         if policy is None or not plan.doomed or not committed.is_stale:
             break
         since = store.history.pushes_since(snapshot)
-        if since is None or not is_still_valid(plan, snapshot, policy, since.pushes):
+        if since is None or not is_still_valid(plan, snapshot, policy, later.read(since.pushes)):
             break
         committed = Committed(store.history.commit(snapshot, plan, target, since), is_overtaken=True)
     if committed.is_overtaken and not committed.is_stale:
@@ -62,6 +70,27 @@ def commit(store: Store, snapshot: Snapshot, plan: Plan, target: Target, policy:
     store.meter.count("plans", result)
     tracing.note(result=result, deletions=len(plan.doomed), hold=plan.hold)
     return committed
+
+
+class _LaterManifests:
+    """Reads the manifests of indexes and referrers that were pushed meanwhile, each once: events may be forged."""
+
+    def __init__(self, registry: Registry, repository: str) -> None:
+        self._registry, self._repository = registry, repository
+        self._references: dict[str, References | None] = {}
+
+    def read(self, pushes: Iterable[LaterPush]) -> list[LaterPush]:
+        """Return the pushes with the references of their manifests; None where the registry does not have it."""
+        return [push if push.references else replace(push, references=self._of(push.digest)) for push in pushes]
+
+    def _of(self, digest: str) -> References | None:
+        if digest not in self._references:
+            manifest = self._registry.client.get(self._repository, digest)
+            self._references[digest] = None
+            if manifest:
+                with suppress(UnreadableManifest):
+                    self._references[digest] = read_references(manifest.media_type, manifest.content)
+        return self._references[digest]
 
 
 def commit_deletions(wiring: Wiring, snapshot: Snapshot, plan: Plan, policy: Policy | None, target: Target) -> bool:
@@ -83,6 +112,8 @@ def commit_deletions(wiring: Wiring, snapshot: Snapshot, plan: Plan, policy: Pol
         return False
     doomed = tuple(replace(image, policy=name, trace=tracing.context()) for image in plan.doomed)
     committed = commit(wiring.store, snapshot, replace(plan, doomed=doomed), target, policy or Policy())
+    plan = replace(plan, doomed=tuple(replace(image, policy=name) for image in plan.doomed))
+    committed = commit(wiring.store, wiring.registry, snapshot, plan, target, policy or Policy())
     if committed.result is CommitResult.COMMITTED:
         wiring.dispatch.delete(snapshot.repository)
     return committed.is_settled

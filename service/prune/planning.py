@@ -13,6 +13,7 @@ from service.prune.committing import commit, commit_deletions
 from service.prune.ensure_compared import ensure_compared
 from service.prune.healing import heal
 from service.prune.manual_planning import plan_manual
+from service.registry import Registry
 from service.store import Store
 from service.store.lease import WORK_MS
 from service.store.snapshot import Snapshot
@@ -69,7 +70,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     if policy is None:
         if heal(wiring, snapshot, Plan()):
             return False
-        return commit(wiring.store, snapshot, Plan(planned_us=snapshot.newest_us), "none").is_settled
+        return commit(wiring.store, wiring.registry, snapshot, Plan(planned_us=snapshot.newest_us), "none").is_settled
     if snapshot.policy not in ("", wiring.policies.digest):
         # The sweep compares a changed policy with the one before, and then makes every repository due.
         return not heal(wiring, snapshot, Plan())
@@ -87,18 +88,18 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
         plan = replace(plan, next_us=min(told_us, plan.next_us or told_us))
     plan = replace(plan, unannounced=planner.kept_unannounced(snapshot, policy, now_us(), plan))
     if not plan.doomed and not plan.unresolved:
-        return commit(wiring.store, snapshot, plan, "none").is_settled
+        return commit(wiring.store, wiring.registry, snapshot, plan, "none").is_settled
     if ensure_compared(wiring.store, wiring.registry, snapshot, plan):
         return False
     if policy.dry_run:
-        return _commit_dry(wiring.store, snapshot, plan, policy)
+        return _commit_dry(wiring.store, wiring.registry, snapshot, plan, policy)
     if plan.hold:
-        return _commit_held(wiring.store, snapshot, plan, policy)
+        return _commit_held(wiring.store, wiring.registry, snapshot, plan, policy)
     return commit_deletions(wiring, snapshot, plan, policy, "doomed")
 
 
-def _commit_dry(store: Store, snapshot: Snapshot, plan: Plan, policy: Policy) -> bool:
-    committed = commit(store, snapshot, plan, "dry_run", policy)
+def _commit_dry(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan, policy: Policy) -> bool:
+    committed = commit(store, registry, snapshot, plan, "dry_run", policy)
     if committed.is_stale:
         return False
     for doomed in plan.doomed:
@@ -108,8 +109,8 @@ def _commit_dry(store: Store, snapshot: Snapshot, plan: Plan, policy: Policy) ->
     return committed.is_settled
 
 
-def _commit_held(store: Store, snapshot: Snapshot, plan: Plan, policy: Policy) -> bool:
-    committed = commit(store, snapshot, plan, "held", policy)
+def _commit_held(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan, policy: Policy) -> bool:
+    committed = commit(store, registry, snapshot, plan, "held", policy)
     if committed.is_stale:
         return False
     # A push to a repository whose plan already waits is not worth another warning.

@@ -125,9 +125,10 @@ Repositories: what is known
         all scripts that change tags. Readers: snapshot, commit.
   compared             hash    R → "<epoch> <µs>": when, and in which epoch, it was last compared with the registry.
         Life: as history:R. Writer: adopt. Readers: record, snapshot, reconcile runs.
-  pushes:R             list    "<generation> <short digest> <tag>": the latest pushes that pointed a tag at an image, or
-        added a manifest without a tag, and changed nothing else. A plan that they overtook is still valid if they keep
-        nothing that it deletes. Life: 5 minutes after the last one, the newest 256. Writer: record. Reader: planning.
+  pushes:R             list    "<generation> <short digest> <tag>[ ?]": the latest pushes that pointed a tag at a
+        manifest, or added one without a tag, and changed nothing else; indexes that were read. ?: it may be an index. A
+        plan that they overtook is still valid if they keep nothing that it deletes. Life: 5 minutes after the last one,
+        the newest 256. Writers: record, resolve. Reader: planning.
   planned              hash    R → the newest push that the last plan considered (µs). For `hold_over`, each later
         push explains one deletion. Life: as history:R. Writers: commit, retire, forget_unseen. Reader: snapshot.
   unapproved           hash    R → "<µs> first": the first clean-up of a repository that existed before pushprune; or

@@ -106,7 +106,7 @@ def _plan(wiring: Wiring, repository: str, pushed: Pushed, played: _Played) -> N
         store.history.resolve(snapshot, {digest: References(pushed.children) for digest in plan.unresolved})
         snapshot = store.history.snapshot(repository)
         plan = planner.plan(snapshot, POLICY, pushed.at_us)
-    commit(store, snapshot, plan, "doomed" if plan.doomed else "none", POLICY)
+    commit(store, wiring.registry, snapshot, plan, "doomed" if plan.doomed else "none", POLICY)
     played.plans_ms.append((time.process_time() - before_s) * 1000)
     played.verdicts += len(plan.verdicts) + len(plan.untagged)
     for image in plan.doomed:

@@ -126,7 +126,7 @@ def _busy(wiring: Wiring, policy: Policy) -> Iterator[Figure]:
             snapshot = store.history.snapshot(BUSY)
             plan = planner.plan(snapshot, policy, now_us())
             plans += 1
-            if not commit(store, snapshot, plan, "doomed", policy).is_stale:
+            if not commit(store, wiring.registry, snapshot, plan, "doomed", policy).is_stale:
                 committed += 1
                 waits += [time.monotonic() - at_s for at_s in pushes.recorded[planned:seen]]
                 planned = seen
@@ -145,7 +145,7 @@ def _large(wiring: Wiring, policy: Policy) -> Iterator[Figure]:
         with _redis_ms(wiring) as spent:
             used_s = time.process_time()
             snapshot = wiring.store.history.snapshot(LARGE)
-            commit(wiring.store, snapshot, planner.plan(snapshot, policy, now_us()), "none", policy)
+            commit(wiring.store, wiring.registry, snapshot, planner.plan(snapshot, policy, now_us()), "none", policy)
             worker.append((time.process_time() - used_s) * 1000)
         redis.append(spent[0])
     title = f"one push to a repository of {LARGE_TAGS:,} tags"
@@ -199,7 +199,7 @@ def _policy_change(wiring: Wiring, of: str) -> Iterator[Figure]:
     before_s = time.process_time()
     for name in names:
         snapshot = wiring.store.history.snapshot(name)
-        commit(wiring.store, snapshot, planner.plan(snapshot, policy, now_us()), "none", policy)
+        commit(wiring.store, wiring.registry, snapshot, planner.plan(snapshot, policy, now_us()), "none", policy)
     per_s = len(names) / (time.process_time() - before_s)
     measured = f"{due:,} due after {slices} slices, {used_s:.1f} s of CPU; planned {per_s:,.0f} a second of CPU"
     is_met = due >= REPOSITORIES and per_s >= PLANNED_PER_S

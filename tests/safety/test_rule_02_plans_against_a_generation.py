@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from service.domain.events import Event
-from service.domain.oci.manifest import OCI_INDEX
+from service.domain.oci.manifest import OCI_INDEX, References
 from service.domain.policy.model import Policy
 from service.domain.retention.plan import Plan
 from service.prune import deleting, planning, protecting
@@ -52,7 +52,6 @@ def test_a_generation_from_before_a_wiped_redis_never_comes_again(history: Histo
     [
         pytest.param([event(2, tag="v2", seed=2), event(3, tag="v1", seed=3)], True, id="pushes of images"),
         pytest.param([event(2, tag="v2", seed=2), user_delete(3, "v1")], False, id="a delete"),
-        pytest.param([event(2, tag="v2", seed=2, media_type=OCI_INDEX)], False, id="an index"),
         pytest.param([event(0, tag="v1", seed=2)], False, id="a late push of a tag"),
         pytest.param([event(2, tag="v2", seed=2, instance="i2")], False, id="a push after a restart of the registry"),
         pytest.param([event(n, tag=f"v{n}", seed=n) for n in range(2, 300)], False, id="more than are noted"),
@@ -70,6 +69,23 @@ def test_only_pushes_that_were_all_noted_can_leave_a_plan_valid(
     if since:
         assert [(push.tag, push.digest) for push in since.pushes] == [("v2", digest(2)), ("v1", digest(3))]
         assert since.generation == history.snapshot("shop/api").generation
+
+
+def test_the_references_of_an_index_that_was_pushed_since_are_unknown(history: History) -> None:
+    record(history, event(1))
+    before = history.snapshot("shop/api")
+    record(history, event(2, tag=None, seed=2), event(3, tag="v2", seed=3, media_type=OCI_INDEX))
+    since = history.pushes_since(before)
+    assert since
+    assert [push.references for push in since.pushes] == [References(), None]
+
+
+def test_an_index_that_was_deleted_before_its_push_was_reported_leaves_no_plan_valid(history: History) -> None:
+    record(history, event(1))
+    record(history, event(5, "delete", None, seed=3, media_type=""))
+    before = history.snapshot("shop/api")
+    record(history, event(3, tag="v2", seed=3, media_type=OCI_INDEX))
+    assert history.pushes_since(before) is None
 
 
 def test_a_plan_commits_only_against_the_state_it_was_made_from(history: History, connection: Connection) -> None:
@@ -104,7 +120,10 @@ def test_a_doomed_digest_that_is_pushed_again_is_rescued(make_system: Make) -> N
     assert system.tags() == {"v1", "v3"}
 
 
-def test_a_repository_that_is_pushed_to_faster_than_it_is_planned_is_pruned(make_system: Make) -> None:
+@pytest.mark.parametrize("is_multi_arch", [False, True])
+def test_a_repository_that_is_pushed_to_faster_than_it_is_planned_is_pruned(
+    make_system: Make, is_multi_arch: bool
+) -> None:
     """Every commit was refused before, so that a busy repository was never pruned."""
     system = make_system(keep_last(2))
     system.push("v1", "v2", "latest")
@@ -115,7 +134,10 @@ def test_a_repository_that_is_pushed_to_faster_than_it_is_planned_is_pruned(make
     def push() -> None:
         pushed.append(f"n{len(pushed)}")
         for tag in (pushed[-1], "latest"):
-            system.registry.push_image(SHOP, tag, seed=pushed[-1])
+            if is_multi_arch:
+                system.registry.push_index(SHOP, tag, seed=pushed[-1])
+            else:
+                system.registry.push_image(SHOP, tag, seed=pushed[-1])
 
     system.registry.before("GET", "tags/list", push, times=100)
     planning.enforce(system.wiring, SHOP)

@@ -7,20 +7,30 @@ service/README.md, safety rule 2. Whatever is not understood here makes a plan i
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from service.domain.oci.manifest import References
 from service.domain.policy.model import Keep, Policy, Rule
 from service.domain.retention.plan import Plan
-from service.domain.retention.state import State, is_referrer_tag
+from service.domain.retention.state import State, Untagged, is_referrer_tag
 
 # Orders in which the place of a tag cannot become worse when the tag is pushed again.
 _RISING = ("pushed", "semver", "name")
 
+# An image needs no other manifest.
+_IMAGE = References()
+
 
 @dataclass(frozen=True, slots=True)
 class LaterPush:
-    """A push of a manifest, no index, since the state. tag: "" for a manifest that was pushed by its digest."""
+    """A push of a manifest since the state.
+
+    Attributes:
+        tag: "" for a manifest that was pushed by its digest.
+        references: of an index or a referrer, read at the registry. None: they are not read, so they may be anything.
+    """
 
     tag: str
     digest: str
+    references: References | None = _IMAGE
 
 
 def is_still_valid(plan: Plan, state: State, policy: Policy, pushes: Iterable[LaterPush]) -> bool:
@@ -31,7 +41,12 @@ def is_still_valid(plan: Plan, state: State, policy: Policy, pushes: Iterable[La
         pushes: in order.
     """
     pushes = tuple(pushes)
-    if not {push.digest for push in pushes}.isdisjoint(_known(plan, state)):
+    pushed = {push.digest for push in pushes}
+    known, unused = _known(plan, state), _unused(state)
+    if not pushed.isdisjoint(known | unused):
+        return False
+    needed = pushed | (unused - known)
+    if not all(_needs_only(needed, push.references) for push in pushes):
         return False
     tags = {push.tag: push.digest for push in pushes if push.tag}
     if any(is_referrer_tag(name) for name in tags) or not state.lost.isdisjoint(tags):
@@ -52,9 +67,10 @@ def is_still_valid(plan: Plan, state: State, policy: Policy, pushes: Iterable[La
 
 
 def _known(plan: Plan, state: State) -> set[str]:
-    """Return all digests that the state knows. A push of any of them may give an image a place, or need it."""
+    """Return the digests of the state except `_unused`. A push of them may give an image a place, or need it."""
     digests = {tag.digest for tag in state.tags}
-    digests.update(manifest.digest for manifest in state.untagged)
+    digests.update(image.digest for image in plan.doomed)
+    digests.update(manifest.digest for manifest in state.untagged if not _is_unused(manifest))
     digests.update(manifest.index for manifest in state.untagged)
     for overwritten in state.revisions.values():
         digests.update(overwritten)
@@ -67,6 +83,23 @@ def _known(plan: Plan, state: State) -> set[str]:
     digests.update(request.digest for request in state.manual_deletions.values())
     digests.update(verdict.after for image in plan.doomed for verdict in image.verdicts)
     return digests
+
+
+def _unused(state: State) -> set[str]:
+    """Return the manifests that were pushed without a tag, such as the images of an index that will be pushed."""
+    return {manifest.digest for manifest in state.untagged if _is_unused(manifest)}
+
+
+def _is_unused(manifest: Untagged) -> bool:
+    return not (manifest.tag or manifest.index or manifest.by_pushprune or manifest.started)
+
+
+def _needs_only(needed: set[str], references: References | None) -> bool:
+    """True if an index lists only new images, and a referrer is about one of them, so that no other image is needed."""
+    if references is None or not references.readable:
+        return False
+    subject = [references.subject] if references.subject else []
+    return needed.issuperset((*references.children, *subject))
 
 
 def _only_rises(rule: Rule) -> bool:

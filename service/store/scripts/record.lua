@@ -39,6 +39,7 @@
 -- include lib/untagged
 -- include lib/revisions
 -- include lib/layers
+-- include lib/pushes
 -- include lib/sizes
 -- include record/state
 -- include record/untagged

@@ -1,6 +1,6 @@
 -- Note what was learnt about manifests: their references, or that they do not exist.
 --
--- KEYS  links:R generation untagged:R layers:R due live:R
+-- KEYS  links:R generation untagged:R layers:R due live:R pushes:R
 -- ARGV  repository
 --       made_from  the generation at which the look began
 --       resend_ms
@@ -12,6 +12,7 @@
 -- include lib/clock
 -- include lib/bump
 -- include lib/due
+-- include lib/pushes
 
 -- Have the tags that point at missing digests read again, should these come back: their references are not known any more.
 local function unprove(missing)
@@ -25,7 +26,7 @@ local function unprove(missing)
   end
 end
 
-local changes, missing = 0, {}
+local changes, reads, missing = 0, 0, {}
 local is_undisturbed = (redis.call('HGET', all.generation, repository) or '0') == made_from
 for _, manifest in ipairs(learnt) do
   local digest, short, links = manifest.digest, manifest.short, manifest.links
@@ -46,7 +47,8 @@ for _, manifest in ipairs(learnt) do
     local known = redis.call('HGET', r.links, digest)
     local time = known and string.match(known, '^%d+') or '0'
     redis.call('HSET', r.links, digest, time .. ' ' .. links)
-    changes = changes + 1
+    reads = reads + 1
+    note_push(r, bump(repository), short, '', false)
   end
 end
 unprove(missing)
@@ -60,4 +62,4 @@ for _, manifest in ipairs(referrers) do
   end
 end
 if changes > 0 then bump(repository) end
-return changes
+return changes + reads

@@ -9,6 +9,7 @@ end
 
 -- Note the time of the push of an index in links:R. The references come from its manifest, once a worker has read it; an
 -- event may be forged, so its references are not used. The content behind a digest never changes: what was read stays known.
+-- Returns true if the index was deleted since.
 local function link(r, e)
   local known = redis.call('HGET', r.links, e.digest)
   local references, pushed_us = '?', e.at
@@ -23,6 +24,7 @@ local function link(r, e)
     pushed_us, references = void_us, '?'
   end
   redis.call('HSET', r.links, e.digest, string.format('%.0f', pushed_us) .. ' ' .. references)
+  return void_us >= pushed_us
 end
 
 -- Handle a push of a tag that is live already. Returns true if it is late: another push of the tag is newer.
@@ -51,21 +53,12 @@ local function overwrite(r, e, old, current, mark)
   return is_late
 end
 
--- Note a push for the plans that are under way: it pointed a tag at an image, or added a manifest without a tag, and did
--- nothing else that a plan relies on. Every other change of the generation is not in this list (`pushes_since`).
-local MOST_PUSHES = 256
-local function note_push(r, e, generation)
-  local noted = redis.call('RPUSH', r.pushes, string.format('%.0f %s %s', generation, e.short, e.tag))
-  if noted > MOST_PUSHES then redis.call('LPOP', r.pushes) end
-  redis.call('EXPIRE', r.pushes, 300)
-end
-
 local function push(r, e)
   -- Read first: the push of an index drops the plan, and with it the fact that the tag was being deleted.
   local old = e.tag ~= '' and digest_of(redis.call('HGET', r.live, e.tag))
   local mark = old and old ~= e.short and started_mark(r, e.tag, old)
   log(r, 'push', e)
-  local generation, is_plain = bump(r.name), not e.index
+  local generation, is_plain = bump(r.name), true
   redis.call('ZREM', r.approvals, e.digest)
   if undoom(r, r.name, e.short) then
     is_plain = false
@@ -73,7 +66,7 @@ local function push(r, e)
     mark_due(r)
   end
   if e.index then
-    link(r, e)
+    is_plain = not link(r, e)
     drop_plan(r)
     if redis.call('EXISTS', r.trash) == 1 then check(r, e.digest, true) end
   end
@@ -89,7 +82,7 @@ local function push(r, e)
       untag(r, e.short, e.at_us, '')
       -- A push that is never completed is planned then.
       redis.call('ZADD', all.due, 'NX', now_ms + 3600000, r.name)
-      if is_plain then note_push(r, e, generation) end
+      if is_plain then note_push(r, generation, e.short, e.tag, not e.index) end
     end
     return
   end
@@ -119,5 +112,5 @@ local function push(r, e)
     is_plain = false
   end
   mark_due(r)
-  if is_plain then note_push(r, e, generation) end
+  if is_plain then note_push(r, generation, e.short, e.tag, not e.index) end
 end
