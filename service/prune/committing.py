@@ -110,9 +110,7 @@ def commit_deletions(wiring: Wiring, snapshot: Snapshot, plan: Plan, policy: Pol
     # Another thread may have read a changed policy while this one asked the registry.
     if wiring.policies.current() != policy:
         return False
-    doomed = tuple(replace(image, policy=name, trace=tracing.context()) for image in plan.doomed)
-    committed = commit(wiring.store, snapshot, replace(plan, doomed=doomed), target, policy or Policy())
-    plan = replace(plan, doomed=tuple(replace(image, policy=name) for image in plan.doomed))
+    plan = replace(plan, doomed=tuple(replace(image, policy=name, trace=tracing.context()) for image in plan.doomed))
     committed = commit(wiring.store, wiring.registry, snapshot, plan, target, policy or Policy())
     if committed.result is CommitResult.COMMITTED:
         wiring.dispatch.delete(snapshot.repository)
