@@ -59,6 +59,7 @@ lock: $(VENV)/.dev ## pin what the image installs, with hashes; ARGS=--upgrade t
 	echo 'hatchling>=1.27' | $(LOCK) - --output-file config/requirements-build.txt $(ARGS)
 
 dist: $(VENV)/.dev ## build a release into dist/: sdist, wheel, SBOM, checksums
+	@test -z "$$(git status --porcelain)" || { echo "commit first: a release is what is committed" >&2; exit 1; }
 	@config/dist.sh $(abspath $(BIN))
 
 image: ## build the image of a release; IMAGE=registry.example.com/pushprune ARGS=--push
