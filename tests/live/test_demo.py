@@ -99,7 +99,7 @@ def test_without_once_it_stays_up_until_ctrl_c_and_leaves_nothing(tmp_path: Path
         process = subprocess.Popen(command(), env=environment, stdout=stream, stderr=stream)
     try:
         wait_until(
-            lambda: "Still up: push to " in log.read_text() or process.poll() is not None, "the story has no end", 170
+            lambda: "Still up: push to " in log.read_text() or process.poll() is not None, "the story has no end"
         )
         assert process.poll() is None, log.read_text()
         url = log.read_text().partition("Still up: push to ")[2].partition(",")[0]
