@@ -104,14 +104,6 @@ class Webhooks:
             new, ended = pipe.execute()
         return tuple(sorted(new))[:_MOST_HOLDS], tuple(sorted(ended))[:_MOST_HOLDS]
 
-    def ends(self) -> tuple[str, str]:
-        """Return the ids of the newest entries of `events` and of `gc:runs`."""
-        with self._connection.reached() as client, client.pipeline() as pipe:
-            for name in ("events", "gc:runs"):
-                pipe.xrevrange(self._keys.of(name), count=1)
-            entries, runs = pipe.execute()
-        return entries[0][0] if entries else "0", runs[0][0] if runs else "0"
-
     def queue(self, name: str, state: WebhookState, look: Look, events: Iterable[WebhookEvent] = ()) -> bool:
         """Put events into the queue of a webhook, and record how far it has looked, in one call.
 

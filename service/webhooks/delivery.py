@@ -46,11 +46,14 @@ class Delivery:
         store, state = self._store, self._store.webhooks.state(self._name)
         current = compose.noted(store.outbox.troubles())
         troubles = {subject: state.troubles.get(subject, trouble.at_ms) for subject, trouble in current.items()}
+        now_ms = store.connection.now_ms()
         if state.look == 0:
-            store.webhooks.queue(self._name, state, Look(*store.webhooks.ends(), troubles))
+            # The ids of entries are times. An import can add older entries later, which are no news either.
+            now = str(now_ms)
+            store.webhooks.queue(self._name, state, Look(now, now, troubles))
             return
         # After a long pause, events that would be dropped for their age are not even made.
-        oldest = str(store.connection.now_ms() - KEEP_MS)
+        oldest = str(now_ms - KEEP_MS)
         entries_id, entries = store.archive.after(_later(state.entries_id, oldest), tuple(compose.TYPES))
         runs = store.collections.runs_after(_later(state.runs_id, oldest))
         held, ended = store.webhooks.holds(self._name)
@@ -109,6 +112,7 @@ class Delivery:
             log.warning("the webhook did not receive an event; it is sent again", webhook=name, error=result.error)
         if result.outcome is PostOutcome.GONE:
             store.webhooks.stop(name)
+            self._store.outbox.end_trouble(about(name))
             self._complain(f"{result.error} (gone): nothing is sent to it until a worker is started again; remove it")
         elif result.outcome is PostOutcome.NOT_TAKEN and state.attempts + 1 >= _MOST_REFUSALS:
             store.webhooks.give_up(name, ids)

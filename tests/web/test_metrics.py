@@ -9,7 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service import __version__
 from service.domain.collection.run import STALE, SWEEPING, CollectionStage, Run
+from service.domain.webhook_event import WebhookEvent
 from service.registry.session import agent_with
+from service.store.webhooks import Look
 from tests.conftest import keep_last
 from tests.support.edge import Edge, ServeEdge
 from tests.support.health import replace_file
@@ -224,3 +226,18 @@ def test_the_last_comparison_and_its_drift(edge: Edge) -> None:
     assert result["reconcile_last_timestamp_seconds"] == 1_700_000_000
     assert (result["reconcile_last_seconds"], result["reconcile_last_drift_tags"]) == (2, 3)
     assert result["reconcile_last_failed_repositories"] == 1
+
+
+def test_webhooks_have_their_figures(serve: ServeEdge) -> None:
+    edge = serve(webhooks=[{"name": "chat", "url": "http://127.0.0.1:1"}])
+    store = edge.store.webhooks
+    event = WebhookEvent("id", "plan.held", "shop/api", 1, {})
+    store.queue("chat", store.state("chat"), Look("0", "0", {}), [event, event])
+    store.failed("chat", "answers 500", 0, 0)
+    store.succeeded("chat", [store.next("chat", 1)[0][0]], 0)
+    figures = scrape(edge)
+    assert 0 <= figures.pop('webhook_oldest_seconds{webhook="chat"}') < 60
+    assert {name: value for name, value in figures.items() if name.startswith("webhook")} == {
+        'webhook_sent_events_total{webhook="chat"}': 1, 'webhook_dropped_events_total{webhook="chat"}': 0,
+        'webhook_failures_total{webhook="chat"}': 1,
+    }  # fmt: skip

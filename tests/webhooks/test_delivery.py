@@ -7,6 +7,7 @@ import pytest
 
 from service.collect.verify import BROKEN
 from service.domain.collection.run import Run
+from service.domain.errors import StoreUnavailable
 from service.settings.webhooks import WebhookSettings
 from service.store import webhooks
 from service.store.webhooks import WebhookState
@@ -33,8 +34,17 @@ def subscribed(system: System, receiver: WebhookReceiver, **settings: Any) -> De
     """A delivery to the receiver that knows where to begin."""
     webhook = WebhookSettings.model_validate({"name": NAME, "url": receiver.url, **settings})
     made = Delivery(system.store, webhook, "http://registry:5000")
+    pass_millisecond(system)
     made.look()
+    pass_millisecond(system)
     return made
+
+
+def pass_millisecond(system: System) -> None:
+    """The first look ends at a millisecond."""
+    now_ms = system.store.connection.now_ms()
+    while system.store.connection.now_ms() == now_ms:
+        pass
 
 
 def send_all(delivery: Delivery) -> None:
@@ -50,6 +60,10 @@ def state(system: System) -> WebhookState:
 def end_wait(system: System) -> None:
     """Let the time of the next attempt come."""
     system.store.connection.client.hset(system.store.connection.keys.of("webhook", NAME), "until_ms", 0)
+
+
+def redis_is_away(*_: object) -> None:
+    raise StoreUnavailable("Redis is away")
 
 
 def types(receiver: WebhookReceiver) -> list[str]:
@@ -276,6 +290,21 @@ class TestAttempts:
             send_all(audit)
             assert [trouble.about for trouble in system.store.outbox.troubles()] == troubles
             end_wait(system)
+
+    def test_a_message_whose_receipt_was_not_recorded_is_sent_again_with_its_name(
+        self, make_system: Make, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        system = make_system(keep_last(1))
+        audit = subscribed(system, receiver)
+        system.store.collections.record(Run(1000, 2000, "done", "scheduled"))
+        monkeypatch.setattr(type(system.store.webhooks), "succeeded", redis_is_away)
+        with pytest.raises(StoreUnavailable):
+            send_all(audit)
+        monkeypatch.undo()
+        send_all(audit)
+        first, second = receiver.received
+        assert (first.id, first.body) == (second.id, second.body)
+        assert state(system).waiting == 0
 
 
 class TestBounds:
