@@ -30,7 +30,6 @@ from service.domain.errors import CollectionFailed
 from service.domain.policy.units import parse_duration, spell_size
 from service.settings.sections import GcSettings
 from service.store import Store
-from service.wiring import Wiring
 
 _POLL_S = 0.1
 _LISTED = 50
@@ -112,8 +111,8 @@ def gc(
     else:
         reason = request_collection(wiring.store, wiring.registry, wiring.dispatch, dry_run=dry_run, grace_s=grace_s)
     if now and not as_document:
-        _announce(wiring)
-    run, is_queued = _ended(wiring, reason, asked_ms, tells=not as_document)
+        _announce(wiring.store, wiring.settings.gc)
+    run, is_queued = _ended(wiring.store, reason, asked_ms, tells=not as_document)
     rehearsal = collection.rehearsal(wiring.store) if run.result == DRY_RUN else None
     known = garbage(wiring.store, wiring.settings.gc) if rehearsal else None
     if as_document:
@@ -174,15 +173,14 @@ def _period(text: str) -> int:
         raise click.UsageError(f"--grace: {error}") from error
 
 
-def _announce(wiring: Wiring) -> None:
+def _announce(store: Store, gc_settings: GcSettings) -> None:
     """Tell the consequences of a collection on standard error."""
-    gc_settings = wiring.settings.gc
     if gc_settings.window or gc_settings.min_interval:
         click.echo("requested manually: gc.window and gc.min_interval are ignored", err=True)
-    click.echo(f"afterwards {permanent(at_stake(wiring.store, gc_settings))}; `pushprune trash` lists them", err=True)
+    click.echo(f"afterwards {permanent(at_stake(store, gc_settings))}; `pushprune trash` lists them", err=True)
 
 
-def _ended(wiring: Wiring, reason: str, asked_ms: int, *, tells: bool) -> tuple[Run, bool]:
+def _ended(store: Store, reason: str, asked_ms: int, *, tells: bool) -> tuple[Run, bool]:
     """Wait for the end of a requested run, and return it; also True if it is queued again.
 
     Args:
@@ -191,7 +189,7 @@ def _ended(wiring: Wiring, reason: str, asked_ms: int, *, tells: bool) -> tuple[
         tells: print each stage of the run on standard error.
     """
     shown_stage = ""
-    while (now := progress(wiring.store, reason, asked_ms)).ended is None:
+    while (now := progress(store, reason, asked_ms)).ended is None:
         if now.stage is None and not now.has_worker:
             raise CollectionFailed("no worker is running: start one, and the collection runs then")
         if now.stage and tells:

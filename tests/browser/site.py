@@ -95,7 +95,7 @@ class Site:
         return self.system.web_url
 
     def visit(self, token: str, **mode: Any) -> tuple[BrowserContext, Visit]:
-        """A window of somebody who has signed in. how: as Playwright's new_context takes it."""
+        """Open a window in which the holder of a token has signed in. mode: as Playwright's new_context takes it."""
         context = self.browser.new_context(**mode)
         visit = Visit(self, context.new_page())
         visit.sign_in(token)

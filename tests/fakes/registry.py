@@ -140,9 +140,10 @@ class FakeRegistry:
     def push_image(
         self, repository: str, tag: str | None, *, seed: object = None, at: datetime | None = None, **mode: Any
     ) -> str:
-        """Stores an image as somebody's push would, events included; seed: repository and tag unless given.
+        """Store an image as the push of a user would, events included, and return its digest.
 
-        at: the time in the events and in the image's config. how: more for make_image. Returns the digest.
+        seed: repository and tag unless given. at: the time in the events and in the image's config. mode: more for
+        make_image.
         """
         image = make_image(seed if seed is not None else f"{repository}:{tag}", created=at, **mode)
         return self.push(repository, tag, image, at=at)

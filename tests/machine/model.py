@@ -122,9 +122,9 @@ class Model:
         self.assess()
 
     def plan(self, live: dict[str, Tag], going: set[str]) -> None:
-        """Note what the product decides on now: the digest and push time of each tag, and the digests to delete.
+        """Record a plan that the product makes now: the digest and push time of each tag, and the digests to delete.
 
-        A push that nobody heard counts from when its image was made, or its tag first seen.
+        A push without a notification counts from when its image was made, or its tag first seen.
         """
         for tag, push in self.wanted.items():
             seen = live.get(tag)
