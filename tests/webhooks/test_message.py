@@ -10,7 +10,7 @@ import pytest
 
 from service.domain.signature import signature, signing_key
 from service.domain.webhook_event import EVENT_TYPES, WebhookEvent
-from service.webhooks import compose
+from service.webhooks import compose, message
 from service.webhooks.message import chat_message, cloudevent, name, sentence
 from tests.support import manual, webhook_samples
 from tests.support.webhook_samples import SOURCE, chats, pruned, samples, shown
@@ -84,6 +84,9 @@ class TestChats:
     def test_no_name_is_obeyed(self, text: str, harmless: str) -> None:
         assert sentence(text) == harmless
         assert name(text) == f"`{harmless}`"
+
+    def test_there_are_words_for_every_event(self) -> None:
+        assert set(message._WORDS) == set(EVENT_TYPES)
 
     def test_every_text_of_an_event_is_harmless(self) -> None:
         evil = "<!channel> @all `\n"
