@@ -28,6 +28,7 @@ class Load:
 
     Attributes:
         pause_s: after each push, for a storage that is slower than the pushers.
+        kinds: of pushers, instead of the first `count`.
         failed: one sentence each.
         slowest_s: the longest time of a push.
         last: the tag that each pusher pushed last.
@@ -38,6 +39,7 @@ class Load:
     skopeo_push: Callable[[str, str, Path], None]
     count: int = 5
     pause_s: float = 0
+    kinds: tuple[str, ...] = ()
     failed: list[str] = field(default_factory=list)
     pushed: int = 0
     slowest_s: float = 0
@@ -47,7 +49,7 @@ class Load:
     def __enter__(self) -> "Load":
         pushers = {"app": self._app, "multi": self._multi, "mount": self._mount, "copy": self._copy}
         pushers |= {"twins": self._twins, "again": self._again, "slow": self._slow, "blind": self._blind}
-        chosen = list(pushers.items())[: self.count]
+        chosen = [(name, pushers[name]) for name in self.kinds or list(pushers)[: self.count]]
         self._threads = [threading.Thread(target=self._push, args=each, name=each[0]) for each in chosen]
         for thread in self._threads:
             thread.start()

@@ -200,6 +200,14 @@ def test_what_is_pushed_again_after_the_inventory_is_not_deleted(site: OnlineSit
     assert site.registry.head("a", sha256(BASE))
 
 
+def test_data_is_kept_if_a_link_was_written_past_the_gate(site: OnlineSite) -> None:
+    """Invariant 1: by pushprune itself, which restores an image, or by a registry without the gate."""
+    assert site.collect_after().unlinked
+    site.registry.upload("a", BASE)
+    site.collect_after(GRACE_S + 1)
+    assert site.has(sha256(BASE))
+
+
 def test_a_manifest_that_is_put_again_after_the_inventory_is_not_deleted(site: OnlineSite) -> None:
     """Its PUT names no digest. The layers are there, as another push has uploaded them."""
     run = collect_twice(site, "claim", lambda: ended(site.pushing("b", "again", GARBAGE)))

@@ -8,7 +8,7 @@ import pytest
 
 from service.collect.online.journal import JOURNAL
 from service.domain.collection.run import Run
-from service.domain.errors import StorageUnavailable
+from service.domain.errors import StorageUnavailable, StoreUnavailable
 from service.domain.gate import WriteRequest
 from service.store.lease import COLLECT
 from tests.conftest import MakeWiring
@@ -181,6 +181,47 @@ def test_a_worker_that_was_stopped_for_longer_than_its_lease_deletes_nothing(
     assert site.registry.broken() == ()
 
 
+def stopped_at(site: OnlineSite, step: int) -> bool:
+    """Stop the worker before this step until its claims have ended, and let it go on. False if its run has fewer."""
+    count = 0
+
+    def stop(action: str, keys: tuple[str, ...]) -> None:
+        nonlocal count
+        count += 1
+        if count == step:
+            connection = site.store.connection
+            connection.client.delete(connection.keys.of("lease", COLLECT))
+            site.recover()
+            assert ended(site.pushing(SHOP, "again", UNUSED))
+
+    site.objects.before_step = stop
+    site.collect()
+    site.objects.before_step = lambda action, keys: None
+    return count >= step
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.deep)])
+@pytest.mark.parametrize("deletes", [False, True])
+def test_a_worker_that_is_stopped_at_any_step_breaks_nothing(site: OnlineSite, deletes: bool, every: int) -> None:
+    """Its claims end meanwhile, and the image that it was about to unlink or to delete is pushed again."""
+    site.collect()
+    step = 1
+    while True:
+        site.later(YOUTH_S + 1)
+        if deletes:
+            site.collect()
+            site.later(GRACE_S + 1)
+        if not stopped_at(site, step):
+            break
+        site.reopen()
+        site.collect_after(1)
+        assert site.registry.broken() == (), f"stopped before step {step}"
+        site.registry.delete(SHOP, UNUSED.digest)
+        step += every
+    assert step > 15
+
+
 def test_claims_are_kept_if_the_storage_does_not_answer(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may still carry out the deletion."""
     unlinked(site)
@@ -210,3 +251,28 @@ def test_a_stopped_worker_on_a_filesystem_keeps_its_claims_by_the_kernel_lock(
     assert not admits(site)
     stopped()
     assert site.registry.broken() == ()
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_a_gate_that_could_not_be_opened_is_opened_by_the_next_claim_if_that_proves_that_nothing_is_left(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch, is_local: bool
+) -> None:
+    """Redis was away at that moment. The lock proves it on a filesystem; in a bucket only time does."""
+    site.objects.renames = is_local
+    unlinked(site)
+    site.later(GRACE_S + 1)
+    gate = site.store.gate
+    real, failures = gate.open, [StoreUnavailable("Redis is away")]
+
+    def open_gate(token: str) -> bool:
+        if failures:
+            raise failures.pop()
+        return real(token)
+
+    monkeypatch.setattr(gate, "open", open_gate)
+    # The manifest is deleted under a second claim.
+    run = site.collect()
+    assert (run.result, run.blobs) == (("done", SIZE) if is_local else ("postponed", SIZE - 1))
+    assert (gate.state() is None) == is_local
+    site.recover()
+    assert gate.state() is None

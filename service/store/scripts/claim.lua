@@ -31,10 +31,10 @@ local is_unknown = not noting_ms or tonumber(noting_ms) > since_ms or is_recent(
 local unknown_ms = redis.call('ZSCORE', all['gc:noted'], '?')
 local may_be_any = unknown_ms and tonumber(unknown_ms) >= tonumber(began_ms)
 
--- The gate notes every request to a repository here, for gc.youth. '* *': not all could be noted.
+-- The gate notes every request to a repository here. '* *': not all could be noted.
 local function is_pushed_to(member)
   local prefix = string.sub(member, 2) .. ' '
-  for _, sign in ipairs(redis.call('ZRANGE', all.pushing, 0, -1)) do
+  for _, sign in ipairs(redis.call('ZRANGEBYSCORE', all.pushing, since_ms, '+inf')) do
     if string.sub(sign, 1, #prefix) == prefix or string.sub(sign, 1, 4) == '* * ' then return true end
   end
   return false

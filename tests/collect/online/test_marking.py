@@ -64,6 +64,13 @@ def test_a_subject_and_unknown_formats_are_marked(registry: ObjectRegistry) -> N
     assert unmarked(registry.objects) == frozenset()
 
 
+def test_the_layers_of_a_manifest_of_schema_1_are_marked(registry: ObjectRegistry) -> None:
+    layer = registry.upload(SHOP, b"a layer of 2015")
+    body = {"schemaVersion": 1, "fsLayers": [{"blobSum": layer}], "history": [{"v1Compatibility": "{}"}]}
+    registry.put(SHOP, "v1", json.dumps(body).encode())
+    assert unmarked(registry.objects) == frozenset()
+
+
 def damaged(registry: ObjectRegistry, content: bytes | None) -> str:
     digest = registry.push(SHOP, "v1", make_image(1))
     if content is None:
