@@ -246,7 +246,7 @@ def test_ctrl_c_while_nothing_is_deleted_yet_ends_at_once() -> None:
         process = start("prune", "--registry", registry.url, "--keep-last", "1", "--dry-run")
         registry.before("GET", "manifests", lambda: process.send_signal(signal.SIGINT))
         assert process.communicate(timeout=300) == ("", "\npushprune: interrupted\n")
-        assert len([request for request in registry.requests if "manifests" in request.path]) < 20
+        assert len([request for request in registry.requests if "manifests" in request.path]) < 100
 
 
 def test_a_registry_that_hides_tags_keeps_its_images_and_that_is_said(tmp_path: Path) -> None:
