@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from tests.fakes.images import make_image
+from tests.fakes.images import make_image, variant
 from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.support.journeys import oci_layout
 
@@ -35,8 +35,13 @@ def test_of_thirteen_images_pushed_by_skopeo_the_last_ten_remain(live: Live, tmp
 def _batch(system: LiveSystem, count: int = 200) -> set[str]:
     """Pushes `count` + 10 images while no worker runs; returns the tags that must remain."""
     names = [f"b{number:03}" for number in range(count + 10)]
+    # The blobs are the same in all of them.
+    base = make_image("batch", layers=0)
+    for blob in base.blobs:
+        system.pusher.push_blob("shop/api", blob)
     for name in names:
-        system.pusher.push_image("shop/api", name, layers=0)
+        image = variant(base, name)
+        system.pusher.put("shop/api", name, image.media_type, image.manifest)
     wait_until(lambda: system.heard("shop/api", set(names)), "the pushes were not heard")
     return set(names[-10:])
 
