@@ -8,6 +8,7 @@ What pushprune does:
     reconcile/  compare the history with the registry
     usage/      measure the storage that images use: images, repositories, all together
     restore/    restore deleted images from the trash
+    backup/     export what Redis holds to a file, and import it again
     reports/    what users ask: inventory, verdicts, platforms, disk usage
     webhooks/   send pushprune's own events to other systems
     answers/    the models of the API's and the command line's JSON

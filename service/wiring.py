@@ -39,6 +39,7 @@ from service.settings import PolicySource, Settings
 from service.store import Store
 from service.store.approvals import Approvals
 from service.store.archive import Archive
+from service.store.backup import Backup
 from service.store.capabilities import Capabilities
 from service.store.catalog import Catalog
 from service.store.change_limit import ChangeLimit
@@ -191,6 +192,7 @@ def wire(
         capabilities=Capabilities(connection),
         catalog=Catalog(connection),
         archive=archive,
+        backup=Backup(connection),
         stats=Stats(connection),
         meter=meter,
         event_counts=EventCounts(connection),

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
@@ -45,6 +46,8 @@ VERBS = {
     "restore": ("service.cli.restore", "Restore deleted images."),
     "reconcile": ("service.cli.reconcile", "Compare the history with the registry, and show the result."),
     "gc": ("service.cli.gc", "Run garbage collection, and show the last runs."),
+    "export": ("service.cli.backup", "Write a backup of all that Redis holds to a file."),
+    "import": ("service.cli.backup", "Check a backup, or replace all that Redis holds by it."),
     "completion": ("service.cli.completion", "Complete verbs, options, repositories and tags in a shell."),
     "config": ("service.cli.config", "Check or show the configuration, print its schema, or copy the examples."),
     "policy": (
@@ -65,7 +68,9 @@ class Verbs(VerbGroup):
         """Import a command when it is first needed."""
         if cmd_name not in VERBS:
             return None
-        command: click.Command = getattr(import_module(VERBS[cmd_name][0]), cmd_name.replace("-", "_"))
+        # A verb may be a word that Python keeps for itself.
+        name = cmd_name.replace("-", "_") + "_" * iskeyword(cmd_name)
+        command: click.Command = getattr(import_module(VERBS[cmd_name][0]), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

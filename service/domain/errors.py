@@ -125,6 +125,18 @@ class StoreRefuses(StoreUnavailable):
     """Redis answers, but refuses writes."""
 
 
+class UnusableBackup(PushpruneError):
+    """A file that cannot be imported. The store was not changed."""
+
+
+class StoreInUse(PushpruneError):
+    """A backup is to be imported, and the store is not empty."""
+
+
+class ImportIncomplete(PushpruneError):
+    """An import that stopped halfway. No process uses the store before it was repeated."""
+
+
 class StoreBusy(StoreUnavailable):
     """The store is being migrated or imported, and can be used afterwards."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from service.store.approvals import Approvals
 from service.store.archive import Archive
+from service.store.backup import Backup
 from service.store.capabilities import Capabilities
 from service.store.catalog import Catalog
 from service.store.change_limit import ChangeLimit
@@ -57,6 +58,7 @@ class Store:
     capabilities: Capabilities
     catalog: Catalog
     archive: Archive
+    backup: Backup
     stats: Stats
     meter: Meter
     event_counts: EventCounts

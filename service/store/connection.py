@@ -137,11 +137,15 @@ class Connection:
         if self._schema is None:
             return
         try:
-            self._schema(Connection(self.client, self.keys, self._hasty, self._replicas))
+            self._schema(self.unchecked())
         except StoreUnavailable:
             self._is_checked = False
             raise
         self._is_checked = True
+
+    def unchecked(self) -> "Connection":
+        """Return the same connection without the check of the schema."""
+        return Connection(self.client, self.keys, self._hasty, self._replicas)
 
     @contextmanager
     def reached(self) -> Iterator[Any]:

@@ -5,18 +5,31 @@ media are numbers of names in `dictionary`; a name that is not there follows a "
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from service.store.connection import Connection
 from service.store.keys import long, short
 
 _NAMED = ("action", "actor", "agent", "rule", "media")
 _LOST = "unknown"
+MOST_NAMES = 4096
 
 
-def packed_row(fields: Mapping[str, str]) -> dict[str, str]:
-    """Return the fields of an entry as history:R holds them, without numbers for its names."""
-    names = {name: f"={fields[name]}" if fields[name] else "" for name in _NAMED}
+def packed_row(fields: Mapping[str, str], numbers: Mapping[str, int] = MappingProxyType({})) -> dict[str, str]:
+    """Return the fields of an entry as history:R holds them. numbers: of names in `dictionary`."""
+    names = {name: _packed_name(fields[name], numbers) for name in _NAMED}
     return {**fields, "digest": short(fields["digest"]), **names}
+
+
+def names_in(fields: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of an entry that the dictionary has a number for."""
+    return tuple(fields[name] for name in _NAMED if fields[name])
+
+
+def _packed_name(name: str, numbers: Mapping[str, int]) -> str:
+    if not name:
+        return ""
+    return str(numbers[name]) if name in numbers else f"={name}"
 
 
 class Dictionary:

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from service.domain.policy.model import Policy
 from service.domain.policy.units import parse_duration, spell_duration
 from service.settings import Settings
-from service.store import keys
+from service.store import backup, keys
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -147,6 +147,23 @@ def schema() -> str:
     return "```\n" + (keys.__doc__ or "").split("\n\n", 1)[1].strip("\n") + "\n```"
 
 
+_REASONS = {
+    "work": "work that is under way: it must not be done twice",
+    "anew": "made anew, because it follows from the rest",
+    "running": "belongs to running processes, and to this storage",
+    "observed": "observed at the registry again",
+    "secret": "secrets",
+}
+
+
+def backup_table() -> str:
+    """The keys that a backup holds, and the others with the reason why it does not."""
+    rows = [("yes", "", tuple(backup.SAVED))]
+    rows += [("no", _REASONS[word], tuple(names)) for word, names in backup.LEFT_OUT.items()]
+    lines = (f"| {held} | {reason} | {' '.join(f'`{name}`' for name in names)} |" for held, reason, names in rows)
+    return "\n".join(("| in a backup | why not | keys |", "|---|---|---|", *lines))
+
+
 def generated(name: str, text: str, part: str) -> str:
     """The page with a generated part written anew.
 
@@ -163,7 +180,7 @@ def generated(name: str, text: str, part: str) -> str:
 
 def expected() -> Mapping[str, str]:
     """The pages with generated parts as they must be: by the name of the page."""
-    parts = {"settings": settings_table(), "redis-schema": schema()}
+    parts = {"settings": settings_table(), "redis-schema": schema(), "backup": backup_table()}
     return {name: generated(name, page(name), part) for name, part in parts.items()}
 
 

@@ -1,0 +1,55 @@
+"""Write a backup: the values that belong to all repositories, then one repository after the other."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from service import __version__
+from service.backup.lines import FORMAT, Header, packed_end, packed_value
+from service.store import Store
+from service.store.backup import SavedValue
+from service.store.schema import VERSION
+
+_MEMBERS = 500
+_CHARACTERS = 1 << 20
+
+
+def export(store: Store, shown: Callable[[Sequence[str]], Iterable[str]], counts: Counter[str]) -> Iterator[bytes]:
+    """Yield the lines of a backup. A repository is as it was at one moment, also while the service runs.
+
+    Args:
+        shown: returns the names of the repositories, and shows the progress of going through them.
+        counts: gets the number of lines of each key.
+    """
+    # First of all, because this fails if the store cannot be used.
+    names = store.backup.repositories()
+    at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    yield Header(FORMAT, VERSION, __version__, at).packed()
+    for saved in _values(store, shown(names)):
+        name = saved.key.removesuffix(":R")
+        for part in _parts(saved):
+            counts[name] += 1
+            yield packed_value(part)
+    yield packed_end(counts)
+
+
+def _values(store: Store, names: Iterable[str]) -> Iterator[SavedValue]:
+    for repository in names:
+        yield from store.backup.read_repository(repository)
+    yield from store.backup.read_shared()
+
+
+def _parts(saved: SavedValue) -> Iterator[SavedValue]:
+    """Yield a value in parts, so that no line is long because a repository has many tags or much trash."""
+    if isinstance(saved.value, str | int) or saved.id:
+        yield saved
+        return
+    part: dict[str, object] = {}
+    length = 0
+    for member, value in saved.value.items():
+        if part and (len(part) >= _MEMBERS or length + len(str(value)) > _CHARACTERS):
+            yield SavedValue(saved.key, saved.repository, part, expires_ms=saved.expires_ms)
+            part, length = {}, 0
+        part[member] = value
+        length += len(str(value))
+    yield SavedValue(saved.key, saved.repository, part, expires_ms=saved.expires_ms)

@@ -1,0 +1,140 @@
+"""The check of each value of a backup: what is imported must be readable, because everything relies on it later."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from service.domain.oci.names import is_digest, is_repository, is_tag
+from service.domain.retention.plan import Rejection
+from service.store.approvals import unpack_hold
+from service.store.backup import SAVED, SavedValue
+from service.store.keys import long
+from service.store.packing import (
+    unpack_doomed,
+    unpack_entry,
+    unpack_layers,
+    unpack_links,
+    unpack_live,
+    unpack_revisions,
+    unpack_untagged,
+)
+
+_ID = re.compile(r"(\d{1,20})-(\d{1,20})", re.ASCII)
+_INFINITE = ("inf", "-inf")
+
+
+def check_value(saved: SavedValue) -> None:
+    """Raise ValueError, with the fault, if this value cannot be imported."""
+    kind = SAVED.get(saved.key)
+    if kind is None:
+        raise ValueError(f"{saved.key.removesuffix(':R')[:50]!r} is no key of a backup")
+    numbers = _is_number(saved.expires_ms) and _is_number(saved.added)
+    if not numbers or {type(saved.repository), type(saved.id)} != {str}:
+        raise ValueError("expires_ms and added are numbers, a repository and an id are texts")
+    of_one = saved.key.endswith(":R") or kind in ("field", "score", "member", "scores")
+    if of_one != is_repository(saved.repository):
+        raise ValueError(f"{saved.repository[:100]!r} is no repository" if of_one else "it belongs to no repository")
+    _check_kind(kind, saved)
+    if check := _CHECKS.get(saved.key):
+        for name, value in saved.value.items() if isinstance(saved.value, Mapping) else (("", saved.value),):
+            try:
+                check(name, value)
+            except Exception as error:
+                raise ValueError(f"{name[:100]!r} of {saved.repository} cannot be read") from error
+
+
+def entry_id(text: str) -> tuple[int, int]:
+    """Return the two parts of the id of an entry. Raises ValueError if the text is none."""
+    match = _ID.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text[:50]!r} is no id of an entry")
+    return int(match[1]), int(match[2])
+
+
+def _check_kind(kind: str, saved: SavedValue) -> None:
+    value = saved.value
+    if kind == "stream":
+        if saved.added:
+            return
+        entry_id(saved.id)
+        if not _is_mapping(value, str) or not value:
+            raise ValueError("the value of an entry is an object of texts")
+        if saved.key in ("history:R", "events"):
+            unpack_entry(saved.id, value, saved.repository)  # type: ignore[arg-type]
+    elif kind in ("zset", "scores"):
+        if not isinstance(value, dict) or not value or not all(map(_is_score, value.values())):
+            raise ValueError("its value is an object of numbers")
+    elif kind == "hash":
+        if not _is_mapping(value, str) or not value:
+            raise ValueError("its value is an object of texts")
+    elif kind == "score":
+        if not _is_score(value):
+            raise ValueError("its value is a number")
+    elif not isinstance(value, str):
+        raise ValueError("its value is a text")
+
+
+def _is_mapping(value: object, of: type) -> bool:
+    return isinstance(value, dict) and all(isinstance(member, of) for member in value.values())
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def _is_score(value: object) -> bool:
+    return type(value) is int or value in _INFINITE
+
+
+def _check_manifest(digest: str, text: str) -> None:
+    kept = json.loads(text)
+    content, _ = base64.b64decode(kept["content"], validate=True), int(kept["at_us"])
+    algorithm, _, hexadecimal = digest.partition(":")
+    if not isinstance(kept["media_type"], str) or not is_digest(digest):
+        raise ValueError(digest)
+    # The registry would refuse these bytes under this digest.
+    if algorithm == "sha256" and hashlib.sha256(content).hexdigest() != hexadecimal:
+        raise ValueError(digest)
+
+
+def _check_deleted(field: str, text: str) -> None:
+    short, pushed_us, at_us, size, _ = text.split(" ", 4)
+    tag, _, digest = field.rpartition(" ")
+    if long(digest.removeprefix("@")) != long(short) or not (tag == "" or is_tag(tag)):
+        raise ValueError(field)
+    _ = int(pushed_us), int(at_us), int(size)
+
+
+def _check_live(tag: str, text: str) -> None:
+    if not is_tag(tag) or not is_digest(unpack_live(tag, text).digest):
+        raise ValueError(tag)
+
+
+def _check_tag(tag: str, _: Any) -> None:
+    if not is_tag(tag):
+        raise ValueError(tag)
+
+
+_CHECKS: Mapping[str, Callable[[str, Any], object]] = {
+    "generation": lambda _, text: int(text),
+    "compared": lambda _, text: int(text.split(" ")[1]),
+    "planned": lambda _, text: int(text),
+    "unapproved": lambda _, text: int(text.split(" ")[0]),
+    "sizes": lambda _, text: [int(word) for word in text.split(" ")[:2]],
+    "tags:R": _check_tag,
+    "live:R": _check_live,
+    "untagged:R": unpack_untagged,
+    "revisions:R": lambda _, text: unpack_revisions(text),
+    "created:R": lambda _, text: int(text),
+    "layers:R": lambda _, text: unpack_layers(text),
+    "links:R": lambda _, text: unpack_links(text),
+    "dry_run:R": lambda _, text: unpack_doomed(text),
+    "hold:R": lambda _, text: unpack_hold("", text),
+    "rejection:R": lambda _, text: Rejection(**json.loads(text)),
+    "troubles": lambda _, text: int(json.loads(text)["at_ms"]),
+    "trash:R": _check_manifest,
+    "deleted:R": _check_deleted,
+}

@@ -1,0 +1,309 @@
+"""The part of Redis that a backup holds: read one repository at a time, and written to a store that nothing else uses."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from service.domain.errors import LeaseLost, StoreBusy
+from service.store import schema
+from service.store.chunks import AT_ONCE
+from service.store.connection import Connection
+from service.store.dictionary import Dictionary, packed_row
+from service.store.keys import paired
+from service.store.lease import Lease, Leases
+
+Kind = Literal["string", "hash", "zset", "stream", "field", "score", "member", "scores"]
+
+# The keys that a backup holds, with the kind of their values. Of a key of all repositories each has its own value: the
+# `field` of a hash, the `score` in a zset, a `member` of a set, or `scores` of several members.
+SAVED: Mapping[str, Kind] = {
+    "generation": "field", "compared": "field", "planned": "field", "unapproved": "field", "unannounced": "field",
+    "sizes": "field", "unseen": "score", "unconfirmed": "member", "held": "member", "trashed": "scores",
+    "hold:R": "string", "rejection:R": "string", "tags:R": "zset", "live:R": "hash", "pulled:R": "zset",
+    "leased:R": "zset", "restored:R": "zset", "approvals:R": "zset", "untagged:R": "hash", "revisions:R": "hash",
+    "created:R": "hash", "layers:R": "hash", "links:R": "hash", "dry_run:R": "hash", "trash:R": "hash",
+    "deleted:R": "hash", "history:R": "stream",
+    "policy": "string", "policy:last": "string", "counters": "hash", "troubles": "hash", "usage:now": "hash",
+    "usage": "stream", "rejected": "stream", "gc:runs": "stream", "gc:totals": "hash", "gc:logs": "hash",
+    "gc:rehearsal": "string", "gc:garbage": "string", "gc:restorable": "hash", "reconcile:last": "hash",
+    "events": "stream", "pulls": "stream",
+}  # fmt: skip
+# The keys that a backup does not hold, and why. An import deletes those of work and those that are made anew.
+LEFT_OUT: Mapping[str, Sequence[str]] = {
+    "work": (
+        "doomed:R", "manual:R", "manual_deleted:R", "heal:R", "touched:R", "untagging:R", "own_puts:R", "dangling:R",
+        "voided:R", "doomed", "healing", "enforce", "late:NAME", "attempts", "gc:due", "gc:undelete", "gc:grace",
+        "gc:dry_run", "gc:retry", "gc:waiting", "gc:traces", "reconcile:due", "reconcile:run", "reconcile:todo",
+        "reconcile:attempts", "reconcile:pause", "reconcile:sent", "policy:comparison", "policy:removes",
+        "webhook_queue:NAME",
+    ),
+    "anew": ("webhook:NAME", "webhook_held:NAME", "due", "pushes:R", "dictionary", "shrunk", "reconcile:epoch", "gc:deletes", "gc:bytes"),
+    "running": (
+        "gc:state", "gc:scheduled", "gc:unverified", "gc:deleting", "gc:pins", "gc:readonly", "gc:noted", "gc:noting",
+        "gc:claimed", "gc:unlinked", "gc:look_again", "gc:journal", "reconcile:scheduled", "writers", "gate",
+        "gate:opens", "gate:memory", "gate:forgot", "gates", "gates:seen", "pushing", "unreferenced",
+        "unread_manifests", "seen:N", "meter", "schema", "lease:NAME", "fence", "clock", "workers", "pulse",
+        "change_limit", "signout:NAME", "probe:NAME", "doctor:last",
+    ),
+    "observed": ("capabilities", "restarts", "started", "instances", "last_notification"),
+    "secret": ("word", "sign_in:NAME"),
+}  # fmt: skip
+# Troubles about images. Each of the others is noted again where it still is one.
+_OF_IMAGES = ("lost ", "broken ")
+# The epoch of repositories that were imported: no epoch is like it, so that each is compared before its first plan.
+_IMPORTED = "imported"
+_PAGE = 1000
+_CHARACTERS = 4 << 20
+_OF_ALL = tuple(name for name, kind in SAVED.items() if ":R" not in name and kind in ("string", "hash", "stream"))
+_MOVED_ON = "equal or smaller"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedValue:
+    """A value of a key, or a part of one.
+
+    Attributes:
+        key: its name in SAVED.
+        repository: "" if it belongs to all.
+        value: a text or a score; the mapping of a hash; the mapping member → score of a zset; or the fields of an
+            entry.
+        id: of an entry of a stream.
+        expires_ms: when Redis forgets the key; 0: never.
+        added: of a stream: how many entries it ever had. There is no value then.
+    """
+
+    key: str
+    repository: str = ""
+    value: str | int | Mapping[str, Any] = ""
+    id: str = ""
+    expires_ms: int = 0
+    added: int = 0
+
+
+class Backup:
+    """Reads and writes what a backup holds. Every method raises StoreUnavailable when Redis is away."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._keys = connection.keys
+
+    def repositories(self) -> tuple[str, ...]:
+        """Return the names of all repositories, sorted; also of those of which only images in use are known."""
+        leased = self._keys.of("leased", "")
+        with self._connection.reached() as client:
+            names = {name for name, _ in client.hscan_iter(self._keys.of("generation"), count=AT_ONCE)}
+            # A user may have declared images to be in use before their repository was heard of.
+            prefix = f"{leased}:"
+            names |= {key.removeprefix(prefix) for key in client.scan_iter(match=f"{prefix}*", count=_PAGE)}
+        return tuple(sorted(names))
+
+    def read_repository(self, repository: str) -> Iterator[SavedValue]:
+        """Yield the values of a repository, all of one moment, then its history until then."""
+        rows = self._connection.run("read_repository", repository)
+        newest = ""
+        for name, expires_ms, value in zip(rows[::3], rows[1::3], rows[2::3], strict=True):
+            if name == "history":
+                newest = value
+                continue
+            key = name if name in SAVED else f"{name}:R"
+            plain = paired(value) if isinstance(value, list) else value
+            if isinstance(plain, str):
+                plain = _score(plain) if SAVED[key] == "score" else plain
+            elif SAVED[key] in ("zset", "scores"):
+                plain = {member: _score(text) for member, text in plain.items()}
+            yield SavedValue(key, repository, plain, expires_ms=int(expires_ms or 0))
+        if newest:
+            flat = Dictionary(self._connection).flat_row
+            for identifier, fields in self._entries("history", repository, newest):
+                yield SavedValue("history:R", repository, flat(fields), identifier)
+
+    def read_shared(self) -> Iterator[SavedValue]:
+        """Yield the values that belong to no repository."""
+        for name in _OF_ALL:
+            key, kind = self._keys.of(name), SAVED[name]
+            if kind == "stream":
+                yield from self._stream(name)
+                continue
+            with self._connection.reached() as client:
+                value = client.get(key) if kind == "string" else client.hgetall(key)
+                left_ms, now_ms = client.pttl(key), self._connection.now_ms()
+            if name == "troubles":
+                value = {about: text for about, text in value.items() if about.startswith(_OF_IMAGES)}
+            if value:
+                yield SavedValue(name, value=value, expires_ms=now_ms + left_ms if left_ms > 0 else 0)
+
+    def is_empty(self) -> bool:
+        """Return True if nothing is known of any repository."""
+        names = ("generation", "events", "trashed", "gc:runs", "pulls")
+        connection = self._connection.unchecked()
+        with connection.reached() as client:
+            return not client.exists(*(self._keys.of(name) for name in names))
+
+    def is_incomplete(self) -> bool:
+        """Return True if an import has begun and has not ended."""
+        with self._connection.unchecked().reached() as client:
+            return bool(client.get(self._keys.of("schema")) == schema.IMPORTING)
+
+    @contextmanager
+    def importing(self, version: int) -> Iterator["Importing"]:
+        """Yield a writer to the store, which no process uses from then on until the import is finished.
+
+        Args:
+            version: of the schema that the values are of.
+
+        Raises:
+            StoreBusy: another import or a migration is under way, or a worker is deleting or collecting.
+        """
+        connection = self._connection.unchecked()
+        leases = Leases(connection)
+        if leases.writers() or leases.collecting():
+            raise StoreBusy("a worker is deleting images or collecting garbage: wait until it has finished")
+        with leases.hold("schema") as lease:
+            if lease is None:
+                raise StoreBusy("another import or a migration of this store is under way: wait until it has finished")
+            key = self._keys.of("schema")
+            with connection.reached() as client:
+                before = client.get(key) or schema.VERSION
+                client.set(key, schema.IMPORTING)
+            try:
+                # Processes that run look at the schema this often, and wait then.
+                time.sleep(2 * schema.WATCH_S)
+            except BaseException:
+                # Nothing was changed yet.
+                with connection.reached() as client:
+                    client.set(key, before)
+                raise
+            yield Importing(connection, lease, version)
+
+    def _stream(self, name: str) -> Iterator[SavedValue]:
+        with self._connection.reached() as client:
+            if not client.exists(self._keys.of(name)):
+                return
+            about = client.xinfo_stream(self._keys.of(name))
+        for identifier, fields in self._entries(name, "", about["last-generated-id"]):
+            yield SavedValue(name, value=fields, id=identifier)
+        # Before Redis 7 it is not known.
+        if added := about.get("entries-added"):
+            yield SavedValue(name, added=added)
+
+    def _entries(self, name: str, repository: str, newest: str) -> Iterator[tuple[str, dict[str, str]]]:
+        after = "-"
+        while True:
+            with self._connection.reached() as client:
+                page = client.xrange(self._keys.of(name, repository), min=after, max=newest, count=_PAGE)
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after = f"({page[-1][0]}"
+
+
+class Importing:
+    """Writes values to the store, some hundred in one request."""
+
+    def __init__(self, connection: Connection, lease: Lease, version: int) -> None:
+        self._connection, self._keys, self._lease, self._version = connection, connection.keys, lease, version
+        self._now_us = connection.now_us()
+        self._pipe: Any = connection.client.pipeline(transaction=False)
+        self._numbers: Mapping[str, int] = {}
+        self._characters = 0
+
+    def empty(self) -> None:
+        """Delete what an import replaces, and what follows from it; nothing that belongs to running processes."""
+        replaced = {*SAVED, *LEFT_OUT["work"], *LEFT_OUT["anew"]}
+        with self._connection.reached() as client:
+            page: list[str] = []
+            for key in client.scan_iter(match=f"{self._keys.prefix}*", count=_PAGE):
+                if name_of(key.removeprefix(self._keys.prefix)) in replaced:
+                    page.append(key)
+                if len(page) >= AT_ONCE:
+                    client.unlink(*page)
+                    page.clear()
+            if page:
+                client.unlink(*page)
+
+    def number(self, numbers: Mapping[str, int]) -> None:
+        """Store the numbers of the names in entries of histories. Called before the first entry."""
+        self._numbers = numbers
+        if numbers:
+            with self._connection.reached() as client:
+                client.hset(self._keys.of("dictionary"), mapping=dict(numbers))
+
+    def write(self, saved: SavedValue) -> None:
+        """Write a value, soon."""
+        kind, pipe = SAVED[saved.key], self._pipe
+        key = self._keys.of(saved.key.removesuffix(":R"), saved.repository if saved.key.endswith(":R") else "")
+        value: Any = saved.value
+        if saved.added:
+            self._set_added(key, saved.added)
+        elif kind == "stream":
+            pipe.xadd(key, packed_row(value, self._numbers) if saved.key == "history:R" else value, id=saved.id)
+        elif kind == "field":
+            pipe.hset(key, saved.repository, self._anew(saved))
+        elif kind == "score":
+            pipe.zadd(key, {saved.repository: value})
+        elif kind == "member":
+            pipe.sadd(key, saved.repository)
+        elif kind in ("zset", "scores"):
+            pipe.zadd(key, value)
+        elif kind == "hash":
+            pipe.hset(key, mapping=value)
+        else:
+            pipe.set(key, value)
+        if saved.expires_ms:
+            pipe.pexpireat(key, saved.expires_ms)
+        if saved.key == "generation":
+            pipe.zadd(self._keys.of("due"), {saved.repository: self._now_us // 1000})
+        self._characters += sum(map(len, map(str, value.values()))) if isinstance(value, Mapping) else 0
+        if len(pipe) >= AT_ONCE or self._characters > _CHARACTERS:
+            self._flush()
+
+    def finish(self) -> None:
+        """Write the rest, and let all processes use the store."""
+        self._flush()
+        with self._connection.reached() as client:
+            client.set(self._keys.of("schema"), self._version)
+
+    def _anew(self, saved: SavedValue) -> str:
+        """Return the field of a repository, so that no plan from before commits, and none is made without a look."""
+        text = str(saved.value)
+        if saved.key == "generation":
+            # Later than any generation in this Redis, and than that of the backup (safety rule 2).
+            return str(max(self._now_us, int(text) + 1))
+        return f"{_IMPORTED} {text.rpartition(' ')[2]}" if saved.key == "compared" else text
+
+    def _set_added(self, key: str, added: int) -> None:
+        self._flush()
+        with self._connection.reached() as client:
+            newest = client.xrevrange(key, count=1)
+            # Redis before 7 does not know it, and needs nothing.
+            if newest and client.xinfo_stream(key).get("entries-added"):
+                client.execute_command("XSETID", key, newest[0][0], "ENTRIESADDED", added)
+
+    def _flush(self) -> None:
+        try:
+            self._lease.check()
+        except LeaseLost as error:
+            raise StoreBusy("this import was paused for too long") from error
+        self._characters = 0
+        with self._connection.reached():
+            results = self._pipe.execute(raise_on_error=False)
+            for result in results:
+                # A request whose answer was lost is sent again, and its entries are there already.
+                if isinstance(result, Exception) and _MOVED_ON not in str(result):
+                    raise result
+
+
+def name_of(key: str) -> str:
+    """Return the name that keys.py gives a key without its prefix, such as `tags:R`."""
+    known = {*SAVED, *(name for names in LEFT_OUT.values() for name in names)}
+    if key in known:
+        return key
+    before = key.partition(":")[0]
+    return next((name for name in (f"{before}:R", f"{before}:NAME", f"{before}:N") if name in known), "")
+
+
+def _score(text: str) -> int | str:
+    """Return a score as a whole number, or as Redis writes it, such as inf."""
+    return int(text) if text.lstrip("-").isdecimal() else text

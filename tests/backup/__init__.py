@@ -1,0 +1,1 @@
+"""Backups: export and import."""
