@@ -1,4 +1,4 @@
-"""The part of Redis that a backup holds: read one repository at a time, and written to a store that nothing else uses."""
+"""The part of Redis that a backup holds: read one repository at a time, and written to a store that is not in use."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +39,10 @@ LEFT_OUT: Mapping[str, Sequence[str]] = {
         "reconcile:attempts", "reconcile:pause", "reconcile:sent", "policy:comparison", "policy:removes",
         "webhook_queue:NAME",
     ),
-    "anew": ("webhook:NAME", "webhook_held:NAME", "due", "pushes:R", "dictionary", "shrunk", "reconcile:epoch", "gc:deletes", "gc:bytes"),
+    "anew": (
+        "webhook:NAME", "webhook_held:NAME", "due", "pushes:R", "dictionary", "shrunk", "reconcile:epoch",
+        "gc:deletes", "gc:bytes",
+    ),
     "running": (
         "gc:state", "gc:scheduled", "gc:unverified", "gc:deleting", "gc:pins", "gc:readonly", "gc:noted", "gc:noting",
         "gc:claimed", "gc:unlinked", "gc:look_again", "gc:journal", "reconcile:scheduled", "writers", "gate",
