@@ -29,11 +29,8 @@ def remove_repository(root: Path, name: str) -> bool:
     """Remove the empty folders of a repository, not those of repositories below it. False if there is a file."""
     folder = root / repository_key(name)
     own = [entry for entry in folder.iterdir() if entry.name.startswith("_")] if folder.is_dir() else []
-    is_removed = all(remove_empty(each) for each in own)
-    # A repository below it may be in the folder.
-    with suppress(OSError):
-        folder.rmdir()
-    return is_removed
+    # The folder itself stays: a push to a repository below it may rely on it. The registry does not list it.
+    return all(remove_empty(each) for each in own)
 
 
 def remove_empty(folder: Path) -> bool:

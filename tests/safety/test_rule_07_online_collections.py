@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.collect.online import claiming
 from service.domain.collection.run import Run
 from service.domain.gate import WriteRequest
 from tests.conftest import MakeWiring
@@ -225,6 +226,18 @@ def test_a_put_of_a_manifest_waits_while_manifests_are_deleted(site: OnlineSite)
     assert ended(client)
     assert site.registry.broken() == ()
     assert "brought back" not in run.note
+
+
+def test_nothing_is_deleted_until_each_gate_process_knows_that_digests_are_claimed(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invariant 2: a process that does not know lets requests pass if Redis loses the gate."""
+    monkeypatch.setattr(claiming, "_AWARE_S", 0.05)
+    monkeypatch.setattr(site.store.gate, "unaware", lambda token: ("web:2",))
+    run = site.collect_after()
+    assert (run.result, run.unlinked) == ("postponed", 0)
+    assert "the gate process web:2 does not know" in run.message
+    assert site.registry.head("a", sha256(BASE))
 
 
 def test_manifests_are_not_deleted_while_a_put_of_one_is_in_progress(site: OnlineSite) -> None:

@@ -195,6 +195,13 @@ class OnlineSite:
             return real_claim(token, digests, purpose, began_us - self.objects.skew_us)
 
         monkeypatch.setattr(claims, "claim", claim)
+        real_repositories = claims.claim_repositories
+
+        def claim_repositories(token: str, names: Iterable[str], began_us: int) -> frozenset[str] | None:
+            self.objects._step("claim")
+            return real_repositories(token, names, began_us - self.objects.skew_us)
+
+        monkeypatch.setattr(claims, "claim_repositories", claim_repositories)
         for module, pause in ((claiming, "POLL_S"), (claiming, "_PASSING_S"), (online_run, "LOOK_AGAIN_S")):
             monkeypatch.setattr(module, pause, 0)
         monkeypatch.setattr(prove, "_PAUSE_S", 0)

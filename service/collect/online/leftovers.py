@@ -20,6 +20,7 @@ from service.collect.online.claiming import Claiming
 from service.collect.online.removal import BlobRemoval
 from service.collect.online.survey import Survey
 from service.domain.collection.leftovers import Leftover, LeftoverKind, abandoned_uploads, spelled
+from service.domain.collection.storage_inventory import StoredRepository
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.log import log
 from service.registry.bucket_deletion import BucketDeletion, dangling, digests_of
@@ -44,7 +45,7 @@ class Leftovers:
         if not objects.is_local:
             for name, stored in inventory.repositories.items():
                 attempt.lease.check()
-                if tags := dangling(stored, digests_of(objects, name, stored), began_us):
+                if tags := _dangling(objects, name, stored, began_us):
                     self._tags[name] = tags
         young_us = began_us - gc.youth * 1_000_000
         # A bucket has no folders.
@@ -130,3 +131,12 @@ class Leftovers:
                 if self._objects.root and remove_repository(self._objects.root, name):
                     del self._repositories[name]
                     log.info("removed the folders of an emptied repository", repository=name)
+
+
+def _dangling(objects: ObjectStore, name: str, stored: StoredRepository, now_us: int) -> dict[str, str]:
+    """The dangling tags of a repository, with their digests. Few links need to be read for that."""
+    # A tag has an index link to every manifest that it ever pointed at.
+    suspects = {tag for tag, indexes in stored.indexes.items() if indexes.keys() - stored.revisions.keys()}
+    part = StoredRepository()
+    part.revisions, part.tags = stored.revisions, {tag: stored.tags[tag] for tag in suspects & stored.tags.keys()}
+    return dangling(part, digests_of(objects, name, part), now_us) if part.tags else {}

@@ -229,7 +229,7 @@ def test_an_emptied_repository_is_reported_and_its_folders_are_removed_if_that_i
     assert emptied.folder.exists()
     run = set_to_delete(emptied.site).collect()
     assert "leftovers were deleted: 1 emptied repository" in run.note
-    assert not emptied.folder.exists()
+    assert list(emptied.folder.iterdir()) == []
     assert emptied.site.store.gate.state() is None
     assert emptied.site.registry.broken() == ()
 
@@ -239,7 +239,7 @@ def test_a_repository_that_a_push_was_heard_of_is_not_removed(emptied: OnDisk) -
     set_to_delete(emptied.site)
     emptied.site.store.gate.admit(WriteRequest("begins", "team/gone"), ANN)
     emptied.site.collect()
-    assert emptied.folder.exists()
+    assert (emptied.folder / "_layers").exists()
 
 
 def test_a_push_to_a_repository_waits_while_its_folders_are_removed(
@@ -276,9 +276,10 @@ def change(emptied: OnDisk) -> None:
 @pytest.mark.parametrize("fill", [write_a_file, link_to_another_volume, change])
 def test_a_repository_with_anything_in_it_is_not_emptied(emptied: OnDisk, fill: Callable[[OnDisk], None]) -> None:
     fill(emptied)
+    before = set(emptied.folder.rglob("*"))
     set_to_delete(emptied.site).collect()
     assert found(emptied.site) == set()
-    assert emptied.folder.exists()
+    assert set(emptied.folder.rglob("*")) == before
 
 
 def test_folders_of_a_repository_below_are_kept(emptied: OnDisk) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.domain.collection.garbage import Garbage, GarbageStage, GarbageStep, RepositoryGarbage
+from service.domain.collection.leftovers import Leftover, LeftoverKind
 from service.domain.collection.run import SWEEPING, UNPROTECTED, CollectionStage, Rehearsal, Run
 from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of
@@ -119,9 +120,15 @@ def test_garbage_is_shown_by_age_and_by_repository(edge: Edge) -> None:
         GarbageStep(GarbageStage.QUARANTINED, now_ms - hour_ms, 2, 1_000_900),
     )
     assert "A dry run looks" in Browser(edge).text("/panels/collection/garbage")
-    edge.store.garbage.note(Garbage(now_ms, shares, steps))
+    leftovers = (
+        Leftover(LeftoverKind.UPLOAD, "shop/web", 3, 12_000_000, now_ms - 200 * hour_ms),
+        Leftover(LeftoverKind.LINK, "shop/old", 4),
+    )
+    edge.store.garbage.note(Garbage(now_ms, shares, steps, leftovers))
     text = Browser(edge).text("/panels/collection/garbage")
     for item in ("shop/api", "no repository any more", "7.0 MB", "unlinked", "in quarantine", "series-3", "series-4"):
+        assert item in text
+    for item in ("abandoned upload", "shop/web", "12.0 MB", "unused layer link", "shop/old"):
         assert item in text
 
 
