@@ -3,11 +3,8 @@
 No cluster runs here: the manifests are built, validated and compared with the product.
 """
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import kubernetes_validate
@@ -21,58 +18,28 @@ from service.web.app import create_app, create_gate
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
 from tests.fakes.nginx import CONFIG as NGINX
+from tests.support.kubernetes import KUBERNETES, SECRETS, Manifest, build, container, copy_with_secrets, of_kind, pod
 from tests.support.manual import ROOT
 
 pytestmark = pytest.mark.slow
 
-KUBERNETES = ROOT / "config/kubernetes"
-SECRETS = "/run/secrets/pushprune"
 OURS = ("web", "gatekeeper", "worker", "gc-worker")
 PODS = (*OURS, "gate", "registry", "redis")
-Manifest = dict[str, Any]
 
 each_pod = pytest.mark.parametrize("name", PODS)
 each_of_ours = pytest.mark.parametrize("name", OURS)
 
 
-def build(folder: Path) -> list[Manifest]:
-    kustomize = shutil.which("kustomize")
-    assert kustomize, "kustomize is missing; `make test` installs it as root on Debian"
-    built = subprocess.run([kustomize, "build", str(folder)], capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr
-    return list(yaml.safe_load_all(built.stdout))
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The manifests beside secrets, which the commands in example/kustomization.yaml make."""
-    folder = tmp_path_factory.mktemp("kubernetes") / "kubernetes"
-    shutil.copytree(KUBERNETES, folder, ignore=shutil.ignore_patterns("secrets"))
-    secrets = folder / "example/secrets"
-    subprocess.run(["sh", str(ROOT / "config/secrets.sh"), str(secrets)], check=True, capture_output=True)
-    (secrets / "storage_secret_key").write_text("the-key-of-the-bucket")
-    return folder
+    return copy_with_secrets(tmp_path_factory.mktemp("kubernetes") / "kubernetes")
 
 
 @pytest.fixture(scope="module")
 def example(folder: Path) -> list[Manifest]:
     """Every manifest of the example."""
     return build(folder / "example")
-
-
-def of_kind(manifests: list[Manifest], *kinds: str) -> dict[str, Manifest]:
-    return {manifest["metadata"]["name"]: manifest for manifest in manifests if manifest["kind"] in kinds}
-
-
-def pod(manifests: list[Manifest], name: str) -> Manifest:
-    spec: Manifest = of_kind(manifests, "Deployment", "StatefulSet")[name]["spec"]["template"]["spec"]
-    return spec
-
-
-def container(manifests: list[Manifest], name: str) -> Manifest:
-    (only,) = pod(manifests, name)["containers"]
-    result: Manifest = only
-    return result
 
 
 def ports(manifests: list[Manifest], name: str) -> dict[str, int]:
