@@ -36,7 +36,8 @@ def test_through_the_gate_no_image_breaks_and_no_push_fails(
 
     with load_of(system, tmp_path) as load:
         collections = every(2, lambda: garbage.request("stress"), load.over)
-        for_at_least(seconds, lambda: len(done()) >= 3, at_most_s=seconds + 300)
+        # On a busy machine the first collections find nothing that is deleted.
+        for_at_least(seconds, lambda: len(done()) >= 3 and any(run.blobs for run in done()), at_most_s=seconds + 300)
     collections.join()
     counted = system.wiring.registry.debug
     assert counted is not None
