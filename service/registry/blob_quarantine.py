@@ -6,14 +6,13 @@ a line for each blob tells which repositories had a link to it. No registry look
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from service.domain.collection.online import Moment, UnlinkedBlob
 from service.domain.collection.storage_inventory import is_packable, packed, unpacked
 from service.domain.errors import StorageUnavailable
 from service.registry.layout import OURS, blob_key
-from service.registry.objects import PARALLEL, ObjectStore
+from service.registry.objects import ObjectStore
 
 FOLDER = f"{OURS}/quarantine"
 _LINKS = "links"
@@ -64,7 +63,7 @@ class BlobQuarantine:
         # Before the data leaves, so that what is brought back can be linked again.
         self._objects.write(f"{batch.folder}/{_LINKS}", "\n".join(map(json.dumps, rows)).encode())
         if not self._objects.is_local:
-            for key, error in _each(self._objects.copy, self._places(batch)).items():
+            for key, error in self._each(self._objects.copy, self._places(batch, batch.sizes)).items():
                 batch.errors[key] = error
         return batch
 
@@ -81,33 +80,37 @@ class BlobQuarantine:
         Returns:
             The keys of the data that was not moved, each with the error, as `ObjectStore.delete` returns them.
         """
-        unmoved = batch.sizes.keys() - digests
-        if not self._objects.is_local:
-            self._objects.delete(map(batch.key, unmoved))
-        for digest in unmoved:
-            del batch.sizes[digest]
-        places = self._places(batch)
+        places = self._places(batch, digests)
         if self._objects.is_local:
             before_each()
-            return _each(self._objects.rename, places)
+            return self._each(self._objects.rename, places)
         failed = {key: batch.errors[key] for key in places if key in batch.errors}
         return failed | self._objects.delete((key for key in places if key not in failed), before_each)
 
-    def _places(self, batch: QuarantineBatch) -> dict[str, str]:
+    def leave(self, batch: QuarantineBatch, digests: Collection[bytes]) -> None:
+        """Take these blobs out of a batch that was begun: their data is not moved."""
+        if not self._objects.is_local:
+            self._objects.delete(map(batch.key, digests))
+        for digest in digests:
+            del batch.sizes[digest]
+
+    def _places(self, batch: QuarantineBatch, digests: Collection[bytes]) -> dict[str, str]:
         """Map the key of each blob's data to its key in quarantine."""
-        return {blob_key(unpacked(digest)): batch.key(digest) for digest in batch.sizes}
+        return {blob_key(unpacked(digest)): batch.key(digest) for digest in digests}
 
     def batches(self) -> tuple[QuarantineBatch, ...]:
         """The contents of the quarantine, the oldest batch first."""
-        batches: dict[str, QuarantineBatch] = {}
-        for stored in self._objects.list(FOLDER):
-            folder, _, name = stored.key.rpartition("/")
-            if (at := _moment(folder.rpartition("/")[2])) is None:
-                continue
-            batch = batches.setdefault(folder, QuarantineBatch(at))
-            if is_packable(digest := f"sha256:{name}"):
+        folders = {folder: at for folder in self._objects.folders(FOLDER) if (at := _moment(folder.rpartition("/")[2]))}
+        batches = self._objects.each(self._batch, folders.items())
+        return tuple(sorted(batches, key=lambda batch: batch.at.storage_us))
+
+    def _batch(self, place: tuple[str, Moment]) -> QuarantineBatch:
+        folder, at = place
+        batch = QuarantineBatch(at)
+        for stored in self._objects.list(folder):
+            if is_packable(digest := f"sha256:{stored.key.rpartition('/')[2]}"):
                 batch.sizes[packed(digest)] = stored.size_bytes
-        return tuple(sorted(batches.values(), key=lambda batch: batch.at.storage_us))
+        return batch
 
     def links(self, batches: Iterable[QuarantineBatch]) -> dict[bytes, tuple[str, ...]]:
         """Map each blob of these batches, also one that was brought back, to the repositories that had a link to it."""
@@ -145,19 +148,17 @@ class BlobQuarantine:
         self._objects.remove_folders(keys)
         return failed
 
+    def _each(self, move: Callable[[str, str], bool], places: Mapping[str, str]) -> dict[str, str]:
+        """Move or copy each object to its place, and return the errors by key. A missing object is no error."""
 
-def _each(move: Callable[[str, str], bool], places: Mapping[str, str]) -> dict[str, str]:
-    """Move or copy each object to its place, and return the errors by key. An object that does not exist is none."""
+        def attempt(place: tuple[str, str]) -> str:
+            try:
+                move(*place)
+            except StorageUnavailable as error:
+                return str(error)
+            return ""
 
-    def attempt(place: tuple[str, str]) -> str:
-        try:
-            move(*place)
-        except StorageUnavailable as error:
-            return str(error)
-        return ""
-
-    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="objects") as pool:
-        errors = pool.map(attempt, places.items())
+        errors = self._objects.each(attempt, places.items())
         return {key: error for key, error in zip(places, errors, strict=True) if error}
 
 

@@ -19,11 +19,10 @@ REPOSITORIES = f"{BASE}/repositories"
 # The folder of pushprune beside that of the registry. No registry looks at it.
 OURS = "pushprune"
 
-_BLOB = re.compile(rf"{BLOBS}/([a-z0-9]+)/[0-9a-f]{{2}}/([0-9a-f]+)/data")
-_LAYER = re.compile(rf"{REPOSITORIES}/(.+)/_layers/([a-z0-9]+)/([0-9a-f]+)/link")
-_REVISION = re.compile(rf"{REPOSITORIES}/(.+)/_manifests/revisions/([a-z0-9]+)/([0-9a-f]+)/link")
-_CURRENT = re.compile(rf"{REPOSITORIES}/(.+)/_manifests/tags/([^/]+)/current/link")
-_INDEX = re.compile(rf"{REPOSITORIES}/(.+)/_manifests/tags/([^/]+)/index/([a-z0-9]+)/([0-9a-f]+)/link")
+_BLOBS, _REPOSITORIES = f"{BLOBS}/", f"{REPOSITORIES}/"
+# The folder of blobs whose digests begin so.
+# The names of the folders of blobs.
+START = re.compile(r"[0-9a-f]{2}")
 _UPLOAD = re.compile(rf"{REPOSITORIES}/(.+)/_uploads/([^/]+)/.+")
 
 
@@ -57,20 +56,33 @@ class StoredKey:
 
 def parse(key: str) -> StoredKey | None:
     """Return the meaning of a key; None for a key that is none of a registry's objects."""
-    # The order is that of frequency: a registry has more layer links and blobs than anything else.
-    if match := _LAYER.fullmatch(key):
-        return _place(StoredKind.LAYER, match[1], match[2], match[3])
-    if match := _BLOB.fullmatch(key):
-        return _place(StoredKind.BLOB, "", match[1], match[2])
-    if match := _INDEX.fullmatch(key):
-        return _place(StoredKind.INDEX, match[1], match[3], match[4], match[2])
-    if match := _REVISION.fullmatch(key):
-        return _place(StoredKind.REVISION, match[1], match[2], match[3])
-    if match := _CURRENT.fullmatch(key):
-        return StoredKey(StoredKind.CURRENT, match[1], name=match[2])
-    if match := _UPLOAD.fullmatch(key):
-        return StoredKey(StoredKind.UPLOAD, match[1], name=match[2])
+    if key.startswith(_BLOBS):
+        # <algorithm>/<first two digits>/<hexadecimal>/data
+        match key[len(_BLOBS) :].split("/"):
+            case algorithm, start, hexadecimal, "data" if START.fullmatch(start):
+                return _place(StoredKind.BLOB, "", algorithm, hexadecimal)
+    elif key.startswith(_REPOSITORIES):
+        return _of_repository(key[len(_REPOSITORIES) :].split("/")) or _upload(key)
     return None
+
+
+def _of_repository(parts: list[str]) -> StoredKey | None:
+    # The order is that of frequency: a registry has more layer links than anything else.
+    match parts:
+        case *repository, "_layers", algorithm, hexadecimal, "link" if repository:
+            return _place(StoredKind.LAYER, "/".join(repository), algorithm, hexadecimal)
+        case *repository, "_manifests", "tags", tag, "index", algorithm, hexadecimal, "link" if repository:
+            return _place(StoredKind.INDEX, "/".join(repository), algorithm, hexadecimal, tag)
+        case *repository, "_manifests", "revisions", algorithm, hexadecimal, "link" if repository:
+            return _place(StoredKind.REVISION, "/".join(repository), algorithm, hexadecimal)
+        case *repository, "_manifests", "tags", tag, "current", "link" if repository:
+            return StoredKey(StoredKind.CURRENT, "/".join(repository), name=tag)
+    return None
+
+
+def _upload(key: str) -> StoredKey | None:
+    match = _UPLOAD.fullmatch(key)
+    return StoredKey(StoredKind.UPLOAD, match[1], name=match[2]) if match else None
 
 
 def is_unknown_revision(key: str) -> bool:
@@ -80,8 +92,18 @@ def is_unknown_revision(key: str) -> bool:
 
 
 def _place(kind: StoredKind, repository: str, algorithm: str, hexadecimal: str, name: str = "") -> StoredKey | None:
-    digest = pack(algorithm, hexadecimal)
+    digest = digest_of(algorithm, hexadecimal)
     return StoredKey(kind, repository, digest, name) if digest else None
+
+
+def digest_of(algorithm: str, hexadecimal: str) -> bytes | None:
+    """The packed digest of a folder's name; None if the name is no digest that the registry knows."""
+    try:
+        digest = pack(algorithm, hexadecimal)
+    except ValueError:
+        return None
+    # `bytes.fromhex` also reads capital letters and spaces.
+    return digest if digest and digest.hex() == hexadecimal else None
 
 
 def blob_key(digest: str) -> str:

@@ -3,17 +3,18 @@
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import obstore
 from obstore import exceptions
 from obstore.store import LocalStore
 
 from service.domain.errors import StorageRefused, StorageUnavailable
+from service.registry import folder
 from service.registry.conditional import ConditionalDeletion
 from service.registry.layout import OURS
 from service.registry.object_deletion import ObjectDeletion, first_line
@@ -21,7 +22,10 @@ from service.registry.object_deletion import ObjectDeletion, first_line
 # The largest number of keys in one page of a listing and in one bulk deletion (limits of S3).
 PAGE = 1000
 # Requests at the same time. obstore has one connection pool per store.
-PARALLEL = 32
+# With 20 ms a call, 64 are 3,200 calls a second. S3 takes 3,500 writes a second.
+PARALLEL = 64
+K = TypeVar("K")
+T = TypeVar("T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
@@ -46,6 +50,9 @@ class StoredObject:
 class ObjectStore:
     """The objects below the registry's `rootdirectory`.
 
+    Attributes:
+        root: the folder of the objects; None in a bucket.
+
     Every method raises:
         StorageUnavailable: time-out, no connection, SlowDown or another 5xx after the retries of obstore.
         StorageRefused: the login is wrong, its rights do not suffice, or there is no such bucket.
@@ -67,17 +74,13 @@ class ObjectStore:
             deletion: deletes without one; None if nothing is carried out after a call, as in a folder or memory.
         """
         self._store, self.name, self._conditional = store, name, conditional
+        self.root = Path(store.prefix) if isinstance(store, LocalStore) and store.prefix else None
         self._deletion = deletion or ObjectDeletion(store, name, PAGE, is_local=True)
 
     @property
     def is_local(self) -> bool:
         """True if the objects are files. Renames are then atomic, listings have no order, and folders exist."""
-        return isinstance(self._store, LocalStore)
-
-    @property
-    def root(self) -> Path | None:
-        """The folder of the objects; None in a bucket."""
-        return Path(self._store.prefix) if isinstance(self._store, LocalStore) and self._store.prefix else None
+        return self.root is not None
 
     def list(self, prefix: str = "", after: str = "") -> Iterator[StoredObject]:
         """Yield the objects below a folder, in pages of 1,000.
@@ -86,7 +89,7 @@ class ObjectStore:
             prefix: a folder, without a slash at its end: `a` does not list `ab/c`.
             after: yield only keys behind this one. Object storage sorts keys by bytes; a local folder is not sorted.
         """
-        with self._translated(f"{prefix or '/'} cannot be listed"):
+        with self.translated(f"{prefix or '/'} cannot be listed"):
             stream = obstore.list(self._store, prefix or None, offset=after or None, chunk_size=PAGE)
             for page in stream:
                 for meta in page:
@@ -99,20 +102,32 @@ class ObjectStore:
 
     def folders(self, prefix: str) -> tuple[str, ...]:
         """The folders directly below a folder, as prefixes."""
-        with self._translated(f"{prefix} cannot be listed"):
+        with self.translated(f"{prefix} cannot be listed"):
             return tuple(obstore.list_with_delimiter(self._store, prefix)["common_prefixes"])
 
     def read(self, key: str) -> bytes | None:
         """Return an object's content; None if it does not exist."""
-        with self._translated(f"{key} cannot be read"):
+        with self.translated(f"{key} cannot be read"):
+            if self.root:
+                return folder.read(str(self.root), key)
             try:
                 return obstore.get(self._store, key).bytes().to_bytes()
             except FileNotFoundError:
                 return None
 
+    def read_start(self, key: str, length: int) -> bytes | None:
+        """Return the first bytes of an object that is not empty, `length` at most; None if it does not exist."""
+        with self.translated(f"{key} cannot be read"):
+            if self.root:
+                return folder.read(str(self.root), key, length)
+            try:
+                return obstore.get_range(self._store, key, start=0, length=length).to_bytes()
+            except FileNotFoundError:
+                return None
+
     def read_with_etag(self, key: str) -> tuple[bytes | None, str]:
         """Return an object's content and ETag; None and "" if it does not exist."""
-        with self._translated(f"{key} cannot be read"):
+        with self.translated(f"{key} cannot be read"):
             try:
                 result = obstore.get(self._store, key)
                 return result.bytes().to_bytes(), (result.meta["e_tag"] or "").strip('"')
@@ -122,12 +137,22 @@ class ObjectStore:
     def read_many(self, keys: Iterable[str]) -> Mapping[str, bytes | None]:
         """Return the content of each object, read in parallel; None for each that does not exist."""
         names = tuple(keys)
+        return dict(zip(names, self.each(self.read, names), strict=True))
+
+    def each(self, function: Callable[[K], T], items: Iterable[K]) -> Iterator[T]:
+        """Call a function of the storage for each item, and yield the results in this order, as `map` does.
+
+        In parallel in a bucket. A file is accessed in less time than a thread takes.
+        """
+        if self.root:
+            yield from map(function, items)
+            return
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="objects") as pool:
-            return dict(zip(names, pool.map(self.read, names), strict=True))
+            yield from pool.map(function, items)
 
     def head(self, key: str) -> StoredObject | None:
         """Return the size, time and ETag of an object; None if it does not exist."""
-        with self._translated(f"{key} cannot be looked up"):
+        with self.translated(f"{key} cannot be looked up"):
             try:
                 meta = obstore.head(self._store, key)
             except FileNotFoundError:
@@ -137,7 +162,7 @@ class ObjectStore:
 
     def write(self, key: str, content: bytes) -> bool:
         """Write an object, which replaces one of that name; return True if the storage keeps versions."""
-        with self._translated(f"{key} cannot be written"):
+        with self.translated(f"{key} cannot be written"):
             written = obstore.put(self._store, key, content, use_multipart=False)
         # A bucket whose versioning was suspended calls each version "null".
         return written["version"] not in (None, "null")
@@ -147,7 +172,7 @@ class ObjectStore:
 
         A storage that does not know the condition (If-None-Match) writes in any case.
         """
-        with self._translated(f"{key} cannot be written"):
+        with self.translated(f"{key} cannot be written"):
             try:
                 obstore.put(self._store, key, content, mode="create", use_multipart=False)
             except exceptions.AlreadyExistsError:
@@ -159,7 +184,7 @@ class ObjectStore:
 
         In a local folder, the copy is a hard link: a later write into the source also changes the copy.
         """
-        with self._translated(f"{source} cannot be copied"):
+        with self.translated(f"{source} cannot be copied"):
             try:
                 obstore.copy(self._store, source, target)
             except FileNotFoundError:
@@ -171,7 +196,9 @@ class ObjectStore:
 
         Atomic in a local folder. On object storage it is a copy and a deletion, which a write in between is lost to.
         """
-        with self._translated(f"{source} cannot be renamed"):
+        with self.translated(f"{source} cannot be renamed"):
+            if self.root:
+                return folder.rename(str(self.root), source, target)
             try:
                 obstore.rename(self._store, source, target)
             except FileNotFoundError:
@@ -195,10 +222,8 @@ class ObjectStore:
 
     def remove_folders(self, keys: Iterable[str]) -> None:
         """Remove the folders of these keys that are empty. Nobody may write there now. A bucket has no folders."""
-        for folder in {key.rpartition("/")[0] for key in keys} if self.root else ():
-            # A folder that is not empty is left as it is.
-            with suppress(OSError):
-                Path(self.root or "", folder).rmdir()
+        for name in {key.rpartition("/")[0] for key in keys} if self.root else ():
+            folder.remove_folder(str(self.root), name)
 
     def bulk_error(self, keys: Collection[str]) -> str:
         """Delete objects in one request; return its error, or "". The storage may have no such request."""
@@ -214,7 +239,7 @@ class ObjectStore:
 
         A storage that does not know the condition deletes the object in any case.
         """
-        with self._translated(f"{key} cannot be deleted"):
+        with self.translated(f"{key} cannot be deleted"):
             if self._conditional is not None and self.obeys_conditions:
                 return self._conditional.delete(key, etag)
         if failed := self.delete([key]):
@@ -231,7 +256,8 @@ class ObjectStore:
         return clock.modified_us
 
     @contextmanager
-    def _translated(self, failure: str) -> Iterator[None]:
+    def translated(self, failure: str) -> Iterator[None]:
+        """Translate the errors of the block. failure: what could not be done."""
         try:
             yield
         except (exceptions.BaseError, OSError) as error:

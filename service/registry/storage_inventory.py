@@ -1,10 +1,12 @@
-"""Read the inventory of a storage: one listing, in parallel shards."""
+"""Read the inventory of a storage: one look at a folder, or one listing of a bucket in parallel shards."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 
 from service.domain.collection.storage_inventory import StorageInventory, StoredRepository, StoredTag
+from service.registry.folder import StoredFile
+from service.registry.folder_inventory import FolderInventory
 from service.registry.layout import (
     BLOBS,
     REPOSITORIES,
@@ -45,11 +47,28 @@ def read_inventory(store: ObjectStore, progress: Progress = lambda objects: None
         StorageUnavailable, StorageRefused: the listing failed. There is no inventory of a part.
     """
     inventory = StorageInventory(store.now_us())
+    if store.root is not None:
+        _read_folder(store, str(store.root), inventory, progress)
+        return inventory
     for page in _pages(store, [*blob_shards(store), *repository_shards(store)]):
         for stored in page:
             add(inventory, stored)
         progress(len(page))
     return inventory
+
+
+def _read_folder(store: ObjectStore, root: str, inventory: StorageInventory, progress: Progress) -> None:
+    def add_file(file: StoredFile) -> None:
+        add(inventory, StoredObject(*file, ""))
+
+    count = 0
+    with store.translated(f"{root} cannot be read"):
+        for files in FolderInventory(root, inventory, add_file).read():
+            count += files
+            if count >= PAGE:
+                progress(count)
+                count = 0
+    progress(count)
 
 
 def read_repository(
@@ -72,28 +91,32 @@ def read_repository(
 
 def add(inventory: StorageInventory, stored: StoredObject) -> None:
     """Add an object to the inventory. An object that is none of a registry's is left out."""
-    match parse(stored.key):
-        case StoredKey(StoredKind.LAYER, repository, digest):
-            inventory.add_layer_link(repository, digest, stored.modified_us)
-        case StoredKey(StoredKind.BLOB, _, digest):
-            inventory.add_blob(digest, stored.size_bytes, stored.modified_us)
-        case StoredKey(StoredKind.INDEX, repository, digest, tag):
-            inventory.repository_of(repository).indexes.setdefault(tag, {})[digest] = stored.modified_us
-        case StoredKey(StoredKind.REVISION, repository, digest):
-            inventory.repository_of(repository).revisions[digest] = stored.modified_us
-        case StoredKey(StoredKind.CURRENT, repository, _, tag):
-            inventory.repository_of(repository).tags[tag] = StoredTag(stored.modified_us, stored.etag)
-        case StoredKey(StoredKind.UPLOAD, repository, _, upload):
-            inventory.repository_of(repository).add_upload_part(upload, stored.size_bytes, stored.modified_us)
-        case None if is_unknown_revision(stored.key):
+    place = parse(stored.key)
+    if place is None:
+        if is_unknown_revision(stored.key):
             inventory.unknown_revisions.append(stored.key)
+    elif place.kind is StoredKind.LAYER:
+        inventory.add_layer_link(place.repository, place.digest, stored.modified_us)
+    elif place.kind is StoredKind.BLOB:
+        inventory.add_blob(place.digest, stored.size_bytes, stored.modified_us)
+    else:
+        _add_to(inventory.repository_of(place.repository), place, stored)
+
+
+def _add_to(repository: StoredRepository, place: StoredKey, stored: StoredObject) -> None:
+    match place.kind:
+        case StoredKind.INDEX:
+            repository.indexes.setdefault(place.name, {})[place.digest] = stored.modified_us
+        case StoredKind.REVISION:
+            repository.revisions[place.digest] = stored.modified_us
+        case StoredKind.CURRENT:
+            repository.tags[place.name] = StoredTag(stored.modified_us, stored.etag)
+        case StoredKind.UPLOAD:
+            repository.add_upload_part(place.name, stored.size_bytes, stored.modified_us)
 
 
 def blob_shards(store: ObjectStore) -> list[Shard]:
     """The shards of `blobs/`: sixteen of the key space of sha256, and the other algorithms."""
-    # A local folder is not sorted, so every shard would read all of it.
-    if store.is_local:
-        return [Shard(BLOBS)]
     shards = [Shard(folder) for folder in store.folders(BLOBS) if folder != f"{BLOBS}/sha256"]
     root = f"{BLOBS}/sha256"
     for digit, following in zip(_HEXADECIMAL, [*_HEXADECIMAL[1:], ""], strict=True):

@@ -167,6 +167,13 @@ class Gate:
         """
         return self._turn("manifests" if with_manifests else "claim", token, fence, reason)
 
+    def hold_manifests(self, token: str) -> bool:
+        """Let the PUTs of manifests wait as well, if the gate has let none pass since this holder began to claim.
+
+        Returns False, and changes nothing, if it has, or if this holder does not have the gate.
+        """
+        return self._turn("hold", token)
+
     def close(self, token: str) -> bool:
         """Let no write pass. Returns False if this holder does not have the gate, or no longer has it."""
         return self._turn("close", token)

@@ -51,7 +51,7 @@ class Holds:
     def watch(self, store: Store) -> None:
         """Time the claims of this store from now on."""
         claims, gate = store.claims, store.gate
-        claim, release, turn, reopen = claims.claim, claims.release, gate.claim, gate.open
+        claim, release, turn, hold, reopen = claims.claim, claims.release, gate.claim, gate.hold_manifests, gate.open
 
         def claimed(*args: Any) -> Any:
             began = time.perf_counter()
@@ -69,6 +69,12 @@ class Holds:
             self._manifests_since = time.perf_counter() if with_manifests else 0.0
             return turn(*args, with_manifests=with_manifests)
 
+        def held(token: str) -> bool:
+            began = time.perf_counter()
+            is_held = hold(token)
+            self._manifests_since = began if is_held else 0.0
+            return is_held
+
         def opened(token: str) -> bool:
             result = reopen(token)
             if self._manifests_since:
@@ -76,7 +82,8 @@ class Holds:
             return result
 
         for owner, name, function in (
-            (claims, "claim", claimed), (claims, "release", released), (gate, "claim", turned), (gate, "open", opened),
+            (claims, "claim", claimed), (claims, "release", released), (gate, "claim", turned),
+            (gate, "hold_manifests", held), (gate, "open", opened),
         ):  # fmt: skip
             setattr(owner, name, function)
 

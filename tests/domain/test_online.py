@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.collection.mentions import may_be_manifest, read_mentions
+from service.domain.collection.mentions import begins_as_manifest, may_be_manifest, read_mentions
 from service.domain.collection.online import Evidence, Moment, OnlinePlan, Rules, UnlinkedBlob, decide, merged
 from service.domain.collection.storage_inventory import StorageInventory
 
@@ -195,4 +195,12 @@ def test_config_and_layers_are_no_parts_and_all_else_may_be() -> None:
 def test_bytes_with_a_schema_version_may_be_a_manifest() -> None:
     assert may_be_manifest(b'{"schemaVersion": 2}')
     assert may_be_manifest(b'{"\\u0073chemaVersion": 1}')
+    assert may_be_manifest(b' \r\n\t{"SchemaVersion": 2}')
     assert not may_be_manifest(b'{"architecture": "amd64"}')
+    assert not may_be_manifest(b'\x1f\x8b {"schemaVersion": 2}')
+
+
+def test_the_start_of_a_blob_tells_that_it_is_no_manifest() -> None:
+    assert begins_as_manifest(b' \n{"a": 1')
+    assert begins_as_manifest(b"\t\t\t\t")
+    assert not begins_as_manifest(b"\x1f\x8b\x08")

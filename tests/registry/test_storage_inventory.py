@@ -1,6 +1,8 @@
 """The inventory of a storage: one listing that misses nothing."""
 
+import contextlib
 import hashlib
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from obstore.store import LocalStore, MemoryStore
 
 from service.domain.collection.storage_inventory import LayerLink, StorageInventory, packed, unpacked
+from service.domain.errors import StorageUnavailable
 from service.registry import layout
 from service.registry.objects import ObjectStore
 from service.registry.storage_inventory import read_inventory, read_repository
@@ -108,6 +111,52 @@ def test_the_shards_list_every_object_once(pushes: list[tuple[str, int]]) -> Non
         (link.repository, unpacked(key)) for key in inventory.linked_digests() for link in links_of(inventory, key)
     ]
     assert sorted(links) == sorted((repository, digest(str(number))) for repository, number in set(pushes))
+
+
+# Parts of keys that a registry writes, and some that it does not.
+_REPOSITORY = st.sampled_from(["app", "app/a", "b/c", "_pushprune/x", "app/_pushprune/1"])
+_HEXADECIMAL = st.sampled_from([A[7:], B[7:], B[7:].upper(), "ab", C[7:] + "0"])
+_ALGORITHM = st.sampled_from(["sha256", "md5", "sha512"])
+_KEY = st.one_of(
+    st.builds("blobs/{}/{}/{}/{}".format, _ALGORITHM, st.sampled_from(["aa", "a", "zz"]), _HEXADECIMAL,
+              st.sampled_from(["data", "other"])),
+    st.builds("repositories/{}/_layers/{}/{}/{}".format, _REPOSITORY, _ALGORITHM, _HEXADECIMAL,
+              st.sampled_from(["link", "other"])),
+    st.builds("repositories/{}/_manifests/revisions/{}/{}/{}".format, _REPOSITORY, _ALGORITHM, _HEXADECIMAL,
+              st.sampled_from(["link", "link.1.tmp", "signatures/sha256/a/link"])),
+    st.builds("repositories/{}/_manifests/tags/{}/{}".format, _REPOSITORY, st.sampled_from(["v1", "v1.0", "index"]),
+              st.sampled_from(["current/link", "current/other", f"index/sha256/{A[7:]}/link"])),
+    st.builds("repositories/{}/_uploads/{}/{}".format, _REPOSITORY, st.sampled_from(["u-1", "u-2"]),
+              st.sampled_from(["data", "startedat", "hashstates/sha256/0"])),
+    st.sampled_from(["repositories/_layers/sha256", "repositories/_uploads/u-1/data", f"blobs/sha256/{A[7:]}"]),
+)  # fmt: skip
+
+
+@given(st.lists(_KEY, max_size=12, unique=True))
+def test_a_folder_and_a_listing_of_the_same_objects_have_the_same_inventory(keys: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        bucket, disk = ObjectStore(MemoryStore(), "memory"), ObjectStore(LocalStore(folder), "disk")
+        for key in keys:
+            bucket.write(f"{layout.BASE}/{key}", b"12")
+            # A file cannot be where another one needs a folder.
+            with contextlib.suppress(StorageUnavailable):
+                disk.write(f"{layout.BASE}/{key}", b"12")
+                continue
+            bucket.delete([f"{layout.BASE}/{key}"])
+        assert contents(read_inventory(disk)) == contents(read_inventory(bucket))
+
+
+def contents(inventory: StorageInventory) -> object:
+    return (
+        {blob.digest: blob.size_bytes for blob in inventory.blobs()},
+        {key: sorted(link.repository for link in links_of(inventory, key)) for key in inventory.linked_digests()},
+        sorted(inventory.unknown_revisions),
+        {
+            name: (set(stored.revisions), set(stored.tags), {tag: set(known) for tag, known in stored.indexes.items()},
+                   {upload: part.size_bytes for upload, part in stored.uploads.items()})
+            for name, stored in inventory.repositories.items()
+        },
+    )  # fmt: skip
 
 
 def links_of(inventory: StorageInventory, key: bytes) -> list[LayerLink]:

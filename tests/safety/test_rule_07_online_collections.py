@@ -5,7 +5,7 @@ Clients push, mount, put manifests blindly and delete between any two accesses o
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import count, cycle
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.collect.online import claiming
+from service.collect.online import run as online_run
 from service.domain.collection.run import Run
 from service.domain.gate import WriteRequest
 from tests.conftest import MakeWiring
@@ -259,6 +260,41 @@ def test_manifests_are_not_deleted_while_a_put_of_one_is_in_progress(site: Onlin
     ended(client)
     assert site.registry.broken() == ()
     assert "brought back" not in run.note
+
+
+def test_manifests_are_not_deleted_after_a_put_that_the_gate_has_just_let_pass(site: OnlineSite) -> None:
+    """Invariant 2: no PUT was in progress when the claims began, and the registry does not count this one yet."""
+    site.registry.push("a", "kept", variant(GARBAGE, 1))
+    assert site.collect_after().unlinked
+    site.later(GRACE_S + 1)
+    site.counts_puts = False
+    client, looks = site.blind("a", "again", GARBAGE), count()
+
+    def go_on(action: str, keys: tuple[str, ...]) -> None:
+        if action == "debug":
+            # First it sees the old data, and will not write it again. It ends before the next look.
+            for _ in range(len(GARBAGE.blobs) + 2 if next(looks) == 0 else 20):
+                next(client, None)
+
+    site.objects.before_step = go_on
+    run = site.collect()
+    ended(client)
+    assert site.registry.broken() == ()
+    assert "brought back" not in run.note
+
+
+def test_manifests_are_deleted_between_puts_that_never_pause(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait, as no moment comes without one."""
+    monkeypatch.setattr(online_run, "_BETWEEN_PUTS_S", 0)
+
+    def put(action: str, keys: tuple[str, ...]) -> None:
+        if action == "debug":
+            site.store.gate.admit(WriteRequest("manifest", "b", by_tag=True), ANN)
+
+    assert site.collect_after().unlinked
+    site.later(GRACE_S + 1)
+    site.objects.before_step = put
+    assert site.collect().blobs == len(GARBAGE.blobs) + 1
 
 
 def test_old_manifests_are_kept_if_the_gate_may_have_forgotten_that_one_was_put_again(site: OnlineSite) -> None:

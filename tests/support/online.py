@@ -16,7 +16,7 @@ from service.collect.reopening import LATEST_MS, reopen
 from service.domain.collection.run import Run
 from service.domain.collection.storage_inventory import unpacked
 from service.domain.gate import WriteRequest
-from service.registry import Registry, blob_quarantine, storage_inventory
+from service.registry import Registry, objects, storage_inventory
 from service.registry.collector import Collector
 from service.registry.layout import blob_key, revision_key
 from service.registry.manifest import ManifestHead
@@ -208,7 +208,7 @@ class OnlineSite:
         monkeypatch.setattr(online_run, "_PAUSE_S", 0)
         # One thread lists, page by page, so that the order of steps is certain.
         monkeypatch.setattr(storage_inventory, "PARALLEL", 1)
-        monkeypatch.setattr(blob_quarantine, "PARALLEL", 1)
+        monkeypatch.setattr(objects, "PARALLEL", 1)
         monkeypatch.setattr(storage_inventory, "PAGE", _PAGE)
         gate.check_in("web:1")
         self.noting_for(YOUTH_S + 60)

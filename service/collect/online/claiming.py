@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from service.collect.attempt import Attempt
+from service.collect.online.claim_pace import HELD_S
 from service.collect.watch import Postponed
 from service.domain.errors import CollectionFailed, LeaseLost, StorageRefused, StoreUnavailable
 from service.log import log
+from service.registry.debug import DebugServer
 from service.store.claims import Purpose
 from service.store.connection import new_token
 
-POLL_S = 0.05
+POLL_S = 0.02
 _AWARE_S = 15.0
 # nginx needs a moment to pass an admitted request on to the registry, which then counts it.
 _PASSING_S = 0.5
@@ -37,6 +39,8 @@ class Claiming:
         self._began_us = 0
         self._claimed_s = 0.0
         self._may_open = True
+        self._are_manifests_held = False
+        self._aware_s = 0.0
 
     @contextmanager
     def begun(self, began_us: int, *, with_manifests: bool = False) -> Iterator[None]:
@@ -51,6 +55,7 @@ class Claiming:
             ManifestsHeldTooLong: PUTs of manifests did not end in time.
         """
         self._token, self._began_us, self._may_open = new_token(), began_us, True
+        self._are_manifests_held = with_manifests
         gate, end = self._store.gate, time.monotonic() + (_HOLD_S if with_manifests else _AWARE_S)
         with self._attempt.collector.claimed(self._token, self._succeed):
             reason = self._attempt.run.reason
@@ -58,9 +63,32 @@ class Claiming:
                 raise Postponed(_HELD)
             try:
                 self._wait_for_gate_processes(end, with_manifests=with_manifests)
+                self._aware_s = time.monotonic()
                 yield
             finally:
                 self._open()
+
+    @contextmanager
+    def manifests_held(self) -> Iterator[float]:
+        """Let PUTs of manifests wait during the block and until the gate is opened; none is in progress.
+
+        Nobody waits for the PUTs in progress if there was none for a moment: those from before are known to have ended.
+
+        Yields:
+            The seconds for which others may wait; 0 if a PUT began meanwhile, and no PUT waits.
+        """
+        if self._are_manifests_held:
+            yield _HOLD_S
+            return
+        time.sleep(max(0.0, self._aware_s + _PASSING_S - time.monotonic()))
+        end, debug = time.monotonic() + _HOLD_S, self._debug()
+        while debug.manifests() > 0:
+            self._attempt.lease.check()
+            if time.monotonic() > end:
+                yield 0
+                return
+            time.sleep(POLL_S)
+        yield HELD_S if self._store.gate.hold_manifests(self._token) else 0
 
     def claim(self, digests: list[bytes], purpose: Purpose) -> frozenset[bytes]:
         """Claim packed digests, and return those that were granted.
@@ -124,16 +152,20 @@ class Claiming:
 
     def _wait_for_gate_processes(self, end: float, *, with_manifests: bool) -> None:
         """Wait until each gate process asks Redis before it lets a request pass."""
-        gate, debug = self._store.gate, self._attempt.registry.debug
+        gate = self._store.gate
         if not gate.processes():
             raise Postponed("no gate process is running to answer the proxy: start one (pushprune gate)")
         self._wait(end, lambda: not gate.unaware(self._token), with_manifests=with_manifests)
         if not with_manifests:
             return
-        if debug is None:
-            raise CollectionFailed("registry.debug_url is not set: set it to the registry's http.debug.addr")
+        debug = self._debug()
         time.sleep(_PASSING_S)
         self._wait(end, lambda: debug.manifests() == 0, with_manifests=True)
+
+    def _debug(self) -> DebugServer:
+        if self._attempt.registry.debug is None:
+            raise CollectionFailed("registry.debug_url is not set: set it to the registry's http.debug.addr")
+        return self._attempt.registry.debug
 
     def _wait(self, end: float, is_over: Callable[[], bool], *, with_manifests: bool) -> None:
         while not is_over():

@@ -43,14 +43,15 @@ class Journal:
             self._begin_anew({})
             return True
         stored_id, stored = _parsed(content)
-        journal = merged(self._claims.journal(), stored) if self._id == stored_id else None
+        known = self._claims.journal()
+        journal = merged(known, stored) if self._id == stored_id else None
         if journal is None:
             self._begin_anew(
                 {digest: UnlinkedBlob(digest, e.size_bytes, e.repositories) for digest, e in stored.items()}
             )
             return False
         self.blobs = journal
-        self._claims.forget(self._claims.journal().keys() - journal.keys())
+        self._claims.forget(known.keys() - journal.keys())
         return True
 
     def begin(self, plan: OnlinePlan) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 
 from service.domain.collection.mentions import LONGEST_MANIFEST, Mentions, read_mentions
 from service.domain.collection.storage_inventory import SHA256_BYTES, StorageInventory, is_packable, packed, unpacked
@@ -10,7 +11,8 @@ from service.registry.layout import blob_key, layer_key
 from service.registry.mention_cache import MentionCache
 from service.registry.objects import ObjectStore
 
-_AT_ONCE = 256
+# Bounds the memory for requests that wait.
+_AT_ONCE = 4096
 
 
 class Marking:
@@ -123,13 +125,14 @@ class Marking:
             page = unknown[at : at + _AT_ONCE]
             for digest in page:
                 self._refuse_large(digest, names)
-            keys = {blob_key(unpacked(digest)): digest for digest in page}
-            for key, content in self._objects.read_many(keys).items():
-                digest = keys[key]
-                mentions = read_mentions(_checked(digest, content, names.get(digest, "")))
+            for digest, mentions in zip(page, self._objects.each(partial(self._read, names), page), strict=True):
                 self._cache.add(digest, mentions)
                 yield digest, mentions
             self._advance(len(page))
+
+    def _read(self, names: dict[bytes, str], digest: bytes) -> Mentions:
+        content = self._objects.read(blob_key(unpacked(digest)))
+        return read_mentions(_checked(digest, content, names.get(digest, "")))
 
     def _refuse_large(self, digest: bytes, names: dict[bytes, str]) -> None:
         blob = self._inventory.blob(digest)

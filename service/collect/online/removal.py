@@ -1,15 +1,19 @@
 """Delete the links and the data of blobs, batch by batch, under claims."""
 
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from service.collect.attempt import Attempt
 from service.collect.online import prove
+from service.collect.online.claim_pace import ClaimPace
 from service.collect.online.claiming import Claiming
 from service.collect.online.journal import Journal
 from service.collect.online.repair import write_links
-from service.domain.collection.mentions import LONGEST_MANIFEST, may_be_manifest
+from service.domain.collection.mentions import LONGEST_MANIFEST, begins_as_manifest, may_be_manifest
 from service.domain.collection.online import Moment, UnlinkedBlob
 from service.domain.collection.run import BlobProbe
 from service.domain.collection.storage_inventory import LayerLink, StorageInventory, unpacked
@@ -24,7 +28,20 @@ from service.store.gate import MORE
 _AT_ONCE = 1000
 # The first batch shows that the registry obeys the storage, so it is small.
 _FIRST = 3
+# Enough for nearly all configs: those of images are a few kB.
+_START_BYTES = 64 * 1024
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class BlobPage:
+    """Blobs that are deleted together.
+
+    batch: of the quarantine, begun for these blobs; None: they are deleted for good.
+    """
+
+    blobs: Sequence[UnlinkedBlob]
+    batch: QuarantineBatch | None = None
 
 
 class BlobRemoval:
@@ -45,6 +62,7 @@ class BlobRemoval:
     def __init__(self, attempt: Attempt, objects: ObjectStore, journal: Journal) -> None:
         self._attempt, self._objects, self._journal = attempt, objects, journal
         self._claiming, self._quarantine = Claiming(attempt), BlobQuarantine(objects)
+        self._pace = ClaimPace(_AT_ONCE, is_fixed=objects.root is None)
         self._images = _images_by_blob(attempt)
         self.deleted: list[UnlinkedBlob] = []
         self.unlinked: list[UnlinkedBlob] = []
@@ -55,59 +73,112 @@ class BlobRemoval:
         """The right to claim digests, which every deletion needs."""
         return self._claiming
 
-    def manifests_among(self, blobs: Sequence[UnlinkedBlob]) -> frozenset[bytes]:
-        """The packed digests of those blobs that a client could push as a manifest, without naming their digest."""
-        small = [blob for blob in blobs if blob.size_bytes <= LONGEST_MANIFEST]
-        suspects = {blob.digest for blob in small if not blob.repositories}
-        for page in _pages([blob for blob in small if blob.repositories]):
-            keys = {blob_key(unpacked(blob.digest)): blob.digest for blob in page}
-            for key, content in self._objects.read_many(keys).items():
-                if content is None or may_be_manifest(content):
-                    suspects.add(keys[key])
-        return frozenset(suspects)
+    def prepare(self, blobs: Sequence[UnlinkedBlob]) -> tuple[list[BlobPage], list[BlobPage]]:
+        """Prepare the deletion of blobs that were unlinked long ago, before any request waits.
 
-    def delete(self, blobs: Sequence[UnlinkedBlob]) -> None:
-        """Delete the data of blobs that were unlinked long ago.
+        Returns:
+            The pages of configs and layers, and those of the blobs that a client could push as a manifest, without
+            naming their digest.
 
         Raises:
             StaleCache: the registry still knows a link that was deleted.
         """
+        self._refuse_cache(blobs)
+        if not self._attempt.gc.quarantine:
+            suspects = self._suspects(blobs)
+            rest = [blob for blob in blobs if blob.digest not in suspects]
+            batches = self._batches([blob for blob in blobs if blob.digest in suspects])
+            return [BlobPage(page) for page in pages(rest)], [BlobPage(list(page), batch) for page, batch in batches]
+        with ThreadPoolExecutor(1, thread_name_prefix="suspects") as beside:
+            # In a bucket, the copies for the quarantine take longer than these reads.
+            reading = beside.submit(self._suspects, blobs)
+            batches = self._batches(blobs)
+        suspects = reading.result()
+        layers = [BlobPage([blob for blob in page if blob.digest not in suspects], batch) for page, batch in batches]
+        manifests = [BlobPage([blob for blob in page if blob.digest in suspects], batch) for page, batch in batches]
+        return layers, [page for page in manifests if page.blobs]
+
+    def _batches(self, blobs: Sequence[UnlinkedBlob]) -> list[tuple[Sequence[UnlinkedBlob], QuarantineBatch]]:
+        """Begin batches of the quarantine, with their blobs."""
+        return [(page, self._quarantine.begin(page, self._now())) for page in pages(blobs)]
+
+    def _suspects(self, blobs: Sequence[UnlinkedBlob]) -> frozenset[bytes]:
+        """The packed digests of those blobs that a registry could accept as a manifest."""
+        small = [blob for blob in blobs if 0 < blob.size_bytes <= LONGEST_MANIFEST]
+        # A manifest's own blob never has a link.
+        linked = [blob for blob in small if blob.repositories]
+        answers = self._objects.each(self._may_be_manifest, linked)
+        return frozenset(blob.digest for blob in small if not blob.repositories).union(
+            blob.digest for blob, is_suspect in zip(linked, answers, strict=True) if is_suspect
+        )
+
+    def _may_be_manifest(self, blob: UnlinkedBlob) -> bool:
+        key = blob_key(unpacked(blob.digest))
+        content = self._objects.read_start(key, min(blob.size_bytes, _START_BYTES))
+        if content and len(content) < blob.size_bytes and begins_as_manifest(content):
+            content = self._objects.read(key)
+        return content is None or may_be_manifest(content)
+
+    def _refuse_cache(self, blobs: Sequence[UnlinkedBlob]) -> None:
         probes = [BlobProbe(name, unpacked(blob.digest)) for blob in blobs for name in blob.repositories[:1]][:_FIRST]
         probe = prove.still_known(self._attempt, probes)
         # A link that is there again was written by a push: its claim is refused below.
         if probe and self._objects.head(layer_key(probe.repository, probe.digest)) is None:
             raise StaleCache(f"the registry has {probe}, whose link does not exist in the storage; nothing was deleted")
-        for page in _pages(blobs):
-            self._delete(page, self._quarantine.begin(page, self._now()) if self._attempt.gc.quarantine else None)
 
-    def begun(self, manifests: Sequence[UnlinkedBlob]) -> list[QuarantineBatch]:
-        """Begin to move manifests into quarantine, before any request waits."""
-        return [self._quarantine.begin(page, self._now()) for page in _pages(manifests)]
+    def delete(self, pages: Iterable[BlobPage]) -> None:
+        """Delete the data of configs and layers."""
+        for page in pages:
+            for blobs in self._pace.parts(page.blobs):
+                self._delete(blobs, page.batch)
 
-    def delete_manifests(
-        self, blobs: Sequence[UnlinkedBlob], batches: Sequence[QuarantineBatch], began_us: int
-    ) -> None:
-        """Delete the data of manifests, while no PUT of a manifest is in progress.
+    def delete_manifests(self, pages: Sequence[BlobPage], began_us: int) -> list[BlobPage]:
+        """Delete the data of manifests while no PUT of a manifest is in progress, for a moment.
 
         Args:
-            blobs: of the journal.
-            batches: of the quarantine, begun for these blobs.
+            pages: of manifests.
             began_us: when the inventory began, by the clock of Redis.
+
+        Returns:
+            The pages that are left.
         """
+        with self._claiming.manifests_held() as most_s:
+            if not most_s:
+                return list(pages)
+            end, repositories = time.monotonic() + most_s, self._put_since(began_us)
+            if repositories is None:
+                log.warning("not all pushes since the collection began are known; old manifests are deleted later")
+                return []
+            # A manifest that was pushed again after the inventory has a link in one of these repositories.
+            stored = self._objects.each(partial(read_repository, self._objects), repositories)
+            pushed = {digest for repository in stored for digest in repository.revisions}
+            rest: list[BlobPage] = []
+            for page in pages:
+                left = self._delete_until(end, [blob for blob in page.blobs if blob.digest not in pushed], page.batch)
+                rest += [BlobPage(left, page.batch)] if left else []
+            return rest
+
+    def _delete_until(
+        self, end: float, blobs: Sequence[UnlinkedBlob], batch: QuarantineBatch | None
+    ) -> Sequence[UnlinkedBlob]:
+        """Delete the data of manifests, and return those that are left at the end of the time."""
+        left = blobs
+        # A PUT that the gate let pass may not have reached the registry yet. The registry then finds the data, and does
+        # not write it again.
+        for part in self._pace.parts(blobs):
+            if time.monotonic() >= end:
+                break
+            self._delete(part, batch)
+            left = left[len(part) :]
+        return left
+
+    def _put_since(self, began_us: int) -> tuple[str, ...] | None:
+        """The repositories that got a manifest since the inventory began; None if not all are known."""
         store, youth_us = self._attempt.store, self._attempt.gc.youth * 1_000_000
         repositories = store.gate.manifests_put()
         # The gate remembers for gc.youth which repositories got a manifest.
         is_forgotten = store.connection.now_us() - began_us >= youth_us
-        if is_forgotten or any(name in (MORE, "") for name in repositories):
-            log.warning("not all pushes since the collection began are known; old manifests are deleted by a later one")
-            return
-        # A manifest that was pushed again after the inventory has a link in one of these repositories.
-        revisions = [read_repository(self._objects, name).revisions for name in repositories]
-        unused = [blob for blob in blobs if not any(blob.digest in stored for stored in revisions)]
-        for batch in batches:
-            # A PUT that the gate let pass may not have reached the registry yet. The registry then finds the data, and
-            # does not write it again.
-            self._delete([blob for blob in unused if blob.digest in batch.sizes], batch)
+        return None if is_forgotten or any(name in (MORE, "") for name in repositories) else repositories
 
     def unlink(self, blobs: Sequence[UnlinkedBlob], linked: Collection[BlobProbe]) -> None:
         """Delete all links of blobs that no manifest needs.
@@ -121,7 +192,8 @@ class BlobRemoval:
         """
         rest, proofs = list(blobs), {probe.digest: probe for probe in linked}
         while rest:
-            page, rest = rest[:_AT_ONCE], rest[_AT_ONCE:]
+            page, rest = rest[: self._pace.count], rest[self._pace.count :]
+            began_s = time.monotonic()
             granted = self._claiming.claim([blob.digest for blob in page], "unlink")
             page = [blob for blob in page if blob.digest in granted]
             probes = [proofs[digest] for blob in page if (digest := unpacked(blob.digest)) in proofs]
@@ -132,6 +204,7 @@ class BlobRemoval:
                 rest = others + rest
             if self._unlink(page, prove.choose(self._attempt, probes[:_FIRST], self._objects.name)):
                 proofs = {}
+            self._pace.took(len(page), time.monotonic() - began_s)
 
     def expire(self, batches: Sequence[QuarantineBatch], has_data: Callable[[bytes], bool]) -> None:
         """Delete batches of the quarantine for good.
@@ -155,6 +228,7 @@ class BlobRemoval:
         if batch is None:
             failed = self._remove(keys, lambda: self._objects.delete(keys, confirm))
         else:
+            self._quarantine.leave(batch, [blob.digest for blob in page if blob.digest not in granted])
             failed = self._remove(keys, lambda: self._quarantine.move(batch, granted, confirm))
         deleted = [blob for blob in page if blob.digest in granted - failed]
         self.deleted += deleted
@@ -237,6 +311,7 @@ def _images_by_blob(attempt: Attempt) -> Mapping[str, frozenset[tuple[str, str]]
     return {blob: frozenset(needed) for blob, needed in images.items()}
 
 
-def _pages(blobs: Sequence[T]) -> Iterator[Sequence[T]]:
-    for at in range(0, len(blobs), _AT_ONCE):
-        yield blobs[at : at + _AT_ONCE]
+def pages(blobs: Sequence[T], count: int = _AT_ONCE) -> Iterator[Sequence[T]]:
+    """Yield parts of this length."""
+    for at in range(0, len(blobs), count):
+        yield blobs[at : at + count]

@@ -9,6 +9,7 @@ journal.py   the blobs that were unlinked, in Redis and in the storage
 claiming.py  the gate while digests are claimed
 removal.py   delete links and data under claims
 leftovers.py find and delete what else nobody needs: uploads, dangling tags, links, emptied repositories
+claim_pace.py  the number of blobs that are claimed together
 undelete.py  bring data back because a user asks for it
 repair.py    bring data back from quarantine and write links again, where a manifest needs them
 record.py    record the garbage by repository and by age
@@ -26,7 +27,7 @@ from service.collect.online.claiming import ManifestsHeldTooLong
 from service.collect.online.journal import Journal
 from service.collect.online.leftovers import Leftovers
 from service.collect.online.record import record_garbage, record_restorable
-from service.collect.online.removal import BlobRemoval, links_first
+from service.collect.online.removal import BlobPage, BlobRemoval, links_first, pages
 from service.collect.online.repair import Repair, write_links
 from service.collect.online.survey import Survey
 from service.collect.protect import refuse_unknown
@@ -43,6 +44,10 @@ from service.store.gate import MORE
 
 LOOK_AGAIN_S = 5.0
 _RETRY_MS = 300_000
+# Blobs that are copied into quarantine before their deletion begins.
+_PREPARED = 10_000
+# For so long, old manifests are deleted only where no PUT of a manifest has to wait for others.
+_BETWEEN_PUTS_S = 10.0
 _POLL_S = 0.1
 _LOOKS, _PAUSE_S = 4, 0.5
 _HELD = "the gate is held by another collection, which may still run"
@@ -213,23 +218,32 @@ class _OnlineCollection:
     def _delete_and_unlink(self, plan: OnlinePlan, survey: Survey) -> None:
         removal, progress = self._removal, self._attempt.progress
         self._expire(survey)
-        suspects = removal.manifests_among(plan.delete)
-        layers = [blob for blob in plan.delete if blob.digest not in suspects]
-        manifests = [blob for blob in plan.delete if blob.digest in suspects]
-        if layers or plan.unlink or plan.stale:
+        if plan.delete:
+            progress.at(SWEEPING, *_amount(plan.delete))
+        for blobs in pages(plan.delete, _PREPARED):
+            layers, manifests = removal.prepare(blobs)
             with removal.claiming.begun(survey.began.redis_us):
-                progress.at(SWEEPING, *_amount(layers))
                 removal.delete(layers)
-                progress.at(UNLINKING, *_amount(plan.unlink))
+                if manifests:
+                    manifests = removal.delete_manifests(manifests, survey.began.redis_us)
+            self._delete_manifests(manifests, survey)
+        if plan.unlink or plan.stale:
+            progress.at(UNLINKING, *_amount(plan.unlink))
+            with removal.claiming.begun(survey.began.redis_us):
                 removal.unlink(*links_first((*plan.unlink, *plan.stale), survey.inventory))
-        if manifests:
-            progress.at(SWEEPING, *_amount(manifests))
-            batches = removal.begun(manifests)
-            try:
-                with removal.claiming.begun(survey.began.redis_us, with_manifests=True):
-                    removal.delete_manifests(manifests, batches, survey.began.redis_us)
-            except ManifestsHeldTooLong:
-                self._attempt.note(_MANIFESTS_LATER)
+
+    def _delete_manifests(self, pages: list[BlobPage], survey: Survey) -> None:
+        """Delete the manifests that are left, between the PUTs of others; if there are too many PUTs, they wait."""
+        removal, end = self._removal, time.monotonic() + _BETWEEN_PUTS_S
+        try:
+            while pages:
+                is_busy, before = time.monotonic() > end, pages
+                with removal.claiming.begun(survey.began.redis_us, with_manifests=is_busy):
+                    pages = removal.delete_manifests(pages, survey.began.redis_us)
+                if pages != before:
+                    end = time.monotonic() + _BETWEEN_PUTS_S
+        except ManifestsHeldTooLong:
+            self._attempt.note(_MANIFESTS_LATER)
 
     def _expire(self, survey: Survey) -> None:
         """Delete the data that has been in quarantine for long enough."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 # The largest manifest that Distribution accepts.
@@ -27,26 +28,31 @@ class Mentions:
 
 def read_mentions(content: bytes) -> Mentions:
     """Return the digests in these bytes. The result may have more than the manifest references, but never less."""
-    digests = _found(content)
+    mentioned = _found(content)
     try:
         manifest = json.loads(content)
-        layers = {name: manifest.pop(name) for name in ("config", "layers", "fsLayers") if name in manifest}
-    except (ValueError, TypeError, AttributeError, RecursionError):
+        layers = [manifest[name] for name in ("config", "layers", "fsLayers") if name in manifest]
+    except (ValueError, TypeError, RecursionError):
         # An unknown format: each digest may name a manifest.
-        return Mentions(digests, digests)
-    leaves = _found(json.dumps(layers).encode())
+        return Mentions(frozenset(mentioned), frozenset(mentioned))
     # A digest that is mentioned elsewhere as well may name a manifest.
-    return Mentions(digests, (digests - leaves) | _found(json.dumps(manifest).encode()))
+    elsewhere = Counter(mentioned) - Counter(_found(json.dumps(layers).encode()))
+    return Mentions(frozenset(mentioned), frozenset(elsewhere))
+
+
+def begins_as_manifest(start: bytes) -> bool:
+    """True if a manifest could begin with these bytes. It is a JSON object, which most layers are not."""
+    return start.lstrip(b" \t\r\n")[:1] in (b"{", b"")
 
 
 def may_be_manifest(content: bytes) -> bool:
     """True if a registry could accept these bytes as a manifest. A config has no schema version."""
     # Go ignores the case of the names in JSON.
-    return b"schemaversion" in _unescaped(content).lower()
+    return begins_as_manifest(content) and b"schemaversion" in _unescaped(content).lower()
 
 
-def _found(content: bytes) -> frozenset[bytes]:
-    return frozenset(bytes.fromhex(digest.decode()) for digest in _DIGEST.findall(_unescaped(content)))
+def _found(content: bytes) -> list[bytes]:
+    return [bytes.fromhex(digest.decode()) for digest in _DIGEST.findall(_unescaped(content))]
 
 
 def _unescaped(content: bytes) -> bytes:

@@ -1,21 +1,32 @@
 -- Change the state of the gate for its holder: drain, claim or manifests (from open), close, keep (closed after the holder
--- ends), open. Opening releases all claims. The gate of another holder is not touched.
+-- ends), open, hold (manifests, from claiming, if no manifest was put since). Opening releases all claims. The gate of another holder is not touched.
 --
--- KEYS  gate gate:opens gc:claimed
--- ARGV  action  drain | claim | manifests | close | keep | open
+-- KEYS  gate gate:opens gc:claimed pushing
+-- ARGV  action  drain | claim | manifests | close | keep | open | hold
 --       token
 --       fence
 --       reason
--- Result 1 done, also if it was done before; 0 if another holder has the gate, or (close, keep) none has it
+-- Result 1 done, also if it was done before; 0 if another holder has the gate, (close, keep, hold) none has it, or (hold) a
+--        manifest was put
 -- include lib/clock
 local holder = redis.call('HGET', all.gate, 'token')
 if holder and holder ~= token then return 0 end
-if not holder and (action == 'close' or action == 'keep') then return 0 end
+if not holder and (action == 'close' or action == 'keep' or action == 'hold') then return 0 end
+local function was_put()
+  -- 'more': not all pushes are known.
+  for _, sign in ipairs(redis.call('ZRANGEBYSCORE', all.pushing, redis.call('HGET', all.gate, 'since_ms'), '+inf')) do
+    if string.sub(sign, -4) == ' put' or string.sub(sign, -5) == ' more' then return true end
+  end
+  return false
+end
 local states = {drain = 'draining', claim = 'claiming', manifests = 'manifests'}
 if action == 'open' then
   redis.call('DEL', all.gate, all['gc:claimed'])
   redis.call('ZADD', all['gate:opens'], now_ms, token)
   redis.call('ZREMRANGEBYRANK', all['gate:opens'], 0, -1001)
+elseif action == 'hold' then
+  if redis.call('HGET', all.gate, 'state') ~= 'claiming' or was_put() then return 0 end
+  redis.call('HSET', all.gate, 'state', 'manifests')
 elseif action == 'close' then
   redis.call('HSET', all.gate, 'state', 'closed')
 elseif action == 'keep' then

@@ -1,0 +1,75 @@
+"""Files of a registry's storage in a mounted folder, read with few calls of the operating system."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+_MISSING = (FileNotFoundError, NotADirectoryError)
+
+
+class StoredFile(NamedTuple):
+    """A file, by its key relative to the root of the storage."""
+
+    key: str
+    size_bytes: int
+    modified_us: int
+
+
+def look_up(root: str, key: str) -> StoredFile | None:
+    """Return the file of this key; None if there is none."""
+    try:
+        status = os.stat(f"{root}/{key}")
+    except _MISSING:
+        return None
+    return StoredFile(key, status.st_size, status.st_mtime_ns // 1000)
+
+
+def names(root: str, folder: str) -> list[str]:
+    """The names in a folder; none if it does not exist."""
+    try:
+        return os.listdir(f"{root}/{folder}")
+    except _MISSING:
+        return []
+
+
+def walk(root: str, folder: str) -> Iterator[StoredFile]:
+    """Yield every file below a folder, in no order. A file that is deleted meanwhile may be left out."""
+    prefix = f"{folder}/" if folder else ""
+    for name in names(root, folder):
+        # obstore writes a file beside its place and moves it there.
+        if "#" in name:
+            continue
+        key = f"{prefix}{name}"
+        if os.path.isdir(f"{root}/{key}"):
+            yield from walk(root, key)
+        elif (file := look_up(root, key)) is not None:
+            yield file
+
+
+def read(root: str, key: str, length: int = -1) -> bytes | None:
+    """Return a file's content, or the first bytes of it; None if it does not exist."""
+    try:
+        with open(f"{root}/{key}", "rb", buffering=0 if length < 0 else length) as file:
+            return file.read(length)
+    except FileNotFoundError:
+        return None
+
+
+def rename(root: str, source: str, target: str) -> bool:
+    """Rename a file, atomically; False if it does not exist."""
+    try:
+        os.rename(f"{root}/{source}", f"{root}/{target}")
+    except FileNotFoundError:
+        if not os.path.exists(f"{root}/{source}"):
+            return False
+        os.makedirs(os.path.dirname(f"{root}/{target}"), exist_ok=True)
+        return rename(root, source, target)
+    return True
+
+
+def remove_folder(root: str, folder: str) -> None:
+    """Remove a folder if it is empty."""
+    # A folder that is not empty is left as it is.
+    with suppress(OSError):
+        os.rmdir(f"{root}/{folder}")

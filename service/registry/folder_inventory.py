@@ -1,0 +1,92 @@
+"""Read the inventory of a storage in a mounted folder: one look at each file, and none at a folder of a single file.
+
+The layout says which files can be where. The name of a folder is a digest: its link or data is looked up, not listed.
+"""
+
+from collections.abc import Callable, Iterator
+
+from service.domain.collection.storage_inventory import StorageInventory, StoredTag
+from service.registry.folder import StoredFile, look_up, names, walk
+from service.registry.layout import BLOBS, REPOSITORIES, START, digest_of
+
+Progress = Callable[[int], None]
+
+
+class FolderInventory:
+    """The reading of one inventory.
+
+    Args:
+        root: of the storage.
+        inventory: to add the files to.
+        add: adds a file of any kind to the inventory, by its key.
+    """
+
+    def __init__(self, root: str, inventory: StorageInventory, add: Callable[[StoredFile], None]) -> None:
+        self._root, self._inventory, self._add = root, inventory, add
+
+    def read(self) -> Iterator[int]:
+        """Add all files. Yields after each folder the number of its files.
+
+        Raises:
+            OSError: a folder or file cannot be read.
+        """
+        for algorithm in names(self._root, BLOBS):
+            for start in filter(START.fullmatch, names(self._root, f"{BLOBS}/{algorithm}")):
+                yield self._blobs(algorithm, start)
+        yield from self._repositories(REPOSITORIES, "")
+
+    def _blobs(self, algorithm: str, start: str) -> int:
+        count, folder = 0, f"{BLOBS}/{algorithm}/{start}"
+        for hexadecimal in names(self._root, folder):
+            digest = digest_of(algorithm, hexadecimal)
+            if digest and (data := look_up(self._root, f"{folder}/{hexadecimal}/data")):
+                self._inventory.add_blob(digest, data.size_bytes, data.modified_us)
+                count += 1
+        return count
+
+    def _repositories(self, folder: str, repository: str) -> Iterator[int]:
+        for name in names(self._root, folder):
+            inner = f"{folder}/{name}"
+            if not repository or name not in ("_layers", "_manifests", "_uploads"):
+                yield from self._repositories(inner, f"{repository}/{name}" if repository else name)
+            elif name == "_layers":
+                yield self._layers(inner, repository)
+            elif name == "_manifests":
+                # Every file counts there, also one that is not understood.
+                yield self._all(f"{inner}/revisions")
+                yield sum(
+                    self._tag(f"{inner}/tags/{tag}", repository, tag) for tag in names(self._root, f"{inner}/tags")
+                )
+            else:
+                yield self._all(inner)
+
+    def _layers(self, folder: str, repository: str) -> int:
+        count = 0
+        for digest, link in self._links(folder):
+            self._inventory.add_layer_link(repository, digest, link.modified_us)
+            count += 1
+        return count
+
+    def _tag(self, folder: str, repository: str, tag: str) -> int:
+        count = 0
+        for digest, link in self._links(f"{folder}/index"):
+            self._inventory.repository_of(repository).indexes.setdefault(tag, {})[digest] = link.modified_us
+            count += 1
+        if current := look_up(self._root, f"{folder}/current/link"):
+            self._inventory.repository_of(repository).tags[tag] = StoredTag(current.modified_us, "")
+        return count + (current is not None)
+
+    def _links(self, folder: str) -> Iterator[tuple[bytes, StoredFile]]:
+        """Yield the links below a folder, with their digests."""
+        for algorithm in names(self._root, folder):
+            for hexadecimal in names(self._root, f"{folder}/{algorithm}"):
+                digest = digest_of(algorithm, hexadecimal)
+                if digest and (link := look_up(self._root, f"{folder}/{algorithm}/{hexadecimal}/link")):
+                    yield digest, link
+
+    def _all(self, folder: str) -> int:
+        count = 0
+        for file in walk(self._root, folder):
+            self._add(file)
+            count += 1
+        return count
