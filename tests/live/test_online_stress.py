@@ -209,8 +209,8 @@ def test_the_registrys_own_collector_breaks_images_under_the_same_load(
         collections.join()
         # A tag that is deleted while it is looked at would look broken, too.
         wait_until(system.quiet, "it does not get quiet", within_s=300)
-        found = list(broken(system.registry.url))
-        print(f"{load.pushed} pushes, {len(load.failed)} refused, broken:", found)
-        return found
+        images = list(broken(system.registry.url))
+        print(f"{load.pushed} pushes, {len(load.failed)} refused, broken:", images)
+        return images
 
     assert any(seen_broken() for _ in range(5))
