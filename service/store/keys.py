@@ -321,10 +321,10 @@ Streams and counters of all repositories
 Webhooks
   webhook:NAME         hash    of the webhook NAME: look (number of looks at what happened); entries_id, runs_id: the
         last entries of events and gc:runs that were read; troubles: JSON of those that are known; message_id: the last
-        event of the message that is being sent; until_ms: nothing is sent before; attempts, since_ms, error: failed
-        attempts in a row, the first, and the last error; gone: the receiver does not want any more; sent, dropped:
-        numbers of events; failed: of attempts. Life: 7 days after the last look. Writers: queue_webhook_events,
-        webhooks. Readers: webhooks, doctor, /metrics.
+        event of the message that is being sent; refusals: attempts with it that were refused; until_ms: nothing is sent
+        before; attempts, since_ms, error: failed attempts in a row, the first, and the last error; gone: the receiver
+        does not want any more; sent, dropped: numbers of events; failed: of attempts. Life: 7 days after the last look.
+        Writers: queue_webhook_events, webhooks. Readers: webhooks, doctor, /metrics.
   webhook_queue:NAME   stream  event: JSON {id, type, repository, at_us, data}: what is still to be sent to the webhook.
         Life: until received, a day at most; the newest 10000. Writers: queue_webhook_events, webhooks. Reader:
         webhooks.

@@ -30,6 +30,7 @@ class WebhookState:
         error: one sentence about the last of them.
         is_gone: True if the receiver answered that it does not want any more events.
         message_id: the last event of the message whose sending was begun and has not succeeded; "" for none.
+        refusals: attempts with this message that the receiver refused.
         sent: events that were received, since the beginning.
         failed: failed attempts.
         dropped: events that were given up.
@@ -47,6 +48,7 @@ class WebhookState:
     error: str = ""
     is_gone: bool = False
     message_id: str = ""
+    refusals: int = 0
     sent: int = 0
     failed: int = 0
     dropped: int = 0
@@ -90,6 +92,7 @@ class Webhooks:
             error=fields.get("error", ""),
             is_gone="gone" in fields,
             message_id=fields.get("message_id", ""),
+            refusals=int(fields.get("refusals", 0)),
             sent=int(fields.get("sent", 0)),
             failed=int(fields.get("failed", 0)),
             dropped=int(fields.get("dropped", 0)),
@@ -142,22 +145,28 @@ class Webhooks:
     def begin(self, name: str, message_id: str) -> None:
         """Record which event is the last of the message that is sent now: a retry must have the same content."""
         with self._connection.reached() as client:
-            client.hset(self._keys.of("webhook", name), "message_id", message_id)
+            client.hset(self._keys.of("webhook", name), mapping={"message_id": message_id, "refusals": 0})
 
     def succeeded(self, name: str, ids: Sequence[str], until_ms: int) -> None:
         """Remove the events of a message that was received. until_ms: the next message is not sent before."""
-        self._end(name, ids, "sent", until_ms)
+        self._end(name, ids, "sent", until_ms, ("attempts", "since_ms", "error"))
 
     def give_up(self, name: str, ids: Sequence[str]) -> None:
-        """Remove the events of a message that the receiver does not take."""
+        """Remove the events of a message that the receiver does not take. The failed attempts remain counted."""
         self._end(name, ids, "dropped", 0)
 
-    def failed(self, name: str, error: str, until_ms: int, now_ms: int) -> None:
-        """Record a failed attempt. until_ms: the next one is not made before."""
+    def failed(self, name: str, error: str, until_ms: int, now_ms: int, *, is_refused: bool = False) -> None:
+        """Record a failed attempt.
+
+        Args:
+            until_ms: the next one is not made before.
+            is_refused: True if the receiver does not take this message.
+        """
         key = self._keys.of("webhook", name)
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.hincrby(key, "attempts", 1)
             pipe.hincrby(key, "failed", 1)
+            pipe.hincrby(key, "refusals", int(is_refused))
             pipe.hsetnx(key, "since_ms", now_ms)
             pipe.hset(key, mapping={"error": error, "until_ms": until_ms})
             pipe.execute()
@@ -172,12 +181,13 @@ class Webhooks:
         with self._connection.reached() as client:
             client.hdel(self._keys.of("webhook", name), "gone")
 
-    def _end(self, name: str, ids: Sequence[str], counter: str, until_ms: int) -> None:
+    def _end(self, name: str, ids: Sequence[str], counter: str, until_ms: int, fields: Sequence[str] = ()) -> None:
+        """Remove a message. fields: others to remove, about failed attempts."""
         key = self._keys.of("webhook", name)
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.xdel(self._keys.of("webhook_queue", name), *ids)
             pipe.hincrby(key, counter, len(ids))
-            pipe.hdel(key, "attempts", "since_ms", "error", "message_id")
+            pipe.hdel(key, "message_id", "refusals", *fields)
             pipe.hset(key, "until_ms", until_ms)
             pipe.execute()
 

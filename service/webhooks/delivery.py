@@ -105,19 +105,22 @@ class Delivery:
                 log.info("the webhook receives events again", webhook=name)
                 store.outbox.end_trouble(about(name))
             return
-        wait_ms = min(FIRST_WAIT_MS << min(state.attempts, 20), LONGEST_WAIT_MS)
+        is_refused = result.outcome is PostOutcome.NOT_TAKEN
+        # The receiver answers: several refused messages must not make those behind them wait longer and longer.
+        wait_ms = min(FIRST_WAIT_MS << min(state.refusals if is_refused else state.attempts, 20), LONGEST_WAIT_MS)
         wait_ms = max(wait_ms, round(result.retry_after_s * 1000))
-        store.webhooks.failed(name, result.error, now_ms + wait_ms, now_ms)
+        store.webhooks.failed(name, result.error, now_ms + wait_ms, now_ms, is_refused=is_refused)
         if not state.attempts:
             log.warning("the webhook did not receive an event; it is sent again", webhook=name, error=result.error)
         if result.outcome is PostOutcome.GONE:
             store.webhooks.stop(name)
             self._store.outbox.end_trouble(about(name))
             self._complain(f"{result.error} (gone): nothing is sent to it until a worker is started again; remove it")
-        elif result.outcome is PostOutcome.NOT_TAKEN and state.attempts + 1 >= _MOST_REFUSALS:
+            return
+        if is_refused and state.refusals + 1 >= _MOST_REFUSALS:
             store.webhooks.give_up(name, ids)
             log.error("the webhook does not take an event, which is dropped", webhook=name, error=result.error)
-        elif state.attempts and now_ms - state.since_ms > _TROUBLE_MS:
+        if state.attempts and now_ms - state.since_ms > _TROUBLE_MS:
             self._complain(f"{result.error}; its events wait for a day at most, and are sent again")
 
     def _complain(self, message: str) -> None:

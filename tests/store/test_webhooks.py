@@ -80,6 +80,21 @@ def test_a_success_removes_the_message_and_its_failures(store: Webhooks) -> None
     assert (state.message_id, state.failed, state.waiting) == ("", 2, 1)
 
 
+def test_a_message_that_is_given_up_ends_its_refusals_and_no_failure(store: Webhooks) -> None:
+    queue(store, event(1), event(2))
+    store.failed(NAME, "answers 500", 20, 10)
+    store.begin(NAME, ids(store)[0])
+    store.failed(NAME, "answers 422", 40, 30, is_refused=True)
+    assert store.state(NAME).refusals == 1
+    store.give_up(NAME, ids(store, 1))
+    state = store.state(NAME)
+    assert (state.refusals, state.message_id, state.dropped, state.waiting) == (0, "", 1, 1)
+    assert (state.attempts, state.since_ms, state.error) == (2, 10, "answers 422")
+    store.failed(NAME, "answers 422", 40, 30, is_refused=True)
+    store.begin(NAME, ids(store)[0])
+    assert store.state(NAME).refusals == 0
+
+
 def test_a_message_that_was_begun_has_no_later_events(store: Webhooks) -> None:
     queue(store, event(1), event(2), event(3))
     begun = ids(store)[1]

@@ -258,6 +258,35 @@ class TestAttempts:
         assert types(receiver) == ["collection.done"]
         assert (state(system).sent, state(system).dropped) == (1, 1)
 
+    def test_only_refusals_of_a_message_end_its_attempts(self, make_system: Make, receiver: WebhookReceiver) -> None:
+        system = make_system(keep_last(1))
+        audit = subscribed(system, receiver)
+        # A proxy answered while the receiver was away; after that it took a while to be right.
+        receiver.answer(*[502] * 10, *[400] * 7)
+        system.store.collections.record(Run(1000, 2000, "done", "scheduled"))
+        for _ in range(18):
+            send_all(audit)
+            end_wait(system)
+        assert types(receiver) == ["collection.done"]
+        assert (state(system).sent, state(system).dropped) == (1, 0)
+
+    def test_a_receiver_that_refuses_every_message_is_a_trouble_until_it_takes_one(
+        self, make_system: Make, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(delivery, "_MOST_REFUSALS", 2)
+        monkeypatch.setattr(delivery, "_TROUBLE_MS", -1)
+        system = make_system(keep_last(1))
+        audit = subscribed(system, receiver)
+        receiver.answer(*[422] * 4)
+        for result in ("failed", "postponed", "done"):
+            system.store.collections.record(Run(1000, 2000, result, "scheduled"))
+        for troubles in (0, 1, 1, 1, 0):
+            send_all(audit)
+            assert len(system.store.outbox.troubles()) == troubles
+            end_wait(system)
+        assert types(receiver) == ["collection.done"]
+        assert (state(system).dropped, state(system).attempts) == (2, 0)
+
     def test_a_receiver_that_is_gone_is_left_alone_until_a_worker_is_started(
         self, make_system: Make, receiver: WebhookReceiver
     ) -> None:
