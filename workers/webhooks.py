@@ -1,6 +1,7 @@
 """Send events to webhooks: a thread for each, so that a slow receiver delays no other, and no task."""
 
 import threading
+import time
 from contextlib import suppress
 
 from service.domain.errors import ConfigurationError, PushpruneError, StoreUnavailable
@@ -42,10 +43,12 @@ def deliver(store: Store, webhook: WebhookSettings, source: str, stopping: threa
             with store.leases.hold(f"webhook:{webhook.name}", _LIFE_MS) as lease:
                 while lease is not None and not stopping.is_set():
                     lease.check()
+                    next_look_s = time.monotonic() + LOOK_S
                     delivery.look()
-                    while delivery.send() and not stopping.is_set():
+                    # A full queue must not keep it from looking: what is not read in time is trimmed.
+                    while delivery.send() and time.monotonic() < next_look_s and not stopping.is_set():
                         lease.check()
-                    stopping.wait(LOOK_S)
+                    stopping.wait(max(0.0, next_look_s - time.monotonic()))
         except PushpruneError:
             # The tick of this process already logs that Redis is away.
             pass

@@ -115,6 +115,24 @@ def test_another_worker_continues_when_the_first_ends(
             until(lambda: len(receiver.received) == 1)
 
 
+def test_events_are_made_while_others_are_sent(
+    make_wiring: MakeWiring,
+    receivers: tuple[WebhookReceiver, WebhookReceiver],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A full queue and a slow receiver take hours: what is not read until then, is trimmed or over."""
+    receiver, _ = receivers
+    wiring = make_wiring(webhooks=settings(receiver))
+
+    def send(_: Delivery) -> bool:
+        time.sleep(0.005)
+        return True
+
+    monkeypatch.setattr(Delivery, "send", send)
+    with worker(wiring):
+        until(lambda: wiring.store.webhooks.state("w0").look > 2)
+
+
 def test_a_fault_of_ours_or_an_absent_redis_does_not_end_it(
     make_wiring: MakeWiring,
     receivers: tuple[WebhookReceiver, WebhookReceiver],
