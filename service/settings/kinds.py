@@ -73,6 +73,8 @@ def _split(url: str, schemes: set[str]) -> SplitResult | None:
     try:
         parts = urlsplit(url)
         whole = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        # Two dots in a row, or more than 63 letters between them, are refused by every later look-up of the host.
+        (parts.hostname or "").encode("idna")
     # The message of the error is dropped, because it may contain a part of the password.
     except ValueError:
         return None

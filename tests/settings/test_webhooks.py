@@ -39,6 +39,8 @@ def test_an_empty_list_of_comments_is_none(load: Load) -> None:
         ("[{name: chat, url_file: absent}]", "webhooks[0]: url_file: cannot read absent: No such file or directory"),
         ("[{name: chat, url: ftp://chat/x}]", "webhooks[0].url: this is not https://HOST/PATH or http://HOST/PATH"),
         ("[{name: chat, url: file:///etc/passwd}]", "webhooks[0].url: this is not https://HOST/PATH or http://HOST/PATH"),
+        ("[{name: chat, url: http://chat..example/x}]",
+         "webhooks[0].url: this is not https://HOST/PATH or http://HOST/PATH"),
         (f"[{{name: chat, url: 'http://me:{SECRET}@chat'}}]",
          "webhooks[0].url: a URL must not contain a login: the receiver recognizes pushprune by the signature"),
         ("[{name: chat, url: http://chat, url_file: absent}]",
