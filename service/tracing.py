@@ -158,10 +158,14 @@ def context() -> str:
 
 
 def _unpacked(context: str) -> SpanContext:
-    from opentelemetry.trace import SpanContext, TraceFlags
+    """Return the span of a context; an invalid one, which begins a trace, if the context cannot be read."""
+    from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext, TraceFlags
 
-    _, trace_id, span_id, flags = context.split("-")
-    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
+    try:
+        _, trace_id, span_id, flags = context.split("-")
+        return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
+    except ValueError:
+        return INVALID_SPAN_CONTEXT
 
 
 def _attributes(fields: dict[str, Any]) -> dict[str, Any]:

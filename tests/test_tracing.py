@@ -128,6 +128,15 @@ def test_log_lines_within_a_span_have_its_ids(traces: Traces) -> None:
     assert structlog.contextvars.get_contextvars() == {}
 
 
+@pytest.mark.parametrize("context", ["", "00-zz-1-01", "nonsense", f"00-{1 << 200:x}-1-01"])
+def test_a_context_that_cannot_be_read_begins_a_trace_and_stops_nothing(traces: Traces, context: str) -> None:
+    """Redis holds contexts: no deletion may fail because of one."""
+    with tracing.span("delete", context, (context,) if context else ()):
+        pass
+    (delete,) = traces.named("delete")
+    assert delete.parent is None
+
+
 def test_sampling_decides_alike_about_a_push_and_its_plan(traces: Traces, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each process decides by itself: a push and its plan are made by two of them."""
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
