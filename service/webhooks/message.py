@@ -89,7 +89,7 @@ def _deleted(data: Mapping[str, Any]) -> str:
 
 def _restored(data: Mapping[str, Any]) -> str:
     by = data["tags"][0]["by"]
-    return f"restored in {name(data['repository'])}: {_tags(data)}{f' (by {sentence(by)})' if by else ''}"
+    return f"restored in {name(data['repository'])}: {_tags(data)}{f' (by {name(by)})' if by else ''}"
 
 
 def _summary(verb: str) -> Callable[[Sequence[WebhookEvent]], str]:
