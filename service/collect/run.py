@@ -82,7 +82,8 @@ def collect(wiring: Wiring) -> None:
             garbage.postpone(BUSY_S)
             return
         purpose = dry or (undeletion and undeletion.reason) or reason or "cleaning up after an interrupted collection"
-        traced = tracing.span("collect", links=garbage.deletions_traced(), reason=purpose)
+        # In parentheses there may be the user who asked for it, and traces contain no users.
+        traced = tracing.span("collect", links=garbage.deletions_traced(), reason=purpose.partition(" (")[0])
         with traced, Progress(garbage, purpose) as progress:
             result = collection_run.DRY_RUN if dry else collection_run.UNDELETION if undeletion else "done"
             run = Run(now_ms(), 0, result, purpose, gate=wiring.settings.gc.gate)

@@ -205,8 +205,10 @@ def open_batch(wiring: Wiring, snapshot: Snapshot, permit: Lease) -> Iterator[Ba
 
 def traced(name: str, doomed: Doomed) -> AbstractContextManager[None]:
     """A span of the work on one doomed image."""
-    reason, rule = doomed.verdicts[0].reason, doomed.verdicts[0].rule
-    return tracing.span(name, digest=doomed.digest, tags=doomed.tags, reason=reason, rule=rule)
+    verdict = doomed.verdicts[0]
+    # Traces contain no users.
+    reason = verdict.reason.replace(f" by {verdict.by}", "") if verdict.by else verdict.reason
+    return tracing.span(name, digest=doomed.digest, tags=doomed.tags, reason=reason, rule=verdict.rule)
 
 
 def latest_us(snapshot: Snapshot) -> int:

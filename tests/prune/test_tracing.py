@@ -4,6 +4,7 @@ from pathlib import Path
 
 from service import tracing
 from service.collect import run as collect_run
+from service.domain.collection.run import MANUAL
 from service.prune import deleting, planning
 from tests.conftest import MakeWiring, keep_last
 from tests.support.garbage import QUIET, collector
@@ -57,6 +58,19 @@ def test_spans_say_what_they_are_about_in_the_words_of_the_conventions(make_syst
     assert str(attributes(request)["url.full"]).endswith(f"/v2/{SHOP}/manifests/{digest}")
 
 
+def test_no_span_names_the_user_who_deletes_manually(make_system: Make, traces: Traces) -> None:
+    system = make_system(keep_last(5))
+    system.push("v1", "v2")
+    system.settle()
+    system.store.manual.request(SHOP, {"v1": system.registry.tags(SHOP)["v1"]}, "hunter2")
+    system.messages.enforce(SHOP)
+    system.settle()
+    assert system.tags() == {"v2"}
+    (image,) = traces.named("delete image")
+    assert attributes(image)["pushprune.reason"] == "deleted manually"
+    assert "hunter2" not in "".join(span.to_json() for span in traces.all())
+
+
 def test_a_plan_that_answers_several_pushes_is_part_of_the_newest_and_links_to_the_others(
     make_system: Make, traces: Traces
 ) -> None:
@@ -106,13 +120,15 @@ def test_a_collection_links_to_the_deletions_that_it_makes_final(
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     with tracing.span("delete"):
         wiring.store.collections.note_deletions(tracing.context())
-    wiring.store.collections.request("3 digests deleted since the last collection")
+    wiring.store.collections.request(f"{MANUAL} (hunter2)")
     collect_run.collect(wiring)
     assert wiring.store.collections.deletions_traced() == ()
     (collection,), (deletion,) = traces.named("collect"), traces.named("delete")
     assert [pair(link.context) for link in collection.links] == [ids(deletion)]
     assert attributes(collection)["pushprune.result"] == "done"
     assert attributes(collection)["pushprune.blobs"] == 2
+    # No span names a user.
+    assert attributes(collection)["pushprune.reason"] == MANUAL
 
 
 def test_the_registry_can_continue_the_trace(make_system: Make, traces: Traces) -> None:

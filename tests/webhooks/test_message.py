@@ -89,7 +89,7 @@ class TestChats:
         assert set(message._WORDS) == set(EVENT_TYPES)
 
     def test_every_text_of_an_event_is_harmless(self) -> None:
-        evil = "<!channel> @all `\n"
+        evil = "<!channel> @all `\nforged"
 
         def poisoned(value: Any) -> Any:
             if isinstance(value, dict):
@@ -104,7 +104,7 @@ class TestChats:
             made = WebhookEvent(event.id, event.type, evil, event.at_us, poisoned(event.data))
             for events in ([made], [made, made]):
                 text = json.loads(chat_message(events, evil))["text"]
-                assert not re.search("<|>|@(?!\u200b)|forged", text)
+                assert not re.search("<|>|@(?!\u200b)|^forged", text, re.MULTILINE)
                 assert all(line.count("`") % 2 == 0 for line in text.splitlines())
 
     def test_a_message_is_short_however_much_happened(self) -> None:
