@@ -57,6 +57,12 @@ def test_folders_are_those_directly_below(store: ObjectStore) -> None:
     assert store.folders("nothing") == ()
 
 
+def test_the_start_of_an_object_is_read_also_if_it_is_shorter(store: ObjectStore) -> None:
+    store.write("a/data", b"0123456789")
+    assert [store.read_start("a/data", length) for length in (4, 10, 65_536)] == [b"0123", b"0123456789", b"0123456789"]
+    assert store.read_start("a/nothing", 4) is None
+
+
 def test_nothing_is_read_where_nothing_is(store: ObjectStore) -> None:
     store.write("a/link", b"text")
     assert store.read("a/link") == b"text"

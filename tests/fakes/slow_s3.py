@@ -161,7 +161,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, _MISSING.encode())
             return
         headers = {"ETag": stored.etag, "Last-Modified": formatdate(stored.modified_s, usegmt=True)}
-        self._answer(200, stored.content, headers)
+        if (span := self.headers.get("Range")) is None:
+            self._answer(200, stored.content, headers)
+            return
+        # The registry asks for bytes=<first>-, pushprune for bytes=<first>-<last>.
+        begin, _, last = span.removeprefix("bytes=").partition("-")
+        first = int(begin)
+        part = stored.content[first : int(last) + 1 if last else None]
+        headers["Content-Range"] = f"bytes {first}-{first + len(part) - 1}/{len(stored.content)}"
+        self._answer(206, part, headers)
 
     def do_HEAD(self) -> None:
         self._called("HEAD")

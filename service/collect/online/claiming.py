@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from service.collect.attempt import Attempt
-from service.collect.online.claim_pace import HELD_S
 from service.collect.watch import Postponed
 from service.domain.errors import CollectionFailed, LeaseLost, StorageRefused, StoreUnavailable
 from service.log import log
@@ -22,6 +21,8 @@ _AWARE_S = 15.0
 # nginx needs a moment to pass an admitted request on to the registry, which then counts it.
 _PASSING_S = 0.5
 _HOLD_S = 2.0
+# Shorter, and a run with many manifests has many pauses of _PASSING_S between them.
+_MOMENT_S = 0.1
 _OPENED = "the gate was opened or closed by another process; nothing more is deleted"
 _HELD = "the gate is held by another collection, which may still run"
 
@@ -88,7 +89,7 @@ class Claiming:
                 yield 0
                 return
             time.sleep(POLL_S)
-        yield HELD_S if self._store.gate.hold_manifests(self._token) else 0
+        yield _MOMENT_S if self._store.gate.hold_manifests(self._token) else 0
 
     def claim(self, digests: list[bytes], purpose: Purpose) -> frozenset[bytes]:
         """Claim packed digests, and return those that were granted.
