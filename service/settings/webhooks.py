@@ -1,5 +1,6 @@
 """The section `webhooks`: the receivers of pushprune's own events."""
 
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
@@ -75,6 +76,8 @@ class WebhookSettings(SettingsPart):
             self._key = _read("secret_file", self.secret_file, signing_key)
         elif self.secret is not None:
             self._key = signing_key(self.secret.get_secret_value())
+        if self.ca_file is not None:
+            _check_certificates(self.ca_file)
         return self
 
     @property
@@ -96,6 +99,14 @@ class WebhookSettings(SettingsPart):
     @field_serializer("url")
     def _without_path(self, url: str | None) -> str | None:
         return url and f"{self.origin}/…"
+
+
+def _check_certificates(file: Path) -> None:
+    """Raise ValueError if a file cannot be read or holds no certificate."""
+    try:
+        ssl.create_default_context(cafile=str(file))
+    except OSError as error:
+        raise ValueError(f"ca_file: {file.name} cannot be read, or holds no certificate in PEM form") from error
 
 
 def _read(name: str, file: Path, check: Callable[[str], T]) -> T:

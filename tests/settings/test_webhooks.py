@@ -65,6 +65,14 @@ def test_a_webhook_that_cannot_work_is_refused(refuse: Refuse, webhooks: str, se
     assert SECRET not in refused
 
 
+def test_a_file_without_a_certificate_is_refused(refuse: Refuse, write: Write) -> None:
+    """The worker would send nothing, and only its log would say so."""
+    write("no certificate", "ca.pem")
+    assert refuse("webhooks: [{name: a, url: https://b, ca_file: ca.pem}]") == (
+        "pushprune.yaml, line 1: webhooks[0]: ca_file: ca.pem cannot be read, or holds no certificate in PEM form"
+    )
+
+
 def test_a_misspelt_event_is_refused(refuse: Refuse) -> None:
     assert "webhooks[0].events[0] must be 'tags.deleted'" in refuse("webhooks: [{name: a, url: http://b, events: [x]}]")
 
