@@ -11,7 +11,7 @@ from service.domain.errors import ImportIncomplete, PushpruneError, UnusableBack
 from service.store import Store
 from service.store.backup import SAVED, SavedValue
 from service.store.dictionary import MOST_NAMES, names_in
-from service.store.schema import VERSION
+from service.store.schema import MIGRATIONS, VERSION
 
 # Shows the progress of going through the values of a backup.
 Shown = Callable[[Iterable[SavedValue]], Iterable[SavedValue]]
@@ -62,6 +62,8 @@ def check(stream: BinaryIO, name: str, shown: Shown) -> CheckedBackup:
             f"{name} was written by pushprune {header.version[:20]} (format {header.format}, schema {header.schema}), "
             f"which is newer than this one (format {FORMAT}, schema {VERSION}): install that version"
         )
+    if any(version not in MIGRATIONS for version in range(header.schema, VERSION)):
+        raise UnusableBackup(f"{name} has schema {header.schema}, which this pushprune cannot migrate")
     backup = CheckedBackup(stream, name, header)
     for value in shown(_checked(backup)):
         backup.counts[value.key.removesuffix(":R")] += 1

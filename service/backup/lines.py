@@ -71,9 +71,14 @@ def read_value(line: bytes) -> SavedValue | dict[str, int]:
     Raises ValueError, with the fault, if it is neither.
     """
     row = _row(line)
+    # JSON can name halves of characters, which Redis cannot store.
+    if b"\\ud" in line.lower() and not _is_text(row):
+        raise ValueError("it has a text that is no UTF-8")
     if row.get("end") is True:
         values = row.get("values")
-        if not isinstance(values, dict) or row.get("lines") != sum(values.values()):
+        if not isinstance(values, dict) or not all(type(count) is int for count in values.values()):
+            raise ValueError("the last line has no counts")
+        if row.get("lines") != sum(values.values()):
             raise ValueError("the last line does not count the others")
         return values
     unknown = row.keys() - {"key", "repository", "id", "expires_ms", "added", "value"}
@@ -121,9 +126,17 @@ def cut_off(name: str) -> UnusableBackup:
 def _row(line: bytes) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return row if isinstance(row, dict) else {}
+
+
+def _is_text(row: Mapping[str, Any]) -> bool:
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _packed(row: Mapping[str, Any]) -> bytes:

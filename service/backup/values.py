@@ -22,8 +22,14 @@ from service.store.packing import (
     unpack_untagged,
 )
 
-_ID = re.compile(r"(\d{1,20})-(\d{1,20})", re.ASCII)
+_ID = re.compile(r"(\d{1,19})-(\d{1,19})", re.ASCII)
+# The scripts compute with these numbers, as floating-point numbers.
+_LARGEST = 1 << 53
+# Redis takes larger ones for infinite.
+_LARGEST_SCORE = 1e300
 _INFINITE = ("inf", "-inf")
+# Kinds of values that are one part of a key of all repositories.
+_OF_EACH = ("field", "score", "member", "scores")
 
 
 def check_value(saved: SavedValue) -> None:
@@ -34,7 +40,10 @@ def check_value(saved: SavedValue) -> None:
     numbers = _is_number(saved.expires_ms) and _is_number(saved.added)
     if not numbers or {type(saved.repository), type(saved.id)} != {str}:
         raise ValueError("expires_ms and added are numbers, a repository and an id are texts")
-    of_one = saved.key.endswith(":R") or kind in ("field", "score", "member", "scores")
+    # They would hold for all repositories, and for a key of another type.
+    if (saved.expires_ms and kind in _OF_EACH) or (saved.added and kind != "stream"):
+        raise ValueError(f"a value of {saved.key.removesuffix(':R')} has no expires_ms and no added")
+    of_one = saved.key.endswith(":R") or kind in _OF_EACH
     if of_one != is_repository(saved.repository):
         raise ValueError(f"{saved.repository[:100]!r} is no repository" if of_one else "it belongs to no repository")
     _check_kind(kind, saved)
@@ -51,7 +60,10 @@ def entry_id(text: str) -> tuple[int, int]:
     match = _ID.fullmatch(text)
     if match is None:
         raise ValueError(f"{text[:50]!r} is no id of an entry")
-    return int(match[1]), int(match[2])
+    parts = int(match[1]), int(match[2])
+    if parts == (0, 0):
+        raise ValueError("0-0 is no id of an entry")
+    return parts
 
 
 def _check_kind(kind: str, saved: SavedValue) -> None:
@@ -82,11 +94,13 @@ def _is_mapping(value: object, of: type) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) is int and 0 <= value < 1 << 63
+    return type(value) is int and 0 <= value < _LARGEST
 
 
 def _is_score(value: object) -> bool:
-    return type(value) is int or value in _INFINITE
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return abs(value) < _LARGEST_SCORE
+    return value in _INFINITE
 
 
 def _check_manifest(digest: str, text: str) -> None:
@@ -113,13 +127,18 @@ def _check_live(tag: str, text: str) -> None:
         raise ValueError(tag)
 
 
-def _check_tag(tag: str, _: Any) -> None:
-    if not is_tag(tag):
+def _check_tag(tag: str, pushed_us: Any) -> None:
+    if not is_tag(tag) or not _is_number(pushed_us):
         raise ValueError(tag)
 
 
+def _check_generation(_: str, text: str) -> None:
+    if not _is_number(int(text)):
+        raise ValueError(text)
+
+
 _CHECKS: Mapping[str, Callable[[str, Any], object]] = {
-    "generation": lambda _, text: int(text),
+    "generation": _check_generation,
     "compared": lambda _, text: int(text.split(" ")[1]),
     "planned": lambda _, text: int(text),
     "unapproved": lambda _, text: int(text.split(" ")[0]),

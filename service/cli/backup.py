@@ -44,7 +44,7 @@ def export(file: str, config: Path | None, data: Path | None) -> None:
     store = connect(config, data).store
     counts: Counter[str] = Counter()
     with _written(file) as stream:
-        for line in exported(store, partial(_shown, "exporting"), counts):
+        for line in exported(store, partial(_shown, "exporting"), counts, _left_out):
             stream.write(line)
     click.echo(f"exported {_summary(counts)}", err=True)
 
@@ -94,6 +94,10 @@ def _shown(what: str, items: Iterable[T], total: int | None = None) -> Iterable[
     return track(items, what, total=count, console=console, transient=True, disable=not is_shown)
 
 
+def _left_out(value: str) -> None:
+    click.echo(f"pushprune: left out of the backup, because no import would take it: {value}", err=True)
+
+
 def _summary(counts: Counter[str]) -> str:
     repositories = number(counts["generation"], "repository").replace("repositorys", "repositories")
     entries = number(counts["history"], "entry").replace("entrys", "entries")
@@ -111,6 +115,9 @@ def _written(file: str) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, sys.stdout.buffer)
         return
     path = Path(file)
+    if path.exists() and not path.is_file():
+        # A file that takes the place of a device or a pipe would break it for everybody.
+        raise UnusableBackup(f"{file} is no file: write to standard output with -")
     try:
         descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:

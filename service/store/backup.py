@@ -12,7 +12,7 @@ from service.store.chunks import AT_ONCE
 from service.store.connection import Connection
 from service.store.dictionary import Dictionary, packed_row
 from service.store.keys import paired
-from service.store.lease import Lease, Leases
+from service.store.lease import COLLECT_MS, Lease, Leases
 
 Kind = Literal["string", "hash", "zset", "stream", "field", "score", "member", "scores"]
 
@@ -79,7 +79,7 @@ class SavedValue:
 
     key: str
     repository: str = ""
-    value: str | int | Mapping[str, Any] = ""
+    value: str | int | float | Mapping[str, Any] = ""
     id: str = ""
     expires_ms: int = 0
     added: int = 0
@@ -138,11 +138,13 @@ class Backup:
                 yield SavedValue(name, value=value, expires_ms=now_ms + left_ms if left_ms > 0 else 0)
 
     def is_empty(self) -> bool:
-        """Return True if nothing is known of any repository."""
+        """Return True if nothing is known of any repository, and no image was declared to be in use."""
         names = ("generation", "events", "trashed", "gc:runs", "pulls")
-        connection = self._connection.unchecked()
-        with connection.reached() as client:
-            return not client.exists(*(self._keys.of(name) for name in names))
+        with self._connection.unchecked().reached() as client:
+            if client.exists(*(self._keys.of(name) for name in names)):
+                return False
+            # An import would delete them, and somebody relies on them.
+            return not any(client.scan_iter(match=f"{self._keys.of('leased')}:*", count=_PAGE))
 
     def is_incomplete(self) -> bool:
         """Return True if an import has begun and has not ended."""
@@ -161,9 +163,8 @@ class Backup:
         """
         connection = self._connection.unchecked()
         leases = Leases(connection)
-        if leases.writers() or leases.collecting():
-            raise StoreBusy("a worker is deleting images or collecting garbage: wait until it has finished")
-        with leases.hold("schema") as lease:
+        _refuse_writers(leases)
+        with leases.hold("schema", COLLECT_MS) as lease:
             if lease is None:
                 raise StoreBusy("another import or a migration of this store is under way: wait until it has finished")
             key = self._keys.of("schema")
@@ -173,6 +174,8 @@ class Backup:
             try:
                 # Processes that run look at the schema this often, and wait then.
                 time.sleep(2 * schema.WATCH_S)
+                # One that began meanwhile may send its DELETE after all, and its trash would be lost (safety rule 4).
+                _refuse_writers(leases)
             except BaseException:
                 # Nothing was changed yet.
                 with connection.reached() as client:
@@ -221,8 +224,10 @@ class Importing:
                 if name_of(key.removeprefix(self._keys.prefix)) in replaced:
                     page.append(key)
                 if len(page) >= AT_ONCE:
+                    self._check_lease()
                     client.unlink(*page)
                     page.clear()
+            self._check_lease()
             if page:
                 client.unlink(*page)
 
@@ -281,14 +286,18 @@ class Importing:
         with self._connection.reached() as client:
             newest = client.xrevrange(key, count=1)
             # Redis before 7 does not know it, and needs nothing.
-            if newest and client.xinfo_stream(key).get("entries-added"):
-                client.execute_command("XSETID", key, newest[0][0], "ENTRIESADDED", added)
+            if newest and (known := client.xinfo_stream(key).get("entries-added")):
+                client.execute_command("XSETID", key, newest[0][0], "ENTRIESADDED", max(known, added))
 
-    def _flush(self) -> None:
+    def _check_lease(self) -> None:
+        """Raise StoreBusy if another import may have begun, and even ended, while this process was paused."""
         try:
             self._lease.check()
         except LeaseLost as error:
             raise StoreBusy("this import was paused for too long") from error
+
+    def _flush(self) -> None:
+        self._check_lease()
         self._characters = 0
         with self._connection.reached():
             results = self._pipe.execute(raise_on_error=False)
@@ -307,6 +316,13 @@ def name_of(key: str) -> str:
     return next((name for name in (f"{before}:R", f"{before}:NAME", f"{before}:N") if name in known), "")
 
 
-def _score(text: str) -> int | str:
-    """Return a score as a whole number, or as Redis writes it, such as inf."""
-    return int(text) if text.lstrip("-").isdecimal() else text
+def _refuse_writers(leases: Leases) -> None:
+    if leases.writers() or leases.collecting():
+        raise StoreBusy("a worker is deleting images or collecting garbage: wait until it has finished")
+
+
+def _score(text: str) -> int | float | str:
+    """Return a score as a number, or as Redis writes it if it is infinite. Users may store fractions of a ms."""
+    if text.lstrip("-").isdecimal():
+        return int(text)
+    return text if text.endswith("inf") else float(text)

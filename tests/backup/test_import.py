@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,12 @@ from service.backup import importing
 from service.domain.errors import StoreBusy, StoreUnavailable
 from service.store import backup as stored
 from service.store.backup import Importing
+from service.store.lease import Leases
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
 from tests.fakes.valkey import Valkey
 from tests.support.backup import content, forget_all
-from tests.support.record import event, record
+from tests.support.record import digest, event, record
 from tests.support.verbs import Run
 from tests.support.verbs import run as run_verbs
 
@@ -99,6 +102,25 @@ def with_entries_in_another_order(file: Path) -> None:
     rewrite(file, rows)
 
 
+def with_a_line(row: dict[str, Any]) -> Callable[[Path], None]:
+    """Add a line behind the first."""
+    return lambda file: rewrite(file, [lines(file)[0], row, *lines(file)[1:]])
+
+
+def of(key: str, value: Any, **more: Any) -> Callable[[Path], None]:
+    """Add a value of shop/api."""
+    return with_a_line({"key": key, "repository": SHOP, "value": value, **more})
+
+
+def entry(identifier: str) -> Callable[[Path], None]:
+    return with_a_line({"key": "gc:runs", "id": identifier, "value": {"result": "done"}})
+
+
+def with_deep_brackets(file: Path) -> None:
+    first, *others = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([first, "[" * 200_000 + "\n", *others]))
+
+
 def with_other_bytes_in_the_trash(file: Path) -> None:
     rows = lines(file)
     kept = json.dumps({"media_type": "m", "content": "e30=", "at_us": "1"})
@@ -124,6 +146,21 @@ def with_other_bytes_in_the_trash(file: Path) -> None:
         (changed(1, more=1), "line 2: it is no line of a backup; nothing was imported"),
         (with_a_live_tag_of_no_digest, ": 'v1' of shop/api cannot be read; nothing was imported"),
         (with_entries_in_another_order, " does not come after "),
+        # What Redis would refuse only after the store was emptied.
+        (entry("0-0"), "line 2: 0-0 is no id of an entry; nothing was imported"),
+        (entry("99999999999999999999-0"), "is no id of an entry; nothing was imported"),
+        (of("counters", {"a": "\ud800"}), "line 2: it has a text that is no UTF-8; nothing was imported"),
+        (of("pulled", {"v1": 10**400}), "line 2: its value is an object of numbers; nothing was imported"),
+        (of("pulled", {"v1": True}), "line 2: its value is an object of numbers; nothing was imported"),
+        (of("live", {"v1": "x 1 ci"}, added=5), "line 2: a value of live has no expires_ms and no added"),
+        # What would expire for all repositories, or what the scripts cannot compute with.
+        (of("generation", "5", expires_ms=1), "line 2: a value of generation has no expires_ms and no added"),
+        (of("generation", str(1 << 53)), "line 2: '' of shop/api cannot be read"),
+        (of("tags", {"v1": "inf"}), "line 2: 'v1' of shop/api cannot be read"),
+        (with_deep_brackets, "line 2: it is no line of a backup"),
+        (changed(-1, values={"history": "x"}), "the last line has no counts; nothing was imported"),
+        (changed(0, schema=0), " has schema 0, which this pushprune cannot migrate"),
+        (changed(0, schema=-1), " has schema -1, which this pushprune cannot migrate"),
         (
             with_other_bytes_in_the_trash,
             f"line 2: 'sha256:{'0' * 64}' of shop/api cannot be read; nothing was imported",
@@ -185,6 +222,72 @@ def test_no_import_begins_while_a_worker_writes_to_the_registry(run: Run, wiring
         code, _, err = run("import", str(file), "--replace", "--yes")
     assert (code, "another import or a migration of this store is under way" in err) == (1, True)
     assert wiring.inventory.names() == (SHOP,)
+
+
+def test_a_worker_that_begins_to_write_just_before_an_import_keeps_its_trash(
+    run: Run, wiring: Wiring, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = content(wiring)
+    with ExitStack() as stack:
+
+        def begin(_: float) -> None:
+            # It has looked at the schema before the import began.
+            stack.enter_context(Leases(wiring.store.connection.unchecked()).write())
+
+        monkeypatch.setattr("service.store.backup.time.sleep", begin)
+        code, _, err = run("import", str(file), "--replace", "--yes")
+    assert (code, "a worker is deleting images or collecting garbage: wait" in err) == (1, True)
+    assert run("repos")[0] == 0
+    assert content(wiring) == before
+
+
+def test_an_import_that_was_paused_does_not_empty_the_store_after_another_has_filled_it(
+    wiring: Wiring, file: Path
+) -> None:
+    before, connection = content(wiring), wiring.store.connection.unchecked()
+    with Leases(connection).hold("schema") as lease:
+        assert lease
+        lease.lost.set()
+        with pytest.raises(StoreBusy, match="this import was paused for too long"):
+            Importing(connection, lease, 1).empty()
+    assert content(wiring) == before
+
+
+def test_images_that_were_declared_to_be_in_use_are_replaced_only_on_request(
+    run: Run, wiring: Wiring, file: Path
+) -> None:
+    forget_all(wiring)
+    connection: Any = wiring.store.connection
+    connection.client.zadd(connection.keys.of("leased", "in/use"), {digest(1): 1764479466123.5})
+    code, _, err = run("import", str(file))
+    assert (code, "give --replace to replace it" in err) == (1, True)
+    assert connection.client.zcard(connection.keys.of("leased", "in/use")) == 1
+
+
+def test_what_no_import_would_take_is_left_out_of_a_backup_and_said(
+    run: Run, wiring: Wiring, file: Path, tmp_path: Path
+) -> None:
+    before, connection = content(wiring), wiring.store.connection
+    client: Any = connection.client
+    client.zadd(connection.keys.of("leased", "Reg:5000/No"), {digest(1): 7})
+    client.hset(connection.keys.of("created", SHOP), "x", "yesterday")
+    path = str(tmp_path / "second.jsonl")
+    code, out, err = run("export", path)
+    assert (code, out) == (0, "")
+    notice = "pushprune: left out of the backup, because no import would take it: "
+    assert err.splitlines()[:-1] == [
+        f"{notice}leased of Reg:5000/No: 'Reg:5000/No' is no repository",
+        f"{notice}created of {SHOP}: 'x' of {SHOP} cannot be read",
+    ]
+    assert run("import", path, "--replace", "--yes")[0] == 0
+    assert content(wiring) == before
+
+
+def test_a_backup_does_not_take_the_place_of_a_pipe_or_a_device(run: Run, wiring: Wiring, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert run("export", str(pipe)) == (1, "", f"pushprune: {pipe} is no file: write to standard output with -\n")
+    assert pipe.is_fifo()
 
 
 def test_an_import_that_stopped_halfway_leaves_a_store_that_nothing_uses_until_it_is_repeated(
@@ -268,7 +371,10 @@ def test_standard_output_becomes_standard_input(
     assert content(wiring) == before
 
 
-def test_an_older_backup_is_migrated_by_the_service(run: Run, wiring: Wiring, file: Path) -> None:
+def test_an_older_backup_is_migrated_by_the_service(
+    run: Run, wiring: Wiring, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "MIGRATIONS", {0: lambda _: None})
     changed(0, schema=0)(file)
     assert run("import", str(file), "--replace", "--yes")[0] == 0
     code, _, err = run("repos")
