@@ -19,13 +19,13 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.run ## see it at work on a registry of its own; ARGS=--once ends after the story
+demo: $(VENV)/.run ## see it work on a registry of its own; ARGS=--once exits at the end
 	@$(BIN)/pushprune demo $(ARGS)
 
 up: $(VENV)/.run ## run everything in this terminal; ARGS="--registry http://… --keep-last 10"
 	@$(BIN)/pushprune up $(ARGS)
 
-lint: $(VENV)/.dev ## ruff, mypy --strict, and the arrows of the house
+lint: $(VENV)/.dev ## ruff, mypy --strict, and which layer may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -37,20 +37,20 @@ check: lint ## before each commit: lint and the fast tests, under a minute
 test: system-packages $(VENV)/.dev ## everything, with the real registry, Valkey, workers and skopeo
 	$(BIN)/pytest -m "not deep" $(SHARED) $(ARGS)
 
-test-deep: system-packages $(VENV)/.dev ## what takes longer than `make test` may
+test-deep: system-packages $(VENV)/.dev ## the tests that take too long for `make test`
 	$(BIN)/pytest $(SHARED) $(ARGS)
 
-bench: $(VENV)/.dev ## figures: ingest, push to gone, pruning, requests, bytes in Redis
+bench: $(VENV)/.dev ## measure notifications, deletions, collections, bytes in Redis; ARGS=prune picks one
 	@config/test-packages.sh $(DEBIAN) wrk
 	$(BIN)/python -m tests.bench $(ARGS)
 
-screenshots: system-packages $(VENV)/.dev ## the pictures of the manual, taken anew
+screenshots: system-packages $(VENV)/.dev ## take the screenshots of the manual again
 	$(BIN)/python -m tests.browser.screenshots docs/screenshots
 
 docs: $(VENV)/.dev ## write the generated parts of the manual: settings, Redis schema
 	$(BIN)/python -m tests.support.manual
 
-format: $(VENV)/.dev ## let ruff mend what it can
+format: $(VENV)/.dev ## let ruff format the code and fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

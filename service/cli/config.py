@@ -12,7 +12,7 @@ from service.cli.connect import connection_options
 from service.cli.output import line, output_options, show_document
 from service.domain.errors import ConfigurationError
 from service.local.environment import running_settings
-from service.settings import load_settings
+from service.settings import load_policy, load_settings
 from service.settings.masking import masked
 from service.settings.schema import schema
 
@@ -29,8 +29,10 @@ def config() -> None:
 @config.command(epilog=examples("pushprune config check pushprune.yaml"))
 @click.argument("file", type=_FILE)
 def check(file: Path) -> None:
-    """Check that FILE, with the environment and the secret files that it names, is valid; exit with 2 if not."""
-    load_settings(config=file)
+    """Check FILE, the policy and secret files that it names, and the environment; exit with 2 if one is not valid."""
+    settings = load_settings(config=file)
+    if isinstance(settings.policy, Path):
+        load_policy(settings.policy)
     line(f"{file}: valid")
 
 

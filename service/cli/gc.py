@@ -66,7 +66,12 @@ _LISTED = 50
     is_flag=True,
     help="Show the current, the queued and the next collection, and the last runs (the default).",
 )
-@click.option("--open", "open_gate", is_flag=True, help="Open the gate that a lost machine left closed.")
+@click.option(
+    "--open",
+    "open_gate",
+    is_flag=True,
+    help="Open the write gate if it stayed closed because the machine of a collection is lost for good.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask (--open).")
 @output_options()
 def gc(
@@ -84,7 +89,10 @@ def gc(
     yes: bool,
     as_document: bool,
 ) -> None:
-    """Run garbage collection of the registry. It never runs twice at once, nor beside deletions by pushprune."""
+    """Show the last garbage collections of the registry, or run one. Without an option, nothing is run.
+
+    Collections run one at a time, and never beside deletions by pushprune.
+    """
     if dry_run + now + undelete + cancel + log + status + open_gate > 1:
         raise click.UsageError("give one of --dry-run, --now, --undelete, --cancel, --log, --status and --open")
     if digests and not undelete:
@@ -104,6 +112,8 @@ def gc(
         return
     if not (now or dry_run or undelete):
         _show_overview(overview(wiring.store, wiring.registry, wiring.settings.gc), as_document)
+        if wiring.registry.collector is None and not as_document:
+            line("garbage collection is not configured: set gc.command, or gc.collector: online")
         return
     asked_ms = time.time_ns() // 1_000_000
     if undelete:

@@ -10,13 +10,15 @@ from service.answers.repositories import Repository
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options
 from service.cli.names import UnclearName
-from service.cli.output import limit_option, limited, output_options, show_document, show_names, table, when
-from service.cli.registry import registry_option
+from service.cli.output import limit_option, limited, line, output_options, show_document, show_names, table, when
+from service.cli.registry import asked_registry, registry_option
 from service.domain.policy.units import spell_change, spell_size
 from service.domain.retention.selector import search_matcher
 from service.reports.repository_listing import ListedRepository, RepositoryOrder, RepositoryStatus
 
 _EVERYTHING = 10_000_000
+_NO_TAGS = "the registry lists no repository with a tag"
+_NONE = "no repository is known yet: push an image, or compare with the registry: `pushprune reconcile`"
 
 
 @click.command(
@@ -66,6 +68,9 @@ def repos(
         show_document([Repository.model_validate(row) for row in listed])
         return
     if show_names(row.repository for row in listed):
+        return
+    if not listed:
+        line("no repository matches" if names or status else _NO_TAGS if asked_registry() else _NONE)
         return
     rows = (
         (

@@ -23,17 +23,22 @@ from service.settings import load_settings
     metavar="LIST",
     default=",".join(QUEUES.values()),
     show_default=True,
-    help="The queues of messages to work on, with commas between them.",
+    help="The queues that this worker serves, with commas between them.",
 )
 @click.option("--concurrency", metavar="N", type=click.IntRange(1, 64), default=4, show_default=True, help="Threads.")
 @click.option(
-    "--name", metavar="NAME", default="worker", show_default=True, help="Its name; no other worker here may have it."
+    "--name",
+    metavar="NAME",
+    default="worker",
+    show_default=True,
+    help="The worker's name; each on this machine needs its own.",
 )
 def worker(config: Path | None, queues: str, concurrency: int, name: str) -> None:
     """Plan, delete, reconcile and collect garbage as messages ask for it, until SIGTERM or Ctrl-C."""
     wanted = queues.split(",")
     if unknown := sorted(set(wanted) - set(QUEUES.values())):
-        raise click.BadParameter(f"there is no queue {unknown[0]}: {', '.join(QUEUES.values())}", param_hint="--queues")
+        known = ", ".join(QUEUES.values())
+        raise click.BadParameter(f"there is no queue {unknown[0]}; the queues are {known}", param_hint="--queues")
     if config is not None:
         os.environ["PUSHPRUNE_CONFIG"] = str(config.absolute())
     settings = load_settings()

@@ -170,7 +170,7 @@ def prepared(options: UpOptions, inherited: Mapping[str, str] | None = None) -> 
     environ = options.environ(os.environ if inherited is None else inherited)
     # The data directory is a setting, and the tokens are created in it. A public `listen` needs tokens, so this first
     # reading uses a local address.
-    first_look = load_settings(environ=environ, listen="127.0.0.1:8080")
+    first_look = load_settings(environ=environ, listen="127.0.0.1:8080", registry={"url": options.registry})
     if not first_look.registry.url:
         raise ConfigurationError("the registry's address is missing: give it with --registry http://HOST:PORT.")
     if options.keep_last and first_look.policy:

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from service.cli.main import pushprune
+from service.domain.errors import ConfigurationError
 from service.settings import Settings
 from service.settings.schema import schema
 from tests.support import manual
@@ -44,6 +45,19 @@ def test_a_valid_file_is_called_valid(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text("redis: {url: redis://h/0}\n")
     done = CliRunner().invoke(pushprune, ["config", "check", str(tmp_path / "p.yaml")])
     assert (done.exit_code, done.output) == (0, f"{tmp_path / 'p.yaml'}: valid\n")
+
+
+@pytest.mark.parametrize(
+    ("policy", "sentence"),
+    [(None, "keep.yaml: No such file"), ("rules: [{kep: {last: 1}}]", "keep.yaml, line 1: rules[0].kep is unknown")],
+)
+def test_a_file_whose_policy_cannot_be_read_is_not_valid(tmp_path: Path, policy: str | None, sentence: str) -> None:
+    (tmp_path / "p.yaml").write_text("policy: keep.yaml\n")
+    if policy:
+        (tmp_path / "keep.yaml").write_text(policy)
+    done = CliRunner().invoke(pushprune, ["config", "check", str(tmp_path / "p.yaml")])
+    assert isinstance(done.exception, ConfigurationError)
+    assert sentence in str(done.exception)
 
 
 def test_settings_are_shown_from_all_sources_without_secrets(tmp_path: Path) -> None:
