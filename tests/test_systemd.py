@@ -11,6 +11,7 @@ import pytest
 
 from service.cli.main import VERBS, pushprune
 from service.dispatch import QUEUES
+from tests.support import manual
 
 UNITS = sorted((Path(__file__).parents[1] / "config" / "systemd").glob("*.service"))
 PROGRAM = "/opt/pushprune/bin/pushprune"
@@ -32,6 +33,28 @@ def test_every_unit_starts_a_verb_with_options_that_exist() -> None:
         started.make_context(verb, options)
         verbs.append(verb)
     assert sorted(verbs) == ["gate", "web", "worker", "worker"]
+
+
+def test_the_commands_of_the_manual_enable_the_units_and_disable_them_again(tmp_path: Path) -> None:
+    systemctl = shutil.which("systemctl")
+    assert systemctl, "systemctl is missing; `make test` installs it as root on Debian (package systemd)"
+    folder = tmp_path / "etc/systemd/system"
+    folder.mkdir(parents=True)
+    for unit in UNITS:
+        shutil.copy(unit, folder)
+
+    def run(verb: str) -> int:
+        """Run the commands of the manual, and return the number of units that start with the machine then."""
+        for line in manual.page("install").splitlines():
+            words = shlex.split(line, comments=True) if f"systemctl {verb}" in line else []
+            if words[:2] == ["systemctl", verb]:
+                names = [word for word in words[2:] if word != "--now"]
+                subprocess.run([systemctl, f"--root={tmp_path}", verb, *names], check=True, capture_output=True)
+        return sum(path.is_symlink() for path in folder.rglob("*"))
+
+    assert run("enable") == len(UNITS)
+    subprocess.run([systemctl, f"--root={tmp_path}", "enable", "pushprune-worker@2"], check=True, capture_output=True)
+    assert run("disable") == 0
 
 
 def test_the_workers_serve_every_queue_once() -> None:
