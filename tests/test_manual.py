@@ -132,7 +132,7 @@ def test_every_policy_is_valid() -> None:
 def test_every_configuration_is_valid() -> None:
     tokens = {"read": "r" * 32, "admin": "a" * 32, "notify": "n" * 32}
     configurations = [values for _, values in manual.yaml_blocks() if values.keys() <= Settings.model_fields.keys()]
-    assert len(configurations) == 8
+    assert len(configurations) == 9
     for values in configurations:
         if values.get("storage", {}).pop("secret_key_file", ""):
             values["storage"]["secret_key"] = "in no file here"

@@ -119,6 +119,8 @@ def default(field: FieldInfo) -> str:
         return ""
     if parse_duration in readers(field):
         return f"`{spell_duration(value)}`"
+    if isinstance(value, bool):
+        return f"`{value}`".lower()
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
