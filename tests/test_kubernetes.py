@@ -3,6 +3,8 @@
 No cluster runs here: the manifests are built, validated and compared with the product.
 """
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from service.wiring import Wiring
 from tests.conftest import MakeWiring
 from tests.fakes.nginx import CONFIG as NGINX
 from tests.support.kubernetes import KUBERNETES, SECRETS, Manifest, build, container, copy_with_secrets, of_kind, pod
-from tests.support.manual import ROOT
+from tests.support.manual import ROOT, page
 
 pytestmark = pytest.mark.slow
 
@@ -171,6 +173,24 @@ def test_the_probes_of_a_worker_ask_for_signs_of_its_own_name(name: str, example
         assert main[probe]["exec"]["command"] == ["python", "-m", "workers.health", name]
     patience_s = main["livenessProbe"]["periodSeconds"] * main["livenessProbe"]["failureThreshold"]
     assert patience_s >= 600, "a Redis that is away for some minutes restarts no worker"
+
+
+@pytest.mark.parametrize("name", ["web", "gatekeeper"])
+def test_a_process_that_migrates_the_store_is_not_restarted_for_it(name: str, example: list[Manifest]) -> None:
+    probe = container(example, name)["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 600
+
+
+def test_the_patch_on_the_manuals_page_replaces_the_command_of_the_pod_that_imports(example: list[Manifest]) -> None:
+    (patch,) = re.findall(r"kubectl patch deployment/(\S+) .*?--patch='(.*?)'", page("kubernetes"), re.DOTALL)
+    name, (operation,) = patch[0], json.loads(patch[1])
+    assert operation["op"] == "replace"
+    *way, last = operation["path"].strip("/").split("/")
+    place = of_kind(example, "Deployment")[name]
+    for step in way:
+        place = place[int(step)] if step.isdecimal() else place[step]
+    assert place[last][:2] == ["pushprune", "worker"]
+    assert {"key": "redis_url", "path": "redis_url"} in pod(example, name)["volumes"][2]["secret"]["items"]
 
 
 @pytest.fixture
