@@ -37,8 +37,10 @@ from service.store.word import Word
 
 # Parts of an image are pushed before the first tag of its repository.
 _UNSEEN_MS = 10 * 60_000
-_UNANNOUNCED = "counts as pushed when it was first seen, and takes no slot: its push got lost"
-_UNSAID = "counts as pushed when it was first seen, and takes no slot: its config has no usable creation date"
+_UNANNOUNCED = "counts as pushed when it was first seen, and is not counted by `last`: its push was not reported"
+_UNSAID = (
+    "counts as pushed when it was first seen, and is not counted by `last`: its config has no usable creation date"
+)
 
 Target = Literal["doomed", "manual", "dry_run", "held", "none"]
 

@@ -134,7 +134,7 @@ def test_an_old_image_that_got_a_new_tag_unheard_is_not_old_and_takes_no_slot(ma
     compared(system)
     system.later()
     assert system.tags() == {"v1", "prod"}
-    assert "it was first seen, and takes no slot" in system.reasons("dated")["prod"]
+    assert "it was first seen, and is not counted by `last`" in system.reasons("dated")["prod"]
     system.push("v2")
     system.later()
     assert system.tags() == {"v2"}, "it goes once enough was pushed after it"

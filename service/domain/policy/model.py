@@ -148,7 +148,7 @@ class Policy(_Strict):
 
     version: Literal[1] = Field(default=1, description="of the language")
     dry_run: bool = Field(default=False, description="decide and record, delete nothing")
-    protect: TagPatterns = Field(default=(), description="tags that are never deleted and take no slot")
+    protect: TagPatterns = Field(default=(), description="tags that are never deleted and that `last` does not count")
     grace: Span = Field(default=0, description="never delete a younger push")
     hold_over: Percent = Field(default=50, description="a larger share of a repository's tags waits for approval…")
     hold_min: int = Field(default=20, ge=0, description="…when it is more tags than this")
