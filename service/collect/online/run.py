@@ -220,28 +220,32 @@ class _OnlineCollection:
         self._expire(survey)
         if plan.delete:
             progress.at(SWEEPING, *_amount(plan.delete))
+        manifests: list[BlobPage] = []
         for blobs in pages(plan.delete, _PREPARED):
-            layers, manifests = removal.prepare(blobs)
+            layers, suspects = removal.prepare(blobs)
+            manifests += suspects
             with removal.claiming.begun(survey.began.redis_us):
                 removal.delete(layers)
-                if manifests:
-                    manifests = removal.delete_manifests(manifests, survey.began.redis_us)
-            self._delete_manifests(manifests, survey)
         if plan.unlink or plan.stale:
             progress.at(UNLINKING, *_amount(plan.unlink))
             with removal.claiming.begun(survey.began.redis_us):
                 removal.unlink(*links_first((*plan.unlink, *plan.stale), survey.inventory))
+        if manifests:
+            progress.at(SWEEPING, *_amount([blob for page in manifests for blob in page.blobs]))
+            self._delete_manifests(manifests, survey)
 
     def _delete_manifests(self, pages: list[BlobPage], survey: Survey) -> None:
-        """Delete the manifests that are left, between the PUTs of others; if there are too many PUTs, they wait."""
-        removal, end = self._removal, time.monotonic() + _BETWEEN_PUTS_S
+        """Delete manifests between the PUTs of others; if there are too many PUTs, they wait."""
+        # No manifest is deleted once the gate may have forgotten a PUT (gc.youth).
+        removal, tried_s = self._removal, min(_BETWEEN_PUTS_S, self._attempt.gc.youth / 10)
+        end = time.monotonic() + tried_s
         try:
             while pages:
                 is_busy, before = time.monotonic() > end, pages
                 with removal.claiming.begun(survey.began.redis_us, with_manifests=is_busy):
                     pages = removal.delete_manifests(pages, survey.began.redis_us)
                 if pages != before:
-                    end = time.monotonic() + _BETWEEN_PUTS_S
+                    end = time.monotonic() + tried_s
         except ManifestsHeldTooLong:
             self._attempt.note(_MANIFESTS_LATER)
 
