@@ -7,7 +7,7 @@ lease:schema and fence.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import redis
 from redis.client import Pipeline
@@ -20,6 +20,8 @@ from service.store.lease import Leases
 VERSION = 1
 # The value of the key from the begin of an import to its end.
 IMPORTING = "import"
+# Its value during a migration is this and the version to migrate from. Processes of that version stop at it.
+_MIGRATING = "migrating "
 # After so long, each running process knows of an import or a migration.
 WATCH_S = 1.0
 
@@ -31,16 +33,26 @@ class Migration:
         self.connection = connection
         self._version = version
 
+    def begin(self) -> None:
+        """Return once no process of the older version uses the store any more. Raises StoreBusy as `write`."""
+        mark = f"{_MIGRATING}{self._version}"
+        # A process that began this migration and died may have died before the others knew of it.
+        self._write(lambda pipe: pipe.set(self.connection.keys.of("schema"), mark), (str(self._version), mark))
+        time.sleep(2 * WATCH_S)
+
     def write(self, fill: Callable[[Pipeline], object]) -> None:
         """Execute the commands that `fill` adds to a transaction.
 
         Raises:
             StoreBusy: this process was paused, and another process has finished the migration meanwhile.
         """
+        self._write(fill, (f"{_MIGRATING}{self._version}",))
+
+    def _write(self, fill: Callable[[Pipeline], object], states: Sequence[str]) -> None:
         key = self.connection.keys.of("schema")
         with self.connection.reached() as client, client.pipeline() as pipe:
             pipe.watch(key)
-            is_current = pipe.get(key) == str(self._version)
+            is_current = pipe.get(key) in states
             pipe.multi()
             fill(pipe)
             try:
@@ -103,6 +115,7 @@ class Schema:
             while (version := self._found(connection)) < self._version:
                 log.info("migrating the store in Redis", from_version=version, to_version=version + 1)
                 migration = Migration(connection, version)
+                migration.begin()
                 self._migrations[version](migration)
                 migration.finish()
 
@@ -123,6 +136,11 @@ class Schema:
             raise StoreBusy(
                 "an import into Redis has begun and has not ended: wait for it, or run `pushprune import` again"
             )
+        state = str(text)
+        if state.startswith(_MIGRATING):
+            text = state.removeprefix(_MIGRATING)
+            if not self._migrates or not text.isdecimal() or int(text) >= self._version:
+                raise StoreBusy("the store in Redis is being migrated by a newer pushprune: wait until it has finished")
         if not str(text).isdecimal() or int(text) > self._version:
             raise SchemaTooNew(str(text), self._version)
         return int(text)

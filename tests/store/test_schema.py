@@ -27,6 +27,12 @@ OLD = "size:"
 REPOSITORIES = tuple(f"shop/api{number}" for number in range(5))
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migration does not wait for processes of the older version: none runs."""
+    monkeypatch.setattr(module, "WATCH_S", 0.01)
+
+
 def sizes_into_a_hash(migration: Migration, after: Callable[[], object] = lambda: None) -> None:
     """The made-up migration from version 0. after: called after each write."""
     keys = migration.connection.keys
@@ -143,6 +149,30 @@ def test_an_older_store_is_migrated_by_the_service_and_not_by_the_command_line(
     assert wiring.inventory.names() == ()
 
 
+def test_processes_of_the_older_version_have_stopped_before_a_migration_writes(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_version_0(connection)
+    older = Connection(connection.client, connection.keys, schema=Schema(migrates=True, version=0, migrations={}))
+    command_line = Connection(connection.client, connection.keys, schema=Schema(migrates=False, version=1))
+    older.check_schema()
+    waits: list[float] = []
+
+    def migrate(migration: Migration) -> None:
+        assert waits == [2 * module.WATCH_S]
+        for each in (older, command_line):
+            with pytest.raises(StoreBusy, match="is being migrated by a newer pushprune: wait until it has finished"):
+                each.check_schema()
+        sizes_into_a_hash(migration)
+
+    monkeypatch.setattr(module.time, "sleep", waits.append)
+    checked(connection, migrate)
+    assert is_migrated(connection)
+    command_line.check_schema()
+    with pytest.raises(SchemaTooNew):
+        older.check_schema()
+
+
 def test_processes_that_start_together_migrate_once(connection: Connection, valkey: Valkey) -> None:
     write_version_0(connection)
     ran, start = count(), threading.Barrier(8)
@@ -183,7 +213,7 @@ def test_a_migration_that_ends_halfway_begins_anew(connection: Connection, write
 
     with pytest.raises(KeyboardInterrupt):
         checked(connection, lambda migration: sizes_into_a_hash(migration, fail))
-    assert connection.client.get(connection.keys.of("schema")) == "0"
+    assert connection.client.get(connection.keys.of("schema")) == "migrating 0"
     checked(connection)
     assert is_migrated(connection)
 
