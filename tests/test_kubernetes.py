@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import kubernetes_validate
@@ -186,7 +187,7 @@ def test_the_patch_on_the_manuals_page_replaces_the_command_of_the_pod_that_impo
     name, (operation,) = patch[0], json.loads(patch[1])
     assert operation["op"] == "replace"
     *way, last = operation["path"].strip("/").split("/")
-    place = of_kind(example, "Deployment")[name]
+    place: Any = of_kind(example, "Deployment")[name]
     for step in way:
         place = place[int(step)] if step.isdecimal() else place[step]
     assert place[last][:2] == ["pushprune", "worker"]

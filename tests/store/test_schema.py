@@ -165,7 +165,7 @@ def test_processes_of_the_older_version_have_stopped_before_a_migration_writes(
                 each.check_schema()
         sizes_into_a_hash(migration)
 
-    monkeypatch.setattr(module.time, "sleep", waits.append)
+    monkeypatch.setattr("service.store.schema.time.sleep", waits.append)
     checked(connection, migrate)
     assert is_migrated(connection)
     command_line.check_schema()
