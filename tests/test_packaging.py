@@ -91,7 +91,7 @@ def test_the_installed_wheel_copies_the_examples_and_never_over_a_file(programs:
     assert run(programs, tmp_path, "config", "check", "examples/pushprune.yaml").returncode == 0
     refused = run(programs, tmp_path, "config", "examples", "examples")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.startswith("pushprune: examples exists: name a folder that does not")
+    assert refused.stderr.startswith("pushprune: examples exists: name a new folder")
 
 
 def test_the_version_has_one_source() -> None:

@@ -64,6 +64,6 @@ def copy_examples(folder: Path) -> None:
     if source is None:
         raise ConfigurationError("this installation has no examples: take config/ of the repository or of the sdist")
     if folder.exists():
-        raise ConfigurationError(f"{folder} exists: name a folder that does not, so that no file of yours is replaced")
+        raise ConfigurationError(f"{folder} exists: name a new folder, so that no file of yours is replaced")
     shutil.copytree(source, folder)
     line(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
