@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from service.domain.oci.names import is_repository
 from service.registry.layout import REPOSITORIES, repository_key
 
 
@@ -21,7 +22,9 @@ def emptied_repositories(root: Path, known: Collection[str]) -> Iterator[tuple[s
         # No part of a repository's name begins with `_`; such folders belong to the registry.
         inner[:] = [name for name in inner if not name.startswith("_")]
         name = Path(folder).relative_to(top).as_posix()
-        if own and name not in known and (changed_us := _changed_us(own)) is not None:
+        # No registry created folders of another name, and no request can name them.
+        is_unknown = is_repository(name) and name not in known
+        if own and is_unknown and (changed_us := _changed_us(own)) is not None:
             yield name, changed_us
 
 

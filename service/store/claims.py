@@ -115,7 +115,7 @@ class Claims:
 
     def _write(self, blobs: Iterable[UnlinkedBlob], *, is_begun: bool) -> None:
         for page in _pages(blobs):
-            entries = [{"digest": _short(blob.digest), "at": _spell(blob.at)} for blob in page]
+            entries = [{"digest": _short(blob.digest), "at": _spell(blob)} for blob in page]
             self._connection.run("unlinked", is_begun=is_begun, entries=entries)
 
 
@@ -131,8 +131,9 @@ def _short(digest: bytes) -> str:
     return urlsafe_b64encode(digest).decode("ascii").rstrip("=") if is_sha256 else short(unpacked(digest))
 
 
-def _spell(at: Moment | None) -> str:
-    return f"{at.storage_us} {at.redis_us}" if at else _BEGUN
+def _spell(blob: UnlinkedBlob) -> str:
+    at = f"{blob.at.storage_us} {blob.at.redis_us}" if blob.at else _BEGUN
+    return at + _USED if blob.is_used else at
 
 
 def _entry(digest: str, text: str) -> UnlinkedBlob:

@@ -205,8 +205,9 @@ Garbage collection
         because its links or its data are being deleted; or those to R, whose empty folders are. Life: a batch; a dead
         holder's until its gate is opened. Writers: claim, claims, gate_turn. Reader: gate_admit.
   gc:unlinked          hash    short digest → "<storage_us> <redis_us>": when an online collection deleted its layer
-        links, by both clocks; "?" before that. " used" follows if a request named the digest since. Life: until the
-        data is deleted, or a manifest needs it. Writers: unlinked, claims, gate_admit. Readers: claim, claims.
+        links, by both clocks; "?" before that. " used" follows if a request named the digest since, or a manifest
+        needed it. Life: until the data is deleted, or a manifest needs it. Writers: unlinked, claims, gate_admit.
+        Readers: claim, claims.
   gc:look_again        string  when the links that an online collection deleted are looked at again (ms): a manifest
         whose push began before may need one. Life: until then. Writer, reader: collections.
   gc:journal           string  random id of the journal, which the storage keeps, too. Another id there proves that

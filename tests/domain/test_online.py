@@ -79,9 +79,9 @@ def test_a_link_is_written_again_only_where_a_collection_deleted_it_and_a_manife
 def test_an_entry_that_is_in_use_is_kept_until_no_push_can_be_left_that_met_the_end_of_its_links() -> None:
     """Another manifest may come, and need a link that was deleted in its repository."""
     late = replace(ENTRY, at=Moment(9_001, 19_000))
-    assert plan(stored(), late, marks={BLOB}) == OnlinePlan(waiting=(late,))
+    assert plan(stored(), late, marks={BLOB}) == OnlinePlan(waiting=(replace(late, is_used=True),))
     begun = replace(ENTRY, at=None)
-    assert plan(stored(), begun, marks={BLOB}) == OnlinePlan(waiting=(replace(ENTRY, at=NOW),))
+    assert plan(stored(), begun, marks={BLOB}) == OnlinePlan(waiting=(replace(ENTRY, at=NOW, is_used=True),))
 
 
 def test_a_blob_without_data_leaves_the_journal() -> None:

@@ -3,6 +3,7 @@
 Clients push, mount, put manifests blindly and delete between any two accesses of a collection to the storage.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count, cycle
@@ -295,6 +296,42 @@ def test_manifests_are_deleted_between_puts_that_never_pause(site: OnlineSite, m
     site.later(GRACE_S + 1)
     site.objects.before_step = put
     assert site.collect().blobs == len(GARBAGE.blobs) + 1
+
+
+def test_manifests_are_deleted_although_the_look_for_pushes_takes_longer_than_others_may_wait(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each hold would otherwise end before the first deletion, and the collection would never end."""
+    held: list[tuple[str, ...]] = []
+    gate = site.store.gate
+    put = gate.manifests_put
+
+    def slow(since_ms: float = 0.0) -> tuple[str, ...]:
+        if gate.state():
+            held.append(put(since_ms))
+            time.sleep(0.11)
+        assert len(held) < 5
+        return put(since_ms)
+
+    monkeypatch.setattr(claiming, "_MOMENT_S", 0.1)
+    monkeypatch.setattr(gate, "manifests_put", slow)
+    assert site.collect_after().unlinked
+    assert site.collect_after(GRACE_S + 1).blobs == len(GARBAGE.blobs) + 1
+    assert held
+
+
+def test_what_was_pushed_and_deleted_again_has_its_grace_from_then_on(site: OnlineSite) -> None:
+    """Invariant 1: it was in use between, so what an earlier run knew of it counts no more."""
+    assert site.collect_after().unlinked
+    # Its links are young, so only the time of the journal tells the age of the manifest's own data.
+    assert site.registry.push("a", "again", GARBAGE)
+    site.collect_after(60)
+    site.later(GRACE_S)
+    site.registry.delete("a", GARBAGE.digest)
+    site.collect_after(1)
+    assert site.has(GARBAGE.digest)
+    site.collect_after(GRACE_S + 1)
+    assert not site.has(GARBAGE.digest)
 
 
 def test_old_manifests_are_kept_if_the_gate_may_have_forgotten_that_one_was_put_again(site: OnlineSite) -> None:

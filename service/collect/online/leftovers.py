@@ -22,6 +22,7 @@ from service.collect.online.survey import Survey
 from service.domain.collection.leftovers import Leftover, LeftoverKind, abandoned_uploads, spelled
 from service.domain.collection.storage_inventory import StoredRepository
 from service.domain.errors import RegistryRefused, RegistryUnavailable
+from service.domain.oci.names import is_repository
 from service.log import log
 from service.registry.bucket_deletion import BucketDeletion, dangling, digests_of
 from service.registry.bucket_storage import BucketStorage
@@ -45,7 +46,7 @@ class Leftovers:
         if not objects.is_local:
             for name, stored in inventory.repositories.items():
                 attempt.lease.check()
-                if tags := _dangling(objects, name, stored, began_us):
+                if is_repository(name) and (tags := _dangling(objects, name, stored, began_us)):
                     self._tags[name] = tags
         young_us = began_us - gc.youth * 1_000_000
         # A bucket has no folders.

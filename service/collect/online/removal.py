@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from service.collect.attempt import Attempt
 from service.collect.online import prove
-from service.collect.online.claim_pace import ClaimPace
+from service.collect.online.claim_pace import HELD_S, ClaimPace
 from service.collect.online.claiming import Claiming
 from service.collect.online.journal import Journal
 from service.collect.online.repair import write_links
@@ -152,6 +152,8 @@ class BlobRemoval:
             # A manifest that was pushed again after the inventory has a link in one of these repositories.
             stored = self._objects.each(partial(read_repository, self._objects), repositories)
             pushed = {digest for repository in stored for digest in repository.revisions}
+            # Otherwise each hold would end without a deletion where the look takes longer than others may wait.
+            end = max(end, time.monotonic() + HELD_S)
             rest: list[BlobPage] = []
             for page in pages:
                 left = self._delete_until(end, [blob for blob in page.blobs if blob.digest not in pushed], page.batch)

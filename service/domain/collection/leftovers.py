@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from service.domain.collection.storage_inventory import SHA256_BYTES, StorageInventory, StoredUpload
+from service.domain.oci.names import is_repository
 
 
 class LeftoverKind(StrEnum):
@@ -37,7 +38,7 @@ def abandoned_uploads(inventory: StorageInventory, before_us: int) -> Mapping[tu
         (name, id): upload
         for name, stored in inventory.repositories.items()
         for id, upload in stored.uploads.items()
-        if upload.written_us < before_us
+        if is_repository(name) and upload.written_us < before_us
     }
 
 
@@ -62,6 +63,9 @@ def unused_links(
     for name, links in inventory.links_by_repository():
         stored = inventory.repositories.get(name)
         needed = frozenset[bytes]().union(*map(mentions, stored.revisions)) if stored else frozenset()
+        # No registry created a folder whose name is not that of a repository.
+        if not is_repository(name):
+            continue
         # The registry also links the sha256 of a blob that was pushed by another algorithm, which no manifest mentions.
         if any(len(digest) != SHA256_BYTES for digest, _ in links):
             continue

@@ -39,7 +39,7 @@ class UnlinkedBlob:
         size_bytes: of its data.
         repositories: that lost their link by this. Empty for a manifest's own blob, which never has one.
         at: when the last of its links was deleted; None while that is not certain.
-        is_used: a request named the digest since, so that its data must be kept.
+        is_used: a request named the digest since, or a manifest needed it, so that its data must be kept.
     """
 
     digest: bytes
@@ -170,18 +170,20 @@ class _Decision:
     def _forget_or_wait(self, entry: UnlinkedBlob) -> None:
         """Keep the entry of a blob that is in use until every PUT has ended that may have met the end of its links."""
         began = self._evidence.began
+        # It counts as used: if nothing needs the blob any more at the next run, its grace begins anew then.
         # If an interrupted run may have deleted links, the longest request counts from now on.
         if entry.at is None:
-            self._waiting.append(replace(entry, at=began))
+            self._waiting.append(replace(entry, at=began, is_used=True))
         elif began.is_after(entry.at, self._rules.longest_us):
             self._forgotten.append(entry.digest)
         else:
-            self._waiting.append(entry)
+            self._waiting.append(replace(entry, is_used=True))
 
     def of_links(self, digest: bytes, repositories: tuple[str, ...]) -> None:
         """Decide about the links of these repositories to a blob that is kept, or that has no data."""
         blob = self._evidence.inventory.blob(digest)
-        self._stale.append(UnlinkedBlob(digest, blob.size_bytes if blob else 0, repositories))
+        # The blob itself is in use: the time at which these links are deleted does not begin its grace.
+        self._stale.append(UnlinkedBlob(digest, blob.size_bytes if blob else 0, repositories, is_used=True))
 
     def of_deleted(self, digest: bytes, repositories: Collection[str]) -> None:
         """Decide about the links of a blob that was put into quarantine. A manifest may have brought it back."""

@@ -282,6 +282,29 @@ def test_a_repository_with_anything_in_it_is_not_emptied(emptied: OnDisk, fill: 
     assert set(emptied.folder.rglob("*")) == before
 
 
+@pytest.mark.parametrize("name", ["_stray", "Foo/_layers"])
+def test_folders_that_no_registry_created_are_kept(emptied: OnDisk, name: str) -> None:
+    folder = emptied.folder.parents[1] / name
+    folder.mkdir(parents=True)
+    os.utime(folder, (0, 0))
+    run = set_to_delete(emptied.site).collect()
+    assert (run.result, run.message) == ("done", "")
+    assert folder.exists()
+    assert not (emptied.folder / "_layers").exists()
+
+
+def test_an_upload_or_tag_of_a_name_that_is_no_repositorys_is_kept(deleting: OnlineSite) -> None:
+    names = ("_uploads/1/startedat", f"_manifests/tags/v1/index/{DELETED.digest.replace(':', '/')}/link")
+    keys = [f"docker/registry/v2/repositories/Foo/{name}" for name in (*names, "_manifests/tags/v1/current/link")]
+    for key in keys:
+        deleting.plain.write(key, DELETED.digest.encode())
+    begin_upload(deleting)
+    run = deleting.collect_after(WEEK_S + 1)
+    assert (run.result, run.message) == ("done", "")
+    assert found(deleting) == set()
+    assert all(deleting.plain.head(key) for key in keys)
+
+
 def test_folders_of_a_repository_below_are_kept(emptied: OnDisk) -> None:
     (emptied.folder / "sub/_layers").mkdir(parents=True)
     (emptied.folder / "sub/_layers/file").write_text("x")
