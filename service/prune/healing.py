@@ -229,9 +229,21 @@ class _Healing:
             if inner:
                 self._restore_parts(inner, parts)
             if kept and self._registry.client.head(repository, child) is None:
-                with self._permit.writing():
-                    self._registry.deletion.put(repository, child, kept.media_type, kept.content)
+                self._put(child, kept)
                 parts.restored.add(child)
+
+    def _put(self, reference: str, manifest: Manifest | TrashedManifest) -> str:
+        """Push a manifest, and return its digest."""
+        repository, put = self._repository, self._registry.deletion.put
+        with self._permit.writing():
+            try:
+                return put(repository, reference, manifest.media_type, manifest.content)
+            except ManifestRefused:
+                # If the event of the push came late, an online collection may have deleted the links of its blobs.
+                blobs = [blob for blob, _ in read_references(manifest.media_type, manifest.content).blobs]
+                if self._registry.missing_blob(repository, blobs):
+                    raise
+                return put(repository, reference, manifest.media_type, manifest.content)
 
     def _restore_tag(self, tag: Tag, manifest: Manifest | TrashedManifest | None) -> bool:
         """Restore a tag that is missing, or that our own push moved away from a user's newer push. True if restored."""
@@ -249,8 +261,7 @@ class _Healing:
             if manifest is None:
                 raise NotRestorable(f"neither the registry nor the trash has {tag.digest}")
             self._store.deletions.note_own_put(repository, tag.name, tag.digest)
-            with self._permit.writing():
-                stored = self._registry.deletion.put(repository, tag.name, manifest.media_type, manifest.content)
+            stored = self._put(tag.name, manifest)
             if stored != tag.digest:
                 raise RegistryUnavailable(f"the registry stored {where} as {stored} instead of {tag.digest}")
             live = next((now for now in self._store.history.live(repository) if now.name == tag.name), None)

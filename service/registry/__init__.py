@@ -16,6 +16,7 @@ v1.py          version 1 of the API (before 2015)
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,16 @@ class Registry:
             return False
         self.objects.write(layer_key(repository, blob), blob.encode())
         return True
+
+    def missing_blob(self, repository: str, blobs: Iterable[str]) -> str:
+        """Return the first of these configs and layers that does not exist and cannot be linked again; "" if none."""
+        # `has_blob` also sees that data is missing behind a blob-descriptor cache, with which the registry would accept
+        # the manifest of a broken image.
+        has_blob = self.client.has_blob
+        for blob in blobs:
+            if not has_blob(repository, blob) and not (self.relink(repository, blob) and has_blob(repository, blob)):
+                return blob
+        return ""
 
     @staticmethod
     def _bring_back(objects: ObjectStore, blob: str) -> bool:

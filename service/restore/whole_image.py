@@ -73,14 +73,9 @@ class WholeImages:
 
     def _refuse_without_layers(self, digest: str, references: References) -> None:
         """Refuse to restore an image whose config or layers do not exist any more."""
-        # A collection that pushprune did not run may have deleted them. `has_blob` also sees this behind a
-        # blob-descriptor cache, with which the registry would accept the manifest of a broken image.
-        has_blob = self._registry.client.has_blob
-        for blob, _ in references.blobs:
-            if has_blob(self._repository, blob):
-                continue
-            if not (self._registry.relink(self._repository, blob) and has_blob(self._repository, blob)):
-                raise NotRestorable(
-                    f"{self._repository}@{digest} cannot be restored: its layer {blob} was deleted by a garbage "
-                    "collection; push the image again"
-                )
+        # A collection that pushprune did not run may have deleted them.
+        if blob := self._registry.missing_blob(self._repository, (blob for blob, _ in references.blobs)):
+            raise NotRestorable(
+                f"{self._repository}@{digest} cannot be restored: its layer {blob} was deleted by a garbage "
+                "collection; push the image again"
+            )

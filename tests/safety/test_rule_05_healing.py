@@ -1,7 +1,10 @@
 """Safety rule 5: a tag that one of our deletions removed during its push is restored at the digest of that push."""
 
+import pytest
+
 from service.prune import deleting
-from tests.fakes.images import index_over, make_image
+from service.registry import Registry
+from tests.fakes.images import index_over, make_image, sha256
 from tests.support.healing import put, unheard
 from tests.support.system import SHOP, Make, doomed_system
 
@@ -38,6 +41,28 @@ def test_a_rescue_between_trash_and_delete_is_healed(make_system: Make) -> None:
     deleting.delete(system.wiring, "shop/api")
     system.settle()
     assert system.registry.tags("shop/api") == {"stable": digest, "v1": digest}
+
+
+def test_an_image_whose_links_an_online_collection_deleted_meanwhile_is_healed(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its push met our delete, and is heard of after gc.youth."""
+    system = doomed_system(make_system)
+    system.deaf = True
+    digest = system.registry.push_image("shop/api", "stable", seed="shop/api:v1")
+    deleting.delete(system.wiring, "shop/api")
+    linked, lost = system.registry.storage.repositories["shop/api"].blobs, set(map(sha256, V1.blobs))
+    linked -= lost
+
+    def relink(registry: Registry, repository: str, blob: str) -> bool:
+        linked.add(blob)
+        return blob in lost
+
+    monkeypatch.setattr(Registry, "relink", relink)
+    system.hear_late()
+    system.settle()
+    assert system.registry.tags("shop/api") == {"stable": digest}
+    assert lost <= linked
 
 
 V1 = make_image(f"{SHOP}:v1")
