@@ -119,6 +119,27 @@ def test_an_index_that_lists_no_children_at_all_is_unreadable() -> None:
         read(OCI_INDEX, {"config": descriptor("config"), "layers": []})
 
 
+@pytest.mark.parametrize(
+    ("media_type", "body"),
+    [
+        (OCI_INDEX, {"manifests": [descriptor("shown")], "Manifests": [descriptor("needed")]}),
+        (OCI_INDEX, {"manifests": [descriptor("shown") | {"DIGEST": digest_of("needed")}]}),
+        (OCI_MANIFEST, {"config": descriptor("config"), "layers": [], "LAYERS": [descriptor("needed")]}),
+        (OCI_MANIFEST, {"config": descriptor("config"), "layers": [descriptor("l1") | {"MEDIATYPE": "foreign"}]}),
+        (OCI_MANIFEST, {"config": descriptor("config"), "ſubject": descriptor("needed")}),
+    ],
+)
+def test_a_manifest_that_the_registry_reads_in_another_way_is_unreadable(media_type: str, body: Any) -> None:
+    """The registry does not distinguish upper and lower case; the last of two such fields counts."""
+    with pytest.raises(UnreadableManifest):
+        read(media_type, body)
+
+
+def test_annotations_may_have_any_names() -> None:
+    image = {"config": descriptor("config"), "annotations": {"size": "1", "Size": "2"}}
+    assert read(OCI_MANIFEST, image).blobs == ((digest_of("config"), 1),)
+
+
 def test_a_subject_that_is_no_digest_is_unreadable() -> None:
     with pytest.raises(UnreadableManifest):
         read(OCI_INDEX, {"manifests": [], "subject": {"digest": 5}})

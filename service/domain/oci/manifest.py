@@ -23,6 +23,11 @@ FOREIGN_LAYER_TYPES = frozenset(
     | {f"application/vnd.oci.image.layer.nondistributable.v1.tar{packed}" for packed in ("", "+gzip", "+zstd")}
 )
 
+# The registry is written in Go, whose JSON reader takes "DIGEST" for "digest", and the last of the two.
+_FIELDS = {
+    name.casefold(): name
+    for name in ("config", "digest", "layers", "manifests", "mediaType", "schemaVersion", "size", "subject", "urls")
+}
 # Lua and JSON have no larger exact integer.
 _SIZE_LIMIT = 2**53
 # RFC 3339 allows nanoseconds, datetime only microseconds.
@@ -77,11 +82,11 @@ def read_references(media_type: str, content: bytes) -> References:
     if media_type not in MANIFEST_TYPES:
         raise UnreadableManifest(f"media type {media_type[:80]!r} is not one we understand")
     try:
-        body = json.loads(content)
-        subject = _digest(body["subject"]) if body.get("subject") else None
+        body = _unambiguous(json.loads(content))
+        subject = _digest(_unambiguous(body["subject"])) if body.get("subject") else None
         if media_type in INDEX_TYPES:
-            return _index(body["manifests"] or (), subject)
-        blobs = [body["config"], *(body.get("layers") or ())]
+            return _index(map(_unambiguous, body["manifests"] or ()), subject)
+        blobs = [_unambiguous(blob) for blob in (body["config"], *(body.get("layers") or ()))]
         stored = (blob for blob in blobs if blob.get("mediaType") not in FOREIGN_LAYER_TYPES)
         return References(subject=subject, blobs=tuple((_digest(blob), int(blob.get("size", 0))) for blob in stored))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
@@ -117,6 +122,14 @@ def read_created(config: bytes) -> int:
         return max(round(created.timestamp() * 1_000_000), 0) if created.tzinfo else 0
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return 0
+
+
+def _unambiguous(part: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest or a descriptor. Raises ValueError if the registry may read another field than pushprune."""
+    for name in part:
+        if _FIELDS.get(name.casefold(), name) != name:
+            raise ValueError(f"{name!r} is not how the field is written")
+    return part
 
 
 def _index(descriptors: Iterable[dict[str, Any]], subject: str | None) -> References:
