@@ -325,11 +325,14 @@ def _rfc3339(at_s: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(at_s))
 
 
+class _Server(ThreadingHTTPServer):
+    # The registry and the collection open many connections at once: with Python's 5, some of them are reset.
+    request_queue_size = 1024
+
+
 def _serve(port: int, seed: Path) -> None:
     _Handler.bucket = _Bucket(pickle.loads(seed.read_bytes()))
-    server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
-    server.daemon_threads = True
-    server.serve_forever()
+    _Server(("127.0.0.1", port), _Handler).serve_forever()
 
 
 if __name__ == "__main__":
