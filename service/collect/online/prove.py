@@ -46,19 +46,28 @@ def prove(attempt: Attempt, inventory: StorageInventory, objects: ObjectStore) -
 
 def _refuse_unseen(attempt: Attempt, inventory: StorageInventory, objects: ObjectStore) -> None:
     """Refuse if the registry has a manifest of the history that the storage does not have: it is on another volume."""
-    history, client = attempt.store.history, attempt.registry.client
+    history = attempt.store.history
     for repository in history.repositories():
         stored = inventory.repositories.get(repository)
         seen = {unpacked(digest) for digest in stored.revisions} if stored else frozenset()
         for digest in history.standing(repository) - seen:
-            # A manifest that was pushed after the inventory has a link by now.
-            is_pushed = objects.head(revision_key(repository, digest)) is not None
-            if not is_pushed and client.head(repository, digest) is not None:
+            if _is_unseen(attempt, objects, repository, digest):
                 raise CollectionFailed(
                     f"the registry has the manifest {repository}@{digest}, which the storage {objects.name} does not "
                     "have, so the blobs that it needs are unknown; nothing was deleted: mount every volume of the "
                     "registry's storage for the worker, too"
                 )
+
+
+def _is_unseen(attempt: Attempt, objects: ObjectStore, repository: str, digest: str) -> bool:
+    """True if the registry has a manifest that the storage does not have, at each look."""
+    # A manifest that was pushed after the inventory has a link by now. It may be pushed or deleted between two looks.
+    for _ in range(_LOOKS):
+        is_stored = objects.head(revision_key(repository, digest)) is not None
+        if is_stored or attempt.registry.client.head(repository, digest) is None:
+            return False
+        time.sleep(_PAUSE_S)
+    return True
 
 
 def _is_known(attempt: Attempt, probe: BlobProbe) -> bool:

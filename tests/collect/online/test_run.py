@@ -13,7 +13,8 @@ from service.collect.online import claiming
 from service.collect.status import at_stake
 from service.domain.collection.run import CollectionStage, Run
 from service.registry.blob_quarantine import FOLDER
-from service.registry.layout import blob_key, layer_key
+from service.registry.layout import blob_key, layer_key, revision_key
+from service.registry.objects import ObjectStore, StoredObject
 from service.store.lease import COLLECT
 from tests.conftest import MakeWiring
 from tests.fakes.images import image_over, make_image, sha256, variant
@@ -281,6 +282,23 @@ def test_a_volume_of_the_registry_that_the_worker_does_not_see_is_refused(
     assert is_untouched(site)
     site.client.registry = site.registry
     assert site.collect().result == "done"
+
+
+def test_a_manifest_that_is_pushed_again_between_two_looks_is_on_no_other_volume(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back, head = make_image("back"), ObjectStore.head
+
+    def pushed_after(objects: ObjectStore, key: str) -> StoredObject | None:
+        stored = head(objects, key)
+        if key == revision_key(SHOP, back.digest) and stored is None:
+            site.registry.push(SHOP, "back", back)
+        return stored
+
+    monkeypatch.setattr(ObjectStore, "head", pushed_after)
+    monkeypatch.setattr(site.store.history, "repositories", lambda: (SHOP,))
+    monkeypatch.setattr(site.store.history, "standing", lambda repository: frozenset([back.digest]))
+    assert site.collect_after().result == "done"
 
 
 def test_a_cache_that_the_registry_reports_is_refused(site: OnlineSite) -> None:
