@@ -90,7 +90,7 @@ def by_threads(pushed: tuple[tuple[str, Image], ...]) -> Pruned:
 
 
 def by_deletion(pushed: tuple[tuple[str, Image], ...], named: Collection[str]) -> Pruned:
-    """The worker's task, from its start until it ends: what goes was decided, and nobody hears of it.
+    """The worker's task, from its start until it ends: the deletions were planned before, and no message is sent.
 
     named: the sections of the settings that say how. Push times come from the storage, as nobody heard the pushes.
     """

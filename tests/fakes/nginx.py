@@ -19,7 +19,7 @@ CONFIG = Path(__file__).parents[2] / "config" / "nginx.conf"
 
 
 def rendered(folder: Path, *, listen: str, gate: str, registry: str, ask: bool = True) -> str:
-    """config/nginx.conf for these addresses (HOST:PORT); ask=False: nobody asks the gate."""
+    """config/nginx.conf for these addresses (HOST:PORT); ask=False: nginx does not ask the gate."""
     text = CONFIG.read_text()
     changes = {
         "server gatekeeper:8081;": f"server {gate};",

@@ -68,7 +68,7 @@ class Forgers:
         self._forged.push(None, self._digest(lie.number), OCI_INDEX, later=self._later)
 
     def _invented_index(self, lie: Deed) -> None:
-        """An index that nobody pushed lists the parts of true ones."""
+        """Report an index that was never pushed, with the parts of real ones."""
         parts = {part for index in INDEXES for part in self._model.children.get(index.digest, ())}
         self._forged.push_index("j" if lie.number % 2 else lie.tag, invented("index"), *sorted(parts))
 

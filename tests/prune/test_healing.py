@@ -1,4 +1,4 @@
-"""Healing: what a delete of ours took along is put back where its user last put it, and never beside or after that."""
+"""Healing: a tag that our deletion removed is restored to the digest of its last push, and not after another push."""
 
 from typing import Any
 

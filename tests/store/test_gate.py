@@ -290,7 +290,7 @@ def test_what_notifications_tell_beyond_what_is_remembered_is_told_as_well(conne
 
 
 def test_what_a_client_claims_is_believed_only_for_a_moment(gate: Gate, connection: Connection) -> None:
-    """The registry may have refused it: whoever can reach the proxy can send requests."""
+    """The registry may have refused the request: every client that reaches the proxy can send some."""
     passes(gate, begins())
     drain(gate)
     assert passes(gate, begins())

@@ -71,9 +71,9 @@ class Claiming:
 
     @contextmanager
     def manifests_held(self) -> Iterator[float]:
-        """Let PUTs of manifests wait during the block and until the gate is opened; none is in progress.
+        """Hold PUTs of manifests during the block and until the gate is opened, while the registry handles none.
 
-        Nobody waits for the PUTs in progress if there was none for a moment: those from before are known to have ended.
+        If clients have put no manifest for a moment, no PUT has to wait: the earlier ones are known to have ended.
 
         Yields:
             The seconds for which others may wait; 0 if a PUT began meanwhile, and no PUT waits.
