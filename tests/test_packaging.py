@@ -167,7 +167,7 @@ def test_every_supported_python_of_this_machine_compiles_it_without_a_warning(ve
 
 @pytest.mark.deep
 def test_a_release_is_built_and_plays_the_demo_in_a_fresh_environment(tmp_path: Path) -> None:
-    """As the image installs it: only locked files, then the wheel; with the newest Python of this machine."""
+    """The release is installed as in the image: locked files, then the wheel; by the newest Python of this machine."""
     require_registry()
     checkout = package.checkout(tmp_path / "checkout")
     programs = Path(sys.executable).parent

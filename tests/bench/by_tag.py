@@ -33,7 +33,7 @@ _DIGEST_S, _EACH_TAG_S, _TAG_S = 0.0012, 0.000028, 0.001
 
 
 def measure() -> Iterator[Figure]:
-    """They take turns, each with a registry of its own that was filled alike."""
+    """Measure both in turns, each with a registry of its own that was filled alike."""
     pushed = make_images(TAGS)
     theirs, ours = by_threads(pushed), by_deletion(pushed)
     ratio = theirs / ours

@@ -27,5 +27,5 @@ def median(values: Sequence[float]) -> float:
 
 
 def spread(values: Sequence[float], unit: str) -> str:
-    """Such as `812/s (790–840)`: the median, the least and the most."""
+    """Spell the figure, such as `812/s (790–840)`: the median, the least and the most."""
     return f"{median(values):,.0f}{unit} ({min(values):,.0f}–{max(values):,.0f})"

@@ -1,4 +1,4 @@
-"""From a push that the registry accepted to the overflowing tag being gone, with one web process and one worker."""
+"""The time from an accepted push to the deletion of the overflowing tag, with one web process and one worker."""
 
 import math
 import tempfile

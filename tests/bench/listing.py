@@ -56,7 +56,7 @@ def _figure(title: str, list_it: Callable[[], int], rows: int) -> Figure:
 
 
 def _fill(wiring: Wiring) -> None:
-    """As recording would have left it, but for the history: each repository with ten tags, one with many."""
+    """Fill Redis as recording would, but for the history: each repository with ten tags, one with many."""
     keys = wiring.store.connection.keys
     names = [f"team-{number % 50}/service-{number}" for number in range(REPOSITORIES - 1)]
     with wiring.store.connection.reached() as client:

@@ -59,7 +59,7 @@ class Pruned:
 
 
 def measure() -> Iterator[Figure]:
-    """They take turns on the same machine, each with a registry of its own that was filled alike."""
+    """Measure both in turns on the same machine, each with a registry of its own that was filled alike."""
     for tags, target in TARGETS.items():
         pushed = make_images(tags)
         mode, theirs = f"{tags:,} → {KEPT} tags", by_threads(pushed)
@@ -80,7 +80,7 @@ def make_images(count: int) -> tuple[tuple[str, Image], ...]:
 
 
 def by_threads(pushed: tuple[tuple[str, Image], ...]) -> Pruned:
-    """From the first DELETE to the last answer. The registry tells nobody what happens to it."""
+    """Measure from the first DELETE to the last answer. The registry sends no notifications."""
     with RealRegistry() as registry:
         _fill(registry, pushed)
         doomed = [image.digest for _, image in pushed[:-KEPT]]
@@ -125,7 +125,7 @@ def _wired(valkey: Valkey, registry: RealRegistry, folder: Path, named: Collecti
 
 
 def by_the_system(pushed: tuple[tuple[str, Image], ...]) -> Pruned:
-    """From the change of the policy's file until what it does not keep is gone from the registry's storage.
+    """Measure from the change of the policy's file until the registry's storage has only what the policy keeps.
 
     Web, worker and Redis beside the registry, which notifies them; its storage is not mounted. By then the pushes were
     heard, the history was compared with the registry, and everything was at rest.
@@ -185,14 +185,14 @@ def _delete_all(url: str, doomed: Iterable[tuple[str, str]]) -> None:
 
 
 def _write(file: Path, policy: dict[str, Any]) -> None:
-    """In one step, as an editor or a ConfigMap does."""
+    """Replace the file in one step, as an editor or a ConfigMap does."""
     fresh = file.with_suffix(".new")
     fresh.write_text(yaml.safe_dump(policy))
     shutil.move(fresh, file)
 
 
 def _come_to_rest(system: LiveSystem, tags: set[str]) -> None:
-    """Every push was heard, the history was compared with the registry, and nothing is left to do."""
+    """Wait until every push was recorded, the history was compared, and no work is left."""
     wait_until(lambda: system.heard(REPOSITORY, tags) and system.quiet(), "the pushes were not heard", PATIENCE_S)
     assert compare(system.store, system.wiring.registry, system.store.history.snapshot(REPOSITORY)).changed == 0, (
         "the history was wrong"

@@ -58,7 +58,7 @@ def _in_the_middle(system: LiveSystem) -> int | None:
 
 
 def _until_resumed(system: LiveSystem, killed: int) -> None:
-    """Until the other has the lease, and one more is deleted than by then."""
+    """Wait until the other worker has the lease and has deleted an image."""
     wait_until(lambda: _holder(system) not in (None, killed), "nobody took up the lease")
     left = len(system.store.history.doomed(REPOSITORY))
     wait_until(lambda: len(system.store.history.doomed(REPOSITORY)) < left or not left, "nothing was deleted")

@@ -1,4 +1,4 @@
-"""`pushprune doctor`: all is shown with the line that mends it, and the exit code says whether it is an error."""
+"""`pushprune doctor` shows each problem with the line that fixes it; the exit code says if one is an error."""
 
 import json
 from collections.abc import Callable

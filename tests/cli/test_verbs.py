@@ -347,7 +347,7 @@ def test_collecting_without_a_worker_says_what_to_start(run: Run, monkeypatch: p
 def test_a_queued_collection_is_shown_with_what_it_makes_permanent_and_cancelled(
     run: Run, make_wiring: MakeWiring
 ) -> None:
-    """It was postponed, and ran by itself ten minutes later."""
+    """The collection was postponed, and would run by itself ten minutes later."""
     wiring = make_wiring()
     wiring.store.collections.request("requested manually")
     wiring.store.connection.client.zadd(wiring.store.connection.keys.of("trashed"), {f"shop/api {digest('a')}": 1})

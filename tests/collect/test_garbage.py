@@ -1,4 +1,4 @@
-"""Until when images of the trash can be restored, by the schedule of collections."""
+"""The time until which images of the trash can be restored, by the schedule of collections."""
 
 from datetime import UTC, datetime, timedelta
 

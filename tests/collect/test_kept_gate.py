@@ -1,4 +1,4 @@
-"""After a sweep the gate stays closed until a check has shown that the registry does not claim deleted blobs."""
+"""The gate stays closed after a sweep until a check has shown that the registry denies deleted blobs."""
 
 import fcntl
 import os
@@ -67,7 +67,7 @@ def test_it_stays_when_the_next_run_is_put_off(
 def test_it_is_never_open_while_something_of_the_run_before_still_lives(
     make_wiring: MakeWiring, tmp_path: Path
 ) -> None:
-    """Its death cannot be proved for a moment; then the next run has the lock, and must not think that all is over."""
+    """For a moment, its death cannot be proved. The next run then has the lock, and the gate must stay closed."""
     wiring = left_closed(make_wiring, tmp_path, keep=True)
     assert wiring.registry.collector is not None
     alive = os.open(wiring.registry.collector._lock, os.O_RDWR)
@@ -90,7 +90,7 @@ def test_whoever_proves_the_holder_dead_asks_the_registry_first(
 def test_over_a_bucket_the_gate_stays_until_no_request_of_a_dead_collector_can_arrive(
     make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may have died hours after it closed the gate, with a request to delete on its way."""
+    """The collector may have died hours after it closed the gate, with a request to delete on its way."""
     wiring = left_closed(make_wiring, tmp_path, keep=False)
     wiring.store.collections.end_check()
     registry = replace(wiring.registry, objects=ObjectStore(MemoryStore(), "memory"))

@@ -166,7 +166,7 @@ def test_a_young_blob_of_something_that_we_deleted_is_swept(make_system: Make, t
 def test_what_a_run_was_about_to_sweep_when_it_was_cut_off_is_swept_by_the_next(
     make_wiring: MakeWiring, tmp_path: Path
 ) -> None:
-    """Its manifests have left the trash by then."""
+    """The manifests that needed these blobs have left the trash by then."""
     root = tmp_path / "storage"
     stored(root, SWEPT)
     wiring = make_wiring(gc=collector(tmp_path, QUIET), storage={"path": str(root)})
@@ -192,7 +192,7 @@ def test_what_a_delete_took_along_is_put_back_while_a_collection_drains_and_not_
 def test_what_is_to_be_looked_at_again_later_is_looked_at_before_a_collection(
     make_wiring: MakeWiring, tmp_path: Path
 ) -> None:
-    """Its time is when a DELETE must have ended, and none is on its way any more."""
+    """The second look is made when every DELETE must have ended."""
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.deletions.request_healing(SHOP, ["v1"])
     client: Any = wiring.store.connection.client
@@ -423,7 +423,7 @@ def test_more_pushes_than_can_be_remembered_put_it_off(make_wiring: MakeWiring, 
 
 
 def test_what_a_push_without_references_has_needed_is_read_from_its_manifest(make_system: Make, tmp_path: Path) -> None:
-    """Its client is done with it: what it had asked for at the gate may go once that is deleted, and no more of it."""
+    """The push is over: the gate protects the blobs of its manifest no longer, but still what else its client named."""
     body = """
         for line in open(folder / "said"): print(line, end="")
         (folder / ("dry" if dry else "swept")).touch()
@@ -572,7 +572,7 @@ def test_a_healing_that_began_while_it_drained_is_waited_for(
 def test_a_write_that_the_gate_let_pass_just_before_it_closed_is_waited_for(
     obeyed: Wiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is on its way from the proxy to the registry, which counts it only after a pause."""
+    """The write is on its way from the proxy to the registry, which counts it only after a pause."""
     counted: Any = obeyed.registry.debug
     monkeypatch.setattr(quiesce, "_PASSING_S", 0.0123)
     sleep = time.sleep

@@ -27,7 +27,7 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def system_of(make_system: Make, folder: Path, body: str = QUIET, **gc: Any) -> System:
-    """Its commands leave a trace, and change nothing: the fake is in this process."""
+    """A system whose commands only leave a trace: the fake registry is in this process."""
     commands = {name: ["sh", "-c", f"echo {name} >> {folder}/commands"] for name in ("before", "after")}
     system = make_system(keep_last(5), gc={**collector(folder, body), "gate": "readonly", **commands, **gc})
     system.store.collections.request_if_none("scheduled")

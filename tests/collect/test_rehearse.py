@@ -153,7 +153,7 @@ def test_while_something_of_ours_may_change_what_stands_there_is_none(gated: Wir
 
 
 def test_a_gate_that_a_dead_holder_left_closed_does_not_stay_so_for_its_sake(gated: Wiring, tmp_path: Path) -> None:
-    """Its lock would keep every worker from proving that holder dead."""
+    """The rehearsal's lock would keep every worker from proving that holder dead."""
     leave_behind(gated)
     (tmp_path / "hold").touch()
     gated.store.collections.request("by hand")
@@ -182,7 +182,7 @@ def test_one_that_takes_too_long_closes_the_gate_for_nobody(
 
 
 def test_deletes_of_ours_are_waited_for_while_the_gate_is_open(gated: Wiring, tmp_path: Path) -> None:
-    """They are what most collections come after: nobody's push need wait until they have settled."""
+    """Most collections come after deletions of ours. No push need wait until they have settled."""
     (tmp_path / "hold").touch()
     gated.store.collections.request("after deletes")
     thread = threading.Thread(target=collect_run.collect, args=(gated,))
@@ -200,7 +200,7 @@ def test_deletes_of_ours_are_waited_for_while_the_gate_is_open(gated: Wiring, tm
 def test_what_must_be_healed_does_not_wait_until_they_have_settled(
     gated: Wiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only a gate that drains lets it in."""
+    """Healing writes, and only a gate that drains lets it in."""
     monkeypatch.setattr("service.collect.rehearse._WRITERS_S", 600)
     gated.store.deletions.request_healing(SHOP, ["v1"])
     gated.store.collections.request("after deletes")

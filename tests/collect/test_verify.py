@@ -1,4 +1,4 @@
-"""After a sweep: a registry that claims what is gone and a push that was broken are alarms, also when a worker died."""
+"""Checks after a sweep: deleted blobs that the registry claims and broken pushes are alarms, even if a worker died."""
 
 import threading
 from pathlib import Path

@@ -356,7 +356,7 @@ class TestLoggingIn:
 
 
 def told(event: dict[str, object]) -> tuple[object, ...]:
-    """An event by what matters: action, kind, tag, and whether it names a digest."""
+    """Shorten an event to its action, kind, tag, and True if it names a digest."""
     target = event["target"]
     assert isinstance(target, dict)
     kind = target.get("mediaType") or ""

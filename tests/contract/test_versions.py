@@ -109,7 +109,7 @@ class TestSparseIndexes:
 
 
 class TestObjectStorage:
-    """With the S3 driver; measured against moto, ministack and a stub."""
+    """The registry with the S3 driver; measured against moto, ministack and a stub."""
 
     @staticmethod
     def filled(version: Version, *tags: str, **more: Any) -> tuple[FakeRegistry, RegistryClient]:

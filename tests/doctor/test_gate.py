@@ -1,4 +1,4 @@
-"""The gate: whether a write through the front door gets there."""
+"""The gate: the doctor sends a write through the front door and looks for it at the gate."""
 
 import hashlib
 from collections.abc import Iterator

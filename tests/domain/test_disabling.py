@@ -21,7 +21,7 @@ def said(*rules: str) -> list[tuple[str, str]]:
 
 
 def test_a_last_rule_that_keeps_every_tag_disables_all_before_it() -> None:
-    """It was written for its `untagged: 1h`, and silently kept every tag."""
+    """Such a rule was written for its `untagged: 1h`, and silently kept every tag."""
     last = "{name: untagged, untagged: 1h, keep: always}"
     assert said(MAIN, REST, last) == [("main", "untagged"), ("rest", "untagged")]
     (rules, _) = disabled_rules(policy(f"rules: [{MAIN}, {REST}, {last}]"))

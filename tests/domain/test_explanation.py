@@ -136,7 +136,7 @@ def test_one_that_goes_alone_goes_now_and_says_as_what_its_image_stays() -> None
 
 
 def test_it_may_stay_for_a_while_go_and_stay_again() -> None:
-    """Once it is old the second rule keeps it; it is said when the first could take it before that."""
+    """The second rule keeps the tag once it is old. The explanation says when the first could delete it before."""
     rules = "rules: [{keep: {pushed_within: 5d}}, {older_than: 9d, keep: always}]"
     assert in_days("x", rules, old("x", 3)) == 2
     assert in_days("x", rules, old("x", 10)) is None

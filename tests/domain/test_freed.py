@@ -56,7 +56,7 @@ def test_what_a_protected_tag_holds_as_well_stays() -> None:
 
 
 def test_a_tag_that_goes_alone_frees_nothing() -> None:
-    """Its image stays: as another tag, or as a revision that a rule keeps."""
+    """The image is kept: by another tag, or as a revision that a rule keeps."""
     known = {"old": {"a": 7}, "new": {}}
     assert frees((OLD, NEW, tag("copy", 4, "old")), known, policy("rules: [{tags: old, keep: none}]")) == Freed()
     rules = policy("hold_over: 100\nrules: [{tags: old, keep: none}, {tags: new, keep: {revisions: 1, last: 1}}]")

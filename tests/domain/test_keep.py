@@ -27,7 +27,7 @@ def reasons(rule: str, *tags: Tag, more: str = "") -> dict[str, tuple[bool, str]
 
 
 def next_days(rule: str, *tags: Tag, more: str = "") -> float | None:
-    """In how many days time alone may change the plan."""
+    """The number of days after which time alone may change the plan."""
     next_us = planned(tags, policy(f"{more}\nrules: [{{{rule}}}]"), us(NOW_S)).next_us
     return None if next_us is None else (next_us - us(NOW_S)) / 1_000_000 / DAY
 
@@ -178,7 +178,7 @@ def test_a_tag_taken_by_one_final_rule_is_not_taken_again() -> None:
 
 
 def test_a_tag_that_stays_for_the_sake_of_others_does_so_as_long_as_they_do() -> None:
-    """With `shared: keep`; without it, it goes now."""
+    """A kept tag with the same digest keeps it (`shared: keep`); without that setting, it is deleted now."""
     rules = "rules: [{tags: a*, keep: {pushed_within: 7d}}, {tags: b*, keep: {pushed_within: 3d}}, {keep: none}]"
     tags = [old("a", 5, "x"), old("b", 1, "x"), old("c", 4, "x")]
 

@@ -22,7 +22,7 @@ def ordered(tags: list[Tag], order: str) -> list[str]:
 
 
 def highest(*names: str) -> list[str]:
-    """These tags, pushed one after another, from the highest version to what is none."""
+    """Sort tags, pushed one after another, from the highest version down; names without a version come last."""
     return ordered([tag(name, number) for number, name in enumerate(names)], "semver")
 
 

@@ -1,4 +1,4 @@
-"""Retention: what stays, what goes, and the sentence that says why. Numbers are those of the language's semantics."""
+"""Retention: kept and deleted tags, and the sentence with the reason. Numbers are those of the policy language."""
 
 from dataclasses import replace
 

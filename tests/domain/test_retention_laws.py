@@ -260,7 +260,7 @@ def test_until_it_says_so_time_changes_nothing(state: State, wanted: Policy, any
 @thorough
 @given(STATES, policies())
 def test_a_verdict_holds_until_it_says(state: State, wanted: Policy) -> None:
-    """As long as no rule takes up what grows old; else the plan says when to look again."""
+    """Time changes no verdict before the moment that the plan names."""
     young = wanted.model_copy(
         update={"rules": tuple(rule.model_copy(update={"older_than": 0}) for rule in wanted.rules)}
     )

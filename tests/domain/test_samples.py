@@ -1,4 +1,4 @@
-"""Every notification that real registries were seen to send is understood, and means what it should."""
+"""Every notification recorded from real registries is understood, with the right meaning."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A policy replayed on the past: what would have gone, and what of it was pulled. Times: seconds after the start."""
+"""A policy replayed on the past: deletions, and later pulls of the deleted images. Times: seconds after the start."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -47,7 +47,7 @@ class DirectAdapter(BaseAdapter):
         return self.around(request, lambda: self._answer(request))
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: the fake has no connection."""
 
     def _answer(self, request: requests.PreparedRequest) -> requests.Response:
         assert self.fake is not None, "no registry is there"

@@ -28,7 +28,7 @@ class Login:
     _lock: Lock = field(default_factory=Lock)
 
     def expire_tokens(self) -> None:
-        """From now on no token handed out so far is taken."""
+        """Refuse all tokens that were handed out so far."""
         with self._lock:
             self._granted.clear()
 

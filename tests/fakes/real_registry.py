@@ -101,7 +101,7 @@ class RealRegistry:
 
     @property
     def version(self) -> str:
-        """Such as 2.8.3."""
+        """The version of the binary, such as 2.8.3."""
         output = subprocess.run([_binary(), "--version"], capture_output=True, text=True, check=True).stdout
         result = re.search(r"(\d+\.\d+[.\w+-]*)", output)
         return result[1] if result else output

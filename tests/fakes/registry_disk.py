@@ -43,7 +43,7 @@ class TagLinks(MutableMapping[str, str]):
         return len(self.listed())
 
     def items(self) -> ItemsView[str, str]:
-        """Those that stand somewhere."""
+        """The entries whose file exists."""
         return {tag: self[tag] for tag in self.listed() if tag in self}.items()
 
     def has_folder(self) -> bool:
@@ -99,6 +99,6 @@ def repository_folder(root: Path, name: str) -> Path:
 
 
 def write(place: Path, content: bytes) -> None:
-    """In place, as 2.8.3 does it."""
+    """Write the file in place, as 2.8.3 does."""
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes(content)

@@ -170,7 +170,7 @@ class Storage:
         return manifest
 
     def resolve(self, name: str, reference: str) -> str:
-        """The digest a reference means. A digest means itself, whether it is there or not."""
+        """Resolve a reference to a digest. A digest resolves to itself, even if it does not exist."""
         with self.lock:
             digest = reference if is_digest(reference) else self._repository(name).tags.get(reference)
             if digest is None:

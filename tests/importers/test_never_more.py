@@ -1,4 +1,4 @@
-"""In any state, the tool would have deleted all that an imported policy deletes.
+"""An imported policy deletes nothing that the other tool would have kept, in any state.
 
 Each tool is played in a few lines from its own source or documentation, over images that may have several tags.
 """

@@ -138,7 +138,7 @@ class Load:
         return SLOW, f"h{number}"
 
     def _blind(self, number: int) -> tuple[str, str]:
-        """Only a manifest: the registry refuses it if a blob is not there any more, and then the image is pushed."""
+        """Push only a manifest. If the registry refuses it because a blob was deleted, push the image."""
         image = _repeated(number * 5)
         with self._client("blind") as client:
             try:

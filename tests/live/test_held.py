@@ -32,7 +32,7 @@ def abort_a_push(system: LiveSystem) -> None:
 
 
 def go_on(system: LiveSystem) -> None:
-    """It sends the manifest after all, and nothing else."""
+    """Continue the push: send the manifest, and nothing else."""
     system.pusher.put(SHOP, "late", ABORTED.media_type, ABORTED.manifest)
     system.pusher.pull_whole(SHOP, "late")
 

@@ -190,7 +190,7 @@ def test_online_collections_break_no_image_and_fail_no_push(
 def test_the_registrys_own_collector_breaks_images_under_the_same_load(
     place: dict[str, Any], live: Live, tmp_path: Path
 ) -> None:
-    """So the test above can see what it says does not happen."""
+    """The test above would see broken images: the same load breaks them here."""
     system = live(policy=last(KEPT), **place)
     system.start_worker("enforce,delete")
 

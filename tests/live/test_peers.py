@@ -127,7 +127,7 @@ def test_a_referrer_of_a_kept_image_stays_and_that_of_a_deleted_one_goes(
 def test_signatures_pushed_by_skopeo_live_and_die_with_an_index_and_with_its_children(
     system: LiveSystem, tmp_path: Path
 ) -> None:
-    """As `cosign sign --recursive` leaves them: one for the index, one for each of its parts."""
+    """The signatures are those of `cosign sign --recursive`: one for the index, one for each of its parts."""
     repository = "pushed/signed"
     lists = {f"v{number}": make_index(number) for number in range(5)}
     signed = {tag: dict(map(signature, (index, *index.children))) for tag, index in lists.items()}

@@ -57,7 +57,7 @@ def test_through_the_gate_no_image_breaks_and_no_push_fails(
 
 @pytest.mark.deep
 def test_the_same_load_without_a_gate_breaks(live: Live, tmp_path: Path) -> None:
-    """So the test can see what it says does not happen."""
+    """The test above would see broken images: the same load breaks them without a gate."""
     system = live(policy=last(KEPT))
     system.start_worker("enforce,delete")
     with load_of(system, tmp_path) as load:
@@ -65,7 +65,7 @@ def test_the_same_load_without_a_gate_breaks(live: Live, tmp_path: Path) -> None
 
 
 def _collected(system: LiveSystem) -> bool:
-    """True; a collector that stumbles over a folder which a delete takes meanwhile (exit 1) is followed by another."""
+    """Run the collector and return True, also if a delete removed a folder meanwhile (exit 1): another run follows."""
     with suppress(subprocess.CalledProcessError):
         system.registry.collect()
     return True

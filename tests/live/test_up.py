@@ -169,7 +169,7 @@ def test_kill_9_leaves_no_orphan_not_even_a_collection_and_the_next_start_goes_o
 
 
 def test_each_process_keeps_the_directory_claimed_until_it_is_gone(registry: RealRegistry, start: Start) -> None:
-    """So that no start comes too early after a kill -9 (see DataDirectory), whichever of them ends last."""
+    """After a kill -9, a new start waits for the last process of the old one (see DataDirectory)."""
     up = start("--registry", registry.url).wait_ready()
     for pid in descendants(up.process.pid):
         held = {fd.readlink() for fd in Path(f"/proc/{pid}/fd").iterdir()}

@@ -54,7 +54,7 @@ def nothing_kept_is_missing(world: World) -> None:
 
 
 def nothing_dropped_remains(world: World) -> None:
-    """Tags beyond the limit, what is about an image that is gone, and manifests that nothing holds any more."""
+    """Check that no tag beyond the limit, no referrer of a deleted image and no unused manifest remains."""
     model, standing = world.model, world.registry.tags()
     unwanted = standing.keys() - model.wanted.keys()
     assert not unwanted, f"{sorted(unwanted)} stands, and nobody wants it"
@@ -76,7 +76,7 @@ def nothing_dropped_remains(world: World) -> None:
 
 
 def left_behind(world: World) -> set[str]:
-    """Tags of what is about an image that is gone, as far as anybody can know."""
+    """Return the tags of referrers whose image is known to be deleted."""
     model, manifests = world.model, world.registry.manifests()
     wanted = {tag: push for tag, push in model.wanted.items() if tag in world.registry.tags() and push.at_us}
     following = model.bound(wanted) - model.in_use(wanted)

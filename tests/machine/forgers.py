@@ -1,4 +1,4 @@
-"""Holders of the notify token who report what never happened; the model hears nothing of it."""
+"""Holders of the notify token who report events that never happened; the model ignores them."""
 
 from datetime import timedelta
 

@@ -208,7 +208,7 @@ class Machine(RuleBasedStateMachine):
 
 
 class Forged(Machine):
-    """The same, with holders of the notify token who report what never happened: nothing kept may be lost by that.
+    """The machine with holders of the notify token who report events that never happened: no kept image may be lost.
 
     More may be kept than without them, and the history contains what they say.
     """
@@ -285,7 +285,7 @@ class ByHand(Machine):
 
 
 class PutBack(Machine):
-    """The same, with users who put tags back to what these stood at before."""
+    """The machine with users who put tags back to earlier images."""
 
     @rule(tag=st.sampled_from(TAGS), which=_NUMBERS, settles=st.booleans())
     def go_back(self, tag: str, which: int, settles: bool) -> None:

@@ -1,4 +1,4 @@
-"""The exact model: what the users want to stand at the registry, and what the policy has ever let go of it.
+"""The exact model: the tags that users want at the registry, and the deletions that the policy ever allowed.
 
 Decisions take time, so what may be missing is not only what the policy drops now: a push is *condemned* once it was
 dropped at a moment since everything was last quiet, by what is true or by what was heard. Pushing again pardons it.
@@ -150,7 +150,7 @@ class Model:
         self.assess()
 
     def deleted_unread(self, digest: str) -> None:
-        """A user's delete is heard of a manifest that no worker has read: what it listed, only events had said."""
+        """Record a user's delete of a manifest that no worker has read: only events said what the manifest lists."""
         self.unread |= closure(digest, self.children) - {digest}
 
     def lose(self, events: list[Happened]) -> None:
@@ -165,7 +165,7 @@ class Model:
         self.assess()
 
     def rest(self) -> None:
-        """Everything is quiet: what still stands is pardoned."""
+        """Pardon the tags that still exist when everything is quiet."""
         standing, manifests = self.registry.tags(), self.registry.manifests()
         self.wanted = {tag: push for tag, push in self.wanted.items() if standing.get(tag) == push.digest}
         self.manifests &= manifests.keys()
@@ -186,7 +186,7 @@ class Model:
         return {child for digest in self.registry.manifests() for child in self.children.get(digest, ())}
 
     def known_parts(self) -> set[str]:
-        """Those of an index of which is known that it is there."""
+        """Return the parts of the indexes that are known to exist."""
         standing = self.registry.manifests().keys() & self.believed.digests.keys()
         return {child for digest in standing for child in self.children.get(digest, ())}
 
@@ -195,7 +195,7 @@ class Model:
         return self.subjects.get(digest) or subject_by_name(tag)
 
     def bound(self, pushes: dict[str, Push]) -> set[str]:
-        """Those of the tags that are about another image."""
+        """Return the tags that are about another image."""
         return {tag for tag, push in pushes.items() if self.subject_of(tag, push.digest)}
 
     def in_use(self, pushes: dict[str, Push]) -> set[str]:
@@ -230,7 +230,7 @@ class Model:
         self.assess()
 
     def went_back(self, push: Push, over: str, missing: set[str], referrers: tuple[str, ...]) -> None:
-        """A tag is back at what it had left for `over`, which nobody may delete for a day."""
+        """Record that a tag points at its earlier image again, which no worker may delete for a day."""
         kept = closure(over, self.children)
         self.leased.add(over)
         self.dropped -= kept
@@ -245,7 +245,7 @@ class Model:
         return {held for digest in safe for held in closure(digest, self.children)}
 
     def assess(self) -> None:
-        """Condemns what the policy drops at this moment."""
+        """Condemn the tags that the policy drops at this moment."""
         believed = {
             tag: push
             for tag, push in self.believed.pushes.items()

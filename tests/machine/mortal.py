@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Killed(BaseException):
-    """kill -9: no `except Exception` holds it up, and what `finally` would do then cannot be done any more."""
+    """The end of a process by kill -9: no `except Exception` stops it, and the work of `finally` is not done."""
 
 
 class Life:

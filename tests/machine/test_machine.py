@@ -42,7 +42,7 @@ def test_nothing_kept_is_lost_and_nothing_dropped_stays(
 
 @pytest.fixture
 def tried(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ground:
-    """The ground, where it is tried whether the registry lists every tag."""
+    """The ground, with the check if the registry lists every tag."""
     monkeypatch.setattr(listing, "is_whole", _IS_WHOLE)
     return ground
 

@@ -112,14 +112,14 @@ class Users:
             self._world.restore(deleted, deleted.tag, force=True)
 
     def _go_back(self, deed: Deed) -> None:
-        """A tag goes back to what it stood at before, over what its user sees there."""
+        """Restore a tag to its earlier image, over the image that the user sees there."""
         standing = self._registry.tags().get(deed.tag)
         left = sorted(self._world.model.stood.get(deed.tag, set()) - {standing, tombstone.DIGEST})
         if left and standing in self._registry.manifests() and standing not in (None, tombstone.DIGEST):
             self._world.go_back(deed.tag, left[deed.number % len(left)], over=standing)
 
     def _remove(self, deed: Deed) -> None:
-        """By hand, with pushprune."""
+        """Delete a tag with `pushprune rm`."""
         self._world.ask_for(deed.tag)
 
     def _good(self, number: int) -> Image:
@@ -129,7 +129,7 @@ class Users:
         self._registry.push(tag, image)
 
     def _retag(self, tag: str, digest: str) -> None:
-        """As `docker tag` and push: what is there is not sent again, and what is missing is."""
+        """Push an image under another tag, as `docker tag` and push: only missing blobs are sent."""
         known = self._world.model.contents.get(digest)
         if known is None:
             return

@@ -200,7 +200,7 @@ class World:
             self.deliver(event)
 
     def restart(self) -> None:
-        """The registry starts anew: what waited is lost, and the first event tells that it did."""
+        """Restart the registry: waiting events are lost, and the first new event shows the restart."""
         lost = [self._read(event) for event in self.waiting]
         self.lost = self.lost or bool(lost)
         self.waiting.clear()
@@ -219,7 +219,7 @@ class World:
     # Workers.
 
     def work(self, kind: str, crosses: tuple[Cross, ...] = (), kill: tuple[int, bool] | None = None) -> None:
-        """A worker takes on one piece of work; kill: the step at which it dies, and whether it still takes that."""
+        """Let a worker do some work. kill: the step at which the worker dies, and True if it still takes that step."""
         self._look_at_plan()
         self._note_written(kind)
         self._requests, self._crossing = [], list(crosses)
@@ -266,7 +266,7 @@ class World:
             self.work("enforce")
 
     def work_unanswered(self, kind: str, nth: int) -> None:
-        """A worker whose nth request is not answered in time: the registry does what it was asked for later."""
+        """Work with a worker whose nth request is not answered in time: the registry obeys it later."""
         self._slow = nth
         try:
             self.work(kind)
@@ -274,7 +274,7 @@ class World:
             self._slow = None
 
     def answer_late(self) -> None:
-        """The registry does what it did not answer."""
+        """Let the registry obey the requests that it did not answer in time."""
         late, self._unanswered = self._unanswered, []
         for answer in late:
             self._elsewhere = True

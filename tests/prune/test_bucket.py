@@ -1,4 +1,4 @@
-"""Over object storage whose bucket can be read, pushprune sees what the registry hides."""
+"""Object storage whose bucket can be read: pushprune sees the tags that the registry hides."""
 
 from collections.abc import Mapping
 from contextlib import suppress

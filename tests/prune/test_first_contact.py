@@ -24,7 +24,7 @@ def first(count: int = 1, **more: Any) -> Policy:
 
 
 def found(system: System, *tags: str, repository: str = SHOP, created: datetime | None = None) -> None:
-    """These tags were pushed before pushprune, and its first comparison finds them. created: of all of them."""
+    """Let the first comparison find tags that were pushed before pushprune. created: of all their images."""
     system.deaf = True
     for day, tag in enumerate(tags, 1):
         image = make_image(tag, created=created or datetime(2026, 1, day, tzinfo=UTC))

@@ -95,7 +95,7 @@ def old_pushes_of_its_parts(forged: Forger) -> None:
 
 
 def parts_called_artifacts(forged: Forger) -> None:
-    """As if they were about an image that is gone."""
+    """Report parts of an index as artifacts about an image that was deleted."""
     for part in PARTS:
         forged.push(f"sha256-{FORGED.removeprefix('sha256:')}", part.digest)
         forged.push(f"sha256-{FORGED.removeprefix('sha256:')}.sig", part.digest)
@@ -222,7 +222,7 @@ def long_ago(system: System) -> None:
 
 
 def test_a_tagged_part_of_an_index_that_an_event_called_an_image_stays(make_system: Make) -> None:
-    """As `docker manifest create` leaves it: each platform has a tag of its own, which comes before the index."""
+    """The layout of `docker manifest create`: each platform has a tag of its own, which comes before the index."""
     system = make_system(keep_last(1, protect=["latest"]), fake={"references": True})
     system.deaf = True
     for number, part in enumerate(PARTS):
@@ -405,7 +405,7 @@ def test_a_push_so_young_that_its_link_may_be_written_yet_is_waited_for(
 
 
 def age(system: System, *tags: str) -> None:
-    """These tags were pushed an hour ago, by their links in the storage."""
+    """Date the links of these tags in the storage to an hour ago."""
     storage = system.wiring.registry.storage
     assert isinstance(storage, Storage)
     an_hour_ago = (datetime.now(UTC) - AN_HOUR).timestamp()
@@ -415,7 +415,7 @@ def age(system: System, *tags: str) -> None:
 
 @pytest.mark.parametrize("actor", [UNANNOUNCED, FOUND, FOUND_AND_UNANNOUNCED])
 def test_no_name_of_a_user_makes_a_push_one_whose_time_is_unknown(make_system: Make, actor: str) -> None:
-    """Such a push would take the time of any older report of it."""
+    """A push of unknown time would take the time of any older report of it."""
     system = make_system(keep_last(2))
     system.push("v1", "v2", "v3")
     system.settle()

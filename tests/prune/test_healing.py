@@ -140,7 +140,7 @@ def test_what_cannot_be_put_back_is_recorded_as_lost_and_blocks_nothing(make_sys
 
 
 def test_a_tag_that_we_took_along_and_whose_image_its_user_deleted_is_let_go(make_system: Make) -> None:
-    """Its push is heard last of all, and names what is nowhere by then."""
+    """The push is reported last, and names an image that no longer exists by then."""
     system = doomed_system(make_system)
     moved = make_image("moved")
     system.registry.during_delete(lambda: unheard(system, lambda: system.registry.push(SHOP, "v1", moved)))
@@ -175,7 +175,7 @@ def test_a_tag_that_is_lost_is_let_go_when_it_is_heard_later_that_its_image_was_
 
 
 def test_an_image_that_its_user_deleted_is_not_put_back_from_the_trash(make_system: Make) -> None:
-    """It is there since an earlier delete of ours; the next one takes along a tag that was moved to it."""
+    """The trash has it from an earlier delete of ours. The next one removes a tag that was moved to it."""
     system = doomed_system(make_system)
     deleting.delete(system.wiring, SHOP)
     system.push("v3")

@@ -14,7 +14,7 @@ from workers.sweep import sweep
 
 
 def waits_s(system: System, queue: str) -> float:
-    """In how many seconds the sweep takes up the repository again."""
+    """The seconds until the sweep takes up the repository again."""
     score = system.store.connection.client.zscore(system.store.connection.keys.of(queue), SHOP)
     return (float(score) - system.store.connection.now_ms()) / 1000  # type: ignore[arg-type]
 

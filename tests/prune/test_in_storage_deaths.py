@@ -1,4 +1,4 @@
-"""A worker that deletes over the disk dies between any two steps: what it began is ended, and nothing is left."""
+"""A worker that deletes in the storage dies between any two steps: the next one ends its work and leaves nothing."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ STEPS = 25
 
 
 class Killed(BaseException):
-    """kill -9: what `finally` would do then is not done any more."""
+    """The end of a process by kill -9: the work of `finally` is not done."""
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def test_wherever_a_worker_dies_the_next_one_ends_its_work(
 def test_what_a_worker_that_died_left_is_settled_where_nothing_more_is_deleted(
     on_disk: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Its sign is listed as a tag, and what a push wrote into a folder that was set aside stands nowhere."""
+    """The worker's marker is listed as a tag, and a push wrote into a folder that was set aside."""
     system = on_disk(keep_last(9), reconcile={"rate": 100_000})
     pushed = system.registry.push_image(SHOP, "v1")
     batch = system.wiring.registry.deletion.open(SHOP)

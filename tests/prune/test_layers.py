@@ -40,7 +40,7 @@ def test_so_are_the_parts_of_an_index_that_was_dated(make_system: Make) -> None:
 
 
 def test_a_referrer_that_was_looked_into_is_known(make_system: Make) -> None:
-    """It was taken for an artifact, or for an index, whose manifest alone tells what it is about."""
+    """The event called it an artifact, or an index, whose manifest alone tells which image it is about."""
     system = make_system(keep_last(1))
     referrer = make_image("signature", subject=make_image("v0"))
     system.registry.push(SHOP, "signed", referrer)

@@ -249,7 +249,7 @@ def test_the_trouble_of_an_image_that_cannot_be_restored_stays(make_system: Make
 
 
 def test_an_image_that_was_lost_is_restored_when_the_registry_takes_it_after_all(make_system: Make) -> None:
-    """Its storage was away for a moment."""
+    """The registry's storage was away for a moment."""
     system = doomed_system(make_system)
     push_unheard(system, "stable")
     deleting.delete(system.wiring, SHOP)

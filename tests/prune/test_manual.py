@@ -36,7 +36,7 @@ def refused(system: System) -> Mapping[str, str]:
 
 
 def settled(make_system: Make, *tags: str, policy: Policy = NO_RULES, version: str = "2.8", **more: Any) -> System:
-    """These tags are there, and nothing is left to do."""
+    """Make a system with these tags, in which no work is left."""
     system = make_system(policy, version, **more)
     system.push(*tags)
     system.settle()

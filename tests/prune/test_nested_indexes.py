@@ -1,4 +1,4 @@
-"""Indexes inside indexes: what a kept one holds at any depth stays, also where only the outer one's push was heard."""
+"""Indexes inside indexes: parts of a kept index are kept at any depth, also if only the outer push was reported."""
 
 import pytest
 

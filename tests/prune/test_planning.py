@@ -1,4 +1,4 @@
-"""The main line over the fake registry: what is pushed beyond the last N goes, and nothing else does."""
+"""The main line over the fake registry: tags beyond the last N are deleted, and no others."""
 
 import pytest
 

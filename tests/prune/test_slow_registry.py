@@ -1,4 +1,4 @@
-"""A registry that takes long for a DELETE: it is waited for, batches become smaller, and what was done stays done."""
+"""A registry that takes long for a DELETE: workers wait, make smaller batches, and repeat no deletion."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Stale plans: what was planned before the state changed is deleted no more, however late its deletion comes."""
+"""Stale plans: a deletion planned before the state changed is not carried out, however late its message comes."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,7 +28,7 @@ def user_deletes_v2(system: System) -> None:
 
 
 def registry_restarts(system: System) -> None:
-    """Its queue is lost, a push included: a second tag on what is doomed. Then somebody pushes elsewhere."""
+    """Lose the registry's queue with the push of a second tag to a doomed digest; then push elsewhere."""
     system.deaf = True
     system.registry.push_image(SHOP, "prod", seed=f"{SHOP}:v1")
     system.missed.clear()
@@ -177,7 +177,7 @@ def test_parts_that_several_deleted_indexes_share_go_although_a_plan_was_made_in
 
 
 def test_a_plan_does_not_commit_over_tags_that_were_taken_off_since(make_system: Make) -> None:
-    """Such manifests are known from untagged:R only, and a commit drops what says nothing there."""
+    """Only untagged:R knows such manifests, and a commit drops obsolete entries there."""
     system = make_system(keep_last(1))
     for tag in ("v1", "v2"):
         system.registry.push_image(SHOP, tag, seed="one")

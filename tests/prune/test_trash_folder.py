@@ -1,4 +1,4 @@
-"""With `history.trash_dir` every image is on the disk before anything of it is deleted (safety rule 4)."""
+"""Every image is in `history.trash_dir` before anything of it is deleted (safety rule 4)."""
 
 import json
 from pathlib import Path

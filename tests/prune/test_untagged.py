@@ -1,4 +1,4 @@
-"""Manifests without a tag: what moving tags leave behind, when it goes, and everything that keeps it."""
+"""Manifests without a tag, which moving tags leave behind: when they are deleted, and everything that keeps them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Manifests without a tag have no tag to recheck: what a review found could be lost, and what keeps it now."""
+"""Manifests without a tag have no tag to recheck: the losses that a review found, and what prevents them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -34,13 +34,13 @@ def put(system: System, tag: str, image: Image) -> None:
 
 
 def compared(system: System) -> None:
-    """As in any repository in which something went before."""
+    """Compare the repository first, as any in which images were deleted before."""
     compare.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
     system.settle()
 
 
 def restarted(system: System) -> None:
-    """The registry restarts: what was not heard yet is lost."""
+    """Restart the registry: events that were not delivered yet are lost."""
     system.missed.clear()
     system.registry.notifier.instance = "another"
     system.push("x", repository="other")
@@ -231,7 +231,7 @@ def test_a_dry_run_stops_what_was_planned_before(make_system: Make, monkeypatch:
 
 
 def test_a_part_stays_where_nobody_heard_that_its_index_was_pushed_again(make_system: Make) -> None:
-    """Its user deletes it and pushes it again; of all these events only the deletion of its digest is heard."""
+    """A user deletes the index and pushes it again. Only the event of the deletion of its digest arrives."""
     system, index = make_system(keep_last(1, protect=["latest"])), make_index("index")
     system.registry.push(SHOP, "latest", index)
     compared(system)

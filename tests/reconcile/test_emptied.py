@@ -20,7 +20,7 @@ def look(system: System, repository: str = SHOP) -> None:
 
 
 def delete_unheard(system: System, *tags: str, repository: str = SHOP) -> None:
-    """These tags are gone from the storage, and no event tells of it."""
+    """Delete tags from the storage without an event."""
     for tag in tags:
         system.registry.storage.delete_manifest(repository, system.registry.tags(repository)[tag], lambda: None)
 

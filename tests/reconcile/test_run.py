@@ -21,7 +21,7 @@ QUICKLY = {"reconcile": {"rate": 100_000}}
 
 @pytest.fixture(autouse=True)
 def long_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a busy machine a slice must not end before what is tested."""
+    """Make slices long: on a busy machine none may end before the tested event."""
     monkeypatch.setattr(reconcile_run, "SLICE_S", 600.0)
 
 

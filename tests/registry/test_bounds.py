@@ -56,7 +56,7 @@ def head(handler: BaseHTTPRequestHandler, **headers: str) -> None:
 
 
 def test_a_listing_that_comes_in_chunks_is_read_whole() -> None:
-    """As Go sends whatever is longer than 2 KiB."""
+    """Go sends answers of more than 2 KiB in chunks."""
     names = [f"v{number}" for number in range(50_000)]
 
     def chunked(handler: BaseHTTPRequestHandler) -> None:

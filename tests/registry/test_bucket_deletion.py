@@ -1,4 +1,4 @@
-"""Tags and manifests in a bucket: what is deleted, what a push that meets it wins, and where nothing is touched."""
+"""Deletions in a bucket: the deleted objects, races that a push wins, and refusals."""
 
 from collections.abc import Iterator
 from pathlib import Path

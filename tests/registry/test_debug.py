@@ -31,7 +31,7 @@ def port() -> int:
 
 @pytest.fixture
 def registry(port: int, tmp_path: Path) -> Iterator[RealRegistry]:
-    """Its notifications reach no receiver."""
+    """A registry whose notifications reach no receiver."""
     notify = f"http://127.0.0.1:{free_port()}/notifications"
     with RealRegistry(directory=tmp_path, notify_url=notify, config=debug(port)) as made:
         yield made
@@ -63,7 +63,7 @@ def test_what_was_not_delivered_is_counted(registry: RealRegistry, port: int) ->
 
 
 def test_of_several_registries_all_are_asked(registry: RealRegistry, port: int, tmp_path: Path) -> None:
-    """They share a storage behind a balancer: a write is under way at one of them."""
+    """The registries share a storage behind a balancer, and one of them is in the middle of a write."""
     other_port = free_port()
     (tmp_path / "other").mkdir()
     with RealRegistry(directory=tmp_path / "other", config=debug(other_port)) as other:

@@ -1,4 +1,4 @@
-"""Tags and manifests on disk: what is removed, what a push that meets it wins, and where nothing is touched."""
+"""Deletions on disk: the removed files, races that a push wins, and refusals."""
 
 import os
 import shutil

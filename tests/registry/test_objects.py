@@ -1,4 +1,4 @@
-"""Errors of an object storage: what is tried again, what is refused, and which keys were not deleted."""
+"""Errors of an object storage: retries, refusals, and the keys that were not deleted."""
 
 import re
 import time
@@ -205,7 +205,7 @@ def test_a_condition_that_is_obeyed_is_used(stub: StubS3) -> None:
 
 @pytest.mark.parametrize("status", [0, 500, 503, 504])
 def test_a_deletion_on_a_condition_is_not_sent_again(stub: StubS3, status: int) -> None:
-    """It may be carried out late, and meet a tag that was pushed again to the same digest: that has the same ETag."""
+    """The request may arrive late, and meet a tag that was pushed again to the same digest, with the same ETag."""
     deletions: list[str] = []
 
     def answer(method: str, path: str, body: bytes) -> tuple[int, bytes]:

@@ -1,4 +1,4 @@
-"""The filesystem driver's layout: what stands there, repository by repository."""
+"""The filesystem driver's layout, repository by repository."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Restore: what was deleted comes back whole, with its original push time, or is refused in one sentence."""
+"""Restore: a deleted image comes back whole, with its original push time, or is refused in one sentence."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -188,7 +188,7 @@ def test_a_delete_that_was_still_on_its_way_is_healed(make_system: Make) -> None
 
 
 def test_what_is_restored_in_the_middle_of_a_large_deletion_stays(make_system: Make, monkeypatch: Any) -> None:
-    """Its tag is off already, and its digest is still to be deleted."""
+    """The tag is untagged already, and the digest is still to be deleted."""
     untag_first(monkeypatch)
     system = make_system(keep_last(1))
     for number in range(5):

@@ -21,7 +21,7 @@ def index_of(*children: str) -> References:
 
 
 def reasons(tags: list[Tag], rules: Policy, **links: References | None) -> dict[str, tuple[bool, str]]:
-    """Per tag whether it is kept, and why. links: what is known of the digests that go by these short names."""
+    """Map each tag to (True if it is kept, reason). links: known facts about the digests behind these short names."""
     known = {digest_of(name): references for name, references in links.items()}
     return {v.tag.name: (v.kept, v.reason) for v in planned(tags, rules, NOW, links=known).verdicts}
 

@@ -46,7 +46,7 @@ def test_a_rescue_between_trash_and_delete_is_healed(make_system: Make) -> None:
 def test_an_image_whose_links_an_online_collection_deleted_meanwhile_is_healed(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its push met our delete, and is heard of after gc.youth."""
+    """The push met our delete, and is reported after gc.youth."""
     system = doomed_system(make_system)
     system.deaf = True
     digest = system.registry.push_image("shop/api", "stable", seed="shop/api:v1")

@@ -102,7 +102,7 @@ def test_what_a_push_may_need_is_not_swept(make_wiring: MakeWiring, tmp_path: Pa
 
 @pytest.mark.slow
 def test_our_deletes_keep_out_while_a_gate_stands_whose_lease_is_gone(make_wiring: MakeWiring) -> None:
-    """Its holder may only be paused, and its collector run."""
+    """The gate's holder may only be paused while its collector runs."""
     wiring = make_wiring()
     wiring.store.gate.drain("t1", 1, "x")
     with wiring.store.leases.write() as permit:

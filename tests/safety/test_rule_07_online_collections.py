@@ -212,7 +212,7 @@ def test_data_is_kept_if_a_link_was_written_past_the_gate(site: OnlineSite) -> N
 
 
 def test_a_manifest_that_is_put_again_after_the_inventory_is_not_deleted(site: OnlineSite) -> None:
-    """Its PUT names no digest. The layers are there, as another push has uploaded them."""
+    """The PUT of a manifest by tag names no digest. Another push has uploaded its layers."""
     run = collect_twice(site, "claim", lambda: ended(site.pushing("b", "again", GARBAGE)))
     assert site.registry.broken() == ()
     assert "brought back" not in run.note
@@ -285,7 +285,7 @@ def test_manifests_are_not_deleted_after_a_put_that_the_gate_has_just_let_pass(s
 
 
 def test_manifests_are_deleted_between_puts_that_never_pause(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They wait, as no moment comes without one."""
+    """The PUTs wait for a deletion, because no moment comes without a PUT."""
     monkeypatch.setattr(online_run, "_BETWEEN_PUTS_S", 0)
 
     def put(action: str, keys: tuple[str, ...]) -> None:

@@ -220,7 +220,7 @@ def stopped_at(site: OnlineSite, step: int, kinds: tuple[str, ...]) -> bool:
 def test_a_worker_that_is_stopped_at_any_step_breaks_nothing(
     site: OnlineSite, deletes: bool, kinds: tuple[str, ...]
 ) -> None:
-    """Its claims end meanwhile, and the image that it was about to unlink or to delete is pushed again."""
+    """The claims end meanwhile, and the image that it was about to unlink or to delete is pushed again."""
     site.collect()
     step = 1
     while True:
@@ -239,7 +239,7 @@ def test_a_worker_that_is_stopped_at_any_step_breaks_nothing(
 
 
 def test_claims_are_kept_if_the_storage_does_not_answer(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may still carry out the deletion."""
+    """The storage may still carry out the deletion."""
     unlinked(site)
 
     def unanswered(action: str, keys: tuple[str, ...]) -> None:

@@ -62,6 +62,6 @@ def test_a_registry_that_restarted_is_compared_before_the_next_delete(make_syste
 
 @pytest.mark.parametrize("rule", ["{keep: none}", "{order: name, keep: {last: 1}}", "{order: semver, keep: {last: 1}}"])
 def test_a_tag_of_unknown_push_time_is_kept_even_where_time_decides_nothing(rule: str) -> None:
-    """Its notification may only be late (`reconcile.late`)."""
+    """The notification of its push may only be late (`reconcile.late`)."""
     tags = (tag("v1", None, found=True), tag("v2", None, found=True))
     assert planned(tags, policy(f"rules: [{rule}]"), us(100)).doomed == ()

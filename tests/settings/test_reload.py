@@ -45,7 +45,7 @@ def assert_in_force(source: PolicySource, last: int) -> None:
 
 
 def replace(file: Path, text: str) -> None:
-    """As editors and configuration management do it: all or nothing."""
+    """Replace a file at once, as editors and configuration management do."""
     new = file.with_suffix(".new")
     new.write_text(text)
     new.rename(file)

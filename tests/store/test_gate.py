@@ -1,4 +1,4 @@
-"""The gate in Redis: who may pass when, what is noted of a push, and who may open it."""
+"""The gate in Redis: the requests that pass, the notes about a push, and the right to open the gate."""
 
 from typing import Any
 
@@ -316,7 +316,7 @@ def test_what_is_told_of_one_makes_no_claim_of_another_true(gate: Gate, connecti
 
 
 def test_who_goes_on_with_an_upload_while_it_drains_does_not_become_a_push_by_that(gate: Gate) -> None:
-    """It may be one that nobody began."""
+    """The upload may be one that no client began."""
     drain(gate)
     assert passes(gate, uploaded())
     assert not passes(gate, begins())

@@ -27,7 +27,7 @@ def wiring(make_wiring: MakeWiring) -> Wiring:
 
 
 def mark(wiring: Wiring, of: str) -> None:
-    """It went by hand."""
+    """Record that a manual deletion deleted the tag."""
     client: Any = wiring.store.connection.client
     client.zadd(wiring.store.connection.keys.of("manual_deleted", SHOP), {short(of): wiring.store.connection.now_us()})
 
@@ -40,7 +40,7 @@ def test_what_stands_elsewhere_by_now_is_not_noted(wiring: Wiring) -> None:
 
 
 def test_many_manifests_in_one_request_do_not_block_redis(wiring: Wiring) -> None:
-    """With every tag read once for each manifest, a thousand manifests and ten thousand tags took many seconds."""
+    """A thousand manifests and ten thousand tags took many seconds when each manifest read every tag."""
     client: Any = wiring.store.connection.client
     client.config_resetstat()
     named = {digest(number): digest(number) for number in range(1, 6)}

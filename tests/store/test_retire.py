@@ -16,7 +16,7 @@ SHOP = "shop/api"
 
 @pytest.fixture
 def emptied(connection: Connection) -> History:
-    """Its one image was pushed and deleted by its user, and planned since."""
+    """A repository whose only image was pushed and deleted by a user, and that was planned since."""
     history = History(connection)
     record(history, event(1, seed="x"), event(4, "delete", None, "x", media_type=""), user_delete(5, "v1"))
     history.commit(history.snapshot(SHOP), Plan(), "none")

@@ -10,7 +10,7 @@ _PARTS = {"deep": 1, "quick": 3, "brief": 10}
 
 
 def choose(markers: str) -> None:
-    """As many as belong to what `-m` leaves out."""
+    """Choose the number of examples by the tests that `-m` selects."""
     for name, part in _PARTS.items():
         # A busy machine must turn no test red because examples are made slowly.
         slow = [HealthCheck.too_slow]

@@ -323,7 +323,7 @@ class OnlineSite:
         return True
 
     def blind(self, repository: str, tag: str | None, image: Image) -> Client:
-        """Only put the manifest: its blobs are believed to be there."""
+        """Put only the manifest, as if all of its blobs were there."""
         write = WriteRequest("manifest", repository, by_tag=tag is not None)
         try:
             yield from self.passed(write)

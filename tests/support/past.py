@@ -35,7 +35,7 @@ def pruned(name: str, at: float, digest: str | None = None) -> TimelineEvent:
 def pulled(
     name: str, at: float, digest: str | None = None, by: str = "cluster", agent: str = "containerd"
 ) -> TimelineEvent:
-    """By tag; by digest where the name is empty."""
+    """A pull by tag; by digest if the name is empty."""
     return event("pulled", name, at, digest, actor=by, useragent=agent, address="10.0.0.5:1")
 
 

@@ -106,7 +106,7 @@ class Repushes:
             return not any(self._left.values())
 
     def pushed(self) -> tuple[Pushed, ...]:
-        """In the order in which they ended."""
+        """Return the pushes in the order in which they ended."""
         return tuple(sorted((future.result() for future in self._begun), key=lambda item: item.ended_s))
 
     def _push(self, tag: str, left: int, write: Write | None) -> Pushed:
@@ -137,7 +137,7 @@ def hurried(system: LiveSystem) -> bool:
 
 
 def no_push_is_unheard(system: LiveSystem, pushed: list[tuple[str, str]]) -> None:
-    """Every (tag, digest) that the registry took stands in the history."""
+    """Check that the history has every (tag, digest) that the registry accepted."""
     entries = system.store.history.entries(SHOP, HISTORY["repository_entries"])
     assert set(pushed) <= {(entry.tag, entry.digest) for entry in entries if entry.action == "push"}
 

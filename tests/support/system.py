@@ -84,7 +84,7 @@ class System:
         pytest.fail("the messages never end")
 
     def work(self, at_most: int = 50) -> int:
-        """As `settle`, but a failure backs off as it does in a worker. Returns how many messages there were."""
+        """Work like `settle`, but back off after a failure as a worker does. Returns the number of messages."""
         for done in range(at_most):
             if not self.messages.sent:
                 return done
@@ -177,7 +177,7 @@ def make_system(make_wiring: MakeWiring) -> Iterator[Callable[..., System]]:
 
 @pytest.fixture
 def on_disk(make_system: Make, tmp_path: Path) -> Make:
-    """As make_system, with a registry whose storage is on a disk, and deletes that go over that."""
+    """Make a system whose registry has its storage on a disk, and delete there (`delete.via: storage`)."""
 
     def make(policy: Policy, version: Any = "2.8", fake: dict[str, Any] | None = None, **settings: Any) -> System:
         disk = tmp_path / "registry"
@@ -195,7 +195,7 @@ def old_pushes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A collection looks more often whether what it waits for is there, and waits less for what may yet come."""
+    """Shorten the pauses between the looks of a collection, and its wait for late events."""
     for module, pause in PAUSES:
         monkeypatch.setattr(module, pause, 0.02)
 

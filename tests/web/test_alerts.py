@@ -1,4 +1,4 @@
-"""Every alert fires when what it is about happens, as Prometheus itself computes it, and is silent otherwise."""
+"""Every alert fires if its trouble happens, as Prometheus itself computes it, and is silent otherwise."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""GET /gate: what passes at once, what waits and for how long, and what happens while Redis is away."""
+"""GET /gate: requests that pass at once, requests that wait and for how long, and the time without Redis."""
 
 import subprocess
 import threading
@@ -275,7 +275,7 @@ def lose(door: Doorstep, *names: str) -> None:
 def test_a_closed_gate_that_redis_has_lost_stands_again_until_somebody_opens_it(
     stand: Stand, lost: tuple[str, ...]
 ) -> None:
-    """Its collector may live: time proves nothing."""
+    """The gate's collector may live: time proves nothing."""
     door = stand(hasty=True)
     door.close()
     lose(door, *lost)
@@ -326,7 +326,7 @@ def test_a_redis_that_has_lost_everything_is_told_of_and_an_empty_one_at_the_sta
 
 
 def test_a_write_passes_soon_after_a_redis_with_an_open_gate_has_lost_everything(stand: Stand) -> None:
-    """It waits for the next look of the process only."""
+    """The write waits only until the process looks into Redis the next time."""
     door = stand(gate_wait=600)
     door.keeper.start()
     lose(door)
@@ -369,7 +369,7 @@ def test_more_pushes_than_can_be_remembered_are_told_of_until_that_is_over(
 
 
 def test_the_gate_is_no_page_for_strangers_of_the_api(stand: Stand, no_redis: redis.Redis) -> None:
-    """It answers without Redis where it need not ask: reads."""
+    """Reads pass without Redis."""
     wiring = wire(load_settings(environ={}, redis={"url": "redis://nowhere.invalid"}), client=no_redis)
     door = Doorstep(wiring)
     assert door.ask("GET", MANIFEST).status_code == 204

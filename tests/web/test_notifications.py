@@ -80,7 +80,7 @@ def test_a_body_as_large_as_allowed_is_read(edge: Edge) -> None:
 
 
 def send_chunked(edge: Edge, body: bytes) -> TestResponse:
-    """As a server hands over a body of unknown length."""
+    """Send a body as a server hands over one of unknown length."""
     chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
     return edge.http.post("/notifications", input_stream=io.BytesIO(body), environ_overrides=chunked)
 

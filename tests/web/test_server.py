@@ -1,4 +1,4 @@
-"""The HTTP server: what half-sent requests, unread answers and too many connections cost the others."""
+"""The HTTP server: half-sent requests, unread answers and too many connections do not stop the others."""
 
 import http.client
 import json

@@ -87,7 +87,7 @@ def test_the_receiver_may_ask_for_an_hour_at_most(header: str, wait_s: float) ->
 
 
 def test_the_body_of_an_answer_is_not_read() -> None:
-    """It would never end."""
+    """The body would never end."""
     for head in (b"HTTP/1.1 200 OK", b"HTTP/1.1 500 No"):
         with raw_server(head + b"\r\nContent-Length: 100000000000\r\n\r\nx") as url:
             began_s = time.monotonic()

@@ -63,7 +63,7 @@ def test_the_trouble_says_since_when(make_wiring: MakeWiring) -> None:
 
 
 def test_the_workers_go_on_looking(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only one of them in a time slot; an answer that nobody foresaw does not end the looks."""
+    """One worker looks in each time slot, and an unexpected answer does not end the looks."""
     monkeypatch.setattr(reachability, "_LOOK_S", 0.01)
     monkeypatch.setattr(reachability, "_EVERY_MS", 10)
     wiring, stopping, looks = make_wiring(f"http://127.0.0.1:{free_port()}"), threading.Event(), 0
@@ -84,7 +84,7 @@ def test_the_workers_go_on_looking(make_wiring: MakeWiring, monkeypatch: pytest.
 
 
 class TestWorkResumes:
-    """Once the registry answers again, nothing waits for the end of a back-off."""
+    """Work resumes at once when the registry answers again, without the end of a back-off."""
 
     def test_as_soon_as_the_registry_answers_again(self, make_wiring: MakeWiring) -> None:
         with FakeRegistry() as registry:

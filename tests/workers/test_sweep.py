@@ -1,4 +1,4 @@
-"""The sweep: what a lost message, a dead worker or a crash between two writes left behind is taken up again."""
+"""The sweep takes up the work that a lost message, a dead worker or a crash between two writes left behind."""
 
 import threading
 from typing import Any

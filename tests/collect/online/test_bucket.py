@@ -67,7 +67,7 @@ def test_the_copy_of_a_blob_that_is_in_use_again_leaves_the_quarantine(site: Onl
 def test_a_clock_of_the_bucket_that_is_an_hour_off_shortens_no_period(
     site: OnlineSite, monkeypatch: pytest.MonkeyPatch, skew_s: int
 ) -> None:
-    """It was set between the two runs. By one of the two clocks the grace has not passed."""
+    """The clock was set between the two runs. By one of the two clocks the grace has not passed."""
     site.later(-20)
     now_us = site.objects.now_us
     monkeypatch.setattr(site.objects, "now_us", lambda: now_us() + skew_s * 1_000_000)
@@ -77,7 +77,7 @@ def test_a_clock_of_the_bucket_that_is_an_hour_off_shortens_no_period(
 
 
 def test_a_blob_that_the_listing_missed_is_not_deleted(site: OnlineSite) -> None:
-    """It was pushed behind the cursor of the listing, which is no snapshot."""
+    """The blob was pushed behind the cursor of the listing, which is no snapshot."""
     pushed: list[bool] = []
 
     def push(action: str, keys: tuple[str, ...]) -> None:
@@ -92,7 +92,7 @@ def test_a_blob_that_the_listing_missed_is_not_deleted(site: OnlineSite) -> None
 
 
 def test_what_a_worker_deleted_that_was_stopped_right_before_its_request_comes_back(site: OnlineSite) -> None:
-    """It had confirmed its claims, which then ended, and the image was pushed again before its request arrived."""
+    """The worker had confirmed claims that then ended, and the image was pushed again before its request arrived."""
     assert site.collect().blobs == SIZE
     assert ended(site.pushing(SHOP, "again", UNUSED))
     site.plain.delete([blob_key(digest) for digest in blobs_of(UNUSED)])

@@ -123,7 +123,7 @@ def test_an_upload_is_abandoned_only_after_its_last_write(deleting: OnlineSite) 
 def test_an_upload_that_continues_after_the_inventory_is_kept(
     deleting: OnlineSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its client was silent for a week, and sends the next part right before the deletion."""
+    """The client was silent for a week, and sends the next part right before the deletion."""
     folder = begin_upload(deleting)
     deleting.later(WEEK_S + 60)
 
@@ -235,7 +235,7 @@ def test_an_emptied_repository_is_reported_and_its_folders_are_removed_if_that_i
 
 
 def test_a_repository_that_a_push_was_heard_of_is_not_removed(emptied: OnDisk) -> None:
-    """Its first request may have been admitted, and not have written yet."""
+    """The first request of the push may have been admitted, and not have written yet."""
     set_to_delete(emptied.site)
     emptied.site.store.gate.admit(WriteRequest("begins", "team/gone"), ANN)
     emptied.site.collect()

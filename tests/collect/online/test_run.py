@@ -151,7 +151,7 @@ def test_without_a_quarantine_only_manifests_pass_through_it_for_as_long_as_a_re
 
 
 def test_an_image_can_be_restored_until_its_data_leaves_the_quarantine(site: OnlineSite) -> None:
-    """Its trash is forgotten after the data, not before: a storage that does not delete takes nothing away."""
+    """The trash forgets the image after the data, not before: a storage that does not delete takes nothing away."""
     forgotten: list[object] = []
     trash = site.store.trash
     trash.blobs = lambda: [(SHOP, UNUSED.digest, (LAYER,))]  # type: ignore[method-assign,assignment,return-value]
@@ -172,7 +172,7 @@ def test_the_trash_tells_when_an_image_loses_the_first_of_its_blobs(site: Online
     never_s = 10 * 365 * 86_400
 
     def wait_s() -> int:
-        """Without a schedule, from now to the end."""
+        """Return the seconds for which the image can be restored, without a schedule."""
         image = (SHOP, UNUSED.digest, time.time_ns() // 1000)
         (end_us,) = restorable_until(site.store, gc, never_s, [image])
         return round(end_us / 1_000_000 - time.time())
@@ -346,7 +346,7 @@ def test_more_keys_than_one_call_takes_are_deleted(site: OnlineSite, monkeypatch
 
 
 def test_a_manifest_whose_push_met_the_unlinking_gets_its_links_again(site: OnlineSite) -> None:
-    """It read the links right before they were deleted, and its revision came after the inventory."""
+    """The push read the links right before they were deleted, and its revision came after the inventory."""
     site.later(YOUTH_S + 1)
     client = site.blind(SHOP, "late", UNUSED)
     for _ in range(len(UNUSED.blobs) + 2):

@@ -1,4 +1,4 @@
-"""Deleting by hand over the API: shown first, asked for, and never what stays."""
+"""Manual deletions over the API: a preview first, then the request; kept images are never deleted."""
 
 from collections.abc import Iterator
 from typing import Any

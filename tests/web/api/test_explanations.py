@@ -27,7 +27,7 @@ HOSTILE = [
 
 @pytest.fixture
 def shop(serve_over_valkey: ServeEdge) -> Edge:
-    """Three tags, of which the last push and what shares its digest stay."""
+    """Three tags: the last push and the tag that shares its digest are kept, the third is not."""
     edge = serve_over_valkey(policy=keep_last(1))
     edge.heard(event(tag="v1", at=1), event(tag="v2", at=2, actor="bob"), event(tag="same", digest="v2", at=2.5))
     return edge

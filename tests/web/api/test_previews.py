@@ -1,4 +1,4 @@
-"""/api/v1/preview: what would go now, by the policy in force or by another."""
+"""/api/v1/preview: the tags that would be deleted now, by the policy in force or by another."""
 
 import json
 from typing import Any
@@ -157,7 +157,7 @@ def test_a_policy_that_would_take_long_to_read_is_refused(edge: Edge, policy: di
      {"policy": {}, "repositories": [1] * 50_000}],
 )  # fmt: skip
 def test_more_faults_than_anybody_reads_are_only_counted(edge: Edge, question: dict[str, Any]) -> None:
-    """To find words for each takes time that grows with their square."""
+    """The time to describe each fault grows with the square of their number."""
     status, detail = problem(ask(edge, **question))
     assert (status, detail.endswith(" faults, too many to name")) == (422, True)
 

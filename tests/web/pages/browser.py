@@ -26,7 +26,7 @@ class Browser:
         return self.http.get(path, **more)
 
     def panel(self, path: str) -> TestResponse:
-        """As htmx asks."""
+        """Request a panel as htmx does."""
         return self.http.get(path, headers={"HX-Request": "true"})
 
     def text(self, path: str) -> str:

@@ -1,4 +1,4 @@
-"""The approvals page: what waits, with what it would delete; deciding about one plan, or about several together."""
+"""The approvals page: waiting plans with the images they would delete; decisions about one plan or several together."""
 
 import re
 

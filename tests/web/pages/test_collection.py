@@ -1,4 +1,4 @@
-"""The collection page: what is under way, what ran, and having one made."""
+"""The collection page: the running collection, past ones, and the request for another."""
 
 import gzip
 import re

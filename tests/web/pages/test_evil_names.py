@@ -58,14 +58,14 @@ FORM = (
 
 
 def evil_event(**more: Any) -> Event:
-    """As the store would get it if nobody had looked at it."""
+    """An event as the store would get it without any check."""
     (item,) = understood(event(actor=EVIL, useragent=EVIL, **more)).events
     return replace(item, address=EVIL, media_type=EVIL, instance=EVIL)
 
 
 @pytest.fixture
 def edge(serve_over_valkey: ServeEdge, monkeypatch: pytest.MonkeyPatch) -> Edge:
-    """Evil by every door there is."""
+    """A dashboard with evil names in everything that it shows."""
     policy = Policy.model_validate(
         {
             "hold_over": 1,

@@ -1,4 +1,4 @@
-"""The policy page: what is in force, what waits for approval, and what another policy would do."""
+"""The policy page: the policy in force, plans that wait for approval, and the effect of another policy."""
 
 import re
 from pathlib import Path

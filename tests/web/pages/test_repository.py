@@ -1,4 +1,4 @@
-"""One repository and one tag: what becomes of them and why, and taking it back."""
+"""The pages of a repository and of a tag: the decision, its reason, and the restore."""
 
 import json
 import re
