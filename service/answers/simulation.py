@@ -3,18 +3,9 @@
 from pydantic import Field
 
 from service.answers.base import ApiAnswer, SizeBytes, TimeUs
+from service.answers.verdicts import DeletionTotal
 from service.domain.simulation.report import Missed, Simulation
 from service.domain.timestamps import rfc3339
-
-
-class DeletionTotal(ApiAnswer):
-    """A total of deletions. Shared layers count once per image."""
-
-    name: str = Field(description="the day (UTC), rule or repository; empty: all")
-    tags: int = Field(description="number of tags")
-    digests: int = Field(description="number of images")
-    size_bytes: int = Field(description="of the images in bytes, without those of unknown size")
-    unsized: int = Field(description="number of images of unknown size")
 
 
 class SimulatedDeletion(ApiAnswer):

@@ -122,14 +122,14 @@ class ExplainedTag(VerdictAnswer):
         )
 
 
-class RuleShare(ApiAnswer):
-    """The part of a preview that one rule decided."""
+class DeletionTotal(ApiAnswer):
+    """A total of deletions. Shared layers count once per image."""
 
-    rule: str = Field(description="name of the rule, or its number such as #2; empty: no rule decided")
+    name: str = Field(description="the rule, its number such as #2, the repository or the day (UTC); empty: all")
     tags: int = Field(description="number of tags")
     digests: int = Field(description="number of images")
-    size_bytes: int = Field(description="size of those images in bytes; shared layers are counted for each image")
-    unsized: int = Field(description="number of those images with unknown size, which size_bytes leaves out")
+    size_bytes: int = Field(description="of the images in bytes, without those of unknown size")
+    unsized: int = Field(description="number of images of unknown size")
 
 
 class RepositoryPreview(ApiAnswer):
@@ -138,7 +138,7 @@ class RepositoryPreview(ApiAnswer):
     repository: str = Field(description="name of the repository")
     deletions: tuple[VerdictAnswer, ...] = Field(description="tags and manifests that would be deleted")
     of_unknown_age: tuple[VerdictAnswer, ...] = Field(description="tags kept only because their age is not known")
-    rules: tuple[RuleShare, ...] = Field(description="totals of the deletions by rule")
+    rules: tuple[DeletionTotal, ...] = Field(description="totals of the deletions by rule")
     hold: str | None = Field(description="why the plan would need approval; null: it would not")
     unread: tuple[str, ...] = Field(
         description="digests that must be fetched from the registry before anything is deleted"
@@ -161,7 +161,7 @@ class RepositoryPreview(ApiAnswer):
             repository=preview.repository,
             deletions=_rows(preview.repository, preview.deletions),
             of_unknown_age=_rows(preview.repository, preview.of_unknown_age),
-            rules=tuple(RuleShare.model_validate(share) for share in preview.shares),
+            rules=tuple(map(DeletionTotal.model_validate, preview.rules)),
             hold=preview.hold,
             unread=preview.unclear,
             freed_bytes=None if preview.freed.is_unknown else preview.freed.size_bytes,

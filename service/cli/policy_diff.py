@@ -15,9 +15,8 @@ from service.cli.names import parse_repositories
 from service.cli.output import line, number, output_options, show_document, show_names, table
 from service.cli.policy_file import load_policy_file
 from service.domain.policy.model import Policy
-from service.domain.policy.units import spell_size
-from service.domain.retention.preview import Share
-from service.reports.policy_difference import PolicyDifference, policy_difference, total
+from service.domain.retention.total import Total, added
+from service.reports.policy_difference import PolicyDifference, policy_difference
 from service.reports.verdicts import Verdicts
 
 _DELETES_MORE = 3
@@ -79,26 +78,20 @@ def show_effect(differences: Sequence[PolicyDifference], tried: Policy) -> None:
         if len(gone) > _TAGS:
             line(f"and {len(gone) - _TAGS} more (-o name lists them all)")
     click.echo()
-    line(f"kept today, deleted by this policy: {_spelled(total(each.lost for each in differences))}")
-    line(f"deleted today, kept by this policy: {_spelled(total(each.saved for each in differences))}")
+    lost, saved = added("", (each.lost for each in differences)), added("", (each.saved for each in differences))
+    line(f"kept today, deleted by this policy: {_spelled(lost)}")
+    line(f"deleted today, kept by this policy: {_spelled(saved)}")
     for sentence in _waits(ordered, tried):
         line(sentence)
 
 
 def _row(each: PolicyDifference) -> tuple[str, ...]:
     lost = each.lost
-    return (each.repository, str(lost.tags), str(lost.digests), _size(lost), str(each.saved.tags))
+    return (each.repository, str(lost.tags), str(lost.digests), lost.size, str(each.saved.tags))
 
 
-def _spelled(share: Share) -> str:
-    return f"{number(share.tags, 'tag')}, {number(share.digests, 'image')}, {_size(share)}"
-
-
-def _size(share: Share) -> str:
-    """Return the size of the images; sizes that are not known are never counted as 0."""
-    if share.unsized == share.digests:
-        return "0 B" if not share.digests else "unknown size"
-    return ("at least " if share.unsized else "") + spell_size(share.size_bytes)
+def _spelled(total: Total) -> str:
+    return f"{number(total.tags, 'tag')}, {number(total.digests, 'image')}, {total.size}"
 
 
 def _waits(differences: Iterable[PolicyDifference], tried: Policy) -> Iterable[str]:

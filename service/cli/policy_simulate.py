@@ -15,9 +15,9 @@ from service.cli.connect import connect, connection_options, known_repositories
 from service.cli.output import line, output_options, short_digest, show_document, table, when
 from service.cli.policy_file import load_policy_file
 from service.clock import now_us
-from service.domain.policy.units import parse_span, spell_duration, spell_size
+from service.domain.policy.units import parse_span, spell_duration
 from service.domain.simulation.replay import replay
-from service.domain.simulation.report import Deletion, Missed, Simulation, Total
+from service.domain.simulation.report import Deletion, Missed, Simulation
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _MOST_LINES = 3
@@ -98,13 +98,14 @@ def _show_totals(simulation: Simulation, since: str) -> None:
     whole = simulation.total
     line(
         f"In the last {since} it would have deleted {_many(whole.digests, 'image')} ({_many(whole.tags, 'tag')},"
-        f" {_size(whole)}) from {_many(len(simulation.repositories), 'repository', 'repositories')}."
+        f" {whole.size}) from {_many(len(simulation.repositories), 'repository', 'repositories')}."
     )
     line("")
     groups = (("day (UTC)", simulation.days), ("rule", simulation.rules), ("repository", simulation.repositories))
     for heading, totals in groups:
         if totals:
-            table((heading, "tags", "digests", "size"), (_figures(total) for total in totals))
+            rows = ((total.name, str(total.tags), str(total.digests), total.size) for total in totals)
+            table((heading, "tags", "digests", "size"), rows)
             line("")
 
 
@@ -168,17 +169,6 @@ def _named(gone: Deletion) -> str:
     if gone.tags:
         return f"{gone.repository}:{', '.join(gone.tags)}"
     return f"{gone.repository}:{gone.lost_tag} (overwritten)" if gone.lost_tag else f"{gone.repository} (no tag)"
-
-
-def _figures(total: Total) -> tuple[str, ...]:
-    return (total.name, str(total.tags), str(total.digests), _size(total))
-
-
-def _size(total: Total) -> str:
-    """Return the size of the images; "at least" if the size of some is unknown."""
-    if total.digests and total.unsized == total.digests:
-        return "size unknown"
-    return ("at least " if total.unsized else "") + spell_size(total.size_bytes)
 
 
 def _many(count: int, singular: str, plural: str | None = None) -> str:

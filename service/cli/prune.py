@@ -28,7 +28,7 @@ from service.domain.policy.units import spell_size
 from service.domain.retention.freed import Freed, freed_together
 from service.domain.retention.manual import DRY
 from service.domain.retention.plan import Verdict
-from service.domain.retention.preview import Preview, Share, totals
+from service.domain.retention.preview import Preview, totals
 from service.prune import approvals
 from service.prune.approvals import Waiting
 from service.reports.verdicts import Verdicts
@@ -184,8 +184,8 @@ def _show_deletions(previews: Sequence[Preview], deletions: Sequence[tuple[str, 
     rows = ((name, v.tag.name or "(no tag)", short_digest(v.tag.digest), v.reason) for name, v in deletions)
     table(("repository", "tag", "digest", "reason"), rows)
     click.echo()
-    shares = ((share.rule, str(share.tags), str(share.digests), _up_to(share)) for share in totals(previews))
-    table(("rule", "tags", "images", "up to"), shares)
+    rules = ((rule.name, str(rule.tags), str(rule.digests), rule.size) for rule in totals(previews))
+    table(("rule", "tags", "images", "up to"), rules)
     deleting_from = [preview for preview in previews if preview.deletions]
     where = "this repository" if len(deleting_from) == 1 else "its repository"
     freed = _freed(freed_together(preview.freed for preview in deleting_from), where)
@@ -195,16 +195,6 @@ def _show_deletions(previews: Sequence[Preview], deletions: Sequence[tuple[str, 
             line(f"{preview.repository}: the plan would wait for approval: {preview.hold}")
         if preview.unclear:
             line(f"{preview.repository}: {len(preview.unclear)} manifests must be read first; the plan may change")
-
-
-def _up_to(share: Share) -> str:
-    if share.unsized == share.digests:
-        return "size unknown"
-    return (
-        f"at least {spell_size(share.size_bytes)}, {share.unsized} of unknown size"
-        if share.unsized
-        else spell_size(share.size_bytes)
-    )
 
 
 def _freed(freed: Freed, where: str) -> str:

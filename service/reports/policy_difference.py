@@ -1,11 +1,11 @@
 """The difference that another policy would make: deletions that only one of two policies makes."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from service.domain.policy.model import Policy
 from service.domain.retention.plan import Verdict
-from service.domain.retention.preview import Preview, Share, added, share
+from service.domain.retention.preview import Preview
+from service.domain.retention.total import Total, total
 from service.reports.verdicts import Verdicts
 
 
@@ -27,14 +27,14 @@ class PolicyDifference:
     spared: tuple[Verdict, ...]
 
     @property
-    def lost(self) -> Share:
+    def lost(self) -> Total:
         """The total of the images that are kept today and that the other policy would delete."""
-        return share(self.repository, self.gone)
+        return total(self.repository, self.gone)
 
     @property
-    def saved(self) -> Share:
+    def saved(self) -> Total:
         """The total of the images that are to be deleted today and that the other policy would keep."""
-        return share(self.repository, self.spared)
+        return total(self.repository, self.spared)
 
 
 def policy_difference(verdicts: Verdicts, repository: str, tried: Policy) -> PolicyDifference:
@@ -42,11 +42,6 @@ def policy_difference(verdicts: Verdicts, repository: str, tried: Policy) -> Pol
     (today,), (other,) = verdicts.preview([repository]), verdicts.preview([repository], tried)
     gone, spared = _without(other.deletions, today.deletions), _without(today.deletions, other.deletions)
     return PolicyDifference(repository, today, other, gone, spared)
-
-
-def total(shares: Iterable[Share]) -> Share:
-    """Return the total of several repositories."""
-    return added("", [Share("", 0, 0, 0), *shares])
 
 
 def _without(these: tuple[Verdict, ...], those: tuple[Verdict, ...]) -> tuple[Verdict, ...]:

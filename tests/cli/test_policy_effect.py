@@ -60,7 +60,7 @@ def test_diff_counts_what_is_kept_today_and_what_would_be_kept_again(
     assert [(row["repository"], row["lost"]["tags"], row["saved"]["tags"]) for row in answer["repositories"]] == [
         ("shop/api", 0, 1), ("shop/web", 1, 0),
     ]  # fmt: skip
-    assert answer["lost"] == {"tags": 1, "digests": 1, "size_bytes": 400, "unsized": 0}
+    assert answer["lost"] == {"name": "", "tags": 1, "digests": 1, "size_bytes": 400, "unsized": 0}
     assert run("policy", "diff", str(other), "-o", "name")[1] == "shop/web:w5\n"
     assert run("policy", "diff", str(other), "--exit-code")[0] == 3
     assert run("policy", "diff", str(other), "shop/api", "--exit-code")[0] == 0

@@ -201,7 +201,7 @@ def test_a_dry_run_shows_what_would_go_and_why(run: Run) -> None:
     assert (preview["repository"], deletion["tag"], deletion["reason"]) == (
         "shop/api", "v1", "older than the newest 2 (rule last)",
     )  # fmt: skip
-    assert preview["rules"] == [{"rule": "last", "tags": 1, "digests": 1, "size_bytes": 400, "unsized": 0}]
+    assert preview["rules"] == [{"name": "last", "tags": 1, "digests": 1, "size_bytes": 400, "unsized": 0}]
     _, output, _ = run("prune", "--dry-run")
     assert "older than the newest 2 (rule last)" in output
     assert "400 B" in output

@@ -2,8 +2,9 @@
 
 from service.domain.retention.freed import Freed
 from service.domain.retention.plan import Doomed, Plan, Verdict
-from service.domain.retention.preview import Share, previewed, totals
+from service.domain.retention.preview import previewed, totals
 from service.domain.retention.state import Tag
+from service.domain.retention.total import Total
 from tests.support.makers import digest_of
 
 
@@ -17,14 +18,14 @@ def plan(*verdicts: Verdict) -> Plan:
 
 def test_an_image_of_unknown_size_is_counted_as_such() -> None:
     preview = previewed("shop/api", plan(going("a", "a", 7), going("", "b")), Freed())
-    assert preview.shares == (Share("r", 1, 2, 7, 1),)
+    assert preview.rules == (Total("r", 1, 2, 7, 1),)
     assert totals([preview, previewed("web", plan(going("", "b"), going("", "c")), Freed())]) == (
-        Share("r", 1, 4, 7, 3),
+        Total("r", 1, 4, 7, 3),
     )
 
 
 def test_a_tag_that_goes_alone_frees_nothing() -> None:
     preview = previewed("shop/api", plan(going("a", "x", 7, kept_as="latest"), going("b", "y", 5)), Freed())
-    assert preview.shares == (Share("r", 2, 1, 5),)
+    assert preview.rules == (Total("r", 2, 1, 5),)
     assert [verdict.tag.name for verdict in preview.deletions] == ["a", "b"]
-    assert previewed("shop/api", plan(going("a", "x", kept_as="latest")), Freed()).shares == (Share("r", 1, 0, 0),)
+    assert previewed("shop/api", plan(going("a", "x", kept_as="latest")), Freed()).rules == (Total("r", 1, 0, 0),)

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from service.domain.policy.model import Policy
 from service.domain.retention.planner import plan
 from service.domain.retention.state import State, Tag
+from service.domain.retention.total import Total
 from service.domain.simulation.replay import replay
-from service.domain.simulation.report import Simulation, Total
+from service.domain.simulation.report import Simulation
 from service.domain.simulation.timeline import Timeline, TimelineEvent
 from tests.support.makers import digest_of, policy, us
 from tests.support.past import (

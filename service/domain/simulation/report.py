@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from service.domain.retention.state import Tag
+from service.domain.retention.total import Total
 from service.domain.simulation.timeline import TimelineEvent
 
 
@@ -90,22 +91,6 @@ class RepositoryOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Total:
-    """A total of deletions.
-
-    Attributes:
-        size_bytes: of the images of known size. Shared layers count once per image.
-        unsized: number of images of unknown size.
-    """
-
-    name: str
-    tags: int
-    digests: int
-    size_bytes: int
-    unsized: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Simulation:
     """The result of a simulation from start_us to end_us (µs), by repository."""
 
@@ -148,10 +133,10 @@ class Simulation:
     @property
     def total(self) -> Total:
         """The total of all deletions."""
-        return total("", self.deletions)
+        return _total("", self.deletions)
 
 
-def total(name: str, deletions: Iterable[Deletion]) -> Total:
+def _total(name: str, deletions: Iterable[Deletion]) -> Total:
     """Return the total of these deletions. A digest that is deleted twice counts twice."""
     deletions = tuple(deletions)
     tags = sum(len(deletion.tags) for deletion in deletions)
@@ -164,4 +149,4 @@ def _totals(deletions: Iterable[Deletion], name_of: Callable[[Deletion], str]) -
     named: dict[str, list[Deletion]] = {}
     for deletion in deletions:
         named.setdefault(name_of(deletion), []).append(deletion)
-    return tuple(total(name, named[name]) for name in sorted(named))
+    return tuple(_total(name, named[name]) for name in sorted(named))

@@ -10,9 +10,9 @@ from flask import Blueprint, Response, request, url_for
 from service.domain.errors import ConfigurationError
 from service.domain.policy.model import Policy
 from service.domain.policy.patterns import compile_patterns
-from service.domain.retention.preview import share
 from service.domain.retention.selector import search_matcher
-from service.reports.policy_difference import PolicyDifference, policy_difference, total
+from service.domain.retention.total import added, total
+from service.reports.policy_difference import PolicyDifference, policy_difference
 from service.reports.verdicts import Verdicts
 from service.settings import parse_policy
 from service.web import trials
@@ -89,10 +89,10 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             "policy_trial.html",
             "Test of a policy",
             changes=changes,
-            today=total(share("", change.today.deletions) for change in changes),
-            tried=total(share("", change.tried.deletions) for change in changes),
-            more=total(change.lost for change in changes),
-            fewer=total(change.saved for change in changes),
+            today=added("", (total("", change.today.deletions) for change in changes)),
+            tried=added("", (total("", change.tried.deletions) for change in changes)),
+            more=added("", (change.lost for change in changes)),
+            fewer=added("", (change.saved for change in changes)),
             looked=looked,
             of=len(names),
             rows=_ROWS,

@@ -46,7 +46,7 @@ def test_what_would_go_by_the_policy_in_force(shop: Edge) -> None:
     (deletion,) = result["shop/api"].pop("deletions")
     message = [deletion[name] for name in ("tag", "digest", "verdict", "reason", "rule", "size_bytes")]
     assert message == ["v1", digest_of("v1"), "delete", "older than the newest 2 (rule last)", "last", None]
-    share = {"rule": "last", "tags": 1, "digests": 1, "size_bytes": 0, "unsized": 1}
+    share = {"name": "last", "tags": 1, "digests": 1, "size_bytes": 0, "unsized": 1}
     nothing: dict[str, Any] = {"of_unknown_age": [], "rules": [], "hold": None, "unread": []}
     nothing |= {"freed_bytes": 0, "freed_at_most": False, "freed_unknown": 0}
     unknown = {"freed_bytes": None, "freed_at_most": True, "freed_unknown": 1}
@@ -65,7 +65,7 @@ def test_only_the_repositories_asked_for_each_once(shop: Edge) -> None:
 def test_what_would_go_by_another_policy(shop: Edge) -> None:
     result = previews(ask(shop, policy=KEEP_1))
     assert sorted(gone(result["shop/api"])) == ["v1", "v2"]
-    assert result["shop/api"]["rules"] == [{"rule": "one", "tags": 2, "digests": 2, "size_bytes": 0, "unsized": 2}]
+    assert result["shop/api"]["rules"] == [{"name": "one", "tags": 2, "digests": 2, "size_bytes": 0, "unsized": 2}]
 
 
 def test_another_policy_for_some_repositories(shop: Edge) -> None:
