@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from service.domain.collection.storage_inventory import pack, packed, unpacked
+from service.domain.collection.storage_inventory import LayerLink, pack, packed, unpacked
 from service.registry.address import checked_digest, checked_repository, checked_tag
 
 __all__ = ["StoredKey", "StoredKind", "packed", "parse", "unpacked"]
@@ -35,6 +35,7 @@ class StoredKind(Enum):
     CURRENT = "the link from a tag to the manifest that it points at"
     INDEX = "the link from a tag to a manifest that it ever pointed at"
     UPLOAD = "a part of an upload"
+    SIGNATURE = "the link from a manifest of Docker schema 1 to a signature"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,9 @@ def _of_repository(parts: list[str]) -> StoredKey | None:
             return _place(StoredKind.REVISION, "/".join(repository), algorithm, hexadecimal)
         case *repository, "_manifests", "tags", tag, "current", "link" if repository:
             return StoredKey(StoredKind.CURRENT, "/".join(repository), name=tag)
+        # Written by registries before Distribution 2.5.
+        case *repository, "_manifests", "revisions", _, _, "signatures", algorithm, hexadecimal, "link" if repository:
+            return _place(StoredKind.SIGNATURE, "/".join(repository), algorithm, hexadecimal)
     return None
 
 
@@ -87,8 +91,8 @@ def _upload(key: str) -> StoredKey | None:
 
 def is_unknown_revision(key: str) -> bool:
     """True if a registry may serve a manifest because of this key, although `parse` does not understand it."""
-    # Distribution 3 writes a link beside itself and moves it into place.
-    return "/_manifests/revisions/" in key and not key.endswith(".tmp") and parse(key) is None
+    # A registry reads files of this name only.
+    return "/_manifests/revisions/" in key and key.endswith("/link") and parse(key) is None
 
 
 def _place(kind: StoredKind, repository: str, algorithm: str, hexadecimal: str, name: str = "") -> StoredKey | None:
@@ -115,6 +119,11 @@ def blob_key(digest: str) -> str:
 def layer_key(repository: str, digest: str) -> str:
     """The key of a repository's link to a config or layer."""
     return f"{repository_key(repository)}/_layers/{_folder(digest)}/link"
+
+
+def key_of_link(link: LayerLink) -> str:
+    """The key of a layer link that a listing found. Its folder need not have the name of a repository."""
+    return f"{REPOSITORIES}/{link.repository}/_layers/{_folder(unpacked(link.digest))}/link"
 
 
 def revision_key(repository: str, digest: str) -> str:

@@ -19,7 +19,8 @@ class MentionCache:
 
     def add(self, digest: bytes, mentions: Mentions) -> None:
         """Remember the mentions of a manifest."""
-        self._mentions[digest] = Mentions(self._same(mentions.digests), self._same(mentions.parts))
+        shared = Mentions(self._same(mentions.digests), self._same(mentions.parts), mentions.is_known)
+        self._mentions[digest] = shared
 
     def keep_only(self, digests: Collection[bytes]) -> None:
         """Forget all other manifests."""

@@ -99,6 +99,8 @@ def add(inventory: StorageInventory, stored: StoredObject) -> None:
         inventory.add_layer_link(place.repository, place.digest, stored.modified_us)
     elif place.kind is StoredKind.BLOB:
         inventory.add_blob(place.digest, stored.size_bytes, stored.modified_us)
+    elif place.kind is StoredKind.SIGNATURE:
+        inventory.signatures.add(place.digest)
     else:
         _add_to(inventory.repository_of(place.repository), place, stored)
 

@@ -7,7 +7,7 @@ from functools import partial
 from service.domain.collection.mentions import LONGEST_MANIFEST, Mentions, read_mentions
 from service.domain.collection.storage_inventory import SHA256_BYTES, StorageInventory, is_packable, packed, unpacked
 from service.domain.errors import CollectionFailed
-from service.registry.layout import blob_key, layer_key
+from service.registry.layout import blob_key, key_of_link
 from service.registry.mention_cache import MentionCache
 from service.registry.objects import ObjectStore
 
@@ -45,6 +45,7 @@ class Marking:
             StorageUnavailable, StorageRefused: the storage cannot be read.
         """
         self._mark_renamed()
+        self._mark_inexplicable()
         places = self._inventory.repositories.items()
         names = {digest: name for name, stored in places for digest in stored.revisions}
         self._follow(names.keys(), names)
@@ -52,6 +53,12 @@ class Marking:
         self.marks.update(held, *(mentions.digests for mentions in extra))
         self._follow(self._stored(frozenset(held).union(*(mentions.parts for mentions in extra))))
         self._cache.keep_only(self.marks)
+
+    def unknown_manifests(self) -> tuple[str, ...]:
+        """The manifests of Docker schema 1 and of formats that are not known here, as repository@digest."""
+        known = ((name, digest) for name, stored in self._inventory.repositories.items() for digest in stored.revisions)
+        cached = ((name, digest, self._cache.get(digest)) for name, digest in known)
+        return tuple(f"{name}@{unpacked(digest)}" for name, digest, each in cached if each and not each.is_known)
 
     def everything_of(self, manifest: bytes) -> frozenset[bytes]:
         """The digests that a manifest and its parts mention, as far as they were marked."""
@@ -79,13 +86,23 @@ class Marking:
         """
         layer_links = self._inventory.layer_links
         others = [digest for digest in self._inventory.linked_digests() if len(digest) != SHA256_BYTES]
-        links = {layer_key(link.repository, unpacked(digest)) for digest in others for link in layer_links(digest)}
+        links = {key_of_link(link) for digest in others for link in layer_links(digest)}
         for key, content in self._objects.read_many(links).items():
             target = (content or b"").decode("ascii", "replace")
             if content is not None and not is_packable(target):
                 raise CollectionFailed(f"the link {key} names no digest, so its blob is unknown; nothing was deleted")
             if content is not None:
                 self.marks.add(packed(target))
+
+    def _mark_inexplicable(self) -> None:
+        """Mark the signatures of Docker schema 1, and the blobs with a link in a folder that no registry created.
+
+        No manifest mentions these signatures. The folder may be that of a repository once it is named as before.
+        """
+        self.marks |= self._inventory.signatures
+        if strange := self._inventory.strange_folders:
+            for name, links in self._inventory.links_by_repository():
+                self.marks.update(digest for digest, _ in links if name in strange)
 
     def _follow(self, manifests: Iterable[bytes], names: dict[bytes, str] | None = None) -> None:
         """Mark these manifests, what they mention, and so on.

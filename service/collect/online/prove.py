@@ -12,6 +12,7 @@ from service.collect.attempt import Attempt
 from service.domain.collection.run import BlobProbe
 from service.domain.collection.storage_inventory import StorageInventory, unpacked
 from service.domain.errors import CollectionFailed, StaleCache
+from service.domain.oci.names import is_repository
 from service.registry.layout import revision_key
 from service.registry.objects import ObjectStore
 
@@ -84,7 +85,9 @@ def _linked(inventory: StorageInventory) -> Iterable[BlobProbe]:
     """Yield the links of blobs that have data."""
     for digest in inventory.linked_digests():
         if inventory.blob(digest) is not None:
-            yield from (BlobProbe(link.repository, unpacked(digest)) for link in inventory.layer_links(digest))
+            # No request can name a folder that no registry created.
+            names = (link.repository for link in inventory.layer_links(digest) if is_repository(link.repository))
+            yield from (BlobProbe(name, unpacked(digest)) for name in names)
 
 
 def choose(attempt: Attempt, probes: Sequence[BlobProbe], name: str) -> list[BlobProbe]:

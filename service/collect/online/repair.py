@@ -11,6 +11,7 @@ from service.collect.online.marking import Marking
 from service.domain.collection.online import UnlinkedBlob
 from service.domain.collection.storage_inventory import unpacked
 from service.domain.errors import CollectionFailed
+from service.domain.oci.names import is_repository
 from service.log import log
 from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
 from service.registry.layout import blob_key, layer_key
@@ -96,7 +97,8 @@ class Repair:
         for digest, blob in journal.items():
             places.setdefault(digest, set()).update(blob.repositories)
         count = 0
-        for name in repositories:
+        # No push can name a folder that no registry created.
+        for name in filter(is_repository, repositories):
             self._attempt.lease.check()
             needed = self._needed(name, marking) & places.keys()
             self.bring_back(needed, self._has_data)

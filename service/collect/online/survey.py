@@ -1,6 +1,6 @@
 """Look at the whole storage, repair what a collection damaged, and decide what the next one does."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from service.collect.attempt import Attempt
@@ -17,6 +17,12 @@ from service.registry.storage_inventory import read_inventory
 from service.store import Store
 
 _RETURNED = "were brought back from quarantine: a manifest needs them"
+_MENTIONED = "manifests of Docker schema 1 or an unknown format, and all blobs that they mention, are kept"
+_STRANGE = (
+    "no repository can have the name of these folders of the storage, so no registry serves them; their blobs are kept "
+    "until you rename or delete the folders"
+)
+_NAMED = 3
 _WILL_RETURN = "are in quarantine although a manifest needs them: the next collection brings them back"
 
 
@@ -65,7 +71,18 @@ class Survey:
         self._young_us = self.began.storage_us - attempt.gc.youth * 1_000_000
         if returned := self.repair.returned:
             attempt.note(f"{len(returned)} blobs {_WILL_RETURN if is_dry else _RETURNED}")
+        for remark in self._remarks():
+            attempt.note(remark)
         attempt.lease.check()
+
+    def _remarks(self) -> Iterator[str]:
+        """Yield a sentence about each kind of content that is kept because it is not understood."""
+        if unknown := self.marking.unknown_manifests():
+            yield f"{_MENTIONED}: {_first(unknown)}"
+        if signatures := self.inventory.signatures:
+            yield f"signatures of Docker schema 1 are kept: {len(signatures)}"
+        if strange := sorted(self.inventory.strange_folders):
+            yield f"{_STRANGE}: {_first(strange)}"
 
     def _mark(self, attempt: Attempt) -> None:
         """Mark. Data that is needed and missing comes back first: a manifest without data would end the run."""
@@ -111,3 +128,9 @@ def _may_be_healed(store: Store, settle_s: int) -> Iterator[bytes]:
     for repository, kept in store.trash.manifests():
         if repository in unhealed or kept.at_us > since_us:
             yield kept.content
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first names, and the number of the others."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

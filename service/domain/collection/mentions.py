@@ -20,10 +20,12 @@ class Mentions:
     Attributes:
         digests: all of them.
         parts: those that may be manifests themselves: all but its config and layers.
+        is_known: it is an image or an index of today. False for Docker schema 1 and every unknown format.
     """
 
     digests: frozenset[bytes]
     parts: frozenset[bytes]
+    is_known: bool = True
 
 
 def read_mentions(content: bytes) -> Mentions:
@@ -32,12 +34,13 @@ def read_mentions(content: bytes) -> Mentions:
     try:
         manifest = json.loads(content)
         layers = [manifest[name] for name in ("config", "layers", "fsLayers") if name in manifest]
-    except (ValueError, TypeError, RecursionError):
+        is_known = manifest.get("schemaVersion") == 2 and ("layers" in manifest or "manifests" in manifest)
+    except (ValueError, TypeError, AttributeError, RecursionError):
         # An unknown format: each digest may name a manifest.
-        return Mentions(frozenset(mentioned), frozenset(mentioned))
+        return Mentions(frozenset(mentioned), frozenset(mentioned), is_known=False)
     # A digest that is mentioned elsewhere as well may name a manifest.
     elsewhere = Counter(mentioned) - Counter(_found(json.dumps(layers).encode()))
-    return Mentions(frozenset(mentioned), frozenset(elsewhere))
+    return Mentions(frozenset(mentioned), frozenset(elsewhere), is_known)
 
 
 def begins_as_manifest(start: bytes) -> bool:

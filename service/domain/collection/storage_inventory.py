@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from service.domain.oci.names import is_repository
+
 _ALGORITHMS = {32: "sha256", 48: "sha384", 64: "sha512"}
 _LENGTHS = {algorithm: length for length, algorithm in _ALGORITHMS.items()}
 SHA256_BYTES = 32
@@ -112,11 +114,13 @@ class StorageInventory:
     Attributes:
         began_us: the storage's clock right before the listing began.
         unknown_revisions: the keys of links to manifests that cannot be understood.
+        signatures: the packed digests of the signatures of manifests of Docker schema 1.
     """
 
     def __init__(self, began_us: int) -> None:
         self.began_us = began_us
         self.unknown_revisions: list[str] = []
+        self.signatures: set[bytes] = set()
         self._repositories: dict[str, StoredRepository] = {}
         self._names: list[str] = []
         self._numbers: dict[str, int] = {}
@@ -199,6 +203,11 @@ class StorageInventory:
     def names(self) -> frozenset[str]:
         """Every repository that has an object."""
         return frozenset(self._repositories).union(self._names)
+
+    @property
+    def strange_folders(self) -> frozenset[str]:
+        """The folders with manifests, tags, uploads or layer links whose names are no names of repositories."""
+        return frozenset(name for name in self.names if not is_repository(name))
 
     @property
     def counts(self) -> tuple[int, int]:
