@@ -194,6 +194,35 @@ def test_the_patch_on_the_manuals_page_replaces_the_command_of_the_pod_that_impo
     assert {"key": "redis_url", "path": "redis_url"} in pod(example, name)["volumes"][2]["secret"]["items"]
 
 
+def section(title: str) -> str:
+    (text,) = re.findall(rf"\n## {title}\n(.*?)\n## ", page("kubernetes"), re.DOTALL)
+    return str(text)
+
+
+def test_the_lines_on_the_manuals_page_add_a_secret_to_the_pods_that_read_it(tmp_path: Path) -> None:
+    place = copy_with_secrets(tmp_path / "kubernetes")
+    kustomization = yaml.safe_load((place / "example/kustomization.yaml").read_text())
+    (block,) = re.findall(r"```yaml\n(.*?)```", section("More secrets"), re.DOTALL)
+    kustomization["patches"] += yaml.safe_load(block)["patches"]
+    kustomization["secretGenerator"][0]["files"].append("secrets/chat_url")
+    (place / "example/kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    (place / "example/secrets/chat_url").write_text("https://chat.example.com/x")
+    built = build(place / "example")
+    assert "chat_url" in of_kind(built, "Secret")["pushprune"]["data"]
+    item = {"key": "chat_url", "path": "chat_url"}
+    assert {name for name in PODS for volume in pod(built, name)["volumes"]
+            if item in volume.get("secret", {}).get("items", ())} == {"worker", "gc-worker"}  # fmt: skip
+
+
+def test_the_manuals_page_has_every_setting_that_names_a_secret_file() -> None:
+    files = {
+        f"{name}.{key}" for name, field in Settings.model_fields.items() if isinstance(field.annotation, type)
+        for key in getattr(field.annotation, "model_fields", ()) if key.endswith("_file") or key == "docker_config"
+    }  # fmt: skip
+    named = set(re.findall(r"`(\w+\.\w+)`", section("More secrets")))
+    assert files - named == {f"tokens.{token}_file" for token in ("notify", "read", "admin")}
+
+
 @pytest.fixture
 def wiring(make_wiring: MakeWiring, example: list[Manifest], folder: Path) -> Wiring:
     """The web process of the example, over the Redis of the tests."""

@@ -146,17 +146,17 @@ def test_every_configuration_is_valid() -> None:
         assert load_settings(environ={}, tokens=tokens, **values)
 
 
-def test_every_other_block_of_yaml_is_for_the_registry_a_proxy_or_compose() -> None:
+def test_every_other_block_of_yaml_is_for_the_registry_a_proxy_compose_or_kustomize() -> None:
     known = {*Settings.model_fields, "rules"}
     others = [values for _, values in manual.yaml_blocks() if not known & values.keys()]
-    firsts = ["http", "nginx.ingress.kubernetes.io/auth-url", "notifications", "secrets"]
+    firsts = ["http", "nginx.ingress.kubernetes.io/auth-url", "notifications", "patches", "secrets"]
     assert sorted(min(values) for values in others) == firsts
 
 
-def test_the_secret_of_a_webhook_reaches_every_process_of_the_compose_file_that_reads_the_settings() -> None:
+def test_the_secret_of_a_webhook_reaches_the_workers_of_the_compose_file_which_read_it() -> None:
     (added,) = (values for page, values in manual.yaml_blocks() if page == "webhooks.md" and "services" in values)
     services = yaml.safe_load((manual.ROOT / "docker-compose.yml").read_text())["services"]
-    readers = {name for name, service in services.items() if "PUSHPRUNE_CONFIG" in service.get("environment", {})}
+    readers = {name for name, service in services.items() if service.get("command", ())[:2] == ["pushprune", "worker"]}
     assert set(added["services"]) == readers
     assert all(service["secrets"] == list(added["secrets"]) for service in added["services"].values())
 

@@ -2,15 +2,16 @@
 
 import threading
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 from service.domain.errors import ConfigurationError, PushpruneError, StoreUnavailable
 from service.log import log
 from service.settings import Settings
 from service.settings.webhooks import WebhookSettings
 from service.store import Store
+from service.store.lease import Lease
 from service.webhooks.delivery import Delivery
-from service.webhooks.status import end_troubles_of_removed
+from service.webhooks.status import about, end_troubles_of_removed
 
 _LIFE_MS = 5000
 _TURN_S = 2.0
@@ -29,18 +30,16 @@ def start_webhooks(store: Store, settings: Settings, stopping: threading.Event) 
 
 def deliver(store: Store, webhook: WebhookSettings, source: str, stopping: threading.Event) -> None:
     """Send the events of one webhook, while this worker holds the lease for it, until the process ends."""
-    try:
-        delivery = Delivery(store, webhook, source)
-    except ConfigurationError as error:
-        log.error("the webhook cannot be used", webhook=webhook.name, error=str(error))
-        return
+    delivery = _prepare(store, webhook, source, stopping)
     is_open = False
-    while not stopping.is_set():
+    while delivery and not stopping.is_set():
         try:
             if not is_open:
                 delivery.reopen()
                 is_open = True
-            with store.leases.hold(f"webhook:{webhook.name}", _LIFE_MS) as lease:
+            with _lease(store, webhook) as lease:
+                if lease is not None:
+                    delivery.take_over()
                 while lease is not None and not stopping.is_set():
                     lease.check()
                     next_look_s = time.monotonic() + LOOK_S
@@ -55,3 +54,31 @@ def deliver(store: Store, webhook: WebhookSettings, source: str, stopping: threa
         except Exception:  # noqa: BLE001 - the delivery must outlive anything, as the tick does
             log.exception("sending to a webhook failed; it is repeated", webhook=webhook.name)
         stopping.wait(_TURN_S)
+
+
+def _prepare(store: Store, webhook: WebhookSettings, source: str, stopping: threading.Event) -> Delivery | None:
+    """Return the delivery once the files of the webhook can be read; None if the process ends before."""
+    logged = ""
+    while not stopping.is_set():
+        try:
+            return Delivery(store, webhook, source)
+        except ConfigurationError as error:
+            if logged != str(error):
+                logged = str(error)
+                log.error("the webhook cannot be used", webhook=webhook.name, error=logged)
+            with suppress(PushpruneError):
+                _note_unusable(store, webhook, f"nothing is sent to it: {error}; correct the file, it is read again")
+        stopping.wait(_TURN_S)
+    return None
+
+
+def _note_unusable(store: Store, webhook: WebhookSettings, message: str) -> None:
+    """Record that a webhook cannot be used, unless another worker sends its events."""
+    with _lease(store, webhook) as lease:
+        known = {trouble.about: trouble.message for trouble in store.outbox.troubles()}
+        if lease is not None and known.get(about(webhook.name)) != message:
+            store.outbox.note_trouble(about(webhook.name), message)
+
+
+def _lease(store: Store, webhook: WebhookSettings) -> AbstractContextManager[Lease | None]:
+    return store.leases.hold(f"webhook:{webhook.name}", _LIFE_MS)

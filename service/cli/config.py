@@ -33,6 +33,8 @@ def check(file: Path) -> None:
     settings = load_settings(config=file)
     if isinstance(settings.policy, Path):
         load_policy(settings.policy)
+    for webhook in settings.webhooks:
+        webhook.receiver()
     line(f"{file}: valid")
 
 

@@ -27,7 +27,8 @@ class Case:
         front: the address that clients push to; None if unknown.
         web: the URL of the web process.
         is_web_named: True if the user gave `web`.
-        is_web_known: True if the web process must be reachable at `web` from this machine.
+        is_web_known: True if the user or the settings say that the web process is at `web`, as seen from here. The
+            settings of a worker in a container do not.
         patience_s: the longest wait for the probe's event.
     """
 
@@ -91,7 +92,7 @@ def open_case(
         front=front,
         web=(web or reached(wiring.settings.listen)).rstrip("/"),
         is_web_named=web is not None,
-        is_web_known=web is not None or not is_everywhere,
+        is_web_known=web is not None or ("listen" in wiring.settings.model_fields_set and not is_everywhere),
         patience_s=patience_s,
         _probe=probe(wiring, name),
     )

@@ -10,6 +10,7 @@ from service.registry.session import open_session
 
 _NAME = "web"
 _START = "pushprune web"
+_THERE = "pushprune doctor   # where the web process runs, such as: docker compose exec web pushprune doctor"
 _TIMEOUT_S = 5
 
 
@@ -30,14 +31,25 @@ def check(case: Case) -> Iterator[Finding]:
             _NAME, sentence, "redis: {url: redis://HOST:6379/0}   # as the web process sees it, once Redis works"
         )
     elif posted.status_code == 401:
-        sentence = f"the web process at {case.web} refuses tokens.notify of these settings: it was started with another"
-        yield error(_NAME, sentence, f"{_START}   # restart it with these settings")
+        yield _refused(case)
     elif ready.status_code != 200 or posted.status_code != 200:
         answers = f"{ready.status_code} to GET /readyz, {posted.status_code} to POST /notifications"
         sentence = f"the server at {case.web} is not pushprune ({answers})"
         yield error(_NAME, sentence, "pushprune doctor --web http://HOST:PORT   # where the web process listens")
     else:
         yield fine(_NAME, f"the web process at {case.web} answers and accepts the token of notifications")
+
+
+def _refused(case: Case) -> Finding:
+    """Return the finding about a web process that does not accept the token of notifications."""
+    if case.wiring.settings.tokens.notify is None:
+        sentence = (
+            f"the web process at {case.web} answers; not checked if it accepts the token of notifications, as "
+            "tokens.notify is not set for this process"
+        )
+        return warning(_NAME, sentence, _THERE)
+    sentence = f"the web process at {case.web} refuses tokens.notify of these settings: it was started with another"
+    return error(_NAME, sentence, f"{_START}   # restart it with these settings")
 
 
 def _why_not(answer: requests.Response) -> str | None:
@@ -71,6 +83,5 @@ def _silent(case: Case, why: str) -> Finding:
     sentence = f"no web process answers at {case.web} ({why})"
     if case.is_web_known:
         return error(_NAME, f"{sentence}: notifications wait at the registry", _START)
-    return warning(
-        _NAME, f"{sentence}, from this machine", "pushprune doctor --web http://HOST:PORT   # where it listens"
-    )
+    sentence = f"not checked: {sentence}, and the settings of this process do not say where it is"
+    return warning(_NAME, sentence, f"{_THERE}; or add --web http://HOST:PORT; or start it: {_START}")

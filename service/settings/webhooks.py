@@ -2,11 +2,12 @@
 
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, field_serializer, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_serializer, model_validator
 
 from service.documents.reader import read_text
 from service.domain.errors import ConfigurationError
@@ -14,11 +15,31 @@ from service.domain.policy.pattern_types import SomeRepositoryPatterns
 from service.domain.policy.units import Duration
 from service.domain.signature import signing_key
 from service.domain.webhook_event import EventType
-from service.settings.kinds import File, Place, Title, WebhookUrl, comma_separated, webhook_url
+from service.settings.kinds import Place, Title, WebhookUrl, comma_separated, webhook_url
 from service.settings.sections import SettingsPart
 
 _FILE_BYTES = 64 * 1024
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverAddress:
+    """The address of a webhook's receiver, with the secrets that are needed to post there.
+
+    Attributes:
+        url: may be a secret.
+        key: the key of the signature; None for no signature.
+        ca_file: the authority that signed the receiver's certificate; None for those that the system trusts.
+    """
+
+    url: str = field(repr=False)
+    key: bytes | None = field(repr=False)
+    ca_file: Path | None
+
+    @property
+    def origin(self) -> str:
+        """The beginning of the URL, for messages: scheme, host and port."""
+        return _origin(self.url)
 
 
 class WebhookSettings(SettingsPart):
@@ -52,12 +73,9 @@ class WebhookSettings(SettingsPart):
         default=0,
         description="for `format: slack`: the shortest time between two messages; each reports all since the last",
     )
-    ca_file: File | None = Field(
+    ca_file: Place | None = Field(
         default=None, description="a PEM file with the authority that signed the receiver's certificate"
     )
-
-    _address: str = PrivateAttr(default="")
-    _key: bytes | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -66,52 +84,49 @@ class WebhookSettings(SettingsPart):
                 raise ValueError(f"{secret} and {secret}_file are both set; keep one of them")
         if self.every and self.format != "slack":
             raise ValueError("every needs format: slack: with cloudevents each event is a message of its own")
-        if self.url_file is not None:
-            self._address = _read("url_file", self.url_file, webhook_url)
-        elif self.url is not None:
-            self._address = self.url
-        else:
+        if self.url is None and self.url_file is None:
             raise ValueError("it needs url or url_file")
-        if self.secret_file is not None:
-            self._key = _read("secret_file", self.secret_file, signing_key)
-        elif self.secret is not None:
-            self._key = signing_key(self.secret.get_secret_value())
-        if self.ca_file is not None:
-            _check_certificates(self.ca_file)
+        if self.secret is not None:
+            signing_key(self.secret.get_secret_value())
         return self
 
-    @property
-    def address(self) -> str:
-        """The URL, which may be a secret."""
-        return self._address
+    def receiver(self) -> ReceiverAddress:
+        """Return the address of the receiver, with the secrets that the files hold at this moment.
 
-    @property
-    def origin(self) -> str:
-        """The beginning of the URL, for messages: scheme, host and port."""
-        parts = urlsplit(self._address)
-        return f"{parts.scheme}://{parts.netloc}"
+        The files are not read at the start of every process: only workers need them, and a secret that is
+        missing must stop neither pushes nor deletions.
 
-    @property
-    def key(self) -> bytes | None:
-        """The key of the signature; None for no signature."""
-        return self._key
+        Raises:
+            ConfigurationError: a file cannot be read, or its content is not valid; one sentence names it.
+        """
+        url = self.url or self._read("url", webhook_url)
+        key = self._read("secret", signing_key) if self.secret_file else None
+        if self.secret is not None:
+            key = signing_key(self.secret.get_secret_value())
+        if self.ca_file is not None:
+            self._check_certificates(self.ca_file)
+        return ReceiverAddress(url, key, self.ca_file)
+
+    def _read(self, secret: str, check: Callable[[str], T]) -> T:
+        """Return the checked content of the file that holds a secret."""
+        try:
+            return check(read_text(getattr(self, f"{secret}_file"), _FILE_BYTES).strip())
+        except (ConfigurationError, ValueError) as error:
+            raise ConfigurationError(f"webhook {self.name}: {secret}_file: {error}") from error
+
+    def _check_certificates(self, file: Path) -> None:
+        """Raise ConfigurationError if a file cannot be read or holds no certificate."""
+        try:
+            ssl.create_default_context(cafile=str(file))
+        except OSError as error:
+            sentence = f"ca_file: {file} cannot be read, or holds no certificate in PEM form"
+            raise ConfigurationError(f"webhook {self.name}: {sentence}") from error
 
     @field_serializer("url")
     def _without_path(self, url: str | None) -> str | None:
-        return url and f"{self.origin}/…"
+        return url and f"{_origin(url)}/…"
 
 
-def _check_certificates(file: Path) -> None:
-    """Raise ValueError if a file cannot be read or holds no certificate."""
-    try:
-        ssl.create_default_context(cafile=str(file))
-    except OSError as error:
-        raise ValueError(f"ca_file: {file.name} cannot be read, or holds no certificate in PEM form") from error
-
-
-def _read(name: str, file: Path, check: Callable[[str], T]) -> T:
-    """Return the checked content of a secret file. Raises ValueError, with the name of the setting."""
-    try:
-        return check(read_text(file, _FILE_BYTES).strip())
-    except (ConfigurationError, ValueError) as error:
-        raise ValueError(f"{name}: {error}") from error
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -31,15 +31,23 @@ class Delivery:
     """
 
     def __init__(self, store: Store, webhook: WebhookSettings, source: str) -> None:
-        """source: names the registry in messages."""
+        """Read the files of the webhook. Raises ConfigurationError if one of them cannot be used.
+
+        source: names the registry in messages.
+        """
         self._store, self._webhook, self._source = store, webhook, source
         self._name = webhook.name
         self._concerns = compile_patterns(webhook.repositories)
-        self._post = Post(webhook)
+        self._post = Post(webhook.receiver())
 
     def reopen(self) -> None:
         """Send again to a receiver that answered 410, because a worker was started."""
         self._store.webhooks.reopen(self._name)
+
+    def take_over(self) -> None:
+        """End the trouble that a worker recorded which cannot read the files of the webhook: this worker can."""
+        if not self._store.webhooks.state(self._name).attempts:
+            self._store.outbox.end_trouble(about(self._name))
 
     def look(self) -> None:
         """Queue the events of what happened since the last look. The first look only notes where to begin."""

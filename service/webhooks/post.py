@@ -9,7 +9,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from service.domain.signature import signature
 from service.registry.answers import innermost, is_certificate_failure, retry_after_s
 from service.registry.session import open_session
-from service.settings.webhooks import WebhookSettings
+from service.settings.webhooks import ReceiverAddress
 
 TIMEOUT_S = 10.0
 _CONNECT_S = 3.0
@@ -45,11 +45,11 @@ class PostResult:
 class Post:
     """Posts messages to one receiver, one after the other."""
 
-    def __init__(self, webhook: WebhookSettings) -> None:
+    def __init__(self, receiver: ReceiverAddress) -> None:
         """Open the session; nothing is sent yet. Raises ConfigurationError if `ca_file` holds no certificate."""
-        self._webhook = webhook
+        self._receiver = receiver
         self._session = open_session(
-            webhook.address, ca_file=webhook.ca_file, parallel=1, reads_bodies=False, ca_setting="webhooks: ca_file"
+            receiver.url, ca_file=receiver.ca_file, parallel=1, reads_bodies=False, ca_setting="webhooks: ca_file"
         )
 
     def send(self, message_id: str, body: bytes, content_type: str, now_s: int) -> PostResult:
@@ -60,16 +60,16 @@ class Post:
             now_s: the time of this attempt, in seconds since the epoch.
         """
         headers = {"Content-Type": content_type, "webhook-id": message_id, "webhook-timestamp": str(now_s)}
-        if self._webhook.key is not None:
-            headers["webhook-signature"] = signature(self._webhook.key, message_id, now_s, body)
+        if self._receiver.key is not None:
+            headers["webhook-signature"] = signature(self._receiver.key, message_id, now_s, body)
         timeout = (min(_CONNECT_S, TIMEOUT_S), TIMEOUT_S)
         try:
             # A redirect would send the message to an address that the operator did not choose.
             response = self._session.post(
-                self._webhook.address, body, headers=headers, timeout=timeout, allow_redirects=False, stream=True
+                self._receiver.url, body, headers=headers, timeout=timeout, allow_redirects=False, stream=True
             )
         except (requests.RequestException, HTTPError, ValueError) as error:
-            return PostResult(PostOutcome.RETRY, f"{self._webhook.origin} {self._reason(error)}")
+            return PostResult(PostOutcome.RETRY, f"{self._receiver.origin} {self._reason(error)}")
         with response:
             return self._judged(response)
 
@@ -77,7 +77,7 @@ class Post:
         status = response.status_code
         if 200 <= status < 300:
             return PostResult(PostOutcome.RECEIVED)
-        error = f"{self._webhook.origin} answers {status}"
+        error = f"{self._receiver.origin} answers {status}"
         if status == _GONE:
             return PostResult(PostOutcome.GONE, error)
         if 300 <= status < 400:

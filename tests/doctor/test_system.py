@@ -24,14 +24,28 @@ class TestWeb:
         assert finding.severity == "error"
         assert finding.fix == "pushprune web"
 
-    def test_one_that_may_be_elsewhere_is_asked_for(self, make_wiring: MakeWiring) -> None:
+    def test_one_that_may_be_elsewhere_is_not_checked(self, make_wiring: MakeWiring) -> None:
         tokens = {name: name * 4 for name in ("notify", "read", "admin")}
         wiring = make_wiring(listen=f"0.0.0.0:{free_port()}", tokens=tokens)
         finding = one("web", quick(wiring))
-        assert finding.severity == "warning"
-        assert finding.fix.startswith("pushprune doctor --web")
+        assert (finding.severity, finding.message.partition(":")[0]) == ("warning", "not checked")
+        assert "--web http://HOST:PORT" in finding.fix
         named = quick(wiring, web=f"http://127.0.0.1:{free_port()}")
         assert one("web", named).severity == "error"
+
+    def test_settings_that_do_not_name_its_address_prove_nothing(self, make_wiring: MakeWiring) -> None:
+        """Those of a worker in a container: the web process is in another one."""
+        case = quick(make_wiring())
+        assert (case.web, case.is_web_known) == ("http://127.0.0.1:8080", False)
+
+    def test_a_token_that_this_process_does_not_have_is_no_wrong_token(
+        self, make_wiring: MakeWiring, site: FakeRegistry
+    ) -> None:
+        site.fail_next("GET", "/readyz", status=200)
+        site.fail_next("POST", "/notifications", status=401)
+        finding = one("web", quick(make_wiring(), web=site.url))
+        assert finding.severity == "warning"
+        assert "tokens.notify is not set for this process" in finding.message
 
     def test_something_else_that_answers_is_found(self, make_wiring: MakeWiring, site: FakeRegistry) -> None:
         finding = one("web", quick(make_wiring(), web=site.url))

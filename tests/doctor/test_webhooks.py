@@ -1,5 +1,6 @@
 """The receivers of webhooks: reachable, and taking what is sent. Looking at them sends nothing."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,6 +66,19 @@ def test_one_that_takes_nothing_is_an_error_and_dropped_events_a_warning(make_wi
         assert "it wants no events" in one("webhooks", quick(wiring)).message
         wiring.store.connection.client.hset(wiring.store.connection.keys.of("webhook", "chat"), "dropped", 7)
         assert [finding.severity for finding in look("webhooks", quick(wiring))] == ["error", "warning"]
+
+
+def test_a_file_that_cannot_be_read_here_is_a_warning_and_an_error_once_the_workers_say_so(
+    make_wiring: MakeWiring, tmp_path: Path
+) -> None:
+    wiring = make_wiring(webhooks=[{"name": "chat", "url_file": tmp_path / "absent"}])
+    finding = one("webhooks", quick(wiring))
+    assert finding.severity == "warning"
+    assert "cannot read" in finding.message
+    assert finding.fix == "pushprune doctor   # where a worker runs"
+    wiring.store.outbox.note_trouble("webhook chat", "nothing is sent to it: url_file")
+    finding = one("webhooks", quick(wiring))
+    assert (finding.severity, finding.message) == ("error", "webhook chat: nothing is sent to it: url_file")
 
 
 def states(wiring: Wiring) -> dict[str, str]:

@@ -1,9 +1,14 @@
 """The settings of webhooks: checked before the start, with secrets from files, and never shown."""
 
+from pathlib import Path
+
 import pytest
 import yaml
+from click.testing import CliRunner
 from pydantic import ValidationError
 
+from service.cli.config import check
+from service.domain.errors import ConfigurationError
 from service.settings import load_settings
 from service.settings.masking import masked
 from tests.settings.conftest import Load, Refuse, Write
@@ -18,8 +23,10 @@ def test_the_address_and_the_key_come_from_files_beside_the_configuration(load: 
     write(f"{KEY}\n", "secrets/key")
     settings = load("webhooks: [{name: chat, url_file: secrets/url, secret_file: secrets/key}]")
     (webhook,) = settings.webhooks
-    assert (webhook.address, webhook.origin) == (URL, "https://chat.example.com")
-    assert webhook.key == b"01234567890123456789012345678901"
+    receiver = webhook.receiver()
+    assert (receiver.url, receiver.origin) == (URL, "https://chat.example.com")
+    assert receiver.key == b"01234567890123456789012345678901"
+    assert SECRET not in repr(receiver)
 
 
 def test_one_variable_holds_them_all() -> None:
@@ -36,7 +43,6 @@ def test_an_empty_list_of_comments_is_none(load: Load) -> None:
     ("webhooks", "sentence"),
     [
         ("[{name: chat}]", "webhooks[0]: it needs url or url_file"),
-        ("[{name: chat, url_file: absent}]", "webhooks[0]: url_file: cannot read absent: No such file or directory"),
         ("[{name: chat, url: ftp://chat/x}]", "webhooks[0].url: this is not https://HOST/PATH or http://HOST/PATH"),
         ("[{name: chat, url: file:///etc/passwd}]", "webhooks[0].url: this is not https://HOST/PATH or http://HOST/PATH"),
         ("[{name: chat, url: http://chat..example/x}]",
@@ -65,12 +71,30 @@ def test_a_webhook_that_cannot_work_is_refused(refuse: Refuse, webhooks: str, se
     assert SECRET not in refused
 
 
-def test_a_file_without_a_certificate_is_refused(refuse: Refuse, write: Write) -> None:
-    """The worker would send nothing, and only its log would say so."""
-    write("no certificate", "ca.pem")
-    assert refuse("webhooks: [{name: a, url: https://b, ca_file: ca.pem}]") == (
-        "pushprune.yaml, line 1: webhooks[0]: ca_file: ca.pem cannot be read, or holds no certificate in PEM form"
-    )
+@pytest.mark.parametrize(
+    ("key", "content", "sentence"),
+    [
+        ("url_file", None, "url_file: cannot read FILE: No such file or directory"),
+        ("url_file", "ftp://chat/x", "url_file: this is not https://HOST/PATH or http://HOST/PATH"),
+        ("secret_file", SECRET, "secret_file: this is not whsec_ and the base64 of 24 to 64 random bytes: make one "
+         'with: echo "whsec_$(openssl rand -base64 32)"'),
+        ("ca_file", None, "ca_file: FILE cannot be read, or holds no certificate in PEM form"),
+        ("ca_file", "no certificate", "ca_file: FILE cannot be read, or holds no certificate in PEM form"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_used_stops_no_process_and_fails_the_check(
+    load: Load, write: Write, tmp_path: Path, key: str, content: str | None, sentence: str
+) -> None:
+    """Else a secret that is lost would stop the gate at its next start, and with it every push."""
+    file = write(content, "file") if content else tmp_path / "file"
+    url = "" if key == "url_file" else "url: https://b, "
+    text = f"webhooks: [{{name: a, {url}{key}: file}}]"
+    (webhook,) = load(text).webhooks
+    with pytest.raises(ConfigurationError) as refused:
+        webhook.receiver()
+    assert str(refused.value) == f"webhook a: {sentence.replace('FILE', str(file))}"
+    result = CliRunner().invoke(check, [str(write(text))])
+    assert str(result.exception) == str(refused.value)
 
 
 def test_a_misspelt_event_is_refused(refuse: Refuse) -> None:

@@ -22,7 +22,7 @@ SECRET = "hunter2"
 
 def send(url: str, **settings: Any) -> PostResult:
     webhook = WebhookSettings.model_validate({"name": "audit", "url": url, **settings})
-    return Post(webhook).send("id-1", b"{}", "application/json", 1_700_000_000)
+    return Post(webhook.receiver()).send("id-1", b"{}", "application/json", 1_700_000_000)
 
 
 @contextmanager

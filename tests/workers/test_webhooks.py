@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -152,6 +153,39 @@ def test_a_fault_of_ours_or_an_absent_redis_does_not_end_it(
         wait_for_look(wiring.store, "w0")
         record(wiring.store)
         until(lambda: len(receiver.received) == 1)
+
+
+def test_a_file_that_cannot_be_read_is_a_trouble_until_a_worker_can_read_it(
+    make_wiring: MakeWiring, receivers: tuple[WebhookReceiver, WebhookReceiver], tmp_path: Path
+) -> None:
+    receiver, _ = receivers
+    file = tmp_path / "url"
+    wiring = make_wiring(webhooks=[{"name": "w0", "url_file": file}])
+    with worker(wiring):
+        until(lambda: len(wiring.store.outbox.troubles()) == 1)
+        (trouble,) = wiring.store.outbox.troubles()
+        assert trouble.about == "webhook w0"
+        assert f"webhook w0: url_file: cannot read {file}: No such file or directory" in trouble.message
+        file.write_text(receiver.url)
+        wait_for_look(wiring.store, "w0")
+        record(wiring.store)
+        until(lambda: len(receiver.received) == 1)
+        assert wiring.store.outbox.troubles() == ()
+
+
+def test_a_worker_that_cannot_read_a_file_is_no_trouble_while_another_can(
+    make_wiring: MakeWiring, receivers: tuple[WebhookReceiver, WebhookReceiver], tmp_path: Path
+) -> None:
+    receiver, _ = receivers
+    with worker(make_wiring(webhooks=settings(receiver))) as able:
+        store = make_wiring().store
+        wait_for_look(store, "w0")
+        with worker(make_wiring(webhooks=[{"name": "w0", "url_file": tmp_path / "absent"}])):
+            record(store)
+            until(lambda: len(receiver.received) == 1)
+            assert store.outbox.troubles() == ()
+            able.set()
+            until(lambda: len(store.outbox.troubles()) == 1)
 
 
 def test_without_webhooks_there_is_no_thread_and_old_troubles_end(make_wiring: MakeWiring) -> None:
