@@ -12,7 +12,7 @@ from threading import Lock
 
 from service.domain.collection.storage_inventory import StoredRepository, is_packable, packed, unpacked
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StorageUnavailable, WritesDisabled
-from service.domain.oci.names import is_digest
+from service.domain.oci.names import is_digest, is_tag
 from service.log import log
 from service.registry import layout
 from service.registry.bucket_probe import SIGN, prove
@@ -256,7 +256,6 @@ def dangling(contents: StoredRepository, digests: Mapping[str, str], now_us: int
         if is_packable(digest)
         and packed(digest) not in contents.revisions
         and contents.tags[tag].pushed_us < since_us
-        and not tag.startswith(SIGN)
     }
 
 
@@ -265,7 +264,7 @@ def _abandoned(repository: str, contents: StoredRepository, now_us: int) -> list
     since_us = now_us - _ABANDONED_US
     signs = [tag for tag, link in contents.tags.items() if tag.startswith(SIGN) and link.pushed_us < since_us]
     keys = [f"{layout.tags_key(repository)}/{sign}/current/link" for sign in signs]
-    for tag in contents.remnants:
+    for tag in filter(is_tag, contents.remnants):
         indexes = contents.indexes[tag]
         # A push that has written the index link and not yet the current one is young.
         if max(indexes.values()) < since_us:
@@ -279,15 +278,17 @@ def digests_of(
     """Map each tag to the digest that it points at, mostly by the listing alone.
 
     The ETag of a link is the MD5 of its content, unless the bucket encrypts with KMS. So an ETag that is the MD5 of a
-    manifest of the repository tells where its tag points; the links of the other tags are read.
+    manifest of the repository tells where its tag points; the links of the other tags are read. Folders whose names are
+    no tags, such as that of a marker, are left out: no registry serves them.
 
     Args:
         more: digests that tags may point at although the repository has no such manifest.
     """
     known = {*map(unpacked, contents.revisions), *more}
     by_etag = {hashlib.md5(digest.encode(), usedforsecurity=False).hexdigest(): digest for digest in known}
-    digests = {tag: by_etag[link.etag] for tag, link in contents.tags.items() if link.etag in by_etag}
-    unread = {f"{layout.tags_key(repository)}/{tag}/current/link": tag for tag in contents.tags.keys() - digests.keys()}
+    links = {tag: link for tag, link in contents.tags.items() if is_tag(tag)}
+    digests = {tag: by_etag[link.etag] for tag, link in links.items() if link.etag in by_etag}
+    unread = {layout.current_key(repository, tag): tag for tag in links.keys() - digests.keys()}
     for key, content in objects.read_many(unread).items():
         if digest := digest_in(content):
             digests[unread[key]] = digest

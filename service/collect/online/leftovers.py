@@ -14,6 +14,7 @@ repositories  Only empty folders are removed. A push could create one of them an
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from service.collect.attempt import Attempt
 from service.collect.online.claiming import Claiming
@@ -29,6 +30,7 @@ from service.registry.bucket_storage import BucketStorage
 from service.registry.empty_folders import emptied_repositories, remove_empty, remove_repository
 from service.registry.layout import upload_key
 from service.registry.objects import ObjectStore
+from service.registry.storage_inventory import read_repository
 
 
 class Leftovers:
@@ -93,8 +95,9 @@ class Leftovers:
         if self._repositories:
             with removal.claiming.begun(self._survey.began.redis_us):
                 self._remove_repositories(removal.claiming)
-        left = {(leftover.kind, leftover.repository) for leftover in self.found()}
-        deleted = [leftover for leftover in before if (leftover.kind, leftover.repository) not in left]
+        left = {(leftover.kind, leftover.repository): leftover.count for leftover in self.found()}
+        counts = ((leftover, left.get((leftover.kind, leftover.repository), 0)) for leftover in before)
+        deleted = [replace(leftover, count=leftover.count - kept) for leftover, kept in counts if leftover.count > kept]
         if deleted:
             self._attempt.note(f"leftovers were deleted: {spelled(deleted)}")
 
@@ -122,8 +125,11 @@ class Leftovers:
                 BucketDeletion(BucketStorage(self._objects), self._attempt.registry.client).settle(name)
             except (RegistryRefused, RegistryUnavailable) as error:
                 log.warning("dangling tags are not deleted", repository=name, error=str(error))
-            else:
-                del self._tags[name]
+            # The bucket may have refused single tags, or a push may have met their deletion.
+            stored, before = read_repository(self._objects, name), self._tags.pop(name)
+            left = _dangling(self._objects, name, stored, self._survey.began.storage_us)
+            if kept := {tag: digest for tag, digest in before.items() if tag in left}:
+                self._tags[name] = kept
 
     def _remove_repositories(self, claiming: Claiming) -> None:
         with claiming.emptied(self._repositories) as granted:

@@ -10,7 +10,7 @@ from obstore.store import LocalStore
 
 from service.collect import run as collect_run
 from service.domain.gate import WriteRequest
-from service.registry.layout import blob_key, current_key, index_key, upload_key
+from service.registry.layout import blob_key, current_key, index_key, tags_key, upload_key
 from tests.conftest import MakeWiring
 from tests.fakes.images import image_over, sha256
 from tests.support.online import ANN, SHOP, YOUTH_S, OnlineSite, ended, make_site
@@ -109,6 +109,22 @@ def test_leftovers_are_deleted_if_that_is_set(deleting: OnlineSite) -> None:
         deleting.collect_after(WEEK_S)
     assert deleting.has(LAYER)
     assert deleting.registry.broken() == ()
+
+
+@pytest.mark.parametrize("names", [("current",), ("current", "index")])
+def test_a_tag_that_the_bucket_did_not_delete_is_not_reported_as_deleted(
+    deleting: OnlineSite, names: tuple[str, ...]
+) -> None:
+    leave_everything(deleting)
+    for key in (index_key(SHOP, "second", DELETED.digest), current_key(SHOP, "second")):
+        deleting.plain.write(key, DELETED.digest.encode())
+    deleting.objects.failing = lambda key: f"/tags/{OLD_TAG}/" in key and any(f"/{name}/" in key for name in names)
+    run = deleting.collect_after(WEEK_S + 1)
+    assert "leftovers were deleted: 1 abandoned upload, 1 dangling tag, 1 unused layer link" in run.note
+    assert found(deleting) == {TAG}
+    deleting.objects.failing = lambda key: False
+    assert "leftovers were deleted: 1 dangling tag" in deleting.collect_after(60).note
+    assert found(deleting) == set()
 
 
 def test_an_upload_is_abandoned_only_after_its_last_write(deleting: OnlineSite) -> None:
@@ -303,6 +319,18 @@ def test_an_upload_or_tag_of_a_name_that_is_no_repositorys_is_kept(deleting: Onl
     assert (run.result, run.message) == ("done", "")
     assert found(deleting) == set()
     assert all(deleting.plain.head(key) for key in keys)
+
+
+@pytest.mark.parametrize("links", [("current",), (f"index/{DELETED.digest.replace(':', '/')}",)])
+def test_a_dangling_tag_of_a_name_that_is_no_tags_is_kept(deleting: OnlineSite, links: tuple[str, ...]) -> None:
+    leave_everything(deleting)
+    folder = f"{tags_key(SHOP)}/-no:tag"
+    for link in links:
+        deleting.plain.write(f"{folder}/{link}/link", DELETED.digest.encode())
+    run = deleting.collect_after(WEEK_S + 1)
+    assert (run.result, run.message) == ("done", "")
+    assert "1 dangling tag," in run.note
+    assert list(deleting.plain.list(folder))
 
 
 def test_folders_of_a_repository_below_are_kept(emptied: OnDisk) -> None:
