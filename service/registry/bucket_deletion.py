@@ -253,9 +253,7 @@ def dangling(contents: StoredRepository, digests: Mapping[str, str], now_us: int
     return {
         tag: digest
         for tag, digest in digests.items()
-        if is_packable(digest)
-        and packed(digest) not in contents.revisions
-        and contents.tags[tag].pushed_us < since_us
+        if is_packable(digest) and packed(digest) not in contents.revisions and contents.tags[tag].pushed_us < since_us
     }
 
 
