@@ -30,7 +30,7 @@ from service.reports.usage import current_usage
 from service.settings import PolicySource, Settings
 from service.store import Store
 from service.web.access import refusal
-from service.webhooks.status import webhook_states
+from service.webhooks.status import about, webhook_states
 
 _ACTIONS = ("push", "pull", "mount", "delete")
 _COUNTED = {
@@ -127,7 +127,7 @@ class Scrape:
         yield from self._collections(now)
         yield from self._gate(now)
         yield from self._reconciliation()
-        yield from self._webhooks(reading.now_ms)
+        yield from self._webhooks(now)
 
     def _metered(self) -> Iterator[Metric]:
         """Yield the counts and times that processes measure; each process adds its own to Redis about once a second."""
@@ -171,10 +171,11 @@ class Scrape:
         if gate:
             yield _gauge("gate_since_timestamp_seconds", "start of draining or closing", gate.since_ms / 1000)
 
-    def _webhooks(self, now_ms: int) -> Iterator[Metric]:
+    def _webhooks(self, now: Health) -> Iterator[Metric]:
         states = webhook_states(self._store, self._settings.webhooks)
         if not states:
             return
+        now_ms = now.reading.now_ms
         for name, meaning, values in (
             ("sent_events", "events that the receiver took", {name: of.sent for name, of in states.items()}),
             ("dropped_events", "events that were given up", {name: of.dropped for name, of in states.items()}),
@@ -182,10 +183,24 @@ class Scrape:
         ):
             family = CounterMetricFamily(f"pushprune_webhook_{name}", meaning, labels=["webhook"])
             yield _labelled(family, values)
-        yield _labelled(
-            GaugeMetricFamily("pushprune_webhook_oldest_seconds", "age of the oldest event", labels=["webhook"]),
-            {name: max(0, now_ms - of.oldest_ms) / 1000 if of.oldest_ms else 0 for name, of in states.items()},
-        )
+        # A webhook whose file no worker can read makes no attempt: a trouble says since when.
+        troubles = {trouble.about: trouble.at_ms for trouble in now.troubles}
+        failing = {name: of.since_ms or troubles.get(about(name), 0) for name, of in states.items()}
+        for name, meaning, figures in (
+            ("waiting_events", "events that wait", {name: of.waiting for name, of in states.items()}),
+            (
+                "oldest_seconds",
+                "age of the oldest event",
+                _ages({name: of.oldest_ms for name, of in states.items()}, now_ms),
+            ),
+            (
+                "failing_seconds",
+                "how long nothing could be sent; 0 if the last attempt succeeded",
+                _ages(failing, now_ms),
+            ),
+        ):
+            gauge = GaugeMetricFamily(f"pushprune_webhook_{name}", meaning, labels=["webhook"])
+            yield _labelled(gauge, figures)
 
     def _reconciliation(self) -> Iterator[Metric]:
         seen = reconcile_status(self._store, self._registry, self._settings)
@@ -263,6 +278,11 @@ def _by(counter: str) -> str:
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:
     return GaugeMetricFamily(f"pushprune_{name}", meaning, value=value)
+
+
+def _ages(since_ms: Mapping[str, int | None], now_ms: int) -> dict[str, float]:
+    """Return name → seconds since that time; 0 if there is none."""
+    return {name: max(0, now_ms - at_ms) / 1000 if at_ms else 0 for name, at_ms in since_ms.items()}
 
 
 def _labelled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[str, float]) -> Metric:

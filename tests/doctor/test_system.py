@@ -34,7 +34,7 @@ class TestWeb:
         assert one("web", named).severity == "error"
 
     def test_settings_that_do_not_name_its_address_prove_nothing(self, make_wiring: MakeWiring) -> None:
-        """Those of a worker in a container: the web process is in another one."""
+        """The web process may be in another container than the worker that runs the doctor."""
         case = quick(make_wiring())
         assert (case.web, case.is_web_known) == ("http://127.0.0.1:8080", False)
 

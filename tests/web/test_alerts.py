@@ -34,6 +34,7 @@ WELL = {
     "pushprune_collection_queued": f"0 1 0 0x{COUNT}",
     'pushprune_failures_total{queue="due"}': f"0+0.8x{COUNT}",
     'pushprune_webhook_dropped_events_total{webhook="chat"}': f"7x{COUNT}",
+    'pushprune_webhook_failing_seconds{webhook="chat"}': f"3000x{COUNT}",
     "pushprune_gate_processes": f"1x{COUNT}",
     # A long online collection: only requests that name a blob which is being deleted wait.
     'pushprune_gate{state="claiming"}': f"1x{COUNT}",
@@ -60,6 +61,7 @@ ILL = {
     },
     "PushpruneCollectionWaits": {"pushprune_collection_queued": f"1x{COUNT}"},
     "PushpruneFailures": {'pushprune_failures_total{queue="due"}': f"0+3.5x{COUNT}"},
+    "PushpruneWebhookFails": {'pushprune_webhook_failing_seconds{webhook="chat"}': f"0+300x{COUNT}"},
     "PushpruneWebhookDrops": {'pushprune_webhook_dropped_events_total{webhook="chat"}': f"0+1x{COUNT}"},
     "PushpruneNoGate": {"pushprune_gate_processes": f"0x{COUNT}"},
     "PushpruneGateClosed": {'pushprune_gate{state="claiming"}': f"0x{COUNT}"},
@@ -85,10 +87,13 @@ def firing(series: dict[str, str], alerts: tuple[str, ...], period: tuple[str, s
 
 def judged(folder: Path, period: tuple[str, str], cases: dict[tuple[str, ...], dict[str, str]]) -> str:
     """Return the complaints of promtool if not exactly these alerts fire with these series, "" if it has none."""
+    return complaints(folder, period[0], [firing(series, alerts, period) for alerts, series in cases.items()])
+
+
+def complaints(folder: Path, interval: str, tests: list[dict[str, Any]]) -> str:
     file = folder / "tests.yml"
-    tests = [firing(series, alerts, period) for alerts, series in cases.items()]
     # A rule sees no sample that is older than five minutes, so each sample is evaluated.
-    file.write_text(yaml.safe_dump({"rule_files": [str(ALERTS)], "evaluation_interval": period[0], "tests": tests}))
+    file.write_text(yaml.safe_dump({"rule_files": [str(ALERTS)], "evaluation_interval": interval, "tests": tests}))
     assert PROMTOOL, "promtool is missing; `make test` installs it as root on Debian (package prometheus)"
     done = subprocess.run([PROMTOOL, "test", "rules", str(file)], capture_output=True, text=True, check=False)
     return done.stdout + done.stderr if done.returncode else ""
@@ -103,6 +108,26 @@ def test_each_alert_fires_alone_for_its_problem_and_none_while_all_is_well(
     assert judged(tmp_path, period, {(): WELL} | {(name,): {**WELL, **ILL[name]} for name in names}) == ""
 
 
+@pytest.mark.live
+@pytest.mark.parametrize(
+    ("labels", "folder"),
+    [({}, "docs"), ({"pushprune_manual": "https://git.example.com/docs"}, "https://git.example.com/docs")],
+)
+def test_the_links_to_the_runbooks_begin_with_the_external_label(
+    tmp_path: Path, labels: dict[str, str], folder: str
+) -> None:
+    rule = next(rule for rule in rules() if rule["alert"] == "PushprunePolicyInvalid")
+    annotations = {**rule["annotations"], "runbook_url": f"{folder}/alerts.md#pushprunepolicyinvalid"}
+    alert = {"exp_labels": {"severity": "warning"}, "exp_annotations": annotations}
+    test = {
+        "interval": "1m",
+        "external_labels": labels,
+        "input_series": [{"series": "pushprune_policy_invalid", "values": "1x10"}],
+        "alert_rule_test": [{"alertname": "PushprunePolicyInvalid", "eval_time": "9m", "exp_alerts": [alert]}],
+    }
+    assert complaints(tmp_path, "1m", [test]) == ""
+
+
 def test_every_alert_is_tried_and_has_a_runbook() -> None:
     names = [rule["alert"] for rule in rules()]
     assert sorted(ILL) == sorted(names)
@@ -110,4 +135,5 @@ def test_every_alert_is_tried_and_has_a_runbook() -> None:
     sections = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
     assert [name for name in names if name not in sections] == []
     for rule in rules():
-        assert rule["annotations"]["runbook_url"] == f"docs/alerts.md#{rule['alert'].lower()}"
+        folder, _, anchor = rule["annotations"]["runbook_url"].partition("/alerts.md#")
+        assert (folder, anchor) == ('{{ or $externalLabels.pushprune_manual "docs" }}', rule["alert"].lower())

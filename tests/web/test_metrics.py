@@ -1,5 +1,6 @@
 """/metrics: figures out of Redis, as Prometheus reads them."""
 
+import json
 from pathlib import Path
 
 import fakeredis
@@ -237,7 +238,21 @@ def test_webhooks_have_their_figures(serve: ServeEdge) -> None:
     store.succeeded("chat", [store.next("chat", 1)[0][0]], 0)
     figures = scrape(edge)
     assert 0 <= figures.pop('webhook_oldest_seconds{webhook="chat"}') < 60
+    assert figures.pop('webhook_waiting_events{webhook="chat"}') == 1
+    assert figures.pop('webhook_failing_seconds{webhook="chat"}') == 0
     assert {name: value for name, value in figures.items() if name.startswith("webhook")} == {
         'webhook_sent_events_total{webhook="chat"}': 1, 'webhook_dropped_events_total{webhook="chat"}': 0,
         'webhook_failures_total{webhook="chat"}': 1,
     }  # fmt: skip
+
+
+def test_a_webhook_fails_since_its_first_failed_attempt_or_since_its_files_cannot_be_read(serve: ServeEdge) -> None:
+    edge = serve(webhooks=[{"name": name, "url": "http://127.0.0.1:1"} for name in ("away", "unread")])
+    now_ms = edge.store.connection.now_ms()
+    for before_ms in (7_200_000, 0):
+        edge.store.webhooks.failed("away", "answers 500", 0, now_ms - before_ms)
+    trouble = json.dumps({"message": "no worker can read it", "at_ms": now_ms - 3_600_000})
+    edge.redis.hset(edge.store.connection.keys.of("troubles"), "webhook unread", trouble)
+    figures = scrape(edge)
+    assert round(figures['webhook_failing_seconds{webhook="away"}'] / 3600) == 2
+    assert round(figures['webhook_failing_seconds{webhook="unread"}'] / 3600) == 1
