@@ -24,7 +24,7 @@ from service.store.gate import Gate, PushLimits
 from service.store.lease import COLLECT
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
-from tests.support.drain import ANN, Counted, collect, collecting, leave_behind, obey, state
+from tests.support.drain import ANN, Counted, collect, collecting, leave_behind, obeying, state
 from tests.support.garbage import QUIET, collector
 from tests.support.gate import blob_heard, earlier, heard
 from tests.support.lease import until
@@ -396,13 +396,10 @@ def test_nothing_is_swept_where_no_web_process_serves_the_gate(guarded: MakeWiri
 
 
 def test_nothing_is_swept_before_every_web_process_obeys(guarded: MakeWiring, tmp_path: Path) -> None:
-    wiring, ended = guarded(), threading.Event()
+    wiring = guarded()
     wiring.store.gate.check_in("web:cut-off", "")
-    thread = threading.Thread(target=obey, args=(wiring, ended))
-    thread.start()
-    run = collect(wiring)
-    ended.set()
-    thread.join()
+    with obeying(wiring):
+        run = collect(wiring)
     assert run.message == "the gate process web:cut-off does not know that the gate is closed"
     assert not (tmp_path / "swept").exists()
     assert state(wiring) == "open"
@@ -474,13 +471,9 @@ def test_a_gone_digest_says_nothing_of_another(make_wiring: MakeWiring, tmp_path
 def obeyed(guarded: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wiring]:
     """A wiring with gc.gate: proxy, and a gate process that obeys, however busy the machine is."""
     monkeypatch.setattr(quiesce, "_CLOSED_S", 60.0)
-    wiring, ended = guarded(), threading.Event()
-    thread = threading.Thread(target=obey, args=(wiring, ended))
-    thread.start()
-    until(lambda: bool(wiring.store.gate.processes()))
-    yield wiring
-    ended.set()
-    thread.join()
+    wiring = guarded()
+    with obeying(wiring):
+        yield wiring
 
 
 def lies(*_: object) -> str:

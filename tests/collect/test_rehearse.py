@@ -14,7 +14,7 @@ from service.domain.errors import CollectionFailed
 from service.domain.gate import WriteRequest
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
-from tests.support.drain import ANN, Counted, collect, leave_behind, obey, state
+from tests.support.drain import ANN, Counted, collect, leave_behind, obeying, state
 from tests.support.garbage import collector
 from tests.support.gate import blob_heard, earlier, heard
 from tests.support.lease import until
@@ -38,13 +38,9 @@ def gated(make_wiring: MakeWiring, tmp_path: Path) -> Iterator[Wiring]:
     """A wiring with gc.gate: proxy, a gate process that obeys, and a collector that notes its runs."""
     gc = {**collector(tmp_path, BODY), "gate": "proxy"}
     made = make_wiring(gc=gc, registry={"debug_url": "http://127.0.0.1:9"})
-    wiring, ended = replace(made, registry=replace(made.registry, debug=Counted())), threading.Event()  # type: ignore[arg-type]
-    thread = threading.Thread(target=obey, args=(wiring, ended))
-    thread.start()
-    until(lambda: bool(wiring.store.gate.processes()))
-    yield wiring
-    ended.set()
-    thread.join()
+    wiring = replace(made, registry=replace(made.registry, debug=Counted()))  # type: ignore[arg-type]
+    with obeying(wiring):
+        yield wiring
 
 
 def runs(folder: Path) -> list[str]:

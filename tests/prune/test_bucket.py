@@ -1,7 +1,6 @@
 """Object storage whose bucket can be read: pushprune sees the tags that the registry hides."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,16 +11,15 @@ import pytest
 from obstore.store import LocalStore
 
 from service.clock import now_us
-from service.domain.errors import RegistryUnavailable
 from service.domain.policy.model import Policy
-from service.prune import deleting, listing, planning
+from service.prune import listing, planning
 from service.reconcile import compare, run
 from service.registry.bucket_deletion import BucketDeletion
 from service.registry.bucket_storage import BucketStorage
 from service.registry.objects import ObjectStore
 from tests.conftest import keep_last
 from tests.support.bucket import at_deletion
-from tests.support.system import SHOP, Make, System
+from tests.support.system import SHOP, Make, System, check_that_a_push_wins
 
 IS_WHOLE = listing.is_whole
 
@@ -137,19 +135,4 @@ def test_a_push_that_meets_its_deletion_in_the_bucket_wins(
     system = over_a_bucket(make_system, tmp_path / "registry", keep_last(1), "2.8", deletes=True)
     system.push("v1", "v2")
     planning.enforce(system.wiring, SHOP)
-    pushed: list[str] = []
-
-    def push() -> None:
-        system.deaf = late
-        pushed.append(system.registry.push_image(SHOP, "v1", seed=seed))
-        system.deaf = False
-
-    at_deletion(monkeypatch, when, push)
-    with suppress(RegistryUnavailable):
-        deleting.delete(system.wiring, SHOP)
-    assert pushed, "the push met nothing"
-    system.hear_late()
-    system.later()
-    assert system.registry.tags(SHOP)["v1"] == pushed[0]
-    assert system.pull_whole("v1") == pushed[0]
-    assert {tag.name for tag in system.store.history.live(SHOP)} == system.tags()
+    check_that_a_push_wins(system, lambda push: at_deletion(monkeypatch, when, push), seed, late)

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 
 from service.domain.errors import (
     RegistryRefused,
-    RegistryUnavailable,
     StoreUnavailable,
     WritesDisabled,
 )
@@ -24,7 +22,7 @@ from tests.conftest import keep_last
 from tests.fakes.images import Image, make_image, make_index
 from tests.fakes.pusher import Pusher
 from tests.fakes.registry_disk import TagLinks, repository_folder
-from tests.support.system import SHOP, Make, System, doomed_system
+from tests.support.system import SHOP, Make, System, check_that_a_push_wins, doomed_system
 from tests.support.undo import an_hour_ago, live
 from workers import tasks
 
@@ -123,22 +121,7 @@ def test_a_push_that_meets_the_removal_of_its_tag_wins(
     on_disk: Make, monkeypatch: pytest.MonkeyPatch, alone: bool, when: str, seed: str, late: bool
 ) -> None:
     system = shared(on_disk) if alone else doomed_system(on_disk)
-    pushed: list[str] = []
-
-    def push() -> None:
-        system.deaf = late
-        pushed.append(system.registry.push_image(SHOP, "v1", seed=seed))
-        system.deaf = False
-
-    at_the_moment(monkeypatch, when, push)
-    with suppress(RegistryUnavailable):
-        deleting.delete(system.wiring, SHOP)
-    assert pushed, "the push met nothing"
-    system.hear_late()
-    system.later()
-    assert system.registry.tags(SHOP)["v1"] == pushed[0]
-    assert system.pull_whole("v1") == pushed[0]
-    assert {tag.name for tag in system.store.history.live(SHOP)} == system.tags()
+    check_that_a_push_wins(system, lambda push: at_the_moment(monkeypatch, when, push), seed, late)
 
 
 def test_a_push_written_into_what_was_set_aside_wins(on_disk: Make, monkeypatch: pytest.MonkeyPatch) -> None:

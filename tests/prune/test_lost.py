@@ -133,7 +133,8 @@ def test_the_trash_lists_a_tag_that_is_not_restored_yet_and_a_user_can_restore_i
     assert "v1" not in {image.tag for image in system.wiring.restore.deleted(SHOP)}
 
 
-def test_an_image_whose_layers_are_gone_is_lost_and_the_trouble_says_so(make_system: Make) -> None:
+def without_prod(make_system: Make) -> System:
+    """Make a system that has lost the protected tag prod in a race, with the layers of its image."""
     system = make_system(keep_last(1, protect=["prod"]))
     system.push("prod", "v1", "v2")
     planning.enforce(system.wiring, SHOP)
@@ -142,6 +143,11 @@ def test_an_image_whose_layers_are_gone_is_lost_and_the_trouble_says_so(make_sys
     system.registry.collect()
     system.hear_late()
     system.later()
+    return system
+
+
+def test_an_image_whose_layers_are_gone_is_lost_and_the_trouble_says_so(make_system: Make) -> None:
+    system = without_prod(make_system)
     message = troubles(system)[f"lost {SHOP}:prod"]
     assert message.startswith("this image was lost in a race and cannot be restored: push it again (")
     assert "layers or parts that it needs are missing" in message
@@ -150,14 +156,7 @@ def test_an_image_whose_layers_are_gone_is_lost_and_the_trouble_says_so(make_sys
 
 
 def test_a_lost_image_stays_known_when_the_repository_is_compared(make_system: Make) -> None:
-    system = make_system(keep_last(1, protect=["prod"]))
-    system.push("prod", "v1", "v2")
-    planning.enforce(system.wiring, SHOP)
-    push_unheard(system, "prod")
-    deleting.delete(system.wiring, SHOP)
-    system.registry.collect()
-    system.hear_late()
-    system.later()
+    system = without_prod(make_system)
     done = compare.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
     assert done.differed == 1
     assert "prod" in {tag.name for tag in system.store.history.live(SHOP)}

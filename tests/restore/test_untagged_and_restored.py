@@ -14,7 +14,7 @@ from service.domain.policy.model import Policy
 from service.prune import deleting, planning
 from service.store.collections import now_ms
 from tests.conftest import keep_last
-from tests.fakes.images import index_over, make_image, make_index
+from tests.fakes.images import Image, index_over, make_image, make_index
 from tests.fakes.pusher import Pusher
 from tests.support.makers import policy as policy_of
 from tests.support.system import SHOP, Make, System, put_in_force, untag_first
@@ -39,23 +39,15 @@ def tombstoned(make_system: Make) -> System:
     return system
 
 
-def test_a_push_during_a_restore_wins(make_system: Make) -> None:
-    system = pruned(make_system)
+@pytest.mark.parametrize(
+    ("image", "method", "path"),
+    [(None, "PUT", "manifests/v1"), (make_index("multi"), "GET", "/blobs/")],
+    ids=["during its PUT", "between its check and its PUT"],
+)
+def test_a_push_that_meets_a_restore_wins(make_system: Make, image: Image | None, method: str, path: str) -> None:
+    system = pruned(make_system, image)
     got = []
-    system.registry.before(
-        "PUT", "manifests/v1", lambda: got.append(system.registry.push_image(SHOP, "v1", seed="users"))
-    )
-    with suppress(NotRestorable):
-        system.wiring.restore.restore(SHOP, tag="v1")
-    system.later()
-    system.later()
-    assert system.registry.tags(SHOP)["v1"] == got[0]
-
-
-def test_a_push_between_the_check_and_the_put_of_a_restore_wins(make_system: Make) -> None:
-    system = pruned(make_system, make_index("multi"))
-    got = []
-    system.registry.before("GET", "/blobs/", lambda: got.append(system.registry.push_image(SHOP, "v1", seed="users")))
+    system.registry.before(method, path, lambda: got.append(system.registry.push_image(SHOP, "v1", seed="users")))
     with suppress(NotRestorable):
         system.wiring.restore.restore(SHOP, tag="v1")
     system.later()

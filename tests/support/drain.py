@@ -63,9 +63,22 @@ class Counted:
         return self.said[1]
 
 
-def obey(wiring: Wiring, ended: threading.Event) -> None:
-    """A gate process."""
-    token = ""
-    while not ended.wait(0.01):
-        signed = wiring.store.gate.check_in("web:1", token)
-        token = signed.token if signed.state == "closed" else ""
+@contextmanager
+def obeying(wiring: Wiring) -> Iterator[None]:
+    """Run a gate process that obeys, until the block ends."""
+    ended = threading.Event()
+
+    def obey() -> None:
+        token = ""
+        while not ended.wait(0.01):
+            signed = wiring.store.gate.check_in("web:1", token)
+            token = signed.token if signed.state == "closed" else ""
+
+    thread = threading.Thread(target=obey)
+    thread.start()
+    try:
+        until(lambda: bool(wiring.store.gate.processes()))
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +12,7 @@ import pytest
 
 from service.clock import now_us
 from service.collect import quiesce, rehearse, watch
+from service.domain.errors import RegistryUnavailable
 from service.domain.events import parse
 from service.domain.policy.model import Policy
 from service.ingest.record import Recorder
@@ -158,6 +159,34 @@ def doomed_system(make_system: Make, **more: Any) -> System:
     assert len(system.store.history.doomed(SHOP)) == 1
     system.messages.sent.clear()
     return system
+
+
+def check_that_a_push_wins(
+    system: System, at_the_moment: Callable[[Callable[[], None]], None], seed: str, late: bool
+) -> None:
+    """Delete the doomed v1, and check that a push of v1 that meets the deletion is kept.
+
+    Args:
+        at_the_moment: has the push happen in the middle of the deletion.
+        seed: makes the pushed image.
+        late: True if the push is reported only after the deletion.
+    """
+    pushed: list[str] = []
+
+    def push() -> None:
+        system.deaf = late
+        pushed.append(system.registry.push_image(SHOP, "v1", seed=seed))
+        system.deaf = False
+
+    at_the_moment(push)
+    with suppress(RegistryUnavailable):
+        deleting.delete(system.wiring, SHOP)
+    assert pushed, "the push met nothing"
+    system.hear_late()
+    system.later()
+    assert system.registry.tags(SHOP)["v1"] == pushed[0]
+    assert system.pull_whole("v1") == pushed[0]
+    assert {tag.name for tag in system.store.history.live(SHOP)} == system.tags()
 
 
 @pytest.fixture
