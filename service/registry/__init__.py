@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from service.domain.collection.storage_inventory import packed
-from service.domain.errors import ConfigurationError
+from service.domain.errors import ConfigurationError, StorageRefused, StorageUnavailable
 from service.registry.client import RegistryClient
 from service.registry.collector import Collector
 from service.registry.debug import DebugServer
@@ -72,16 +72,28 @@ class Registry:
         """Write the link of a config or layer again that an online collection deleted, and bring back its data.
 
         For an image of the trash: its repository had this blob. The caller has the permit to write, so no collection
-        runs.
+        runs. The collection may have been before gc.collector was set to another one.
 
         Returns:
             False if the data of the blob does not exist any more.
+
+        Raises:
+            StorageRefused: this process cannot write to the storage.
         """
-        if not self.unlinks or self.objects is None:
+        if self.objects is None:
             return False
-        if self.objects.head(blob_key(blob)) is None and not self._bring_back(self.objects, blob):
-            return False
-        self.objects.write(layer_key(repository, blob), blob.encode())
+        try:
+            if self.objects.head(blob_key(blob)) is None and not self._bring_back(self.objects, blob):
+                return False
+            self.objects.write(layer_key(repository, blob), blob.encode())
+        except (StorageUnavailable, StorageRefused) as error:
+            if not self.objects.is_local:
+                raise
+            raise StorageRefused(
+                f"an online collection deleted the link of {repository} to its layer {blob}, and this process cannot "
+                f"write it again: mount {self.objects.name} read-write for it, or run `pushprune restore` where it is "
+                f"({error})"
+            ) from error
         return True
 
     def missing_blob(self, repository: str, blobs: Iterable[str]) -> str:

@@ -75,6 +75,12 @@ class WholeImages:
         """Refuse to restore an image whose config or layers do not exist any more."""
         # A collection that pushprune did not run may have deleted them.
         if blob := self._registry.missing_blob(self._repository, (blob for blob, _ in references.blobs)):
+            if self._registry.unlinks and self._registry.objects is None:
+                raise NotRestorable(
+                    f"an online collection deleted the link of {self._repository} to its layer {blob}, or the layer "
+                    "itself, and this process does not see the storage: run `pushprune restore` where the storage is "
+                    "mounted read-write"
+                )
             raise NotRestorable(
                 f"{self._repository}@{digest} cannot be restored: its layer {blob} was deleted by a garbage "
                 "collection; push the image again"

@@ -1,6 +1,7 @@
 """Restore: a deleted image comes back whole, with its original push time, or is refused in one sentence."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,6 +140,22 @@ def test_after_a_collection_that_was_not_ours_nothing_half_is_put_back(make_syst
     ):
         system.wiring.restore.restore(SHOP, tag="v1")
     assert system.registry.count("pushprune/", "PUT") == before
+    assert system.tags() == {"v2"}
+
+
+def test_a_process_without_the_storage_tells_where_to_restore_after_an_online_collection(
+    make_system: Make, tmp_path: Path
+) -> None:
+    """Only a process that sees the storage can write a link again."""
+    system = pruned(
+        make_system,
+        gc={"collector": "online", "gate": "proxy"},
+        storage={"path": tmp_path / "not mounted here"},
+        registry={"debug_url": "http://127.0.0.1:1"},
+    )
+    assert system.registry.collect()
+    with pytest.raises(NotRestorable, match="run `pushprune restore` where the storage is mounted read-write"):
+        system.wiring.restore.restore(SHOP, tag="v1")
     assert system.tags() == {"v2"}
 
 

@@ -120,6 +120,9 @@ class StoreClient:
         is_there = self.registry.objects.head(revision_key(repository, digest)) is not None
         return ManifestHead(digest, "") if is_there else None
 
+    def has_blob(self, repository: str, digest: str) -> bool:
+        return self.registry.head(repository, digest)
+
     def claims_blob(self, repository: str, digest: str) -> bool:
         if self.cache is not None and (repository, digest) in self.cache:
             return True
