@@ -43,7 +43,7 @@ _NAMES = {
     "error": "error.type",
 }
 # At the end of a process, for spans that were not sent yet.
-_LAST_S = 2.0
+_LAST_S = 5.0
 
 
 def start() -> None:
@@ -52,7 +52,7 @@ def start() -> None:
 
 
 def end() -> None:
-    """Send the spans that were not sent yet, within two seconds."""
+    """Send the spans that were not sent yet, within five seconds."""
     _process.end()
 
 
@@ -251,7 +251,7 @@ class _Process:
         return self._provider if self.tracer() else None
 
     def end(self) -> None:
-        """Send what was not sent yet. An unreachable collector holds up the end of the process for two seconds."""
+        """Send what was not sent yet. An unreachable collector holds up the end of the process for five seconds."""
         if self._provider is not None:
             last = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
             last.start()

@@ -4,6 +4,7 @@ import gc
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +47,19 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if mark and f"not {mark}" in config.option.markexpr else None
 
 
+@cache
+def _marks_of(path: Path) -> tuple[str, ...]:
+    """The marks of the folders that a file is in."""
+    relative = path.relative_to(_ROOT)
+    return tuple(mark for folder, mark in _MARKED.items() if relative.is_relative_to(folder))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of folders. The long files come first: two processes that share them have work until the end."""
     for item in items:
-        path = item.path.relative_to(_ROOT)
-        for folder, mark in _MARKED.items():
-            if path.is_relative_to(folder):
-                item.add_marker(mark)
+        for mark in _marks_of(item.path):
+            item.add_marker(mark)
     long = {item.path for item in items if item.get_closest_marker("live")}
     items.sort(key=lambda item: item.path not in long)
 

@@ -87,13 +87,13 @@ for _ in range(3):
     for _ in range(1000):
         with tracing.span("plan"): pass
     time.sleep(0.7)
-assert time.monotonic() - began_s < 10
+assert time.monotonic() - began_s < 60
 """
     environment = {"OTEL_EXPORTER_OTLP_TIMEOUT": "0.2", "OTEL_BSP_SCHEDULE_DELAY": "100"}
     lines, took_s = run(code, OTEL_EXPORTER_OTLP_ENDPOINT="http://user:pass@127.0.0.1:9", **environment)
     assert [line["event"].partition(":")[0] for line in lines] == ["traces are sent", "traces are lost"]
     assert {line["to"] for line in lines} == {"http://127.0.0.1:9"}
-    assert took_s < 20
+    assert took_s < 60
 
 
 def test_a_forked_process_sends_its_own_spans_at_its_end() -> None:

@@ -117,7 +117,7 @@ def test_rm_takes_the_tag_and_says_how_it_comes_back(run: Run, registry: FakeReg
     assert TWO in output
     for written, meant in (("REPO", "shop/api"), ("/TAG", "/v2"), ("IMAGE", TWO)):
         line = line.replace(written, meant)
-    subprocess.run(line, shell=True, check=True, capture_output=True, timeout=60)
+    subprocess.run(line, shell=True, check=True, capture_output=True, timeout=300)
     assert registry.tags("shop/api") == {"v1": ONE, "v2": TWO, "latest": TWO}
 
 

@@ -152,7 +152,7 @@ class TestLooking:
     def test_a_conditional_head_of_a_digest_proves_nothing(self, site: Site) -> None:
         site.pusher.push_image("shop/api", "v1")
         condition = {"If-None-Match": f'"{NOWHERE}"'}
-        answer = requests.head(f"{site.url}/v2/shop/api/manifests/{NOWHERE}", headers=condition, timeout=10)
+        answer = requests.head(f"{site.url}/v2/shop/api/manifests/{NOWHERE}", headers=condition, timeout=60)
         assert answer.status_code == 304
         with pytest.raises(ValueError, match="proves nothing"):
             site.client.head("shop/api", NOWHERE, unless=NOWHERE)

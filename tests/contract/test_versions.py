@@ -13,7 +13,7 @@ from tests.fakes.registry_storage import Version
 
 
 def listing(site: Site, path: str) -> requests.Response:
-    return requests.get(f"{site.url}/v2/{path}", timeout=10)
+    return requests.get(f"{site.url}/v2/{path}", timeout=60)
 
 
 class TestListing:
@@ -64,7 +64,7 @@ class TestDeleting:
         def push() -> None:
             headers = {"Content-Type": new.media_type}
             url = f"{site.url}/v2/shop/api/manifests/v1"
-            statuses.append(requests.put(url, new.manifest, headers=headers, timeout=10).status_code)
+            statuses.append(requests.put(url, new.manifest, headers=headers, timeout=60).status_code)
 
         site.registry.during_delete(push)
         assert site.client.delete("shop/api", old)
@@ -151,8 +151,8 @@ class TestObjectStorage:
         fake.push_image("team/app", "v1")
         fake.push_image("team/app-extra", "v1")
         with fake:
-            first = requests.get(f"{fake.url}/v2/_catalog?n=1", timeout=10)
-            second = requests.get(f"{fake.url}/v2/_catalog?n=1&last=team/app-extra", timeout=10)
+            first = requests.get(f"{fake.url}/v2/_catalog?n=1", timeout=60)
+            second = requests.get(f"{fake.url}/v2/_catalog?n=1&last=team/app-extra", timeout=60)
         assert first.json()["repositories"] == ["team/app-extra"]
         assert second.json()["repositories"] == []
 
@@ -177,6 +177,6 @@ class TestObjectStorage:
         fake, client = self.filled(version, "main")
         with fake:
             client.delete("shop/api", fake.tags("shop/api")["main"])
-            assert requests.get(f"{fake.url}/v2/shop/api/tags/list", timeout=10).status_code == status
+            assert requests.get(f"{fake.url}/v2/shop/api/tags/list", timeout=60).status_code == status
             assert client.tags("shop/api") == ()
             assert list(client.repositories()) == ([] if version == "3.1.1" else ["shop/api"])

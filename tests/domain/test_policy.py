@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-import jsonschema
+import jsonschema_rs
 import pytest
 from pydantic import ValidationError
 
@@ -225,7 +225,7 @@ def test_a_rule_for_every_tag_speaks_of_manifests_that_never_had_one(tags: str) 
 
 def test_the_schema_refuses_an_empty_keep_and_has_no_titles_but_its_own() -> None:
     described = schema()
-    check = jsonschema.Draft202012Validator(described)
+    check = jsonschema_rs.Draft202012Validator(described)
     assert not check.is_valid({"rules": [{"keep": {}}]})
     assert not check.is_valid({"rules": [{"keep": {"mode": "all"}}]})
     assert not check.is_valid({"grace": 30})

@@ -77,7 +77,7 @@ class _Exchange(BaseHTTPRequestHandler):
         return Write(self.command, reference, sha256(body) if self.command == "PUT" else "", time.perf_counter())
 
     def _sent_on(self, target: str, body: bytes) -> tuple[http.client.HTTPResponse, bytes]:
-        connection = http.client.HTTPConnection(urlsplit(target).netloc, timeout=30)
+        connection = http.client.HTTPConnection(urlsplit(target).netloc, timeout=240)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _BETWEEN_TWO}
         try:
             connection.request(self.command, self.path, body or None, headers)

@@ -149,7 +149,7 @@ class Notifier:
         """True if it counts as delivered: 2xx and 3xx do (service/README.md, Delivery)."""
         try:
             answer = requests.post(
-                str(self._url), json=envelope, headers=self._headers, timeout=10, allow_redirects=False
+                str(self._url), json=envelope, headers=self._headers, timeout=240, allow_redirects=False
             )
         except requests.RequestException:
             return False

@@ -134,7 +134,7 @@ class Pusher:
     def _call(
         self, method: str, place: str, *, expect: tuple[int, ...] = (), data: bytes | None = None, headers: Any = None
     ) -> requests.Response:
-        response = self._session.request(method, urljoin(self.url, place), data=data, headers=headers, timeout=30)
+        response = self._session.request(method, urljoin(self.url, place), data=data, headers=headers, timeout=240)
         if expect and response.status_code not in expect:
             raise AssertionError(f"{method} {place}: {response.status_code} {response.text[:300]}")
         return response

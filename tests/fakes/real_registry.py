@@ -184,7 +184,7 @@ class RealRegistry:
         """Runs garbage-collect on its storage and returns what it printed; raises if it fails."""
         command = [_binary(), "garbage-collect", *options, str(self.config_path)]
         return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=60, env=_environment()
+            command, capture_output=True, text=True, check=True, timeout=300, env=_environment()
         ).stdout
 
     def _manifests(self, repository: str) -> Path:

@@ -47,6 +47,11 @@ class Sentinels:
         port = self._ask(self.ports[0], "GET-MASTER-ADDR-BY-NAME")[1]
         return next(server for server in self.servers if server.port == int(port))
 
+    def be_patient(self, milliseconds: int) -> None:
+        """Let the sentinels promote a replica once the primary has been silent for so long."""
+        for port in self.ports:
+            self._ask(port, "SET", "down-after-milliseconds", milliseconds)
+
     def wait_for_another_than(self, killed: Valkey) -> None:
         """Wait until a replica takes writes in place of the primary that was killed."""
         _until(lambda: _replication(self.primary()).get("role") == "master", "no replica is promoted")
@@ -77,10 +82,10 @@ class Sentinels:
         except redis.RedisError:
             return 0, 0
 
-    def _ask(self, port: int, question: str) -> Any:
+    def _ask(self, port: int, question: str, *arguments: Any) -> Any:
         with redis.Redis(port=port, decode_responses=True) as client:
             sentinel: Any = client
-            return sentinel.execute_command(f"SENTINEL {question}", SERVICE)
+            return sentinel.execute_command(f"SENTINEL {question}", SERVICE, *arguments)
 
 
 def _replication(server: Valkey) -> dict[str, Any]:

@@ -74,11 +74,11 @@ class SlowS3(S3Server):
 
     def slow(self, seconds: float) -> None:
         """Let each call from now on take so long, and count from zero."""
-        requests.post(f"{self.url}/-/slow", json=seconds, timeout=5).raise_for_status()
+        requests.post(f"{self.url}/-/slow", json=seconds, timeout=60).raise_for_status()
 
     def calls(self) -> Counter[str]:
         """The calls since then, by kind."""
-        return Counter(requests.get(f"{self.url}/-/calls", timeout=5).json())
+        return Counter(requests.get(f"{self.url}/-/calls", timeout=60).json())
 
 
 class _Bucket:

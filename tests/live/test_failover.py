@@ -43,14 +43,14 @@ class Pushing:
 
     def _push(self, repository: str) -> None:
         with Pusher(self.url) as client:
-            while not self.over.wait(0.1):
+            while not self.over.wait(0.3):
                 tag = f"v{len(self.pushed[repository])}"
                 client.push_image(repository, tag)
                 self.pushed[repository].append(tag)
 
 
 def readiness(system: LiveSystem) -> int:
-    return requests.get(f"{system.web_url}/readyz", timeout=30).status_code
+    return requests.get(f"{system.web_url}/readyz", timeout=60).status_code
 
 
 def pushes_known(system: LiveSystem, repository: str) -> set[str]:
@@ -67,8 +67,10 @@ def test_a_failover_under_pushes_loses_no_event_and_ends_no_process(live: Live, 
             for killed_before in range(times):
                 pushing.go_on()
                 killed = servers.primary()
+                servers.be_patient(3_600_000)
                 killed.kill()
                 wait_until(lambda: readiness(system) == 503, "/readyz stays green without Redis")
+                servers.be_patient(1000)
                 servers.wait_for_another_than(killed)
                 wait_until(lambda: readiness(system) == 200, "/readyz stays red after the failover")
                 if killed_before < times - 1:

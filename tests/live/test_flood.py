@@ -8,12 +8,10 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.live.conftest import TOKEN, Live, last, wait_until
+from tests.live.conftest import TOKEN, Live, LiveSystem, last, wait_until
 
 HEAD = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-a: "
 BODY = b"POST /notifications HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"
-# Long before a half-sent request is given up.
-SOON_S = 9
 
 
 @pytest.fixture
@@ -44,6 +42,15 @@ def is_over(connection: socket.socket) -> bool:
         return True
 
 
+def is_answered_beside(system: LiveSystem, held: list[socket.socket]) -> bool:
+    """True if a page and a notification are answered before the first half-sent request is given up."""
+    assert requests.get(f"{system.web_url}/livez", timeout=60).status_code == 200
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    answer = requests.post(f"{system.web_url}/notifications", json={"events": []}, headers=bearer, timeout=60)
+    assert answer.status_code == 200
+    return not any(map(is_over, held))
+
+
 @pytest.mark.parametrize(
     "half", [pytest.param(HEAD, id="half a head"), pytest.param(BODY, id="half a body", marks=pytest.mark.deep)]
 )
@@ -51,12 +58,14 @@ def test_half_sent_requests_hold_up_neither_pages_nor_notifications(
     live: Live, flood: Callable[[str, bytes, int], list[socket.socket]], half: bytes
 ) -> None:
     system = live(policy=last(3))
-    held = flood(system.web_url, half, 45)
-    assert requests.get(f"{system.web_url}/livez", timeout=SOON_S).status_code == 200
-    bearer = {"Authorization": f"Bearer {TOKEN}"}
-    answer = requests.post(f"{system.web_url}/notifications", json={"events": []}, headers=bearer, timeout=SOON_S)
-    assert answer.status_code == 200
-    wait_until(lambda: all(map(is_over, held)), "the server waits for them for ever")
+    for _ in range(5):
+        held = flood(system.web_url, half, 45)
+        # A machine that stands still may give them up first.
+        is_answered = is_answered_beside(system, held)
+        wait_until(lambda held=held: all(map(is_over, held)), "the server waits for them for ever")  # type: ignore[misc]
+        if is_answered:
+            return
+    pytest.fail("half-sent requests hold up all others")
 
 
 def test_no_flood_of_the_web_process_stops_a_push_through_the_gate(

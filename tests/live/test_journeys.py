@@ -1,10 +1,13 @@
 """Journeys over the real registry, real Valkey, real workers, and skopeo."""
 
 import random
+import threading
 from pathlib import Path
+from typing import Any
 
+from tests.fakes.crossing import Crossing, Write
 from tests.fakes.images import make_image, variant
-from tests.live.conftest import Live, LiveSystem, last, wait_until
+from tests.live.conftest import PATIENCE_S, Live, LiveSystem, last, wait_until
 from tests.support.journeys import oci_layout
 
 
@@ -46,8 +49,34 @@ def _batch(system: LiveSystem, count: int = 200) -> set[str]:
     return set(names[-10:])
 
 
-def _in_the_middle(system: LiveSystem) -> None:
-    wait_until(lambda: 20 < len(system.store.history.doomed("shop/api")) < 180, "the batch never was half done")
+class Middle(Crossing):
+    """Stands before the registry, and holds deletions up once a quarter of them are done."""
+
+    def __init__(self) -> None:
+        super().__init__(self._hold)
+        self._is_reached, self._goes_on = threading.Event(), threading.Event()
+
+    def __exit__(self, *error: Any) -> None:
+        self.go_on()
+        super().__exit__(*error)
+
+    def begin(self, live: Live) -> LiveSystem:
+        """Start a system whose requests to the registry come this way."""
+        self._system = live(policy=last(10), registry={"url": self.url})
+        self.target = self._system.registry.url
+        return self._system
+
+    def reach(self) -> None:
+        """Wait until deletions are held up."""
+        assert self._is_reached.wait(PATIENCE_S), "the batch never was half done"
+
+    def go_on(self) -> None:
+        self._goes_on.set()
+
+    def _hold(self, _: Write) -> None:
+        if self._is_reached.is_set() or len(self._system.store.history.doomed("shop/api")) < 150:
+            self._is_reached.set()
+            self._goes_on.wait(PATIENCE_S)
 
 
 def _settled(system: LiveSystem, remain: set[str]) -> None:
@@ -62,23 +91,25 @@ def _settled(system: LiveSystem, remain: set[str]) -> None:
 
 
 def test_a_worker_killed_in_the_middle_of_a_batch_loses_nothing(live: Live) -> None:
-    system = live(policy=last(10))
-    remain = _batch(system)
-    worker = system.start_worker()
-    _in_the_middle(system)
-    system.kill(worker)
-    left = len(system.store.history.doomed("shop/api"))
-    system.start_worker()
-    wait_until(lambda: len(system.store.history.doomed("shop/api")) < left, "the work was not taken up")
-    _settled(system, remain)
+    with Middle() as middle:
+        system = middle.begin(live)
+        remain = _batch(system)
+        worker = system.start_worker()
+        middle.reach()
+        system.kill(worker)
+        middle.go_on()
+        system.start_worker()
+        _settled(system, remain)
 
 
 def test_redis_killed_in_the_middle_of_a_batch_and_restarted(live: Live) -> None:
-    system = live(policy=last(10))
-    remain = _batch(system)
-    worker = system.start_worker()
-    _in_the_middle(system)
-    system.valkey.kill()
-    system.valkey.start()
-    _settled(system, remain)
-    assert worker.poll() is None, "the worker did not go on by itself"
+    with Middle() as middle:
+        system = middle.begin(live)
+        remain = _batch(system)
+        worker = system.start_worker()
+        middle.reach()
+        system.valkey.kill()
+        middle.go_on()
+        system.valkey.start()
+        _settled(system, remain)
+        assert worker.poll() is None, "the worker did not go on by itself"

@@ -99,7 +99,7 @@ class Pods:
         if "httpGet" in probe:
             try:
                 path = probe["httpGet"]["path"]
-                return requests.get(f"http://{self.addresses[name, PORTS[name][0]]}{path}", timeout=5).ok
+                return requests.get(f"http://{self.addresses[name, PORTS[name][0]]}{path}", timeout=60).ok
             except requests.ConnectionError:
                 return False
         if name == "redis":
@@ -148,7 +148,7 @@ def test_the_pods_record_prune_and_collect_what_is_pushed_by_the_gate(pods: Pods
         pusher.push_image("shop/api", f"v{number}")
     tags = {f"v{number}" for number in range(2, 12)}
     wait_until(
-        lambda: set(requests.get(f"{gate}/v2/shop/api/tags/list", timeout=10).json()["tags"]) == tags,
+        lambda: set(requests.get(f"{gate}/v2/shop/api/tags/list", timeout=60).json()["tags"]) == tags,
         "v0 and v1 remain",
     )
     assert pods.run("web", "pushprune", "gc", "--now").returncode == 0

@@ -134,6 +134,7 @@ class Meeting:
             return add_tag(quarantine, tag, digest)
 
         def end(batch: DiskBatch) -> tuple[str, ...]:
+            repushes.wait_until_begun()
             result = close(batch)
             for write in self._writes:
                 write.ended_s = write.ended_s or time.perf_counter()
@@ -185,6 +186,6 @@ def test_tags_pushed_again_at_the_moment_they_are_removed_end_at_their_last_push
     no_push_is_unheard(system, [(item.tag, item.image.digest) for item in pushed])
     print(said(rounds), f"; {healed(system)} tags were healed")
     assert len(rounds) == 4 * pairs
-    assert sum(item.overlaps for item in rounds) >= len(rounds) // 2, "the overlap was not provoked"
+    assert all(item.overlaps for item in rounds), "the overlap was not provoked"
     folder = system.wiring.registry.storage.repository_folder(SHOP)  # type: ignore[union-attr]
     assert sorted(os.listdir(folder)) == ["_layers", "_manifests", "_uploads"]

@@ -36,7 +36,7 @@ def test_a_changed_policy_file_is_taken_up_and_an_invalid_one_leaves_the_old_in_
 
     def said() -> str:
         bearer = {"Authorization": f"Bearer {READ_TOKEN}"}
-        return str(requests.get(f"{system.web_url}/readyz", headers=bearer, timeout=5).json()["policy"])
+        return str(requests.get(f"{system.web_url}/readyz", headers=bearer, timeout=60).json()["policy"])
 
     wait_until(lambda: "did you mean last?" in said(), "nobody says that the policy is invalid")
     code, _, error = answers(system, "repos")

@@ -164,7 +164,7 @@ class RealShop:
             self.tell()
 
     def _pending(self) -> int:
-        told = requests.get(f"http://{self._debug}/debug/vars", timeout=5).json()
+        told = requests.get(f"http://{self._debug}/debug/vars", timeout=60).json()
         return int(told["registry"]["notifications"]["endpoints"][0]["Metrics"]["Pending"])
 
     def _manifests_folder(self) -> Path:

@@ -297,7 +297,7 @@ def test_vanished_repositories_are_dropped_from_the_live_tags(make_system: Make)
     system.push("v1", repository="shop/web")
     system.push("v1", repository="shop/api")
     system.deaf = True
-    requests.delete(f"{system.registry.url}/v2/shop/api/manifests/{system.registry.tags('shop/api')['v1']}", timeout=9)
+    requests.delete(f"{system.registry.url}/v2/shop/api/manifests/{system.registry.tags('shop/api')['v1']}", timeout=60)
     system.deaf = False
     system.store.reconcile_runs.request(reconciliation.MANUAL)
     assert finish(system).changed == 1

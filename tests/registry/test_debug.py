@@ -44,14 +44,14 @@ def in_flight(port: int) -> DebugServer:
 def test_an_upload_counts_until_it_is_answered(registry: RealRegistry, port: int) -> None:
     counted = in_flight(port)
     assert counted.writes() == 0
-    begun = requests.post(f"{registry.url}/v2/shop/api/blobs/uploads/", timeout=5)
+    begun = requests.post(f"{registry.url}/v2/shop/api/blobs/uploads/", timeout=60)
 
     def slowly() -> Iterator[bytes]:
         yield b"x"
         until(lambda: counted.writes() == 1)
         yield b"y"
 
-    message = requests.patch(begun.headers["Location"], data=slowly(), timeout=30)
+    message = requests.patch(begun.headers["Location"], data=slowly(), timeout=240)
     assert message.status_code == 202
     until(lambda: counted.writes() == 0)
 
@@ -69,14 +69,14 @@ def test_of_several_registries_all_are_asked(registry: RealRegistry, port: int, 
     with RealRegistry(directory=tmp_path / "other", config=debug(other_port)) as other:
         for first, second in ((port, other_port), (other_port, port)):
             both = DebugServer([f"http://127.0.0.1:{first}", f"http://127.0.0.1:{second}"], 5)
-            begun = requests.post(f"{other.url}/v2/shop/api/blobs/uploads/", timeout=5)
+            begun = requests.post(f"{other.url}/v2/shop/api/blobs/uploads/", timeout=60)
 
             def slowly(both: DebugServer = both) -> Iterator[bytes]:
                 yield b"x"
                 until(lambda: both.writes() == 1)
                 yield b"y"
 
-            assert requests.patch(begun.headers["Location"], data=slowly(), timeout=30).status_code == 202
+            assert requests.patch(begun.headers["Location"], data=slowly(), timeout=240).status_code == 202
         with Pusher(registry.url) as pusher:
             pusher.push_image("shop/api", "v1")
         until(lambda: both.undelivered() == 3)

@@ -125,7 +125,7 @@ def test_no_process_of_the_service_starts_over_a_newer_store(make_wiring: MakeWi
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert process.returncode == 1
     assert process.stderr.splitlines()[-1].startswith(

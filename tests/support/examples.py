@@ -18,8 +18,12 @@ def choose(markers: str) -> None:
     settings.load_profile("brief" if "not slow" in markers else "quick" if "not deep" in markers else "deep")
 
 
+def part_of(count: int) -> int:
+    """The number of examples of so many that belong to what `-m` leaves out."""
+    return count // _PARTS[settings.get_current_profile_name()]
+
+
 def examples(count: int) -> Callable[[Any], Any]:
     """A decorator for so many examples."""
-    part = _PARTS[settings.get_current_profile_name()]
-    made: Callable[[Any], Any] = settings(deadline=None, max_examples=count // part)
+    made: Callable[[Any], Any] = settings(deadline=None, max_examples=part_of(count))
     return made

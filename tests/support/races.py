@@ -4,7 +4,7 @@ import random
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Lock
+from threading import Event, Lock
 
 import pytest
 
@@ -77,6 +77,7 @@ class Repushes:
         self._lock = Lock()
         self._pool = ThreadPoolExecutor(16, thread_name_prefix="user")
         self._begun: list[Future[Pushed]] = []
+        self._meeting: list[Event] = []
         self._extra = 0
 
     def meet(self, write: Write) -> None:
@@ -89,7 +90,14 @@ class Repushes:
                 left = self._left[pair]
                 if left and (write.method == "DELETE" or left % 2):
                     self._left[pair] -= 1
-                    self._begun.append(self._pool.submit(self._push, tag, left, write))
+                    self._meeting.append(Event())
+                    self._begun.append(self._pool.submit(self._push, tag, left, write, self._meeting[-1]))
+
+    def wait_until_begun(self) -> None:
+        """Wait until each push that is to meet a write has begun."""
+        with self._lock:
+            meeting = tuple(self._meeting)
+        assert all(begins.wait(PATIENCE_S) for begins in meeting)
 
     def all_ended(self, live: set[str]) -> bool:
         """live: the tags that are there when nothing is left to do. A pair that came to rest too early goes on.
@@ -102,20 +110,21 @@ class Repushes:
             for pair in (pair for pair, left in self._left.items() if left):
                 for other in {f"{pair}-a", f"{pair}-b"} - live:
                     self._extra += 1
-                    self._begun.append(self._pool.submit(self._push, other, -self._extra, None))
+                    self._begun.append(self._pool.submit(self._push, other, -self._extra, None, Event()))
             return not any(self._left.values())
 
     def pushed(self) -> tuple[Pushed, ...]:
         """Return the pushes in the order in which they ended."""
         return tuple(sorted((future.result() for future in self._begun), key=lambda item: item.ended_s))
 
-    def _push(self, tag: str, left: int, write: Write | None) -> Pushed:
+    def _push(self, tag: str, left: int, write: Write | None, begins: Event) -> Pushed:
         image = variant(BASE, f"{tag}, {left} left")
         with self._lock:
             self._stood[image.digest] = {tag}
         time.sleep(random.Random(image.digest).uniform(0, LATEST_S))
         with self._turns[pair_of(tag)], Pusher(self._url) as pusher:
             began_s = time.perf_counter()
+            begins.set()
             refused = push_until_taken(pusher, tag, image)
             return Pushed(tag, image, write, began_s, time.perf_counter(), refused)
 

@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,11 +87,9 @@ def test_the_receiver_may_ask_for_an_hour_at_most(header: str, wait_s: float) ->
 
 def test_the_body_of_an_answer_is_not_read() -> None:
     """The body would never end."""
-    for head in (b"HTTP/1.1 200 OK", b"HTTP/1.1 500 No"):
+    for head, error in ((b"HTTP/1.1 200 OK", ""), (b"HTTP/1.1 500 No", "500")):
         with raw_server(head + b"\r\nContent-Length: 100000000000\r\n\r\nx") as url:
-            began_s = time.monotonic()
-            send(url)
-            assert time.monotonic() - began_s < 2
+            assert send(url).error.rpartition(" answers ")[2] == error
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: "])

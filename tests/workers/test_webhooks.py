@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from service.webhooks.delivery import Delivery
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
 from tests.fakes.webhook_receiver import WebhookReceiver
+from tests.support.lease import until
 from tests.support.system import Make
 from workers import webhooks
 from workers.webhooks import start_webhooks
@@ -45,14 +46,7 @@ def worker(wiring: Wiring) -> Iterator[threading.Event]:
         stopping.set()
         for thread in set(threading.enumerate()) - before:
             if thread.name.startswith("webhook"):
-                thread.join(10)
-
-
-def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
-    end_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < end_s, "it does not happen"
-        time.sleep(0.01)
+                thread.join(240)
 
 
 def settings(*receivers: WebhookReceiver) -> list[dict[str, str]]:

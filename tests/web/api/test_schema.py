@@ -18,11 +18,12 @@ from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
 from tests.fakes.registry import FakeRegistry
 from tests.support.api_requests import CHANGES, LOOKS, TOKENS, ask
+from tests.support.examples import part_of
 from tests.support.record import event, record
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = 8
+EXAMPLES = 12
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def over_every_operation(wiring: Wiring, token: str, mode: GenerationMode, check
         strategy = operation.as_strategy(mode, headers=bearer(token))
 
         @hypothesis.settings(
-            max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, phases=[Phase.generate],
+            max_examples=part_of(EXAMPLES), derandomize=True, deadline=None, database=None, phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         )  # fmt: skip
         @hypothesis.given(strategy)

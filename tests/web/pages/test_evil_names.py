@@ -38,8 +38,9 @@ WALKED = dict.fromkeys(("at_ms", "took_ms", "whole", "repositories", "tags", "ch
     ("reason", "catalog", "message"), EVIL
 )
 FORMULA = ("=", "+", "-", "@", "\t")
-ASKED = ("after", "before", "repository", "tag", "action", "who", "search", "order", "at", "under", "period", "next",
-         "from", "to", "digest", "run", "platforms", "q", "reason")  # fmt: skip
+# Where any text may be asked for, and where only few answers are understood.
+TEXTS = ("repository", "tag", "who", "search", "under", "next", "digest", "run", "platforms", "q", "reason")
+CHOICES = ("after", "before", "action", "order", "at", "period", "from", "to")
 FORM = (
     "repository",
     "tag",
@@ -174,10 +175,12 @@ def test_it_stands_there_as_text(edge: Edge, page: str) -> None:
     assert '<span class="unseen">U+202E</span>' in text
 
 
-@pytest.mark.parametrize("asked", ASKED)
-def test_no_address_brings_it_in(edge: Edge, asked: str) -> None:
+@pytest.mark.parametrize(
+    "asked", [TEXTS, CHOICES, *(pytest.param((name,), marks=pytest.mark.deep) for name in (*TEXTS, *CHOICES))]
+)
+def test_no_address_brings_it_in(edge: Edge, asked: tuple[str, ...]) -> None:
     # The names in the paths are those of test_no_page_takes_it_for_its_own: here the query is evil.
-    assert faulty(Browser(edge, TOKENS["admin"]), [(SAFE, "v2")], **{asked: EVIL}) == {}
+    assert faulty(Browser(edge, TOKENS["admin"]), [(SAFE, "v2")], **dict.fromkeys(asked, EVIL)) == {}
 
 
 def test_no_form_brings_it_in(edge: Edge) -> None:
