@@ -1,8 +1,12 @@
 """The real registry on an S3 server: what its storage holds, and that pushprune sees it."""
 
+import json
 from collections.abc import Iterator
+from urllib.parse import urljoin
 
+import boto3  # type: ignore[import-untyped]
 import pytest
+import requests
 
 from service.domain.collection.storage_inventory import unpacked
 from service.domain.errors import RegistryRefused
@@ -12,10 +16,12 @@ from service.registry.bucket_storage import BucketStorage
 from service.registry.client import RegistryClient
 from service.registry.layout import blob_key, revision_key
 from service.registry.storage_inventory import read_inventory
+from service.settings.sections import GcSettings
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
-from tests.fakes.s3 import S3Server
+from tests.fakes.s3 import BUCKET, S3Server
 from tests.live.conftest import Live, LiveSystem, last, wait_until
+from tests.support.manual import code_blocks, page
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +86,29 @@ def test_the_bucket_of_another_registry_is_refused(registry: RealRegistry) -> No
         storage.objects.write(revision_key("shop/api", f"sha256:{'a' * 64}"), b"")
         with pytest.raises(RegistryRefused, match="is not what the registry serves"):
             BucketDeletion(storage, RegistryClient(registry.url)).open("shop/api")
+
+
+def test_the_lifecycle_rule_of_the_manual_fits_the_unfinished_uploads_of_the_registry(
+    server: S3Server, registry: RealRegistry
+) -> None:
+    rules = next(text for text in code_blocks(page("garbage-collection"), "json") if "AbortIncomplete" in text)
+    bucket = boto3.client(
+        "s3",
+        endpoint_url=server.url,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="testtest",
+    )
+    bucket.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration=json.loads(rules))
+    (rule,) = bucket.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
+    begun = requests.post(f"{registry.url}/v2/shop/broken/blobs/uploads/", timeout=30)
+    sent = requests.patch(urljoin(registry.url, begun.headers["Location"]), data=b"half of a layer", timeout=30)
+    assert sent.status_code == 202
+    keys = [upload["Key"] for upload in bucket.list_multipart_uploads(Bucket=BUCKET)["Uploads"]]
+    assert [key for key in keys if key.startswith(rule["Filter"]["Prefix"])] == keys != []
+    assert rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] * 86_400 > GcSettings().uploads_after
+    # No listing has the parts, so no collection can delete them.
+    assert not [stored for stored in server.objects().list() if stored.key in keys]
 
 
 @pytest.mark.deep
