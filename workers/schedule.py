@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from service.domain import reconciliation
 from service.domain.errors import RegistryRefused, RegistryUnavailable
+from service.domain.history import reconciliation
 from service.log import log
 from service.registry import Registry
 from service.registry.debug import DebugServer

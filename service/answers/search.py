@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from service.answers.base import ApiAnswer, TimeUs
-from service.domain.search import TagMatch, TagState
+from service.domain.history.search import TagMatch, TagState
 from service.domain.timestamps import rfc3339
 from service.reports.search import SearchResult
 

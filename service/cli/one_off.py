@@ -13,8 +13,8 @@ from rich.text import Text
 
 from service.cli.registry import refuse_v1
 from service.domain.errors import RegistryRefused, RegistryUnavailable
+from service.domain.history.reconciliation import NAME_THEM
 from service.domain.policy.model import Policy
-from service.domain.reconciliation import NAME_THEM
 from service.domain.retention.selector import TagSelector, is_glob
 from service.local.one_off import OneOff
 from service.local.one_off_system import one_off_system

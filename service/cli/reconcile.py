@@ -13,7 +13,7 @@ from service.cli.connect import connect, connection_options, matching_repositori
 from service.cli.names import parse_repositories
 from service.cli.output import line, number, output_options, show_document, when
 from service.domain.errors import NoSuchRepository, RegistryRefused
-from service.domain.reconciliation import NAME_THEM, ReconcileResult, ReconcileRun
+from service.domain.history.reconciliation import NAME_THEM, ReconcileResult, ReconcileRun
 from service.domain.retention.selector import is_glob
 from service.reconcile.status import ReconcileStatus, now_ms, overview, progress, request_reconcile, trouble
 from service.store import Store

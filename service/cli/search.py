@@ -9,7 +9,7 @@ from service.answers.search import SearchMatches
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options
 from service.cli.output import line, number, output_options, short_digest, show_document, show_names, table, when
-from service.domain.search import LONGEST_QUERY, TagMatch
+from service.domain.history.search import LONGEST_QUERY, TagMatch
 from service.reports.search import SearchResult
 
 _STATES = {

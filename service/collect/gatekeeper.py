@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from service.domain.collection.gate import WriteRequest
 from service.domain.errors import StoreUnavailable
-from service.domain.gate import WriteRequest
 from service.log import log
 from service.process import identity
 from service.settings import Settings

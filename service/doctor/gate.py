@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from service.doctor.case import Case
+from service.domain.collection.gate import client_of
 from service.domain.finding import Finding, error, fine, warning
-from service.domain.gate import client_of
 from service.registry.probe import knock, look_agent
 
 _NAME = "gate"

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 
-from service.domain import reconciliation
 from service.domain.errors import RegistryRefused, RegistryUnavailable
+from service.domain.history import reconciliation
 from service.domain.oci.names import is_repository
 from service.log import log
 from service.reconcile import compare

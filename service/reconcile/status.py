@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from service.dispatch import Dispatch
-from service.domain.reconciliation import MANUAL, ReconcileResult, ReconcileRun
+from service.domain.history.reconciliation import MANUAL, ReconcileResult, ReconcileRun
 from service.registry import Registry
 from service.schedule import next_time
 from service.settings import Settings

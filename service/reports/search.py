@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from service.domain.search import TAG_STATES, ParsedSearch, TagMatch, UserMatch, parse_search
+from service.domain.history.search import TAG_STATES, ParsedSearch, TagMatch, UserMatch, parse_search
 from service.store.history import History
 from service.store.search import Searcher, SearchPlace
 

@@ -13,8 +13,8 @@ from service.documents.reader import read_text
 from service.domain.errors import ConfigurationError
 from service.domain.policy.pattern_types import SomeRepositoryPatterns
 from service.domain.policy.units import Duration
-from service.domain.signature import signing_key
-from service.domain.webhook_event import EventType
+from service.domain.webhooks.event import EventType
+from service.domain.webhooks.signature import signing_key
 from service.settings.kinds import Place, Title, WebhookUrl, comma_separated, webhook_url
 from service.settings.sections import SettingsPart
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
-from service.domain.gate import WriteRequest
+from service.domain.collection.gate import WriteRequest
 from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection, new_token
 from service.store.keys import long, short

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from service.domain.collection.gate import client_of
 from service.domain.events import Envelope, Event
-from service.domain.gate import client_of
 from service.domain.oci import tombstone
 from service.store.connection import Connection
 from service.store.gate import PushLimits

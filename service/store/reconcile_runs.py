@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from service.domain.reconciliation import ReconcileResult, ReconcileRun
+from service.domain.history.reconciliation import ReconcileResult, ReconcileRun
 from service.store.chunks import chunks
 from service.store.connection import Connection
 from service.store.outbox import FIRST_WAIT_MS, LONGEST_WAIT_MS, RESEND_MS

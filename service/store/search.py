@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from service.domain.search import ParsedSearch, TagMatch, UserMatch
+from service.domain.history.search import ParsedSearch, TagMatch, UserMatch
 from service.store.connection import Connection
 from service.store.keys import long
 from service.store.packing import unpack_live

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from service.domain.webhook_event import WebhookEvent
+from service.domain.webhooks.event import WebhookEvent
 from service.store.connection import Connection
 
 MOST_WAITING = 10_000

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from flask import Blueprint, Response, request
 
 from service.collect.gatekeeper import Gatekeeper
-from service.domain.gate import WriteRequest, classify, client_of
+from service.domain.collection.gate import WriteRequest, classify, client_of
 from service.settings import Settings
 from service.store import Store
 from service.web.problems import problem

@@ -7,7 +7,7 @@ from typing import Any
 from service.domain.collection.run import Run
 from service.domain.history.entry import Entry
 from service.domain.timestamps import rfc3339
-from service.domain.webhook_event import (
+from service.domain.webhooks.event import (
     IMAGE_BROKEN,
     PLAN_HELD,
     REGISTRY_AWAY,

@@ -6,7 +6,7 @@ from itertools import chain
 
 from service.clock import now_us
 from service.domain.policy.patterns import compile_patterns
-from service.domain.webhook_event import WebhookEvent
+from service.domain.webhooks.event import WebhookEvent
 from service.log import log
 from service.settings.webhooks import WebhookSettings
 from service.store import Store

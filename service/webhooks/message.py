@@ -8,7 +8,7 @@ from typing import Any
 
 from service.domain.policy.units import spell_size
 from service.domain.timestamps import rfc3339
-from service.domain.webhook_event import (
+from service.domain.webhooks.event import (
     IMAGE_BROKEN,
     PLAN_HELD,
     REGISTRY_AWAY,

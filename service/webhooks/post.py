@@ -6,7 +6,7 @@ from enum import Enum
 import requests
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from service.domain.signature import signature
+from service.domain.webhooks.signature import signature
 from service.registry.answers import innermost, is_certificate_failure, retry_after_s
 from service.registry.session import open_session
 from service.settings.webhooks import ReceiverAddress

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from service.domain import reconciliation
+from service.domain.history import reconciliation
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
 from tests.support.verbs import Run, run

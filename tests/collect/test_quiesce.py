@@ -14,9 +14,9 @@ import pytest
 from service.collect import quiesce, reopening, verify
 from service.collect import run as collect_run
 from service.collect.protect import BlobProtection, read_unread
+from service.domain.collection.gate import WriteRequest
 from service.domain.collection.run import BlobProbe, Sweep
 from service.domain.errors import CollectionFailed, RegistryRefused, StaleCache
-from service.domain.gate import WriteRequest
 from service.domain.oci.manifest import read_references
 from service.process import identity
 from service.registry.probe import LEFTOVERS

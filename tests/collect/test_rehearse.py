@@ -10,8 +10,8 @@ import pytest
 
 from service.collect import marks
 from service.collect import run as collect_run
+from service.domain.collection.gate import WriteRequest
 from service.domain.errors import CollectionFailed
-from service.domain.gate import WriteRequest
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
 from tests.support.drain import ANN, Counted, collect, leave_behind, obeying, state

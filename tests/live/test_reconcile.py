@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.domain import reconciliation
+from service.domain.history import reconciliation
 from tests.fakes.years import fill
 from tests.live.conftest import Live, LiveSystem, wait_until
 

@@ -2,7 +2,7 @@
 
 import base64
 
-from service.domain.signature import signature, signing_key
+from service.domain.webhooks.signature import signature, signing_key
 from tests.fakes.valkey import free_port
 from tests.fakes.webhook_receiver import Message, WebhookReceiver
 from tests.live.conftest import Live, LiveSystem, last, wait_until

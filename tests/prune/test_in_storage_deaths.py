@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.domain import reconciliation
+from service.domain.history import reconciliation
 from service.prune import deleting, planning
 from service.reconcile import run as reconcile_run
 from service.registry import quarantine

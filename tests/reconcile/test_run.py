@@ -6,8 +6,8 @@ from typing import Any, cast
 import pytest
 import requests
 
-from service.domain import reconciliation
 from service.domain.errors import RegistryUnavailable
+from service.domain.history import reconciliation
 from service.reconcile import compare as reconcile_compare
 from service.reconcile import run as reconcile_run
 from service.registry.debug import Start

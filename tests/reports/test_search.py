@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.domain.search import TagMatch, UserMatch
+from service.domain.history.search import TagMatch, UserMatch
 from service.store.keys import short
 from service.wiring import Wiring
 from tests.conftest import MakeWiring

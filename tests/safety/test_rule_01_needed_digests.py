@@ -6,7 +6,7 @@ from service.domain.oci.manifest import References
 from service.domain.policy.model import Policy
 from service.domain.retention.state import Tag
 from tests.conftest import keep_last
-from tests.domain.strategies import NOW, SIGNATURE
+from tests.domain.retention.strategies import NOW, SIGNATURE
 from tests.fakes.images import index_over, make_image
 from tests.fakes.pusher import Pusher
 from tests.support.makers import digest_of, planned, policy, tag

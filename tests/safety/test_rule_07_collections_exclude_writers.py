@@ -7,7 +7,7 @@ import pytest
 
 from service.collect import quiesce, reopening
 from service.collect import run as collect_run
-from service.domain.gate import WriteRequest
+from service.domain.collection.gate import WriteRequest
 from service.prune import deleting
 from service.store.lease import COLLECT, Leases
 from tests.conftest import MakeWiring, keep_last

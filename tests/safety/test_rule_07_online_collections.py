@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from service.collect.online import claiming
 from service.collect.online import run as online_run
+from service.domain.collection.gate import WriteRequest
 from service.domain.collection.run import Run
-from service.domain.gate import WriteRequest
 from tests.conftest import MakeWiring
 from tests.fakes.images import Image, image_over, index_over, make_image, sha256, variant
 from tests.support.online import ANN, GRACE_S, QUARANTINE_S, YOUTH_S, Client, OnlineSite, ended, make_site

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from service.collect.online.journal import JOURNAL
+from service.domain.collection.gate import WriteRequest
 from service.domain.collection.run import Run
 from service.domain.errors import StorageUnavailable, StoreUnavailable
-from service.domain.gate import WriteRequest
 from service.store.lease import COLLECT
 from tests.conftest import MakeWiring
 from tests.fakes.images import make_image, sha256

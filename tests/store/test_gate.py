@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.gate import WriteRequest, client_of
+from service.domain.collection.gate import WriteRequest, client_of
 from service.registry.session import agent_with
 from service.store.connection import Connection
 from service.store.gate import MORE, Gate, PushLimits

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import fakeredis
 import pytest
 
-from service.domain.webhook_event import WebhookEvent
+from service.domain.webhooks.event import WebhookEvent
 from service.store import webhooks
 from service.store.connection import Connection
 from service.store.keys import Keys

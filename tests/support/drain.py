@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from service.collect import run as collect_run
+from service.domain.collection.gate import client_of
 from service.domain.collection.run import Run
-from service.domain.gate import client_of
 from service.wiring import Wiring
 from tests.support.lease import until
 

@@ -4,7 +4,7 @@ import json
 
 from service.domain.collection.run import Run
 from service.domain.history.entry import Entry
-from service.domain.webhook_event import WebhookEvent
+from service.domain.webhooks.event import WebhookEvent
 from service.store.approvals import Hold
 from service.store.outbox import Trouble
 from service.webhooks import compose

@@ -13,7 +13,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from service.collect.gatekeeper import Gatekeeper
-from service.domain.gate import WriteRequest
+from service.domain.collection.gate import WriteRequest
 from service.process import identity
 from service.settings import load_settings
 from service.store import Store

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service import __version__
 from service.domain.collection.run import STALE, SWEEPING, CollectionStage, Run
-from service.domain.webhook_event import WebhookEvent
+from service.domain.webhooks.event import WebhookEvent
 from service.registry.session import agent_with
 from service.store.webhooks import Look
 from tests.conftest import keep_last

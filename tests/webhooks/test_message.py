@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from service.domain.signature import signature, signing_key
-from service.domain.webhook_event import EVENT_TYPES, WebhookEvent
+from service.domain.webhooks.event import EVENT_TYPES, WebhookEvent
+from service.domain.webhooks.signature import signature, signing_key
 from service.webhooks import compose, message
 from service.webhooks.message import chat_message, cloudevent, name, sentence
 from tests.support import manual, webhook_samples

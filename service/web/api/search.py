@@ -7,7 +7,7 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.answers.search import SearchMatches
-from service.domain.search import LONGEST_QUERY
+from service.domain.history.search import LONGEST_QUERY
 from service.reports.search import Search
 from service.settings import Settings
 from service.store import Store

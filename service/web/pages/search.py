@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, request
 
-from service.domain.search import LONGEST_QUERY
+from service.domain.history.search import LONGEST_QUERY
 from service.reports.search import Search
 from service.web.pages import rendering
 

@@ -9,7 +9,7 @@ import pytest
 from obstore.store import LocalStore
 
 from service.collect import run as collect_run
-from service.domain.gate import WriteRequest
+from service.domain.collection.gate import WriteRequest
 from service.registry.layout import blob_key, current_key, index_key, tags_key, upload_key
 from tests.conftest import MakeWiring
 from tests.fakes.images import image_over, sha256

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service.domain import reconciliation
+from service.domain.history import reconciliation
 from tests.support.edge import Edge, ServeEdge
 from tests.support.problem import problem
 

@@ -14,7 +14,7 @@ from service.domain.retention.overtaken import LaterPush, is_still_valid
 from service.domain.retention.plan import Plan
 from service.domain.retention.planner import plan
 from service.domain.retention.state import State, Tag, Untagged
-from tests.domain.strategies import DIGESTS, NAMES, NOW, SIGNATURE, STATES, policies
+from tests.domain.retention.strategies import DIGESTS, NAMES, NOW, SIGNATURE, STATES, policies
 from tests.support.examples import examples
 from tests.support.makers import digest_of, policy, tag, us
 

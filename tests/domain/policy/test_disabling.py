@@ -7,7 +7,7 @@ from service.domain.policy.disabling import disabled_rules
 from service.domain.policy.model import Policy
 from service.domain.retention.planner import plan
 from service.domain.retention.state import State
-from tests.domain.strategies import NOW, STATES, policies
+from tests.domain.retention.strategies import NOW, STATES, policies
 from tests.support.examples import examples
 from tests.support.makers import policy
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.gate import MOST_URI, WriteRequest, classify, client_of
+from service.domain.collection.gate import MOST_URI, WriteRequest, classify, client_of
 
 DIGEST = "sha256:" + "ab" * 32
 UPLOADS = "/v2/shop/api/blobs/uploads/"

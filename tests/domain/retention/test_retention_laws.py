@@ -13,7 +13,7 @@ from service.domain.policy.patterns import compile_patterns
 from service.domain.retention.plan import Plan
 from service.domain.retention.planner import NEVER_TAGGED_US, plan
 from service.domain.retention.state import State, is_referrer_tag
-from tests.domain.strategies import DIGESTS, LIMITS, NOW, STATES, boundaries, policies, rules
+from tests.domain.retention.strategies import DIGESTS, LIMITS, NOW, STATES, boundaries, policies, rules
 from tests.support.examples import examples
 from tests.support.makers import us
 

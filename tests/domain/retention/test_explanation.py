@@ -9,7 +9,7 @@ from service.domain.retention import explanation, planner
 from service.domain.retention.conditions import RuleResult
 from service.domain.retention.explanation import Explanation, explain, with_hold
 from service.domain.retention.state import State, Tag, UnapprovedTags
-from tests.domain.strategies import NOW, STATES, boundaries, policies
+from tests.domain.retention.strategies import NOW, STATES, boundaries, policies
 from tests.support.examples import examples
 from tests.support.makers import digest_of, policy, tag, us
 

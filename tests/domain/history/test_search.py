@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.domain.search import ParsedSearch, parse_search
+from service.domain.history.search import ParsedSearch, parse_search
 
 DIGEST = "sha256:" + "ab" * 32
 

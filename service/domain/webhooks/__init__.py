@@ -1,0 +1,1 @@
+"""The events that pushprune sends to webhooks, and their signature."""
