@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from service.domain.errors import LeaseLost, StoreBusy
+from service.domain.errors import LeaseLost, StoreBusy, StoreUnavailable
 from service.store import schema
 from service.store.chunks import AT_ONCE
 from service.store.connection import Connection
@@ -167,21 +167,25 @@ class Backup:
         with leases.hold("schema", COLLECT_MS) as lease:
             if lease is None:
                 raise StoreBusy("another import or a migration of this store is under way: wait until it has finished")
-            key = self._keys.of("schema")
             with connection.reached() as client:
-                before = client.get(key) or schema.VERSION
-                client.set(key, schema.IMPORTING)
+                state = client.get(self._keys.of("schema")) or ""
+            before = (state or str(schema.VERSION)).removeprefix(schema.IMPORT_BEGINS)
+            begins = f"{schema.IMPORT_BEGINS}{before}"
             try:
+                _change_state(connection, state, begins)
                 # Processes that run look at the schema this often, and wait then.
                 time.sleep(2 * schema.WATCH_S)
                 # One that began meanwhile may send its DELETE after all, and its trash would be lost (safety rule 4).
                 _refuse_writers(leases)
+                run_id = connection.run_id()
+                _change_state(connection, begins, schema.IMPORTING)
             except BaseException:
-                # Nothing was changed yet.
-                with connection.reached() as client:
-                    client.set(key, before)
+                # Nothing was changed yet. Without the lease, the next process that looks restores the state.
+                if lease.valid:
+                    with connection.reached() as client:
+                        client.set(self._keys.of("schema"), before)
                 raise
-            yield Importing(connection, lease, version)
+            yield Importing(connection, lease, version, run_id)
 
     def _stream(self, name: str) -> Iterator[SavedValue]:
         with self._connection.reached() as client:
@@ -208,8 +212,10 @@ class Backup:
 class Importing:
     """Writes values to the store, some hundred in one request."""
 
-    def __init__(self, connection: Connection, lease: Lease, version: int) -> None:
+    def __init__(self, connection: Connection, lease: Lease, version: int, run_id: str) -> None:
+        """run_id: of the server whose store was found free."""
         self._connection, self._keys, self._lease, self._version = connection, connection.keys, lease, version
+        self._run_id = run_id
         self._now_us = connection.now_us()
         self._pipe: Any = connection.client.pipeline(transaction=False)
         self._numbers: Mapping[str, int] = {}
@@ -254,7 +260,8 @@ class Importing:
         elif kind == "member":
             pipe.sadd(key, saved.repository)
         elif kind in ("zset", "scores"):
-            pipe.zadd(key, value)
+            # All scores are times: no value of a backup replaces a later one.
+            pipe.zadd(key, value, gt=True)
         elif kind == "hash":
             pipe.hset(key, mapping=value)
         else:
@@ -268,10 +275,17 @@ class Importing:
             self._flush()
 
     def finish(self) -> None:
-        """Write the rest, and let all processes use the store."""
+        """Write the rest, and let all processes use the store.
+
+        Raises:
+            StoreUnavailable: fewer than `redis.replicas` have received everything, or another server took over.
+        """
         self._flush()
-        with self._connection.reached() as client:
-            client.set(self._keys.of("schema"), self._version)
+        # A script waits for the replicas, which receive the writes in their order: those of the pipelines before.
+        _change_state(self._connection, schema.IMPORTING, schema.IMPORTING)
+        if self._connection.run_id() != self._run_id:
+            raise StoreUnavailable("Redis was restarted, or another server took over, and may have lost a part")
+        _change_state(self._connection, schema.IMPORTING, str(self._version))
 
     def _anew(self, saved: SavedValue) -> str:
         """Return the field of a repository, so that no plan from before commits, and none is made without a look."""
@@ -314,6 +328,12 @@ def name_of(key: str) -> str:
         return key
     before = key.partition(":")[0]
     return next((name for name in (f"{before}:R", f"{before}:NAME", f"{before}:N") if name in known), "")
+
+
+def _change_state(connection: Connection, before: str, after: str) -> None:
+    """Change the state of the store. Raises StoreBusy if another process has changed it."""
+    if not connection.run("set_schema", before=before, after=after):
+        raise StoreBusy("this import was paused for too long, and another process uses the store")
 
 
 def _refuse_writers(leases: Leases) -> None:

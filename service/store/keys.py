@@ -334,10 +334,11 @@ Webhooks
 
 The installation
   schema               string  version of this schema, a number; or "import": an import has begun and has not ended; or
-        "migrating <version>": a migration from that version has. A process of a newer version migrates the store
+        "import <state>": an import begins and has changed nothing yet, <state> is from before; or
+        "migrating <version>": a migration from that version has begun. A process of a newer version migrates the store
         before it uses it; one of an older version does not use it. Life: for ever; stored again after Redis lost
-        everything. Writers: every process at its start, import. Readers: every process at its start, and those of the
-        service every second.
+        everything. Writers: every process at its start, set_schema. Readers: every process at its start, and those of
+        the service every second.
   lease:NAME           string  token of the holder. NAME: collect, tick, trim, retire, broken, lost, gate, walk,
         started, reconcile, registry, listing, unseen, policy, measure, schema, enforce:R, delete:R, webhook:NAME. Life:
         its TTL. Writers: acquire, renew, release, elect. Readers: these, enter_writer.

@@ -18,8 +18,10 @@ from service.store.connection import Connection
 from service.store.lease import Leases
 
 VERSION = 1
-# The value of the key from the begin of an import to its end.
+# The value of the key from the time when an import deletes what it replaces to its end.
 IMPORTING = "import"
+# Its value before that time is this and the value from before: nothing is changed yet.
+IMPORT_BEGINS = "import "
 # Its value during a migration is this and the version to migrate from. Processes of that version stop at it.
 _MIGRATING = "migrating "
 # After so long, each running process knows of an import or a migration.
@@ -132,6 +134,8 @@ class Schema:
             except StoreRefuses:
                 # A server that takes no write can be read, so that the doctor can tell why.
                 return self._version
+        if text and text.startswith(IMPORT_BEGINS):
+            text = self._given_up(connection, text)
         if text == IMPORTING:
             raise StoreBusy(
                 "an import into Redis has begun and has not ended: wait for it, or run `pushprune import` again"
@@ -144,6 +148,14 @@ class Schema:
         if not str(text).isdecimal() or int(text) > self._version:
             raise SchemaTooNew(str(text), self._version)
         return int(text)
+
+    def _given_up(self, connection: Connection, state: str) -> str:
+        """Return the state from before an import whose process has died. Raises StoreBusy while the import runs."""
+        before = state.removeprefix(IMPORT_BEGINS)
+        with Leases(connection).hold("schema") as lease:
+            if lease is None or not connection.run("set_schema", before=state, after=before):
+                raise StoreBusy("an import into Redis has begun: wait until it has finished")
+        return before
 
 
 class SchemaWatch:

@@ -3,7 +3,7 @@
 import gzip
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ import pytest
 from service.backup import importing
 from service.domain.errors import StoreBusy, StoreUnavailable
 from service.store import backup as stored
-from service.store.backup import Importing
+from service.store.backup import Importing, SavedValue
+from service.store.connection import Connection
 from service.store.lease import Leases
+from service.store.schema import IMPORTING
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
 from tests.fakes.valkey import Valkey
@@ -249,7 +251,7 @@ def test_an_import_that_was_paused_does_not_empty_the_store_after_another_has_fi
         assert lease
         lease.lost.set()
         with pytest.raises(StoreBusy, match="this import was paused for too long"):
-            Importing(connection, lease, 1).empty()
+            Importing(connection, lease, 1, "").empty()
     assert content(wiring) == before
 
 
@@ -326,6 +328,99 @@ def test_an_import_that_is_interrupted_before_it_changes_anything_leaves_the_sto
         assert run("import", str(file), "--replace", "--yes") == (1, "", "\npushprune: interrupted\n")
     assert run("repos")[0] == 0
     assert content(wiring) == before
+
+
+def test_an_import_that_is_killed_before_it_changes_anything_leaves_a_store_that_is_used_again(
+    run: Run, wiring: Wiring, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, client = content(wiring), wiring.store.connection.client
+    key = wiring.store.connection.keys.of("schema")
+    states = []
+
+    def killed(_: float) -> None:
+        states.append(client.get(key))
+        assert run("repos")[0] == 1, "its process lives"
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("service.store.backup.time.sleep", killed)
+        run("import", str(file), "--replace", "--yes")
+    client.set(key, states[0])
+    code, _, err = run("import", str(file))
+    assert (code, "Redis holds a history already: give --replace" in err) == (1, True)
+    assert run("repos")[0] == 0
+    assert (client.get(key), content(wiring)) == ("1", before)
+
+
+def test_an_import_that_was_paused_changes_nothing_once_another_process_uses_the_store(
+    run: Run, wiring: Wiring, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, connection = content(wiring), wiring.store.connection
+    monkeypatch.setattr(
+        "service.store.backup.time.sleep", lambda _: connection.client.set(connection.keys.of("schema"), "1")
+    )
+    code, _, err = run("import", str(file), "--replace", "--yes")
+    assert (code, "this import was paused for too long, and another process uses the store" in err) == (1, True)
+    assert content(wiring) == before
+
+
+def test_an_import_during_which_another_server_took_over_must_be_repeated(
+    run: Run, wiring: Wiring, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, servers = content(wiring), iter("ab")
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, "run_id", lambda _: next(servers))
+        code, _, err = run("import", str(file), "--replace", "--yes")
+    assert (code, "another server took over, and may have lost a part): run it again" in err) == (1, True)
+    assert wiring.store.backup.is_incomplete()
+    assert run("import", str(file))[0] == 0
+    assert content(wiring) == before
+
+
+def careful(connection: Connection) -> Connection:
+    """The same connection, with a replica that is away."""
+    return Connection(connection.client, connection.keys, replicas=1)
+
+
+def test_no_import_begins_without_the_replicas(
+    run: Run, wiring: Wiring, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = content(wiring)
+    with monkeypatch.context() as patch:
+        patch.setattr("service.store.connection.PULSE_S", 0.05)
+        patch.setattr(Connection, "unchecked", careful)
+        code, _, err = run("import", str(file), "--replace", "--yes")
+    assert (code, "0 of 1 replicas of Redis (redis.replicas) received a write" in err) == (1, True)
+    assert run("repos")[0] == 0
+    assert content(wiring) == before
+
+
+@pytest.fixture
+def writer(wiring: Wiring) -> Iterator[Importing]:
+    """The writer of an import that has emptied the store."""
+    connection = wiring.store.connection.unchecked()
+    with Leases(connection).hold("schema") as lease:
+        assert lease
+        connection.client.set(connection.keys.of("schema"), IMPORTING)
+        yield Importing(connection, lease, 1, connection.run_id())
+
+
+def test_an_import_is_done_only_once_the_replicas_have_it(
+    wiring: Wiring, writer: Importing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.store.connection.PULSE_S", 0.05)
+    monkeypatch.setattr(writer, "_connection", careful(wiring.store.connection))
+    with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
+        writer.finish()
+    assert wiring.store.backup.is_incomplete()
+
+
+def test_no_pull_time_of_a_backup_replaces_a_later_one(wiring: Wiring, writer: Importing) -> None:
+    client, pulled = wiring.store.connection.client, wiring.store.connection.keys.of("pulled", SHOP)
+    client.zadd(pulled, {"v1": 5, "v2": 5})
+    writer.write(SavedValue("pulled:R", SHOP, {"v1": 4, "v2": 6}))
+    writer.finish()
+    assert client.zrange(pulled, 0, -1, withscores=True) == [("v1", 5), ("v2", 6)]
 
 
 def test_an_entry_that_was_written_twice_is_there_once(wiring: Wiring, file: Path) -> None:
