@@ -10,7 +10,7 @@ from obstore.store import LocalStore
 
 from service.collect import run as collect_run
 from service.domain.collection.gate import WriteRequest
-from service.registry.layout import blob_key, current_key, index_key, tags_key, upload_key
+from service.registry.layout import blob_key, current_key, index_key, layer_key, tags_key, upload_key
 from tests.conftest import MakeWiring
 from tests.fakes.images import image_over, sha256
 from tests.support.online import ANN, SHOP, YOUTH_S, OnlineSite, ended, make_site
@@ -38,6 +38,17 @@ def set_to_delete(site: OnlineSite) -> OnlineSite:
     gc = site.wiring.settings.gc.model_copy(update={"leftovers": "delete"})
     site.wiring = replace(site.wiring, settings=site.wiring.settings.model_copy(update={"gc": gc}))
     return site
+
+
+def at_first(site: OnlineSite, action: str, do: Callable[[], object]) -> None:
+    """Do something once, before the first step of this kind of the next collection."""
+    pending = [do]
+
+    def step(name: str, keys: tuple[str, ...]) -> None:
+        if name == action and pending:
+            pending.pop()()
+
+    site.objects.before_step = step
 
 
 def begin_upload(site: OnlineSite, id: str = "1-2") -> str:
@@ -156,25 +167,52 @@ def test_an_upload_that_continues_after_the_inventory_is_kept(
 
 
 @pytest.mark.parametrize("begins", ["before", "during"])
-def test_a_link_that_a_push_relies_on_is_kept_or_written_again(deleting: OnlineSite, begins: str) -> None:
+def test_a_link_that_a_push_relies_on_is_kept(deleting: OnlineSite, begins: str) -> None:
     """The blob is in use elsewhere, so only the link of this repository would be deleted."""
     leave_everything(deleting)
     deleting.later(WEEK_S)
     again = image_over([SHARED], 3)
-    client = deleting.pushing("other", "again", again)
-    done: list[bool] = []
+    client, (config, _) = deleting.pushing("other", "again", again), again.blobs
 
-    def push(action: str, keys: tuple[str, ...]) -> None:
-        if action == "claim" and not done:
-            done.append(ended(client))
+    def ask() -> None:
+        """Go on until the registry has answered that the layer exists."""
+        while not deleting.registry.head("other", sha256(config)):
+            next(client)
+        next(client)
 
     if begins == "before":
-        next(client)
-    deleting.objects.before_step = push
-    deleting.collect()
-    assert done == [True]
+        ask()
+    else:
+        at_first(deleting, "claim", ask)
+    run = deleting.collect()
+    assert "other" in deleting.links(LAYER)
+    assert "written again" not in run.note
+    assert ended(client)
     assert deleting.registry.broken() == ()
     deleting.collect_after(1000)
+    assert deleting.registry.broken() == ()
+
+
+def test_a_link_that_a_manifest_met_at_its_end_is_written_again(deleting: OnlineSite) -> None:
+    """A blind PUT read the link right before it was deleted, and ends while the collection runs."""
+    late_image = image_over([SHARED], 7)
+    leave_everything(deleting)
+    for blob in late_image.blobs:
+        deleting.registry.upload("other", blob)
+    deleting.later(WEEK_S)
+    late = deleting.blind("other", "late", late_image)
+    for _ in range(len(late_image.blobs) + 2):
+        next(late)
+    done: list[bool] = []
+
+    def end(action: str, keys: tuple[str, ...]) -> None:
+        if not done and layer_key("other", LAYER) in keys and "other" not in deleting.links(LAYER):
+            done.append(ended(late))
+
+    deleting.objects.after_step = end
+    run = deleting.collect()
+    assert done == [True]
+    assert "links were written again" in run.note
     assert deleting.registry.broken() == ()
 
 
