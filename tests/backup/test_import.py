@@ -338,7 +338,7 @@ def test_an_import_that_is_killed_before_it_changes_anything_leaves_a_store_that
     states = []
 
     def killed(_: float) -> None:
-        states.append(client.get(key))
+        states.append(str(client.get(key)))
         assert run("repos")[0] == 1, "its process lives"
         raise KeyboardInterrupt
 
