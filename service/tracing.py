@@ -20,11 +20,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from structlog.contextvars import bound_contextvars
-
 from service import __version__
-from service.log import log
 
+# Imported where they are used: OpenTelemetry may not be installed, and structlog takes long to import.
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import SpanContext, Tracer
@@ -102,6 +100,7 @@ def span(name: str, parent: str = "", links: Sequence[str] = (), **fields: Any) 
         yield
         return
     from opentelemetry import trace
+    from structlog.contextvars import bound_contextvars
 
     context = trace.set_span_in_context(trace.NonRecordingSpan(_unpacked(parent))) if parent else None
     linked = [trace.Link(_unpacked(link)) for link in links]
@@ -215,6 +214,8 @@ class _Exporter:
 
     def export(self, spans: Sequence[Any]) -> Any:
         """Send spans."""
+        from service.log import log
+
         result = None
         with suppress(Exception):
             result = self._exporter.export(spans)
@@ -277,6 +278,8 @@ class _Process:
             self._tracer = self._provider.get_tracer("pushprune", __version__)
             atexit.register(self.end)
         if not self._is_logged:
+            from service.log import log
+
             self._is_logged = True
             log.warning(f"no traces are sent: {sentence}") if sentence else log.info("traces are sent", to=_address())
 

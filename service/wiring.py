@@ -1,4 +1,4 @@
-"""Construct every collaborator once. Only this module knows all of them."""
+"""Construct every collaborator once. Only this module knows all of them; registry_clients.py helps it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from service.dispatch import Dispatch, celery_app
 from service.domain.errors import ConfigurationError
 from service.domain.retention.plan import Doomed
 from service.registry import Registry
-from service.registry.auth import RegistryAuth, build_auth
 from service.registry.bucket_storage import BucketStorage
 from service.registry.client import RegistryClient
 from service.registry.collector import Collector
@@ -26,7 +25,7 @@ from service.registry.deletion import ManifestDeletion
 from service.registry.disk import DiskDeletion
 from service.registry.probe import Probe
 from service.registry.storage import Storage
-from service.registry.v1 import RegistryV1
+from service.registry_clients import registry_auth, registry_client
 from service.reports.inventory import Inventory
 from service.reports.platforms import Platforms
 from service.reports.search import Search
@@ -168,8 +167,8 @@ def wire(
     removals = Deletions(connection, limits, settings.history.trash, collect_after)
     restorations = Restorations(connection, limits, look_again_ms)
     leases, garbage, meter = Leases(connection), Collections(connection, settings.history.runs), Meter(connection)
-    registry_client = _registry(settings, meter, history.word)
-    in_storage = _deletion_in_storage(settings, mounted, objects, registry_client)
+    client_of_registry = registry_client(settings, partial(meter.time, "registry_request"), history.word)
+    in_storage = _deletion_in_storage(settings, mounted, objects, client_of_registry)
     debug_urls = settings.registry.debug_url
     policies = PolicySource(settings, patient=patient, remembered=outbox.policy_last)
     archive, approvals = Archive(connection), Approvals(connection, limits)
@@ -209,7 +208,7 @@ def wire(
         storage=storage,
         objects=objects,
         in_storage=in_storage,
-        optional_client=registry_client,
+        optional_client=client_of_registry,
         collector=_collector(settings, mounted),
         debug=DebugServer(debug_urls, settings.registry.timeout_s) if debug_urls else None,
         parallel=settings.delete.parallel,
@@ -223,7 +222,7 @@ def wire(
         registry=registry,
         verdicts=verdicts,
         inventory=Inventory(history, store.catalog, archive, verdicts, approvals, store.usage),
-        platforms=Platforms(registry_client, settings.delete.parallel),
+        platforms=Platforms(client_of_registry, settings.delete.parallel),
         search=Search(history, Searcher(connection)),
         restore=Restore(store, registry),
         dispatch=Dispatch(partial(celery_app, redis_url(settings), settings.redis.prefix)),
@@ -242,7 +241,7 @@ def probe(wiring: Wiring, name: str) -> Probe | None:
     settings, registry = wiring.settings, wiring.settings.registry
     if registry.url is None:
         return None
-    auth = _auth(settings, registry.url)
+    auth = registry_auth(settings, registry.url)
     return Probe(
         registry.url, name, auth=auth, ca_file=registry.ca_file,
         timeout_s=registry.timeout_s, delete_timeout_s=registry.delete_timeout_s,
@@ -263,7 +262,7 @@ def restore_folder(settings: Settings, folder: Path, *, force: bool, recorded_by
         wiring = wire(settings, patient=True)
         record = RestoreRecord(wiring.store, recorded_by)
         return RestoreFolder(TrashFolder(folder), wiring.registry.client, force=force, record=record)
-    registry = _registry(settings)
+    registry = registry_client(settings)
     if registry is None:
         raise ConfigurationError("--from needs a registry: add --registry URL, or set registry.url")
     return RestoreFolder(TrashFolder(folder), registry, force=force)
@@ -273,41 +272,6 @@ def _also_saved(settings: Settings) -> tuple[Callable[[str, Doomed, tuple[str, b
     """The function that also saves deleted images in a folder, if one is configured."""
     folder = settings.history.trash_dir
     return (TrashFolder(folder.absolute()).save,) if folder else ()
-
-
-def registry_v1(settings: Settings) -> RegistryV1:
-    """The client of a registry of version 1. Raises ConfigurationError if `registry.url` is not set."""
-    registry = settings.registry
-    if registry.url is None:
-        raise ConfigurationError("--v1 needs a registry: add --registry URL, or set registry.url")
-    auth = _auth(settings, registry.url)
-    return RegistryV1(registry.url, auth=auth, ca_file=registry.ca_file, timeout_s=registry.timeout_s)
-
-
-def _registry(
-    settings: Settings, meter: Meter | None = None, word: Callable[[], str] | None = None
-) -> RegistryClient | None:
-    registry = settings.registry
-    if registry.url is None:
-        return None
-
-    def timed(request: str, seconds: float) -> None:
-        if meter:
-            meter.time("registry_request", request, seconds)
-
-    return RegistryClient(
-        registry.url,
-        auth=_auth(settings, registry.url),
-        ca_file=registry.ca_file,
-        timeout_s=registry.timeout_s,
-        delete_timeout_s=registry.delete_timeout_s,
-        parallel=settings.delete.parallel,
-        timed=timed,
-        word=word,
-        instead=f"or set delete.via: storage, as its storage is at {place}"
-        if (place := settings.storage.folder or settings.storage.bucket)
-        else "",
-    )
 
 
 def _deletion_in_storage(
@@ -355,20 +319,6 @@ def _objects(storage: StorageSettings) -> ObjectStore | None:
             ca_file=storage.ca_file,
             timeout_s=storage.timeout_s,
         )
-    )
-
-
-def _auth(settings: Settings, url: str) -> RegistryAuth | None:
-    registry = settings.registry
-    password = registry.password.get_secret_value() if registry.password else None
-    return build_auth(
-        url,
-        username=registry.username,
-        password=password,
-        docker_config=registry.docker_config,
-        ca_file=registry.ca_file,
-        timeout_s=registry.timeout_s,
-        token_server=registry.token_server,
     )
 
 

@@ -1,20 +1,23 @@
 """The connection of a verb to the running system: by settings, or by the data directory of `pushprune up`."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from service import log
 from service.cli.registry import asked_registry, refuse_v1
 from service.domain.errors import ConfigurationError, NoSuchRepository
 from service.domain.policy.model import Policy
 from service.domain.retention.selector import TagSelector
-from service.local.environment import running_settings
-from service.reports.inventory import Inventory
-from service.settings import PolicySource, Settings, load_settings
-from service.wiring import Wiring, wire
+
+# Imported where they are used: a verb with --registry needs none of it before its first request.
+if TYPE_CHECKING:
+    from service.reports.inventory import Inventory
+    from service.settings import PolicySource, Settings
+    from service.wiring import Wiring
 
 
 def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,6 +46,9 @@ def connect(config: Path | None, data: Path | None, only: Sequence[str] = ()) ->
 
         return compare_once(url, config, Policy(), only).wiring
     refuse_v1(config)
+    from service.local.environment import running_settings
+    from service.settings import load_settings
+
     settings = running_settings(config, data)
     if settings is None:
         raise ConfigurationError(
@@ -53,6 +59,9 @@ def connect(config: Path | None, data: Path | None, only: Sequence[str] = ()) ->
 
 
 def _wired(settings: Settings) -> Wiring:
+    from service import log
+    from service.wiring import wire
+
     wiring = wire(settings, patient=True)
     if settings.log.level == "info":
         # A verb prints its own result: log lines of level info would only repeat it.

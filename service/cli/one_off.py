@@ -1,25 +1,24 @@
 """`--registry URL`: run a verb without a pushprune service, directly on a registry."""
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from service.cli.registry import refuse_v1
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.domain.history.reconciliation import NAME_THEM
 from service.domain.policy.model import Policy
 from service.domain.retention.selector import TagSelector, is_glob
-from service.local.one_off import OneOff
-from service.local.one_off_system import one_off_system
-from service.local.progress import WorkDone
-from service.registry import Registry
+
+if TYPE_CHECKING:
+    from service.local.one_off import OneOff
+    from service.registry import Registry
 
 
 def compare_once(
@@ -39,6 +38,8 @@ def compare_once(
     Raises:
         RegistryRefused: the registry does not list its repositories, and the settings do not name any.
     """
+    from service.cli.progress import shown_progress
+
     system, names = open_once(url, config, policy, repositories, trash)
     with shown_progress(system):
         tags = system.compare(names)
@@ -51,43 +52,12 @@ def open_once(
 ) -> tuple[OneOff, Sequence[str]]:
     """Return the system for this verb alone, and the repositories that it is about. See `compare_once`."""
     refuse_v1(config)
+    # Imported after the first request: a wrong URL is told at once, and most of the start is the import of the rest.
+    from service.local.one_off_system import one_off_system
+
     _say(f"comparing with {url} …")
     system = click.get_current_context().with_resource(one_off_system(url, policy, config, os.environ, trash))
     return system, _selected(system.wiring.registry, repositories)
-
-
-@contextmanager
-def shown_progress(system: OneOff) -> Iterator[None]:
-    """Show the progress of the block on standard error, with its rate and the time left, if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(),
-        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        looks, deletes = (
-            bar.add_task("tags read", total=None),
-            bar.add_task("images deleted", visible=False, total=None),
-        )
-
-        def show(done: WorkDone) -> None:
-            bar.update(looks, completed=done.looked, total=done.to_look)
-            bar.update(deletes, completed=done.deleted, total=done.to_delete, visible=done.to_delete > 0)
-
-        system.report = show
-        try:
-            yield
-        finally:
-            system.report = None
-
-
-class _Rate(ProgressColumn):
-    """The steps per second."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
 
 
 def _selected(registry: Registry, repositories: Sequence[str]) -> Sequence[str]:

@@ -1,29 +1,31 @@
 """`pushprune prune --registry URL`: delete what a policy does not keep, at a registry that no service listens to."""
 
+from __future__ import annotations
+
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from service.answers.verdicts import Previews
 from service.cli.connect import matching_repositories
-from service.cli.one_off import compare_once, open_once, shown_progress
+from service.cli.one_off import compare_once, open_once
 from service.cli.output import line, number, show_document
 from service.cli.policy_file import load_policy_file
 from service.cli.registry import restore_hint, trash_folder
 from service.domain.errors import ConfigurationError, NoSuchRepository, PushpruneError, RegistryRefused
 from service.domain.policy.model import Policy
-from service.domain.retention.conditions import UnknownAge
-from service.domain.retention.preview import Preview
 from service.domain.retention.selector import TagSelector, is_glob
-from service.local.made_deletions import RepositoryDeletions, made_deletions
-from service.local.one_off import OneOff
 from service.restore.trash_folder import TrashFolder
 from service.settings import load_settings
+
+# Imported where they are used: the first request waits for nothing that only its answer needs.
+if TYPE_CHECKING:
+    from service.domain.retention.preview import Preview
+    from service.local.made_deletions import RepositoryDeletions
+    from service.local.one_off import OneOff
 
 
 def policy_for_one_off(keep_last: int | None, order: str | None, file: Path | None, config: Path | None) -> Policy:
@@ -51,7 +53,6 @@ class OneOffPrune:
 
     Attributes:
         names: repositories or globs; () for all.
-        show: prints previews, as JSON or not.
     """
 
     url: str
@@ -62,7 +63,6 @@ class OneOffPrune:
     dry_run: bool
     yes: bool
     as_document: bool
-    show: Callable[[Sequence[Preview], Policy, bool], None]
 
     def run(self) -> None:
         """Show what is to be deleted, and delete it unless this is a dry run; without `yes` the user is asked first."""
@@ -77,14 +77,19 @@ class OneOffPrune:
         names = matching_repositories(system.wiring.inventory, self.names) or system.wiring.inventory.names()
         previews = system.wiring.verdicts.preview(names, self.policy)
         if not deletes or not any(preview.deletions for preview in previews):
-            self.show(previews, self.policy, self.as_document)
+            self._show(previews)
             return
         if not self.as_document:
-            self.show(previews, self.policy, False)
+            self._show(previews)
         click.confirm("delete it?", abort=True, err=True)
         # After the confirmation, so that a cancelled command leaves no empty folder.
         folder.prepare()
         self._delete(system, folder, lambda: system.delete_by(self.policy), lambda: previews)
+
+    def _show(self, previews: Sequence[Preview]) -> None:
+        from service.cli.previews import show_previews
+
+        show_previews(previews, self.policy, self.as_document)
 
     def _prune(self, folder: TrashFolder) -> None:
         """Delete from each repository as soon as it is compared, without asking in between."""
@@ -95,7 +100,7 @@ class OneOffPrune:
             known = set(system.wiring.inventory.names())
             plans = system.previews([name for name in names if name in known])
             if not self.as_document or not any(plan.deletions for plan in plans):
-                self.show(plans, self.policy, self.as_document)
+                self._show(plans)
             return plans
 
         self._delete(system, folder, lambda: system.prune(names, self.policy), previews)
@@ -116,6 +121,9 @@ class OneOffPrune:
             delete: makes the deletions.
             previews: returns what was planned.
         """
+        from service.cli.progress import shown_progress
+        from service.local.made_deletions import made_deletions
+
         try:
             with shown_progress(system):
                 delete()
@@ -131,6 +139,9 @@ class OneOffPrune:
     def _say_deleted(
         self, deletions: Sequence[RepositoryDeletions], previews: Sequence[Preview], folder: TrashFolder
     ) -> None:
+        from service.answers.verdicts import Previews
+        from service.cli.previews import unknown_ages
+
         if self.as_document:
             show_document(
                 {
@@ -151,21 +162,6 @@ class OneOffPrune:
             line(sentence)
         if deletions:
             line(restore_hint(folder.path))
-
-
-def unknown_ages(previews: Sequence[Preview]) -> str:
-    """Return the sentence on images that are kept because their age is not known; "" if there are none."""
-    images = {(preview.repository, v.tag.digest): v.unknown_age for preview in previews for v in preview.of_unknown_age}
-    counts = Counter(images.values())
-    if not counts:
-        return ""
-    undated, tied = counts[UnknownAge.UNDATED], counts[UnknownAge.TIED]
-    kinds = [f"{undated} without a usable creation date"] if undated else []
-    kinds += [f"{tied} of the same date as the last one that the rule keeps"] if tied else []
-    return (
-        f"kept, as their age is not known: {number(len(images), 'image')} ({', '.join(kinds)}); "
-        "--order name or --order semver counts by name or by version instead"
-    )
 
 
 def _rows(deletions: Sequence[RepositoryDeletions]) -> dict[str, Any]:

@@ -1,17 +1,19 @@
 """The options --registry and --v1 of the verbs that need no service, and the registry that they name."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from service.domain.errors import RegistryTooOld
-from service.registry.v1 import RegistryV1
 from service.restore.trash_folder import TrashFolder, default_folder
-from service.settings import load_settings
-from service.wiring import registry_v1
+
+if TYPE_CHECKING:
+    from service.registry.v1 import RegistryV1
 
 _KEY = "service.cli.registry"
 
@@ -71,6 +73,10 @@ def connect_v1(config: Path | None) -> RegistryV1 | None:
     url, v1 = asked_registry(), bool(click.get_current_context().meta.get(f"{_KEY}.v1"))
     if not (url or v1):
         return None
+    # Imported here: most verbs need neither.
+    from service.registry_clients import registry_v1
+    from service.settings import load_settings
+
     registry = registry_v1(load_settings(config, **({"registry": {"url": url}} if url else {})))
     return registry if v1 or registry.is_there() else None
 

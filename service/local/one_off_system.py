@@ -1,5 +1,7 @@
 """The system for one verb at a registry that no pushprune service watches: Redis of its own, and no workers."""
 
+from __future__ import annotations
+
 import io
 import sys
 import tempfile
@@ -7,17 +9,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from service import log
 from service.domain.policy.model import Policy
 from service.local import processes, redis_server
-from service.local.one_off import OneOff
 from service.local.redis_server import RedisServer
 from service.local.supervisor import ChildKeepsDying, Supervisor, stopping_on_signals
-from service.local.task_list import TaskList
 from service.local.transcript import Transcript
 from service.settings import load_settings
-from service.wiring import wire
+
+if TYPE_CHECKING:
+    from service.local.one_off import OneOff
 
 _READY_S = 60.0
 # The deletions are read from the history at the end, so it must not be trimmed.
@@ -66,6 +68,12 @@ def one_off_system(
         supervisor = Supervisor(Transcript(output, speakers=("redis",)))
         with _showing_failure(output), stopping_on_signals(supervisor), supervisor:
             supervisor.start(redis.child(environ))
+            # Imported while Redis starts.
+            from service import log
+            from service.local.one_off import OneOff
+            from service.local.task_list import TaskList
+            from service.wiring import wire
+
             processes.until(
                 lambda: redis_server.is_up(url),
                 "Redis does not answer",

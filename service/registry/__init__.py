@@ -22,15 +22,17 @@ from typing import TYPE_CHECKING
 
 from service.domain.collection.storage_inventory import packed
 from service.domain.errors import ConfigurationError, StorageRefused, StorageUnavailable
-from service.registry.client import RegistryClient
-from service.registry.collector import Collector
-from service.registry.debug import DebugServer
 from service.registry.deletion import ApiDeletion, ManifestDeletion
 from service.registry.layout import blob_key, layer_key
 from service.registry.mention_cache import MentionCache
 from service.registry.storage import ReadableStorage
 
 if TYPE_CHECKING:
+    # Only for their types: each file of the package imports this one first, also before the first request of a verb.
+    from service.registry.client import RegistryClient
+    from service.registry.collector import Collector
+    from service.registry.debug import DebugServer
+
     # The extra `storage` may not be installed.
     from service.registry.objects import ObjectStore
 

@@ -1,20 +1,24 @@
 """Log in to a registry, with Basic or a Bearer token, as its WWW-Authenticate header demands."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 import requests
 import requests.auth
-from werkzeug.datastructures import WWWAuthenticate
 
 from service.domain.errors import AccessDenied, PushpruneError
 from service.registry.docker_config import Credentials, DockerConfig
 from service.registry.session import open_session
 from service.registry.tokens import Challenge, Newest, TokenCache, basic_header
+
+if TYPE_CHECKING:
+    from werkzeug.datastructures import WWWAuthenticate
 
 
 def build_auth(
@@ -26,7 +30,7 @@ def build_auth(
     ca_file: Path | None = None,
     timeout_s: float = 10.0,
     token_server: str | None = None,
-) -> "RegistryAuth | None":
+) -> RegistryAuth | None:
     """Build the login for a registry; None if no login is configured.
 
     Args:
@@ -161,6 +165,9 @@ class RegistryAuth(requests.auth.AuthBase):
 
 def _challenges(response: requests.Response) -> list[WWWAuthenticate]:
     """The WWW-Authenticate headers, one by one."""
+    # Imported here: werkzeug takes long to import, and the first request has no challenge yet.
+    from werkzeug.datastructures import WWWAuthenticate
+
     # `response.headers` joins them with commas, which the parameters of a challenge also contain.
     raw = response.raw.headers.getlist("WWW-Authenticate")
     return [challenge for challenge in map(WWWAuthenticate.from_header, raw) if challenge is not None]

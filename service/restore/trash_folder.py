@@ -4,6 +4,8 @@ The folder survives the command that deleted, and Redis. `pushprune restore --fr
 until a garbage collection has deleted their layers.
 """
 
+from __future__ import annotations
+
 import errno
 import hashlib
 import json
@@ -13,11 +15,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from service.domain.errors import ConfigurationError, TrashUnwritable
 from service.domain.oci.names import is_digest, is_repository, is_tag
-from service.domain.retention.plan import Doomed
+
+if TYPE_CHECKING:
+    from service.domain.retention.plan import Doomed
 
 _INDEX = "index.jsonl"
 _MANIFESTS = "manifests"

@@ -113,3 +113,18 @@ def test_help_imports_no_verb() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert shown.stdout.endswith("[]\n")
+
+
+def test_a_verb_without_a_service_sends_its_first_request_before_it_imports_the_rest() -> None:
+    """A wrong URL is told within half a second. Redis, Celery, logs and traces are for what follows."""
+    script = (
+        "import sys\nfrom requests.adapters import HTTPAdapter\n"
+        "slow = {'celery', 'redis', 'structlog', 'opentelemetry', 'werkzeug', 'prometheus_client', 'rich.table',\n"
+        "    'service.wiring', 'service.store', 'service.prune', 'service.answers', 'service.reports'}\n"
+        "def send(adapter, request, *_, **__): sys.exit(f'{request.url} {sorted(slow & sys.modules.keys())}')\n"
+        "HTTPAdapter.send = send\n"
+        "from service.cli.main import main\n"
+        "main(['prune', '--registry', 'http://registry.example', '--keep-last', '10', '--yes'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.stderr == "http://registry.example/v2/ []\n"

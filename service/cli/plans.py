@@ -1,0 +1,57 @@
+"""Plan repositories of the running service, and show the plans that wait for approval."""
+
+from collections.abc import Sequence
+
+import click
+
+from service.answers.repositories import Holds
+from service.cli.output import line, show_document, show_names, table, when
+from service.dispatch import Dispatch
+from service.domain.retention.manual import DRY
+from service.prune import approvals
+from service.prune.approvals import Waiting
+from service.reports.verdicts import Verdicts
+from service.store import Store
+
+
+def plan_now(store: Store, dispatch: Dispatch, verdicts: Verdicts, names: Sequence[str]) -> None:
+    """Plan these repositories, and say which plans wait for approval."""
+    approvals.plan_now(store, dispatch, names)
+    click.echo(f"planned now: {', '.join(names) or 'nothing'}")
+    for plan in approvals.waiting(store, names):
+        hold = plan.hold
+        line(f"{hold.repository}: nothing is deleted: the plan waits for approval: {hold.reason}")
+        line(_next_steps(hold.repository, hold.plan))
+    if verdicts.is_dry():
+        line(DRY)
+
+
+def show_held(store: Store, names: Sequence[str], as_document: bool) -> None:
+    """Print the plans of these repositories that wait for approval."""
+    plans = approvals.waiting(store, names)
+    if as_document:
+        show_document(Holds.of(plans))
+        return
+    if show_names(plan.hold.repository for plan in plans):
+        return
+    if not plans:
+        click.echo("no plan waits for approval")
+        return
+    rows = (
+        (plan.hold.repository, when(plan.hold.at_us), str(len(plan.hold.digests)), plan.hold.plan, _why(plan))
+        for plan in plans
+    )
+    table(("repository", "since", "images", "plan", "why it waits"), rows)
+    holds = [plan.hold for plan in plans]
+    if len(holds) > 1:
+        line("review: pushprune prune --dry-run; approve all: pushprune prune --approve-all")
+    line(_next_steps(*(holds[0].repository, holds[0].plan) if len(holds) == 1 else ("REPO", "PLAN")))
+
+
+def _why(plan: Waiting) -> str:
+    return f"refused by {plan.rejection.by}: {plan.hold.reason}" if plan.rejection else plan.hold.reason
+
+
+def _next_steps(repository: str, plan: str) -> str:
+    approve = f"pushprune prune --approve {repository} --plan {plan}"
+    return f"review: pushprune prune --dry-run {repository}; approve: {approve}"

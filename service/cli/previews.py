@@ -1,0 +1,79 @@
+"""Print what plans would delete, and why."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import click
+
+from service.answers.verdicts import Previews
+from service.cli.output import line, number, short_digest, show_document, show_names, table
+from service.domain.policy.model import Policy
+from service.domain.policy.units import spell_size
+from service.domain.retention.conditions import UnknownAge
+from service.domain.retention.freed import Freed, freed_together
+from service.domain.retention.manual import DRY
+from service.domain.retention.plan import Verdict
+from service.domain.retention.preview import Preview, totals
+
+
+def show_previews(previews: Sequence[Preview], policy: Policy, as_document: bool) -> None:
+    """Print what these plans delete and why, with its size."""
+    if as_document:
+        show_document(Previews.of(previews, dry_run=policy.dry_run))
+        return
+    deletions = [(preview.repository, verdict) for preview in previews for verdict in preview.deletions]
+    if show_names(verdict.tag.called(repository) for repository, verdict in deletions):
+        return
+    uncertain = [(preview.repository, verdict) for preview in previews for verdict in preview.of_unknown_age]
+    if uncertain:
+        rows = ((name, v.tag.name, short_digest(v.tag.digest), v.reason) for name, v in uncertain)
+        table(("repository", "tag", "digest", "kept because its age is unknown"), rows)
+        line(unknown_ages(previews))
+        click.echo()
+    if deletions:
+        _show_deletions(previews, deletions)
+    else:
+        click.echo("nothing would be deleted")
+    if policy.dry_run:
+        line(DRY)
+
+
+def unknown_ages(previews: Sequence[Preview]) -> str:
+    """Return the sentence on images that are kept because their age is not known; "" if there are none."""
+    images = {(preview.repository, v.tag.digest): v.unknown_age for preview in previews for v in preview.of_unknown_age}
+    counts = Counter(images.values())
+    if not counts:
+        return ""
+    undated, tied = counts[UnknownAge.UNDATED], counts[UnknownAge.TIED]
+    kinds = [f"{undated} without a usable creation date"] if undated else []
+    kinds += [f"{tied} of the same date as the last one that the rule keeps"] if tied else []
+    return (
+        f"kept, as their age is not known: {number(len(images), 'image')} ({', '.join(kinds)}); "
+        "--order name or --order semver counts by name or by version instead"
+    )
+
+
+def _show_deletions(previews: Sequence[Preview], deletions: Sequence[tuple[str, Verdict]]) -> None:
+    rows = ((name, v.tag.name or "(no tag)", short_digest(v.tag.digest), v.reason) for name, v in deletions)
+    table(("repository", "tag", "digest", "reason"), rows)
+    click.echo()
+    rules = ((rule.name, str(rule.tags), str(rule.digests), rule.size) for rule in totals(previews))
+    table(("rule", "tags", "images", "up to"), rules)
+    deleting_from = [preview for preview in previews if preview.deletions]
+    where = "this repository" if len(deleting_from) == 1 else "its repository"
+    freed = _freed(freed_together(preview.freed for preview in deleting_from), where)
+    click.echo(f"up to: layers that images share are counted for each; {freed}")
+    for preview in previews:
+        if preview.hold:
+            line(f"{preview.repository}: the plan would wait for approval: {preview.hold}")
+        if preview.unclear:
+            line(f"{preview.repository}: {len(preview.unclear)} manifests must be read first; the plan may change")
+
+
+def _freed(freed: Freed, where: str) -> str:
+    if freed.is_unknown:
+        return f"how much of it nothing else in {where} uses is not known"
+    most = "at most " if freed.at_most else ""
+    images = "1 image" if freed.unknown == 1 else f"{freed.unknown} images"
+    besides = f", besides {images} of unknown layers" if freed.unknown else ""
+    return f"a collection then frees {most}{spell_size(freed.size_bytes)} that nothing else in {where} uses{besides}"
