@@ -50,6 +50,7 @@ from service.store.doctor_probes import DoctorProbes
 from service.store.doctor_reports import DoctorReports
 from service.store.ended_sessions import EndedSessions
 from service.store.event_counts import EventCounts
+from service.store.facts import RegistryFacts
 from service.store.garbage import GarbageRecord
 from service.store.gate import Gate, PushLimits
 from service.store.history import History
@@ -59,6 +60,7 @@ from service.store.limits import Limits
 from service.store.manual import ManualDeletions
 from service.store.meter import Meter
 from service.store.outbox import Outbox
+from service.store.policy_changes import PolicyChanges
 from service.store.protections import Protections
 from service.store.reconcile_runs import ReconcileRuns
 from service.store.restorations import Restorations
@@ -156,7 +158,9 @@ def wire(
     storage = mounted or (BucketStorage(objects) if objects else None)
     pushes = PushLimits(settings.gc.youth * 1000)
     history = History(connection, limits, look_again_ms, pushes, settings.reconcile.late)
+    facts = RegistryFacts(connection, limits)
     outbox = Outbox(connection)
+    policy_changes = PolicyChanges(connection, outbox)
     trash = Trash(connection, settings.history.trash, look_again_ms, *_also_saved(settings))
     gc = settings.gc
     collect_after = (
@@ -170,18 +174,20 @@ def wire(
     client_of_registry = registry_client(settings, partial(meter.time, "registry_request"), history.word)
     in_storage = _deletion_in_storage(settings, mounted, objects, client_of_registry)
     debug_urls = settings.registry.debug_url
-    policies = PolicySource(settings, patient=patient, remembered=outbox.policy_last)
+    policies = PolicySource(settings, patient=patient, remembered=policy_changes.last)
     archive, approvals = Archive(connection), Approvals(connection, limits)
-    verdicts = Verdicts(history, policies, approvals)
+    verdicts = Verdicts(history, facts, policies, approvals)
     store = Store(
         connection=connection,
         history=history,
+        facts=facts,
         deletions=removals,
         trash=trash,
         restorations=restorations,
         manual=ManualDeletions(connection),
         approvals=approvals,
         outbox=outbox,
+        policy_changes=policy_changes,
         leases=leases,
         collections=garbage,
         garbage=GarbageRecord(connection),
@@ -221,7 +227,7 @@ def wire(
         store=store,
         registry=registry,
         verdicts=verdicts,
-        inventory=Inventory(history, store.catalog, archive, verdicts, approvals, store.usage),
+        inventory=Inventory(history, facts, store.catalog, archive, verdicts, approvals, store.usage),
         platforms=Platforms(client_of_registry, settings.delete.parallel),
         search=Search(history, Searcher(connection)),
         restore=Restore(store, registry),

@@ -105,14 +105,14 @@ def _follow_policy(store: Store, policies: PolicySource, dispatch: Dispatch) -> 
     if policies.current() is None and policies.error:
         return
     digest, policy = policies.digest, policies.written
-    if store.outbox.policy_changed(digest, policy):
-        if store.outbox.marked_until(digest) is None and not hold_change(store, policies.current(), digest):
+    if store.policy_changes.is_new(digest, policy):
+        if store.policy_changes.marked_until(digest) is None and not hold_change(store, policies.current(), digest):
             return
         if not mark_all_due(store, digest):
             return
         log.info("the policy changed; every repository is planned again")
         # No plan is made by the new policy before this: a worker that was sent earlier would only wait.
-        store.outbox.policy_applied(digest, policy)
+        store.policy_changes.note_applied(digest, policy)
         # The sweep sends the others, as fast as the workers plan them.
         for repository in store.outbox.first_due(_MOST_SENT):
             dispatch.enforce(repository)

@@ -141,13 +141,13 @@ class Batch:
             if outcome.indexes:
                 self.store.deletions.request_healing(self.repository, sorted(outcome.indexes))
             sightings = [(replace(tag, unannounced=True), "") for tag in moved]
-            self.store.history.adopt(self.snapshot, tags=sightings, indexes=frozenset(outcome.indexes))
+            self.store.facts.adopt(self.snapshot, tags=sightings, indexes=frozenset(outcome.indexes))
         if outcome.spared:
             self.spare(outcome.doomed, outcome.spared)
         if outcome.vanished:
             self.store.meter.count("deletes", "vanished")
             snapshot = self.store.history.snapshot(self.repository)
-            self.store.history.adopt(snapshot, vanished=outcome.vanished, keep_plan=True, lost=outcome.lost)
+            self.store.facts.adopt(snapshot, vanished=outcome.vanished, keep_plan=True, lost=outcome.lost)
 
     def end(self) -> None:
         """End the batch: have tags healed that were pushed meanwhile.
@@ -172,7 +172,7 @@ class Batch:
             sightings.append(infer_push_time(self.registry, snapshot, name, head, before.get(name)))
             indexes |= {manifest.digest} if manifest.media_type in INDEX_TYPES else set()
         if sightings:
-            self.store.history.adopt(snapshot, sightings, indexes=frozenset(indexes))
+            self.store.facts.adopt(snapshot, sightings, indexes=frozenset(indexes))
 
     def check_cache(self) -> None:
         """Check that the registry no longer serves a manifest that was deleted; if it does, alert the operator."""

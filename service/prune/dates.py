@@ -33,8 +33,8 @@ def date(store: Store, registry: Registry, snapshot: Snapshot, digests: Iterable
             for done in [pool.submit(look, digest) for digest in digests]:
                 done.result()
     finally:
-        store.history.date(snapshot, learnt)
-        store.history.learn(repository, fetched)
+        store.facts.date(snapshot, learnt)
+        store.facts.learn(repository, fetched)
     log.info("looked up when images were made", repository=repository, images=len(digests))
 
 

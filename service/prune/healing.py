@@ -196,7 +196,7 @@ class _Healing:
         """
         tagged = {tag.digest for tag in self._snapshot.tags}
         if index not in tagged and index in {known.digest for known in self._snapshot.untagged}:
-            self._store.history.resolve(self._snapshot, {index: None})
+            self._store.facts.resolve(self._snapshot, {index: None})
 
     def _was_deleted_by_user(self, tag: str) -> bool:
         """Return True if a user deleted the manifest after the last push of the tag; then the history drops the tag.
@@ -206,7 +206,7 @@ class _Healing:
         live = next(known for known in self._snapshot.tags if known.name == tag)
         if not self._store.history.deleted_by_others(self._repository, live):
             return False
-        self._store.history.adopt(self._snapshot, vanished=[tag], lost=True)
+        self._store.facts.adopt(self._snapshot, vanished=[tag], lost=True)
         # If the tag points at a manifest that we pushed, the next look removes the tag.
         self._store.deletions.request_healing(self._repository, [tag])
         return True
@@ -221,7 +221,7 @@ class _Healing:
             references = read_references(manifest.media_type, manifest.content)
         except UnreadableManifest:
             return
-        self._store.history.learn(repository, {manifest.digest: references})
+        self._store.facts.learn(repository, {manifest.digest: references})
         parts.listed.update(references.children)
         for child in references.children:
             kept = self._store.trash.get(repository, child)

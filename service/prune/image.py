@@ -111,7 +111,7 @@ def _finish(batch: Batch, doomed: Doomed) -> None:
     outcome.note_lost()
     batch.record(outcome)
     if not doomed.tags:
-        batch.store.history.resolve(batch.store.history.snapshot(batch.repository), {doomed.digest: None})
+        batch.store.facts.resolve(batch.store.history.snapshot(batch.repository), {doomed.digest: None})
 
 
 def _dangling(batch: Batch, doomed: Doomed) -> list[str]:

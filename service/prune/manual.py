@@ -166,11 +166,11 @@ def _record(store: Store, dispatch: Dispatch, request: DeletionRequest, by: str,
     snapshot = store.history.snapshot(request.repository)
     if request.found:
         is_first = snapshot.compared_us == 0
-        store.history.adopt(
+        store.facts.adopt(
             snapshot, [(replace(tag, found=is_first), "") for tag in request.found], indexes=request.indexes
         )
     if request.learnt:
-        store.history.resolve(snapshot, request.learnt)
+        store.facts.resolve(snapshot, request.learnt)
     noted = store.manual.request(request.repository, request.targets, by, force=force, released=request.released)
     dispatch.enforce(request.repository)
     return replace(request, targets={name: request.targets[name] for name in noted})

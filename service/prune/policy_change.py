@@ -34,7 +34,7 @@ def hold_change(store: Store, after: Policy | None, digest: str) -> bool:
     with store.leases.hold("policy") as lease:
         if lease is None:
             return False
-        cursor, change = store.outbox.policy_comparison(digest)
+        cursor, change = store.policy_changes.comparison(digest)
         before, since = _before(store), NO_CHANGE
         names = store.history.repositories()
         rest, end_s = deque(names[bisect_right(names, cursor) :]), time.monotonic() + SLICE_S
@@ -45,11 +45,11 @@ def hold_change(store: Store, after: Policy | None, digest: str) -> bool:
                 break
         lease.check()
         change += since
-        store.outbox.note_policy_comparison(digest, cursor, change, since)
+        store.policy_changes.note_comparison(digest, cursor, change, since)
         if rest:
             return False
         if change.is_over(after):
-            store.outbox.require_approvals(change.repositories, change.removed, change.of)
+            store.policy_changes.require_approvals(change.repositories, change.removed, change.of)
             log.warning(
                 "the changed policy would delete much: its plans wait for approval",
                 tags=change.removed, of=change.of, repositories=len(change.repositories),
@@ -68,10 +68,10 @@ def mark_all_due(store: Store, digest: str) -> bool:
     Returns:
         True once all repositories are due.
     """
-    names, marked = store.history.repositories(), store.outbox.marked_until(digest)
+    names, marked = store.history.repositories(), store.policy_changes.marked_until(digest)
     end_s = time.monotonic() + SLICE_S
     for part in chunks(names[bisect_right(names, marked or "") :]):
-        store.outbox.mark_due_until(digest, part)
+        store.policy_changes.mark_due_until(digest, part)
         if time.monotonic() > end_s and part[-1] != names[-1]:
             return False
     return True
@@ -79,7 +79,7 @@ def mark_all_due(store: Store, digest: str) -> bool:
 
 def _before(store: Store) -> Policy | None:
     """Return the policy before; None for none, or for one that only an older version understood: it kept every tag."""
-    text = store.outbox.policy_last()
+    text = store.policy_changes.last()
     try:
         return Policy.model_validate_json(text) if text else None
     except ValidationError:

@@ -108,7 +108,7 @@ def may_be_deleted(batch: Batch, doomed: Doomed, manifest: Manifest | None) -> b
     if references.readable and _are_owners_deleted(batch, doomed, references):
         return True
     if manifest:
-        batch.store.history.resolve(batch.snapshot, {doomed.digest: references})
+        batch.store.facts.resolve(batch.snapshot, {doomed.digest: references})
     return False
 
 

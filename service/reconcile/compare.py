@@ -24,7 +24,7 @@ from service.registry.listing import tags_of
 from service.registry.manifest import ManifestHead
 from service.registry.storage import ReadableStorage
 from service.store import Store
-from service.store.history import Proof
+from service.store.facts import Proof
 from service.store.snapshot import Snapshot
 
 _LONGEST_PAUSE_S = 0.5
@@ -142,7 +142,7 @@ def _contradicted_on_disk(
         for tag, manifest in manifests
         if manifest is not None
     ]
-    return store.history.prove(snapshot, proofs) > 0
+    return store.facts.prove(snapshot, proofs) > 0
 
 
 def _proof_in_time(registry: Registry, repository: str, tag: Tag, *, is_index: bool) -> Proof:
@@ -181,7 +181,7 @@ def resolve(store: Store, registry: Registry, snapshot: Snapshot, digests: Itera
                 f"{repository}@{digest} says it is an index and cannot be read ({error}); "
                 "nothing is deleted in this repository while this index exists"
             ) from error
-    store.history.resolve(snapshot, learnt)
+    store.facts.resolve(snapshot, learnt)
 
 
 def _listed(registry: Registry, repository: str) -> set[str]:
@@ -234,7 +234,7 @@ class _TagComparison:
         if indexes:
             store.deletions.request_healing(snapshot.repository, sorted(indexes))
         media_types = {head.digest: head.media_type for head in differing.values()}
-        changed = store.history.adopt(snapshot, tags, self.vanished, indexes, media_types, complete=complete)
+        changed = store.facts.adopt(snapshot, tags, self.vanished, indexes, media_types, complete=complete)
         self._note_references(indexes)
         return changed + self._prove(heads)
 
@@ -275,8 +275,8 @@ class _TagComparison:
             if digest in indexes or references.children or references.subject
         }
         if holding:
-            self._store.history.resolve(self._snapshot, holding)
-        self._store.history.learn(self._snapshot.repository, self._read)
+            self._store.facts.resolve(self._snapshot, holding)
+        self._store.facts.learn(self._snapshot.repository, self._read)
 
     def _prove(self, heads: Mapping[str, ManifestHead | None]) -> int:
         """Record that known tags were seen where the history has them; return the number of corrected push times."""
@@ -286,7 +286,7 @@ class _TagComparison:
             for tag, head in known
             if not tag.proved and tag.digest == head.digest
         ]
-        return self._store.history.prove(self._snapshot, proofs)
+        return self._store.facts.prove(self._snapshot, proofs)
 
 
 def _without_tombstones(

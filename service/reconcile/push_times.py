@@ -5,7 +5,7 @@ from service.domain.retention.ranking import is_believable
 from service.domain.retention.state import Tag
 from service.registry import Registry
 from service.registry.manifest import ManifestHead
-from service.store.history import Proof
+from service.store.facts import Proof
 from service.store.snapshot import Snapshot
 
 # A file system may keep whole seconds only, and an event is sent up to 50 ms before the link is written.

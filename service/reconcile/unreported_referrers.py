@@ -23,7 +23,7 @@ def find_referrers(store: Store, registry: Registry, repository: str) -> None:
         references, since_us = _references(registry.storage, repository, digest), registry.storage.blob_us(digest)
         if references and references.subject and since_us is not None:
             referrers[digest] = since_us, references
-    if count := store.history.find_referrers(snapshot, referrers):
+    if count := store.facts.find_referrers(snapshot, referrers):
         log.info("referrers found in the storage; their pushes were not reported", repository=repository, count=count)
 
 

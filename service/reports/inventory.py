@@ -23,6 +23,7 @@ from service.reports.verdicts import Verdicts
 from service.store.approvals import Approvals, Hold
 from service.store.archive import Archive, RejectedEvent
 from service.store.catalog import Catalog
+from service.store.facts import RegistryFacts
 from service.store.history import History
 from service.store.usage import UsageRecords
 
@@ -74,6 +75,7 @@ class Inventory:
     """Answers from Redis that change nothing. Every method raises StoreUnavailable if Redis is unavailable."""
 
     history: History
+    facts: RegistryFacts
     catalog: Catalog
     archive: Archive
     verdicts: Verdicts
@@ -104,7 +106,7 @@ class Inventory:
 
     def layers(self, repository: str, digests: Iterable[str] | None = None) -> dict[str, tuple[tuple[str, int], ...]]:
         """The (mark, size) of each config and layer of these images (None: all), as far as known, by digest."""
-        return self.history.layers(repository, digests)
+        return self.facts.layers(repository, digests)
 
     def totals(self) -> InventoryTotals:
         """The totals of all repositories."""

@@ -19,6 +19,7 @@ from service.domain.retention.state import State, Tag
 from service.settings import PolicySource
 from service.settings.reload import NONE_IN_FORCE
 from service.store.approvals import Approvals
+from service.store.facts import RegistryFacts
 from service.store.history import History
 
 
@@ -78,6 +79,7 @@ class Verdicts:
     """
 
     history: History
+    facts: RegistryFacts
     policies: PolicySource
     approvals: Approvals
 
@@ -111,7 +113,7 @@ class Verdicts:
         plan = self._plan(state, policy)
         if not plan.doomed:
             return previewed(repository, plan, Freed())
-        layers = self.history.layers(repository)
+        layers = self.facts.layers(repository)
         doomed = tuple(
             replace(image, verdicts=tuple(sized(verdict, state, layers) for verdict in image.verdicts))
             for image in plan.doomed

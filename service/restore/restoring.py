@@ -182,7 +182,7 @@ class Restoring:
                 if self._restore_referrer(referrer, reason):
                     restored.append(referrer.tag or referrer.digest)
         if self._images.learnt:
-            self._store.history.resolve(self._store.history.snapshot(self._repository), self._images.learnt)
+            self._store.facts.resolve(self._store.history.snapshot(self._repository), self._images.learnt)
         return tuple(restored)
 
     def _follows(self, deleted: Deleted, since: Mapping[str, int]) -> bool:

@@ -20,6 +20,7 @@ from service.store.doctor_probes import DoctorProbes
 from service.store.doctor_reports import DoctorReports
 from service.store.ended_sessions import EndedSessions
 from service.store.event_counts import EventCounts
+from service.store.facts import RegistryFacts
 from service.store.garbage import GarbageRecord
 from service.store.gate import Gate
 from service.store.history import History
@@ -27,6 +28,7 @@ from service.store.lease import Leases
 from service.store.manual import ManualDeletions
 from service.store.meter import Meter
 from service.store.outbox import Outbox
+from service.store.policy_changes import PolicyChanges
 from service.store.protections import Protections
 from service.store.reconcile_runs import ReconcileRuns
 from service.store.restorations import Restorations
@@ -43,12 +45,14 @@ class Store:
 
     connection: Connection
     history: History
+    facts: RegistryFacts
     deletions: Deletions
     trash: Trash
     restorations: Restorations
     manual: ManualDeletions
     approvals: Approvals
     outbox: Outbox
+    policy_changes: PolicyChanges
     leases: Leases
     collections: Collections
     garbage: GarbageRecord

@@ -38,7 +38,7 @@ class RepositoryMeasurement:
         # Before the layers: a deletion between the two is measured the next time.
         self._shrunk = store.usage.shrunk(repository)
         self._snapshot = store.history.snapshot(repository)
-        self._layers = store.history.layers(repository)
+        self._layers = store.facts.layers(repository)
         self._most, self._is_complete = most, not registry.is_configured
         self.read, self.unreadable = 0, unreadable
 
@@ -68,7 +68,7 @@ class RepositoryMeasurement:
     def _missing(self) -> tuple[str, ...]:
         """The manifests that must be read to know all sizes, each once."""
         tags = self._snapshot.tags
-        if len(self._layers) >= self._store.history.most_layers:
+        if len(self._layers) >= self._store.facts.most_layers:
             # Reading more would only displace what is known. A size that was noted once stays.
             tags = tuple(tag for tag in tags if not tag.size_bytes)
         missing = (unsized_manifests(self._snapshot, tag.digest, self._layers) for tag in tags)
@@ -78,13 +78,13 @@ class RepositoryMeasurement:
         self.read += len(digests)
         with ThreadPoolExecutor(self._registry.parallel, thread_name_prefix="sizes") as pool:
             read = dict(zip(digests, pool.map(self._references, digests), strict=True))
-        history = self._store.history
+        history, facts = self._store.history, self._store.facts
         indexes = {digest: references for digest, references in read.items() if references and references.children}
         if indexes:
-            history.resolve(self._snapshot, indexes)
+            facts.resolve(self._snapshot, indexes)
             self._snapshot = history.snapshot(self._repository)
-        history.learn(self._repository, read)
-        self._layers = {**self._layers, **history.layers(self._repository, digests)}
+        facts.learn(self._repository, read)
+        self._layers = {**self._layers, **facts.layers(self._repository, digests)}
         self.unreadable |= {digest for digest in digests if digest not in self._layers and digest not in indexes}
 
     def _references(self, digest: str) -> References | None:

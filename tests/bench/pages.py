@@ -72,7 +72,7 @@ def _fill(wiring: Wiring) -> None:
     history = wiring.store.history
     history.record(understood(events[0]))
     # Of a repository that was never compared, only 1,000 tags are recorded.
-    history.adopt(history.snapshot("shop/api"), complete=True)
+    wiring.store.facts.adopt(history.snapshot("shop/api"), complete=True)
     for start in range(0, len(events), _AT_ONCE):
         history.record(understood(*events[start : start + _AT_ONCE]))
 

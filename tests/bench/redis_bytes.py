@@ -118,7 +118,7 @@ def _fill(wiring: Wiring, case: Case) -> None:
                 body = _envelope(action, repository, case.tag.format(tag), seed, case)
                 assert wiring.store.history.record(parse(body, time.time_ns() // 1000)).events == 1
     for repository in repositories:
-        wiring.store.history.adopt(wiring.store.history.snapshot(repository), complete=True)
+        wiring.store.facts.adopt(wiring.store.history.snapshot(repository), complete=True)
         assert wiring.store.history.commit(wiring.store.history.snapshot(repository), Plan(), "none")
 
 

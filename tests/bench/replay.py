@@ -90,7 +90,7 @@ def _play(wiring: Wiring, company: Company) -> _Played:
         played.events += len(pushed.bodies)
         if pushed.repository not in known:
             # As if it had been compared with the registry: of others, only 1,000 tags are recorded.
-            history.adopt(history.snapshot(pushed.repository), complete=True)
+            wiring.store.facts.adopt(history.snapshot(pushed.repository), complete=True)
             known.add(pushed.repository)
         for repository in due:
             _plan(wiring, repository, pushed, played)
@@ -103,7 +103,7 @@ def _plan(wiring: Wiring, repository: str, pushed: Pushed, played: _Played) -> N
     snapshot = store.history.snapshot(repository)
     plan = planner.plan(snapshot, POLICY, pushed.at_us)
     if plan.unresolved:
-        store.history.resolve(snapshot, {digest: References(pushed.children) for digest in plan.unresolved})
+        store.facts.resolve(snapshot, {digest: References(pushed.children) for digest in plan.unresolved})
         snapshot = store.history.snapshot(repository)
         plan = planner.plan(snapshot, POLICY, pushed.at_us)
     commit(store, wiring.registry, snapshot, plan, "doomed" if plan.doomed else "none", POLICY)

@@ -210,8 +210,8 @@ def test_repositories_are_made_due_in_slices_that_the_next_sweep_continues(
     calls = len(REPOSITORIES) * 2 - 1
     for _ in range(calls - 1):
         sweep(system.wiring)
-        assert system.store.outbox.policy_changed(system.wiring.policies.digest, "")
+        assert system.store.policy_changes.is_new(system.wiring.policies.digest, "")
         assert system.messages.sent == []
     sweep(system.wiring)
-    assert not system.store.outbox.policy_changed(system.wiring.policies.digest, "")
+    assert not system.store.policy_changes.is_new(system.wiring.policies.digest, "")
     assert sorted(system.messages.sent) == [("enforce", name) for name in sorted(REPOSITORIES)]

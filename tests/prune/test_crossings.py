@@ -110,7 +110,7 @@ def test_the_parts_of_an_index_that_stands_again_unheard_stay_doomed_no_longer(m
     system.registry.push(SHOP, "multi", index)
     system.settle()
     known = References(children=(part.digest,))
-    system.store.history.resolve(system.store.history.snapshot(SHOP), {index.digest: known})
+    system.store.facts.resolve(system.store.history.snapshot(SHOP), {index.digest: known})
     Pusher(system.registry.url).delete(SHOP, index.digest)
     planning.enforce(system.wiring, SHOP)
     assert [doomed.digest for doomed in system.store.history.doomed(SHOP)] == [part.digest]
@@ -127,7 +127,7 @@ def test_a_users_delete_makes_its_repository_due(make_system: Make) -> None:
     system.push("v2")
     system.settle()
     known = References(children=(make_image("part").digest,))  # as the registry says with `includereferences`
-    system.store.history.resolve(system.store.history.snapshot(SHOP), {index.digest: known})
+    system.store.facts.resolve(system.store.history.snapshot(SHOP), {index.digest: known})
     Pusher(system.registry.url).delete(SHOP, index.digest)
     system.settle()
     assert set(system.registry.manifests(SHOP)) == {make_image(f"{SHOP}:v2").digest}

@@ -13,7 +13,7 @@ NEWEST = policy("rules: [{name: made, order: created, keep: {last: 1}}]")
 
 
 def known(system: System) -> dict[str, tuple[tuple[str, int], ...]]:
-    return system.store.history.layers(SHOP)
+    return system.store.facts.layers(SHOP)
 
 
 def layers(image: Image) -> tuple[tuple[str, int], ...]:

@@ -13,7 +13,7 @@ from service.store.connection import Connection
 from service.store.history import History
 from service.store.limits import Limits
 from tests.conftest import keep_last
-from tests.support.record import event
+from tests.support.record import event, facts_of
 from tests.support.record import record as due_after
 from tests.support.system import SHOP, Make
 from workers import sweep
@@ -61,7 +61,7 @@ def test_what_a_comparison_found_at_the_registry_is_not_bounded(history: History
     named(history, 3)
     snapshot = history.snapshot("made/up-0")
     seen = Tag("v9", "sha256:" + "1" * 64, None)
-    history.adopt(snapshot, [(seen, "")], complete=True)
+    facts_of(history).adopt(snapshot, [(seen, "")], complete=True)
     assert named(history, 5) == 1, "there is room for one more"
     for number in range(20, 30):
         history.record(Envelope((replace(event(number, tag=f"v{number}"), repository="made/up-0"),), ()))

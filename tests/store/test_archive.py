@@ -16,7 +16,7 @@ from service.store.deletions import Deletions
 from service.store.history import History
 from service.store.keys import Keys
 from service.store.limits import Limits
-from tests.support.record import NOW, digest, event, record, user_delete
+from tests.support.record import NOW, digest, event, facts_of, record, user_delete
 
 
 @pytest.fixture
@@ -63,7 +63,9 @@ def test_a_push_is_read_with_who_what_and_when(history: History, archive: Archiv
 
 def test_each_way_for_a_tag_to_come_and_go_is_told_apart(history: History, archive: Archive) -> None:
     record(history, event(1), event(2, tag="v2"), event(3, tag="v3"), event(4, tag=None))
-    history.adopt(history.snapshot("shop/api"), tags=[(Tag("old", digest("old"), None, 5), "")], vanished=["v3"])
+    facts_of(history).adopt(
+        history.snapshot("shop/api"), tags=[(Tag("old", digest("old"), None, 5), "")], vanished=["v3"]
+    )
     prune(history, next(tag for tag in history.live("shop/api") if tag.name == "v1"))
     record(history, user_delete(5, "v2"), event(6, "delete", tag=None, seed=4))
     assert [(item.kind, item.tag, item.digest) for item in archive.events("shop/api")] == [
@@ -128,7 +130,7 @@ def test_an_entry_says_of_what_kind_the_manifest_was(history: History) -> None:
     strange = event(2, tag="odd", media_type="application/vnd.wasm.v1+json")
     record(history, listed, strange, user_delete(3, "odd"))
     snapshot, result = history.snapshot("shop/api"), Tag("old", digest("old"), None, 5)
-    history.adopt(snapshot, [(result, "")], media_types={digest("old"): DOCKER_MANIFEST})
+    facts_of(history).adopt(snapshot, [(result, "")], media_types={digest("old"): DOCKER_MANIFEST})
     kinds = {(entry.action, entry.tag): entry.media_type for entry in history.entries("shop/api")}
     assert kinds == {
         ("push", "multi"): OCI_INDEX, ("push", "odd"): "application/vnd.wasm.v1+json", ("delete", "odd"): "",

@@ -13,7 +13,7 @@ from service.store.deletions import Deletions
 from service.store.history import History
 from service.store.limits import Limits
 from service.store.outbox import Outbox
-from tests.support.record import NOW, digest, event, record
+from tests.support.record import NOW, digest, event, facts_of, record
 
 SHOP = "shop/api"
 INDEX = Doomed(digest("index"), (Verdict(Tag("v1", digest("index"), NOW + 1000), False, "old", "r"),))
@@ -32,11 +32,11 @@ def take_back(history: History) -> None:
 
 
 def vanish(history: History) -> None:
-    history.adopt(history.snapshot(SHOP), vanished=["v2"])
+    facts_of(history).adopt(history.snapshot(SHOP), vanished=["v2"])
 
 
 def lose_an_index(history: History) -> None:
-    history.resolve(history.snapshot(SHOP), {digest("index"): None})
+    facts_of(history).resolve(history.snapshot(SHOP), {digest("index"): None})
 
 
 @pytest.mark.parametrize("happen", [forget, spare, take_back, vanish, lose_an_index])
@@ -45,7 +45,7 @@ def test_a_repository_that_was_due_tomorrow_is_due_within_seconds(
 ) -> None:
     history, client = History(connection), connection.client
     record(history, event(1, seed="index"), event(2, seed="other", tag="v2"))
-    history.resolve(history.snapshot(SHOP), {digest("index"): References(children=(digest("part"),))})
+    facts_of(history).resolve(history.snapshot(SHOP), {digest("index"): References(children=(digest("part"),))})
     snapshot = history.snapshot(SHOP)
     tomorrow_us = (connection.now_ms() + 86_400_000) * 1000
     assert history.commit(snapshot, Plan(doomed=(INDEX,), next_us=tomorrow_us), "doomed")

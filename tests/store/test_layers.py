@@ -17,7 +17,7 @@ from service.store.keys import short
 from service.store.limits import Limits
 from service.store.packing import MOST_BLOBS, pack_layers, unpack_layers
 from tests.conftest import MakeWiring
-from tests.support.record import NOW, digest, event, record
+from tests.support.record import NOW, digest, event, facts_of, record
 
 SHOP = "shop/api"
 BLOBS = ((digest("config"), 1500), (digest("layer"), 30_000_000))
@@ -44,48 +44,51 @@ def deleted(number: int, seed: object = "x") -> Event:
 
 def test_a_push_says_what_its_manifest_references(history: History) -> None:
     record(history, push(1))
-    assert history.layers(SHOP) == {digest("x"): KNOWN}
+    assert facts_of(history).layers(SHOP) == {digest("x"): KNOWN}
 
 
 def test_a_push_without_a_tag_does_too(history: History) -> None:
     record(history, push(1, tag=None))
-    assert history.layers(SHOP) == {digest("x"): KNOWN}
+    assert facts_of(history).layers(SHOP) == {digest("x"): KNOWN}
 
 
 @pytest.mark.parametrize("asked", [(), ("x",), ("x", "y", "z")])
 def test_only_what_is_asked_about_is_read(history: History, asked: tuple[str, ...]) -> None:
     record(history, push(1), push(2, "y"))
-    messages = history.layers(SHOP, (digest(name) for name in asked))
+    messages = facts_of(history).layers(SHOP, (digest(name) for name in asked))
     assert messages == {digest(name): KNOWN for name in asked if name != "z"}
 
 
 def test_one_that_does_not_say_leaves_what_is_known(history: History) -> None:
     record(history, push(1), push(2, blobs=None))
-    assert history.layers(SHOP) == {digest("x"): KNOWN}
+    assert facts_of(history).layers(SHOP) == {digest("x"): KNOWN}
     record(history, push(3, "y", blobs=None))
-    assert list(history.layers(SHOP)) == [digest("x")]
+    assert list(facts_of(history).layers(SHOP)) == [digest("x")]
 
 
 def test_each_repository_remembers_its_own(history: History) -> None:
     record(history, push(1, "x"), push(2, "y", repository="shop/web"))
-    assert (list(history.layers(SHOP)), list(history.layers("shop/web"))) == ([digest("x")], [digest("y")])
+    assert (list(facts_of(history).layers(SHOP)), list(facts_of(history).layers("shop/web"))) == (
+        [digest("x")],
+        [digest("y")],
+    )
 
 
 def test_pulls_and_pushes_of_our_own_teach_nothing(history: History) -> None:
     record(history, push(1, action="pull"), push(2, useragent=agent_with(history.word())))
-    assert history.layers(SHOP) == {}
+    assert facts_of(history).layers(SHOP) == {}
 
 
 def test_they_are_forgotten_when_the_manifest_is_deleted(history: History) -> None:
     record(history, push(1), push(2, "y", tag="v2"), deleted(3))
-    assert list(history.layers(SHOP)) == [digest("y")]
+    assert list(facts_of(history).layers(SHOP)) == [digest("y")]
 
 
 def test_a_push_that_comes_after_the_news_of_its_deletion_teaches_nothing(history: History) -> None:
     record(history, deleted(3), push(1))
-    assert history.layers(SHOP) == {}
+    assert facts_of(history).layers(SHOP) == {}
     record(history, push(4))
-    assert history.layers(SHOP) == {digest("x"): KNOWN}
+    assert facts_of(history).layers(SHOP) == {digest("x"): KNOWN}
 
 
 def test_they_are_forgotten_when_we_deleted_it(history: History, removals: Deletions) -> None:
@@ -94,7 +97,7 @@ def test_they_are_forgotten_when_we_deleted_it(history: History, removals: Delet
     snapshot = history.snapshot(SHOP)
     assert history.commit(snapshot, Plan(doomed=(doomed,)), "doomed")
     removals.forget(history.snapshot(SHOP), doomed)
-    assert list(history.layers(SHOP)) == [digest("y")]
+    assert list(facts_of(history).layers(SHOP)) == [digest("y")]
 
 
 def test_one_rescued_by_a_push_while_its_delete_was_on_its_way_is_still_known(
@@ -105,50 +108,52 @@ def test_one_rescued_by_a_push_while_its_delete_was_on_its_way_is_still_known(
     assert history.commit(history.snapshot(SHOP), Plan(doomed=(doomed,)), "doomed")
     record(history, push(2))
     removals.forget(history.snapshot(SHOP), doomed)
-    assert list(history.layers(SHOP)) == [digest("x")]
+    assert list(facts_of(history).layers(SHOP)) == [digest("x")]
 
 
 def test_they_are_forgotten_when_a_look_finds_it_gone_and_nothing_happened_since(history: History) -> None:
     record(history, push(1))
     before = history.snapshot(SHOP)
     record(history, push(2, "y"))
-    history.resolve(before, {digest("x"): None})
-    assert set(history.layers(SHOP)) == {digest("x"), digest("y")}
-    history.resolve(history.snapshot(SHOP), {digest("x"): None})
-    assert list(history.layers(SHOP)) == [digest("y")]
+    facts_of(history).resolve(before, {digest("x"): None})
+    assert set(facts_of(history).layers(SHOP)) == {digest("x"), digest("y")}
+    facts_of(history).resolve(history.snapshot(SHOP), {digest("x"): None})
+    assert list(facts_of(history).layers(SHOP)) == [digest("y")]
 
 
 def test_a_manifest_that_was_fetched_is_known_as_well(history: History) -> None:
     record(history, event(1, seed="x"))
-    history.resolve(history.snapshot(SHOP), {digest("x"): References(blobs=BLOBS), digest("i"): References(("c",))})
-    assert history.layers(SHOP) == {digest("x"): KNOWN}
+    facts_of(history).resolve(
+        history.snapshot(SHOP), {digest("x"): References(blobs=BLOBS), digest("i"): References(("c",))}
+    )
+    assert facts_of(history).layers(SHOP) == {digest("x"): KNOWN}
 
 
 def test_one_that_was_deleted_meanwhile_is_not(history: History) -> None:
     record(history, deleted(1))
-    history.learn(SHOP, {digest("x"): References(blobs=BLOBS)})
-    assert history.layers(SHOP) == {}
+    facts_of(history).learn(SHOP, {digest("x"): References(blobs=BLOBS)})
+    assert facts_of(history).layers(SHOP) == {}
 
 
 def test_no_more_manifests_are_remembered_than_is_set(connection: Connection) -> None:
     history = History(connection, Limits(repository_layers=3))
     for number in range(5):
         record(history, push(number, number, tag=f"v{number}"))
-        assert digest(number) in history.layers(SHOP), "the newest is never the one that is dropped"
-    history.learn(SHOP, {digest("fetched"): References(blobs=BLOBS)})
-    result = history.layers(SHOP)
+        assert digest(number) in facts_of(history).layers(SHOP), "the newest is never the one that is dropped"
+    facts_of(history).learn(SHOP, {digest("fetched"): References(blobs=BLOBS)})
+    result = facts_of(history).layers(SHOP)
     assert (len(result), digest("fetched") in result) == (3, True)
     known = set(result)
     for number in range(10, 20):
         record(history, replace(push(number), digest=next(iter(known))))
-        history.learn(SHOP, {next(iter(known)): References(blobs=BLOBS)})
-    assert set(history.layers(SHOP)) == known, "what is known already takes no room"
+        facts_of(history).learn(SHOP, {next(iter(known)): References(blobs=BLOBS)})
+    assert set(facts_of(history).layers(SHOP)) == known, "what is known already takes no room"
 
 
 def test_how_many_is_a_setting(make_wiring: MakeWiring) -> None:
     wiring = make_wiring(history={"repository_layers": 2})
     record(wiring.store.history, *(push(number, number) for number in range(4)))
-    assert len(wiring.store.history.layers(SHOP)) == 2
+    assert len(wiring.store.facts.layers(SHOP)) == 2
 
 
 @pytest.mark.parametrize("mode", ["pushed", "fetched"])
@@ -159,8 +164,8 @@ def test_a_lower_bound_takes_hold_with_the_next_manifest(connection: Connection,
     if mode == "pushed":
         record(history, push(10, "next"))
     else:
-        history.learn(SHOP, {digest("next"): References(blobs=BLOBS)})
-    assert (len(history.layers(SHOP)), digest("next") in history.layers(SHOP)) == (4, True)
+        facts_of(history).learn(SHOP, {digest("next"): References(blobs=BLOBS)})
+    assert (len(facts_of(history).layers(SHOP)), digest("next") in facts_of(history).layers(SHOP)) == (4, True)
 
 
 def test_layers_are_written_as_keys_says(history: History, connection: Connection) -> None:

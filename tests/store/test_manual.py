@@ -113,7 +113,7 @@ def test_so_does_a_tag_that_is_found_there(wiring: Wiring) -> None:
     gone = digest(7)
     wiring.store.manual.request(SHOP, {gone: gone}, "alice")
     mark(wiring, gone)
-    wiring.store.history.adopt(wiring.store.history.snapshot(SHOP), [(Tag("found", gone, None, 400), "")])
+    wiring.store.facts.adopt(wiring.store.history.snapshot(SHOP), [(Tag("found", gone, None, 400), "")])
     after = wiring.store.history.snapshot(SHOP)
     assert (after.manual_deletions, after.manual_deleted) == ({}, frozenset())
 

@@ -8,7 +8,7 @@ from service.domain.retention.state import Tag
 from service.registry.session import agent_with
 from service.store.connection import Connection
 from service.store.history import History
-from tests.support.record import NOW, digest, event, record, user_delete
+from tests.support.record import NOW, digest, event, facts_of, record, user_delete
 
 
 def test_a_push_is_live_with_time_digest_size_and_actor(history: History) -> None:
@@ -98,7 +98,7 @@ def test_the_children_of_an_index_stay_as_its_manifest_lists_them_whatever_an_ev
     index = "application/vnd.oci.image.index.v1+json"
     record(history, event(1, media_type=index, seed="i", children=(digest("z"),)))
     assert history.snapshot("shop/api").links[digest("i")] is None, "an event is believed"
-    history.resolve(history.snapshot("shop/api"), {digest("i"): References(children=(digest("x"),))})
+    facts_of(history).resolve(history.snapshot("shop/api"), {digest("i"): References(children=(digest("x"),))})
     children = None if reported is None else tuple(map(digest, reported))
     record(history, event(2, media_type=index, seed="i", children=children))
     links = history.snapshot("shop/api").links[digest("i")]
@@ -110,5 +110,5 @@ def test_what_a_look_found_does_not_undo_a_push_that_came_meanwhile(history: His
     record(history, event(1, seed="old"), event(2, tag="v2"))
     before = history.snapshot("shop/api")
     record(history, event(3, seed="new"), event(4, tag="v2"))
-    history.adopt(before, tags=[(Tag("v1", digest("old"), None), "")], vanished=["v2"])
+    facts_of(history).adopt(before, tags=[(Tag("v1", digest("old"), None), "")], vanished=["v2"])
     assert {tag.name: tag.digest for tag in history.live("shop/api")} == {"v1": digest("new"), "v2": digest(4)}

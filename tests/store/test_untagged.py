@@ -10,7 +10,7 @@ from service.domain.retention.plan import Plan
 from service.domain.retention.state import Tag
 from service.store.connection import Connection
 from service.store.history import History
-from tests.support.record import NOW, digest, event, record, user_delete
+from tests.support.record import NOW, digest, event, facts_of, record, user_delete
 
 SHOP = "shop/api"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -72,7 +72,7 @@ def test_a_deleted_digest_is_not_untagged_but_gone(history: History, first: str)
 
 def read_index(history: History) -> None:
     """A worker has read the manifest of the index, which lists one part."""
-    history.resolve(history.snapshot(SHOP), {digest("i"): References(children=(digest("part"),))})
+    facts_of(history).resolve(history.snapshot(SHOP), {digest("i"): References(children=(digest("part"),))})
 
 
 def test_the_parts_of_a_deleted_index_are_untagged_from_then_on(history: History) -> None:
@@ -95,7 +95,7 @@ def test_a_part_that_was_deleted_after_its_index_is_not_untagged_whatever_is_hea
     index = event(3, seed="index", media_type=INDEX)
     record(history, event(1, tag=None, seed="a"), event(2, tag=None, seed="b"), index)
     parts = References(children=(digest("a"), digest("b")))
-    history.resolve(history.snapshot(SHOP), {digest("index"): parts})
+    facts_of(history).resolve(history.snapshot(SHOP), {digest("index"): parts})
     part = event(6, "delete", None, "a", media_type="")
     record(history, part, event(4, "delete", None, "index", media_type=""), user_delete(5, "v1"))
     assert untagged(history) == {digest("b"): (4, "")}
@@ -130,7 +130,7 @@ def test_they_are_also_where_the_index_was_read_before_its_push_and_its_deletion
 def test_the_parts_of_an_index_that_is_found_missing_are_untagged_and_do_not_follow_it(history: History) -> None:
     record(history, event(2, media_type=INDEX, seed="i"))
     read_index(history)
-    history.resolve(history.snapshot(SHOP), {digest("i"): None})
+    facts_of(history).resolve(history.snapshot(SHOP), {digest("i"): None})
     (part,) = history.snapshot(SHOP).untagged
     assert (part.digest, part.index) == (digest("part"), "")
 
@@ -172,7 +172,7 @@ def test_no_more_revisions_are_kept_than_a_policy_can_ask_for(history: History) 
 
 def test_a_tag_found_elsewhere_leaves_what_it_stood_at(history: History) -> None:
     record(history, event(1, seed="old"))
-    history.adopt(history.snapshot(SHOP), tags=[(Tag("v1", digest("new"), None), "")])
+    facts_of(history).adopt(history.snapshot(SHOP), tags=[(Tag("v1", digest("new"), None), "")])
     (left,) = history.snapshot(SHOP).untagged
     assert (left.digest, left.tag, left.since_us > NOW) == (digest("old"), "v1", True)
     assert history.snapshot(SHOP).revisions == {"v1": (digest("old"),)}
@@ -180,7 +180,7 @@ def test_a_tag_found_elsewhere_leaves_what_it_stood_at(history: History) -> None
 
 def test_that_a_tag_vanished_proves_nothing_about_what_it_stood_at_and_before(history: History) -> None:
     record(history, event(1, seed="old"), event(2, seed="new"))
-    history.adopt(history.snapshot(SHOP), vanished=["v1"])
+    facts_of(history).adopt(history.snapshot(SHOP), vanished=["v1"])
     assert [left.digest for left in history.snapshot(SHOP).untagged] == [digest("old")]
     assert history.snapshot(SHOP).revisions == {"v1": (digest("old"),)}
 
@@ -209,7 +209,7 @@ def test_a_pull_that_does_not_count_is_recorded_and_no_use(history: History, con
 
 def test_times_of_creation_are_remembered_while_a_tag_stands_there(history: History, connection: Connection) -> None:
     record(history, event(1, seed="x"))
-    history.date(history.snapshot(SHOP), {digest("x"): 17, digest("gone"): 18})
+    facts_of(history).date(history.snapshot(SHOP), {digest("x"): 17, digest("gone"): 18})
     snapshot = history.snapshot(SHOP)
     assert [tag.created_us for tag in snapshot.tags] == [17]
     assert len(snapshot.stale_created) == 1

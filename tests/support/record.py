@@ -10,6 +10,7 @@ from service.clock import now_us
 from service.domain.events import Envelope, Event
 from service.store.connection import Connection
 from service.store.dictionary import Dictionary
+from service.store.facts import RegistryFacts
 from service.store.history import History
 
 NOW = now_us() - 3_600_000_000
@@ -36,6 +37,11 @@ def user_delete(number: int, tag: str) -> Event:
 @pytest.fixture
 def history(connection: Connection) -> History:
     return History(connection)
+
+
+def facts_of(history: History) -> RegistryFacts:
+    """Return the facts beside a history, with the same limits."""
+    return RegistryFacts(history._connection, history._limits)
 
 
 def record(history: History, *events: Event) -> tuple[str, ...]:
