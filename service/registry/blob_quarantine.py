@@ -1,7 +1,7 @@
 """The quarantine of an online collection: the data that it deleted is kept for a while, and can be brought back.
 
-Each batch has a folder `pushprune/quarantine/<storage µs>-<redis µs>` with one object for each blob, and with `links`:
-a line for each blob tells which repositories had a link to it. No registry looks at this folder.
+Each batch has a folder `pushprune/quarantine/<storage µs>-<redis µs>` with `<hexadecimal>/data` for each blob, and with
+`links`: a line for each blob tells which repositories had a link to it. No registry looks at this folder.
 """
 
 import json
@@ -15,7 +15,7 @@ from service.registry.layout import OURS, blob_key
 from service.registry.objects import ObjectStore
 
 FOLDER = f"{OURS}/quarantine"
-_LINKS = "links"
+_LINKS, _DATA = "links", "data"
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class QuarantineBatch:
 
     def key(self, digest: bytes) -> str:
         """The key of a blob in this batch."""
-        return f"{self.folder}/{digest.hex()}"
+        return f"{self.folder}/{digest.hex()}/{_DATA}"
 
 
 class BlobQuarantine:
@@ -83,7 +83,7 @@ class BlobQuarantine:
         places = self._places(batch, digests)
         if self._objects.is_local:
             before_each()
-            return self._each(self._objects.rename, places)
+            return self._each(self._objects.rename_folder, places)
         failed = {key: batch.errors[key] for key in places if key in batch.errors}
         return failed | self._objects.delete((key for key in places if key not in failed), before_each)
 
@@ -108,7 +108,8 @@ class BlobQuarantine:
         folder, at = place
         batch = QuarantineBatch(at)
         for stored in self._objects.list(folder):
-            if is_packable(digest := f"sha256:{stored.key.rpartition('/')[2]}"):
+            name, _, file = stored.key.removeprefix(f"{folder}/").partition("/")
+            if file == _DATA and is_packable(digest := f"sha256:{name}"):
                 batch.sizes[packed(digest)] = stored.size_bytes
         return batch
 
@@ -136,6 +137,7 @@ class BlobQuarantine:
             for batch in batches:
                 if digest in batch.sizes and self._objects.rename(batch.key(digest), blob_key(unpacked(digest))):
                     returned[digest] = batch.sizes.pop(digest)
+                    self._objects.remove_folders([batch.key(digest)])
                     break
         return returned
 

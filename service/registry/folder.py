@@ -57,7 +57,7 @@ def read(root: str, key: str, length: int = -1) -> bytes | None:
 
 
 def rename(root: str, source: str, target: str) -> bool:
-    """Rename a file, atomically; False if it does not exist."""
+    """Rename a file or folder, atomically; False if it does not exist."""
     try:
         os.rename(f"{root}/{source}", f"{root}/{target}")
     except FileNotFoundError:

@@ -205,6 +205,16 @@ class ObjectStore:
                 return False
         return True
 
+    def rename_folder(self, source: str, target: str) -> bool:
+        """Rename an object with its folder, which has no other; False if it does not exist. A bucket has no folders.
+
+        In a local folder, this is one call, after which no empty folder is left that a client might write to.
+        """
+        if not self.root:
+            return self.rename(source, target)
+        with self.translated(f"{source} cannot be renamed"):
+            return folder.rename(str(self.root), source.rpartition("/")[0], target.rpartition("/")[0])
+
     def delete(self, keys: Iterable[str], before_each: Callable[[], object] = lambda: None) -> dict[str, str]:
         """Delete objects, 1,000 in one call where the storage can.
 
@@ -222,7 +232,8 @@ class ObjectStore:
 
     def remove_folders(self, keys: Iterable[str]) -> None:
         """Remove the folders of these keys that are empty. Nobody may write there now. A bucket has no folders."""
-        for name in {key.rpartition("/")[0] for key in keys} if self.root else ():
+        # The innermost first.
+        for name in sorted({key.rpartition("/")[0] for key in keys}, reverse=True) if self.root else ():
             folder.remove_folder(str(self.root), name)
 
     def bulk_error(self, keys: Collection[str]) -> str:

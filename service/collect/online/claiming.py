@@ -5,7 +5,7 @@ takes this lock, which proves the death; a worker that is only stopped keeps the
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from service.collect.attempt import Attempt
@@ -20,9 +20,10 @@ POLL_S = 0.02
 _AWARE_S = 15.0
 # nginx needs a moment to pass an admitted request on to the registry, which then counts it.
 _PASSING_S = 0.5
+# PUTs of manifests wait for so long at most, from the beginning of the claims.
 _HOLD_S = 2.0
-# Shorter, and a run with many manifests has many pauses of _PASSING_S between them.
-_MOMENT_S = 0.1
+# The gate processes look every 50 ms if the gate was opened, and no write is to wait for more than 100 ms.
+_MOMENT_S = 0.04
 _OPENED = "the gate was opened or closed by another process; nothing more is deleted"
 _HELD = "the gate is held by another collection, which may still run"
 
@@ -38,10 +39,10 @@ class Claiming:
         self._attempt, self._store = attempt, attempt.store
         self._token = ""
         self._began_us = 0
-        self._claimed_s = 0.0
+        self._claimed_s, self._has_claims = 0.0, False
         self._may_open = True
         self._are_manifests_held = False
-        self._aware_s = 0.0
+        self._aware_s = self._end_s = 0.0
 
     @contextmanager
     def begun(self, began_us: int, *, with_manifests: bool = False) -> Iterator[None]:
@@ -56,40 +57,44 @@ class Claiming:
             ManifestsHeldTooLong: PUTs of manifests did not end in time.
         """
         self._token, self._began_us, self._may_open = new_token(), began_us, True
+        self._has_claims = False
         self._are_manifests_held = with_manifests
-        gate, end = self._store.gate, time.monotonic() + (_HOLD_S if with_manifests else _AWARE_S)
+        gate, self._end_s = self._store.gate, time.monotonic() + (_HOLD_S if with_manifests else _AWARE_S)
         with self._attempt.collector.claimed(self._token, self._succeed):
             reason = self._attempt.run.reason
             if not gate.claim(self._token, self._attempt.lease.fence, reason, with_manifests=with_manifests):
                 raise Postponed(_HELD)
             try:
-                self._wait_for_gate_processes(end, with_manifests=with_manifests)
-                self._aware_s = time.monotonic()
+                self._wait_for_gate_processes()
+                if with_manifests and not self.manifests_ended():
+                    raise ManifestsHeldTooLong
                 yield
             finally:
                 self._open()
 
-    @contextmanager
-    def manifests_held(self) -> Iterator[float]:
-        """Hold PUTs of manifests during the block and until the gate is opened, while the registry handles none.
+    def manifests_ended(self) -> bool:
+        """Wait until the registry has answered all PUTs of manifests that began before the claims.
 
-        If clients have put no manifest for a moment, no PUT has to wait: the earlier ones are known to have ended.
-
-        Yields:
-            The seconds for which others may wait; 0 if a PUT began meanwhile, and no PUT waits.
+        Returns False if they did not end in time.
         """
-        if self._are_manifests_held:
-            yield _HOLD_S
-            return
         time.sleep(max(0.0, self._aware_s + _PASSING_S - time.monotonic()))
-        end, debug = time.monotonic() + _HOLD_S, self._debug()
+        end_s, debug = self._end_s if self._are_manifests_held else time.monotonic() + _HOLD_S, self._debug()
         while debug.manifests() > 0:
             self._attempt.lease.check()
-            if time.monotonic() > end:
-                yield 0
-                return
+            if time.monotonic() > end_s:
+                return False
             time.sleep(POLL_S)
-        yield _MOMENT_S if self._store.gate.hold_manifests(self._token) else 0
+        return True
+
+    def hold_manifests(self) -> float:
+        """Hold PUTs of manifests until the gate is opened, unless one began since the claims: then none waits.
+
+        Returns:
+            The end of the time (by the monotonic clock) for which they may wait; 0 if none waits.
+        """
+        if self._are_manifests_held:
+            return self._end_s
+        return time.monotonic() + _MOMENT_S if self._store.gate.hold_manifests(self._token) else 0
 
     def claim(self, digests: list[bytes], purpose: Purpose) -> frozenset[bytes]:
         """Claim packed digests, and return those that were granted.
@@ -98,8 +103,8 @@ class Claiming:
             LeaseLost: another worker may collect now.
         """
         self._attempt.lease.check()
-        if digests:
-            self._claimed_s = time.monotonic()
+        if digests and not self._has_claims:
+            self._claimed_s, self._has_claims = time.monotonic(), True
         refused = self._store.claims.claim(self._token, digests, purpose, self._began_us)
         if refused is None:
             raise LeaseLost(_OPENED)
@@ -133,8 +138,8 @@ class Claiming:
     def release(self, digests: frozenset[bytes]) -> None:
         """Release claims of packed digests, once the requests to delete have ended."""
         self._store.claims.release(digests)
-        held_ms = round((time.monotonic() - self._claimed_s) * 1000)
-        self._attempt.learn(held_ms=max(held_ms, self._attempt.run.held_ms))
+        self._has_claims = False
+        self._note_held()
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -151,38 +156,38 @@ class Claiming:
             self._may_open = False
             raise
 
-    def _wait_for_gate_processes(self, end: float, *, with_manifests: bool) -> None:
+    def _wait_for_gate_processes(self) -> None:
         """Wait until each gate process asks Redis before it lets a request pass."""
         gate = self._store.gate
         if not gate.processes():
             raise Postponed("no gate process is running to answer the proxy: start one (pushprune gate)")
-        self._wait(end, lambda: not gate.unaware(self._token), with_manifests=with_manifests)
-        if not with_manifests:
-            return
-        debug = self._debug()
-        time.sleep(_PASSING_S)
-        self._wait(end, lambda: debug.manifests() == 0, with_manifests=True)
+        while unaware := gate.unaware(self._token):
+            self._attempt.lease.check()
+            if time.monotonic() > self._end_s:
+                if self._are_manifests_held:
+                    raise ManifestsHeldTooLong
+                names = ", ".join(unaware[:3])
+                raise Postponed(f"the gate process {names} does not know that blobs are being deleted")
+            time.sleep(POLL_S)
+        self._aware_s = time.monotonic()
 
     def _debug(self) -> DebugServer:
         if self._attempt.registry.debug is None:
             raise CollectionFailed("registry.debug_url is not set: set it to the registry's http.debug.addr")
         return self._attempt.registry.debug
 
-    def _wait(self, end: float, is_over: Callable[[], bool], *, with_manifests: bool) -> None:
-        while not is_over():
-            self._attempt.lease.check()
-            if time.monotonic() > end:
-                if with_manifests:
-                    raise ManifestsHeldTooLong
-                names = ", ".join(self._store.gate.unaware(self._token)[:3])
-                raise Postponed(f"the gate process {names} does not know that blobs are being deleted")
-            time.sleep(POLL_S)
+    def _note_held(self) -> None:
+        held_ms = round((time.monotonic() - self._claimed_s) * 1000)
+        self._attempt.learn(held_ms=max(held_ms, self._attempt.run.held_ms))
 
     def _open(self) -> None:
+        """Open the gate, which releases all claims."""
         if not self._may_open:
             return
         try:
             self._store.gate.open(self._token)
+            if self._has_claims:
+                self._note_held()
         except StoreUnavailable as error:
             log.warning("the gate will be opened when Redis is available again", error=str(error))
 

@@ -1,6 +1,7 @@
 """Delete the links and the data of blobs, batch by batch, under claims."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -9,7 +10,6 @@ from typing import TypeVar
 
 from service.collect.attempt import Attempt
 from service.collect.online import prove
-from service.collect.online.claim_pace import HELD_S, ClaimPace
 from service.collect.online.claiming import Claiming
 from service.collect.online.journal import Journal
 from service.collect.online.repair import write_links
@@ -25,11 +25,16 @@ from service.registry.objects import ObjectStore
 from service.registry.storage_inventory import read_repository
 from service.store.gate import MORE
 
+# One request to a bucket deletes as many keys.
 _AT_ONCE = 1000
+# A hundred renames or deletions take about 10 ms, and requests that name one of the blobs wait for all.
+_FILES_AT_ONCE = 100
 # The first batch shows that the registry obeys the storage, so it is small.
 _FIRST = 3
 # Enough for nearly all configs: those of images are a few kB.
 _START_BYTES = 64 * 1024
+# So many pages of manifests are claimed before PUTs of manifests are held.
+_PAGES_A_MOMENT = 4
 T = TypeVar("T")
 
 
@@ -62,7 +67,7 @@ class BlobRemoval:
     def __init__(self, attempt: Attempt, objects: ObjectStore, journal: Journal) -> None:
         self._attempt, self._objects, self._journal = attempt, objects, journal
         self._claiming, self._quarantine = Claiming(attempt), BlobQuarantine(objects)
-        self._pace = ClaimPace(_AT_ONCE, is_fixed=objects.root is None)
+        self._at_once = _AT_ONCE if objects.root is None else _FILES_AT_ONCE
         self._images = _images_by_blob(attempt)
         self.deleted: list[UnlinkedBlob] = []
         self.unlinked: list[UnlinkedBlob] = []
@@ -129,10 +134,12 @@ class BlobRemoval:
     def delete(self, pages: Iterable[BlobPage]) -> None:
         """Delete the data of configs and layers."""
         for page in pages:
-            for blobs in self._pace.parts(page.blobs):
-                self._delete(blobs, page.batch)
+            for at in range(0, len(page.blobs), self._at_once):
+                blobs = self._claimed(replace(page, blobs=page.blobs[at : at + self._at_once]))
+                self._delete_claimed(blobs, page.batch)
+                self._claiming.release(frozenset(blob.digest for blob in blobs))
 
-    def delete_manifests(self, pages: Sequence[BlobPage], began_us: int) -> list[BlobPage]:
+    def delete_manifests(self, pages: Sequence[BlobPage], began_us: int) -> Sequence[BlobPage]:
         """Delete the data of manifests while no PUT of a manifest is in progress, for a moment.
 
         Args:
@@ -142,37 +149,37 @@ class BlobRemoval:
         Returns:
             The pages that are left.
         """
-        with self._claiming.manifests_held() as most_s:
-            if not most_s:
-                return list(pages)
-            end, repositories = time.monotonic() + most_s, self._put_since(began_us)
-            if repositories is None:
-                log.warning("not all pushes since the collection began are known; old manifests are deleted later")
-                return []
-            # A manifest that was pushed again after the inventory has a link in one of these repositories.
-            stored = self._objects.each(partial(read_repository, self._objects), repositories)
-            pushed = {digest for repository in stored for digest in repository.revisions}
-            # Otherwise each hold would end without a deletion where the look takes longer than others may wait.
-            end = max(end, time.monotonic() + HELD_S)
-            rest: list[BlobPage] = []
-            for page in pages:
-                left = self._delete_until(end, [blob for blob in page.blobs if blob.digest not in pushed], page.batch)
-                rest += [BlobPage(left, page.batch)] if left else []
-            return rest
-
-    def _delete_until(
-        self, end: float, blobs: Sequence[UnlinkedBlob], batch: QuarantineBatch | None
-    ) -> Sequence[UnlinkedBlob]:
-        """Delete the data of manifests, and return those that are left at the end of the time."""
-        left = blobs
+        if not self._claiming.manifests_ended():
+            return pages
+        # This and the claims before others wait: if a client puts a manifest meanwhile, none waits and none is deleted.
+        repositories = self._put_since(began_us)
+        if repositories is None:
+            log.warning("not all pushes since the collection began are known; old manifests are deleted later")
+            return []
+        # A manifest that was pushed again after the inventory has a link in one of these repositories.
+        stored = self._objects.each(partial(read_repository, self._objects), repositories)
+        pushed = {digest for repository in stored for digest in repository.revisions}
+        claimed = [(page, self._claimed(page, pushed)) for page in pages[:_PAGES_A_MOMENT]]
+        end_s, left = self._claiming.hold_manifests(), list(pages[_PAGES_A_MOMENT:])
         # A PUT that the gate let pass may not have reached the registry yet. The registry then finds the data, and does
         # not write it again.
-        for part in self._pace.parts(blobs):
-            if time.monotonic() >= end:
-                break
-            self._delete(part, batch)
-            left = left[len(part) :]
+        for page, blobs in claimed:
+            done = 0
+            while done < len(blobs) and time.monotonic() < end_s:
+                self._delete_claimed(blobs[done : done + self._at_once], page.batch)
+                done += self._at_once
+            if done < len(blobs):
+                left.append(BlobPage(blobs[done:], page.batch))
         return left
+
+    def _claimed(self, page: BlobPage, used: Collection[bytes] = ()) -> list[UnlinkedBlob]:
+        """Claim the blobs of a page, and return those that may be deleted. used: packed digests that must be kept."""
+        granted = self._claiming.claim([blob.digest for blob in page.blobs if blob.digest not in used], "delete")
+        refused = [blob for blob in page.blobs if blob.digest not in granted]
+        if page.batch:
+            self._quarantine.leave(page.batch, [blob.digest for blob in refused])
+        self._advance(refused)
+        return [blob for blob in page.blobs if blob.digest in granted]
 
     def _put_since(self, began_us: int) -> tuple[str, ...] | None:
         """The repositories that got a manifest since the inventory began; None if not all are known."""
@@ -192,10 +199,10 @@ class BlobRemoval:
         Raises:
             StaleCache: the registry still knows a link that was deleted. It is written again.
         """
-        rest, proofs = list(blobs), {probe.digest: probe for probe in linked}
+        rest, proofs = deque(blobs), {probe.digest: probe for probe in linked}
+        unlinked: list[UnlinkedBlob] = []
         while rest:
-            page, rest = rest[: self._pace.count], rest[self._pace.count :]
-            began_s = time.monotonic()
+            page = [rest.popleft() for _ in range(min(self._at_once, len(rest)))]
             granted = self._claiming.claim([blob.digest for blob in page], "unlink")
             page = [blob for blob in page if blob.digest in granted]
             probes = [proofs[digest] for blob in page if (digest := unpacked(blob.digest)) in proofs]
@@ -203,10 +210,13 @@ class BlobRemoval:
                 # Few until the registry has proved to obey the storage. The others are claimed again.
                 page, others = page[:_FIRST], page[_FIRST:]
                 self._claiming.release(frozenset(blob.digest for blob in others))
-                rest = others + rest
-            if self._unlink(page, prove.choose(self._attempt, probes[:_FIRST], self._objects.name)):
+                rest.extendleft(reversed(others))
+            unlinked += self._unlink(page, prove.choose(self._attempt, probes[:_FIRST], self._objects.name))
+            if probes:
                 proofs = {}
-            self._pace.took(len(page), time.monotonic() - began_s)
+            if len(unlinked) >= _AT_ONCE or not rest:
+                self._note_unlinked(unlinked)
+                unlinked = []
 
     def expire(self, batches: Sequence[QuarantineBatch], has_data: Callable[[bytes], bool]) -> None:
         """Delete batches of the quarantine for good.
@@ -222,20 +232,16 @@ class BlobRemoval:
             self.bytes_freed += sum(sizes.values())
             self._make_final(digest for digest in sizes if not has_data(digest))
 
-    def _delete(self, page: Sequence[UnlinkedBlob], batch: QuarantineBatch | None) -> None:
+    def _delete_claimed(self, blobs: Sequence[UnlinkedBlob], batch: QuarantineBatch | None) -> None:
         """Delete the data of blobs, or move it into this batch of the quarantine."""
-        granted = self._claiming.claim([blob.digest for blob in page], "delete")
-        keys = {blob_key(unpacked(digest)): digest for digest in granted}
-        confirm = self._claiming.confirm
+        keys = {blob_key(unpacked(blob.digest)): blob.digest for blob in blobs}
         if batch is None:
-            failed = self._remove(keys, lambda: self._objects.delete(keys, confirm))
+            failed = self._remove(keys, lambda: self._erase(keys))
         else:
-            self._quarantine.leave(batch, [blob.digest for blob in page if blob.digest not in granted])
-            failed = self._remove(keys, lambda: self._quarantine.move(batch, granted, confirm))
-        deleted = [blob for blob in page if blob.digest in granted - failed]
+            failed = self._remove(keys, lambda: self._quarantine.move(batch, keys.values(), self._claiming.confirm))
+        deleted = [blob for blob in blobs if blob.digest not in failed]
         self.deleted += deleted
-        self._advance(page)
-        self._claiming.release(granted)
+        self._advance(blobs)
         if batch is None:
             self.bytes_freed += sum(blob.size_bytes for blob in deleted)
             self._make_final(blob.digest for blob in deleted)
@@ -245,21 +251,24 @@ class BlobRemoval:
         images = {image for digest in digests for image in self._images.get(unpacked(digest), ())}
         self.final += self._attempt.store.trash.forget_images(images)
 
-    def _unlink(self, page: Sequence[UnlinkedBlob], probes: Sequence[BlobProbe]) -> bool:
-        """Unlink claimed blobs, and release them. Returns True if that proves that the registry obeys the storage."""
+    def _unlink(self, page: Sequence[UnlinkedBlob], probes: Sequence[BlobProbe]) -> list[UnlinkedBlob]:
+        """Unlink claimed blobs, and release them. Returns those whose links were deleted."""
         links = {(name, blob.digest): blob.digest for blob in page for name in blob.repositories}
         keys = {layer_key(name, unpacked(digest)): digest for name, digest in links}
-        failed = self._remove(keys, lambda: self._objects.delete(keys, self._claiming.confirm))
+        failed = self._remove(keys, lambda: self._erase(keys))
         if probe := prove.still_known(self._attempt, probes):
             write_links(self._attempt, self._objects, links)
             raise prove.refusal(probe, self._objects.name)
+        self._claiming.release(frozenset(blob.digest for blob in page))
+        self._advance(page)
+        return [blob for blob in page if blob.digest not in failed]
+
+    def _note_unlinked(self, blobs: Sequence[UnlinkedBlob]) -> None:
+        """Begin the grace of blobs. Their entries in the journal have been noted as used since, if they were."""
         at = self._now()
-        done = [replace(blob, at=at) for blob in page if blob.digest not in failed]
+        done = [replace(blob, at=at) for blob in blobs]
         self._journal.note_unlinked(done)
         self.unlinked += done
-        self._advance(page)
-        self._claiming.release(frozenset(blob.digest for blob in page))
-        return bool(probes)
 
     def _advance(self, blobs: Sequence[UnlinkedBlob]) -> None:
         self._attempt.progress.advance(len(blobs), sum(blob.size_bytes for blob in blobs))
@@ -276,9 +285,13 @@ class BlobRemoval:
         """
         with self._claiming.kept():
             errors = remove()
+        return frozenset(keys[key] for key in self._noted(errors))
+
+    def _erase(self, keys: Collection[str]) -> dict[str, str]:
+        errors = self._objects.delete(keys, self._claiming.confirm)
         # While the digests are claimed, so that no upload has just created the folder.
         self._objects.remove_folders(keys)
-        return frozenset(keys[key] for key in self._noted(errors))
+        return errors
 
     def _noted(self, errors: dict[str, str]) -> dict[str, str]:
         for key, error in errors.items():

@@ -9,7 +9,6 @@ journal.py   the blobs that were unlinked, in Redis and in the storage
 claiming.py  the gate while digests are claimed
 removal.py   delete links and data under claims
 leftovers.py find and delete what else nobody needs: uploads, dangling tags, links, emptied repositories
-claim_pace.py  the number of blobs that are claimed together
 undelete.py  bring data back because a user asks for it
 repair.py    bring data back from quarantine and write links again, where a manifest needs them
 record.py    record the garbage by repository and by age
@@ -19,6 +18,7 @@ prove.py     prove that the storage is the registry's, and that the registry has
 import re
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from service.collect import verify
 from service.collect.attempt import Attempt
@@ -220,12 +220,14 @@ class _OnlineCollection:
         self._expire(survey)
         if plan.delete:
             progress.at(SWEEPING, *_amount(plan.delete))
-        manifests: list[BlobPage] = []
+        manifests: Sequence[BlobPage] = []
         for blobs in pages(plan.delete, _PREPARED):
             layers, suspects = removal.prepare(blobs)
-            manifests += suspects
+            manifests = [*manifests, *suspects]
             with removal.claiming.begun(survey.began.redis_us):
                 removal.delete(layers)
+                if manifests:
+                    manifests = removal.delete_manifests(manifests, survey.began.redis_us)
         if plan.unlink or plan.stale:
             progress.at(UNLINKING, *_amount(plan.unlink))
             with removal.claiming.begun(survey.began.redis_us):
@@ -234,20 +236,20 @@ class _OnlineCollection:
             progress.at(SWEEPING, *_amount([blob for page in manifests for blob in page.blobs]))
             self._delete_manifests(manifests, survey)
 
-    def _delete_manifests(self, pages: list[BlobPage], survey: Survey) -> None:
+    def _delete_manifests(self, pages: Sequence[BlobPage], survey: Survey) -> None:
         """Delete manifests between the PUTs of others; if there are too many PUTs, they wait."""
         # No manifest is deleted once the gate may have forgotten a PUT (gc.youth).
         removal, tried_s = self._removal, min(_BETWEEN_PUTS_S, self._attempt.gc.youth / 10)
         end = time.monotonic() + tried_s
-        try:
-            while pages:
-                is_busy, before = time.monotonic() > end, pages
-                with removal.claiming.begun(survey.began.redis_us, with_manifests=is_busy):
-                    pages = removal.delete_manifests(pages, survey.began.redis_us)
-                if pages != before:
-                    end = time.monotonic() + tried_s
-        except ManifestsHeldTooLong:
-            self._attempt.note(_MANIFESTS_LATER)
+        while pages:
+            is_busy, before = time.monotonic() > end, pages
+            with suppress(ManifestsHeldTooLong), removal.claiming.begun(survey.began.redis_us, with_manifests=is_busy):
+                pages = removal.delete_manifests(pages, survey.began.redis_us)
+            if pages != before:
+                end = time.monotonic() + tried_s
+            elif is_busy:
+                self._attempt.note(_MANIFESTS_LATER)
+                break
 
     def _expire(self, survey: Survey) -> None:
         """Delete the data that has been in quarantine for long enough."""

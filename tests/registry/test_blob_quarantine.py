@@ -1,0 +1,59 @@
+"""The quarantine in a mounted folder."""
+
+from pathlib import Path
+
+import pytest
+from obstore.store import LocalStore
+
+from service.domain.collection.online import Moment, UnlinkedBlob
+from service.domain.collection.storage_inventory import packed
+from service.registry.blob_quarantine import FOLDER, BlobQuarantine
+from service.registry.layout import blob_key
+from service.registry.objects import ObjectStore
+from tests.fakes.images import sha256
+
+DATA = [b"one", b"two", b"three"]
+BLOBS = [UnlinkedBlob(packed(sha256(data)), len(data), ("a",)) for data in DATA]
+DIGESTS = [blob.digest for blob in BLOBS]
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> ObjectStore:
+    objects = ObjectStore(LocalStore(tmp_path), "disk")
+    for data in DATA:
+        objects.write(blob_key(sha256(data)), data)
+    return objects
+
+
+def test_data_leaves_with_its_folder_and_comes_back(objects: ObjectStore, tmp_path: Path) -> None:
+    """An empty folder would have to be removed while requests wait, and a PUT might just be writing into it."""
+    quarantine = BlobQuarantine(objects)
+    batch = quarantine.begin(BLOBS, Moment(1, 2))
+    confirmed: list[bool] = []
+    assert quarantine.move(batch, DIGESTS, lambda: confirmed.append(True)) == {}
+    assert confirmed == [True]
+    assert not any((tmp_path / blob_key(sha256(data))).parent.exists() for data in DATA)
+    (stored,) = quarantine.batches()
+    assert stored.sizes == {blob.digest: blob.size_bytes for blob in BLOBS}
+    assert quarantine.links([stored]) == dict.fromkeys(DIGESTS, ("a",))
+    assert quarantine.bring_back(DIGESTS[:1], [stored]) == {DIGESTS[0]: len(DATA[0])}
+    assert objects.read(blob_key(sha256(DATA[0]))) == DATA[0]
+    assert stored.sizes.keys() == set(DIGESTS[1:])
+
+
+def test_data_that_another_collection_deleted_is_no_error(objects: ObjectStore) -> None:
+    quarantine = BlobQuarantine(objects)
+    batch = quarantine.begin(BLOBS, Moment(1, 2))
+    objects.delete([blob_key(sha256(DATA[0]))])
+    objects.remove_folders([blob_key(sha256(DATA[0]))])
+    assert quarantine.move(batch, DIGESTS, lambda: None) == {}
+    assert quarantine.batches()[0].sizes.keys() == set(DIGESTS[1:])
+
+
+def test_a_batch_that_is_deleted_for_good_leaves_nothing(objects: ObjectStore, tmp_path: Path) -> None:
+    quarantine = BlobQuarantine(objects)
+    batch = quarantine.begin(BLOBS, Moment(1, 2))
+    quarantine.move(batch, DIGESTS, lambda: None)
+    assert quarantine.bring_back(DIGESTS[:1], [batch])
+    assert quarantine.delete(quarantine.batches()) == {}
+    assert list((tmp_path / FOLDER).iterdir()) == []
