@@ -35,9 +35,12 @@ def test_of_thirteen_images_pushed_by_skopeo_the_last_ten_remain(live: Live, tmp
         system.pusher.pull_whole("shop/api", name)
 
 
-def _batch(system: LiveSystem, count: int = 200) -> set[str]:
-    """Pushes `count` + 10 images while no worker runs; returns the tags that must remain."""
-    names = [f"b{number:03}" for number in range(count + 10)]
+COUNT = 80
+
+
+def _batch(system: LiveSystem) -> set[str]:
+    """Pushes `COUNT` + 10 images while no worker runs; returns the tags that must remain."""
+    names = [f"b{number:03}" for number in range(COUNT + 10)]
     # The blobs are the same in all of them.
     base = make_image("batch", layers=0)
     for blob in base.blobs:
@@ -74,7 +77,7 @@ class Middle(Crossing):
         self._goes_on.set()
 
     def _hold(self, _: Write) -> None:
-        if self._is_reached.is_set() or len(self._system.store.history.doomed("shop/api")) < 150:
+        if self._is_reached.is_set() or len(self._system.store.history.doomed("shop/api")) < COUNT * 3 / 4:
             self._is_reached.set()
             self._goes_on.wait(PATIENCE_S)
 
@@ -87,7 +90,7 @@ def _settled(system: LiveSystem, remain: set[str]) -> None:
     entries = system.store.history.entries("shop/api", 2000)
     pruned = [entry.tag for entry in entries if entry.action == "pruned"]
     without_reason = {entry.tag: entry.action for entry in entries if entry.tag not in {*pruned, *remain}}
-    assert (len(pruned), len(set(pruned)), without_reason) == (200, 200, {})
+    assert (len(pruned), len(set(pruned)), without_reason) == (COUNT, COUNT, {})
 
 
 def test_a_worker_killed_in_the_middle_of_a_batch_loses_nothing(live: Live) -> None:

@@ -140,8 +140,15 @@ def check_that_the_index_survives(system: System, attack: str) -> None:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("references", [True, False])
+@pytest.mark.parametrize(
+    ("policy", "references"),
+    [
+        *((policy, True) for policy in POLICIES),
+        # Without the lists of the registry, only `untagged` depends on what is a part.
+        ("untagged", False),
+        *(pytest.param(policy, False, marks=pytest.mark.deep) for policy in ("protect", "grace")),
+    ],
+)
 def test_forged_events_delete_no_part_of_a_kept_index(
     make_system: Make, attack: str, policy: str, references: bool
 ) -> None:

@@ -54,7 +54,8 @@ def dying(monkeypatch: pytest.MonkeyPatch, at: int, *, done: bool) -> Iterator[l
         yield taken
 
 
-@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+# Before a step all is as it was after the one before it.
+@pytest.mark.parametrize("done", [pytest.param(False, marks=pytest.mark.deep), True], ids=["before", "after"])
 @pytest.mark.parametrize("at", range(STEPS))
 def test_wherever_a_worker_dies_the_next_one_ends_its_work(
     on_disk: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, at: int, done: bool

@@ -16,8 +16,8 @@ from tests.support.makers import policy
 from tests.support.referrers import attach, sign
 from tests.support.system import SHOP, Make, System, untag_first
 from tests.support.untagged import pull
+from tests.support.untagging import both, one
 
-both = pytest.mark.parametrize("version", ["2.8", "3"])
 NO_RULES = Policy()
 
 
@@ -289,7 +289,7 @@ def test_the_policys_own_delete_on_its_way_is_not_put_back_by_what_is_asked_mean
     assert set(system.reasons()) == {"v1", "other"}
 
 
-@both
+@one
 def test_many_go_tags_first_and_no_rule_has_to_say_that_their_images_follow(make_system: Make, version: str) -> None:
     system = make_system(NO_RULES, version)
     names = [f"v{number}" for number in range(150)]

@@ -9,6 +9,8 @@ from tests.conftest import keep_last
 from tests.support.system import SHOP, Make, System
 
 both = pytest.mark.parametrize("version", ["2.8", "3"])
+# Where many images take seconds.
+one = pytest.mark.parametrize("version", ["2.8", pytest.param("3", marks=pytest.mark.deep)])
 
 
 DELETES = {"delete": {"parallel": 1}}
