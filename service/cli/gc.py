@@ -2,19 +2,18 @@
 
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from service.answers.operations import CollectionLog, CollectionOverview, CollectionRun, StorageGarbage
+from service.answers.operations import CollectionLog, CollectionRun, StorageGarbage
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options
-from service.cli.output import line, output_options, short_digest, show_document, table, when
+from service.cli.gc_output import show_garbage, show_overview, show_run, tell
+from service.cli.output import line, output_options, show_document, when
 from service.collect import status as collection
 from service.collect.garbage import garbage
 from service.collect.status import (
-    CollectionStatus,
     RecordedRun,
     at_stake,
     overview,
@@ -24,15 +23,13 @@ from service.collect.status import (
     request_undeletion,
 )
 from service.collect.status import cancel as cancel_queued
-from service.domain.collection.garbage import Garbage
-from service.domain.collection.run import DRY_RUN, UNDELETION, CollectionStage, Rehearsal, Run
+from service.domain.collection.run import DRY_RUN, UNDELETION, Run
 from service.domain.errors import CollectionFailed
-from service.domain.policy.units import parse_duration, spell_size
+from service.domain.policy.units import parse_duration
 from service.settings.sections import GcSettings
 from service.store import Store
 
 _POLL_S = 0.1
-_LISTED = 50
 
 
 @click.command(
@@ -111,7 +108,7 @@ def gc(
         _open(wiring.store, yes)
         return
     if not (now or dry_run or undelete):
-        _show_overview(overview(wiring.store, wiring.registry, wiring.settings.gc), as_document)
+        show_overview(overview(wiring.store, wiring.registry, wiring.settings.gc), as_document)
         if wiring.registry.collector is None and not as_document:
             line("garbage collection is not configured: set gc.command, or gc.collector: online")
         return
@@ -132,8 +129,8 @@ def gc(
             document = document.model_copy(update={"would_delete": dict(rehearsal.blobs), "garbage": seen})
         show_document(document)
     else:
-        _show_garbage(known)
-        _show_run(run, rehearsal)
+        show_garbage(known)
+        show_run(run, rehearsal)
     if run.result == "postponed" and is_queued:
         raise CollectionFailed(f"{run.message}; {_queued(wiring.store, wiring.settings.gc)}")
     if run.result not in ("done", DRY_RUN, UNDELETION):
@@ -203,129 +200,8 @@ def _ended(store: Store, reason: str, asked_ms: int, *, tells: bool) -> tuple[Ru
         if now.stage is None and not now.has_worker:
             raise CollectionFailed("no worker is running: start one, and the collection runs then")
         if now.stage and tells:
-            shown_stage = _tell(now.stage, shown_stage)
+            shown_stage = tell(now.stage, shown_stage)
         time.sleep(_POLL_S)
     if sys.stderr.isatty() and tells and shown_stage:
         click.echo(err=True)
     return now.ended, now.is_queued
-
-
-def _tell(stage: CollectionStage, before: str) -> str:
-    """Print the progress of a stage on standard error: on a terminal its share, else once. Returns what was printed.
-
-    Args:
-        stage: of the running collection.
-        before: what was printed last.
-    """
-    is_terminal = sys.stderr.isatty()
-    text = f"{stage.stage}…" + (spell_progress(stage) if is_terminal else "")
-    if text != before:
-        click.echo(f"\r\x1b[K{text}" if is_terminal else text, nl=not is_terminal, err=True)
-    return text
-
-
-def spell_progress(stage: CollectionStage) -> str:
-    """Return the share of a stage that is done, with a bar; "" if nothing of it is known."""
-    if stage.percent is None:
-        return f" {stage.done:,}" if stage.done else ""
-    bar = "#" * (stage.percent // 5)
-    sizes = f", {spell_size(stage.done_bytes)} of {spell_size(stage.total_bytes)}" if stage.total_bytes else ""
-    return f" [{bar:<20}] {stage.percent} % ({stage.done:,} of {stage.total:,}{sizes})"
-
-
-def _show_overview(status: CollectionStatus, as_document: bool) -> None:
-    if as_document:
-        show_document(CollectionOverview.model_validate(status))
-        return
-    if status.running:
-        running = status.running
-        line(f"running: {running.stage}{spell_progress(running)}, because {running.reason}")
-    elif status.queued:
-        kept = f"; waiting: {status.postponed.message} (tried {status.postponed.times}×)" if status.postponed else ""
-        line(f"queued: {status.queued}{kept}")
-        line(f"then {permanent(status.permanent)}; cancel it with: pushprune gc --cancel")
-    if status.gate:
-        only = "; only requests that name a blob which is being deleted wait" if status.gate.state == "claiming" else ""
-        line(f"the gate is {status.gate.state} since {when(status.gate.since_ms * 1000)}: {status.gate.reason}{only}")
-    if status.next_ms:
-        line(f"next by the schedule: {when(status.next_ms * 1000)}")
-    _show_garbage(status.garbage)
-    _show_runs(status.runs)
-
-
-def _show_runs(runs: Iterable[Run]) -> None:
-    rows = [
-        (when(run.started_ms * 1000), run.result, f"{(run.ended_ms - run.started_ms) / 1000:.1f} s", str(run.blobs),
-         _freed(run), run.reason, "; ".join(filter(None, (run.message, run.note))))
-        for run in runs
-    ]  # fmt: skip
-    if not rows:
-        line("no collection has run yet")
-        return
-    table(("started", "result", "took", "blobs", "freed", "reason", "remark"), rows)
-
-
-def _show_run(run: Run, rehearsal: Rehearsal | None) -> None:
-    took = f"{(run.ended_ms - run.started_ms) / 1000:.1f} s"
-    if rehearsal is not None:
-        largest = sorted(rehearsal.blobs, key=lambda blob: -(blob[1] or 0))[:_LISTED]
-        if largest:
-            table(("would be deleted", "size"), ((short_digest(digest), spell_size(size)) for digest, size in largest))
-        listed = f"; the {_LISTED} largest are listed" if run.blobs > _LISTED else ""
-        blobs = f"{run.blobs:,} {'blob' if run.blobs == 1 else 'blobs'}"
-        line(f"a collection would delete {blobs} and free {_freed(run)}{listed}; nothing was deleted ({took})")
-        return
-    if run.result == UNDELETION:
-        for sentence in run.note.split("; "):
-            line(sentence)
-        return
-    line(f"{run.result} in {took}: {run.marked} blobs in use, {run.blobs} blobs deleted, {_freed(run)} freed")
-    if run.final:
-        line(f"deletions that can no longer be undone: {run.final}")
-    if run.checked:
-        line(f"manifests pushed meanwhile, checked blob by blob: {run.checked}")
-    if run.unlinked:
-        line(f"blobs unlinked, whose data is deleted after gc.grace: {run.unlinked}")
-    if run.quarantined and run.quarantined_until_ms:
-        until = when(run.quarantined_until_ms * 1000)
-        size = spell_size(run.quarantined_bytes)
-        line(f"in quarantine until {until}: {run.quarantined} blobs, {size}; bring back with pushprune gc --undelete")
-    if run.held_ms:
-        line(f"requests that name one of these blobs waited for {run.held_ms / 1000:.2f} s at most")
-    if run.closed_ms:
-        line(f"the gate was closed for {run.closed_ms / 1000:.1f} s")
-    if run.note:
-        line(run.note)
-
-
-def _show_garbage(known: Garbage | None) -> None:
-    """Print the garbage by repository and by age."""
-    if known and known.repositories:
-        shares = known.repositories[:_LISTED]
-        rows = [
-            (share.repository or "no repository any more", f"{share.blobs:,}", spell_size(share.size_bytes))
-            for share in shares
-        ]
-        table(("garbage of", "blobs", "size"), rows)
-        line("")
-    if known and known.steps:
-        steps = [
-            (step.stage, when(step.since_ms * 1000) if step.since_ms else "now", f"{step.blobs:,}",
-             spell_size(step.size_bytes), when((step.freed_ms or 0) * 1000))
-            for step in known.steps[:_LISTED]
-        ]  # fmt: skip
-        table(("garbage", "since", "blobs", "size", "free, at the earliest"), steps)
-        line("")
-    if known and known.leftovers:
-        leftovers = [
-            (each.kind, each.repository, f"{each.count:,}", spell_size(each.size_bytes) if each.size_bytes else "",
-             when(each.since_ms * 1000) if each.since_ms else "")
-            for each in known.leftovers[:_LISTED]
-        ]  # fmt: skip
-        table(("leftover", "repository", "number", "size", "last write"), leftovers)
-        line("")
-
-
-def _freed(run: Run) -> str:
-    at_least = "at least " if run.unsized and run.bytes_freed is not None else ""
-    return at_least + spell_size(run.bytes_freed)

@@ -9,7 +9,8 @@ from service.domain.collection.output import Output
 from service.domain.collection.run import Run
 from service.log import log
 from service.registry import Registry
-from service.registry.collector import Collector, names_blob
+from service.registry.collector import Collector
+from service.registry.collector_report import names_blob
 from service.settings.sections import GcSettings
 from service.store import Store
 from service.store.collections import now_ms

@@ -14,7 +14,7 @@ from service.domain.oci.manifest import OCI_MANIFEST, UnreadableManifest, read_r
 from service.log import log
 from service.registry import Registry
 from service.registry.client import RegistryClient
-from service.registry.collector import Report
+from service.registry.collector_report import Report
 from service.registry.manifest import Manifest
 from service.registry.probe import LEFTOVERS, UNKNOWN
 from service.registry.storage import ReadableStorage

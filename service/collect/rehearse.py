@@ -14,7 +14,7 @@ from service.collect.quiesce import POLL_S
 from service.collect.watch import Postponed, Watch
 from service.domain.errors import CollectionFailed, CollectionTooSlow, RegistryRefused, RegistryUnavailable
 from service.log import log
-from service.registry.collector import Report
+from service.registry.collector_report import Report
 from service.settings.sections import GcSettings
 from service.store import Store
 

@@ -43,7 +43,7 @@ from service.domain.errors import (
 )
 from service.domain.policy.units import spell_duration
 from service.registry import Registry
-from service.registry.collector import Report
+from service.registry.collector_report import Report
 from service.settings import Settings
 from service.store import Store
 from service.store.collections import now_ms

@@ -5,7 +5,8 @@ from types import TracebackType
 from typing import Self
 
 from service.domain.errors import CollectionFailed, PushpruneError, StoreUnavailable
-from service.registry.collector import Collector, Finished, Report
+from service.registry.collector import Collector, Finished
+from service.registry.collector_report import Report
 from service.store import Store
 from service.store.lease import Lease
 

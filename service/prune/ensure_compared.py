@@ -1,7 +1,8 @@
 """Fail closed (safety rule 9): before anything is doomed, the history must agree with the registry."""
 
 from service.domain.retention.plan import Plan
-from service.reconcile import compare
+from service.reconcile.compare import compare
+from service.reconcile.confirm import confirm, contradicted, resolve
 from service.registry import Registry
 from service.store import Store
 from service.store.snapshot import Snapshot
@@ -15,11 +16,11 @@ _SILENT_MS = 10_000
 def ensure_compared(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan) -> bool:
     """Compare with the registry whatever the plan depends on; return True if the repository must be planned again."""
     if not snapshot.compared or snapshot.silent_ms > _SILENT_MS:
-        compare.compare(store, registry, snapshot)
+        compare(store, registry, snapshot)
         return True
     if plan.unresolved:
-        compare.resolve(store, registry, snapshot, plan.unresolved)
+        resolve(store, registry, snapshot, plan.unresolved)
         return True
     if not plan.doomed:
         return False
-    return not compare.confirm(store, registry, snapshot, plan) or compare.contradicted(store, registry, snapshot, plan)
+    return not confirm(store, registry, snapshot, plan) or contradicted(store, registry, snapshot, plan)

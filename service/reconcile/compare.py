@@ -1,7 +1,7 @@
 """Compare the history of a repository with the registry."""
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from service.domain.errors import MisnamedManifest, RegistryUnavailable
 from service.domain.oci import tombstone
 from service.domain.oci.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
 from service.domain.oci.names import is_tag
-from service.domain.retention.plan import Plan
 from service.domain.retention.state import Tag
 from service.log import log
 from service.reconcile.emptied import refuse_emptied
@@ -22,7 +21,6 @@ from service.reconcile.unreported_referrers import find_referrers
 from service.registry import Registry
 from service.registry.listing import tags_of
 from service.registry.manifest import ManifestHead
-from service.registry.storage import ReadableStorage
 from service.store import Store
 from service.store.facts import Proof
 from service.store.snapshot import Snapshot
@@ -71,10 +69,10 @@ def compare(
     """
     known = {tag.name: tag.digest for tag in snapshot.tags}
     pace.take()
-    listed = _listed(registry, snapshot.repository)
+    listed = listed_tags(registry, snapshot.repository)
     names = sorted({*listed, *known})
     pace.expect(len(names))
-    comparison = _TagComparison(store, registry, snapshot, pace, trusts_listing=trusts_listing)
+    comparison = TagComparison(store, registry, snapshot, pace, trusts_listing=trusts_listing)
     changed = comparison.adopt(names, complete=True)
     missing = _look_at_missing(store, snapshot.repository, comparison.vanished)
     done = Compared(len(names), changed, missing, check_parts(store, registry, snapshot))
@@ -97,99 +95,12 @@ def _look_at_missing(store: Store, repository: str, vanished: Collection[str]) -
     return len(missing)
 
 
-def confirm(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan) -> bool:
-    """Return True if the registry lists every tag that the plan keeps, and no tag that the history does not know.
-
-    Any other tag is compared. A doomed tag may be missing: its deletion may be under way.
-    """
-    listed = _listed(registry, snapshot.repository)
-    known = {tag.name for tag in snapshot.tags}
-    kept = {verdict.tag.name for verdict in plan.verdicts if verdict.kept}
-    unclear = sorted((listed - known) | (kept - listed))
-    return not unclear or _TagComparison(store, registry, snapshot).adopt(unclear, complete=False) == 0
-
-
-def contradicted(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan) -> bool:
-    """Return True if a push that may have caused these deletions was not as reported; record the true state.
-
-    A holder of the notify token can report any push. The move of a tag is believed once the registry confirms it. A
-    tag that is new to the history is confirmed by the list of tags, unless a deletion was reported since the last
-    list. If the storage is mounted, the link of the tag proves the time of its push as well.
-
-    Raises:
-        RegistryUnavailable: a push is so young that the registry may not show it yet.
-    """
-    doomed_us = [verdict.tag.pushed_us or 0 for image in plan.doomed for verdict in image.verdicts if verdict.tag.name]
-    if not doomed_us:
-        return False
-    reported = [tag for tag in snapshot.tags if not tag.proved and (tag.pushed_us or 0) > min(doomed_us)]
-    if registry.storage is not None:
-        return _contradicted_on_disk(store, registry, registry.storage, snapshot, reported)
-    moved = [tag.name for tag in reported if snapshot.unconfirmed or tag.name in snapshot.revisions]
-    return bool(moved) and _TagComparison(store, registry, snapshot).adopt(sorted(moved), complete=False) > 0
-
-
-def _contradicted_on_disk(
-    store: Store, registry: Registry, storage: ReadableStorage, snapshot: Snapshot, reported: list[Tag]
-) -> bool:
-    repository = snapshot.repository
-    elsewhere = sorted(tag.name for tag in reported if storage.digest_of(repository, tag.name) != tag.digest)
-    if elsewhere and _TagComparison(store, registry, snapshot).adopt(elsewhere, complete=False):
-        return True
-    manifests = [(tag, storage.manifest(repository, tag.digest)) for tag in reported if tag.name not in elsewhere]
-    proofs = [
-        _proof_in_time(registry, repository, tag, is_index=manifest.media_type in INDEX_TYPES)
-        for tag, manifest in manifests
-        if manifest is not None
-    ]
-    return store.facts.prove(snapshot, proofs) > 0
-
-
-def _proof_in_time(registry: Registry, repository: str, tag: Tag, *, is_index: bool) -> Proof:
-    """Return the proof of a tag, after waiting for the link of a young push.
-
-    A repeated push writes the link of its tag again, up to 50 ms after its event.
-    """
-    pause_s = 0.01
-    while (proof := prove(registry, repository, tag, is_index=is_index)).link_us is not None and being_pushed(tag):
-        if pause_s > _LONGEST_PAUSE_S:
-            raise RegistryUnavailable(
-                f"{repository}:{tag.name} was reported as pushed just now, and its link in the storage is older"
-            )
-        time.sleep(pause_s)
-        pause_s *= 2
-    return proof
-
-
-def resolve(store: Store, registry: Registry, snapshot: Snapshot, digests: Iterable[str]) -> None:
-    """Read these manifests and record their parts and their subjects."""
-    repository = snapshot.repository
-    learnt: dict[str, References | None] = {}
-    for digest in digests:
-        manifest = registry.client.get(repository, digest)
-        if manifest is None:
-            learnt[digest] = None
-            continue
-        try:
-            learnt[digest] = read_references(manifest.media_type, manifest.content)
-        except UnreadableManifest as error:
-            if digest not in snapshot.links:
-                # The manifest is not known to be an index: nothing else depends on it, and it is kept.
-                learnt[digest] = References(readable=False)
-                continue
-            raise RegistryUnavailable(
-                f"{repository}@{digest} says it is an index and cannot be read ({error}); "
-                "nothing is deleted in this repository while this index exists"
-            ) from error
-    store.facts.resolve(snapshot, learnt)
-
-
-def _listed(registry: Registry, repository: str) -> set[str]:
+def listed_tags(registry: Registry, repository: str) -> set[str]:
     """Return the tags of a repository, without names that cannot be tags (stray files in its storage)."""
     return {name for name in tags_of(registry.client, registry.storage, repository) if is_tag(name)}
 
 
-class _TagComparison:
+class TagComparison:
     """The comparison of tags of one repository with the registry.
 
     Attributes:
@@ -282,7 +193,7 @@ class _TagComparison:
         """Record that known tags were seen where the history has them; return the number of corrected push times."""
         known = ((self._before[name], head) for name, head in heads.items() if head and name in self._before)
         proofs = [
-            _proof_in_time(self._registry, self._snapshot.repository, tag, is_index=head.media_type in INDEX_TYPES)
+            proof_in_time(self._registry, self._snapshot.repository, tag, is_index=head.media_type in INDEX_TYPES)
             for tag, head in known
             if not tag.proved and tag.digest == head.digest
         ]
@@ -306,6 +217,22 @@ def being_pushed(tag: Tag) -> bool:
     to 50 ms).
     """
     return tag.pushed_us is not None and now_us() - tag.pushed_us < YOUNG_S * 1_000_000
+
+
+def proof_in_time(registry: Registry, repository: str, tag: Tag, *, is_index: bool) -> Proof:
+    """Return the proof of a tag, after waiting for the link of a young push.
+
+    A repeated push writes the link of its tag again, up to 50 ms after its event.
+    """
+    pause_s = 0.01
+    while (proof := prove(registry, repository, tag, is_index=is_index)).link_us is not None and being_pushed(tag):
+        if pause_s > _LONGEST_PAUSE_S:
+            raise RegistryUnavailable(
+                f"{repository}:{tag.name} was reported as pushed just now, and its link in the storage is older"
+            )
+        time.sleep(pause_s)
+        pause_s *= 2
+    return proof
 
 
 def _first_standing(registry: Registry, repository: str, name: str, read: dict[str, References]) -> ManifestHead | None:

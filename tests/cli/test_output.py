@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from service.cli.gc import _show_run, spell_progress
+from service.cli.gc_output import show_run, spell_progress
 from service.cli.output import when
 from service.domain.collection.run import CollectionStage, Rehearsal
 from service.domain.collection.run import Run as GcRun
@@ -101,7 +101,7 @@ def test_the_progress_of_a_collection_is_a_bar_with_figures() -> None:
 def test_a_dry_run_of_a_collection_lists_the_largest_blobs_and_counts_all(capsys: pytest.CaptureFixture[str]) -> None:
     blobs = tuple((f"sha256:{size:064d}", size * 1000) for size in range(1, 1001))
     run_of_today = GcRun(1000, 2000, "dry run", "manual", blobs=len(blobs), bytes_freed=500_500_000)
-    _show_run(run_of_today, Rehearsal(1000, blobs))
+    show_run(run_of_today, Rehearsal(1000, blobs))
     first, *rows, last = capsys.readouterr().out.splitlines()
     assert (len(rows), rows[0].split()[-2:], first.split()[-1]) == (50, ["1.0", "MB"], "size")
     assert last == (

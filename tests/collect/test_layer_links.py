@@ -8,7 +8,8 @@ import pytest
 
 from service.collect import run as collect_run
 from service.domain.collection.run import Run
-from service.registry.collector import Collector, Report
+from service.registry.collector import Collector
+from service.registry.collector_report import Report
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import image_over, make_image, sha256

@@ -216,7 +216,7 @@ def test_a_schedule_is_followed_once_for_each_time(make_wiring: MakeWiring, tmp_
 
 @pytest.mark.parametrize("version", ["2.8.3", "3"])
 def test_what_real_collectors_print_is_read(version: str) -> None:
-    from service.registry.collector import Report
+    from service.registry.collector_report import Report
 
     report = Report()
     for line in (Path(__file__).parents[1] / "data" / "gc-output" / f"distribution-{version}-plain.txt").open():

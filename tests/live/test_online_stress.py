@@ -12,7 +12,7 @@ import pytest
 from service.collect import run as collect_run
 from service.collect.online.repair import Repair
 from service.domain.collection.run import Run
-from service.registry.collector import Report
+from service.registry.collector_report import Report
 from tests.fakes.s3 import S3Server
 from tests.fakes.slow_s3 import SlowS3
 from tests.live.conftest import Live, LiveSystem, last, wait_until

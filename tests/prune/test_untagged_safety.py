@@ -7,7 +7,7 @@ import pytest
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.prune import deleting, planning
-from service.reconcile import compare
+from service.reconcile import compare, confirm
 from service.settings.reload import PolicySource
 from service.store.keys import short
 from tests.conftest import keep_last
@@ -235,11 +235,11 @@ def test_a_part_stays_where_nobody_heard_that_its_index_was_pushed_again(make_sy
     system, index = make_system(keep_last(1, protect=["latest"])), make_index("index")
     system.registry.push(SHOP, "latest", index)
     compared(system)
-    compare.resolve(system.store, system.wiring.registry, system.store.history.snapshot(SHOP), [index.digest])
+    confirm.resolve(system.store, system.wiring.registry, system.store.history.snapshot(SHOP), [index.digest])
     unheard(system, lambda: Pusher(system.registry.url).delete(SHOP, index.digest))
     system.missed = [event for event in system.missed if event["events"][0]["target"].get("digest") == index.digest]
     system.hear_late()
-    compare.resolve(system.store, system.wiring.registry, system.store.history.snapshot(SHOP), [index.digest])
+    confirm.resolve(system.store, system.wiring.registry, system.store.history.snapshot(SHOP), [index.digest])
     unheard(system, lambda: Pusher(system.registry.url).push(SHOP, "latest", index))
     compared(system)
     system.registry.push(SHOP, "v1", index_over([index.children[0], make_image("of v1 alone")]))

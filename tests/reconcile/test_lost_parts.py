@@ -5,6 +5,7 @@ from typing import Any
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
 from service.reconcile import compare as reconcile
+from service.reconcile import confirm
 from tests.conftest import keep_last
 from tests.fakes.pusher import Pusher
 from tests.support.system import SHOP, Make, System
@@ -18,7 +19,7 @@ def index_that_lost_a_part(make_system: Make) -> tuple[System, str, str]:
     part = min(system.registry.manifests(SHOP).keys() - {index})
     wiring = system.wiring
     compare(system)
-    reconcile.resolve(wiring.store, wiring.registry, wiring.store.history.snapshot(SHOP), [index])
+    confirm.resolve(wiring.store, wiring.registry, wiring.store.history.snapshot(SHOP), [index])
     system.messages.sent.clear()
     gone = Verdict(Tag("", part, None), False, "the index was deleted", None, after="sha256:" + "0" * 64)
     doomed, snapshot = Doomed(part, (gone,)), wiring.store.history.snapshot(SHOP)
@@ -101,7 +102,7 @@ def test_a_platform_that_nobody_ever_pushed_is_no_alarm(make_system: Make) -> No
     system = make_system(keep_last(3))
     index = system.registry.push_index(SHOP, "latest")
     part = min(system.registry.manifests(SHOP).keys() - {index})
-    reconcile.resolve(system.store, system.wiring.registry, system.store.history.snapshot(SHOP), [index])
+    confirm.resolve(system.store, system.wiring.registry, system.store.history.snapshot(SHOP), [index])
     del system.registry.storage.repositories[SHOP].manifests[part]
     assert compare(system).lost == 0
     assert system.store.outbox.troubles() == ()

@@ -1,0 +1,84 @@
+"""Confirm at the registry what a plan assumes, before anything is deleted."""
+
+from collections.abc import Iterable
+
+from service.domain.errors import RegistryUnavailable
+from service.domain.oci.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
+from service.domain.retention.plan import Plan
+from service.domain.retention.state import Tag
+from service.reconcile.compare import TagComparison, listed_tags, proof_in_time
+from service.registry import Registry
+from service.registry.storage import ReadableStorage
+from service.store import Store
+from service.store.snapshot import Snapshot
+
+
+def confirm(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan) -> bool:
+    """Return True if the registry lists every tag that the plan keeps, and no tag that the history does not know.
+
+    Any other tag is compared. A doomed tag may be missing: its deletion may be under way.
+    """
+    listed = listed_tags(registry, snapshot.repository)
+    known = {tag.name for tag in snapshot.tags}
+    kept = {verdict.tag.name for verdict in plan.verdicts if verdict.kept}
+    unclear = sorted((listed - known) | (kept - listed))
+    return not unclear or TagComparison(store, registry, snapshot).adopt(unclear, complete=False) == 0
+
+
+def contradicted(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan) -> bool:
+    """Return True if a push that may have caused these deletions was not as reported; record the true state.
+
+    A holder of the notify token can report any push. The move of a tag is believed once the registry confirms it. A
+    tag that is new to the history is confirmed by the list of tags, unless a deletion was reported since the last
+    list. If the storage is mounted, the link of the tag proves the time of its push as well.
+
+    Raises:
+        RegistryUnavailable: a push is so young that the registry may not show it yet.
+    """
+    doomed_us = [verdict.tag.pushed_us or 0 for image in plan.doomed for verdict in image.verdicts if verdict.tag.name]
+    if not doomed_us:
+        return False
+    reported = [tag for tag in snapshot.tags if not tag.proved and (tag.pushed_us or 0) > min(doomed_us)]
+    if registry.storage is not None:
+        return _contradicted_on_disk(store, registry, registry.storage, snapshot, reported)
+    moved = [tag.name for tag in reported if snapshot.unconfirmed or tag.name in snapshot.revisions]
+    return bool(moved) and TagComparison(store, registry, snapshot).adopt(sorted(moved), complete=False) > 0
+
+
+def _contradicted_on_disk(
+    store: Store, registry: Registry, storage: ReadableStorage, snapshot: Snapshot, reported: list[Tag]
+) -> bool:
+    repository = snapshot.repository
+    elsewhere = sorted(tag.name for tag in reported if storage.digest_of(repository, tag.name) != tag.digest)
+    if elsewhere and TagComparison(store, registry, snapshot).adopt(elsewhere, complete=False):
+        return True
+    manifests = [(tag, storage.manifest(repository, tag.digest)) for tag in reported if tag.name not in elsewhere]
+    proofs = [
+        proof_in_time(registry, repository, tag, is_index=manifest.media_type in INDEX_TYPES)
+        for tag, manifest in manifests
+        if manifest is not None
+    ]
+    return store.facts.prove(snapshot, proofs) > 0
+
+
+def resolve(store: Store, registry: Registry, snapshot: Snapshot, digests: Iterable[str]) -> None:
+    """Read these manifests and record their parts and their subjects."""
+    repository = snapshot.repository
+    learnt: dict[str, References | None] = {}
+    for digest in digests:
+        manifest = registry.client.get(repository, digest)
+        if manifest is None:
+            learnt[digest] = None
+            continue
+        try:
+            learnt[digest] = read_references(manifest.media_type, manifest.content)
+        except UnreadableManifest as error:
+            if digest not in snapshot.links:
+                # The manifest is not known to be an index: nothing else depends on it, and it is kept.
+                learnt[digest] = References(readable=False)
+                continue
+            raise RegistryUnavailable(
+                f"{repository}@{digest} says it is an index and cannot be read ({error}); "
+                "nothing is deleted in this repository while this index exists"
+            ) from error
+    store.facts.resolve(snapshot, learnt)
