@@ -141,6 +141,12 @@ def test_what_is_waited_for_is_healthy_and_the_registry_waits_for_none_of_us() -
         assert set(SERVICES[name]["depends_on"]) == {"redis", "registry"}
 
 
+def test_nginx_is_restarted_if_what_it_knows_by_address_is_made_anew() -> None:
+    """Else nginx asks the addresses of containers that are gone, and refuses every push."""
+    upstreams = set(re.findall(r"server (\w+):\d+;", (ROOT / "config/nginx.conf").read_text()))
+    assert {name for name, wait in SERVICES["gate"]["depends_on"].items() if wait.get("restart")} == upstreams
+
+
 @each_service
 def test_only_this_machine_can_connect(name: str) -> None:
     published = SERVICES[name].get("ports", [])

@@ -5,6 +5,7 @@ No cluster runs here: the manifests are built, validated and compared with the p
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from service.web.app import create_app, create_gate
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
 from tests.fakes.nginx import CONFIG as NGINX
+from tests.support.alerts import rules
 from tests.support.kubernetes import KUBERNETES, SECRETS, Manifest, build, container, copy_with_secrets, of_kind, pod
 from tests.support.manual import ROOT, page
 
@@ -196,6 +198,16 @@ def test_the_patch_on_the_manuals_page_replaces_the_command_of_the_pod_that_impo
         place = place[int(step)] if step.isdecimal() else place[step]
     assert place[last][:2] == ["pushprune", "worker"]
     assert {"key": "redis_url", "path": "redis_url"} in pod(example, name)["volumes"][2]["secret"]["items"]
+
+
+def test_the_alerts_are_made_a_rule_of_the_prometheus_operator_and_find_its_job(example: list[Manifest]) -> None:
+    (lines,) = re.findall(r"^(\{ printf .*?\}) \| kubectl apply", page("kubernetes"), re.DOTALL | re.MULTILINE)
+    made = subprocess.run(["sh", "-euc", lines], cwd=KUBERNETES, capture_output=True, text=True, check=True).stdout
+    rule = yaml.safe_load(made)
+    assert rule["spec"]["groups"][0]["rules"] == list(rules())
+    label = of_kind(example, "ServiceMonitor")["pushprune"]["spec"]["jobLabel"]
+    job = of_kind(example, "Service")["web"]["metadata"]["labels"][label]
+    assert {name for alert in rules() for name in re.findall(r'job="(\w+)"', alert["expr"])} == {job}
 
 
 def section(title: str) -> str:
