@@ -5,7 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from itertools import zip_longest
+from itertools import islice, starmap, zip_longest
 from typing import Any
 
 import click
@@ -18,6 +18,8 @@ _DOCUMENTS = ("json", "yaml")
 _LISTS = ("table", "wide", "name", *_DOCUMENTS)
 _NARROWEST, _REASON = 10, 16
 _GAP = 2
+# A longer table is printed in blocks while its rows are read. Its columns can be wider in a later block.
+_BLOCK = 1_000
 
 
 class WideOnly(str):
@@ -102,17 +104,25 @@ def show_names(names: Iterable[str]) -> bool:
     """Print one name per line if the user wants that (-o name), and return True if so."""
     if _asked("format") != "name":
         return False
-    for name in dict.fromkeys(names):
-        line(name)
+    shown: set[str] = set()
+    for name in names:
+        if name not in shown:
+            shown.add(name)
+            line(name)
     return True
 
 
 def limited(rows: Iterable[Any], limit: int | None) -> list[Any]:
     """Return the first `limit` rows (None: all), and say on standard error if there are more."""
     every = list(rows)
-    if limit is not None and len(every) > limit:
-        click.echo(f"{limit} of {len(every)} shown (--limit)", err=True)
+    note_limit(limit, len(every))
     return every[:limit]
+
+
+def note_limit(limit: int | None, total: int) -> None:
+    """Say on standard error if --limit leaves out rows."""
+    if limit is not None and total > limit:
+        click.echo(f"{limit} of {total} shown (--limit)", err=True)
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
@@ -120,16 +130,20 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
 
     Each row is one line. Only on a terminal, and not with -o wide, long cells are cut so that a line fits.
     """
-    is_wide = _asked("format") == "wide"
-    headings = tuple(headings)
+    headings, rest, is_wide = tuple(headings), iter(rows), _asked("format") == "wide"
     shown = [place for place, heading in enumerate(headings) if is_wide or not isinstance(heading, WideOnly)]
-    lines = [[_printable(cells[place]) for place in shown] for cells in map(tuple, (headings, *rows))]
-    widths = [max(map(cell_len, column)) for column in zip_longest(*lines, fillvalue="")]
-    if sys.stdout.isatty() and not is_wide:
-        widths = _fitted(widths, shutil.get_terminal_size().columns)
-    for nth, cells in enumerate(lines):
-        text = (" " * _GAP).join(map(_cell, cells, widths)).rstrip()
-        click.echo(click.style(text, bold=True) if nth == 0 else text)
+    widths: list[int] = []
+    block = [headings, *islice(rest, _BLOCK)]
+    while block:
+        lines = [[_printable(cells[place]) for place in shown] for cells in map(tuple, block)]
+        longest = (max(map(cell_len, column)) for column in zip_longest(*lines, fillvalue=""))
+        widths = list(starmap(max, zip_longest(longest, widths, fillvalue=0)))
+        if sys.stdout.isatty() and not is_wide:
+            widths = _fitted(widths, shutil.get_terminal_size().columns)
+        for cells in lines:
+            text = (" " * _GAP).join(map(_cell, cells, widths)).rstrip()
+            click.echo(click.style(text, bold=True) if block[0] is headings and cells is lines[0] else text)
+        block = list(islice(rest, _BLOCK))
 
 
 def _fitted(widths: Sequence[int], most: int) -> list[int]:

@@ -10,7 +10,7 @@ from service.answers.repositories import Repository
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options
 from service.cli.names import UnclearName
-from service.cli.output import limit_option, limited, line, output_options, show_document, show_names, table, when
+from service.cli.output import limit_option, line, note_limit, output_options, show_document, show_names, table, when
 from service.cli.registry import asked_registry, registry_option
 from service.domain.policy.units import spell_change, spell_size
 from service.domain.retention.selector import search_matcher
@@ -60,16 +60,16 @@ def repos(
     except ValueError as error:
         raise UnclearName(str(error)) from error
     wiring = connect(config, data)
-    page = wiring.inventory.repositories(
-        lambda name: any(matches(name) for matches in matchers), sort, limit=_EVERYTHING, status=status
+    total, listed = wiring.inventory.repository_rows(
+        lambda name: any(matches(name) for matches in matchers), sort, limit or _EVERYTHING, status
     )
-    listed = limited(page.rows, limit)
+    note_limit(limit, total)
     if as_document:
         show_document([Repository.model_validate(row) for row in listed])
         return
     if show_names(row.repository for row in listed):
         return
-    if not listed:
+    if not total:
         line("no repository matches" if names or status else _NO_TAGS if asked_registry() else _NONE)
         return
     rows = (

@@ -134,6 +134,12 @@ class Inventory:
         """
         return self._repositories.page(matches, order, after, limit, status)
 
+    def repository_rows(
+        self, matches: Matcher, order: RepositoryOrder, limit: int, status: RepositoryStatus | None
+    ) -> tuple[int, Iterator[ListedRepository]]:
+        """Return the number of the repositories whose names match, and the first `limit` as they are read."""
+        return self._repositories.rows(matches, order, limit, status)
+
     def largest(self, matches: Matcher) -> tuple[SizedRepository, ...]:
         """Return the repositories whose names match and whose size is known, the largest first."""
         return self._repositories.largest(matches)

@@ -2,7 +2,7 @@
 
 import sys
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +20,8 @@ RepositoryOrder = Literal[
 RepositoryStatus = Literal["delete", "held"]
 # A repository that is due within this time is planned at once, for example after a push.
 _SOON_MS = 60_000
+# Rows that are read in one call.
+_BLOCK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +82,39 @@ class RepositoryListing:
         status: RepositoryStatus | None,
     ) -> Page[ListedRepository]:
         """Return a page of the repositories whose names match; see `Inventory.repositories`."""
+        chosen = self._names(matches, order, after, limit, status)
+        return Page(self._listed(self.catalog.summaries(chosen.rows)), chosen.after, chosen.total)
+
+    def rows(
+        self, matches: Matcher, order: RepositoryOrder, limit: int, status: RepositoryStatus | None
+    ) -> tuple[int, Iterator[ListedRepository]]:
+        """Return the number of the repositories whose names match, and the first `limit` of them.
+
+        The names and their order are read at once, all else while the rows are taken.
+        """
+        chosen = self._names(matches, order, None, limit, status)
+        blocks = (chosen.rows[start : start + _BLOCK] for start in range(0, len(chosen.rows), _BLOCK))
+        return chosen.total, (row for names in blocks for row in self._listed(self.catalog.summaries(names)))
+
+    def _names(
+        self,
+        matches: Matcher,
+        order: RepositoryOrder,
+        after: Place | None,
+        limit: int,
+        status: RepositoryStatus | None,
+    ) -> Page[str]:
+        """Return a page of the names that match."""
         names = tuple(filter(matches, self._with_status(status)))
         by, descending = order.lstrip("-"), order.startswith("-")
         if by == "name":
-            chosen = _page_by_name(names, descending=descending, after=after, limit=limit)
-        else:
-            ranks, rank_of_others = self._ranks(by)
-            chosen = page(
-                names,
-                lambda name: (ranks.get(name, rank_of_others), name),
-                descending=descending, after=after, limit=limit,
-            )  # fmt: skip
-        return Page(self._listed(self.catalog.summaries(chosen.rows)), chosen.after, chosen.total)
+            return _page_by_name(names, descending=descending, after=after, limit=limit)
+        ranks, rank_of_others = self._ranks(by)
+        return page(
+            names,
+            lambda name: (ranks.get(name, rank_of_others), name),
+            descending=descending, after=after, limit=limit,
+        )  # fmt: skip
 
     def largest(self, matches: Matcher) -> tuple[SizedRepository, ...]:
         """Return the repositories whose names match and whose size is known, the largest first."""

@@ -30,7 +30,7 @@ from tests.support.makers import digest_of, event, understood
 REPOSITORIES = int(os.environ.get("SCALE_REPOSITORIES", "500000"))
 BUSY_TAGS, BUSY_S, EVERY_S, PLANNED_S = 10_000, 15.0, 0.25, 2.0
 LARGE_TAGS, TIMES = 100_000, 5
-READYZ_MS, PAGE_MS, LONGEST_MS, PLANNED_PER_S = 20, 100, 50, 500
+READYZ_MS, PAGE_MS, FIRST_MS, LONGEST_MS, PLANNED_PER_S = 20, 100, 500, 50, 500
 BUSY, LARGE = "busy/app", "large/app"
 RULES = [
     {"name": "large", "repos": ["large/*"], "keep": {"last": LARGE_TAGS}},
@@ -170,6 +170,8 @@ def _many(wiring: Wiring, policy: Policy) -> Iterator[Figure]:
         ("the repositories, the latest push first", "/panels/repositories/list?order=-pushed", PAGE_MS),
     ):
         yield _answered(name, of, most_ms, partial(http.get, path))
+    every = partial(wiring.inventory.repository_rows, lambda name: True, "name", REPOSITORIES, None)
+    yield _answered("the first row that `repos` prints", of, FIRST_MS, lambda: next(every()[1]))
     yield from _policy_change(wiring, of)
     longest = max((entry["duration"] / 1000 for entry in client.slowlog_get(128)), default=0.0)
     measured = f"{longest:.0f} ms" if longest else "none"

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from service.cli.gc_output import show_run, spell_progress
-from service.cli.output import when
+from service.cli.output import table, when
 from service.domain.collection.run import CollectionStage, Rehearsal
 from service.domain.collection.run import Run as GcRun
 from tests.conftest import MakeWiring
@@ -108,3 +108,13 @@ def test_a_dry_run_of_a_collection_lists_the_largest_blobs_and_counts_all(capsys
         "a collection would delete 1,000 blobs and free 500.5 MB; the 50 largest are listed; "
         "nothing was deleted (1.0 s)"
     )  # fmt: skip
+
+
+def test_a_long_table_is_printed_while_its_rows_are_read(capsys: pytest.CaptureFixture[str]) -> None:
+    def rows() -> Iterator[tuple[str]]:
+        yield from ((str(number),) for number in range(1_500))
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        table(("number",), rows())
+    assert capsys.readouterr().out.splitlines()[:3] == ["number", "0", "1"]

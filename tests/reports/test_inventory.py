@@ -1,7 +1,7 @@
 """The inventory: repositories, tags and their past, page by page, and quick where there are many."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Lock
@@ -15,10 +15,11 @@ from service.domain.retention.evaluation import Evaluation
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
 from service.domain.usage import UNMEASURED
+from service.reports import repository_listing
 from service.reports.inventory import Inventory
 from service.reports.repository_listing import ListedRepository, RepositoryOrder, RepositoryStatus
 from service.reports.tag_listing import TagOrder, TagVerdict
-from service.store.catalog import RepositorySummary
+from service.store.catalog import Catalog, RepositorySummary
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
 from tests.support.makers import policy
@@ -313,3 +314,22 @@ def test_two_who_look_at_once_get_the_same(make_wiring: MakeWiring, monkeypatch:
     with ThreadPoolExecutor(4) as threads:
         verdicts = list(threads.map(live.verdict, live.tags * 200))
     assert {verdict.reason for verdict in verdicts} == {"alone"}
+
+
+def test_rows_of_repositories_are_read_while_they_are_taken(
+    make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wiring, read = make_wiring(), list[Sequence[str]]()
+    record(wiring.store.history, *(event(number, repository=f"shop/app{number}") for number in range(5)))
+    summaries = Catalog.summaries
+
+    def noted(catalog: Catalog, names: Sequence[str]) -> Sequence[RepositorySummary]:
+        read.append(names)
+        return summaries(catalog, names)
+
+    monkeypatch.setattr(Catalog, "summaries", noted)
+    monkeypatch.setattr(repository_listing, "_BLOCK", 2)
+    total, rows = wiring.inventory.repository_rows(lambda name: name != "shop/app3", "-name", 3, None)
+    assert (total, read) == (4, [])
+    assert (next(rows).repository, read) == ("shop/app4", [("shop/app4", "shop/app2")])
+    assert [row.repository for row in rows] == ["shop/app2", "shop/app1"]
