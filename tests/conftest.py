@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
+from service.dispatch import Dispatch
 from service.domain.policy.model import Policy
 from service.settings import load_settings
 from service.store.connection import Connection, connect
@@ -109,7 +110,7 @@ def documented(key: str) -> bool:
 
 
 @dataclass
-class Messages:
+class Messages(Dispatch):
     """Stands for the dispatch: notes what would be sent, in order. walks: how often a walk was asked to go on."""
 
     sent: list[tuple[str, ...]] = field(default_factory=list)
@@ -161,6 +162,6 @@ def make_wiring(connection: Connection, valkey: Valkey, tmp_path: Path) -> Calla
             data_dir=tmp_path / "data",
             **settings,
         )
-        return replace(wire(loaded), dispatch=Messages())  # type: ignore[arg-type]
+        return replace(wire(loaded), dispatch=Messages())
 
     return make

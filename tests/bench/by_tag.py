@@ -59,13 +59,13 @@ def by_deletion(pushed: tuple[tuple[str, Image], ...]) -> float:
                 environ={}, redis={"url": valkey.url}, registry={"url": url}, data_dir=Path(name) / "data",
                 log={"format": "json", "level": "warning"}, policy=keep_last(KEPT, first_plan="apply", rules=[rule]),
             )  # fmt: skip
-            wiring = replace(wire(settings), dispatch=Messages())  # type: ignore[arg-type]
+            wiring = replace(wire(settings), dispatch=Messages())
             wiring.store.connection.client.config_set("appendfsync", "everysec")  # as in production
             compare(wiring.store, wiring.registry, wiring.store.history.snapshot(REPOSITORY))
             enforce(wiring, REPOSITORY)
             assert len(wiring.store.history.doomed(REPOSITORY)) == len(pushed) - KEPT
             # A worker has read these manifests in another process.
-            wiring = replace(wire(settings), dispatch=Messages())  # type: ignore[arg-type]
+            wiring = replace(wire(settings), dispatch=Messages())
             began = time.perf_counter()
             delete(wiring, REPOSITORY)
             taken_s = time.perf_counter() - began

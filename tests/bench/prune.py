@@ -119,7 +119,7 @@ def _wired(valkey: Valkey, registry: RealRegistry, folder: Path, named: Collecti
         log={"format": "json", "level": "warning"}, policy=keep_last(KEPT, first_plan="apply"),
         **{section: way for section, way in ways.items() if section in named},
     )  # fmt: skip
-    wiring = replace(wire(settings), dispatch=Messages())  # type: ignore[arg-type]
+    wiring = replace(wire(settings), dispatch=Messages())
     wiring.store.connection.client.config_set("appendfsync", "everysec")  # as in production
     return wiring
 

@@ -16,7 +16,8 @@ from workers.sweep import sweep
 def waits_s(system: System, queue: str) -> float:
     """The seconds until the sweep takes up the repository again."""
     score = system.store.connection.client.zscore(system.store.connection.keys.of(queue), SHOP)
-    return (float(score) - system.store.connection.now_ms()) / 1000  # type: ignore[arg-type]
+    assert score is not None
+    return (score - system.store.connection.now_ms()) / 1000
 
 
 @pytest.mark.parametrize("item", [1, event()], ids=["garbage", "pushes"])

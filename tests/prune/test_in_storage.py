@@ -127,7 +127,7 @@ def test_a_push_that_meets_the_removal_of_its_tag_wins(
 def test_a_push_written_into_what_was_set_aside_wins(on_disk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """2.8.3 has opened the link, and writes into it wherever that is by now."""
     system = doomed_system(on_disk)
-    link = system.wiring.registry.storage.tag_folder(SHOP, "v1") / "current" / "link"  # type: ignore[union-attr]
+    link = system.storage.tag_folder(SHOP, "v1") / "current" / "link"
     again = make_image("again")
     with link.open("r+") as pushing:
 
@@ -254,7 +254,7 @@ def test_a_tag_that_points_nowhere_goes(on_disk: Make) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Deletions, "forget", lambda *_, **__: False)
         deleting.delete(system.wiring, SHOP)
-    TagLinks(repository_folder(system.wiring.registry.storage.root, SHOP))["v1"] = digest  # type: ignore[union-attr]
+    TagLinks(repository_folder(system.storage.root, SHOP))["v1"] = digest
     system.later()
     assert system.tags() == {"v2"}
 

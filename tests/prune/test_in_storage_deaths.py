@@ -92,7 +92,7 @@ def test_what_a_worker_that_died_left_is_settled_where_nothing_more_is_deleted(
     pushed = system.registry.push_image(SHOP, "v1")
     batch = system.wiring.registry.deletion.open(SHOP)
     stood = system.registry.push_image(SHOP, "v2")
-    link = system.wiring.registry.storage.tag_folder(SHOP, "v2") / "current" / "link"  # type: ignore[union-attr]
+    link = system.storage.tag_folder(SHOP, "v2") / "current" / "link"
     with link.open("r+") as pushing:
         batch.untag("v2", (stood,))
         pushing.write(pushed)

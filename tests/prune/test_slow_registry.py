@@ -1,5 +1,7 @@
 """A registry that takes long for a DELETE: workers wait, make smaller batches, and repeat no deletion."""
 
+from typing import Any
+
 import pytest
 
 from service.domain.errors import RegistryUnavailable
@@ -42,9 +44,9 @@ def test_batches_become_smaller_where_deletes_are_slow_and_each_is_kept(
     sizes: list[int] = []
     remove = deleting._work
 
-    def watched(*args: object, **mode: object) -> None:
-        sizes.append(len(args[2]))  # type: ignore[arg-type]
-        remove(*args, **mode)  # type: ignore[arg-type]
+    def watched(*args: Any, **mode: Any) -> None:
+        sizes.append(len(args[2]))
+        remove(*args, **mode)
 
     monkeypatch.setattr(deleting, "_work", watched)
     system.settle()

@@ -101,11 +101,11 @@ def test_a_killed_worker_costs_the_repository_it_was_at(make_system: Make, monke
     system.store.reconcile_runs.request(reconciliation.MANUAL)
     compare, done = reconcile_compare.compare, [0]
 
-    def dies(*arguments: object, **more: object) -> object:
+    def dies(*arguments: Any, **more: Any) -> object:
         if done[0] == 2:
             raise KeyboardInterrupt
         done[0] += 1
-        return compare(*arguments, **more)  # type: ignore[arg-type]
+        return compare(*arguments, **more)
 
     monkeypatch.setattr(reconcile_compare, "compare", dies)
     with pytest.raises(KeyboardInterrupt):
@@ -165,8 +165,8 @@ def test_a_restart_of_which_only_the_debug_server_tells_wants_everything_compare
 def test_an_empty_catalog_changes_nothing(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     system.push("v1", repository="shop/api")
-    empty = {"body": b'{"repositories": []}', "headers": {"Content-Type": "application/json"}}
-    system.registry.fail_next("GET", "_catalog", status=200, **empty)  # type: ignore[arg-type]
+    empty: dict[str, Any] = {"body": b'{"repositories": []}', "headers": {"Content-Type": "application/json"}}
+    system.registry.fail_next("GET", "_catalog", status=200, **empty)
     system.store.reconcile_runs.request(reconciliation.MANUAL)
     reconcile_run.continue_run(system.wiring)
     assert known(system, "shop/api") == {"v1"}

@@ -1,11 +1,11 @@
 """The inventory: repositories, tags and their past, page by page, and quick where there are many."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Lock
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import pytest
 
@@ -131,10 +131,10 @@ def test_only_changed_repositories_are_read_again_for_the_order(
     read: list[str] = []
     run = wiring.store.connection.run
 
-    def noted(name: str, *args: object, **named: object) -> object:
+    def noted(name: str, *args: Any, **named: Any) -> object:
         if name == "live_tags":
-            read.extend(cast("Iterable[str]", named["repositories"]))
-        return run(name, *args, **named)  # type: ignore[arg-type]
+            read.extend(named["repositories"])
+        return run(name, *args, **named)
 
     monkeypatch.setattr(wiring.store.connection, "run", noted)
     record(wiring.store.history, event(30, tag="new", repository="shop/web"))
@@ -168,9 +168,9 @@ def test_only_what_is_on_the_page_is_read(inventory: Inventory, monkeypatch: pyt
     read: list[str] = []
     summaries = type(inventory.catalog).summaries
 
-    def noted(self: object, names: tuple[str, ...]) -> tuple[RepositorySummary, ...]:
+    def noted(self: Catalog, names: tuple[str, ...]) -> tuple[RepositorySummary, ...]:
         read.extend(names)
-        return summaries(self, names)  # type: ignore[arg-type]
+        return summaries(self, names)
 
     monkeypatch.setattr(type(inventory.catalog), "summaries", noted)
     inventory.repositories(everything, limit=1)

@@ -20,6 +20,7 @@ from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from service.clock import now_us
+from service.dispatch import Dispatch
 from service.domain.events import parse
 from service.domain.policy.model import Policy
 from service.prune import deleting, planning
@@ -32,7 +33,7 @@ from tests.fakes.registry import FakeRegistry
 from tests.support.makers import V2_ENVELOPE, envelope, understood
 
 
-class Messages:
+class Messages(Dispatch):
     """Stands for the dispatch: keeps what would be sent."""
 
     def __init__(self) -> None:
@@ -132,7 +133,7 @@ def serve(redis_server: fakeredis.FakeServer) -> ServeEdge:
         settings = load_settings(environ={}, redis={"url": "redis://nowhere.invalid"}, **overrides)
         messages = Messages()
         memory = fakeredis.FakeRedis(server=redis_server, decode_responses=True)
-        wiring = dataclasses.replace(wire(settings, client=client or memory, patient=True), dispatch=messages)  # type: ignore[arg-type]
+        wiring = dataclasses.replace(wire(settings, client=client or memory, patient=True), dispatch=messages)
         return Edge(create_app(wiring).test_client(), wiring, messages.sent)
 
     return build
@@ -150,7 +151,7 @@ def serve_over_valkey(make_wiring: MakeWiring) -> ServeEdge:
 
     def build(policy: Policy | None = None, **settings: Any) -> Edge:
         messages = Messages()
-        wiring = dataclasses.replace(make_wiring(policy=policy, **settings), dispatch=messages)  # type: ignore[arg-type]
+        wiring = dataclasses.replace(make_wiring(policy=policy, **settings), dispatch=messages)
         return Edge(create_app(wiring).test_client(), wiring, messages.sent)
 
     return build

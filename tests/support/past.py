@@ -15,9 +15,9 @@ END = 30 * DAY
 LAST_2 = policy("rules: [{name: newest, keep: {last: 2}}]")
 
 
-def event(kind: Kind, name: str, at: float, digest: str | None = None, **more: object) -> TimelineEvent:
+def event(kind: Kind, name: str, at: float, digest: str | None = None, **more: Any) -> TimelineEvent:
     """digest: a short name, the tag's own unless given."""
-    return TimelineEvent(kind, us(at), name, digest_of(name if digest is None else digest), **more)  # type: ignore[arg-type]
+    return TimelineEvent(kind, us(at), name, digest_of(name if digest is None else digest), **more)
 
 
 def pushed(name: str, at: float, digest: str | None = None, size: int = SIZE) -> TimelineEvent:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.clock import now_us
-from service.domain.events import Envelope, Event
+from service.domain.events import Action, Envelope, Event
 from service.store.connection import Connection
 from service.store.dictionary import Dictionary
 from service.store.facts import RegistryFacts
@@ -20,14 +20,14 @@ def digest(seed: object) -> str:
     return "sha256:" + hashlib.sha256(str(seed).encode()).hexdigest()
 
 
-def event(number: int, action: str = "push", tag: str | None = "v1", seed: object = None, **more: object) -> Event:
+def event(number: int, action: Action = "push", tag: str | None = "v1", seed: object = None, **more: Any) -> Event:
     """Event `number`: its id and its time."""
     made = Event(
-        id=f"id-{number}", at_us=NOW + number * 1000, action=action, repository="shop/api", tag=tag,  # type: ignore[arg-type]
+        id=f"id-{number}", at_us=NOW + number * 1000, action=action, repository="shop/api", tag=tag,
         digest=digest(seed if seed is not None else number), media_type="application/vnd.oci.image.manifest.v1+json",
         size_bytes=400, children=None, actor="ci", useragent="docker/27", address="10.0.0.9:1", instance="i1",
     )  # fmt: skip
-    return replace(made, **more)  # type: ignore[arg-type]
+    return replace(made, **more)
 
 
 def user_delete(number: int, tag: str) -> Event:

@@ -19,6 +19,7 @@ from service.ingest.record import Recorder
 from service.prune import deleting, listing, planning
 from service.reconcile import compare
 from service.registry.session import agent_with
+from service.registry.storage import Storage
 from service.settings import PolicySource
 from service.store import Store
 from service.wiring import Wiring
@@ -47,7 +48,14 @@ class System:
 
     @property
     def messages(self) -> Messages:
-        return self.wiring.dispatch  # type: ignore[return-value]
+        assert isinstance(self.wiring.dispatch, Messages)
+        return self.wiring.dispatch
+
+    @property
+    def storage(self) -> Storage:
+        """The registry's storage, if it is on a disk."""
+        assert isinstance(self.wiring.registry.storage, Storage)
+        return self.wiring.registry.storage
 
     @property
     def agent(self) -> str:

@@ -1,5 +1,7 @@
 """Explanations: what every rule says of a tag, what else holds its digest, and when it could go."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 
@@ -24,13 +26,13 @@ def old(name: str, days: float, digest: str | None = None, pulled: float | None 
     return tag(name, NOW_S - days * DAY, digest, pulled_us=pulled_us)
 
 
-def explained(name: str, sentence: str, *tags: Tag, **more: object) -> Explanation:
-    state = State(repository="shop/api", tags=tags, **more)  # type: ignore[arg-type]
+def explained(name: str, sentence: str, *tags: Tag, **more: Any) -> Explanation:
+    state = State(repository="shop/api", tags=tags, **more)
     (rules,) = explain(state, policy(sentence), us(NOW_S), (name,))
     return rules
 
 
-def in_days(name: str, sentence: str, *tags: Tag, **more: object) -> float | None:
+def in_days(name: str, sentence: str, *tags: Tag, **more: Any) -> float | None:
     earliest_deletion_us = explained(name, sentence, *tags, **more).earliest_deletion_us
     return None if earliest_deletion_us is None else (earliest_deletion_us - us(NOW_S)) / 1_000_000 / DAY
 

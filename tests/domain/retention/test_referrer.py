@@ -15,11 +15,11 @@ SIGNATURE = IMAGE.replace(":", "-") + ".sig"
 LAST = policy("rules: [{name: last, keep: {last: 10}}]")
 
 
-def goes(*others: Tag, **state: object) -> bool:
+def goes(*others: Tag, **state: Any) -> bool:
     """True if the signature of an image is deleted, beside these other tags."""
     state = {"deleted": frozenset({IMAGE}), **state}
     message = state.pop("policy", LAST)
-    plan = planned([tag(SIGNATURE, 5), *others], message, NOW, **state)  # type: ignore[arg-type]
+    plan = planned([tag(SIGNATURE, 5), *others], message, NOW, **state)
     return any(SIGNATURE in doomed.tags for doomed in plan.doomed)
 
 
