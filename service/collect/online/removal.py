@@ -35,6 +35,8 @@ _FIRST = 3
 _START_BYTES = 64 * 1024
 # So many pages of manifests are claimed before PUTs of manifests are held.
 _PAGES_A_MOMENT = 4
+# A batch of manifests was begun at most so long before their data leaves, or is begun again.
+FRESH_S = 60
 T = TypeVar("T")
 
 
@@ -149,6 +151,7 @@ class BlobRemoval:
         Returns:
             The pages that are left.
         """
+        pages = self._fresh(pages)
         if not self._claiming.manifests_ended():
             return pages
         # This and the claims before others wait: if a client puts a manifest meanwhile, none waits and none is deleted.
@@ -171,6 +174,17 @@ class BlobRemoval:
             if done < len(blobs):
                 left.append(BlobPage(blobs[done:], page.batch))
         return left
+
+    def _fresh(self, pages: Sequence[BlobPage]) -> list[BlobPage]:
+        """Begin those batches again that were begun a while ago: their time in quarantine counts from then."""
+        now, fresh = self._now(), list[BlobPage]()
+        for page in pages:
+            if page.batch and now.is_after(page.batch.at, FRESH_S * 1_000_000):
+                self._quarantine.leave(page.batch, [blob.digest for blob in page.blobs])
+                fresh.append(BlobPage(page.blobs, self._quarantine.begin(page.blobs, now)))
+            else:
+                fresh.append(page)
+        return fresh
 
     def _claimed(self, page: BlobPage, used: Collection[bytes] = ()) -> list[UnlinkedBlob]:
         """Claim the blobs of a page, and return those that may be deleted. used: packed digests that must be kept."""

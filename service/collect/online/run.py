@@ -27,7 +27,7 @@ from service.collect.online.claiming import ManifestsHeldTooLong
 from service.collect.online.journal import Journal
 from service.collect.online.leftovers import Leftovers
 from service.collect.online.record import record_garbage, record_restorable
-from service.collect.online.removal import BlobPage, BlobRemoval, links_first, pages
+from service.collect.online.removal import FRESH_S, BlobPage, BlobRemoval, links_first, pages
 from service.collect.online.repair import Repair, write_links
 from service.collect.online.survey import Survey
 from service.collect.protect import refuse_unknown
@@ -120,8 +120,9 @@ def rules_of(attempt: Attempt) -> Rules:
 
 
 def _retention_us(attempt: Attempt) -> int:
-    """The time for which deleted data stays in quarantine at least."""
-    return max(attempt.gc.quarantine, LONGEST_REQUEST_S) * 1_000_000
+    """The time for which deleted data stays in quarantine at least, from the beginning of its batch on."""
+    # A PUT of a manifest may have met the end of its data, and last for so long.
+    return max(attempt.gc.quarantine, LONGEST_REQUEST_S + FRESH_S) * 1_000_000
 
 
 def note_quarantine(attempt: Attempt, objects: ObjectStore) -> tuple[QuarantineBatch, ...]:

@@ -7,8 +7,9 @@ import pytest
 from service.domain.errors import StorageUnavailable
 from service.registry.blob_quarantine import FOLDER
 from service.registry.layout import blob_key
-from tests.fakes.images import make_image, sha256
-from tests.support.online import GRACE_S, SHOP, OnlineSite, blobs_of, ended
+from tests.conftest import MakeWiring
+from tests.fakes.images import make_image, sha256, variant
+from tests.support.online import GRACE_S, SHOP, OnlineSite, blobs_of, ended, make_site
 
 KEPT, UNUSED = make_image(1), make_image(2, layers=3)
 LAYER = sha256(UNUSED.blobs[1])
@@ -109,3 +110,35 @@ def test_a_folder_for_the_lock_that_cannot_be_written_is_named(
     run = site.collect()
     assert (run.result, run.blobs) == ("failed", 0)
     assert run.message.endswith("correct data_dir")
+
+
+@pytest.mark.parametrize("renames", [False, True])
+def test_the_time_of_a_manifest_in_quarantine_begins_when_its_data_leaves(
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: bool
+) -> None:
+    """A long run prepares thousands of batches before old manifests are deleted, at its end."""
+    site = make_site(make_wiring, tmp_path, monkeypatch, quarantine=0)
+    site.objects.renames = renames
+    site.registry.push(SHOP, "v1", UNUSED)
+    site.registry.push(SHOP, "v2", variant(UNUSED, 1))
+    site.registry.delete(SHOP, UNUSED.digest)
+    site.collect_after()
+    late, passed = site.blind(SHOP, "late", UNUSED), [False]
+    site.counts_puts = False
+
+    def work_long(action: str, keys: tuple[str, ...]) -> None:
+        if action == "claim" and not passed[0]:
+            passed[0] = True
+            site.later(1200)
+            # The registry has just seen the old data, and will not write it again.
+            for _ in range(len(UNUSED.blobs) + 2):
+                next(late)
+
+    site.objects.before_step = work_long
+    assert site.collect_after(GRACE_S + 1).blobs == 1
+    assert passed == [True]
+    site.objects.before_step = lambda action, keys: None
+    assert site.collect_after(300).quarantined == 1
+    assert ended(late)
+    site.collect_after(1)
+    assert site.registry.broken() == ()

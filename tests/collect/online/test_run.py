@@ -144,7 +144,7 @@ def test_without_a_quarantine_only_manifests_pass_through_it_for_as_long_as_a_re
     run = site.collect_after(GRACE_S + 1)
     assert (run.blobs, run.bytes_freed) == (SIZE, sum(map(len, UNUSED.blobs)))
     assert (run.quarantined, run.quarantined_bytes) == (1, len(UNUSED.manifest))
-    assert site.collect_after(890).quarantined == 1
+    assert site.collect_after(950).quarantined == 1
     run = site.collect_after(20)
     assert (run.quarantined, run.bytes_freed) == (0, len(UNUSED.manifest))
 
