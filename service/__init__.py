@@ -20,6 +20,7 @@ What that builds on:
     registry/   the registry from outside: HTTP client, logins, storage, collector, debug server
     documents/  YAML and JSON with the line of every key, and sentences about errors in them
     process/    the identity of a process, and children that end with their parent
+    tracing/    traces by OpenTelemetry, if the environment asks for them
     settings/   typed settings from YAML, environment and secret files
     importers/  retention policies of other tools, translated
 
@@ -37,7 +38,6 @@ How it is reached:
     schedule.py  cron schedules and time windows
     clock.py     the clock of this machine
     log.py       one event per line
-    tracing.py   traces by OpenTelemetry, if the environment asks for them
 
 The queue edge is the package `workers`. Import-linter holds the arrows: see [tool.importlinter] in pyproject.toml.
 """

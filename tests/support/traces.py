@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanContext
 
 from service import tracing
+from service.tracing import process_tracer
 
 
 class Traces:
@@ -48,8 +49,8 @@ def traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
     """Tracing is on. A worker that ends its exporter empties it, so the exporter keeps its spans."""
     exporter = InMemorySpanExporter()
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
-    monkeypatch.setattr(tracing, "_exporter", lambda: exporter)
-    monkeypatch.setattr(tracing, "_process", tracing._Process())
+    monkeypatch.setattr(process_tracer, "_exporter", lambda: exporter)
+    monkeypatch.setattr(process_tracer, "process", process_tracer.ProcessTracer())
     yield Traces(exporter)
     tracing.end()
 

@@ -1,16 +1,8 @@
-"""Traces by OpenTelemetry: a push, the plan that answers it, and the deletions that follow, through all processes.
-
-Off unless the environment has OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_TRACES_EXPORTER. The extra `otel` reads the others.
-
-No message carries a trace. The ids of the span of a push follow from the push, which the history has, so that a plan
-knows the span of every push that it answers. An image that is to be deleted carries the context of its plan. So neither
-a lost message nor a dead worker breaks a trace. Contexts are texts as in a `traceparent` header (W3C Trace Context).
-"""
+"""The tracer of this process: the ids of its spans, and where they are sent."""
 
 from __future__ import annotations
 
 import atexit
-import hashlib
 import os
 import random
 import re
@@ -25,160 +17,14 @@ from service import __version__
 # Imported where they are used: OpenTelemetry may not be installed, and structlog takes long to import.
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.trace import SpanContext, Tracer
-
-MOST_LINKS = 32
+    from opentelemetry.trace import Tracer
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-# The conventions of OpenTelemetry; any other field gets the prefix `pushprune.`.
-_NAMES = {
-    "repository": "container.image.name",
-    "tags": "container.image.tags",
-    "digest": "oci.manifest.digest",
-    "method": "http.request.method",
-    "url": "url.full",
-    "status": "http.response.status_code",
-    "error": "error.type",
-}
 # At the end of a process, for spans that were not sent yet.
 _LAST_S = 5.0
 
 
-def start() -> None:
-    """Begin to trace, and log where spans are sent. Without this call, tracing begins with the first span."""
-    _process.tracer()
-
-
-def end() -> None:
-    """Send the spans that were not sent yet, within five seconds."""
-    _process.end()
-
-
-def is_on() -> bool:
-    """Return True if this process makes spans."""
-    return _process.tracer() is not None
-
-
-def push_context(repository: str, tag: str, digest: str, pushed_us: int) -> str:
-    """Return the context of the span of this push, "" if tracing is off."""
-    provider = _process.provider()
-    if provider is None:
-        return ""
-    trace_id, span_id = _ids_of(repository, tag, digest, pushed_us)
-    decision: Any = provider.sampler.should_sample(None, trace_id, "push").decision
-    return f"00-{trace_id:032x}-{span_id:016x}-{int(decision.is_sampled()):02x}"
-
-
-def received(repository: str, tag: str, digest: str, pushed_us: int, began_ns: int) -> None:
-    """Make the span of a push whose notification was recorded. began_ns: when recording began."""
-    tracer = _process.tracer()
-    if tracer is None:
-        return
-    from opentelemetry.context import Context
-    from opentelemetry.trace import SpanKind
-
-    attributes = _attributes({"repository": repository, "tags": (tag,) if tag else (), "digest": digest})
-    with _ids.given(_ids_of(repository, tag, digest, pushed_us)):
-        span = tracer.start_span("push", Context(), SpanKind.CONSUMER, attributes, start_time=began_ns)
-    # The time by the registry's clock.
-    span.add_event("pushed", timestamp=pushed_us * 1000)
-    span.end()
-
-
-@contextmanager
-def span(name: str, parent: str = "", links: Sequence[str] = (), **fields: Any) -> Iterator[None]:
-    """Make a span of what is done meanwhile; log lines get its ids.
-
-    Args:
-        name: of the span.
-        parent: the context of its parent; "": the current span, if there is one.
-        links: the contexts of other spans that led to this one.
-        fields: attributes.
-    """
-    tracer = _process.tracer()
-    if tracer is None:
-        yield
-        return
-    from opentelemetry import trace
-    from structlog.contextvars import bound_contextvars
-
-    context = trace.set_span_in_context(trace.NonRecordingSpan(_unpacked(parent))) if parent else None
-    linked = [trace.Link(_unpacked(link)) for link in links]
-    with tracer.start_as_current_span(name, context, links=linked, attributes=_attributes(fields)) as made:
-        ids = made.get_span_context()
-        with bound_contextvars(trace_id=f"{ids.trace_id:032x}", span_id=f"{ids.span_id:016x}"):
-            yield
-
-
-@contextmanager
-def request(method: str, url: str) -> Iterator[dict[str, str]]:
-    """Make a span of a request if it is part of a trace; provide the headers by which the server continues the trace.
-
-    Distribution 3 does so if its own traces are on.
-    """
-    tracer = _process.tracer()
-    if tracer is None or not context():
-        yield {}
-        return
-    from opentelemetry.trace import SpanKind
-
-    attributes = _attributes({"method": method, "url": url})
-    with tracer.start_as_current_span(method, kind=SpanKind.CLIENT, attributes=attributes):
-        yield {"traceparent": context()}
-
-
-def answered(status: int) -> None:
-    """Note the status of the answer in the span of a request."""
-    if context():
-        note(status=status)
-        if status >= 400:
-            from opentelemetry.trace import Status, StatusCode, get_current_span
-
-            note(error=str(status))
-            get_current_span().set_status(Status(StatusCode.ERROR))
-
-
-def note(**fields: Any) -> None:
-    """Add attributes to the current span."""
-    if _process.tracer() is not None:
-        from opentelemetry.trace import get_current_span
-
-        get_current_span().set_attributes(_attributes(fields))
-
-
-def context() -> str:
-    """Return the context of the current span, "" if there is none."""
-    if _process.tracer() is None:
-        return ""
-    from opentelemetry.trace import get_current_span
-
-    ids = get_current_span().get_span_context()
-    return f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{ids.trace_flags:02x}" if ids.is_valid else ""
-
-
-def _unpacked(context: str) -> SpanContext:
-    """Return the span of a context; an invalid one, which begins a trace, if the context cannot be read."""
-    from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext, TraceFlags
-
-    try:
-        _, trace_id, span_id, flags = context.split("-")
-        return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
-    except ValueError:
-        return INVALID_SPAN_CONTEXT
-
-
-def _attributes(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        _NAMES.get(name) or f"pushprune.{name}": value for name, value in fields.items() if value not in (None, "", ())
-    }
-
-
-def _ids_of(*push: str | int) -> tuple[int, int]:
-    digest = hashlib.sha256("\0".join(map(str, push)).encode()).digest()
-    return int.from_bytes(digest[:16], "big"), int.from_bytes(digest[16:24], "big")
-
-
-class _Ids(threading.local):
+class Ids(threading.local):
     """Ids for the spans that a thread makes: random, except those of a push."""
 
     _given: tuple[int, int] | None = None
@@ -228,7 +74,7 @@ class _Exporter:
         return result
 
 
-class _Process:
+class ProcessTracer:
     """The tracer of this process. A forked process makes its own: the thread that sends spans is not in it."""
 
     def __init__(self) -> None:
@@ -284,8 +130,8 @@ class _Process:
             log.warning(f"no traces are sent: {sentence}") if sentence else log.info("traces are sent", to=_address())
 
 
-_ids = _Ids()
-_process = _Process()
+ids = Ids()
+process = ProcessTracer()
 
 
 def _is_wanted() -> bool:
@@ -324,8 +170,8 @@ def _provider() -> TracerProvider:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     ours = {"service.name": "pushprune", "service.version": __version__, "service.instance.id": str(uuid.uuid4())}
     resource = Resource.create().merge(Resource(ours)).merge(OTELResourceDetector().detect())
-    ids: Any = _ids
-    provider = TracerProvider(resource=resource, id_generator=ids, shutdown_on_exit=False)
+    generator: Any = ids
+    provider = TracerProvider(resource=resource, id_generator=generator, shutdown_on_exit=False)
     exporter: Any = _Exporter(_exporter())
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider
