@@ -22,6 +22,10 @@ _UNPROVED = (
 )
 _STAYS = "the gate is still closed after a collection: "
 _TRIED_AGAIN = "; this is checked every half minute, and `pushprune gc --open` opens the gate now"
+_FORGOTTEN = (
+    "Redis lost the claims of a collection whose worker died, and the storage may still delete these blobs: all writes "
+    "wait for {minutes} more minutes; `pushprune gc --open` opens the gate now, at your risk"
+)
 _CLAIMED = (
     "a collection ended without an answer of the storage, which may still delete the blobs that were claimed: requests "
     "that name one of them wait for {minutes} more minutes; look at the storage and at the log of the worker"
@@ -40,12 +44,19 @@ def reopen(store: Store, registry: Registry, gc: GcSettings) -> None:
         _end_claims(store, held)
     elif not (registry.collector and registry.collector.is_dead(held.token)):
         _complain(store, _UNPROVED)
-    elif is_remote and registry.collector.dead_for_s(held.token) < _UNANSWERED_S:
-        return
+    elif is_remote and (rest_s := _unanswered_s(gc) - registry.collector.dead_for_s(held.token)) > 0:
+        if gc.collector == "online":
+            _complain(store, _FORGOTTEN.format(minutes=int(rest_s) // 60 + 1))
     elif reason := why_closed(store, registry, gc, held.token):
         _complain(store, f"{_STAYS}{reason}{_TRIED_AGAIN}")
     else:
         _open_again(store, held)
+
+
+def _unanswered_s(gc: GcSettings) -> float:
+    """For how long a request of a dead collector may be on its way to the bucket."""
+    # If Redis lost the claims of an online collection, its gate is closed instead, and their time is not known.
+    return LATEST_MS / 1000 if gc.collector == "online" else _UNANSWERED_S
 
 
 def _end_claims(store: Store, held: GateState) -> None:

@@ -12,6 +12,7 @@ from obstore.store import MemoryStore
 
 from service.collect import quiesce, reopening, verify
 from service.domain.collection.run import BlobProbe, Sweep
+from service.registry.collector import Collector
 from service.registry.objects import ObjectStore
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
@@ -85,6 +86,22 @@ def test_whoever_proves_the_holder_dead_asks_the_registry_first(
     monkeypatch.setattr(verify, "lie", lambda _, probes: probes[0] if lies else None)
     reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert state(wiring) == ("closed" if lies else "open")
+
+
+@pytest.mark.parametrize(("dead_s", "is_closed"), [(900.0, True), (961.0, False)])
+def test_a_gate_of_an_online_collection_that_redis_lost_stays_closed_until_no_request_can_arrive(
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dead_s: float, is_closed: bool
+) -> None:
+    """Every write waits, as the claims are lost with it. The worker died with a request to delete on its way."""
+    wiring = left_closed(make_wiring, tmp_path, keep=False)
+    wiring.store.collections.end_check()
+    registry = replace(wiring.registry, objects=ObjectStore(MemoryStore(), "memory"))
+    monkeypatch.setattr(Collector, "dead_for_s", lambda self, token: dead_s)
+    gc = wiring.settings.gc.model_copy(update={"collector": "online"})
+    reopening.reopen(wiring.store, registry, gc)
+    assert (state(wiring) == "closed") == is_closed
+    messages = [trouble.message for trouble in wiring.store.outbox.troubles()]
+    assert any("all writes wait for 2 more minutes" in message for message in messages) == is_closed
 
 
 def test_over_a_bucket_the_gate_stays_until_no_request_of_a_dead_collector_can_arrive(
