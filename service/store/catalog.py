@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic, thread_time
 
 from service.domain.retention.state import Tag
 from service.store.connection import Connection
@@ -10,6 +11,8 @@ from service.store.usage import versions_of
 
 # A script blocks Redis while it runs: between two chunks, Redis can serve other clients.
 _CHUNK = 500
+# An answer that takes more CPU time than this is remembered for so many times as long as it took.
+_DEAR_S, _LASTS = 0.25, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Catalog:
         self._connection = connection
         self._keys = connection.keys
         self._live_tags: Mapping[str, LiveTags] = {}
+        self._fresh_until_s = 0.0
 
     def is_known(self, repository: str) -> bool:
         """Return True if anything is recorded about the repository."""
@@ -73,7 +77,13 @@ class Catalog:
         )
 
     def live_tags(self) -> Mapping[str, LiveTags]:
-        """Return the number and the last push of the live tags of every repository."""
+        """Return the number and the last push of the live tags of every repository.
+
+        Of very many repositories, the answer is remembered for ten times as long as this process needed to read it.
+        """
+        if monotonic() < self._fresh_until_s:
+            return self._live_tags
+        began_s = thread_time()
         # Only repositories whose version changed are read again.
         versions = versions_of(self._connection)
         known = self._live_tags
@@ -85,6 +95,9 @@ class Catalog:
             for name, count, pushed_us in zip(names, flat[::2], flat[1::2], strict=True):
                 current[name] = LiveTags(versions[name], count, int(float(pushed_us)))
         self._live_tags = current
+        used_s = thread_time() - began_s
+        if used_s > _DEAR_S:
+            self._fresh_until_s = monotonic() + used_s * _LASTS
         return current
 
     def doomed(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from service.domain.retention.state import Tag
 from service.domain.usage import RepositorySize, Usage
+from service.store.chunks import AT_ONCE
 from service.store.connection import Connection
 from service.store.keys import short
 from service.store.packing import unpack_layers
@@ -120,10 +121,12 @@ class UsageRecords:
 
 def versions_of(connection: Connection) -> dict[str, str]:
     """Return the version of each repository: it changes with its tags, and with each deletion by pushprune."""
-    with connection.reached() as client, client.pipeline() as pipe:
-        pipe.hgetall(connection.keys.of("generation"))
-        pipe.hgetall(connection.keys.of("shrunk"))
-        generations, shrunk = pipe.execute()
+    with connection.reached() as client:
+        # In parts, because one answer about 500,000 repositories would keep Redis from all other work. A repository
+        # that changes between the two has an old version, which the next call finds changed.
+        generations, shrunk = (
+            dict(client.hscan_iter(connection.keys.of(name), count=AT_ONCE)) for name in ("generation", "shrunk")
+        )
     return {name: version(generation, shrunk.get(name)) for name, generation in generations.items()}
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import count
 from threading import Lock
 from typing import Any, cast, get_args
 
@@ -19,6 +20,7 @@ from service.reports import repository_listing
 from service.reports.inventory import Inventory
 from service.reports.repository_listing import ListedRepository, RepositoryOrder, RepositoryStatus
 from service.reports.tag_listing import TagOrder, TagVerdict
+from service.store import catalog
 from service.store.catalog import Catalog, RepositorySummary
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
@@ -140,6 +142,20 @@ def test_only_changed_repositories_are_read_again_for_the_order(
     record(wiring.store.history, event(30, tag="new", repository="shop/web"))
     inventory.repositories(everything, "-pushed")
     assert read == ["shop/web"]
+
+
+def test_counts_that_take_long_to_read_are_remembered_for_a_while(
+    inventory: Inventory, wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, used = [1000.0], count(step=2)
+    monkeypatch.setattr(catalog, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(catalog, "thread_time", lambda: float(next(used)))
+    before = inventory.totals().tags
+    record(wiring.store.history, event(30, tag="new", repository="shop/web"))
+    clock[0] += 19
+    assert inventory.totals().tags == before
+    clock[0] += 2
+    assert inventory.totals().tags == before + 1
 
 
 def test_a_tag_that_pushprune_deleted_is_not_counted_any_more(inventory: Inventory, wiring: Wiring) -> None:
@@ -323,9 +339,9 @@ def test_rows_of_repositories_are_read_while_they_are_taken(
     record(wiring.store.history, *(event(number, repository=f"shop/app{number}") for number in range(5)))
     summaries = Catalog.summaries
 
-    def noted(catalog: Catalog, names: Sequence[str]) -> Sequence[RepositorySummary]:
+    def noted(of: Catalog, names: Sequence[str]) -> Sequence[RepositorySummary]:
         read.append(names)
-        return summaries(catalog, names)
+        return summaries(of, names)
 
     monkeypatch.setattr(Catalog, "summaries", noted)
     monkeypatch.setattr(repository_listing, "_BLOCK", 2)
