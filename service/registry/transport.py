@@ -20,12 +20,14 @@ from service.registry.session import USER_AGENT, agent_with, open_session
 
 # A path of these characters alone needs no quoting.
 _PLAIN = re.compile(r"[A-Za-z0-9/._:-]+", re.ASCII)
+# Distribution 2.8 writes links in place: it answers 500 if it reads a link that a push is writing at this moment.
+_PAUSES_S = (0.05, 0.2)
 
 
 class RegistryTransport:
     """One keep-alive session with one registry, shared by threads.
 
-    Nothing is retried here, except a GET or HEAD on a kept-alive connection that the registry had closed.
+    Only a GET or HEAD is sent again: on a kept-alive connection that the registry had closed, and after a 500.
 
     Every method raises:
         AccessDenied: 401 or 403.
@@ -114,8 +116,25 @@ class RegistryTransport:
         timeout_s: float | None = None,
     ) -> requests.Response:
         """Send a request and return the response, whatever its status. The time it took is reported to `timed`."""
-        status = "none"
         is_look = method in ("GET", "HEAD")
+        for pause_s in _PAUSES_S if is_look else ():
+            response = self._send(method, path, headers, content, stream=stream, timeout_s=timeout_s)
+            if response.status_code != 500:
+                return response
+            time.sleep(pause_s)
+        return self._send(method, path, headers, content, stream=stream, timeout_s=timeout_s)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        content: bytes | None,
+        *,
+        stream: bool,
+        timeout_s: float | None,
+    ) -> requests.Response:
+        status, is_look = "none", method in ("GET", "HEAD")
         if self._closed:
             raise RegistryUnavailable("the command was interrupted")
         named = {} if is_look else {"User-Agent": self._agent()}

@@ -63,12 +63,35 @@ class TestRefusals:
             call(client)
 
     @every_call
-    @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+    @pytest.mark.parametrize("status", [429, 502, 503, 504])
     def test_try_again_later(self, fake: FakeRegistry, client: RegistryClient, call: Call, status: int) -> None:
         fake.fail_next("*", status=status, headers={"Retry-After": "7"})
         with pytest.raises(RegistryUnavailable) as unavailable:
             call(client)
         assert unavailable.value.retry_after_s == 7
+        assert len(fake.requests) == 1
+
+    @every_call
+    def test_a_registry_that_goes_on_to_answer_500_is_not_available(
+        self, fake: FakeRegistry, client: RegistryClient, call: Call
+    ) -> None:
+        fake.fail_next("*", status=500, times=None)
+        with pytest.raises(RegistryUnavailable) as unavailable:
+            call(client)
+        assert unavailable.value.is_fault
+
+    def test_a_look_is_repeated_that_met_a_link_while_a_push_was_writing_it(
+        self, fake: FakeRegistry, client: RegistryClient
+    ) -> None:
+        fake.fail_next("GET", status=500, times=2)
+        assert client.get("shop/api", "v0") is not None
+        fake.fail_next("HEAD", status=500, times=2)
+        assert client.head("shop/api", "v0") is not None
+
+    def test_a_deletion_is_sent_once(self, fake: FakeRegistry, client: RegistryClient) -> None:
+        fake.fail_next("DELETE", status=500)
+        with pytest.raises(RegistryUnavailable):
+            client.delete("shop/api", DIGEST)
         assert len(fake.requests) == 1
 
     def test_a_date_to_come_back_at_is_understood(self, fake: FakeRegistry, client: RegistryClient) -> None:
@@ -220,7 +243,7 @@ class TestPages:
         assert len(list(client.repositories())) == 1002
         assert len(fake.requests) == 2
 
-    @pytest.mark.parametrize("status", [500, 404])
+    @pytest.mark.parametrize("status", [502, 404])
     def test_half_a_listing_is_an_error(self, fake: FakeRegistry, client: RegistryClient, status: int) -> None:
         gone = b'{"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known to registry"}]}'
         fake.fail_next("GET", "last=", status=status, body=gone)
