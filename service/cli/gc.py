@@ -11,6 +11,7 @@ from service.cli.command import examples
 from service.cli.connect import connect, connection_options
 from service.cli.gc_output import show_garbage, show_overview, show_run, tell
 from service.cli.output import line, output_options, show_document, when
+from service.collect import gate_processes
 from service.collect import status as collection
 from service.collect.garbage import garbage
 from service.collect.status import (
@@ -69,7 +70,12 @@ _POLL_S = 0.1
     is_flag=True,
     help="Open the write gate if it stayed closed because the machine of a collection is lost for good.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask (--open).")
+@click.option(
+    "--forget-gates",
+    is_flag=True,
+    help="Let collections no longer wait for gate processes that were killed, or lost with their machine.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask (--open, --forget-gates).")
 @output_options()
 def gc(
     config: Path | None,
@@ -83,6 +89,7 @@ def gc(
     log: bool,
     status: bool,
     open_gate: bool,
+    forget_gates: bool,
     yes: bool,
     as_document: bool,
 ) -> None:
@@ -90,8 +97,10 @@ def gc(
 
     Collections run one at a time, and never beside deletions by pushprune.
     """
-    if dry_run + now + undelete + cancel + log + status + open_gate > 1:
-        raise click.UsageError("give one of --dry-run, --now, --undelete, --cancel, --log, --status and --open")
+    if dry_run + now + undelete + cancel + log + status + open_gate + forget_gates > 1:
+        raise click.UsageError(
+            "give one of --dry-run, --now, --undelete, --cancel, --log, --status, --open and --forget-gates"
+        )
     if digests and not undelete:
         raise click.UsageError("digests are for --undelete only")
     if grace is not None and not now:
@@ -106,6 +115,9 @@ def gc(
         return
     if open_gate:
         _open(wiring.store, yes)
+        return
+    if forget_gates:
+        _forget_gates(wiring.store, yes)
         return
     if not (now or dry_run or undelete):
         show_overview(overview(wiring.store, wiring.registry, wiring.settings.gc), as_document)
@@ -171,6 +183,25 @@ def _open(store: Store, yes: bool) -> None:
         )
     collection.open_gate(store, gate.token)
     click.echo("the gate is open")
+
+
+def _forget_gates(store: Store, yes: bool) -> None:
+    """Forget the silent gate processes, which only the operator can know to have ended."""
+    gates = gate_processes.silent(store)
+    if not gates:
+        click.echo("no gate process is silent: collections wait for none")
+        return
+    for gate in gates:
+        seen, until = when(gate.seen_ms * 1000), when(gate.forgotten_ms * 1000)
+        click.echo(f"the gate process on {gate.host} was last seen at {seen}; collections wait until {until}")
+    if not yes:
+        click.confirm(
+            "Is it certain that these processes have ended? A process that is cut off from Redis may let pushes pass "
+            "during a collection, which corrupts images",
+            abort=True,
+        )
+    gate_processes.forget(store, gates)
+    click.echo("forgotten: collections no longer wait for them")
 
 
 def _period(text: str) -> int:

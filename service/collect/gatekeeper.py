@@ -25,6 +25,9 @@ _CONFIRMED = ("closed", "claiming", "manifests")
 _FORGOTTEN_S = 3300.0
 _MOST_UNNOTED = 10_000
 _TELL_AGAIN_S = 60.0
+# A process that ends waits so long for Redis, to sign off.
+_SIGN_OFF_S = 5.0
+_SIGN_OFF_AGAIN_S = 0.2
 _PUSHES = "pushes"
 _OVERFLOWS = (
     "too many unfinished pushes, or blobs that they need, to keep track of: no collection runs until there are fewer; "
@@ -74,14 +77,26 @@ class Gatekeeper:
             self._poller.start()
 
     def stop(self) -> None:
-        """Remove this process from Redis when it ends."""
+        """Refuse the requests that wait, and remove this process from Redis, when it ends."""
         if self._over.is_set():
             return
         self._over.set()
+        with self._turned:
+            self._turned.notify_all()
         if self._poller is not None and self._poller.is_alive():
             self._poller.join(5)
+        end = time.monotonic() + _SIGN_OFF_S
+        while not self._signed_off():
+            if time.monotonic() > end:
+                log.warning("Redis cannot be reached, so collections wait for this gate process until Redis forgets it")
+                return
+            time.sleep(_SIGN_OFF_AGAIN_S)
+
+    def _signed_off(self) -> bool:
         with suppress(StoreUnavailable):
             self._gate.check_out(self._process)
+            return True
+        return False
 
     def ask(self, write: WriteRequest, client: str) -> bool:
         """Return True if the request may pass; wait up to `gc.gate_wait` while the gate holds the request back.
@@ -110,7 +125,8 @@ class Gatekeeper:
         with self._room(write) as place:
             while place and (left_s := end - time.monotonic()) > 0 and not self._over.is_set():
                 with self._turned:
-                    self._turned.wait_for(lambda: self._turns != seen, left_s)  # noqa: B023 - called here and now
+                    # Called here and now, so that `seen` has the value of this turn.
+                    self._turned.wait_for(lambda: self._turns != seen or self._over.is_set(), left_s)  # noqa: B023
                     seen = self._turns
                 if self._may_pass(write, client):
                     return True

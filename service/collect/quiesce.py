@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from service.collect import gate_processes
 from service.collect.attempt import Attempt
 from service.collect.protect import TOO_MANY, BlobProtection, refuse_unknown
 from service.collect.reopening import why_closed
@@ -187,8 +188,8 @@ def _wait_for_the_gate(attempt: Attempt, token: str) -> None:
         raise Postponed("no gate process is running to answer the proxy: start one (pushprune gate)")
 
     def unaware() -> str:
-        names = ", ".join(attempt.store.gate.unaware(token)[:_MOST_NAMES])
-        return f"the gate process {names} does not know that the gate is closed" if names else ""
+        names = gate_processes.unaware(attempt.store, token)
+        return f"the gate process on {names} does not know that the gate is closed" if names else ""
 
     _wait(attempt, unaware, _CLOSED_S)
     time.sleep(_PASSING_S)

@@ -8,6 +8,7 @@ status.py      requests, schedule and overview
 rehearse.py    the dry run while the gate is still open
 quiesce.py     wait for the end of pushes and deletions, and close the gate
 reopening.py   open a gate that a collection left behind
+gate_processes.py  gate processes that ended without signing off
 protect.py     protect the blobs that a stalled push may need
 progress.py    publish the current stage
 watch.py       stop the collector if the lease is lost or a client pushes
@@ -24,6 +25,7 @@ from types import ModuleType
 from service import tracing
 from service.collect import marks, readonly, rehearse, verify
 from service.collect.attempt import Attempt, tell
+from service.collect.gate_processes import refuse_silent
 from service.collect.progress import Progress
 from service.collect.protect import BlobProtection
 from service.collect.quiesce import drained
@@ -197,6 +199,9 @@ def _attempt(attempt: Attempt) -> None:
     if is_manual(attempt.run.reason) and why_not_yet(attempt.store, attempt.gc, "by itself"):
         attempt.note("requested manually: gc.window and gc.min_interval did not apply")
     try:
+        # A gate that stayed closed keeps clients waiting, so there this is checked last.
+        if attempt.gc.gate == "proxy" and attempt.store.gate.state() is None:
+            refuse_silent(attempt.store)
         if attempt.gc.collector == "online":
             _online().collect(attempt)
         else:

@@ -78,6 +78,12 @@ def is_dead(name: str) -> bool:
     return False
 
 
+def host_of(name: str) -> str:
+    """The host in the name of a process; the whole name if it has another form."""
+    match = _NAME.fullmatch(name)
+    return match["host"] if match else name
+
+
 def is_of_one_kernel(path: Path) -> bool:
     """True if a file is on a filesystem that no other machine can have mounted."""
     try:

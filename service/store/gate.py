@@ -18,6 +18,8 @@ _OPEN_MS = 600_000
 _ASKING_MS = 5_000
 _FRESH_MS = 10_000
 _SILENT_MS = 10_000
+# A process looks at the gate four times a second. On a busy machine it may be late.
+_LATE_MS = 30_000
 
 GateMode = Literal["", "draining", "closed", "claiming", "manifests"]
 
@@ -345,6 +347,15 @@ class Gate:
         since_ms = self._connection.now_ms() - FORGOTTEN_S * 1000
         with self._connection.reached() as client:
             return tuple(client.zrangebyscore(self._keys.of("gates"), since_ms, "+inf"))
+
+    def silent(self) -> dict[str, int]:
+        """Map each gate process that was not seen for 30 s, and is not forgotten, to its last contact (ms)."""
+        now_ms = self._connection.now_ms()
+        with self._connection.reached() as client:
+            seen = client.zrangebyscore(
+                self._keys.of("gates"), now_ms - FORGOTTEN_S * 1000, now_ms - _LATE_MS, withscores=True
+            )
+        return {process: int(seen_ms) for process, seen_ms in seen}
 
     def serving(self) -> int | None:
         """Return the number of gate processes seen within the last 10 s; None if no proxy asks them."""

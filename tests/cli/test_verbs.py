@@ -19,6 +19,7 @@ from service.domain.usage import UNMEASURED, Usage
 from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
+from tests.support.gate import earlier
 from tests.support.record import NOW, digest, event, record
 from tests.support.verbs import Run, run
 
@@ -545,6 +546,24 @@ def test_gc_opens_a_gate_that_a_lost_machine_left_closed_after_asking(
     assert run("gc", "--open", "--yes")[0] == 0
     assert gate.state() is None
     assert run("gc", "--open", "--now")[0] == 2
+
+
+def test_gc_forgets_gate_processes_that_ended_without_signing_off_after_asking(
+    run: Run, make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_wiring().store
+    assert run("gc", "--forget-gates")[1] == "no gate process is silent: collections wait for none\n"
+    store.gate.check_in("gatekeeper/boot/1/7/ab")
+    earlier(store.connection, "gates", 60)
+    store.gate.check_in("another/boot/2/7/cd")
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    code, output, _ = run("gc", "--forget-gates")
+    assert code != 0
+    assert "the gate process on gatekeeper was last seen at" in output
+    assert len(store.gate.processes()) == 2
+    assert run("gc", "--forget-gates", "--yes")[0] == 0
+    assert store.gate.processes() == ("another/boot/2/7/cd",)
+    assert run("gc", "--forget-gates", "--now")[0] == 2
 
 
 def test_search_finds_tags_and_digests_and_says_so_in_every_format(run: Run) -> None:

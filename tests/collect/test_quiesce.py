@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from service.collect import quiesce, reopening, verify
+from service.collect import gate_processes, quiesce, reopening, verify
 from service.collect import run as collect_run
 from service.collect.protect import BlobProtection, read_unread
 from service.domain.collection.gate import WriteRequest
@@ -395,12 +395,41 @@ def test_nothing_is_swept_where_no_web_process_serves_the_gate(guarded: MakeWiri
     assert not (tmp_path / "swept").exists()
 
 
+def test_no_client_waits_for_a_gate_process_that_ended_without_signing_off(
+    guarded: MakeWiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wiring, drained, drain = guarded(), list[str](), Gate.drain
+
+    def counted(gate: Gate, *holder: Any) -> bool:
+        drained.append("drained")
+        return drain(gate, *holder)
+
+    monkeypatch.setattr(Gate, "drain", counted)
+    wiring.store.gate.check_in(str(replace(identity.current(), host="c0ffee")))
+    earlier(wiring.store.connection, "gates", 40)
+    run = collect(wiring)
+    assert (run.result, drained) == ("postponed", [])
+    assert run.message.startswith("the gate process on c0ffee has not reached Redis since 20")
+    assert "if it has ended, `pushprune gc --forget-gates` ends the wait" in run.message
+    gate_processes.forget(wiring.store, gate_processes.silent(wiring.store))
+    assert collect(wiring).message.startswith("no gate process is running")
+
+
+def test_a_gate_process_that_is_only_late_is_no_reason_to_postpone_collections(guarded: MakeWiring) -> None:
+    wiring = guarded()
+    wiring.store.gate.check_in("web:late")
+    earlier(wiring.store.connection, "gates", 5)
+    assert gate_processes.silent(wiring.store) == ()
+    earlier(wiring.store.connection, "gates", 3600)
+    assert gate_processes.silent(wiring.store) == ()
+
+
 def test_nothing_is_swept_before_every_web_process_obeys(guarded: MakeWiring, tmp_path: Path) -> None:
     wiring = guarded()
     wiring.store.gate.check_in("web:cut-off", "")
     with obeying(wiring):
         run = collect(wiring)
-    assert run.message == "the gate process web:cut-off does not know that the gate is closed"
+    assert run.message == "the gate process on web:cut-off does not know that the gate is closed"
     assert not (tmp_path / "swept").exists()
     assert state(wiring) == "open"
 

@@ -238,7 +238,7 @@ def test_nothing_is_deleted_until_each_gate_process_knows_that_digests_are_claim
     monkeypatch.setattr(site.store.gate, "unaware", lambda token: ("web:2",))
     run = site.collect_after()
     assert (run.result, run.unlinked) == ("postponed", 0)
-    assert "the gate process web:2 does not know" in run.message
+    assert "the gate process on web:2 does not know" in run.message
     assert site.registry.head("a", sha256(BASE))
 
 

@@ -14,9 +14,11 @@ from werkzeug.test import TestResponse
 
 from service.collect.gatekeeper import Gatekeeper
 from service.domain.collection.gate import WriteRequest
+from service.domain.errors import StoreUnavailable
 from service.process import identity
 from service.settings import load_settings
 from service.store import Store
+from service.store.gate import Gate
 from service.web import gate
 from service.wiring import Wiring, wire
 from tests.conftest import MakeWiring
@@ -213,6 +215,30 @@ def test_a_process_that_is_no_more_is_signed_off_by_the_next_one_of_the_same_con
     door.keeper.stop()
     successor.stop()
     assert set(door.store.gate.processes()) == others
+
+
+def test_a_process_that_ends_waits_for_redis_to_sign_off(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    door, absences = stand(), [StoreUnavailable("Redis restarts"), StoreUnavailable("Redis loads its data")]
+    assert door.ask("PUT", MANIFEST).status_code == 204
+    check_out = Gate.check_out
+
+    def checked_out(gate: Gate, *processes: str) -> None:
+        if absences:
+            raise absences.pop()
+        check_out(gate, *processes)
+
+    monkeypatch.setattr(Gate, "check_out", checked_out)
+    door.keeper.stop()
+    assert door.store.gate.processes() == ()
+
+
+def test_a_request_that_waits_is_refused_when_the_process_ends(stand: Stand) -> None:
+    door = stand(gate_wait=600)
+    door.close()
+    answer = door.ask_later("PUT", MANIFEST)
+    until(lambda: door.waiting == 1)
+    door.keeper.stop()
+    assert answer() == 503
 
 
 def test_two_processes_with_the_same_host_and_number_are_two(stand: Stand) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from service.collect import gate_processes
 from service.collect.attempt import Attempt
 from service.collect.watch import Postponed
 from service.domain.errors import CollectionFailed, LeaseLost, StorageRefused, StoreUnavailable
@@ -161,13 +162,12 @@ class Claiming:
         gate = self._store.gate
         if not gate.processes():
             raise Postponed("no gate process is running to answer the proxy: start one (pushprune gate)")
-        while unaware := gate.unaware(self._token):
+        while hosts := gate_processes.unaware(self._store, self._token):
             self._attempt.lease.check()
             if time.monotonic() > self._end_s:
                 if self._are_manifests_held:
                     raise ManifestsHeldTooLong
-                names = ", ".join(unaware[:3])
-                raise Postponed(f"the gate process {names} does not know that blobs are being deleted")
+                raise Postponed(f"the gate process on {hosts} does not know that blobs are being deleted")
             time.sleep(POLL_S)
         self._aware_s = time.monotonic()
 
