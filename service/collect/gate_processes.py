@@ -28,14 +28,14 @@ class SilentGate:
 
     @property
     def forgotten_ms(self) -> int:
-        """When collections no longer wait for it."""
+        """The time (ms) from which collections no longer wait for it."""
         return self.seen_ms + FORGOTTEN_S * 1000
 
 
 def silent(store: Store) -> tuple[SilentGate, ...]:
     """Return the gate processes that are silent and not forgotten, the first that is forgotten first."""
-    found = (SilentGate(name, seen_ms) for name, seen_ms in store.gate.silent().items())
-    return tuple(sorted(found, key=lambda gate: (gate.seen_ms, gate.name)))
+    gates = (SilentGate(name, seen_ms) for name, seen_ms in store.gate.silent().items())
+    return tuple(sorted(gates, key=lambda gate: (gate.seen_ms, gate.name)))
 
 
 def refuse_silent(store: Store) -> None:
