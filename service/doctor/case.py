@@ -11,7 +11,6 @@ from service.domain.oci.names import is_repository
 from service.local.ports import reached
 from service.local.snippet import address
 from service.registry.probe import REPOSITORY, Probe
-from service.settings.kinds import listen_host
 from service.wiring import Wiring, probe
 
 __all__ = ["REPOSITORY", "Case", "open_case"]
@@ -27,8 +26,6 @@ class Case:
         front: the address that clients push to; None if unknown.
         web: the URL of the web process.
         is_web_named: True if the user gave `web`.
-        is_web_known: True if the user or the settings say that the web process is at `web`, as seen from here. The
-            settings of a worker in a container do not.
         patience_s: the longest wait for the probe's event.
     """
 
@@ -38,7 +35,6 @@ class Case:
     front: str | None
     web: str
     is_web_named: bool
-    is_web_known: bool
     patience_s: float
     _probe: Probe | None
 
@@ -83,7 +79,6 @@ def open_case(
     for option, url in (("--front", front), ("--web", web)):
         if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
             raise ConfigurationError(f"{option} {url[:200]!r} must look like https://registry.example.com:5000")
-    is_everywhere = listen_host(wiring.settings.listen) in ("", "0.0.0.0", "::")  # noqa: S104 - compared with
     name = os.urandom(8).hex()
     return Case(
         wiring=wiring,
@@ -92,7 +87,6 @@ def open_case(
         front=front,
         web=(web or reached(wiring.settings.listen)).rstrip("/"),
         is_web_named=web is not None,
-        is_web_known=web is not None or ("listen" in wiring.settings.model_fields_set and not is_everywhere),
         patience_s=patience_s,
         _probe=probe(wiring, name),
     )

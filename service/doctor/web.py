@@ -81,7 +81,8 @@ def _session(case: Case) -> requests.Session:
 
 def _silent(case: Case, why: str) -> Finding:
     sentence = f"no web process answers at {case.web} ({why})"
-    if case.is_web_known:
+    if case.is_web_named:
         return error(_NAME, f"{sentence}: notifications wait at the registry", _START)
-    sentence = f"not checked: {sentence}, and the settings of this process do not say where it is"
+    # It may be on another machine or in another container; the check of notifications proves that one records events.
+    sentence = f"not checked: {sentence}, and it may be elsewhere"
     return warning(_NAME, sentence, f"{_THERE}; or add --web http://HOST:PORT; or start it: {_START}")
