@@ -111,7 +111,7 @@ def documented(key: str) -> bool:
 
 @dataclass
 class Messages(Dispatch):
-    """Stands for the dispatch: notes what would be sent, in order. walks: how often a walk was asked to go on."""
+    """A stand-in for the dispatch. sent: the messages, in order; walks: the number of messages about reconcile runs."""
 
     sent: list[tuple[str, ...]] = field(default_factory=list)
     walks: int = 0

@@ -51,7 +51,7 @@ def by_threads(pushed: tuple[tuple[str, Image], ...]) -> float:
 
 
 def by_deletion(pushed: tuple[tuple[str, Image], ...]) -> float:
-    """Return the seconds of the worker's task: what goes was decided."""
+    """Return the seconds of the worker's task. The plan was made before."""
     with tempfile.TemporaryDirectory(prefix="pushprune-bench-") as name, _registry(pushed) as url:
         with Valkey(Path(name) / "redis", append_only=True) as valkey:
             rule = {"name": "last", "keep": {"last": KEPT}, "order": "name"}

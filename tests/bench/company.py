@@ -53,7 +53,7 @@ class Pushed:
 
 
 def month(company: Company, end_us: int) -> Iterator[Pushed]:
-    """Yield what is pushed, in order. end_us: when the month ends."""
+    """Yield the pushes, in order. end_us: when the month ends."""
     random = Random(company.seed)
     names = [f"team{number % 97:02}/service{number:05}" for number in range(company.repositories)]
     builds = dict.fromkeys(names, 0)

@@ -19,7 +19,7 @@ P50_MS, P99_MS = 150, 1000
 
 
 def measure() -> Iterator[Figure]:
-    """One push after the other; the next comes when what the one before pushed out is gone, or after GIVE_UP_S."""
+    """Push one image after the other: the next when the tag that overflowed is deleted, or after GIVE_UP_S."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pushprune-bench-")))
         system = LiveSystem(folder, stack, {"policy": last(KEPT), "log": {"format": "json"}})

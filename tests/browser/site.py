@@ -18,7 +18,7 @@ _GRAVE = ("serious", "critical")
 
 @dataclass
 class Visit:
-    """A browser window of somebody. complaints: what its console said, and requests to anybody else.
+    """A browser window. complaints: the messages of its console, and requests to other sites.
 
     loads: how often a page was loaded.
     """

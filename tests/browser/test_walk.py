@@ -1,4 +1,4 @@
-"""A walk through the dashboard on a system at work: what happens shows by itself, and is taken back by clicking."""
+"""A walk through the dashboard of a running system: pages show events by themselves, and a click undoes deletions."""
 
 import re
 import subprocess

@@ -105,7 +105,7 @@ def test_help_names_every_verb_and_each_verb_helps(run: Run) -> None:
 
 
 def test_help_imports_no_verb() -> None:
-    """Nor what verbs need: to be shown what there is should take no time."""
+    """Help imports no module that only verbs need, so that it is shown at once."""
     script = (
         "import sys\nfrom service.cli.main import main\n"
         "try: main(['--help'])\n"

@@ -1,4 +1,4 @@
-"""`pushprune reconcile`: what it asks for, waits for and shows."""
+"""`pushprune reconcile`: its request, its wait, and its output."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`pushprune trash` and `restore`: what can be put back, putting it back, and one sentence where that cannot be."""
+"""`pushprune trash` lists restorable images, `restore` restores them or says in one sentence why not."""
 
 import json
 import logging

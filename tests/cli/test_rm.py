@@ -1,4 +1,4 @@
-"""`pushprune rm`: what it means, what it asks, what it refuses, and what is gone afterwards."""
+"""`pushprune rm`: the names it takes, its question, its refusals, and the deleted tags."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The verbs that look at the running system: what they show, and one sentence for everything that is wrong."""
+"""The verbs about the running system: their output, and one sentence for each error."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""Distribution 3 deletes layer links of blobs that stay: what an unfinished push mounted is held all the same."""
+"""Distribution 3 deletes layer links of blobs that are kept: blobs that an unfinished push mounted are held."""
 
 from dataclasses import replace
 from pathlib import Path

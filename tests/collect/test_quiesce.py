@@ -1,4 +1,4 @@
-"""Making it quiet: what a collection waits for, what it refuses to sweep, and who may open the gate after it."""
+"""Quiescing: the writes that a collection waits for, its refusals to sweep, and the opening of the gate."""
 
 import os
 import threading
@@ -77,7 +77,7 @@ def test_pushes_that_nobody_can_remember_stop_the_sweep(make_wiring: MakeWiring,
 
 @dataclass
 class Trash:
-    """Stands for the trash: what we deleted held this."""
+    """A stand-in for the trash: the blobs of deleted manifests."""
 
     held_us: dict[str, int]
 

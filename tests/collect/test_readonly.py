@@ -40,7 +40,7 @@ def commands(folder: Path) -> list[str]:
 
 
 def becomes(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    """gc.before and gc.after do what they are for."""
+    """Make gc.before turn the registry read-only, and gc.after turn it writable."""
 
     def obey(name: str, *args: Any) -> None:
         run_command(name, *args)

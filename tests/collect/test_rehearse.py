@@ -48,7 +48,7 @@ def runs(folder: Path) -> list[str]:
 
 
 def meanwhile(wiring: Wiring, folder: Path, do: Callable[[], object]) -> list[str]:
-    """Something happens during the dry run before the gate closes; what was run in the end."""
+    """Do something during the dry run before the gate closes, and return the commands that were run."""
     (folder / "hold").touch()
     wiring.store.collections.request("by hand")
     thread = threading.Thread(target=collect_run.collect, args=(wiring,))

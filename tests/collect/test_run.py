@@ -228,7 +228,7 @@ def test_what_real_collectors_print_is_read(version: str) -> None:
 
 
 def test_it_does_not_begin_right_after_a_delete(make_system: Make, tmp_path: Path) -> None:
-    """A push that met the delete may still be unheard, and needs what the sweep would take."""
+    """A push that met the delete may not be reported yet, and needs blobs that the sweep would delete."""
     settings = {**collector(tmp_path, QUIET), "settle": 60, "max_wait": 0}
     system = make_system(keep_last(1), gc=settings)
     system.push("v1", "v2")

@@ -123,7 +123,7 @@ def test_what_the_next_one_waits_for_is_recorded_anew(make_wiring: MakeWiring) -
 
 
 def test_a_sum_of_bytes_makes_it_due(make_system: Make, tmp_path: Path) -> None:
-    """Counted is what no other image of the repository has."""
+    """Only blobs that no other image of the repository has are counted."""
     gc = {**collector(tmp_path, QUIET), "after_deletes": None, "after_bytes": 25_000}
     system = make_system(keep_last(1), fake={"references": True}, gc=gc)
     for number in range(3):

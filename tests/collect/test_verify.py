@@ -43,7 +43,7 @@ def after(folder: Path) -> list[str]:
 
 
 def garbage_of(make_system: Make, folder: Path, **gc: Any) -> tuple[System, str]:
-    """v1 was deleted, and its layer and config are what the collector says that it sweeps; with a blob of it."""
+    """Make a system whose collector sweeps the layer and config of the deleted v1. Returns one of these blobs, too."""
     system = make_system(keep_last(1), fake={"references": True}, gc={**collector(folder, SPEAKS), **gc})
     image = make_image("v1")
     system.registry.push(SHOP, "v1", image)

@@ -1,4 +1,4 @@
-"""The storage as objects: what holds in memory and on a local disk holds on object storage."""
+"""The storage as objects behaves alike in memory, on a local disk and on object storage."""
 
 import time
 from collections.abc import Iterator

@@ -39,5 +39,5 @@ def one(name: str, case: Case) -> Finding:
 
 
 def quick(wiring: Wiring, **options: Any) -> Case:
-    """A case that does not wait for what does not come."""
+    """A case that does not wait for events that never come."""
     return open_case(wiring, **{"patience_s": 0.2, **options})

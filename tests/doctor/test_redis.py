@@ -1,4 +1,4 @@
-"""Redis: nothing evicted, everything kept, room left; and what a managed server does not tell."""
+"""Redis: no eviction, persistence, free memory; and the settings that a managed server hides."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The web process, the workers, what was complained of, the policy and the collections."""
+"""The web process, the workers, recorded troubles, the policy and the collections."""
 
 import sys
 from pathlib import Path

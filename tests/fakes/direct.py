@@ -22,7 +22,7 @@ def _answered(_: requests.PreparedRequest, answer: Callable[[], requests.Respons
 
 
 class NetworkAdapter(HTTPAdapter):
-    """The network as it is. around: called with each request and what would answer it; it may do more, or raise."""
+    """The real network. around: called with each request and the function that answers it; may do more, or raise."""
 
     around: Around = staticmethod(_answered)
 

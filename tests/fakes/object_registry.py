@@ -1,4 +1,4 @@
-"""A registry over an object store, without HTTP: it writes, and refuses, what Distribution 2.8.3 does.
+"""A registry over an object store, without HTTP: writes and refuses as Distribution 2.8.3 does.
 
 The rules are those of "Object storage" in service/README.md, held to the real registry by tests/contract.
 """

@@ -171,7 +171,7 @@ class FakeRegistry:
         at: datetime | None = None,
         agent: str = "docker/27.3.1",
     ) -> str:
-        """Stores what was made before; tag=None: by digest."""
+        """Store a prepared image; tag=None: by digest."""
         for child in image.children:
             self.push(repository, None, child, at=at, agent=agent)
         cause = Caused("PUT", self.host, useragent=agent, actor=self.login.username if self.login else "", at=at)

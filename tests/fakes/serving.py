@@ -9,7 +9,7 @@ _LOOK_S = 0.02
 
 
 class Serving:
-    """url: where it answers, once `serve` has said by what."""
+    """A server until the end of its block. url: its address, after `serve`."""
 
     def serve(self, server: ThreadingHTTPServer) -> None:
         """server: bound already; its connections do not hold up its end."""

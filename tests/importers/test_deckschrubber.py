@@ -1,4 +1,4 @@
-"""deckschrubber: its README's command lines, and what each comes to."""
+"""deckschrubber: its README's command lines, and the policy that each becomes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Amazon ECR: the examples of its User Guide, and what each comes to."""
+"""Amazon ECR: the examples of its User Guide, and the policy that each becomes."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Google Artifact Registry: the example of its Terraform provider, and what each kind of policy comes to."""
+"""Google Artifact Registry: the example of its Terraform provider, and the result for each kind of policy."""
 
 from typing import Any
 

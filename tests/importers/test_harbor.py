@@ -1,4 +1,4 @@
-"""Harbor: the policy its own code makes, the example of its Terraform provider, and what each comes to."""
+"""Harbor: the policy of its own code, the example of its Terraform provider, and the policy that each becomes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Quay: the examples of its API reference, and what several policies come to together."""
+"""Quay: the examples of its API reference, and the result of several policies together."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""registry-cli: its README's command lines, and what each comes to."""
+"""registry-cli: its README's command lines, and the policy that each becomes."""
 
 import shlex
 

@@ -186,7 +186,7 @@ def _repeated(number: int) -> Image:
 
 
 def _module(number: int) -> bytes:
-    """One of twelve layers: each comes back when what held it before was deleted."""
+    """Return one of twelve layers. Each comes back after the images that had it were deleted."""
     return noise(f"module {number % 12}", LAYER_BYTES)
 
 

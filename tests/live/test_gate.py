@@ -1,4 +1,4 @@
-"""The write gate with a real nginx before a real registry: who waits, who passes, and what becomes of a push."""
+"""The write gate with a real nginx before a real registry: requests that wait, requests that pass, and whole pushes."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

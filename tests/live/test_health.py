@@ -1,4 +1,4 @@
-"""/readyz of a whole system: what is wrong is said, and so is its end, without a restart."""
+"""/readyz of a whole system names each problem, and its end, without a restart."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Pushes that stand still: what they have uploaded is held while garbage is collected, so that they put nothing off."""
+"""Pushes that stand still: their uploaded blobs are held during a collection, which they do not postpone."""
 
 import sys
 from pathlib import Path

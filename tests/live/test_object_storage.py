@@ -1,4 +1,4 @@
-"""The real registry on an S3 server: what its storage holds, and that pushprune sees it."""
+"""The real registry on an S3 server, and the contents of its storage as pushprune sees them."""
 
 import json
 from collections.abc import Iterator

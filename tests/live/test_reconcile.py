@@ -1,4 +1,4 @@
-"""A registry that is years old, and events that were lost: what the real one, real workers and a walk make of it."""
+"""A registry that is years old, and lost events, with a real registry, real workers and a reconcile run."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`pushprune rm` over the real registry: what was asked for goes, and no more, also when a worker dies on the way."""
+"""`pushprune rm` over the real registry deletes what the user named, and no more, also if a worker dies meanwhile."""
 
 from tests.fakes.images import make_image, make_index
 from tests.live.conftest import Live, last, wait_until

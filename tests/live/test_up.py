@@ -108,7 +108,7 @@ def pusher(registry: RealRegistry) -> Iterator[Pusher]:
 
 
 def announce(registry: RealRegistry, up: Up) -> None:
-    """Do what the operator is asked to do: paste the lines, restart the registry."""
+    """Act as the operator: paste the lines, restart the registry."""
     block: dict[str, Any] = yaml.safe_load((up.data / "notifications.yml").read_text())
     block["notifications"]["endpoints"][0] |= {"threshold": 3, "backoff": "100ms"}
     registry.restart(block)

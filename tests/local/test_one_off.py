@@ -1,4 +1,4 @@
-"""A verb without a service: what the registry does not answer is asked again, and nothing is deleted before that."""
+"""A verb without a service repeats requests that the registry did not answer, and deletes nothing before."""
 
 import os
 from collections.abc import Iterator

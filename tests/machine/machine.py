@@ -154,7 +154,7 @@ class Machine(RuleBasedStateMachine):
         dies=st.booleans(),
     )
     def overtake(self, deeds: list[tuple[str, str, Deed]], dies: bool) -> None:
-        """Users act after a plan was made and before it is committed, also on what it deletes."""
+        """Let users act after a plan was made and before it is committed, also on images that it deletes."""
 
         def act(plan: Plan) -> None:
             for about, tag, deed in deeds:

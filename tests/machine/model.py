@@ -330,7 +330,7 @@ class Model:
             del self.wanted[tag]
 
     def _orphan(self, digest: str) -> None:
-        """The parts of what is gone; what another tag holds, as far as was heard, goes by the loss of that."""
+        """Condemn the parts of a deleted image. Parts of another tag, as far as was reported, end with that tag."""
         holding = {*self.registry.tags().values(), *(push.digest for push in self.believed.pushes.values())} - {digest}
         there = holding & self.registry.manifests().keys()
         held = {part for holder in there for part in closure(holder, self.children)}

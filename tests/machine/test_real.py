@@ -1,4 +1,4 @@
-"""Some seeded journeys of the machine over the real registry: what it really does to users who meet our deletes."""
+"""Some seeded journeys of the machine over the real registry, in which users meet our deletes."""
 
 import random
 from functools import partial

@@ -385,7 +385,7 @@ class World:
             self.model.restored(deleted, as_tag, missing, referrers)
 
     def go_back(self, tag: str, digest: str, over: str) -> None:
-        """A tag is put back to what it has left for `over`, in a process of its own; refused, everything stays."""
+        """Restore a tag to the image that it left for `over`, in a process of its own. A refusal changes nothing."""
         needed = closure(digest, self.model.children)
         missing = needed - self.registry.manifests().keys()
         self._elsewhere = True

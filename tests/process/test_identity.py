@@ -1,4 +1,4 @@
-"""The place where a process runs: what a free pid and a free lock prove, and of whom."""
+"""The place where a process runs: the proofs that a free pid and a free lock give."""
 
 import os
 import subprocess

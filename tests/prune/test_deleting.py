@@ -1,4 +1,4 @@
-"""Deleting: what the registry may answer, races with users, and never beside a collection."""
+"""Deleting: the registry's answers, races with users, and no deletion beside a collection."""
 
 import pytest
 

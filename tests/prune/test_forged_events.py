@@ -1,4 +1,4 @@
-"""Nothing is deleted on the word of an event: what a holder of the notify token makes up costs no kept image."""
+"""Nothing is deleted because of an event alone: invented events of a holder of the notify token cost no kept image."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

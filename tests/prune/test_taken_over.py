@@ -99,7 +99,7 @@ def test_the_image_goes_although_a_user_took_its_tag_over(cut_off: Callable[[str
 
 @both
 def test_the_image_goes_although_an_index_took_its_tag_over(cut_off: Callable[[str], System], version: str) -> None:
-    """The push of an index drops the plan; what the plan said of this tag counts all the same (seed 771001)."""
+    """The push of an index drops the plan; its decision about this tag still counts (seed 771001)."""
     system = cut_off(version)
     index = make_index("elsewhere")
     Pusher(system.registry.url).push(SHOP, "v1", index)
@@ -257,7 +257,7 @@ def test_an_image_of_which_only_a_tag_was_to_go_stays(
 
 
 def test_what_stood_at_a_tombstone_goes_although_a_user_deletes_that(make_system: Make) -> None:
-    """He looks a tag up between our PUT and our DELETE, and deletes by digest what he finds."""
+    """The user resolves the tag between our PUT and our DELETE, and deletes the digest that the registry answers."""
     system = make_system(keep_last(1), **DELETES)
     system.push("v1", "v2", "v3")
     doomed(system)

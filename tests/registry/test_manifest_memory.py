@@ -1,4 +1,4 @@
-"""The memory of manifests: what was read is recalled without a request, within a number of bytes."""
+"""The memory of manifests recalls read manifests without a request, within a number of bytes."""
 
 from service.registry.client import RegistryClient
 from service.registry.manifest import Manifest, ManifestMemory

@@ -1,4 +1,4 @@
-"""The commands that restart the registry: run to their end, and what went wrong is said."""
+"""The commands that restart the registry run to their end, and a failure is one sentence."""
 
 from pathlib import Path
 

@@ -314,7 +314,7 @@ def pages_of(inventory: Inventory, order: TagOrder, limit: int) -> Iterator[Page
 
 
 def test_two_who_look_at_once_get_the_same(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verdicts share what was worked out for others: two threads must not work it out at the same time."""
+    """Verdicts share results of others: two threads must not compute them at the same time."""
     wiring = make_wiring(policy=MIXED)
     record(wiring.store.history, event(1))
     live, inside = wiring.verdicts.live("shop/api"), Lock()

@@ -1,4 +1,4 @@
-"""A search finds repositories, tags, digests and users, the best first, and says what there was no time for."""
+"""A search finds repositories, tags, digests and users, the best first, and names the parts that it had no time for."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Figures: what a monitor wants to know, at one moment, by the clock of Redis."""
+"""Figures for a monitor, at one moment, by the clock of Redis."""
 
 import pytest
 

@@ -34,7 +34,7 @@ from tests.support.makers import V2_ENVELOPE, envelope, understood
 
 
 class Messages(Dispatch):
-    """Stands for the dispatch: keeps what would be sent."""
+    """A stand-in for the dispatch, which keeps the messages."""
 
     def __init__(self) -> None:
         self.sent: list[str] = []

@@ -10,7 +10,7 @@ X = digest("x")
 
 
 def earlier(connection: Connection, name: str, by_s: float) -> None:
-    """Time passes: what is noted in this zset, or the gate's beginning, is older by so much."""
+    """Let time pass: make the entries of this zset, or the beginning of the gate's state, older."""
     client: Any = connection.client
     key = connection.keys.of(name)
     if name == "gate":

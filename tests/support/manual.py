@@ -49,7 +49,7 @@ def yaml_blocks() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def documents() -> Iterator[Path]:
-    """Every Markdown file that a reader of the repository finds: the manual, and what is beside the code."""
+    """Every Markdown file of the repository: the manual, and those beside the code."""
     for pattern in ("*.md", "docs/*.md", "service/*.md", "tests/*.md", "config/*.md"):
         yield from sorted(ROOT.glob(pattern))
 

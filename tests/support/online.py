@@ -344,7 +344,7 @@ class OnlineSite:
 def make_site(
     make_wiring: MakeWiring, folder: Path, monkeypatch: pytest.MonkeyPatch, quarantine: int = QUARANTINE_S
 ) -> OnlineSite:
-    """A site of its own. What an earlier one left in Redis is gone."""
+    """Make a site of its own, without the Redis data of an earlier one."""
     debug = {"debug_url": "http://127.0.0.1:1"}
     wiring = make_wiring(
         "http://127.0.0.1:1", gc=GC | {"quarantine": quarantine}, storage={"path": folder}, registry=debug

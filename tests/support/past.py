@@ -1,4 +1,4 @@
-"""Makers of what happened, and what a replay makes of it: `pushed("v1", 5)` is a push of v1, 5 s after the start."""
+"""Makers of past events, and of their replay: `pushed("v1", 5)` is a push of v1, 5 s after the start."""
 
 from typing import Any
 

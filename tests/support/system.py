@@ -226,7 +226,7 @@ def on_disk(make_system: Make, tmp_path: Path) -> Make:
 
 @pytest.fixture(autouse=True)
 def old_pushes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pushes are believed to be old, so that what is missed is not waited for."""
+    """Count pushes as old, so that nothing waits for missing tags."""
     monkeypatch.setattr(compare, "YOUNG_S", 0.0)
 
 

@@ -35,7 +35,7 @@ SOON_S = 0.3
 
 
 class Doorstep:
-    """/gate over a wiring. client: asks it; keeper: what stands behind it."""
+    """/gate over a wiring. client: sends its requests; keeper: decides about them."""
 
     def __init__(self, wiring: Wiring) -> None:
         self.wiring = wiring

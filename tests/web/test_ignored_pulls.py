@@ -1,4 +1,4 @@
-"""`ignore_pulls`: scanners and the like look at every image; what they pull is recorded and is no use."""
+"""`ignore_pulls`: pulls by scanners and the like are recorded, and do not count as use."""
 
 from typing import Any
 

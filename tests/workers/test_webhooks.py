@@ -115,7 +115,7 @@ def test_events_are_made_while_others_are_sent(
     receivers: tuple[WebhookReceiver, WebhookReceiver],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A full queue and a slow receiver take hours: what is not read until then, is trimmed or over."""
+    """A full queue and a slow receiver take hours: until then, unread events are trimmed, and troubles are over."""
     receiver, _ = receivers
     wiring = make_wiring(webhooks=settings(receiver))
 

@@ -1,4 +1,4 @@
-"""Hours of the day: what they hold, over midnight too, and when they open."""
+"""Hours of the day: the minutes that they contain, over midnight too, and the time at which they open."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Groups: what an expression captures, and the refusal of what would name nothing."""
+"""Groups: the text that an expression captures, and refused expressions, which would name no group."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The policy language: what it can say, what it means, and the one sentence for what it cannot say."""
+"""The policy language: its words, their meaning, and one sentence for each error."""
 
 import json
 from typing import Any

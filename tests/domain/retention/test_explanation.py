@@ -1,4 +1,4 @@
-"""Explanations: what every rule says of a tag, what else holds its digest, and when it could go."""
+"""Explanations: the result of every rule for a tag, other holders of its digest, and the time of its deletion."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`keep`: each condition, how they combine, what selects before they count, and when time alone turns them."""
+"""`keep`: each condition, their combinations, the selection before they count, and the effect of time."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Orders: what counts as newer than what, and the place of each tag in its group."""
+"""Orders: the newer one of two tags, and the place of each tag in its group."""
 
 from dataclasses import replace
 from typing import Any

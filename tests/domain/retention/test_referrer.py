@@ -1,4 +1,4 @@
-"""Referrers in a plan: they follow what was seen to go and stands nowhere, unless a rule keeps them."""
+"""Referrers in a plan are deleted after their image, if its deletion was seen, unless a rule keeps them."""
 
 from typing import Any
 

@@ -133,7 +133,7 @@ def test_the_revisions_of_a_kept_tag_are_never_doomed(state: State, wanted: Poli
 @thorough
 @given(STATES, policies(), LATER)
 def test_what_never_had_a_tag_is_given_an_hour(state: State, wanted: Policy, now_us: int) -> None:
-    """Unless it is a referrer or a part, and what it belonged to is gone."""
+    """Referrers and parts of a deleted image are the exception."""
     young = {each.digest for each in state.untagged if not each.tag and each.since_us > now_us - NEVER_TAGGED_US}
     for verdict in plan(state, wanted, now_us).untagged:
         assert verdict.kept or verdict.follows or verdict.tag.digest not in young
@@ -191,7 +191,7 @@ def test_the_order_of_rules_that_are_not_final_decides_nothing(state: State, wan
 def test_a_rule_that_says_nothing_of_what_is_untagged_only_adds_its_own_tags(
     state: State, wanted: Policy, last: Rule
 ) -> None:
-    """One keep wins: what goes by more rules but stays by fewer was selected by none of the fewer."""
+    """One keep wins: a tag that only more rules delete was selected by none of the fewer rules."""
     silent = last.model_copy(update={"untagged": None, "name": "last"})
     more = plan(state, wanted.model_copy(update={"rules": (*wanted.rules, silent)}), NOW)
     fewer = plan(state, wanted, NOW)

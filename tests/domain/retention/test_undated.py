@@ -1,4 +1,4 @@
-"""`order: created` needs the time of creation of what it counts: what lacks one is named before anything goes."""
+"""`order: created` needs creation times: images without one are named before anything is deleted."""
 
 import pytest
 

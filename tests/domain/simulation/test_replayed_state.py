@@ -1,4 +1,4 @@
-"""A repository in its past: what reality did to it, and what has no tag. Times are seconds after the start."""
+"""A repository in its past: real deletions, and manifests without a tag. Times are seconds after the start."""
 
 from service.domain.oci.manifest import References
 from service.domain.retention.state import State, Untagged

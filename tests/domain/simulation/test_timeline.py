@@ -1,4 +1,4 @@
-"""A timeline: what the record implies beside what it says. Numbers are seconds after the makers' start."""
+"""A timeline: recorded events, and events that follow from them. Numbers are seconds after the makers' start."""
 
 from service.domain.retention.state import State, Tag
 from service.domain.simulation.timeline import Timeline, TimelineEvent, with_implied_events

@@ -1,4 +1,4 @@
-"""/api/v1/collections: those that ran, the one under way, what the next waits for, and having one made."""
+"""/api/v1/collections: past ones, the running one, the reason why the next one waits, and requests."""
 
 from datetime import datetime
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A browser as the tests of the pages have it: it keeps cookies, sends its origin, and brings along what forms hold."""
+"""The browser of the tests of pages: keeps cookies, sends its origin, and submits the fields of forms."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""Activity: what happened, found again by filters in the address, and taken along as a file."""
+"""Activity: recorded events, filtered by the address, and downloaded as a file."""
 
 import csv
 import io

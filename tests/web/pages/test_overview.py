@@ -1,4 +1,4 @@
-"""The overview tells what happens, and says so in one sentence where it cannot."""
+"""The overview shows the state of the system, or says in one sentence why it cannot."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Several tags selected in a repository: what a deletion or a protection of them says first, and does then."""
+"""Several tags selected in a repository: the confirmation of their deletion or protection, and its effect."""
 
 import re
 
