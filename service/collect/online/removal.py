@@ -2,22 +2,19 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import TypeVar
 
 from service.collect.attempt import Attempt
 from service.collect.online import prove
 from service.collect.online.claiming import Claiming
 from service.collect.online.journal import Journal
+from service.collect.online.preparation import BlobPage, now
 from service.collect.online.repair import write_links
-from service.domain.collection.mentions import LONGEST_MANIFEST, begins_as_manifest, may_be_manifest
-from service.domain.collection.online import Moment, UnlinkedBlob
+from service.domain.collection.online import UnlinkedBlob
 from service.domain.collection.run import BlobProbe
 from service.domain.collection.storage_inventory import LayerLink, StorageInventory, unpacked
-from service.domain.errors import StaleCache
 from service.log import log
 from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
 from service.registry.layout import blob_key, layer_key
@@ -31,24 +28,8 @@ _AT_ONCE = 1000
 _FILES_AT_ONCE = 100
 # The first batch shows that the registry obeys the storage, so it is small.
 _FIRST = 3
-# Enough for nearly all configs: those of images are a few kB.
-_START_BYTES = 64 * 1024
 # So many pages of manifests are claimed before PUTs of manifests are held.
 _PAGES_A_MOMENT = 4
-# A batch of manifests was begun at most so long before their data leaves, or is begun again.
-FRESH_S = 60
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class BlobPage:
-    """Blobs that are deleted together.
-
-    batch: of the quarantine, begun for these blobs; None: they are deleted for good.
-    """
-
-    blobs: Sequence[UnlinkedBlob]
-    batch: QuarantineBatch | None = None
 
 
 class BlobRemoval:
@@ -80,59 +61,6 @@ class BlobRemoval:
         """The right to claim digests, which every deletion needs."""
         return self._claiming
 
-    def prepare(self, blobs: Sequence[UnlinkedBlob]) -> tuple[list[BlobPage], list[BlobPage]]:
-        """Prepare the deletion of blobs that were unlinked long ago, before any request waits.
-
-        Returns:
-            The pages of configs and layers, and those of the blobs that a client could push as a manifest, without
-            naming their digest.
-
-        Raises:
-            StaleCache: the registry still knows a link that was deleted.
-        """
-        self._refuse_cache(blobs)
-        if not self._attempt.gc.quarantine:
-            suspects = self._suspects(blobs)
-            rest = [blob for blob in blobs if blob.digest not in suspects]
-            batches = self._batches([blob for blob in blobs if blob.digest in suspects])
-            return [BlobPage(page) for page in pages(rest)], [BlobPage(list(page), batch) for page, batch in batches]
-        with ThreadPoolExecutor(1, thread_name_prefix="suspects") as beside:
-            # In a bucket, the copies for the quarantine take longer than these reads.
-            reading = beside.submit(self._suspects, blobs)
-            batches = self._batches(blobs)
-        suspects = reading.result()
-        layers = [BlobPage([blob for blob in page if blob.digest not in suspects], batch) for page, batch in batches]
-        manifests = [BlobPage([blob for blob in page if blob.digest in suspects], batch) for page, batch in batches]
-        return layers, [page for page in manifests if page.blobs]
-
-    def _batches(self, blobs: Sequence[UnlinkedBlob]) -> list[tuple[Sequence[UnlinkedBlob], QuarantineBatch]]:
-        """Begin batches of the quarantine, with their blobs."""
-        return [(page, self._quarantine.begin(page, self._now())) for page in pages(blobs)]
-
-    def _suspects(self, blobs: Sequence[UnlinkedBlob]) -> frozenset[bytes]:
-        """The packed digests of those blobs that a registry could accept as a manifest."""
-        small = [blob for blob in blobs if 0 < blob.size_bytes <= LONGEST_MANIFEST]
-        # A manifest's own blob never has a link.
-        linked = [blob for blob in small if blob.repositories]
-        answers = self._objects.each(self._may_be_manifest, linked)
-        return frozenset(blob.digest for blob in small if not blob.repositories).union(
-            blob.digest for blob, is_suspect in zip(linked, answers, strict=True) if is_suspect
-        )
-
-    def _may_be_manifest(self, blob: UnlinkedBlob) -> bool:
-        key = blob_key(unpacked(blob.digest))
-        content = self._objects.read_start(key, min(blob.size_bytes, _START_BYTES))
-        if content and len(content) < blob.size_bytes and begins_as_manifest(content):
-            content = self._objects.read(key)
-        return content is None or may_be_manifest(content)
-
-    def _refuse_cache(self, blobs: Sequence[UnlinkedBlob]) -> None:
-        probes = [BlobProbe(name, unpacked(blob.digest)) for blob in blobs for name in blob.repositories[:1]][:_FIRST]
-        probe = prove.still_known(self._attempt, probes)
-        # A link that is there again was written by a push: its claim is refused below.
-        if probe and self._objects.head(layer_key(probe.repository, probe.digest)) is None:
-            raise StaleCache(f"the registry has {probe}, whose link does not exist in the storage; nothing was deleted")
-
     def delete(self, pages: Iterable[BlobPage]) -> None:
         """Delete the data of configs and layers."""
         for page in pages:
@@ -151,7 +79,6 @@ class BlobRemoval:
         Returns:
             The pages that are left.
         """
-        pages = self._fresh(pages)
         if not self._claiming.manifests_ended():
             return pages
         # This and the claims before others wait: if a client puts a manifest meanwhile, none waits and none is deleted.
@@ -174,17 +101,6 @@ class BlobRemoval:
             if done < len(blobs):
                 left.append(BlobPage(blobs[done:], page.batch))
         return left
-
-    def _fresh(self, pages: Sequence[BlobPage]) -> list[BlobPage]:
-        """Begin those batches again that were begun a while ago: their time in quarantine counts from then."""
-        now, fresh = self._now(), list[BlobPage]()
-        for page in pages:
-            if page.batch and now.is_after(page.batch.at, FRESH_S * 1_000_000):
-                self._quarantine.leave(page.batch, [blob.digest for blob in page.blobs])
-                fresh.append(BlobPage(page.blobs, self._quarantine.begin(page.blobs, now)))
-            else:
-                fresh.append(page)
-        return fresh
 
     def _claimed(self, page: BlobPage, used: Collection[bytes] = ()) -> list[UnlinkedBlob]:
         """Claim the blobs of a page, and return those that may be deleted. used: packed digests that must be kept."""
@@ -279,16 +195,13 @@ class BlobRemoval:
 
     def _note_unlinked(self, blobs: Sequence[UnlinkedBlob]) -> None:
         """Begin the grace of blobs. Their entries in the journal have been noted as used since, if they were."""
-        at = self._now()
+        at = now(self._attempt, self._objects)
         done = [replace(blob, at=at) for blob in blobs]
         self._journal.note_unlinked(done)
         self.unlinked += done
 
     def _advance(self, blobs: Sequence[UnlinkedBlob]) -> None:
         self._attempt.progress.advance(len(blobs), sum(blob.size_bytes for blob in blobs))
-
-    def _now(self) -> Moment:
-        return Moment(self._objects.now_us(), self._attempt.store.connection.now_us())
 
     def _remove(self, keys: Mapping[str, bytes], remove: Callable[[], dict[str, str]]) -> frozenset[bytes]:
         """Delete or move objects, and return the digests of those that the storage did not delete.
@@ -338,9 +251,3 @@ def _images_by_blob(attempt: Attempt) -> Mapping[str, frozenset[tuple[str, str]]
         for blob in blobs:
             images.setdefault(blob, set()).add((repository, kept))
     return {blob: frozenset(needed) for blob, needed in images.items()}
-
-
-def pages(blobs: Sequence[T], count: int = _AT_ONCE) -> Iterator[Sequence[T]]:
-    """Yield parts of this length."""
-    for at in range(0, len(blobs), count):
-        yield blobs[at : at + count]

@@ -7,6 +7,7 @@ survey.py    the inventory, the marks, and the plan
 marking.py   mark everything that a manifest mentions
 journal.py   the blobs that were unlinked, in Redis and in the storage
 claiming.py  the gate while digests are claimed
+preparation.py  what is done before data is deleted: copies for the quarantine, a look for manifests
 removal.py   delete links and data under claims
 leftovers.py find and delete what else nobody needs: uploads, dangling tags, links, emptied repositories
 undelete.py  bring data back because a user asks for it
@@ -26,8 +27,9 @@ from service.collect.online import prove
 from service.collect.online.claiming import ManifestsHeldTooLong
 from service.collect.online.journal import Journal
 from service.collect.online.leftovers import Leftovers
+from service.collect.online.preparation import FRESH_S, BlobPage, Preparation, pages
 from service.collect.online.record import record_garbage, record_restorable
-from service.collect.online.removal import FRESH_S, BlobPage, BlobRemoval, links_first, pages
+from service.collect.online.removal import BlobRemoval, links_first
 from service.collect.online.repair import Repair, write_links
 from service.collect.online.survey import Survey
 from service.collect.protect import refuse_unknown
@@ -146,6 +148,7 @@ class _OnlineCollection:
     def __init__(self, attempt: Attempt) -> None:
         self._attempt, self._store, self._objects = attempt, attempt.store, objects_of(attempt)
         self._journal = Journal(self._objects, attempt.store.claims)
+        self._preparation = Preparation(attempt, self._objects)
         self._removal = BlobRemoval(attempt, self._objects, self._journal)
 
     def run(self) -> None:
@@ -223,12 +226,12 @@ class _OnlineCollection:
             progress.at(SWEEPING, *_amount(plan.delete))
         manifests: Sequence[BlobPage] = []
         for blobs in pages(plan.delete, _PREPARED):
-            layers, suspects = removal.prepare(blobs)
+            layers, suspects = self._preparation.prepare(blobs)
             manifests = [*manifests, *suspects]
             with removal.claiming.begun(survey.began.redis_us):
                 removal.delete(layers)
                 if manifests:
-                    manifests = removal.delete_manifests(manifests, survey.began.redis_us)
+                    manifests = removal.delete_manifests(self._preparation.fresh(manifests), survey.began.redis_us)
         if plan.unlink or plan.stale:
             progress.at(UNLINKING, *_amount(plan.unlink))
             with removal.claiming.begun(survey.began.redis_us):
@@ -245,7 +248,7 @@ class _OnlineCollection:
         while pages:
             is_busy, before = time.monotonic() > end, pages
             with suppress(ManifestsHeldTooLong), removal.claiming.begun(survey.began.redis_us, with_manifests=is_busy):
-                pages = removal.delete_manifests(pages, survey.began.redis_us)
+                pages = removal.delete_manifests(self._preparation.fresh(pages), survey.began.redis_us)
             if pages != before:
                 end = time.monotonic() + tried_s
             elif is_busy:

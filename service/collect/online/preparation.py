@@ -1,0 +1,113 @@
+"""Prepare the deletion of blobs that were unlinked long ago, before any request waits."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from service.collect.attempt import Attempt
+from service.collect.online import prove
+from service.domain.collection.mentions import LONGEST_MANIFEST, begins_as_manifest, may_be_manifest
+from service.domain.collection.online import Moment, UnlinkedBlob
+from service.domain.collection.run import BlobProbe
+from service.domain.collection.storage_inventory import unpacked
+from service.domain.errors import StaleCache
+from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
+from service.registry.layout import blob_key, layer_key
+from service.registry.objects import PAGE, ObjectStore
+
+_PROBES = 3
+# Enough for nearly all configs: those of images are a few kB.
+_START_BYTES = 64 * 1024
+# A batch of manifests was begun at most so long before their data leaves, or is begun again.
+FRESH_S = 60
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class BlobPage:
+    """Blobs that are deleted together, 1,000 at most.
+
+    batch: of the quarantine, begun for these blobs; None: they are deleted for good.
+    """
+
+    blobs: Sequence[UnlinkedBlob]
+    batch: QuarantineBatch | None = None
+
+
+class Preparation:
+    """The preparation of deletions in one attempt."""
+
+    def __init__(self, attempt: Attempt, objects: ObjectStore) -> None:
+        self._attempt, self._objects, self._quarantine = attempt, objects, BlobQuarantine(objects)
+
+    def prepare(self, blobs: Sequence[UnlinkedBlob]) -> tuple[list[BlobPage], list[BlobPage]]:
+        """Prepare the deletion of these blobs.
+
+        Returns:
+            The pages of configs and layers, and those of the blobs that a client could push as a manifest, without
+            naming their digest.
+
+        Raises:
+            StaleCache: the registry still knows a link that was deleted.
+        """
+        self._refuse_cache(blobs)
+        with ThreadPoolExecutor(1, thread_name_prefix="suspects") as beside:
+            # In a bucket, the copies for the quarantine take longer than these reads.
+            reading = beside.submit(self._suspects, blobs)
+            batch = self._begin(blobs) if self._attempt.gc.quarantine else None
+        suspects = reading.result()
+        manifests = [blob for blob in blobs if blob.digest in suspects]
+        layers = [blob for blob in blobs if blob.digest not in suspects]
+        kept = batch or self._begin(manifests)
+        return [BlobPage(page, batch) for page in pages(layers)], [BlobPage(page, kept) for page in pages(manifests)]
+
+    def fresh(self, pages: Sequence[BlobPage]) -> list[BlobPage]:
+        """Begin those batches again that were begun a while ago: their time in quarantine counts from then."""
+        at, fresh = now(self._attempt, self._objects), list[BlobPage]()
+        for page in pages:
+            if page.batch and at.is_after(page.batch.at, FRESH_S * 1_000_000):
+                self._quarantine.leave(page.batch, [blob.digest for blob in page.blobs])
+                # Each at a moment of its own, which names its folder.
+                fresh.append(BlobPage(page.blobs, self._begin(page.blobs)))
+            else:
+                fresh.append(page)
+        return fresh
+
+    def _begin(self, blobs: Sequence[UnlinkedBlob]) -> QuarantineBatch | None:
+        return self._quarantine.begin(blobs, now(self._attempt, self._objects)) if blobs else None
+
+    def _suspects(self, blobs: Sequence[UnlinkedBlob]) -> frozenset[bytes]:
+        """The packed digests of those blobs that a registry could accept as a manifest."""
+        small = [blob for blob in blobs if 0 < blob.size_bytes <= LONGEST_MANIFEST]
+        # A manifest's own blob never has a link.
+        linked = [blob for blob in small if blob.repositories]
+        answers = self._objects.each(self._may_be_manifest, linked)
+        return frozenset(blob.digest for blob in small if not blob.repositories).union(
+            blob.digest for blob, is_suspect in zip(linked, answers, strict=True) if is_suspect
+        )
+
+    def _may_be_manifest(self, blob: UnlinkedBlob) -> bool:
+        key = blob_key(unpacked(blob.digest))
+        content = self._objects.read_start(key, min(blob.size_bytes, _START_BYTES))
+        if content and len(content) < blob.size_bytes and begins_as_manifest(content):
+            content = self._objects.read(key)
+        return content is None or may_be_manifest(content)
+
+    def _refuse_cache(self, blobs: Sequence[UnlinkedBlob]) -> None:
+        probes = [BlobProbe(name, unpacked(blob.digest)) for blob in blobs for name in blob.repositories[:1]][:_PROBES]
+        probe = prove.still_known(self._attempt, probes)
+        # A link that is there again was written by a push: its claim is refused below.
+        if probe and self._objects.head(layer_key(probe.repository, probe.digest)) is None:
+            raise StaleCache(f"the registry has {probe}, whose link does not exist in the storage; nothing was deleted")
+
+
+def now(attempt: Attempt, objects: ObjectStore) -> Moment:
+    """The moment by both clocks."""
+    return Moment(objects.now_us(), attempt.store.connection.now_us())
+
+
+def pages(blobs: Sequence[T], count: int = PAGE) -> Iterator[Sequence[T]]:
+    """Yield parts of this length."""
+    for at in range(0, len(blobs), count):
+        yield blobs[at : at + count]
