@@ -81,6 +81,14 @@ class Batch:
         return sorted(tag.name for tag in self.snapshot.tags)
 
     @cached_property
+    def leaves_tags(self) -> bool | None:
+        """True if the registry was seen to leave a tag after a DELETE, False if not, None if not known yet.
+
+        Another worker may learn it meanwhile. The next batch then knows it, and looks at what this one left.
+        """
+        return self.store.capabilities.leaves_tags(self.snapshot.restarts)
+
+    @cached_property
     def _latest_us(self) -> int:
         return latest_us(self.snapshot)
 

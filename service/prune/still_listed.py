@@ -34,11 +34,7 @@ def _still_listed(batch: Batch, deleted: Collection[str]) -> frozenset[str]:
     store, registry, snapshot = batch.store, batch.registry, batch.snapshot
     repository, restarts = snapshot.repository, snapshot.epoch.rpartition(":")[2]
     suspects = {tag for tag in deleted if _longer(tag, batch.tag_names)}
-    leaves = (
-        store.capabilities.leaves_tags(restarts)
-        if registry.storage is None or not registry.storage.is_on_disk
-        else False
-    )
+    leaves = batch.leaves_tags if registry.storage is None or not registry.storage.is_on_disk else False
     # Distribution 3, which deletes single tags, leaves none.
     if leaves is False or (not suspects and not leaves) or store.capabilities.deletes_tags(restarts):
         return frozenset()
@@ -48,12 +44,17 @@ def _still_listed(batch: Batch, deleted: Collection[str]) -> frozenset[str]:
     listed = set(registry.client.tags(repository))
     dangling = {tag for tag in (suspects | before) & listed if registry.client.head(repository, tag) is None}
     if dangling & suspects:
-        store.capabilities.note_leaves_tags(restarts, able=True)
+        _note(batch, able=True)
     elif not before and any(_longer(tag, sorted(listed)) for tag in suspects - listed):
-        store.capabilities.note_leaves_tags(restarts, able=False)
+        _note(batch, able=False)
     removed = _removed(batch, dangling, listed)
     _say(store, repository, dangling - removed, before)
     return frozenset(deleted) & (dangling - removed)
+
+
+def _note(batch: Batch, *, able: bool) -> None:
+    batch.leaves_tags = able
+    batch.store.capabilities.note_leaves_tags(batch.snapshot.restarts, able=able)
 
 
 def _longer(tag: str, names: Sequence[str]) -> bool:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from service.store.capabilities import Capabilities
 from tests.conftest import keep_last
 from tests.fakes.pusher import Pusher
 from tests.support.system import SHOP, Make, System
@@ -90,3 +91,21 @@ def test_a_registry_that_leaves_none_is_looked_at_once(make_system: Make) -> Non
     system.push("1.2.1-a")
     system.settle()
     assert len(system.registry.requests) - before == 3, "a push that overflows by one tag costs 3 requests"
+
+
+def test_redis_is_asked_once_for_a_batch_if_the_registry_leaves_tags(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, asked, leaves_tags = on_s3(make_system), list[str](), Capabilities.leaves_tags
+
+    def noted(capabilities: Capabilities, restarts: str) -> bool | None:
+        asked.append(restarts)
+        return leaves_tags(capabilities, restarts)
+
+    monkeypatch.setattr(Capabilities, "leaves_tags", noted)
+    system.deaf = True
+    system.push("v1", "v2", "v3", "v4", "v5")
+    system.hear_late()
+    system.settle()
+    assert listed(system) == {"v5"}
+    assert len(asked) == 1
