@@ -16,6 +16,15 @@ def test_the_map_names_every_module_and_folder_and_no_other() -> None:
     assert named == there
 
 
+def test_no_folder_of_the_layers_has_more_than_eight_modules_beside_its_folders() -> None:
+    """More of them tell no story: a module belongs into the folder of its capability."""
+    flat = {
+        folder: [path.name for path in folder.glob("*.py") if path.name not in ENTRIES]
+        for folder in (FOLDER, FOLDER / "domain", FOLDER.parent / "workers")
+    }
+    assert {folder.name: names for folder, names in flat.items() if len(names) > 8} == {}
+
+
 def test_no_test_file_imports_another() -> None:
     tests = Path(__file__).parent
     imports = re.compile(r"^ *(?:from|import) tests\.[\w.]*\btest_\w+", re.MULTILINE)

@@ -12,9 +12,9 @@ from service import tracing
 from service.domain.errors import ConfigurationError, SchemaTooNew
 from service.settings import load_settings
 from service.store.connection import new_token
+from service.usage.measuring import measure
 from service.wiring import wire_service
 from workers import tasks
-from workers.measuring import measure
 from workers.reachability import watch_registry
 from workers.tick import tick
 from workers.webhooks import start_webhooks
@@ -35,7 +35,8 @@ def build() -> Celery:
         consumed = tuple(str(queue) for queue in application.amqp.queues.consume_from)
         sign = partial(wiring.store.outbox.sign_of_life, getattr(sender, "hostname", "worker"), consumed, new_token())
         threading.Thread(target=tick, args=(wiring, sign, stopping), name="tick", daemon=True).start()
-        threading.Thread(target=measure, args=(wiring, stopping), name="measure", daemon=True).start()
+        measured = (wiring.store, wiring.registry, wiring.settings.reconcile.rate, stopping)
+        threading.Thread(target=measure, args=measured, name="measure", daemon=True).start()
         start_webhooks(wiring.store, wiring.settings, stopping)
         if wiring.registry.is_configured:
             watched = (wiring.store, wiring.registry, stopping)

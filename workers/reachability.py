@@ -80,7 +80,6 @@ class Answers:
         """Record the trouble, or its end.
 
         Args:
-            wiring: the collaborators.
             now_s: the time of a monotonic clock.
         """
         timings = store.meter.read().timings

@@ -1,18 +1,21 @@
 """Measure what changed, in small steps: repositories one by one, then all of them together."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from service.domain.errors import RegistryRefused, RegistryUnavailable
+from service.domain.errors import PushpruneError, RegistryRefused, RegistryUnavailable
 from service.domain.usage import Usage, UsageSum
 from service.log import log
 from service.reconcile.pace import Pace
 from service.registry import Registry
 from service.store import Store
+from service.store.lease import COLLECT_MS
 from service.usage.repository import RepositoryMeasurement
 
 HOUR_MS = 3_600_000
+_TURN_S = 2.0
 _STEP_S = 1.0
 # Measuring takes a tenth of the time at most, and adding up all repositories a fiftieth.
 _LEAST_WAIT_S = 2.0
@@ -86,6 +89,23 @@ class Measuring:
             self._total_at_s = self._clock() + max(_TOTAL_EVERY_S, _TOTAL_WAITS * (self._clock() - begun_s))
         elif is_new_hour and (current := usage.now()):
             usage.note(replace(current, at_ms=now_ms), hourly=True)
+
+
+def measure(store: Store, registry: Registry, per_second: float, stopping: threading.Event) -> None:
+    """Measure everything that changed, while this worker holds the lease for it, until the process ends."""
+    measuring = Measuring(store, registry, per_second)
+    while not stopping.wait(_TURN_S):
+        try:
+            with store.leases.hold("measure", COLLECT_MS) as lease:
+                wait_s = 0.0
+                while lease is not None and not stopping.wait(wait_s):
+                    lease.check()
+                    wait_s = measuring.step()
+        except PushpruneError:
+            # The tick of this process already logs that Redis is away.
+            continue
+        except Exception:  # noqa: BLE001 - measuring must outlive anything: without it all sizes grow old
+            log.exception("measuring the storage failed; it is repeated")
 
 
 def add_up(store: Store, at_ms: int) -> Usage:

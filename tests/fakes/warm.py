@@ -34,7 +34,7 @@ _ROOT = str(Path(__file__).parents[2])
 _REQUEST_BYTES = 1 << 17
 # What a worker imports. workers.app reads the settings, so each worker imports that itself.
 _IMPORTED = (
-    "service.broker", "workers.tasks", "workers.tick", "workers.measuring",
+    "service.broker", "workers.tasks", "workers.tick", "service.usage.measuring",
     "workers.reachability", "workers.schedule", "celery.bin.celery", "celery.app.amqp", "celery.app.control",
     "celery.app.events", "celery.app.log", "celery.apps.worker", "celery.concurrency.thread", "celery.fixups.django",
     "celery.worker.autoscale", "celery.worker.components", "celery.worker.consumer.delayed_delivery",
