@@ -185,6 +185,8 @@ class OnlineSite:
         monkeypatch.setattr(gate, "state", aged)
         monkeypatch.setattr(gate, "unaware", obeyed)
         monkeypatch.setattr(gate, "processes", lambda: ("web:1",))
+        # It looks all the time, also while the test lets time pass.
+        monkeypatch.setattr(gate, "silent", dict)
         manifests_put = gate.manifests_put
         monkeypatch.setattr(
             gate, "manifests_put", lambda since_ms=0.0: manifests_put(since_ms - self.objects.skew_us / 1000)
