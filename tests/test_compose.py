@@ -147,11 +147,6 @@ def test_nginx_is_restarted_if_what_it_knows_by_address_is_made_anew() -> None:
     assert {name for name, wait in SERVICES["gate"]["depends_on"].items() if wait.get("restart")} == upstreams
 
 
-def test_a_gate_process_ends_before_redis_does() -> None:
-    """Compose stops it first only then: without Redis it cannot sign off, and collections wait for it for an hour."""
-    assert SERVICES["gatekeeper"]["depends_on"]["redis"]["restart"] is True
-
-
 @each_service
 def test_only_this_machine_can_connect(name: str) -> None:
     published = SERVICES[name].get("ports", [])
