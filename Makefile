@@ -32,7 +32,7 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, and which layer may import which
 	$(BIN)/lint-imports
 
 check: lint ## before each commit: lint and the fast tests, under a minute
-	$(BIN)/pytest -p no:schemathesis -p no:anyio -m "not live and not deep and not slow" -n 2
+	$(BIN)/pytest -m "not live and not deep and not slow" -n 2
 
 test: system-packages $(VENV)/.dev ## everything, with the real registry, Valkey, workers and skopeo
 	$(BIN)/pytest -m "not deep" $(SHARED) $(ARGS)

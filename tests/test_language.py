@@ -54,11 +54,15 @@ WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Every docstring of a file, with its line."""
-    for node in ast.walk(tree):
+    nodes: list[ast.AST] = [tree]
+    while nodes:
+        node = nodes.pop()
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             text = ast.get_docstring(node)
             if text:
                 yield getattr(node, "lineno", 1), text
+        # No expression has a docstring, and most nodes are expressions.
+        nodes.extend(child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt))
 
 
 def names_in_functions(tree: ast.Module) -> Iterator[tuple[int, str]]:

@@ -77,6 +77,8 @@ def held(site: Site) -> None:
 def _obstacles(window: Visit, page: Page) -> Iterator[str]:
     """Yield what axe finds in light and dark colours, and if the page is wider than a phone."""
     expect(page.get_by_role("heading", level=1)).to_be_visible()
+    # The reference has a hundred articles of one kind, with which axe was busy for a third of its time.
+    page.evaluate("document.querySelectorAll('.operations article').forEach((each, at) => at % 6 && each.remove())")
     name = page.url.removeprefix(window.site.url)
     yield from (f"{name}: {fault}" for fault in window.faults())
     page.emulate_media(color_scheme="dark")

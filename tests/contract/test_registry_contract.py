@@ -20,7 +20,7 @@ from service.registry.auth import build_auth
 from service.registry.client import RegistryClient
 from service.registry.manifest import ManifestHead
 from tests.contract.conftest import AGENT, Site, Sites
-from tests.fakes.images import index_over, make_image, make_index
+from tests.fakes.images import index_over, make_image, make_index, sha256
 from tests.fakes.pusher import BrokenImage
 from tests.fakes.real_registry import LOGIN
 
@@ -36,9 +36,10 @@ def test_a_ping_is_answered(site: Site) -> None:
 class TestListing:
     @pytest.mark.slow
     def test_tags_are_all_listed(self, site: Site) -> None:
-        site.pusher.push_image("shop/api", "t0")
+        image = make_image("the same under each")
+        site.pusher.push("shop/api", "t0", image)
         for number in range(1, 130):
-            site.pusher.retag("shop/api", "t0", f"t{number}")
+            site.pusher.put("shop/api", f"t{number}", image.media_type, image.manifest)
         assert sorted(site.client.tags("shop/api")) == sorted(f"t{number}" for number in range(130))
 
     def test_an_unknown_repository_has_no_tags(self, site: Site) -> None:
@@ -57,8 +58,12 @@ class TestListing:
     @pytest.mark.slow
     def test_the_catalog_is_whole(self, site: Site) -> None:
         names = [f"team/r{number:03}" for number in range(105)]
-        for name in names:
-            site.pusher.push_image(name, None, seed="the same in each")
+        image = make_image("the same in each")
+        site.pusher.push(names[0], None, image)
+        for name in names[1:]:
+            for blob in image.blobs:
+                site.pusher.mount(name, sha256(blob), names[0])
+            site.pusher.put(name, image.digest, image.media_type, image.manifest)
         assert list(site.client.repositories()) == names
 
     def test_an_empty_catalog_is_empty(self, site: Site) -> None:

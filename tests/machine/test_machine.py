@@ -24,7 +24,7 @@ def shrink_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("kind", "examples"),
     [
-        pytest.param(Machine, 10, id="users", marks=pytest.mark.live),
+        pytest.param(Machine, 6, id="users", marks=pytest.mark.live),
         pytest.param(Machine, 1000, id="a thousand examples", marks=pytest.mark.deep),
         pytest.param(ByHand, 6, id="by hand", marks=pytest.mark.live),
         pytest.param(ByHand, 500, id="by hand, many examples", marks=pytest.mark.deep),
@@ -48,7 +48,7 @@ def tried(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ground:
 
 
 @pytest.mark.parametrize(
-    "examples", [pytest.param(10, marks=pytest.mark.live), pytest.param(500, marks=pytest.mark.deep)]
+    "examples", [pytest.param(6, marks=pytest.mark.live), pytest.param(500, marks=pytest.mark.deep)]
 )
 def test_nothing_kept_is_lost_on_a_registry_that_hides_tags_dates_equally_and_answers_late(
     tried: Ground, examples: int

@@ -2,8 +2,6 @@
 
 import multiprocessing
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +18,7 @@ from service.store.schema import IMPORTING, VERSION, Migration, Schema, SchemaWa
 from service.wiring import Wiring, wire, wire_service
 from tests.conftest import MakeWiring
 from tests.fakes.valkey import Valkey
+from tests.fakes.warm import run_verb
 from tests.support.verbs import answer
 
 # Version 0, made up: sizes were strings of their own, and are fields of the hash `sizes` since.
@@ -120,13 +119,7 @@ def test_no_process_of_the_service_starts_over_a_newer_store(make_wiring: MakeWi
         "PUSHPRUNE_REDIS__URL": str(settings.redis.address), "PUSHPRUNE_REDIS__PREFIX": connection.keys.prefix,
         "PUSHPRUNE_LISTEN": "127.0.0.1:0", "PUSHPRUNE_GC__GATE_LISTEN": "127.0.0.1:0",
     }  # fmt: skip
-    process = subprocess.run(
-        [sys.executable, "-m", "service", verb],
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    process = run_verb(verb, environment={**os.environ, **environ}, timeout_s=300)
     assert process.returncode == 1
     assert process.stderr.splitlines()[-1].startswith(
         "pushprune: the store in Redis has schema version 2, which is newer"
