@@ -173,8 +173,10 @@ def _many(wiring: Wiring, policy: Policy) -> Iterator[Figure]:
     every = partial(wiring.inventory.repository_rows, lambda name: True, "name", REPOSITORIES, None)
     yield _answered("the first row that `repos` prints", of, FIRST_MS, lambda: next(every()[1]))
     yield from _policy_change(wiring, of)
-    longest = max((entry["duration"] / 1000 for entry in client.slowlog_get(128)), default=0.0)
-    measured = f"{longest:.0f} ms" if longest else "none"
+    longest, command = max(
+        ((row["duration"] / 1000, row["command"]) for row in client.slowlog_get(128)), default=(0, "")
+    )
+    measured = f"{longest:.0f} ms: {command[:60]}" if longest else "none"
     yield Figure(f"{of}: commands of more than {LONGEST_MS} ms, the longest", measured, "none", not longest)
 
 
