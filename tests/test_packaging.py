@@ -54,6 +54,7 @@ def programs(release: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.parametrize("kind", ["sdist", "wheel"])
+@pytest.mark.slow
 def test_no_secret_is_in_it(kind: str, request: pytest.FixtureRequest) -> None:
     names: set[str] = request.getfixturevalue(kind)
     assert not names & set(SECRETS)

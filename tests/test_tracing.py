@@ -41,6 +41,7 @@ def run(code: str, **environment: str) -> tuple[list[dict[str, Any]], float]:
         {"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"},
     ],
 )
+@pytest.mark.slow
 def test_without_the_environment_nothing_is_traced_and_nothing_imported(environment: dict[str, str]) -> None:
     code = """
 import sys
@@ -66,6 +67,7 @@ assert not [name for name in sys.modules if name.startswith("opentelemetry")]
         ),
     ],
 )
+@pytest.mark.slow
 def test_a_wrong_environment_is_one_sentence_and_stops_nothing(environment: dict[str, str], sentence: str) -> None:
     (line,), _ = run("tracing.start()\nwith tracing.span('plan'): pass", **environment)
     assert line["level"] == "warning"
@@ -78,6 +80,7 @@ def test_a_missing_extra_is_one_sentence_and_stops_nothing(tmp_path: Path) -> No
     assert "install pushprune[otel]" in line["event"]
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_away_is_logged_once_and_holds_up_nothing() -> None:
     code = """
 import time
@@ -96,6 +99,7 @@ assert time.monotonic() - began_s < 60
     assert took_s < 60
 
 
+@pytest.mark.slow
 def test_a_forked_process_sends_its_own_spans_at_its_end() -> None:
     code = """
 import os

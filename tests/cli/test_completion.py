@@ -57,10 +57,12 @@ def complete(run: Run, make_wiring: MakeWiring, tmp_path: Path) -> Complete:
         ("pushprune tags --plat", ["--platforms"]),
     ],
 )
+@pytest.mark.slow
 def test_bash_completes(complete: Complete, line: str, words: list[str]) -> None:
     assert complete(line) == words
 
 
+@pytest.mark.slow
 def test_a_redis_that_is_away_offers_nothing_and_says_nothing() -> None:
     # The program itself: the script of the shell would hide its messages.
     asked = {"_PUSHPRUNE_COMPLETE": "bash_complete", "COMP_LINE": "pushprune tags shop/"}

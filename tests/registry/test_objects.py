@@ -172,6 +172,7 @@ def test_a_deletion_that_the_busy_storage_refused_is_sent_again(stub: StubS3) ->
     assert checks == [0, 1, 2], "the check comes right before each request"
 
 
+@pytest.mark.slow
 def test_a_busy_storage_and_one_that_is_not_reached_have_deleted_nothing(stub: StubS3) -> None:
     stub.answer = lambda method, path, body: (503, SLOW_DOWN)
     store = objects(stub)

@@ -120,7 +120,7 @@ def test_a_doomed_digest_that_is_pushed_again_is_rescued(make_system: Make) -> N
     assert system.tags() == {"v1", "v3"}
 
 
-@pytest.mark.parametrize("is_multi_arch", [False, True])
+@pytest.mark.parametrize("is_multi_arch", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_repository_that_is_pushed_to_faster_than_it_is_planned_is_pruned(
     make_system: Make, is_multi_arch: bool
 ) -> None:

@@ -336,6 +336,7 @@ def test_what_the_storage_does_not_delete_stays_in_the_journal(site: OnlineSite)
     assert site.stored() == blobs_of(KEPT)
 
 
+@pytest.mark.slow
 def test_more_keys_than_one_call_takes_are_deleted(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(1100):
         site.registry.upload(SHOP, f"layer {number}".encode())
@@ -380,6 +381,7 @@ def test_a_manifest_that_comes_after_the_second_look_gets_its_links_when_no_push
     assert not site.store.collections.must_look_again()
 
 
+@pytest.mark.slow
 def test_old_manifests_are_kept_while_pushes_of_manifests_do_not_end(
     site: OnlineSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
