@@ -11,6 +11,7 @@ LONGEST_MANIFEST = 4 * 1024 * 1024
 _DIGEST = re.compile(rb"sha256:([0-9a-f]{64})")
 # JSON may escape any character of a digest, and a registry reads the escaped text.
 _ESCAPE = re.compile(rb"\\u00([0-7][0-9a-fA-F])")
+_LONG_S = re.compile(rb"\xc5\xbf|\\u017[fF]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,9 @@ def begins_as_manifest(start: bytes) -> bool:
 
 def may_be_manifest(content: bytes) -> bool:
     """True if a registry could accept these bytes as a manifest. A config has no schema version."""
-    # Go ignores the case of the names in JSON.
-    return begins_as_manifest(content) and b"schemaversion" in _unescaped(content).lower()
+    # Go ignores the case of the names in JSON, and takes a long s for an s.
+    text = _LONG_S.sub(b"s", _unescaped(content)).lower()
+    return begins_as_manifest(content) and b"schemaversion" in text
 
 
 def _found(content: bytes) -> list[bytes]:

@@ -196,6 +196,8 @@ def test_bytes_with_a_schema_version_may_be_a_manifest() -> None:
     assert may_be_manifest(b'{"schemaVersion": 2}')
     assert may_be_manifest(b'{"\\u0073chemaVersion": 1}')
     assert may_be_manifest(b' \r\n\t{"SchemaVersion": 2}')
+    assert may_be_manifest('{"\N{LATIN SMALL LETTER LONG S}chemaVer\N{LATIN SMALL LETTER LONG S}ion": 2}'.encode())
+    assert may_be_manifest(b'{"\\u017FchemaVersion": 2}')
     assert not may_be_manifest(b'{"architecture": "amd64"}')
     assert not may_be_manifest(b'\x1f\x8b {"schemaVersion": 2}')
 
