@@ -44,8 +44,10 @@ class Gatekeeper:
     Redis forgets the process.
     """
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, *, is_only: bool = False) -> None:
+        """Prepare. is_only: no other gate process runs, so those that Redis knows have ended."""
         self._gate, self._meter = store.gate, store.meter
+        self._is_only, self._has_signed_off_others = is_only, False
         self._settings: Settings = settings
         self._process = ""
         self._starting = threading.Lock()
@@ -69,8 +71,6 @@ class Gatekeeper:
             if self._poller is not None:
                 return
             self._process = str(identity.current())
-            with suppress(StoreUnavailable):
-                self._gate.check_out(*filter(identity.is_dead, self._gate.processes()))
             self._look()
             atexit.register(self.stop)
             self._poller = threading.Thread(target=self._poll, name="gate", daemon=True)
@@ -91,6 +91,12 @@ class Gatekeeper:
                 log.warning("Redis cannot be reached, so collections wait for this gate process until Redis forgets it")
                 return
             time.sleep(_SIGN_OFF_AGAIN_S)
+
+    def _sign_off_others(self) -> None:
+        """Remove the gate processes from Redis that have ended without signing off."""
+        others = self._gate.processes()
+        self._gate.check_out(*(name for name in others if self._is_only or identity.is_dead(name)))
+        self._has_signed_off_others = True
 
     def _signed_off(self) -> bool:
         with suppress(StoreUnavailable):
@@ -197,6 +203,8 @@ class Gatekeeper:
     def _look(self) -> None:
         before = (self._state, self._token, self._is_away, self._memory)
         try:
+            if not self._has_signed_off_others:
+                self._sign_off_others()
             while self._unnoted:
                 self._gate.admit(*self._unnoted[0], passed=True)
                 self._unnoted.popleft()

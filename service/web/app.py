@@ -6,6 +6,7 @@ from flask import Response
 from flask_openapi.openapi import OpenAPI
 
 from service import __version__
+from service.collect.gatekeeper import Gatekeeper
 from service.settings import load_settings
 from service.web import access, api, docs, gate, health, metrics, pages, problems, session, trials
 from service.web.body import JsonRequest
@@ -48,12 +49,15 @@ def create_app(wiring: Wiring | None = None) -> OpenAPI:
     return app
 
 
-def create_gate(wiring: Wiring | None = None) -> OpenAPI:
-    """Build the application of the gate process, which answers only the proxy in front of the registry."""
+def create_gate(wiring: Wiring | None = None, *, is_only: bool = False) -> OpenAPI:
+    """Build the application of the gate process, which answers only the proxy in front of the registry.
+
+    is_only: no other gate process runs.
+    """
     wiring = wiring or wire(load_settings(), patient=True)
     app = _bare()
     problems.register(app)
-    app.register_blueprint(gate.blueprint(wiring.store, wiring.settings))
+    app.register_blueprint(gate.blueprint(wiring.settings, Gatekeeper(wiring.store, wiring.settings, is_only=is_only)))
     app.register_blueprint(health.liveness())
     return app
 

@@ -41,7 +41,10 @@ def web(config: Path | None) -> None:
 
 @click.command(epilog="\b\nExamples:\n  pushprune gate\n  pushprune gate --config pushprune.yaml")
 @_config
-def gate(config: Path | None) -> None:
+@click.option(
+    "--only", is_flag=True, help="No other gate process runs: collections do not wait for any that was killed."
+)
+def gate(config: Path | None, only: bool) -> None:
     """Answer the proxy that asks before a write passes, at `gc.gate_listen`, until SIGTERM or Ctrl-C.
 
     A process of its own: nothing that happens to the web process stops a push.
@@ -49,7 +52,7 @@ def gate(config: Path | None) -> None:
     settings = load_settings(config)
     listener = server.listening(settings.gc.gate_listen)
     server.stop_on_signals()
-    application = create_gate(wire_service(settings))
+    application = create_gate(wire_service(settings), is_only=only)
     # Each waiting request takes a thread; the threads beyond these answer requests that need not wait.
     waiting = settings.gc.gate_waiting
     pools = {"": server.pool(server.THREADS + waiting)}

@@ -15,7 +15,6 @@ from flask import Blueprint, Response, request
 from service.collect.gatekeeper import Gatekeeper
 from service.domain.collection.gate import WriteRequest, classify, client_of
 from service.settings import Settings
-from service.store import Store
 from service.web.problems import problem
 
 _RETRY_S = "5"
@@ -33,10 +32,9 @@ _UNNAMED = (
 _CLOSED = "a garbage collection is running or about to start: repeat the request"
 
 
-def blueprint(store: Store, settings: Settings, keeper: Gatekeeper | None = None) -> Blueprint:
+def blueprint(settings: Settings, keeper: Gatekeeper) -> Blueprint:
     """Return the route of the write gate."""
     pages = Blueprint("gate", __name__)
-    keeper = keeper or Gatekeeper(store, settings)
     if settings.gc.gate == "proxy":
         keeper.start()
 

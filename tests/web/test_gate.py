@@ -41,7 +41,7 @@ class Doorstep:
         self.wiring = wiring
         self.keeper = Gatekeeper(wiring.store, wiring.settings)
         app = Flask("gate", static_folder=None)
-        app.register_blueprint(gate.blueprint(wiring.store, wiring.settings, self.keeper))
+        app.register_blueprint(gate.blueprint(wiring.settings, self.keeper))
         self._app = app
 
     def ask(self, method: str, uri: str, **headers: str) -> TestResponse:
@@ -215,6 +215,25 @@ def test_a_process_that_is_no_more_is_signed_off_by_the_next_one_of_the_same_con
     door.keeper.stop()
     successor.stop()
     assert set(door.store.gate.processes()) == others
+
+
+def test_the_only_process_signs_off_all_earlier_ones_once_it_reaches_redis(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door, absences, processes = stand(), [StoreUnavailable("Redis starts")], Gate.processes
+    door.store.gate.check_in("c0ffee/boot/1/7/ab")
+
+    def listed(gate: Gate) -> tuple[str, ...]:
+        if absences:
+            raise absences.pop()
+        return processes(gate)
+
+    monkeypatch.setattr(Gate, "processes", listed)
+    only = Gatekeeper(door.store, door.wiring.settings, is_only=True)
+    only.start()
+    until(lambda: only._process in door.store.gate.processes())
+    assert set(door.store.gate.processes()) <= {only._process, door.keeper._process}
+    only.stop()
 
 
 def test_a_process_that_ends_waits_for_redis_to_sign_off(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
