@@ -135,7 +135,7 @@ class RegistryClient(RegistryTransport):
             if response.status_code not in (200, 206):
                 self.expect(response, 206)
             try:
-                return bool(next(response.iter_content(1), b""))
+                return bool(next(response.iter_content(1), b"")) or _is_empty(digest)
             except (requests.RequestException, HTTPError):
                 return False
 
@@ -221,6 +221,12 @@ def _media_type(response: requests.Response) -> str:
 
 def _sha256(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _is_empty(digest: str) -> bool:
+    """True if this is the digest of a blob without bytes, such as an empty file that was pushed as an artifact."""
+    algorithm, _, hexadecimal = digest.partition(":")
+    return hashlib.new(algorithm).hexdigest() == hexadecimal
 
 
 def upload_path(location: str) -> str:

@@ -128,6 +128,12 @@ class TestProbes:
         assert site.client.claims_blob("shop/api", digest)
         assert not site.client.claims_blob("shop/api", NOWHERE)
 
+    @pytest.mark.parametrize("content", [b"", b"a blob"])
+    def test_a_blob_can_be_read_even_if_it_has_no_bytes(self, site: Site, content: bytes) -> None:
+        digest = site.pusher.push_blob("shop/api", content)
+        assert site.client.has_blob("shop/api", digest)
+        assert not site.client.has_blob("shop/api", NOWHERE)
+
 
 class TestLooking:
     def test_head_says_digest_type_and_size(self, site: Site) -> None:
