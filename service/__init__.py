@@ -31,8 +31,8 @@ How it is reached:
     local/      `pushprune up` and `demo`: the whole system in one terminal
     doctor/     checks of the running system, each with the fix
 
-    wiring.py    builds every collaborator once; only registry_clients.py constructs, too
-    registry_clients.py  builds the clients of the registry, which the first request of `--registry` needs alone
+    wiring.py    builds every collaborator once
+    registry_clients.py  builds the clients of the registry; the first request of `--registry` needs nothing else
     dispatch.py  task names, and how to send a task to the workers
     broker.py    Celery's connection to Redis, which survives a Redis that refuses
     schedule.py  cron schedules and time windows

@@ -67,7 +67,8 @@ def _prepare(store: Store, webhook: WebhookSettings, source: str, stopping: thre
                 logged = str(error)
                 log.error("the webhook cannot be used", webhook=webhook.name, error=logged)
             with suppress(PushpruneError):
-                _note_unusable(store, webhook, f"nothing is sent to it: {error}; correct the file, it is read again")
+                sentence = f"nothing is sent to it: {error}; correct the file: the workers read it again by themselves"
+                _note_unusable(store, webhook, sentence)
         stopping.wait(_TURN_S)
     return None
 

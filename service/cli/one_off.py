@@ -52,7 +52,7 @@ def open_once(
 ) -> tuple[OneOff, Sequence[str]]:
     """Return the system for this verb alone, and the repositories that it is about. See `compare_once`."""
     refuse_v1(config)
-    # Imported after the first request: a wrong URL is told at once, and most of the start is the import of the rest.
+    # Imported after the first request: a wrong URL is reported at once, and the other imports take most of the start.
     from service.local.one_off_system import one_off_system
 
     _say(f"comparing with {url} …")

@@ -49,7 +49,7 @@ def show_held(store: Store, names: Sequence[str], as_document: bool) -> None:
 
 
 def _why(plan: Waiting) -> str:
-    return f"refused by {plan.rejection.by}: {plan.hold.reason}" if plan.rejection else plan.hold.reason
+    return f"rejected by {plan.rejection.by}: {plan.hold.reason}" if plan.rejection else plan.hold.reason
 
 
 def _next_steps(repository: str, plan: str) -> str:

@@ -72,7 +72,7 @@ def _show_deletions(previews: Sequence[Preview], deletions: Sequence[tuple[str, 
 
 def _freed(freed: Freed, where: str) -> str:
     if freed.is_unknown:
-        return f"how much of it nothing else in {where} uses is not known"
+        return "a collection frees an unknown part of it: the layers of these images are not known"
     most = "at most " if freed.at_most else ""
     images = "1 image" if freed.unknown == 1 else f"{freed.unknown} images"
     besides = f", besides {images} of unknown layers" if freed.unknown else ""

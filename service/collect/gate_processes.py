@@ -33,7 +33,7 @@ class SilentGate:
 
 
 def silent(store: Store) -> tuple[SilentGate, ...]:
-    """Return the gate processes that are silent and not forgotten, the first that is forgotten first."""
+    """Return the gate processes that are silent and not forgotten yet, in the order in which they are forgotten."""
     gates = (SilentGate(name, seen_ms) for name, seen_ms in store.gate.silent().items())
     return tuple(sorted(gates, key=lambda gate: (gate.seen_ms, gate.name)))
 

@@ -25,7 +25,7 @@ _CONFIRMED = ("closed", "claiming", "manifests")
 _FORGOTTEN_S = 3300.0
 _MOST_UNNOTED = 10_000
 _TELL_AGAIN_S = 60.0
-# A process that ends waits so long for Redis, to sign off.
+# For so long, a process that ends tries to sign off if Redis does not answer.
 _SIGN_OFF_S = 5.0
 _SIGN_OFF_AGAIN_S = 0.2
 _PUSHES = "pushes"
@@ -123,7 +123,7 @@ class Gatekeeper:
         """Wait until the request may pass. Return False if the time is over or no place is free.
 
         Args:
-            wish: the request.
+            write: the request.
             client: the client that sent the request.
             seen: the last turn at which the request could not pass.
         """

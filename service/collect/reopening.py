@@ -54,7 +54,7 @@ def reopen(store: Store, registry: Registry, gc: GcSettings) -> None:
 
 
 def _unanswered_s(gc: GcSettings) -> float:
-    """For how long a request of a dead collector may be on its way to the bucket."""
+    """The time (s) for which a request of a dead collector may be on its way to the bucket."""
     # If Redis lost the claims of an online collection, its gate is closed instead, and their time is not known.
     return LATEST_MS / 1000 if gc.collector == "online" else _UNANSWERED_S
 

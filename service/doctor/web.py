@@ -44,7 +44,7 @@ def _refused(case: Case) -> Finding:
     """Return the finding about a web process that does not accept the token of notifications."""
     if case.wiring.settings.tokens.notify is None:
         sentence = (
-            f"the web process at {case.web} answers; not checked if it accepts the token of notifications, as "
+            f"the web process at {case.web} answers; not checked if it accepts the token of notifications: "
             "tokens.notify is not set for this process"
         )
         return warning(_NAME, sentence, _THERE)
@@ -84,5 +84,5 @@ def _silent(case: Case, why: str) -> Finding:
     if case.is_web_named:
         return error(_NAME, f"{sentence}: notifications wait at the registry", _START)
     # It may be on another machine or in another container; the check of notifications proves that one records events.
-    sentence = f"not checked: {sentence}, and it may be elsewhere"
+    sentence = f"not checked: {sentence}; it may run on another machine or in another container"
     return warning(_NAME, sentence, f"{_THERE}; or add --web http://HOST:PORT; or start it: {_START}")

@@ -82,9 +82,10 @@ class Batch:
 
     @cached_property
     def leaves_tags(self) -> bool | None:
-        """True if the registry was seen to leave a tag after a DELETE, False if not, None if not known yet.
+        """True if the registry was seen to leave a tag after a DELETE, False if not, None if that is not known yet.
 
-        Another worker may learn it meanwhile. The next batch then knows it, and looks at what this one left.
+        Read once for each batch. If another worker learns it meanwhile, the next batch looks for the tags that this
+        batch left.
         """
         return self.store.capabilities.leaves_tags(self.snapshot.restarts)
 

@@ -93,8 +93,8 @@ class Registry:
                 raise
             raise StorageRefused(
                 f"an online collection deleted the link of {repository} to its layer {blob}, and this process cannot "
-                f"write it again: mount {self.objects.name} read-write for it, or run `pushprune restore` where it is "
-                f"({error})"
+                f"write it again: mount {self.objects.name} read-write here, or run `pushprune restore` where it is "
+                f"mounted read-write ({error})"
             ) from error
         return True
 

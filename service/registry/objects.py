@@ -209,9 +209,10 @@ class ObjectStore:
         return True
 
     def rename_folder(self, source: str, target: str) -> bool:
-        """Rename an object with its folder, which has no other; False if it does not exist. A bucket has no folders.
+        """Rename an object with its folder, which holds nothing else; False if it does not exist.
 
-        In a local folder, this is one call, after which no empty folder is left that a client might write to.
+        In a local folder, this is one call, after which no empty folder is left that a client might write to. A bucket
+        has no folders.
         """
         if not self.root:
             return self.rename(source, target)
@@ -237,7 +238,7 @@ class ObjectStore:
         """Remove the folders of these keys that are empty. Nobody may write there now. A bucket has no folders."""
         folders = {key.rpartition("/")[0] for key in keys} if self.root else ()
         by_depth = groupby(sorted(folders, key=_depth, reverse=True), _depth)
-        # ext4 lets each of these calls sleep, for longer than a thread takes.
+        # On ext4 each of these calls sleeps, for longer than it takes to start a thread.
         with ThreadPoolExecutor(_FOLDERS_AT_ONCE, thread_name_prefix="folders") as pool:
             for _, names in by_depth:
                 list(pool.map(partial(folder.remove_folder, str(self.root)), names))

@@ -11,7 +11,7 @@ from service.store.usage import versions_of
 
 # A script blocks Redis while it runs: between two chunks, Redis can serve other clients.
 _CHUNK = 500
-# An answer that takes more CPU time than this is remembered for so many times as long as it took.
+# An answer that takes more CPU time than _DEAR_S is remembered for _LASTS times as long as it took.
 _DEAR_S, _LASTS = 0.25, 10
 
 

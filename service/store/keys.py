@@ -334,7 +334,7 @@ Webhooks
 
 The installation
   schema               string  version of this schema, a number; or "import": an import has begun and has not ended; or
-        "import <state>": an import begins and has changed nothing yet, <state> is from before; or
+        "import <value>": an import has begun and has changed nothing yet, <value> is the previous value; or
         "migrating <version>": a migration from that version has begun. A process of a newer version migrates the store
         before it uses it; one of an older version does not use it. Life: for ever; stored again after Redis lost
         everything. Writers: every process at its start, set_schema. Readers: every process at its start, and those of

@@ -18,9 +18,9 @@ from service.store.connection import Connection
 from service.store.lease import Leases
 
 VERSION = 1
-# The value of the key from the time when an import deletes what it replaces to its end.
+# The value of the key while an import deletes what it replaces, and writes.
 IMPORTING = "import"
-# Its value before that time is this and the value from before: nothing is changed yet.
+# Its value right before that: this prefix and the previous value. Nothing is changed yet.
 IMPORT_BEGINS = "import "
 # Its value during a migration is this and the version to migrate from. Processes of that version stop at it.
 _MIGRATING = "migrating "

@@ -47,7 +47,7 @@ class Ids(threading.local):
         return self._given[1] if self._given else random.getrandbits(64) or 1
 
     def is_trace_id_random(self) -> bool:
-        """Return False: those of pushes are not."""
+        """Return False: the ids of pushes are not random."""
         return False
 
 
@@ -68,7 +68,7 @@ class _Exporter:
         if self._fails != (result is None or result.name != "SUCCESS"):
             self._fails = not self._fails
             if self._fails:
-                log.warning("traces are lost: their collector does not take them; all else goes on", to=_address())
+                log.warning("traces are lost: the collector does not accept them; nothing else fails", to=_address())
             else:
                 log.info("traces are sent again", to=_address())
         return result

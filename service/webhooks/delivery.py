@@ -45,7 +45,7 @@ class Delivery:
         self._store.webhooks.reopen(self._name)
 
     def take_over(self) -> None:
-        """End the trouble that a worker recorded which cannot read the files of the webhook: this worker can."""
+        """End the trouble of a worker that could not read the files of the webhook: this worker has read them."""
         if not self._store.webhooks.state(self._name).attempts:
             self._store.outbox.end_trouble(about(self._name))
 

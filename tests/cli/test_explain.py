@@ -124,7 +124,7 @@ def test_the_plans_that_wait_are_followed_by_what_to_do(
     assert f" {plan} " in output.splitlines()[1] + " "
     assert json.loads(run("prune", "--held", "--json")[1])["holds"][0]["plan"] == plan
     approvals.reject(wiring.store, "shop/api", plan, by="alice")
-    assert "refused by alice: " in run("prune", "--held")[1]
+    assert "rejected by alice: " in run("prune", "--held")[1]
     assert json.loads(run("prune", "--held", "--json")[1])["holds"][0]["rejected_by"] == "alice"
     assert run("prune", "--approve", "shop/api", "--plan", plan)[0] == 0
     (entry, *_) = wiring.store.history.entries("shop/api")
@@ -216,7 +216,7 @@ def test_a_dry_run_says_what_it_does_not_know_of_the_sizes(run: Run, wiring: Wir
     assert "1.2 kB" in output
     assert output.splitlines()[-1] == (
         "up to: layers that images share are counted for each; "
-        "how much of it nothing else in this repository uses is not known"
+        "a collection frees an unknown part of it: the layers of these images are not known"
     )
     record(wiring.store.history, event(0, tag="v0", seed=90, size_bytes=0))
     _, output = run("prune", "--dry-run")

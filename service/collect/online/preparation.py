@@ -19,7 +19,7 @@ from service.registry.objects import PAGE, ObjectStore
 _PROBES = 3
 # Enough for nearly all configs: those of images are a few kB.
 _START_BYTES = 64 * 1024
-# A batch of manifests was begun at most so long before their data leaves, or is begun again.
+# A batch that was begun longer ago than this is begun again before its data is moved.
 FRESH_S = 60
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 class BlobPage:
     """Blobs that are deleted together, 1,000 at most.
 
-    batch: of the quarantine, begun for these blobs; None: they are deleted for good.
+    batch: the batch of the quarantine to which their data is moved; None: the data is deleted for good.
     """
 
     blobs: Sequence[UnlinkedBlob]
@@ -45,8 +45,8 @@ class Preparation:
         """Prepare the deletion of these blobs.
 
         Returns:
-            The pages of configs and layers, and those of the blobs that a client could push as a manifest, without
-            naming their digest.
+            The pages of configs and layers, and the pages of blobs that a client could push as a manifest: such a PUT
+            need not name their digest.
 
         Raises:
             StaleCache: the registry still knows a link that was deleted.
@@ -68,7 +68,7 @@ class Preparation:
         for page in pages:
             if page.batch and at.is_after(page.batch.at, FRESH_S * 1_000_000):
                 self._quarantine.leave(page.batch, [blob.digest for blob in page.blobs])
-                # Each at a moment of its own, which names its folder.
+                # Each new batch begins at a moment of its own, because the moment names its folder.
                 fresh.append(BlobPage(page.blobs, self._begin(page.blobs)))
             else:
                 fresh.append(page)
@@ -97,7 +97,7 @@ class Preparation:
     def _refuse_cache(self, blobs: Sequence[UnlinkedBlob]) -> None:
         probes = [BlobProbe(name, unpacked(blob.digest)) for blob in blobs for name in blob.repositories[:1]][:_PROBES]
         probe = prove.still_known(self._attempt, probes)
-        # A link that is there again was written by a push: its claim is refused below.
+        # A push may have written the link again. The claim of its blob is then refused later.
         if probe and self._objects.head(layer_key(probe.repository, probe.digest)) is None:
             raise StaleCache(f"the registry has {probe}, whose link does not exist in the storage; nothing was deleted")
 

@@ -28,7 +28,7 @@ _AT_ONCE = 1000
 _FILES_AT_ONCE = 100
 # The first batch shows that the registry obeys the storage, so it is small.
 _FIRST = 3
-# So many pages of manifests are claimed before PUTs of manifests are held.
+# The pages of manifests that are claimed before PUTs of manifests are held.
 _PAGES_A_MOMENT = 4
 
 
@@ -81,7 +81,8 @@ class BlobRemoval:
         """
         if not self._claiming.manifests_ended():
             return pages
-        # This and the claims before others wait: if a client puts a manifest meanwhile, none waits and none is deleted.
+        # All this comes before the hold, so that no client waits for it. If a client puts a manifest meanwhile, PUTs
+        # are not held and nothing is deleted.
         repositories = self._put_since(began_us)
         if repositories is None:
             log.warning("not all pushes since the collection began are known; old manifests are deleted later")

@@ -61,7 +61,7 @@ def test_a_process_that_cannot_write_to_the_folder_tells_where_to_restore(
 
     for name in ("write", "rename"):
         monkeypatch.setattr(unlinked.objects, name, refuse)
-    with pytest.raises(StorageRefused, match="mount memory read-write for it, or run `pushprune restore` where it is"):
+    with pytest.raises(StorageRefused, match="mount memory read-write here, or run `pushprune restore` where it is"):
         restored(unlinked)
 
 
