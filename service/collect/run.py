@@ -199,7 +199,7 @@ def _attempt(attempt: Attempt) -> None:
     if is_manual(attempt.run.reason) and why_not_yet(attempt.store, attempt.gc, "by itself"):
         attempt.note("requested manually: gc.window and gc.min_interval did not apply")
     try:
-        # A gate that stayed closed keeps clients waiting, so there this is checked last.
+        # Clients already wait at a gate that stayed closed: the collection that opens it checks this later.
         if attempt.gc.gate == "proxy" and attempt.store.gate.state() is None:
             refuse_silent(attempt.store)
         if attempt.gc.collector == "online":

@@ -28,7 +28,7 @@ from service.registry.mention_cache import MentionCache
 from service.registry.storage import ReadableStorage
 
 if TYPE_CHECKING:
-    # Only for their types: each file of the package imports this one first, also before the first request of a verb.
+    # Only for their types. Every import from this package runs this file, also before the first request of a verb.
     from service.registry.client import RegistryClient
     from service.registry.collector import Collector
     from service.registry.debug import DebugServer

@@ -183,7 +183,7 @@ class Scrape:
         ):
             family = CounterMetricFamily(f"pushprune_webhook_{name}", meaning, labels=["webhook"])
             yield _labelled(family, values)
-        # A webhook whose file no worker can read makes no attempt: a trouble says since when.
+        # If no worker can read a file of the webhook, nothing is attempted: the trouble has the time since when.
         troubles = {trouble.about: trouble.at_ms for trouble in now.troubles}
         failing = {name: of.since_ms or troubles.get(about(name), 0) for name, of in states.items()}
         for name, meaning, figures in (

@@ -195,7 +195,7 @@ class BlobRemoval:
         return [blob for blob in page if blob.digest not in failed]
 
     def _note_unlinked(self, blobs: Sequence[UnlinkedBlob]) -> None:
-        """Begin the grace of blobs. Their entries in the journal have been noted as used since, if they were."""
+        """Begin the grace of blobs. If a request has named a blob since its claim, the journal keeps that as a use."""
         at = now(self._attempt, self._objects)
         done = [replace(blob, at=at) for blob in blobs]
         self._journal.note_unlinked(done)

@@ -48,7 +48,7 @@ LOOK_AGAIN_S = 5.0
 _RETRY_MS = 300_000
 # Blobs that are copied into quarantine before their deletion begins.
 _PREPARED = 10_000
-# For so long, old manifests are deleted only where no PUT of a manifest has to wait for others.
+# For so long, old manifests are deleted only if no PUT of a manifest begins meanwhile. After that, PUTs are held first.
 _BETWEEN_PUTS_S = 10.0
 _POLL_S = 0.1
 _LOOKS, _PAUSE_S = 4, 0.5
@@ -122,8 +122,8 @@ def rules_of(attempt: Attempt) -> Rules:
 
 
 def _retention_us(attempt: Attempt) -> int:
-    """The time for which deleted data stays in quarantine at least, from the beginning of its batch on."""
-    # A PUT of a manifest may have met the end of its data, and last for so long.
+    """The shortest time (µs) for which deleted data is in quarantine, from the beginning of its batch."""
+    # A PUT of a manifest may find the data right before it is moved, and last as long as the longest request.
     return max(attempt.gc.quarantine, LONGEST_REQUEST_S + FRESH_S) * 1_000_000
 
 
