@@ -1,4 +1,7 @@
-"""Logging: what is logged never shows the values of variables."""
+"""Logging: what is logged shows no values of variables, and is no part of an answer."""
+
+import subprocess
+import sys
 
 import pytest
 import structlog
@@ -19,3 +22,10 @@ def test_a_traceback_in_the_log_shows_no_values(form: str, capsys: pytest.Captur
     assert "it failed" in message
     assert "ValueError" in message
     assert "hunter2-secret" not in message
+
+
+def test_what_is_logged_before_the_settings_are_read_is_no_part_of_the_answer() -> None:
+    code = "from service.log import log; log.warning('no traces are sent')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert "no traces are sent" in done.stderr
