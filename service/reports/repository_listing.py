@@ -160,7 +160,7 @@ class RepositoryListing:
     def _listed(self, rows: Sequence[RepositorySummary]) -> tuple[ListedRepository, ...]:
         names = [row.repository for row in rows]
         reasons = {hold.repository: hold.reason for hold in self.approvals.holds(names)}
-        unannounced, sizes = self.history.unannounced(), self.usage.sizes(names)
+        unannounced, sizes = self.history.unannounced(names), self.usage.sizes(names)
         now_ms = self.usage.now_ms()
 
         def listed(row: RepositorySummary, size: RepositorySize | None) -> ListedRepository:

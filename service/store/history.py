@@ -190,10 +190,19 @@ class History:
             known = pipe.execute()
         return [name for name, count in zip(names, known, strict=True) if not count]
 
-    def unannounced(self) -> dict[str, int]:
-        """Return repository → number of tags kept only because their pushes were not reported, if there are any."""
+    def unannounced(self, names: Sequence[str] | None = None) -> dict[str, int]:
+        """Return repository → number of tags kept only because their pushes were not reported, if there are any.
+
+        names: of the repositories to look at; None: all.
+        """
+        key = self._keys.of("unannounced")
         with self._connection.reached() as client:
-            return {name: int(count) for name, count in client.hgetall(self._keys.of("unannounced")).items()}
+            if names is None:
+                counts = client.hgetall(key)
+            else:
+                read = [count for part in chunks(names) for count in client.hmget(key, part)]
+                counts = dict(zip(names, read, strict=True))
+        return {name: int(count) for name, count in counts.items() if count}
 
     def live(self, repository: str) -> tuple[Tag, ...]:
         """Return the live tags, newest push first."""

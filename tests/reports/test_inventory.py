@@ -349,3 +349,16 @@ def test_rows_of_repositories_are_read_while_they_are_taken(
     assert (total, read) == (4, [])
     assert (next(rows).repository, read) == ("shop/app4", [("shop/app4", "shop/app2")])
     assert [row.repository for row in rows] == ["shop/app2", "shop/app1"]
+
+
+def test_lost_pushes_are_read_of_the_listed_repositories_alone(
+    inventory: Inventory, wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listing of half a million is read in a thousand parts: each must not read all of them."""
+    client, key = wiring.store.connection.client, wiring.store.connection.keys.of("unannounced")
+    client.hset(key, mapping={"shop/api": 2, "shop/web": 1})
+    whole: dict[str, Any] = {}
+    monkeypatch.setattr(client, "hgetall", lambda name: whole.setdefault(name, {}))
+    rows = inventory.repositories(lambda name: name != "shop/web").rows
+    assert [(row.repository, row.unannounced) for row in rows] == [("ops/old", 0), ("shop/api", 2)]
+    assert key not in whole
