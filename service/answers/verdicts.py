@@ -125,7 +125,10 @@ class ExplainedTag(VerdictAnswer):
 class DeletionTotal(ApiAnswer):
     """A total of deletions. Shared layers count once per image."""
 
-    name: str = Field(description="the rule, its number such as #2, the repository or the day (UTC); empty: all")
+    name: str = Field(
+        description="the rule or its number such as #2, the repository or the day (UTC); empty: all of them, or among "
+        "totals by rule: those that no rule decided"
+    )
     tags: int = Field(description="number of tags")
     digests: int = Field(description="number of images")
     size_bytes: int = Field(description="of the images in bytes, without those of unknown size")

@@ -57,7 +57,7 @@ def _show_deletions(previews: Sequence[Preview], deletions: Sequence[tuple[str, 
     rows = ((name, v.tag.name or "(no tag)", short_digest(v.tag.digest), v.reason) for name, v in deletions)
     table(("repository", "tag", "digest", "reason"), rows)
     click.echo()
-    rules = ((rule.name, str(rule.tags), str(rule.digests), rule.size) for rule in totals(previews))
+    rules = ((rule.name or "(no rule)", str(rule.tags), str(rule.digests), rule.size) for rule in totals(previews))
     table(("rule", "tags", "images", "up to"), rules)
     deleting_from = [preview for preview in previews if preview.deletions]
     where = "this repository" if len(deleting_from) == 1 else "its repository"

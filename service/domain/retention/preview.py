@@ -14,7 +14,7 @@ class Preview:
 
     Attributes:
         deletions: a verdict for each tag to delete, or one with the tag name "" for a manifest without a tag.
-        rules: the total of each rule.
+        rules: the total of each rule; its name is "" for deletions that no rule decided.
         hold: why the plan would wait for approval, or None.
         unclear: digests that must be read before any deletion.
         freed: the disk space that is free after the next collection.
@@ -34,7 +34,7 @@ def previewed(repository: str, plan: Plan, freed: Freed) -> Preview:
     """Return the preview of a plan."""
     deletions = tuple(verdict for doomed in plan.doomed for verdict in doomed.verdicts)
     names = dict.fromkeys(verdict.rule or "" for verdict in deletions)
-    rules = tuple(total(name, (verdict for verdict in deletions if verdict.rule == name)) for name in names)
+    rules = tuple(total(name, (verdict for verdict in deletions if (verdict.rule or "") == name)) for name in names)
     of_unknown_age = tuple(verdict for verdict in plan.verdicts if verdict.unknown_age)
     return Preview(repository, deletions, rules, plan.hold, (*plan.unresolved, *plan.undated), freed, of_unknown_age)
 

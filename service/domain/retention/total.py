@@ -12,7 +12,7 @@ class Total:
     """A total of deletions.
 
     Attributes:
-        name: of the rule, the repository or the day; "" for all of them.
+        name: of the rule, the repository or the day; "" for all of them, or for no rule.
         size_bytes: of the images of known size. Shared layers count once per image.
         unsized: number of images of unknown size.
     """

@@ -29,3 +29,9 @@ def test_a_tag_that_goes_alone_frees_nothing() -> None:
     assert preview.rules == (Total("r", 2, 1, 5),)
     assert [verdict.tag.name for verdict in preview.deletions] == ["a", "b"]
     assert previewed("shop/api", plan(going("a", "x", kept_as="latest")), Freed()).rules == (Total("r", 1, 0, 0),)
+
+
+def test_deletions_that_no_rule_decided_have_a_total_of_their_own() -> None:
+    asked = Verdict(Tag("b", digest_of("b"), 1, 5), False, "requested by alice", manual=True)
+    preview = previewed("shop/api", plan(going("a", "a", 7), asked), Freed())
+    assert preview.rules == (Total("r", 1, 1, 7), Total("", 1, 1, 5))
