@@ -18,7 +18,7 @@ _OPEN_MS = 600_000
 _ASKING_MS = 5_000
 _FRESH_MS = 10_000
 _SILENT_MS = 10_000
-# A process looks at the gate four times a second. On a busy machine it may be late.
+# A gate process looks at the gate at least four times a second, but on a busy machine it may be late.
 _LATE_MS = 30_000
 
 GateMode = Literal["", "draining", "closed", "claiming", "manifests"]
