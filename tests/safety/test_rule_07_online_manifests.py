@@ -1,14 +1,16 @@
 """Safety rule 7: the data of manifests is deleted only while no PUT of a manifest is in progress; PUTs wait shortly."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from service.collect.online import claiming, removal
+from service.collect.online import claiming, preparation, removal
 from service.collect.online import run as online_run
 from service.collect.online.claiming import Claiming
 from service.domain.collection.gate import WriteRequest
+from service.registry.blob_quarantine import BlobQuarantine
 from tests.conftest import MakeWiring
 from tests.fakes.images import image_over, make_image, variant
 from tests.support.online import ANN, GRACE_S, OnlineSite, ended, make_site
@@ -94,3 +96,43 @@ def test_puts_of_a_busy_registry_wait_no_longer_than_the_manual_says(
     assert site.collect().blobs == MANIFESTS
     assert ends
     assert max(ends) <= claiming._HOLD_S
+
+
+def test_manifests_whose_batch_was_begun_long_before_get_batches_of_their_own(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their time in quarantine counts from then, nothing is left of the old batch, and no batch replaces another."""
+    monkeypatch.setattr(preparation, "pages", partial(preparation.pages, count=MANIFESTS // 2))
+    prepared: list[int] = []
+
+    def wait(action: str, keys: tuple[str, ...]) -> None:
+        if action == "copy" and not prepared:
+            prepared.append(site.objects.skew_us)
+            site.later(preparation.FRESH_S + 1)
+
+    site.objects.before_step = wait
+    began_us = site.objects.now_us()
+    assert site.collect().blobs == MANIFESTS
+    quarantine = BlobQuarantine(site.plain)
+    old, *fresh = quarantine.batches()
+    assert (old.sizes, [len(batch.sizes) for batch in fresh]) == ({}, [MANIFESTS // 2] * 2)
+    assert all(batch.at.storage_us >= began_us + preparation.FRESH_S * 1_000_000 for batch in fresh)
+    assert len(quarantine.links(fresh)) == MANIFESTS
+
+
+def test_no_put_waits_while_data_is_copied_again(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch grows old while a registry is too busy for a moment between PUTs."""
+    monkeypatch.setattr(online_run, "_BETWEEN_PUTS_S", 0)
+    states: list[str] = []
+
+    def note(action: str, keys: tuple[str, ...]) -> None:
+        held = site.store.gate.state()
+        if action == "debug" and held and held.state == "claiming":
+            site.store.gate.admit(WriteRequest("manifest", "b", by_tag=True), ANN)
+            site.later(preparation.FRESH_S + 1)
+        if action == "copy":
+            states.append(held.state if held else "")
+
+    site.objects.before_step = note
+    assert site.collect().blobs == MANIFESTS
+    assert states == [""] * 2 * MANIFESTS

@@ -246,9 +246,11 @@ class _OnlineCollection:
         removal, tried_s = self._removal, min(_BETWEEN_PUTS_S, self._attempt.gc.youth / 10)
         end = time.monotonic() + tried_s
         while pages:
-            is_busy, before = time.monotonic() > end, pages
+            is_busy = time.monotonic() > end
+            # Before others wait: in a bucket, this copies data.
+            before = pages = self._preparation.fresh(pages)
             with suppress(ManifestsHeldTooLong), removal.claiming.begun(survey.began.redis_us, with_manifests=is_busy):
-                pages = removal.delete_manifests(self._preparation.fresh(pages), survey.began.redis_us)
+                pages = removal.delete_manifests(pages, survey.began.redis_us)
             if pages != before:
                 end = time.monotonic() + tried_s
             elif is_busy:
