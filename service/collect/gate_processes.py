@@ -54,8 +54,8 @@ def refuse_silent(store: Store) -> None:
 
 
 def forget(store: Store, gates: tuple[SilentGate, ...]) -> None:
-    """Forget these gate processes, which have ended."""
-    store.gate.check_out(*(gate.name for gate in gates))
+    """Forget these gate processes, except those that have reached Redis since they were seen to be silent."""
+    store.gate.check_out(*(gate.name for gate in silent(store) if gate in gates))
 
 
 def unaware(store: Store, token: str) -> str:

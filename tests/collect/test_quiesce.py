@@ -415,6 +415,16 @@ def test_no_client_waits_for_a_gate_process_that_ended_without_signing_off(
     assert collect(wiring).message.startswith("no gate process is running")
 
 
+def test_a_gate_process_that_reached_redis_while_the_operator_was_asked_is_not_forgotten(guarded: MakeWiring) -> None:
+    store = guarded().store
+    store.gate.check_in("web:cut off")
+    earlier(store.connection, "gates", 40)
+    silent = gate_processes.silent(store)
+    store.gate.check_in("web:cut off")
+    gate_processes.forget(store, silent)
+    assert store.gate.processes() == ("web:cut off",)
+
+
 def test_a_gate_process_that_is_only_late_is_no_reason_to_postpone_collections(guarded: MakeWiring) -> None:
     wiring = guarded()
     wiring.store.gate.check_in("web:late")
