@@ -149,7 +149,9 @@ class Backup:
     def is_incomplete(self) -> bool:
         """Return True if an import has begun and has not ended."""
         with self._connection.unchecked().reached() as client:
-            return bool(client.get(self._keys.of("schema")) == schema.IMPORTING)
+            state = client.get(self._keys.of("schema")) or ""
+        # Another import may have begun since, and have died before it changed anything.
+        return str(state).removeprefix(schema.IMPORT_BEGINS) == schema.IMPORTING
 
     @contextmanager
     def importing(self, version: int) -> Iterator["Importing"]:

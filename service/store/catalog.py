@@ -11,8 +11,8 @@ from service.store.usage import versions_of
 
 # A script blocks Redis while it runs: between two chunks, Redis can serve other clients.
 _CHUNK = 500
-# An answer that takes more CPU time than _DEAR_S is remembered for _LASTS times as long as it took.
-_DEAR_S, _LASTS = 0.25, 10
+# An answer that takes more CPU time than _DEAR_S is remembered for _LASTS times as long, for _LONGEST_S at most.
+_DEAR_S, _LASTS, _LONGEST_S = 0.25, 10, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,8 @@ class Catalog:
     def live_tags(self) -> Mapping[str, LiveTags]:
         """Return the number and the last push of the live tags of every repository.
 
-        Of very many repositories, the answer is remembered for ten times as long as this process needed to read it.
+        Of very many repositories, the answer is remembered for ten times as long as this process needed to read it,
+        half a minute at most.
         """
         if monotonic() < self._fresh_until_s:
             return self._live_tags
@@ -97,7 +98,7 @@ class Catalog:
         self._live_tags = current
         used_s = thread_time() - began_s
         if used_s > _DEAR_S:
-            self._fresh_until_s = monotonic() + used_s * _LASTS
+            self._fresh_until_s = monotonic() + min(used_s * _LASTS, _LONGEST_S)
         return current
 
     def doomed(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from service.store import backup as stored
 from service.store.backup import Importing, SavedValue
 from service.store.connection import Connection
 from service.store.lease import Leases
-from service.store.schema import IMPORTING
+from service.store.schema import IMPORT_BEGINS, IMPORTING
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
 from tests.fakes.valkey import Valkey
@@ -350,6 +350,14 @@ def test_an_import_that_is_killed_before_it_changes_anything_leaves_a_store_that
     assert (code, "Redis holds a history already: give --replace" in err) == (1, True)
     assert run("repos")[0] == 0
     assert (client.get(key), content(wiring)) == ("1", before)
+
+
+def test_an_import_that_stopped_is_repeated_also_after_a_repetition_that_was_killed_at_once(
+    run: Run, wiring: Wiring, file: Path
+) -> None:
+    wiring.store.connection.client.set(wiring.store.connection.keys.of("schema"), f"{IMPORT_BEGINS}{IMPORTING}")
+    assert run("import", str(file))[0] == 0
+    assert run("repos")[0] == 0
 
 
 def test_an_import_that_was_paused_changes_nothing_once_another_process_uses_the_store(
