@@ -101,7 +101,7 @@ def test_puts_of_a_busy_registry_wait_no_longer_than_the_manual_says(
 def test_manifests_whose_batch_was_begun_long_before_get_batches_of_their_own(
     site: OnlineSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their time in quarantine counts from then, nothing is left of the old batch, and no batch replaces another."""
+    """The time in quarantine counts from then, nothing is left of the old batch, and no batch replaces another."""
     monkeypatch.setattr(preparation, "pages", partial(preparation.pages, count=MANIFESTS // 2))
     prepared: list[int] = []
 
