@@ -1,14 +1,20 @@
 """Check the storage if it is a bucket: rights, prefix, clock, versions, and that it is the registry's."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from service.doctor.case import Case
 from service.doctor.registry import BUCKET
 from service.domain.errors import RegistryRefused
 from service.domain.finding import Finding, error, fine, warning
 from service.domain.oci.names import is_repository
-from service.registry.objects import ObjectStore
-from service.registry.uploads import Unfinished
+
+if TYPE_CHECKING:
+    # The extra `storage` may not be installed.
+    from service.registry.objects import ObjectStore
+    from service.registry.uploads import Unfinished
 
 _NAME = "storage"
 # Ages are compared with the storage's own clock. A larger difference makes times in reports misleading.

