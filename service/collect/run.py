@@ -20,6 +20,7 @@ restarting.py  gc.before and gc.after
 """
 
 from contextlib import nullcontext
+from importlib import import_module
 from types import ModuleType
 
 from service import tracing
@@ -106,10 +107,14 @@ def collect(wiring: Wiring) -> None:
 
 
 def _online() -> ModuleType:
-    """The online collection, which needs the extra `storage`."""
-    from service.collect.online import run as online
-
-    return online
+    """The online collection. Raises CollectionFailed without the extra `storage`."""
+    try:
+        return import_module("service.collect.online.run")
+    except ImportError as error:
+        raise CollectionFailed(
+            "gc.collector: online needs obstore, which is not installed: pip install 'pushprune[storage]', and restart "
+            "the worker"
+        ) from error
 
 
 def _is_too_early(store: Store, settings: Settings, reason: str) -> bool:

@@ -111,7 +111,7 @@ def objects_of(attempt: Attempt) -> ObjectStore:
     if attempt.registry.objects is None:
         raise CollectionFailed(
             "gc.collector: online needs the registry's storage: the folder of storage.path did not exist when this "
-            "worker started, or pushprune[storage] is not installed; mend that and restart the worker"
+            "worker started; mend that and restart the worker"
         )
     return attempt.registry.objects
 

@@ -1,5 +1,6 @@
 """An online collection from its request to its record, and what goes wrong meanwhile."""
 
+import sys
 import time
 from pathlib import Path
 
@@ -418,6 +419,15 @@ def test_a_second_worker_finds_the_lease_taken(site: OnlineSite) -> None:
         site.store.collections.request("by hand")
         collect_run.collect(site.wiring)
     assert is_untouched(site)
+
+
+def test_without_the_extra_storage_a_collection_says_what_to_install(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "service.collect.online.run", None)
+    run = site.collect()
+    assert run.result == "failed"
+    assert "pip install 'pushprune[storage]'" in run.message
 
 
 def test_a_cancelled_collection_deletes_nothing(site: OnlineSite) -> None:
