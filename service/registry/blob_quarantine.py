@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from service.domain.collection.online import Moment, UnlinkedBlob
 from service.domain.collection.storage_inventory import is_packable, packed, unpacked
 from service.domain.errors import StorageUnavailable
+from service.registry.empty_folders import remove_empty
 from service.registry.layout import OURS, blob_key
 from service.registry.objects import ObjectStore
 
@@ -143,11 +144,14 @@ class BlobQuarantine:
 
     def delete(self, batches: Iterable[QuarantineBatch]) -> dict[str, str]:
         """Delete batches for good. Returns the keys that were not deleted, each with the error."""
-        keys: list[str] = []
-        for batch in batches:
-            keys += [*map(batch.key, batch.sizes), f"{batch.folder}/{_LINKS}"]
+        folders = [batch.folder for batch in batches]
+        # Data leaves with its folder: a registry that was killed may have left another file there.
+        keys = [stored.key for folder in folders for stored in self._objects.list(folder)]
         failed = self._objects.delete(keys)
         self._objects.remove_folders(keys)
+        if self._objects.root:
+            for folder in folders:
+                remove_empty(self._objects.root / folder)
         return failed
 
     def _each(self, move: Callable[[str, str], bool], places: Mapping[str, str]) -> dict[str, str]:
