@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 
+from service.collect import gate_processes
 from service.doctor.case import Case
 from service.domain.collection.gate import client_of
 from service.domain.finding import Finding, error, fine, warning
+from service.domain.timestamps import rfc3339
 from service.registry.probe import knock, look_agent
 
 _NAME = "gate"
+_SERVER_ERROR = 500
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -16,6 +19,7 @@ def check(case: Case) -> Iterator[Finding]:
     if kind != "proxy":
         yield fine(_NAME, f"gc.gate is {kind}: nothing to check")
         return
+    yield from _silent(case)
     if not case.wiring.store.gate.serving():
         sentence = "no gate process is running: the proxy refuses every push"
         yield error(_NAME, sentence, f"pushprune gate   # it listens at gc.gate_listen ({settings.gc.gate_listen})")
@@ -33,15 +37,33 @@ def check(case: Case) -> Iterator[Finding]:
             f"pushprune doctor --front {case.front}   # after it",
         )
         return
-    agent = look_agent(case.name)
-    knock(case.front, case.repository, agent, settings.registry.timeout_s, settings.registry.ca_file)
+    yield _front(case, case.front)
+
+
+def _front(case: Case, front: str) -> Finding:
+    """Send a write that changes nothing to the front door, and look for it at the gate."""
+    registry, agent = case.wiring.settings.registry, look_agent(case.name)
+    status = knock(front, case.repository, agent, registry.timeout_s, registry.ca_file)
     if case.wiring.store.doctor_probes.admitted(case.repository, _hash(agent)):
-        yield fine(_NAME, f"writes through {case.front} ask the gate")
-    else:
-        sentence = f"a write through {case.front} did not ask the gate: a collection can break what is pushed there"
-        yield error(
-            _NAME, sentence, "auth_request /-/gate;   # in `location /v2/` of the nginx there, see config/nginx.conf"
-        )
+        return fine(_NAME, f"writes through {front} ask the gate")
+    if gate := case.wiring.store.gate.state():
+        return warning(_NAME, f"not checked if writes ask the gate: it is {gate.state}", "pushprune gc   # says why")
+    if status >= _SERVER_ERROR:
+        sentence = f"a write through {front} was refused ({status}) and did not reach the gate process: no push passes"
+        fix = "docker compose restart gate   # nginx looks up the address of the gate process only when it starts"
+        return error(_NAME, sentence, fix)
+    sentence = f"a write through {front} did not ask the gate: a collection can break what is pushed there"
+    return error(
+        _NAME, sentence, "auth_request /-/gate;   # in `location /v2/` of the nginx there, see config/nginx.conf"
+    )
+
+
+def _silent(case: Case) -> Iterator[Finding]:
+    """Name the gate processes for which collections wait."""
+    for gate in gate_processes.silent(case.wiring.store):
+        until = rfc3339(gate.forgotten_ms * 1000)[:19]
+        sentence = f"the gate process on {gate.host} is silent: collections wait for it until {until}Z"
+        yield warning(_NAME, sentence, "pushprune gc --forget-gates   # if it is certain that it has ended")
 
 
 def _hash(agent: str) -> str:

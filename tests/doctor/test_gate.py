@@ -97,6 +97,33 @@ def test_a_front_door_that_does_not_ask_is_an_error(gated: Wiring, front: FakeRe
     gated.store.connection.client.delete(pushing(gated))
 
 
+def test_a_front_door_that_does_not_reach_the_gate_process_refuses_every_push(
+    gated: Wiring, front: FakeRegistry
+) -> None:
+    front.fail_next("DELETE", "/uploads/", status=503)
+    finding = one("gate", quick(gated, front=front.url))
+    assert finding.severity == "error"
+    assert "was refused (503) and did not reach the gate process: no push passes" in finding.message
+    assert finding.fix.startswith("docker compose restart gate ")
+
+
+def test_a_gate_that_is_closed_is_no_front_door_that_does_not_ask(gated: Wiring, front: FakeRegistry) -> None:
+    gated.store.gate.drain("lost", 1, "by hand")
+    gated.store.gate.close("lost")
+    front.fail_next("DELETE", "/uploads/", status=503)
+    finding = one("gate", quick(gated, front=front.url))
+    assert (finding.severity, finding.fix) == ("warning", "pushprune gc   # says why")
+
+
+def test_a_silent_gate_process_is_named_because_collections_wait_for_it(gated: Wiring) -> None:
+    gated.store.gate.check_in("gatekeeper/boot/1/7/ab")
+    earlier(gated.store.connection, "gates", 60)
+    gated.store.gate.check_in("a gate process")
+    finding, _ = look("gate", quick(gated))
+    assert finding.message.startswith("the gate process on gatekeeper is silent: collections wait for it until 20")
+    assert finding.fix.startswith("pushprune gc --forget-gates ")
+
+
 def test_a_front_door_where_nobody_is_is_said(gated: Wiring) -> None:
     with pytest.raises(RegistryUnavailable, match="there is no answer"):
         look("gate", quick(gated, front=f"http://127.0.0.1:{free_port()}"))
