@@ -189,7 +189,7 @@ def _forget_gates(store: Store, yes: bool) -> None:
     """Forget the silent gate processes, which only the operator can know to have ended."""
     gates = gate_processes.silent(store)
     if not gates:
-        click.echo("no gate process is silent: collections wait for none")
+        click.echo("no gate process has been silent for 30 s: there is none to forget")
         return
     for gate in gates:
         seen, until = when(gate.seen_ms * 1000), when(gate.forgotten_ms * 1000)

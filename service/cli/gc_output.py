@@ -63,7 +63,9 @@ def show_run(run: Run, rehearsal: Rehearsal | None) -> None:
         for sentence in run.note.split("; "):
             line(sentence)
         return
-    line(f"{run.result} in {took}: {run.marked} blobs in use, {run.blobs} blobs deleted, {_freed(run)} freed")
+    # A run that ended before it marked has counted nothing: "0 blobs in use" would frighten.
+    counts = f": {run.marked} blobs in use, {run.blobs} blobs deleted, {_freed(run)} freed"
+    line(f"{run.result} in {took}{counts if run.marked or run.blobs or run.result == 'done' else ''}")
     if run.final:
         line(f"deletions that can no longer be undone: {run.final}")
     if run.checked:

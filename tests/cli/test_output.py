@@ -110,6 +110,15 @@ def test_a_dry_run_of_a_collection_lists_the_largest_blobs_and_counts_all(capsys
     )  # fmt: skip
 
 
+def test_a_collection_that_counted_nothing_shows_no_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    show_run(GcRun(1000, 2000, "postponed", "manual", message="a push is open"), None)
+    show_run(GcRun(1000, 2000, "done", "manual", bytes_freed=0), None)
+    assert capsys.readouterr().out.splitlines() == [
+        "postponed in 1.0 s",
+        "done in 1.0 s: 0 blobs in use, 0 blobs deleted, 0 B freed",
+    ]
+
+
 def test_a_long_table_is_printed_while_its_rows_are_read(capsys: pytest.CaptureFixture[str]) -> None:
     def rows() -> Iterator[tuple[str]]:
         yield from ((str(number),) for number in range(1_500))

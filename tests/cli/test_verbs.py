@@ -552,7 +552,7 @@ def test_gc_forgets_gate_processes_that_ended_without_signing_off_after_asking(
     run: Run, make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = make_wiring().store
-    assert run("gc", "--forget-gates")[1] == "no gate process is silent: collections wait for none\n"
+    assert run("gc", "--forget-gates")[1] == "no gate process has been silent for 30 s: there is none to forget\n"
     store.gate.check_in("gatekeeper/boot/1/7/ab")
     earlier(store.connection, "gates", 60)
     store.gate.check_in("another/boot/2/7/cd")
