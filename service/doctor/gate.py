@@ -26,9 +26,10 @@ def check(case: Case) -> Iterator[Finding]:
         return
     if case.front is None:
         sentence = "not checked if writes ask the gate: the address that clients push to is unknown"
-        yield warning(
-            _NAME, sentence, "pushprune doctor --front https://registry.example.com   # the address that clients use"
+        fix = (
+            "pushprune doctor --front https://registry.example.com   # as clients name it; in Compose: http://gate:5000"
         )
+        yield warning(_NAME, sentence, fix)
         return
     if case.wiring.store.leases.collecting():
         yield warning(
