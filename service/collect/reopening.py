@@ -27,9 +27,11 @@ _FORGOTTEN = (
     "wait for {minutes} more minutes; `pushprune gc --open` opens the gate now, at your risk"
 )
 _CLAIMED = (
-    "a collection ended without an answer of the storage, which may still delete the blobs that were claimed: requests "
-    "that name one of them wait for {minutes} more minutes; look at the storage and at the log of the worker"
+    "a collection ended without an answer of the storage, which may still delete the blobs that were claimed: "
+    "{waiting} wait for {minutes} more minutes; look at the storage and at the log of the worker"
 )
+_NAMING = "requests that name one of them"
+_PUTTING = "PUTs of manifests, so all pushes,"
 
 
 def reopen(store: Store, registry: Registry, gc: GcSettings) -> None:
@@ -68,7 +70,8 @@ def _end_claims(store: Store, held: GateState) -> None:
     rest_ms = LATEST_MS - (store.connection.now_ms() - max(held.claimed_ms, held.since_ms))
     if rest_ms > 0:
         if rest_ms < LATEST_MS - _TELL_MS:
-            _complain(store, _CLAIMED.format(minutes=rest_ms // 60_000 + 1))
+            waiting = _PUTTING if held.state == "manifests" else _NAMING
+            _complain(store, _CLAIMED.format(waiting=waiting, minutes=rest_ms // 60_000 + 1))
         return
     with store.leases.hold(COLLECT, COLLECT_MS) as lease:
         # The holder of the claims cannot have the lease, nor get it again.

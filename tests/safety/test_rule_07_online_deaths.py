@@ -166,6 +166,15 @@ def test_claims_in_a_bucket_are_kept_until_no_request_of_their_worker_can_arrive
     assert site.store.outbox.troubles() == ()
 
 
+def test_the_trouble_says_so_if_all_pushes_wait_for_a_dead_worker(site: OnlineSite) -> None:
+    """Old manifests are deleted while PUTs of manifests wait, and a request to a bucket may arrive late."""
+    assert site.store.gate.claim("token", 1, "by hand", with_manifests=True)
+    site.later(5 * 60)
+    site.reopen()
+    (trouble,) = site.store.outbox.troubles()
+    assert "all pushes, wait for" in trouble.message
+
+
 def test_claims_are_kept_while_their_worker_has_its_lease(site: OnlineSite, stopped: Callable[[], Run]) -> None:
     with site.store.leases.hold(COLLECT):
         site.recover()
