@@ -150,6 +150,9 @@ def test_online_collections_break_no_image_and_fail_no_push(
 
     monkeypatch.setattr(Repair, "bring_back", bring_back)
 
+    def was_pruned(repository: str, digest: str) -> bool:
+        return system.store.trash.get(repository, digest) is not None
+
     def done() -> list[Run]:
         return [run for run in garbage.runs(1000) if run.result == "done" and run.blobs]
 
@@ -157,7 +160,7 @@ def test_online_collections_break_no_image_and_fail_no_push(
         system.skopeo_push(repository, tag, source=source)
 
     with Collections(system, grace=grace, youth=youth):
-        with Load(system.url, tmp_path, push, pushers, pause_s, kinds) as load:
+        with Load(system.url, tmp_path, push, pushers, pause_s, kinds, was_pruned) as load:
             collections = every(2, lambda: garbage.request("stress"), load.over)
             for_at_least(seconds, lambda: len(done()) >= enough, at_most_s=2 * seconds + 300)
         collections.join()

@@ -64,7 +64,9 @@ class Repair:
         Returns:
             Packed digest → bytes, of the blobs that were brought back now.
         """
-        lost = {digest for digest in digests if digest in self._copies and not has_data(digest)} if self._copies else ()
+        missing = [digest for digest in digests if digest in self._copies and not has_data(digest)]
+        # An inventory does not show what was pushed again behind its cursor.
+        lost = {digest for digest in missing if not self._has_data(digest)}
         for digest in lost:
             self._attempt.lease.check()
             if self._is_dry:
