@@ -70,10 +70,16 @@ class Forked(subprocess.Popen[bytes]):
 
     def _wait_s(self, timeout_s: float | None) -> int | None:
         code: int | None = self.returncode
-        if code is None and select.select([self._status], [], [], timeout_s)[0]:
+        if code is None and self._is_ended(timeout_s):
             # Nothing is written if the warm parent is killed, and its children with it.
             self.returncode = code = int(self._read() or -signal.SIGKILL)
         return code
+
+    def _is_ended(self, timeout_s: float | None) -> bool:
+        # Tests may have more than 1,024 files open, which `select.select` does not take.
+        ready = select.poll()
+        ready.register(self._status, select.POLLIN)
+        return bool(ready.poll(None if timeout_s is None else timeout_s * 1000))
 
     def _read(self) -> bytes:
         """Read one number: each has a write of its own."""
