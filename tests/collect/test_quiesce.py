@@ -18,6 +18,7 @@ from service.domain.collection.gate import WriteRequest
 from service.domain.collection.run import BlobProbe, Sweep
 from service.domain.errors import CollectionFailed, RegistryRefused, StaleCache
 from service.domain.oci.manifest import read_references
+from service.domain.timestamps import rfc3339
 from service.process import identity
 from service.registry.probe import LEFTOVERS
 from service.store.gate import Gate, PushLimits
@@ -411,7 +412,9 @@ def test_no_client_waits_for_a_gate_process_that_ended_without_signing_off(
     assert (run.result, drained) == ("postponed", [])
     assert run.message.startswith("the gate process on c0ffee has not reached Redis since 20")
     assert "if it has ended, `pushprune gc --forget-gates` ends the wait" in run.message
-    gate_processes.forget(wiring.store, gate_processes.silent(wiring.store))
+    (silent,) = gate_processes.silent(wiring.store)
+    assert rfc3339((silent.seen_ms + 3_600_000) * 1000)[:16].replace("T", " ") in run.message
+    gate_processes.forget(wiring.store, (silent,))
     assert collect(wiring).message.startswith("no gate process is running")
 
 

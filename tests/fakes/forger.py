@@ -51,7 +51,7 @@ class Forger:
         self._send("delete", {"digest": digest} if digest else {"tag": tag}, later)
 
     def pull(self, tag: str | None, digest: str, *, later: timedelta = timedelta()) -> None:
-        """A pull by somebody: of a tag, or by digest."""
+        """Report a pull of a tag, or by digest."""
         target = {"mediaType": OCI_MANIFEST, "digest": digest, "size": 512}
         self._send("pull", target | ({"tag": tag} if tag else {}), later)
 

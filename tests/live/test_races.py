@@ -1,4 +1,4 @@
-"""The registry's own races, provoked on the real registry: whatever is lost is put back (FACTS, safety rule 5)."""
+"""Provoke the races of the real registry: each tag that is lost is restored (service/README.md, safety rule 5)."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

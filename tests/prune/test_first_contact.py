@@ -133,7 +133,7 @@ def test_a_first_plan_that_deletes_nothing_old_is_the_end_of_it(make_system: Mak
 
 @pytest.mark.parametrize("created", [UNDATED, datetime(2024, 5, 5, tzinfo=UTC)])
 def test_images_of_unknown_age_wait_for_it_as_well_once_enough_was_pushed(make_system: Make, created: datetime) -> None:
-    """The first plan keeps them as nobody knows their age, so that nobody has approved anything by then."""
+    """The first plan keeps images of unknown age, so that no deletion has been approved by then."""
     system = make_system(first(2), **NOBODY_TELLS)
     found(system, "a", "b", "c", "d", created=created)
     system.later()

@@ -19,7 +19,7 @@ UNTAGGED_GOES = "rules: [{name: all, keep: {last: 9}, untagged: 0s}]"
 
 
 def moved(make_system: Make, rules: Policy, version: str = "2.8") -> System:
-    """v1 stood at ONE, and stands at TWO."""
+    """A repository whose tag v1 pointed at ONE, and points at TWO now."""
     system = make_system(rules, version)
     for name, minutes in (("one", 60), ("two", 10)):
         system.registry.push(SHOP, "v1", make_image(name), at=datetime.now(UTC) - timedelta(minutes=minutes))

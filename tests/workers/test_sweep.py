@@ -129,7 +129,7 @@ HOUR_MS = 3_600_000
 
 @pytest.fixture
 def set_back(make_system: Make) -> System:
-    """The clock of Redis has just been set back by an hour: all times that it gave before are an hour too late.
+    """A system whose Redis has just had its clock set back by an hour: all earlier times are an hour too late.
 
     shop/api has something to plan, to delete and to heal. Nobody who holds a lease lives any more.
     """
