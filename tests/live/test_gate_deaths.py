@@ -199,7 +199,9 @@ def test_a_holder_that_was_paused_for_longer_than_its_lease_does_not_sweep(stage
     wait_until(lambda: stage.state() == "open", "the gate does not open")
     failed = wait_until(lambda: _of_the_paused(stage), "the run of the paused holder was not recorded")
     assert failed.result == "failed"
-    assert not (stage.folder / "at-between").exists(), "it swept"
+    swept = stage.folder / "at-between"
+    # The next attempt may have begun by now, and its sweep is right.
+    assert not swept.exists() or swept.stat().st_mtime * 1000 > failed.ended_ms, stage.store.collections.runs()
 
 
 def _of_the_paused(stage: Stage) -> Any:
