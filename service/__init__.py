@@ -35,7 +35,7 @@ How it is reached:
     registry_clients.py  builds the clients of the registry; the first request of `--registry` needs nothing else
     dispatch.py  task names, and how to send a task to the workers
     broker.py    Celery's connection to Redis, which survives a Redis that refuses
-    schedule.py  cron schedules and time windows
+    cron.py      the times of a cron schedule
     clock.py     the clock of this machine
     log.py       one event per line
 

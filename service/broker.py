@@ -5,12 +5,13 @@ demoted to a replica, whose ACL was narrowed, that loads its data or whose memor
 an error counts as a lost connection: the worker logs it, reconnects, and continues.
 """
 
-import time
 from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 from redis.exceptions import ResponseError
+
+from service.clock import now_ms
 
 _LIFE_MS = 60_000
 _WAIT_S = 0.01
@@ -27,7 +28,7 @@ class _Proved:
         super().__init__(*args, **options)
         channel: Any = self
         try:
-            channel.client.set("pulse", time.time_ns() // 1_000_000, px=_LIFE_MS)
+            channel.client.set("pulse", now_ms(), px=_LIFE_MS)
             channel.client.brpop("pulse:none", timeout=_WAIT_S)
         except Exception:
             channel.close()

@@ -6,3 +6,8 @@ import time
 def now_us() -> int:
     """µs since the epoch."""
     return time.time_ns() // 1000
+
+
+def now_ms() -> int:
+    """Ms since the epoch."""
+    return time.time_ns() // 1_000_000

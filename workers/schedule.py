@@ -2,15 +2,15 @@
 
 from datetime import UTC, datetime
 
+from service.clock import now_ms
+from service.cron import is_due
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.domain.history import reconciliation
 from service.log import log
 from service.registry import Registry
 from service.registry.debug import DebugServer
-from service.schedule import is_due
 from service.settings import Settings
 from service.store import Store
-from service.store.collections import now_ms
 from service.wiring import Wiring
 
 _LOOK_MS = 2000

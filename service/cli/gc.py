@@ -11,6 +11,7 @@ from service.cli.command import examples
 from service.cli.connect import connect, connection_options
 from service.cli.gc_output import show_garbage, show_overview, show_run, tell
 from service.cli.output import line, output_options, show_document, when
+from service.clock import now_ms
 from service.collect import gate_processes
 from service.collect import status as collection
 from service.collect.garbage import garbage
@@ -124,7 +125,7 @@ def gc(
         if wiring.registry.collector is None and not as_document:
             line("garbage collection is not configured: set gc.command, or gc.collector: online")
         return
-    asked_ms = time.time_ns() // 1_000_000
+    asked_ms = now_ms()
     if undelete:
         reason = request_undeletion(wiring.store, wiring.registry, wiring.dispatch, digests)
     else:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from service.clock import now_ms
 from service.collect.progress import Progress
 from service.domain.collection.output import Output
 from service.domain.collection.run import Run
@@ -13,7 +14,6 @@ from service.registry.collector import Collector
 from service.registry.collector_report import names_blob
 from service.settings.sections import GcSettings
 from service.store import Store
-from service.store.collections import now_ms
 from service.store.lease import Lease
 
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from service.clock import now_ms
+from service.collect.times import next_run
 from service.domain.collection.garbage import Garbage, GarbagePeriods, GarbageStage, GarbageStep, freed_ms
-from service.schedule import next_run
 from service.settings.sections import GcSettings
 from service.store import Store
-from service.store.collections import now_ms
 
 
 def garbage(store: Store, gc: GcSettings) -> Garbage | None:

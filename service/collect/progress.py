@@ -7,9 +7,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from service.clock import now_ms
 from service.domain.collection.run import CollectionStage
 from service.domain.errors import StoreUnavailable
-from service.store.collections import Collections, now_ms
+from service.store.collections import Collections
 
 _RENEW_S = 3.0
 _SHOW_S = 0.5

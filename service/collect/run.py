@@ -5,6 +5,7 @@ marked every manifest that exists.
 
 attempt.py     one attempt: its state and its record
 status.py      requests, schedule and overview
+times.py       gc.schedule, gc.window and gc.min_interval
 rehearse.py    the dry run while the gate is still open
 quiesce.py     wait for the end of pushes and deletions, and close the gate
 reopening.py   open a gate that a collection left behind
@@ -24,6 +25,7 @@ from importlib import import_module
 from types import ModuleType
 
 from service import tracing
+from service.clock import now_ms
 from service.collect import marks, readonly, rehearse, verify
 from service.collect.attempt import Attempt, tell
 from service.collect.gate_processes import refuse_silent
@@ -49,7 +51,6 @@ from service.registry import Registry
 from service.registry.collector_report import Report
 from service.settings import Settings
 from service.store import Store
-from service.store.collections import now_ms
 from service.store.lease import COLLECT, COLLECT_MS
 from service.wiring import Wiring
 

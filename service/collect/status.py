@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from service.collect.garbage import garbage
+from service.collect.times import next_run, too_early
 from service.dispatch import Dispatch
 from service.domain.collection.garbage import Garbage
 from service.domain.collection.online import LONGEST_REQUEST_S
@@ -22,7 +23,6 @@ from service.domain.collection.run import (
 from service.domain.errors import ConfigurationError, NotWaiting
 from service.domain.oci.names import is_digest
 from service.registry import Registry
-from service.schedule import next_run, too_early
 from service.settings.sections import GcSettings
 from service.store import Store
 from service.store.gate import GateState

@@ -3,10 +3,10 @@
 `/readyz`, the API, the dashboard, `/metrics` and the doctor all read the health here, so that they cannot disagree.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from service.clock import now_ms
 from service.dispatch import QUEUES
 from service.prune import approvals
 from service.registry import Registry
@@ -69,7 +69,7 @@ class Health:
 
 def system_health(store: Store, registry: Registry, policies: PolicySource) -> Health:
     """Return the health of the system at this moment. Raises StoreUnavailable if Redis does not answer."""
-    before_ms = time.time_ns() // 1_000_000
+    before_ms = now_ms()
     reading, noted = store.stats.read(), store.outbox.troubles()
     queues = {queue: reading.consumers.get(queue, 0) for queue in needed(registry)}
     # Only the workers check the registry. Without a worker, the recorded trouble is out of date.

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from service.cron import next_time
 from service.dispatch import Dispatch
 from service.domain.history.reconciliation import MANUAL, ReconcileResult, ReconcileRun
 from service.registry import Registry
-from service.schedule import next_time
 from service.settings import Settings
 from service.store import Store
 

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
+from service.clock import now_us
 from service.domain.retention.plan import Plan, Rejection
 from service.store.chunks import chunks
 from service.store.connection import Connection
@@ -71,7 +71,7 @@ class Approvals:
 
     def reject(self, repository: str, plan: str, by: str) -> None:
         """Record that a user rejected this plan. A later plan with other digests is not rejected by that."""
-        rejection = Rejection(plan, by, time.time_ns() // 1000)
+        rejection = Rejection(plan, by, now_us())
         with self._connection.reached() as client:
             client.set(self._keys.of("rejection", repository), json.dumps(asdict(rejection)), ex=_REJECTED_S)
 
@@ -85,7 +85,7 @@ class Approvals:
     def note(self, repository: str, action: str, by: str, reason: str) -> None:
         """Add a history entry about a repository as a whole. action: such as approved; by: the user."""
         fields = {"action": action, "tag": "", "digest": "", "size": "0", "actor": by, "agent": "", "address": ""}
-        fields |= {"at_us": str(time.time_ns() // 1000), "reason": reason, "rule": "", "media": ""}
+        fields |= {"at_us": str(now_us()), "reason": reason, "rule": "", "media": ""}
         limits = self._limits
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.xadd(self._keys.of("history", repository), packed_row(fields), maxlen=limits.repository_entries)

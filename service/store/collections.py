@@ -2,11 +2,11 @@
 
 import base64
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
+from service.clock import now_ms
 from service.domain.collection.run import (
     BlobProbe,
     CollectionStage,
@@ -329,11 +329,6 @@ class Collections:
         with self._connection.reached() as client:
             text: str | None = client.get(self._keys.of(name))
         return text
-
-
-def now_ms() -> int:
-    """Return the time of this machine, in ms since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 def _run(row: Mapping[str, str]) -> Run:

@@ -1,10 +1,10 @@
 """The last findings of the doctor, kept for the dashboard."""
 
 import json
-import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from service.clock import now_ms
 from service.domain.finding import Finding
 from service.store.connection import Connection
 
@@ -29,7 +29,7 @@ class DoctorReports:
 
     def keep(self, findings: Iterable[Finding], by: str) -> None:
         """Replace the last findings. They must not contain a secret."""
-        kept = {"at_ms": time.time_ns() // 1_000_000, "by": by, "findings": [asdict(finding) for finding in findings]}
+        kept = {"at_ms": now_ms(), "by": by, "findings": [asdict(finding) for finding in findings]}
         with self._connection.reached() as client:
             client.set(self._key, json.dumps(kept), ex=_LIFE_S)
 

@@ -1,11 +1,11 @@
 """The outbox: the work that is left to do, and when the sweep sends it again. It is the truth; messages are hints."""
 
 import json
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from service.clock import now_ms
 from service.store.chunks import chunks
 from service.store.connection import Connection
 from service.store.packing import unpack_doomed
@@ -150,7 +150,7 @@ class Outbox:
 
     def note_trouble(self, about: str, message: str) -> None:
         """Record a problem that an operator must fix."""
-        trouble = json.dumps({"message": message, "at_ms": time.time_ns() // 1_000_000})
+        trouble = json.dumps({"message": message, "at_ms": now_ms()})
         with self._connection.reached() as client:
             client.hset(self._keys.of("troubles"), about, trouble)
 

@@ -2,12 +2,12 @@
 
 import base64
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+from service.clock import now_us
 from service.domain.history.entry import Deleted
 from service.domain.oci.manifest import UnreadableManifest, read_references
 from service.domain.retention.plan import Doomed
@@ -78,7 +78,7 @@ class Trash:
         entry = ""
         if manifest is not None:
             content = base64.b64encode(manifest[1]).decode()
-            entry = json.dumps({"media_type": manifest[0], "content": content, "at_us": str(time.time_ns() // 1000)})
+            entry = json.dumps({"media_type": manifest[0], "content": content, "at_us": str(now_us())})
         put = self._put(snapshot, doomed, entry)
         if put is SaveResult.SAVED:
             # This may raise, and must come before the DELETE: the image must then not be deleted.

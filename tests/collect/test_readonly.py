@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from service.clock import now_ms
 from service.collect import restarting
 from service.collect import run as collect_run
 from service.collect.readonly import READ_ONLY
 from service.domain.collection.run import STALE, BlobProbe, Sweep
 from service.domain.errors import StaysReadOnly
 from service.registry.restart import run_command
-from service.store.collections import now_ms
 from tests.conftest import keep_last
 from tests.support.garbage import QUIET, collector
 from tests.support.system import SHOP, Make, System

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from service.clock import now_ms
 from service.collect import run as collect_run
+from service.collect.times import next_run, too_early
 from service.domain.collection.run import MANUAL, Run
 from service.domain.collection.window import Hours
 from service.domain.errors import ConfigurationError
-from service.schedule import next_run, too_early
 from service.settings.sections import GcSettings
-from service.store.collections import now_ms
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import make_image

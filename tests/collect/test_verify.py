@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from service.clock import now_ms
 from service.collect import restarting, verify
 from service.collect import run as collect_run
 from service.domain.collection.run import STALE, BlobProbe, Sweep
-from service.store.collections import now_ms
 from tests.conftest import keep_last
 from tests.fakes.images import Image, index_over, make_image, sha256
 from tests.fakes.pusher import Pusher

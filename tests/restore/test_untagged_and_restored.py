@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import requests
 
+from service.clock import now_ms
 from service.domain.collection.run import Run
 from service.domain.errors import NotRestorable, RegistryRefused, RegistryUnavailable
 from service.domain.oci import tombstone
 from service.domain.policy.model import Policy
 from service.prune import deleting, planning
-from service.store.collections import now_ms
 from tests.conftest import keep_last
 from tests.fakes.images import Image, index_over, make_image, make_index
 from tests.fakes.pusher import Pusher

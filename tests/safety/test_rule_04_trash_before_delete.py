@@ -2,9 +2,9 @@
 
 import pytest
 
+from service.clock import now_ms
 from service.domain.collection.run import Run
 from service.domain.errors import NotRestorable
-from service.store.collections import now_ms
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.support.system import SHOP, Make

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from service.clock import now_ms
 from service.collect.attempt import Attempt
 from service.collect.online.survey import Survey
 from service.domain.collection.garbage import Garbage, GarbageStage, by_age, by_repository
@@ -11,7 +12,6 @@ from service.domain.collection.storage_inventory import SHA256_BYTES, StorageInv
 from service.registry.blob_quarantine import QuarantineBatch
 from service.registry.objects import ObjectStore
 from service.registry.storage_inventory import read_inventory
-from service.store.collections import now_ms
 
 
 def record_garbage(

@@ -21,6 +21,7 @@ import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 
+from service.clock import now_ms
 from service.collect import verify
 from service.collect.attempt import Attempt
 from service.collect.online import prove
@@ -41,7 +42,6 @@ from service.domain.collection.storage_inventory import StorageInventory, unpack
 from service.domain.errors import CollectionFailed
 from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
 from service.registry.objects import ObjectStore
-from service.store.collections import now_ms
 from service.store.gate import MORE
 
 LOOK_AGAIN_S = 5.0

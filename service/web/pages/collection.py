@@ -1,13 +1,13 @@
 """The collection page: the current run, past runs, and requesting a run."""
 
 import gzip
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
+from service.clock import now_ms
 from service.collect import status
 from service.collect.garbage import garbage
 from service.collect.status import RecordedRun, at_stake, cancel, overview, permanent, request_collection
@@ -71,7 +71,7 @@ def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, 
             kept_s=settings.history.trash,
             can_collect=registry.collector is not None,
             has_worker=queued.has_worker,
-            now_ms=time.time_ns() // 1_000_000,
+            now_ms=now_ms(),
         )
 
     @pages.get("/panels/collection/runs")

@@ -1,6 +1,5 @@
 """The health page: the components, queues, findings of the doctor, reconcile runs, and the effective configuration."""
 
-import time
 from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
@@ -9,6 +8,7 @@ from threading import Lock
 from flask import Blueprint, Response
 
 from service import __version__
+from service.clock import now_ms
 from service.collect.status import past
 from service.doctor import examine, open_case
 from service.doctor.components import components, without_redis
@@ -97,11 +97,11 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         # If Redis is not available, the findings say so already.
         with suppress(StoreUnavailable):
             keep_report(wiring.store, findings, rendering.current_visitor().name)
-        return _found(findings, time.time_ns() // 1_000_000, rendering.current_visitor().name)
+        return _found(findings, now_ms(), rendering.current_visitor().name)
 
 
 def _found(findings: tuple[Finding, ...] = (), at_ms: int = 0, by: str = "") -> Response:
-    is_old = at_ms < time.time_ns() // 1_000_000 - _OLD_MS
+    is_old = at_ms < now_ms() - _OLD_MS
     values = {"findings": findings, "at_ms": at_ms, "by": by, "worst": worst(findings), "is_old": is_old}
     return rendering.panel("health_doctor.html", "Diagnostics", **values)
 

@@ -1,10 +1,10 @@
 """The overview page: what needs somebody, a few figures, and the storage, pushes and deletions over time."""
 
-import time
 from http import HTTPStatus
 
 from flask import Blueprint, Response, request, url_for
 
+from service.clock import now_ms
 from service.collect.status import next_ms
 from service.collect.status import overview as collection_status
 from service.doctor.components import OpenProblem, without_redis
@@ -70,18 +70,18 @@ def add(
 
     @pages.get("/panels/overview/figures")
     def overview_figures() -> Response:
-        now_ms = _now_ms()
+        at_ms = now_ms()
         week, (length_s, step_s) = 7 * _DAY_S * 1000, _PERIODS["24h"]
-        day = recent_activity(store, length_s * 1000, step_s * 1000, now_ms)
-        series = usage_series(store, week, now_ms, _POINTS)
+        day = recent_activity(store, length_s * 1000, step_s * 1000, at_ms)
+        series = usage_series(store, week, at_ms, _POINTS)
         return rendering.panel(
             "overview_figures.html",
             "Figures",
             usage=current_usage(store),
             change_bytes=series.change_bytes,
             # The records of a new installation do not cover a week.
-            change_s=_rounded_s((now_ms - series.at_ms[0]) // 1000) if series.at_ms else 0,
-            freed_bytes=freed_since(store, now_ms - week),
+            change_s=_rounded_s((at_ms - series.at_ms[0]) // 1000) if series.at_ms else 0,
+            freed_bytes=freed_since(store, at_ms - week),
             deletes=sum(step.deletes for step in day.steps),
             pushes=sum(step.pushes for step in day.steps),
             totals=inventory.totals(),
@@ -91,7 +91,7 @@ def add(
 
     @pages.get("/panels/overview/storage")
     def overview_storage() -> Response:
-        series = usage_series(store, _PERIODS[_period()][0] * 1000, _now_ms(), _POINTS)
+        series = usage_series(store, _PERIODS[_period()][0] * 1000, now_ms(), _POINTS)
         axis = charts.scale(max(series.sizes_bytes, default=0))
         # In the first minute of an installation there is nothing to compare.
         is_drawn = len(series.at_ms) > 1 and series.at_ms[-1] - series.at_ms[0] >= _SHORTEST_MS
@@ -109,7 +109,7 @@ def add(
     @pages.get("/panels/overview/past")
     def overview_past() -> Response:
         length_s, step_s = _PERIODS[_period()]
-        activity = recent_activity(store, length_s * 1000, step_s * 1000, _now_ms())
+        activity = recent_activity(store, length_s * 1000, step_s * 1000, now_ms())
         steps = activity.steps
         series = [[step.pushes for step in steps], [step.deletes for step in steps]]
         axis = charts.scale(max(map(max, series)))
@@ -179,7 +179,3 @@ def _rounded_s(length_s: int) -> int:
 def _period() -> str:
     asked = request.args.get("period", "")
     return asked if asked in _PERIODS else "24h"
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

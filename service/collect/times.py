@@ -1,17 +1,11 @@
-"""Cron schedules, and the hours and the pause between two garbage collections."""
+"""The times at which a garbage collection may begin: gc.schedule, gc.window and gc.min_interval."""
 
 from datetime import UTC, datetime, timedelta
 
-from cronsim import CronSim
-
+from service.cron import next_time
 from service.domain.collection.window import is_open, opens_at, spell_window
 from service.domain.policy.units import spell_duration
 from service.settings.sections import GcSettings
-
-
-def is_due(schedule: str, last: datetime) -> bool:
-    """True if a time of the schedule has come since `last`."""
-    return next_time(schedule, last) <= datetime.now(UTC)
 
 
 def next_run(gc: GcSettings, now: datetime) -> datetime | None:
@@ -19,14 +13,6 @@ def next_run(gc: GcSettings, now: datetime) -> datetime | None:
     if not gc.schedule:
         return None
     return opens_at(gc.window or (), next_time(gc.schedule, now))
-
-
-def next_time(schedule: str, now: datetime) -> datetime:
-    """Return the next time of a schedule after `now`.
-
-    Day of month and weekday are joined as cron joins them: with OR where both are restricted. 0 and 7 are Sunday.
-    """
-    return next(CronSim(schedule, now))
 
 
 def too_early(gc: GcSettings, now: datetime, done_ms: int | None) -> str | None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.schedule import next_time
+from service.cron import next_time
 
 
 @pytest.mark.parametrize(
