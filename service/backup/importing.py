@@ -10,6 +10,7 @@ from service.backup.values import check_value, entry_id
 from service.domain.errors import ImportIncomplete, PushpruneError, UnusableBackup
 from service.store import Store
 from service.store.backup import SAVED, SavedValue
+from service.store.backup_import import begin_import
 from service.store.dictionary import MOST_NAMES, names_in
 from service.store.schema import MIGRATIONS, VERSION
 
@@ -117,13 +118,13 @@ def write(store: Store, backup: CheckedBackup, shown: Shown) -> None:
         StoreBusy: nothing was changed, because other work is under way.
         ImportIncomplete: the import stopped, and must be repeated.
     """
-    with store.backup.importing(backup.header.schema) as importing:
+    with begin_import(store.connection, backup.header.schema) as running:
         try:
-            importing.empty()
-            importing.number(backup.numbers)
+            running.empty()
+            running.number(backup.numbers)
             for value in shown(backup.values()):
-                importing.write(value)
-            importing.finish()
+                running.write(value)
+            running.finish()
         except PushpruneError as error:
             raise ImportIncomplete(
                 f"the import stopped ({error}): run it again; until then no process uses this store"

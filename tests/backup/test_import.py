@@ -12,8 +12,9 @@ import pytest
 
 from service.backup import importing
 from service.domain.errors import StoreBusy, StoreUnavailable
-from service.store import backup as stored
-from service.store.backup import Importing, SavedValue
+from service.store import backup_import as stored
+from service.store.backup import SavedValue
+from service.store.backup_import import BackupImport
 from service.store.connection import Connection
 from service.store.lease import Leases
 from service.store.schema import IMPORT_BEGINS, IMPORTING
@@ -236,7 +237,7 @@ def test_a_worker_that_begins_to_write_just_before_an_import_keeps_its_trash(
             # It has looked at the schema before the import began.
             stack.enter_context(Leases(wiring.store.connection.unchecked()).write())
 
-        monkeypatch.setattr("service.store.backup.time.sleep", begin)
+        monkeypatch.setattr("service.store.backup_import.time.sleep", begin)
         code, _, err = run("import", str(file), "--replace", "--yes")
     assert (code, "a worker is deleting images or collecting garbage: wait" in err) == (1, True)
     assert run("repos")[0] == 0
@@ -251,7 +252,7 @@ def test_an_import_that_was_paused_does_not_empty_the_store_after_another_has_fi
         assert lease
         lease.lost.set()
         with pytest.raises(StoreBusy, match="this import was paused for too long"):
-            Importing(connection, lease, 1, "").empty()
+            BackupImport(connection, lease, 1, "").empty()
     assert content(wiring) == before
 
 
@@ -298,7 +299,7 @@ def test_an_import_that_stopped_halfway_leaves_a_store_that_nothing_uses_until_i
     before = content(wiring)
     with monkeypatch.context() as patch:
         patch.setattr(stored, "AT_ONCE", 2)
-        patch.setattr(Importing, "finish", _away)
+        patch.setattr(BackupImport, "finish", _away)
         code, _, err = run("import", str(file), "--replace", "--yes")
     assert (code, "the import stopped (Redis is away): run it again; until then no process uses this store" in err) == (
         1,
@@ -315,7 +316,7 @@ def test_an_import_that_stopped_halfway_leaves_a_store_that_nothing_uses_until_i
     assert content(wiring) == before
 
 
-def _away(_: Importing) -> None:
+def _away(_: BackupImport) -> None:
     raise StoreUnavailable("Redis is away")
 
 
@@ -324,7 +325,7 @@ def test_an_import_that_is_interrupted_before_it_changes_anything_leaves_the_sto
 ) -> None:
     before = content(wiring)
     with monkeypatch.context() as patch:
-        patch.setattr("service.store.backup.time.sleep", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("service.store.backup_import.time.sleep", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
         assert run("import", str(file), "--replace", "--yes") == (1, "", "\npushprune: interrupted\n")
     assert run("repos")[0] == 0
     assert content(wiring) == before
@@ -343,7 +344,7 @@ def test_an_import_that_is_killed_before_it_changes_anything_leaves_a_store_that
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("service.store.backup.time.sleep", killed)
+        patch.setattr("service.store.backup_import.time.sleep", killed)
         run("import", str(file), "--replace", "--yes")
     client.set(key, states[0])
     code, _, err = run("import", str(file))
@@ -365,7 +366,7 @@ def test_an_import_that_was_paused_changes_nothing_once_another_process_uses_the
 ) -> None:
     before, connection = content(wiring), wiring.store.connection
     monkeypatch.setattr(
-        "service.store.backup.time.sleep", lambda _: connection.client.set(connection.keys.of("schema"), "1")
+        "service.store.backup_import.time.sleep", lambda _: connection.client.set(connection.keys.of("schema"), "1")
     )
     code, _, err = run("import", str(file), "--replace", "--yes")
     assert (code, "this import was paused for too long, and another process uses the store" in err) == (1, True)
@@ -404,17 +405,17 @@ def test_no_import_begins_without_the_replicas(
 
 
 @pytest.fixture
-def writer(wiring: Wiring) -> Iterator[Importing]:
+def writer(wiring: Wiring) -> Iterator[BackupImport]:
     """The writer of an import that has emptied the store."""
     connection = wiring.store.connection.unchecked()
     with Leases(connection).hold("schema") as lease:
         assert lease
         connection.client.set(connection.keys.of("schema"), IMPORTING)
-        yield Importing(connection, lease, 1, connection.run_id())
+        yield BackupImport(connection, lease, 1, connection.run_id())
 
 
 def test_an_import_is_done_only_once_the_replicas_have_it(
-    wiring: Wiring, writer: Importing, monkeypatch: pytest.MonkeyPatch
+    wiring: Wiring, writer: BackupImport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.store.connection.PULSE_S", 0.05)
     monkeypatch.setattr(writer, "_connection", careful(wiring.store.connection))
@@ -423,7 +424,7 @@ def test_an_import_is_done_only_once_the_replicas_have_it(
     assert wiring.store.backup.is_incomplete()
 
 
-def test_no_pull_time_of_a_backup_replaces_a_later_one(wiring: Wiring, writer: Importing) -> None:
+def test_no_pull_time_of_a_backup_replaces_a_later_one(wiring: Wiring, writer: BackupImport) -> None:
     client, pulled = wiring.store.connection.client, wiring.store.connection.keys.of("pulled", SHOP)
     client.zadd(pulled, {"v1": 5, "v2": 5})
     writer.write(SavedValue("pulled:R", SHOP, {"v1": 4, "v2": 6}))
@@ -443,14 +444,14 @@ def test_a_full_redis_stops_an_import(
     run: Run, wiring: Wiring, file: Path, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     admin = valkey.client()
-    empty = Importing.empty
+    empty = BackupImport.empty
 
-    def fill(self: Importing) -> None:
+    def fill(self: BackupImport) -> None:
         empty(self)
         admin.config_set("maxmemory", 1)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Importing, "empty", fill)
+        patch.setattr(BackupImport, "empty", fill)
         code, _, err = run("import", str(file), "--replace", "--yes")
     admin.config_set("maxmemory", 0)
     assert (code, "its memory is full" in err, "run it again; until then no process uses" in err) == (1, True, True), (
