@@ -1,12 +1,14 @@
 """Let requests pass the gate or wait, and confirm to a collection that this process obeys a closed gate."""
 
 import atexit
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from service.clock import elapsed_s
 from service.domain.collection.gate import WriteRequest
 from service.domain.errors import StoreUnavailable
 from service.log import log
@@ -55,7 +57,7 @@ class Gatekeeper:
         self._turns = 0
         self._state: str | None = None
         self._token = ""
-        self._contact_s = 0.0
+        self._contact_s = -math.inf
         self._memory = ""
         self._is_away = False
         self._passing = 0
@@ -193,7 +195,7 @@ class Gatekeeper:
         mode = self._settings.gc.gate_without_redis
         if mode != "auto":
             return mode == "open"
-        return self._state in ("", "draining") and time.monotonic() - self._contact_s < _FORGOTTEN_S
+        return self._state in ("", "draining") and elapsed_s() - self._contact_s < _FORGOTTEN_S
 
     def _poll(self) -> None:
         while not self._over.wait(_POLL_S[self._state or ""]):
@@ -212,7 +214,7 @@ class Gatekeeper:
             with self._turned:
                 obeys = not self._passing
             # Taken before the call, so that this process never counts on Redis for longer than Redis remembers it.
-            asked_s = time.monotonic()
+            asked_s = elapsed_s()
             signed = self._gate.check_in(
                 self._process, knows, knows_closed=self._state == "closed", obeys=obeys, memory=self._memory
             )

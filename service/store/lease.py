@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from service.clock import elapsed_s
 from service.domain.errors import LeaseLost, RegistryUnavailable, StoreUnavailable
 from service.store.connection import Connection, new_token
 
@@ -33,7 +34,7 @@ class Lease:
         self.lost = threading.Event()
         self._renew = renew
         self._life_s = time_to_live_ms / 1000
-        self._renewed = time.monotonic()
+        self._renewed = elapsed_s()
         self.lingers_ms = 0
         self._done = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name=f"lease {name}", daemon=True)
@@ -43,7 +44,7 @@ class Lease:
     def valid(self) -> bool:
         """Return True if this process certainly holds the lease: the last renewal is too recent for another holder."""
         # The margin of 0.3 makes this holder stop before Redis can give the lease to another process.
-        return not self.lost.is_set() and time.monotonic() - self._renewed < self._life_s * 0.7
+        return not self.lost.is_set() and elapsed_s() - self._renewed < self._life_s * 0.7
 
     def check(self) -> None:
         """Raise LeaseLost unless this process certainly holds the lease."""
@@ -80,7 +81,7 @@ class Lease:
     def _keep(self) -> None:
         while not self._done.wait(self._life_s / 4):
             # The life counts from the request on, not from its answer, which may come late.
-            asked = time.monotonic()
+            asked = elapsed_s()
             try:
                 if not self._renew():
                     break

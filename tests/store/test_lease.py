@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from service.clock import elapsed_s
 from service.domain.errors import LeaseLost, RegistryUnavailable
 from service.store.connection import Connection
 from service.store.lease import COLLECT, COLLECT_MS, LONGEST_MS, Lease, Leases
@@ -82,12 +83,25 @@ def test_a_holder_that_cannot_reach_redis_stops_before_its_lease_ends(monkeypatc
     lost = Lease("x", 1, 400, away)
     until(lost.lost.is_set)
     lost.stop()
-    ends_s = time.monotonic() + 60
+    ends_s = elapsed_s() + 60
     lease = Lease("x", 1, 60_000, away)
     assert lease.valid
     with monkeypatch.context() as patch:
-        patch.setattr("service.store.lease.time.monotonic", lambda: ends_s - 15)
+        patch.setattr("service.store.lease.elapsed_s", lambda: ends_s - 15)
         assert not lease.valid
+    lease.stop()
+
+
+def test_a_lease_ends_while_its_machine_is_suspended(monkeypatch: pytest.MonkeyPatch) -> None:
+    lease, suspended_s = Lease("x", 1, 60_000, lambda: True), 0
+    real = time.clock_gettime
+    # A suspended machine's monotonic clock stands still.
+    monkeypatch.setattr(
+        "service.clock.time.clock_gettime", lambda clock: real(clock) + (clock == time.CLOCK_BOOTTIME) * suspended_s
+    )
+    assert lease.valid
+    suspended_s = 3600
+    assert not lease.valid
     lease.stop()
 
 
