@@ -6,8 +6,9 @@ from typing import Any
 
 from service.clock import now_ms
 from service.collect.progress import Progress
+from service.collect.watch import Postponed
 from service.domain.collection.output import Output
-from service.domain.collection.run import Run
+from service.domain.collection.run import BlobProbe, Run, Sweep
 from service.log import log
 from service.registry import Registry
 from service.registry.collector import Collector
@@ -58,6 +59,16 @@ class Attempt:
         if self.store.collections.record(self.run, once=once, wait_s=wait_s):
             tell(self.run)
             self.store.collections.keep_log(self.run.started_ms, self.output.finish())
+
+    def begin_sweep(self, since_ms: int, probes: tuple[BlobProbe, ...] = ()) -> None:
+        """Record the sweep before it begins, so that another run makes its checks if this process dies.
+
+        Raises:
+            Postponed: a user cancelled the collection. From here on, no user can.
+        """
+        self.lease.check()
+        if not self.store.collections.begin_check(Sweep(since_ms, probes)):
+            raise Postponed("it was cancelled before anything was deleted")
 
     def learn(self, **more: Any) -> None:
         """Set fields of the record of this run."""

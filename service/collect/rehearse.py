@@ -59,7 +59,7 @@ def let_settle(attempt: Attempt) -> None:
         time.sleep(POLL_S)
 
 
-def early(attempt: Attempt) -> Early | None:
+def rehearse_early(attempt: Attempt) -> Early | None:
     """Do a dry run while the gate is open; None if there is no gate, or if the report could not be used.
 
     Raises:

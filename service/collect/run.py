@@ -5,6 +5,7 @@ marked every manifest that exists.
 
 attempt.py     one attempt: its state and its record
 status.py      requests, schedule and overview
+registry_collection.py  a collection by gc.command, which needs most of the files below
 times.py       gc.schedule, gc.window and gc.min_interval
 rehearse.py    the dry run while the gate is still open
 quiesce.py     wait for the end of pushes and deletions, and close the gate
@@ -20,24 +21,19 @@ readonly.py    gc.gate: readonly
 restarting.py  gc.before and gc.after
 """
 
-from contextlib import nullcontext
 from importlib import import_module
 from types import ModuleType
 
 from service import tracing
 from service.clock import now_ms
-from service.collect import marks, readonly, rehearse, verify
+from service.collect import readonly, registry_collection
 from service.collect.attempt import Attempt, tell
 from service.collect.gate_processes import refuse_silent
 from service.collect.progress import Progress
-from service.collect.protect import BlobProtection
-from service.collect.quiesce import drained
-from service.collect.rehearse import Early
-from service.collect.sizes import freed, sizes_of, unknown
 from service.collect.status import why_not_yet
-from service.collect.watch import BUSY_S, Postponed, Watch, succeeded
+from service.collect.watch import BUSY_S, EARLY_S, Postponed
 from service.domain.collection import run as collection_run
-from service.domain.collection.run import Rehearsal, Run, Sweep, Undeletion, is_manual, total
+from service.domain.collection.run import Run, Undeletion, is_manual
 from service.domain.errors import (
     CollectionFailed,
     LeaseLost,
@@ -47,8 +43,6 @@ from service.domain.errors import (
     StoreUnavailable,
 )
 from service.domain.policy.units import spell_duration
-from service.registry import Registry
-from service.registry.collector_report import Report
 from service.settings import Settings
 from service.store import Store
 from service.store.lease import COLLECT, COLLECT_MS
@@ -56,11 +50,7 @@ from service.wiring import Wiring
 
 _FAILED_S = 300.0
 _ALARM_S = 30.0
-_EARLY_S = 60.0
 _SELDOM_S = 600.0
-
-_CANCELLED = "it was cancelled before anything was deleted"
-_NO_PROBE = "no deleted blob could be used to test the registry for a stale cache"
 
 
 def collect(wiring: Wiring) -> None:
@@ -126,7 +116,7 @@ def _is_too_early(store: Store, settings: Settings, reason: str) -> bool:
         return False
     at_ms = now_ms()
     run = Run(at_ms, at_ms, "postponed", reason, message=early, gate=settings.gc.gate)
-    if store.collections.record(run, once=True, wait_s=_EARLY_S):
+    if store.collections.record(run, once=True, wait_s=EARLY_S):
         tell(run)
     return True
 
@@ -147,7 +137,7 @@ def _rehearse(attempt: Attempt) -> None:
         if attempt.gc.collector == "online":
             _online().rehearse(attempt)
         else:
-            _rehearse_command(attempt)
+            registry_collection.rehearse(attempt)
     except StoreUnavailable:
         raise
     except PushpruneError as error:
@@ -179,21 +169,6 @@ def _shorten_grace(attempt: Attempt) -> None:
         attempt.note(f"requested with a grace of {spell_duration(grace_s)}: gc.grace and gc.quarantine did not apply")
 
 
-def _rehearse_command(attempt: Attempt) -> None:
-    attempt.progress.at(collection_run.REHEARSING)
-    report = succeeded(attempt.collector.run(lambda: attempt.lease.valid)).report
-    sizes = sizes_of(attempt.store, attempt.registry, report.eligible)
-    attempt.store.collections.note_rehearsal(Rehearsal(now_ms(), tuple(sizes.items())))
-    attempt.learn(exit_code=0, marked=report.marked, blobs=len(sizes), manifests=report.manifests)
-    attempt.learn(bytes_freed=total(sizes.values()), unsized=unknown(sizes))
-    if attempt.registry.objects is not None:
-        from service.collect.online.record import record_repositories
-
-        record_repositories(attempt, attempt.registry.objects, sizes)
-    attempt.progress.at(collection_run.COMPARING)
-    marks.refuse_unmarked(attempt.store, attempt.registry, report.marks)
-
-
 def _attempt(attempt: Attempt) -> None:
     """Make a collection, or record the reason why it was postponed or failed.
 
@@ -211,7 +186,7 @@ def _attempt(attempt: Attempt) -> None:
         if attempt.gc.collector == "online":
             _online().collect(attempt)
         else:
-            _while_quiesced(attempt)
+            registry_collection.collect(attempt)
     except Postponed as postponement:
         once, wait_s = True, max(postponement.wait_s, _patience_s(attempt))
         attempt.learn(result="postponed", message=str(postponement))
@@ -239,116 +214,3 @@ def _patience_s(attempt: Attempt) -> float:
     if waits is None or is_manual(attempt.run.reason):
         return 0.0
     return min(_SELDOM_S, (now_ms() - waits.since_ms) / 4000)
-
-
-def _while_quiesced(attempt: Attempt) -> None:
-    """Wait for the end of all writes, then collect. If there is a gate, no client pushes meanwhile."""
-    progress, quiet = attempt.progress, BlobProtection(attempt)
-    progress.at(collection_run.WAITING)
-    rehearse.let_settle(attempt)
-    progress.at(collection_run.REHEARSING)
-    early = rehearse.early(attempt)
-    progress.at(collection_run.WAITING)
-    try:
-        with drained(attempt, quiet):
-            with readonly.closed(attempt) if attempt.run.gate == "readonly" else nullcontext():
-                _finish(attempt)
-                # Waiting for pushes to end may have taken longer than gc.window lasts.
-                if too_early := why_not_yet(attempt.store, attempt.gc, attempt.run.reason):
-                    raise Postponed(too_early, _EARLY_S)
-                _sweep(attempt, quiet, early)
-            _check_pushed(attempt)
-    finally:
-        attempt.learn(closed_ms=quiet.closed_ms)
-    if quiet.closed_ms > attempt.gc.gate_wait * 1000:
-        attempt.note(
-            f"the gate was closed for {quiet.closed_ms / 1000:.0f} s, longer than gc.gate_wait: pushes may have failed"
-        )
-
-
-def _finish(attempt: Attempt) -> None:
-    """Complete the checks of an earlier sweep that were interrupted, or that waited for an operator."""
-    sweep = attempt.store.collections.open_check()
-    if sweep is not None:
-        verify.refuse_stale(attempt.store, attempt.registry, attempt.progress, sweep.probes, *attempt.heals)
-        verify.look_at_pushed(attempt.store, attempt.registry, attempt.progress, sweep.since_ms)
-        attempt.store.collections.end_check()
-
-
-def _sweep(attempt: Attempt, quiet: BlobProtection, early: Early | None) -> None:
-    """Do a dry run, and the sweep only if the dry run marked every manifest that exists.
-
-    Args:
-        attempt: the attempt.
-        quiet: the protection of unfinished pushes.
-        early: the dry run before the gate closed, if there was one.
-    """
-    progress = attempt.progress
-    attempt.covered, since_ms = attempt.store.collections.deletions_so_far(), attempt.store.connection.now_ms()
-    quiet.release()
-    with Watch(attempt.store, attempt.lease) as watch:
-        rehearsed = early.report if early and rehearse.still_holds(attempt, early) else _rehearsed(attempt, watch)
-        with quiet.holding(rehearsed) as is_held:
-            if is_held:
-                rehearsed = _rehearsed(attempt, watch)
-            quiet.refuse_loose(rehearsed)
-            sizes = sizes_of(attempt.store, attempt.registry, rehearsed.eligible)
-            probes = verify.choose_probes(attempt.store, attempt.registry, rehearsed.eligible)
-            attempt.lease.check()
-            # Recorded before the sweep, so that another run makes the checks if this process dies. This is the last
-            # moment at which a user can cancel the collection.
-            if not attempt.store.collections.begin_check(Sweep(since_ms, probes)):
-                raise Postponed(_CANCELLED)
-            # From here on, layers of deleted images may be deleted: their deletions can no longer be undone.
-            attempt.learn(final=attempt.store.trash.collected())
-            progress.at(collection_run.SWEEPING, len(rehearsed.eligible))
-            try:
-                finished = watch.run(attempt.collector, rehearsed)
-            except Postponed:
-                # The push that stopped the collector may need a blob that was deleted by then.
-                verify.look_at_pushed(attempt.store, attempt.registry, progress, since_ms)
-                raise
-    report = finished.report
-    deleted = freed(attempt.registry, sizes, report.eligible)
-    attempt.learn(exit_code=finished.exit_code, marked=report.marked, blobs=report.blobs, manifests=report.manifests)
-    attempt.learn(bytes_freed=total(deleted.values()), unsized=unknown(deleted))
-    if report.links:
-        attempt.note(f"{len(report.links)} layer links of repositories were deleted as well")
-    if report.eligible and not probes:
-        attempt.note(_NO_PROBE)
-    if healed := verify.refuse_stale(attempt.store, attempt.registry, progress, probes, *attempt.heals):
-        attempt.note(healed)
-
-
-def _rehearsed(attempt: Attempt, watch: Watch) -> Report:
-    """Return the report of a dry run that marked every manifest that exists."""
-    attempt.progress.at(collection_run.REHEARSING)
-    report = watch.run(attempt.collector).report
-    attempt.progress.at(collection_run.COMPARING)
-    _compare(attempt.store, attempt.registry, watch, report)
-    return report
-
-
-def _compare(store: Store, registry: Registry, watch: Watch, report: Report) -> None:
-    try:
-        marks.refuse_unmarked(store, registry, report.marks)
-    except CollectionFailed as error:
-        # A manifest that was pushed after the dry run is not marked, and that is no failure.
-        watch.excuse(error)
-        raise
-
-
-def _check_pushed(attempt: Attempt) -> None:
-    """Check the images that were pushed during the collection. If one is broken, the run has failed and names it."""
-    sweep = attempt.store.collections.open_check()
-    if sweep is None:
-        return
-    pushed = verify.look_at_pushed(attempt.store, attempt.registry, attempt.progress, sweep.since_ms)
-    attempt.learn(checked=pushed.checked)
-    if pushed.broken:
-        names = ", ".join(pushed.broken)
-        attempt.learn(
-            result="failed", message=f"these images were pushed meanwhile and are broken: {names}; push them again"
-        )
-    attempt.store.collections.end_check()
-    attempt.store.collections.collected(attempt.run.reason, attempt.covered)

@@ -11,6 +11,7 @@ from service.store import Store
 from service.store.lease import Lease
 
 BUSY_S = 5.0
+EARLY_S = 60.0
 _POLL_S = 0.1
 _LATE_S = 1.0
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.collect import quiesce
+from service.collect import quiesce, registry_collection
 from service.collect import run as collect_run
 from service.domain.collection.output import lines_of
 from service.domain.errors import RegistryUnavailable
@@ -92,7 +92,7 @@ def test_one_that_is_cancelled_before_it_sweeps_makes_nothing_permanent(
         wiring.store.collections.cancel()
         return {}
 
-    monkeypatch.setattr(collect_run, "sizes_of", cancelled)
+    monkeypatch.setattr(registry_collection, "sizes_of", cancelled)
     collect_run.collect(wiring)
     (run,) = wiring.store.collections.runs()
     assert (run.result, run.message, run.final) == ("postponed", "it was cancelled before anything was deleted", 0)

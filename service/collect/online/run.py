@@ -37,7 +37,7 @@ from service.collect.protect import refuse_unknown
 from service.collect.watch import Postponed
 from service.domain.collection.leftovers import spelled
 from service.domain.collection.online import LONGEST_REQUEST_S, OnlinePlan, Rules, UnlinkedBlob
-from service.domain.collection.run import CHECKING, SWEEPING, UNLINKING, WAITING, Rehearsal, Sweep
+from service.domain.collection.run import CHECKING, SWEEPING, UNLINKING, WAITING, Rehearsal
 from service.domain.collection.storage_inventory import StorageInventory, unpacked
 from service.domain.errors import CollectionFailed
 from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
@@ -58,7 +58,6 @@ _LOST = (
     "begins anew"
 )
 _KEPT = "leftovers, which gc.leftovers: delete deletes"
-_CANCELLED = "it was cancelled before anything was deleted"
 _MANIFESTS_LATER = "old manifests are deleted later: pushes of manifests did not end within 2 s"
 
 
@@ -168,10 +167,7 @@ class _OnlineCollection:
         deletes_leftovers = attempt.gc.leftovers == "delete"
         plan = survey.plan(self._journal.blobs, rules_of(attempt), with_links=deletes_leftovers)
         leftovers = Leftovers(attempt, self._objects, survey)
-        attempt.lease.check()
-        # The last moment at which a user can cancel the collection. After a crash, the next run makes the checks.
-        if not store.collections.begin_check(Sweep(since_ms)):
-            raise Postponed(_CANCELLED)
+        attempt.begin_sweep(since_ms)
         write_links(attempt, self._objects, plan.relink)
         if is_intact:
             self._journal.begin(plan)
