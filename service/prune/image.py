@@ -7,7 +7,7 @@ from service.domain.retention.plan import Doomed
 from service.log import log
 from service.prune.batch import LEASED, NEEDED, Batch, ImageOutcome, traced
 from service.prune.parallel import one_by_one
-from service.prune.recheck import is_of_current_policy, may_be_deleted, recheck
+from service.prune.recheck import RecheckState, is_of_current_policy, may_be_deleted, recheck
 from service.prune.still_listed import still_listed
 from service.prune.untag import untag
 from service.registry.manifest import Manifest
@@ -31,10 +31,10 @@ def _delete_image(batch: Batch, doomed: Doomed) -> None:
     for verdict in doomed.verdicts:
         check = recheck(batch, doomed, verdict, fetch=manifest is None, storage=batch.storage)
         manifest = manifest or check.manifest
-        is_untagging |= check.at in ("off", "tombstone", "astray")
+        is_untagging |= check.state in (RecheckState.REMOVED, RecheckState.TOMBSTONE, RecheckState.HEALED)
         outcome.moved += [check.moved_to] if check.moved_to else []
         outcome.indexes |= {check.moved_to.digest} if check.moved_to and check.is_index else set()
-        outcome.vanished += [verdict.tag.name] if check.at == "gone" else []
+        outcome.vanished += [verdict.tag.name] if check.state is RecheckState.VANISHED else []
     manifest = manifest or (batch.registry.client.get(batch.repository, doomed.digest) if is_untagging else None)
     if outcome.moved or len(outcome.vanished) == len(doomed.tags):
         outcome.spared = "another client moved or deleted its tags"

@@ -1,7 +1,7 @@
 """Recheck right before a deletion that a tag still points where the plan saw it (safety rule 3)."""
 
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
 
 from service import tracing
 from service.domain.errors import RegistryUnavailable
@@ -16,25 +16,34 @@ from service.registry.storage import ReadableStorage
 from service.settings import PolicySource
 
 
+class RecheckState(StrEnum):
+    """The state of a tag right before its deletion."""
+
+    UNCHANGED = "unchanged"  # points at the doomed digest
+    TOMBSTONE = "tombstone"  # points at the tombstone: an untag was interrupted
+    REMOVED = "removed"  # was deleted by pushprune: by an untag or a DELETE
+    HEALED = "healed"  # points where healing put it, before its last push was reported
+    VANISHED = "vanished"  # was deleted by another client
+    MOVED = "moved"  # points at another manifest
+
+
 @dataclass(frozen=True, slots=True)
 class RecheckResult:
-    """The result of a recheck: the state of a tag right before its deletion.
+    """The result of a recheck.
 
     Attributes:
-        at: `there`: points at the doomed digest. `tombstone`: points at our tombstone, an untag is not finished.
-            `off`: deleted by us, by an untag or a DELETE. `astray`: points where our healing put it, before its last
-            push was reported. `gone`: deleted by someone else. `moved`: points at another manifest.
+        state: of the tag.
         manifest: the doomed manifest, if this recheck fetched it, or this process has read it before.
-        moved_to: the tag with its new digest, for `moved`.
+        moved_to: the tag with its new digest, if it was moved.
         is_index: True if `moved_to` points at an index.
-        stands: the digest that the tag points at, for `astray`.
+        healed_digest: the digest that a healed tag points at.
     """
 
-    at: Literal["there", "tombstone", "off", "astray", "gone", "moved"]
+    state: RecheckState
     manifest: Manifest | None = None
     moved_to: Tag | None = None
     is_index: bool = False
-    stands: str = ""
+    healed_digest: str = ""
 
 
 def is_of_current_policy(policies: PolicySource, doomed: Doomed) -> bool:
@@ -59,7 +68,7 @@ def recheck(
     """
     with tracing.span("recheck", tags=(verdict.tag.name,)):
         result = _recheck(batch, doomed, verdict, fetch=fetch, storage=storage)
-        tracing.note(result=result.at)
+        tracing.note(result=result.state.value)
         return result
 
 
@@ -71,29 +80,31 @@ def _recheck(
     if storage and storage.digest_of(repository, name) == doomed.digest:
         manifest = storage.manifest(repository, doomed.digest) if fetch else None
         if manifest or not fetch:
-            return RecheckResult("there", manifest)
+            return RecheckResult(RecheckState.UNCHANGED, manifest)
     # The digest proves the bytes for ever, so that only the tag is left to prove (safety rule 3). A 304 does not prove
     # that the manifest exists: a DELETE of one that does not answers 404.
     known = registry.client.recall(repository, doomed.digest) if fetch else None
     if fetch and known is None:
         manifest = registry.client.get(repository, name)
-        standing = Tag(name, manifest.digest, None) if manifest else None
+        tag = Tag(name, manifest.digest, None) if manifest else None
     else:
         answer = registry.client.head(repository, name, unless=doomed.digest)
-        standing = Tag(name, answer.digest, None) if answer else None
-    if standing is not None and standing.digest == doomed.digest:
-        return RecheckResult("there", manifest or known)
-    if standing is not None and standing.digest == tombstone.DIGEST:
-        return RecheckResult("tombstone")
-    if standing is not None and standing.digest == batch.store.deletions.own_put(repository, name):
-        return RecheckResult("astray", stands=standing.digest)
-    if standing is None and batch.store.deletions.touched(repository, name, verdict.tag.pushed_us):
-        return RecheckResult("off")
+        tag = Tag(name, answer.digest, None) if answer else None
+    if tag is not None and tag.digest == doomed.digest:
+        return RecheckResult(RecheckState.UNCHANGED, manifest or known)
+    if tag is not None and tag.digest == tombstone.DIGEST:
+        return RecheckResult(RecheckState.TOMBSTONE)
+    if tag is not None and tag.digest == batch.store.deletions.own_put(repository, name):
+        return RecheckResult(RecheckState.HEALED, healed_digest=tag.digest)
+    if tag is None and batch.store.deletions.touched(repository, name, verdict.tag.pushed_us):
+        return RecheckResult(RecheckState.REMOVED)
     if being_pushed(verdict.tag):
         raise RegistryUnavailable(f"{repository}:{name} was pushed just now, and the registry does not show it yet")
     current = manifest or answer
     is_index = current is not None and current.media_type in INDEX_TYPES
-    return RecheckResult("moved", moved_to=standing, is_index=is_index) if standing else RecheckResult("gone")
+    if tag is None:
+        return RecheckResult(RecheckState.VANISHED)
+    return RecheckResult(RecheckState.MOVED, moved_to=tag, is_index=is_index)
 
 
 def may_be_deleted(batch: Batch, doomed: Doomed, manifest: Manifest | None) -> bool:

@@ -12,7 +12,7 @@ from service.domain.oci import tombstone
 from service.domain.retention.plan import Doomed
 from service.prune.batch import LEASED, NEEDED, Batch, ImageOutcome, traced
 from service.prune.mounted import Mounted
-from service.prune.recheck import RecheckResult, is_of_current_policy, may_be_deleted, recheck
+from service.prune.recheck import RecheckResult, RecheckState, is_of_current_policy, may_be_deleted, recheck
 from service.prune.still_listed import still_listed
 from service.store.trash import SaveResult
 
@@ -62,7 +62,7 @@ def untag_again(batch: Batch, tag: str, digest: str) -> None:
     """
     untagging = _Untagging(batch)
     untagging.begin()
-    untagging.untag_one(tag, digest, RecheckResult("there"))
+    untagging.untag_one(tag, digest, RecheckResult(RecheckState.UNCHANGED))
     untagging.end()
 
 
@@ -104,7 +104,7 @@ class _Untagging:
         for verdict in doomed.verdicts:
             fetch, storage = not kept and not doomed.only_tags, self._batch.storage or self._mounted.live
             check = recheck(self._batch, doomed, verdict, fetch=fetch, storage=storage)
-            if check.at == "gone":
+            if check.state is RecheckState.VANISHED:
                 outcome.vanished.append(verdict.tag.name)
             elif check.moved_to is not None:
                 outcome.moved.append(check.moved_to)
@@ -159,18 +159,18 @@ class _Untagging:
     def untag_one(self, tag: str, digest: str, check: RecheckResult) -> None:
         """Remove one tag, or move it to the tombstone."""
         # A registry that is killed during a DELETE leaves a tag that is listed and points at nothing.
-        if check.at == "off" and tag not in self._tags():
+        if check.state is RecheckState.REMOVED and tag not in self._tags():
             return
-        stands = digest if check.at == "there" else None
-        if self._by_tag and self._deletes_tag(tag, stands, (digest, tombstone.DIGEST, check.stands)):
+        current = digest if check.state is RecheckState.UNCHANGED else None
+        if self._by_tag and self._deletes_tag(tag, current, (digest, tombstone.DIGEST, check.healed_digest)):
             # Another worker, which cannot delete single tags, left the tombstone: its manifest must be deleted, too.
-            if check.at == "tombstone":
+            if check.state is RecheckState.TOMBSTONE:
                 self._store.deletions.request_healing(self._repository, [tombstone.DIGEST])
             return
         self._note_tombstone()
-        if check.at != "tombstone":
+        if check.state is not RecheckState.TOMBSTONE:
             put = (self._repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT)
-            with self._mounted.changing(self._repository, tag, stands, tombstone.DIGEST):
+            with self._mounted.changing(self._repository, tag, current, tombstone.DIGEST):
                 self._batch.write(lambda: self._client.put(*put))
 
     def _note_tombstone(self) -> None:
@@ -182,11 +182,11 @@ class _Untagging:
             if self._looks_ms is None:
                 self._looks_ms = self._store.deletions.request_healing(self._repository, [tombstone.DIGEST])
 
-    def _deletes_tag(self, tag: str, stands: str | None, expected: Collection[str]) -> bool:
+    def _deletes_tag(self, tag: str, current: str | None, expected: Collection[str]) -> bool:
         """Delete the tag alone; return False if the registry cannot do that. The first refusal is remembered."""
         able = self._batch.exact or self._store.capabilities.deletes_tags(self._restarts)
         try:
-            with self._mounted.changing(self._repository, tag, stands, None):
+            with self._mounted.changing(self._repository, tag, current, None):
                 self._batch.untag(tag, expected)
         except TagDeletesUnknown:
             with self._lock:

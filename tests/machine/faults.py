@@ -11,7 +11,7 @@ from service.domain.oci.manifest import References
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.prune import committing, image, planning, untag
 from service.prune.batch import Batch
-from service.prune.recheck import RecheckResult
+from service.prune.recheck import RecheckResult, RecheckState
 from service.registry.storage import Storage
 from service.store.history import History
 from service.store.ingest import RecordResult
@@ -46,7 +46,7 @@ def no_recheck() -> Iterator[None]:
         batch: Batch, doomed: Doomed, verdict: Verdict, *, fetch: bool, storage: Storage | None
     ) -> RecheckResult:
         manifest = batch.registry.client.get(batch.repository, doomed.digest) if fetch else None
-        return RecheckResult("there", manifest)
+        return RecheckResult(RecheckState.UNCHANGED, manifest)
 
     with mock.patch.object(image, "recheck", rechecked), mock.patch.object(untag, "recheck", rechecked):
         yield
