@@ -139,4 +139,4 @@ class Dispatch:
         try:
             self.app.signature(task, args=args).apply_async(queue=QUEUES[task], retry=False)
         except (OperationalError, OSError) as error:
-            log.warning("message not sent; the sweep sends it again", task=task, error=str(error)[:200])
+            log.warning("a task was not queued; it is queued again soon", task=task, error=str(error)[:200])

@@ -1,6 +1,7 @@
 """The language rules of CONTRIBUTING.md that a machine can check."""
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ SOURCES = sorted([*(ROOT / "service").rglob("*.py"), *(ROOT / "workers").rglob("
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 OPENER = re.compile(
     r"(What|Whether|Where|Who|Whom|Whose|How|Why|When|Which|Whoever|Whatever|Of what|Of which|By what|"
-    r"Somebody|Nobody|It|Its|They|Their|Those|As|Until|So)\b"
+    r"Somebody|Nobody|Nothing|Something|It|Its|They|Their|Those|That|Ours|One of|One that|As|Until|So)\b"
 )
 # Names that say nothing: a local is a noun of the glossary.
 PRONOUNS = frozenset({"one", "said", "found", "told", "met", "so", "how", "but", "off", "over", "that", "it", "them"})
@@ -63,6 +64,20 @@ def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield getattr(node, "lineno", 1), text
         # No expression has a docstring, and most nodes are expressions.
         nodes.extend(child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt))
+
+
+def sentences(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Every text of a file that is long enough for a sentence, with its line; no docstring."""
+    described = {text for _, text in docstrings(tree)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            text = "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value
+        else:
+            continue
+        if text.count(" ") >= 3 and inspect.cleandoc(text) not in described:
+            yield node.lineno, text
 
 
 def names_in_functions(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -160,6 +175,18 @@ def helps(command: click.Command, path: str = "pushprune") -> Iterator[tuple[str
             below = command.get_command(context, name)
             assert below is not None
             yield from helps(below, f"{path} {name}")
+
+
+def test_no_sentence_of_the_sources_has_an_old_word(trees: dict[str, ast.Module]) -> None:
+    """Errors, log events and the reasons of verdicts: what a user reads."""
+    wrong = [
+        f"{file}:{line}: {words}"
+        for file, tree in trees.items()
+        if not file.startswith("tests")
+        for line, text in sentences(tree)
+        if (words := old_words(text))
+    ]
+    assert wrong == []
 
 
 def test_no_help_of_a_verb_has_an_old_word() -> None:

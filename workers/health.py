@@ -29,7 +29,7 @@ def main(name: str) -> None:
     except PushpruneError as error:
         sys.exit(f"pushprune: {error}")
     if not alive:
-        sys.exit(f"pushprune: no sign of life from worker {name} for {SILENT_S:.0f} s")
+        sys.exit(f"pushprune: no report from worker {name} for {SILENT_S:.0f} s")
 
 
 def _connection() -> Connection:

@@ -50,7 +50,7 @@ def sweep(wiring: Wiring) -> None:
         wiring.store.trash.drop_before(now_us() - wiring.settings.history.trash * 1_000_000)
     if wiring.store.leases.elected("retire", _RETIRE_MS):
         for repository in wiring.store.history.retire(wiring.settings.history.trash):
-            log.info("removed from the history: the repository was empty for history.trash", repository=repository)
+            log.info("removed from the history, as it was empty for history.trash", repository=repository)
     follow_schedule(wiring.store, wiring.registry, wiring.settings)
     if wiring.registry.is_configured:
         if wiring.store.leases.elected("unseen", _UNSEEN_MS) and (unseen := wiring.store.history.unseen()):

@@ -52,10 +52,10 @@ def attempt(wiring: Wiring, queue: Queue, repository: str, work: Callable[[Wirin
     except (RegistryUnavailable, RegistryRefused, TrashUnwritable) as error:
         _back_off(wiring.store, queue, repository, error)
     except LeaseLost as error:
-        log.info("continued later", repository=repository, reason=str(error))
+        log.info("interrupted; the work continues later", repository=repository, reason=str(error))
     except StoreUnavailable as error:
-        log.warning("continued once Redis is back", repository=repository, error=str(error))
-    except Exception as error:  # noqa: BLE001 - a fault of ours must neither hammer the registry nor go unseen
+        log.warning("Redis does not answer; it is tried again", repository=repository, error=str(error))
+    except Exception as error:  # noqa: BLE001 - a fault in pushprune must neither flood the registry nor be hidden
         log.exception("a fault in pushprune", repository=repository)
         _back_off(wiring.store, queue, repository, RegistryRefused(f"this is a fault in pushprune: {error!r}"))
 
@@ -66,7 +66,7 @@ def attempt_collection(wiring: Wiring) -> None:
         run.collect(wiring)
     except PushpruneError as error:
         log.warning("the collection is tried again", error=str(error))
-    except Exception as error:  # noqa: BLE001 - a fault of ours must neither be repeated without pause nor go unseen
+    except Exception as error:  # noqa: BLE001 - a fault in pushprune must neither be repeated without pause nor be hidden
         log.exception("a fault in pushprune")
         message = f"the collection failed by a fault in pushprune: {error!r}: report it with the log of the worker"
         with suppress(StoreUnavailable):
@@ -94,7 +94,7 @@ def _back_off(
         if must_act or wait_s > 1:
             store.outbox.note_trouble(f"{queue} {repository}", str(error))
     except StoreUnavailable as unavailable:
-        log.warning("continued once Redis is back", repository=repository, error=str(unavailable))
+        log.warning("Redis does not answer; it is tried again", repository=repository, error=str(unavailable))
         return
     say = log.error if must_act else log.warning
-    say("the work is postponed; nothing is lost", repository=repository, error=str(error), again_in_s=wait_s)
+    say("the work failed; it is tried again", repository=repository, error=str(error), again_in_s=wait_s)

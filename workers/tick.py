@@ -29,7 +29,7 @@ def tick(wiring: Wiring, sign: Callable[[], None], stopping: threading.Event) ->
             if wiring.store.leases.elected("tick", int(TICK_S * 1000)):
                 sweep(wiring)
             if waits:
-                log.info("the sweep continues")
+                log.info("the check for unfinished work continues")
             waits = False
             if wiring.policies.complaint != refused:
                 refused = wiring.policies.complaint
@@ -39,7 +39,7 @@ def tick(wiring: Wiring, sign: Callable[[], None], stopping: threading.Event) ->
                     log.info("the policy file is valid again")
         except PushpruneError as error:
             if not waits:
-                log.warning("the sweep waits", error=str(error))
+                log.warning("the check for unfinished work waits", error=str(error))
             waits = True
         except Exception:  # noqa: BLE001 - the tick must outlive anything: without it lost work stays lost
-            log.exception("the sweep failed; it is repeated")
+            log.exception("the check for unfinished work failed; it is repeated")

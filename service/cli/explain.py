@@ -131,7 +131,7 @@ def _earliest_deletion_in_full(explanation: Explanation) -> str:
 
 
 def _pulled(at_us: int | None) -> str:
-    return f"pulled {when(at_us)}" if at_us else "never pulled, as far as we know"
+    return f"pulled {when(at_us)}" if at_us else "never pulled, as far as is known"
 
 
 def _what_became(settings: Settings, inventory: Inventory, restore: Restore, repository: str, tag: str) -> str:

@@ -167,7 +167,7 @@ def _queued(store: Store, gc_settings: GcSettings) -> str:
 
 
 def _open(store: Store, yes: bool) -> None:
-    """Open the gate by hand, after a worker's machine was lost during a collection.
+    """Open the gate at the request of the operator, after a worker's machine was lost during a collection.
 
     Workers open the gate themselves once they have proved that the collector is dead. A lost machine proves nothing:
     only the operator can know that the collector no longer runs there.

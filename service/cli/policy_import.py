@@ -1,4 +1,4 @@
-"""`pushprune policy import --from TOOL …`: another tool's policy as one of ours, on standard output."""
+"""`pushprune policy import --from TOOL …`: translate a policy of another tool, and print it."""
 
 import shlex
 import sys

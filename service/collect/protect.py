@@ -168,7 +168,7 @@ class BlobProtection:
             # Redis knows the manifest before the registry does, so that a crash in between leaves nothing behind.
             digest = self._store.gate.pin(repository, manifest)
             self._client.put(repository, digest, OCI_MANIFEST, manifest)
-        log.info("holding blobs for stalled pushes", blobs=sum(map(len, blobs.values())), repositories=len(blobs))
+        log.info("protecting the blobs of stalled pushes", blobs=sum(map(len, blobs.values())), repositories=len(blobs))
 
     def _refuse_young(self, report: Report, storage: ReadableStorage) -> None:
         """Refuse to delete a young blob or link that neither a deletion nor an interrupted sweep explains."""

@@ -91,7 +91,7 @@ def _succeed(store: Store, gc: GcSettings, before: str, is_dead: bool) -> None:
     if not is_dead:
         raise Postponed(_NOT_DEAD)
     if held.is_kept or _is_unchecked(store, gc):
-        raise Postponed("the gate stays closed until the last sweep is checked")
+        raise Postponed("the gate stays closed until the last collection is verified")
     store.gate.open(before)
 
 

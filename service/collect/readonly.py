@@ -26,7 +26,7 @@ def closed(attempt: Attempt) -> Iterator[None]:
         _close(attempt)
         yield
     except StaleCache:
-        # The registry stays read-only: a client that pushes now would believe the stale cache.
+        # The registry stays read-only: a client that pushes now would be misled by the stale cache.
         raise
     except BaseException:
         open_again(attempt)

@@ -208,7 +208,7 @@ def _healthy(health: Health, report: DoctorReport | None) -> dict[str, Component
 
 
 def _webhooks(health: Health, report: DoctorReport | None) -> Iterable[Component]:
-    """Yield the component for the webhooks, if there are any, as far as the last check or a trouble tells."""
+    """Yield the component for the webhooks, if there are any, by the last check and the troubles."""
     checked = [finding for finding in report.findings if finding.name == "webhooks"] if report else []
     if checked or any(is_about_webhook(trouble.about) for trouble in health.troubles):
         yield Component("webhooks", "ok", "no attempt fails", report.at_ms if report else None)

@@ -9,7 +9,7 @@ from service.store.redis_info import RedisInfo, read_server
 
 _NAME = "redis"
 _OLDEST = (6, 2)
-# The least rights of our user, as the manual gives them.
+# The least rights of the user of redis.url, as the manual gives them.
 RIGHTS = (
     "'~pushprune:*' '&pushprune:*' -@all +@read +@write +@connection +@scripting +@transaction +@pubsub -@dangerous "
     "+time +info +wait '+config|get' '+acl|getuser'"
@@ -18,9 +18,9 @@ RIGHTS = (
 _MENDS = {
     "is older than": "pushprune worker   # of this version: it migrates the store",
     "is newer than": "pip install --upgrade pushprune   # or the image of the version that wrote the store",
-    "permission": f"redis-cli ACL SETUSER NAME {RIGHTS}   # our user; our redis.prefix",
+    "permission": f"redis-cli ACL SETUSER NAME {RIGHTS}   # NAME: pushprune's user",
     # Redis 6.2, of a command in a script.
-    "can't run this command": f"redis-cli ACL SETUSER NAME {RIGHTS}   # our user; our redis.prefix",
+    "can't run this command": f"redis-cli ACL SETUSER NAME {RIGHTS}   # NAME: pushprune's user",
     "read only replica": "redis: {url: redis://PRIMARY:6379/0}   # the server that takes writes; this one is a replica",
     "maxmemory": "redis-cli CONFIG SET maxmemory 0   # or a larger one, also in redis.conf",
     "disk": "df -h   # on the machine of Redis: make room",
@@ -101,7 +101,7 @@ def _memory(server: RedisInfo) -> Iterator[Finding]:
 
 
 def _replay(server: RedisInfo) -> Iterator[Finding]:
-    line = "user default off ~* &* +@all   # in redis.conf or its ACL file: off, nobody can log in as this user"
+    line = "user default off ~* &* +@all   # in redis.conf or its ACL file: off: no client can log in as this user"
     if server.replays is False:
         sentence = (
             f"the user `default` of {server.name} may not do everything: it reads the append-only file as this user, "
@@ -110,7 +110,7 @@ def _replay(server: RedisInfo) -> Iterator[Finding]:
         yield error(_NAME, sentence, line)
     elif server.replays is None:
         sentence = (
-            f"our user may not read the rules of the user `default` of {server.name}, as which it reads the "
+            f"pushprune's user may not read the rules of the user `default` of {server.name}, as which it reads the "
             "append-only file: if that user may not do everything, the next start loses most of the history"
         )
         yield warning(_NAME, sentence, line)

@@ -195,7 +195,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if event.anchor is not None:
-            reason = "anchors (&) and aliases (*) are not understood here; repeat the value, or put it in quotes"
+            reason = "anchors (&) and aliases (*) are not supported here; repeat the value, or put it in quotes"
             raise _Unwanted(reason, event.start_mark)
         if self._depth >= _LIMIT_DEPTH:
             raise _Unwanted(f"this is nested more than {_LIMIT_DEPTH} levels deep", event.start_mark)
@@ -214,7 +214,7 @@ def _build(loader: _Loader, node: yaml.Node, at: Location, lines: dict[Location,
         lines.update({(*at, index): item.start_mark.line + 1 for index, item in enumerate(node.value)})
         return [_build(loader, item, (*at, index), lines) for index, item in enumerate(node.value)]
     if not isinstance(node, yaml.ScalarNode) or node.tag not in _PLAIN | _AS_WRITTEN:
-        raise _Unwanted("tags (!) are not understood here; put the value in quotes", node.start_mark)
+        raise _Unwanted("tags (!) are not supported here; put the value in quotes", node.start_mark)
     if node.tag in _AS_WRITTEN:
         return node.value
     if node.tag in _NUMBERS and _ODD_NUMBER.search(node.value):

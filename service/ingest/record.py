@@ -48,12 +48,12 @@ class Recorder:
         return tuple(results)
 
     def _is_news(self, envelope: Envelope, word: str) -> bool:
-        """Return False if an envelope tells nothing new; note the doctor's probes in it."""
+        """Return False if an envelope contains nothing new; note the doctor's probes in it."""
         if not any(event.is_by_pushprune for event in envelope.events):
             return True
         for name, references in envelope.probes(word):
             self._probes.received(name, references=references)
-        # Events that our own requests caused tell nothing new, unless they are the first sign of a restarted registry.
+        # Events of pushprune's own requests are nothing new, unless they are the first sign of a restarted registry.
         echoes = envelope.echoes(word)
         return not (echoes and echoes <= self._instances)
 

@@ -1,4 +1,4 @@
-"""The environment of the commands that pushprune runs for others: what they need, and none of our secrets."""
+"""The environment of the commands that pushprune runs for others: what they need, and no secret of pushprune."""
 
 import os
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _PREFIXES = (
 
 
 def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the part of an environment that a collector, a hook, a credential helper or a server of ours may have.
+    """Return the part of an environment that a collector, a hook, a credential helper or an embedded server may have.
 
     Args:
         environ: the environment; the one of this process if not given.

@@ -58,7 +58,7 @@ def current() -> ProcessIdentity:
 
 
 def is_dead(name: str) -> bool:
-    """True if it is proved that the process with the name `str(origin)` is dead.
+    """True if it is proved that the process with the name `str(identity)` is dead.
 
     The proof is that its pid is free in the PID namespace of this process.
     """

@@ -165,7 +165,7 @@ class Batch:
         """
         pushed = self._deletion.close() if self.permit.valid else ()
         if pushed:
-            log.info("pushed during its deletion", repository=self.repository, tags=pushed)
+            log.info("tags were pushed while they were deleted", repository=self.repository, tags=pushed)
             self.store.deletions.request_healing(self.repository, pushed)
             self._adopt(pushed)
 

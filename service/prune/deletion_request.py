@@ -92,7 +92,7 @@ class RequestResolver:
     def _released(self, targets: Mapping[str, str]) -> frozenset[str]:
         """Return the restored digests that this deletes: those left without a tag, their parts and their referrers.
 
-        A user who deletes a restored image by hand no longer wants to keep it because of the restore.
+        A user who deletes a restored image manually no longer wants to keep it because of the restore.
         """
         if not self._state.restored:
             return frozenset()
@@ -147,7 +147,7 @@ class RequestResolver:
         try:
             references = read_references(manifest.media_type, manifest.content)
         except UnreadableManifest as error:
-            raise NotDeletable(f"{self._repository}@{digest} cannot be read, so it stays: {error}") from error
+            raise NotDeletable(f"{self._repository}@{digest} cannot be read, so it is kept: {error}") from error
         if references.children or references.subject:
             self._learnt[digest] = references
 
@@ -181,7 +181,7 @@ class RequestResolver:
 
 
 def _why_not(repository: str, verdict: Verdict) -> str:
-    forced = "; --force deletes it all the same" if verdict.reason.startswith("protected") else ""
+    forced = "; --force deletes it anyway" if verdict.reason.startswith("protected") else ""
     until_s = (verdict.until_us or 0) // 1_000_000
     until = f", until {datetime.fromtimestamp(until_s, UTC):%Y-%m-%d %H:%M:%S} UTC" if until_s else ""
-    return f"{verdict.tag.called(repository)} stays: {verdict.reason}{until}{forced}"
+    return f"{verdict.tag.called(repository)} is kept: {verdict.reason}{until}{forced}"

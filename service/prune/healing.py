@@ -1,4 +1,4 @@
-"""Heal a lost race: restore what one of our deletions removed although it had just been pushed (safety rule 5)."""
+"""Heal a lost race: restore what a deletion by pushprune removed although it had just been pushed (safety rule 5)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ _CROSSINGS = 5
 
 
 def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
-    """Restore everything that one of our deletions may have removed, from the registry or the trash.
+    """Restore everything that a deletion by pushprune may have removed, from the registry or the trash.
 
     An image that the plan does not keep is left to the deletion, which finishes its work. An image that the registry
     refuses must still be restored, and does not count in a plan meanwhile. Only a refusal of the bytes themselves is
@@ -45,7 +45,7 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
     undecided = _names(plan.doomed) - doomed
     with wiring.store.leases.write(heals=True) as permit:
         if permit is None:
-            raise LeaseLost("a collection holds the registry; healing continues after it")
+            raise LeaseLost("a garbage collection is running; restoring continues after it")
         healing = _Healing(wiring, snapshot, permit)
         for member in snapshot.heal:
             permit.check()
@@ -164,11 +164,13 @@ class _Healing:
             self._restore_referrers(name, digest, parts, is_restored=back)
         if not back and not parts.restored:
             return None
-        log.warning("healed", tag=f"{repository}:{name}", digest=digest, children=len(parts.restored))
+        log.warning(
+            "a deleted tag was restored", tag=f"{repository}:{name}", digest=digest, children=len(parts.restored)
+        )
         return "a deletion by pushprune had removed it or a part of it; it was restored as last pushed"
 
     def _restore_referrers(self, name: str, digest: str, parts: _Parts, *, is_restored: bool) -> None:
-        """Restore the referrers that were deleted with an image that we deleted by mistake and restored.
+        """Restore the referrers that were deleted with an image whose deletion was a mistake and was undone.
 
         Restored are the referrers deleted after the restored image, and those deleted after its last push, which was
         not reported yet. Referrers deleted before that push remain deleted.
@@ -187,7 +189,7 @@ class _Healing:
         reason = "its image was restored: a deletion by pushprune had overlapped its push"
         restored = self._restore.restore_referrers(repository, since, self._permit, "pushprune", reason)
         if restored:
-            log.warning("healed", repository=repository, digest=digest, referrers=restored)
+            log.warning("referrers were restored", repository=repository, digest=digest, referrers=restored)
 
     def _note_missing_index(self, index: str) -> None:
         """Record that an index without a tag does not exist, so that it no longer keeps its parts.
@@ -272,4 +274,4 @@ class _Healing:
             if short(live.digest) == short(tag.digest):
                 return True
             tag, manifest = live, self._registry.client.get(repository, live.digest)
-        raise RegistryUnavailable(f"{where} is pushed faster than it can be restored; healing tries again")
+        raise RegistryUnavailable(f"{where} is pushed faster than it can be restored; it is tried again")

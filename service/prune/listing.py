@@ -28,7 +28,7 @@ def is_whole(store: Store, registry: Registry, snapshot: Snapshot, permit: Lease
         return known
     with store.leases.hold(ABOUT, wait_s=_WAIT_S) as lease:
         if lease is None:
-            raise LeaseLost("another worker is trying whether the registry lists every tag; it is tried again")
+            raise LeaseLost("another worker is testing if the registry lists every tag; the deletion is tried again")
         known = store.capabilities.lists_every_tag(restarts)
         if known is not None:
             return known

@@ -112,7 +112,7 @@ def request_deletions(
         NotDeletable: the policy says `dry_run`.
     """
     if verdicts.is_dry() and not force:
-        raise NotDeletable(f"{DRY} while the policy says so; --force deletes these all the same")
+        raise NotDeletable(f"{DRY} while the policy says so; --force deletes these anyway")
     return tuple(_record(store, dispatch, request, by, force=force) for request in requests if request.deletions)
 
 

@@ -32,7 +32,7 @@ def plan_manual(wiring: Wiring, snapshot: Snapshot) -> bool | None:
         return False
     if not plan.doomed:
         return None
-    if heal(wiring, snapshot, _all_that_goes(snapshot, policy, plan)) or ensure_compared(
+    if heal(wiring, snapshot, _all_deletions(snapshot, policy, plan)) or ensure_compared(
         wiring.store, wiring.registry, snapshot, plan
     ):
         return False
@@ -46,8 +46,8 @@ def _answer(store: Store, snapshot: Snapshot, refused: dict[str, str]) -> None:
         log.info("not deleted manually", repository=snapshot.repository, name=name, why=why)
 
 
-def _all_that_goes(snapshot: Snapshot, policy: Policy, plan: Plan) -> Plan:
-    """Return the plan by which healing decides what to leave deleted: the policy's plan, or this one.
+def _all_deletions(snapshot: Snapshot, policy: Policy, plan: Plan) -> Plan:
+    """Return the plan by which healing decides what remains deleted: the policy's plan, or this one.
 
     Healing must not restore an image that the policy deletes, too.
     """

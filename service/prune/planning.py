@@ -45,7 +45,7 @@ def enforce(wiring: Wiring, repository: str) -> None:
             if is_settled:
                 wiring.store.outbox.succeeded("due", repository)
                 return
-    log.info("the repository keeps changing; the sweep plans it again", repository=repository)
+    log.info("the repository keeps changing; it is planned again within seconds", repository=repository)
 
 
 def _pushes(snapshot: Snapshot) -> tuple[str, ...]:

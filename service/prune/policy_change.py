@@ -51,7 +51,7 @@ def hold_change(store: Store, after: Policy | None, digest: str) -> bool:
         if change.is_over(after):
             store.policy_changes.require_approvals(change.repositories, change.removed, change.of)
             log.warning(
-                "the changed policy would delete much: its plans wait for approval",
+                "the changed policy would delete many tags: its plans wait for approval",
                 tags=change.removed, of=change.of, repositories=len(change.repositories),
                 how="see them: pushprune prune --held; approve them: pushprune prune --approve-all",
             )  # fmt: skip

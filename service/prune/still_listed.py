@@ -99,5 +99,5 @@ def _say(store: Store, repository: str, tags: Collection[str], before: Collectio
         "on object storage leaves a tag while another begins with its name and - or . ; they are removed once those "
         "are deleted. Upgrade the registry to 3"
     )
-    log.error("deleted, tag still listed", repository=repository, tags=sorted(tags))
+    log.error("the registry still lists deleted tags", repository=repository, tags=sorted(tags))
     store.outbox.note_trouble(about, message)

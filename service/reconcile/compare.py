@@ -37,7 +37,7 @@ class Compared:
     Attributes:
         tags: number of tags that were compared.
         changed: tags whose history was corrected.
-        missing: tags that one of our deletions removed; the history keeps them until they are restored.
+        missing: tags that a deletion by pushprune removed; the history keeps them until they are restored.
         lost: parts that an index lacks although they were there.
     """
 
@@ -79,12 +79,12 @@ def compare(
     find_referrers(store, registry, snapshot.repository)
     log.info("compared with the registry", repository=snapshot.repository, tags=done.tags, changed=done.differed)
     if not listed and store.history.forget_unseen(snapshot.repository):
-        log.info("forgotten: the registry has no tag of it", repository=snapshot.repository)
+        log.info("a repository without a tag was removed from the history", repository=snapshot.repository)
     return done
 
 
 def _look_at_missing(store: Store, repository: str, vanished: Collection[str]) -> int:
-    """Have healing restore the missing tags that one of our deletions removed; return their number."""
+    """Have healing restore the missing tags that a deletion by pushprune removed; return their number."""
     if not vanished:
         return 0
     live = {tag.name for tag in store.history.live(repository)}
@@ -203,7 +203,7 @@ class TagComparison:
 def _without_tombstones(
     store: Store, repository: str, standings: dict[str, ManifestHead | None], known: Collection[str]
 ) -> dict[str, ManifestHead | None]:
-    """Return the tags without those at a tombstone: an untag of ours is under way, or was interrupted and is healed."""
+    """Return the tags without those at a tombstone: an untag is under way, or was interrupted and is healed."""
     untagging = [name for name, standing in standings.items() if standing and standing.digest == tombstone.DIGEST]
     if untagging:
         store.deletions.request_healing(repository, [tombstone.DIGEST, *(name for name in untagging if name in known)])

@@ -70,7 +70,7 @@ def _list(store: Store, registry: Registry, run: reconciliation.ReconcileRun, le
         if failures < _CATALOG_TRIES or not _answers(registry):
             # Each outage is logged once: the state of the run says how it goes on.
             if failures == 1:
-                log.warning("reading the catalog continues later", error=str(error))
+                log.warning("the catalog was not read to its end; reading continues later", error=str(error))
             return False
         runs.note_all_pages(others, _NO_CATALOG.format(error))
         return True
@@ -135,11 +135,11 @@ def _compare_for(
             _compare(store, registry, run, repository, pace)
         except RegistryUnavailable as error:
             store.reconcile_runs.failed(repository, f"{repository}: {error}", for_good=False)
-            log.warning("compared later", repository=repository, error=str(error))
+            log.warning("a repository is compared later", repository=repository, error=str(error))
             return
         except (RegistryRefused, ValueError) as error:
             store.reconcile_runs.failed(repository, f"{repository}: {error}", for_good=True)
-            log.error("not compared", repository=repository, error=str(error))
+            log.error("a repository was not compared", repository=repository, error=str(error))
 
 
 def _compare(store: Store, registry: Registry, run: reconciliation.ReconcileRun, repository: str, pace: Pace) -> None:

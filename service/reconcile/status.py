@@ -59,7 +59,7 @@ def progress(store: Store, repositories: Sequence[str], reason: str, since_ms: i
 
     Args:
         repositories: the requested repositories, empty for all.
-        reason: as `ask` returned it.
+        reason: as `request_reconcile` returned it.
         since_ms: the time of the request by the clock of Redis.
     """
     runs = store.reconcile_runs

@@ -1,4 +1,4 @@
-"""Emptied repositories on a filesystem: only their folders are left, and the registry goes on listing them."""
+"""Emptied repositories on a filesystem: only their folders are left, and the registry still lists them."""
 
 import os
 from collections.abc import Collection, Iterator

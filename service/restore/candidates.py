@@ -97,7 +97,7 @@ class RestoreCandidate:
         if digest and any(self._pointed(entry, tag) and entry.digest == digest for entry in self._entries):
             return f"{digest}, at which {name} pointed, is neither in the registry nor in the trash: push it again"
         if tag in self.history.snapshot(self.repository).lost:
-            return f"{name} was lost in a race with its push and cannot be restored: push it again"
+            return f"{name} was deleted during its push and cannot be restored: push it again"
         if any(live.name == tag for live in self.history.live(self.repository)):
             return f"{name} exists; `pushprune trash {self.repository}` lists what can be restored"
         if pruned is None:

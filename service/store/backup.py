@@ -135,7 +135,7 @@ class Backup:
         with self._connection.unchecked().reached() as client:
             if client.exists(*(self._keys.of(name) for name in names)):
                 return False
-            # An import would delete them, and somebody relies on them.
+            # An import would delete them, and their users rely on them.
             return not any(client.scan_iter(match=f"{self._keys.of('leased')}:*", count=_PAGE))
 
     def is_incomplete(self) -> bool:

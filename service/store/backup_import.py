@@ -59,7 +59,7 @@ def begin_import(connection: Connection, version: int) -> Iterator["BackupImport
 
 
 class BackupImport:
-    """Writes values to the store, some hundred in one request."""
+    """Writes the values of a backup to the store."""
 
     def __init__(self, connection: Connection, lease: Lease, version: int, run_id: str) -> None:
         """run_id: of the server whose store was found free."""
@@ -94,7 +94,7 @@ class BackupImport:
                 client.hset(self._keys.of("dictionary"), mapping=dict(numbers))
 
     def write(self, saved: SavedValue) -> None:
-        """Write a value, soon."""
+        """Queue a value; some hundred are written in one request."""
         kind, pipe = SAVED[saved.key], self._pipe
         key = self._keys.of(saved.key.removesuffix(":R"), saved.repository if saved.key.endswith(":R") else "")
         value: Any = saved.value

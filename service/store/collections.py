@@ -39,7 +39,7 @@ class Collections:
         self._runs_kept = runs_kept
 
     def request(self, reason: str, grace_s: int | None = None) -> None:
-        """Request a collection now. The sweep starts it.
+        """Request a collection now. The sweep of the outbox starts it.
 
         Args:
             reason: replaces the reason of an earlier request.

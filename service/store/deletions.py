@@ -243,7 +243,7 @@ class Deletions:
         return any(look is not None for look in looks) or (at_ms is not None and at_ms * 1000 >= (since_us or 0))
 
     def may_have_removed(self, repository: str) -> frozenset[str]:
-        """Return the tags that a deletion of ours may have removed without a record of how it ended."""
+        """Return the tags that an unfinished deletion by pushprune may have removed."""
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.hkeys(self._keys.of("untagging", repository))
             pipe.zrange(self._keys.of("heal", repository), 0, -1)

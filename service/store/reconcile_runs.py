@@ -1,4 +1,4 @@
-"""Walks (comparisons of all repositories with the registry) in Redis: the request, the progress and the last result."""
+"""Reconcile runs in Redis: the request, the progress and the last result."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -54,18 +54,18 @@ class ReconcileRuns:
         return tuple(name for name, score in zip(repositories, scores, strict=True) if score is not None)
 
     def begin(self) -> ReconcileRun | None:
-        """Return the walk under way; if there is none, begin the requested walk."""
+        """Return the run under way; if there is none, begin the requested run."""
         self._connection.run("reconcile_begin", epoch=self.epoch())
         return self.current()
 
     def skip(self) -> None:
-        """Record that a walk over everything began, without a walk: none is requested before the next restart."""
+        """Record that a run over everything began, without a run: none is requested before the next restart."""
         epoch = self.epoch()
         with self._connection.reached() as client:
             client.set(self._of("epoch"), epoch)
 
     def current(self) -> ReconcileRun | None:
-        """Return the walk under way, or None."""
+        """Return the run under way, or None."""
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.hgetall(self._of("run"))
             pipe.zcard(self._of("todo"))
@@ -126,11 +126,11 @@ class ReconcileRuns:
         )
 
     def end(self, *, now: bool = False) -> bool:
-        """End and record the walk if nothing is left to compare, or in any case if `now`. Returns True if it ended."""
+        """End and record the run if nothing is left to compare, or in any case if `now`. Returns True if it ended."""
         return bool(self._connection.run("reconcile_end", in_any_case=now))
 
     def overdue(self) -> bool:
-        """Return True if a worker should continue the walk now.
+        """Return True if a worker should continue the run now.
 
         After a True the answer is False for RESEND_MS, so that only one message is sent.
         """
@@ -138,7 +138,7 @@ class ReconcileRuns:
             return self._has_work(client) and bool(client.set(self._of("sent"), "1", nx=True, px=RESEND_MS))
 
     def claim_next(self) -> bool:
-        """Return True if the walk has more to do after a worker's slice.
+        """Return True if the run has more to do after a worker's slice.
 
         The worker then sends the next message itself, so the sweep sends none for RESEND_MS.
         """
@@ -152,7 +152,7 @@ class ReconcileRuns:
             return sum(int(client.exists(*part)) for part in chunks(keys))
 
     def last(self) -> ReconcileResult | None:
-        """Return the walk that ended last, None before the first end."""
+        """Return the run that ended last, None before the first end."""
         with self._connection.reached() as client:
             fields = client.hgetall(self._of("last"))
         if not fields:
@@ -177,7 +177,7 @@ class ReconcileRuns:
         return bool(self._connection.run("note_registry_start", start=start, age_ms=age_ms))
 
     def last_epoch(self) -> str | None:
-        """Return the epoch in which the last walk over everything began, None before the first."""
+        """Return the epoch in which the last run over everything began, None before the first."""
         with self._connection.reached() as client:
             epoch = client.get(self._of("epoch"))
         return str(epoch) if epoch else None

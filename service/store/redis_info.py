@@ -18,7 +18,7 @@ class RedisInfo:
         saves: snapshots are made; None if the server does not allow the question.
         writes_fail: the server's last attempt to write to disk failed.
         replays: the user `default` may do everything, which the server needs to read its append-only file at the next
-            start; None if our user may not ask.
+            start; None if the user of redis.url may not ask.
     """
 
     name: str
@@ -54,7 +54,7 @@ def read_server(connection: Connection) -> RedisInfo:
 
 
 def _replays(connection: Connection) -> bool | None:
-    """Return True if the user `default` may do everything, None if our user may not ask.
+    """Return True if the user `default` may do everything, None if the user of redis.url may not ask.
 
     The server reads its append-only file as this user, also while it is switched off, and drops each transaction that
     holds a command it may not send: nearly all of the history (measured on Redis 8.0.2 and Valkey 8.1.1).

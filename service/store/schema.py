@@ -132,7 +132,7 @@ class Schema:
                     client.set(key, self._version, nx=True)
                     text = client.get(key)
             except StoreRefuses:
-                # A server that takes no write can be read, so that the doctor can tell why.
+                # A server that takes no write can be read, so that the doctor can say why.
                 return self._version
         if text and text.startswith(IMPORT_BEGINS):
             text = self._given_up(connection, text)

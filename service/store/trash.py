@@ -48,7 +48,7 @@ class Trash:
     Args:
         life_s: how long an entry is kept at most.
         look_again_ms: how long the DELETE that follows can be on its way.
-        also: called with each image (repository, the doomed image, media type and bytes) before `put` returns. If it
+        also: called with each image (repository, the doomed image, media type and bytes) before `save` returns. If it
             raises, the image must not be deleted.
     """
 
@@ -86,7 +86,7 @@ class Trash:
         return put
 
     def save_again(self, snapshot: Snapshot, doomed: Doomed) -> SaveResult:
-        """Keep a manifest, like `put`, that entered the trash when its last tag was deleted.
+        """Keep a manifest, like `save`, that entered the trash when its last tag was deleted.
 
         MISSING: it is not in the trash any more.
         """

@@ -1,4 +1,4 @@
-"""The secret word of this installation: it tells its own requests in events from those that imitate its name."""
+"""The secret word of this installation. It marks its own requests in events, as any client may use its name."""
 
 import secrets
 import time

@@ -69,10 +69,10 @@ class Measuring:
         try:
             measurement.measure()
         except (RegistryUnavailable, RegistryRefused) as error:
-            log.info("sizes of images are learnt later", repository=repository, error=str(error))
+            log.info("sizes of images are read again later", repository=repository, error=str(error))
             self._registry_at_s = self._clock() + _PAUSE_S
             return most
-        # A digest names the same bytes for ever: those that tell no size need not be read again.
+        # A digest names the same bytes for ever: those that have no size need not be read again.
         if len(measurement.unreadable) <= _MOST_UNREADABLE:
             self._unreadable = measurement.unreadable
         return measurement.read

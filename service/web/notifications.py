@@ -103,7 +103,7 @@ class Notifications:
             except Exception as error:  # noqa: BLE001  answered as the error of its request
                 if len(envelopes) == 1:
                     return [error]
-                log.warning("events that arrived together were not recorded together", error=str(error))
+                log.warning("a batch of notifications failed; each is recorded alone", error=str(error))
         # Each by itself: an event that Redis refuses must not stop the others. If Redis is silent, each fails at once.
         return [result for envelope in envelopes for result in self._recorded([envelope])]
 

@@ -114,7 +114,7 @@ class GatheringPool(ThreadedTaskDispatcher):
         try:
             self._receive([ReceivedTask(channel, channel.requests[0]).get_environment() for channel in sound])
         except Exception as error:  # noqa: BLE001  then each request is answered by itself
-            log.error("requests were not received together", error=repr(error), exc_info=error)
+            log.error("a batch of notifications failed; each is recorded alone", error=repr(error), exc_info=error)
         for channel in channels:
             channel.service()
 

@@ -29,7 +29,7 @@ TYPES = {
 MOST_TAGS = 100
 _RESULTS = ("done", "failed", "postponed")
 _REGISTRY = "registry"
-# The first words of troubles about one image: found after a collection, without a part, lost in a race.
+# The first words of troubles about one image: found after a collection, without a part, deleted during its push.
 _BROKEN = ("broken", "part", "lost")
 
 

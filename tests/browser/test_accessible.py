@@ -1,4 +1,4 @@
-"""Nothing keeps people from using any page: axe finds no obstacle, and nothing scrolls sideways on a phone."""
+"""Every page can be used by everybody: axe finds no obstacle, and no page scrolls sideways on a phone."""
 
 import uuid
 from collections.abc import Callable, Iterator

@@ -23,7 +23,7 @@ def wiring(run: Run, make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def worker(wiring: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that has compared a repository as soon as a message is sent."""
+    """A system that has compared a repository as soon as a message is sent."""
 
     def works(_: object) -> None:
         wiring.store.reconcile_runs.begin()

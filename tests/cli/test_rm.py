@@ -190,7 +190,7 @@ def test_what_is_in_use_says_until_when(run: Run, shop: Shop) -> None:
     code, _, error = run(f"{SHOP}:v1", "--yes")
     assert (code, error) == (
         1,
-        f"pushprune: {SHOP}:v1 stays: a user declared that it is in use (lease), until 2100-01-01 00:00:00 UTC\n",
+        f"pushprune: {SHOP}:v1 is kept: a user declared that it is in use (lease), until 2100-01-01 00:00:00 UTC\n",
     )
     _, output, _ = run(f"{SHOP}:v*", "--dry-run")
     assert f"kept: {SHOP}:v1: a user declared that it is in use (lease), until 2100-01-01 " in output
@@ -231,7 +231,7 @@ def test_what_is_protected_is_refused_by_name_and_left_out_by_glob(
 ) -> None:
     policy_in_force(shop, monkeypatch, protect=["v1"])
     code, _, error = run(f"{SHOP}:v1", "--yes")
-    message = f"pushprune: {SHOP}:v1 stays: protected by the policy; --force deletes it all the same\n"
+    message = f"pushprune: {SHOP}:v1 is kept: protected by the policy; --force deletes it anyway\n"
     assert (code, error) == (1, message)
     code, output, _ = run("--all-but", "latest", SHOP, "--yes")
     assert (code, f"kept: {SHOP}:v1: protected by the policy" in output) == (0, True)

@@ -74,7 +74,7 @@ def test_it_is_never_open_while_something_of_the_run_before_still_lives(
     alive = os.open(wiring.registry.collector._lock, os.O_RDWR)
     fcntl.flock(alive, fcntl.LOCK_EX)
     threading.Timer(0.3, lambda: os.close(alive)).start()
-    assert collect(wiring).message == "the gate stays closed until the last sweep is checked"
+    assert collect(wiring).message == "the gate stays closed until the last collection is verified"
     assert state(wiring) == "closed"
 
 

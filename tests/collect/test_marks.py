@@ -1,4 +1,4 @@
-"""Nothing is swept unless every existing manifest was marked: tagged or not, parts, referrers, and unreported ones."""
+"""A sweep needs a mark on every existing manifest: tagged or not, parts, referrers, and unreported ones."""
 
 from collections.abc import Iterable
 from pathlib import Path

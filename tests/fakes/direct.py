@@ -98,7 +98,7 @@ class _DirectExchange(Exchange):
         self._said[keyword] = value
 
     def end_headers(self) -> None:
-        """Nothing is buffered."""
+        """Do nothing: no answer is buffered."""
 
     def response(self, request: requests.PreparedRequest) -> requests.Response:
         made: Any = requests.Response()

@@ -62,7 +62,7 @@ class _Exchange(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing is printed."""
+        """Print nothing."""
 
     def do_GET(self) -> None:
         fake, content = self.server.fake, self.rfile.read(int(self.headers.get("Content-Length") or 0))

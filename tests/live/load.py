@@ -197,7 +197,7 @@ def _push_whole(
 
 
 def _repeated(number: int) -> Image:
-    """One of six images for a while, then of others: each comes back after its data was deleted."""
+    """Return one of six images for a while, then of others: each is pushed again after its data was deleted."""
     name = f"again {number % 6} {int(time.monotonic()) // 15 % 4}"
     return image_over([_BASE, _module(number % 6), noise(name, LAYER_BYTES)], name)
 

@@ -21,7 +21,7 @@ from tests.support.up import alive, descendants
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """One that would lead the demo astray, were it to look there."""
+    """An environment whose variables would mislead the demo if it read them."""
     require_registry()
     mislaid = {"PUSHPRUNE_LISTEN": "192.0.2.1:80", "REDIS_URL": "redis://192.0.2.1/0"}
     mislaid |= {"REGISTRY_STORAGE_DELETE_ENABLED": "false"}

@@ -36,7 +36,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSystem]:
 
 
 def push_all(system: LiveSystem, repository: str, images: Iterable[tuple[str, Image]]) -> None:
-    """One after the other, so that the order of the pushes is this one."""
+    """Push one tag after the other, so that the order of the pushes is this one."""
     for tag, image in images:
         assert system.pusher.push(repository, tag, image) == image.digest
 

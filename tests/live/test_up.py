@@ -66,7 +66,7 @@ class Up:
         return None
 
     def wiring(self) -> Wiring:
-        """Ours, to look at the history and to ask for a collection."""
+        """The wiring of the system, to read the history and to request a collection."""
         environ = environment_of(self.data)
         assert environ is not None
         return wire(load_settings(environ=environ))
@@ -168,7 +168,7 @@ def test_kill_9_leaves_no_orphan_not_even_a_collection_and_the_next_start_goes_o
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, Pusher]]:
-    """One that is ready and keeps the last push of each repository; each test pushes to a repository of its own."""
+    """A ready system that keeps the last push of each repository; each test pushes to a repository of its own."""
     require_registry()
     folder = tmp_path_factory.mktemp("up")
     with RealRegistry(directory=folder) as running, Pusher(running.url) as client:

@@ -354,7 +354,7 @@ class Awkward(Machine):
 
 
 def quiet(world: World) -> None:
-    """Everything comes to rest, and is as it must be."""
+    """Let everything come to rest, and check it."""
     world.come_to_rest()
     checks.nothing_kept_is_missing(world)
     if world.lost:

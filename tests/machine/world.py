@@ -51,7 +51,7 @@ _prefixes = itertools.count()
 
 @dataclass
 class Cross:
-    """Something that happens at the nth request of a worker with this method ("": with any).
+    """An act at the nth request of a worker with this method ("": with any).
 
     when: before it is handled, after it, or during (a DELETE by digest).
     """
@@ -193,7 +193,7 @@ class World:
         self.model.plan({tag.name: tag for tag in self.history.live(SHOP)}, begun | going)
 
     def hear(self, which: int = 0, *, twice: bool = False) -> None:
-        """One of the events that wait arrives; twice: the registry did not get the answer."""
+        """Deliver one of the events that wait; twice: the registry did not get the answer."""
         event = self.waiting.pop(which % len(self.waiting))
         self.deliver(event)
         if twice:
@@ -341,7 +341,7 @@ class World:
         )
 
     def nudge(self) -> None:
-        """Something has the repository planned."""
+        """Plan the repository, for whatever reason."""
         self.wiring.store.outbox.mark_due([SHOP])
         self.wiring.dispatch.enforce(SHOP)
         self.come_to_rest()

@@ -57,7 +57,7 @@ def test_overwritten_images_of_a_backlog_are_no_hold(make_system: Make) -> None:
 
 
 def test_what_a_backlog_does_not_explain_still_waits(make_system: Make) -> None:
-    """One push explains one deletion, not the four that a stricter policy makes of it."""
+    """A push explains one deletion, not the four that a stricter policy makes of it."""
     system = planned(make_system, keep_last(4, hold_over=50, hold_min=2))
     system.push("b1")
     system.hear_late()

@@ -97,7 +97,7 @@ def test_a_tag_that_was_found_before_its_event_came_counts_as_heard(make_system:
 
 
 def test_heard_pushes_are_pruned_beside_old_tags_whose_dates_are_not_read_yet(make_system: Make) -> None:
-    """That ends no first clean-up: the old tags come to their turn once nobody can tell of their pushes any more."""
+    """The first clean-up has not ended: the old tags follow once their pushes cannot be reported any more."""
     system = make_system(first(), reconcile={"late": "1h"})
     found(system, "old1", "old2")
     system.push("v1", "v2")

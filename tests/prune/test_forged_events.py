@@ -1,4 +1,4 @@
-"""Nothing is deleted because of an event alone: invented events of a holder of the notify token cost no kept image."""
+"""No event alone deletes anything: events that a holder of the notify token invents cost no kept image."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -262,7 +262,7 @@ def test_two_forged_events_delete_no_manifest_without_a_tag(make_system: Make) -
 
 @pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_LIST])
 def test_a_part_of_an_index_that_nobody_read_stays_when_its_user_deletes_it(make_system: Make, media_type: str) -> None:
-    """That it was part of the index, only an event had said."""
+    """Only an event had said that the manifest was part of the index."""
     system = make_system(keep_last(3), fake={"references": True})
     index = system.registry.push_index(SHOP, "multi", media_type=media_type)
     parts = system.registry.manifests(SHOP).keys() - {index}

@@ -68,7 +68,7 @@ def test_a_tag_whose_image_is_kept_as_another_goes_alone(on_disk: Make) -> None:
     system.settle()
     assert system.tags() == {"latest", "v2"}
     system.pull_whole("latest")
-    assert system.reasons() == {"v1": "older than the newest 1 (rule last); its image stays as latest"}
+    assert system.reasons() == {"v1": "older than the newest 1 (rule last); its image is kept as latest"}
     assert sent(system) == 0
 
 

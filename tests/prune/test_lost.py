@@ -149,7 +149,7 @@ def without_prod(make_system: Make) -> System:
 def test_an_image_whose_layers_are_gone_is_lost_and_the_trouble_says_so(make_system: Make) -> None:
     system = without_prod(make_system)
     message = troubles(system)[f"lost {SHOP}:prod"]
-    assert message.startswith("this image was lost in a race and cannot be restored: push it again (")
+    assert message.startswith("a deletion removed it during its push, and it cannot be restored: push it again (")
     assert "layers or parts that it needs are missing" in message
     assert len([entry for entry in system.store.history.entries(SHOP) if entry.action == "lost"]) == 1
     assert "prod" not in {image.tag for image in system.wiring.restore.deleted(SHOP)}
@@ -209,7 +209,7 @@ def test_the_trouble_ends_when_the_policy_no_longer_keeps_the_tag(make_system: M
 
 
 def test_the_trouble_ends_when_the_policy_no_longer_keeps_the_tag_a_day_later(make_system: Make) -> None:
-    """Nothing tells any more that a delete of ours touched the tag."""
+    """After a day, no record shows that a deletion by pushprune touched the tag."""
     system = doomed_system(make_system)
     lose_for_good(system)
     system.store.connection.client.delete(system.store.connection.keys.of("touched", SHOP))

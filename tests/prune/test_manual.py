@@ -94,7 +94,7 @@ def test_a_digest_that_another_tag_holds_stays(make_system: Make, version: str) 
         system.registry.push_image(SHOP, tag, seed="one")
     ask(system, "v1")
     assert system.tags() == {"stable"}
-    assert system.reasons() == {"v1": "deleted manually by alice; its image stays as stable"}
+    assert system.reasons() == {"v1": "deleted manually by alice; its image is kept as stable"}
     assert len(system.registry.manifests(SHOP)) == 1
 
 

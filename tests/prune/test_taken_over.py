@@ -94,7 +94,7 @@ def test_the_image_goes_although_a_user_took_its_tag_over(cut_off: Callable[[str
     system.later()
     assert set(system.registry.manifests(SHOP)) == {pushed}
     reasons = {entry.digest: entry.reason for entry in system.store.history.entries(SHOP) if entry.action == "pruned"}
-    assert reasons[digest] == "it was being deleted when its last tag v1 left it"
+    assert reasons[digest] == "its deletion had begun when a user moved or deleted its last tag v1"
 
 
 @both

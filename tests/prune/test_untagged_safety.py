@@ -22,7 +22,7 @@ DAY = policy("rules: [{name: moving, keep: always, untagged: 24h}]")
 
 
 def unheard(system: System, call: Callable[[], object]) -> None:
-    """Something whose events are not heard, or not yet."""
+    """A client whose events are not received, or not yet."""
     system.deaf = True
     call()
     system.deaf = False

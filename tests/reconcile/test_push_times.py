@@ -241,7 +241,7 @@ def test_a_link_in_the_storage_says_when(make_system: Make, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("time_s", [1, 315_532_800, 2_200_000_000])
 def test_a_link_with_a_time_that_cannot_be_says_nothing(make_system: Make, tmp_path: Path, time_s: int) -> None:
-    """One from the future would keep its place however much is pushed after it, and push that out."""
+    """A push time in the future would keep its place whatever is pushed later, and displace that."""
     linked(tmp_path, make_image("old", created=day(1)).digest, time_s)
     system = make_system(keep_last(1), storage={"path": str(tmp_path)}, **TOLD)
     unheard(system, "old", day(1))

@@ -104,7 +104,7 @@ def test_an_image_that_shares_its_digest_with_a_referrers_tag_is_kept() -> None:
     assert (doomed.tags, doomed.only_tags, doomed.verdicts[0].kept_as) == (("v1",), True, SIGNATURE)
     assert reasons(tags, NONE.model_copy(update={"shared": "keep"}))["v1"] == (
         True,
-        f"its image stays as {SIGNATURE} (shared: keep)",
+        f"its image is kept as {SIGNATURE} (shared: keep)",
     )
 
 

@@ -6,7 +6,7 @@ from tests.support.makers import event
 
 
 def fill(edge: Edge) -> None:
-    """Something of everything, so that every figure is there."""
+    """A system with at least one of everything, so that every figure exists."""
     edge.heard(event())
     edge.store.usage.note(Usage(1_700_000_000_000, 9, {"shop": 7}, shared_bytes=2), hourly=True)
     of = edge.store.connection.keys.of

@@ -51,7 +51,7 @@ def test_the_command_says_it_with_its_exit_code(connection: Connection, valkey: 
     prefix = connection.keys.prefix
     silent = check(valkey.url, prefix)
     assert silent.returncode == 1
-    assert silent.stderr == "pushprune: no sign of life from worker worker for 10 s\n"
+    assert silent.stderr == "pushprune: no report from worker worker for 10 s\n"
     Outbox(connection).sign_of_life(f"worker@{HOST}")
     assert check(valkey.url, prefix).returncode == 0
 

@@ -110,7 +110,7 @@ def objects_of(attempt: Attempt) -> ObjectStore:
     if attempt.registry.objects is None:
         raise CollectionFailed(
             "gc.collector: online needs the registry's storage: the folder of storage.path did not exist when this "
-            "worker started; mend that and restart the worker"
+            "worker started: mount it, and restart the worker"
         )
     return attempt.registry.objects
 

@@ -60,7 +60,7 @@ class Survey:
         self.began = Moment(self.inventory.began_us, redis_us)
         if self.inventory.unknown_revisions:
             raise CollectionFailed(
-                "the storage has a link to a manifest that is not understood, so the blobs that it needs are unknown; "
+                "the storage has a link to a manifest that cannot be parsed, so the blobs that it needs are unknown; "
                 f"nothing was deleted: {self.inventory.unknown_revisions[0]}"
             )
         attempt.progress.at(MARKING, sum(len(stored.revisions) for stored in self.inventory.repositories.values()))

@@ -1,4 +1,4 @@
-"""Leftovers of a storage: what nobody needs and no garbage collection of a registry deletes."""
+"""Leftovers of a storage: files that no image needs and that no garbage collection of a registry deletes."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass

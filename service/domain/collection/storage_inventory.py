@@ -29,7 +29,7 @@ def pack(algorithm: str, hexadecimal: str) -> bytes | None:
 
 
 def packed(digest: str) -> bytes:
-    """The raw bytes of a digest; their length tells the algorithm. Raises ValueError for a digest of no known kind."""
+    """The raw bytes of a digest, whose length names its algorithm. Raises ValueError for a digest of no known kind."""
     if not is_packable(digest):
         raise ValueError(f"{digest[:80]!r} is not a sha256, sha384 or sha512 digest")
     return bytes.fromhex(digest.partition(":")[2])

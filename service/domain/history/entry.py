@@ -13,7 +13,7 @@ ACTIONS = {
     "adopted": "imported from the registry: its push was not reported",
     "vanished": "missing at the registry, although no deletion was reported",
     "rescued": "no longer to be deleted, because it was pushed again",
-    "healed": "restored after a deletion that met a push",
+    "healed": "restored: a deletion had removed it during its push",
     "lost": "deleted although it was pushed at that moment, and not restored",
     "dated": "the creation date of an image was read",
     "approved": "a plan was approved",

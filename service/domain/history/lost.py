@@ -4,7 +4,7 @@ Such a trouble exists until healing has restored the image.
 """
 
 _LOST = "lost "
-FOR_GOOD = "this image was lost in a race and cannot be restored: push it again"
+FOR_GOOD = "a deletion removed it during its push, and it cannot be restored: push it again"
 _NOT_YET = "a deletion by pushprune removed this image during its push; it is not restored yet: {}; it is tried again"
 NOT_YET_REASON = "a deletion by pushprune removed it during its push; it is not restored yet"
 

@@ -80,7 +80,7 @@ def read_references(media_type: str, content: bytes) -> References:
         UnreadableManifest: the media type is not known, or the content does not match it.
     """
     if media_type not in MANIFEST_TYPES:
-        raise UnreadableManifest(f"media type {media_type[:80]!r} is not one we understand")
+        raise UnreadableManifest(f"media type {media_type[:80]!r} is not known to pushprune")
     try:
         body = _unambiguous(json.loads(content))
         subject = _digest(_unambiguous(body["subject"])) if body.get("subject") else None

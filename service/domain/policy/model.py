@@ -161,7 +161,7 @@ class Policy(_Strict):
     )
     ignore_pulls: Patterns = Field(default=(), description="user agents or actors whose pulls do not count as use")
     rules: Annotated[tuple[Rule, ...], BeforeValidator(_with_taken_names)] = Field(
-        default=(), max_length=MOST_RULES, description="every rule that selects a tag has a say; one keep wins"
+        default=(), max_length=MOST_RULES, description="every rule that selects a tag decides; one keep is enough"
     )
 
     @model_validator(mode="after")

@@ -85,11 +85,11 @@ class Evaluation:
             return own
         keepers = self._keepers_of(tag.digest)
         if not keepers and self.state.hides_tags:
-            return replace(own, reason=f"{own.reason}; its image stays: {UNLISTED} may use it", kept_as=UNLISTED)
+            return replace(own, reason=f"{own.reason}; its image is kept: {UNLISTED} may use it", kept_as=UNLISTED)
         if not keepers:
             return own
         name, _ = keepers[0]
-        stays = f"its {'manifest' if own.follows else 'image'} stays as {name}"
+        stays = f"its {'manifest' if own.follows else 'image'} is kept as {name}"
         if self.policy.shared == "keep" and not own.manual:
             ends = [until_us for _, until_us in keepers]
             until_us = None if None in ends else max(end for end in ends if end is not None)
@@ -247,7 +247,7 @@ class Evaluation:
             return None
         index = self.parents.get(tag.digest)
         stays = f"part of the index {index}" if index else ""
-        reason = manual_reason(request) + (f"; its image stays as {stays}" if stays else "")
+        reason = manual_reason(request) + (f"; its image is kept as {stays}" if stays else "")
         return Verdict(tag, False, reason, kept_as=stays, manual=True, by=request.by)
 
     def bound_verdict(self, tag: Tag) -> Verdict | None:

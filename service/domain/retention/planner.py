@@ -164,7 +164,7 @@ def _following(evaluation: Evaluation, untagged: Untagged, tag: Tag, *, manual: 
     if index:
         return Verdict(tag, False, f"the index {index} was deleted", rule, follows=True, after=index, manual=manual)
     if untagged.started:
-        reason = f"it was being deleted when its last tag {untagged.tag} left it"
+        reason = f"its deletion had begun when a user moved or deleted its last tag {untagged.tag}"
         return Verdict(tag, False, reason, rule, follows=True, manual=manual)
     reason = f"its last tag {untagged.tag} was deleted"
     return Verdict(tag, False, reason, rule, follows=True, recorded=True, manual=manual)
@@ -176,7 +176,7 @@ def _by_age(evaluation: Evaluation, untagged: Untagged, tag: Tag) -> Verdict:
     keeping: Verdict | None = None
     for name, period_s in _periods(evaluation, untagged):
         if period_s is None:
-            return Verdict(tag, True, f"rule {name} keeps what is untagged", name)
+            return Verdict(tag, True, f"rule {name} keeps untagged manifests", name)
         period_us = max(period_s * 1_000_000, evaluation.policy.grace * 1_000_000)
         period_us = period_us if untagged.tag else max(period_us, NEVER_TAGGED_US)
         end_us, period = untagged.since_us + period_us, spell_duration(period_us // 1_000_000)

@@ -1,4 +1,4 @@
-"""The overview page: what needs somebody, a few figures, and the storage, pushes and deletions over time."""
+"""The overview page: what needs an operator, a few figures, and the storage, pushes and deletions over time."""
 
 from http import HTTPStatus
 

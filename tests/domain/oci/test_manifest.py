@@ -73,7 +73,7 @@ def test_a_referrer_names_its_subject(media_type: str) -> None:
     "media_type", [SCHEMA_1, "application/octet-stream", "", "APPLICATION/VND.OCI.IMAGE.INDEX.V1+JSON"]
 )
 def test_another_media_type_is_not_understood(media_type: str) -> None:
-    with pytest.raises(UnreadableManifest, match="is not one we understand"):
+    with pytest.raises(UnreadableManifest, match="is not known to pushprune"):
         read(media_type, {"config": descriptor("config"), "layers": []})
 
 

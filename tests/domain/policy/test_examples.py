@@ -39,7 +39,7 @@ def test_the_last_ten_and_a_latest_whose_image_stays_without_its_old_tag() -> No
         **{f"b{number}": (True, f"number {number} of the newest 10 (rule newest)") for number in range(1, 11)},
         "b11": (False, "older than the newest 10 (rule newest)"),
         "b12": (False, "older than the newest 10 (rule newest)"),
-        "b99": (False, "older than the newest 10 (rule newest); its image stays as latest"),
+        "b99": (False, "older than the newest 10 (rule newest); its image is kept as latest"),
     }
 
 

@@ -84,8 +84,8 @@ def test_the_other_tags_of_its_digest_are_shown_by_name() -> None:
     }
     protected = ("c", "protected by the policy")
     assert shares == {
-        "untag": [("a", "rule #1 keeps none; its image stays as c"), protected],
-        "keep": [("a", "its image stays as c (shared: keep)"), protected],
+        "untag": [("a", "rule #1 keeps none; its image is kept as c"), protected],
+        "keep": [("a", "its image is kept as c (shared: keep)"), protected],
     }
 
 
@@ -131,10 +131,13 @@ def test_it_waits_for_the_tag_whose_revision_it_is_only_where_the_policy_says_so
 def test_one_that_goes_alone_goes_now_and_says_as_what_its_image_stays() -> None:
     tags = (old("latest", 0, "x"), old("v1", 1), old("b2", 2, "x"))
     results = explained("b2", "protect: latest\nrules: [{name: r, keep: {last: 1}}]", *tags)
-    assert results.verdict.reason == "older than the newest 1 (rule r); its image stays as latest"
+    assert results.verdict.reason == "older than the newest 1 (rule r); its image is kept as latest"
     assert (results.earliest_deletion_us, [result.place for result in results.rule_results]) == (us(NOW_S), [2])
     results = explained("b2", KEEP + "protect: latest\nrules: [{name: r, keep: {last: 1}}]", *tags)
-    assert (results.verdict.reason, results.earliest_deletion_us) == ("its image stays as latest (shared: keep)", None)
+    assert (results.verdict.reason, results.earliest_deletion_us) == (
+        "its image is kept as latest (shared: keep)",
+        None,
+    )
 
 
 def test_it_may_stay_for_a_while_go_and_stay_again() -> None:

@@ -188,8 +188,8 @@ def test_a_tag_that_stays_for_the_sake_of_others_does_so_as_long_as_they_do() ->
 
     kept = ("b", "pushed within 3d (rule #2)", us(NOW_S + 2 * DAY)), ("a", "pushed within 7d (rule #1)",
                                                                      us(NOW_S + 2 * DAY))  # fmt: skip
-    assert said("keep") == [kept[0], ("c", "its image stays as a (shared: keep)", us(NOW_S + 2 * DAY)), kept[1]]
-    assert said("untag") == [kept[0], ("c", "rule #3 keeps none; its image stays as a", None), kept[1]]
+    assert said("keep") == [kept[0], ("c", "its image is kept as a (shared: keep)", us(NOW_S + 2 * DAY)), kept[1]]
+    assert said("untag") == [kept[0], ("c", "rule #3 keeps none; its image is kept as a", None), kept[1]]
 
 
 def test_its_image_stays_as_long_as_any_of_its_tags() -> None:

@@ -60,7 +60,7 @@ def test_only_the_tag_goes_where_an_index_holds_its_image_whatever_else_does() -
     asked = wanted("amd64", at="part")
     (doomed,) = plan(State(**{**vars(of), "manual_deletions": asked}), Policy(), NOW).doomed
     assert (doomed.tags, doomed.only_tags) == (("amd64",), True)
-    message = f"deleted manually by alice; its image stays as part of the index {digest_of('all')}"
+    message = f"deleted manually by alice; its image is kept as part of the index {digest_of('all')}"
     assert doomed.verdicts[0].reason == message
 
 

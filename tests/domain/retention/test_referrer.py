@@ -67,7 +67,7 @@ def test_where_another_tag_keeps_its_manifest_only_its_tag_goes() -> None:
     (doomed,) = planned(tags, LAST, NOW, deleted={IMAGE}).doomed
     (verdict,) = doomed.verdicts
     assert (doomed.tags, doomed.only_tags) == ((SIGNATURE,), True)
-    assert (verdict.reason, verdict.kept_as) == (f"its image {IMAGE} was deleted; its manifest stays as prod", "prod")
+    assert (verdict.reason, verdict.kept_as) == (f"its image {IMAGE} was deleted; its manifest is kept as prod", "prod")
 
 
 def test_one_without_a_tag_follows_too_unless_it_is_leased_or_a_revision() -> None:

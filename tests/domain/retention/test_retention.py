@@ -212,21 +212,21 @@ def test_10_a_tag_that_shares_a_kept_digest_goes_alone() -> None:
     decided = decide(SHARED, SHARING)
     assert gone(decided) == ["v2", "v1", "v0"]
     assert [(doomed.tags, doomed.only_tags) for doomed in decided.doomed] == [(("v2",), False), (("v1", "v0"), True)]
-    assert reasons(decided)["v1"] == ("rule empty keeps none; its image stays as latest", "empty")
+    assert reasons(decided)["v1"] == ("rule empty keeps none; its image is kept as latest", "empty")
     assert [verdict.kept_as for verdict in decided.verdicts] == ["", "latest", "", "latest"]
 
 
 def test_10_with_shared_keep_a_tag_that_shares_a_kept_digest_stays() -> None:
     decided = decide(SHARED, WHOLE)
     assert gone(decided) == ["v2"]
-    assert reasons(decided)["v1"] == ("its image stays as latest (shared: keep)", "empty")
+    assert reasons(decided)["v1"] == ("its image is kept as latest (shared: keep)", "empty")
     assert [(doomed.tags, doomed.only_tags) for doomed in decided.doomed] == [(("v2",), False)]
 
 
 def test_10_it_is_named_by_the_first_tag_that_keeps_it() -> None:
     rules = policy("protect: [b, c]\nrules: [{keep: none}]")
     assert reasons(decide([tag("c", 1, "x"), tag("a", 2, "x"), tag("b", 3, "x")], rules))["a"] == (
-        "rule #1 keeps none; its image stays as b",
+        "rule #1 keeps none; its image is kept as b",
         "#1",
     )
 
@@ -236,14 +236,14 @@ REVISED = policy("rules: [{tags: v*, keep: none}, {tags: main, keep: {last: 1, r
 
 def test_10_a_tag_whose_digest_is_a_kept_revision_of_another_goes_alone() -> None:
     decided = decide([tag("v1", 1, "x"), tag("main", 2)], REVISED, revisions={"main": (digest_of("x"),)})
-    assert reasons(decided)["v1"] == ("rule #1 keeps none; its image stays as a revision of main", "#1")
+    assert reasons(decided)["v1"] == ("rule #1 keeps none; its image is kept as a revision of main", "#1")
     assert [(doomed.tags, doomed.only_tags) for doomed in decided.doomed] == [(("v1",), True)]
 
 
 def test_10_with_shared_keep_a_tag_whose_digest_is_a_kept_revision_stays() -> None:
     message = REVISED.model_copy(update={"shared": "keep"})
     decided = decide([tag("v1", 1, "x"), tag("main", 2)], message, revisions={"main": (digest_of("x"),)})
-    assert (decided.doomed, reasons(decided)["v1"][0]) == ((), "its image stays as a revision of main (shared: keep)")
+    assert (decided.doomed, reasons(decided)["v1"][0]) == ((), "its image is kept as a revision of main (shared: keep)")
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_10_a_tag_that_goes_alone_takes_its_past_along_and_one_that_stays_with_i
     ]
     decided = decide(tags, rules.model_copy(update={"shared": "keep"}), revisions=past, untagged=lost)
     assert decided.doomed == ()
-    assert reasons(decided)["v1"] == ("its image stays as a revision of main (shared: keep)", "#1")
+    assert reasons(decided)["v1"] == ("its image is kept as a revision of main (shared: keep)", "#1")
     assert decided.untagged[0].reason == "number 2 of the last 2 revisions of main (rule #2)"
 
 

@@ -80,7 +80,7 @@ def test_where_only_tags_go_something_that_stays_holds_their_digest(state: State
         assert len({verdict.kept_as for verdict in item.verdicts}) == 1
         for verdict in item.verdicts if item.only_tags else ():
             assert verdict.tag.name
-            assert verdict.reason.endswith(f" stays as {verdict.kept_as}")
+            assert verdict.reason.endswith(f" is kept as {verdict.kept_as}")
 
 
 @thorough

@@ -59,7 +59,7 @@ def test_9_it_goes_at_once_where_no_time_is_given() -> None:
 
 def test_9_a_rule_may_keep_it_for_ever_and_one_keep_wins() -> None:
     rules = "{name: a, keep: always, untagged: 0s}, {name: b, keep: none, untagged: keep}"
-    assert reasons(decide(rules, lost("x", 9))) == [(True, "rule b keeps what is untagged", "b")]
+    assert reasons(decide(rules, lost("x", 9))) == [(True, "rule b keeps untagged manifests", "b")]
 
 
 def test_9_the_longest_time_wins() -> None:

@@ -157,7 +157,7 @@ def test_of_an_image_that_stays_as_another_tag_only_the_tag_goes() -> None:
     (deletion,) = outcome.deletions
     assert (deletion.tags, deletion.digest, deletion.at_us) == (("v1",), digest_of("v1"), us(3))
     assert (deletion.only_tags, deletion.size_bytes) == (True, 0)
-    assert deletion.reason == "older than the newest 2 (rule newest); its image stays as latest"
+    assert deletion.reason == "older than the newest 2 (rule newest); its image is kept as latest"
     assert left(outcome) == ["latest", "v2", "v3"]
     assert gone(lived(LATEST.model_copy(update={"shared": "keep"}), pushed("v1", 0), pushed("latest", 0.5, "v1"),
                       *NEWER)) == []  # fmt: skip
@@ -198,7 +198,7 @@ def test_what_stays_as_a_revision_goes_by_the_rules_of_the_tag_it_lost_once_it_i
         (("v1",), "", digest_of("a"), True, us(2)),
         ((), "v1", digest_of("a"), False, us(9000)),
     ]
-    assert outcome.deletions[0].reason == "rule #1 keeps none; its image stays as a revision of main"
+    assert outcome.deletions[0].reason == "rule #1 keeps none; its image is kept as a revision of main"
 
 
 def test_what_was_pruned_without_a_tag_before_the_period_is_gone() -> None:

@@ -76,7 +76,7 @@ def test_all_but_some_and_a_digest(edge: Edge) -> None:
 
 def test_what_the_policy_protects_stays_unless_forced(edge: Edge) -> None:
     status, sentence = problem(delete(edge, tags=["latest"]))
-    assert (status, sentence.startswith("shop/api:latest stays: protected")) == (409, True)
+    assert (status, sentence.startswith("shop/api:latest is kept: protected")) == (409, True)
     assert delete(edge, tags=["latest"], force=True).status_code == 200
     assert [name for name, _, _ in pending(edge)] == ["latest"]
 
@@ -102,7 +102,7 @@ def test_of_many_names_each_has_its_result_and_a_refused_name_stops_no_other(edg
     assert [result["message"] for result in (response.json or {})["results"]] == [
         "shop/api:nope: tag not found; `pushprune tags shop/api` lists them",
         "1 tag queued for deletion",
-        "shop/api:latest stays: protected by the policy; --force deletes it all the same",
+        "shop/api:latest is kept: protected by the policy; --force deletes it anyway",
         "2 tags queued for deletion",
     ]
     assert [name for name, _, _ in pending(edge)] == ["v1", "v2"]

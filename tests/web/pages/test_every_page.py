@@ -56,7 +56,7 @@ ASKS = ("/panels/policy/trial",)
 
 @pytest.fixture
 def edge(serve_over_valkey: ServeEdge) -> Edge:
-    """Something of everything, and all of it evil where strangers can be."""
+    """A system with at least one of everything, and malicious texts wherever a stranger can put one."""
     edge = serve_over_valkey(
         policy=keep_last(1, hold_over=1, hold_min=0), tokens=TOKENS, gc={"command": "registry garbage-collect x"}
     )

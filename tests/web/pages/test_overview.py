@@ -17,7 +17,7 @@ ALL = ("enforce", "delete", "reconcile")
 
 
 def needs(text: str) -> list[tuple[str, str, str]]:
-    """Return (kind, component, link) of each thing that needs somebody."""
+    """Return (kind, component, link) of each thing that needs an operator."""
     return re.findall(r'<li><span class="status (\w+)">(\w+)</span>.*?href="([^"]+)"', text)
 
 
