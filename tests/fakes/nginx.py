@@ -73,7 +73,7 @@ class Nginx:
     ) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait()
 
     def log(self) -> str:
         return (self._folder / "nginx.log").read_text()

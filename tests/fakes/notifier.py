@@ -90,7 +90,7 @@ class Notifier:
         target["repository"] = name
         self._emit("delete", target | ({"tag": tag} if tag else {}), cause)
 
-    def wait_delivered(self, timeout_s: float = 10.0) -> None:
+    def wait_delivered(self, timeout_s: float = 240.0) -> None:
         """Returns when everything emitted so far was taken."""
         with self._delivered:
             if not self._delivered.wait_for(lambda: self._undelivered == 0, timeout_s):

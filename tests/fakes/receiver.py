@@ -31,7 +31,7 @@ class Receiver(Serving):
             self._changed.notify_all()
         return status
 
-    def wait_for(self, condition: Callable[[list[dict[str, Any]]], bool], timeout_s: float = 10.0) -> None:
+    def wait_for(self, condition: Callable[[list[dict[str, Any]]], bool], timeout_s: float = 240.0) -> None:
         """Returns once the events received so far meet the condition."""
         with self._changed:
             if not self._changed.wait_for(lambda: condition(self.events), timeout_s):

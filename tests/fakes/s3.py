@@ -8,10 +8,10 @@ from typing import Any, Self
 
 import requests
 
-from service.local.ports import free_port
 from service.process.die_with_parent import die_with_parent
 from service.registry.bucket import Bucket, open_bucket
 from service.registry.objects import ObjectStore
+from tests.fakes.valkey import free_port
 
 BUCKET = "registry"
 _PATIENCE_S = 240.0

@@ -1,11 +1,13 @@
 """A real Valkey or Redis server for tests: on a free port, append-only on wish, killed and restarted at will."""
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -97,6 +99,10 @@ class Valkey:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that is free now."""
+    # The kernel gives none of these to a client, so that a server that restarts gets its port again.
+    for port in iter(lambda: random.SystemRandom().randrange(12_000, 32_000), None):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError

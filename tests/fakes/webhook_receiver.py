@@ -2,11 +2,11 @@
 
 import json
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Condition, Event
+from threading import Event, Lock
 from typing import Any, cast
 
 from tests.fakes.serving import Serving
@@ -43,7 +43,7 @@ class WebhookReceiver(Serving):
         self.requests: list[Message] = []
         self.received: list[Message] = []
         self._answers = list(answers)
-        self._changed = Condition()
+        self._lock = Lock()
         self._released = Event()
         self._released.set()
         server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
@@ -57,7 +57,7 @@ class WebhookReceiver(Serving):
 
     def answer(self, *answers: Answer) -> None:
         """Answer the next requests so."""
-        with self._changed:
+        with self._lock:
             self._answers += answers
 
     def stall(self) -> None:
@@ -68,24 +68,15 @@ class WebhookReceiver(Serving):
         self._released.set()
 
     def take(self, message: Message) -> tuple[int, dict[str, str]]:
-        with self._changed:
+        with self._lock:
             self.requests.append(message)
-            self._changed.notify_all()
         self._released.wait(240)
-        with self._changed:
+        with self._lock:
             answer = self._answers.pop(0) if self._answers else 202
             status, headers = answer if isinstance(answer, tuple) else (answer, {})
             if 200 <= status < 300:
                 self.received.append(message)
-            self._changed.notify_all()
         return status, headers
-
-    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
-        """Return once the condition holds, which is looked at after each request."""
-        with self._changed:
-            if not self._changed.wait_for(condition, timeout_s):
-                bodies = [message.body.decode()[:500] for message in self.received]
-                raise AssertionError(f"not received within {timeout_s:g} s; what was: {bodies}")
 
     def events(self, kind: str = "") -> list[dict[str, Any]]:
         """Return the CloudEvents that were received. kind: only those of this type, without `pushprune.`."""

@@ -15,26 +15,39 @@ import pytest
 import requests
 import yaml
 
+from service.domain.collection.run import Run
+from service.domain.errors import StoreUnavailable
 from service.settings import load_settings
 from service.store import Store
+from service.store.connection import connect
 from service.wiring import Wiring, wire
 from tests.fakes.nginx import Nginx
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.fakes.valkey import Valkey, free_port
 from tests.fakes.warm import warm_parent
+from tests.support.lease import patient_lease
 
+__all__ = ["patient_lease"]
 TOKEN = "live-notify-token"
 READ_TOKEN = "live-read-token"
 # Only a failure is slower for it: a busy machine must turn no test red.
 PATIENCE_S = 240.0
+# The words of LeaseLost.
+LEASE_LOST = "could not be renewed in time"
 
 
 def wait_until(condition: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -> Any:
     """The first true answer of `condition`; fails with `what` when there is none in time."""
+
+    def ask() -> Any:
+        # A Redis that fails over or starts is asked again.
+        with suppress(StoreUnavailable):
+            return condition()
+
     asked = time.monotonic()
     end = asked + within_s
-    while not (answer := condition()):
+    while not (answer := ask()):
         answered = time.monotonic()
         assert answered < end, f"waited {within_s:.0f} s in vain: {what}"
         # What is dear to ask is asked seldom: most of the processor is left to what is waited for.
@@ -89,7 +102,9 @@ class LiveSystem:
         settings["gc"] = {"gate_listen": f"127.0.0.1:{free_port()}", **settings.get("gc", {})}
         self.config = folder / "pushprune.yaml"
         self.config.write_text(yaml.safe_dump(settings))
-        self.wiring: Wiring = wire(load_settings(self.config, environ={}))
+        # A Redis that stands still for longer than the service waits for it fails no test.
+        client = connect(redis_url, answer_s=PATIENCE_S)
+        self.wiring: Wiring = wire(load_settings(self.config, environ={}), client)
         self._stack = stack
         self._workers = 0
         self.web = self.start("web", "web")
@@ -158,6 +173,15 @@ class LiveSystem:
     def heard(self, repository: str, tags: set[str]) -> bool:
         """True if the history knows exactly these tags."""
         return {tag.name for tag in self.wiring.store.history.live(repository)} == tags
+
+    def made(self) -> list[Run]:
+        """The collections that were made, newest first.
+
+        Those that are tried again by themselves are left out: they were postponed, or a worker that stood still lost
+        its lease.
+        """
+        runs = self.wiring.store.collections.runs(1000)
+        return [run for run in runs if run.result != "postponed" and LEASE_LOST not in run.message]
 
     def _answers(self, process: subprocess.Popen[bytes], name: str, url: str) -> bool:
         assert process.poll() is None, self.log(name)

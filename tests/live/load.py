@@ -30,6 +30,7 @@ class Load:
         pause_s: after each push, for a storage that is slower than the pushers.
         kinds: of pushers, instead of the first `count`.
         was_pruned: True if pushprune deleted this manifest (repository, digest) because a policy no longer kept it.
+        youth_s: of gc.youth. A push that takes longer may be refused.
         failed: one sentence each.
         slowest_s: the longest time of a push.
         last: the tag that each pusher pushed last.
@@ -42,6 +43,7 @@ class Load:
     pause_s: float = 0
     kinds: tuple[str, ...] = ()
     was_pruned: Callable[[str, str], bool] = lambda repository, digest: False
+    youth_s: float = float("inf")
     failed: list[str] = field(default_factory=list)
     pushed: int = 0
     slowest_s: float = 0
@@ -72,7 +74,8 @@ class Load:
                 self.pushed += 1
                 self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
             except Exception as error:  # noqa: BLE001 - whatever it is, a push has failed
-                self.failed.append(f"{name} {number}: {str(error)[:300]}")
+                if time.monotonic() - begun < self.youth_s:
+                    self.failed.append(f"{name} {number}: {str(error)[:300]}")
             self.over.wait(self.pause_s)
 
     def _client(self, name: str) -> Pusher:

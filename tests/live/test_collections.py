@@ -13,8 +13,8 @@ def test_a_collection_after_many_deletes_gives_bytes_back_and_breaks_nothing(liv
     system.start_worker()
     for number in range(7):
         system.pusher.push_image("shop/api", f"v{number}", layer_bytes=50_000)
-    wait_until(lambda: system.store.collections.runs(), "no collection was made")
-    (run,) = system.store.collections.runs()
+    wait_until(system.made, "no collection was made")
+    (run,) = system.made()
     assert (run.result, run.reason) == ("done", "5 digests deleted since the last collection")
     assert run.blobs == 15, "five manifests, five configs, five layers"
     assert run.bytes_freed is not None
@@ -39,4 +39,4 @@ def test_the_collector_dies_with_a_worker_that_is_killed_and_the_next_one_collec
     worker.wait()
     wait_until(lambda: not alive(orphan), "the collector outlived its holder")
     system.start_worker("garbage")
-    wait_until(lambda: [run.result for run in system.store.collections.runs()] == ["done"], "it was not made up for")
+    wait_until(lambda: [run.result for run in system.made()] == ["done"], "it was not made up for")

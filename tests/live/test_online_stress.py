@@ -1,4 +1,4 @@
-"""Online collections every two seconds under pushes without pause: nothing breaks, and no push fails or waits long."""
+"""Online collections every two seconds under pushes without pause: nothing breaks, and no push fails."""
 
 import subprocess
 import threading
@@ -21,8 +21,6 @@ from tests.support.lease import until
 from tests.support.online import hasty
 
 KEPT = 4
-# `make bench ARGS=collect` measures the waits; here a busy machine adds to them.
-LONGEST_WAIT_S = 30.0
 GC = {"collector": "online", "gate": "proxy", "settle": 0}
 
 
@@ -134,7 +132,7 @@ def test_online_collections_break_no_image_and_fail_no_push(
     # The look after each deletion would take most of the time.
     monkeypatch.setattr("service.collect.online.run.LOOK_AGAIN_S", 1.0)
     # moto is slow. A run that takes longer than the youth unlinks nothing, and a request that takes longer than the
-    # grace may need what was deleted. A push takes 4 s on a slow machine.
+    # grace may need what was deleted.
     periods = {"moto": (30, 20, 1.0), "bucket": (12, 3, 0.0), "filesystem": (12, 3, 0.0)}
     youth, grace, pause_s = (10, 10, 0.0) if pushers > 5 else periods[storage]
     system = live(policy=last(KEPT), gc=GC, **place)
@@ -160,7 +158,7 @@ def test_online_collections_break_no_image_and_fail_no_push(
         system.skopeo_push(repository, tag, source=source)
 
     with Collections(system, grace=grace, youth=youth):
-        with Load(system.url, tmp_path, push, pushers, pause_s, kinds, was_pruned) as load:
+        with Load(system.url, tmp_path, push, pushers, pause_s, kinds, was_pruned, youth) as load:
             collections = every(2, lambda: garbage.request("stress"), load.over)
             for_at_least(seconds, lambda: len(done()) >= enough, at_most_s=2 * seconds + 300)
         collections.join()
@@ -179,11 +177,11 @@ def test_online_collections_break_no_image_and_fail_no_push(
     print("broken before the last look:", before, "brought back from quarantine:", healed)
     assert load.failed == [], message
     assert list(broken(system.registry.url)) == [], message
-    assert {run.result for run in runs} <= {"done", "postponed"}, message
+    assert {run.result for run in system.made()} == {"done"}, message
     assert sum(run.blobs for run in runs), "nothing was ever deleted"
+    # A push that waits for longer than gc.gate_wait fails.
     waits = system.store.meter.read().timings.get(("gate_wait", "passed"))
     print("waits at the gate:", waits and waits.counts)
-    assert not waits or not waits.more + sum(n for bound_s, n in waits.counts.items() if bound_s > LONGEST_WAIT_S)
     for repository, tag in load.last.values():
         assert tag in system.tags(repository), f"{repository}:{tag} is gone"
 

@@ -49,7 +49,7 @@ def test_through_the_gate_no_image_breaks_and_no_push_fails(
     print(message, sum(run.blobs for run in done()), "blobs swept; the gate was closed for", closed_s)
     assert load.failed == [], message
     assert list(broken(system.registry.url)) == [], message
-    assert {run.result for run in runs} <= {"done", "postponed"}, message
+    assert {run.result for run in system.made()} == {"done"}, message
     assert sum(run.blobs for run in done()), "nothing was ever swept"
     for repository, tag in load.last.values():
         assert tag in system.tags(repository), f"{repository}:{tag} is gone"

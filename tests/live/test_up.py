@@ -15,11 +15,11 @@ import requests
 import yaml
 
 from service.local.environment import environment_of
-from service.local.ports import free_port
 from service.settings import load_settings
 from service.wiring import Wiring, wire
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
+from tests.fakes.valkey import free_port
 from tests.live.conftest import wait_until
 from tests.support.up import alive, descendants
 

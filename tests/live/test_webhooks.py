@@ -23,7 +23,8 @@ def overflow(system: LiveSystem, tag: str) -> None:
 
 
 def deleted(receiver: WebhookReceiver) -> list[str]:
-    return [tag["tag"] for event in receiver.events("tags.deleted") for tag in event["data"]["tags"]]
+    """The tags, in the order of their first events: an event that is answered late is sent again."""
+    return list(dict.fromkeys(tag["tag"] for event in receiver.events("tags.deleted") for tag in event["data"]["tags"]))
 
 
 def test_a_deletion_is_reported_though_receiver_and_worker_are_away_meanwhile(live: Live) -> None:
@@ -43,9 +44,10 @@ def test_a_deletion_is_reported_though_receiver_and_worker_are_away_meanwhile(li
     system.kill(worker)
     with WebhookReceiver(port=port) as again:
         system.start_worker()
-        wait_until(lambda: deleted(again) == ["v2"], "the event is not sent again")
+        wait_until(lambda: deleted(again)[-1:] == ["v2"], "the event is not sent again")
         overflow(system, "v4")
-        wait_until(lambda: deleted(again) == ["v2", "v3"], "later events are not sent")
+        wait_until(lambda: deleted(again)[-2:] == ["v2", "v3"], "later events are not sent")
+        wait_until(lambda: not state("audit").waiting, "events wait that were received")
     assert all(map(is_signed, (*receiver.received, *again.received)))
-    assert (state("audit").waiting, state("audit").dropped) == (0, 0)
+    assert not state("audit").dropped
     assert state("audit").failed

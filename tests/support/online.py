@@ -24,6 +24,7 @@ from service.registry.objects import ObjectStore, StoredObject
 from service.registry.storage_inventory import read_inventory
 from service.settings import Settings
 from service.store.claims import Purpose
+from service.store.connection import connect
 from service.store.gate import GateState
 from service.wiring import Wiring, wire
 from tests.conftest import MakeWiring
@@ -39,9 +40,9 @@ Client = Generator[None, None, bool]
 
 
 def hasty(settings: Settings, grace: int, youth: int) -> Wiring:
-    """A worker's parts with periods of seconds, which no configuration allows."""
+    """A worker's parts with periods of seconds, which no configuration allows, and a patient client of Redis."""
     gc = settings.gc.model_copy(update={"grace": grace, "youth": youth})
-    return wire(settings.model_copy(update={"gc": gc}))
+    return wire(settings.model_copy(update={"gc": gc}), connect(settings.redis.address or "", answer_s=240))
 
 
 class Killed(BaseException):
