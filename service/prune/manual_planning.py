@@ -53,5 +53,5 @@ def _all_deletions(snapshot: Snapshot, policy: Policy, plan: Plan) -> Plan:
     """
     if policy.dry_run:
         return plan
-    whole = planner.plan(snapshot, policy, now_us())
+    whole = planner.plan_deletions(snapshot, policy, now_us())
     return plan if whole.hold else whole

@@ -74,7 +74,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     if snapshot.policy not in ("", wiring.policies.digest):
         # The sweep compares a changed policy with the one before, and then makes every repository due.
         return not heal(wiring, snapshot, Plan())
-    plan = planner.plan(snapshot, policy, now_us())
+    plan = planner.plan_deletions(snapshot, policy, now_us())
     if heal(wiring, snapshot, Plan() if policy.dry_run or plan.hold else plan):
         return False
     # Before this time, the events of pushes that a comparison found may still arrive. They tell the push times.

@@ -20,8 +20,8 @@ def confirm(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan) ->
     """
     listed = listed_tags(registry, snapshot.repository)
     known = {tag.name for tag in snapshot.tags}
-    kept = {verdict.tag.name for verdict in plan.verdicts if verdict.kept}
-    unclear = sorted((listed - known) | (kept - listed))
+    doomed = {name for image in plan.doomed for name in image.tags}
+    unclear = sorted((listed - known) | (known - doomed - listed))
     return not unclear or TagComparison(store, registry, snapshot).adopt(unclear, complete=False) == 0
 
 

@@ -100,11 +100,13 @@ def _tags(
     times: Mapping[str, str], live: Mapping[str, str], pulled: Mapping[str, str], created: Mapping[str, str]
 ) -> tuple[Tag, ...]:
     tags = []
+    used_us, created_us = 0, None
     for name, score in times.items():
-        digest = live[name].partition(" ")[0]
-        # A pull by digest counts for every tag that points at the digest.
-        used_us = int(max(float(pulled.get(name, 0)), float(pulled.get(f"@{digest}", 0)))) if pulled else 0
-        created_us = int(created[digest]) if digest in created else None
+        if pulled or created:
+            digest = live[name].partition(" ")[0]
+            # A pull by digest counts for every tag that points at the digest.
+            used_us = int(max(float(pulled.get(name, 0)), float(pulled.get(f"@{digest}", 0))))
+            created_us = int(created[digest]) if digest in created else None
         # A score of 0 means that no push was seen.
         pushed_us = int(float(score)) or None
         tags.append(unpack_live(name, live[name], pushed_us, used_us or None, created_us))

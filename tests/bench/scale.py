@@ -124,7 +124,7 @@ def _busy(wiring: Wiring, policy: Policy) -> Iterator[Figure]:
         while time.monotonic() < end_s:
             seen = len(pushes.recorded)
             snapshot = store.history.snapshot(BUSY)
-            plan = planner.plan(snapshot, policy, now_us())
+            plan = planner.plan_deletions(snapshot, policy, now_us())
             plans += 1
             if not commit(store, wiring.registry, snapshot, plan, "doomed", policy).is_stale:
                 committed += 1
@@ -145,7 +145,8 @@ def _large(wiring: Wiring, policy: Policy) -> Iterator[Figure]:
         with _redis_ms(wiring) as spent:
             used_s = time.process_time()
             snapshot = wiring.store.history.snapshot(LARGE)
-            commit(wiring.store, wiring.registry, snapshot, planner.plan(snapshot, policy, now_us()), "none", policy)
+            plan = planner.plan_deletions(snapshot, policy, now_us())
+            commit(wiring.store, wiring.registry, snapshot, plan, "none", policy)
             worker.append((time.process_time() - used_s) * 1000)
         redis.append(spent[0])
     title = f"one push to a repository of {LARGE_TAGS:,} tags"
@@ -203,7 +204,8 @@ def _policy_change(wiring: Wiring, of: str) -> Iterator[Figure]:
     before_s = time.process_time()
     for name in names:
         snapshot = wiring.store.history.snapshot(name)
-        commit(wiring.store, wiring.registry, snapshot, planner.plan(snapshot, policy, now_us()), "none", policy)
+        plan = planner.plan_deletions(snapshot, policy, now_us())
+        commit(wiring.store, wiring.registry, snapshot, plan, "none", policy)
     per_s = len(names) / (time.process_time() - before_s)
     measured = f"{due:,} due after {slices} slices, {used_s:.1f} s of CPU; planned {per_s:,.0f} a second of CPU"
     is_met = due >= REPOSITORIES and per_s >= PLANNED_PER_S

@@ -14,7 +14,8 @@ from service.domain.policy.units import SPAN_SCHEMA, Percent, Span
 MOST_REVISIONS = 100
 MOST_RULES = 1000
 
-_EVERY_TAG = ("*",)
+# The lists of patterns that select every tag.
+EVERY_TAG = (("*",), ("**",))
 _CONDITIONS = ("last", "last_pulled", "pushed_within", "pulled_within", "revisions")
 _NOTHING = (None, None, None, None)
 
@@ -116,7 +117,7 @@ class Rule(_Strict):
         default=None, description="shown with every verdict"
     )
     repos: SomeRepositoryPatterns = Field(default=("**",), description="globs (* stops at /), re:…, ! negates")
-    tags: SomeTagPatterns = Field(default=_EVERY_TAG, description="which tags the rule may delete")
+    tags: SomeTagPatterns = Field(default=EVERY_TAG[0], description="which tags the rule may delete")
     older_than: Span = Field(default=0, description="only tags whose push is at least this long ago")
     group: Group = Field(default=None, description="regex: limits count per capture; the rest is not selected")
     order: Literal["pushed", "semver", "created", "name"] = Field(default="pushed", description="what `last` counts by")
@@ -140,7 +141,7 @@ class Rule(_Strict):
     @property
     def concerns_every_tag(self) -> bool:
         """True if the rule selects every tag. Only such a rule decides about manifests that never had a tag."""
-        return self.tags in (_EVERY_TAG, ("**",)) and self.group is None
+        return self.tags in EVERY_TAG and self.group is None
 
 
 class Policy(_Strict):

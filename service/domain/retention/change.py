@@ -54,7 +54,7 @@ def changed(states: Iterable[State], before: Policy | None, after: Policy, now_u
 def _removes(state: State, before: Policy | None, after: Policy, now_us: int) -> int:
     if after.dry_run:
         return 0
-    plan = planner.plan(state, after, now_us)
+    plan = planner.plan_deletions(state, after, now_us)
     verdicts = (verdict for doomed in plan.doomed for verdict in doomed.verdicts)
     tags = [verdict.tag for verdict in verdicts if verdict.tag.name and not (verdict.follows or verdict.manual)]
     if before is None or not tags:

@@ -4,16 +4,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 
 from service.domain.oci import tombstone
 from service.domain.policy.model import Keep, Policy, Rule
+from service.domain.policy.patterns import compile_patterns
 from service.domain.policy.units import spell_duration
 from service.domain.retention.conditions import Place, RuleResult, result_of
 from service.domain.retention.manual import manual_reason
 from service.domain.retention.plan import UNLISTED, Verdict
 from service.domain.retention.ranking import newest_push_first
 from service.domain.retention.selection import Selections
-from service.domain.retention.state import ManualDeletion, State, Tag, subject_of
+from service.domain.retention.state import REFERRER_PREFIX, ManualDeletion, State, Tag, subject_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,7 @@ class Evaluation:
         self.state, self.policy, self.now_us = state, policy, now_us
         self._manual_only = manual_only
         self._fixed: dict[str, Verdict | None] = {}
-        free = (tag for tag in self.newest_first if self.fixed_verdict(tag) is None)
-        self.selections = Selections(self.rules, free, now_us)
+        self.selections = Selections(self.rules, self._free(), now_us)
         self._own: dict[str, Verdict] = {}
         self._keepers: dict[str, tuple[tuple[str, int | None], ...]] = {}
 
@@ -65,6 +66,32 @@ class Evaluation:
         return tuple(sorted(self.state.tags, key=newest_push_first))
 
     @cached_property
+    def unsettled(self) -> tuple[Tag, ...]:
+        """The tags, the newest push first, without most of those that a rule keeps until another push."""
+        settled = self.selections.settled(len(self.state.tags))
+        return tuple(tag for tag in self.newest_first if tag.name not in settled)
+
+    def _free(self) -> Iterator[Tag]:
+        """Yield the tags that rules decide about, the newest push first."""
+        links = self.state.links.items()
+        bound = {digest for digest, known in links if known and (known.subject or not known.readable)}
+        bound.update(self.parents)
+        named = {*self.state.lost, *self.state.manual_deletions}
+        protects = compile_patterns(self.policy.protect) if self.policy.protect else None
+        for tag in self.newest_first:
+            name = tag.name
+            # Most tags can have no fixed verdict: that is seen at once.
+            may_be_fixed = (
+                tag.pushed_us is None
+                or tag.digest in bound
+                or name in named
+                or name.startswith(REFERRER_PREFIX)
+                or (protects is not None and protects(name))
+            )
+            if not may_be_fixed or self.fixed_verdict(tag) is None:
+                yield tag
+
+    @cached_property
     def parents(self) -> Mapping[str, str]:
         """Digest of a part → an index that lists it."""
         return {child: index for index, known in sorted(self.state.links.items()) if known for child in known.children}
@@ -72,10 +99,14 @@ class Evaluation:
     @cached_property
     def holders(self) -> Mapping[str, tuple[Tag, ...]]:
         """Digest → the tags that point at it, sorted by name."""
-        tags_of: dict[str, list[Tag]] = {}
-        for tag in sorted(self.state.tags, key=lambda tag: tag.name):
-            tags_of.setdefault(tag.digest, []).append(tag)
-        return {digest: tuple(tags) for digest, tags in tags_of.items()}
+        tags_of: dict[str, tuple[Tag, ...]] = {}
+        for tag in self.state.tags:
+            tags = tags_of.get(tag.digest)
+            tags_of[tag.digest] = (tag,) if tags is None else (*tags, tag)
+        for digest, tags in tags_of.items():
+            if len(tags) > 1:
+                tags_of[digest] = tuple(sorted(tags, key=attrgetter("name")))
+        return tags_of
 
     def verdict(self, tag: Tag) -> Verdict:
         """Return the verdict on the tag."""

@@ -66,6 +66,8 @@ def hold_reason(load: Load, evaluation: Evaluation) -> str | None:
     An image that waits keeps waiting until it is approved, is no longer to be deleted, or the policy changes. Pushes
     that make it a smaller share of the repository do not end the wait.
     """
+    if not load.counted:
+        return None
     policy, state = evaluation.policy, evaluation.state
     also = f" and {load.nameless} of {load.untagged} manifests without a tag" if load.nameless else ""
     would = f"it would remove {load.removed} of {load.tags} tags{also}"

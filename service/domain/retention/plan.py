@@ -104,7 +104,7 @@ class Plan:
     Nothing may be deleted while `unresolved` or `undated` has a digest.
 
     Attributes:
-        verdicts: one per tag, the newest push first.
+        verdicts: one per tag, the newest push first. `plan_deletions` leaves out most of the tags that are kept.
         untagged: one per manifest without a tag.
         doomed: the digests to delete, and the tags to delete from digests that are kept.
         unresolved: digests of manifests that must be read first, because their references are not known yet.

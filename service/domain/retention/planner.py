@@ -22,7 +22,19 @@ def plan(state: State, policy: Policy, now_us: int, *, manual_only: bool = False
         manual_only: True to plan only manual deletions, and those that follow from them. The policy only protects then.
     """
     evaluation = Evaluation(state, policy, now_us, manual_only=manual_only)
-    verdicts = tuple(evaluation.verdict(tag) for tag in evaluation.newest_first)
+    return _plan(evaluation, evaluation.newest_first, manual_only=manual_only)
+
+
+def plan_deletions(state: State, policy: Policy, now_us: int) -> Plan:
+    """Return the same plan without the verdicts on most of the tags that it keeps: in a tenth of the time."""
+    evaluation = Evaluation(state, policy, now_us)
+    return _plan(evaluation, evaluation.unsettled)
+
+
+def _plan(evaluation: Evaluation, tags: Iterable[Tag], *, manual_only: bool = False) -> Plan:
+    """Return the plan. tags: whose verdicts it has, the newest push first; all others are kept until another push."""
+    state, policy = evaluation.state, evaluation.policy
+    verdicts = tuple(evaluation.verdict(tag) for tag in tags)
     untagged = tuple(_untagged_verdicts(evaluation))
     doomed = (*_doomed(verdicts), *(Doomed(verdict.tag.digest, (verdict,)) for verdict in untagged if not verdict.kept))
     load = load_of(doomed, evaluation)
@@ -71,7 +83,7 @@ def kept_unannounced(state: State, policy: Policy, now_us: int, made: Plan) -> i
         ),
     )
     deleted = {name for doomed in made.doomed for name in doomed.tags}
-    would = {name for doomed in plan(if_reported, policy, now_us).doomed for name in doomed.tags}
+    would = {name for doomed in plan_deletions(if_reported, policy, now_us).doomed for name in doomed.tags}
     return len(would - deleted)
 
 
@@ -215,7 +227,7 @@ def _undated(evaluation: Evaluation) -> set[str]:
 
 def _unseen(evaluation: Evaluation) -> set[str]:
     """Return the digests of tags with an unknown push time whose creation date may decide anything."""
-    return {tag.digest for tag in evaluation.state.tags if evaluation.awaits_date(tag)}
+    return {tag.digest for tag in evaluation.state.tags if tag.pushed_us is None and evaluation.awaits_date(tag)}
 
 
 def _boundaries(evaluation: Evaluation, verdicts: Iterable[Verdict]) -> Iterator[int]:

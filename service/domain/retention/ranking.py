@@ -58,6 +58,22 @@ class Ranking:
         slots = self._slots[group]
         return place if place <= most or slots[most - 1] == rank else None
 
+    def inside(self, most: int, *, one_group: bool) -> Iterator[str]:
+        """Yield the names of the unread tags that are certainly among the first `most` of their group.
+
+        Args:
+            one_group: True if all tags are in the same group, so that reading ends once it is full.
+        """
+        for tag, group in self.unread:
+            counted = (group, tag.digest if self.by_digest else tag.name)
+            if counted not in self._places:
+                self._rank(counted, tag)
+            if self._places[counted][0] <= most:
+                if self.takes_slot(tag):
+                    yield tag.name
+            elif one_group and self._is_full(group, most):
+                return
+
     def _is_full(self, group: str, most: int) -> bool:
         """True once the first `most` of a group, and all tags that tie with the last of them, are ranked."""
         slots = self._slots[group]
@@ -88,7 +104,7 @@ def rank(ordered: Iterable[tuple[Tag, str]], *, by_digest: bool, order: str = "p
 
 def newest_push_first(tag: Tag) -> tuple[int, str]:
     """Return a sort key that puts the latest push first, and equal times in the order of names."""
-    return (_push_rank(tag), tag.name)
+    return (-(tag.pushed_us or 0), tag.name)
 
 
 def _push_rank(tag: Tag) -> int:

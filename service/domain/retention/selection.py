@@ -3,12 +3,13 @@
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from copy import copy
 from functools import cache
 from itertools import islice
 from math import inf
 
-from service.domain.policy.model import Rule
+from service.domain.policy.model import EVERY_TAG, Keep, Rule
 from service.domain.policy.patterns import selector_of
 from service.domain.retention.ranking import ORDERS, Ranking, rank
 from service.domain.retention.state import Tag
@@ -78,13 +79,13 @@ class Selections:
         """
         lists = tuple(dict.fromkeys(rule.tags for _, rule in rules))
         number_of = {patterns: at for at, patterns in enumerate(lists)}
-        group_of = {rule.group: cache(rule.grouping.of) for _, rule in rules}
+        group_of = {rule.group: _group_finder(rule) for _, rule in rules}
         self.rules = rules
         self.ages = any(rule.older_than for _, rule in rules)
         self._list = tuple(number_of[rule.tags] for _, rule in rules)
         self._group = tuple(group_of[rule.group] for _, rule in rules)
         self._older_us = tuple(rule.older_than * 1_000_000 for _, rule in rules)
-        self._lists_of = cache(selector_of(lists).select)
+        self._lists_of = _list_finder(lists)
         self._matching = cache(self._rules_of)
         self._taking = cache(self._finals_before)
         finals = [number for number, (_, rule) in enumerate(rules) if rule.final]
@@ -115,6 +116,10 @@ class Selections:
         """Yield (tag, group) of the tags that the rule selects, in this order."""
         feed, at, now_us = self._feed(order), self._list[number], self._now_us
         young = feed.pushed_after(at, self._latest_us(number)) if order == "pushed" and self._older_us[number] else 0
+        if not self._older_us[number] and not self._finals[number]:
+            group_of = self._group[number]
+            yield from ((tag, of) for tag in feed.of(at) if (of := group_of(tag.name)) is not None)
+            return
         stays = self._stays[number]
         for tag in feed.of(at, young):
             stay = stays.get(tag.name)
@@ -130,6 +135,26 @@ class Selections:
             by_digest = self.rules[number][1].count == "digests"
             self._rankings[number, order] = rank(self.selected(number, order), by_digest=by_digest, order=order)
         return self._rankings[number, order]
+
+    def settled(self, most: int) -> AbstractSet[str]:
+        """Return names of tags that a rule keeps until another push, so that nothing else needs to be decided of them.
+
+        These are most of the tags of a large repository, but not all: conditions of time are left to `result_of`.
+
+        Args:
+            most: number of tags that rules decide about. Rules beyond them are not looked at.
+        """
+        names: set[str] = set()
+        for number, (_, rule) in enumerate(self.rules):
+            if len(names) >= most:
+                break
+            keep = rule.keep
+            if keep == "always" or (isinstance(keep, Keep) and not keep.limits_tags):
+                names.update(tag.name for tag, _ in self.selected(number))
+            elif isinstance(keep, Keep) and keep.mode == "any" and keep.last is not None:
+                ranking = self.ranking(number, rule.order)
+                names.update(ranking.inside(keep.last, one_group=rule.group is None))
+        return names
 
     def naming(self, name: str) -> Iterator[tuple[str, Rule]]:
         """Yield (name, rule) of every rule that could select a tag of this name at some age."""
@@ -188,3 +213,16 @@ class Selections:
 
     def _rules_of(self, lists: Lists) -> tuple[int, ...]:
         return tuple(number for number, at in enumerate(self._list) if at in lists)
+
+
+def _list_finder(lists: tuple[tuple[str, ...], ...]) -> Callable[[str], Lists]:
+    """Return a function that finds the numbers of the lists that select a tag."""
+    if all(patterns in EVERY_TAG for patterns in lists):
+        every = frozenset(range(len(lists)))
+        return lambda name: every
+    return cache(selector_of(lists).select)
+
+
+def _group_finder(rule: Rule) -> Callable[[str], str | None]:
+    """Return a function that finds the group of a tag; None if the rule does not select it."""
+    return (lambda name: "") if rule.group is None else cache(rule.grouping.of)

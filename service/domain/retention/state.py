@@ -7,7 +7,8 @@ from functools import cached_property
 
 from service.domain.oci.manifest import References
 
-_REFERRER_TAG = re.compile(r"sha256-([0-9a-f]{64})(?:\.[a-z0-9]+)?", re.ASCII)
+REFERRER_PREFIX = "sha256-"
+_REFERRER_TAG = re.compile(REFERRER_PREFIX + r"([0-9a-f]{64})(?:\.[a-z0-9]+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ class _Replay:
         while self._concerned and self._next_us is not None and self._next_us <= until_us:
             now_us = self._next_us
             state = replace(self._state.state(), held=self._held, held_under=self._fingerprint)
-            plan = planner.plan(state, self._policy, now_us)
+            plan = planner.plan_deletions(state, self._policy, now_us)
             self._next_us = plan.next_us
             hold = None if self._approve_holds else plan.hold
             self._held = frozenset(doomed.digest for doomed in plan.doomed if hold)
