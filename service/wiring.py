@@ -52,11 +52,11 @@ from service.store.ended_sessions import EndedSessions
 from service.store.event_counts import EventCounts
 from service.store.facts import RegistryFacts
 from service.store.garbage import GarbageRecord
-from service.store.gate import Gate, PushLimits
+from service.store.gate import Gate
 from service.store.history import History
 from service.store.keys import Keys
 from service.store.lease import Leases
-from service.store.limits import Limits
+from service.store.limits import Limits, PushLimits
 from service.store.manual import ManualDeletions
 from service.store.meter import Meter
 from service.store.outbox import Outbox
@@ -69,6 +69,7 @@ from service.store.search import Searcher
 from service.store.sign_in_links import SignInLinks
 from service.store.stats import Stats
 from service.store.trash import Trash
+from service.store.unfinished_pushes import UnfinishedPushes
 from service.store.usage import UsageRecords
 from service.store.webhooks import Webhooks
 
@@ -193,6 +194,7 @@ def wire(
         garbage=GarbageRecord(connection),
         reconcile_runs=ReconcileRuns(connection),
         gate=Gate(connection, pushes, has_processes=gc.gate == "proxy"),
+        pushes=UnfinishedPushes(connection, pushes),
         claims=Claims(connection, pushes.youth_ms),
         capabilities=Capabilities(connection),
         catalog=Catalog(connection),

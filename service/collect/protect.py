@@ -19,12 +19,12 @@ from service.registry.manifest import Manifest
 from service.registry.probe import LEFTOVERS, UNKNOWN
 from service.registry.storage import ReadableStorage
 from service.store import Store
-from service.store.gate import UnreadManifest, UnreferencedBlob
 from service.store.keys import short
 from service.store.trash import TrashedManifest
+from service.store.unfinished_pushes import UnreadManifest, UnreferencedBlob
 
 TOO_MANY = "too many pushes are in progress to keep track of all"
-_LOOSE_S = 30.0
+_NEEDED_S = 30.0
 _MOST_HELD = 1000
 _HELD_TYPE = "application/vnd.pushprune.held.v1"
 
@@ -84,7 +84,7 @@ class BlobProtection:
         finally:
             self._release_quietly()
 
-    def refuse_loose(self, report: Report) -> None:
+    def refuse_needed(self, report: Report) -> None:
         """Refuse a sweep that would delete a blob, or a layer link, that an unfinished push may need.
 
         The gate and the notifications record the blobs that a push relies on. If the storage is mounted, a blob or
@@ -129,23 +129,23 @@ class BlobProtection:
 
         A push also loses a blob that is kept if its repository loses the link to the blob (Distribution 3).
         """
-        gate, explained, swept = self._store.gate, self._explained(), _swept(report)
+        pushes, explained, swept = self._store.pushes, self._explained(), _swept(report)
         refuse_unknown(self._store)
-        read_unread(self._store, self._registry, gate.unreferenced(swept))
+        read_unread(self._store, self._registry, pushes.unreferenced(swept))
         needed = []
-        for loose in gate.unreferenced(swept):
+        for blob in pushes.unreferenced(swept):
             # An entry without a digest means that the table of the gate is full: every blob may be needed.
-            if not loose.digest:
-                raise Postponed(TOO_MANY, _LOOSE_S)
-            if loose.digest not in report.named and (loose.repository, loose.digest) not in report.links:
+            if not blob.digest:
+                raise Postponed(TOO_MANY, _NEEDED_S)
+            if blob.digest not in report.named and (blob.repository, blob.digest) not in report.links:
                 continue
             # A blob known only from notifications may belong to a manifest that was reported without its references.
             # If that manifest was deleted since, the trash explains the blob, and no push needs it.
-            if loose.heard and explained.get(loose.digest, 0) > loose.at_ms * 1000:
+            if blob.heard and explained.get(blob.digest, 0) > blob.at_ms * 1000:
                 continue
             # A client to which the registry denies the blob cannot rely on it.
-            if not self._registry.is_configured or self._client.claims_blob(loose.repository, loose.digest):
-                needed.append(loose)
+            if not self._registry.is_configured or self._client.claims_blob(blob.repository, blob.digest):
+                needed.append(blob)
         return tuple(needed)
 
     def _explained(self) -> Mapping[str, int]:
@@ -156,8 +156,8 @@ class BlobProtection:
         if not self._registry.is_configured or self._gc.gate == "readonly":
             raise RegistryRefused("nothing can be pushed to this registry")
         blobs: dict[str, dict[str, None]] = {}
-        for loose in needed:
-            blobs.setdefault(loose.repository, {})[loose.digest] = None
+        for blob in needed:
+            blobs.setdefault(blob.repository, {})[blob.digest] = None
         if sum(map(len, blobs.values())) > _MOST_HELD:
             raise RegistryRefused(f"these are more than {_MOST_HELD} blobs")
         for repository, digests in blobs.items():
@@ -207,16 +207,16 @@ def refuse_unknown(store: Store) -> None:
         )
 
 
-def read_unread(store: Store, registry: Registry, loose: Collection[UnreferencedBlob]) -> None:
+def read_unread(store: Store, registry: Registry, blobs: Collection[UnreferencedBlob]) -> None:
     """Read the manifests that were reported without references, and free the blobs that they reference.
 
     Only notifications with `includereferences` contain the references. A manifest is read only if its client pushed
-    one of the loose blobs to the same repository. A manifest that cannot be read frees nothing.
+    one of these blobs to the same repository. A manifest that cannot be read frees nothing.
     """
-    pushers = {(entry.repository, entry.client) for entry in loose if entry.digest}
-    for manifest in store.gate.unread_manifests() if pushers else ():
+    pushers = {(blob.repository, blob.client) for blob in blobs if blob.digest}
+    for manifest in store.pushes.unread_manifests() if pushers else ():
         if (manifest.repository, manifest.client) in pushers:
-            store.gate.release_blobs(manifest, _referenced(store, registry, manifest))
+            store.pushes.release_blobs(manifest, _referenced(store, registry, manifest))
 
 
 def _referenced(store: Store, registry: Registry, unread: UnreadManifest) -> tuple[str, ...]:
@@ -243,5 +243,5 @@ def _holding(digests: tuple[str, ...]) -> bytes:
     return json.dumps(manifest, separators=(",", ":")).encode()
 
 
-def _refusal(loose: UnreferencedBlob, details: str = "") -> Postponed:
-    return Postponed(f"a push to {loose.repository} may need {loose.digest}, which would be deleted{details}", _LOOSE_S)
+def _refusal(blob: UnreferencedBlob, details: str = "") -> Postponed:
+    return Postponed(f"a push to {blob.repository} may need {blob.digest}, which would be deleted{details}", _NEEDED_S)

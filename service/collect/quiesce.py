@@ -24,7 +24,8 @@ from service.registry.debug import DebugServer
 from service.settings.sections import GcSettings
 from service.store import Store
 from service.store.connection import new_token
-from service.store.gate import CLAIMS_MS, MORE
+from service.store.gate import CLAIMS_MS
+from service.store.unfinished_pushes import MORE
 
 POLL_S = 0.1
 # The time in which nginx passes an admitted request on to the registry, which then counts it.
@@ -144,7 +145,7 @@ def _wait_for_writers(attempt: Attempt) -> None:
         # A push that met a recent deletion may not have been reported yet: a deletion counts for gc.settle longer.
         if attempt.store.leases.writers() or attempt.store.trash.age_s() < attempt.gc.settle:
             return _DELETES
-        pushing = attempt.store.gate.unfinished(claims_ms)
+        pushing = attempt.store.pushes.repositories(claims_ms)
         if MORE in pushing:
             return TOO_MANY
         if pushing:

@@ -87,7 +87,7 @@ def _sweep(attempt: Attempt, quiet: BlobProtection, early: Early | None) -> None
         with quiet.holding(rehearsed) as is_held:
             if is_held:
                 rehearsed = _rehearsed(attempt, watch)
-            quiet.refuse_loose(rehearsed)
+            quiet.refuse_needed(rehearsed)
             sizes = sizes_of(attempt.store, attempt.registry, rehearsed.eligible)
             probes = verify.choose_probes(attempt.store, attempt.registry, rehearsed.eligible)
             attempt.begin_sweep(since_ms, probes)

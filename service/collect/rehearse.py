@@ -1,8 +1,8 @@
 """The dry run before the gate closes, so that on a large storage no client has to wait for it.
 
 Its report is used if nothing has changed since: no push, no deletion and no restart of the registry was reported, no
-blob became loose, and every manifest that exists once the gate is closed was marked. Otherwise the dry run is repeated
-behind the closed gate.
+unfinished push needs another blob, and every manifest that exists once the gate is closed was marked. Otherwise the
+dry run is repeated behind the closed gate.
 """
 
 import time
@@ -68,7 +68,7 @@ def rehearse_early(attempt: Attempt) -> Early | None:
     store, gc, gate = attempt.store, attempt.gc, attempt.store.gate
     # While another holder has the gate, a dry run would take the collector's lock, and that holder could not be
     # proved dead.
-    if gc.gate != "proxy" or gate.state() or _is_unquiet(store, gc) or gate.unfinished(0):
+    if gc.gate != "proxy" or gate.state() or _is_unquiet(store, gc) or store.pushes.repositories(0):
         return None
     began_ms, past = store.connection.now_ms(), _past(store)
     try:
@@ -95,7 +95,7 @@ def _compared(attempt: Attempt, report: Report) -> marks.Comparison | None:
 def still_holds(attempt: Attempt, rehearsed: Early) -> bool:
     """True if a dry run with the gate closed would report the same."""
     store = attempt.store
-    if _is_unquiet(store, attempt.gc) or _past(store) != rehearsed.past or store.gate.noted_since(rehearsed.began_ms):
+    if _is_unquiet(store, attempt.gc) or _past(store) != rehearsed.past or store.pushes.noted_since(rehearsed.began_ms):
         return False
     try:
         marks.refuse_unmarked(store, attempt.registry, rehearsed.report.marks, rehearsed.compared)

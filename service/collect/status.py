@@ -103,7 +103,7 @@ class QueuedWork:
 
 def queue(store: Store) -> QueuedWork:
     """Describe the work that waits for a collection or a dry run."""
-    return QueuedWork(store.collections.rehearsal_requested(), store.gate.unfinished(), store.outbox.workers() > 0)
+    return QueuedWork(store.collections.rehearsal_requested(), store.pushes.repositories(), store.outbox.workers() > 0)
 
 
 def queued(store: Store) -> str | None:

@@ -35,6 +35,7 @@ from service.store.restorations import Restorations
 from service.store.sign_in_links import SignInLinks
 from service.store.stats import Stats
 from service.store.trash import Trash
+from service.store.unfinished_pushes import UnfinishedPushes
 from service.store.usage import UsageRecords
 from service.store.webhooks import Webhooks
 
@@ -58,6 +59,7 @@ class Store:
     garbage: GarbageRecord
     reconcile_runs: ReconcileRuns
     gate: Gate
+    pushes: UnfinishedPushes
     claims: Claims
     capabilities: Capabilities
     catalog: Catalog

@@ -1,4 +1,4 @@
-"""The write gate in Redis: its state, the pushes under way, and the blobs that unfinished pushes need."""
+"""The write gate in Redis: its state, its processes, and the blobs that are held or deleted behind it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,29 +8,16 @@ from typing import Literal
 from service.domain.collection.gate import WriteRequest
 from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection, new_token
-from service.store.keys import long, short
+from service.store.keys import short
+from service.store.limits import PushLimits
 
 FORGOTTEN_S = 3600
 CLAIMS_MS = 5_000
-MORE = "*"
-_IDLE_MS = 30_000
-_OPEN_MS = 600_000
-_ASKING_MS = 5_000
-_FRESH_MS = 10_000
 _SILENT_MS = 10_000
 # A gate process looks at the gate at least four times a second, but on a busy machine it may be late.
 _LATE_MS = 30_000
 
 GateMode = Literal["", "draining", "closed", "claiming", "manifests"]
-
-
-@dataclass(frozen=True, slots=True)
-class PushLimits:
-    """The limits of what is remembered about pushes: for how long (ms), how many pushes, how many blobs."""
-
-    youth_ms: int = 3_600_000
-    pushes: int = 10_000
-    blobs: int = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,33 +67,6 @@ class GateState:
     reason: str
     is_kept: bool = False
     claimed_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class UnreferencedBlob:
-    """A blob that an unfinished push needs and that none of its manifests references yet.
-
-    heard: known from a notification, not from the gate.
-    """
-
-    repository: str
-    digest: str
-    at_ms: int
-    heard: bool
-    client: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadManifest:
-    """A manifest whose push was reported without its references.
-
-    put_ms: when the gate last admitted a manifest of this client.
-    """
-
-    repository: str
-    digest: str
-    client: str
-    put_ms: int
 
 
 class Gate:
@@ -204,105 +164,6 @@ class Gate:
         return GateState(
             held["state"], held["token"], fence, at, held["reason"], "kept" in held, int(held.get("claimed_ms", 0))
         )
-
-    def unfinished(self, claims_ms: int = CLAIMS_MS) -> tuple[str, ...]:
-        """Return the repositories with a push under way that a collection should wait for; MORE if not all are known.
-
-        Not waited for: a push without a request for half a minute (its blobs count as loose, and are not swept), and,
-        after the first `claims_ms`, a client that only claims to push, if the registry has reported nothing of it.
-        """
-        now_ms, held = self._connection.now_ms(), self.state()
-        with self._connection.reached() as client:
-            signs = client.zrangebyscore(self._keys.of("pushing"), now_ms - _OPEN_MS, "+inf", withscores=True)
-            loose = client.zrangebyscore(self._keys.of("unreferenced"), now_ms - _FRESH_MS, "+inf", withscores=True)
-        # What a client claims counts only for a moment; after that, the registry must have reported the push.
-        believes = held is None or now_ms - held.since_ms < claims_ms
-        read = self._read()
-        fresh = {
-            (repository, pusher)
-            for repository, _, pusher, at_ms in (
-                (*member.split(" "), at_ms) for member, at_ms in loose if member != "*"
-            )
-            if at_ms > read.get((repository, pusher), -1)
-        }
-        ages = {member: now_ms - sign_ms for member, sign_ms in signs}
-        repositories = set()
-        for member, age_ms in ages.items():
-            repository, pusher, kind = member.split(" ")
-            is_told = pusher.startswith("~") or f"{repository} ~{pusher} open" in ages
-            if kind == "open":
-                waits = age_ms <= _IDLE_MS and (is_told or believes)
-            elif kind == "put":
-                waits = age_ms < _FRESH_MS and (is_told or believes) and (repository, pusher) in fresh
-            elif kind == "asking":
-                waits = age_ms < _ASKING_MS and believes
-            else:
-                waits = age_ms < _IDLE_MS
-            if waits:
-                repositories.add(repository)
-        return tuple(sorted(repositories))
-
-    def _read(self) -> dict[tuple[str, str], int]:
-        """Return (repository, client) → the time (ms) up to which all its blobs belong to reported manifests."""
-        read: dict[tuple[str, str], int] = {}
-        for manifest in self.unread_manifests():
-            at = (manifest.repository, manifest.client)
-            read[at] = max(read.get(at, -1), manifest.put_ms)
-        return read
-
-    def unread_manifests(self) -> tuple[UnreadManifest, ...]:
-        """Return the recently pushed manifests whose references the registry did not report."""
-        with self._connection.reached() as client:
-            members = client.zrange(self._keys.of("unread_manifests"), 0, -1)
-        parts = (member.split(" ") for member in members)
-        return tuple(
-            UnreadManifest(repository, long(word), pusher, int(put)) for repository, word, pusher, put in parts
-        )
-
-    def release_blobs(self, unread: UnreadManifest, references: Iterable[str]) -> int:
-        """Record that the blobs that a manifest references are not loose any more, and return how many these are."""
-        member = f"{unread.repository} {short(unread.digest)} {unread.client} {unread.put_ms}"
-        released = self._connection.run(
-            "gate_release_blobs",
-            unread.repository,
-            member=member,
-            client=unread.client,
-            put_ms=unread.put_ms,
-            references=tuple(map(short, references)),
-        )
-        return int(released)
-
-    def unreferenced(self, digests: Iterable[str]) -> tuple[UnreferencedBlob, ...]:
-        """Return the given blobs that an unfinished push needs.
-
-        An entry with an empty digest means that not all are known: assume that every blob is needed.
-        """
-        wanted = {short(digest): digest for digest in digests}
-        since_ms = self._connection.now_ms() - self._bounds.youth_ms
-        with self._connection.reached() as client:
-            members = client.zrangebyscore(self._keys.of("unreferenced"), since_ms, "+inf", withscores=True)
-        entries = []
-        for member, at_ms in members:
-            # "*" says that there were more blobs than can be remembered.
-            repository, blob, pusher = member.split(" ") if member != "*" else ("*", "", "")
-            if blob in wanted or not blob:
-                heard = pusher.startswith("~")
-                entries.append(
-                    UnreferencedBlob(repository, wanted.get(blob, ""), int(at_ms), heard, pusher.removeprefix("~"))
-                )
-        return tuple(entries)
-
-    def manifests_put(self, since_ms: float = 0) -> tuple[str, ...]:
-        """Return the repositories that got a manifest since, within gc.youth at most; MORE if not all are known."""
-        with self._connection.reached() as client:
-            members = client.zrangebyscore(self._keys.of("pushing"), since_ms, "+inf")
-        repositories = {member.partition(" ")[0] for member in members if member.endswith((" put", " more"))}
-        return tuple(sorted(repositories))
-
-    def noted_since(self, at_ms: int) -> bool:
-        """Return True if an unfinished push was noted at `at_ms` or later to need a blob."""
-        with self._connection.reached() as client:
-            return bool(client.zcount(self._keys.of("unreferenced"), at_ms, "+inf"))
 
     def check_in(
         self, process: str, knows: str = "", *, knows_closed: bool = True, obeys: bool = True, memory: str = ""

@@ -12,10 +12,9 @@ from service.store.approvals import packed_hold
 from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection
 from service.store.dictionary import Dictionary
-from service.store.gate import PushLimits
 from service.store.ingest import RecordResult, record
 from service.store.keys import long, paired, short
-from service.store.limits import Limits
+from service.store.limits import Limits, PushLimits
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
 from service.store.packing import (
     pack_doomed,

@@ -8,9 +8,8 @@ from service.domain.collection.gate import client_of
 from service.domain.events import Envelope, Event
 from service.domain.oci import tombstone
 from service.store.connection import Connection
-from service.store.gate import PushLimits
 from service.store.keys import SEEN_BUCKET_S, short
-from service.store.limits import Limits
+from service.store.limits import Limits, PushLimits
 from service.store.outbox import RESEND_MS
 from service.store.packing import pack_layers, pack_media
 

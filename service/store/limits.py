@@ -20,3 +20,12 @@ class Limits:
     def of_history(self) -> dict[str, Any]:
         """Return the arguments of a script that adds an entry to the history."""
         return {"history_entries": self.repository_entries, "event_entries": self.events}
+
+
+@dataclass(frozen=True, slots=True)
+class PushLimits:
+    """The limits of what is remembered about pushes: for how long (ms), how many pushes, how many blobs."""
+
+    youth_ms: int = 3_600_000
+    pushes: int = 10_000
+    blobs: int = 100_000

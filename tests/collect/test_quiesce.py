@@ -21,8 +21,9 @@ from service.domain.oci.manifest import read_references
 from service.domain.timestamps import rfc3339
 from service.process import identity
 from service.registry.probe import LEFTOVERS
-from service.store.gate import Gate, PushLimits
+from service.store.gate import Gate
 from service.store.lease import COLLECT
+from service.store.limits import PushLimits
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
 from tests.support.drain import ANN, Counted, collect, collecting, leave_behind, obeying, state
@@ -480,9 +481,9 @@ def test_what_a_push_without_references_has_needed_is_read_from_its_manifest(mak
     wiring.store.gate.admit(WriteRequest("manifest", SHOP, by_tag=True), ANN)
     record(wiring.store.history, event(1, tag="v1", digest=kept.digest, address="10.0.0.7:4711"))
     earlier(wiring.store.connection, "pushing", 60)
-    assert {item.digest for item in wiring.store.gate.unread_manifests()} >= {kept.digest}
-    read_unread(wiring.store, wiring.registry, wiring.store.gate.unreferenced([tags["v1"]]))
-    loose = wiring.store.gate.unreferenced((*blobs, tags["v1"]))
+    assert {item.digest for item in wiring.store.pushes.unread_manifests()} >= {kept.digest}
+    read_unread(wiring.store, wiring.registry, wiring.store.pushes.unreferenced([tags["v1"]]))
+    loose = wiring.store.pushes.unreferenced((*blobs, tags["v1"]))
     assert {item.digest for item in loose if item.client == ANN} == {tags["v1"]}
 
 

@@ -303,8 +303,8 @@ def test_manifests_are_deleted_although_the_look_for_pushes_takes_longer_than_ot
 ) -> None:
     """Each hold would otherwise end before the first deletion, and the collection would never end."""
     held: list[tuple[str, ...]] = []
-    gate = site.store.gate
-    put = gate.manifests_put
+    gate, pushes = site.store.gate, site.store.pushes
+    put = pushes.manifests_put
 
     def slow(since_ms: float = 0.0) -> tuple[str, ...]:
         if gate.state():
@@ -314,7 +314,7 @@ def test_manifests_are_deleted_although_the_look_for_pushes_takes_longer_than_ot
         return put(since_ms)
 
     monkeypatch.setattr(claiming, "_MOMENT_S", 0.1)
-    monkeypatch.setattr(gate, "manifests_put", slow)
+    monkeypatch.setattr(pushes, "manifests_put", slow)
     assert site.collect_after().unlinked
     assert site.collect_after(GRACE_S + 1).blobs == len(GARBAGE.blobs) + 1
     assert held

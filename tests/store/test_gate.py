@@ -7,8 +7,10 @@ import pytest
 from service.domain.collection.gate import WriteRequest, client_of
 from service.registry.session import agent_with
 from service.store.connection import Connection
-from service.store.gate import MORE, Gate, PushLimits
+from service.store.gate import Gate
 from service.store.history import History
+from service.store.limits import PushLimits
+from service.store.unfinished_pushes import MORE, UnfinishedPushes
 from tests.support.gate import X, blob_heard, earlier, heard, told
 from tests.support.record import digest
 
@@ -19,6 +21,11 @@ SHOP = "shop/api"
 @pytest.fixture
 def gate(connection: Connection) -> Gate:
     return Gate(connection)
+
+
+@pytest.fixture
+def pushes(connection: Connection) -> UnfinishedPushes:
+    return UnfinishedPushes(connection)
 
 
 def asks(blob: str = X) -> WriteRequest:
@@ -58,8 +65,8 @@ def close(gate: Gate, token: str = "t1") -> None:
     assert gate.close(token)
 
 
-def loose(gate: Gate, *blobs: str) -> set[str]:
-    return {item.digest for item in gate.unreferenced(blobs or (X,))}
+def needed(pushes: UnfinishedPushes, *blobs: str) -> set[str]:
+    return {item.digest for item in pushes.unreferenced(blobs or (X,))}
 
 
 def test_open_lets_everything_pass(gate: Gate) -> None:
@@ -145,109 +152,120 @@ def test_a_push_of_long_ago_lets_nobody_pass(gate: Gate, connection: Connection)
         assert not passes(gate, write, ANN)
 
 
-def test_a_push_is_waited_for_from_its_beginning_to_its_tag(gate: Gate) -> None:
-    assert gate.unfinished() == ()
+def test_a_push_is_waited_for_from_its_beginning_to_its_tag(gate: Gate, pushes: UnfinishedPushes) -> None:
+    assert pushes.repositories() == ()
     passes(gate, begins())
     passes(gate, put())
-    assert gate.unfinished() == (SHOP,)
+    assert pushes.repositories() == (SHOP,)
     passes(gate, tagged())
-    assert gate.unfinished() == ()
+    assert pushes.repositories() == ()
 
 
-def test_a_push_that_stands_still_is_not_waited_for_and_what_it_needs_stays(gate: Gate, connection: Connection) -> None:
+def test_a_push_that_stands_still_is_not_waited_for_and_what_it_needs_stays(
+    gate: Gate, connection: Connection, pushes: UnfinishedPushes
+) -> None:
     passes(gate, begins())
     passes(gate, uploaded())
     earlier(connection, "pushing", 31)
-    assert gate.unfinished() == ()
-    assert loose(gate) == {X}
+    assert pushes.repositories() == ()
+    assert needed(pushes) == {X}
 
 
-def test_who_only_asks_is_not_waited_for_long(gate: Gate, connection: Connection) -> None:
+def test_who_only_asks_is_not_waited_for_long(gate: Gate, connection: Connection, pushes: UnfinishedPushes) -> None:
     passes(gate, asks())
-    assert gate.unfinished() == (SHOP,)
+    assert pushes.repositories() == (SHOP,)
     drain(gate)
-    assert gate.unfinished() == (SHOP,)
+    assert pushes.repositories() == (SHOP,)
     earlier(connection, "gate", 31)
-    assert gate.unfinished() == ()
+    assert pushes.repositories() == ()
 
 
 def test_a_tag_that_leaves_something_loose_is_waited_for_until_its_manifest_is_heard(
-    gate: Gate, connection: Connection
+    gate: Gate, connection: Connection, pushes: UnfinishedPushes
 ) -> None:
     passes(gate, uploaded())
     passes(gate, tagged())
-    assert gate.unfinished() == (SHOP,)
+    assert pushes.repositories() == (SHOP,)
     heard(History(connection), X)
-    assert gate.unfinished() == ()
+    assert pushes.repositories() == ()
 
 
 @pytest.mark.parametrize(
     "write", [asks(), WriteRequest("begins", SHOP, X), uploaded()], ids=["asked", "mounted", "uploaded"]
 )
-def test_what_somebody_relies_on_is_loose(gate: Gate, write: WriteRequest) -> None:
+def test_what_somebody_relies_on_is_unreferenced(gate: Gate, write: WriteRequest, pushes: UnfinishedPushes) -> None:
     passes(gate, write)
-    assert [(item.repository, item.digest, item.heard) for item in gate.unreferenced([X])] == [(SHOP, X, False)]
-    assert gate.unreferenced([digest("other")]) == ()
+    assert [(item.repository, item.digest, item.heard) for item in pushes.unreferenced([X])] == [(SHOP, X, False)]
+    assert pushes.unreferenced([digest("other")]) == ()
 
 
-def test_a_manifest_that_was_heard_of_frees_what_it_references_and_no_more(gate: Gate, connection: Connection) -> None:
+def test_a_manifest_that_was_heard_of_frees_what_it_references_and_no_more(
+    gate: Gate, connection: Connection, pushes: UnfinishedPushes
+) -> None:
     y = digest("y")
     passes(gate, uploaded(X))
     passes(gate, uploaded(y))
     passes(gate, tagged())
     heard(History(connection), X)
-    assert loose(gate, X, y) == {y}
+    assert needed(pushes, X, y) == {y}
 
 
-def test_a_manifest_frees_nothing_for_another_client(gate: Gate, connection: Connection) -> None:
+def test_a_manifest_frees_nothing_for_another_client(
+    gate: Gate, connection: Connection, pushes: UnfinishedPushes
+) -> None:
     passes(gate, uploaded(), BOB)
     passes(gate, tagged(), ANN)
     heard(History(connection), X, who="10.0.0.7:4711")
-    assert loose(gate) == {X}
+    assert needed(pushes) == {X}
 
 
-def test_a_late_manifest_does_not_free_what_the_next_push_relies_on(gate: Gate, connection: Connection) -> None:
+def test_a_late_manifest_does_not_free_what_the_next_push_relies_on(
+    gate: Gate, connection: Connection, pushes: UnfinishedPushes
+) -> None:
     passes(gate, uploaded())
     passes(gate, tagged())
     earlier(connection, "pushing", 1)
     passes(gate, asks())
     heard(History(connection), X)
-    assert loose(gate) == {X}
+    assert needed(pushes) == {X}
 
 
-def test_without_a_gate_notifications_tell_of_pushes(gate: Gate, connection: Connection) -> None:
+def test_without_a_gate_notifications_tell_of_pushes(
+    gate: Gate, connection: Connection, pushes: UnfinishedPushes
+) -> None:
     history = History(connection)
     blob_heard(history)
-    assert gate.unfinished() == (SHOP,)
-    assert [(item.digest, item.heard) for item in gate.unreferenced([X])] == [(X, True)]
+    assert pushes.repositories() == (SHOP,)
+    assert [(item.digest, item.heard) for item in pushes.unreferenced([X])] == [(X, True)]
     heard(history, X)
-    assert gate.unfinished() == ()
-    assert loose(gate) == set()
+    assert pushes.repositories() == ()
+    assert needed(pushes) == set()
 
 
 def test_a_mount_that_was_heard_of_is_loose_and_our_own_pushes_and_pulls_are_not(
-    gate: Gate, connection: Connection
+    gate: Gate, connection: Connection, pushes: UnfinishedPushes
 ) -> None:
     history = History(connection)
     blob_heard(history, digest("ours"), 1, useragent=agent_with(history.word()))
     blob_heard(history, digest("pulled"), 2, action="pull")
     blob_heard(history, digest("mounted"), 3, action="mount")
-    assert loose(gate, *map(digest, ("ours", "pulled", "mounted"))) == {digest("mounted")}
+    assert needed(pushes, *map(digest, ("ours", "pulled", "mounted"))) == {digest("mounted")}
 
 
-def test_a_part_of_an_index_does_not_end_the_push(gate: Gate, connection: Connection) -> None:
+def test_a_part_of_an_index_does_not_end_the_push(gate: Gate, connection: Connection, pushes: UnfinishedPushes) -> None:
     history = History(connection)
     blob_heard(history)
     heard(history, X, tag=None)
-    assert gate.unfinished() == (SHOP,)
+    assert pushes.repositories() == (SHOP,)
 
 
 def test_what_is_too_old_is_forgotten(connection: Connection) -> None:
     gate = Gate(connection, PushLimits(youth_ms=60_000))
+    pushes = UnfinishedPushes(connection, PushLimits(youth_ms=60_000))
     passes(gate, uploaded())
     earlier(connection, "unreferenced", 61)
     earlier(connection, "pushing", 61)
-    assert loose(gate) == set()
+    assert needed(pushes) == set()
     passes(gate, begins("shop/web"))
     client: Any = connection.client
     assert client.zcard(connection.keys.of("unreferenced")) == 0
@@ -256,22 +274,24 @@ def test_what_is_too_old_is_forgotten(connection: Connection) -> None:
 
 def test_more_than_can_be_remembered_is_not_forgotten_but_told(connection: Connection) -> None:
     gate = Gate(connection, PushLimits(pushes=2, blobs=2))
+    pushes = UnfinishedPushes(connection, PushLimits(pushes=2, blobs=2))
     for number in range(5):
         assert passes(gate, WriteRequest("asks", f"shop/{number}", digest(number)))
     client: Any = connection.client
     assert client.zcard(connection.keys.of("pushing")) == 3
     assert client.zcard(connection.keys.of("unreferenced")) == 3
-    assert gate.unfinished()[0] == MORE
-    assert {item.digest for item in gate.unreferenced([digest(0), digest(4)])} == {digest(0), ""}
+    assert pushes.repositories()[0] == MORE
+    assert {item.digest for item in pushes.unreferenced([digest(0), digest(4)])} == {digest(0), ""}
 
 
 def test_who_stands_still_makes_room_for_who_does_not(connection: Connection) -> None:
     gate = Gate(connection, PushLimits(pushes=2))
+    pushes = UnfinishedPushes(connection, PushLimits(pushes=2))
     for number in range(2):
         assert not gate.admit(begins(f"shop/{number}"), ANN).overflows
     earlier(connection, "pushing", 31)
     assert not gate.admit(begins(), ANN).overflows
-    assert gate.unfinished() == (SHOP,)
+    assert pushes.repositories() == (SHOP,)
     for number in range(2):
         message = gate.admit(begins(f"shop/{number}"), ANN)
     assert message.overflows
@@ -283,13 +303,16 @@ def test_who_stands_still_makes_room_for_who_does_not(connection: Connection) ->
 def test_what_notifications_tell_beyond_what_is_remembered_is_told_as_well(connection: Connection, what: str) -> None:
     bounds = PushLimits(**{what: 1})
     history, gate = History(connection, gate=bounds), Gate(connection, bounds)
+    pushes = UnfinishedPushes(connection, bounds)
     blob_heard(history, digest("x"), 1)
     blob_heard(history, digest("y"), 2, repository="shop/web")
     assert gate.admit(DELETES, ANN).overflows
-    assert (MORE in gate.unfinished()) == (what == "pushes")
+    assert (MORE in pushes.repositories()) == (what == "pushes")
 
 
-def test_what_a_client_claims_is_believed_only_for_a_moment(gate: Gate, connection: Connection) -> None:
+def test_what_a_client_claims_is_believed_only_for_a_moment(
+    gate: Gate, connection: Connection, pushes: UnfinishedPushes
+) -> None:
     """The registry may have refused the request: every client that reaches the proxy can send some."""
     passes(gate, begins())
     drain(gate)
@@ -297,14 +320,16 @@ def test_what_a_client_claims_is_believed_only_for_a_moment(gate: Gate, connecti
     earlier(connection, "gate", 6)
     for write in (asks(), begins(), put(), tagged()):
         assert not passes(gate, write)
-    assert gate.unfinished() == ()
+    assert pushes.repositories() == ()
     told(connection)
-    assert gate.unfinished() == (SHOP,)
+    assert pushes.repositories() == (SHOP,)
     for write in (asks(), begins(), put(), tagged()):
         assert passes(gate, write)
 
 
-def test_what_is_told_of_one_makes_no_claim_of_another_true(gate: Gate, connection: Connection) -> None:
+def test_what_is_told_of_one_makes_no_claim_of_another_true(
+    gate: Gate, connection: Connection, pushes: UnfinishedPushes
+) -> None:
     passes(gate, begins(), BOB)
     passes(gate, begins("shop/web"), ANN)
     told(connection)
@@ -312,46 +337,48 @@ def test_what_is_told_of_one_makes_no_claim_of_another_true(gate: Gate, connecti
     earlier(connection, "gate", 6)
     assert not passes(gate, asks(), BOB)
     assert not passes(gate, begins("shop/web"), ANN)
-    assert gate.unfinished() == (SHOP,)
+    assert pushes.repositories() == (SHOP,)
 
 
-def test_who_goes_on_with_an_upload_while_it_drains_does_not_become_a_push_by_that(gate: Gate) -> None:
+def test_who_goes_on_with_an_upload_while_it_drains_does_not_become_a_push_by_that(
+    gate: Gate, pushes: UnfinishedPushes
+) -> None:
     """The upload may be one that no client began."""
     drain(gate)
     assert passes(gate, uploaded())
     assert not passes(gate, begins())
-    assert gate.unfinished() == ()
-    assert loose(gate) == {X}
+    assert pushes.repositories() == ()
+    assert needed(pushes) == {X}
 
 
 def test_without_references_a_push_is_over_with_its_tag_and_frees_what_its_manifest_turns_out_to_reference(
-    gate: Gate, connection: Connection
+    gate: Gate, connection: Connection, pushes: UnfinishedPushes
 ) -> None:
     y, history = digest("y"), History(connection)
     blob_heard(history)
     passes(gate, uploaded())
     passes(gate, uploaded(y))
     passes(gate, tagged())
-    assert gate.unfinished() == (SHOP,), "its manifest is not heard of yet"
+    assert pushes.repositories() == (SHOP,), "its manifest is not heard of yet"
     heard(history)
-    assert gate.unfinished() == ()
-    (unread,) = gate.unread_manifests()
+    assert pushes.repositories() == ()
+    (unread,) = pushes.unread_manifests()
     assert (unread.repository, unread.client) == (SHOP, ANN)
     passes(gate, asks(y))
-    assert gate.release_blobs(unread, [X, y, digest("z")]) == 2, "the gate's and the registry's word"
-    assert loose(gate, X, y) == {y}, "the next push relies on that"
-    assert gate.unread_manifests() == ()
+    assert pushes.release_blobs(unread, [X, y, digest("z")]) == 2, "the gate's and the registry's word"
+    assert needed(pushes, X, y) == {y}, "the next push relies on that"
+    assert pushes.unread_manifests() == ()
 
 
 def test_a_manifest_that_was_read_frees_nothing_for_another_client_or_repository(
-    gate: Gate, connection: Connection
+    gate: Gate, connection: Connection, pushes: UnfinishedPushes
 ) -> None:
     passes(gate, uploaded(), BOB)
     passes(gate, WriteRequest("uploads", "shop/web", X))
     passes(gate, tagged())
     heard(History(connection))
-    assert gate.release_blobs(gate.unread_manifests()[0], [X]) == 0
-    assert {item.repository for item in gate.unreferenced([X])} == {SHOP, "shop/web"}
+    assert pushes.release_blobs(pushes.unread_manifests()[0], [X]) == 0
+    assert {item.repository for item in pushes.unreferenced([X])} == {SHOP, "shop/web"}
 
 
 def test_only_the_holder_turns_the_gate(gate: Gate) -> None:
@@ -372,10 +399,10 @@ def test_a_gate_does_not_open_by_time(gate: Gate, connection: Connection) -> Non
     assert connection.client.ttl(connection.keys.of("gate")) == -1
 
 
-def test_what_passed_without_redis_is_noted_whatever_the_gate_says_now(gate: Gate) -> None:
+def test_what_passed_without_redis_is_noted_whatever_the_gate_says_now(gate: Gate, pushes: UnfinishedPushes) -> None:
     close(gate)
     assert gate.admit(uploaded(), ANN, passed=True).passes
-    assert loose(gate) == {X}
+    assert needed(pushes) == {X}
 
 
 def test_a_process_is_waited_for_until_it_obeys_this_gate(gate: Gate) -> None:

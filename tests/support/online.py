@@ -188,9 +188,10 @@ class OnlineSite:
         monkeypatch.setattr(gate, "processes", lambda: ("web:1",))
         # It looks all the time, also while the test lets time pass.
         monkeypatch.setattr(gate, "silent", dict)
-        manifests_put = gate.manifests_put
+        pushes = self.store.pushes
+        manifests_put = pushes.manifests_put
         monkeypatch.setattr(
-            gate, "manifests_put", lambda since_ms=0.0: manifests_put(since_ms - self.objects.skew_us / 1000)
+            pushes, "manifests_put", lambda since_ms=0.0: manifests_put(since_ms - self.objects.skew_us / 1000)
         )
         claims = self.store.claims
         real_claim = claims.claim

@@ -385,7 +385,7 @@ def test_what_passed_without_redis_is_noted_before_the_process_is_heard_of_again
     assert door.ask("HEAD", BLOB).status_code == 204
     mortal.start()
     door.close()
-    assert [item.repository for item in door.store.gate.unreferenced([BLOB.rpartition("/")[2]])] == ["shop/api"]
+    assert [item.repository for item in door.store.pushes.unreferenced([BLOB.rpartition("/")[2]])] == ["shop/api"]
 
 
 def test_more_than_can_be_noted_later_does_not_pass(

@@ -20,7 +20,7 @@ from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
 from service.registry.layout import blob_key, layer_key
 from service.registry.objects import ObjectStore
 from service.registry.storage_inventory import read_repository
-from service.store.gate import MORE
+from service.store.unfinished_pushes import MORE
 
 # One request to a bucket deletes as many keys.
 _AT_ONCE = 1000
@@ -115,7 +115,7 @@ class BlobRemoval:
     def _put_since(self, began_us: int) -> tuple[str, ...] | None:
         """The repositories that got a manifest since the inventory began; None if not all are known."""
         store, youth_us = self._attempt.store, self._attempt.gc.youth * 1_000_000
-        repositories = store.gate.manifests_put()
+        repositories = store.pushes.manifests_put()
         # The gate remembers for gc.youth which repositories got a manifest.
         is_forgotten = store.connection.now_us() - began_us >= youth_us
         return None if is_forgotten or any(name in (MORE, "") for name in repositories) else repositories

@@ -42,7 +42,7 @@ from service.domain.collection.storage_inventory import StorageInventory, unpack
 from service.domain.errors import CollectionFailed
 from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
 from service.registry.objects import ObjectStore
-from service.store.gate import MORE
+from service.store.unfinished_pushes import MORE
 
 LOOK_AGAIN_S = 5.0
 _RETRY_MS = 300_000
@@ -271,7 +271,7 @@ class _OnlineCollection:
             self._attempt.lease.check()
             time.sleep(_POLL_S)
         # A PUT that ends meanwhile may have begun before the inventory.
-        repositories = self._store.gate.manifests_put(survey.began.redis_us / 1000 - LONGEST_REQUEST_S * 1000)
+        repositories = self._store.pushes.manifests_put(survey.began.redis_us / 1000 - LONGEST_REQUEST_S * 1000)
         if MORE in repositories or "" in repositories:
             repositories = tuple(survey.inventory.repositories)
         self._repair(survey, repositories)

@@ -112,7 +112,7 @@ def test_such_a_folder_stops_no_repair(stored: OnlineSite, monkeypatch: pytest.M
     """If not all pushes are known, every folder with a manifest is looked at."""
     link_manifest(stored, "shop/Old")
     stored.plain.write(blob_key(sha256(LAYER)), LAYER)
-    monkeypatch.setattr(stored.store.gate, "manifests_put", lambda since_ms=0.0: ("*",))
+    monkeypatch.setattr(stored.store.pushes, "manifests_put", lambda since_ms=0.0: ("*",))
     run = stored.collect_after(YOUTH_S + 1)
     assert (run.result, run.message) == ("done", "")
 
