@@ -32,6 +32,7 @@ How it is reached:
     doctor/     checks of the running system, each with the fix
 
     wiring.py    builds every collaborator once
+    registry_wiring.py   builds the registry with its storage, its collector and its debug server
     registry_clients.py  builds the clients of the registry; the first request of `--registry` needs nothing else
     dispatch.py  task names, and how to send a task to the workers
     broker.py    Celery's connection to Redis, which survives a Redis that refuses

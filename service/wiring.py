@@ -1,4 +1,4 @@
-"""Construct every collaborator once. Only this module knows all of them; registry_clients.py helps it."""
+"""Construct every collaborator once. Only this module knows all of them; registry_wiring.py helps it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import redis
 
@@ -17,15 +17,9 @@ from service.dispatch import Dispatch, celery_app
 from service.domain.errors import ConfigurationError
 from service.domain.retention.plan import Doomed
 from service.registry import Registry
-from service.registry.bucket_storage import BucketStorage
-from service.registry.client import RegistryClient
-from service.registry.collector import Collector
-from service.registry.debug import DebugServer
-from service.registry.deletion import ManifestDeletion
-from service.registry.disk import DiskDeletion
 from service.registry.probe import Probe
-from service.registry.storage import Storage
 from service.registry_clients import registry_auth, registry_client
+from service.registry_wiring import wire_registry
 from service.reports.inventory import Inventory
 from service.reports.platforms import Platforms
 from service.reports.search import Search
@@ -72,10 +66,6 @@ from service.store.trash import Trash
 from service.store.unfinished_pushes import UnfinishedPushes
 from service.store.usage import UsageRecords
 from service.store.webhooks import Webhooks
-
-if TYPE_CHECKING:
-    from service.registry.objects import ObjectStore
-    from service.settings.sections import StorageSettings
 
 T = TypeVar("T")
 
@@ -154,9 +144,6 @@ def wire(
     )
     # After a worker is killed, the registry may still be working on its DELETE for this long.
     look_again_ms = round(settings.registry.delete_timeout_s * 1000) + 5000
-    mounted = Storage(settings.storage.folder) if settings.storage.folder else None
-    objects = _objects(settings.storage)
-    storage = mounted or (BucketStorage(objects) if objects else None)
     pushes = PushLimits(settings.gc.youth * 1000)
     history = History(connection, limits, look_again_ms, pushes, settings.reconcile.late)
     facts = RegistryFacts(connection, limits)
@@ -172,9 +159,7 @@ def wire(
     removals = Deletions(connection, limits, settings.history.trash, collect_after)
     restorations = Restorations(connection, limits, look_again_ms)
     leases, garbage, meter = Leases(connection), Collections(connection, settings.history.runs), Meter(connection)
-    client_of_registry = registry_client(settings, partial(meter.time, "registry_request"), history.word)
-    in_storage = _deletion_in_storage(settings, mounted, objects, client_of_registry)
-    debug_urls = settings.registry.debug_url
+    registry = wire_registry(settings, partial(meter.time, "registry_request"), history.word)
     policies = PolicySource(settings, patient=patient, remembered=policy_changes.last)
     archive, approvals = Archive(connection), Approvals(connection, limits)
     verdicts = Verdicts(history, facts, policies, approvals)
@@ -212,17 +197,6 @@ def wire(
         protections=Protections(connection),
         webhooks=Webhooks(connection),
     )
-    registry = Registry(
-        storage=storage,
-        objects=objects,
-        in_storage=in_storage,
-        optional_client=client_of_registry,
-        collector=_collector(settings, mounted),
-        debug=DebugServer(debug_urls, settings.registry.timeout_s) if debug_urls else None,
-        parallel=settings.delete.parallel,
-        named=tuple(settings.reconcile.repositories),
-        unlinks=gc.collector == "online",
-    )
     return Wiring(
         settings=settings,
         policies=policies,
@@ -230,7 +204,7 @@ def wire(
         registry=registry,
         verdicts=verdicts,
         inventory=Inventory(history, facts, store.catalog, archive, verdicts, approvals, store.usage),
-        platforms=Platforms(client_of_registry, settings.delete.parallel),
+        platforms=Platforms(registry.optional_client, settings.delete.parallel),
         search=Search(history, Searcher(connection)),
         restore=Restore(store, registry),
         dispatch=Dispatch(partial(celery_app, redis_url(settings), settings.redis.prefix)),
@@ -280,62 +254,3 @@ def _also_saved(settings: Settings) -> tuple[Callable[[str, Doomed, tuple[str, b
     """The function that also saves deleted images in a folder, if one is configured."""
     folder = settings.history.trash_dir
     return (TrashFolder(folder.absolute()).save,) if folder else ()
-
-
-def _deletion_in_storage(
-    settings: Settings, mounted: Storage | None, objects: ObjectStore | None, client: RegistryClient | None
-) -> ManifestDeletion | None:
-    """The deletion in the storage; None with `delete.via: api`."""
-    if settings.delete.via != "storage" or client is None:
-        return None
-    if mounted:
-        return DiskDeletion(mounted, client)
-    if objects is None:
-        return None
-    from service.registry.bucket_deletion import BucketDeletion
-
-    return BucketDeletion(BucketStorage(objects), client)
-
-
-def _objects(storage: StorageSettings) -> ObjectStore | None:
-    """The storage as objects; None if it is not set, or a folder that the extra `storage` is missing for.
-
-    Raises:
-        ConfigurationError: the storage is a bucket that cannot be used.
-    """
-    if not storage.folder and not storage.bucket:
-        return None
-    try:
-        from service.registry.bucket import Bucket, open_bucket, open_folder
-    except ImportError as error:
-        if storage.folder:
-            return None
-        raise ConfigurationError(
-            f"storage.url {storage.bucket} needs obstore, which is not installed: pip install 'pushprune[storage]'"
-        ) from error
-    if storage.folder:
-        return open_folder(storage.folder)
-    return open_bucket(
-        Bucket(
-            url=storage.bucket or "",
-            endpoint=storage.endpoint,
-            region=storage.region,
-            path_style=storage.path_style,
-            access_key=storage.access_key,
-            secret_key=storage.secret_key.get_secret_value() if storage.secret_key else None,
-            credentials_file=storage.credentials_file,
-            ca_file=storage.ca_file,
-            timeout_s=storage.timeout_s,
-        )
-    )
-
-
-def _collector(settings: Settings, storage: Storage | None) -> Collector | None:
-    """The collector, if one is configured."""
-    is_online = settings.gc.collector == "online"
-    if not settings.gc.command and not is_online:
-        return None
-    # The lock file is in the storage that it protects, so that every host that mounts the storage sees it.
-    lock = (storage.root if storage else settings.data_dir) / ".pushprune-collect.lock"
-    # An online collection runs no command; the lock proves the death of its worker.
-    return Collector(() if is_online else settings.gc.command or (), lock, settings.gc.timeout, storage)

@@ -28,7 +28,7 @@ from service.collect.status import cancel as cancel_queued
 from service.domain.collection.run import DRY_RUN, UNDELETION, Run
 from service.domain.errors import CollectionFailed
 from service.domain.policy.units import parse_duration
-from service.settings.sections import GcSettings
+from service.settings.gc import GcSettings
 from service.store import Store
 
 _POLL_S = 0.1

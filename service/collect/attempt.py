@@ -13,7 +13,7 @@ from service.log import log
 from service.registry import Registry
 from service.registry.collector import Collector
 from service.registry.collector_report import names_blob
-from service.settings.sections import GcSettings
+from service.settings.gc import GcSettings
 from service.store import Store
 from service.store.lease import Lease
 

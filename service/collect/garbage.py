@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from service.clock import now_ms
 from service.collect.times import next_run
 from service.domain.collection.garbage import Garbage, GarbagePeriods, GarbageStage, GarbageStep, freed_ms
-from service.settings.sections import GcSettings
+from service.settings.gc import GcSettings
 from service.store import Store
 
 

@@ -21,7 +21,7 @@ from service.domain.errors import StoreUnavailable
 from service.log import log
 from service.registry import Registry
 from service.registry.debug import DebugServer
-from service.settings.sections import GcSettings
+from service.settings.gc import GcSettings
 from service.store import Store
 from service.store.connection import new_token
 from service.store.gate import CLAIMS_MS

@@ -15,7 +15,7 @@ from service.collect.watch import Postponed, Watch
 from service.domain.errors import CollectionFailed, CollectionTooSlow, RegistryRefused, RegistryUnavailable
 from service.log import log
 from service.registry.collector_report import Report
-from service.settings.sections import GcSettings
+from service.settings.gc import GcSettings
 from service.store import Store
 
 _KINDS = ("", "blob ", "own ")

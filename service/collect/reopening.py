@@ -4,7 +4,7 @@ from service.collect import verify
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.log import log
 from service.registry import Registry
-from service.settings.sections import GcSettings
+from service.settings.gc import GcSettings
 from service.store import Store
 from service.store.gate import GateState
 from service.store.lease import COLLECT, COLLECT_MS

@@ -23,7 +23,7 @@ from service.domain.collection.run import (
 from service.domain.errors import ConfigurationError, NotWaiting
 from service.domain.oci.names import is_digest
 from service.registry import Registry
-from service.settings.sections import GcSettings
+from service.settings.gc import GcSettings
 from service.store import Store
 from service.store.gate import GateState
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from service.cron import next_time
 from service.domain.collection.window import is_open, opens_at, spell_window
 from service.domain.policy.units import spell_duration
-from service.settings.sections import GcSettings
+from service.settings.gc import GcSettings
 
 
 def next_run(gc: GcSettings, now: datetime) -> datetime | None:

@@ -1,7 +1,7 @@
 """Typed settings from YAML, the environment and secret files. Invalid settings are refused at the start.
 
 model.py     all settings, and the checks between sections
-sections.py  the sections, with keys, defaults and descriptions
+sections.py  the sections, with keys, defaults and descriptions; the long ones are in registry.py, gc.py, webhooks.py
 kinds.py     the kinds of values, with their checks
 layers.py    the sources of settings: overrides, environment, file, secret files; the stronger source wins
 loading.py   load_settings, load_policy, parse_policy, policy_faults

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from service.domain.collection.online import LONGEST_REQUEST_S
 from service.domain.policy.model import Policy
+from service.settings.gc import GcSettings
 from service.settings.kinds import (
     Place,
     Section,
@@ -23,16 +24,14 @@ from service.settings.kinds import (
     listen_host,
     to_path,
 )
+from service.settings.registry import RegistrySettings, StorageSettings
 from service.settings.sections import (
     ApiSettings,
     DeleteSettings,
-    GcSettings,
     HistorySettings,
     LogSettings,
     ReconcileSettings,
     RedisSettings,
-    RegistrySettings,
-    StorageSettings,
     TokenSettings,
     WebSettings,
 )

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from service.collect.garbage import collection_after, restorable_until
-from service.settings.sections import GcSettings
+from service.settings.gc import GcSettings
 from tests.conftest import MakeWiring
 
 DAY_S = 86_400

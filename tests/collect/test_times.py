@@ -13,7 +13,7 @@ from service.collect.times import next_run, too_early
 from service.domain.collection.run import MANUAL, Run
 from service.domain.collection.window import Hours
 from service.domain.errors import ConfigurationError
-from service.settings.sections import GcSettings
+from service.settings.gc import GcSettings
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import make_image

@@ -16,7 +16,7 @@ from service.registry.bucket_storage import BucketStorage
 from service.registry.client import RegistryClient
 from service.registry.layout import blob_key, revision_key
 from service.registry.storage_inventory import read_inventory
-from service.settings.sections import GcSettings
+from service.settings.gc import GcSettings
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.fakes.s3 import BUCKET, S3Server
