@@ -17,5 +17,6 @@ models.py         base classes of requests and answers
 problems.py       errors as problem documents
 trials.py         limits for previews of a policy
 server.py         waitress, with deadlines and limits on connections
+pools.py          the threads that answer requests
 commands.py       `pushprune web` and `pushprune gate`: start the two processes of the edge
 """

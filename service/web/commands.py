@@ -12,6 +12,7 @@ from service.web import server
 from service.web.app import create_app, create_gate
 from service.web.notifications import RECEIVE
 from service.web.pages.rendering import compile_templates
+from service.web.pools import THREADS, GatheringPool, thread_pool
 from service.wiring import wire_service
 
 _config = click.option(
@@ -34,7 +35,7 @@ def web(config: Path | None) -> None:
     # Beside the first requests: notifications must not wait for it.
     Thread(target=compile_templates, args=[application], name="compile templates", daemon=True).start()
     # Notifications have a thread of their own, so that they never wait for slow pages.
-    pools = {"": server.pool(server.THREADS), "/notifications": server.GatheringPool(application.extensions[RECEIVE])}
+    pools = {"": thread_pool(THREADS), "/notifications": GatheringPool(application.extensions[RECEIVE])}
     proxies = [ipaddress.ip_network(name) for name in settings.web.proxies]
     server.DeadlineServer(application, listener, pools, trusted=proxies).run()
 
@@ -55,7 +56,7 @@ def gate(config: Path | None, only: bool) -> None:
     application = create_gate(wire_service(settings), is_only=only)
     # Each waiting request takes a thread; the threads beyond these answer requests that need not wait.
     waiting = settings.gc.gate_waiting
-    pools = {"": server.pool(server.THREADS + waiting)}
+    pools = {"": thread_pool(THREADS + waiting)}
     # All clients' requests come from the one address of the proxy, so no limit for one address applies.
     server.DeadlineServer(
         application, listener, pools, connections=server.CONNECTIONS + waiting, per_address=None

@@ -11,8 +11,7 @@ import logging
 import signal
 import socket
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from types import FrameType
@@ -21,12 +20,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 from service.domain.errors import ConfigurationError
-from service.log import log
 from service.settings.kinds import listen_host
 from service.web.attempts import owner_of
+from service.web.pools import ReceivedTask
 from service.web.problems import MAX_BODY_BYTES, TOO_LARGE
 
 if TYPE_CHECKING:
@@ -39,10 +38,6 @@ BODY_S = 30.0
 # A connection is closed if the client reads no byte of its answer for this time.
 UNREAD_S = 30.0
 
-# The threads of each pool.
-THREADS = 8
-# Requests that are recorded together, at most.
-GATHERED = 64
 CONNECTIONS = 256
 CONNECTIONS_PER_ADDRESS = 64
 
@@ -73,55 +68,6 @@ class MalformedRequestTask(ErrorTask):
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body.encode())
-
-
-class ReceivedTask(WSGITask):
-    """A request whose environment may have been made before."""
-
-    def get_environment(self) -> dict[str, Any]:
-        """Return the environment of the request, the same each time."""
-        request = self.request
-        if not hasattr(request, "environ"):
-            request.environ = super().get_environment()
-        environ: dict[str, Any] = request.environ
-        return environ
-
-
-class GatheringPool(ThreadedTaskDispatcher):
-    """One thread that takes all requests that wait, hands them to `receive` together, and then answers each.
-
-    Args:
-        receive: takes the WSGI environments of the requests.
-    """
-
-    def __init__(self, receive: Callable[[Sequence[dict[str, Any]]], None]) -> None:
-        super().__init__()
-        self._receive = receive
-        self._gathered: deque[DeadlineChannel] = deque()
-        self.set_thread_count(1)
-
-    def add_task(self, task: "DeadlineChannel") -> None:
-        """Queue a request."""
-        self._gathered.append(task)
-        super().add_task(self)
-
-    def service(self) -> None:
-        """Serve what has gathered; nothing if an earlier call has served it already."""
-        channels = [self._gathered.popleft() for _ in range(min(len(self._gathered), GATHERED))]
-        sound = [channel for channel in channels if not channel.requests[0].error]
-        if not channels:
-            return
-        try:
-            self._receive([ReceivedTask(channel, channel.requests[0]).get_environment() for channel in sound])
-        except Exception as error:  # noqa: BLE001  then each request is answered by itself
-            log.error("a batch of notifications failed; each is recorded alone", error=repr(error), exc_info=error)
-        for channel in channels:
-            channel.service()
-
-    def cancel(self) -> None:
-        """Drop what has gathered."""
-        while self._gathered:
-            self._gathered.popleft().cancel()
 
 
 class DeadlineChannel(HTTPChannel):
@@ -289,13 +235,6 @@ def listening(listen: str) -> socket.socket:
         raise ConfigurationError(
             f"cannot listen on {listen}: {error.strerror}; end what listens there, or choose another address"
         ) from error
-
-
-def pool(threads: int) -> ThreadedTaskDispatcher:
-    """A pool of threads that answer requests."""
-    made = ThreadedTaskDispatcher()
-    made.set_thread_count(threads)
-    return made
 
 
 def stop_on_signals() -> None:

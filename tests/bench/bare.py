@@ -5,6 +5,7 @@ import os
 from flask import Flask, Response, jsonify
 
 from service.web import server
+from service.web.pools import THREADS, thread_pool
 
 
 def create_app() -> Flask:
@@ -19,5 +20,5 @@ def create_app() -> Flask:
 
 if __name__ == "__main__":
     server.stop_on_signals()
-    pools = {"": server.pool(server.THREADS)}
+    pools = {"": thread_pool(THREADS)}
     server.DeadlineServer(create_app(), server.listening(os.environ["PUSHPRUNE_LISTEN"]), pools).run()

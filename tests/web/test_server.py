@@ -13,6 +13,7 @@ import pytest
 
 from service.domain.errors import ConfigurationError
 from service.web import attempts, server
+from service.web.pools import GatheringPool, thread_pool
 from service.web.problems import MAX_BODY_BYTES, TOO_LARGE
 from tests.fakes.valkey import free_port
 from tests.support.lease import until
@@ -53,7 +54,7 @@ class Served:
         self.application = application
         self.port = free_port()
         self.gathered: list[int] = []
-        pools = {"": server.pool(2), "/notifications": server.GatheringPool(self._receive)}
+        pools = {"": thread_pool(2), "/notifications": GatheringPool(self._receive)}
         self._server = server.DeadlineServer(application, server.listening(f"127.0.0.1:{self.port}"), pools, **options)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
