@@ -1,7 +1,7 @@
 """Files of a registry's storage in a mounted folder, read with few calls of the operating system."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -68,8 +68,9 @@ def rename(root: str, source: str, target: str) -> bool:
     return True
 
 
-def remove_folder(root: str, folder: str) -> None:
-    """Remove a folder if it is empty."""
-    # A folder that is not empty is left as it is.
-    with suppress(OSError):
-        os.rmdir(f"{root}/{folder}")
+def remove_folders(root: str, folders: Iterable[str]) -> None:
+    """Remove those of these folders that are empty."""
+    for folder in folders:
+        # A folder that is not empty is left as it is.
+        with suppress(OSError):
+            os.rmdir(f"{root}/{folder}")

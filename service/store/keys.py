@@ -198,7 +198,8 @@ Garbage collection
   gc:noted             zset    short digest that a request named at the gate (HEAD, mount or upload of a blob) → when
         (ms). An online collection unlinks none of them. "*": there were more than can be stored; "?": the last upload
         or mount of a digest that is no sha256, so that any data may be its: a collection that began before it deletes
-        none. Life: twice gc.youth; 200000 at most. Writer: gate_admit. Reader: claim.
+        none; "!": the last request that the gate let pass and did not understand. Life: twice gc.youth; 200000 at
+        most. Writer: gate_admit. Readers: claim, a collection.
   gc:noting            string  since when the gate notes digests (ms). An online collection unlinks nothing before
         gc.youth has passed. Life: for ever. Writer: gate_check_in. Reader: claim.
   gc:claimed           hash    short digest, or "/R" → token of the gate's holder: requests that name the digest wait,

@@ -10,6 +10,7 @@ from service.store.limits import PushLimits
 
 # The name that stands for repositories that are not known.
 MORE = "*"
+_UNKNOWN = "!"
 _IDLE_MS = 30_000
 _OPEN_MS = 600_000
 _ASKING_MS = 5_000
@@ -146,6 +147,16 @@ class UnfinishedPushes:
             members = client.zrangebyscore(self._keys.of("pushing"), since_ms, "+inf")
         repositories = {member.partition(" ")[0] for member in members if member.endswith((" put", " more"))}
         return tuple(sorted(repositories))
+
+    def may_have_passed(self, within_s: float) -> bool:
+        """Return True if the gate let a PUT of a manifest pass within this time, or a request that may be such a PUT.
+
+        The proxy may not have sent the request to the registry yet.
+        """
+        since_ms = self._connection.now_ms() - within_s * 1000
+        with self._connection.reached() as client:
+            unknown_ms = client.zscore(self._keys.of("gc:noted"), _UNKNOWN)
+        return bool(self.manifests_put(since_ms)) or (unknown_ms is not None and unknown_ms >= since_ms)
 
     def noted_since(self, at_ms: int) -> bool:
         """Return True if an unfinished push was noted at `at_ms` or later to need a blob."""

@@ -284,6 +284,34 @@ def test_manifests_are_not_deleted_after_a_put_that_the_gate_has_just_let_pass(s
     assert "brought back" not in run.note
 
 
+def test_a_put_that_the_gate_let_pass_before_the_claims_is_waited_for(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invariant 2: it is on its way from the proxy to the registry, which counts it only after a pause."""
+    site.registry.push("a", "kept", variant(GARBAGE, 1))
+    assert site.collect_after().unlinked
+    site.later(GRACE_S + 1)
+    site.counts_puts = False
+    client = site.blind("a", "again", GARBAGE)
+    # It has just seen the old data, and will not write it again.
+    for _ in range(len(GARBAGE.blobs) + 2):
+        next(client)
+    monkeypatch.setattr(claiming, "_PASSING_S", 1000)
+    sleep = time.sleep
+
+    def arrive(pause_s: float) -> None:
+        if pause_s < 100:
+            sleep(pause_s)
+        else:
+            ended(client)
+
+    monkeypatch.setattr(time, "sleep", arrive)
+    run = site.collect()
+    ended(client)
+    assert site.registry.broken() == ()
+    assert "brought back" not in run.note
+
+
 def test_manifests_are_deleted_between_puts_that_never_pause(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """The PUTs wait for a deletion, because no moment comes without a PUT."""
     monkeypatch.setattr(online_run, "_BETWEEN_PUTS_S", 0)

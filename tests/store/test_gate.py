@@ -436,3 +436,15 @@ def test_what_was_about_to_be_swept_is_remembered(gate: Gate) -> None:
     gate.note_deleting([])
     gate.note_deleting(digest(number) for number in range(1500))
     assert len(gate.was_deleting()) == 1500
+
+
+def test_a_put_of_a_manifest_may_be_on_its_way_from_the_proxy_for_a_while(
+    gate: Gate, connection: Connection, pushes: UnfinishedPushes
+) -> None:
+    assert all(passes(gate, write) for write in (asks(), begins(), uploaded(), DELETES))
+    assert not pushes.may_have_passed(60)
+    for write, noted in ((put(), "pushing"), (tagged(), "pushing"), (ODD, "gc:noted")):
+        passes(gate, write)
+        assert pushes.may_have_passed(60)
+        earlier(connection, noted, 61)
+        assert not pushes.may_have_passed(60)

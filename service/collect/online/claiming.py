@@ -19,8 +19,10 @@ from service.store.connection import new_token
 
 POLL_S = 0.02
 _AWARE_S = 15.0
-# nginx needs a moment to pass an admitted request on to the registry, which then counts it.
+# nginx needs a moment to pass an admitted request on to the registry, which then counts it. If the gate admitted no PUT
+# for a minute, none is on its way, also if the gate process stood still before it answered.
 _PASSING_S = 0.5
+_LATELY_S = 60.0
 # PUTs of manifests wait for so long at most, from the beginning of the claims.
 _HOLD_S = 2.0
 # The gate processes look every 50 ms if the gate was opened, and no write is to wait for more than 100 ms.
@@ -78,7 +80,8 @@ class Claiming:
 
         Returns False if they did not end in time.
         """
-        time.sleep(max(0.0, self._aware_s + _PASSING_S - time.monotonic()))
+        if self._store.pushes.may_have_passed(_LATELY_S):
+            time.sleep(max(0.0, self._aware_s + _PASSING_S - time.monotonic()))
         end_s, debug = self._end_s if self._are_manifests_held else time.monotonic() + _HOLD_S, self._debug()
         while debug.manifests() > 0:
             self._attempt.lease.check()

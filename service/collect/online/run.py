@@ -278,6 +278,9 @@ class _OnlineCollection:
 
     def _repair(self, survey: Survey, repositories: Collection[str]) -> None:
         """Repair the images of these repositories that were pushed meanwhile."""
+        # The contents of the quarantine need not be listed for that.
+        if not repositories:
+            return
         repair = Repair(self._attempt, self._objects)
         links = repair.of_repositories(repositories, survey.marking, self._journal.blobs)
         if links:

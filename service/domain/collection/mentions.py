@@ -51,9 +51,11 @@ def begins_as_manifest(start: bytes) -> bool:
 
 def may_be_manifest(content: bytes) -> bool:
     """True if a registry could accept these bytes as a manifest. A config has no schema version."""
+    # First, because the search takes 0.3 ms for 64 kB.
+    if not begins_as_manifest(content):
+        return False
     # Go ignores the case of the names in JSON, and takes a long s for an s.
-    text = _LONG_S.sub(b"s", _unescaped(content)).lower()
-    return begins_as_manifest(content) and b"schemaversion" in text
+    return b"schemaversion" in _LONG_S.sub(b"s", _unescaped(content)).lower()
 
 
 def _found(content: bytes) -> list[bytes]:

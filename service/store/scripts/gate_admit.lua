@@ -133,6 +133,8 @@ end
 
 if needed ~= '' then note_named() end
 if not passes() then return {0, state, held[2], 0} end
+-- It may be a PUT of a manifest in a form that the gate does not understand.
+if kind == 'writes' then redis.call('ZADD', all['gc:noted'], now_ms, '!') end
 if kind == 'asks' then
   if redis.call('ZSCORE', all.pushing, mine .. ' open') then sign(' open') else sign(' asking') end
 elseif kind == 'manifest' and by_tag == '1' then
