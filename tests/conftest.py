@@ -15,6 +15,7 @@ from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 from service.dispatch import Dispatch
 from service.domain.policy.model import Policy
 from service.settings import load_settings
+from service.store.catalog import Catalog
 from service.store.connection import Connection, connect
 from service.store.keys import Keys
 from service.wiring import Wiring, wire
@@ -93,13 +94,15 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 @pytest.fixture
 def connection(valkey: Valkey) -> Iterator[Connection]:
-    """A connection under a prefix of its own; every key left behind must stand in keys.py."""
+    """A connection under a prefix of its own; each key left behind must stand in keys.py, and the indexes be right."""
     prefix = f"t{uuid.uuid4().hex[:12]}:"
     made = Connection(connect(valkey.url), Keys(prefix))
     yield made
+    wrong = Catalog(made).correct_indexes()
     left = sorted(made.client.scan_iter(match=f"{prefix}*", count=1000))
     if left:
         made.client.delete(*left)
+    assert not wrong, "a script left the indexes of the repositories wrong"
     assert not [key for key in left if not documented(str(key).removeprefix(prefix))]
 
 

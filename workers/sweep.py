@@ -19,6 +19,7 @@ _QUEUE_ENOUGH = 250
 _MOST_SENT = 500
 _TRIM_MS = 60_000
 _RETIRE_MS = 3_600_000
+_INDEX_MS = 3_600_000
 _BROKEN_MS = 60_000
 _SET_BACK = "redis clock"
 _HOUR_US = 3600 * 1_000_000
@@ -51,6 +52,8 @@ def sweep(wiring: Wiring) -> None:
     if wiring.store.leases.elected("retire", _RETIRE_MS):
         for repository in wiring.store.history.retire(wiring.settings.history.trash):
             log.info("removed from the history, as it was empty for history.trash", repository=repository)
+    if wiring.store.leases.elected("index", _INDEX_MS) and (wrong := wiring.store.catalog.correct_indexes()):
+        log.warning("corrected the indexes of repositories, which were wrong", repositories=len(wrong))
     follow_schedule(wiring.store, wiring.registry, wiring.settings)
     if wiring.registry.is_configured:
         if wiring.store.leases.elected("unseen", _UNSEEN_MS) and (unseen := wiring.store.history.unseen()):

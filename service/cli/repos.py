@@ -13,7 +13,7 @@ from service.cli.names import UnclearName
 from service.cli.output import limit_option, line, note_limit, output_options, show_document, show_names, table, when
 from service.cli.registry import asked_registry, registry_option
 from service.domain.policy.units import spell_change, spell_size
-from service.domain.retention.selector import search_matcher
+from service.domain.retention.selector import every_name, search_matcher
 from service.reports.repository_listing import ListedRepository, RepositoryOrder, RepositoryStatus
 
 _EVERYTHING = 10_000_000
@@ -56,13 +56,12 @@ def repos(
     NAME matches a part of the name; a glob matches the whole name.
     """
     try:
-        matchers = [search_matcher(name) for name in names or ("",)]
+        matchers = [search_matcher(name) for name in names]
     except ValueError as error:
         raise UnclearName(str(error)) from error
     wiring = connect(config, data)
-    total, listed = wiring.inventory.repository_rows(
-        lambda name: any(matches(name) for matches in matchers), sort, limit or _EVERYTHING, status
-    )
+    matches = (lambda name: any(matches(name) for matches in matchers)) if matchers else every_name
+    total, listed = wiring.inventory.repository_rows(matches, sort, limit or _EVERYTHING, status)
     note_limit(limit, total)
     if as_document:
         show_document([Repository.model_validate(row) for row in listed])

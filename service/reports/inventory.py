@@ -96,6 +96,10 @@ class Inventory:
         """The names of all known repositories, in order."""
         return self.history.repositories()
 
+    def folders(self, path: str, most: int) -> tuple[tuple[str, int], ...]:
+        """The first `most` folders directly below a path such as shop/, each with the number of its repositories."""
+        return self.catalog.folders(path, most)
+
     def tag_names(self, repository: str) -> tuple[str, ...]:
         """The names of the live tags of a repository."""
         return self.history.tag_names(repository)
@@ -110,9 +114,8 @@ class Inventory:
 
     def totals(self) -> InventoryTotals:
         """The totals of all repositories."""
-        live = self.catalog.live_tags().values()
         doomed = sum(summary.doomed for summary in self.catalog.summaries(self.catalog.doomed()))
-        return InventoryTotals(len(live), sum(tags.count for tags in live), doomed, len(self.approvals.holds()))
+        return InventoryTotals(self.catalog.count(), self.catalog.live_tags(), doomed, len(self.approvals.holds()))
 
     def repositories(
         self,

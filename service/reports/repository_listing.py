@@ -4,13 +4,15 @@ import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from service.domain.page import Page, Place, page
 from service.domain.policy.patterns import Matcher
+from service.domain.retention.selector import every_name
 from service.domain.usage import RepositorySize
 from service.store.approvals import Approvals
-from service.store.catalog import Catalog, RepositorySummary
+from service.store.catalog import Catalog, IndexOrder, RepositorySummary
+from service.store.chunks import chunks
 from service.store.history import History
 from service.store.usage import UsageRecords
 
@@ -22,6 +24,9 @@ RepositoryStatus = Literal["delete", "held"]
 _SOON_MS = 60_000
 # Rows that are read in one call.
 _BLOCK = 500
+_INDEXED: Final = ("name", "-name", "pushed", "-pushed", "tags", "-tags")
+# The largest part of an index that is read in one call.
+_MOST_INDEXED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +97,24 @@ class RepositoryListing:
 
         The names and their order are read at once, all else while the rows are taken.
         """
-        chosen = self._names(matches, order, None, limit, status)
-        blocks = (chosen.rows[start : start + _BLOCK] for start in range(0, len(chosen.rows), _BLOCK))
-        return chosen.total, (row for names in blocks for row in self._listed(self.catalog.summaries(names)))
+        if order in ("name", "-name") and _is_of_all(matches, status):
+            blocks = self._blocks_by_name(order, limit)
+            total = self.catalog.count()
+        else:
+            chosen = self._names(matches, order, None, limit, status)
+            blocks = chunks(chosen.rows, _BLOCK)
+            total = chosen.total
+        return total, (row for names in blocks for row in self._listed(self.catalog.summaries(names)))
+
+    def _blocks_by_name(self, order: IndexOrder, limit: int) -> Iterator[Sequence[str]]:
+        """Yield the first `limit` names in parts, so that the first rows need not wait for all names."""
+        after: Place | None = None
+        while limit > 0:
+            part = self.catalog.page(order, after, min(limit, _MOST_INDEXED))
+            yield part.rows
+            limit, after = limit - len(part.rows), part.after
+            if after is None:
+                return
 
     def _names(
         self,
@@ -105,11 +125,14 @@ class RepositoryListing:
         status: RepositoryStatus | None,
     ) -> Page[str]:
         """Return a page of the names that match."""
+        # A longer listing is read at once: in pages by push, a repository that is pushed to meanwhile would be missed.
+        if order in _INDEXED and limit <= _MOST_INDEXED and _is_of_all(matches, status):
+            return self.catalog.page(order, after, limit)
         names = tuple(filter(matches, self._with_status(status)))
         by, descending = order.lstrip("-"), order.startswith("-")
         if by == "name":
             return _page_by_name(names, descending=descending, after=after, limit=limit)
-        ranks, rank_of_others = self._ranks(by)
+        ranks, rank_of_others = self._ranks(by, names)
         return page(
             names,
             lambda name: (ranks.get(name, rank_of_others), name),
@@ -139,8 +162,8 @@ class RepositoryListing:
             return sorted(self._doomed().keys() & frozenset(names))
         return names
 
-    def _ranks(self, by: str) -> tuple[Mapping[str, int], int]:
-        """Return the sort key of repositories by name, and that of all others."""
+    def _ranks(self, by: str, names: Sequence[str]) -> tuple[Mapping[str, int], int]:
+        """Return the sort key of these repositories, and that of those without one."""
         if by == "size":
             # Without a size comes behind every size, also behind that of an empty repository.
             return self.usage.size_bytes(), -1
@@ -149,8 +172,7 @@ class RepositoryListing:
         if by == "expires":
             # Repositories with deletions to make come first, those that only a push changes last.
             return self.catalog.planned_ms() | dict.fromkeys(self._doomed(), 0), sys.maxsize
-        live = self.catalog.live_tags().items()
-        return {name: tags.count if by == "tags" else tags.pushed_us for name, tags in live}, 0
+        return self.catalog.ranks("tags" if by == "tags" else "pushed", names), 0
 
     def _doomed(self) -> dict[str, int]:
         """Return the number of images to delete next by repository, without repositories that have none."""
@@ -179,6 +201,10 @@ class RepositoryListing:
             )
 
         return tuple(listed(row, sizes.get(row.repository)) for row in rows)
+
+
+def _is_of_all(matches: Matcher, status: RepositoryStatus | None) -> bool:
+    return matches is every_name and status is None
 
 
 def _page_by_name(names: Sequence[str], *, descending: bool, after: Place | None, limit: int) -> Page[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from service.domain.errors import LeaseLost, StoreBusy, StoreUnavailable
 from service.store import schema
 from service.store.backup import LEFT_OUT, SAVED, SavedValue, name_of
+from service.store.catalog import Catalog
 from service.store.chunks import AT_ONCE
 from service.store.connection import Connection
 from service.store.dictionary import packed_row
@@ -130,6 +131,8 @@ class BackupImport:
             StoreUnavailable: fewer than `redis.replicas` have received everything, or another server took over.
         """
         self._flush()
+        Catalog(self._connection).correct_indexes()
+        self._check_lease()
         # A script waits for the replicas, which receive the writes in their order: those of the pipelines before.
         _change_state(self._connection, schema.IMPORTING, schema.IMPORTING)
         if self._connection.run_id() != self._run_id:

@@ -1,18 +1,20 @@
 """The catalog: the figures that a listing shows for each repository, read for many repositories at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from time import monotonic, thread_time
+from itertools import chain
+from typing import Literal
 
+from service.domain.page import Page, Place
 from service.domain.retention.state import Tag
+from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection
 from service.store.packing import unpack_live
-from service.store.usage import versions_of
 
 # A script blocks Redis while it runs: between two chunks, Redis can serve other clients.
 _CHUNK = 500
-# An answer that takes more CPU time than _DEAR_S is remembered for _LASTS times as long, for _LONGEST_S at most.
-_DEAR_S, _LASTS, _LONGEST_S = 0.25, 10, 30.0
+IndexOrder = Literal["name", "-name", "pushed", "-pushed", "tags", "-tags"]
+_INDEXES = {"name": "by_name", "pushed": "by_push", "tags": "by_tags"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +37,12 @@ class RepositorySummary:
     next_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LiveTags:
-    """The number of live tags of a repository and the last push of one (µs, 0 if no push was seen)."""
-
-    version: str
-    count: int
-    pushed_us: int
-
-
 class Catalog:
     """The figures of repositories in Redis. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._keys = connection.keys
-        self._live_tags: Mapping[str, LiveTags] = {}
-        self._fresh_until_s = 0.0
 
     def is_known(self, repository: str) -> bool:
         """Return True if anything is recorded about the repository."""
@@ -76,30 +67,60 @@ class Catalog:
             for summary in self._read(repositories[start : start + _CHUNK])
         )
 
-    def live_tags(self) -> Mapping[str, LiveTags]:
-        """Return the number and the last push of the live tags of every repository.
+    def count(self) -> int:
+        """Return the number of all repositories."""
+        with self._connection.reached() as client:
+            return int(client.zcard(self._keys.of("by_name")))
 
-        Of very many repositories, the answer is remembered for ten times as long as this process needed to read it,
-        half a minute at most.
+    def live_tags(self) -> int:
+        """Return the number of all live tags."""
+        with self._connection.reached() as client:
+            return int(client.get(self._keys.of("live_tags")) or 0)
+
+    def page(self, order: IndexOrder, after: Place | None, limit: int) -> Page[str]:
+        """Return a page of the names of all repositories, in the order of an index."""
+        index, descending = order.lstrip("-"), order.startswith("-")
+        # All scores of the index by name are the same.
+        score, name = ("0" if index == "name" else after[0], after[1]) if after else ("", "")
+        count, more, *flat = self._connection.run(
+            "repositories", INDEX=_INDEXES[index], descending=descending, score=score, after=name, limit=limit
+        )
+        names = tuple(flat[::2])
+        if not more:
+            return Page(names, None, count)
+        last = names[-1] if index == "name" else int(float(flat[-1]))
+        return Page(names, (last, names[-1]), count)
+
+    def ranks(self, order: IndexOrder, repositories: Sequence[str]) -> dict[str, int]:
+        """Return the last push (µs), or the number of live tags, of each of these repositories."""
+        key = self._keys.of(_INDEXES[order.lstrip("-")])
+        with self._connection.reached() as client:
+            scores = [score for names in chunks(repositories) for score in client.zmscore(key, list(names))]
+        return {name: int(score or 0) for name, score in zip(repositories, scores, strict=True)}
+
+    def folders(self, path: str, most: int) -> tuple[tuple[str, int], ...]:
+        """Return the folders directly below a path, each with the number of repositories in it.
+
+        Args:
+            path: such as shop/; "" for the top.
+            most: the number of folders to return.
         """
-        if monotonic() < self._fresh_until_s:
-            return self._live_tags
-        began_s = thread_time()
-        # Only repositories whose version changed are read again.
-        versions = versions_of(self._connection)
-        known = self._live_tags
-        current = {name: known[name] for name, version in versions.items() if _has(known, name, version)}
-        changed = [name for name in versions if name not in current]
-        for start in range(0, len(changed), _CHUNK):
-            names = changed[start : start + _CHUNK]
-            flat = self._connection.run("live_tags", repositories=names)
-            for name, count, pushed_us in zip(names, flat[::2], flat[1::2], strict=True):
-                current[name] = LiveTags(versions[name], count, int(float(pushed_us)))
-        self._live_tags = current
-        used_s = thread_time() - began_s
-        if used_s > _DEAR_S:
-            self._fresh_until_s = monotonic() + min(used_s * _LASTS, _LONGEST_S)
-        return current
+        folders: list[tuple[str, int]] = []
+        start = ""
+        while len(folders) < most:
+            start, *flat = self._connection.run("folders", path=path, start=start, most=most - len(folders))
+            folders += zip(flat[::2], flat[1::2], strict=True)
+            if not start:
+                break
+        return tuple(folders[:most])
+
+    def correct_indexes(self) -> tuple[str, ...]:
+        """Correct the indexes of all repositories, and return the repositories whose entries were wrong."""
+        with self._connection.reached() as client:
+            names = {name for name, _ in client.hscan_iter(self._keys.of("generation"), count=AT_ONCE)}
+            names |= {name for name, _ in client.zscan_iter(self._keys.of("by_name"), count=AT_ONCE)}
+        wrong = (self._connection.run("correct_indexes", repositories=some) for some in chunks(sorted(names)))
+        return tuple(chain.from_iterable(wrong))
 
     def doomed(self) -> tuple[str, ...]:
         """Return the repositories with images to delete next."""
@@ -120,7 +141,3 @@ class Catalog:
             RepositorySummary(name, tags, int(float(newest)) or None, doomed, dry, int(float(next_ms)) or None)
             for name, tags, newest, doomed, dry, next_ms in rows
         ]
-
-
-def _has(known: Mapping[str, LiveTags], repository: str, version: str) -> bool:
-    return repository in known and known[repository].version == version

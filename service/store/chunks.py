@@ -9,7 +9,7 @@ T = TypeVar("T")
 AT_ONCE = 500
 
 
-def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+def chunks(items: Sequence[T], most: int = AT_ONCE) -> Iterator[Sequence[T]]:
     """Yield the items in order, in parts that Redis reads or writes within a few milliseconds."""
-    for start in range(0, len(items), AT_ONCE):
-        yield items[start : start + AT_ONCE]
+    for start in range(0, len(items), most):
+        yield items[start : start + most]

@@ -123,6 +123,13 @@ Repositories: what is known
   generation           hash    R → a number that changes with every change to the tags. A plan commits only against
         the number it was made from. It starts at the clock, so no value is used twice. Life: as history:R. Writers:
         all scripts that change tags. Readers: snapshot, commit.
+  by_name              zset    R → 0: all repositories, in the order of their names. Life: as history:R. Writers: all
+        scripts that change generation; correct_indexes. Readers: command line, API, dashboard.
+  by_push              zset    R → the last push of a live tag (µs); 0 if none was seen. Life: as history:R. Writers:
+        all scripts that change tags:R or generation; correct_indexes. Readers: as by_name.
+  by_tags              zset    R → number of live tags. Life, writers and readers: as by_push.
+  live_tags            string  the number of all live tags: the sum of by_tags. Life: for ever. Writers: as by_push.
+        Readers: API, dashboard.
   compared             hash    R → "<epoch> <µs>": when, and in which epoch, it was last compared with the registry.
         Life: as history:R. Writer: adopt. Readers: record, snapshot, reconcile runs.
   pushes:R             list    "<generation> <short digest> <tag>[ ?]": the latest pushes that pointed a tag at a
@@ -341,8 +348,8 @@ The installation
         everything. Writers: every process at its start, set_schema. Readers: every process at its start, and those of
         the service every second.
   lease:NAME           string  token of the holder. NAME: collect, tick, trim, retire, broken, lost, gate, walk,
-        started, reconcile, registry, listing, unseen, policy, measure, schema, enforce:R, delete:R, webhook:NAME. Life:
-        its TTL. Writers: acquire, renew, release, elect. Readers: these, enter_writer.
+        started, reconcile, registry, listing, unseen, policy, index, measure, schema, enforce:R, delete:R,
+        webhook:NAME. Life: its TTL. Writers: acquire, renew, release, elect. Readers: these, enter_writer.
   fence                string  number of leases acquired: a later holder has a larger number. Life: for ever. Writer,
         reader: acquire.
   clock                string  the time of Redis at the last sweep (ms). A time before it proves that the clock of

@@ -72,3 +72,4 @@ def _fill(wiring: Wiring) -> None:
         client.zadd(keys.of("tags", "shop/large"), tags)
         client.hset(keys.of("live", "shop/large"), mapping={tag: f"{_DIGEST}{tag:_>5} 400 ci" for tag in tags})
         client.hset(keys.of("generation"), "shop/large", "1")
+    wiring.store.catalog.correct_indexes()

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import count
 from threading import Lock
 from typing import Any, cast, get_args
 
@@ -12,16 +11,18 @@ import pytest
 
 from service.domain.errors import NoSuchRepository, NoSuchTag
 from service.domain.page import Page, Place
+from service.domain.policy.patterns import Matcher
 from service.domain.retention.evaluation import Evaluation
 from service.domain.retention.plan import Doomed, Plan, Verdict
+from service.domain.retention.selector import every_name
 from service.domain.retention.state import Tag
 from service.domain.usage import UNMEASURED
 from service.reports import repository_listing
 from service.reports.inventory import Inventory
 from service.reports.repository_listing import ListedRepository, RepositoryOrder, RepositoryStatus
 from service.reports.tag_listing import TagOrder, TagVerdict
-from service.store import catalog
 from service.store.catalog import Catalog, RepositorySummary
+from service.store.history import History
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
 from tests.support.makers import policy
@@ -84,14 +85,15 @@ def test_the_repository_of_the_next_deletion_comes_first(wiring: Wiring) -> None
     [("name", "osw"), ("-name", "wso"), ("pushed", "osw"), ("-pushed", "wso"), ("tags", "ows"), ("-tags", "swo")],
 )
 @pytest.mark.parametrize("limit", [1, 2, 3])
+@pytest.mark.parametrize("matches", [everything, every_name], ids=["chosen", "from an index"])
 def test_repositories_in_every_order_page_by_page(
-    inventory: Inventory, order: RepositoryOrder, names: str, limit: int
+    inventory: Inventory, order: RepositoryOrder, names: str, limit: int, matches: Matcher
 ) -> None:
     called = {"o": "ops/old", "s": "shop/api", "w": "shop/web"}
     result: list[str] = []
     after: Place | None = None
     for _ in range(5):
-        page = inventory.repositories(everything, order, after, limit)
+        page = inventory.repositories(matches, order, after, limit)
         assert page.total == 3
         assert len(page.rows) <= limit
         result += [summary.repository for summary in page.rows]
@@ -126,37 +128,27 @@ def test_the_order_by_push_and_by_tags_follows_pushes_and_deletions(inventory: I
     assert inventory.totals().tags == 7
 
 
-def test_only_changed_repositories_are_read_again_for_the_order(
-    inventory: Inventory, wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("order", ["name", "-name", "pushed", "-pushed", "tags", "-tags"])
+def test_a_page_of_all_repositories_is_read_from_an_index(
+    inventory: Inventory, monkeypatch: pytest.MonkeyPatch, order: RepositoryOrder
 ) -> None:
-    inventory.repositories(everything, "-pushed")
-    read: list[str] = []
-    run = wiring.store.connection.run
+    def repositories(_: History) -> tuple[str, ...]:
+        raise AssertionError("all names were read")
 
-    def noted(name: str, *args: Any, **named: Any) -> object:
-        if name == "live_tags":
-            read.extend(named["repositories"])
-        return run(name, *args, **named)
-
-    monkeypatch.setattr(wiring.store.connection, "run", noted)
-    record(wiring.store.history, event(30, tag="new", repository="shop/web"))
-    inventory.repositories(everything, "-pushed")
-    assert read == ["shop/web"]
+    expected = [row.repository for row in inventory.repositories(everything, order).rows]
+    monkeypatch.setattr(History, "repositories", repositories)
+    assert [row.repository for row in inventory.repositories(every_name, order).rows] == expected
+    total, rows = inventory.repository_rows(every_name, order, 2, None)
+    assert (total, [row.repository for row in rows]) == (3, expected[:2])
 
 
-@pytest.mark.parametrize(("read_s", "lasts_s"), [(2, 20), (20, 30)])
-def test_counts_that_take_long_to_read_are_remembered_for_half_a_minute_at_most(
-    inventory: Inventory, wiring: Wiring, monkeypatch: pytest.MonkeyPatch, read_s: int, lasts_s: int
+@pytest.mark.parametrize("order", ["-name", "-pushed"])
+def test_all_repositories_are_listed_also_if_a_page_of_an_index_cannot_hold_them(
+    inventory: Inventory, monkeypatch: pytest.MonkeyPatch, order: RepositoryOrder
 ) -> None:
-    clock, used = [1000.0], count(step=read_s)
-    monkeypatch.setattr(catalog, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(catalog, "thread_time", lambda: float(next(used)))
-    before = inventory.totals().tags
-    record(wiring.store.history, event(30, tag="new", repository="shop/web"))
-    clock[0] += lasts_s - 1
-    assert inventory.totals().tags == before
-    clock[0] += 2
-    assert inventory.totals().tags == before + 1
+    monkeypatch.setattr(repository_listing, "_MOST_INDEXED", 1)
+    total, rows = inventory.repository_rows(every_name, order, 10, None)
+    assert (total, [row.repository for row in rows]) == (3, ["shop/web", "shop/api", "ops/old"])
 
 
 def test_a_tag_that_pushprune_deleted_is_not_counted_any_more(inventory: Inventory, wiring: Wiring) -> None:

@@ -75,6 +75,11 @@ class TagSelector:
         return frozenset(filter(compile_patterns(self.exclude), names)) if self.exclude else frozenset()
 
 
+def every_name(_: str) -> bool:
+    """Match all names. A listing of all repositories is known by this matcher, and read from an index."""
+    return True
+
+
 def search_matcher(text: str) -> Matcher:
     """Return a matcher for the names that the text searches for; "" matches all names.
 
@@ -83,6 +88,8 @@ def search_matcher(text: str) -> Matcher:
     """
     if len(text) > LONGEST_PATTERN:
         raise ValueError(f"it is longer than {LONGEST_PATTERN} characters")
+    if not text:
+        return every_name
     if not is_glob(text):
         return lambda name: text in name
     if text.startswith(("!", "re:")):

@@ -4,7 +4,8 @@
 -- untagged, and the revisions of the tag are kept.
 --
 -- KEYS  tags:R live:R pulled:R links:R history:R events dictionary generation compared doomed:R doomed due untagged:R
---       revisions:R heal:R manual:R manual_deleted:R untagging:R unapproved troubles unseen
+--       revisions:R heal:R manual:R manual_deleted:R untagging:R unapproved troubles unseen by_name by_push by_tags
+--       live_tags
 -- ARGV  repository
 --       epoch            in which it counts as compared from now on; '' = not all tags were compared
 --       history_entries
@@ -18,6 +19,7 @@
 -- Result the number of tags that changed
 -- include lib/clock
 -- include lib/bump
+-- include lib/index_tags
 -- include lib/short
 -- include lib/entry
 -- include lib/live
@@ -82,6 +84,7 @@ if changes > 0 then
   if keep_plan ~= '1' then drop_doomed(r, repository) end
   make_due(repository)
   bump(repository)
+  index_tags(r, repository)
 end
 if epoch ~= '' then
   -- A repository without a tag at the registry is only known from events.

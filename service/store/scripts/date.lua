@@ -2,7 +2,7 @@
 -- points at the image. If there is no believable date, the tag counts as pushed now, and takes no slot: it may be older than
 -- every other tag.
 --
--- KEYS  created:R tags:R live:R history:R events dictionary generation
+-- KEYS  created:R tags:R live:R history:R events dictionary generation by_name by_push by_tags live_tags
 -- ARGV  repository
 --       history_entries
 --       event_entries
@@ -10,6 +10,7 @@
 --       dated(tag digest short created_us source)  tags whose push was not seen. created_us: 0 = now; source: why now
 -- include lib/clock
 -- include lib/bump
+-- include lib/index_tags
 -- include lib/short
 -- include lib/entry
 -- include lib/live
@@ -32,4 +33,7 @@ for _, tag in ipairs(dated) do
     changes = changes + 1
   end
 end
-if changes > 0 then bump(repository) end
+if changes > 0 then
+  bump(repository)
+  index_tags(r, repository)
+end

@@ -1,9 +1,9 @@
 -- Note that a doomed digest was deleted: its tags are not live any more, and the reasons are in the history. A tag that was
 -- pushed meanwhile stays live and is checked, because the DELETE may have removed it.
 --
--- KEYS  doomed:R doomed tags:R live:R pulled:R voided:R links:R heal:R history:R events dictionary generation due gc:deletes
---       gc:due counters healing untagged:R revisions:R created:R approvals:R deleted:R layers:R trashed gc:bytes
---       manual:R manual_deleted:R untagging:R trash:R shrunk
+-- KEYS  doomed:R doomed tags:R live:R pulled:R voided:R links:R heal:R history:R events dictionary generation due
+--       gc:deletes gc:due counters healing untagged:R revisions:R created:R approvals:R deleted:R layers:R trashed
+--       gc:bytes manual:R manual_deleted:R untagging:R trash:R shrunk by_name by_push by_tags live_tags
 -- ARGV  repository
 --       digest
 --       short
@@ -23,6 +23,7 @@
 -- Result {1 noted, or 0 noted before; 1 if the repository became due by this}
 -- include lib/clock
 -- include lib/bump
+-- include lib/index_tags
 -- include lib/short
 -- include lib/entry
 -- include lib/live
@@ -171,6 +172,7 @@ for _, verdict in ipairs(verdicts) do
     must_plan = true
   end
 end
+index_tags(r, repository)
 local count = is_first and 1 or 0
 redis.call('HINCRBY', all.counters, 'deleted', count)
 local deletes = redis.call('INCRBY', all['gc:deletes'], count)

@@ -1,7 +1,7 @@
 -- Make repositories due: requested by a user, by a changed policy, or by a deletion that lets others follow. Their plans
 -- are dropped, so that nothing more is deleted by them.
 --
--- KEYS  due generation doomed doomed:EACH
+-- KEYS  due generation doomed by_name by_push by_tags doomed:EACH
 -- ARGV  resend_ms
 --       repositories...
 -- Result the repositories that became due

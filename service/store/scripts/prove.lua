@@ -2,7 +2,7 @@
 -- that an event called an image is known as an index from now on. A push that was reported with a later time than its link
 -- has gets the time of the link, which no event can forge.
 --
--- KEYS  live:R tags:R links:R history:R events dictionary generation due
+-- KEYS  live:R tags:R links:R history:R events dictionary generation due by_name by_push by_tags live_tags
 -- ARGV  repository
 --       history_entries
 --       event_entries
@@ -12,6 +12,7 @@
 -- Result the number of tags that changed
 -- include lib/clock
 -- include lib/bump
+-- include lib/index_tags
 -- include lib/short
 -- include lib/entry
 local changes = 0
@@ -35,6 +36,7 @@ for _, proof in ipairs(proofs) do
 end
 if changes > 0 then
   bump(repository)
+  index_tags(r, repository)
   redis.call('ZADD', all.due, 'NX', now_ms + resend_ms, repository)
 end
 return changes

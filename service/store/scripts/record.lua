@@ -5,9 +5,9 @@
 --
 -- KEYS  seen:HOUR seen:HOUR_BEFORE due generation instances restarts events dictionary pulls rejected counters doomed
 --       healing last_notification unread_manifests pushing unreferenced unconfirmed unseen compared trashed enforce
---       tags:EACH live:EACH pulled:EACH voided:EACH links:EACH doomed:EACH heal:EACH history:EACH trash:EACH
---       touched:EACH own_puts:EACH untagged:EACH revisions:EACH created:EACH approvals:EACH manual:EACH
---       manual_deleted:EACH untagging:EACH layers:EACH pushes:EACH
+--       by_name by_push by_tags live_tags tags:EACH live:EACH pulled:EACH voided:EACH links:EACH doomed:EACH heal:EACH
+--       history:EACH trash:EACH touched:EACH own_puts:EACH untagged:EACH revisions:EACH created:EACH approvals:EACH
+--       manual:EACH manual_deleted:EACH untagging:EACH layers:EACH pushes:EACH
 -- ARGV  resend_ms         a due repository is sent again after this time
 --       again_ms          a DELETE that is on its way has ended after this time
 --       youth_ms          how long a push in progress is remembered
@@ -31,6 +31,7 @@
 -- Result {a letter for each event: r = recorded, d = duplicate, f = refused, u = unrecordable; repository that became due, …}
 -- include lib/clock
 -- include lib/bump
+-- include lib/index_tags
 -- include lib/short
 -- include lib/entry
 -- include lib/live

@@ -1,7 +1,7 @@
 -- Note manual deletions, and make the repository due. A tag that points at another digest by now is left out. The plan is
 -- dropped, because manual deletions come first.
 --
--- KEYS  manual:R live:R untagged:R due generation doomed doomed:R restored:R
+-- KEYS  manual:R live:R untagged:R due generation doomed doomed:R restored:R by_name by_push by_tags
 -- ARGV  repository
 --       resend_ms
 --       life_s

@@ -1,6 +1,6 @@
 -- Note what was learnt about manifests: their references, or that they do not exist.
 --
--- KEYS  links:R generation untagged:R layers:R due live:R pushes:R
+-- KEYS  links:R generation untagged:R layers:R due live:R pushes:R by_name by_push by_tags
 -- ARGV  repository
 --       made_from  the generation at which the look began
 --       resend_ms

@@ -1,8 +1,9 @@
 -- Note that a deletion was undone: the tag is live again with the time of its original push. If the tag was pushed since the
 -- restore began, that push wins: the tag is checked, and points at the digest of that push.
 --
--- KEYS  doomed:R doomed tags:R live:R voided:R heal:R history:R events dictionary generation due healing untagged:R deleted:R
---       links:R revisions:R counters manual:R manual_deleted:R own_puts:R untagging:R
+-- KEYS  doomed:R doomed tags:R live:R voided:R heal:R history:R events dictionary generation due healing untagged:R
+--       deleted:R links:R revisions:R counters manual:R manual_deleted:R own_puts:R untagging:R by_name by_push by_tags
+--       live_tags
 -- ARGV  repository
 --       tag              '' = none
 --       digest
@@ -23,6 +24,7 @@
 -- Result 1 noted, or noted before; 0 the tag was pushed meanwhile
 -- include lib/clock
 -- include lib/bump
+-- include lib/index_tags
 -- include lib/short
 -- include lib/entry
 -- include lib/live
@@ -78,6 +80,7 @@ else
   check_at(r, repository, tag .. ' again', now_ms + again_ms, now_ms + again_ms)
 end
 bump(repository)
+index_tags(r, repository)
 make_due(repository)
 redis.call('HINCRBY', all.counters, 'restored', 1)
 add_entry(r.history, repository, 'restored', {tag = tag, digest = digest, size = size, actor = by}, reason)

@@ -5,11 +5,13 @@
 --
 -- KEYS  tags:R live:R untagged:R links:R doomed:R dry_run:R hold:R manual:R heal:R trash:R deleted:R untagging:R leased:R
 --       restored:R history:R pulled:R revisions:R created:R layers:R voided:R rejection:R approvals:R manual_deleted:R
---       touched:R own_puts:R dangling:R pushes:R generation compared unapproved unannounced planned due unseen unconfirmed
+--       touched:R own_puts:R dangling:R pushes:R generation compared unapproved unannounced planned due unseen
+--       unconfirmed by_name by_push by_tags live_tags
 -- ARGV  repository
 --       quiet_ms  for how long there must have been no news
 -- Result 1 if it was forgotten, else 0
 -- include lib/clock
+-- include lib/unindex
 local used = redis.call('EXISTS', r.tags, r.live, r.untagged, r.links, r.doomed, r.dry_run, r.hold, r.manual, r.heal,
                         r.trash, r.deleted, r.untagging, r.leased, r.restored)
 if used > 0 then return 0 end
@@ -22,4 +24,5 @@ for _, hash in ipairs({all.generation, all.compared, all.unapproved, all.unannou
 end
 for _, zset in ipairs({all.due, all.unseen}) do redis.call('ZREM', zset, repository) end
 redis.call('SREM', all.unconfirmed, repository)
+unindex(repository)
 return 1

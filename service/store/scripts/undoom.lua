@@ -1,6 +1,6 @@
 -- Take a digest off the doomed ones without deleting it, and make its repository due for a new plan.
 --
--- KEYS  doomed:R doomed generation due
+-- KEYS  doomed:R doomed generation due by_name by_push by_tags
 -- ARGV  repository
 --       short_digest
 --       resend_ms

@@ -2,8 +2,8 @@
 -- live and is checked, because the untagging may have met that push. A manifest that is left without a tag stays doomed; if
 -- its plan is dropped, the next plan deletes it.
 --
--- KEYS  doomed:R doomed tags:R live:R pulled:R voided:R heal:R history:R events dictionary generation due healing untagged:R
---       revisions:R deleted:R counters manual:R manual_deleted:R untagging:R
+-- KEYS  doomed:R doomed tags:R live:R pulled:R voided:R heal:R history:R events dictionary generation due healing
+--       untagged:R revisions:R deleted:R counters manual:R manual_deleted:R untagging:R by_name by_push by_tags live_tags
 -- ARGV  repository
 --       history_entries
 --       event_entries
@@ -16,6 +16,7 @@
 -- Result 1 if the repository became due, else 0
 -- include lib/clock
 -- include lib/bump
+-- include lib/index_tags
 -- include lib/short
 -- include lib/entry
 -- include lib/live
@@ -73,5 +74,6 @@ if redis.call('ZCARD', r.heal) == 0 then redis.call('ZREM', all.healing, reposit
 if redis.call('HLEN', r.doomed) == 0 then redis.call('ZREM', all.doomed, repository) end
 -- A plan that was made before this would drop what is in untagged:R now, so it must not commit.
 if has_changed or must_plan then bump(repository) end
+if has_changed then index_tags(r, repository) end
 if must_plan then make_due(repository) end
 return must_plan and 1 or 0

@@ -1,7 +1,7 @@
 -- Note that a tag was deleted again which healing had restored after its user deleted it. Its manifest came back with it and
 -- is deleted as well, unless it is known already why it exists.
 --
--- KEYS  untagged:R generation due
+-- KEYS  untagged:R generation due by_name by_push by_tags
 -- ARGV  repository
 --       tag
 --       short_digest  that the tag pointed at

@@ -1,6 +1,5 @@
 """The list of repositories: searched by name, sorted, and browsed by path."""
 
-from bisect import bisect_left
 from collections.abc import Callable
 from typing import get_args
 
@@ -52,8 +51,8 @@ def add(pages: Blueprint, store: Store, inventory: Inventory, verdicts: Verdicts
         matches = _found(under)
         rows = inventory.repositories(matches, order, _place(order), _PAGE, status=_status())
         asked, usage = rendering.query(*_KEYS), current_usage(store)
-        steps = () if "search" in asked else _steps(inventory.names(), under)
-        values = {"rows": rows, "asked": rendering.without(asked, "at", "after"), "steps": steps[:_FOLDERS]}
+        steps = () if "search" in asked else inventory.folders(under, _FOLDERS)
+        values = {"rows": rows, "asked": rendering.without(asked, "at", "after"), "steps": steps}
         return rendering.panel(
             "repositories_list.html",
             "Repositories",
@@ -95,22 +94,8 @@ def _found(under: str) -> Callable[[str], bool]:
         matches = search_matcher(request.args.get("search", "").strip())
     except ValueError as error:
         raise ConfigurationError(f"search: {error}") from error
-    return lambda name: name.startswith(under) and matches(name)
+    return (lambda name: name.startswith(under) and matches(name)) if under else matches
 
 
 def _place(order: RepositoryOrder) -> Place | None:
     return rendering.place(is_text=order.lstrip("-") == "name")
-
-
-def _steps(names: tuple[str, ...], under: str) -> tuple[tuple[str, int], ...]:
-    """Return the sub-paths of this path, each with its number of repositories. names: all of them, sorted."""
-    steps, at = [], bisect_left(names, under)
-    # "0" is the character after "/": all names below shop/ come before shop0.
-    end = bisect_left(names, f"{under[:-1]}0") if under else len(names)
-    while at < end:
-        first, slash, _ = names[at][len(under) :].partition("/")
-        behind = bisect_left(names, f"{under}{first}0", at, end) if slash else at + 1
-        if slash:
-            steps.append((f"{under}{first}/", behind - at))
-        at = behind
-    return tuple(steps)

@@ -91,6 +91,7 @@ local function push(r, e)
     -- A tag that was deleted and restored since points at the digest of its last push, or at another.
     if current and old == e.short then
       redis.call('ZADD', r.tags, 'GT', e.at_us, e.tag)
+      index_tags(r, r.name)
       mark_due(r)
     elseif not is_deleted and not has_lost_index_since(r, e) then
       untag(r, e.short, string.format('%.0f', void_us), e.tag)
@@ -102,6 +103,7 @@ local function push(r, e)
   redis.call('HDEL', r.manual, e.tag)
   redis.call('HDEL', r.untagging, e.tag)
   redis.call('ZADD', r.tags, e.at_us, e.tag)
+  index_tags(r, r.name)
   -- The event of an index says nothing of its size, which is known if the same image is pushed again.
   local size = e.size
   if size == '0' then size = old == e.short and size_of(redis.call('HGET', r.live, e.tag)) or image_size(r, e.short) end

@@ -45,6 +45,7 @@ local function delete_tag(r, e)
     if void_until(r, '@' .. digest) < tonumber(current) then untag(r, digest, e.at_us, e.tag, mark) end
     redis.call('ZREM', r.tags, e.tag)
     redis.call('HDEL', r.live, e.tag)
+    index_tags(r, r.name)
     redis.call('HDEL', r.untagging, e.tag)
     -- An image that was being deleted had no slot that another image could have now.
     if mark then undoom(r, r.name, digest) else drop_plan(r) end
