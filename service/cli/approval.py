@@ -9,6 +9,7 @@ from service.cli.output import line, when
 from service.cli.user import login_name
 from service.dispatch import Dispatch
 from service.domain.errors import ConfigurationError, NotWaiting
+from service.domain.policy.units import spell_count
 from service.prune import approvals
 from service.store import Store
 
@@ -36,14 +37,14 @@ def approve(store: Store, dispatch: Dispatch, names: Sequence[str], plan: str | 
     approved = 0
     for hold in holds:
         waits = f"waiting since {when(hold.at_us)}: {hold.reason} (plan {hold.plan})"
-        if not (plan or yes or _agreed(f"{hold.repository}: {_images(len(hold.digests))}, {waits}")):
+        if not (plan or yes or _agreed(f"{hold.repository}: {spell_count(len(hold.digests), 'image')}, {waits}")):
             continue
         try:
             approved += approvals.approve(store, dispatch, hold.repository, plan or hold.plan, by=login_name())
         except NotWaiting as error:
             message = f"the plan for {hold.repository} has changed; `pushprune prune --held` shows the new one"
             raise NotWaiting(message) from error
-    click.echo(f"approved: {_images(approved)}")
+    click.echo(f"approved: {spell_count(approved, 'image')}")
 
 
 def approve_all(store: Store, dispatch: Dispatch, yes: bool) -> None:
@@ -55,26 +56,20 @@ def approve_all(store: Store, dispatch: Dispatch, yes: bool) -> None:
         raise ConfigurationError("not a terminal: add --yes to approve every plan that `pushprune prune --held` shows")
     if not yes:
         for hold in holds:
-            line(f"{hold.repository}: {_images(len(hold.digests))}: {hold.reason}")
-        together = f"{_images(sum(len(hold.digests) for hold in holds))} of {_repositories(len(holds))}"
-        click.confirm(f"delete {together}?", abort=True)
+            line(f"{hold.repository}: {spell_count(len(hold.digests), 'image')}: {hold.reason}")
+        images = spell_count(sum(len(hold.digests) for hold in holds), "image")
+        click.confirm(f"delete {images} of {spell_count(len(holds), 'repository')}?", abort=True)
     # The user confirmed exactly the plans above: a plan that changed meanwhile must not be approved with them.
     try:
         approved = approvals.approve_all(store, dispatch, None if yes else approvals.together(holds), by=login_name())
     except NotWaiting as error:
         raise NotWaiting("the plans have changed; `pushprune prune --held` shows the new ones") from error
-    click.echo(f"approved: {_images(approved.images)} of {_repositories(approved.repositories)}")
+    click.echo(
+        f"approved: {spell_count(approved.images, 'image')} of {spell_count(approved.repositories, 'repository')}"
+    )
 
 
 def _agreed(question: str) -> bool:
     """Ask the user, and return True if the answer is yes."""
     line(question)
     return click.confirm("approve?")
-
-
-def _repositories(count: int) -> str:
-    return f"{count} {'repository' if count == 1 else 'repositories'}"
-
-
-def _images(count: int) -> str:
-    return f"{count} {'image' if count == 1 else 'images'}"

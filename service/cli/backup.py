@@ -20,8 +20,8 @@ from service.backup import importing
 from service.backup.export import export as exported
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options
-from service.cli.output import number
 from service.domain.errors import StoreInUse, UnusableBackup
+from service.domain.policy.units import spell_count
 
 T = TypeVar("T")
 _STANDARD = "-"
@@ -99,8 +99,7 @@ def _left_out(value: str) -> None:
 
 
 def _summary(counts: Counter[str]) -> str:
-    repositories = number(counts["generation"], "repository").replace("repositorys", "repositories")
-    entries = number(counts["history"], "entry").replace("entrys", "entries")
+    repositories, entries = spell_count(counts["generation"], "repository"), spell_count(counts["history"], "entry")
     return f"{repositories} with {entries} in their histories ({counts.total():,} lines)"
 
 

@@ -10,7 +10,7 @@ from service.cli.output import line, short_digest, show_document, table, when
 from service.collect.status import CollectionStatus, permanent
 from service.domain.collection.garbage import Garbage
 from service.domain.collection.run import UNDELETION, CollectionStage, Rehearsal, Run
-from service.domain.policy.units import spell_size
+from service.domain.policy.units import spell_count, spell_size
 
 _LISTED = 50
 
@@ -56,7 +56,7 @@ def show_run(run: Run, rehearsal: Rehearsal | None) -> None:
         if largest:
             table(("would be deleted", "size"), ((short_digest(digest), spell_size(size)) for digest, size in largest))
         listed = f"; the {_LISTED} largest are listed" if run.blobs > _LISTED else ""
-        blobs = f"{run.blobs:,} {'blob' if run.blobs == 1 else 'blobs'}"
+        blobs = spell_count(run.blobs, "blob")
         line(f"a collection would delete {blobs} and free {_freed(run)}{listed}; nothing was deleted ({took})")
         return
     if run.result == UNDELETION:

@@ -85,11 +85,6 @@ def short_digest(digest: str) -> str:
     return digest if _asked("format") == "wide" else digest[:19]
 
 
-def number(count: int, of: str) -> str:
-    """Return a count with its noun, such as "2 tags". The plural adds an s."""
-    return f"{count} {of}" if count == 1 else f"{count} {of}s"
-
-
 def show_document(value: Any) -> None:
     """Print one document as JSON, or as YAML with -o yaml; answers and paths may be inside."""
     plain = to_jsonable_python(value)

@@ -7,7 +7,7 @@ import click
 
 from service.answers.policy import PolicyCheck
 from service.cli.command import VerbGroup, examples
-from service.cli.output import line, number, output_options, show_document
+from service.cli.output import line, output_options, show_document
 from service.cli.policy_diff import diff
 from service.cli.policy_edit import edit
 from service.cli.policy_file import faults_of, load_policy_file
@@ -15,6 +15,7 @@ from service.cli.policy_import import import_policy
 from service.cli.policy_simulate import simulate
 from service.domain.policy.disabling import disabled_rules
 from service.domain.policy.model import schema
+from service.domain.policy.units import spell_count
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _MISUSED = 2
@@ -44,7 +45,7 @@ def check(file: Path, as_document: bool) -> None:
     if faults:
         sys.exit(_MISUSED)
     if loaded and not as_document:
-        summary = f"{number(len(loaded.rules), 'rule')}, understood" if loaded.rules else "no rule: nothing is deleted"
+        summary = f"valid, {spell_count(len(loaded.rules), 'rule')}" if loaded.rules else "no rule: nothing is deleted"
         line(f"{file}: {summary}")
 
 

@@ -12,9 +12,10 @@ from service.answers.policy import PolicyEffect
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options, matching_repositories
 from service.cli.names import parse_repositories
-from service.cli.output import line, number, output_options, show_document, show_names, table
+from service.cli.output import line, output_options, show_document, show_names, table
 from service.cli.policy_file import load_policy_file
 from service.domain.policy.model import Policy
+from service.domain.policy.units import spell_count
 from service.domain.retention.total import Total, added
 from service.reports.policy_difference import PolicyDifference, policy_difference
 from service.reports.verdicts import Verdicts
@@ -91,7 +92,7 @@ def _row(each: PolicyDifference) -> tuple[str, ...]:
 
 
 def _spelled(total: Total) -> str:
-    return f"{number(total.tags, 'tag')}, {number(total.digests, 'image')}, {total.size}"
+    return f"{spell_count(total.tags, 'tag')}, {spell_count(total.digests, 'image')}, {total.size}"
 
 
 def _waits(differences: Iterable[PolicyDifference], tried: Policy) -> Iterable[str]:

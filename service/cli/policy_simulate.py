@@ -15,7 +15,7 @@ from service.cli.connect import connect, connection_options, known_repositories
 from service.cli.output import line, output_options, short_digest, show_document, table, when
 from service.cli.policy_file import load_policy_file
 from service.clock import now_us
-from service.domain.policy.units import parse_span, spell_duration
+from service.domain.policy.units import parse_span, spell_count, spell_duration
 from service.domain.simulation.replay import replay
 from service.domain.simulation.report import Deletion, Missed, Simulation
 
@@ -86,19 +86,20 @@ def _show_missed(simulation: Simulation) -> None:
     gone, missed = simulation.total.digests, len(simulation.missed)
     if missed:
         were = "was" if missed == 1 else "were"
-        line(f"{missed:,} of the {_many(gone, 'image')} it would have deleted {were} pulled afterwards:")
+        line(f"{missed:,} of the {spell_count(gone, 'image')} it would have deleted {were} pulled afterwards:")
         headings = ("image", "digest", "would delete at", "by rule", "pulled last", "by", "with", "times")
         table(headings, (_row(missed) for missed in simulation.missed))
         line("")
     elif gone:
-        line(f"None of the {_many(gone, 'image')} it would have deleted was pulled afterwards.")
+        line(f"None of the {spell_count(gone, 'image')} it would have deleted was pulled afterwards.")
 
 
 def _show_totals(simulation: Simulation, since: str) -> None:
     whole = simulation.total
     line(
-        f"In the last {since} it would have deleted {_many(whole.digests, 'image')} ({_many(whole.tags, 'tag')},"
-        f" {whole.size}) from {_many(len(simulation.repositories), 'repository', 'repositories')}."
+        f"In the last {since} it would have deleted {spell_count(whole.digests, 'image')} "
+        f"({spell_count(whole.tags, 'tag')}, {whole.size}) "
+        f"from {spell_count(len(simulation.repositories), 'repository')}."
     )
     line("")
     groups = (("day (UTC)", simulation.days), ("rule", simulation.rules), ("repository", simulation.repositories))
@@ -114,10 +115,10 @@ def _reservations(simulation: Simulation, pulls_from_us: int | None) -> Iterator
     yield from _holds(simulation)
     spared = sum(len(outcome.spared) for outcome in simulation.outcomes)
     if spared:
-        yield f"{_many(spared, 'image')} would have been kept longer than today's policy kept {_them(spared)}."
+        yield f"{spell_count(spared, 'image')} would have been kept longer than today's policy kept {_them(spared)}."
     unclear = sum(len(outcome.unclear) for outcome in simulation.outcomes)
     if unclear:
-        yield f"{_many(unclear, 'image')} would have been read first: their content or their age is not known."
+        yield f"{spell_count(unclear, 'image')} would have been read first: their content or their age is not known."
     yield from _unknown(simulation)
     if pulls_from_us and pulls_from_us > simulation.start_us:
         yield f"Pulls are known since {when(pulls_from_us)} only; a larger history.pulls keeps more of them."
@@ -127,7 +128,7 @@ def _holds(simulation: Simulation) -> Iterator[str]:
     holds = [wait for outcome in simulation.outcomes for wait in outcome.holds]
     if len(holds) > _MOST_LINES:
         names = {wait.repository for wait in holds}
-        many = _many(len(names), "repository", "repositories")
+        many = spell_count(len(names), "repository")
         yield f"Plans of {many} would have waited for approval (--json lists them; {_WITHOUT})."
         return
     for wait in holds:
@@ -169,10 +170,6 @@ def _named(gone: Deletion) -> str:
     if gone.tags:
         return f"{gone.repository}:{', '.join(gone.tags)}"
     return f"{gone.repository}:{gone.lost_tag} (overwritten)" if gone.lost_tag else f"{gone.repository} (no tag)"
-
-
-def _many(count: int, singular: str, plural: str | None = None) -> str:
-    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def _them(count: int) -> str:

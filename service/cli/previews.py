@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import click
 
 from service.answers.verdicts import Previews
-from service.cli.output import line, number, short_digest, show_document, show_names, table
+from service.cli.output import line, short_digest, show_document, show_names, table
 from service.domain.policy.model import Policy
-from service.domain.policy.units import spell_size
+from service.domain.policy.units import spell_count, spell_size
 from service.domain.retention.conditions import UnknownAge
 from service.domain.retention.freed import Freed, freed_together
 from service.domain.retention.manual import DRY
@@ -48,7 +48,7 @@ def unknown_ages(previews: Sequence[Preview]) -> str:
     kinds = [f"{undated} without a usable creation date"] if undated else []
     kinds += [f"{tied} of the same date as the last one that the rule keeps"] if tied else []
     return (
-        f"kept, as their age is not known: {number(len(images), 'image')} ({', '.join(kinds)}); "
+        f"kept, as their age is not known: {spell_count(len(images), 'image')} ({', '.join(kinds)}); "
         "--order name or --order semver counts by name or by version instead"
     )
 
@@ -74,6 +74,5 @@ def _freed(freed: Freed, where: str) -> str:
     if freed.is_unknown:
         return "a collection frees an unknown part of it: the layers of these images are not known"
     most = "at most " if freed.at_most else ""
-    images = "1 image" if freed.unknown == 1 else f"{freed.unknown} images"
-    besides = f", besides {images} of unknown layers" if freed.unknown else ""
+    besides = f", besides {spell_count(freed.unknown, 'image')} of unknown layers" if freed.unknown else ""
     return f"a collection then frees {most}{spell_size(freed.size_bytes)} that nothing else in {where} uses{besides}"

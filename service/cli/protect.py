@@ -8,8 +8,9 @@ from service.answers.protections import ProtectionAnswer
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options, known_repositories
 from service.cli.names import UnclearName, parse_name, parse_tag, span
-from service.cli.output import line, number, output_options, show_document
+from service.cli.output import line, output_options, show_document
 from service.cli.user import login_name
+from service.domain.policy.units import spell_count
 from service.prune.protecting import current_digests, end_protection
 from service.prune.protecting import protect as protect_images
 
@@ -49,11 +50,11 @@ def protect(
         if keep_for_s:
             protection = protect_images(wiring.store, wiring.dispatch, repository, known, keep_for_s, by=login_name())
             answers.append(ProtectionAnswer.of(repository, protection))
-            sentence = f"{repository}: {number(protection.images, 'image')} protected until {protection.until}"
+            sentence = f"{repository}: {spell_count(protection.images, 'image')} protected until {protection.until}"
         else:
             ended = end_protection(wiring.store, wiring.dispatch, repository, known, by=login_name())
             answers.append(ProtectionAnswer.ended(repository, len(known), ended))
-            sentence = f"{repository}: the protection of {number(ended, 'image')} has ended"
+            sentence = f"{repository}: the protection of {spell_count(ended, 'image')} has ended"
         if not as_document:
             line(sentence)
     if as_document:

@@ -12,11 +12,12 @@ import click
 
 from service.cli.connect import matching_repositories
 from service.cli.one_off import compare_once, open_once
-from service.cli.output import line, number, show_document
+from service.cli.output import line, show_document
 from service.cli.policy_file import load_policy_file
 from service.cli.registry import restore_hint, trash_folder
 from service.domain.errors import ConfigurationError, NoSuchRepository, PushpruneError, RegistryRefused
 from service.domain.policy.model import Policy
+from service.domain.policy.units import spell_count
 from service.domain.retention.selector import TagSelector, is_glob
 from service.restore.trash_folder import TrashFolder
 from service.settings import load_settings
@@ -186,11 +187,11 @@ def _counted(deletions: Sequence[RepositoryDeletions], previews: Sequence[Previe
     digests = {(result.repository, digest) for result in deletions for digest in result.digests}
     tags = sum(digest in result.digests for result in deletions for digest in result.tags.values())
     alone = sum(len(result.tags) for result in deletions) - tags
-    parts = [f"{number(len(digests & planned), 'image')} with {number(tags, 'tag')}"]
+    parts = [f"{spell_count(len(digests & planned), 'image')} with {spell_count(tags, 'tag')}"]
     if more := len(digests - planned):
-        parts.append(f"{number(more, 'manifest')} that belonged to them")
+        parts.append(f"{spell_count(more, 'manifest')} that belonged to them")
     if alone:
-        parts.append(f"{number(alone, 'tag')} whose image is kept")
+        parts.append(f"{spell_count(alone, 'tag')} whose image is kept")
     return ", and ".join(parts)
 
 

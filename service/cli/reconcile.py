@@ -11,9 +11,10 @@ from service.answers.operations import LastReconcile, Reconciliation
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options, matching_repositories
 from service.cli.names import parse_repositories
-from service.cli.output import line, number, output_options, show_document, when
+from service.cli.output import line, output_options, show_document, when
 from service.domain.errors import NoSuchRepository, RegistryRefused
 from service.domain.history.reconciliation import NAME_THEM, ReconcileResult, ReconcileRun
+from service.domain.policy.units import spell_count
 from service.domain.retention.selector import is_glob
 from service.reconcile.status import ReconcileStatus, now_ms, overview, progress, request_reconcile, trouble
 from service.store import Store
@@ -130,7 +131,7 @@ def _show_last(last: ReconcileResult, as_document: bool) -> None:
     if last.catalog:
         line(last.catalog)
     if last.failed:
-        line(f"not compared: {_counted(last.failed)}, the last: {last.message}")
+        line(f"not compared: {spell_count(last.failed, 'repository')}, the last: {last.message}")
 
 
 def _at(under: ReconcileRun) -> str:
@@ -139,8 +140,4 @@ def _at(under: ReconcileRun) -> str:
 
 
 def _repositories(run: ReconcileRun | ReconcileResult) -> str:
-    return f"{_counted(run.repositories)} with {number(run.tags, 'tag')}"
-
-
-def _counted(repositories: int) -> str:
-    return "1 repository" if repositories == 1 else f"{repositories} repositories"
+    return f"{spell_count(run.repositories, 'repository')} with {spell_count(run.tags, 'tag')}"

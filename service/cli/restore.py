@@ -9,13 +9,13 @@ from service.answers.bulk import RestorationAnswer
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options, known_repositories
 from service.cli.names import parse_reference, parse_tag, span
-from service.cli.output import line, number, output_options, short_digest, show_document, when
+from service.cli.output import line, output_options, short_digest, show_document, when
 from service.cli.registry import asked_registry, refuse_v1, registry_option
 from service.cli.restore_from import restore_from
 from service.cli.user import login_name
 from service.domain.bulk import raise_if_refused
 from service.domain.errors import NotRestorable
-from service.domain.policy.units import spell_duration
+from service.domain.policy.units import spell_count, spell_duration
 from service.restore.bulk_restore import RestoredItem, RestoreTarget, restore_each
 from service.restore.restoring import LEASE_S
 
@@ -91,7 +91,7 @@ def restore(
         for entry in restored:
             _show(entry)
     if failed := sum(1 for entry in restored if entry.item.error):
-        raise NotRestorable(f"not restored: {number(failed, 'image')}, as said above")
+        raise NotRestorable(f"not restored: {spell_count(failed, 'image')}, as said above")
 
 
 def _target(name: str, as_tag: str | None) -> RestoreTarget:

@@ -16,7 +16,7 @@ from service.answers.verdicts import ManualDeletionAnswer, VerdictAnswer
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options
 from service.cli.names import parse_wanted
-from service.cli.output import line, number, output_options, short_digest, show_document, table, when
+from service.cli.output import line, output_options, short_digest, show_document, table, when
 from service.cli.registry import (
     asked_registry,
     connect_v1,
@@ -36,7 +36,7 @@ from service.domain.errors import (
     TrashUnwritable,
 )
 from service.domain.policy.model import Policy
-from service.domain.policy.units import spell_size
+from service.domain.policy.units import spell_count, spell_size
 from service.domain.retention.plan import Verdict
 from service.domain.retention.selector import TagSelector
 from service.prune.deletion_request import DeletionRequest
@@ -149,7 +149,7 @@ def _show(planned: Sequence[DeletionRequest]) -> None:
         table(columns, (_row(repository, verdict) for repository, verdict in deletions))
         images = {(repository, v.tag.digest) for repository, v in deletions if not v.kept_as}
         tags = sum(1 for _, v in deletions if v.tag.name)
-        line(f"{number(tags, 'tag')}, {number(len(images), 'image')}")
+        line(f"{spell_count(tags, 'tag')}, {spell_count(len(images), 'image')}")
     else:
         click.echo("nothing to delete")
     for repository, verdict in kept:
@@ -174,7 +174,7 @@ def _delete_once(system: "OneOff", asked: Sequence[DeletionRequest]) -> None:
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
     except (RegistryRefused, RegistryUnavailable, TrashUnwritable) as error:
-        left = number(deletion_progress(system.wiring.store, asked).left, "deletion")
+        left = spell_count(deletion_progress(system.wiring.store, asked).left, "deletion")
         raise NotDeletable(f"{left} left, fix this first: {error}") from error
 
 
@@ -202,7 +202,7 @@ def _wait(store: Store, asked: Sequence[DeletionRequest]) -> None:
 def _raise_trouble(now: DeletionProgress, alone_s: float) -> None:
     """Raise NotDeletable for a trouble. A service keeps the request, and deletes once the trouble is fixed."""
     if now.trouble:
-        left = number(now.left, "deletion")
+        left = spell_count(now.left, "deletion")
         raise NotDeletable(f"{left} left, continued automatically once this is fixed: {now.trouble}")
     if alone_s > _NO_WORKER_S:
         raise NotDeletable(now.waits)
@@ -213,7 +213,7 @@ def _say_asked(asked: Sequence[DeletionRequest], as_document: bool) -> None:
         show_document(_answer(asked, requested=True))
     else:
         count = sum(len(request.targets) for request in asked)
-        line(f"requested: {number(count, 'deletion')}; `pushprune history` shows each")
+        line(f"requested: {spell_count(count, 'deletion')}; `pushprune history` shows each")
 
 
 def _say_done(store: Store, asked: Sequence[DeletionRequest], as_document: bool, restore_hint: str) -> None:
@@ -232,7 +232,7 @@ def _say_done(store: Store, asked: Sequence[DeletionRequest], as_document: bool,
         for repository, verdict, why in stays:
             line(f"kept: {verdict.tag.called(repository)}: {why}")
     if stays:
-        raise NotDeletable(f"not deleted: {number(len(stays), 'tag or manifest')}, as said above")
+        raise NotDeletable(f"not deleted: {spell_count(len(stays), 'tag or manifest')}, as said above")
 
 
 def _answer(planned: Iterable[DeletionRequest], *, requested: bool) -> ManualDeletionAnswer:

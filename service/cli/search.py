@@ -8,8 +8,9 @@ import click
 from service.answers.search import SearchMatches
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options
-from service.cli.output import line, number, output_options, short_digest, show_document, show_names, table, when
+from service.cli.output import line, output_options, short_digest, show_document, show_names, table, when
 from service.domain.history.search import LONGEST_QUERY, TagMatch
+from service.domain.policy.units import spell_count
 from service.reports.search import SearchResult
 
 _STATES = {
@@ -85,7 +86,7 @@ def _remarks(result: SearchResult) -> Iterator[str]:
         if count > listed:
             yield f"the best {listed} of {count} {'repositories' if noun == 'repository' else 'tags and manifests'}"
     if result.unsearched:
-        places = number(result.unsearched, "repository").replace("repositorys", "repositories")
+        places = spell_count(result.unsearched, "repository")
         yield f"the time was up: the tags of {places} were not searched; name one, as in REPO:TEXT"
     if result.history_from_us:
         yield f"the time was up: deletions before {when(result.history_from_us)} were not searched"

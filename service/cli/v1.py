@@ -5,8 +5,9 @@ from dataclasses import asdict
 
 import click
 
-from service.cli.output import line, number, show_document, table
+from service.cli.output import line, show_document, table
 from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable
+from service.domain.policy.units import spell_count
 from service.domain.retention.selector import TagSelector, is_glob
 from service.registry.v1 import RegistryV1, TagV1, delete_tags, select_tags, tags
 
@@ -47,7 +48,7 @@ def delete_v1_tags(
     if as_document:
         show_document({"deleted": [asdict(tag) for tag in deleted], "kept": [asdict(tag) for tag in kept]})
     else:
-        line(f"deleted: {number(len(deleted), 'tag')}; version 1 keeps the images, so a tag can be restored:")
+        line(f"deleted: {spell_count(len(deleted), 'tag')}; version 1 keeps the images, so a tag can be restored:")
         put = f"{registry.url}/v1/repositories/REPO/tags/TAG"
         line(f"""curl -X PUT -H 'Content-Type: application/json' -d '"IMAGE"' {put}""")
     if kept:

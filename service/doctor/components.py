@@ -10,6 +10,7 @@ from typing import Literal
 
 from service.doctor.health import Health
 from service.domain.finding import Finding, Severity
+from service.domain.policy.units import spell_count
 from service.store import Store
 from service.store.doctor_reports import DoctorReport
 from service.store.outbox import Trouble
@@ -140,7 +141,7 @@ def _waiting(health: Health) -> str:
     images = sum(len(hold.digests) for hold in health.holds)
     names = ", ".join(hold.repository for hold in health.holds[:3]) + (", …" if len(health.holds) > 3 else "")
     plans = f"{len(health.holds)} {'plan waits' if len(health.holds) == 1 else 'plans wait'} for approval"
-    return f"{plans}: {images} {'image' if images == 1 else 'images'} in {names}"
+    return f"{plans}: {spell_count(images, 'image')} in {names}"
 
 
 def _rejected(store: Store, now_ms: int) -> Iterable[OpenProblem]:

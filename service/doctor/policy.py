@@ -6,6 +6,7 @@ from service.doctor.case import Case
 from service.domain.errors import StoreUnavailable
 from service.domain.finding import Finding, error, fine, warning
 from service.domain.policy.disabling import disabled_rules
+from service.domain.policy.units import spell_count
 from service.prune import approvals
 
 _NAME = "policy"
@@ -32,7 +33,7 @@ def check(case: Case) -> Iterator[Finding]:
                 _NAME, rule.sentence, f"pushprune policy check {policies.file or 'FILE'}   # after the change"
             )
         if not disabled:
-            yield fine(_NAME, f"a policy of {count} {'rule' if count == 1 else 'rules'} is in force")
+            yield fine(_NAME, f"a policy of {spell_count(count, 'rule')} is in force")
     yield from _held(case)
 
 

@@ -20,7 +20,6 @@ _READ_ONLY = "storage: {maintenance: {readonly: {enabled: false}}}   # in the re
 _LOGIN = (
     "registry: {username: NAME, password_file: /run/secrets/registry_password}   # one who may pull, push and delete"
 )
-_NAME_THEM = "reconcile: {repositories: [shop/api]}   # every repository; or a login that may read the catalog"
 _NO_CACHE = (
     "storage: {cache: {}}   # in the registry's config.yml: take `blobdescriptor` out of `cache`, then restart it"
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from service.dispatch import Dispatch
 from service.domain.bulk import ItemResult, ItemStatus
 from service.domain.errors import NoSuchTag, NotDeletable, PushpruneError
+from service.domain.policy.units import spell_count
 from service.domain.retention.plan import Verdict
 from service.domain.retention.selector import TagSelector
 from service.prune.deletion_request import DeletionRequest
@@ -115,7 +116,7 @@ def _accepted(
     name: TagSelector, repository: str, verdicts: Sequence[Verdict], *, is_requested: bool = False
 ) -> ItemResult:
     count = sum(1 for verdict in verdicts if verdict.tag.name)
-    images = "1 manifest" if not count else "1 tag" if count == 1 else f"{count} tags"
+    images = spell_count(count, "tag") if count else "1 manifest"
     kept_as = next((verdict.kept_as for verdict in verdicts if verdict.kept_as), "")
     message = f"{images} {'queued for deletion' if is_requested else 'to be deleted'}"
     if kept_as:

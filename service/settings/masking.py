@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from service.domain.policy.units import spell_count
+
 MASK = "••••••••"
 
 _COMMANDS = frozenset({"command", "before", "after"})
@@ -25,7 +27,7 @@ def masked(value: Any, name: str = "") -> Any:
         return {key: masked(part, key) for key, part in value.items()}
     if isinstance(value, list) and name in _COMMANDS:
         arguments = len(value) - 1
-        return f"{without_logins(value[0])} ({arguments} argument{'' if arguments == 1 else 's'})" if value else ""
+        return f"{without_logins(value[0])} ({spell_count(arguments, 'argument')})" if value else ""
     if isinstance(value, list):
         return [masked(part) for part in value]
     return _text(value) if isinstance(value, str) else value

@@ -177,11 +177,6 @@ class Settings(BaseSettings):
         """The file that these settings were read from; None if there was none."""
         return self._config
 
-    @property
-    def policy_path(self) -> Path | None:
-        """The file with the policy: its own file, else the configuration file; None if there is neither."""
-        return self.policy if isinstance(self.policy, Path) else self._config
-
     @classmethod
     def settings_customise_sources(
         cls,

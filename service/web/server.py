@@ -45,8 +45,6 @@ _CHECK_EVERY_S = 0.5
 _HEAD_BYTES = 32 * 1024
 # Of one body; a larger body is kept in a file, so that many connections cannot fill the memory.
 _IN_MEMORY_BYTES = 128 * 1024
-# One customer has a whole network of this size (RFC 4291, 2.5.1).
-_NETWORK_V6 = 64
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from service.domain.policy.units import spell_size
+from service.domain.policy.units import spell_count, spell_size
 from service.domain.timestamps import rfc3339
 from service.domain.webhooks.event import (
     IMAGE_BROKEN,
@@ -107,7 +107,7 @@ def _summary(verb: str) -> Callable[[Sequence[WebhookEvent]], str]:
 
 def _held(data: Mapping[str, Any]) -> str:
     repository, images = data["repository"], data["images"]
-    what = f"a plan to delete {images:,} {'image' if images == 1 else 'images'} waits for approval"
+    what = f"a plan to delete {spell_count(images, 'image')} waits for approval"
     return f"{name(repository)}: {what}: {sentence(data['reason'])}; {name(f'pushprune prune --approve {repository}')}"
 
 

@@ -463,7 +463,7 @@ def test_checking_a_policy_warns_of_a_rule_that_disables_another(run: Run, tmp_p
     file = tmp_path / "policy.yaml"
     file.write_text("rules: [{name: main, keep: {last: 2}}, {name: rest, untagged: 1h, keep: always}]")
     code, output, error = run("policy", "check", str(file))
-    assert (code, "2 rules, understood" in output) == (0, True)
+    assert (code, "valid, 2 rules" in output) == (0, True)
     assert "warning: " in error
     assert "rule 'main' never deletes a tag, because rule 'rest' keeps all of its tags" in error
 
@@ -484,8 +484,8 @@ def test_a_check_of_a_policy_is_an_answer_for_programs_as_well(run: Run, tmp_pat
 @pytest.mark.parametrize(
     ("text", "code", "sentence"),
     [
-        ("rules: [{keep: {last: 2}}]", 0, "1 rule, understood"),
-        ("policy: {rules: [{keep: {last: 2}}]}\nlisten: 127.0.0.1:1", 0, "1 rule, understood"),
+        ("rules: [{keep: {last: 2}}]", 0, "valid, 1 rule"),
+        ("policy: {rules: [{keep: {last: 2}}]}\nlisten: 127.0.0.1:1", 0, "valid, 1 rule"),
         ("", 0, "no rule: nothing is deleted"),
         ("rules: [{kep: {last: 2}}]", 2, "kep is unknown"),
         ("policy: {rules: [{kep: {last: 2}}]}", 2, "kep is unknown"),

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from service.cli.output import number
 from service.domain.oci import tombstone
+from service.domain.policy.units import spell_count
 from tests.fakes.images import make_image
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
@@ -215,7 +215,7 @@ def test_ctrl_c_finishes_what_has_begun_and_says_what_was_deleted(
         deleted = count - len(left)
         assert 0 < deleted < count - 1
         assert tombstone.DIGEST not in left.values()
-        assert sentence.format(number(deleted, "tag")) in out
+        assert sentence.format(spell_count(deleted, "tag")) in out
         undone = pushprune("restore", "--registry", registry.url, "--from", str(tmp_path / "gone"), "--json")
         assert undone.returncode == 0, undone.stderr
         assert len(registry.tags("shop/api")) == count
@@ -234,7 +234,7 @@ def test_ctrl_c_while_tags_are_deleted_by_name_rejects_the_others(tmp_path: Path
         assert 0 < deleted < 59
         assert f"deleted: {deleted}; " in out
         assert out.count(": the command was interrupted\n") == 59 - deleted
-        message = f"pushprune: not deleted: {number(59 - deleted, 'tag or manifest')}, as said above\n"
+        message = f"pushprune: not deleted: {spell_count(59 - deleted, 'tag or manifest')}, as said above\n"
         assert (process.returncode, err) == (1, f"interrupted\n{message}")
 
 

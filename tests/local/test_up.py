@@ -84,7 +84,7 @@ def test_the_block_for_the_registry_is_kept_for_its_owner(options: UpOptions, in
 def test_keep_last_makes_a_policy_that_protects_latest(options: UpOptions, inherited: dict[str, str]) -> None:
     system = prepare(change(options, keep_last=7), inherited)
     policy = load_policy(Path(system.environ["PUSHPRUNE_POLICY"]))
-    assert system.settings.policy_path == Path(system.environ["PUSHPRUNE_POLICY"])
+    assert system.settings.policy == Path(system.environ["PUSHPRUNE_POLICY"])
     assert policy.protects("latest")
     assert not policy.protects("v1")
     ((_, rule),) = policy.rules_for("any/repository")

@@ -156,19 +156,14 @@ def test_a_policy_path_is_relative_to_the_file_that_names_it(write: Write, monke
     file = write("policy: sub/policy.yaml", "etc/pushprune.yaml")
     monkeypatch.chdir(file.parents[1])
     settings = load_settings(Path("etc/pushprune.yaml"), {})
-    assert settings.policy == settings.policy_path == file.parent / "sub" / "policy.yaml"
+    assert settings.policy == file.parent / "sub" / "policy.yaml"
 
 
 def test_a_policy_path_from_elsewhere_is_relative_to_the_working_directory(
     load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert load("", {"PUSHPRUNE_POLICY": "my.yaml"}).policy_path == tmp_path / "my.yaml"
-
-
-def test_an_inline_policy_is_in_the_configuration(load: Load) -> None:
-    settings = load("policy: {rules: []}")
-    assert settings.policy_path == settings.config_path
+    assert load("", {"PUSHPRUNE_POLICY": "my.yaml"}).policy == tmp_path / "my.yaml"
 
 
 def test_a_home_directory_is_put_in_place_of_a_tilde(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from service.domain.collection.storage_inventory import SHA256_BYTES, StorageInventory, StoredUpload
 from service.domain.oci.names import is_repository
+from service.domain.policy.units import spell_count
 
 
 class LeftoverKind(StrEnum):
@@ -82,7 +83,6 @@ def spelled(leftovers: Collection[Leftover]) -> str:
 
 
 def _counts(leftovers: Collection[Leftover]) -> Iterator[str]:
-    plurals = {LeftoverKind.REPOSITORY: "emptied repositories"}
     for kind in LeftoverKind:
         if count := sum(leftover.count for leftover in leftovers if leftover.kind is kind):
-            yield f"{count:,} {kind if count == 1 else plurals.get(kind, f'{kind}s')}"
+            yield spell_count(count, kind)

@@ -68,6 +68,12 @@ def parse_size(value: Any) -> int:
     return int(_BYTES.validate_python(text))
 
 
+def spell_count(count: int, noun: str) -> str:
+    """Return a count with its noun, such as "2 tags" or "1,000 repositories"."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
+
+
 def spell_size(count: int | None) -> str:
     """Return a number of bytes in the largest fitting unit, such as "1.5 MB"; "unknown" for None."""
     if count is None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from flask import Blueprint, Response, request
 
 from service.domain.errors import ConfigurationError, NoSuchRepository, StoreUnavailable
+from service.domain.policy.units import spell_count
 from service.prune import approvals
 from service.prune.approvals import PlanDecision, Waiting
 from service.prune.held_images import held_images
@@ -105,12 +106,7 @@ def _decided(decisions: Sequence[PlanDecision], done: str, meaning: str) -> Resp
     failed = [decision for decision in decisions if decision.error]
     images = sum(decision.images for decision in decisions)
     repositories = len(decisions) - len(failed)
-    of = f"{repositories} {'repository' if repositories == 1 else 'repositories'}"
-    sentence = f"{done}: {_images(images)} of {of} {meaning}."
+    sentence = f"{done}: {spell_count(images, 'image')} of {spell_count(repositories, 'repository')} {meaning}."
     if failed:
         sentence = " ".join([sentence] * bool(repositories) + ["Not decided:", "; ".join(d.error for d in failed)])
     return rendering.redirect_back(sentence, failed=bool(failed))
-
-
-def _images(count: int) -> str:
-    return f"{count} {'image' if count == 1 else 'images'}"

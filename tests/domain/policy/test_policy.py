@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.domain.policy.model import Keep, Policy, schema
-from service.domain.policy.units import parse_duration, spell_duration
+from service.domain.policy.units import parse_duration, spell_count, spell_duration
 from tests.support.makers import policy
 
 EMPTY = "it is empty; leave it out if everything is meant"
@@ -292,3 +292,17 @@ def test_a_pattern_that_can_match_nothing_is_refused(text: str, sentence: str) -
 )  # fmt: skip
 def test_a_pattern_that_could_match_is_accepted(text: str) -> None:
     policy(text)
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "spelled"),
+    [
+        (1, "image", "1 image"),
+        (2, "image", "2 images"),
+        (0, "repository", "0 repositories"),
+        (1000, "repository", "1,000 repositories"),
+        (3, "history entry", "3 history entries"),
+    ],
+)
+def test_a_count_has_its_noun_in_the_singular_or_plural(count: int, noun: str, spelled: str) -> None:
+    assert spell_count(count, noun) == spelled
