@@ -10,6 +10,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+import redis
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from service.dispatch import Dispatch
@@ -92,11 +93,17 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def redis_client(valkey: Valkey) -> redis.Redis:
+    """The one client of all tests. It waits for a server that stands still, as any process of a busy machine may."""
+    return connect(valkey.url, answer_s=240)
+
+
 @pytest.fixture
-def connection(valkey: Valkey) -> Iterator[Connection]:
+def connection(redis_client: redis.Redis) -> Iterator[Connection]:
     """A connection under a prefix of its own; each key left behind must stand in keys.py, and the indexes be right."""
     prefix = f"t{uuid.uuid4().hex[:12]}:"
-    made = Connection(connect(valkey.url), Keys(prefix))
+    made = Connection(redis_client, Keys(prefix))
     yield made
     wrong = Catalog(made).correct_indexes()
     left = sorted(made.client.scan_iter(match=f"{prefix}*", count=1000))
@@ -153,7 +160,9 @@ def unheld(policy: Policy) -> Policy:
 
 
 @pytest.fixture
-def make_wiring(connection: Connection, valkey: Valkey, tmp_path: Path) -> Callable[..., Wiring]:
+def make_wiring(
+    connection: Connection, valkey: Valkey, redis_client: redis.Redis, tmp_path: Path
+) -> Callable[..., Wiring]:
     """Builds a wiring over the test's Redis: make_wiring(registry_url, policy, **settings); messages are only noted."""
 
     def make(registry_url: str | None = None, policy: Policy | None = None, **settings: Any) -> Wiring:
@@ -165,6 +174,6 @@ def make_wiring(connection: Connection, valkey: Valkey, tmp_path: Path) -> Calla
             data_dir=tmp_path / "data",
             **settings,
         )
-        return replace(wire(loaded), dispatch=Messages())
+        return replace(wire(loaded, redis_client), dispatch=Messages())
 
     return make

@@ -192,9 +192,10 @@ def test_what_a_delete_took_along_is_put_back_while_a_collection_drains_and_not_
 
 
 def test_what_is_to_be_looked_at_again_later_is_looked_at_before_a_collection(
-    make_wiring: MakeWiring, tmp_path: Path
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second look is made when every DELETE must have ended."""
+    monkeypatch.setattr("service.collect.quiesce._HEAL_S", 240)
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.deletions.request_healing(SHOP, ["v1"])
     client: Any = wiring.store.connection.client

@@ -316,6 +316,8 @@ def test_a_delete_that_the_registry_answered_with_a_fault_has_ended_and_keeps_no
 def test_a_redis_that_hangs_does_not_keep_a_collector_alive_whose_lease_is_lost(
     make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # It is renewed every quarter of its life.
+    monkeypatch.setattr(collect_run, "COLLECT_MS", 4000)
     body = "(folder / 'pid').write_text(str(os.getpid()))\ntime.sleep(600)"
     wiring = make_wiring(gc=collector(tmp_path, body))
     wiring.store.collections.request("by hand")

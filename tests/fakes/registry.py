@@ -1,8 +1,10 @@
 """An in-process CNCF Distribution over real HTTP, faithful to what was measured of 2.8, 3.1.1 and 3."""
 
+import socket
 import ssl
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -95,6 +97,7 @@ class FakeRegistry:
         self.closing.set()
         self._server.shutdown()
         self._server.server_close()
+        self._server.disconnect()
         self.notifier.close()
         self._thread.join()
 
@@ -197,7 +200,7 @@ class FakeRegistry:
         """Every event emitted so far, delivered or not."""
         return self.notifier.events
 
-    def wait_delivered(self, timeout_s: float = 10.0) -> None:
+    def wait_delivered(self, timeout_s: float = 240.0) -> None:
         """Returns when every notification so far was taken."""
         self.notifier.wait_delivered(timeout_s)
 
@@ -253,6 +256,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, fake: FakeRegistry, tls: tuple[Path, Path] | None) -> None:
         self.fake = fake
+        self._open = set[socket.socket]()
         self._tls: ssl.SSLContext | None = None
         if tls is not None:
             self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -265,7 +269,18 @@ class _Server(ThreadingHTTPServer):
         self.fake.accepted()
         if self._tls is not None:
             connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        self._open.add(connection)
         return connection, address
+
+    def close_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().close_request(request)
+
+    def disconnect(self) -> None:
+        """Close the connections that clients keep: each has a thread and two sockets."""
+        for connection in tuple(self._open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is no event here."""

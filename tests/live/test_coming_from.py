@@ -1,4 +1,7 @@
-"""The table of docs/other-tools.md: each command there does what the other tool did, without its mistakes."""
+"""The table of docs/other-tools.md: each command there does what the other tool did, without its mistakes.
+
+Those that are like a test of `test_one_off.py` are deep.
+"""
 
 import os
 import re
@@ -87,6 +90,7 @@ def test_a_shell_loop_that_keeps_the_newest(registry: RealRegistry, shell: Calla
         pusher.pull_whole("shop/api", "latest")
 
 
+@pytest.mark.deep
 def test_docker_reg_tool_and_remove_image(registry: RealRegistry, shell: Callable[..., str]) -> None:
     assert "shop/api" in shell(the("`list`"), registry.url)
     listed = shell(the("`list shop/api`"), registry.url)
@@ -96,6 +100,7 @@ def test_docker_reg_tool_and_remove_image(registry: RealRegistry, shell: Callabl
     assert registry.tag_names("shop/api") == kept(*range(2, 8))
 
 
+@pytest.mark.deep
 def test_deckschrubber(registry: RealRegistry, shell: Callable[..., str]) -> None:
     """Of five images older than two months the newest three of all stay; what is younger stays anyway."""
     with Pusher(registry.url) as pusher:
@@ -106,11 +111,13 @@ def test_deckschrubber(registry: RealRegistry, shell: Callable[..., str]) -> Non
     assert registry.tag_names("shop/api") == kept(*range(1, 8))
 
 
+@pytest.mark.deep
 def test_registry_cli(registry: RealRegistry, shell: Callable[..., str]) -> None:
     shell(the("registry-cli"), registry.url)
     assert registry.tag_names("shop/api") == kept(*range(3, 8))
 
 
+@pytest.mark.deep
 def test_the_call_of_version_1(shell: Callable[..., str]) -> None:
     with FakeRegistryV1() as registry:
         registry.push("shop/api", v1="a" * 64, v2="b" * 64)

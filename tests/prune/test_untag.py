@@ -17,6 +17,8 @@ from tests.fakes.pusher import Pusher
 from tests.support.system import SHOP, Make, System, put_in_force, untag_first
 from tests.support.untagging import both, many, one, shared
 
+ALL = range(1, 29)
+
 
 def no_tombstone(system: System) -> bool:
     messages = {entry.digest for entry in system.store.history.entries(SHOP, 5000)}
@@ -123,9 +125,10 @@ def test_many_images_go_with_their_tags_taken_off_first(make_system: Make, versi
 @pytest.mark.parametrize(
     ("at", "handled"),
     [
-        *((at, True) for at in range(1, 29)),
+        # The first and the last of each kind; the others are like them.
+        *(pytest.param(at, True, marks=() if at in (1, 2, 3, 16, 17, 18, 19, 28) else pytest.mark.deep) for at in ALL),
         # The registry is as it was after the request before this one.
-        *(pytest.param(at, False, marks=() if at in (1, 2, 17, 18) else pytest.mark.deep) for at in range(1, 29)),
+        *(pytest.param(at, False, marks=() if at in (1, 2, 17, 18) else pytest.mark.deep) for at in ALL),
     ],
 )
 def test_wherever_it_is_cut_off_it_goes_on_and_nothing_is_left(
@@ -236,9 +239,12 @@ def test_a_fault_under_one_tag_leaves_no_tombstone_under_the_others(
     assert len(system.registry.manifests(SHOP)) == 1
 
 
-def test_no_tombstone_is_put_while_the_one_before_is_deleted(make_system: Make) -> None:
+def test_no_tombstone_is_put_while_the_one_before_is_deleted(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The registry refuses a DELETE that meets a PUT of the same manifest (measured: 400 or 500)."""
-    system = many(make_system, delete={"parallel": 4})
+    untag_first(monkeypatch)
+    system = many(make_system, count=12, delete={"parallel": 4})
     deleting, put, meeting = threading.Event(), threading.Event(), []
 
     def clear() -> None:
@@ -250,7 +256,7 @@ def test_no_tombstone_is_put_while_the_one_before_is_deleted(make_system: Make) 
     system.registry.before("DELETE", tombstone.DIGEST, clear)
     prune_deleting.delete(system.wiring, SHOP)
     assert meeting == [False]
-    assert system.tags() == {"v149"}
+    assert system.tags() == {"v11"}
 
 
 @pytest.mark.parametrize("known", [False, None])

@@ -49,7 +49,7 @@ def test_a_lease_of_the_usual_length_is_not_cut_by_those_who_wait_for_it(
     connection.client.set(key, "somebody", px=COLLECT_MS)
     with leases.hold(COLLECT, 200) as lease:
         assert lease is None
-    assert connection.client.pttl(key) > COLLECT_MS / 2
+    assert connection.client.pttl(key) > 1000
 
 
 def test_a_time_slot_is_given_once_also_where_the_clock_of_redis_was_set_back(

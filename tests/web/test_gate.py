@@ -82,11 +82,13 @@ Stand = Callable[..., Doorstep]
 
 
 @pytest.fixture
-def stand(make_wiring: MakeWiring) -> Iterator[Stand]:
+def stand(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
     """stand(hasty=True, …): the gate with these settings, over the test's Redis or the one given.
 
     hasty: a write waits for SOON_S, which is less than gc.gate_wait allows.
     """
+    # No test waits for a Redis that does not answer when it ends.
+    monkeypatch.setattr("service.collect.gatekeeper._SIGN_OFF_S", 0)
     with ExitStack() as stack:
 
         def build(url: str | None = None, hasty: bool = False, **settings: Any) -> Doorstep:
@@ -247,6 +249,7 @@ def test_a_process_that_ends_waits_for_redis_to_sign_off(stand: Stand, monkeypat
         check_out(gate, *processes)
 
     monkeypatch.setattr(Gate, "check_out", checked_out)
+    monkeypatch.setattr("service.collect.gatekeeper._SIGN_OFF_S", 240)
     door.keeper.stop()
     assert door.store.gate.processes() == ()
 

@@ -389,6 +389,7 @@ def test_old_manifests_are_kept_while_pushes_of_manifests_do_not_end(
     unlinked(site)
     site.debug.in_flight = 1
     monkeypatch.setattr(claiming, "_HOLD_S", 0.05)
+    monkeypatch.setattr("service.collect.online.run._BETWEEN_PUTS_S", 0.1)
     run = site.collect_after(GRACE_S + 1)
     assert (run.result, run.blobs) == ("done", SIZE - 1)
     assert "pushes of manifests did not end" in run.note
