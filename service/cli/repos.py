@@ -61,7 +61,7 @@ def repos(
         raise UnclearName(str(error)) from error
     wiring = connect(config, data)
     matches = (lambda name: any(matches(name) for matches in matchers)) if matchers else every_name
-    total, listed = wiring.inventory.repository_rows(matches, sort, limit or _EVERYTHING, status)
+    total, listed = wiring.inventory.repositories.rows(matches, sort, limit or _EVERYTHING, status)
     note_limit(limit, total)
     if as_document:
         show_document([Repository.model_validate(row) for row in listed])

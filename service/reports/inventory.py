@@ -12,11 +12,7 @@ from service.domain.policy.patterns import Matcher
 from service.domain.retention.plan import Doomed
 from service.domain.simulation.timeline import Timeline
 from service.reports.repository_listing import (
-    ListedRepository,
     RepositoryListing,
-    RepositoryOrder,
-    RepositoryStatus,
-    SizedRepository,
 )
 from service.reports.tag_listing import TagListing, TagOrder, TagStatus, TagVerdict
 from service.reports.verdicts import Verdicts
@@ -96,10 +92,6 @@ class Inventory:
         """The names of all known repositories, in order."""
         return self.history.repositories()
 
-    def folders(self, path: str, most: int) -> tuple[tuple[str, int], ...]:
-        """The first `most` folders directly below a path such as shop/, each with the number of its repositories."""
-        return self.catalog.folders(path, most)
-
     def tag_names(self, repository: str) -> tuple[str, ...]:
         """The names of the live tags of a repository."""
         return self.history.tag_names(repository)
@@ -117,42 +109,9 @@ class Inventory:
         doomed = sum(summary.doomed for summary in self.catalog.summaries(self.catalog.doomed()))
         return InventoryTotals(self.catalog.count(), self.catalog.live_tags(), doomed, len(self.approvals.holds()))
 
-    def repositories(
-        self,
-        matches: Matcher,
-        order: RepositoryOrder = "name",
-        after: Place | None = None,
-        limit: int = _PAGE,
-        *,
-        status: RepositoryStatus | None = None,
-    ) -> Page[ListedRepository]:
-        """Return a page of the repositories whose names match.
-
-        Args:
-            matches: chooses the repositories by name.
-            order: the order of the whole listing.
-            after: the place where the page before ended.
-            limit: the number of repositories on the page.
-            status: delete: only repositories with images to delete next; held: only with a plan that waits; None: all.
-        """
-        return self._repositories.page(matches, order, after, limit, status)
-
-    def repository_rows(
-        self, matches: Matcher, order: RepositoryOrder, limit: int, status: RepositoryStatus | None
-    ) -> tuple[int, Iterator[ListedRepository]]:
-        """Return the number of the repositories whose names match, and the first `limit` as they are read."""
-        return self._repositories.rows(matches, order, limit, status)
-
-    def largest(self, matches: Matcher) -> tuple[SizedRepository, ...]:
-        """Return the repositories whose names match and whose size is known, the largest first."""
-        return self._repositories.largest(matches)
-
-    def next_deletions(self, count: int) -> tuple[ListedRepository, ...]:
-        """Return the repositories with the next deletions: first those to make now, then by the time."""
-        return self._repositories.next_deletions(count)
-
     @cached_property
-    def _repositories(self) -> RepositoryListing:
+    def repositories(self) -> RepositoryListing:
+        """The listing of the repositories."""
         return RepositoryListing(self.history, self.catalog, self.approvals, self.usage)
 
     def tags(

@@ -22,6 +22,7 @@ RepositoryOrder = Literal[
 RepositoryStatus = Literal["delete", "held"]
 # A repository that is due within this time is planned at once, for example after a push.
 _SOON_MS = 60_000
+_PAGE = 1000
 # Rows that are read in one call.
 _BLOCK = 500
 _INDEXED: Final = ("name", "-name", "pushed", "-pushed", "tags", "-tags")
@@ -81,12 +82,21 @@ class RepositoryListing:
     def page(
         self,
         matches: Matcher,
-        order: RepositoryOrder,
-        after: Place | None,
-        limit: int,
-        status: RepositoryStatus | None,
+        order: RepositoryOrder = "name",
+        after: Place | None = None,
+        limit: int = _PAGE,
+        *,
+        status: RepositoryStatus | None = None,
     ) -> Page[ListedRepository]:
-        """Return a page of the repositories whose names match; see `Inventory.repositories`."""
+        """Return a page of the repositories whose names match.
+
+        Args:
+            matches: chooses the repositories by name.
+            order: the order of the whole listing.
+            after: the place where the page before ended.
+            limit: the number of repositories on the page.
+            status: delete: only repositories with images to delete next; held: only with a plan that waits; None: all.
+        """
         chosen = self._names(matches, order, after, limit, status)
         return Page(self._listed(self.catalog.summaries(chosen.rows)), chosen.after, chosen.total)
 
@@ -138,6 +148,10 @@ class RepositoryListing:
             lambda name: (ranks.get(name, rank_of_others), name),
             descending=descending, after=after, limit=limit,
         )  # fmt: skip
+
+    def folders(self, path: str, most: int) -> tuple[tuple[str, int], ...]:
+        """The first `most` folders directly below a path such as shop/, each with the number of its repositories."""
+        return self.catalog.folders(path, most)
 
     def largest(self, matches: Matcher) -> tuple[SizedRepository, ...]:
         """Return the repositories whose names match and whose size is known, the largest first."""

@@ -25,14 +25,14 @@ def measure() -> Iterator[Figure]:
         of = wiring.inventory
         many, large = f"{REPOSITORIES:,} repositories", f"a repository of {TAGS:,} tags"
         yield _figure(
-            f"seconds for a page of {many} by name", lambda: len(of.repositories(_every, limit=100).rows), 100
+            f"seconds for a page of {many} by name", lambda: len(of.repositories.page(_every, limit=100).rows), 100
         )
         yield _figure(
             f"seconds for a page of {many} by last push",
-            lambda: len(of.repositories(_every, "-pushed", limit=100).rows), 100,
+            lambda: len(of.repositories.page(_every, "-pushed", limit=100).rows), 100,
         )  # fmt: skip
         yield _figure(
-            f"seconds for all of {many}", lambda: len(of.repositories(_every, "-tags", limit=REPOSITORIES).rows),
+            f"seconds for all of {many}", lambda: len(of.repositories.page(_every, "-tags", limit=REPOSITORIES).rows),
             REPOSITORIES,
         )  # fmt: skip
         yield _figure(

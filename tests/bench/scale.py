@@ -173,7 +173,7 @@ def _many(wiring: Wiring, policy: Policy) -> Iterator[Figure]:
         ("the repositories, the latest push first", "/panels/repositories/list?order=-pushed", PAGE_MS),
     ):
         yield _answered(name, of, most_ms, partial(http.get, path))
-    every = partial(wiring.inventory.repository_rows, every_name, "name", REPOSITORIES, None)
+    every = partial(wiring.inventory.repositories.rows, every_name, "name", REPOSITORIES, None)
     yield _answered("the first row that `repos` prints", of, FIRST_MS, lambda: next(every()[1]))
     yield from _policy_change(wiring, of)
     longest, command = max(

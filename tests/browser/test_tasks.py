@@ -73,9 +73,8 @@ def test_which_tag_is_deleted_next_takes_one_click(operator: Operator, site: Sit
     name = f"aging/{uuid.uuid4().hex[:8]}"
     for tag in ("v1", "v2", "v3"):
         site.system.pusher.push_image(name, tag)
-    wait_until(
-        lambda: name in {row.repository for row in site.system.wiring.inventory.next_deletions(6)}, "it is not planned"
-    )
+    listing = site.system.wiring.inventory.repositories
+    wait_until(lambda: name in {row.repository for row in listing.next_deletions(6)}, "it is not planned")
     page = operator.start()
     operator.click(page.get_by_role("link", name=name))
     heading = page.get_by_role("columnheader", name="Expected deletion")

@@ -52,7 +52,7 @@ def test_a_repository_has_its_tags_its_last_push_and_what_is_doomed(wiring: Wiri
     snapshot = wiring.store.history.snapshot("shop/api")
     going = Verdict(snapshot.tags[0], False, "old")
     wiring.store.history.commit(snapshot, Plan(doomed=(Doomed(going.tag.digest, (going,)),)), "doomed")
-    rows = wiring.inventory.repositories(everything).rows
+    rows = wiring.inventory.repositories.page(everything).rows
     assert tuple(replace(row, next_us=None) for row in rows) == (
         ListedRepository("ops/old", 0, None, 0, held=None, unannounced=0),
         ListedRepository("shop/api", 3, NOW + 3000, 1, held=None, unannounced=0),
@@ -67,7 +67,7 @@ def test_a_status_filters_the_repositories(wiring: Wiring) -> None:
         plan = Plan(doomed=(Doomed(verdict.tag.digest, (verdict,)),), hold="too many")
         assert history.commit(history.snapshot(name), plan, "held" if target == "held" else "doomed")
     for status, name in (("delete", "shop/api"), ("held", "shop/web")):
-        page = wiring.inventory.repositories(everything, status=cast(RepositoryStatus, status))
+        page = wiring.inventory.repositories.page(everything, status=cast(RepositoryStatus, status))
         assert [row.repository for row in page.rows] == [name]
 
 
@@ -75,7 +75,7 @@ def test_the_repository_of_the_next_deletion_comes_first(wiring: Wiring) -> None
     history = wiring.store.history
     for name, next_us in (("ops/old", None), ("shop/api", NOW * 9), ("shop/web", NOW * 8)):
         assert history.commit(history.snapshot(name), Plan(next_us=next_us), "none")
-    rows = wiring.inventory.repositories(everything, "expires").rows
+    rows = wiring.inventory.repositories.page(everything, "expires").rows
     assert [row.repository for row in rows] == ["shop/web", "shop/api", "ops/old"]
     assert rows[-1].next_us is None
 
@@ -93,7 +93,7 @@ def test_repositories_in_every_order_page_by_page(
     result: list[str] = []
     after: Place | None = None
     for _ in range(5):
-        page = inventory.repositories(matches, order, after, limit)
+        page = inventory.repositories.page(matches, order, after, limit)
         assert page.total == 3
         assert len(page.rows) <= limit
         result += [summary.repository for summary in page.rows]
@@ -106,17 +106,18 @@ def test_repositories_in_every_order_page_by_page(
 def test_the_largest_repositories_come_first_and_those_without_a_size_last(wiring: Wiring) -> None:
     for name, size_bytes in (("shop/web", 7), ("ops/old", 0)):
         wiring.store.usage.note_size(name, UNMEASURED.followed_by(size_bytes, 1, "g", 9))
-    rows = wiring.inventory.repositories(everything, "-size").rows
+    rows = wiring.inventory.repositories.page(everything, "-size").rows
     assert [(row.repository, row.size_bytes, row.unsized) for row in rows] == [
         ("shop/web", 7, 1), ("ops/old", 0, 1), ("shop/api", None, 0),
     ]  # fmt: skip
-    after = wiring.inventory.repositories(everything, "-size", limit=1).after
-    assert [row.repository for row in wiring.inventory.repositories(everything, "-size", after, 1).rows] == ["ops/old"]
+    listing = wiring.inventory.repositories
+    after = listing.page(everything, "-size", limit=1).after
+    assert [row.repository for row in listing.page(everything, "-size", after, 1).rows] == ["ops/old"]
 
 
 def test_the_order_by_push_and_by_tags_follows_pushes_and_deletions(inventory: Inventory, wiring: Wiring) -> None:
     def order(by: RepositoryOrder) -> list[str]:
-        return [row.repository for row in inventory.repositories(everything, by).rows]
+        return [row.repository for row in inventory.repositories.page(everything, by).rows]
 
     assert order("-pushed") == ["shop/web", "shop/api", "ops/old"]
     assert order("-tags") == ["shop/api", "shop/web", "ops/old"]
@@ -135,10 +136,10 @@ def test_a_page_of_all_repositories_is_read_from_an_index(
     def repositories(_: History) -> tuple[str, ...]:
         raise AssertionError("all names were read")
 
-    expected = [row.repository for row in inventory.repositories(everything, order).rows]
+    expected = [row.repository for row in inventory.repositories.page(everything, order).rows]
     monkeypatch.setattr(History, "repositories", repositories)
-    assert [row.repository for row in inventory.repositories(every_name, order).rows] == expected
-    total, rows = inventory.repository_rows(every_name, order, 2, None)
+    assert [row.repository for row in inventory.repositories.page(every_name, order).rows] == expected
+    total, rows = inventory.repositories.rows(every_name, order, 2, None)
     assert (total, [row.repository for row in rows]) == (3, expected[:2])
 
 
@@ -147,7 +148,7 @@ def test_all_repositories_are_listed_also_if_a_page_of_an_index_cannot_hold_them
     inventory: Inventory, monkeypatch: pytest.MonkeyPatch, order: RepositoryOrder
 ) -> None:
     monkeypatch.setattr(repository_listing, "_MOST_INDEXED", 1)
-    total, rows = inventory.repository_rows(every_name, order, 10, None)
+    total, rows = inventory.repositories.rows(every_name, order, 10, None)
     assert (total, [row.repository for row in rows]) == (3, ["shop/web", "shop/api", "ops/old"])
 
 
@@ -168,9 +169,9 @@ def test_the_next_deletions_are_those_to_make_now_then_the_next_by_time(inventor
     # A repository that is planned within a minute, as after a push, may have nothing to delete.
     due = {"shop/api": now_ms + 9_000_000, "ops/old": now_ms + 7_000_000, "ops/pushed": now_ms + 2_000}
     connection.client.zadd(connection.keys.of("due"), due)
-    rows = inventory.next_deletions(6)
+    rows = inventory.repositories.next_deletions(6)
     assert [(row.repository, row.doomed) for row in rows] == [("shop/web", 1), ("ops/old", 0), ("shop/api", 0)]
-    assert [row.repository for row in inventory.next_deletions(2)] == ["shop/web", "ops/old"]
+    assert [row.repository for row in inventory.repositories.next_deletions(2)] == ["shop/web", "ops/old"]
 
 
 def test_only_what_is_on_the_page_is_read(inventory: Inventory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +183,7 @@ def test_only_what_is_on_the_page_is_read(inventory: Inventory, monkeypatch: pyt
         return summaries(self, names)
 
     monkeypatch.setattr(type(inventory.catalog), "summaries", noted)
-    inventory.repositories(everything, limit=1)
+    inventory.repositories.page(everything, limit=1)
     assert read == ["ops/old"]
 
 
@@ -338,7 +339,7 @@ def test_rows_of_repositories_are_read_while_they_are_taken(
 
     monkeypatch.setattr(Catalog, "summaries", noted)
     monkeypatch.setattr(repository_listing, "_BLOCK", 2)
-    total, rows = wiring.inventory.repository_rows(lambda name: name != "shop/app3", "-name", 3, None)
+    total, rows = wiring.inventory.repositories.rows(lambda name: name != "shop/app3", "-name", 3, None)
     assert (total, read) == (4, [])
     assert (next(rows).repository, read) == ("shop/app4", [("shop/app4", "shop/app2")])
     assert [row.repository for row in rows] == ["shop/app2", "shop/app1"]
@@ -352,6 +353,6 @@ def test_lost_pushes_are_read_of_the_listed_repositories_alone(
     client.hset(key, mapping={"shop/api": 2, "shop/web": 1})
     whole: dict[str, Any] = {}
     monkeypatch.setattr(client, "hgetall", lambda name: whole.setdefault(name, {}))
-    rows = inventory.repositories(lambda name: name != "shop/web").rows
+    rows = inventory.repositories.page(lambda name: name != "shop/web").rows
     assert [(row.repository, row.unannounced) for row in rows] == [("ops/old", 0), ("shop/api", 2)]
     assert key not in whole

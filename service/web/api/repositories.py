@@ -45,7 +45,7 @@ def blueprints(store: Store, settings: Settings, inventory: Inventory, *, docume
         """List the known repositories"""
         kind = str if query.sort.endswith("name") else int
         after = place_of(query.cursor, query.sort, kind)
-        page = inventory.repositories(query.finding(), query.sort, after, query.limit, status=query.status)
+        page = inventory.repositories.page(query.finding(), query.sort, after, query.limit, status=query.status)
         rows = tuple(map(Repository.model_validate, page.rows))
         return respond(Repositories(next=cursor_of(page, query.sort), total=page.total, repositories=rows))
 

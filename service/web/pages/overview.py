@@ -133,7 +133,7 @@ def add(
     def overview_next() -> Response:
         policy = policies.current()
         is_dry = bool(policy and policy.dry_run)
-        rows = () if is_dry else inventory.next_deletions(_DELETIONS)
+        rows = () if is_dry else inventory.repositories.next_deletions(_DELETIONS)
         return rendering.panel("overview_next.html", "Next deletions", rows=rows, is_dry=is_dry)
 
 

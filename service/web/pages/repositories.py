@@ -49,9 +49,9 @@ def add(pages: Blueprint, store: Store, inventory: Inventory, verdicts: Verdicts
     def repositories_list() -> Response:
         order, under = _order(), _under()
         matches = _found(under)
-        rows = inventory.repositories(matches, order, _place(order), _PAGE, status=_status())
+        rows = inventory.repositories.page(matches, order, _place(order), _PAGE, status=_status())
         asked, usage = rendering.query(*_KEYS), current_usage(store)
-        steps = () if "search" in asked else inventory.folders(under, _FOLDERS)
+        steps = () if "search" in asked else inventory.repositories.folders(under, _FOLDERS)
         values = {"rows": rows, "asked": rendering.without(asked, "at", "after"), "steps": steps}
         return rendering.panel(
             "repositories_list.html",
@@ -65,7 +65,7 @@ def add(pages: Blueprint, store: Store, inventory: Inventory, verdicts: Verdicts
             total_bytes=usage.size_bytes if usage else 0,
             # A repository that is due within a minute is planned at once.
             now_us=now_us() + _SOON_US,
-            map=treemap(inventory.largest(matches)) if asked.get("view") == "map" else None,
+            map=treemap(inventory.repositories.largest(matches)) if asked.get("view") == "map" else None,
             **values,
         )
 
