@@ -22,6 +22,7 @@ from service.cli.output import (
 from service.collect.garbage import restorable_until
 from service.collect.status import next_ms
 from service.domain.policy.units import spell_size
+from service.restore.trash_listing import list_trash
 
 
 @click.command(
@@ -43,7 +44,7 @@ def trash(
     wiring = connect(config, data)
     if repository:
         known_repositories(wiring.inventory, [repository])
-    listing = wiring.restore.list_trash(lambda name: repository in (None, name))
+    listing = list_trash(wiring.store, lambda name: repository in (None, name))
     deleted = limited(((row.repository, row.image) for row in listing.page.rows), limit)
     gc, comes = wiring.settings.gc, next_ms(wiring.registry, wiring.settings.gc)
     images = [(name, image.digest, image.at_us) for name, image in deleted]

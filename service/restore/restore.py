@@ -5,11 +5,8 @@ from dataclasses import dataclass, field
 
 from service.domain.errors import NotRestorable
 from service.domain.history.entry import Deleted
-from service.domain.page import Place
-from service.domain.policy.patterns import Matcher
 from service.registry import Registry
 from service.restore.restoring import LEASE_S, RestoreResult, Restoring
-from service.restore.trash_listing import TrashListing, TrashOrder, list_trash
 from service.store import Store
 from service.store.lease import Lease
 
@@ -33,17 +30,6 @@ class Restore:
     def latest(self, count: int) -> tuple[tuple[str, Deleted], ...]:
         """The latest deletions of all repositories that can still be undone, each with its repository."""
         return self.store.trash.latest(count)
-
-    def list_trash(
-        self,
-        matches: Matcher,
-        reason: str = "",
-        order: TrashOrder = "-deleted",
-        after: Place | None = None,
-        limit: int | None = None,
-    ) -> TrashListing:
-        """A page of the deletions in all repositories that can still be undone; see `list_trash`."""
-        return list_trash(self.store.trash, matches, reason, order, after, limit)
 
     def trashed(self, repository: str) -> frozenset[str]:
         """The digests that are in the trash."""

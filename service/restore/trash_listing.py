@@ -7,7 +7,8 @@ from typing import Literal
 from service.domain.history.entry import Deleted
 from service.domain.page import Page, Place, page
 from service.domain.policy.patterns import Matcher
-from service.store.trash import PackedDeletion, Trash
+from service.store import Store
+from service.store.trash import PackedDeletion
 
 TrashOrder = Literal["deleted", "-deleted", "size", "-size", "repository", "-repository"]
 
@@ -45,7 +46,7 @@ class TrashListing:
 
 
 def list_trash(
-    trash: Trash,
+    store: Store,
     matches: Matcher,
     reason: str = "",
     order: TrashOrder = "-deleted",
@@ -63,13 +64,13 @@ def list_trash(
     Raises:
         StoreUnavailable: Redis is away.
     """
-    names = [name for name in trash.repositories() if matches(name)]
+    names = [name for name in store.trash.repositories() if matches(name)]
     deletions: list[PackedDeletion] = []
     read = 0
     while read < len(names) and (limit is None or len(deletions) < MOST_READ):
         chosen = names[read : read + _AT_ONCE]
         read += len(chosen)
-        deletions += trash.deleted_from(chosen, reason)
+        deletions += store.trash.deleted_from(chosen, reason)
     place = _PLACES[order.lstrip("-")]
     listed = page(
         deletions,

@@ -12,8 +12,7 @@ from service.collect.garbage import restorable_until
 from service.collect.status import next_ms
 from service.domain.retention.selector import search_matcher
 from service.registry import Registry
-from service.restore.restore import Restore
-from service.restore.trash_listing import TrashOrder
+from service.restore.trash_listing import TrashOrder, list_trash
 from service.settings import Settings
 from service.store import Store
 from service.web.api.api_blueprint import api_blueprint
@@ -46,9 +45,7 @@ class TrashedImages(Paged):
     deleted: tuple[DeletedImage, ...] = Field(description="the images")
 
 
-def blueprints(
-    store: Store, registry: Registry, settings: Settings, restore: Restore, *, documented: bool
-) -> tuple[APIBlueprint, ...]:
+def blueprints(store: Store, registry: Registry, settings: Settings, *, documented: bool) -> tuple[APIBlueprint, ...]:
     pages = api_blueprint("trash", store, settings, documented)
 
     @pages.get("/trash", responses={HTTPStatus.OK: TrashedImages})
@@ -59,7 +56,7 @@ def blueprints(
         except ValueError as error:
             raise InvalidRequest([f"repository: {error}"]) from error
         after = place_of(query.cursor, query.sort, str if query.sort.endswith("repository") else int)
-        listing = restore.list_trash(matches, query.reason, query.sort, after, query.limit)
+        listing = list_trash(store, matches, query.reason, query.sort, after, query.limit)
         rows = listing.page.rows
         images = [(row.repository, row.image.digest, row.image.at_us) for row in rows]
         ends_us = restorable_until(store, settings.gc, settings.history.trash, images)

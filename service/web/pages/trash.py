@@ -14,7 +14,7 @@ from service.domain.retention.selector import search_matcher
 from service.registry import Registry
 from service.restore.bulk_restore import RestoreTarget, restore_each
 from service.restore.restore import Restore
-from service.restore.trash_listing import TrashedImage, TrashOrder
+from service.restore.trash_listing import TrashedImage, TrashOrder, list_trash
 from service.settings import Settings
 from service.store import Store
 from service.web.pages import rendering
@@ -39,7 +39,7 @@ def add(pages: Blueprint, store: Store, restore: Restore, registry: Registry, se
     def trash_list() -> Response:
         asked, order = rendering.query(*_KEYS), _order()
         place = rendering.place(is_text=order.endswith("repository"))
-        listing = restore.list_trash(_matcher(), asked.get("reason", ""), order, place, _PAGE)
+        listing = list_trash(store, _matcher(), asked.get("reason", ""), order, place, _PAGE)
         images = [(row.repository, row.image.digest, row.image.at_us) for row in listing.page.rows]
         ends_us = restorable_until(store, settings.gc, settings.history.trash, images)
         return rendering.panel(
