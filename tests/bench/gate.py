@@ -38,8 +38,8 @@ def measure() -> Iterator[Figure]:
         manifests: dict[str, list[float]] = {name: [] for name in ways}
         for number in range(ROUNDS):
             for name, url in ways.items():
-                blobs[name].append(_blob_ms(sessions[name], url, f"{number} {name}".encode() * 100))
-                manifests[name].append(_manifest_ms(sessions[name], url, image.media_type, image.manifest))
+                blobs[name].append(blob_ms(sessions[name], url, f"{number} {name}".encode() * 100))
+                manifests[name].append(manifest_ms(sessions[name], url, image.media_type, image.manifest))
     yield _figure("a blob's PUT", blobs)
     yield _figure("a manifest's PUT", manifests)
 
@@ -54,15 +54,19 @@ def _figure(what: str, took_ms: dict[str, list[float]]) -> Figure:
     )  # fmt: skip
 
 
-def _blob_ms(session: requests.Session, url: str, content: bytes) -> float:
-    begun = session.post(f"{url}/v2/{REPOSITORY}/blobs/uploads/", timeout=30)
+def blob_ms(session: requests.Session, url: str, content: bytes, repository: str = REPOSITORY) -> float:
+    """Upload a blob, and return the time of its PUT."""
+    begun = session.post(f"{url}/v2/{repository}/blobs/uploads/", timeout=30)
     place = urljoin(url, begun.headers["Location"])
     place += f"{'&' if '?' in place else '?'}digest={sha256(content)}"
     return _timed_ms(session, place, content, _OCTETS)
 
 
-def _manifest_ms(session: requests.Session, url: str, media_type: str, content: bytes) -> float:
-    return _timed_ms(session, f"{url}/v2/{REPOSITORY}/manifests/v1", content, {"Content-Type": media_type})
+def manifest_ms(
+    session: requests.Session, url: str, media_type: str, content: bytes, repository: str = REPOSITORY
+) -> float:
+    """Put a manifest, and return the time that it took."""
+    return _timed_ms(session, f"{url}/v2/{repository}/manifests/v1", content, {"Content-Type": media_type})
 
 
 def _timed_ms(session: requests.Session, url: str, content: bytes, headers: dict[str, str]) -> float:
