@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from service.clock import now_us
 from service.domain.retention.plan import Plan, Rejection
-from service.store.chunks import chunks
+from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection
 from service.store.dictionary import packed_row
 from service.store.limits import Limits
@@ -45,7 +45,9 @@ class Approvals:
     def holds(self, repositories: Iterable[str] | None = None) -> tuple[Hold, ...]:
         """Return the plans that wait for approval, of these repositories or of all."""
         with self._connection.reached() as client:
-            names = tuple(sorted(client.smembers(self._keys.of("held"))) if repositories is None else repositories)
+            if repositories is None:
+                repositories = sorted(set(client.sscan_iter(self._keys.of("held"), count=AT_ONCE)))
+            names = tuple(repositories)
             texts = [
                 text for part in chunks(names) for text in client.mget([self._keys.of("hold", name) for name in part])
             ]
@@ -79,7 +81,8 @@ class Approvals:
         """Return repository → the plan that was last rejected there, if there is one."""
         names = tuple(repositories)
         with self._connection.reached() as client:
-            texts = client.mget([self._keys.of("rejection", name) for name in names]) if names else []
+            keys = [self._keys.of("rejection", name) for name in names]
+            texts = [text for part in chunks(keys) for text in client.mget(part)]
         return {name: Rejection(**json.loads(text)) for name, text in zip(names, texts, strict=True) if text}
 
     def note(self, repository: str, action: str, by: str, reason: str) -> None:

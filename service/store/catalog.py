@@ -125,14 +125,13 @@ class Catalog:
     def doomed(self) -> tuple[str, ...]:
         """Return the repositories with images to delete next."""
         with self._connection.reached() as client:
-            names = client.zrange(self._keys.of("doomed"), 0, -1)
-        return tuple(names)
+            return tuple({name for name, _ in client.zscan_iter(self._keys.of("doomed"), count=AT_ONCE)})
 
     def planned_ms(self) -> dict[str, int]:
         """Return when each repository is planned again (ms); without those that only a push changes."""
         with self._connection.reached() as client:
-            due = client.zrange(self._keys.of("due"), 0, -1, withscores=True)
-        return {name: int(score) for name, score in due if score}
+            due = client.zscan_iter(self._keys.of("due"), count=AT_ONCE)
+            return {name: int(score) for name, score in due if score}
 
     def _read(self, names: Sequence[str]) -> list[RepositorySummary]:
         flat = self._connection.run("summaries", repositories=names)

@@ -6,6 +6,7 @@ from typing import Literal, TypeVar
 
 from service.domain.collection.online import Moment, UnlinkedBlob
 from service.domain.collection.storage_inventory import SHA256_BYTES, packed, unpacked
+from service.store.chunks import AT_ONCE
 from service.store.connection import Connection
 from service.store.keys import long, short
 
@@ -96,7 +97,7 @@ class Claims:
     def journal(self) -> dict[bytes, UnlinkedBlob]:
         """Return the journal. Only the storage knows the sizes and repositories."""
         with self._connection.reached() as client:
-            entries = client.hgetall(self._keys.of("gc:unlinked"))
+            entries = dict(client.hscan_iter(self._keys.of("gc:unlinked"), count=AT_ONCE))
         return {entry.digest: entry for entry in (_entry(*item) for item in entries.items())}
 
     def begin(self, blobs: Iterable[UnlinkedBlob]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 
 from service.domain.collection.garbage import Garbage, GarbageStage, GarbageStep, RepositoryGarbage
 from service.domain.collection.leftovers import Leftover, LeftoverKind
+from service.store.chunks import chunks
 from service.store.connection import Connection
 
 _REPOSITORIES = 200
@@ -51,7 +52,8 @@ class GarbageRecord:
         if not images:
             return ()
         with self._connection.reached() as client:
-            values = client.hmget(self._restorable, [f"{name} {digest}" for name, digest in images])
+            fields = [f"{name} {digest}" for name, digest in images]
+            values = [value for part in chunks(fields) for value in client.hmget(self._restorable, part)]
         words = (str(value).partition(" ") if value else None for value in values)
         return tuple(word and (GarbageStage[word[0]], int(word[2])) for word in words)
 

@@ -197,7 +197,7 @@ class History:
         key = self._keys.of("unannounced")
         with self._connection.reached() as client:
             if names is None:
-                counts = client.hgetall(key)
+                counts = dict(client.hscan_iter(key, count=AT_ONCE))
             else:
                 read = [count for part in chunks(names) for count in client.hmget(key, part)]
                 counts = dict(zip(names, read, strict=True))

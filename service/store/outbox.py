@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from service.clock import now_ms
-from service.store.chunks import chunks
+from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection
 from service.store.packing import unpack_doomed
 
@@ -114,7 +114,7 @@ class Outbox:
         now_ms, attempts = self._connection.now_ms(), self._keys.of("attempts")
         repositories: set[str] = set()
         with self._connection.reached() as client:
-            for field in client.hkeys(attempts):
+            for field in tuple(dict(client.hscan_iter(attempts, count=AT_ONCE))):
                 queue, repository, until = (*field.split(" "), "")[:3]
                 if until != "until":
                     continue

@@ -11,6 +11,7 @@ from service.clock import now_us
 from service.domain.history.entry import Deleted
 from service.domain.oci.manifest import UnreadableManifest, read_references
 from service.domain.retention.plan import Doomed
+from service.store.chunks import by_score
 from service.store.connection import Connection
 from service.store.keys import long, short
 from service.store.outbox import LOOK_AGAIN_MS
@@ -127,9 +128,11 @@ class Trash:
 
     def manifests(self, at_most: int | None = None) -> Iterator[tuple[str, TrashedManifest]]:
         """Yield every manifest in the trash with its repository, the latest deletion first."""
-        end = -1 if at_most is None else at_most - 1
         with self._connection.reached() as client:
-            newest = client.zrevrange(self._keys.of("trashed"), 0, end)
+            if at_most is None:
+                newest = self._all_trashed()
+            else:
+                newest = client.zrevrange(self._keys.of("trashed"), 0, at_most - 1)
         # "R -" means deleted tags only, without a manifest.
         members = [member.partition(" ")[::2] for member in newest if not member.endswith(" -")]
         for at in range(0, len(members), _PAGE):
@@ -178,9 +181,7 @@ class Trash:
 
     def repositories(self) -> tuple[str, ...]:
         """Return the repositories with deletions that can be restored, the latest deletion first."""
-        with self._connection.reached() as client:
-            newest = client.zrevrange(self._keys.of("trashed"), 0, -1)
-        return tuple(dict.fromkeys(member.partition(" ")[0] for member in newest))
+        return tuple(dict.fromkeys(member.partition(" ")[0] for member in self._all_trashed()))
 
     def latest(self, count: int) -> tuple[tuple[str, Deleted], ...]:
         """Return the latest deletions of all repositories that can still be restored, each with its repository."""
@@ -223,9 +224,14 @@ class Trash:
         """Forget the expired entries from before `at_us`; return how many deletions become final by that."""
         return self._drop_before(at_us, expired=True)
 
+    def _all_trashed(self) -> list[str]:
+        """Return the members of the index, the latest deletion first."""
+        with self._connection.reached() as client:
+            return list(by_score(client, self._keys.of("trashed")))[::-1]
+
     def _drop_before(self, at_us: int, *, expired: bool) -> int:
         with self._connection.reached() as client:
-            old = client.zrangebyscore(self._keys.of("trashed"), "-inf", f"({at_us}")
+            old = tuple(by_score(client, self._keys.of("trashed"), f"({at_us}"))
         digests: dict[str, list[str]] = {}
         for member in old:
             repository, _, digest = member.partition(" ")

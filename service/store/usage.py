@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from service.domain.retention.state import Tag
 from service.domain.usage import RepositorySize, Usage
-from service.store.chunks import AT_ONCE
+from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection
 from service.store.keys import short
 from service.store.packing import unpack_layers
@@ -60,16 +60,17 @@ class UsageRecords:
         """Return the measured sizes of these repositories, or of all (None), as far as they are measured."""
         with self._connection.reached() as client:
             if repositories is None:
-                packed = client.hgetall(self._of("sizes"))
+                packed = dict(client.hscan_iter(self._of("sizes"), count=AT_ONCE))
             else:
                 names = tuple(repositories)
-                packed = dict(zip(names, client.hmget(self._of("sizes"), names), strict=True)) if names else {}
+                texts = [text for part in chunks(names) for text in client.hmget(self._of("sizes"), part)]
+                packed = dict(zip(names, texts, strict=True))
         return {name: _unpacked_size(text) for name, text in packed.items() if text}
 
     def size_bytes(self) -> dict[str, int]:
         """Return the size of each measured repository. Much cheaper than `sizes` for all of them."""
         with self._connection.reached() as client:
-            packed = client.hgetall(self._of("sizes"))
+            packed = dict(client.hscan_iter(self._of("sizes"), count=AT_ONCE))
         return {name: int(text[: text.index(" ")]) for name, text in packed.items()}
 
     def note_size(self, repository: str, size: RepositorySize) -> None:
@@ -92,7 +93,8 @@ class UsageRecords:
             versions = versions_of(self._connection)
             sizes = self.sizes()
             if gone := sizes.keys() - versions.keys():
-                client.hdel(self._of("sizes"), *gone)
+                for part in chunks(tuple(gone)):
+                    client.hdel(self._of("sizes"), *part)
         stale = [
             (sizes[name].at_ms if name in sizes else 0, name)
             for name, version in versions.items()
