@@ -48,7 +48,7 @@ def explain(name: str, config: Path | None, data: Path | None, as_document: bool
     known_repositories(wiring.inventory, [repository])
     explained = wiring.verdicts.explain(repository, (tag,) if tag else None)
     if tag and not explained:
-        raise NoSuchTag(_what_became(wiring.settings, wiring.inventory, wiring.restore, repository, tag))
+        raise NoSuchTag(_last_event(wiring.settings, wiring.inventory, wiring.restore, repository, tag))
     if as_document:
         show_document([ExplainedTag.explained(repository, explanation) for explanation in explained])
         return
@@ -103,7 +103,7 @@ def _in_full(repository: str, explanation: Explanation) -> Iterator[str]:
     if explanation.held:
         yield f"  the plan waits for approval: {explanation.held}"
     for result in explanation.rule_results:
-        yield _said(result, verdict.reason)
+        yield _decision(result, verdict.reason)
     if explanation.index:
         yield f"  part of the index {explanation.index}"
     for other in explanation.shares:
@@ -111,7 +111,7 @@ def _in_full(repository: str, explanation: Explanation) -> Iterator[str]:
     yield f"could be deleted: {_earliest_deletion_in_full(explanation)}"
 
 
-def _said(result: RuleResult, verdict_reason: str) -> str:
+def _decision(result: RuleResult, verdict_reason: str) -> str:
     """Return the line for one rule. The reason is left out if the verdict above already gives it."""
     place = f" (place {result.place}, last: {result.limit})" if result.place else ""
     reason = "" if result.reason == verdict_reason else f": {result.reason.removesuffix(f' (rule {result.rule})')}"
@@ -134,7 +134,7 @@ def _pulled(at_us: int | None) -> str:
     return f"pulled {when(at_us)}" if at_us else "never pulled, as far as is known"
 
 
-def _what_became(settings: Settings, inventory: Inventory, restore: Restore, repository: str, tag: str) -> str:
+def _last_event(settings: Settings, inventory: Inventory, restore: Restore, repository: str, tag: str) -> str:
     """Return the sentence on a tag that no longer exists, from its history."""
     newest = inventory.last_entry(repository, tag, settings.history.repository_entries)
     name = f"{repository}:{tag}"

@@ -9,7 +9,7 @@ import click
 from service.answers.operations import CollectionLog, CollectionRun, StorageGarbage
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options
-from service.cli.gc_output import show_garbage, show_overview, show_run, tell
+from service.cli.gc_output import show_garbage, show_overview, show_run, show_stage
 from service.cli.output import line, output_options, show_document, when
 from service.clock import now_ms
 from service.collect import gate_processes
@@ -232,7 +232,7 @@ def _ended(store: Store, reason: str, asked_ms: int, *, tells: bool) -> tuple[Ru
         if now.stage is None and not now.has_worker:
             raise CollectionFailed("no worker is running: start one, and the collection runs then")
         if now.stage and tells:
-            shown_stage = tell(now.stage, shown_stage)
+            shown_stage = show_stage(now.stage, shown_stage)
         time.sleep(_POLL_S)
     if sys.stderr.isatty() and tells and shown_stage:
         click.echo(err=True)

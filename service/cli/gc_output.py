@@ -117,7 +117,7 @@ def _freed(run: Run) -> str:
     return at_least + spell_size(run.bytes_freed)
 
 
-def tell(stage: CollectionStage, before: str) -> str:
+def show_stage(stage: CollectionStage, before: str) -> str:
     """Print the progress of a stage on standard error: on a terminal its share, else once. Returns what was printed.
 
     Args:

@@ -71,7 +71,7 @@ def simulate(
         return
     _show_missed(simulation)
     _show_totals(simulation, spell_duration(since))
-    for sentence in _reservations(simulation, pulls_from_us):
+    for sentence in _caveats(simulation, pulls_from_us):
         line(sentence)
 
 
@@ -110,7 +110,7 @@ def _show_totals(simulation: Simulation, since: str) -> None:
             line("")
 
 
-def _reservations(simulation: Simulation, pulls_from_us: int | None) -> Iterator[str]:
+def _caveats(simulation: Simulation, pulls_from_us: int | None) -> Iterator[str]:
     """Yield the limits of the figures, a sentence each."""
     yield from _holds(simulation)
     spared = sum(len(outcome.spared) for outcome in simulation.outcomes)

@@ -129,15 +129,15 @@ class OneOffPrune:
             with shown_progress(system):
                 delete()
         except (PushpruneError, KeyboardInterrupt):
-            self._say_deleted(made_deletions(system.wiring.store), previews(), folder)
+            self._show_deleted(made_deletions(system.wiring.store), previews(), folder)
             raise
         planned = previews()
         if any(preview.deletions for preview in planned):
-            self._say_deleted(made_deletions(system.wiring.store), planned, folder)
+            self._show_deleted(made_deletions(system.wiring.store), planned, folder)
         if system.remarks:
             raise RegistryRefused(" ".join(system.remarks))
 
-    def _say_deleted(
+    def _show_deleted(
         self, deletions: Sequence[RepositoryDeletions], previews: Sequence[Preview], folder: TrashFolder
     ) -> None:
         from service.answers.verdicts import Previews

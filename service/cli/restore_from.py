@@ -37,7 +37,7 @@ def restore_from(
     for result in _restorer(folder, config, data, force=force).restore(_wanted(name)):
         results.append(result)
         if not as_document:
-            line(_said(result))
+            line(_outcome(result))
     if as_document:
         show_document([asdict(result) for result in results])
     counts = Counter(result.outcome for result in results)
@@ -76,6 +76,6 @@ def _wanted(name: str | None) -> TagSelector | None:
     return TagSelector(repository, tag)
 
 
-def _said(result: Result) -> str:
+def _outcome(result: Result) -> str:
     name = f"{result.repository}:{result.tag}" if result.tag else f"{result.repository}@{result.digest}"
     return f"{result.outcome}: {name}" + (f": {result.reason}" if result.reason else "")

@@ -116,13 +116,13 @@ def rm(
         folder.prepare()
     asked = request_deletions(wiring.store, wiring.dispatch, wiring.verdicts, planned, login_name(), force=force)
     if no_wait:
-        _say_asked(asked, as_document)
+        _show_requested(asked, as_document)
         return
     if once:
         _delete_once(once, asked)
     else:
         _wait(wiring.store, asked)
-    _say_done(
+    _show_done(
         wiring.store,
         asked,
         as_document,
@@ -208,7 +208,7 @@ def _raise_trouble(now: DeletionProgress, alone_s: float) -> None:
         raise NotDeletable(now.waits)
 
 
-def _say_asked(asked: Sequence[DeletionRequest], as_document: bool) -> None:
+def _show_requested(asked: Sequence[DeletionRequest], as_document: bool) -> None:
     if as_document:
         show_document(_answer(asked, requested=True))
     else:
@@ -216,7 +216,7 @@ def _say_asked(asked: Sequence[DeletionRequest], as_document: bool) -> None:
         line(f"requested: {spell_count(count, 'deletion')}; `pushprune history` shows each")
 
 
-def _say_done(store: Store, asked: Sequence[DeletionRequest], as_document: bool, restore_hint: str) -> None:
+def _show_done(store: Store, asked: Sequence[DeletionRequest], as_document: bool, restore_hint: str) -> None:
     stays = not_deleted(store, asked)
     kept = {(repository, verdict.tag.name or verdict.tag.digest) for repository, verdict, _ in stays}
     if as_document:

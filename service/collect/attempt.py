@@ -39,7 +39,7 @@ class Attempt:
     output: Output = field(default_factory=Output)
 
     def __post_init__(self) -> None:
-        self.collector = self.collector.heard_by(self._hear)
+        self.collector = self.collector.with_listener(self._hear)
 
     def _hear(self, line: str) -> None:
         """Keep a line of the collector's output. The registry prints a line before it deletes a blob."""
@@ -57,7 +57,7 @@ class Attempt:
         self.learn(ended_ms=now_ms())
         # The same result again is only counted: its log line and its output would push out those of other runs.
         if self.store.collections.record(self.run, once=once, wait_s=wait_s):
-            tell(self.run)
+            log_run(self.run)
             self.store.collections.keep_log(self.run.started_ms, self.output.finish())
 
     def begin_sweep(self, since_ms: int, probes: tuple[BlobProbe, ...] = ()) -> None:
@@ -85,7 +85,7 @@ class Attempt:
         return ("gc.before", self.gc.before) if self.gc.gate == "readonly" else ("gc.after", self.gc.after)
 
 
-def tell(run: Run) -> None:
+def log_run(run: Run) -> None:
     """Log the result of a run."""
     write = log.error if run.result == "failed" else log.info
     fields = {

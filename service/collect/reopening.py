@@ -100,7 +100,7 @@ def why_closed(store: Store, registry: Registry, gc: GcSettings, token: str) -> 
     if sweep is None:
         return ""
     try:
-        blob = verify.lie(registry, sweep.probes)
+        blob = verify.false_claim(registry, sweep.probes)
     except (RegistryUnavailable, RegistryRefused) as error:
         # Without an answer the cache may be stale; the registry is asked again later.
         return str(error)

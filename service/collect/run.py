@@ -27,7 +27,7 @@ from types import ModuleType
 from service import tracing
 from service.clock import now_ms
 from service.collect import readonly, registry_collection
-from service.collect.attempt import Attempt, tell
+from service.collect.attempt import Attempt, log_run
 from service.collect.gate_processes import refuse_silent
 from service.collect.progress import Progress
 from service.collect.status import why_not_yet
@@ -117,7 +117,7 @@ def _is_too_early(store: Store, settings: Settings, reason: str) -> bool:
     at_ms = now_ms()
     run = Run(at_ms, at_ms, "postponed", reason, message=early, gate=settings.gc.gate)
     if store.collections.record(run, once=True, wait_s=EARLY_S):
-        tell(run)
+        log_run(run)
     return True
 
 

@@ -92,13 +92,13 @@ def refuse_stale(
         StaleCache: the registry still claims a deleted blob. This is reported as a trouble.
     """
     progress.at(CHECKING)
-    blob = lie(registry, probes)
+    blob = false_claim(registry, probes)
     if blob is None:
         store.outbox.end_trouble(STALE)
         return ""
     # A restart that did not help once is not repeated at every attempt.
     is_alarmed = any(trouble.about == STALE for trouble in store.outbox.troubles())
-    if command and not is_alarmed and restart(progress, name, command, lambda: lie(registry, probes) is None):
+    if command and not is_alarmed and restart(progress, name, command, lambda: false_claim(registry, probes) is None):
         log.warning("the registry claimed to have a deleted blob until it was restarted", blob=str(blob), by=name)
         return (
             f"the registry claimed to have {blob}, which was garbage-collected, until {name} restarted it: "
@@ -117,11 +117,11 @@ def refuse_stale(
     raise StaleCache(message)
 
 
-def lie(registry: Registry, probes: Iterable[BlobProbe]) -> BlobProbe | None:
+def false_claim(registry: Registry, probes: Iterable[BlobProbe]) -> BlobProbe | None:
     """Return the first blob that the registry claims to have and cannot read; None if there is none."""
     for probe in probes:
         at = probe.repository, probe.digest
-        # A blob that can be read was pushed again, and is no lie.
+        # A blob that can be read was pushed again, and is claimed rightly.
         if registry.client.claims_blob(*at) and not registry.client.has_blob(*at):
             return probe
     return None

@@ -41,7 +41,7 @@ def check_troubles(case: Case) -> Iterator[Finding]:
             # The checks of the registry and of webhooks report these with today's answer.
             continue
         has_findings = True
-        yield error("troubles", f"{trouble.about}: {trouble.message}", _mending(trouble.about, trouble.message))
+        yield error("troubles", f"{trouble.about}: {trouble.message}", _remedy(trouble.about, trouble.message))
     for trouble in system_health(case.wiring.store, case.wiring.registry, case.wiring.policies).troubles:
         if trouble.about == "unannounced":
             has_findings = True
@@ -58,7 +58,7 @@ def check_troubles(case: Case) -> Iterator[Finding]:
         yield fine("troubles", "no open troubles")
 
 
-def _mending(about: str, message: str) -> str:
+def _remedy(about: str, message: str) -> str:
     """Return what to do about a trouble.
 
     Args:

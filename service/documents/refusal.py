@@ -73,7 +73,7 @@ def _one_sentence(same: Sequence[_Fault], model: type[BaseModel]) -> str:
     """Return the sentence for all errors at one place."""
     own = next((fault for fault in same if fault.detail["type"] not in _MUST), None)
     if own is None:
-        musts = _musts([fault.detail for fault in same])
+        musts = _joined([fault.detail for fault in same])
         return f"{same[0].source.subject(same[0].location)} must {musts}{_meant(same)}"
     return f"{_sentence(own, model)}{_meant(same)}"
 
@@ -110,7 +110,7 @@ def place_of(values: Any, location: Location) -> Location:
     return path
 
 
-def _musts(details: Sequence[ErrorDetails]) -> str:
+def _joined(details: Sequence[ErrorDetails]) -> str:
     phrase = ", or ".join(dict.fromkeys(map(_phrase, details)))
     is_scalar = isinstance(details[0]["input"], int | float) or hasattr(details[0]["input"], "isoformat")
     return f"{phrase}: put it in quotes" if phrase == "be text" and is_scalar else phrase
@@ -133,7 +133,7 @@ def _sentence(fault: _Fault, model: type[BaseModel]) -> str:
 def reason_of(detail: ErrorDetails) -> str:
     """Return the reason of one error without its place: `must be text`, or the words of the validator."""
     if detail["type"] in _MUST:
-        return f"must {_musts([detail])}"
+        return f"must {_joined([detail])}"
     words = detail.get("ctx", {}).get("error", detail["msg"].replace("Input should", "it should"))
     return " ".join(str(words).split())
 

@@ -145,7 +145,7 @@ def read_document(document: Any, place: str | None) -> Translation:
     notes += [_UNTAGGED] if untagged else []
     notes += [f"no equivalent: {policy.title!r}: {_reason(policy)}; it is left out." for policy in deletes
               if _reason(policy)]  # fmt: skip
-    notes += _untagged_that_stay(usable, keeping)
+    notes += _kept_untagged(usable, keeping)
     return translation("Google Artifact Registry", rules, notes, dry_run=dry_run)
 
 
@@ -231,7 +231,7 @@ def _untagged(usable: Sequence[_GooglePolicy], keeping: _Keeping) -> Iterator[_L
             yield _Limit(condition.packages, untagged_s=policy.age_s or DAY_S)
 
 
-def _untagged_that_stay(usable: Sequence[_GooglePolicy], keeping: _Keeping) -> Iterator[str]:
+def _kept_untagged(usable: Sequence[_GooglePolicy], keeping: _Keeping) -> Iterator[str]:
     concerned = [policy for policy in usable if policy.condition and policy.condition.state != "tagged"]
     if concerned and keeping.untagged:
         titles = ", ".join(repr(policy.title) for policy in concerned)

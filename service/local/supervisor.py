@@ -102,7 +102,7 @@ class Keeper(threading.Thread):
         self._asked_to_stop.set()
         with self._lock:
             if self._process:
-                # Popen.send_signal would reap the child, and `_bury` could no longer signal its group.
+                # Popen.send_signal would reap the child, and `_reap` could no longer signal its group.
                 os.kill(self._process.pid, self.child.stop_signal)
         deadline = time.monotonic() + self.child.grace_s
         while self.is_alive() and time.monotonic() < deadline:
@@ -128,7 +128,7 @@ class Keeper(threading.Thread):
             process = self._launch()
         except OSError as error:
             return f"could not be started ({error.strerror})"
-        return _manner(self._bury(process)) if process else ""
+        return _manner(self._reap(process)) if process else ""
 
     def _launch(self) -> subprocess.Popen[bytes] | None:
         with self._lock:
@@ -147,7 +147,7 @@ class Keeper(threading.Thread):
             )
             return self._process
 
-    def _bury(self, process: subprocess.Popen[bytes]) -> int:
+    def _reap(self, process: subprocess.Popen[bytes]) -> int:
         """Relay the child's output until it dies, kill its descendants, and return its exit code."""
         relay = threading.Thread(target=self._transcript.relay, args=(process.stdout, self.child.name), daemon=True)
         relay.start()

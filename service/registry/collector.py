@@ -50,7 +50,7 @@ class Collector:
         self._hears: Callable[[str], object] = lambda line: None
         self.storage = storage
 
-    def heard_by(self, listener: Callable[[str], object]) -> "Collector":
+    def with_listener(self, listener: Callable[[str], object]) -> "Collector":
         """Return a copy that calls `listener` with each line of its output."""
         collector = copy(self)
         collector._hears = listener

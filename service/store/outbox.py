@@ -240,9 +240,9 @@ class Outbox:
         with self._connection.reached() as client:
             for repository in client.zrange(self._keys.of("healing"), 0, -1):
                 doomed = [unpack_doomed(text) for text in client.hvals(self._keys.of("doomed", repository))]
-                goes = {name for image in doomed for name in (*image.tags, image.digest)}
+                deleted = {name for image in doomed for name in (*image.tags, image.digest)}
                 names = {member.partition(" ")[0] for member in client.zrange(self._keys.of("heal", repository), 0, -1)}
-                unhealed += [f"{repository} {name}" for name in sorted(names - goes)]
+                unhealed += [f"{repository} {name}" for name in sorted(names - deleted)]
         return tuple(unhealed)
 
     def counters(self) -> dict[str, int]:

@@ -71,9 +71,9 @@ class Post:
         except (requests.RequestException, HTTPError, ValueError) as error:
             return PostResult(PostOutcome.RETRY, f"{self._receiver.origin} {self._reason(error)}")
         with response:
-            return self._judged(response)
+            return self._result(response)
 
-    def _judged(self, response: requests.Response) -> PostResult:
+    def _result(self, response: requests.Response) -> PostResult:
         status = response.status_code
         if 200 <= status < 300:
             return PostResult(PostOutcome.RECEIVED)

@@ -83,7 +83,7 @@ def test_whoever_proves_the_holder_dead_asks_the_registry_first(
     make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lies: bool
 ) -> None:
     wiring = left_closed(make_wiring, tmp_path, keep=False)
-    monkeypatch.setattr(verify, "lie", lambda _, probes: probes[0] if lies else None)
+    monkeypatch.setattr(verify, "false_claim", lambda _, probes: probes[0] if lies else None)
     reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert state(wiring) == ("closed" if lies else "open")
 

@@ -333,7 +333,7 @@ def test_a_gate_that_stays_closed_after_its_holder_died_is_an_alarm_until_it_ope
         return BlobProbe(SHOP, SWEPT)
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(verify, "lie", lie)
+        meanwhile.setattr(verify, "false_claim", lie)
         reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
         reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
     assert state(wiring) == "closed"
@@ -342,7 +342,7 @@ def test_a_gate_that_stays_closed_after_its_holder_died_is_an_alarm_until_it_ope
     assert why in trouble.message
     assert "pushprune gc --open" in trouble.message
     if says == "refuses":
-        monkeypatch.setattr(verify, "lie", lambda *_: None)
+        monkeypatch.setattr(verify, "false_claim", lambda *_: None)
         reopening.reopen(wiring.store, wiring.registry, wiring.settings.gc)
         assert state(wiring) == "open"
         assert wiring.store.outbox.troubles() == ()
@@ -529,7 +529,7 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
 ) -> None:
     seen: list[str] = []
     monkeypatch.setattr(verify, "refuse_stale", lies)
-    monkeypatch.setattr(verify, "lie", lambda *_: BlobProbe(SHOP, SWEPT))
+    monkeypatch.setattr(verify, "false_claim", lambda *_: BlobProbe(SHOP, SWEPT))
     assert collect(obeyed).message == "the registry still claims deleted blobs"
     reopening.reopen(obeyed.store, obeyed.registry, obeyed.settings.gc)
     assert state(obeyed) == "closed", "the sweep opened it, although its holder is dead"
@@ -543,7 +543,7 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
 
     monkeypatch.setattr(obeyed.store.gate, "_turn", see)
     monkeypatch.setattr(verify, "refuse_stale", lambda *_: "")
-    monkeypatch.setattr(verify, "lie", lambda *_: None)
+    monkeypatch.setattr(verify, "false_claim", lambda *_: None)
     assert collect(obeyed).result == "done"
     assert state(obeyed) == "open"
     assert seen == ["open"], "it was open in between"

@@ -76,7 +76,7 @@ def _no_bare_number(value: Any) -> Any:
     return value
 
 
-def _says_something(keep: Keep | str) -> Keep | str:
+def _is_not_empty(keep: Keep | str) -> Keep | str:
     if isinstance(keep, Keep) and not keep.limits_tags and not keep.revisions:
         raise ValueError("it is empty; write always, none, or a condition such as {last: 10}")
     return keep
@@ -123,7 +123,7 @@ class Rule(_Strict):
     order: Literal["pushed", "semver", "created", "name"] = Field(default="pushed", description="what `last` counts by")
     count: Literal["digests", "tags"] = Field(default="digests", description="what the limits count")
     keep: Annotated[
-        Keep | Literal["always", "none"], BeforeValidator(_no_bare_number), AfterValidator(_says_something)
+        Keep | Literal["always", "none"], BeforeValidator(_no_bare_number), AfterValidator(_is_not_empty)
     ] = Field(description="the tags to keep; `none` deletes all selected tags")
     untagged: Span | Literal["keep"] | None = Field(
         default=None, description="delete manifests that have been without a tag this long; or keep them"

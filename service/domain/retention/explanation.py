@@ -13,8 +13,8 @@ from service.domain.retention.plan import Verdict
 from service.domain.retention.state import State, Tag
 
 # Limits of the work for one tag, so that the answer comes at once.
-_MOST_TURNS = 20
-_FEWEST_LOOKS, _MOST_LOOKS = 3, 200
+_MOST_TURNING_POINTS = 20
+_FEWEST_MOMENTS, _MOST_MOMENTS = 3, 200
 _MOST_COUNTED = 50_000
 _POLICY = "a changed policy"
 
@@ -145,26 +145,28 @@ def _first_by_age(evaluation: Evaluation, tag: Tag) -> int | None:
     def is_deleted(moment: int) -> bool:
         return not evaluation.at(moment).verdict(tag).kept
 
-    # Between two turns, a tag that can be deleted once can be deleted until the next turn. So a binary search works.
+    # Once a tag can be deleted, that remains so until the next turning point. So a binary search works.
     if is_deleted(evaluation.now_us):
         return evaluation.now_us
-    starts = sorted({evaluation.now_us, *(moment for moment in _turns(evaluation, tag) if moment > evaluation.now_us)})
-    looks = _looks(evaluation)
-    for start, end in pairwise((*starts[:looks], _end_us(evaluation, tag))):
+    starts = sorted(
+        {evaluation.now_us, *(moment for moment in _turning_points(evaluation, tag) if moment > evaluation.now_us)}
+    )
+    tries = _most_moments(evaluation)
+    for start, end in pairwise((*starts[:tries], _end_us(evaluation, tag))):
         if is_deleted(end - 1):
             likely = evaluation.at(start).verdict(tag).until_us
             if likely is not None and start <= likely < end and is_deleted(likely) and not is_deleted(likely - 1):
                 return likely
-            return _halved(start, end - 1, is_deleted, looks)
+            return _first_moment(start, end - 1, is_deleted, tries)
     return None
 
 
-def _halved(low: int, high: int, is_deleted: Callable[[int], bool], looks: int) -> int:
-    """Return the first moment from low to high at which `goes` is true, as it is at high.
+def _first_moment(low: int, high: int, is_deleted: Callable[[int], bool], tries: int) -> int:
+    """Return the first moment from low to high at which `is_deleted` is true, as it is at high.
 
-    The result may be a later moment if `looks` steps are not enough.
+    The result may be a later moment if so many tries are not enough.
     """
-    for _ in range(looks):
+    for _ in range(tries):
         if low >= high:
             break
         middle = (low + high) // 2
@@ -172,17 +174,17 @@ def _halved(low: int, high: int, is_deleted: Callable[[int], bool], looks: int) 
     return high
 
 
-def _looks(evaluation: Evaluation) -> int:
+def _most_moments(evaluation: Evaluation) -> int:
     """Return how many moments to evaluate: fewer, the more rules there are and the more tags each rule counts."""
     tags, counted = len(evaluation.state.tags), 1
     for _, rule in evaluation.selections.rules:
         if isinstance(rule.keep, Keep):
             most = tags if rule.group else max(rule.keep.last or 1, rule.keep.last_pulled or 1)
             counted += min(most, tags)
-    return max(_FEWEST_LOOKS, min(_MOST_LOOKS, _MOST_COUNTED * 100 // counted))
+    return max(_FEWEST_MOMENTS, min(_MOST_MOMENTS, _MOST_COUNTED * 100 // counted))
 
 
-def _turns(evaluation: Evaluation, tag: Tag) -> Iterator[int]:
+def _turning_points(evaluation: Evaluation, tag: Tag) -> Iterator[int]:
     """Yield the moments at which a tag that could be deleted may become one that is kept.
 
     At such a moment a tag becomes old enough for a rule that may keep it, or a final rule hides other tags from a rule,
@@ -194,7 +196,7 @@ def _turns(evaluation: Evaluation, tag: Tag) -> Iterator[int]:
     # Each moment of a final rule costs a new ranking of the tags, so only the first moments are evaluated. Beyond them
     # the reported time may be later than the first possible one, but never earlier.
     finals = (number for number, (_, rule) in enumerate(evaluation.selections.rules) if rule.final)
-    yield from islice(merge(*(evaluation.selections.dues_us(number) for number in finals)), _MOST_TURNS)
+    yield from islice(merge(*(evaluation.selections.dues_us(number) for number in finals)), _MOST_TURNING_POINTS)
 
 
 def _end_us(evaluation: Evaluation, tag: Tag) -> int:

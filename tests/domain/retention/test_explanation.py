@@ -186,7 +186,7 @@ def test_where_not_every_turn_is_looked_at_a_later_moment_is_said_never_an_earli
 ) -> None:
     exact = explain(state, rules, NOW)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(explanation, "_MOST_TURNS", 0)
+        patched.setattr(explanation, "_MOST_TURNING_POINTS", 0)
         result = explain(state, rules, NOW)
     for ours, true in zip(result, exact, strict=True):
         if ours.earliest_deletion_us is not None and not waits_for_its_date(ours):
