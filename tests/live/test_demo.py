@@ -1,6 +1,6 @@
 """`pushprune demo`: the story is told on a real registry, everything in it is checked, nothing of it stays behind.
 
-The first test has nothing of ours but the wheel; the others run the sources.
+The first two tests have nothing of ours but the wheel; the others run the sources.
 """
 
 import os
@@ -40,33 +40,38 @@ def opened(link: str) -> str:
     return browser.post(link, data={"csrf": csrf[1]}, headers={"Origin": origin}, timeout=60).text
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program of an environment with nothing of ours but the wheel."""
     _, wheel = package.built(tmp_path_factory.mktemp("release"))
     return package.environment_of(wheel, tmp_path_factory.mktemp("installed")) / "pushprune"
 
 
-def test_once_ends_well_and_its_last_lines_say_what_stayed_what_went_and_what_was_collected(
-    tmp_path: Path, environment: dict[str, str], installed: Path
-) -> None:
+def check_the_end_of_the_story(output: str) -> None:
+    """Check the lines on what was kept, deleted and collected."""
+    stayed, heading, went = output.partition("10 kept builds of shop/api:\n")[2].partition("5 builds deleted:\n")
+    assert heading, output
+    names = [line.split()[0] for line in stayed.splitlines()]
+    assert sorted(names) == sorted(f"build-{number}" for number in (3, *range(7, 16)))
+    assert all("of the newest 10 (rule last-10)" in line for line in stayed.splitlines())
+    lines = went.splitlines()
+    assert [line.split(maxsplit=1) for line in lines[:5]] == [
+        [f"build-{number}", "older than the newest 10 (rule last-10)"] for number in (1, 2, 4, 5, 6)
+    ]
+    assert lines[5].startswith("collection: 15 blobs deleted, 1,0")
+    assert lines[6] == "verified: the registry contains exactly what the policy keeps"
+
+
+# The story is also checked without `--once`.
+@pytest.mark.deep
+def test_once_ends_well_and_leaves_nothing(tmp_path: Path, environment: dict[str, str], installed: Path) -> None:
     del environment["PYTHONPATH"]
     once = [str(installed), "demo", "--once"]
     ended = subprocess.run(
         once, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    stayed, heading, went = ended.stdout.partition("10 kept builds of shop/api:\n")[2].partition("5 builds deleted:\n")
-    assert heading
-    names = [line.split()[0] for line in stayed.splitlines()]
-    assert sorted(names) == sorted(f"build-{number}" for number in (3, *range(7, 16)))
-    assert all("of the newest 10 (rule last-10)" in line for line in stayed.splitlines())
-    *gone, collected, last = went.splitlines()
-    assert [line.split(maxsplit=1) for line in gone] == [
-        [f"build-{number}", "older than the newest 10 (rule last-10)"] for number in (1, 2, 4, 5, 6)
-    ]
-    assert collected.startswith("collection: 15 blobs deleted, 1,0")
-    assert last == "verified: the registry contains exactly what the policy keeps"
+    check_the_end_of_the_story(ended.stdout)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -91,17 +96,23 @@ def test_once_ends_with_1_when_the_registry_does_not_hold_exactly_what_was_expec
     assert "verified: " not in ended.stdout
 
 
-def test_without_once_it_stays_up_until_ctrl_c_and_leaves_nothing(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_without_once_it_stays_up_until_ctrl_c_and_leaves_nothing(
+    tmp_path: Path, environment: dict[str, str], installed: Path
+) -> None:
+    del environment["PYTHONPATH"]
     log = tmp_path / "log"
     environment["TMPDIR"] = str(tmp_path / "tmp")
     (tmp_path / "tmp").mkdir()
     with log.open("w") as stream:
-        process = subprocess.Popen(command(), env=environment, stdout=stream, stderr=stream)
+        process = subprocess.Popen(
+            [str(installed), "demo"], env=environment, cwd=tmp_path, stdout=stream, stderr=stream
+        )
     try:
         wait_until(
             lambda: "Still up: push to " in log.read_text() or process.poll() is not None, "the story has no end"
         )
         assert process.poll() is None, log.read_text()
+        check_the_end_of_the_story(log.read_text())
         url = log.read_text().partition("Still up: push to ")[2].partition(",")[0]
         assert requests.get(f"{url}/v2/", timeout=60).ok
         wait_until(lambda: "Another one: pushprune sign-in --data " in log.read_text(), "no link is printed")

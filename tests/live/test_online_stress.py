@@ -45,7 +45,10 @@ class Collections:
             collect_run.collect(self._wiring)
 
 
-def test_an_image_can_be_restored_until_its_data_leaves_the_quarantine(live: Live) -> None:
+def test_an_image_can_be_restored_until_its_data_leaves_the_quarantine(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.collect.online.run.LOOK_AGAIN_S", 0.2)
     system = live(policy=last(1), gc=GC)
     digest = system.pusher.push_image("shop/api", "v1")
     system.start_worker("enforce,delete")
@@ -133,7 +136,7 @@ def test_online_collections_break_no_image_and_fail_no_push(
     monkeypatch.setattr("service.collect.online.run.LOOK_AGAIN_S", 1.0)
     # moto is slow. A run that takes longer than the youth unlinks nothing, and a request that takes longer than the
     # grace may need what was deleted.
-    periods = {"moto": (30, 20, 1.0), "bucket": (12, 3, 0.0), "filesystem": (12, 3, 0.0)}
+    periods = {"moto": (30, 20, 1.0), "bucket": (12, 3, 0.5), "filesystem": (12, 3, 0.5)}
     youth, grace, pause_s = (10, 10, 0.0) if pushers > 5 else periods[storage]
     system = live(policy=last(KEPT), gc=GC, **place)
     system.start_worker("enforce,delete")
