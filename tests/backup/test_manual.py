@@ -14,7 +14,8 @@ from tests.support.record import event, record
 from tests.support.system import System
 from tests.support.verbs import Run
 
-pytestmark = pytest.mark.slow
+# Eleven processes, which wait for the others three times: each command is tried by itself elsewhere.
+pytestmark = pytest.mark.deep
 
 # As a shell finds it where pushprune is installed; it answers the question of --replace.
 _PUSHPRUNE = f'pushprune() {{ echo y | {sys.executable} -m service "$@"; }}\n'

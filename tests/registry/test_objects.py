@@ -129,7 +129,7 @@ HANGS_S, TIMEOUT_S = 60.0, 3.0
 @pytest.mark.parametrize(
     ("status", "content"),
     [
-        (0, b""),
+        pytest.param(0, b"", marks=pytest.mark.slow),
         (500, b"<Error><Code>InternalError</Code></Error>"),
         (503, b"<html>proxy</html>"),
         (504, b""),
@@ -205,7 +205,7 @@ def test_a_condition_that_is_obeyed_is_used(stub: StubS3) -> None:
     assert not store.delete_if("a", "etag"), "it has another ETag by now"
 
 
-@pytest.mark.parametrize("status", [0, 500, 503, 504])
+@pytest.mark.parametrize("status", [pytest.param(0, marks=pytest.mark.slow), 500, 503, 504])
 def test_a_deletion_on_a_condition_is_not_sent_again(stub: StubS3, status: int) -> None:
     """The request may arrive late, and meet a tag that was pushed again to the same digest, with the same ETag."""
     deletions: list[str] = []

@@ -16,7 +16,8 @@ from tests.support.makers import digest_of, event
 from tests.web.pages.browser import TOKENS, Browser
 
 MOST_BYTES = 150_000
-TAGS = 5_000
+# More than a page may show at once.
+TAGS = 1_500
 _LETTERS = string.ascii_lowercase + string.digits
 _RANDOM = random.Random(1)
 
@@ -39,7 +40,7 @@ PAGES = (
 
 @pytest.fixture
 def edge(serve_over_valkey: ServeEdge) -> Edge:
-    """A repository with 5,000 tags that waits for an approval, many others, a full trash and a long log."""
+    """A repository with 1,500 tags that waits for an approval, many others, a full trash and a long log."""
     edge = serve_over_valkey(
         policy=keep_last(1, hold_over=1, hold_min=0), tokens=TOKENS, gc={"command": "registry garbage-collect x"}
     )
