@@ -139,36 +139,34 @@ class CollectionOverview(ApiAnswer):
     runs: tuple[CollectionRun, ...] = Field(description="past runs, newest first")
 
 
-class RunningReconcile(ApiAnswer):
-    """The current reconcile run."""
+class ReconcileCounts(ApiAnswer):
+    """A reconcile run, as far as it has come."""
 
     reason: str = Field(description="why the run was requested")
-    started_at: TimeMs = Field(validation_alias="since_ms", description="start of the run")
     whole: bool = Field(description="true if the run covers all repositories")
-    listed: bool = Field(description="true if all repositories are listed already")
-    todo: int = Field(description="repositories still to be compared")
     repositories: int = Field(description="repositories that were compared")
     tags: int = Field(description="tags of the compared repositories")
-    changed: int = Field(description="number of compared repositories whose history differed")
+    changed: int = Field(description="number of tags in which the history differed")
     failed: int = Field(description="repositories that could not be compared")
     message: str = Field(description="the last failure, in one sentence")
 
 
-class LastReconcile(ApiAnswer):
+class RunningReconcile(ReconcileCounts):
+    """The current reconcile run."""
+
+    started_at: TimeMs = Field(validation_alias="since_ms", description="start of the run")
+    listed: bool = Field(description="true if all repositories are listed already")
+    todo: int = Field(description="repositories still to be compared")
+
+
+class LastReconcile(ReconcileCounts):
     """The last reconcile run that ended."""
 
     ended_at: TimeMs = Field(validation_alias="at_ms", description="end of the run")
     took_ms: int = Field(description="duration of the run, ms")
-    reason: str = Field(description="why the run was requested")
-    whole: bool = Field(description="true if the run covered all repositories")
-    repositories: int = Field(description="repositories that were compared")
-    tags: int = Field(description="tags of the compared repositories")
-    changed: int = Field(description="number of compared repositories whose history differed")
-    failed: int = Field(description="repositories that could not be compared")
     catalog: str = Field(
         description="why only known and configured repositories were compared; empty: the registry's catalog was read"
     )
-    message: str = Field(description="the last failure, in one sentence")
 
 
 class Reconciliation(ApiAnswer):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from service.cli.registry import asked_registry, refuse_v1
-from service.domain.errors import ConfigurationError, NoSuchRepository
+from service.domain.errors import ConfigurationError, unknown_repository
 from service.domain.policy.model import Policy
 from service.domain.retention.selector import TagSelector
 
@@ -78,7 +78,7 @@ def known_repositories(inventory: Inventory, repositories: Iterable[str]) -> tup
     names = tuple(repositories)
     for name in names:
         if name not in all_names:
-            raise NoSuchRepository(f"no repository {name} is known; `pushprune repos` lists them")
+            raise unknown_repository(name)
     return names
 
 
@@ -88,7 +88,7 @@ def matching_repositories(inventory: Inventory, names: Iterable[str]) -> tuple[s
     for name in names:
         matches = TagSelector(name).repositories(all_names)
         if not matches:
-            raise NoSuchRepository(f"no repository {name} is known; `pushprune repos` lists them")
+            raise unknown_repository(name)
         matched |= dict.fromkeys(matches)
     return tuple(matched)
 

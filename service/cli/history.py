@@ -10,7 +10,7 @@ from service.cli.connect import connect, connection_options, matching_repositori
 from service.cli.names import UnclearName, parse_listed
 from service.cli.output import WideOnly, line, output_options, short_digest, show_document, show_names, table, when
 from service.cli.registry import registry_option
-from service.domain.errors import NoSuchTag
+from service.domain.errors import unknown_tag
 from service.domain.history.entry import Entry
 from service.domain.history.interval import Interval
 from service.domain.policy.patterns import compile_patterns
@@ -55,7 +55,7 @@ def history(
         return
     entries = _entries(wiring.inventory, names, tag, limit)
     if tag and not entries:
-        raise NoSuchTag(f"{name}: tag not found; `pushprune tags {repository}` lists them")
+        raise unknown_tag(name, repository)
     if as_document:
         show_document([RecordedEvent.model_validate(entry) for entry in entries])
         return

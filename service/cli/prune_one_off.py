@@ -15,7 +15,7 @@ from service.cli.one_off import compare_once, open_once
 from service.cli.output import line, show_document
 from service.cli.policy_file import load_policy_file
 from service.cli.registry import restore_hint, trash_folder
-from service.domain.errors import ConfigurationError, NoSuchRepository, PushpruneError, RegistryRefused
+from service.domain.errors import ConfigurationError, PushpruneError, RegistryRefused, unknown_repository
 from service.domain.policy.model import Policy
 from service.domain.policy.units import spell_count
 from service.domain.retention.selector import TagSelector, is_glob
@@ -111,7 +111,7 @@ class OneOffPrune:
         for name in self.names:
             matches = TagSelector(name).repositories(names)
             if not matches or not (is_glob(name) or system.wiring.registry.client.tags(name)):
-                raise NoSuchRepository(f"no repository {name} is known; `pushprune repos` lists them")
+                raise unknown_repository(name)
 
     def _delete(
         self, system: OneOff, folder: TrashFolder, delete: Callable[[], None], previews: Callable[[], Sequence[Preview]]

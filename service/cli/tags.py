@@ -24,7 +24,7 @@ from service.cli.output import (
 )
 from service.cli.registry import connect_v1, registry_option, v1_option
 from service.cli.v1 import show_v1_tags
-from service.domain.errors import NoSuchTag
+from service.domain.errors import unknown_tag
 from service.domain.policy.units import spell_size
 from service.domain.retention.manual import DRY
 from service.domain.retention.selector import TagSelector
@@ -77,7 +77,7 @@ def tags(
     names = matching_repositories(wiring.inventory, (repository,))
     every = [row for repository in names for row in _listed(wiring.inventory, repository, tag, sort, status)]
     if tag and not every and not status:
-        raise NoSuchTag(f"{name}: tag not found; `pushprune tags {repository}` lists them")
+        raise unknown_tag(name, repository)
     listed = limited(every, limit)
     platforms = _platforms(wiring.platforms, listed) if with_platforms else {}
     if as_document:

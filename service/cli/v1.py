@@ -6,7 +6,7 @@ from dataclasses import asdict
 import click
 
 from service.cli.output import line, show_document, table
-from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable
+from service.domain.errors import NoSuchRepository, NotDeletable, unknown_tag
 from service.domain.policy.units import spell_count
 from service.domain.retention.selector import TagSelector, is_glob
 from service.registry.v1 import RegistryV1, TagV1, delete_tags, select_tags, tags
@@ -21,7 +21,7 @@ def show_v1_tags(registry: RegistryV1, repository: str, tag: str, as_document: b
     all_tags = {row.tag: row for row in tags(registry, repository)}
     selected = TagSelector(repository, tag).tags(all_tags) if tag else all_tags
     if tag and not selected:
-        raise NoSuchTag(f"{repository}:{tag}: tag not found; `pushprune tags {repository}` lists them")
+        raise unknown_tag(f"{repository}:{tag}", repository)
     rows = [all_tags[name] for name in sorted(selected)]
     if as_document:
         show_document([asdict(row) for row in rows])

@@ -70,6 +70,16 @@ class Attempt:
         if not self.store.collections.begin_check(Sweep(since_ms, probes)):
             raise Postponed("it was cancelled before anything was deleted")
 
+    def end_sweep(self, checked: int, broken: Sequence[str]) -> None:
+        """Record that the images pushed meanwhile were checked. If one is broken, the run has failed and names it."""
+        self.learn(checked=checked)
+        if broken:
+            names = ", ".join(broken)
+            message = f"these images were pushed meanwhile and are broken: {names}; push them again"
+            self.learn(result="failed", message=message)
+        self.store.collections.end_check()
+        self.store.collections.collected(self.run.reason, self.covered)
+
     def learn(self, **more: Any) -> None:
         """Set fields of the record of this run."""
         self.run = replace(self.run, **more)

@@ -131,16 +131,9 @@ def _compare(store: Store, registry: Registry, watch: Watch, report: Report) -> 
 
 
 def _check_pushed(attempt: Attempt) -> None:
-    """Check the images that were pushed during the collection. If one is broken, the run has failed and names it."""
+    """Check the images that were pushed during the collection."""
     sweep = attempt.store.collections.open_check()
     if sweep is None:
         return
     pushed = verify.look_at_pushed(attempt.store, attempt.registry, attempt.progress, sweep.since_ms)
-    attempt.learn(checked=pushed.checked)
-    if pushed.broken:
-        names = ", ".join(pushed.broken)
-        attempt.learn(
-            result="failed", message=f"these images were pushed meanwhile and are broken: {names}; push them again"
-        )
-    attempt.store.collections.end_check()
-    attempt.store.collections.collected(attempt.run.reason, attempt.covered)
+    attempt.end_sweep(pushed.checked, pushed.broken)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from service.doctor.case import Case
+from service.doctor.case import Case, not_now
 from service.doctor.registry import BUCKET
 from service.domain.errors import RegistryRefused
 from service.domain.finding import Finding, error, fine, warning
@@ -34,7 +34,7 @@ def check(case: Case) -> Iterator[Finding]:
         return
     with case.wiring.store.leases.write() as permit:
         if permit is None:
-            yield warning(_NAME, "not checked: a garbage collection is running", "pushprune doctor   # after it")
+            yield not_now(_NAME)
             return
         findings = tuple(_findings(case, objects))
     yield from findings

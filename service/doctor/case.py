@@ -7,6 +7,7 @@ from functools import cached_property
 from urllib.parse import urlsplit
 
 from service.domain.errors import ConfigurationError, PushpruneError
+from service.domain.finding import Finding, warning
 from service.domain.oci.names import is_repository
 from service.local.ports import reached
 from service.local.snippet import address
@@ -63,6 +64,11 @@ class Case:
         except PushpruneError as error:
             return error
         return self._probe
+
+
+def not_now(name: str) -> Finding:
+    """Return the finding of a check that a garbage collection prevents."""
+    return warning(name, "not checked: a garbage collection is running", "pushprune doctor   # after it")
 
 
 def open_case(

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-from service.doctor.case import Case
+from service.doctor.case import Case, not_now
 from service.domain.errors import DeletesDisabled, PushpruneError, RegistryRefused
 from service.domain.finding import Finding, error, fine, warning
 from service.store.doctor_probes import ProbeState
@@ -20,7 +20,7 @@ def check(case: Case) -> Iterator[Finding]:
     probes = case.wiring.store.doctor_probes
     try:
         if not _push(case):
-            yield warning(_NAME, "not checked: a garbage collection is running", "pushprune doctor   # after it")
+            yield not_now(_NAME)
             return
         state, took_s = _wait(case)
     except RegistryRefused as refused:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from service.doctor.case import Case
+from service.doctor.case import Case, not_now
 from service.domain.errors import (
     AccessDenied,
     ConfigurationError,
@@ -80,7 +80,7 @@ def _check_disk(case: Case) -> Finding:
         return warning("deletes", "not checked: the storage has no tag yet", "pushprune doctor   # after a push")
     with case.wiring.store.leases.write() as permit:
         if permit is None:
-            return warning("deletes", "not checked: a garbage collection is running", "pushprune doctor   # after it")
+            return not_now("deletes")
         try:
             case.wiring.registry.deletion.open(repository)
         except RegistryRefused as refused:
@@ -114,7 +114,7 @@ def check_listing(case: Case) -> Iterator[Finding]:
         return
     with case.wiring.store.leases.write() as permit:
         if permit is None:
-            yield warning("listing", "not checked: a garbage collection is running", "pushprune doctor   # after it")
+            yield not_now("listing")
             return
         client = case.wiring.registry.client
         try:
@@ -135,7 +135,7 @@ def check_cache(case: Case) -> Iterator[Finding]:
     probe, debug = case.probe, case.wiring.registry.debug
     with case.wiring.store.leases.write() as permit:
         if permit is None:
-            yield warning("cache", "not checked: a garbage collection is running", "pushprune doctor   # after it")
+            yield not_now("cache")
             return
         try:
             caches = probe.caches_descriptors(case.repository)

@@ -198,3 +198,13 @@ class NotRestorable(PushpruneError):
 
 class NotWaiting(PushpruneError):
     """No plan of the repository waits for approval, or another plan than the one that the user saw."""
+
+
+def unknown_repository(name: str) -> NoSuchRepository:
+    """Return the error for a name, or a glob, that means no known repository."""
+    return NoSuchRepository(f"no repository {name} is known; `pushprune repos` lists them")
+
+
+def unknown_tag(name: str, repository: str) -> NoSuchTag:
+    """Return the error for a name such as shop/api:v7, or a glob, that means no tag of the repository."""
+    return NoSuchTag(f"{name}: tag not found; `pushprune tags {repository}` lists them")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.dispatch import Dispatch
-from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable, PushpruneError
+from service.domain.errors import NotDeletable, PushpruneError, unknown_repository, unknown_tag
 from service.domain.retention.manual import DRY
 from service.domain.retention.plan import Verdict
 from service.domain.retention.selector import TagSelector
@@ -76,8 +76,7 @@ def resolve_names(
     for name in wanted:
         repositories = name.repositories(known)
         if not repositories:
-            message = f"no repository {name.repository} is known; `pushprune repos` lists them"
-            refused[name, name.repository] = NoSuchRepository(message)
+            refused[name, name.repository] = unknown_repository(name.repository)
         for repository in repositories:
             names.setdefault(repository, []).append(name)
     requests = []
@@ -88,8 +87,7 @@ def resolve_names(
     refused_names = {name for name, _ in refused}
     for name in wanted:
         if name not in refused_names and not name.exclude and not any(_means(name, request) for request in requests):
-            message = f"{name.as_written}: tag not found; `pushprune tags {name.repository}` lists them"
-            refused[name, name.repository] = NoSuchTag(message)
+            refused[name, name.repository] = unknown_tag(name.as_written, name.repository)
     return ResolvedNames(tuple(request for request in requests if request.deletions or request.kept), refused)
 
 

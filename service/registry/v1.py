@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import requests
 
-from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable, RegistryUnavailable
+from service.domain.errors import NoSuchRepository, NotDeletable, RegistryUnavailable, unknown_tag
 from service.domain.retention.selector import TagSelector, is_glob
 from service.registry.answers import read_json
 from service.registry.transport import RegistryTransport
@@ -123,7 +123,7 @@ def select_tags(registry: RegistryV1, selectors: Sequence[TagSelector], *, force
             )
         matches = name.tags(existing)
         if not matches and not name.exclude:
-            raise NoSuchTag(f"{name.as_written}: tag not found; `pushprune tags {name.repository}` lists them")
+            raise unknown_tag(name.as_written, name.repository)
         chosen |= {(name.repository, tag): existing[tag] for tag in matches}
     return tuple(chosen[key] for key in sorted(chosen))
 

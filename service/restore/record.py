@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from service.domain.errors import NotRestorable
 from service.domain.oci.manifest import INDEX_TYPES, References
 from service.registry.manifest import Manifest
-from service.restore.restoring import LEASE_S
+from service.restore.restoring import LEASE_S, write_permit
 from service.store import Store
 from service.store.lease import Lease
 from service.store.restorations import RestoredManifest
@@ -24,10 +24,7 @@ class RestoreRecord:
     @contextmanager
     def permit(self) -> Iterator[None]:
         """Keep garbage collections out for the block. Raises NotRestorable while a collection runs."""
-        with self._store.leases.write() as permit:
-            if permit is None:
-                raise NotRestorable("a garbage collection is running or about to start: try again when it has finished")
-            self._permit = permit
+        with write_permit(self._store) as self._permit:
             yield
 
     def keep(self, repository: str, digest: str) -> None:

@@ -3,14 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from service.domain.errors import NotRestorable
 from service.domain.history.entry import Deleted
 from service.registry import Registry
-from service.restore.restoring import LEASE_S, RestoreResult, Restoring
+from service.restore.restoring import LEASE_S, RestoreResult, Restoring, write_permit
 from service.store import Store
 from service.store.lease import Lease
-
-_COLLECTING = "a garbage collection is running or about to start: try again when it has finished"
 
 
 @dataclass(frozen=True)
@@ -70,9 +67,7 @@ class Restore:
         Raises:
             NotRestorable: with one sentence for the user.
         """
-        with self.store.leases.write() as permit:
-            if permit is None:
-                raise NotRestorable(_COLLECTING)
+        with write_permit(self.store) as permit:
             restoring = Restoring(
                 self.store, self.registry, permit, repository, force=force, replaces=replaces, lease_s=lease_s, by=by
             )
@@ -92,9 +87,7 @@ class Restore:
         Raises:
             NotRestorable: with one sentence for the user.
         """
-        with self.store.leases.write() as permit:
-            if permit is None:
-                raise NotRestorable(_COLLECTING)
+        with write_permit(self.store) as permit:
             restoring = Restoring(self.store, self.registry, permit, repository, force=force, by="")
             return tuple(filter(None, restoring.resolve(tag, digest, as_tag)[0]))
 

@@ -1,6 +1,7 @@
 """One restore in one repository: check the tags, push the image and what it needs, then its referrers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from service.domain.errors import ManifestRefused, NotRestorable
@@ -40,6 +41,15 @@ class RestoreResult:
     referrers: tuple[str, ...]
     kept_until_us: int | None
     replaced: str = ""
+
+
+@contextmanager
+def write_permit(store: Store) -> Iterator[Lease]:
+    """Yield the right to write, which keeps garbage collections out. Raises NotRestorable while one runs."""
+    with store.leases.write() as permit:
+        if permit is None:
+            raise NotRestorable("a garbage collection is running or about to start: try again when it has finished")
+        yield permit
 
 
 class Restoring:

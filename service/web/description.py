@@ -4,14 +4,15 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
-from service.web.api.api_blueprint import error_responses
+from service.web.api.api_blueprint import ALWAYS, error_responses
 
 _PREVIEW = "/api/v1/preview"
 _HEADER = {"schema": {"type": "string"}}
 _UNCHANGED = {"description": "not modified: the client has this version already", "headers": {"ETag": _HEADER}}
-_AWAY = (HTTPStatus.SERVICE_UNAVAILABLE, "Redis is not available: try again later")
-_STRANGER = (HTTPStatus.UNAUTHORIZED, "the token is missing or wrong")
-_TOO_LITTLE = (HTTPStatus.FORBIDDEN, "the token lacks the right to do this")
+_AWAY, _STRANGER, _TOO_LITTLE = (
+    (status, ALWAYS[status])
+    for status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+)
 _BODY = (
     (HTTPStatus.BAD_REQUEST, "the body is not JSON"),
     (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is larger than 4 MiB"),

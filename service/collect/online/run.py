@@ -292,19 +292,12 @@ class _OnlineCollection:
             )
 
     def _check_pushed(self, since_ms: int, survey: Survey) -> None:
-        """Check the images that were pushed meanwhile, blob by blob. The run has failed if any is broken."""
+        """Check the images that were pushed meanwhile, blob by blob, and repair those that are broken."""
         attempt = self._attempt
         pushed = verify.look_at_pushed(self._store, attempt.registry, attempt.progress, since_ms)
-        attempt.learn(checked=pushed.checked)
         if pushed.broken:
             self._repair(survey, {re.split("[@:]", name)[0] for name in pushed.broken})
-        if broken := self._still_broken(pushed.broken):
-            names = ", ".join(broken)
-            attempt.learn(
-                result="failed", message=f"these images were pushed meanwhile and are broken: {names}; push them again"
-            )
-        self._store.collections.end_check()
-        self._store.collections.collected(attempt.run.reason, attempt.covered)
+        attempt.end_sweep(pushed.checked, self._still_broken(pushed.broken))
 
     def _still_broken(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Look at broken images again, and return those that are still broken."""

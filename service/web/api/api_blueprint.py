@@ -13,7 +13,7 @@ from service.web.access import Right, refusal
 from service.web.models import Problem
 from service.web.problems import problem
 
-_ALWAYS = {
+ALWAYS = {
     HTTPStatus.UNAUTHORIZED: "the token is missing or wrong",
     HTTPStatus.FORBIDDEN: "the token lacks the right to do this",
     HTTPStatus.TOO_MANY_REQUESTS: "too many wrong tokens came from this address: try again after Retry-After",
@@ -46,7 +46,7 @@ def api_blueprint(
         url_prefix="/api/v1",
         abp_tags=[{"name": name.partition("-")[0]}],
         abp_security=[{"token": []}],
-        abp_responses=error_responses((_ALWAYS | (_MANY if "admin" in (right, post) else {})).items()),
+        abp_responses=error_responses((ALWAYS | (_MANY if "admin" in (right, post) else {})).items()),
         doc_ui=documented,
         operation_id_callback=_operation_id,
     )
