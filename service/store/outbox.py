@@ -136,12 +136,7 @@ class Outbox:
 
         Planning heals first, so when planning succeeded, healing did, too.
         """
-        with self._connection.reached() as client, client.pipeline() as pipe:
-            for name in ("due", "healing") if queue == "due" else (queue,):
-                pipe.zrem(self._keys.of("late", name), repository)
-            pipe.hdel(self._keys.of("attempts"), f"{queue} {repository}", f"{queue} {repository} until")
-            pipe.hdel(self._keys.of("troubles"), f"{queue} {repository}")
-            pipe.execute()
+        self._connection.run("succeeded", repository, NAME=queue, queue=queue)
 
     def end_trouble(self, about: str) -> None:
         """Remove a problem that is fixed."""

@@ -73,8 +73,11 @@ def test_sending_again_does_not_make_work_less_late(figures: Stats, connection: 
     assert 90 <= figures.read().late_s["due"] < 100
     outbox.postpone("due", "shop/api")
     assert 90 <= figures.read().late_s["due"] < 100, "a back-off is no progress"
+    outbox.note_trouble("due shop/api", "the registry refuses")
     outbox.succeeded("due", "shop/api")
     assert figures.read().late_s["due"] == 0
+    assert not outbox.backing_off("due", "shop/api")
+    assert outbox.troubles() == ()
 
 
 @pytest.mark.parametrize("later_s", [None, 3600])
