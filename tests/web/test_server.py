@@ -171,9 +171,10 @@ def test_the_deadline_is_for_all_of_it_and_not_for_a_pause(serve: Serve, half: b
     until(trickle)
 
 
-def test_an_idle_connection_is_given_up_after_its_answer(serve: Serve) -> None:
-    connection = serve(HEAD_S=0.2).connect(WHOLE)
+def test_an_idle_connection_is_given_up_after_its_answer(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = serve().connect(WHOLE)
     assert answer(connection)[0] == 200
+    monkeypatch.setattr(server, "HEAD_S", 0.2)
     until(lambda: is_closed(connection))
 
 
@@ -184,18 +185,21 @@ def test_a_connection_is_kept_for_the_next_request(serve: Serve) -> None:
         assert answer(connection)[0] == 200
 
 
-def test_a_request_that_is_being_answered_has_no_deadline(serve: Serve) -> None:
-    served = serve(HEAD_S=0.1, BODY_S=0.1, UNREAD_S=0.1)
+def test_a_request_that_is_being_answered_has_no_deadline(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = serve()
     connection = served.connect(WHOLE.replace(b"/ ", b"/slow ", 1))
     until(lambda: served.application.slow == 1)
-    idle = served.connect()
-    until(lambda: is_closed(idle))
+    with monkeypatch.context() as patch:
+        for name in ("HEAD_S", "BODY_S", "UNREAD_S"):
+            patch.setattr(server, name, 0.1)
+        idle = served.connect()
+        until(lambda: is_closed(idle))
     served.application.go_on.set()
     assert answer(connection)[0] == 200
 
 
 def test_who_does_not_read_an_answer_gives_its_thread_back(serve: Serve) -> None:
-    served = serve(UNREAD_S=0.2)
+    served = serve(UNREAD_S=1.0)
     served._server.adj.outbuf_high_watermark = 4 * len(PIECE)  # a thread waits once so much is unread
     large = WHOLE.replace(b"/ ", b"/large ", 1)
     unread = [served.connect(large) for _ in range(3)]
