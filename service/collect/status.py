@@ -32,21 +32,6 @@ _RECORDED = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A write gate that is not open.
-
-    Attributes:
-        state: "draining" or "closed".
-        since_ms: when draining began.
-        reason: why the gate is not open.
-    """
-
-    state: str
-    since_ms: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class CollectionStatus:
     """All about collections, at one moment.
 
@@ -65,7 +50,7 @@ class CollectionStatus:
     queued: str | None
     postponed: Postponement | None
     next_ms: int | None
-    gate: Held | None
+    gate: GateState | None
     permanent: int
     garbage: Garbage | None
     runs: tuple[Run, ...]
@@ -73,13 +58,13 @@ class CollectionStatus:
 
 def overview(store: Store, registry: Registry, gc: GcSettings, runs: int = 20) -> CollectionStatus:
     """Describe all collections; `runs` limits the past ones. Raises StoreUnavailable if Redis is unavailable."""
-    collections, wanted, held = store.collections, store.collections.requested(), store.gate.state()
+    collections, wanted = store.collections, store.collections.requested()
     return CollectionStatus(
         running=collections.progress(),
         queued=wanted,
         postponed=collections.wait() if wanted else None,
         next_ms=next_ms(registry, gc),
-        gate=Held(held.state, held.since_ms, held.reason) if held else None,
+        gate=store.gate.state(),
         permanent=at_stake(store, gc),
         garbage=garbage(store, gc),
         runs=collections.runs(runs),
