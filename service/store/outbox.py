@@ -15,6 +15,8 @@ LOOK_AGAIN_MS = 15_000
 FIRST_WAIT_MS = 1000
 LONGEST_WAIT_MS = 60_000
 WORKER_LIFE_MS = 60_000
+# Repositories that one script makes due. Each costs several writes, and on a busy machine a script is interrupted, too.
+_MARKED_AT_ONCE = 100
 
 Queue = Literal["due", "doomed", "healing"]
 
@@ -69,7 +71,7 @@ class Outbox:
         """Make repositories due; return those that were not due before, and so need a message."""
         return tuple(
             name
-            for part in chunks(repositories)
+            for part in chunks(repositories, _MARKED_AT_ONCE)
             for name in self._connection.run("mark_due", repositories=part, resend_ms=RESEND_MS)
         )
 

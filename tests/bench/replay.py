@@ -1,6 +1,7 @@
 """A month of a busy company (company.py), played at full speed through ingest and planning, without a registry.
 
-REPLAY_DAYS shortens the month. What a plan dooms counts as deleted at once, so that repositories stay small.
+REPLAY_DAYS shortens the month; after REPLAY_MINUTES, the figures are of the days that were played until then. What a
+plan dooms counts as deleted at once, so that repositories stay small.
 """
 
 import os
@@ -19,11 +20,12 @@ from service.domain.retention import planner
 from service.prune.committing import commit
 from service.settings import load_settings
 from service.wiring import Wiring, wire
-from tests.bench.company import Company, Pushed, month
+from tests.bench.company import DAY_US, Company, Pushed, month
 from tests.bench.figure import Figure, percentile
 from tests.fakes.valkey import Valkey
 
 DAYS = float(os.environ.get("REPLAY_DAYS", "30"))
+MINUTES = float(os.environ.get("REPLAY_MINUTES", "30"))
 POLICY = Policy.model_validate(
     {
         "hold_over": 100,
@@ -38,8 +40,9 @@ POLICY = Policy.model_validate(
 
 @dataclass
 class _Played:
-    """The totals of a replay. plans_ms: the CPU time of each plan."""
+    """The totals of a replay. days: that were played; plans_ms: the CPU time of each plan."""
 
+    days: float = 0.0
     events: int = 0
     verdicts: int = 0
     deleted: int = 0
@@ -60,7 +63,7 @@ def measure() -> Iterator[Figure]:
         played = _play(wiring, company)
         after = client.info("cpu")
         redis_s = sum(after[name] - before[name] for name in ("used_cpu_user", "used_cpu_sys"))
-        name = f"{DAYS:g} days of {company.jobs} CI jobs in {company.repositories:,} repositories"
+        name = f"{played.days:.3g} days of {company.jobs} CI jobs in {company.repositories:,} repositories"
         yield Figure(
             f"{name}: events",
             f"{played.events:,}: {played.events / played.ingest_s:,.0f} a second of CPU, "
@@ -81,7 +84,11 @@ def measure() -> Iterator[Figure]:
 def _play(wiring: Wiring, company: Company) -> _Played:
     played = _Played()
     history, known = wiring.store.history, set[str]()
-    for pushed in month(company, now_us() - 60_000_000):
+    end_us, end_s = now_us() - 60_000_000, time.monotonic() + MINUTES * 60
+    for pushed in month(company, end_us):
+        if time.monotonic() > end_s:
+            break
+        played.days = company.days - (end_us - pushed.at_us) / DAY_US
         due: set[str] = set()
         before_s = time.process_time()
         for body in pushed.bodies:
