@@ -6,7 +6,6 @@ Each batch has a folder `pushprune/quarantine/<storage µs>-<redis µs>` with `<
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from service.domain.collection.online import Moment, UnlinkedBlob
@@ -14,7 +13,7 @@ from service.domain.collection.storage_inventory import is_packable, packed, unp
 from service.domain.errors import StorageUnavailable
 from service.registry.empty_folders import remove_empty
 from service.registry.layout import OURS, blob_key
-from service.registry.objects import PARALLEL, ObjectStore
+from service.registry.objects import ObjectStore
 
 FOLDER = f"{OURS}/quarantine"
 _LINKS, _DATA = "links", "data"
@@ -27,12 +26,12 @@ class QuarantineBatch:
     Attributes:
         at: the moment right before.
         sizes: packed digest → bytes, of the blobs that are still in quarantine.
-        copies: in a bucket, the copies of the data, which are made beside: packed digest → the error, or "".
+        errors: of the copies that could not be made, by the key of the data.
     """
 
     at: Moment
     sizes: dict[bytes, int] = field(default_factory=dict)
-    copies: dict[bytes, Future[str]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> str:
@@ -53,7 +52,8 @@ class BlobQuarantine:
     def begin(self, blobs: Sequence[UnlinkedBlob], at: Moment) -> QuarantineBatch:
         """Begin a batch, for `move`.
 
-        In a bucket, which has no rename, copies of the data begin now. S3 copies up to 5 GB in one request.
+        In a bucket, which has no rename, the data is copied now, before it is claimed: no request waits for a copy. S3
+        copies up to 5 GB in one request.
 
         Args:
             blobs: to move into quarantine.
@@ -64,18 +64,9 @@ class BlobQuarantine:
         # Before the data leaves, so that what is brought back can be linked again.
         self._objects.write(f"{batch.folder}/{_LINKS}", "\n".join(map(json.dumps, rows)).encode())
         if not self._objects.is_local:
-            pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="copies")
-            for digest, place in zip(batch.sizes, self._places(batch, batch.sizes).items(), strict=True):
-                batch.copies[digest] = pool.submit(_error_of, self._objects.copy, place)
-            # The threads end with the last copy.
-            pool.shutdown(wait=False)
+            for key, error in self._each(self._objects.copy, self._places(batch, batch.sizes)).items():
+                batch.errors[key] = error
         return batch
-
-    def wait(self, batch: QuarantineBatch, digests: Iterable[bytes]) -> None:
-        """Wait for the copies of these blobs, before the blobs are claimed: no request waits for a copy."""
-        for digest in digests:
-            if digest in batch.copies:
-                batch.copies[digest].result()
 
     def move(
         self, batch: QuarantineBatch, digests: Collection[bytes], before_each: Callable[[], object]
@@ -93,16 +84,13 @@ class BlobQuarantine:
         places = self._places(batch, digests)
         if self._objects.is_local:
             before_each()
-            return self._rename_each(places)
-        # Data is deleted only if its own copy has been made.
-        copies = zip(places, digests, strict=True)
-        failed = {key: error for key, digest in copies if (error := batch.copies[digest].result())}
+            return self._each(self._objects.rename_folder, places)
+        failed = {key: batch.errors[key] for key in places if key in batch.errors}
         return failed | self._objects.delete((key for key in places if key not in failed), before_each)
 
     def leave(self, batch: QuarantineBatch, digests: Collection[bytes]) -> None:
         """Take these blobs out of a batch that was begun: their data is not moved."""
         if not self._objects.is_local:
-            self.wait(batch, digests)
             self._objects.delete(map(batch.key, digests))
         for digest in digests:
             del batch.sizes[digest]
@@ -166,19 +154,18 @@ class BlobQuarantine:
                 remove_empty(self._objects.root / folder)
         return failed
 
-    def _rename_each(self, places: Mapping[str, str]) -> dict[str, str]:
-        """Move each object with its folder to its place, and return the errors by key."""
-        errors = ((place[0], _error_of(self._objects.rename_folder, place)) for place in places.items())
-        return {key: error for key, error in errors if error}
+    def _each(self, move: Callable[[str, str], bool], places: Mapping[str, str]) -> dict[str, str]:
+        """Move or copy each object to its place, and return the errors by key. A missing object is no error."""
 
+        def attempt(place: tuple[str, str]) -> str:
+            try:
+                move(*place)
+            except StorageUnavailable as error:
+                return str(error)
+            return ""
 
-def _error_of(move: Callable[[str, str], bool], place: tuple[str, str]) -> str:
-    """Move or copy an object to its place; return the error, or "". A missing object is no error."""
-    try:
-        move(*place)
-    except StorageUnavailable as error:
-        return str(error)
-    return ""
+        errors = self._objects.each(attempt, places.items())
+        return {key: error for key, error in zip(places, errors, strict=True) if error}
 
 
 def _moment(name: str) -> Moment | None:

@@ -1,11 +1,9 @@
-"""The quarantine in a mounted folder, and in a bucket."""
+"""The quarantine in a mounted folder."""
 
-import threading
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from obstore.store import LocalStore, MemoryStore
+from obstore.store import LocalStore
 
 from service.domain.collection.online import Moment, UnlinkedBlob
 from service.domain.collection.storage_inventory import packed
@@ -62,46 +60,3 @@ def test_a_batch_that_is_deleted_for_good_leaves_nothing(objects: ObjectStore, t
     (tmp_path / batch.key(DIGESTS[0])).parent.mkdir()
     assert quarantine.delete(quarantine.batches()) == {}
     assert list((tmp_path / FOLDER).iterdir()) == []
-
-
-class SlowCopies(ObjectStore):
-    """A bucket whose copies wait for `may_copy`. early: the keys that were deleted before that."""
-
-    def __init__(self) -> None:
-        super().__init__(MemoryStore(), "memory")
-        self.may_copy = threading.Event()
-        self.early: list[str] = []
-
-    def copy(self, source: str, target: str) -> bool:
-        self.may_copy.wait()
-        return super().copy(source, target)
-
-    def delete(self, keys: Iterable[str], before_each: Callable[[], object] = lambda: None) -> dict[str, str]:
-        names = list(keys)
-        self.early += [] if self.may_copy.is_set() else names
-        return super().delete(names, before_each)
-
-
-def test_data_in_a_bucket_is_deleted_only_once_its_copy_is_made() -> None:
-    bucket = SlowCopies()
-    for data in DATA:
-        bucket.write(blob_key(sha256(data)), data)
-    quarantine = BlobQuarantine(bucket)
-    batch = quarantine.begin(BLOBS, Moment(1, 2))
-    threading.Timer(0.2, bucket.may_copy.set).start()
-    assert quarantine.move(batch, DIGESTS, lambda: None) == {}
-    assert bucket.early == []
-    assert [bucket.read(batch.key(digest)) for digest in DIGESTS] == DATA
-    assert not any(bucket.head(blob_key(sha256(data))) for data in DATA)
-
-
-def test_a_copy_is_taken_out_of_a_batch_only_once_it_is_made() -> None:
-    """Otherwise the copy would be written after its deletion."""
-    bucket = SlowCopies()
-    bucket.write(blob_key(sha256(DATA[0])), DATA[0])
-    quarantine = BlobQuarantine(bucket)
-    batch = quarantine.begin(BLOBS[:1], Moment(1, 2))
-    threading.Timer(0.2, bucket.may_copy.set).start()
-    quarantine.leave(batch, DIGESTS[:1])
-    assert bucket.early == []
-    assert bucket.read(batch.key(DIGESTS[0])) is None

@@ -1,7 +1,6 @@
 """A site for online collections: a registry over an object store in memory, the gate, and time that passes at once."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -17,7 +16,7 @@ from service.collect.reopening import LATEST_MS, reopen
 from service.domain.collection.gate import WriteRequest
 from service.domain.collection.run import Run
 from service.domain.collection.storage_inventory import unpacked
-from service.registry import Registry, blob_quarantine, objects, storage_inventory
+from service.registry import Registry, objects, storage_inventory
 from service.registry.collector import Collector
 from service.registry.layout import blob_key, revision_key
 from service.registry.manifest import ManifestHead
@@ -150,21 +149,6 @@ class DebugStub:
         return self.cached
 
 
-class _CopiesAtOnce:
-    """Stands for the threads that copy data: each copy ends before the next step, whose order is certain then."""
-
-    def __init__(self, count: int, thread_name_prefix: str) -> None:
-        pass
-
-    def submit(self, function: Callable[..., str], *arguments: Any) -> Future[str]:
-        future = Future[str]()
-        future.set_result(function(*arguments))
-        return future
-
-    def shutdown(self, wait: bool) -> None:
-        pass
-
-
 class OnlineSite:
     """One registry with its storage, its gate and a worker that collects."""
 
@@ -232,7 +216,6 @@ class OnlineSite:
         # One thread lists, page by page, so that the order of steps is certain.
         monkeypatch.setattr(storage_inventory, "PARALLEL", 1)
         monkeypatch.setattr(objects, "PARALLEL", 1)
-        monkeypatch.setattr(blob_quarantine, "ThreadPoolExecutor", _CopiesAtOnce)
         monkeypatch.setattr(storage_inventory, "PAGE", _PAGE)
         gate.check_in("web:1")
         self.noting_for(YOUTH_S + 60)

@@ -1,6 +1,7 @@
 """Prepare the deletion of blobs that were unlinked long ago, before any request waits."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -51,29 +52,26 @@ class Preparation:
             StaleCache: the registry still knows a link that was deleted.
         """
         self._refuse_cache(blobs)
-        # In a bucket, the copies for the quarantine are made beside all that follows.
-        batch = self._begin(blobs) if self._attempt.gc.quarantine else None
-        suspects = self._suspects(blobs)
+        with ThreadPoolExecutor(1, thread_name_prefix="suspects") as beside:
+            # In a bucket, the copies for the quarantine take longer than these reads.
+            reading = beside.submit(self._suspects, blobs)
+            batch = self._begin(blobs) if self._attempt.gc.quarantine else None
+        suspects = reading.result()
         manifests = [blob for blob in blobs if blob.digest in suspects]
         layers = [blob for blob in blobs if blob.digest not in suspects]
         kept = batch or self._begin(manifests)
         return [BlobPage(page, batch) for page in pages(layers)], [BlobPage(page, kept) for page in pages(manifests)]
 
     def fresh(self, pages: Sequence[BlobPage]) -> list[BlobPage]:
-        """Begin those batches again that were begun a while ago: their time in quarantine counts from then.
-
-        In a bucket, all of their copies have ended afterwards.
-        """
+        """Begin those batches again that were begun a while ago: their time in quarantine counts from then."""
         at, fresh = now(self._attempt, self._objects), list[BlobPage]()
         for page in pages:
-            digests, batch = [blob.digest for blob in page.blobs], page.batch
-            if batch and at.is_after(batch.at, FRESH_S * 1_000_000):
-                self._quarantine.leave(batch, digests)
+            if page.batch and at.is_after(page.batch.at, FRESH_S * 1_000_000):
+                self._quarantine.leave(page.batch, [blob.digest for blob in page.blobs])
                 # Each new batch begins at a moment of its own, because the moment names its folder.
-                batch = self._begin(page.blobs)
-            if batch:
-                self._quarantine.wait(batch, digests)
-            fresh.append(BlobPage(page.blobs, batch))
+                fresh.append(BlobPage(page.blobs, self._begin(page.blobs)))
+            else:
+                fresh.append(page)
         return fresh
 
     def _begin(self, blobs: Sequence[UnlinkedBlob]) -> QuarantineBatch | None:

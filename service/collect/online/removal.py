@@ -62,13 +62,10 @@ class BlobRemoval:
         return self._claiming
 
     def delete(self, pages: Iterable[BlobPage]) -> None:
-        """Delete the data of configs and layers. In a bucket, other data is copied into quarantine meanwhile."""
+        """Delete the data of configs and layers."""
         for page in pages:
             for at in range(0, len(page.blobs), self._at_once):
-                blobs = page.blobs[at : at + self._at_once]
-                if page.batch:
-                    self._quarantine.wait(page.batch, [blob.digest for blob in blobs])
-                blobs = self._claimed(replace(page, blobs=blobs))
+                blobs = self._claimed(replace(page, blobs=page.blobs[at : at + self._at_once]))
                 self._delete_claimed(blobs, page.batch)
                 self._claiming.release(frozenset(blob.digest for blob in blobs))
 
