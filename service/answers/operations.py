@@ -139,8 +139,8 @@ class CollectionOverview(ApiAnswer):
     runs: tuple[CollectionRun, ...] = Field(description="past runs, newest first")
 
 
-class ReconcileCounts(ApiAnswer):
-    """A reconcile run, as far as it has come."""
+class ReconcileTallyAnswer(ApiAnswer):
+    """The figures of a reconcile run."""
 
     reason: str = Field(description="why the run was requested")
     whole: bool = Field(description="true if the run covers all repositories")
@@ -151,7 +151,7 @@ class ReconcileCounts(ApiAnswer):
     message: str = Field(description="the last failure, in one sentence")
 
 
-class RunningReconcile(ReconcileCounts):
+class RunningReconcile(ReconcileTallyAnswer):
     """The current reconcile run."""
 
     started_at: TimeMs = Field(validation_alias="since_ms", description="start of the run")
@@ -159,7 +159,7 @@ class RunningReconcile(ReconcileCounts):
     todo: int = Field(description="repositories still to be compared")
 
 
-class LastReconcile(ReconcileCounts):
+class LastReconcile(ReconcileTallyAnswer):
     """The last reconcile run that ended."""
 
     ended_at: TimeMs = Field(validation_alias="at_ms", description="end of the run")

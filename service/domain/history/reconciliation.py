@@ -14,29 +14,22 @@ NAME_THEM = "let registry.username read the catalog, or name the repositories in
 AT_A_START = frozenset({FIRST_START, REGISTRY_RESTARTED, REDIS_RESTARTED})
 
 
-@dataclass(frozen=True, slots=True)
-class ReconcileRun:
-    """A reconcile run that is in progress.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileTally:
+    """The figures of a reconcile run.
 
     Attributes:
         whole: True for a run over all repositories.
-        listed: True once the catalog was read to its end.
-        cursor: the last repository read from the catalog.
-        todo: number of repositories that are still to be compared.
         repositories: number of compared repositories.
         tags: number of compared tags.
         changed: number of tags in which the history differed from the registry.
         failed: number of repositories that could not be compared.
-        catalog: why the catalog could not be read; "" if it could.
+        catalog: why only known or configured repositories were compared; "" if the catalog was read.
         message: the last failure; "" if there was none.
     """
 
     reason: str
-    since_ms: int
     whole: bool
-    listed: bool
-    cursor: str
-    todo: int
     repositories: int
     tags: int
     changed: int
@@ -45,25 +38,28 @@ class ReconcileRun:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ReconcileResult:
-    """A reconcile run that ended at at_ms.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileRun(ReconcileTally):
+    """A reconcile run that is in progress.
 
     Attributes:
-        catalog: why only known or configured repositories were compared; "" if the catalog was read.
-        message: the last failure; "" if there was none.
+        listed: True once the catalog was read to its end.
+        cursor: the last repository read from the catalog.
+        todo: number of repositories that are still to be compared.
     """
+
+    since_ms: int
+    listed: bool
+    cursor: str
+    todo: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileResult(ReconcileTally):
+    """A reconcile run that ended at at_ms."""
 
     at_ms: int
     took_ms: int
-    reason: str
-    whole: bool
-    repositories: int
-    tags: int
-    changed: int
-    failed: int
-    catalog: str
-    message: str
 
 
 def why(before: str | None, now: str) -> str | None:
