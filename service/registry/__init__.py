@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from service.domain.collection.storage_inventory import packed
+from service.domain.collection.digests import packed
 from service.domain.errors import ConfigurationError, StorageRefused, StorageUnavailable
 from service.registry.deletion import ApiDeletion, ManifestDeletion
 from service.registry.layout import blob_key, layer_key

@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from service.domain.collection.digests import is_packable, packed, unpacked
 from service.domain.collection.online import Moment, UnlinkedBlob
-from service.domain.collection.storage_inventory import is_packable, packed, unpacked
 from service.domain.errors import StorageUnavailable
 from service.registry.empty_folders import remove_empty
 from service.registry.layout import OURS, blob_key

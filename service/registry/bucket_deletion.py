@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from threading import Lock
 
-from service.domain.collection.storage_inventory import StoredRepository, is_packable, packed, unpacked
+from service.domain.collection.digests import is_packable, packed, unpacked
+from service.domain.collection.storage_inventory import StoredRepository
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StorageUnavailable, WritesDisabled
 from service.domain.oci.names import is_digest, is_tag
 from service.log import log

@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from service.domain.collection.storage_inventory import LayerLink, pack, packed, unpacked
+from service.domain.collection.digests import pack, packed, unpacked
+from service.domain.collection.storage_inventory import LayerLink
 from service.registry.address import checked_digest, checked_repository, checked_tag
 
 __all__ = ["StoredKey", "StoredKind", "packed", "parse", "unpacked"]

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
+from service.domain.collection.digests import SHA256_BYTES
 from service.domain.collection.mentions import Mentions
-from service.domain.collection.storage_inventory import SHA256_BYTES
 
 
 class MentionCache:

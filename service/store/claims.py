@@ -4,8 +4,8 @@ from base64 import urlsafe_b64encode
 from collections.abc import Collection, Iterable, Iterator
 from typing import Literal, TypeVar
 
+from service.domain.collection.digests import SHA256_BYTES, packed, unpacked
 from service.domain.collection.online import Moment, UnlinkedBlob
-from service.domain.collection.storage_inventory import SHA256_BYTES, packed, unpacked
 from service.store.chunks import AT_ONCE
 from service.store.connection import Connection
 from service.store.keys import long, short

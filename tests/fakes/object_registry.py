@@ -6,7 +6,7 @@ The rules are those of "Object storage" in service/README.md, held to the real r
 import json
 from collections.abc import Generator, Iterable
 
-from service.domain.collection.storage_inventory import unpacked
+from service.domain.collection.digests import unpacked
 from service.registry.layout import blob_key, current_key, index_key, layer_key, revision_key
 from service.registry.objects import ObjectStore
 from service.registry.storage_inventory import read_inventory

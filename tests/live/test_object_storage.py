@@ -8,7 +8,7 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 import requests
 
-from service.domain.collection.storage_inventory import unpacked
+from service.domain.collection.digests import unpacked
 from service.domain.errors import RegistryRefused
 from service.registry import bucket_deletion
 from service.registry.bucket_deletion import BucketDeletion

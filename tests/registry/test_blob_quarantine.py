@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from obstore.store import LocalStore
 
+from service.domain.collection.digests import packed
 from service.domain.collection.online import Moment, UnlinkedBlob
-from service.domain.collection.storage_inventory import packed
 from service.registry.blob_quarantine import FOLDER, BlobQuarantine
 from service.registry.layout import blob_key
 from service.registry.objects import ObjectStore

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from obstore.store import LocalStore, MemoryStore
 
-from service.domain.collection.storage_inventory import LayerLink, StorageInventory, packed, unpacked
+from service.domain.collection.digests import packed, unpacked
+from service.domain.collection.storage_inventory import LayerLink, StorageInventory
 from service.domain.errors import StorageUnavailable
 from service.registry import layout
 from service.registry.objects import ObjectStore

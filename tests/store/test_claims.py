@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from service.domain.collection.digests import packed
 from service.domain.collection.gate import Kind, WriteRequest
 from service.domain.collection.online import Moment, UnlinkedBlob
-from service.domain.collection.storage_inventory import packed
 from service.store.claims import Claims, Purpose
 from service.store.connection import Connection
 from service.store.gate import Gate

@@ -13,9 +13,9 @@ from service.collect import run as collect_run
 from service.collect.online import claiming, prove
 from service.collect.online import run as online_run
 from service.collect.reopening import LATEST_MS, reopen
+from service.domain.collection.digests import unpacked
 from service.domain.collection.gate import WriteRequest
 from service.domain.collection.run import Run
-from service.domain.collection.storage_inventory import unpacked
 from service.registry import Registry, objects, storage_inventory
 from service.registry.collector import Collector
 from service.registry.layout import blob_key, revision_key

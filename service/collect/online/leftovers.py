@@ -13,6 +13,7 @@ repositories  Only empty folders are removed. A push could create one of them an
               its file, so the repository is claimed as a whole: no request to it is in progress, and new ones wait.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -41,7 +42,7 @@ class Leftovers:
         self._attempt, self._objects, self._survey = attempt, objects, survey
         began_us, gc, inventory = survey.began.storage_us, attempt.gc, survey.inventory
         self._silent_us = began_us - gc.uploads_after * 1_000_000
-        self._links = dict(survey.unused_links)
+        self._links = Counter(inventory.link(number).repository for number in survey.unused_links)
         self._uploads = dict(abandoned_uploads(inventory, self._silent_us))
         self._tags: dict[str, dict[str, str]] = {}
         # Only deletions by Distribution 2.8 in a bucket leave such tags.
@@ -69,12 +70,9 @@ class Leftovers:
         for name, tags in self._tags.items():
             pushed_us = max(self._survey.inventory.repositories[name].tags[tag].pushed_us for tag in tags)
             yield Leftover(LeftoverKind.TAG, name, len(tags), 0, pushed_us // 1000)
-        links: dict[str, int] = {}
-        for names in self._links.values():
-            for name in names:
-                links[name] = links.get(name, 0) + 1
-        for name, count in links.items():
-            yield Leftover(LeftoverKind.LINK, name, count)
+        for name, count in self._links.items():
+            if count:
+                yield Leftover(LeftoverKind.LINK, name, count)
         for name, changed_us in self._repositories.items():
             yield Leftover(LeftoverKind.REPOSITORY, name, 1, 0, changed_us // 1000)
 
@@ -88,8 +86,9 @@ class Leftovers:
             LeaseLost: another worker may collect now.
         """
         before = self.found()
-        for blob in removal.unlinked:
-            self._links.pop(blob.digest, None)
+        unlinked = {blob.digest for blob in removal.unlinked}
+        links = map(self._survey.inventory.link, self._survey.unused_links)
+        self._links.subtract(link.repository for link in links if link.digest in unlinked)
         self._delete_uploads()
         self._delete_tags()
         if self._repositories:

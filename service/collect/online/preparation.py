@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from service.collect.attempt import Attempt
 from service.collect.online import prove
+from service.domain.collection.digests import unpacked
 from service.domain.collection.mentions import LONGEST_MANIFEST, begins_as_manifest, may_be_manifest
 from service.domain.collection.online import Moment, UnlinkedBlob
 from service.domain.collection.run import BlobProbe
-from service.domain.collection.storage_inventory import unpacked
 from service.domain.errors import StaleCache
 from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
 from service.registry.layout import blob_key, layer_key

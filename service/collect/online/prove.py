@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from service.collect.attempt import Attempt
+from service.domain.collection.digests import unpacked
 from service.domain.collection.run import BlobProbe
-from service.domain.collection.storage_inventory import StorageInventory, unpacked
+from service.domain.collection.storage_inventory import StorageInventory
 from service.domain.errors import CollectionFailed, StaleCache
 from service.domain.oci.names import is_repository
 from service.registry.layout import revision_key

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from service.clock import now_ms
 from service.collect.attempt import Attempt
 from service.collect.online.survey import Survey
+from service.domain.collection.digests import SHA256_BYTES, is_packable, packed, unpacked
 from service.domain.collection.garbage import Garbage, GarbageStage, by_age, by_repository
 from service.domain.collection.leftovers import Leftover
 from service.domain.collection.online import UnlinkedBlob
-from service.domain.collection.storage_inventory import SHA256_BYTES, StorageInventory, is_packable, packed, unpacked
+from service.domain.collection.storage_inventory import StorageInventory
 from service.registry.blob_quarantine import QuarantineBatch
 from service.registry.objects import ObjectStore
 from service.registry.storage_inventory import read_inventory

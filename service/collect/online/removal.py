@@ -12,9 +12,10 @@ from service.collect.online.claiming import Claiming
 from service.collect.online.journal import Journal
 from service.collect.online.preparation import BlobPage, now
 from service.collect.online.repair import write_links
+from service.domain.collection.digests import unpacked
 from service.domain.collection.online import UnlinkedBlob
 from service.domain.collection.run import BlobProbe
-from service.domain.collection.storage_inventory import LayerLink, StorageInventory, unpacked
+from service.domain.collection.storage_inventory import LayerLink, StorageInventory
 from service.log import log
 from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
 from service.registry.layout import blob_key, layer_key

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from service.collect.attempt import Attempt
 from service.collect.online.marking import Marking
+from service.domain.collection.digests import unpacked
 from service.domain.collection.online import UnlinkedBlob
-from service.domain.collection.storage_inventory import unpacked
 from service.domain.errors import CollectionFailed
 from service.domain.oci.names import is_repository
 from service.log import log

@@ -35,10 +35,11 @@ from service.collect.online.repair import Repair, write_links
 from service.collect.online.survey import Survey
 from service.collect.protect import refuse_unknown
 from service.collect.watch import Postponed
+from service.domain.collection.digests import unpacked
 from service.domain.collection.leftovers import spelled
 from service.domain.collection.online import LONGEST_REQUEST_S, OnlinePlan, Rules, UnlinkedBlob
 from service.domain.collection.run import CHECKING, SWEEPING, UNLINKING, WAITING, Rehearsal
-from service.domain.collection.storage_inventory import StorageInventory, unpacked
+from service.domain.collection.storage_inventory import StorageInventory
 from service.domain.errors import CollectionFailed
 from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
 from service.registry.objects import ObjectStore

@@ -1,6 +1,7 @@
 """Look at the whole storage, repair what a collection damaged, and decide what the next one does."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from service.collect.attempt import Attempt
@@ -34,7 +35,6 @@ class Survey:
         began: when the inventory began.
         marking: what must be kept.
         repair: brought back the data that a manifest needs and that was in quarantine.
-        unused_links: the links that no manifest of their repository needs: packed digest → repositories.
     """
 
     def __init__(self, attempt: Attempt, objects: ObjectStore, *, is_dry: bool = False) -> None:
@@ -104,11 +104,11 @@ class Survey:
         return bool(returned)
 
     @cached_property
-    def unused_links(self) -> Mapping[bytes, tuple[str, ...]]:
-        """The links that no manifest of their repository needs, also none that healing may put back."""
+    def unused_links(self) -> Sequence[int]:
+        """The numbers of the links that no manifest of their repository needs, also none that healing may put back."""
         healed = frozenset[bytes]().union(*(read_mentions(content).digests for content in self._healing))
         unused = unused_links(self.inventory, self.marking.marks, self.marking.everything_of, self._young_us)
-        return {digest: names for digest, names in unused.items() if digest not in healed}
+        return array("i", (number for number in unused if self.inventory.link(number).digest not in healed))
 
     def plan(self, blobs: dict[bytes, UnlinkedBlob], rules: Rules, *, with_links: bool = False) -> OnlinePlan:
         """Decide, with the journal of earlier collections. with_links: delete unused links as well."""
@@ -117,7 +117,9 @@ class Survey:
         stored = self.inventory.repositories
         revisions = {name: stored[name].revisions.keys() for name in affected if name in stored}
         users = mentioned_by(revisions, self.marking.everything_of, {*blobs, *deleted})
-        unused = self.unused_links if with_links else {}
+        unused: dict[bytes, tuple[str, ...]] = {}
+        for link in map(self.inventory.link, self.unused_links if with_links else ()):
+            unused[link.digest] = (*unused.get(link.digest, ()), link.repository)
         return decide(Evidence(self.inventory, self.began, self.marking.marks, users, blobs, deleted, unused), rules)
 
 

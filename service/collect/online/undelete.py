@@ -7,8 +7,8 @@ from service.collect.online.journal import Journal
 from service.collect.online.repair import Repair, write_links
 from service.collect.online.run import note_quarantine, objects_of, rules_of
 from service.collect.online.survey import Survey
+from service.domain.collection.digests import packed, unpacked
 from service.domain.collection.run import LISTING
-from service.domain.collection.storage_inventory import packed, unpacked
 from service.domain.errors import CollectionFailed
 from service.domain.policy.units import spell_size
 from service.registry.layout import blob_key

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from service.domain.collection.storage_inventory import SHA256_BYTES, StorageInventory, StoredUpload
+from service.domain.collection.storage_inventory import StorageInventory, StoredUpload
 from service.domain.oci.names import is_repository
 from service.domain.policy.units import spell_count
 
@@ -48,8 +48,8 @@ def unused_links(
     marks: Collection[bytes],
     mentions: Callable[[bytes], Collection[bytes]],
     before_us: int,
-) -> Mapping[bytes, tuple[str, ...]]:
-    """Return the layer links that no manifest of their repository needs: packed digest → repositories.
+) -> Iterator[int]:
+    """Yield the numbers of the layer links that no manifest of their repository needs.
 
     The links of a blob that no manifest at all needs are not among them, unless the blob has no data: a collection
     unlinks that blob as a whole. Links that were written since `before_us` may belong to a push in progress.
@@ -60,21 +60,20 @@ def unused_links(
         mentions: the packed digests that a manifest and its parts need.
         before_us: by the clock of the storage.
     """
-    unused: dict[bytes, list[str]] = {}
-    for name, links in inventory.links_by_repository():
+    # The registry also links the sha256 of a blob that was pushed by another algorithm, which no manifest mentions.
+    renaming = {link.repository for digest in inventory.digests.others for link in inventory.layer_links(digest)}
+    for name, numbers in inventory.links_by_repository():
+        # No registry created a folder whose name is not that of a repository.
+        if name in renaming or not is_repository(name):
+            continue
         stored = inventory.repositories.get(name)
         needed = frozenset[bytes]().union(*map(mentions, stored.revisions)) if stored else frozenset()
-        # No registry created a folder whose name is not that of a repository.
-        if not is_repository(name):
-            continue
-        # The registry also links the sha256 of a blob that was pushed by another algorithm, which no manifest mentions.
-        if any(len(digest) != SHA256_BYTES for digest, _ in links):
-            continue
-        for digest, modified_us in links:
-            is_kept = digest in marks or inventory.blob(digest) is None
-            if is_kept and digest not in needed and modified_us < before_us:
-                unused.setdefault(digest, []).append(name)
-    return {digest: tuple(names) for digest, names in unused.items()}
+        for number in numbers:
+            link = inventory.link(number)
+            if link.digest in needed or link.modified_us >= before_us:
+                continue
+            if link.digest in marks or inventory.blob(link.digest) is None:
+                yield number
 
 
 def spelled(leftovers: Collection[Leftover]) -> str:

@@ -7,7 +7,8 @@ later run deletes the data of those that nobody has used since. Everything in do
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from service.domain.collection.storage_inventory import SHA256_BYTES, StorageInventory, StoredBlob
+from service.domain.collection.digests import SHA256_BYTES
+from service.domain.collection.storage_inventory import StorageInventory, StoredBlob
 
 # No proxy lets a request take longer.
 LONGEST_REQUEST_S = 900

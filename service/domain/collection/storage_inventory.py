@@ -1,47 +1,22 @@
 """The contents of a registry's storage, as one listing found them, compact enough for a million blobs.
 
-A digest is kept once, as its raw bytes (32 for sha256). The links to it are numbers in arrays, chained by digest.
+A digest has a number. What is known of it, and its links, are numbers in arrays; the links are chained by digest.
 """
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
+from service.domain.collection.digests import DigestTable
 from service.domain.oci.names import is_repository
 
-_ALGORITHMS = {32: "sha256", 48: "sha384", 64: "sha512"}
-_LENGTHS = {algorithm: length for length, algorithm in _ALGORITHMS.items()}
-SHA256_BYTES = 32
 _MISSING = -1
 _NO_LINK = -1
 
 
-def is_packable(digest: str) -> bool:
-    """True if the digest has an algorithm and a length that the registry knows (sha256, sha384, sha512)."""
-    algorithm, _, hexadecimal = digest.partition(":")
-    return len(hexadecimal) == 2 * _LENGTHS.get(algorithm, 0) > 0
-
-
-def pack(algorithm: str, hexadecimal: str) -> bytes | None:
-    """The raw bytes of a digest; None if it has no algorithm and length that the registry knows."""
-    return bytes.fromhex(hexadecimal) if len(hexadecimal) == 2 * _LENGTHS.get(algorithm, -1) else None
-
-
-def packed(digest: str) -> bytes:
-    """The raw bytes of a digest, whose length names its algorithm. Raises ValueError for a digest of no known kind."""
-    if not is_packable(digest):
-        raise ValueError(f"{digest[:80]!r} is not a sha256, sha384 or sha512 digest")
-    return bytes.fromhex(digest.partition(":")[2])
-
-
-def unpacked(digest: bytes) -> str:
-    """The digest as the registry writes it, such as `sha256:…`."""
-    return f"{_ALGORITHMS[len(digest)]}:{digest.hex()}"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredBlob:
+class StoredBlob(NamedTuple):
     """The data of a blob. `modified_us` is the time of its first push: a later upload of it changes nothing."""
 
     digest: bytes
@@ -49,8 +24,7 @@ class StoredBlob:
     modified_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class LayerLink:
+class LayerLink(NamedTuple):
     """A repository's link to a config or layer. Every upload and every mount writes it again, at `modified_us`."""
 
     repository: str
@@ -124,13 +98,14 @@ class StorageInventory:
         self._repositories: dict[str, StoredRepository] = {}
         self._names: list[str] = []
         self._numbers: dict[str, int] = {}
-        # One entry for each digest that has data or a layer link.
-        self._digests: dict[bytes, int] = {}
+        # One entry for each digest that has data or a layer link. The table may have more digests: those of marks.
+        self.digests = DigestTable()
         self._sizes = array("q")
         self._modified = array("q")
         self._first_links = array("i")
         # One entry for each layer link. The links of a digest form a chain that begins at its first link.
         self._link_repositories = array("i")
+        self._link_digests = array("i")
         self._link_times = array("q")
         self._next_links = array("i")
 
@@ -145,6 +120,7 @@ class StorageInventory:
         self._next_links.append(self._first_links[number])
         self._first_links[number] = len(self._link_times)
         self._link_repositories.append(self._repository_number(repository))
+        self._link_digests.append(number)
         self._link_times.append(modified_us)
 
     def repository_of(self, name: str) -> StoredRepository:
@@ -160,44 +136,43 @@ class StorageInventory:
 
     def blobs(self) -> Iterator[StoredBlob]:
         """Yield every blob that has data."""
-        for digest, number in self._digests.items():
-            if self._sizes[number] != _MISSING:
-                yield StoredBlob(digest, self._sizes[number], self._modified[number])
+        for number, size_bytes in enumerate(self._sizes):
+            if size_bytes != _MISSING:
+                yield StoredBlob(self.digests[number], size_bytes, self._modified[number])
 
     def blob(self, digest: bytes) -> StoredBlob | None:
         """Return a blob; None if it has no data."""
-        number = self._digests.get(digest)
-        if number is None or self._sizes[number] == _MISSING:
+        number = self.digests.number(digest)
+        if number is None or number >= len(self._sizes) or self._sizes[number] == _MISSING:
             return None
         return StoredBlob(digest, self._sizes[number], self._modified[number])
 
     def layer_links(self, digest: bytes) -> Iterator[LayerLink]:
         """Yield the links to a config or layer, of all repositories."""
-        number = self._digests.get(digest)
-        link = _NO_LINK if number is None else self._first_links[number]
+        number = self.digests.number(digest)
+        link = _NO_LINK if number is None or number >= len(self._first_links) else self._first_links[number]
         while link != _NO_LINK:
             yield LayerLink(self._names[self._link_repositories[link]], digest, self._link_times[link])
             link = self._next_links[link]
 
     def linked_digests(self) -> Iterator[bytes]:
         """Yield every digest that has a layer link, with or without data."""
-        for digest, number in self._digests.items():
-            if self._first_links[number] != _NO_LINK:
-                yield digest
+        for number, link in enumerate(self._first_links):
+            if link != _NO_LINK:
+                yield self.digests[number]
 
-    def links_by_repository(self) -> Iterator[tuple[str, list[tuple[bytes, int]]]]:
-        """Yield each repository that has layer links, with the packed digest and the time of each link."""
-        digests, numbers = list(self._digests), array("i", bytes(4 * len(self._link_times)))
-        for number, first in enumerate(self._first_links):
-            link = first
-            while link != _NO_LINK:
-                numbers[link] = number
-                link = self._next_links[link]
+    def links_by_repository(self) -> Iterator[tuple[str, Sequence[int]]]:
+        """Yield each repository that has layer links, with the numbers of the links."""
         links: dict[int, array[int]] = {}
         for link, repository in enumerate(self._link_repositories):
             links.setdefault(repository, array("i")).append(link)
         for repository, own in links.items():
-            yield self._names[repository], [(digests[numbers[link]], self._link_times[link]) for link in own]
+            yield self._names[repository], own
+
+    def link(self, number: int) -> LayerLink:
+        """The link of a number."""
+        name = self._names[self._link_repositories[number]]
+        return LayerLink(name, self.digests[self._link_digests[number]], self._link_times[number])
 
     @property
     def names(self) -> frozenset[str]:
@@ -216,8 +191,8 @@ class StorageInventory:
         return len(sizes), sum(sizes)
 
     def _number(self, digest: bytes) -> int:
-        number = self._digests.setdefault(digest, len(self._sizes))
-        if number == len(self._sizes):
+        number = self.digests.add(digest)
+        while number >= len(self._sizes):
             self._sizes.append(_MISSING)
             self._modified.append(0)
             self._first_links.append(_NO_LINK)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from obstore.store import LocalStore, MemoryStore
 
 from service.collect.online.marking import Marking
-from service.domain.collection.storage_inventory import packed, unpacked
+from service.domain.collection.digests import packed, unpacked
 from service.domain.errors import CollectionFailed
 from service.registry.layout import blob_key, layer_key, revision_key
 from service.registry.mention_cache import MentionCache

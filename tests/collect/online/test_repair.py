@@ -6,8 +6,8 @@ from typing import Any
 from obstore.store import LocalStore
 
 from service.collect.online.repair import Repair
+from service.domain.collection.digests import packed
 from service.domain.collection.online import Moment, UnlinkedBlob
-from service.domain.collection.storage_inventory import packed
 from service.registry.blob_quarantine import BlobQuarantine
 from service.registry.layout import blob_key
 from service.registry.objects import ObjectStore

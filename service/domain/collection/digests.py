@@ -1,0 +1,143 @@
+"""Digests as raw bytes, a table of them, and marks on it.
+
+A million digests in a table take 50 MB, with their marks. In a dict and a set they would take 290 MB.
+"""
+
+from array import array
+from collections.abc import Collection, Iterable, Iterator
+
+SHA256_BYTES = 32
+_ALGORITHMS = {SHA256_BYTES: "sha256", 48: "sha384", 64: "sha512"}
+_LENGTHS = {algorithm: length for length, algorithm in _ALGORITHMS.items()}
+_MISSING = -1
+_FIRST_SLOTS = 1024
+
+
+def is_packable(digest: str) -> bool:
+    """True if the digest has an algorithm and a length that the registry knows (sha256, sha384, sha512)."""
+    algorithm, _, hexadecimal = digest.partition(":")
+    return len(hexadecimal) == 2 * _LENGTHS.get(algorithm, 0) > 0
+
+
+def pack(algorithm: str, hexadecimal: str) -> bytes | None:
+    """The raw bytes of a digest; None if it has no algorithm and length that the registry knows."""
+    return bytes.fromhex(hexadecimal) if len(hexadecimal) == 2 * _LENGTHS.get(algorithm, -1) else None
+
+
+def packed(digest: str) -> bytes:
+    """The raw bytes of a digest, whose length names its algorithm. Raises ValueError for a digest of no known kind."""
+    if not is_packable(digest):
+        raise ValueError(f"{digest[:80]!r} is not a sha256, sha384 or sha512 digest")
+    return bytes.fromhex(digest.partition(":")[2])
+
+
+def unpacked(digest: bytes) -> str:
+    """The digest as the registry writes it, such as `sha256:…`."""
+    return f"{_ALGORITHMS[len(digest)]}:{digest.hex()}"
+
+
+class DigestTable:
+    """The numbers of packed digests, from 0 on, in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        # The digests, one after the other. Zeros stand for a digest that is not sha256.
+        self._digests = bytearray()
+        self._others: dict[bytes, int] = {}
+        self._other_digests: dict[int, bytes] = {}
+        # A hash table with open addressing: the number of the digest that has the slot. At least half of it is free.
+        self._slots = array("i", [_MISSING]) * _FIRST_SLOTS
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, number: int) -> bytes:
+        """The digest of a number."""
+        if number in self._other_digests:
+            return self._other_digests[number]
+        return bytes(self._digests[number * SHA256_BYTES : (number + 1) * SHA256_BYTES])
+
+    @property
+    def others(self) -> tuple[bytes, ...]:
+        """The digests that are not sha256."""
+        return tuple(self._others)
+
+    def number(self, digest: bytes) -> int | None:
+        """Return the number of a digest; None if it was not added."""
+        if len(digest) != SHA256_BYTES:
+            return self._others.get(digest)
+        number = self._slots[self._slot(digest)]
+        return None if number == _MISSING else number
+
+    def add(self, digest: bytes) -> int:
+        """Return the number of a digest, which is added if it is new."""
+        number = self.number(digest)
+        return self._append(digest) if number is None else number
+
+    def _append(self, digest: bytes) -> int:
+        number = self._count
+        self._count += 1
+        if len(digest) != SHA256_BYTES:
+            self._others[digest], self._other_digests[number] = number, digest
+            self._digests += bytes(SHA256_BYTES)
+            return number
+        if 2 * self._count > len(self._slots):
+            self._grow()
+        self._slots[self._slot(digest)] = number
+        self._digests += digest
+        return number
+
+    def _slot(self, digest: bytes) -> int:
+        """The slot that this sha256 digest has, or would get."""
+        slots, digests = self._slots, self._digests
+        last = len(slots) - 1
+        slot = hash(digest) & last
+        while (number := slots[slot]) != _MISSING:
+            at = number * SHA256_BYTES
+            if digests[at : at + SHA256_BYTES] == digest:
+                break
+            slot = (slot + 1) & last
+        return slot
+
+    def _grow(self) -> None:
+        last = 4 * len(self._slots) - 1
+        slots = array("i", [_MISSING]) * (last + 1)
+        # The digest that is being added is not among them yet.
+        for number in range(len(self._digests) // SHA256_BYTES):
+            if number not in self._other_digests:
+                at = number * SHA256_BYTES
+                slot = hash(bytes(self._digests[at : at + SHA256_BYTES])) & last
+                while slots[slot] != _MISSING:
+                    slot = (slot + 1) & last
+                slots[slot] = number
+        self._slots = slots
+
+
+class Marks(Collection[bytes]):
+    """A set of packed digests: one byte for each digest of a table, to which it adds those that are new."""
+
+    def __init__(self, digests: DigestTable) -> None:
+        self._digests = digests
+        self._marked = bytearray()
+
+    def add(self, digest: bytes) -> None:
+        """Mark a digest."""
+        number = self._digests.add(digest)
+        if number >= len(self._marked):
+            self._marked += bytes(len(self._digests) - len(self._marked))
+        self._marked[number] = 1
+
+    def update(self, digests: Iterable[bytes]) -> None:
+        """Mark these digests."""
+        for digest in digests:
+            self.add(digest)
+
+    def __contains__(self, digest: object) -> bool:
+        number = self._digests.number(digest) if isinstance(digest, bytes) else None
+        return number is not None and number < len(self._marked) and self._marked[number] == 1
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (self._digests[number] for number, mark in enumerate(self._marked) if mark)
+
+    def __len__(self) -> int:
+        return self._marked.count(1)
