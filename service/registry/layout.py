@@ -5,8 +5,8 @@ Keys are relative to the registry's `rootdirectory`.
 """
 
 import re
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from service.domain.collection.digests import pack, packed, unpacked
 from service.domain.collection.storage_inventory import LayerLink
@@ -39,8 +39,7 @@ class StoredKind(Enum):
     SIGNATURE = "the link from a manifest of Docker schema 1 to a signature"
 
 
-@dataclass(frozen=True, slots=True)
-class StoredKey:
+class StoredKey(NamedTuple):
     """The meaning of one key.
 
     Attributes:

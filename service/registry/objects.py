@@ -4,12 +4,11 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import obstore
 from obstore import exceptions
@@ -35,8 +34,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredObject:
+class StoredObject(NamedTuple):
     """One object of a listing.
 
     Attributes:
@@ -164,7 +162,7 @@ class ObjectStore:
         modified_us = (meta["last_modified"] - _EPOCH) // _MICROSECOND
         return StoredObject(key, meta["size"], modified_us, (meta["e_tag"] or "").strip('"'))
 
-    def write(self, key: str, content: bytes) -> bool:
+    def write(self, key: str, content: bytes | bytearray) -> bool:
         """Write an object, which replaces one of that name; return True if the storage keeps versions."""
         with self.translated(f"{key} cannot be written"):
             written = obstore.put(self._store, key, content, use_multipart=False)

@@ -76,7 +76,7 @@ class SteppedStore(ObjectStore):
             after = page[-1].key
             self._step("list", prefix)
 
-    def write(self, key: str, content: bytes) -> bool:
+    def write(self, key: str, content: bytes | bytearray) -> bool:
         self._step("write", key)
         has_versions = super().write(key, content)
         self.after_step("write", (key,))

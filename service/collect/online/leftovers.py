@@ -141,8 +141,5 @@ class Leftovers:
 
 def _dangling(objects: ObjectStore, name: str, stored: StoredRepository, now_us: int) -> dict[str, str]:
     """The dangling tags of a repository, with their digests. Few links need to be read for that."""
-    # A tag has an index link to every manifest that it ever pointed at.
-    suspects = {tag for tag, indexes in stored.indexes.items() if indexes.keys() - stored.revisions.keys()}
-    part = StoredRepository()
-    part.revisions, part.tags = stored.revisions, {tag: stored.tags[tag] for tag in suspects & stored.tags.keys()}
-    return dangling(part, digests_of(objects, name, part), now_us) if part.tags else {}
+    stored.forget_settled_tags()
+    return dangling(stored, digests_of(objects, name, stored), now_us) if stored.tags else {}

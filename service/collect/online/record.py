@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from service.clock import now_ms
 from service.collect.attempt import Attempt
 from service.collect.online.survey import Survey
-from service.domain.collection.digests import SHA256_BYTES, is_packable, packed, unpacked
+from service.domain.collection.digests import SHA256_BYTES, is_packable, packed
 from service.domain.collection.garbage import Garbage, GarbageStage, by_age, by_repository
 from service.domain.collection.leftovers import Leftover
 from service.domain.collection.online import UnlinkedBlob
@@ -46,13 +46,6 @@ def record_restorable(
     attempt: Attempt, blobs: Mapping[bytes, UnlinkedBlob], batches: tuple[QuarantineBatch, ...]
 ) -> None:
     """Record the stages of the images of the trash whose blobs are unlinked or in quarantine."""
-    stages: dict[str, tuple[GarbageStage, int]] = {}
-    for blob in blobs.values():
-        if blob.at is not None and not blob.is_used:
-            stages[unpacked(blob.digest)] = (GarbageStage.UNLINKED, blob.at.redis_us // 1000)
-    for batch in batches:
-        since_ms = batch.at.redis_us // 1000
-        stages |= {unpacked(digest): (GarbageStage.QUARANTINED, since_ms) for digest in batch.sizes}
     needs = {(name, digest): needed for name, digest, needed in attempt.store.trash.blobs()}
     parts = {digest: needed for (_, digest), needed in needs.items()}
 
@@ -63,10 +56,23 @@ def record_restorable(
     for image, needed in needs.items():
         # An index needs what its parts need.
         digests = {image[1], *needed, *(digest for part in needed for digest in parts.get(part, ()))}
-        begun = [stages[digest] for digest in digests if digest in stages]
-        if begun:
+        stages = (_stage(packed(digest), blobs, batches) for digest in digests if is_packable(digest))
+        if begun := [stage for stage in stages if stage is not None]:
             images[image] = min(begun, key=ends_ms)
     attempt.store.garbage.note_restorable(images)
+
+
+def _stage(
+    digest: bytes, blobs: Mapping[bytes, UnlinkedBlob], batches: tuple[QuarantineBatch, ...]
+) -> tuple[GarbageStage, int] | None:
+    """The stage of a blob and its beginning (ms); None if the blob is neither unlinked nor in quarantine."""
+    for batch in reversed(batches):
+        if digest in batch.sizes:
+            return GarbageStage.QUARANTINED, batch.at.redis_us // 1000
+    blob = blobs.get(digest)
+    if blob is None or blob.at is None or blob.is_used:
+        return None
+    return GarbageStage.UNLINKED, blob.at.redis_us // 1000
 
 
 def record_repositories(attempt: Attempt, objects: ObjectStore, sizes: Mapping[str, int | None]) -> None:

@@ -15,7 +15,7 @@ from service.collect.online.repair import write_links
 from service.domain.collection.digests import unpacked
 from service.domain.collection.online import UnlinkedBlob
 from service.domain.collection.run import BlobProbe
-from service.domain.collection.storage_inventory import LayerLink, StorageInventory
+from service.domain.collection.storage_inventory import StorageInventory
 from service.log import log
 from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
 from service.registry.layout import blob_key, layer_key
@@ -121,31 +121,31 @@ class BlobRemoval:
         is_forgotten = store.connection.now_us() - began_us >= youth_us
         return None if is_forgotten or any(name in (MORE, "") for name in repositories) else repositories
 
-    def unlink(self, blobs: Sequence[UnlinkedBlob], linked: Collection[BlobProbe]) -> None:
+    def unlink(self, blobs: Iterable[UnlinkedBlob], inventory: StorageInventory) -> None:
         """Delete all links of blobs that no manifest needs.
 
         Args:
             blobs: of the journal.
-            linked: links of these blobs that exist, to test the registry with.
+            inventory: has the links that exist, to test the registry with.
 
         Raises:
             StaleCache: the registry still knows a link that was deleted. It is written again.
         """
-        rest, proofs = deque(blobs), {probe.digest: probe for probe in linked}
-        unlinked: list[UnlinkedBlob] = []
+        # Those with a link first: they show whether the registry obeys the storage.
+        rest = deque(sorted(blobs, key=lambda blob: _probe(blob, inventory) is None))
+        unlinked, is_proved = list[UnlinkedBlob](), False
         while rest:
             page = [rest.popleft() for _ in range(min(self._at_once, len(rest)))]
             granted = self._claiming.claim([blob.digest for blob in page], "unlink")
             page = [blob for blob in page if blob.digest in granted]
-            probes = [proofs[digest] for blob in page if (digest := unpacked(blob.digest)) in proofs]
+            probes = [] if is_proved else [probe for blob in page if (probe := _probe(blob, inventory))]
             if probes:
                 # Few until the registry has proved to obey the storage. The others are claimed again.
                 page, others = page[:_FIRST], page[_FIRST:]
                 self._claiming.release(frozenset(blob.digest for blob in others))
                 rest.extendleft(reversed(others))
             unlinked += self._unlink(page, prove.choose(self._attempt, probes[:_FIRST], self._objects.name))
-            if probes:
-                proofs = {}
+            is_proved = is_proved or bool(probes)
             if len(unlinked) >= _AT_ONCE or not rest:
                 self._note_unlinked(unlinked)
                 unlinked = []
@@ -229,21 +229,12 @@ class BlobRemoval:
         return errors
 
 
-def links_first(
-    blobs: Sequence[UnlinkedBlob], inventory: StorageInventory
-) -> tuple[list[UnlinkedBlob], list[BlobProbe]]:
-    """Return the blobs, those with a link first, and one link of each that has one."""
-    links = {blob.digest: _link_of(blob, inventory) for blob in blobs}
-    ordered = sorted(blobs, key=lambda blob: links[blob.digest] is None)
-    probes = [BlobProbe(link.repository, unpacked(digest)) for digest, link in links.items() if link is not None]
-    return ordered, probes
-
-
-def _link_of(blob: UnlinkedBlob, inventory: StorageInventory) -> LayerLink | None:
+def _probe(blob: UnlinkedBlob, inventory: StorageInventory) -> BlobProbe | None:
     """Return one of the links to delete. The registry knows only links whose blobs have data."""
     if inventory.blob(blob.digest) is None:
         return None
-    return next((link for link in inventory.layer_links(blob.digest) if link.repository in blob.repositories), None)
+    names = (link.repository for link in inventory.layer_links(blob.digest) if link.repository in blob.repositories)
+    return next((BlobProbe(name, unpacked(blob.digest)) for name in names), None)
 
 
 def _images_by_blob(attempt: Attempt) -> Mapping[str, frozenset[tuple[str, str]]]:

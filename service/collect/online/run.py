@@ -30,7 +30,7 @@ from service.collect.online.journal import Journal
 from service.collect.online.leftovers import Leftovers
 from service.collect.online.preparation import FRESH_S, BlobPage, Preparation, pages
 from service.collect.online.record import record_garbage, record_restorable
-from service.collect.online.removal import BlobRemoval, links_first
+from service.collect.online.removal import BlobRemoval
 from service.collect.online.repair import Repair, write_links
 from service.collect.online.survey import Survey
 from service.collect.protect import refuse_unknown
@@ -232,7 +232,7 @@ class _OnlineCollection:
         if plan.unlink or plan.stale:
             progress.at(UNLINKING, *_amount(plan.unlink))
             with removal.claiming.begun(survey.began.redis_us):
-                removal.unlink(*links_first((*plan.unlink, *plan.stale), survey.inventory))
+                removal.unlink((*plan.unlink, *plan.stale), survey.inventory)
         if manifests:
             progress.at(SWEEPING, *_amount([blob for page in manifests for blob in page.blobs]))
             self._delete_manifests(manifests, survey)

@@ -63,6 +63,9 @@ class Survey:
                 "the storage has a link to a manifest that cannot be parsed, so the blobs that it needs are unknown; "
                 f"nothing was deleted: {self.inventory.unknown_revisions[0]}"
             )
+        # Before the marks take memory: nearly all tags are forgotten.
+        for stored in self.inventory.repositories.values():
+            stored.forget_settled_tags()
         attempt.progress.at(MARKING, sum(len(stored.revisions) for stored in self.inventory.repositories.values()))
         self.repair, self._is_dry = Repair(attempt, objects, is_dry=is_dry), is_dry
         self.marking = Marking(objects, self.inventory, attempt.registry.mentions, attempt.progress.advance)

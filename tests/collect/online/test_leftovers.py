@@ -159,7 +159,7 @@ def test_an_upload_that_continues_after_the_inventory_is_kept(
 
     def listed(prefix: str = "", after: str = "") -> object:
         for stored in real(prefix, after):
-            yield replace(stored, modified_us=fresh_us) if prefix == folder else stored
+            yield stored._replace(modified_us=fresh_us) if prefix == folder else stored
 
     monkeypatch.setattr(deleting.objects, "list", listed)
     assert "leftovers" not in deleting.collect().note
