@@ -180,7 +180,7 @@ def _wiring(redis: str, folder: Path, objects: ObjectStore) -> Wiring:
 
 
 def _without_a_gate(wiring: Wiring) -> None:
-    """Nobody pushes, so the gate process is made up, too: it obeys at once, and has noted requests for long."""
+    """Make up the gate process, too: no client pushes. The process obeys at once, and has noted requests for long."""
     gate, connection = wiring.store.gate, wiring.store.connection
     for name, answer in (("processes", ("web:1",)), ("unaware", ()), ("silent", {})):
         setattr(gate, name, lambda *_, answer=answer: answer)
