@@ -40,13 +40,7 @@ from service.domain.policy.units import spell_count, spell_size
 from service.domain.retention.plan import Verdict
 from service.domain.retention.selector import TagSelector
 from service.prune.deletion_request import DeletionRequest
-from service.prune.manual import (
-    DeletionProgress,
-    deletion_progress,
-    not_deleted,
-    request_deletions,
-    resolve_requests,
-)
+from service.prune.manual import DeletionProgress, deletion_progress, not_deleted, request_deletions, resolve_requests
 from service.store import Store
 
 if TYPE_CHECKING:

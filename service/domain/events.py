@@ -10,13 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic_core import from_json, to_json
 
 from service.domain.errors import MalformedNotification, TooManyEvents
-from service.domain.oci.manifest import (
-    FOREIGN_LAYER_TYPES,
-    IMAGE_CONFIG_TYPES,
-    INDEX_TYPES,
-    MANIFEST_TYPES,
-    blobs_size,
-)
+from service.domain.oci.manifest import FOREIGN_LAYER_TYPES, IMAGE_CONFIG_TYPES, INDEX_TYPES, MANIFEST_TYPES, blobs_size
 from service.domain.oci.names import is_digest, is_repository, is_tag
 
 BLOB_TYPE = "application/octet-stream"

@@ -16,14 +16,7 @@ from service.domain.errors import ConfigurationError
 from service.importers.parts import MOST_RULES, Count, PolicyEnvelope, PolicyPart, checked
 from service.importers.pattern import starting, wildcards, within
 from service.importers.period import DAY_S, bounded
-from service.importers.translation import (
-    ImportedRule,
-    NotImportable,
-    Translation,
-    imported_rule,
-    keep_of,
-    translation,
-)
+from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
 
 _PLACE = "a lifecycle policy belongs to one repository: run this with --within REPOSITORY, or name it below."
 _UNTAGGED = "differs: the age of an untagged image counts from the loss of its last tag, not from its push."

@@ -14,14 +14,7 @@ from pydantic import BeforeValidator, model_validator
 from service.importers.parts import Count, Period, PolicyEnvelope, PolicyPart, checked, converted, listed
 from service.importers.pattern import inside, repositories_starting, starting
 from service.importers.period import DAY_S
-from service.importers.translation import (
-    ImportedRule,
-    NotImportable,
-    Translation,
-    imported_rule,
-    keep_of,
-    translation,
-)
+from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
 
 _PLACE = "cleanup policies belong to one repository: run this with --within PROJECT/REPOSITORY, or name it below."
 _AGE = "differs: Google counts the age from the upload of a version, pushprune from the last push of a tag."

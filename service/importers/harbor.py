@@ -16,14 +16,7 @@ from service.importers.flags import MOST
 from service.importers.parts import MOST_RULES, PolicyEnvelope, PolicyPart, checked
 from service.importers.pattern import doublestar, inside, negated
 from service.importers.period import DAY_S, bounded
-from service.importers.translation import (
-    ImportedRule,
-    NotImportable,
-    Translation,
-    imported_rule,
-    keep_of,
-    translation,
-)
+from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
 
 _PLACE = "a retention policy belongs to one project: run this with --within PROJECT, or name it below."
 _IMMUTABLE = "no equivalent: immutable tags of the project; put their names into `protect: […]`."

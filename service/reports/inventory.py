@@ -11,9 +11,7 @@ from service.domain.page import Page, Place, page
 from service.domain.policy.patterns import Matcher
 from service.domain.retention.plan import Doomed
 from service.domain.simulation.timeline import Timeline
-from service.reports.repository_listing import (
-    RepositoryListing,
-)
+from service.reports.repository_listing import RepositoryListing
 from service.reports.tag_listing import TagListing, TagOrder, TagStatus, TagVerdict
 from service.reports.verdicts import Verdicts
 from service.store.approvals import Approvals, Hold

@@ -4,26 +4,13 @@ from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PrivateAttr,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.domain.collection.online import LONGEST_REQUEST_S
 from service.domain.policy.model import Policy
 from service.settings.gc import GcSettings
-from service.settings.kinds import (
-    Place,
-    Section,
-    is_loopback,
-    listen_host,
-    to_path,
-)
+from service.settings.kinds import Place, Section, is_loopback, listen_host, to_path
 from service.settings.registry import RegistrySettings, StorageSettings
 from service.settings.sections import (
     ApiSettings,

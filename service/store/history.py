@@ -16,11 +16,7 @@ from service.store.ingest import RecordResult, record
 from service.store.keys import long, paired, short
 from service.store.limits import Limits, PushLimits
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
-from service.store.packing import (
-    pack_doomed,
-    unpack_doomed,
-    unpack_entry,
-)
+from service.store.packing import pack_doomed, unpack_doomed, unpack_entry
 from service.store.pushes import PushesSince, unpack_pushes
 from service.store.snapshot import Snapshot, unpack_snapshot
 from service.store.word import Word

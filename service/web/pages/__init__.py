@@ -24,13 +24,7 @@ from types import ModuleType
 from flask import Blueprint, Flask, Response, request, session, url_for
 from werkzeug.exceptions import HTTPException, NotFound
 
-from service.domain.errors import (
-    NoSuchRepository,
-    NoSuchTag,
-    PushpruneError,
-    RegistryUnavailable,
-    StoreUnavailable,
-)
+from service.domain.errors import NoSuchRepository, NoSuchTag, PushpruneError, RegistryUnavailable, StoreUnavailable
 from service.settings import Settings
 from service.store import Store
 from service.web import trials
