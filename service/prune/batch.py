@@ -8,6 +8,7 @@ from threading import Lock
 
 from service import tracing
 from service.clock import now_us
+from service.domain.collection.blob_uses import BlobUses
 from service.domain.oci.manifest import INDEX_TYPES
 from service.domain.retention.plan import Doomed, Verdict
 from service.domain.retention.state import Tag
@@ -93,6 +94,11 @@ class Batch:
     def _latest_us(self) -> int:
         return latest_us(self.snapshot)
 
+    @cached_property
+    def _blob_uses(self) -> BlobUses | None:
+        """The uses of blobs in the repository; None if no collection becomes due by bytes."""
+        return BlobUses(self.store.facts.layers(self.repository)) if self.store.deletions.counts_bytes else None
+
     def write(self, call: Callable[[], object]) -> None:
         """Make one write while the right to write is held."""
         with self.permit.writing():
@@ -115,7 +121,8 @@ class Batch:
 
     def forget(self, doomed: Doomed, still_listed: Collection[str] = ()) -> None:
         """Record that an image was deleted. still_listed: its tags that the registry still lists."""
-        if self.store.deletions.forget(self.snapshot, doomed, still_listed):
+        freed_bytes = self._blob_uses.delete(doomed.digest) if self._blob_uses else None
+        if self.store.deletions.forget(self.snapshot, doomed, still_listed, freed_bytes):
             self.dispatch.enforce(self.repository)
         self.store.meter.count("deletes", "deleted")
         tracing.note(result="deleted")

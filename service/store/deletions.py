@@ -41,6 +41,7 @@ class Deletions:
         self._limits = limits
         self._deleted_s = deleted_s
         self._collect_after = collect_after or CollectAfter()
+        self.counts_bytes = self._collect_after.size_bytes > 0
 
     def untagged(
         self,
@@ -103,12 +104,14 @@ class Deletions:
         snapshot: Snapshot,
         doomed: Doomed,
         dangling: Collection[str] = (),
+        freed_bytes: int | None = None,
     ) -> bool:
         """Record that a doomed digest was deleted, with the reasons.
 
         Args:
             snapshot: the state that the deletion was made from. Referrers that it knows of the digest must be planned.
             dangling: tags of the digest that the registry still lists.
+            freed_bytes: what a collection frees by this; None: not known, so that the size of the image counts.
 
         Returns:
             True if the repository became due for a new plan.
@@ -121,6 +124,7 @@ class Deletions:
             short=short(doomed.digest),
             collect_deletes=self._collect_after.deletes,
             collect_bytes=self._collect_after.size_bytes,
+            freed_bytes=freed_bytes,
             resend_ms=RESEND_MS,
             # Referrers lose their subject with this digest, so they must be planned.
             plan_again=doomed.digest in snapshot.subjects,

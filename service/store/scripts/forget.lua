@@ -11,6 +11,7 @@
 --       event_entries
 --       collect_deletes  deletes after which a collection is due; 0 = never
 --       collect_bytes    deleted bytes after which a collection is due; 0 = never
+--       freed_bytes      of blobs that no other known manifest of the repository has; '' = unknown: the size of the image
 --       resend_ms
 --       plan_again       1 if referrers may follow
 --       deleted_s        how long a deletion can be restored
@@ -128,19 +129,6 @@ for _, verdict in ipairs(verdicts) do
   if size_bytes == '0' then size_bytes = size_of(redis.call('HGET', r.live, verdict.tag)) end
 end
 
--- The bytes that a collection frees by this: the blobs that no other known manifest of the repository has. If they are not
--- known, the size of the image.
-local function freed()
-  local layers, sum = redis.call('HGET', r.layers, short), 0
-  if not layers then return tonumber(size_bytes) end
-  redis.call('HDEL', r.layers, short)
-  local others = ' ' .. table.concat(redis.call('HVALS', r.layers), ' ')
-  for mark, size in string.gmatch(layers, '(%S+):(%S+)') do
-    if not string.find(others, ' ' .. mark .. ':', 1, true) then sum = sum + tonumber(size, 36) end
-  end
-  return sum
-end
-local freed_bytes = tonumber(collect_bytes) > 0 and freed() or 0
 redis.call('HDEL', r.layers, short)
 -- The generation stays as it is, so that the other deletions of the plan go on; the size of the repository must follow.
 redis.call('HINCRBY', all.shrunk, repository, 1)
@@ -180,7 +168,7 @@ if tonumber(collect_deletes) > 0 and deletes >= tonumber(collect_deletes) then
   redis.call('SET', all['gc:due'], deletes .. ' digests deleted since the last collection', 'NX')
 end
 if tonumber(collect_bytes) > 0 then
-  local bytes = redis.call('INCRBY', all['gc:bytes'], string.format('%.0f', freed_bytes))
+  local bytes = redis.call('INCRBY', all['gc:bytes'], freed_bytes ~= '' and freed_bytes or size_bytes)
   if bytes >= tonumber(collect_bytes) then
     redis.call('SET', all['gc:due'], string.format('%.1f MB deleted since the last collection', bytes / 1000000), 'NX')
   end
