@@ -89,29 +89,29 @@ def _play(wiring: Wiring, company: Company) -> _Played:
         if time.monotonic() > end_s:
             break
         played.days = company.days - (end_us - pushed.at_us) / DAY_US
-        due: set[str] = set()
         before_s = time.process_time()
         for body in pushed.bodies:
-            due.update(history.record(parse(body, now_us())).due)
+            history.record(parse(body, now_us()))
         played.ingest_s += time.process_time() - before_s
         played.events += len(pushed.bodies)
         if pushed.repository not in known:
             # As if it had been compared with the registry: of others, only 1,000 tags are recorded.
             wiring.store.facts.adopt(history.snapshot(pushed.repository), complete=True)
             known.add(pushed.repository)
-        for repository in due:
-            _plan(wiring, repository, pushed, played)
+        # Each push of a tag makes its repository due; here it may be due already, as for Redis the month is over.
+        if pushed.tag:
+            _plan(wiring, pushed, played)
     return played
 
 
-def _plan(wiring: Wiring, repository: str, pushed: Pushed, played: _Played) -> None:
+def _plan(wiring: Wiring, pushed: Pushed, played: _Played) -> None:
     """Plan as a worker does; the parts of an index are read from the generator in place of the registry."""
     store, before_s = wiring.store, time.process_time()
-    snapshot = store.history.snapshot(repository)
+    snapshot = store.history.snapshot(pushed.repository)
     plan = planner.plan(snapshot, POLICY, pushed.at_us)
     if plan.unresolved:
         store.facts.resolve(snapshot, {digest: References(pushed.children) for digest in plan.unresolved})
-        snapshot = store.history.snapshot(repository)
+        snapshot = store.history.snapshot(pushed.repository)
         plan = planner.plan(snapshot, POLICY, pushed.at_us)
     commit(store, wiring.registry, snapshot, plan, "doomed" if plan.doomed else "none", POLICY)
     played.plans_ms.append((time.process_time() - before_s) * 1000)
