@@ -37,7 +37,7 @@ LEFT_OUT: Mapping[str, Sequence[str]] = {
     ),
     "anew": (
         "webhook:NAME", "webhook_held:NAME", "due", "by_name", "by_push", "by_tags", "live_tags", "pushes:R",
-        "dictionary", "shrunk", "reconcile:epoch", "gc:deletes", "gc:bytes",
+        "dictionary", "shrunk", "relabeled", "reconcile:epoch", "gc:deletes", "gc:bytes",
     ),
     "running": (
         "gc:state", "gc:scheduled", "gc:unverified", "gc:deleting", "gc:pins", "gc:readonly", "gc:noted", "gc:noting",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
-from typing import Literal
+from typing import Any, Literal
 
 from service.domain.events import Envelope
 from service.domain.history.entry import Entry
@@ -18,6 +18,7 @@ from service.store.limits import Limits, PushLimits
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
 from service.store.packing import pack_doomed, unpack_doomed, unpack_entry
 from service.store.pushes import PushesSince, unpack_pushes
+from service.store.remembered_tags import ReadTags, RememberedTags, unpack_tags, with_changes
 from service.store.snapshot import Snapshot, unpack_snapshot
 from service.store.word import Word
 
@@ -44,6 +45,7 @@ class History:
         look_again_ms: int = LOOK_AGAIN_MS,
         gate: PushLimits | None = None,
         late_s: int = 0,
+        remembered: RememberedTags | None = None,
     ) -> None:
         """Create the history.
 
@@ -51,7 +53,9 @@ class History:
             look_again_ms: how long a DELETE can be on its way. What it may have hit is checked after that.
             gate: the limits of what is remembered about pushes under way.
             late_s: for how long after a comparison the events of pushes that it found may still arrive.
+            remembered: the tags that were read before.
         """
+        self._remembered = remembered or RememberedTags()
         self._late_us = late_s * 1_000_000
         self._gate = gate or PushLimits()
         self._connection = connection
@@ -78,8 +82,23 @@ class History:
     def snapshot(self, repository: str) -> Snapshot:
         """Return everything that a plan needs, read at one moment."""
         run_id = self._connection.run_id()
-        answer = paired(self._connection.run("snapshot", repository))
-        return unpack_snapshot(repository, run_id, answer, self._late_us)
+        known = self._remembered.of(repository, run_id)
+        answer = self._read(repository, known)
+        tags = with_changes(known, answer) if known and answer["is_changes"] else unpack_tags(run_id, answer)
+        # After a start of Redis meanwhile, the same generation may be another state.
+        if tags is None or (known and self._connection.run_id() != run_id):
+            run_id = self._connection.run_id()
+            answer = self._read(repository, None)
+            tags = unpack_tags(run_id, answer)
+        self._remembered.remember(repository, tags)
+        return unpack_snapshot(repository, answer, tags, self._late_us)
+
+    def _read(self, repository: str, known: ReadTags | None) -> dict[str, Any]:
+        """Return the fields of the answer of snapshot.lua. known: if possible, only changes of these tags are read."""
+        generation, relabeled = (known.generation, known.relabeled) if known else ("", "")
+        return paired(
+            self._connection.run("snapshot", repository, known_generation=generation, known_relabeled=relabeled)
+        )
 
     def is_current(self, snapshot: Snapshot) -> bool:
         """Return True if the repository has not changed since the snapshot."""

@@ -135,7 +135,7 @@ Repositories: what is known
   pushes:R             list    "<generation> <short digest> <tag>[ ?]": the latest pushes that pointed a tag at a
         manifest, or added one without a tag, and changed nothing else; indexes that were read. ?: it may be an index. A
         plan that they overtook is still valid if they keep nothing that it deletes. Life: 5 minutes after the last one,
-        the newest 256. Writers: record, resolve. Reader: planning.
+        the newest 256. Writers: record, resolve. Readers: planning, snapshot.
   planned              hash    R → the newest push that the last plan considered (µs). For `hold_over`, each later
         push explains one deletion. Life: as history:R. Writers: commit, retire, forget_unseen. Reader: snapshot.
   unapproved           hash    R → "<µs> first": the first clean-up of a repository that existed before pushprune; or
@@ -316,6 +316,9 @@ Streams and counters of all repositories
   shrunk               hash    R → how many manifests pushprune deleted in the repository. These deletions leave the
         generation as it is, and its size must be measured again. Life: as the repository. Writers: forget,
         forget_unseen. Reader: the measuring worker.
+  relabeled            hash    R → how often the size or the mark of a live tag changed, which leaves the generation as
+        it is. Processes that remember tags compare it. Life: as the repository. Writers: prove, resolve, size, retire,
+        forget_unseen. Reader: snapshot.
   counters             hash    "<action>": events about images; "blob <action>"; "own <action>": events caused by
         pushprune; "blob", "own": their sums; "duplicate", "rejected", "deleted", "untagged", "healed", "lost",
         "restored"; "rule <name>": tags and manifests deleted by this rule, without a name: manually → count since the

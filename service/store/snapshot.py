@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.domain.history.lost import lost_tags
-from service.domain.retention.state import ManualDeletion, State, Tag, UnapprovedTags, Untagged
+from service.domain.retention.state import ManualDeletion, State, UnapprovedTags, Untagged
 from service.store.approvals import unpack_hold
 from service.store.keys import long, paired, short
-from service.store.packing import unpack_links, unpack_live, unpack_manual, unpack_revisions, unpack_untagged
+from service.store.packing import unpack_links, unpack_manual, unpack_revisions, unpack_untagged
+from service.store.remembered_tags import ReadTags
 
 # A lease may be +inf, which has no integer value.
 _FOR_EVER_MS = 9_000_000_000_000
@@ -51,13 +52,13 @@ class Snapshot(State):
         return self.epoch.rpartition(":")[2]
 
 
-def unpack_snapshot(repository: str, run_id: str, answer: Mapping[str, Any], late_us: int = 0) -> Snapshot:
-    """Return the snapshot behind the script's answer. run_id: of the Redis that answered; late_us: as in History."""
-    pulled, untagged, created = (paired(answer[name]) for name in ("pulled", "untagged", "created"))
+def unpack_snapshot(repository: str, answer: Mapping[str, Any], read: ReadTags, late_us: int = 0) -> Snapshot:
+    """Return the snapshot behind the script's answer. read: the tags behind it; late_us: as in History."""
+    pulled, untagged, created = read.pulled, paired(answer["untagged"]), read.created
     compared_epoch, _, compared_us = answer["compared"].partition(" ")
-    epoch = f"{run_id}:{answer['restarts']}"
+    epoch = f"{read.run_id}:{answer['restarts']}"
     links = {digest: unpack_links(text) for digest, text in paired(answer["links"]).items()}
-    tags = _tags(paired(answer["tags"]), paired(answer["live"]), pulled, created)
+    tags = tuple(read.tags.values())
     hold = unpack_hold(repository, answer["hold"]) if answer["hold"] else None
     tagged = {tag.digest for tag in tags}
     children = {child for references in links.values() if references for child in references.children}
@@ -94,23 +95,6 @@ def unpack_snapshot(repository: str, run_id: str, answer: Mapping[str, Any], lat
         # Limited, so that one commit stays small; later commits delete the rest.
         stale_pulled=tuple(key for key in pulled if key.startswith("@") and long(key[1:]) not in tagged)[:1000],
     )
-
-
-def _tags(
-    times: Mapping[str, str], live: Mapping[str, str], pulled: Mapping[str, str], created: Mapping[str, str]
-) -> tuple[Tag, ...]:
-    tags = []
-    used_us, created_us = 0, None
-    for name, score in times.items():
-        if pulled or created:
-            digest = live[name].partition(" ")[0]
-            # A pull by digest counts for every tag that points at the digest.
-            used_us = int(max(float(pulled.get(name, 0)), float(pulled.get(f"@{digest}", 0))))
-            created_us = int(created[digest]) if digest in created else None
-        # A score of 0 means that no push was seen.
-        pushed_us = int(float(score)) or None
-        tags.append(unpack_live(name, live[name], pushed_us, used_us or None, created_us))
-    return tuple(tags)
 
 
 def _manual_deletions(fields: Mapping[str, str]) -> Mapping[str, ManualDeletion]:

@@ -43,7 +43,7 @@ _PLANNED, _PLANNED_TAGS = 1_000, 20
 _FILL = """
 local first_us, generation = tonumber(ARGV[3]), ARGV[4]
 for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
-  local short = string.format('%043d', i)
+  local short = string.format('%042dA', i)
   redis.call('ZADD', KEYS[1], string.format('%.0f', first_us + i * 1000), string.format('main-%06d', i))
   redis.call('HSET', KEYS[2], string.format('main-%06d', i), short .. ' 1000! ci')
 end
@@ -143,19 +143,25 @@ def _busy(wiring: Wiring, policy: Policy) -> Iterator[Figure]:
 
 
 def _large(wiring: Wiring, policy: Policy) -> Iterator[Figure]:
+    """Plan each of some pushes to a full repository. The first plan reads all tags, the others only what changed."""
     _fill(wiring, LARGE, LARGE_TAGS)
-    worker, redis = list[float](), list[float]()
-    for _ in range(TIMES):
+    store, worker, redis = wiring.store, list[float](), list[float]()
+    for number in range(TIMES + 1):
+        pushed = event(repository=LARGE, tag=f"new-{number}", digest=digest_of(f"large {number}"), id=f"large {number}")
+        store.history.record(understood(pushed | {"timestamp": _rfc3339(now_us() / 1_000_000)}))
         with _redis_ms(wiring) as spent:
             used_s = time.process_time()
-            snapshot = wiring.store.history.snapshot(LARGE)
+            snapshot = store.history.snapshot(LARGE)
             plan = planner.plan_deletions(snapshot, policy, now_us())
-            commit(wiring.store, wiring.registry, snapshot, plan, "none", policy)
+            commit(store, wiring.registry, snapshot, plan, "doomed", policy)
             worker.append((time.process_time() - used_s) * 1000)
         redis.append(spent[0])
+        for image in plan.doomed:
+            store.deletions.forget(snapshot, image)
     title = f"one push to a repository of {LARGE_TAGS:,} tags"
-    measured = f"{median(worker):,.0f} ms of the worker's CPU, {median(redis):,.1f} ms of Redis"
-    yield Figure(title, measured, "≤ 20 ms, ≤ 5 ms", median(worker) <= 20 and median(redis) <= 5)
+    measured = f"{median(worker[1:]):,.0f} ms of the worker's CPU, {median(redis[1:]):,.1f} ms of Redis"
+    measured += f" (the first time {worker[0]:,.0f} and {redis[0]:,.0f})"
+    yield Figure(title, measured, "≤ 20 ms, ≤ 5 ms", median(worker[1:]) <= 20 and median(redis[1:]) <= 5)
 
 
 def _many(wiring: Wiring, policy: Policy) -> Iterator[Figure]:

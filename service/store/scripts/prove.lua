@@ -2,7 +2,7 @@
 -- that an event called an image is known as an index from now on. A push that was reported with a later time than its link
 -- has gets the time of the link, which no event can forge.
 --
--- KEYS  live:R tags:R links:R history:R events dictionary generation due by_name by_push by_tags live_tags
+-- KEYS  live:R tags:R links:R history:R events dictionary generation due by_name by_push by_tags live_tags relabeled
 -- ARGV  repository
 --       history_entries
 --       event_entries
@@ -15,6 +15,7 @@
 -- include lib/index_tags
 -- include lib/short
 -- include lib/entry
+-- include lib/relabel
 local changes = 0
 for _, proof in ipairs(proofs) do
   local live = redis.call('HGET', r.live, proof.tag) or ''
@@ -22,7 +23,7 @@ for _, proof in ipairs(proofs) do
   local score = redis.call('ZSCORE', r.tags, proof.tag)
   -- A push that was reported meanwhile is proved later.
   if short == proof.short and score and tonumber(score) == tonumber(proof.pushed_us) then
-    redis.call('HSET', r.live, proof.tag, short .. ' ' .. size .. '! ' .. actor)
+    relabel(r, repository, proof.tag, short .. ' ' .. size .. '! ' .. actor)
     local changed = 0
     if proof.is_index == '1' then changed = redis.call('HSETNX', r.links, proof.digest, '0 ?') end
     if proof.link_us ~= '' then

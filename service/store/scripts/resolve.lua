@@ -1,6 +1,6 @@
 -- Note what was learnt about manifests: their references, or that they do not exist.
 --
--- KEYS  links:R generation untagged:R layers:R due live:R pushes:R by_name by_push by_tags
+-- KEYS  links:R generation untagged:R layers:R due live:R pushes:R by_name by_push by_tags relabeled
 -- ARGV  repository
 --       made_from  the generation at which the look began
 --       resend_ms
@@ -13,6 +13,7 @@
 -- include lib/bump
 -- include lib/due
 -- include lib/pushes
+-- include lib/relabel
 
 -- Have the tags that point at missing digests read again, should these come back: their references are not known any more.
 local function unprove(missing)
@@ -21,7 +22,7 @@ local function unprove(missing)
   for i = 1, #tags, 2 do
     local short, size, actor = string.match(tags[i + 1], '^(%S+) (%d+)! (.*)$')
     if short and missing[short] then
-      redis.call('HSET', r.live, tags[i], short .. ' ' .. size .. ' ' .. actor)
+      relabel(r, repository, tags[i], short .. ' ' .. size .. ' ' .. actor)
     end
   end
 end

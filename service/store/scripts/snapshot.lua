@@ -1,10 +1,12 @@
 -- Return everything that a plan needs, read at one moment. Ended leases, and manual deletions from more than a day ago, are
--- dropped.
+-- dropped. Of the tags, only those are returned that may have changed since the caller read them, if that is known.
 --
 -- KEYS  tags:R live:R links:R approvals:R heal:R generation compared restarts last_notification pulled:R untagged:R
 --       revisions:R created:R leased:R voided:R hold:R manual:R manual_deleted:R unapproved policy troubles capabilities
---       restored:R unconfirmed planned
+--       restored:R unconfirmed planned pushes:R relabeled
 -- ARGV  repository
+--       known_generation  of the tags that the caller remembers; '' = none
+--       known_relabeled   the number of changes without a generation when they were read
 -- Result the fields of `unpack_snapshot`: name, value, name, value, …
 -- include lib/clock
 local compared = redis.call('HGET', all.compared, repository) or ''
@@ -15,12 +17,51 @@ redis.call('ZREMRANGEBYSCORE', r.manual_deleted, '-inf', string.format('%.0f', (
 local restarts = redis.call('GET', all.restarts) or '0'
 local since, until_ms = string.match(redis.call('HGET', all.capabilities, 'list every tag') or '', '^(%S+) no (%d+)$')
 local hides_tags = since == restarts and tonumber(until_ms) > now_ms
+local generation = redis.call('HGET', all.generation, repository) or '0'
+local relabeled = redis.call('HGET', all.relabeled, repository) or '0'
+local voided = redis.call('ZRANGE', r.voided, 0, -1)
+
+-- Return the tags that may have changed since the caller read them; nil if it is not known which. Every change of a tag raises
+-- the generation, except that deletions by pushprune void it, and that its size or mark is relabeled. Only plain pushes are
+-- noted with their generation. The caller compares the number of tags.
+local function changed_tags()
+  if known_generation == '' or known_relabeled ~= relabeled then return nil end
+  local since, missing = tonumber(known_generation), tonumber(generation) - tonumber(known_generation)
+  if missing < 0 then return nil end
+  local names, generations = {}, {}
+  for _, noted in ipairs(missing > 0 and redis.call('LRANGE', r.pushes, 0, -1) or {}) do
+    local at, tag = string.match(noted, '^(%d+) %S+ (%S*)')
+    at = tonumber(at)
+    if at > since and not generations[at] then
+      generations[at], missing = true, missing - 1
+      if tag ~= '' then names[tag] = true end
+    end
+  end
+  if missing ~= 0 then return nil end
+  for _, member in ipairs(voided) do
+    if string.sub(member, 1, 1) ~= '@' then names[member] = true end
+  end
+  return names
+end
+
+local tags, live, changed = {}, {}, changed_tags()
+if changed then
+  for tag in pairs(changed) do
+    tags[#tags + 1], live[#live + 1] = tag, tag
+    tags[#tags + 1], live[#live + 1] = redis.call('ZSCORE', r.tags, tag) or '', redis.call('HGET', r.live, tag) or ''
+  end
+else
+  tags, live = redis.call('ZRANGE', r.tags, 0, -1, 'WITHSCORES'), redis.call('HGETALL', r.live)
+end
 return {
-  'generation', redis.call('HGET', all.generation, repository) or '0',
+  'generation', generation,
+  'relabeled', relabeled,
+  'is_changes', changed and 1 or 0,
+  'counts', {redis.call('ZCARD', r.tags), redis.call('HLEN', r.live)},
   'compared', compared,
   'restarts', restarts,
-  'tags', redis.call('ZRANGE', r.tags, 0, -1, 'WITHSCORES'),
-  'live', redis.call('HGETALL', r.live),
+  'tags', tags,
+  'live', live,
   'links', redis.call('HGETALL', r.links),
   'approvals', redis.call('ZRANGEBYSCORE', r.approvals, now_ms, '+inf'),
   'heal', redis.call('ZRANGEBYSCORE', r.heal, '-inf', now_ms, 'WITHSCORES'),
@@ -30,7 +71,7 @@ return {
   'created', redis.call('HGETALL', r.created),
   'leased', redis.call('ZRANGE', r.leased, 0, -1, 'WITHSCORES'),
   'restored', redis.call('ZRANGE', r.restored, 0, -1, 'WITHSCORES'),
-  'voided', redis.call('ZRANGE', r.voided, 0, -1),
+  'voided', voided,
   'hold', redis.call('GET', r.hold),
   'manual', redis.call('HGETALL', r.manual),
   'manual_deleted', redis.call('ZRANGE', r.manual_deleted, 0, -1),

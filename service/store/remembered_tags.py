@@ -1,0 +1,144 @@
+"""The tags of large repositories as this process read them last, so that the next snapshot reads only what changed."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Any
+
+from service.domain.retention.state import Tag
+from service.store.keys import long, paired, short
+from service.store.packing import unpack_live
+
+# In repositories with fewer tags, reading all of them is cheap.
+LEAST_TAGS = 2_000
+# Of all repositories together: about 100 MB.
+MOST_TAGS = 250_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTags:
+    """The tags of a repository at one moment.
+
+    Attributes:
+        run_id: of the Redis that they were read from.
+        generation: of the repository.
+        relabeled: the number of changes that leave the generation as it is.
+        pulled, created: the values of pulled:R and created:R.
+        tags: name → tag, in the order of tags:R.
+    """
+
+    run_id: str
+    generation: str
+    relabeled: str
+    pulled: Mapping[str, str]
+    created: Mapping[str, str]
+    tags: Mapping[str, Tag]
+
+
+class RememberedTags:
+    """The tags of the repositories that were read last. Several threads may use it."""
+
+    def __init__(self, least_tags: int = LEAST_TAGS) -> None:
+        """Remember nothing yet. least_tags: that a repository must have."""
+        self._least_tags = least_tags
+        self._read: OrderedDict[str, ReadTags] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, repository: str, run_id: str) -> ReadTags | None:
+        """Return the tags as they were read last from this Redis; None if they are not remembered."""
+        read = self._read.get(repository)
+        return read if read and read.run_id == run_id else None
+
+    def remember(self, repository: str, read: ReadTags) -> None:
+        """Remember these tags instead of those that were read before; forget those that were not read for longest."""
+        with self._lock:
+            self._read.pop(repository, None)
+            if len(read.tags) >= self._least_tags:
+                self._read[repository] = read
+            while sum(len(each.tags) for each in self._read.values()) > MOST_TAGS:
+                self._read.popitem(last=False)
+
+
+def unpack_tags(run_id: str, answer: Mapping[str, Any]) -> ReadTags:
+    """Return the tags behind an answer of snapshot.lua that has all of them. run_id: of the Redis that answered."""
+    pulled, created = paired(answer["pulled"]), paired(answer["created"])
+    tags = _unpacked(paired(answer["tags"]), paired(answer["live"]), pulled, created)
+    return ReadTags(run_id, answer["generation"], answer["relabeled"], pulled, created, tags)
+
+
+def with_changes(known: ReadTags, answer: Mapping[str, Any]) -> ReadTags | None:
+    """Return the known tags with the changes in an answer of snapshot.lua; None if these are not all changes."""
+    pulled, created = paired(answer["pulled"]), paired(answer["created"])
+    tags = _merged(known, paired(answer["tags"]), paired(answer["live"]), pulled, created)
+    # A deletion is noted in voided:R, but only for a day, and only the latest.
+    if answer["counts"] != [len(tags), len(tags)]:
+        return None
+    return ReadTags(known.run_id, answer["generation"], answer["relabeled"], pulled, created, tags)
+
+
+def _unpacked(
+    times: Mapping[str, str], live: Mapping[str, str], pulled: Mapping[str, str], created: Mapping[str, str]
+) -> dict[str, Tag]:
+    tags: dict[str, Tag] = {}
+    used_us, created_us = None, None
+    for name, score in times.items():
+        text = live[name]
+        if pulled or created:
+            digest = text.partition(" ")[0]
+            used_us, created_us = _used_us(name, digest, pulled), _created_us(digest, created)
+        # A score of 0 means that no push was seen.
+        tags[name] = unpack_live(name, text, int(float(score)) or None, used_us, created_us)
+    return tags
+
+
+def _used_us(name: str, digest: str, pulled: Mapping[str, str]) -> int | None:
+    # A pull by digest counts for every tag that points at the digest.
+    return int(max(float(pulled.get(name, 0)), float(pulled.get(f"@{digest}", 0)))) or None
+
+
+def _created_us(digest: str, created: Mapping[str, str]) -> int | None:
+    return int(created[digest]) if digest in created else None
+
+
+def _merged(
+    known: ReadTags,
+    times: Mapping[str, str],
+    live: Mapping[str, str],
+    pulled: Mapping[str, str],
+    created: Mapping[str, str],
+) -> Mapping[str, Tag]:
+    """Return the known tags with these changes. times, live: "" for a tag that does not exist any more."""
+    tags = dict(known.tags)
+    existing = {name: score for name, score in times.items() if score}
+    changed = _unpacked(existing, live, pulled, created)
+    for name in times:
+        if tags.get(name) != changed.get(name):
+            tags.pop(name, None)
+        else:
+            changed.pop(name, None)
+    for name in _used_or_dated(known, tags, pulled, created):
+        digest = short(tags[name].digest)
+        used_us, created_us = _used_us(name, digest, pulled), _created_us(digest, created)
+        tags[name] = replace(tags[name], pulled_us=used_us, created_us=created_us)
+    newest = next(reversed(tags.values()), None)
+    added = sorted(changed.values(), key=_pushed_and_name)
+    tags.update((tag.name, tag) for tag in added)
+    if newest and added and _pushed_and_name(added[0]) < _pushed_and_name(newest):
+        return {tag.name: tag for tag in sorted(tags.values(), key=_pushed_and_name)}
+    return tags
+
+
+def _used_or_dated(
+    known: ReadTags, tags: Mapping[str, Tag], pulled: Mapping[str, str], created: Mapping[str, str]
+) -> set[str]:
+    """Return the names of these tags whose pulls or creation dates have changed."""
+    members = {member for member, _ in known.pulled.items() ^ pulled.items()}
+    digests = {long(member[1:]) for member in members if member.startswith("@")}
+    digests.update(long(digest) for digest, _ in known.created.items() ^ created.items())
+    names = {name for name in members if name in tags}
+    return names | {tag.name for tag in tags.values() if tag.digest in digests} if digests else names
+
+
+def _pushed_and_name(tag: Tag) -> tuple[int, str]:
+    return (tag.pushed_us or 0, tag.name)
