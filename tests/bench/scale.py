@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from service.clock import now_us
+from service.domain.events import parse
 from service.domain.policy.model import Policy
 from service.domain.retention import planner
 from service.domain.retention.selector import every_name
@@ -27,7 +28,7 @@ from service.web.app import create_app
 from service.wiring import Wiring, wire
 from tests.bench.figure import Figure, median
 from tests.fakes.valkey import Valkey
-from tests.support.makers import digest_of, event, understood
+from tests.support.makers import digest_of, envelope, event
 
 REPOSITORIES = int(os.environ.get("SCALE_REPOSITORIES", "500000"))
 BUSY_TAGS, BUSY_S, EVERY_S, PLANNED_S = 10_000, 15.0, 0.25, 2.0
@@ -106,12 +107,18 @@ class _Pushes:
     def _push(self) -> None:
         while not self._ended.wait(EVERY_S):
             name = f"new-{len(self.recorded):05}"
-            at_s = now_us() / 1_000_000
             for tag in (name, "latest"):
-                pushed = event(repository=BUSY, tag=tag, digest=digest_of(name), id=f"{tag} {name}")
-                pushed["timestamp"] = _rfc3339(at_s)
-                self.history.record(understood(pushed))
+                _record_push(self.history, BUSY, tag, name)
             self.recorded.append(time.monotonic())
+
+
+def _record_push(history: History, repository: str, tag: str, digest: str) -> None:
+    """Record a push of this moment."""
+    pushed = event(repository=repository, tag=tag, digest=digest_of(digest), id=f"{repository} {tag} {digest}")
+    at_us = now_us()
+    received = parse(envelope(pushed | {"timestamp": _rfc3339(at_us / 1_000_000)}), at_us)
+    assert not received.rejected, received.rejected
+    history.record(received)
 
 
 def _rfc3339(at_s: float) -> str:
@@ -147,8 +154,7 @@ def _large(wiring: Wiring, policy: Policy) -> Iterator[Figure]:
     _fill(wiring, LARGE, LARGE_TAGS)
     store, worker, redis = wiring.store, list[float](), list[float]()
     for number in range(TIMES + 1):
-        pushed = event(repository=LARGE, tag=f"new-{number}", digest=digest_of(f"large {number}"), id=f"large {number}")
-        store.history.record(understood(pushed | {"timestamp": _rfc3339(now_us() / 1_000_000)}))
+        _record_push(store.history, LARGE, f"new-{number}", f"large {number}")
         with _redis_ms(wiring) as spent:
             used_s = time.process_time()
             snapshot = store.history.snapshot(LARGE)
