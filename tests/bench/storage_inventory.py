@@ -45,10 +45,11 @@ _DAY_US = 86_400 * 1_000_000
 class MadeUp(ObjectStore):
     """A bucket whose objects are made up when they are listed, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, written: Path) -> None:
+        """Prepare. written: an empty folder for what is written: in memory it would count as the worker's."""
         super().__init__(None, "s3://made-up")
         self.calls: Counter[str] = Counter()
-        self._written: dict[str, bytes] = {}
+        self._written = written
         # A byte for each hash of a deleted key: two keys seldom have the same.
         self._deleted = bytearray(1 << 22)
 
@@ -75,7 +76,8 @@ class MadeUp(ObjectStore):
 
     def read(self, key: str) -> bytes | None:
         self.calls["get"] += 1
-        return self._written.get(key)
+        file = self._file(key)
+        return file.read_bytes() if file.exists() else None
 
     def head(self, key: str) -> StoredObject | None:
         self.calls["head"] += 1
@@ -83,8 +85,11 @@ class MadeUp(ObjectStore):
 
     def write(self, key: str, content: bytes | bytearray) -> bool:
         self.calls["put"] += 1
-        self._written[key] = bytes(content)
+        self._file(key).write_bytes(content)
         return False
+
+    def _file(self, key: str) -> Path:
+        return self._written / key.replace("/", "-")
 
     def read_start(self, key: str, length: int) -> bytes | None:
         self.calls["get"] += 1
@@ -197,7 +202,9 @@ def _memory_mb() -> float:
 
 
 def _main() -> None:
-    objects, inventory_mb = MadeUp(), [0.0]
+    written, inventory_mb = Path(sys.argv[2]) / "written", [0.0]
+    written.mkdir()
+    objects = MadeUp(written)
     wiring = _wiring(sys.argv[1], Path(sys.argv[2]), objects)
     _without_a_gate(wiring)
 
