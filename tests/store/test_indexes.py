@@ -1,15 +1,19 @@
 """The indexes of all repositories. The fixture `connection` checks after each test that the scripts kept them right."""
 
+import locale
 from collections.abc import Iterable
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from service.domain.page import Place
 from service.store.catalog import Catalog, IndexOrder
-from service.store.connection import Connection
+from service.store.connection import Connection, connect
 from service.store.facts import Proof
 from service.store.history import History
+from service.store.keys import Keys
+from tests.fakes.valkey import Valkey
 from tests.support.record import NOW, event, facts_of, record
 
 NAMES = ("a", "ops/db", "ops/db-2", "shop/api", "shop/web", "shop/web/front", "shop-x", "top")
@@ -18,6 +22,10 @@ NAMES = ("a", "ops/db", "ops/db-2", "shop/api", "shop/web", "shop/web/front", "s
 @pytest.fixture
 def catalog(connection: Connection) -> Catalog:
     """Repositories of which several have the same last push and the same number of tags."""
+    return filled(connection)
+
+
+def filled(connection: Connection) -> Catalog:
     history = History(connection)
     for number, name in enumerate(NAMES):
         for tag in range(number % 3 + 1):
@@ -46,6 +54,23 @@ def test_the_pages_of_an_index_hold_each_repository_once_in_order(
     ranks = dict.fromkeys(NAMES, 0) if by == "name" else catalog.ranks(order, NAMES)
     expected = sorted(NAMES, key=lambda name: (ranks[name], name), reverse=order.startswith("-"))
     assert list(pages(catalog, order, limit)) == expected
+
+
+def test_the_pages_are_complete_in_each_locale_of_the_redis_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # systemd starts Redis in the locale of its machine. In that of English, "shop-x" is behind "shop/web".
+    try:
+        locale.setlocale(locale.LC_COLLATE, "en_US.UTF-8")
+    except locale.Error:
+        pytest.skip("this machine has no English locale")
+    finally:
+        locale.setlocale(locale.LC_COLLATE, "C")
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    with Valkey(tmp_path) as server:
+        catalog = filled(Connection(connect(server.url), Keys("test:")))
+        assert sorted(pages(catalog, "name", 1)) == sorted(NAMES)
+        assert sorted(pages(catalog, "-tags", 3)) == sorted(NAMES)
 
 
 def test_the_ranks_are_the_last_push_and_the_number_of_live_tags(catalog: Catalog) -> None:

@@ -9,6 +9,15 @@
 local key, is_descending, most = all.INDEX, descending == '1', tonumber(limit)
 local range = is_descending and 'ZREVRANGE' or 'ZRANGE'
 
+-- An index is in the order of bytes; `<` of Lua follows the locale of the server.
+local function is_less(one, other)
+  for at = 1, math.min(#one, #other) do
+    local byte, other_byte = string.byte(one, at), string.byte(other, at)
+    if byte ~= other_byte then return byte < other_byte end
+  end
+  return #one < #other
+end
+
 -- Return how many repositories come before the page. Those with the same score are in the order of their names.
 local function offset()
   if after == '' then return 0 end
@@ -19,9 +28,9 @@ local function offset()
   while first < last do
     local middle = math.floor((first + last) / 2)
     local name = redis.call(range, key, middle, middle)[1]
-    local is_before
-    if is_descending then is_before = name >= after else is_before = name <= after end
-    if is_before then first = middle + 1 else last = middle end
+    local is_behind
+    if is_descending then is_behind = is_less(name, after) else is_behind = is_less(after, name) end
+    if not is_behind then first = middle + 1 else last = middle end
   end
   return first
 end
