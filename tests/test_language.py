@@ -1,6 +1,7 @@
 """The language rules of CONTRIBUTING.md that a machine can check."""
 
 import ast
+import gc
 import inspect
 import re
 from collections.abc import Iterator
@@ -51,25 +52,22 @@ RETIRED = frozenset(
     ]
 )
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+Nodes = tuple[ast.AST, ...]
 
 
-def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def docstrings(nodes: Nodes) -> Iterator[tuple[int, str]]:
     """Every docstring of a file, with its line."""
-    nodes: list[ast.AST] = [tree]
-    while nodes:
-        node = nodes.pop()
+    for node in nodes:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             text = ast.get_docstring(node)
             if text:
                 yield getattr(node, "lineno", 1), text
-        # No expression has a docstring, and most nodes are expressions.
-        nodes.extend(child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt))
 
 
-def sentences(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def sentences(nodes: Nodes) -> Iterator[tuple[int, str]]:
     """Every text of a file that is long enough for a sentence, with its line; no docstring."""
-    described = {text for _, text in docstrings(tree)}
-    for node in ast.walk(tree):
+    described = {text for _, text in docstrings(nodes)}
+    for node in nodes:
         if isinstance(node, ast.JoinedStr):
             text = "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -80,29 +78,25 @@ def sentences(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield node.lineno, text
 
 
-def names_in_functions(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Every local name and parameter of the functions of a file, with its line."""
-    outside: list[ast.AST] = [tree]
-    while outside:
-        for node in ast.iter_child_nodes(outside.pop()):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-                yield from stored(node)
-            else:
-                outside.append(node)
-
-
-def stored(function: ast.AST) -> Iterator[tuple[int, str]]:
-    """Every parameter and assigned name of a function and of the functions in it, with its line."""
-    for node in ast.walk(function):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.lineno, node.id
+def assigned(nodes: Nodes) -> Iterator[str]:
+    """Every parameter and assigned name of a file, except fields of classes and names of the module."""
+    outside = {
+        target
+        for node in nodes
+        if isinstance(node, ast.Module | ast.ClassDef)
+        for statement in node.body
+        for target in getattr(statement, "targets", [getattr(statement, "target", None)])
+    }
+    for node in nodes:
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node not in outside:
+            yield node.id
         elif isinstance(node, ast.arg):
-            yield node.lineno, node.arg
+            yield node.arg
 
 
-def names(tree: ast.Module) -> Iterator[str]:
+def names(nodes: Nodes) -> Iterator[str]:
     """Every name that a file defines or uses: of modules, classes, functions, fields, parameters and locals."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             yield node.name
         elif isinstance(node, ast.arg):
@@ -114,28 +108,34 @@ def names(tree: ast.Module) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def trees() -> dict[str, ast.Module]:
-    return {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in [*SOURCES, *TESTS]}
+def trees() -> dict[str, Nodes]:
+    """All nodes of each file, the module first."""
+    paths = [*SOURCES, *TESTS]
+    # The collector of garbage would look at a million nodes again and again.
+    gc.disable()
+    result = {str(path.relative_to(ROOT)): tuple(ast.walk(ast.parse(path.read_text()))) for path in paths}
+    gc.freeze()
+    gc.enable()
+    return result
 
 
-def test_no_docstring_opens_with_a_question_word_or_hides_its_subject(trees: dict[str, ast.Module]) -> None:
+def test_no_docstring_opens_with_a_question_word_or_hides_its_subject(trees: dict[str, Nodes]) -> None:
     wrong = [
         f"{file}:{line}: {text.splitlines()[0]}"
-        for file, tree in trees.items()
-        for line, text in docstrings(tree)
+        for file, nodes in trees.items()
+        for line, text in docstrings(nodes)
         if OPENER.match(text)
     ]
     assert wrong == []
 
 
-def test_no_local_name_is_a_pronoun_or_a_participle(trees: dict[str, ast.Module]) -> None:
+def test_no_local_name_is_a_pronoun_or_a_participle(trees: dict[str, Nodes]) -> None:
     wrong = {
         (file, name)
-        for file, tree in trees.items()
+        for file, nodes in trees.items()
         # The locals of the machine speak of a model with words of its own.
         if not file.startswith("tests/machine/")
-        for _, name in names_in_functions(tree)
-        if name in PRONOUNS
+        for name in PRONOUNS.intersection(assigned(nodes))
     }
     assert wrong == set()
 
@@ -145,22 +145,22 @@ def test_reasons_stand_as_comments_above_their_lines() -> None:
     assert sum(line.lstrip().startswith("#") for line in lines) >= 15 * len(lines) / 1000
 
 
-def test_every_class_name_of_the_sources_is_unique(trees: dict[str, ast.Module]) -> None:
+def test_every_class_name_of_the_sources_is_unique(trees: dict[str, Nodes]) -> None:
     sources = {str(path.relative_to(ROOT)) for path in SOURCES}
     places: dict[str, list[str]] = {}
     for file in sources:
-        for node in ast.walk(trees[file]):
+        for node in trees[file]:
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, []).append(file)
     assert {name: sorted(files) for name, files in places.items() if len(files) > 1} == {}
 
 
-def test_every_capability_has_one_noun(trees: dict[str, ast.Module]) -> None:
+def test_every_capability_has_one_noun(trees: dict[str, Nodes]) -> None:
     wrong = {
         (file, name)
-        for file, tree in trees.items()
+        for file, nodes in trees.items()
         if not file.startswith("tests")
-        for name in names(tree)
+        for name in set(names(nodes))
         if RETIRED.intersection(word.lower() for word in WORD.findall(name))
     }
     assert wrong == set()
@@ -177,13 +177,13 @@ def helps(command: click.Command, path: str = "pushprune") -> Iterator[tuple[str
             yield from helps(below, f"{path} {name}")
 
 
-def test_no_sentence_of_the_sources_has_an_old_word(trees: dict[str, ast.Module]) -> None:
+def test_no_sentence_of_the_sources_has_an_old_word(trees: dict[str, Nodes]) -> None:
     """Errors, log events and the reasons of verdicts: what a user reads."""
     wrong = [
         f"{file}:{line}: {words}"
-        for file, tree in trees.items()
+        for file, nodes in trees.items()
         if not file.startswith("tests")
-        for line, text in sentences(tree)
+        for line, text in sentences(nodes)
         if (words := old_words(text))
     ]
     assert wrong == []

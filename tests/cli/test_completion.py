@@ -72,6 +72,7 @@ def test_a_redis_that_is_away_offers_nothing_and_says_nothing() -> None:
     assert (shown.returncode, shown.stdout.strip(), shown.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_names_are_completed_without_importing_what_the_verbs_need() -> None:
     script = (
         "import sys\nfrom service.cli.main import main\ntry: main()\n"

@@ -115,6 +115,7 @@ def test_help_imports_no_verb() -> None:
     assert shown.stdout.endswith("[]\n")
 
 
+@pytest.mark.slow
 def test_every_process_starts_without_the_extras() -> None:
     script = (
         "import sys\nfrom importlib import import_module\nfrom service.cli.main import VERBS\n"
@@ -126,6 +127,7 @@ def test_every_process_starts_without_the_extras() -> None:
     assert (ended.stderr, ended.returncode) == ("", 0)
 
 
+@pytest.mark.slow
 def test_a_verb_without_a_service_sends_its_first_request_before_it_imports_the_rest() -> None:
     """A wrong URL is told within half a second. Redis, Celery, logs and traces are for what follows."""
     script = (

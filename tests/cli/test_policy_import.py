@@ -119,8 +119,8 @@ def test_the_place_is_taken_over(run: Import) -> None:
         (b"\xff", "this is not UTF-8 text"),
         (b'{"rules": 3}', "line 1: rules: must be a list"),
         (b" " * 2_000_000, "it is larger than 1024 KiB"),
-        (b"[" * 500_000, "nested more than 40 levels deep"),
-        (b'{"rules": [' + b"{}," * 9_000 + b"{}]}", "must"),
+        pytest.param(b"[" * 500_000, "nested more than 40 levels deep", marks=pytest.mark.slow),
+        pytest.param(b'{"rules": [' + b"{}," * 9_000 + b"{}]}", "must", marks=pytest.mark.slow),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named_in_one_sentence(
