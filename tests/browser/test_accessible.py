@@ -65,11 +65,13 @@ def repository(site: Site) -> str:
 @pytest.fixture
 def held(site: Site) -> None:
     """Two plans that wait for approval."""
-    names = [f"held/{uuid.uuid4().hex[:8]}" for _ in range(2)]
+    names, tags = [f"held/{uuid.uuid4().hex[:8]}" for _ in range(2)], {f"v{number}" for number in range(7)}
     site.system.kill(site.worker)
     for name in names:
-        for number in range(7):
-            site.system.pusher.push_image(name, f"v{number}", layer_bytes=100)
+        for tag in sorted(tags):
+            site.system.pusher.push_image(name, tag, layer_bytes=100)
+    # A plan of the first five would not wait.
+    wait_until(lambda: all(site.system.heard(name, tags) for name in names), "the pushes were not heard")
     site.worker = site.system.start_worker()
     wait_until(lambda: all(map(site.system.store.approvals.held, names)), "the plans do not wait")
 

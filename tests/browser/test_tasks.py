@@ -161,6 +161,8 @@ def test_a_hold_is_looked_at_and_approved_in_three_clicks(operator: Operator, si
     system.kill(site.worker)
     for number in range(7):
         system.pusher.push_image(name, f"v{number}")
+    # A plan of the first five would not wait.
+    wait_until(lambda: system.heard(name, {f"v{number}" for number in range(7)}), "the pushes were not heard")
     site.worker = system.start_worker()
     wait_until(lambda: system.store.approvals.held(name), "the plan does not wait")
     page = operator.start()
