@@ -72,7 +72,7 @@ def reconcile(
         raise RegistryRefused(last.message or trouble(wiring.store) or "there is no repository to compare")
     if last.catalog and not wiring.registry.named:
         raise RegistryRefused(f"not everything was compared: {NAME_THEM}")
-    nowhere = [name for name in repositories if name not in wiring.inventory.names()]
+    nowhere = [name for name in repositories if not wiring.inventory.is_known(name)]
     if nowhere:
         raise NoSuchRepository(f"neither the registry nor the history has a tag of {', '.join(nowhere)}")
 

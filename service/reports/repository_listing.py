@@ -149,6 +149,10 @@ class RepositoryListing:
             descending=descending, after=after, limit=limit,
         )  # fmt: skip
 
+    def of(self, repository: str) -> ListedRepository:
+        """Return the row of one repository, without a look at the others."""
+        return self._listed(self.catalog.summaries([repository]))[0]
+
     def folders(self, path: str, most: int) -> tuple[tuple[str, int], ...]:
         """The first `most` folders directly below a path such as shop/, each with the number of its repositories."""
         return self.catalog.folders(path, most)
@@ -162,9 +166,10 @@ class RepositoryListing:
 
     def next_deletions(self, count: int) -> tuple[ListedRepository, ...]:
         """Return the repositories with the next deletions: first those to make now, then by the time."""
-        doomed, soon_ms = self._doomed(), self.usage.now_ms() + _SOON_MS
-        later = ((at_ms, name) for name, at_ms in self.catalog.planned_ms().items() if at_ms > soon_ms)
-        names = (*sorted(doomed), *(name for _, name in sorted(later) if name not in doomed))
+        doomed = self._doomed()
+        # Those with deletions to make fill the list, or are fewer than `count` of these.
+        later = self.catalog.planned_after(self.usage.now_ms() + _SOON_MS, 2 * count)
+        names = (*sorted(doomed), *(name for name in later if name not in doomed))
         return self._listed(self.catalog.summaries(names[:count]))
 
     def _with_status(self, status: RepositoryStatus | None) -> Sequence[str]:

@@ -133,6 +133,11 @@ class Catalog:
             due = client.zscan_iter(self._keys.of("due"), count=AT_ONCE)
             return {name: int(score) for name, score in due if score}
 
+    def planned_after(self, time_ms: int, most: int) -> tuple[str, ...]:
+        """Return the first repositories that are planned again after this time, in the order of their times."""
+        with self._connection.reached() as client:
+            return tuple(client.zrangebyscore(self._keys.of("due"), f"({time_ms}", "+inf", start=0, num=most))
+
     def _read(self, names: Sequence[str]) -> list[RepositorySummary]:
         flat = self._connection.run("summaries", repositories=names)
         rows = zip(names, *(flat[place::5] for place in range(5)), strict=True)

@@ -351,8 +351,13 @@ def test_lost_pushes_are_read_of_the_listed_repositories_alone(
     """A listing of half a million is read in a thousand parts: each must not read all of them."""
     client, key = wiring.store.connection.client, wiring.store.connection.keys.of("unannounced")
     client.hset(key, mapping={"shop/api": 2, "shop/web": 1})
-    whole: dict[str, Any] = {}
-    monkeypatch.setattr(client, "hgetall", lambda name: whole.setdefault(name, {}))
+    whole, read = [], client.hscan_iter
+
+    def scanned(name: str, **options: Any) -> Any:
+        whole.append(name)
+        return read(name, **options)
+
+    monkeypatch.setattr(client, "hscan_iter", scanned)
     rows = inventory.repositories.page(lambda name: name != "shop/web").rows
     assert [(row.repository, row.unannounced) for row in rows] == [("ops/old", 0), ("shop/api", 2)]
     assert key not in whole

@@ -58,11 +58,10 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/panels/repository/head/<path:repository>")
     def repository_head(repository: str) -> Response:
         listing = listings.of(wiring.inventory.known(repository))
-        (row,) = wiring.inventory.repositories.page(lambda name: name == repository, limit=1).rows
         return rendering.panel(
             "repository_head.html",
             repository,
-            row=row,
+            row=wiring.inventory.repositories.of(repository),
             repository=repository,
             totals=listing.totals,
             waits=next(iter(listing.waits.values()), None),
