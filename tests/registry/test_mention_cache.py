@@ -1,6 +1,8 @@
 """The mentions of manifests are given back as they were learnt, until they are forgotten."""
 
 import hashlib
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,3 +43,27 @@ def test_forgotten_manifests_leave_no_digests_behind() -> None:
         cache.add(manifest, Mentions(frozenset({layer}), frozenset()))
         cache.keep_only({manifest})
     assert len(cache._digests) < 10
+
+
+def test_two_collections_of_one_worker_do_not_mix_their_mentions() -> None:
+    """A collection that lost its lease may still mark while the next one of the same process begins."""
+    cache = MentionCache()
+
+    def mark(name: int) -> list[tuple[bytes, Mentions]]:
+        wrong = []
+        for number in range(1500):
+            manifest, *layers = (hashlib.sha256(b"%d %d %d" % (name, number, each)).digest() for each in range(4))
+            mentions = Mentions(frozenset(layers), frozenset())
+            cache.add(manifest, mentions)
+            if number % 50 == 0:
+                cache.keep_only({manifest})
+            wrong += [(manifest, known)] if (known := cache.get(manifest)) not in (None, mentions) else []
+        return wrong
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(mark, range(2))) == [[], []]
+    finally:
+        sys.setswitchinterval(interval)

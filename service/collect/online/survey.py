@@ -51,12 +51,12 @@ class Survey:
         """
         attempt.progress.at(LISTING)
 
-        def listed(count: int) -> None:
+        def advance(count: int) -> None:
             attempt.lease.check()
             attempt.progress.advance(count)
 
         redis_us = attempt.store.connection.now_us()
-        self.inventory: StorageInventory = read_inventory(objects, listed)
+        self.inventory: StorageInventory = read_inventory(objects, advance)
         self.began = Moment(self.inventory.began_us, redis_us)
         if self.inventory.unknown_revisions:
             raise CollectionFailed(
@@ -68,7 +68,7 @@ class Survey:
             stored.forget_settled_tags()
         attempt.progress.at(MARKING, sum(len(stored.revisions) for stored in self.inventory.repositories.values()))
         self.repair, self._is_dry = Repair(attempt, objects, is_dry=is_dry), is_dry
-        self.marking = Marking(objects, self.inventory, attempt.registry.mentions, attempt.progress.advance)
+        self.marking = Marking(objects, self.inventory, attempt.registry.mentions, advance)
         self._healing: tuple[bytes, ...] = ()
         self._mark(attempt)
         self._young_us = self.began.storage_us - attempt.gc.youth * 1_000_000

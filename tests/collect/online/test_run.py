@@ -14,9 +14,9 @@ from service.collect.online import claiming
 from service.collect.status import at_stake
 from service.domain.collection.run import CollectionStage, Run
 from service.registry.blob_quarantine import FOLDER
-from service.registry.layout import blob_key, layer_key, revision_key
+from service.registry.layout import BLOBS, blob_key, layer_key, revision_key
 from service.registry.objects import ObjectStore, StoredObject
-from service.store.lease import COLLECT
+from service.store.lease import COLLECT, Lease
 from tests.conftest import MakeWiring
 from tests.fakes.images import image_over, make_image, sha256, variant
 from tests.fakes.object_registry import ObjectRegistry
@@ -419,6 +419,28 @@ def test_a_second_worker_finds_the_lease_taken(site: OnlineSite) -> None:
         site.later(YOUTH_S + 1)
         site.store.collections.request("by hand")
         collect_run.collect(site.wiring)
+    assert is_untouched(site)
+
+
+def test_a_collection_that_loses_its_lease_while_it_marks_leaves_the_mentions_to_the_next(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its inventory does not show what was pushed since, so it would forget mentions that the next one needs."""
+    read, lost = site.objects.read, list[str]()
+
+    def lose_it(key: str) -> bytes | None:
+        if key.startswith(BLOBS):
+            lost.append(key)
+        return read(key)
+
+    def forget(digests: object) -> None:
+        raise AssertionError("it goes on without a lease")
+
+    monkeypatch.setattr(site.objects, "read", lose_it)
+    monkeypatch.setattr(Lease, "valid", property(lambda lease: not lost))
+    monkeypatch.setattr(site.wiring.registry.mentions, "keep_only", forget)
+    assert "lease" in site.collect_after().message
+    assert lost
     assert is_untouched(site)
 
 
