@@ -425,7 +425,7 @@ def test_a_second_worker_finds_the_lease_taken(site: OnlineSite) -> None:
 def test_a_collection_that_loses_its_lease_while_it_marks_leaves_the_mentions_to_the_next(
     site: OnlineSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its inventory does not show what was pushed since, so it would forget mentions that the next one needs."""
+    """The next one may need mentions that it would forget: its inventory does not show later pushes."""
     read, lost = site.objects.read, list[str]()
 
     def lose_it(key: str) -> bytes | None:
