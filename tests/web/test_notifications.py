@@ -170,6 +170,14 @@ def test_an_event_that_can_never_be_recorded_is_kept_aside_and_its_repository_co
     assert post(edge, event()).json == answer(0, duplicates=1)
 
 
+def test_a_push_that_the_indexes_cannot_take_leaves_a_repository_that_can_be_planned(edge: Edge) -> None:
+    post(edge, event())
+    edge.redis.delete("pushprune:by_push")
+    edge.redis.set("pushprune:by_push", "not what belongs here")
+    assert post(edge, event(tag="v2")).status_code == 202
+    assert edge.redis.hkeys("pushprune:live:shop/api") == edge.tags()
+
+
 def test_malformed_notifications_are_refused_even_without_redis(serve: ServeEdge, no_redis: redis.Redis) -> None:
     assert problem(send(serve(client=no_redis), b"x"))[0] == 400
 

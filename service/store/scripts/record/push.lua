@@ -103,12 +103,12 @@ local function push(r, e)
   redis.call('HDEL', r.manual, e.tag)
   redis.call('HDEL', r.untagging, e.tag)
   redis.call('ZADD', r.tags, e.at_us, e.tag)
-  index_tags(r, r.name)
   -- The event of an index says nothing of its size, which is known if the same image is pushed again.
   local size = e.size
   if size == '0' then size = old == e.short and size_of(redis.call('HGET', r.live, e.tag)) or image_size(r, e.short) end
   -- Not marked as read: an event may call an index an image.
   redis.call('HSET', r.live, e.tag, e.short .. ' ' .. size .. ' ' .. e.actor)
+  index_tags(r, r.name)
   if may_have_met_us(r, e) then
     check(r, e.tag, true)
     is_plain = false
