@@ -5,9 +5,10 @@ The layout says which files can be where. The name of a folder is a digest: its 
 
 from collections.abc import Callable, Iterator
 
+from service.domain.collection.digests import pack
 from service.domain.collection.storage_inventory import StorageInventory, StoredTag
 from service.registry.folder import StoredFile, look_up, names, walk
-from service.registry.layout import BLOBS, REPOSITORIES, START, digest_of
+from service.registry.layout import BLOBS, REPOSITORIES, START
 
 Progress = Callable[[int], None]
 
@@ -38,7 +39,7 @@ class FolderInventory:
     def _blobs(self, algorithm: str, start: str) -> int:
         count, folder = 0, f"{BLOBS}/{algorithm}/{start}"
         for hexadecimal in names(self._root, folder):
-            digest = digest_of(algorithm, hexadecimal)
+            digest = pack(algorithm, hexadecimal)
             if digest and (data := look_up(self._root, f"{folder}/{hexadecimal}/data")):
                 self._inventory.add_blob(digest, data.size_bytes, data.modified_us)
                 count += 1
@@ -80,7 +81,7 @@ class FolderInventory:
         """Yield the links below a folder, with their digests."""
         for algorithm in names(self._root, folder):
             for hexadecimal in names(self._root, f"{folder}/{algorithm}"):
-                digest = digest_of(algorithm, hexadecimal)
+                digest = pack(algorithm, hexadecimal)
                 if digest and (link := look_up(self._root, f"{folder}/{algorithm}/{hexadecimal}/link")):
                     yield digest, link
 

@@ -96,18 +96,8 @@ def is_unknown_revision(key: str) -> bool:
 
 
 def _place(kind: StoredKind, repository: str, algorithm: str, hexadecimal: str, name: str = "") -> StoredKey | None:
-    digest = digest_of(algorithm, hexadecimal)
+    digest = pack(algorithm, hexadecimal)
     return StoredKey(kind, repository, digest, name) if digest else None
-
-
-def digest_of(algorithm: str, hexadecimal: str) -> bytes | None:
-    """The packed digest of a folder's name; None if the name is no digest that the registry knows."""
-    try:
-        digest = pack(algorithm, hexadecimal)
-    except ValueError:
-        return None
-    # `bytes.fromhex` also reads capital letters and spaces.
-    return digest if digest and digest.hex() == hexadecimal else None
 
 
 def blob_key(digest: str) -> str:

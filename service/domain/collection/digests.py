@@ -14,21 +14,30 @@ _FIRST_SLOTS = 1024
 
 
 def is_packable(digest: str) -> bool:
-    """True if the digest has an algorithm and a length that the registry knows (sha256, sha384, sha512)."""
+    """True if the digest is one that the registry knows (sha256, sha384, sha512)."""
     algorithm, _, hexadecimal = digest.partition(":")
-    return len(hexadecimal) == 2 * _LENGTHS.get(algorithm, 0) > 0
+    return pack(algorithm, hexadecimal) is not None
 
 
 def pack(algorithm: str, hexadecimal: str) -> bytes | None:
-    """The raw bytes of a digest; None if it has no algorithm and length that the registry knows."""
-    return bytes.fromhex(hexadecimal) if len(hexadecimal) == 2 * _LENGTHS.get(algorithm, -1) else None
+    """The raw bytes of a digest; None if it is none that the registry knows."""
+    if len(hexadecimal) != 2 * _LENGTHS.get(algorithm, -1):
+        return None
+    try:
+        digest = bytes.fromhex(hexadecimal)
+    except ValueError:
+        return None
+    # `bytes.fromhex` also reads capital letters and spaces.
+    return digest if digest.hex() == hexadecimal else None
 
 
 def packed(digest: str) -> bytes:
     """The raw bytes of a digest, whose length names its algorithm. Raises ValueError for a digest of no known kind."""
-    if not is_packable(digest):
+    algorithm, _, hexadecimal = digest.partition(":")
+    known = pack(algorithm, hexadecimal)
+    if known is None:
         raise ValueError(f"{digest[:80]!r} is not a sha256, sha384 or sha512 digest")
-    return bytes.fromhex(digest.partition(":")[2])
+    return known
 
 
 def unpacked(digest: bytes) -> str:

@@ -105,9 +105,10 @@ def test_the_data_of_a_layer_that_was_pushed_by_its_sha512_is_marked(registry: O
     registry.objects.write(layer_key(SHOP, other), layer.encode())
     registry.put(SHOP, "v1", json.dumps({"blobs": [{"digest": other}]}).encode())
     assert unmarked(registry.objects) == frozenset()
-    registry.objects.write(layer_key(SHOP, other), b"sha512:")
-    with pytest.raises(CollectionFailed, match="names no digest"):
-        unmarked(registry.objects)
+    for damaged in (b"", b"sha512:", b"sha256:" + 64 * b"z", b"sha256:" + 64 * b" ", layer.upper().encode()):
+        registry.objects.write(layer_key(SHOP, other), damaged)
+        with pytest.raises(CollectionFailed, match="names no digest"):
+            unmarked(registry.objects)
 
 
 def test_known_manifests_are_not_read_again(registry: ObjectRegistry) -> None:
