@@ -42,12 +42,19 @@ class RememberedTags:
     def __init__(self, least_tags: int = LEAST_TAGS) -> None:
         """Remember nothing yet. least_tags: that a repository must have."""
         self._least_tags = least_tags
+        self._run_id = ""
         self._read: OrderedDict[str, ReadTags] = OrderedDict()
         self._lock = Lock()
 
     def of(self, repository: str, run_id: str) -> ReadTags | None:
         """Return the tags as they were read last from this Redis; None if they are not remembered."""
-        read = self._read.get(repository)
+        with self._lock:
+            # A Redis that comes back as a copy of another counts its generations on from there. One that does not say its id
+            # may have lost its last writes unnoticed.
+            if run_id != self._run_id or not run_id:
+                self._run_id = run_id
+                self._read.clear()
+            read = self._read.get(repository)
         return read if read and read.run_id == run_id else None
 
     def remember(self, repository: str, read: ReadTags) -> None:

@@ -260,6 +260,24 @@ def test_tags_of_another_start_of_redis_are_not_used(
     assert read == counts
 
 
+@pytest.mark.parametrize("ids", [("a", "b", "a", "a"), ("", "", "", "")])
+def test_tags_are_read_anew_from_a_redis_that_may_have_lost_them_meanwhile(
+    ids: tuple[str, ...],
+    repository: Repository,
+    connection: Connection,
+    read: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    starts = iter(ids)
+    monkeypatch.setattr(Connection, "run_id", lambda self: next(starts))
+    reader = remembering(connection)
+    reader.snapshot(SHOP)
+    # The process sees that another Redis took over while it reads another repository.
+    reader.snapshot("shop/other")
+    reader.snapshot(SHOP)
+    assert read == [5, 0, 5]
+
+
 def test_small_repositories_are_not_remembered_and_large_ones_only_up_to_a_limit(
     monkeypatch: pytest.MonkeyPatch, repository: Repository
 ) -> None:
