@@ -49,8 +49,8 @@ class RememberedTags:
     def of(self, repository: str, run_id: str) -> ReadTags | None:
         """Return the tags as they were read last from this Redis; None if they are not remembered."""
         with self._lock:
-            # A Redis that comes back as a copy of another counts its generations on from there. One that does not say its id
-            # may have lost its last writes unnoticed.
+            # A Redis that comes back as a copy of another counts its generations on from there. One that does not say
+            # its id may have lost its last writes unnoticed.
             if run_id != self._run_id or not run_id:
                 self._run_id = run_id
                 self._read.clear()
