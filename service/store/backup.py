@@ -122,7 +122,7 @@ class Backup:
                 yield from self._stream(name)
                 continue
             with self._connection.reached() as client:
-                value = client.get(key) if kind == "string" else client.hgetall(key)
+                value = client.get(key) if kind == "string" else dict(client.hscan_iter(key, count=AT_ONCE))
                 left_ms, now_ms = client.pttl(key), self._connection.now_ms()
             if name == "troubles":
                 value = {about: text for about, text in value.items() if about.startswith(_OF_IMAGES)}

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from service.backup import importing
 from service.backup.export import export
-from service.store.backup import LEFT_OUT, SAVED, name_of
+from service.store.backup import LEFT_OUT, SAVED, Backup, name_of
+from service.store.connection import Connection
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
 from tests.support.backup import content, forget_all
@@ -139,3 +140,10 @@ def test_every_key_is_found_by_its_name() -> None:
     assert name_of("lease:gc:runs") == "lease:NAME"
     assert name_of("seen:17") == "seen:N"
     assert name_of("_kombu.binding.enforce") == ""
+
+
+def test_a_value_about_many_images_is_read_in_parts(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {f"shop/api {number}": "1 2 3" for number in range(1_200)}
+    connection.client.hset(connection.keys.of("gc:restorable"), mapping=rows)
+    monkeypatch.setattr(connection.client, "hgetall", None)
+    assert [saved.value for saved in Backup(connection).read_shared()] == [rows]
