@@ -143,7 +143,7 @@ def test_every_key_is_found_by_its_name() -> None:
 
 
 def test_a_value_about_many_images_is_read_in_parts(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = {f"shop/api {number}": "1 2 3" for number in range(1_200)}
+    rows: Any = {f"shop/api {number}": "1 2 3" for number in range(1_200)}
     connection.client.hset(connection.keys.of("gc:restorable"), mapping=rows)
     monkeypatch.setattr(connection.client, "hgetall", None)
     assert [saved.value for saved in Backup(connection).read_shared()] == [rows]
