@@ -81,23 +81,26 @@ class History:
 
     def snapshot(self, repository: str) -> Snapshot:
         """Return everything that a plan needs, read at one moment."""
-        run_id = self._connection.run_id()
-        known = self._remembered.of(repository, run_id)
+        known = self._remembered.of(repository)
         answer = self._read(repository, known)
-        tags = with_changes(known, answer) if known and answer["is_changes"] else unpack_tags(run_id, answer)
-        # After a start of Redis meanwhile, the same generation may be another state.
-        if tags is None or (known and self._connection.run_id() != run_id):
-            run_id = self._connection.run_id()
+        tags = with_changes(known, answer) if known and answer["is_changes"] else unpack_tags(answer)
+        if tags is None:
             answer = self._read(repository, None)
-            tags = unpack_tags(run_id, answer)
+            tags = unpack_tags(answer)
         self._remembered.remember(repository, tags)
         return unpack_snapshot(repository, answer, tags, self._late_us)
 
     def _read(self, repository: str, known: ReadTags | None) -> dict[str, Any]:
         """Return the fields of the answer of snapshot.lua. known: if possible, only changes of these tags are read."""
-        generation, relabeled = (known.generation, known.relabeled) if known else ("", "")
+        server, generation, relabeled = (known.server, known.generation, known.relabeled) if known else ("", "", "")
         return paired(
-            self._connection.run("snapshot", repository, known_generation=generation, known_relabeled=relabeled)
+            self._connection.run(
+                "snapshot",
+                repository,
+                known_server=server,
+                known_generation=generation,
+                known_relabeled=relabeled,
+            )
         )
 
     def is_current(self, snapshot: Snapshot) -> bool:

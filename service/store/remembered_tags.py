@@ -21,14 +21,14 @@ class ReadTags:
     """The tags of a repository at one moment.
 
     Attributes:
-        run_id: of the Redis that they were read from.
+        server: the Redis that they were read from, since it started or took over; "" if it does not say that.
         generation: of the repository.
         relabeled: the number of changes that leave the generation as it is.
         pulled, created: the values of pulled:R and created:R.
         tags: name → tag, in the order of tags:R.
     """
 
-    run_id: str
+    server: str
     generation: str
     relabeled: str
     pulled: Mapping[str, str]
@@ -42,20 +42,12 @@ class RememberedTags:
     def __init__(self, least_tags: int = LEAST_TAGS) -> None:
         """Remember nothing yet. least_tags: that a repository must have."""
         self._least_tags = least_tags
-        self._run_id = ""
         self._read: OrderedDict[str, ReadTags] = OrderedDict()
         self._lock = Lock()
 
-    def of(self, repository: str, run_id: str) -> ReadTags | None:
-        """Return the tags as they were read last from this Redis; None if they are not remembered."""
-        with self._lock:
-            # A Redis that comes back as a copy of another counts its generations on from there. One that does not say
-            # its id may have lost its last writes unnoticed.
-            if run_id != self._run_id or not run_id:
-                self._run_id = run_id
-                self._read.clear()
-            read = self._read.get(repository)
-        return read if read and read.run_id == run_id else None
+    def of(self, repository: str) -> ReadTags | None:
+        """Return the tags as they were read last; None if they are not remembered."""
+        return self._read.get(repository)
 
     def remember(self, repository: str, read: ReadTags) -> None:
         """Remember these tags instead of those that were read before; forget those that were not read for longest."""
@@ -67,11 +59,11 @@ class RememberedTags:
                 self._read.popitem(last=False)
 
 
-def unpack_tags(run_id: str, answer: Mapping[str, Any]) -> ReadTags:
-    """Return the tags behind an answer of snapshot.lua that has all of them. run_id: of the Redis that answered."""
+def unpack_tags(answer: Mapping[str, Any]) -> ReadTags:
+    """Return the tags behind an answer of snapshot.lua that has all of them."""
     pulled, created = paired(answer["pulled"]), paired(answer["created"])
     tags = _unpacked(paired(answer["tags"]), paired(answer["live"]), pulled, created)
-    return ReadTags(run_id, answer["generation"], answer["relabeled"], pulled, created, tags)
+    return ReadTags(answer["server"], answer["generation"], answer["relabeled"], pulled, created, tags)
 
 
 def with_changes(known: ReadTags, answer: Mapping[str, Any]) -> ReadTags | None:
@@ -81,7 +73,7 @@ def with_changes(known: ReadTags, answer: Mapping[str, Any]) -> ReadTags | None:
     # A deletion is noted in voided:R, but only for a day, and only the latest.
     if answer["counts"] != [len(tags), len(tags)]:
         return None
-    return ReadTags(known.run_id, answer["generation"], answer["relabeled"], pulled, created, tags)
+    return ReadTags(known.server, answer["generation"], answer["relabeled"], pulled, created, tags)
 
 
 def _unpacked(

@@ -56,7 +56,7 @@ def unpack_snapshot(repository: str, answer: Mapping[str, Any], read: ReadTags, 
     """Return the snapshot behind the script's answer. read: the tags behind it; late_us: as in History."""
     pulled, untagged, created = read.pulled, paired(answer["untagged"]), read.created
     compared_epoch, _, compared_us = answer["compared"].partition(" ")
-    epoch = f"{read.run_id}:{answer['restarts']}"
+    epoch = f"{answer['run_id']}:{answer['restarts']}"
     links = {digest: unpack_links(text) for digest, text in paired(answer["links"]).items()}
     tags = tuple(read.tags.values())
     hold = unpack_hold(repository, answer["hold"]) if answer["hold"] else None

@@ -5,7 +5,8 @@
 --       revisions:R created:R leased:R voided:R hold:R manual:R manual_deleted:R unapproved policy troubles capabilities
 --       restored:R unconfirmed planned pushes:R relabeled
 -- ARGV  repository
---       known_generation  of the tags that the caller remembers; '' = none
+--       known_server      of the tags that the caller remembers: as in the result; '' = none
+--       known_generation
 --       known_relabeled   the number of changes without a generation when they were read
 -- Result the fields of `unpack_snapshot`: name, value, name, value, …
 -- include lib/clock
@@ -20,12 +21,17 @@ local hides_tags = since == restarts and tonumber(until_ms) > now_ms
 local generation = redis.call('HGET', all.generation, repository) or '0'
 local relabeled = redis.call('HGET', all.relabeled, repository) or '0'
 local voided = redis.call('ZRANGE', r.voided, 0, -1)
+-- After another start of Redis, or as a replica that took over, it may lack its last writes, and the same generation may be
+-- another state. A server that was a replica for a time has its run id still, but another replication id.
+local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
+local replication_id = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or ''
+local server = run_id ~= '' and run_id .. ' ' .. replication_id or ''
 
 -- Return the tags that may have changed since the caller read them; nil if it is not known which. Every change of a tag raises
 -- the generation, except that deletions by pushprune void it, and that its size or mark is relabeled. Only plain pushes are
 -- noted with their generation. The caller compares the number of tags.
 local function changed_tags()
-  if known_generation == '' or known_relabeled ~= relabeled then return nil end
+  if known_server == '' or known_server ~= server or known_relabeled ~= relabeled then return nil end
   local since, missing = tonumber(known_generation), tonumber(generation) - tonumber(known_generation)
   if missing < 0 then return nil end
   local names, generations = {}, {}
@@ -54,6 +60,8 @@ else
   tags, live = redis.call('ZRANGE', r.tags, 0, -1, 'WITHSCORES'), redis.call('HGETALL', r.live)
 end
 return {
+  'run_id', run_id,
+  'server', server,
   'generation', generation,
   'relabeled', relabeled,
   'is_changes', changed and 1 or 0,
