@@ -87,6 +87,7 @@ class RepositoryListing:
         limit: int = _PAGE,
         *,
         status: RepositoryStatus | None = None,
+        under: str = "",
     ) -> Page[ListedRepository]:
         """Return a page of the repositories whose names match.
 
@@ -96,8 +97,9 @@ class RepositoryListing:
             after: the place where the page before ended.
             limit: the number of repositories on the page.
             status: delete: only repositories with images to delete next; held: only with a plan that waits; None: all.
+            under: a path such as shop/, below which the repositories are; "": all.
         """
-        chosen = self._names(matches, order, after, limit, status)
+        chosen = self._names(matches, order, after, limit, status, under)
         return Page(self._listed(self.catalog.summaries(chosen.rows)), chosen.after, chosen.total)
 
     def rows(
@@ -133,12 +135,13 @@ class RepositoryListing:
         after: Place | None,
         limit: int,
         status: RepositoryStatus | None,
+        under: str = "",
     ) -> Page[str]:
         """Return a page of the names that match."""
         # A longer listing is read at once: in pages by push, a repository that is pushed to meanwhile would be missed.
-        if order in _INDEXED and limit <= _MOST_INDEXED and _is_of_all(matches, status):
+        if order in _INDEXED and limit <= _MOST_INDEXED and not under and _is_of_all(matches, status):
             return self.catalog.page(order, after, limit)
-        names = tuple(filter(matches, self._with_status(status)))
+        names = tuple(filter(matches, self._with_status(status, under)))
         by, descending = order.lstrip("-"), order.startswith("-")
         if by == "name":
             return _page_by_name(names, descending=descending, after=after, limit=limit)
@@ -172,9 +175,9 @@ class RepositoryListing:
         names = (*sorted(doomed), *(name for name in later if name not in doomed))
         return self._listed(self.catalog.summaries(names[:count]))
 
-    def _with_status(self, status: RepositoryStatus | None) -> Sequence[str]:
-        """Return the names of the repositories of this status, in order."""
-        names = self.history.repositories()
+    def _with_status(self, status: RepositoryStatus | None, under: str) -> Sequence[str]:
+        """Return the names of the repositories of this status below a path, in order."""
+        names = self.catalog.names(under)
         if status == "held":
             return sorted(hold.repository for hold in self.approvals.holds(names))
         if status == "delete":

@@ -91,6 +91,19 @@ class Catalog:
         last = names[-1] if index == "name" else int(float(flat[-1]))
         return Page(names, (last, names[-1]), count)
 
+    def names(self, path: str) -> tuple[str, ...]:
+        """Return the names of all repositories below a path such as shop/, sorted; "": of all."""
+        # "0" is the character after "/": all names below shop/ come before shop0.
+        start, end = (f"[{path}", f"({path[:-1]}0") if path else ("-", "+")
+        names: list[str] = []
+        with self._connection.reached() as client:
+            while True:
+                part = client.zrangebylex(self._keys.of("by_name"), start, end, start=0, num=AT_ONCE)
+                names += part
+                if len(part) < AT_ONCE:
+                    return tuple(names)
+                start = f"({part[-1]}"
+
     def ranks(self, order: IndexOrder, repositories: Sequence[str]) -> dict[str, int]:
         """Return the last push (µs), or the number of live tags, of each of these repositories."""
         key = self._keys.of(_INDEXES[order.lstrip("-")])

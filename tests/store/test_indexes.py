@@ -73,6 +73,12 @@ def test_the_pages_are_complete_in_each_locale_of_the_redis_server(
         assert sorted(pages(catalog, "-tags", 3)) == sorted(NAMES)
 
 
+@pytest.mark.parametrize("path", ["", "shop/", "shop/web/", "none/", "/"])
+def test_the_names_below_a_path_are_read_in_parts(catalog: Catalog, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.store.catalog.AT_ONCE", 2)
+    assert catalog.names(path) == tuple(name for name in sorted(NAMES) if name.startswith(path))
+
+
 def test_the_ranks_are_the_last_push_and_the_number_of_live_tags(catalog: Catalog) -> None:
     assert catalog.ranks("pushed", ["a", "top", "none"]) == {"a": NOW, "top": NOW + 2000, "none": 0}
     assert catalog.ranks("tags", ["a", "top", "none"]) == {"a": 1, "top": 2, "none": 0}

@@ -49,7 +49,7 @@ def add(pages: Blueprint, store: Store, inventory: Inventory, verdicts: Verdicts
     def repositories_list() -> Response:
         order, under = _order(), _under()
         matches = _found(under)
-        rows = inventory.repositories.page(matches, order, _place(order), _PAGE, status=_status())
+        rows = inventory.repositories.page(matches, order, _place(order), _PAGE, status=_status(), under=under)
         asked, usage = rendering.query(*_KEYS), current_usage(store)
         steps = () if "search" in asked else inventory.repositories.folders(under, _FOLDERS)
         values = {"rows": rows, "asked": rendering.without(asked, "at", "after"), "steps": steps}
