@@ -21,7 +21,7 @@ from service.store.connection import Connection, connect
 from service.store.keys import Keys
 from service.wiring import Wiring, wire
 from tests.fakes.valkey import Valkey
-from tests.support import examples
+from tests.support import examples, lease
 from tests.support.schema import DESCRIBED
 from tests.support.templates import compile_once
 
@@ -39,9 +39,10 @@ _ROOT = Path(__file__).parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let hypothesis try fewer examples where slow tests are left out, and compile each template once."""
+    """Let hypothesis try fewer examples where slow tests are left out, compile each template once, and hold leases."""
     examples.choose(str(config.option.markexpr))
     compile_once()
+    lease.be_patient()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

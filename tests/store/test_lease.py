@@ -8,7 +8,7 @@ import pytest
 from service.clock import elapsed_s
 from service.domain.errors import LeaseLost, RegistryUnavailable
 from service.store.connection import Connection
-from service.store.lease import COLLECT, COLLECT_MS, LONGEST_MS, Lease, Leases
+from service.store.lease import COLLECT, COLLECT_MS, LONGEST_MS, WORK_MS, Lease, Leases
 from tests.support.lease import until
 
 # Long enough that a busy machine, or one that stands still for seconds, renews in time.
@@ -37,7 +37,7 @@ def test_a_lease_that_outlasts_every_lease_is_cut_so_that_the_clock_of_redis_may
     """The holder is not driven out: it has as long as if it had renewed its lease right now."""
     key = connection.keys.of("lease", "x")
     connection.client.set(key, "somebody", px=3_600_000)
-    with leases.hold("x") as lease:
+    with leases.hold("x", WORK_MS) as lease:
         assert lease is None
     assert 0 < connection.client.pttl(key) <= LONGEST_MS
 

@@ -5,8 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
+from service.prune import planning
 from service.store.connection import Connection
 from service.store.lease import Leases
+
+_LIFE_MS = 240_000
 
 
 def until(condition: Callable[[], bool], within_s: float = 120) -> None:
@@ -16,10 +19,16 @@ def until(condition: Callable[[], bool], within_s: float = 120) -> None:
         time.sleep(0.01)
 
 
+def be_patient() -> None:
+    """Let work that tests do in their own process keep its leases while the machine stands still for seconds."""
+    Leases.hold.__wrapped__.__defaults__ = (_LIFE_MS, 0)  # type: ignore[attr-defined]
+    setattr(planning, "WORK_MS", _LIFE_MS)  # noqa: B010 - mypy does not see what another module imports
+
+
 @pytest.fixture(autouse=True)
 def patient_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a collection that a test makes in its own process keep the lease while the machine stands still."""
-    monkeypatch.setattr("service.collect.run.COLLECT_MS", 240_000)
+    monkeypatch.setattr("service.collect.run.COLLECT_MS", _LIFE_MS)
 
 
 @pytest.fixture
