@@ -10,9 +10,10 @@ import pytest
 from obstore.store import MemoryStore
 
 from service.collect import run as collect_run
-from service.collect.online import claiming, prove
+from service.collect.online import claiming, marking, prove
 from service.collect.online import run as online_run
 from service.collect.reopening import LATEST_MS, reopen
+from service.domain.collection import digests
 from service.domain.collection.digests import unpacked
 from service.domain.collection.gate import WriteRequest
 from service.domain.collection.run import Run
@@ -217,6 +218,9 @@ class OnlineSite:
         monkeypatch.setattr(storage_inventory, "PARALLEL", 1)
         monkeypatch.setattr(objects, "PARALLEL", 1)
         monkeypatch.setattr(storage_inventory, "PAGE", _PAGE)
+        # Few digests are enough to let the tables of digests grow, and to read manifests in several parts.
+        monkeypatch.setattr(digests, "_FIRST_SLOTS", 2)
+        monkeypatch.setattr(marking, "_AT_ONCE", 2)
         gate.check_in("web:1")
         self.noting_for(YOUTH_S + 60)
 
