@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from service.domain.collection.digests import is_packable, packed, unpacked
 from service.domain.collection.online import Moment, UnlinkedBlob
 from service.domain.errors import StorageUnavailable
+from service.log import log
 from service.registry.empty_folders import remove_empty
 from service.registry.layout import OURS, blob_key
 from service.registry.objects import ObjectStore
@@ -117,10 +118,14 @@ class BlobQuarantine:
     def links(self, batches: Iterable[QuarantineBatch]) -> dict[bytes, tuple[str, ...]]:
         """Map each blob of these batches, also one that was brought back, to the repositories that had a link to it."""
         links: dict[bytes, tuple[str, ...]] = {}
-        for content in self._objects.read_many(f"{batch.folder}/{_LINKS}" for batch in batches).values():
-            for digest, names in map(json.loads, (content or b"").splitlines()):
-                key = bytes.fromhex(digest)
-                links[key] = tuple(dict.fromkeys((*links.get(key, ()), *map(str, names))))
+        for key, content in self._objects.read_many(f"{batch.folder}/{_LINKS}" for batch in batches).items():
+            try:
+                for hexadecimal, names in map(json.loads, (content or b"").splitlines()):
+                    digest = bytes.fromhex(hexadecimal)
+                    links[digest] = tuple(dict.fromkeys((*links.get(digest, ()), *map(str, names))))
+            except (ValueError, TypeError) as error:
+                # A power failure may have cut it off. It is deleted with its batch, so collections must not end here.
+                log.warning("not all links of data in quarantine are known", key=key, error=str(error))
         return links
 
     def bring_back(self, digests: Collection[bytes], batches: Iterable[QuarantineBatch]) -> Mapping[bytes, int]:

@@ -41,6 +41,17 @@ def test_data_leaves_with_its_folder_and_comes_back(objects: ObjectStore, tmp_pa
     assert stored.sizes.keys() == set(DIGESTS[1:])
 
 
+@pytest.mark.parametrize("torn", [b'["', b"\0\0", b'["ab"]', b"7"])
+def test_a_torn_list_of_links_stops_no_collection(objects: ObjectStore, torn: bytes) -> None:
+    """A power failure may leave the beginning of a file."""
+    quarantine = BlobQuarantine(objects)
+    batches = [quarantine.begin(BLOBS, Moment(at, at)) for at in (1, 2)]
+    first, *_ = (objects.read(f"{batches[0].folder}/links") or b"").splitlines()
+    objects.write(f"{batches[0].folder}/links", first + b"\n" + torn)
+    assert quarantine.links(batches[:1]) == {DIGESTS[0]: ("a",)}
+    assert quarantine.links(batches).keys() == set(DIGESTS)
+
+
 def test_data_that_another_collection_deleted_is_no_error(objects: ObjectStore) -> None:
     quarantine = BlobQuarantine(objects)
     batch = quarantine.begin(BLOBS, Moment(1, 2))
