@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from io import BytesIO
+from sys import intern
 from typing import Any
 
 from service.domain.collection.online import Moment, OnlinePlan, UnlinkedBlob, merged
@@ -102,10 +104,12 @@ def _row(blob: UnlinkedBlob) -> list[object]:
 def _parsed(content: bytes | None) -> tuple[str, Mapping[bytes, UnlinkedBlob]]:
     """Return the id and the entries of a journal. What cannot be read is a journal without entries and id."""
     lines = map(json.loads, BytesIO(content or b""))
+    # Many entries have the same moment and the same repositories: of a million, each once is enough.
+    moment = cache(Moment)
     try:
         head: Any = next(lines, None)
         entries = (
-            UnlinkedBlob(bytes.fromhex(digest), int(size), tuple(map(str, names)), Moment(*at) if at else None)
+            UnlinkedBlob(bytes.fromhex(digest), int(size), tuple(map(intern, names)), moment(*at) if at else None)
             for digest, size, at, names in lines
         )
         return str(head["id"]), {entry.digest: entry for entry in entries}

@@ -226,7 +226,8 @@ def merged(
         known = redis.get(digest)
         if known is None or (known.at and entry.at and known.at != entry.at):
             return None
-        journal[digest] = replace(entry, at=entry.at if known.at else None, is_used=known.is_used)
+        is_same = (known.at or not entry.at) and not known.is_used
+        journal[digest] = entry if is_same else replace(entry, at=entry.at if known.at else None, is_used=known.is_used)
     return journal
 
 
