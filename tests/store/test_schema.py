@@ -230,6 +230,8 @@ def test_a_process_that_is_killed_in_a_migration_is_replaced(
     guarded = Connection(connection.client, connection.keys, schema=schema)
     with pytest.raises(StoreBusy, match="another process migrates"):
         guarded.check_schema()
+    # In tests a lease lasts for minutes.
+    assert connection.client.pexpire(connection.keys.of("lease", "schema"), 100)
     SchemaWatch(guarded).wait()
     assert is_migrated(connection)
 
