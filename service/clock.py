@@ -17,5 +17,5 @@ def now_ms() -> int:
 
 
 def elapsed_s() -> float:
-    """Seconds since an unspecified moment, by a clock that nobody sets."""
+    """The time in seconds of a clock that nobody sets. Only differences between two of its times mean anything."""
     return time.clock_gettime(_CLOCK)

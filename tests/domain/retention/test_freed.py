@@ -94,7 +94,7 @@ def test_an_index_nobody_looked_into_may_hold_any_of_it() -> None:
 
 
 def test_everything_else_that_is_known_stays() -> None:
-    """A manifest may be nobody's matter: neither a tag nor the list of those without one names it."""
+    """A manifest counts although neither a tag nor the list of manifests without a tag names it."""
     assert frees((OLD, NEW), {"old": {"a": 7, "b": 2}, "new": {}, "other": {"a": 7}}) == Freed(2, 1)
     parts = links(old=("amd", "arm"), other=("amd",))
     assert frees((OLD, NEW), {"new": {}, "amd": {"a": 7}, "arm": {"b": 9}}, links=parts) == Freed(9, 1)
