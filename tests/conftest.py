@@ -36,6 +36,15 @@ _CELERY = ("_kombu", "enforce", "delete", "garbage", "reconcile", "unacked")
 _SLOW = ("prune", "reconcile", "restore", "usage", "web/pages")
 _MARKED = {"tests/live": "live", "tests/browser": "live"} | {f"tests/{folder}": "slow" for folder in _SLOW}
 _ROOT = Path(__file__).parents[1]
+# A machine may stand still for longer than any bound. What a test saw to be wrong is never tried again.
+_OUT_OF_TIME = [
+    r"waited .*in vain",
+    r"TimeoutExpired",
+    r"Timeout \d+ms exceeded",
+    r"Read timed out",
+    r"did not answer within",
+    r"Redis does not answer",
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -60,12 +69,21 @@ def _marks_of(path: Path) -> tuple[str, ...]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of folders. The long files come first: two processes that share them have work until the end."""
+    """Mark the tests of folders, and try live ones that run out of time once more. The long files come first: two processes that share them have work until the end."""
     for item in items:
         for mark in _marks_of(item.path):
             item.add_marker(mark)
+        if item.get_closest_marker("live"):
+            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=_OUT_OF_TIME))
     long = {item.path for item in items if item.get_closest_marker("live")}
     items.sort(key=lambda item: item.path not in long)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say of each test that ran out of time, and was tried again, what it had waited for."""
+    for report in terminalreporter.stats.get("rerun", ()):
+        waited_for = report.longrepr.reprcrash.message
+        terminalreporter.write_line(f"ran out of time, tried again: {report.nodeid}: {waited_for}")
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]
