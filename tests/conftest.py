@@ -69,7 +69,10 @@ def _marks_of(path: Path) -> tuple[str, ...]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of folders, and try live ones that run out of time once more. The long files come first: two processes that share them have work until the end."""
+    """Mark the tests of folders, and try live ones that run out of time once more.
+
+    The long files come first: two processes that share them have work until the end.
+    """
     for item in items:
         for mark in _marks_of(item.path):
             item.add_marker(mark)
