@@ -37,6 +37,7 @@ from service.store.capabilities import Capabilities
 from service.store.catalog import Catalog
 from service.store.change_limit import ChangeLimit
 from service.store.claims import Claims
+from service.store.collection_runs import CollectionRuns
 from service.store.collections import Collections
 from service.store.connection import PULSE_S, Connection, connect
 from service.store.deletions import CollectAfter, Deletions
@@ -158,7 +159,7 @@ def wire(
     )
     removals = Deletions(connection, limits, settings.history.trash, collect_after)
     restorations = Restorations(connection, limits, look_again_ms)
-    leases, garbage, meter = Leases(connection), Collections(connection, settings.history.runs), Meter(connection)
+    meter = Meter(connection)
     registry = wire_registry(settings, partial(meter.time, "registry_request"), history.word)
     policies = PolicySource(settings, patient=patient, remembered=policy_changes.last)
     archive, approvals = Archive(connection), Approvals(connection, limits)
@@ -174,8 +175,9 @@ def wire(
         approvals=approvals,
         outbox=outbox,
         policy_changes=policy_changes,
-        leases=leases,
-        collections=garbage,
+        leases=Leases(connection),
+        collections=Collections(connection),
+        collection_runs=CollectionRuns(connection, settings.history.runs),
         garbage=GarbageRecord(connection),
         reconcile_runs=ReconcileRuns(connection),
         gate=Gate(connection, pushes, has_processes=gc.gate == "proxy"),

@@ -56,9 +56,9 @@ class Attempt:
         """
         self.learn(ended_ms=now_ms())
         # The same result again is only counted: its log line and its output would push out those of other runs.
-        if self.store.collections.record(self.run, once=once, wait_s=wait_s):
+        if self.store.collection_runs.record(self.run, once=once, wait_s=wait_s):
             log_run(self.run)
-            self.store.collections.keep_log(self.run.started_ms, self.output.finish())
+            self.store.collection_runs.keep_log(self.run.started_ms, self.output.finish())
 
     def begin_sweep(self, since_ms: int, probes: tuple[BlobProbe, ...] = ()) -> None:
         """Record the sweep before it begins, so that another run makes its checks if this process dies.

@@ -116,7 +116,7 @@ def _is_too_early(store: Store, settings: Settings, reason: str) -> bool:
         return False
     at_ms = now_ms()
     run = Run(at_ms, at_ms, "postponed", reason, message=early, gate=settings.gc.gate)
-    if store.collections.record(run, once=True, wait_s=EARLY_S):
+    if store.collection_runs.record(run, once=True, wait_s=EARLY_S):
         log_run(run)
     return True
 

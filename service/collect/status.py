@@ -67,7 +67,7 @@ def overview(store: Store, registry: Registry, gc: GcSettings, runs: int = 20) -
         gate=store.gate.state(),
         permanent=at_stake(store, gc),
         garbage=garbage(store, gc),
-        runs=collections.runs(runs),
+        runs=store.collection_runs.latest(runs),
     )
 
 
@@ -98,7 +98,7 @@ def queued(store: Store) -> str | None:
 
 def past(store: Store, count: int) -> tuple[tuple[Run, ...], Totals]:
     """Return the latest runs, newest first, and the totals of all runs."""
-    return store.collections.runs(count), store.collections.totals()
+    return store.collection_runs.latest(count), store.collection_runs.totals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +119,13 @@ class RecordedRun:
 
 def recorded(store: Store, started_ms: int) -> RecordedRun | None:
     """Return the run that began at this time; None if no such run is recorded."""
-    run = next((run for run in store.collections.runs(_RECORDED) if run.started_ms == started_ms), None)
-    return RecordedRun(run, store.collections.log(started_ms)) if run else None
+    run = next((run for run in store.collection_runs.latest(_RECORDED) if run.started_ms == started_ms), None)
+    return RecordedRun(run, store.collection_runs.log(started_ms)) if run else None
 
 
 def latest_recorded(store: Store) -> RecordedRun | None:
     """Return the latest run that has an output; None if there is none."""
-    runs = ((run, store.collections.log(run.started_ms)) for run in store.collections.runs(_RECORDED))
+    runs = ((run, store.collection_runs.log(run.started_ms)) for run in store.collection_runs.latest(_RECORDED))
     return next((RecordedRun(run, log) for run, log in runs if log), None)
 
 
@@ -153,7 +153,7 @@ class CollectionProgress:
 
 def progress(store: Store, reason: str, since_ms: int) -> CollectionProgress:
     """Describe the progress of the run that was requested for this reason at this time (ms since the epoch)."""
-    ended = [run for run in store.collections.runs(5) if run.started_ms >= since_ms and run.reason == reason]
+    ended = [run for run in store.collection_runs.latest(5) if run.started_ms >= since_ms and run.reason == reason]
     return CollectionProgress(
         ended=ended[-1] if ended else None,
         stage=store.collections.progress(),
@@ -277,4 +277,4 @@ def why_not_yet(store: Store, gc: GcSettings, reason: str) -> str | None:
     """
     if is_manual(reason):
         return None
-    return too_early(gc, datetime.now(UTC), store.collections.totals().done_ms)
+    return too_early(gc, datetime.now(UTC), store.collection_runs.totals().done_ms)

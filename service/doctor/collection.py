@@ -32,7 +32,7 @@ def check(case: Case) -> Iterator[Finding]:
 
 
 def _last(case: Case) -> Run | None:
-    runs = case.wiring.store.collections.runs(1)
+    runs = case.wiring.store.collection_runs.latest(1)
     return runs[0] if runs else None
 
 

@@ -155,11 +155,11 @@ class Demo:
         self._wiring.store.collections.request("requested by the demo")
 
         def done() -> bool:
-            return any(run.result == "done" for run in self._wiring.store.collections.runs())
+            return any(run.result == "done" for run in self._wiring.store.collection_runs.latest())
 
         with self._console.status("collecting garbage"):
             self._until(done, "the collection is not done")
-        run = next(run for run in self._wiring.store.collections.runs() if run.result == "done")
+        run = next(run for run in self._wiring.store.collection_runs.latest() if run.result == "done")
         return run, before, self._registry.stored_bytes()
 
     def _summarize(self, results: Sequence[TagResult], run: Run, before: int, after: int) -> None:

@@ -65,13 +65,13 @@ def recent_activity(store: Store, length_ms: int, step_ms: int, now_ms: int) -> 
     """
     since_ms = now_ms // step_ms * step_ms + step_ms - length_ms
     counted = store.event_counts.since(since_ms, step_ms)
-    steps = _steps(counted, store.collections.runs(_RUNS), range(since_ms, now_ms + 1, step_ms))
+    steps = _steps(counted, store.collection_runs.latest(_RUNS), range(since_ms, now_ms + 1, step_ms))
     return Activity(tuple(steps), counted.is_whole)
 
 
 def freed_since(store: Store, since_ms: int) -> int:
     """Return the bytes that collections freed since this time. Raises StoreUnavailable if Redis is unavailable."""
-    runs = store.collections.runs(_RUNS)
+    runs = store.collection_runs.latest(_RUNS)
     return sum(run.bytes_freed or 0 for run in runs if run.result == "done" and run.ended_ms >= since_ms)
 
 

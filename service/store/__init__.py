@@ -13,6 +13,7 @@ from service.store.capabilities import Capabilities
 from service.store.catalog import Catalog
 from service.store.change_limit import ChangeLimit
 from service.store.claims import Claims
+from service.store.collection_runs import CollectionRuns
 from service.store.collections import Collections
 from service.store.connection import Connection
 from service.store.deletions import Deletions
@@ -56,6 +57,7 @@ class Store:
     policy_changes: PolicyChanges
     leases: Leases
     collections: Collections
+    collection_runs: CollectionRuns
     garbage: GarbageRecord
     reconcile_runs: ReconcileRuns
     gate: Gate

@@ -1,10 +1,7 @@
-"""Garbage collections in Redis: the request, the progress and the record of past runs."""
+"""Garbage collections in Redis: what is requested, the progress, and what the next one must check."""
 
-import base64
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, fields
-from typing import Any
+from dataclasses import asdict
 
 from service.clock import now_ms
 from service.domain.collection.run import (
@@ -12,9 +9,7 @@ from service.domain.collection.run import (
     CollectionStage,
     Postponement,
     Rehearsal,
-    Run,
     Sweep,
-    Totals,
     Undeletion,
 )
 from service.store.connection import Connection
@@ -25,18 +20,14 @@ _STATE_MS = 15_000
 _REQUEST_MS = 3_600_000
 _REHEARSAL_S = 86_400
 _REHEARSED_AT_MOST = 10_000
-_LOGS = 20
-# In base64. Redis must never be full of logs: it could not record events then.
-_LOGS_BYTES = 16 * 1024 * 1024
 
 
 class Collections:
     """gc:* in Redis. Every method raises StoreUnavailable when Redis is away."""
 
-    def __init__(self, connection: Connection, runs_kept: int = 1000) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._keys = connection.keys
-        self._runs_kept = runs_kept
 
     def request(self, reason: str, grace_s: int | None = None) -> None:
         """Request a collection now. The sweep of the outbox starts it.
@@ -154,56 +145,6 @@ class Collections:
         """
         self._connection.run("collected", reason=reason, covered_deletes=covered[0], covered_bytes=covered[1])
 
-    def record(self, run: Run, *, once: bool = False, wait_s: float = 0) -> bool:
-        """Record a run.
-
-        Args:
-            once: record the same message only once per request; further times are only counted.
-            wait_s: seconds until the next attempt, 0 to change nothing.
-
-        Returns:
-            False if the run was only counted.
-        """
-        fields = [text for name, value in asdict(run).items() for text in (name, "" if value is None else str(value))]
-        recorded = self._connection.run(
-            "record_run",
-            runs_kept=self._runs_kept,
-            result=run.result,
-            message=run.message,
-            once=once,
-            retry_ms=int(wait_s * 1000),
-            blobs=run.blobs,
-            bytes=run.bytes_freed or 0,
-            ended_ms=run.ended_ms,
-            took_ms=run.ended_ms - run.started_ms,
-            fields=fields,
-        )
-        return bool(recorded)
-
-    def runs(self, count: int = 20) -> tuple[Run, ...]:
-        """Return the latest runs, newest first."""
-        with self._connection.reached() as client:
-            rows = client.xrevrange(self._keys.of("gc:runs"), count=count)
-        return tuple(_run(row) for _, row in rows)
-
-    def runs_after(self, identifier: str, count: int = 100) -> tuple[tuple[str, Run], ...]:
-        """Return the runs that were recorded after the entry `identifier` of gc:runs, each with its id there."""
-        with self._connection.reached() as client:
-            rows = client.xrange(self._keys.of("gc:runs"), min=f"({identifier}", count=count)
-        return tuple((name, _run(row)) for name, row in rows)
-
-    def keep_log(self, started_ms: int, file: bytes) -> None:
-        """Keep the output of garbage-collect, a gzip file, in the run that began at `started_ms`."""
-        if file:
-            log = base64.b64encode(file).decode()
-            self._connection.run("keep_log", started_ms=started_ms, log=log, logs=_LOGS, most_bytes=_LOGS_BYTES)
-
-    def log(self, started_ms: int) -> bytes | None:
-        """Return the output of the run that began at `started_ms` as a gzip file, None if it is not kept."""
-        with self._connection.reached() as client:
-            log = client.hget(self._keys.of("gc:logs"), str(started_ms))
-        return base64.b64decode(log) if log else None
-
     def wait(self) -> Postponement | None:
         """Return the reason why the requested collection has not run yet, None if nothing delays it."""
         with self._connection.reached() as client:
@@ -212,14 +153,6 @@ class Collections:
             return None
         times = int(waiting.get(f"said {waiting['last']}", 1))
         return Postponement(waiting["last"], int(waiting["since_ms"]), int(waiting["at_ms"]), times)
-
-    def totals(self) -> Totals:
-        """Return the totals of all runs since the installation of pushprune."""
-        with self._connection.reached() as client:
-            known = client.hgetall(self._keys.of("gc:totals"))
-        runs = {name.removeprefix("runs "): int(count) for name, count in known.items() if name.startswith("runs ")}
-        done_ms, took_ms = (int(known[name]) if name in known else None for name in ("done_ms", "took_ms"))
-        return Totals(runs, int(known.get("blobs", 0)), int(known.get("bytes", 0)), done_ms, took_ms)
 
     def publish_progress(self, under: CollectionStage) -> None:
         """Publish the progress of the running collection; the entry expires after `_STATE_MS`."""
@@ -329,14 +262,3 @@ class Collections:
         with self._connection.reached() as client:
             text: str | None = client.get(self._keys.of(name))
         return text
-
-
-def _run(row: Mapping[str, str]) -> Run:
-    """Return the run behind a row of gc:runs. A row of an older version of pushprune lacks the newer fields."""
-    words = ("result", "reason", "message", "gate", "note")
-    values: dict[str, Any] = {
-        field.name: row[field.name] if field.name in words else int(row[field.name])
-        for field in fields(Run)
-        if row.get(field.name)
-    }
-    return Run(**{"started_ms": 0, "ended_ms": 0, "result": "", "reason": "", **values})

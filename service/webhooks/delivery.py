@@ -63,7 +63,7 @@ class Delivery:
         # After a long pause, events that would be dropped for their age are not even made.
         oldest = str(now_ms - KEEP_MS)
         entries_id, entries = store.archive.after(_later(state.entries_id, oldest), tuple(compose.TYPES))
-        runs = store.collections.runs_after(_later(state.runs_id, oldest))
+        runs = store.collection_runs.after(_later(state.runs_id, oldest))
         held, ended = store.webhooks.holds(self._name)
         events = chain(
             compose.of_entries(entries),

@@ -58,8 +58,10 @@ def lived(make_system: Make) -> System:
     for _ in range(8):
         measuring.step()
     now_ms = time.time_ns() // 1_000_000
-    system.store.collections.record(Collection(now_ms - 5000, now_ms, "done", "requested manually", 0, 7, 3, 1, 4096))
-    system.store.collections.keep_log(now_ms - 5000, gzip.compress(b"3 blobs eligible for deletion"))
+    system.store.collection_runs.record(
+        Collection(now_ms - 5000, now_ms, "done", "requested manually", 0, 7, 3, 1, 4096)
+    )
+    system.store.collection_runs.keep_log(now_ms - 5000, gzip.compress(b"3 blobs eligible for deletion"))
     system.store.outbox.note_trouble(f"lost {SHOP}:v0", "lost in a race")
     system.messages.sent.clear()
     return system

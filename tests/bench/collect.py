@@ -198,7 +198,7 @@ def _collected(wiring: Wiring) -> tuple[Run, float]:
     began_s = time.process_time()
     collect_run.collect(wiring)
     own_s = time.process_time() - began_s
-    run = wiring.store.collections.runs(1)[0]
+    run = wiring.store.collection_runs.latest(1)[0]
     if run.result != "done":
         raise RuntimeError(f"the collection {run.result}: {run.message}")
     return run, own_s

@@ -224,7 +224,7 @@ def _main() -> None:
         objects.calls.clear()
         wiring.store.collections.request("bench")
         collect_run.collect(wiring)
-        run = wiring.store.collections.runs(1)[0]
+        run = wiring.store.collection_runs.latest(1)[0]
         if run.result != "done":
             raise RuntimeError(f"the collection {run.result}: {run.message}")
         result = {"inventory_mb": inventory_mb[0], "before_mb": before_mb, "mb": _memory_mb(), "calls": objects.calls,

@@ -122,7 +122,7 @@ def _add_past_runs(system: LiveSystem) -> None:
         run = Run(
             ended_ms - 9_000 - 700 * night, ended_ms, "done", "schedule", 0, 900, freed // 90_000, night % 4, freed
         )
-        system.store.collections.record(replace(run, final=night * 5 % 9 + 1, gate="none"))
+        system.store.collection_runs.record(replace(run, final=night * 5 % 9 + 1, gate="none"))
 
 
 def _add_past_usage(system: LiveSystem) -> None:

@@ -94,7 +94,7 @@ def _obstacles(window: Visit, page: Page) -> Iterator[str]:
 def test_nothing_keeps_people_from_using_any_page(
     site: Site, visit: Callable[..., Visit], repository: str, held: None
 ) -> None:
-    site.system.store.collections.record(Run(1, 2000, "done", "scheduled", blobs=7, bytes_freed=5_000_000))
+    site.system.store.collection_runs.record(Run(1, 2000, "done", "scheduled", blobs=7, bytes_freed=5_000_000))
     moved = f"{repository}-moved"
     images = tuple(site.system.pusher.push_image(moved, "stable", seed=seed) for seed in ("one", "two"))
     wait_until(lambda: len(site.system.store.history.entries(moved)) == 2, "the pushes were not reported")

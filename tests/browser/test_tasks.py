@@ -121,7 +121,7 @@ def test_the_effect_of_a_policy_change_takes_two_clicks(operator: Operator, repo
 
 
 def test_the_result_of_a_collection_takes_one_click(operator: Operator, site: Site) -> None:
-    site.system.store.collections.record(Run(1, 2000, "done", "scheduled", blobs=7, bytes_freed=5_000_000))
+    site.system.store.collection_runs.record(Run(1, 2000, "done", "scheduled", blobs=7, bytes_freed=5_000_000))
     page = operator.start()
     operator.click(page.get_by_role("link", name="Collection"))
     expect(page.get_by_role("row").filter(has_text="scheduled").filter(has_text="5.0 MB").first).to_contain_text("done")

@@ -363,9 +363,11 @@ def test_a_queued_collection_is_shown_with_what_it_makes_permanent_and_cancelled
 def test_the_status_of_collections_says_what_is_wanted_what_it_waits_for_and_when_the_next_comes(
     run: Run, make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    garbage = make_wiring().store.collections
-    garbage.request_if_none("scheduled")
-    garbage.record(GcRun(1000, 2000, "postponed", "scheduled", message="not now", note="no gate"), once=True)
+    store = make_wiring().store
+    store.collections.request_if_none("scheduled")
+    store.collection_runs.record(
+        GcRun(1000, 2000, "postponed", "scheduled", message="not now", note="no gate"), once=True
+    )
     monkeypatch.setenv("PUSHPRUNE_GC__COMMAND", "true")
     monkeypatch.setenv("PUSHPRUNE_GC__SCHEDULE", "0 3 * * *")
     code, output, _ = run("gc")
@@ -376,7 +378,7 @@ def test_the_status_of_collections_says_what_is_wanted_what_it_waits_for_and_whe
     status = json.loads(run("gc", "--status", "--json")[1])
     assert (status["queued"], status["postponed"]["message"], status["running"]) == ("scheduled", "not now", None)
     assert status["next_at"]
-    garbage.publish_progress(CollectionStage(SWEEPING, 1, 1, "scheduled"))
+    store.collections.publish_progress(CollectionStage(SWEEPING, 1, 1, "scheduled"))
     assert "running: deleting blobs, because scheduled" in run("gc")[1]
 
 
@@ -601,9 +603,9 @@ def test_protect_keeps_an_image_until_its_end_or_until_it_is_ended(run: Run, mak
 
 def test_gc_log_prints_the_output_of_the_last_collection(run: Run, make_wiring: MakeWiring) -> None:
     assert run("gc", "--log")[2] == "pushprune: no collection has an output that is still kept\n"
-    collections = make_wiring().store.collections
-    collections.record(GcRun(7, 8, "done", "scheduled"))
-    collections.keep_log(7, gzip.compress(b"marked\nswept\n"))
-    collections.record(GcRun(9, 10, "postponed", "scheduled"))
+    runs = make_wiring().store.collection_runs
+    runs.record(GcRun(7, 8, "done", "scheduled"))
+    runs.keep_log(7, gzip.compress(b"marked\nswept\n"))
+    runs.record(GcRun(9, 10, "postponed", "scheduled"))
     assert run("gc", "--log") == (0, "marked\nswept\n", "")
     assert json.loads(run("gc", "--log", "--json")[1]) == {"started_at": rfc3339(7000), "lines": ["marked", "swept"]}

@@ -30,7 +30,7 @@ BLOB = "sha256:" + "a" * 64
 def collect(wiring: Wiring) -> Run:
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    return wiring.store.collections.runs()[0]
+    return wiring.store.collection_runs.latest()[0]
 
 
 def with_collector(system: System, folder: Path) -> System:

@@ -32,7 +32,7 @@ def collect(system: System, folder: Path, marked: Iterable[str], repository: str
     (folder / "out").write_text("".join(lines))
     system.store.collections.request_if_none("scheduled")
     collect_run.collect(system.wiring)
-    (run, *_) = system.store.collections.runs()
+    (run, *_) = system.store.collection_runs.latest()
     assert (folder / "swept").exists() == (run.result == "done")
     assert run.result in ("done", "failed")
     return run.message

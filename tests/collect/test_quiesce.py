@@ -66,7 +66,7 @@ def test_a_push_that_ends_while_draining_is_not_in_the_way(make_wiring: MakeWiri
     assert not (tmp_path / "dry").exists()
     assert wiring.store.gate.admit(WriteRequest("manifest", SHOP, by_tag=True), ANN).passes
     thread.join(240)
-    assert wiring.store.collections.runs()[0].result == "done"
+    assert wiring.store.collection_runs.latest()[0].result == "done"
 
 
 def test_pushes_that_nobody_can_remember_stop_the_sweep(make_wiring: MakeWiring, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_young_blob_of_something_that_we_deleted_is_swept(make_system: Make, t
     message = [f"{SHOP}: marking manifest {tags['v2']} \n"]
     message += [f"blob eligible for deletion: {blob}\n" for blob in (tags["v1"], *eligible)]
     (tmp_path / "said").write_text("".join(message))
-    assert collect(system.wiring).result == "done", system.store.collections.runs()[0].message
+    assert collect(system.wiring).result == "done", system.store.collection_runs.latest()[0].message
 
 
 def test_what_a_run_was_about_to_sweep_when_it_was_cut_off_is_swept_by_the_next(
@@ -211,7 +211,7 @@ def test_what_is_to_be_looked_at_again_later_is_looked_at_before_a_collection(
     wiring.store.deletions.healed(SHOP, ("v1", int(client.zscore(keys[0], "v1"))), "", None)
     until(lambda: not wiring.store.outbox.healing())
     thread.join(240)
-    assert wiring.store.collections.runs()[0].result == "done"
+    assert wiring.store.collection_runs.latest()[0].result == "done"
 
 
 def test_behind_the_gate_what_is_doomed_need_not_be_put_back_first(make_system: Make) -> None:
@@ -225,7 +225,7 @@ def test_a_redis_that_forgot_the_gate_stops_the_collector(make_wiring: MakeWirin
     wiring = make_wiring(gc=collector(tmp_path, "(folder / 'dry').touch(); time.sleep(600)"))
     with collecting(wiring, tmp_path):
         wiring.store.connection.client.delete(wiring.store.connection.keys.of("gate"))
-    assert wiring.store.collections.runs()[0].result == "failed"
+    assert wiring.store.collection_runs.latest()[0].result == "failed"
 
 
 def test_nothing_is_swept_while_pushes_may_be_under_way_that_redis_has_forgotten(
@@ -251,7 +251,7 @@ def test_a_redis_that_is_emptied_while_the_collector_runs_stops_the_sweep(
         client: Any = wiring.store.connection.client
         client.delete(wiring.store.connection.keys.of("gate:memory"))
         wiring.store.gate.check_in("web:1", memory=memory)
-    assert wiring.store.collections.runs()[0].result == "postponed"
+    assert wiring.store.collection_runs.latest()[0].result == "postponed"
 
 
 def test_a_collection_does_not_begin_while_another_holds_the_gate(make_wiring: MakeWiring, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_it_is_collected_while_the_registry_is_read_only(
     system = system_of(make_system, tmp_path)
     becomes(system, monkeypatch)
     collect_run.collect(system.wiring)
-    (run,) = system.store.collections.runs()
+    (run,) = system.store.collection_runs.latest()
     assert (run.result, run.gate, run.note) == (
         "done",
         "readonly",
@@ -87,7 +87,7 @@ def test_that_it_is_read_only_is_noted_before_it_becomes_so(
 def test_nothing_is_swept_when_it_still_takes_writes(make_system: Make, tmp_path: Path) -> None:
     system = system_of(make_system, tmp_path)
     collect_run.collect(system.wiring)
-    (run,) = system.store.collections.runs()
+    (run,) = system.store.collection_runs.latest()
     assert run.result == "failed"
     assert "gc.before ended, but the registry still accepts writes" in run.message
     assert not (tmp_path / "dry").exists()
@@ -102,7 +102,7 @@ def test_it_is_writable_again_also_after_a_run_that_fails(
     system = system_of(make_system, tmp_path, body)
     becomes(system, monkeypatch)
     collect_run.collect(system.wiring)
-    assert system.store.collections.runs()[0].result == "failed"
+    assert system.store.collection_runs.latest()[0].result == "failed"
     assert commands(tmp_path) == ["before", "after"]
     assert not system.registry.readonly
 
@@ -113,7 +113,7 @@ def test_one_that_stays_read_only_is_an_alarm_until_it_is_not(
     system = system_of(make_system, tmp_path)
     system.registry.readonly = True
     collect_run.collect(system.wiring)
-    (run,) = system.store.collections.runs()
+    (run,) = system.store.collection_runs.latest()
     assert (run.result, run.message.partition(":")[0]) == (
         "failed", "the registry was made read-only for a collection and still is",
     )  # fmt: skip
@@ -156,11 +156,11 @@ def test_while_its_cache_lies_it_stays_read_only(
     assert commands(tmp_path) == ["before", "before"], "the second restart was to mend it"
     system.registry.faults.clear()
     collect_run.collect(system.wiring)
-    assert [run.result for run in system.store.collections.runs()] == ["done", "failed"]
+    assert [run.result for run in system.store.collection_runs.latest()] == ["done", "failed"]
     assert not system.registry.readonly
 
 
 def test_a_command_that_fails_says_why(make_system: Make, tmp_path: Path) -> None:
     system = system_of(make_system, tmp_path, before=["sh", "-c", "echo no such unit; exit 4"])
     collect_run.collect(system.wiring)
-    assert system.store.collections.runs()[0].message == "gc.before ended with exit code 4: no such unit"
+    assert system.store.collection_runs.latest()[0].message == "gc.before ended with exit code 4: no such unit"

@@ -58,7 +58,7 @@ def meanwhile(wiring: Wiring, folder: Path, do: Callable[[], object]) -> list[st
     do()
     (folder / "hold").unlink()
     thread.join(240)
-    assert wiring.store.collections.runs()[0].result == "done", wiring.store.collections.runs()[0].message
+    assert wiring.store.collection_runs.latest()[0].result == "done", wiring.store.collection_runs.latest()[0].message
     return runs(folder)
 
 
@@ -99,7 +99,7 @@ def test_one_that_can_count_no_more_is_stopped(gated: Wiring, tmp_path: Path) ->
     assert state(wiring) == "closed"
     (tmp_path / "hold").unlink()
     thread.join(240)
-    assert wiring.store.collections.runs()[0].result == "done"
+    assert wiring.store.collection_runs.latest()[0].result == "done"
 
 
 @pytest.mark.parametrize("what", CHANGES)
@@ -160,7 +160,7 @@ def test_a_gate_that_a_dead_holder_left_closed_does_not_stay_so_for_its_sake(gat
     (tmp_path / "hold").unlink()
     thread.join(240)
     assert held is None or held.token != "dead", "it is closed for as long as the dry run takes"
-    assert gated.store.collections.runs()[0].result == "done"
+    assert gated.store.collection_runs.latest()[0].result == "done"
 
 
 def test_one_that_takes_too_long_closes_the_gate_for_nobody(
@@ -207,4 +207,4 @@ def test_what_must_be_healed_does_not_wait_until_they_have_settled(
         client: Any = gated.store.connection.client
         client.delete(gated.store.connection.keys.of("healing"), gated.store.connection.keys.of("heal", SHOP))
     thread.join(240)
-    assert gated.store.collections.runs()[0].result == "done"
+    assert gated.store.collection_runs.latest()[0].result == "done"

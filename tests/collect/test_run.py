@@ -37,13 +37,13 @@ def test_what_was_printed_is_kept_with_its_run(make_wiring: MakeWiring, tmp_path
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    (run,) = wiring.store.collections.runs()
+    (run,) = wiring.store.collection_runs.latest()
     printed = [
         "0 blobs marked, 2 blobs and 0 manifests eligible for deletion",
         *(f"blob eligible for deletion: sha256:{letter * 64}" for letter in "ab"),
         "exit code 0",
     ]  # fmt: skip
-    assert lines_of(wiring.store.collections.log(run.started_ms) or b"") == [
+    assert lines_of(wiring.store.collection_runs.log(run.started_ms) or b"") == [
         "$ gc.command --dry-run",
         *printed,
         "$ gc.command",
@@ -55,20 +55,21 @@ def test_what_was_printed_before_it_failed_is_kept(make_wiring: MakeWiring, tmp_
     wiring = make_wiring(gc=collector(tmp_path, "print('no such volume'); sys.exit(3)"))
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    (run,) = wiring.store.collections.runs()
+    (run,) = wiring.store.collection_runs.latest()
     printed = ["$ gc.command --dry-run", "no such volume", "exit code 3"]
-    assert lines_of(wiring.store.collections.log(run.started_ms) or b"") == printed
+    assert lines_of(wiring.store.collection_runs.log(run.started_ms) or b"") == printed
     collect_run.collect(wiring)
-    assert lines_of(wiring.store.collections.log(wiring.store.collections.runs()[0].started_ms) or b"") == printed
+    (run, *_) = wiring.store.collection_runs.latest()
+    assert lines_of(wiring.store.collection_runs.log(run.started_ms) or b"") == printed
 
 
 def test_logs_stay_within_a_number_and_a_total_size(make_wiring: MakeWiring) -> None:
-    garbage, connection = make_wiring().store.collections, make_wiring().store.connection
+    runs, connection = make_wiring().store.collection_runs, make_wiring().store.connection
     for started_ms in (3, 20, 100):
-        garbage.keep_log(started_ms, b"x" * 300)
-    assert [garbage.log(started_ms) for started_ms in (3, 20, 100)] == [b"x" * 300] * 3
+        runs.keep_log(started_ms, b"x" * 300)
+    assert [runs.log(started_ms) for started_ms in (3, 20, 100)] == [b"x" * 300] * 3
     assert connection.run("keep_log", started_ms=101, log="y" * 100, logs=2, most_bytes=10_000) == 2
-    assert [garbage.log(started_ms) is None for started_ms in (3, 20, 100)] == [True, True, False]
+    assert [runs.log(started_ms) is None for started_ms in (3, 20, 100)] == [True, True, False]
     assert connection.run("keep_log", started_ms=102, log="z" * 999, logs=9, most_bytes=500) == 1
 
 
@@ -76,7 +77,7 @@ def test_a_run_is_recorded_with_its_result_and_the_want_is_over(make_wiring: Mak
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    (run,) = wiring.store.collections.runs()
+    (run,) = wiring.store.collection_runs.latest()
     assert (run.result, run.reason, run.exit_code, run.blobs) == ("done", "by hand", 0, 2)
     assert wiring.store.collections.requested() is None
     assert (tmp_path / "swept").exists()
@@ -94,7 +95,7 @@ def test_one_that_is_cancelled_before_it_sweeps_makes_nothing_permanent(
 
     monkeypatch.setattr(registry_collection, "sizes_of", cancelled)
     collect_run.collect(wiring)
-    (run,) = wiring.store.collections.runs()
+    (run,) = wiring.store.collection_runs.latest()
     assert (run.result, run.message, run.final) == ("postponed", "it was cancelled before anything was deleted", 0)
     assert not (tmp_path / "swept").exists()
 
@@ -114,7 +115,7 @@ def test_a_failing_collector_is_recorded_told_and_tried_again(make_wiring: MakeW
     wiring = make_wiring(gc=collector(tmp_path, "print('failed to mark: boom'); sys.exit(1)"))
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    (run,) = wiring.store.collections.runs()
+    (run,) = wiring.store.collection_runs.latest()
     assert run.result == "failed"
     assert "exit code 1: failed to mark: boom" in run.message
     assert wiring.store.collections.requested() == "by hand"
@@ -126,7 +127,7 @@ def test_a_store_where_nothing_was_pushed_yet_is_no_failure(make_wiring: MakeWir
     wiring = make_wiring(gc=collector(tmp_path, f"print('failed to mark: {message}'); sys.exit(1)"))
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    assert wiring.store.collections.runs()[0].result == "done"
+    assert wiring.store.collection_runs.latest()[0].result == "done"
 
 
 def test_it_is_put_off_when_deletes_do_not_end(make_wiring: MakeWiring, tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ def test_it_is_put_off_when_deletes_do_not_end(make_wiring: MakeWiring, tmp_path
     wiring.store.collections.request("by hand")
     with wiring.store.leases.write():
         collect_run.collect(wiring)
-    assert wiring.store.collections.runs()[0].result == "postponed"
+    assert wiring.store.collection_runs.latest()[0].result == "postponed"
     assert wiring.store.collections.requested() == "by hand"
     assert not (tmp_path / "dry").exists()
 
@@ -144,7 +145,7 @@ def test_a_second_collection_does_not_begin(make_wiring: MakeWiring, tmp_path: P
     wiring.store.collections.request("by hand")
     with wiring.store.leases.hold(COLLECT):
         collect_run.collect(wiring)
-    assert wiring.store.collections.runs() == ()
+    assert wiring.store.collection_runs.latest() == ()
     assert not (tmp_path / "dry").exists()
 
 
@@ -161,13 +162,13 @@ def test_a_collector_that_still_runs_on_this_host_is_not_joined_by_another(
     wiring.store.collections.request("by hand")
     second = threading.Thread(target=collect_run.collect, args=(wiring,))
     second.start()
-    until(lambda: bool(wiring.store.collections.runs()) or len(list(tmp_path.glob("began-*"))) > 1)
+    until(lambda: bool(wiring.store.collection_runs.latest()) or len(list(tmp_path.glob("began-*"))) > 1)
     began = len(list(tmp_path.glob("began-*")))
     (tmp_path / "go").touch()
     orphan.join()
     second.join()
     assert began == 1
-    assert "still runs on this host" in wiring.store.collections.runs()[0].message
+    assert "still runs on this host" in wiring.store.collection_runs.latest()[0].message
 
 
 @pytest.mark.live
@@ -176,7 +177,7 @@ def test_a_collector_takes_no_longer_than_its_timeout(make_wiring: MakeWiring, t
     wiring = make_wiring(gc={**collector(tmp_path, "time.sleep(600)"), "timeout": 1})
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    assert "gc.timeout" in wiring.store.collections.runs()[0].message
+    assert "gc.timeout" in wiring.store.collection_runs.latest()[0].message
 
 
 def test_without_a_command_a_want_is_told_to_the_operator(make_wiring: MakeWiring) -> None:
@@ -198,7 +199,7 @@ def test_a_collection_ends_the_undo_of_what_was_deleted_before_it(make_system: M
     (tmp_path / "marks").write_text(f"shop/api: marking manifest {system.registry.tags('shop/api')['v2']} \n")
     system.store.collections.request("by hand")
     collect_run.collect(system.wiring)
-    assert system.store.collections.runs()[0].result == "done"
+    assert system.store.collection_runs.latest()[0].result == "done"
     assert system.store.trash.get("shop/api", digest) is None
 
 
@@ -235,7 +236,7 @@ def test_it_does_not_begin_right_after_a_delete(make_system: Make, tmp_path: Pat
     system.settle()
     system.store.collections.request("by hand")
     collect_run.collect(system.wiring)
-    assert system.store.collections.runs()[0].result == "postponed"
+    assert system.store.collection_runs.latest()[0].result == "postponed"
     assert not (tmp_path / "dry").exists()
 
 
@@ -247,7 +248,7 @@ def test_what_must_be_healed_goes_first(
     wiring.store.deletions.request_healing("shop/api", ["v1"])
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    assert wiring.store.collections.runs()[0].result == "postponed"
+    assert wiring.store.collection_runs.latest()[0].result == "postponed"
     assert not (tmp_path / "dry").exists()
 
 
@@ -264,7 +265,7 @@ def test_what_must_be_healed_does_not_wait_for_a_collection_that_waits_for_a_del
         wiring.store.deletions.request_healing(SHOP, ["v1"])
         thread.join(240)
         assert not thread.is_alive()
-    assert wiring.store.collections.runs()[0].result == "postponed"
+    assert wiring.store.collection_runs.latest()[0].result == "postponed"
 
 
 def test_a_push_stops_the_collector(make_system: Make, tmp_path: Path) -> None:
@@ -277,7 +278,7 @@ def test_a_push_stops_the_collector(make_system: Make, tmp_path: Path) -> None:
     system.push("v1")
     thread.join(240)
     assert not thread.is_alive()
-    (run,) = system.store.collections.runs()
+    (run,) = system.store.collection_runs.latest()
     assert (run.result, run.message) == (
         "postponed",
         "an image was pushed meanwhile; the collection is tried again later",
@@ -295,7 +296,7 @@ def test_a_delete_that_was_not_answered_may_be_at_work_and_keeps_collections_awa
     system.later()
     system.store.collections.request("by hand")
     collect_run.collect(system.wiring)
-    (run,) = system.store.collections.runs()
+    (run,) = system.store.collection_runs.latest()
     assert (run.result, run.message) == ("postponed", "deletions by pushprune did not end in time")
     assert not (tmp_path / "dry").exists()
 
@@ -349,7 +350,7 @@ def test_a_look_at_the_registry_that_fails_is_recorded_and_told(make_system: Mak
     system.registry.fail_next("HEAD", status=403, times=None)
     system.store.collections.request("by hand")
     tasks.attempt_collection(system.wiring)
-    (run,) = system.store.collections.runs()
+    (run,) = system.store.collection_runs.latest()
     (trouble,) = system.store.outbox.troubles()
     assert (run.result, run.message) == ("failed", trouble.message)
     assert system.store.collections.requested() == "by hand"
@@ -386,7 +387,7 @@ def test_a_collection_that_is_wanted_during_a_run_is_still_wanted_after_it(
     wiring.store.collections.request("by hand")
     (tmp_path / "go").touch()
     thread.join(240)
-    (run,) = wiring.store.collections.runs()
+    (run,) = wiring.store.collection_runs.latest()
     assert (run.result, run.reason) == ("done", "scheduled")
     assert wiring.store.collections.requested() == "by hand"
 
@@ -407,7 +408,7 @@ def test_a_sweep_is_stopped_that_is_not_what_was_rehearsed(
     wiring = make_wiring(gc=collector(tmp_path, body))
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    (run,) = wiring.store.collections.runs()
+    (run,) = wiring.store.collection_runs.latest()
     assert run.result == "failed"
     assert run.message.startswith("it was stopped: it was about to delete ")
     assert not (tmp_path / "swept").exists()
@@ -421,5 +422,5 @@ def test_a_sweep_that_takes_what_was_not_rehearsed_has_failed(make_wiring: MakeW
     wiring = make_wiring(gc=collector(tmp_path, body))
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
-    (run,) = wiring.store.collections.runs()
+    (run,) = wiring.store.collection_runs.latest()
     assert (run.result, "which the dry run did not list" in run.message) == ("failed", True)

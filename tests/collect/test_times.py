@@ -24,7 +24,7 @@ from workers.sweep import sweep
 
 
 def results(wiring: Wiring) -> list[str]:
-    return [run.result for run in wiring.store.collections.runs()]
+    return [run.result for run in wiring.store.collection_runs.latest()]
 
 
 def test_outside_its_hours_it_is_put_off_and_that_is_recorded_once(make_wiring: MakeWiring, tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_outside_its_hours_it_is_put_off_and_that_is_recorded_once(make_wiring: 
     wiring.store.collections.request_if_none("scheduled")
     for _ in range(3):
         collect_run.collect(wiring)
-    (run,) = wiring.store.collections.runs()
+    (run,) = wiring.store.collection_runs.latest()
     assert (run.result, run.reason) == ("postponed", "scheduled")
     assert run.message.startswith("it may begin only within gc.window (")
     assert not (tmp_path / "dry").exists()
@@ -47,7 +47,7 @@ def test_outside_its_hours_it_does_not_even_wait_for_quiet(make_wiring: MakeWiri
     wiring.store.collections.request_if_none("scheduled")
     with wiring.store.leases.write():
         collect_run.collect(wiring)
-    (run,) = wiring.store.collections.runs()
+    (run,) = wiring.store.collection_runs.latest()
     assert "gc.window" in run.message
 
 
@@ -76,23 +76,23 @@ def test_it_is_tried_when_they_begin(make_wiring: MakeWiring, tmp_path: Path, mo
 
 def test_by_hand_it_is_made_at_any_time_and_the_record_says_so(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "window": shut(), "min_interval": "1d"})
-    wiring.store.collections.record(Run(now_ms(), now_ms(), "done", "scheduled"))
+    wiring.store.collection_runs.record(Run(now_ms(), now_ms(), "done", "scheduled"))
     wiring.store.collections.request(MANUAL)
     collect_run.collect(wiring)
-    (run, _) = wiring.store.collections.runs()
+    (run, _) = wiring.store.collection_runs.latest()
     assert run.result == "done"
     assert "gc.window and gc.min_interval did not apply" in run.note
 
 
 def test_the_next_one_waits_for_the_interval_after_the_last_good_one(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "min_interval": "1h"})
-    wiring.store.collections.record(Run(now_ms(), now_ms(), "failed", "scheduled", message="boom"))
+    wiring.store.collection_runs.record(Run(now_ms(), now_ms(), "failed", "scheduled", message="boom"))
     wiring.store.collections.request_if_none("scheduled")
     collect_run.collect(wiring)
     assert results(wiring)[0] == "done", "one that failed does not count"
     wiring.store.collections.request_if_none("scheduled")
     collect_run.collect(wiring)
-    (run, *_) = wiring.store.collections.runs()
+    (run, *_) = wiring.store.collection_runs.latest()
     assert (run.result, run.message) == ("postponed", "the last one ended less than gc.min_interval (1h) ago")
 
 
@@ -106,20 +106,20 @@ def test_what_is_asked_for_by_hand_is_not_lost_to_a_schedule(make_wiring: MakeWi
 def test_the_same_reason_to_wait_is_recorded_once_and_another_one_too(make_wiring: MakeWiring) -> None:
     wiring = make_wiring()
     for message in ("deletes", "pushes", "deletes", "pushes"):
-        wiring.store.collections.record(Run(1, 2, "postponed", "scheduled", message=message), once=True)
-    assert [run.message for run in wiring.store.collections.runs()] == ["pushes", "deletes"]
+        wiring.store.collection_runs.record(Run(1, 2, "postponed", "scheduled", message=message), once=True)
+    assert [run.message for run in wiring.store.collection_runs.latest()] == ["pushes", "deletes"]
     wiring.store.collections.request(MANUAL)
-    wiring.store.collections.record(Run(3, 4, "postponed", MANUAL, message="deletes"), once=True)
-    assert [run.reason for run in wiring.store.collections.runs()] == [MANUAL, "scheduled", "scheduled"]
+    wiring.store.collection_runs.record(Run(3, 4, "postponed", MANUAL, message="deletes"), once=True)
+    assert [run.reason for run in wiring.store.collection_runs.latest()] == [MANUAL, "scheduled", "scheduled"]
 
 
 def test_what_the_next_one_waits_for_is_recorded_anew(make_wiring: MakeWiring) -> None:
     wiring = make_wiring()
     for _ in range(2):
         wiring.store.collections.request_if_none("scheduled")
-        wiring.store.collections.record(Run(1, 2, "postponed", "scheduled", message="deletes"), once=True)
+        wiring.store.collection_runs.record(Run(1, 2, "postponed", "scheduled", message="deletes"), once=True)
         wiring.store.collections.collected("scheduled", (0, 0))
-    assert len(wiring.store.collections.runs()) == 2
+    assert len(wiring.store.collection_runs.latest()) == 2
 
 
 def test_a_sum_of_bytes_makes_it_due(make_system: Make, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_dry_run_sweeps_nothing_ends_no_undo_and_says_what_it_would(make_syste
     )
     system.store.collections.request_rehearsal("a dry run requested manually")
     collect_run.collect(system.wiring)
-    (run,) = system.store.collections.runs()
+    (run,) = system.store.collection_runs.latest()
     assert (run.result, run.blobs, run.bytes_freed, run.unsized) == ("dry run", 2, len(config.content), 1)
     rehearsal = system.store.collections.rehearsal()
     assert rehearsal is not None
@@ -213,7 +213,7 @@ def test_a_dry_run_that_fails_is_recorded_and_not_made_for_ever(make_wiring: Mak
     wiring = make_wiring(gc=collector(tmp_path, "print('boom'); sys.exit(1)"))
     wiring.store.collections.request_rehearsal("a dry run requested manually")
     collect_run.collect(wiring)
-    (run,) = wiring.store.collections.runs()
+    (run,) = wiring.store.collection_runs.latest()
     assert (run.result, "boom" in run.message) == ("failed", True)
     assert wiring.store.collections.rehearsal_requested() is None
 
@@ -224,7 +224,7 @@ def test_a_dry_run_says_that_the_sweep_would_be_refused(make_system: Make, tmp_p
     system.settle()
     system.store.collections.request_rehearsal("a dry run requested manually")
     collect_run.collect(system.wiring)
-    (run,) = system.store.collections.runs()
+    (run,) = system.store.collection_runs.latest()
     assert (run.result, "did not mark shop/api:v1" in run.message) == ("failed", True)
     assert system.store.collections.rehearsal_requested() is None
 
@@ -241,7 +241,7 @@ def test_without_a_gate_it_waits_until_no_push_is_heard(make_system: Make, tmp_p
     wiring = make_system(keep_last(5), gc=gc).wiring
     wiring.store.collections.request_if_none("scheduled")
     collect_run.collect(wiring)
-    (run,) = wiring.store.collections.runs()
+    (run,) = wiring.store.collection_runs.latest()
     assert (run.result, run.message) == ("postponed", "pushes did not end in time")
 
 
@@ -249,7 +249,7 @@ def test_the_record_says_what_is_not_protected_without_a_gate(make_wiring: MakeW
     wiring = make_wiring(gc=collector(tmp_path, "pass"))
     wiring.store.collections.request(MANUAL)
     collect_run.collect(wiring)
-    (run, *_) = wiring.store.collections.runs()
+    (run, *_) = wiring.store.collection_runs.latest()
     assert run.gate == "none"
     assert run.note.startswith("pushes were not blocked (gc.gate: none): ")
 
@@ -260,7 +260,7 @@ def test_what_a_collection_waits_for_does_not_fill_the_record(make_wiring: Calla
     wiring.store.collections.request_if_none("scheduled")
     for number in range(200):
         run = Run(number, number, "postponed", "scheduled", message=f"pushes to shop/{number} did not end in time")
-        wiring.store.collections.record(run, once=True)
-    assert len(wiring.store.collections.runs(1000)) <= 60
+        wiring.store.collection_runs.record(run, once=True)
+    assert len(wiring.store.collection_runs.latest(1000)) <= 60
     assert wiring.store.connection.client.hlen(wiring.store.connection.keys.of("gc:waiting")) <= 60
     assert wiring.store.collections.wait().message == "pushes to shop/199 did not end in time"

@@ -78,7 +78,7 @@ def alarms(system: System) -> set[str]:
 def test_a_registry_that_knows_what_is_gone_raises_no_alarm(make_system: Make, tmp_path: Path) -> None:
     system, blob = garbage_of(make_system, tmp_path, after=after(tmp_path))
     collect_run.collect(system.wiring)
-    (run,) = system.store.collections.runs()
+    (run,) = system.store.collection_runs.latest()
     assert (run.result, run.final) == ("done", 1)
     assert alarms(system) == set()
     assert ran(tmp_path, "restarted") == 0
@@ -97,7 +97,7 @@ def test_one_that_goes_on_claiming_it_is_restarted_once_and_then_an_alarm(make_s
     system, blob = garbage_of(make_system, tmp_path, after=after(tmp_path))
     lie(system, blob)
     collect_run.collect(system.wiring)
-    (run,) = system.store.collections.runs()
+    (run,) = system.store.collection_runs.latest()
     assert run.result == "failed"
     assert f"still claims to have {SHOP}@{blob}" in run.message
     assert "gc.after did not fix that" in run.message
@@ -111,7 +111,7 @@ def test_while_it_lies_nothing_more_is_collected_and_it_is_said_once(make_system
     lie(system, blob)
     for _ in range(3):
         collect_run.collect(system.wiring)
-    assert len(system.store.collections.runs()) == 1
+    assert len(system.store.collection_runs.latest()) == 1
     assert (ran(tmp_path, "dry"), ran(tmp_path, "swept"), ran(tmp_path, "restarted")) == (1, 1, 1)
 
 
@@ -122,7 +122,7 @@ def test_once_it_is_mended_the_alarm_ends_and_the_next_one_is_made(make_system: 
     assert STALE in alarms(system)
     system.registry.faults.clear()
     collect_run.collect(system.wiring)
-    assert [run.result for run in system.store.collections.runs()] == ["done", "failed"]
+    assert [run.result for run in system.store.collection_runs.latest()] == ["done", "failed"]
     assert alarms(system) == set()
     assert system.store.collections.open_check() is None
 
@@ -130,7 +130,7 @@ def test_once_it_is_mended_the_alarm_ends_and_the_next_one_is_made(make_system: 
 def test_what_was_pushed_again_is_no_lie(make_system: Make, tmp_path: Path) -> None:
     system, _ = garbage_of(make_system, tmp_path)
     collect_run.collect(system.wiring)  # the fake keeps its blobs: as if somebody had pushed them again
-    assert system.store.collections.runs()[0].result == "done"
+    assert system.store.collection_runs.latest()[0].result == "done"
 
 
 def test_who_died_between_a_sweep_and_its_checks_is_made_up_for_before_anything_else(
@@ -141,7 +141,7 @@ def test_who_died_between_a_sweep_and_its_checks_is_made_up_for_before_anything_
     system.store.collections.request_if_none("by hand")
     assert system.store.collections.begin_check(Sweep(now_ms(), (BlobProbe(SHOP, blob),)))
     collect_run.collect(system.wiring)
-    assert system.store.collections.runs()[0].result == "failed"
+    assert system.store.collection_runs.latest()[0].result == "failed"
     assert STALE in alarms(system)
     assert ran(tmp_path, "dry") == 0
 
@@ -154,11 +154,11 @@ def test_an_alarm_waits_for_no_window(make_system: Make, tmp_path: Path) -> None
     system.store.collections.request_if_none("by hand")
     assert system.store.collections.begin_check(Sweep(now_ms(), (BlobProbe(SHOP, blob),)))
     collect_run.collect(system.wiring)
-    assert system.store.collections.runs()[0].result == "failed"
+    assert system.store.collection_runs.latest()[0].result == "failed"
     system.registry.faults.clear()
     collect_run.collect(system.wiring)
     assert alarms(system) == {"garbage"}, "the cache is mended, and the collection waits for its hours"
-    assert system.store.collections.runs()[0].result == "postponed"
+    assert system.store.collection_runs.latest()[0].result == "postponed"
     assert ran(tmp_path, "dry") == 0
 
 
@@ -184,7 +184,7 @@ def test_a_push_that_the_sweep_broke_is_an_alarm_with_its_name_until_it_is_whole
 ) -> None:
     image = make_image("v1")
     system = push_during_the_sweep(make_system, tmp_path, image, image)
-    assert system.store.collections.runs()[0].result == "postponed"
+    assert system.store.collection_runs.latest()[0].result == "postponed"
     (trouble,) = system.store.outbox.troubles()
     assert trouble.about == "broken shop/api:v1"
     assert "is missing): push it again" in trouble.message
@@ -233,7 +233,7 @@ def test_a_run_after_which_a_push_is_broken_has_failed_and_is_not_wanted_again(
 
     monkeypatch.setattr(verify, "refuse_stale", push_first)
     collect_run.collect(system.wiring)
-    (run,) = system.store.collections.runs()
+    (run,) = system.store.collection_runs.latest()
     assert (run.result, run.checked) == ("failed", 1)
     assert run.message == "these images were pushed meanwhile and are broken: shop/api:v3; push them again"
     assert "broken shop/api:v3" in alarms(system)
@@ -244,7 +244,7 @@ def test_where_nothing_could_be_probed_the_record_says_so(make_system: Make, tmp
     system, _ = garbage_of(make_system, tmp_path)
     system.store.trash.collected()
     collect_run.collect(system.wiring)
-    (run,) = system.store.collections.runs()
+    (run,) = system.store.collection_runs.latest()
     assert (run.result, "no deleted blob could be used to test" in run.note) == ("done", True)
 
 
@@ -252,5 +252,5 @@ def test_bytes_freed_are_told_from_what_deleted_manifests_say(make_system: Make,
     system, _ = garbage_of(make_system, tmp_path)
     sizes = sum(len(blob) for blob in make_image("v1").blobs)
     collect_run.collect(system.wiring)
-    (run,) = system.store.collections.runs()
+    (run,) = system.store.collection_runs.latest()
     assert (run.bytes_freed, run.unsized, run.blobs) == (sizes, 0, 2)

@@ -196,7 +196,7 @@ class TestGarbage:
         finding = one("garbage", quick(wiring))
         assert finding.severity == "error"
         assert finding.fix.startswith("which no-such-registry")
-        wiring.store.collections.record(Run(1, 2, "done", "by hand"))
+        wiring.store.collection_runs.record(Run(1, 2, "done", "by hand"))
         assert one("garbage", quick(wiring)).severity == "ok", "the worker that collects is elsewhere"
 
     def test_what_never_starts_is_said(self, make_wiring: MakeWiring) -> None:
@@ -219,7 +219,7 @@ class TestGarbage:
 
     def test_a_last_collection_that_failed_is_an_error(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring(gc={"command": [sys.executable, "garbage-collect"], "after_deletes": 5})
-        wiring.store.collections.record(Run(1, 2, "failed", "by hand", 1, message="exit code 1"))
+        wiring.store.collection_runs.record(Run(1, 2, "failed", "by hand", 1, message="exit code 1"))
         finding = one("garbage", quick(wiring))
         assert finding.severity == "error"
         assert "the last collection failed: exit code 1" in finding.message

@@ -180,7 +180,7 @@ class LiveSystem:
         Those that are tried again by themselves are left out: they were postponed, or a worker that stood still lost
         its lease.
         """
-        runs = self.wiring.store.collections.runs(1000)
+        runs = self.wiring.store.collection_runs.latest(1000)
         return [run for run in runs if run.result != "postponed" and LEASE_LOST not in run.message]
 
     def _answers(self, process: subprocess.Popen[bytes], name: str, url: str) -> bool:

@@ -76,7 +76,7 @@ def delete_v1(system: LiveSystem) -> str:
 def collect(system: LiveSystem) -> Run:
     system.store.collections.request(MANUAL)
     collect_run.collect(system.wiring)
-    return system.store.collections.runs()[0]
+    return system.store.collection_runs.latest()[0]
 
 
 def gc(folder: Path, **more: Any) -> dict[str, Any]:

@@ -248,5 +248,5 @@ def test_a_push_past_the_gate_is_noticed_and_the_collection_put_off(gated: Live,
     # The dry run before the gate closes is stopped, and that behind it.
     wait_until(stopped, "the gate is not closed")
     assert states[0] == "open"
-    results = system.store.collections.runs
+    results = system.store.collection_runs.latest
     wait_until(lambda: "postponed" in {run.result for run in results()}, "it goes on")

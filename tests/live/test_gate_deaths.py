@@ -186,7 +186,7 @@ def test_a_holder_that_was_paused_for_longer_than_its_lease_does_not_sweep(stage
             assert permit is None, "a delete of ours beside a collector"
         second = stage.system.start_worker("garbage")
         wait_until(
-            lambda: any("still runs" in run.message for run in stage.wiring.store.collections.runs()),
+            lambda: any("still runs" in run.message for run in stage.wiring.store.collection_runs.latest()),
             "it is not postponed",
         )
         stage.system.kill(second)
@@ -200,9 +200,9 @@ def test_a_holder_that_was_paused_for_longer_than_its_lease_does_not_sweep(stage
     assert failed.result == "failed"
     swept = stage.folder / "at-between"
     # The next attempt may have begun by now, and its sweep is right.
-    assert not swept.exists() or swept.stat().st_mtime * 1000 > failed.ended_ms, stage.store.collections.runs()
+    assert not swept.exists() or swept.stat().st_mtime * 1000 > failed.ended_ms, stage.store.collection_runs.latest()
 
 
 def _of_the_paused(stage: Stage) -> Any:
-    runs = stage.wiring.store.collections.runs()
+    runs = stage.wiring.store.collection_runs.latest()
     return next((run for run in runs if "lease" in run.message), None)

@@ -50,7 +50,7 @@ def delete_v1(system: LiveSystem) -> str:
 def collect(system: LiveSystem) -> Run:
     system.store.collections.request(MANUAL)
     collect_run.collect(system.wiring)
-    return system.store.collections.runs()[0]
+    return system.store.collection_runs.latest()[0]
 
 
 @pytest.mark.parametrize("mounted", [True, pytest.param(False, marks=pytest.mark.deep)])
@@ -94,7 +94,7 @@ def test_what_a_run_that_died_has_held_is_released_by_the_next(live: Live, tmp_p
     worker.wait()
     system.start_worker("garbage")
     wait_until(
-        lambda: [run.result for run in system.store.collections.runs()][:1] == ["done"], "it was not made up for"
+        lambda: [run.result for run in system.store.collection_runs.latest()][:1] == ["done"], "it was not made up for"
     )
     assert system.registry.manifests(SHOP) == manifests
     assert system.store.gate.pins() == ()

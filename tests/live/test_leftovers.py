@@ -50,13 +50,13 @@ def leave(system: LiveSystem) -> str:
 
 def collect_until_deleted(system: LiveSystem, *kinds: str) -> None:
     worker = worker_of(system)
-    garbage = system.store.collections
+    collections = system.store.collections
 
     def is_done() -> bool:
-        garbage.request("by hand")
+        collections.request("by hand")
         collect_run.collect(worker)
         known: Garbage | None = system.store.garbage.last()
-        notes = " ".join(run.note for run in garbage.runs(1000))
+        notes = " ".join(run.note for run in system.store.collection_runs.latest(1000))
         return known is not None and not known.leftovers and all(kind in notes for kind in kinds)
 
     wait_until(is_done, "leftovers remain")

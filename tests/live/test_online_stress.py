@@ -54,16 +54,16 @@ def test_an_image_can_be_restored_until_its_data_leaves_the_quarantine(
     system.start_worker("enforce,delete")
     system.pusher.push_image("shop/api", "v2")
     wait_until(lambda: system.tags("shop/api") == {"v2"}, "v1 is not deleted")
-    garbage = system.store.collections
+    collections = system.store.collections
 
     def deletes() -> bool:
-        if garbage.requested() is None:
-            garbage.request("by hand")
-        return any(run.quarantined for run in garbage.runs())
+        if collections.requested() is None:
+            collections.request("by hand")
+        return any(run.quarantined for run in system.store.collection_runs.latest())
 
     with Collections(system, grace=1, youth=3):
         wait_until(deletes, "nothing is deleted")
-        until(lambda: garbage.requested() is None)
+        until(lambda: collections.requested() is None)
     system.wiring.restore.restore("shop/api", tag="v1")
     assert system.pusher.pull_whole("shop/api", "v1") == digest
 
@@ -85,7 +85,7 @@ def test_the_registrys_own_dry_run_finds_nothing_that_was_left(
     monkeypatch.setattr("service.collect.online.run.LOOK_AGAIN_S", 0.2)
     system = live(policy=last(1), gc=GC, **place)
     pushed = {tag: system.pusher.push_image("shop/api", tag, seed=tag) for tag in ("v1", "v2", "v3")}
-    garbage = system.store.collections
+    collections = system.store.collections
 
     def eligible() -> list[str]:
         report = Report()
@@ -94,9 +94,9 @@ def test_the_registrys_own_dry_run_finds_nothing_that_was_left(
         return report.eligible
 
     def collected() -> bool:
-        if garbage.requested() is None:
-            garbage.request("by hand")
-        return sum(run.blobs for run in garbage.runs(1000)) == count
+        if collections.requested() is None:
+            collections.request("by hand")
+        return sum(run.blobs for run in system.store.collection_runs.latest(1000)) == count
 
     for tag in ("v1", "v2"):
         assert system.wiring.registry.client.delete("shop/api", pushed[tag])
@@ -105,7 +105,7 @@ def test_the_registrys_own_dry_run_finds_nothing_that_was_left(
     # A run that takes longer than the youth deletes no manifest, and the server of the bucket is slow.
     with Collections(system, grace=1, youth=10 if place else 3):
         wait_until(collected, "not everything is deleted")
-        until(lambda: garbage.requested() is None)
+        until(lambda: collections.requested() is None)
     assert eligible() == []
     assert system.pusher.pull_whole("shop/api", "v3") == pushed["v3"]
 
@@ -140,7 +140,7 @@ def test_online_collections_break_no_image_and_fail_no_push(
     youth, grace, pause_s = (10, 10, 0.0) if pushers > 5 else periods[storage]
     system = live(policy=last(KEPT), gc=GC, **place)
     system.start_worker("enforce,delete")
-    garbage = system.store.collections
+    collections = system.store.collections
     healed: list[str] = []
     real = Repair.bring_back
 
@@ -155,24 +155,24 @@ def test_online_collections_break_no_image_and_fail_no_push(
         return system.store.trash.get(repository, digest) is not None
 
     def done() -> list[Run]:
-        return [run for run in garbage.runs(1000) if run.result == "done" and run.blobs]
+        return [run for run in system.store.collection_runs.latest(1000) if run.result == "done" and run.blobs]
 
     def push(repository: str, tag: str, source: Path) -> None:
         system.skopeo_push(repository, tag, source=source)
 
     with Collections(system, grace=grace, youth=youth):
         with Load(system.url, tmp_path, push, pushers, pause_s, kinds, was_pruned, youth) as load:
-            collections = every(2, lambda: garbage.request("stress"), load.over)
+            requests = every(2, lambda: collections.request("stress"), load.over)
             for_at_least(seconds, lambda: len(done()) >= enough, at_most_s=2 * seconds + 300)
-        collections.join()
+        requests.join()
         counted = system.wiring.registry.debug
         assert counted is not None
         wait_until(lambda: not counted.undelivered(), "the last pushes are not told", within_s=300)
-        wait_until(lambda: system.quiet() and not garbage.requested(), "it does not get quiet", within_s=300)
+        wait_until(lambda: system.quiet() and not collections.requested(), "it does not get quiet", within_s=300)
         before = list(broken(system.registry.url))
-        garbage.request("the next look, which heals")
-        wait_until(lambda: not garbage.requested(), "it does not end", within_s=180)
-    runs = garbage.runs(1000)
+        collections.request("the next look, which heals")
+        wait_until(lambda: not collections.requested(), "it does not end", within_s=180)
+    runs = system.store.collection_runs.latest(1000)
     messages = sorted({run.message for run in runs})
     message = f"{load.pushed} pushes of at most {load.slowest_s:.1f} s, {len(runs)} runs: {messages}"
     print(message, sum(run.blobs for run in runs), "blobs deleted,", sum(run.unlinked for run in runs), "unlinked")
@@ -208,9 +208,9 @@ def test_the_registrys_own_collector_breaks_images_under_the_same_load(
 
     def seen_broken() -> list[str]:
         with Load(system.url, tmp_path, push, 8) as load:
-            collections = every(0.1, collect, load.over)
+            requests = every(0.1, collect, load.over)
             for_at_least(10, lambda: True, at_most_s=60)
-        collections.join()
+        requests.join()
         # A tag that is deleted while it is looked at would look broken, too.
         wait_until(system.quiet, "it does not get quiet", within_s=300)
         images = list(broken(system.registry.url))

@@ -32,22 +32,22 @@ def test_through_the_gate_no_image_breaks_and_no_push_fails(
         system.registry.restart({"notifications": {"events": {"includereferences": False}}})
     system.start_worker("enforce,delete")
     system.start_worker("garbage")
-    garbage = system.store.collections
+    collections = system.store.collections
 
     def done() -> list[Any]:
-        return [run for run in garbage.runs(1000) if run.result == "done"]
+        return [run for run in system.store.collection_runs.latest(1000) if run.result == "done"]
 
     # Half of the processor is enough to have pushes at any moment.
     with load_of(system, tmp_path, 0.5 if seconds < 60 else 0) as load:
-        collections = every(2, lambda: garbage.request("stress"), load.over)
+        requests = every(2, lambda: collections.request("stress"), load.over)
         # On a busy machine the first collections find nothing that is deleted.
         for_at_least(seconds, lambda: len(done()) >= 3 and any(run.blobs for run in done()), at_most_s=seconds + 300)
-    collections.join()
+    requests.join()
     counted = system.wiring.registry.debug
     assert counted is not None
     wait_until(lambda: not counted.undelivered(), "the last pushes are not told")
-    wait_until(lambda: system.quiet() and not garbage.requested(), "it does not get quiet")
-    runs = garbage.runs(1000)
+    wait_until(lambda: system.quiet() and not collections.requested(), "it does not get quiet")
+    runs = system.store.collection_runs.latest(1000)
     message = f"{load.pushed} pushes, {len(done())} of {len(runs)} runs: {sorted({run.message for run in runs})}"
     closed_s = sorted(run.closed_ms / 1000 for run in done())
     print(message, sum(run.blobs for run in done()), "blobs swept; the gate was closed for", closed_s)

@@ -151,7 +151,7 @@ def test_a_collection_in_a_large_clean_up_takes_no_undo_of_what_still_stands(
     assert len(system.registry.manifests(SHOP)) == 5
     system.store.trash.collected()  # what service.collect.run does right before the sweep
     system.registry.collect()
-    system.store.collections.record(Run(now_ms(), now_ms(), "done", "by hand"))
+    system.store.collection_runs.record(Run(now_ms(), now_ms(), "done", "by hand"))
     assert len(system.registry.manifests(SHOP)) == 5
     system.later(rounds=6)  # the digests go now, after the collection
     assert len(system.registry.manifests(SHOP)) == 1
@@ -171,7 +171,7 @@ def test_what_lost_only_its_tag_can_be_restored_after_a_collection(make_system: 
         deleting.delete(system.wiring, SHOP)
     system.store.trash.collected()
     system.registry.collect()
-    system.store.collections.record(Run(now_ms(), now_ms(), "done", "by hand"))
+    system.store.collection_runs.record(Run(now_ms(), now_ms(), "done", "by hand"))
     system.later()
     system.wiring.restore.restore(SHOP, tag="v1")
 
@@ -325,14 +325,14 @@ def test_a_collection_ends_the_undo_of_what_was_deleted_while_it_waited(make_sys
     started = system.wiring.restore.deleted(SHOP)[0].at_us - 1000_000  # started_ms is taken before the wait for writers
     system.store.trash.collected()
     assert system.registry.collect()
-    system.store.collections.record(Run(started // 1000, now_ms(), "done", "by hand"))
+    system.store.collection_runs.record(Run(started // 1000, now_ms(), "done", "by hand"))
     assert not system.wiring.restore.deleted(SHOP)
 
 
 def test_a_collection_that_was_cut_off_ended_the_undo_too(make_system: Make) -> None:
     system = pruned(make_system)
     system.store.trash.collected()
-    system.store.collections.record(Run(now_ms(), now_ms(), "postponed", "x", message="somebody pushed"))
+    system.store.collection_runs.record(Run(now_ms(), now_ms(), "postponed", "x", message="somebody pushed"))
     with pytest.raises(NotRestorable) as e:
         system.wiring.restore.restore(SHOP, tag="v1")
     assert "history.trash" not in str(e.value)
@@ -346,7 +346,7 @@ def test_a_second_tag_comes_back_while_its_image_stands(make_system: Make) -> No
     system.settle()
     system.wiring.restore.restore(SHOP, tag="v1")
     system.store.trash.collected()
-    system.store.collections.record(Run(now_ms(), now_ms(), "done", "by hand"))
+    system.store.collection_runs.record(Run(now_ms(), now_ms(), "done", "by hand"))
     system.wiring.restore.restore(SHOP, tag="stable")
 
 

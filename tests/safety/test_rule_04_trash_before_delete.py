@@ -51,7 +51,7 @@ def test_an_image_comes_back_with_the_time_of_its_push_and_who_pushed_it(make_sy
 def test_after_a_collection_it_is_refused_in_a_sentence_that_says_so(make_system: Make) -> None:
     system = pruned(make_system)
     system.store.trash.collected()
-    system.store.collections.record(Run(now_ms(), now_ms(), "done", "requested manually"))
+    system.store.collection_runs.record(Run(now_ms(), now_ms(), "done", "requested manually"))
     with pytest.raises(
         NotRestorable, match=r"shop/api:v1 cannot be restored: a garbage collection since .* push it again"
     ):

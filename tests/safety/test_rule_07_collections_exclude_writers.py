@@ -57,7 +57,7 @@ def test_the_collector_is_killed_when_the_lease_is_lost(make_wiring: MakeWiring,
     thread.join(240)
     assert not thread.is_alive()
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
-    assert wiring.store.collections.runs()[0].result == "failed"
+    assert wiring.store.collection_runs.latest()[0].result == "failed"
     wiring.store.connection.client.delete(wiring.store.connection.keys.of("lease", COLLECT))
 
 
@@ -68,7 +68,7 @@ def test_a_kept_manifest_that_is_not_marked_stops_the_sweep(make_system: Make, t
     system.settle()
     system.store.collections.request("by hand")
     collect_run.collect(system.wiring)
-    (run,) = system.store.collections.runs()
+    (run,) = system.store.collection_runs.latest()
     assert run.result == "failed"
     assert "did not mark shop/api:v1" in run.message
     assert not (tmp_path / "swept").exists()
@@ -82,7 +82,7 @@ def test_the_gate_is_closed_while_the_collector_runs_and_open_after_it(make_wiri
     wiring = make_wiring(gc=collector(tmp_path, WAITS))
     with collecting(wiring, tmp_path):
         assert state(wiring) == "closed"
-    assert wiring.store.collections.runs()[0].result == "done"
+    assert wiring.store.collection_runs.latest()[0].result == "done"
     assert state(wiring) == "open"
 
 

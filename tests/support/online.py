@@ -246,7 +246,7 @@ class OnlineSite:
         """Run a collection to its end."""
         self.store.collections.request("by hand")
         collect_run.collect(self.wiring)
-        return self.store.collections.runs(1)[0]
+        return self.store.collection_runs.latest(1)[0]
 
     def collect_after(self, seconds: float = YOUTH_S + 1) -> Run:
         self.later(seconds)

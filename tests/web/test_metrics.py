@@ -124,13 +124,13 @@ def test_a_registry_that_is_away_is_shown(serve: ServeEdge) -> None:
 
 
 def test_collections_are_counted_by_their_result(edge: Edge) -> None:
-    garbage = edge.store.collections
-    garbage.record(
+    runs = edge.store.collection_runs
+    runs.record(
         Run(1000, 3500, "done", "scheduled", blobs=4, bytes_freed=900, unlinked=7, held_ms=250, quarantined_bytes=800)
     )
-    garbage.record(Run(4000, 5000, "failed", "scheduled", message="boom"))
+    runs.record(Run(4000, 5000, "failed", "scheduled", message="boom"))
     for _ in range(3):
-        garbage.record(Run(4000, 5000, "postponed", "scheduled", message="not now"), once=True)
+        runs.record(Run(4000, 5000, "postponed", "scheduled", message="not now"), once=True)
     results = scrape(edge)
     counts = [results[f'collections_total{{result="{result}"}}'] for result in ("done", "failed", "postponed")]
     assert counts == [1, 1, 1], "what was said before is no new attempt"

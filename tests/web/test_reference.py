@@ -55,8 +55,8 @@ def test_every_example_works_as_it_stands(serve_over_valkey: ServeEdge, registry
         registry={"url": registry.url},
         gc={"command": "true"},
     )
-    edge.store.collections.record(Run(7, 8, "done", "scheduled"))
-    edge.store.collections.keep_log(7, gzip.compress(b"ended"))
+    edge.store.collection_runs.record(Run(7, 8, "done", "scheduled"))
+    edge.store.collection_runs.keep_log(7, gzip.compress(b"ended"))
     commands = examples(edge)
     assert len(commands) >= 28
     assert "-X DELETE" in commands["cancel_collection"]

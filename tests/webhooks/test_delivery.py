@@ -122,7 +122,7 @@ class TestEvents:
         system = make_system(keep_last(1))
         audit = subscribed(system, receiver)
         for result in ("postponed", "failed", "dry run", "done"):
-            system.store.collections.record(Run(1000, 2000, result, "scheduled", blobs=3, message=f"is {result}"))
+            system.store.collection_runs.record(Run(1000, 2000, result, "scheduled", blobs=3, message=f"is {result}"))
         send_all(audit)
         assert types(receiver) == ["collection.postponed", "collection.failed", "collection.done"]
         assert [event["data"]["message"] for event in receiver.events()] == ["is postponed", "is failed", "is done"]
@@ -167,7 +167,7 @@ class TestEvents:
         system.push("v1", "v2")
         system.settle()
         system.store.outbox.note_trouble("registry", "cannot be reached")
-        system.store.collections.record(Run(1000, 2000, "done", "scheduled"))
+        system.store.collection_runs.record(Run(1000, 2000, "done", "scheduled"))
         send_all(subscribed(system, receiver))
         assert receiver.requests == []
 
@@ -181,7 +181,7 @@ class TestEvents:
             system.push("v1", "v2", repository=repository)
         system.settle()
         system.wiring.restore.restore(SHOP, tag="v1", by="ann")
-        system.store.collections.record(Run(1000, 2000, "done", "scheduled"))
+        system.store.collection_runs.record(Run(1000, 2000, "done", "scheduled"))
         send_all(audit)
         assert sorted(types(receiver)) == ["collection.done", "tags.deleted"]
 
@@ -238,7 +238,7 @@ class TestAttempts:
         audit = subscribed(system, receiver)
         receiver.answer(500)
         for result in ("failed", "done"):
-            system.store.collections.record(Run(1000, 2000, result, "scheduled"))
+            system.store.collection_runs.record(Run(1000, 2000, result, "scheduled"))
             send_all(audit)
         end_wait(system)
         send_all(audit)
@@ -251,7 +251,7 @@ class TestAttempts:
         audit = subscribed(system, receiver)
         receiver.answer(*[422] * 8)
         for result in ("failed", "done"):
-            system.store.collections.record(Run(1000, 2000, result, "scheduled"))
+            system.store.collection_runs.record(Run(1000, 2000, result, "scheduled"))
         for _ in range(9):
             send_all(audit)
             end_wait(system)
@@ -263,7 +263,7 @@ class TestAttempts:
         audit = subscribed(system, receiver)
         # A proxy answered while the receiver was away; after that it took a while to be right.
         receiver.answer(*[502] * 10, *[400] * 7)
-        system.store.collections.record(Run(1000, 2000, "done", "scheduled"))
+        system.store.collection_runs.record(Run(1000, 2000, "done", "scheduled"))
         for _ in range(18):
             send_all(audit)
             end_wait(system)
@@ -279,7 +279,7 @@ class TestAttempts:
         audit = subscribed(system, receiver)
         receiver.answer(*[422] * 4)
         for result in ("failed", "postponed", "done"):
-            system.store.collections.record(Run(1000, 2000, result, "scheduled"))
+            system.store.collection_runs.record(Run(1000, 2000, result, "scheduled"))
         for troubles in (0, 1, 1, 1, 0):
             send_all(audit)
             assert len(system.store.outbox.troubles()) == troubles
@@ -293,7 +293,7 @@ class TestAttempts:
         system = make_system(keep_last(1))
         audit = subscribed(system, receiver)
         receiver.answer(410)
-        system.store.collections.record(Run(1000, 2000, "done", "scheduled"))
+        system.store.collection_runs.record(Run(1000, 2000, "done", "scheduled"))
         send_all(audit)
         end_wait(system)
         send_all(audit)
@@ -314,7 +314,7 @@ class TestAttempts:
         system = make_system(keep_last(1))
         audit = subscribed(system, receiver)
         receiver.answer(500, 500)
-        system.store.collections.record(Run(1000, 2000, "done", "scheduled"))
+        system.store.collection_runs.record(Run(1000, 2000, "done", "scheduled"))
         for troubles in ([], ["webhook audit"], []):
             send_all(audit)
             assert [trouble.about for trouble in system.store.outbox.troubles()] == troubles
@@ -325,7 +325,7 @@ class TestAttempts:
     ) -> None:
         system = make_system(keep_last(1))
         audit = subscribed(system, receiver)
-        system.store.collections.record(Run(1000, 2000, "done", "scheduled"))
+        system.store.collection_runs.record(Run(1000, 2000, "done", "scheduled"))
         monkeypatch.setattr(type(system.store.webhooks), "succeeded", redis_is_away)
         with pytest.raises(StoreUnavailable):
             send_all(audit)
@@ -344,7 +344,7 @@ class TestBounds:
         system = make_system(keep_last(1))
         audit = subscribed(system, receiver)
         for message in ("one", "two", "three"):
-            system.store.collections.record(Run(1000, 2000, "failed", "scheduled", message=message))
+            system.store.collection_runs.record(Run(1000, 2000, "failed", "scheduled", message=message))
             audit.look()
         send_all(audit)
         assert [event["data"]["message"] for event in receiver.events()] == ["two", "three"]
@@ -356,14 +356,14 @@ class TestBounds:
         system = make_system(keep_last(1))
         audit = subscribed(system, receiver)
         receiver.answer(500)
-        system.store.collections.record(Run(1000, 2000, "failed", "scheduled"))
+        system.store.collection_runs.record(Run(1000, 2000, "failed", "scheduled"))
         send_all(audit)
         monkeypatch.setattr(webhooks, "KEEP_MS", -1000)
         end_wait(system)
         send_all(audit)
         monkeypatch.undo()
         # The message that was begun is not waited for.
-        system.store.collections.record(Run(1000, 2000, "done", "scheduled"))
+        system.store.collection_runs.record(Run(1000, 2000, "done", "scheduled"))
         send_all(audit)
         assert types(receiver) == ["collection.done"]
         assert state(system).dropped == 1
@@ -373,7 +373,7 @@ class TestBounds:
     ) -> None:
         system = make_system(keep_last(1))
         audit = subscribed(system, receiver)
-        system.store.collections.record(Run(1000, 2000, "done", "scheduled"))
+        system.store.collection_runs.record(Run(1000, 2000, "done", "scheduled"))
         before = state(system)
         audit.look()
         monkeypatch.setattr(system.store.webhooks, "state", lambda _: before)
@@ -407,7 +407,7 @@ class TestChat:
         chat = subscribed(system, receiver, format="slack")
         receiver.answer(503)
         for result in ("failed", "done"):
-            system.store.collections.record(Run(1000, 2000, result, "scheduled"))
+            system.store.collection_runs.record(Run(1000, 2000, result, "scheduled"))
             send_all(chat)
         for _ in range(2):
             end_wait(system)

@@ -60,7 +60,7 @@ def wait_for_look(store: Store, *names: str) -> None:
 
 
 def record(store: Store, message: str = "") -> None:
-    store.collections.record(Run(1000, 2000, "done", "scheduled", message=message))
+    store.collection_runs.record(Run(1000, 2000, "done", "scheduled", message=message))
 
 
 def test_a_receiver_that_stalls_delays_no_other_and_no_deletion(

@@ -26,7 +26,7 @@ def deleted(site: OnlineSite) -> None:
 def undelete(site: OnlineSite, *digests: str) -> Run:
     site.store.collections.request_undeletion(Undeletion("an undeletion", digests))
     collect_run.collect(site.wiring)
-    (run, *_) = site.store.collections.runs(1)
+    (run, *_) = site.store.collection_runs.latest(1)
     assert run.reason == "an undeletion"
     return run
 
@@ -66,7 +66,7 @@ def test_a_dry_run_tells_that_data_would_come_back_and_writes_nothing(site: Onli
     site.objects.before_step = lambda action, keys: writes.extend(keys if action not in ("list", "clock") else ())
     site.store.collections.request_rehearsal("a dry run")
     collect_run.collect(site.wiring)
-    (run, *_) = site.store.collections.runs(1)
+    (run, *_) = site.store.collection_runs.latest(1)
     assert (run.result, run.blobs) == ("dry run", 0)
     assert f"{SIZE} blobs are in quarantine although a manifest needs them" in run.note
     assert set(writes) == {"pushprune/clock"}
@@ -109,7 +109,7 @@ def test_a_shorter_grace_for_a_full_disk_deletes_at_once(site: OnlineSite) -> No
     site.later(901)
     site.store.collections.request("by hand", 900)
     collect_run.collect(site.wiring)
-    (run, *_) = site.store.collections.runs(1)
+    (run, *_) = site.store.collection_runs.latest(1)
     # All but the manifest, which may still meet a PUT.
     assert (run.quarantined, run.quarantined_bytes) == (1, len(other.manifest))
     assert run.bytes_freed == sum(map(len, (*UNUSED.blobs, UNUSED.manifest, *other.blobs)))

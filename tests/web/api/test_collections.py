@@ -33,7 +33,8 @@ def test_at_first_there_is_nothing(edge: Edge) -> None:
 
 
 def test_runs_are_listed_with_all_that_is_known_of_them(edge: Edge) -> None:
-    edge.store.collections.record(Run(1, 5, "done", "by hand", 0, 7, 2, 1, None, gate="none", final=3, note="no gate"))
+    recorded = Run(1, 5, "done", "by hand", 0, 7, 2, 1, None, gate="none", final=3, note="no gate")
+    edge.store.collection_runs.record(recorded)
     (run,) = looked_up(edge)["runs"]
     assert run == {
         "started_at": rfc3339(1000), "ended_at": rfc3339(5000),
@@ -59,7 +60,7 @@ def test_what_keeps_a_wanted_one_is_shown_once_with_how_often(serve: ServeEdge) 
     edge = serve(gc={"command": "true"})
     edge.store.collections.request_if_none("scheduled")
     for ended_ms in (5, 9):
-        edge.store.collections.record(Run(1, ended_ms, "postponed", "scheduled", message="not now"), once=True)
+        edge.store.collection_runs.record(Run(1, ended_ms, "postponed", "scheduled", message="not now"), once=True)
     shown = looked_up(edge)
     assert (shown["queued"], len(shown["runs"])) == ("scheduled", 1)
     assert shown["postponed"] == {"message": "not now", "since": rfc3339(5000), "at": rfc3339(9000), "times": 2}

@@ -59,8 +59,8 @@ def test_lists_are_filtered_by_status_and_sorted_by_the_next_deletion(edge: Edge
 def test_the_whole_output_of_a_collection_can_be_read(edge: Edge) -> None:
     assert problem(edge.http.get("/api/v1/collections/log"))[0] == 404
     for started_ms in (7, 1_700_000_000_123):
-        edge.store.collections.record(Run(started_ms, started_ms + 1, "done", "scheduled"))
-        edge.store.collections.keep_log(started_ms, gzip.compress(f"begun {started_ms}\nended\n".encode()))
+        edge.store.collection_runs.record(Run(started_ms, started_ms + 1, "done", "scheduled"))
+        edge.store.collection_runs.keep_log(started_ms, gzip.compress(f"begun {started_ms}\nended\n".encode()))
     latest = edge.http.get("/api/v1/collections/log").json
     assert latest == {"started_at": rfc3339(1_700_000_000_123_000), "lines": ["begun 1700000000123", "ended"]}
     first = edge.http.get("/api/v1/collections/log", query_string={"started_at": rfc3339(7000)}).json or {}

@@ -69,12 +69,12 @@ def test_the_one_under_way_is_shown(edge: Edge) -> None:
 
 
 def test_data_in_quarantine_is_shown_with_the_way_back(edge: Edge) -> None:
-    edge.store.collections.record(
+    edge.store.collection_runs.record(
         Run(1, 5, "done", "x", quarantined=3, quarantined_bytes=5_000_000, quarantined_until_ms=1_800_000_000_000)
     )
-    edge.store.collections.record(Run(6, 9, "undeletion", "an undeletion", note="sha256:aa came back"))
+    edge.store.collection_runs.record(Run(6, 9, "undeletion", "an undeletion", note="sha256:aa came back"))
     assert "In quarantine" not in Browser(edge).text("/panels/collection/now"), "the last run left nothing there"
-    edge.store.collections.record(
+    edge.store.collection_runs.record(
         Run(10, 11, "done", "x", quarantined=3, quarantined_bytes=5_000_000, quarantined_until_ms=1_800_000_000_000)
     )
     text = Browser(edge).text("/panels/collection/now")
@@ -85,7 +85,7 @@ def test_data_in_quarantine_is_shown_with_the_way_back(edge: Edge) -> None:
 
 
 def test_those_that_ran_are_shown_with_their_figures(edge: Edge) -> None:
-    edge.store.collections.record(
+    edge.store.collection_runs.record(
         Run(1000, 3500, "failed", "schedule", message="exit 1", blobs=1234, bytes_freed=5_000)
     )
     text = Browser(edge).text("/panels/collection/runs")
@@ -133,10 +133,10 @@ def test_garbage_is_shown_by_age_and_by_repository(edge: Edge) -> None:
 
 
 def test_a_run_has_a_page_with_its_figures_and_what_was_printed(edge: Edge) -> None:
-    garbage = edge.store.collections
+    past = edge.store.collection_runs
     for number in range(25):
-        garbage.record(Run(number, number + 3000, "done", "schedule", 0, 5, 3, note="all is well"))
-        garbage.keep_log(number, gzip.compress(f"of {number}\nerror: <no> luck\n".encode()))
+        past.record(Run(number, number + 3000, "done", "schedule", 0, 5, 3, note="all is well"))
+        past.keep_log(number, gzip.compress(f"of {number}\nerror: <no> luck\n".encode()))
     browser = Browser(edge)
     assert 'href="/collection/run/24"' in browser.text("/panels/collection/runs")
     assert 'hx-get="/panels/collection/run/24"' in browser.text("/collection/run/24")
@@ -151,8 +151,8 @@ def test_a_run_has_a_page_with_its_figures_and_what_was_printed(edge: Edge) -> N
 
 @pytest.mark.parametrize("accepted", ["gzip", "identity"])
 def test_the_whole_log_of_a_run_is_a_file(edge: Edge, accepted: str) -> None:
-    edge.store.collections.record(Run(1000, 3000, "done", "schedule"))
-    edge.store.collections.keep_log(1000, gzip.compress(b"one\ntwo\n"))
+    edge.store.collection_runs.record(Run(1000, 3000, "done", "schedule"))
+    edge.store.collection_runs.keep_log(1000, gzip.compress(b"one\ntwo\n"))
     response = edge.http.get("/collection/run/1000/log", headers={"Accept-Encoding": accepted})
     assert response.headers.get("Content-Encoding") == ("gzip" if accepted == "gzip" else None)
     assert (gzip.decompress(response.data) if accepted == "gzip" else response.data) == b"one\ntwo\n"
@@ -165,7 +165,7 @@ def test_what_each_run_freed_is_drawn_and_a_missing_gate_is_said_once(edge: Edge
     for number, freed in enumerate((1_000_000, 4_000_000, None), 1):
         result = "done" if freed else "failed"
         note = f"{UNPROTECTED}; requested at night"
-        edge.store.collections.record(
+        edge.store.collection_runs.record(
             Run(number * 1000, number * 1000 + 9, result, "schedule", bytes_freed=freed, gate="none", note=note)
         )
     text = browser.text("/panels/collection/runs")

@@ -70,8 +70,8 @@ def edge(serve_over_valkey: ServeEdge) -> Edge:
     edge.store.approvals.note("shop/api", "approved", EVIL, EVIL)
     edge.store.outbox.note_trouble(EVIL, EVIL)
     edge.store.collections.request(EVIL)
-    edge.store.collections.record(Run(7, 8, "done", EVIL))
-    edge.store.collections.keep_log(7, gzip.compress(EVIL.encode("utf-8", "replace")))
+    edge.store.collection_runs.record(Run(7, 8, "done", EVIL))
+    edge.store.collection_runs.keep_log(7, gzip.compress(EVIL.encode("utf-8", "replace")))
     history = edge.store.history
     assert history.commit(history.snapshot("shop/api"), edge.wiring.verdicts.plan("shop/api"), "held")
     return edge

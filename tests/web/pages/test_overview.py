@@ -71,7 +71,7 @@ def test_five_figures(edge: Edge) -> None:
     now_ms = edge.store.connection.now_ms()
     day_ms = 86_400_000
     for ended_ms, freed in ((now_ms, 2_000_000), (now_ms - 8 * day_ms, 9_000_000)):
-        edge.store.collections.record(Run(ended_ms - 10, ended_ms, "done", "by hand", bytes_freed=freed))
+        edge.store.collection_runs.record(Run(ended_ms - 10, ended_ms, "done", "by hand", bytes_freed=freed))
     for at_ms, size in ((now_ms - 2 * day_ms, 3000), (now_ms, 5000)):
         fields = {"size": size, "shared": 0, "other": 0, "unknown": 0, "repositories": 2, "prefix shop": size}
         edge.redis.xadd("pushprune:usage", fields, id=f"{at_ms}-0")
@@ -115,9 +115,9 @@ def test_what_happened_is_drawn_in_steps_and_stands_in_a_table(edge: Edge) -> No
     assert "Nothing happened in this period" in Browser(edge).text("/panels/overview/past")
     edge.heard(event(), event(tag="v2"))
     now_ms = edge.store.connection.now_ms()
-    edge.store.collections.record(Run(now_ms - 10, now_ms, "done", "by hand", bytes_freed=2_000_000))
-    edge.store.collections.record(Run(now_ms - 10, now_ms, "failed", "by hand", message="exit 1"))
-    edge.store.collections.record(Run(now_ms - 10, now_ms, "dry run", "by hand", bytes_freed=7_000_000))
+    edge.store.collection_runs.record(Run(now_ms - 10, now_ms, "done", "by hand", bytes_freed=2_000_000))
+    edge.store.collection_runs.record(Run(now_ms - 10, now_ms, "failed", "by hand", message="exit 1"))
+    edge.store.collection_runs.record(Run(now_ms - 10, now_ms, "dry run", "by hand", bytes_freed=7_000_000))
     text = Browser(edge).text("/panels/overview/past?period=24h")
     assert rows(text)[0] == ["2", "0", "2, 1 failed", "2.0 MB"]
     assert len(rows(text)) == 48

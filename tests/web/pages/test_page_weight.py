@@ -64,8 +64,8 @@ def edge(serve_over_valkey: ServeEdge) -> Edge:
     edge.heard(*moves[:50])
     edge.heard(*moves[50:], *others[:50])
     edge.heard(*others[50:])
-    edge.store.collections.record(Run(7, 8, "done", "by hand"))
-    edge.store.collections.keep_log(7, gzip.compress("\n".join(NAMES).encode()))
+    edge.store.collection_runs.record(Run(7, 8, "done", "by hand"))
+    edge.store.collection_runs.keep_log(7, gzip.compress("\n".join(NAMES).encode()))
     history = edge.store.history
     assert history.commit(history.snapshot(REPOSITORY), edge.wiring.verdicts.plan(REPOSITORY), "held")
     return edge
