@@ -1,9 +1,11 @@
 """The map in service/__init__.py agrees with the folder, and no test file is imported by another."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import service
+from service.wiring import Wiring
 
 FOLDER = Path(service.__file__).parent
 # The package itself, and how `python -m service` starts it.
@@ -70,3 +72,16 @@ def test_the_edges_call_the_capabilities_and_never_an_object_of_the_store() -> N
         imports |= {(file, name) for name in re.findall(r"^from (service\.store\.\w+) import", text, re.MULTILINE)}
     assert uses == ALLOWED
     assert imports == set()
+
+
+def test_at_most_forty_functions_take_the_wiring_and_it_has_at_most_twelve_members() -> None:
+    """A function takes what it uses (CONTRIBUTING.md)."""
+    takers = [
+        f"{path.relative_to(FOLDER.parent)}: {function}"
+        for folder in (FOLDER, FOLDER.parent / "workers")
+        for path in folder.rglob("*.py")
+        for function, parameters in re.findall(r"\bdef (\w+)\(([^()]*)", path.read_text())
+        if re.search(r":\s*Wiring\b", parameters)
+    ]
+    assert 20 < len(takers) <= 40, takers
+    assert len(fields(Wiring)) <= 12

@@ -9,14 +9,17 @@ from werkzeug.exceptions import Conflict
 
 from service.answers.base import ApiAnswer
 from service.answers.repositories import Holds
+from service.dispatch import Dispatch
 from service.domain.errors import NotWaiting
 from service.domain.page import page
 from service.prune import approvals
+from service.reports.inventory import Inventory
+from service.settings import Settings
+from service.store import Store
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.paging import PageQuery, cursor_of, place_of
 from service.web.api.repository import UNKNOWN, RepositoryPath, known
 from service.web.models import ApiRequest, respond
-from service.wiring import Wiring
 
 _ORDER = "repository"
 NOTHING_WAITS = (
@@ -63,14 +66,16 @@ class RejectedPlan(ApiAnswer):
     kept: int = Field(description="images that are kept")
 
 
-def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    reading = api_blueprint("holds", wiring.store, wiring.settings, documented)
-    approving = api_blueprint("holds-approval", wiring.store, wiring.settings, documented, "admin")
+def blueprints(
+    store: Store, settings: Settings, inventory: Inventory, dispatch: Dispatch, *, documented: bool
+) -> tuple[APIBlueprint, ...]:
+    reading = api_blueprint("holds", store, settings, documented)
+    approving = api_blueprint("holds-approval", store, settings, documented, "admin")
 
     @reading.get("/holds", responses={HTTPStatus.OK: Holds})
     def holds(query: PageQuery) -> Response:
         """List the plans that wait for approval"""
-        waiting = approvals.waiting(wiring.store)
+        waiting = approvals.waiting(store)
         after = place_of(query.cursor, _ORDER, str)
         listed = page(
             waiting, lambda plan: (plan.hold.repository, ""), descending=False, after=after, limit=query.limit
@@ -83,9 +88,9 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     )
     def approve(path: RepositoryPath, query: PlanQuery) -> Response:
         """Approve the waiting plan of a repository, and plan the repository again now"""
-        (repository,) = known(wiring.inventory, [path.repository])
+        (repository,) = known(inventory, [path.repository])
         try:
-            approved = approvals.approve(wiring.store, wiring.dispatch, repository, query.plan, by="API")
+            approved = approvals.approve(store, dispatch, repository, query.plan, by="API")
         except NotWaiting as error:
             raise Conflict(str(error)) from error
         return respond(Approval(repository=repository, approved=approved))
@@ -96,9 +101,9 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     )
     def reject(path: RepositoryPath, query: PlanQuery) -> Response:
         """Reject the waiting plan of a repository: its images are kept"""
-        (repository,) = known(wiring.inventory, [path.repository])
+        (repository,) = known(inventory, [path.repository])
         try:
-            hold = approvals.reject(wiring.store, repository, query.plan, by="API")
+            hold = approvals.reject(store, repository, query.plan, by="API")
         except NotWaiting as error:
             raise Conflict(str(error)) from error
         return respond(RejectedPlan(repository=repository, plan=hold.plan, kept=len(hold.digests)))
@@ -107,7 +112,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     def approve_all(query: PlansQuery) -> Response:
         """Approve every waiting plan that was not rejected, and plan the repositories again now"""
         try:
-            approved = approvals.approve_all(wiring.store, wiring.dispatch, query.plans, by="API")
+            approved = approvals.approve_all(store, dispatch, query.plans, by="API")
         except NotWaiting as error:
             raise Conflict(str(error)) from error
         return respond(ApprovalOfAll(repositories=approved.repositories, approved=approved.images))

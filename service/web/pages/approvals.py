@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 from flask import Blueprint, Response, request
 
+from service.dispatch import Dispatch
 from service.domain.errors import ConfigurationError, NoSuchRepository, StoreUnavailable
 from service.domain.policy.units import spell_count
 from service.prune import approvals
 from service.prune.approvals import PlanDecision, Waiting
 from service.prune.held_images import held_images
+from service.reports.verdicts import Verdicts
 from service.store import Store
 from service.web.pages import rendering
-from service.wiring import Wiring
 
 NAME = "Approvals"
 
@@ -27,9 +28,8 @@ def pending(store: Store) -> int:
         return 0
 
 
-def add(pages: Blueprint, wiring: Wiring) -> None:
+def add(pages: Blueprint, store: Store, dispatch: Dispatch, verdicts: Verdicts) -> None:
     """Add the page, its panel and its forms."""
-    store, dispatch, verdicts = wiring.store, wiring.dispatch, wiring.verdicts
 
     @pages.get("/approvals", endpoint="approvals")
     def approvals_page() -> Response:

@@ -12,13 +12,13 @@ from service.domain.policy.model import Policy
 from service.domain.policy.patterns import compile_patterns
 from service.domain.retention.selector import search_matcher
 from service.domain.retention.total import added, total
+from service.reports.inventory import Inventory
 from service.reports.policy_difference import PolicyDifference, policy_difference
 from service.reports.verdicts import Verdicts
-from service.settings import parse_policy
+from service.settings import PolicySource, parse_policy
 from service.web import trials
 from service.web.pages import rendering
 from service.web.pages.yaml_text import as_yaml
-from service.wiring import Wiring
 
 NAME = "Policy"
 
@@ -53,16 +53,16 @@ class _RuleMatchesCache:
         return reaches
 
 
-def add(pages: Blueprint, wiring: Wiring) -> None:
+def add(pages: Blueprint, policies: PolicySource, inventory: Inventory, verdicts: Verdicts) -> None:
     reaches = _RuleMatchesCache()
 
     @pages.get("/policy")
     def policy() -> Response:
-        return rendering.page("policy.html", written=policy_file(wiring.policies.current()))
+        return rendering.page("policy.html", written=policy_file(policies.current()))
 
     @pages.get("/panels/policy/force")
     def policy_force() -> Response:
-        policies, now = wiring.policies, wiring.policies.current()
+        now = policies.current()
         return rendering.panel(
             "policy_force.html",
             "Current policy",
@@ -72,7 +72,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             digest=policies.digest,
             complaint=policies.complaint,
             read_ms=policies.read_ms,
-            rules=reaches.of(now, wiring.inventory.names()) if now else (),
+            rules=reaches.of(now, inventory.names()) if now else (),
         )
 
     @pages.post("/panels/policy/trial")
@@ -81,10 +81,10 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         text = request.form.get("policy", "")
         trials.check_size(len(text))
         name = request.form.get("repository", "")
-        names = (wiring.inventory.known(name),) if name else tuple(filter(_found(), wiring.inventory.names()))
+        names = (inventory.known(name),) if name else tuple(filter(_found(), inventory.names()))
         with trials.turn():
             tried = parse_policy(text, _EDITED, trials.check_patterns)
-            changes, looked = _changes(wiring.verdicts, names, tried)
+            changes, looked = _changes(verdicts, names, tried)
         return rendering.panel(
             "policy_trial.html",
             "Test of a policy",
