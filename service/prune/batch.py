@@ -124,7 +124,6 @@ class Batch:
         freed_bytes = self._blob_uses.delete(doomed.digest) if self._blob_uses else None
         if self.store.deletions.forget(self.snapshot, doomed, still_listed, freed_bytes):
             self.dispatch.enforce(self.repository)
-        self.store.meter.count("deletes", "deleted")
         tracing.note(result="deleted")
         self.log_deleted(verdict for verdict in doomed.verdicts if not verdict.recorded)
 

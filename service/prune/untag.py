@@ -136,7 +136,6 @@ class _Untagging:
             return
         if self._store.deletions.untagged(self._repository, untagged, self._left):
             self._batch.dispatch.enforce(self._repository)
-        self._store.meter.count("deletes", "untagged", sum(doomed.only_tags for doomed, _ in untagged))
         self._batch.log_deleted(verdict for _, verdicts in untagged for verdict in verdicts)
 
     def _keep(self, doomed: Doomed, check: RecheckResult, outcome: ImageOutcome) -> bool:

@@ -326,7 +326,9 @@ Streams and counters of all repositories
         /metrics, stats.
   meter                hash    "plans:<target>", "deletes:<result>", "failures:<queue>" → count; timings:
         "<name>:<label>:<upper end in s, inf>" → count, "<name>:<label>:sum" → s. Life: for ever; the labels are few.
-        Writers: web, workers. Reader: /metrics.
+        Writer: add_counts. Reader: /metrics.
+  flushed:NAME         string  the number of the last flush of the process NAME that was added to meter. Life: a day.
+        Writer, reader: add_counts.
   seen:N               set     ids of the events of hour N, so that each event is recorded once. Life: two hours.
         Writer, reader: record.
 

@@ -1,12 +1,15 @@
 """Counters and timings: collected in each process, and added up in Redis from time to time."""
 
 import threading
+from collections.abc import Mapping
+from contextlib import suppress
 
 from service.domain.errors import StoreUnavailable
 from service.domain.metrics import COUNTED, TIMED, Metered, Timing
-from service.store.connection import Connection
+from service.store.connection import Connection, new_token
 
 _SUM, _MORE = "sum", "inf"
+_DAY_S = 86_400
 
 
 class Meter:
@@ -20,6 +23,11 @@ class Meter:
         self._lock = threading.Lock()
         self._counts: dict[str, int] = {}
         self._sums: dict[str, float] = {}
+        self._flushing = threading.Lock()
+        self._process = ""
+        self._number = 0
+        # What was sent under `_number` and not answered yet.
+        self._sent: tuple[Mapping[str, int], Mapping[str, float]] = {}, {}
 
     def count(self, name: str, label: str, by: int = 1) -> None:
         """Add to a counter. name: one of COUNTED."""
@@ -34,28 +42,32 @@ class Meter:
             self._sums[sums] = self._sums.get(sums, 0.0) + seconds
 
     def flush(self) -> None:
-        """Add the counts to those in Redis; when Redis is away, keep them for the next flush."""
-        # Only the swap holds the lock: counting must not wait for Redis.
-        with self._lock:
-            counts, self._counts = self._counts, {}
-            sums, self._sums = self._sums, {}
+        """Add the counts to those in Redis, each once; when Redis does not answer, the next flush does it."""
+        with self._flushing, suppress(StoreUnavailable):
+            # Redis may have added what it did not answer in time: it is sent again as it was.
+            self._send()
+            # Only the swap holds the lock: counting must not wait for Redis.
+            with self._lock:
+                self._sent = self._counts, self._sums
+                self._counts, self._sums = {}, {}
+            self._number += 1
+            self._send()
+
+    def _send(self) -> None:
+        counts, sums = self._sent
         if not counts:
             return
-        key = self._connection.keys.of("meter")
-        try:
-            with self._connection.reached() as client, client.pipeline() as pipe:
-                for name, by in counts.items():
-                    pipe.hincrby(key, name, by)
-                for name, seconds in sums.items():
-                    pipe.hincrbyfloat(key, name, round(seconds, 6))
-                pipe.execute()
-        except StoreUnavailable:
-            # Other threads may have counted meanwhile, so add and do not replace.
-            with self._lock:
-                for name, by in counts.items():
-                    self._counts[name] = self._counts.get(name, 0) + by
-                for name, seconds in sums.items():
-                    self._sums[name] = self._sums.get(name, 0.0) + seconds
+        # Not before the first flush: a process that is forked has a name of its own.
+        self._process = self._process or new_token()
+        self._connection.run(
+            "add_counts",
+            NAME=self._process,
+            number=self._number,
+            life_s=_DAY_S,
+            counts=[{"name": name, "by": by} for name, by in counts.items()],
+            sums=[{"name": name, "by": f"{seconds:.6f}"} for name, seconds in sums.items()],
+        )
+        self._sent = {}, {}
 
     def read(self) -> Metered:
         """Return the flushed counts and timings of all processes. Raises StoreUnavailable when Redis is away."""

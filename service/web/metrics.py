@@ -36,8 +36,6 @@ _ACTIONS = ("push", "pull", "mount", "delete")
 _COUNTED = {
     "rejected": "rejected events",
     "duplicate": "events that were received more than once",
-    "deleted": "images deleted by pushprune",
-    "untagged": "tags deleted without their image, which is still needed",
     "restored": "restored images",
     "healed": "tags and parts that a race had deleted and pushprune restored",
     "lost": "tags that a race deleted and that could not be restored",
@@ -122,15 +120,18 @@ class Scrape:
         if reading.last_event_ms is not None:
             help_text = "time of the newest entry of the history"
             yield _gauge("last_event_timestamp_seconds", help_text, reading.last_event_ms / 1000)
-        yield from self._metered()
+        yield from self._metered(reading.counters)
         yield from self._policy()
         yield from self._collections(now)
         yield from self._gate(now)
         yield from self._reconciliation()
         yield from self._webhooks(now)
 
-    def _metered(self) -> Iterator[Metric]:
-        """Yield the counts and times that processes measure; each process adds its own to Redis about once a second."""
+    def _metered(self, counters: Mapping[str, int]) -> Iterator[Metric]:
+        """Yield the counts and times that processes measure; each process adds its own to Redis about once a second.
+
+        counters: what is counted where it is recorded.
+        """
         # The counts of this process that are not yet in Redis belong to the answer, too.
         self._store.meter.flush()
         metered = self._store.meter.read()
@@ -141,10 +142,12 @@ class Scrape:
                 "plans, by result",
                 ("doomed", "manual", "dry_run", "held", "none", "stale"),
             ),
-            ("deletes", "result", "deletions, by result", ("deleted", "untagged", "spared", "vanished")),
+            ("deletes", "result", "deletions, by result", ("spared", "vanished")),
             ("failures", "queue", "failed attempts", ("due", "doomed")),
         ):
             values = {value: metered.counts.get((name, value), 0) for value in known}
+            if name == "deletes":
+                values |= {value: counters.get(value, 0) for value in ("deleted", "untagged")}
             yield _labelled(CounterMetricFamily(f"pushprune_{name}", meaning, labels=[label]), values)
         help_text = "from the latest push of a repository to the deletion of the images that it displaced"
         # This histogram has no labels, so it can exist, with zeros, before the first measurement.

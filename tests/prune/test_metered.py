@@ -22,7 +22,6 @@ def test_a_push_that_pushes_one_out_is_counted_and_timed(make_system: Make) -> N
     system.settle()
     result = metered(system)
     assert result.counts["plans", "doomed"] == 1
-    assert result.counts["deletes", "deleted"] == 1
     gone = result.timings["push_to_deletion", ""]
     assert sum(gone.counts.values()) + gone.more == 1
     assert sum(result.timings["registry_request", "DELETE 202"].counts.values()) == 1

@@ -1,6 +1,7 @@
 """Counters and times: once in Redis, they are the same for all processes."""
 
 import threading
+from typing import Any
 
 import pytest
 import redis
@@ -63,12 +64,45 @@ def test_nothing_is_lost_while_redis_is_away(connection: Connection) -> None:
     assert result.timings["gate_wait", "passed"].sum_s == pytest.approx(0.3)
 
 
+class Late(redis.Redis):
+    """Executes a script, and is not heard in time, as often as `times` says."""
+
+    times = 0
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        execute: Any = super().execute_command
+        answer = execute(*args, **options)
+        if args[0] == "EVALSHA" and self.times:
+            self.times -= 1
+            raise redis.TimeoutError("Timeout reading from socket")
+        return answer
+
+
+def test_a_flush_that_redis_answers_too_late_is_added_once(connection: Connection) -> None:
+    client = Late(connection_pool=connection.client.connection_pool)
+    late = Connection(client, connection.keys)
+    meter = Meter(late)
+    meter.count("plans", "none")
+    meter.time("gate_wait", "passed", 0.3)
+    meter.flush()
+    client.times = 2
+    for _ in range(3):
+        meter.count("plans", "none")
+        meter.time("gate_wait", "passed", 0.3)
+        meter.flush()
+        late._silent_until_s = None
+    meter.flush()
+    result = meter.read()
+    assert result.counts == {("plans", "none"): 4}
+    assert result.timings["gate_wait", "passed"].sum_s == pytest.approx(1.2)
+
+
 def test_threads_may_count_at_once(connection: Connection) -> None:
     meter = Meter(connection)
 
     def work() -> None:
         for _ in range(200):
-            meter.count("deletes", "deleted")
+            meter.count("deletes", "spared")
             meter.flush()
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -76,4 +110,4 @@ def test_threads_may_count_at_once(connection: Connection) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert meter.read().counts == {("deletes", "deleted"): 800}
+    assert meter.read().counts == {("deletes", "spared"): 800}
