@@ -25,7 +25,7 @@ from tests.fakes.nginx import Nginx
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.fakes.valkey import Valkey, free_port
-from tests.fakes.warm import warm_parent
+from tests.fakes.warm import run_verb, warm_parent
 from tests.support.lease import patient_lease
 
 __all__ = ["patient_lease"]
@@ -122,12 +122,23 @@ class LiveSystem:
 
     def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Starts `pushprune arguments`, which ends with the test at the latest."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PUSHPRUNE_")}
-        environment["PUSHPRUNE_CONFIG"] = str(self.config)
         log = self._stack.enter_context((self.folder / f"{name}.log").open("ab"))
-        process = warm_parent().start(arguments, environment, log)
+        process = warm_parent().start(arguments, self._environment, log)
         self._stack.callback(self.kill, process)
         return process
+
+    def verb(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a verb as a user at another terminal does, again if Redis stood still for longer than the verb waits."""
+        for _ in range(5):
+            done = run_verb(*arguments, environment=self._environment, timeout_s=3 * PATIENCE_S)
+            if "Redis does not answer" not in done.stderr:
+                break
+        return done
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        others = {name: value for name, value in os.environ.items() if not name.startswith("PUSHPRUNE_")}
+        return {**others, "PUSHPRUNE_CONFIG": str(self.config)}
 
     def start_worker(self, queues: str = "enforce,delete,reconcile,garbage") -> subprocess.Popen[bytes]:
         """Starts a Celery worker and waits until it works."""

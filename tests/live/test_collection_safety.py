@@ -1,9 +1,7 @@
 """Collections with the real registry: a stale cache, a missing mark, and a registry that is read-only meanwhile."""
 
 import json
-import os
 import shlex
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,7 +13,6 @@ import pytest
 
 from service.collect import run as collect_run
 from service.domain.collection.run import MANUAL, Run
-from tests.fakes.warm import run_verb
 from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.support.collections import command
 
@@ -180,26 +177,22 @@ def test_the_registry_is_read_only_while_it_is_collected_and_writable_again(live
         system.pusher.pull_whole("shop/api", "v3")
 
 
-def gc_verb(system: LiveSystem, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run_verb("gc", *arguments, "--config", str(system.config), environment=os.environ, timeout_s=300)
-
-
 def test_the_command_line_has_a_dry_run_and_a_collection_made_and_shows_them(live: Live, tmp_path: Path) -> None:
     system = live(policy=last(1), gc=gc(tmp_path, window="00:00-00:01,12:00-12:01"))
     blob = delete_v1(system)
     system.start_worker("garbage")
-    dry = gc_verb(system, "--dry-run", "--json")
+    dry = system.verb("gc", "--dry-run", "--json")
     assert dry.returncode == 0, dry.stderr
     message = json.loads(dry.stdout)
     assert (message["result"], message["blobs"], blob in message["would_delete"]) == ("dry run", 3, True)
     assert message["bytes_freed"] == sum(message["would_delete"].values())
     assert system.wiring.registry.client.claims_blob("shop/api", blob)
-    now = gc_verb(system, "--now")
+    now = system.verb("gc", "--now")
     assert now.returncode == 0, now.stderr
     assert "gc.window and gc.min_interval are ignored" in now.stderr
     assert "3 blobs deleted" in now.stdout
     assert "deletions that can no longer be undone: 1" in now.stdout
     assert not system.wiring.registry.client.claims_blob("shop/api", blob)
-    status = json.loads(gc_verb(system, "--status", "--json").stdout)
+    status = json.loads(system.verb("gc", "--status", "--json").stdout)
     assert [run["result"] for run in status["runs"] if run["result"] != "postponed"] == ["done", "dry run"]
     assert (status["running"], status["queued"]) == (None, None)

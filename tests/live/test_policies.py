@@ -1,21 +1,12 @@
 """Policies over the real registry and real workers: moving tags, creation times, use, holds, a file that changes."""
 
-import os
 import re
 from pathlib import Path
 
 import requests
 import yaml
 
-from tests.fakes.warm import run_verb
 from tests.live.conftest import READ_TOKEN, Live, LiveSystem, last, wait_until
-
-
-def answers(system: LiveSystem, *arguments: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of the command line."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PUSHPRUNE_")}
-    done = run_verb(*arguments, environment=environment | {"PUSHPRUNE_CONFIG": str(system.config)})
-    return done.returncode, done.stdout, done.stderr
 
 
 def at_rest(system: LiveSystem, tags: set[str]) -> None:
@@ -39,8 +30,10 @@ def test_a_changed_policy_file_is_taken_up_and_an_invalid_one_leaves_the_old_in_
         return str(requests.get(f"{system.web_url}/readyz", headers=bearer, timeout=60).json().get("policy"))
 
     wait_until(lambda: "did you mean last?" in said(), "nobody says that the policy is invalid")
-    code, _, error = answers(system, "repos")
-    assert (code, "did you mean last?" in error, "the previous policy stays in force" in error) == (0, True, True)
+    repos = system.verb("repos")
+    assert repos.returncode == 0, repos.stderr
+    assert "did you mean last?" in repos.stderr
+    assert "the previous policy stays in force" in repos.stderr
     system.pusher.push_image("shop/api", "v5")
     at_rest(system, {"v3", "v4", "v5"})
     file.write_text(yaml.safe_dump(last(1)))
