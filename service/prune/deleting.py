@@ -12,7 +12,7 @@ from service.domain.retention.plan import Doomed
 from service.prune import listing
 from service.prune.batch import open_batch
 from service.prune.image import delete_image
-from service.prune.parallel import in_parallel
+from service.prune.parallel import Work, in_parallel
 from service.prune.recheck import is_of_current_policy
 from service.prune.still_listed import still_listed
 from service.prune.untag import untag
@@ -21,6 +21,7 @@ from service.registry import Registry
 from service.settings import PolicySource, Settings
 from service.store import Store
 from service.store.lease import Lease
+from service.store.packing import DoomedImages
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
@@ -52,16 +53,20 @@ def delete(wiring: Wiring, repository: str) -> None:
     """
     if wiring.store.outbox.backing_off("doomed", repository):
         return
+    history, images = wiring.store.history, DoomedImages()
     before: tuple[Doomed, ...] = ()
     learnt = _Learnt(_FIRST_BATCH)
-    with wiring.store.leases.hold(f"delete:{repository}", wait_s=_WAIT_S) as lease:
-        while lease is not None and (doomed := wiring.store.history.doomed(repository)) and doomed != before:
+    held = wiring.store.leases.hold(f"delete:{repository}", wait_s=_WAIT_S)
+    with held as lease, in_parallel(wiring.registry.parallel) as work:
+        while lease is not None and (doomed := history.doomed(repository, before=images)) and doomed != before:
             before = doomed
-            if not _delete(wiring, wiring.store.history.snapshot(repository), doomed, lease, learnt):
+            if not _delete(wiring, history.snapshot(repository), doomed, lease, learnt, work):
                 return
 
 
-def _delete(wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], lease: Lease, learnt: _Learnt) -> bool:
+def _delete(
+    wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], lease: Lease, learnt: _Learnt, work: Work
+) -> bool:
     """Delete the images that were doomed when the snapshot was made; return False if the caller must stop.
 
     Tagged images are deleted first: either each digest with its tags, or all tags before the first digest, whichever
@@ -87,7 +92,7 @@ def _delete(wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], leas
                 return False
             began_s = time.monotonic()
             try:
-                _work(wiring, snapshot, batch, permit, untags=untags, is_clear=learnt.is_clear)
+                _work(wiring, snapshot, batch, permit, work, untags=untags, is_clear=learnt.is_clear)
             except RegistryUnavailable:
                 _ease_off(wiring.store, snapshot.repository, batch)
                 raise
@@ -163,12 +168,12 @@ def _work(
     snapshot: Snapshot,
     images: tuple[Doomed, ...],
     permit: Lease,
+    work: Work,
     *,
     untags: bool,
     is_clear: bool,
 ) -> None:
     """Delete the images of one batch. untags: remove all their tags before their manifests."""
-    work = partial(in_parallel, wiring.registry.parallel)
     # All images that are doomed at one time are of the same plan.
     traced = tracing.span("delete", images[0].trace, repository=snapshot.repository, images=len(images))
     with traced, open_batch(wiring, snapshot, permit) as batch:

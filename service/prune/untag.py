@@ -4,7 +4,7 @@ Every tag of a batch is moved to the tombstone, and one DELETE of the tombstone 
 cannot delete a tag alone). A crash in between leaves tags at the tombstone; the next batch continues from there.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection
 from threading import Lock
 
 from service.domain.errors import RegistryUnavailable, TagDeletesUnknown
@@ -12,11 +12,10 @@ from service.domain.oci import tombstone
 from service.domain.retention.plan import Doomed
 from service.prune.batch import LEASED, NEEDED, Batch, ImageOutcome, traced
 from service.prune.mounted import Mounted
+from service.prune.parallel import Work
 from service.prune.recheck import RecheckResult, RecheckState, is_of_current_policy, may_be_deleted, recheck
 from service.prune.still_listed import still_listed
 from service.store.trash import SaveResult
-
-Work = Callable[[Callable[[Doomed], None], Iterable[Doomed]], object]
 
 
 def untag(batch: Batch, images: tuple[Doomed, ...], work: Work, *, is_clear: bool = False) -> list[ImageOutcome]:

@@ -16,7 +16,7 @@ from service.store.ingest import RecordResult, record
 from service.store.keys import long, paired, short
 from service.store.limits import Limits, PushLimits
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
-from service.store.packing import pack_doomed, unpack_doomed, unpack_entry
+from service.store.packing import DoomedImages, pack_doomed, unpack_entry
 from service.store.pushes import PushesSince, unpack_pushes
 from service.store.remembered_tags import ReadTags, RememberedTags, unpack_tags, with_changes
 from service.store.snapshot import Snapshot, unpack_snapshot
@@ -181,11 +181,14 @@ class History:
         """Forget a repository known only from events of a while ago; return False if anything else is known."""
         return bool(self._connection.run("forget_unseen", repository, known_ms=_UNSEEN_MS))
 
-    def doomed(self, repository: str, dry: bool = False) -> tuple[Doomed, ...]:
-        """Return the images to delete next, or (dry) the images that would be deleted."""
+    def doomed(self, repository: str, dry: bool = False, before: DoomedImages | None = None) -> tuple[Doomed, ...]:
+        """Return the images to delete next, or (dry) the images that would be deleted.
+
+        before: the images of the last reading, which are replaced.
+        """
         with self._connection.reached() as client:
             packed = client.hvals(self._keys.of("dry_run" if dry else "doomed", repository))
-        return tuple(unpack_doomed(text) for text in packed)
+        return (before or DoomedImages()).unpack(packed)
 
     def count_doomed(self, repositories: Iterable[str]) -> int:
         """Return the number of images to delete next in these repositories."""

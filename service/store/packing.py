@@ -67,6 +67,18 @@ def unpack_doomed(text: str) -> Doomed:
     )  # fmt: skip
 
 
+class DoomedImages:
+    """The images to delete in one repository, which are read after each batch: only changed ones are unpacked again."""
+
+    def __init__(self) -> None:
+        self._by_text: dict[str, Doomed] = {}
+
+    def unpack(self, texts: Iterable[str]) -> tuple[Doomed, ...]:
+        """Return the images behind the fields of `doomed:R`."""
+        self._by_text = {text: self._by_text.get(text) or unpack_doomed(text) for text in texts}
+        return tuple(self._by_text.values())
+
+
 def pack_manual(request: ManualDeletion) -> str:
     """Return the JSON text of a manual deletion, as `manual:R` holds it."""
     return json.dumps(asdict(request), separators=(",", ":"))

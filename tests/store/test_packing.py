@@ -12,6 +12,7 @@ from service.store.approvals import unpack_hold
 from service.store.keys import short
 from service.store.packing import (
     MOST_BLOBS,
+    DoomedImages,
     pack_actor,
     pack_doomed,
     pack_layers,
@@ -39,6 +40,16 @@ def test_a_doomed_image_is_json() -> None:
     kept_as = Verdict(Tag("v2", X, 6, 5), False, "the same", "last", kept_as="v3", manual=True, by="alice")
     doomed = Doomed(X, (Verdict(Tag("v1", X, None, 5), False, 'a "reason"', None), kept_as), "policy")
     assert unpack_doomed(pack_doomed(doomed)) == doomed
+
+
+def test_images_that_are_read_again_are_unpacked_again_if_they_changed() -> None:
+    x, y = (Doomed(image, (Verdict(Tag("v1", image, 5, 5), False, "old", "last"),)) for image in (X, Y))
+    without_tag, images = x.without(x.verdicts), DoomedImages()
+    first = images.unpack([pack_doomed(x), pack_doomed(y)])
+    second = images.unpack([pack_doomed(without_tag), pack_doomed(y)])
+    assert (first, second) == ((x, y), (without_tag, y))
+    assert second[1] is first[1]
+    assert images.unpack([]) == ()
 
 
 def test_a_manual_deletion_is_json_without_spaces_in_which_a_script_finds_its_fields() -> None:

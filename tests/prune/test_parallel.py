@@ -1,0 +1,51 @@
+"""The threads that work through batches."""
+
+import threading
+
+import pytest
+
+from service.domain.errors import LeaseLost, RegistryUnavailable
+from service.domain.retention.plan import Doomed
+from service.prune.parallel import in_parallel
+
+IMAGES = tuple(Doomed(f"sha256:{number}", ()) for number in range(20))
+
+
+def test_all_batches_share_the_threads() -> None:
+    """A connection to Redis belongs to a thread, and opening one takes as long as ten calls."""
+    threads, done = set[int](), list[Doomed]()
+
+    def note(image: Doomed) -> None:
+        threads.add(threading.get_ident())
+        done.append(image)
+
+    with in_parallel(3) as work:
+        for _ in range(20):
+            work(note, IMAGES)
+    assert len(threads) <= 3
+    assert len(done) == 20 * len(IMAGES)
+
+
+def test_the_first_error_stops_the_batch_and_not_the_next_one() -> None:
+    def fail(image: Doomed) -> None:
+        raise LeaseLost(image.digest)
+
+    done = list[Doomed]()
+    with in_parallel(1) as work:
+        with pytest.raises(LeaseLost, match="sha256:0"):
+            work(fail, IMAGES)
+        work(done.append, IMAGES)
+    assert done == list(IMAGES)
+
+
+def test_the_fault_of_one_request_stops_no_other_image() -> None:
+    done = list[Doomed]()
+
+    def fail_first(image: Doomed) -> None:
+        done.append(image)
+        if image is IMAGES[0]:
+            raise RegistryUnavailable("500", is_fault=True)
+
+    with in_parallel(1) as work, pytest.raises(RegistryUnavailable):
+        work(fail_first, IMAGES)
+    assert done == list(IMAGES)
