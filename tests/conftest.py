@@ -11,7 +11,7 @@ from typing import Any
 import hypothesis
 import pytest
 import redis
-from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
+from xdist.scheduler import LoadFileScheduling
 
 from service.dispatch import Dispatch
 from service.domain.policy.model import Policy
@@ -89,7 +89,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"ran out of time, tried again: {report.nodeid}: {waited_for}")
 
 
-class ByFile(LoadFileScheduling):  # type: ignore[misc]
+class ByFile(LoadFileScheduling):
     """Each file is the work of one process of xdist; those of the browser share a system and are the work of one."""
 
     def _split_scope(self, nodeid: str) -> str:
@@ -164,6 +164,12 @@ class Messages(Dispatch):
 
     def reconcile(self) -> None:
         self.walks += 1
+
+
+def messages_of(wiring: Wiring) -> Messages:
+    """Return the messages that the wiring of a test would have sent."""
+    assert isinstance(wiring.dispatch, Messages)
+    return wiring.dispatch
 
 
 KEEP_LAST = Callable[..., Policy]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Literal
 
 import pytest
 import structlog
@@ -10,8 +11,10 @@ from service import log
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_a_traceback_in_the_log_shows_no_values(form: str, capsys: pytest.CaptureFixture[str]) -> None:
-    log.configure(form)  # type: ignore[arg-type]
+def test_a_traceback_in_the_log_shows_no_values(
+    form: Literal["json", "console"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.configure(form)
     structlog.configure(cache_logger_on_first_use=False, logger_factory=structlog.PrintLoggerFactory())
     password = "hunter2" + "-secret"
     try:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
 from service.domain.oci.names import is_digest, is_repository, is_tag
 from service.domain.retention.plan import Rejection
@@ -21,6 +21,8 @@ from service.store.packing import (
     unpack_revisions,
     unpack_untagged,
 )
+
+T = TypeVar("T")
 
 _ID = re.compile(r"(\d{1,19})-(\d{1,19})", re.ASCII)
 # The scripts compute with these numbers, as floating-point numbers.
@@ -75,7 +77,7 @@ def _check_kind(kind: str, saved: SavedValue) -> None:
         if not _is_mapping(value, str) or not value:
             raise ValueError("the value of an entry is an object of texts")
         if saved.key in ("history:R", "events"):
-            unpack_entry(saved.id, value, saved.repository)  # type: ignore[arg-type]
+            unpack_entry(saved.id, value, saved.repository)
     elif kind in ("zset", "scores"):
         if not isinstance(value, dict) or not value or not all(map(_is_score, value.values())):
             raise ValueError("its value is an object of numbers")
@@ -89,7 +91,7 @@ def _check_kind(kind: str, saved: SavedValue) -> None:
         raise ValueError("its value is a text")
 
 
-def _is_mapping(value: object, of: type) -> bool:
+def _is_mapping(value: object, of: type[T]) -> TypeGuard[dict[str, T]]:
     return isinstance(value, dict) and all(isinstance(member, of) for member in value.values())
 
 

@@ -382,7 +382,7 @@ def guarded(make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyP
     def build(max_wait: int = 0, gate_wait: int = 60, **message: int) -> Wiring:
         gc = {**collector(tmp_path, QUIET), "gate": "proxy", "max_wait": max_wait, "gate_wait": gate_wait}
         made = make_wiring(gc=gc, registry={"debug_url": "http://127.0.0.1:9"})
-        return replace(made, registry=replace(made.registry, debug=Counted(**message)))  # type: ignore[arg-type]
+        return replace(made, registry=replace(made.registry, debug=Counted(**message)))
 
     return build
 

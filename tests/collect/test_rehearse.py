@@ -38,7 +38,7 @@ def gated(make_wiring: MakeWiring, tmp_path: Path) -> Iterator[Wiring]:
     """A wiring with gc.gate: proxy, a gate process that obeys, and a collector that notes its runs."""
     gc = {**collector(tmp_path, BODY), "gate": "proxy"}
     made = make_wiring(gc=gc, registry={"debug_url": "http://127.0.0.1:9"})
-    wiring = replace(made, registry=replace(made.registry, debug=Counted()))  # type: ignore[arg-type]
+    wiring = replace(made, registry=replace(made.registry, debug=Counted()))
     with obeying(wiring):
         yield wiring
 

@@ -15,7 +15,7 @@ from service.domain.collection.window import Hours
 from service.domain.errors import ConfigurationError
 from service.settings.gc import GcSettings
 from service.wiring import Wiring
-from tests.conftest import MakeWiring, keep_last
+from tests.conftest import MakeWiring, keep_last, messages_of
 from tests.fakes.images import make_image
 from tests.support.collection_times import shut
 from tests.support.garbage import QUIET, collector
@@ -181,7 +181,7 @@ def test_the_sweep_of_the_outbox_asks_for_a_dry_run_too(make_wiring: MakeWiring,
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.collections.request_rehearsal("a dry run requested manually")
     sweep(wiring)
-    assert wiring.dispatch.sent == [("collect",)]  # type: ignore[attr-defined]
+    assert messages_of(wiring).sent == [("collect",)]
 
 
 def test_a_dry_run_sweeps_nothing_ends_no_undo_and_says_what_it_would(make_system: Make, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
@@ -42,6 +43,10 @@ def is_over(connection: socket.socket) -> bool:
         return True
 
 
+def all_over(connections: list[socket.socket]) -> bool:
+    return all(map(is_over, connections))
+
+
 def is_answered_beside(system: LiveSystem, held: list[socket.socket]) -> bool:
     """True if a page and a notification are answered before the first half-sent request is given up."""
     assert requests.get(f"{system.web_url}/livez", timeout=60).status_code == 200
@@ -62,7 +67,7 @@ def test_half_sent_requests_hold_up_neither_pages_nor_notifications(
         held = flood(system.web_url, half, 45)
         # A machine that stands still may give them up first.
         is_answered = is_answered_beside(system, held)
-        wait_until(lambda held=held: all(map(is_over, held)), "the server waits for them for ever")  # type: ignore[misc]
+        wait_until(partial(all_over, held), "the server waits for them for ever")
         if is_answered:
             return
     pytest.fail("half-sent requests hold up all others")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from urllib.parse import urljoin
 
-import boto3  # type: ignore[import-untyped]
+import boto3
 import pytest
 import requests
 

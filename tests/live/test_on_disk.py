@@ -86,7 +86,9 @@ def test_a_registry_that_deletes_nothing_is_pruned_restored_and_collected(live: 
     system.registry.collect()
     kept = {"v2": images["v2"], "v3": images["v3"], "v4": images["v4"]}
     assert {tag: system.pusher.pull_whole(SHOP, tag) for tag in kept} == {t: i.digest for t, i in kept.items()}
-    assert all(system.wiring.registry.storage.blob_size(images[tag].digest) is None for tag in ("v0", "v1"))  # type: ignore[union-attr]
+    storage = system.wiring.registry.storage
+    assert storage is not None
+    assert all(storage.blob_size(images[tag].digest) is None for tag in ("v0", "v1"))
     with pytest.raises(NotRestorable):
         system.wiring.restore.restore(SHOP, tag="v0")
 
@@ -187,5 +189,6 @@ def test_tags_pushed_again_at_the_moment_they_are_removed_end_at_their_last_push
     print(said(rounds), f"; {healed(system)} tags were healed")
     assert len(rounds) == 4 * pairs
     assert all(item.overlaps for item in rounds), "the overlap was not provoked"
-    folder = system.wiring.registry.storage.repository_folder(SHOP)  # type: ignore[union-attr]
+    assert isinstance(system.wiring.registry.storage, Storage)
+    folder = system.wiring.registry.storage.repository_folder(SHOP)
     assert sorted(os.listdir(folder)) == ["_layers", "_manifests", "_uploads"]

@@ -22,6 +22,17 @@ from tests.conftest import MakeWiring, keep_last
 URL = "http://127.0.0.1:5000"
 
 
+class Screen(io.StringIO):
+    """An output in memory that may be a terminal."""
+
+    def __init__(self, is_terminal: bool) -> None:
+        super().__init__()
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+
 @pytest.fixture
 def inherited() -> dict[str, str]:
     return {"PATH": os.environ["PATH"]}
@@ -152,8 +163,7 @@ def test_secrets_that_variables_give_are_kept_in_files_of_their_own(
 def test_the_token_is_shown_to_a_person_and_to_no_log(
     options: UpOptions, inherited: dict[str, str], is_terminal: bool
 ) -> None:
-    system, out = prepare(options, inherited), io.StringIO()
-    out.isatty = lambda: is_terminal  # type: ignore[method-assign]
+    system, out = prepare(options, inherited), Screen(is_terminal)
     _introduce(system, Transcript(out, colour=False))
     assert ("Bearer" in out.getvalue()) == is_terminal
     assert (str(system.settings.data_dir / "notifications.yml") in out.getvalue()) != is_terminal
@@ -164,9 +174,8 @@ def test_the_token_is_shown_to_a_person_and_to_no_log(
 def test_a_link_to_the_dashboard_is_shown_to_a_person_and_to_no_log(
     options: UpOptions, inherited: dict[str, str], make_wiring: MakeWiring, is_terminal: bool
 ) -> None:
-    redis, out = make_wiring().settings.redis, io.StringIO()
+    redis, out = make_wiring().settings.redis, Screen(is_terminal)
     system = prepare(options, inherited | {"REDIS_URL": str(redis.url), "PUSHPRUNE_REDIS__PREFIX": redis.prefix})
-    out.isatty = lambda: is_terminal  # type: ignore[method-assign]
     hint = _sign_in_hint(system, Transcript(out, colour=False))
     assert (f"{system.address}/login/" in hint) == is_terminal
     assert f"pushprune sign-in --data {options.data}" in hint

@@ -11,7 +11,7 @@ from service.store.connection import connect
 from service.store.keys import Keys
 from service.store.script import lua_script, script_names
 from service.wiring import Wiring, wire
-from tests.conftest import Messages
+from tests.conftest import Messages, messages_of
 from tests.fakes import direct
 from tests.fakes.registry_storage import Driver, Version
 from tests.machine.mortal import Life, mortal
@@ -58,7 +58,7 @@ class Ground:
             if hasattr(part, "_keys"):
                 part._keys = keys
         made.store.capabilities._key = keys.of("capabilities")
-        made.dispatch.sent.clear()  # type: ignore[attr-defined]
+        messages_of(made).sent.clear()
         return made
 
     def _wire(self, rule: Rule) -> Wiring:

@@ -72,6 +72,7 @@ class MortalRedis(redis.Redis):
 
 def mortal(url: str, life: Life) -> MortalRedis:
     """A client as the product makes one (answers decoded), bound to a life."""
-    client: Any = MortalRedis.from_url(url, decode_responses=True, single_connection_client=True)
+    client = MortalRedis.from_url(url, decode_responses=True, single_connection_client=True)
+    assert isinstance(client, MortalRedis)
     client.life = life
-    return client  # type: ignore[no-any-return]
+    return client

@@ -32,6 +32,7 @@ from service.store.history import CommitResult, History, name_of
 from service.store.keys import Keys, long
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
+from tests.conftest import messages_of
 from tests.fakes.images import Image
 from tests.fakes.registry_storage import Driver, Version
 from tests.machine.goods import GOODS, called
@@ -101,8 +102,7 @@ class World:
 
     @property
     def messages(self) -> list[tuple[str, ...]]:
-        sent: list[tuple[str, ...]] = self.wiring.dispatch.sent  # type: ignore[attr-defined]
-        return sent
+        return messages_of(self.wiring).sent
 
     def close(self) -> None:
         """Leaves nothing behind."""

@@ -90,8 +90,8 @@ def test_a_large_repository_is_searched_in_steps_that_do_not_block_redis(
     wiring: Wiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = wiring.store.connection
-    live = {f"build-{number}": f"{short(digest_of(str(number)))} 7! Bob" for number in range(2000)}
-    connection.client.hset(connection.keys.of("live", "shop/api"), mapping=live)  # type: ignore[arg-type]
+    live: dict[Any, Any] = {f"build-{number}": f"{short(digest_of(str(number)))} 7! Bob" for number in range(2000)}
+    connection.client.hset(connection.keys.of("live", "shop/api"), mapping=live)
     monkeypatch.setattr("service.store.search._MOST_FIELDS", 100)
     steps = 0
     run = connection.run

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.domain.errors import ConfigurationError
+from service.domain.policy.model import Keep
 from service.settings import load_policy, load_settings
 from tests.settings.conftest import Load, Refuse, Write
 
@@ -211,7 +212,9 @@ def test_a_plain_number_is_one(write: Write, number: str) -> None:
         with pytest.raises(ConfigurationError, match="must be a whole number"):
             load_policy(write(f"rules: [{{keep: {{last: {number}}}}}]"))
     else:
-        assert load_policy(write(f"rules: [{{keep: {{last: {number}}}}}]")).rules[0].keep.last == 10  # type: ignore[union-attr]
+        (rule,) = load_policy(write(f"rules: [{{keep: {{last: {number}}}}}]")).rules
+        assert isinstance(rule.keep, Keep)
+        assert rule.keep.last == 10
 
 
 def test_a_byte_order_mark_and_the_largest_file_are_welcome(load: Load) -> None:

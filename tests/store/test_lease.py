@@ -148,10 +148,12 @@ def test_a_writer_keeps_its_right_while_a_collection_waits_for_it(leases: Leases
 
 @pytest.mark.parametrize("is_over", [True, False])
 def test_a_write_that_was_not_answered_may_still_be_at_work(leases: Leases, is_over: bool) -> None:
-    with (
-        pytest.raises(RegistryUnavailable),
-        leases.write() as permit,
-        permit.writing(),  # type: ignore[union-attr]
-    ):
-        raise RegistryUnavailable("no answer", is_over=is_over)
+    def write() -> None:
+        with leases.write() as permit:
+            assert permit is not None
+            with permit.writing():
+                raise RegistryUnavailable("no answer", is_over=is_over)
+
+    with pytest.raises(RegistryUnavailable):
+        write()
     assert leases.writers() == (0 if is_over else 1)

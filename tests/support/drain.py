@@ -8,6 +8,7 @@ from pathlib import Path
 from service.collect import run as collect_run
 from service.domain.collection.gate import client_of
 from service.domain.collection.run import Run
+from service.registry.debug import DebugServer
 from service.wiring import Wiring
 from tests.support.lease import until
 
@@ -48,10 +49,11 @@ def leave_behind(wiring: Wiring, token: str = "dead") -> None:
         wiring.store.gate.close(token)
 
 
-class Counted:
-    """Stands for the registry's debug server."""
+class Counted(DebugServer):
+    """A stand-in for the registry's debug server, which says what a test wants."""
 
     def __init__(self, writes: int = 0, undelivered: int = 0) -> None:
+        super().__init__((), timeout_s=1)
         self.said = (writes, undelivered)
         self.asked = threading.Event()
 

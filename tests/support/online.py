@@ -262,18 +262,17 @@ class OnlineSite:
             if count > at:
                 raise Killed
 
-        gate, leases = self.store.gate, self.store.leases
-        real_open, release = gate.open, leases._release
-        # A dead worker opens no gate and releases no lease.
-        gate.open = lambda token: False if count > at else real_open(token)  # type: ignore[method-assign]
+        gate, opens = self.store.gate, self.store.gate.open
         self.objects.before_step = step
-        try:
-            self.collect()
-        except Killed:
-            return True
-        finally:
-            self.objects.before_step = lambda action, keys: None
-            gate.open, leases._release = real_open, release  # type: ignore[method-assign]
+        with pytest.MonkeyPatch.context() as patch:
+            # A dead worker opens no gate.
+            patch.setattr(gate, "open", lambda token: False if count > at else opens(token))
+            try:
+                self.collect()
+            except Killed:
+                return True
+            finally:
+                self.objects.before_step = lambda action, keys: None
         return False
 
     def recover(self) -> None:

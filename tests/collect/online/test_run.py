@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -150,12 +151,18 @@ def test_without_a_quarantine_only_manifests_pass_through_it_for_as_long_as_a_re
     assert (run.quarantined, run.bytes_freed) == (0, len(UNUSED.manifest))
 
 
-def test_an_image_can_be_restored_until_its_data_leaves_the_quarantine(site: OnlineSite) -> None:
+def test_an_image_can_be_restored_until_its_data_leaves_the_quarantine(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The trash forgets the image after the data, not before: a storage that does not delete takes nothing away."""
     forgotten: list[object] = []
-    trash = site.store.trash
-    trash.blobs = lambda: [(SHOP, UNUSED.digest, (LAYER,))]  # type: ignore[method-assign,assignment,return-value]
-    trash.forget_images = lambda images: forgotten.extend(images) or 0  # type: ignore[method-assign,func-returns-value]
+
+    def forget(images: Iterable[object]) -> int:
+        forgotten.extend(images)
+        return 0
+
+    monkeypatch.setattr(site.store.trash, "blobs", lambda: [(SHOP, UNUSED.digest, (LAYER,))])
+    monkeypatch.setattr(site.store.trash, "forget_images", forget)
     unlinked(site)
     site.collect_after(GRACE_S + 1)
     site.objects.failing = lambda key: LAYER[7:] in key
@@ -166,9 +173,11 @@ def test_an_image_can_be_restored_until_its_data_leaves_the_quarantine(site: Onl
     assert forgotten == [(SHOP, UNUSED.digest)]
 
 
-def test_the_trash_tells_when_an_image_loses_the_first_of_its_blobs(site: OnlineSite) -> None:
+def test_the_trash_tells_when_an_image_loses_the_first_of_its_blobs(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gc = site.wiring.settings.gc
-    site.store.trash.blobs = lambda: [(SHOP, UNUSED.digest, (LAYER,))]  # type: ignore[method-assign,assignment,return-value]
+    monkeypatch.setattr(site.store.trash, "blobs", lambda: [(SHOP, UNUSED.digest, (LAYER,))])
     never_s = 10 * 365 * 86_400
 
     def wait_s() -> int:

@@ -28,7 +28,9 @@ def test_a_short_period_is_seen_and_stays_within_the_line() -> None:
 def test_an_imported_tag_begins_with_its_push_and_not_when_it_was_found() -> None:
     imported = Interval(NEW, us(1000), how="adopted", pushed_us=us(10))
     assert began_us(imported) == us(10)
-    assert time_line((imported,), us(2000)).from_us == us(10)  # type: ignore[union-attr]
+    line = time_line((imported,), us(2000))
+    assert line is not None
+    assert line.from_us == us(10)
 
 
 def test_nothing_is_drawn_if_no_time_is_known() -> None:
