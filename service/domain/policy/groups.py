@@ -1,9 +1,8 @@
 """Groups: a rule's limits count separately for each text that its `group` expression captures of the tags."""
 
 from collections.abc import Iterator
-from typing import Any
 
-from service.domain.policy.patterns import compile_expression
+from service.domain.policy.patterns import captures, compile_expression
 
 _MOST_CAPTURES = 10
 
@@ -12,7 +11,7 @@ class Grouping:
     """Assign tags to groups. Without an expression every tag is in one group, which has no name."""
 
     def __init__(self, expression: str | None) -> None:
-        self._expression: Any = None if expression is None else compile_expression(expression, expression)
+        self._expression = expression
 
     def of(self, tag: str) -> str | None:
         """Return the group of a tag, or None if the rule does not select the tag.
@@ -21,8 +20,7 @@ class Grouping:
         """
         if self._expression is None:
             return ""
-        match = self._expression.search(tag)
-        captured = match.groups() if match else ()
+        captured = captures(self._expression, tag)
         took_part = [capture for capture in captured if capture is not None]
         # In pr-(\d+)|issue-(\d+), the alternative that does not match leaves its place empty. So pr-7 and issue-7 are
         # different groups.

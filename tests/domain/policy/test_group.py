@@ -3,6 +3,7 @@
 import pytest
 
 from service.domain.policy.groups import Grouping, checked_group
+from service.domain.policy.patterns import captures, compile_expression, forget_compiled
 from tests.support.makers import planned, policy, tag, us
 
 
@@ -65,3 +66,22 @@ def test_different_captures_never_share_a_group() -> None:
     rules = policy(r"rules: [{group: '^(.+)\.(.+)-', keep: {last: 1}}]")
     decided = planned([tag("a.b.c-1", 1), tag("a.b-1", 2), tag("a.c-1", 3)], rules, us(100))
     assert decided.doomed == ()
+
+
+@pytest.mark.parametrize(
+    "expression", [r"^(\w+)-(\d+)", r"(?i)(PR)|(x)", r"(\pL+)", r"(.)\b", r"(?P<part>_.*)", r"(\C)", "(z)"]
+)
+@pytest.mark.parametrize("tag", ["pr-7", "v1.2_rc-3", "_", "PR"])
+def test_bytes_are_captured_as_letters_are(expression: str, tag: str) -> None:
+    match = compile_expression(expression, expression).search(tag)
+    assert captures(expression, tag) == (match.groups() if match else ())
+
+
+def test_a_tag_is_matched_once_for_all_plans_until_a_user_has_tried_a_policy() -> None:
+    rules, tags = policy(r"rules: [{group: '^(once)-', keep: {last: 1}}]"), [tag("once-1", 1), tag("once-2", 2)]
+    forget_compiled()
+    for _ in range(2):
+        assert [image.tags for image in planned(tags, rules, us(100)).doomed] == [("once-1",)]
+    assert captures.cache_info().misses == 2
+    forget_compiled()
+    assert captures.cache_info().currsize == 0
