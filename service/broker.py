@@ -18,7 +18,7 @@ _WAIT_S = 0.01
 
 
 class _Proved:
-    """Opens a channel only once the server has taken a write and a wait for messages.
+    """A connection that opens a channel only once the server has taken a write and a wait for messages.
 
     A PING proves neither: a replica answers it, and any user may send it. Refused here, Celery tries to connect again
     in growing intervals; refused later, it would do so without a pause.

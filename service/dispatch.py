@@ -106,7 +106,7 @@ def plan_message(repository: str) -> str:
 
 
 class Dispatch:
-    """Sends messages. One that cannot be sent is no loss: the sweep sends it again."""
+    """The sender of messages. A message that cannot be sent is no loss: the sweep sends it again."""
 
     def __init__(self, open_app: Callable[[], Celery]) -> None:
         """open_app: called at the first message."""

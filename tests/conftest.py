@@ -196,7 +196,7 @@ def unheld(policy: Policy) -> Policy:
 def make_wiring(
     connection: Connection, valkey: Valkey, redis_client: redis.Redis, tmp_path: Path
 ) -> Callable[..., Wiring]:
-    """Builds a wiring over the test's Redis: make_wiring(registry_url, policy, **settings); messages are only noted."""
+    """The function that builds a wiring over the test's Redis, of which the messages are only noted."""
 
     def make(registry_url: str | None = None, policy: Policy | None = None, **settings: Any) -> Wiring:
         loaded = load_settings(

@@ -142,7 +142,7 @@ def test_what_is_waited_for_is_healthy_and_the_registry_waits_for_none_of_us() -
 
 
 def test_nginx_is_restarted_if_what_it_knows_by_address_is_made_anew() -> None:
-    """Else nginx asks the addresses of containers that are gone, and refuses every push."""
+    """Without this, nginx asks the addresses of containers that no longer exist, and refuses every push."""
     upstreams = set(re.findall(r"server (\w+):\d+;", (ROOT / "config/nginx.conf").read_text()))
     assert {name for name, wait in SERVICES["gate"]["depends_on"].items() if wait.get("restart")} == upstreams
 
@@ -263,7 +263,7 @@ def test_the_registry_allows_deleting_has_no_cache_and_tells_us() -> None:
 
 
 def run_entrypoint(name: str, secrets: Path, place: Path, binary: str) -> subprocess.CompletedProcess[str]:
-    """Runs a service's own script in `place`, where a stand-in for the binary keeps what it was started with."""
+    """Run a service's own script in `place`, where a stand-in for the binary keeps what it was started with."""
     shell, flags, script = SERVICES[name]["entrypoint"]
     moved: Mapping[str, str] = {
         "/run/secrets/": f"{secrets}/",

@@ -23,7 +23,9 @@ SOURCES = sorted([*(ROOT / "service").rglob("*.py"), *(ROOT / "workers").rglob("
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 OPENER = re.compile(
     r"(What|Whether|Where|Who|Whom|Whose|How|Why|When|Which|Whoever|Whatever|Of what|Of which|By what|"
-    r"Somebody|Nobody|Nothing|Something|It|Its|They|Their|Those|That|Ours|One of|One that|As|Until|So)\b"
+    r"Somebody|Nobody|Nothing|Something|It|Its|They|Their|Those|That|Ours|One of|One that|As|Until|So|Else|Also|Over|"
+    # A verb in the third person: its subject is missing.
+    r"(?!This|Always)[A-Z]\w*[^s]s (?:a|an|the|each|every|one|its|it|nothing|no|what|only|when|once))\b"
 )
 # Names that say nothing: a local is a noun of the glossary.
 PRONOUNS = frozenset({"one", "said", "found", "told", "met", "so", "how", "but", "off", "over", "that", "it", "them"})

@@ -45,7 +45,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
 
 class _Named(ShellComplete):
-    """Completes repositories and tags without importing the verb, which takes longer; the rest is click's work."""
+    """Completion of repositories and tags without importing the verb, which takes longer; click completes the rest."""
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[Any]]:
         """Return what may follow. The value of an option is the work of click."""

@@ -17,7 +17,7 @@ _NOTHING = RecordResult(events=0, duplicates=0, due=())
 
 
 class Recorder:
-    """Records envelopes. One per process: it remembers which registry instances this process has recorded."""
+    """A recorder of envelopes. One per process: it remembers which registry instances this process has recorded."""
 
     def __init__(self, store: Store, policies: PolicySource) -> None:
         self._history, self._probes = store.history, store.doctor_probes

@@ -43,7 +43,7 @@ class BulkDeletion:
 
 
 class BulkDeletions:
-    """Deletes several tags or manifests together. A name that is refused does not stop the others."""
+    """Deletions of several tags or manifests together. A name that is refused does not stop the others."""
 
     def __init__(
         self, store: Store, registry: Registry, policies: PolicySource, verdicts: Verdicts, dispatch: Dispatch

@@ -73,7 +73,7 @@ def commit(
 
 
 class _LaterManifests:
-    """Reads the manifests of indexes and referrers that were pushed meanwhile, each once: events may be forged."""
+    """A reader of the indexes and referrers that were pushed meanwhile, each once: events may be forged."""
 
     def __init__(self, registry: Registry, repository: str) -> None:
         self._registry, self._repository = registry, repository

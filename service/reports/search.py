@@ -39,7 +39,7 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class Search:
-    """Searches what is recorded."""
+    """Search in the recorded history."""
 
     history: History
     searcher: Searcher

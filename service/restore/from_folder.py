@@ -51,7 +51,7 @@ class _Image:
 
 
 class RestoreFolder:
-    """Restores images with all that belongs to them: parts before their index, an image before its signatures.
+    """Restore images with all that belongs to them: parts before their index, an image before its signatures.
 
     Every manifest is checked against its digest before it is sent. A tag that points at another digest by now is not
     changed, unless `force` is set.

@@ -12,7 +12,7 @@ from service.store.lease import Lease
 
 @dataclass(frozen=True)
 class Restore:
-    """Restores from the trash.
+    """Restore images from the trash.
 
     Every method raises, beside its own errors, StoreUnavailable, RegistryUnavailable and RegistryRefused.
     """

@@ -20,7 +20,7 @@ class WholeImage:
 
 
 class WholeImages:
-    """Reads images of one repository from the registry and from the trash.
+    """A reader of the images of one repository, from the registry and from the trash.
 
     Attributes:
         learnt: digest → references of the indexes and referrers that were read.

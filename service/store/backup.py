@@ -78,7 +78,7 @@ class SavedValue:
 
 
 class Backup:
-    """Reads what a backup holds. Every method raises StoreUnavailable when Redis is away."""
+    """A reader of what a backup holds. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

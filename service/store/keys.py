@@ -404,7 +404,7 @@ PROVED = "!"  # behind the size of a tag whose manifest a worker has seen
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Builds every key name. prefix: what all keys begin with, such as `pushprune:`."""
+    """The names of all keys. prefix: the beginning of every name, such as `pushprune:`."""
 
     prefix: str
 

@@ -159,7 +159,7 @@ class Schema:
 
 
 class SchemaWatch:
-    """Looks at the version of the store for as long as a process of the service runs."""
+    """A watch on the version of the store for as long as a process of the service runs."""
 
     # A newer process may migrate the store, or a user import one, while this process runs.
 

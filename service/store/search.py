@@ -63,7 +63,7 @@ class SearchedEvents:
 
 
 class Searcher:
-    """Searches what Redis holds. Every method raises StoreUnavailable when Redis is away."""
+    """Search in Redis. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

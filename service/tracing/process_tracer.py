@@ -52,7 +52,7 @@ class Ids(threading.local):
 
 
 class _Exporter:
-    """Sends spans by another exporter; logs a failure once, until spans are sent again."""
+    """An exporter that sends spans by another one, and logs a failure once, until spans are sent again."""
 
     def __init__(self, exporter: Any) -> None:
         self._exporter, self._fails = exporter, False

@@ -43,7 +43,7 @@ class PostResult:
 
 
 class Post:
-    """Posts messages to one receiver, one after the other."""
+    """A sender of messages to one receiver, one after the other."""
 
     def __init__(self, receiver: ReceiverAddress) -> None:
         """Open the session; nothing is sent yet. Raises ConfigurationError if `ca_file` holds no certificate."""

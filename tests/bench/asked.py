@@ -38,7 +38,7 @@ def measure() -> Iterator[Figure]:
 
 
 def _push(system: LiveSystem, number: int) -> None:
-    """Pushes one image and waits until the history knows it, nothing is left to do and only the last are there."""
+    """Push one image and wait until the history knows it, nothing is left to do and only the last are there."""
     system.pusher.push_image("shop/api", f"v{number}")
     expected = {f"v{kept}" for kept in range(max(0, number - KEPT + 1), number + 1)}
     wait_until(lambda: system.heard("shop/api", expected) and system.quiet(), f"v{number} did not settle")

@@ -9,7 +9,7 @@ _STAT = Path("/proc/stat")
 
 
 def wait_for_calm(patience_s: float) -> float | None:
-    """Waits until the processors idle; returns the busy share in the end (0…1), None where nobody can tell."""
+    """Wait until the processors idle; return the busy share in the end (0…1), None if it cannot be measured."""
     end = time.monotonic() + patience_s
     while (busy := _busy()) is not None and busy > CALM and time.monotonic() < end:
         continue

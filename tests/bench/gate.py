@@ -22,7 +22,7 @@ _OCTETS = {"Content-Type": "application/octet-stream"}
 
 
 def measure() -> Iterator[Figure]:
-    """Alternates the three ways request by request, so that what slows the machine slows them alike."""
+    """Alternate the three ways request by request, so that what slows the machine slows them alike."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pushprune-bench-")))
         system = LiveSystem(folder, stack, {"policy": last(10), "gc": {"gate": "proxy"}})

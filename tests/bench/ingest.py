@@ -36,7 +36,7 @@ class Load:
 
 
 def measure() -> Iterator[Figure]:
-    """Alternates the applications round by round, so that what slows the machine slows them alike."""
+    """Alternate the applications round by round, so that what slows the machine slows them alike."""
     if shutil.which("wrk") is None:
         yield Figure("ingest", "not measured: wrk is missing; install it (Debian: apt-get install wrk)")
         return

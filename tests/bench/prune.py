@@ -202,7 +202,7 @@ def _come_to_rest(system: LiveSystem, tags: set[str]) -> None:
 
 
 def _await_end(registry: RealRegistry, pushed: tuple[tuple[str, Image], ...]) -> None:
-    """Looks at the storage only. The manifests are looked at once the tags are right: each until it is gone."""
+    """Look at the storage only. The manifests are looked at once the tags are right: each until it is deleted."""
     end = time.monotonic() + PATIENCE_S
     kept, doomed = {tag for tag, _ in pushed[-KEPT:]}, [image.digest for _, image in pushed[:-KEPT]]
     while registry.tag_names(REPOSITORY) != kept or any(registry.has_manifest(REPOSITORY, item) for item in doomed):

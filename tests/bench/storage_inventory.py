@@ -109,7 +109,7 @@ class MadeUp(ObjectStore):
 
 
 class AnyClient:
-    """Stands for the registry: it knows no link that was deleted, and has no manifest."""
+    """A stand-in for the registry, which knows no link that was deleted, and has no manifest."""
 
     def claims_blob(self, repository: str, digest: str) -> bool:
         return False

@@ -35,7 +35,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Site]:
-    """Keeps the last two of each repository, all of bulk/**, and aging/** for 30 days.
+    """The policy: keep the last two of each repository, all of bulk/**, and aging/** for 30 days.
 
     A plan of more than 3 tags, and the half, waits.
     """
@@ -59,7 +59,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterato
 
 @pytest.fixture
 def visit(site: Site) -> Iterator[Callable[..., Visit]]:
-    """visit(token): a window; at the end nothing was complained of, and nobody else was asked."""
+    """visit(token): a window; at its end, the browser has reported no error and asked no other server."""
     with ExitStack() as stack:
         visits = []
 

@@ -24,7 +24,7 @@ _IS_TICKED_BY_SPACE = "element => ['checkbox', 'radio'].includes(element.type)"
 
 @dataclass
 class Operator:
-    """Does a task of the dashboard in one window.
+    """An operator who does a task of the dashboard in one window.
 
     Attributes:
         by: with the mouse, or with the keyboard alone: then every element is reached by Tab.
@@ -41,12 +41,12 @@ class Operator:
         return self.window.page
 
     def start(self, path: str = "/") -> Page:
-        """Opens the page where a task begins, with no clicks counted."""
+        """Open the page where a task begins, with no clicks counted."""
         self.clicks = 0
         return self.window.go(path)
 
     def click(self, element: Locator) -> None:
-        """Activates a link, a button, a checkbox or a summary, and waits until the panels are there."""
+        """Activate a link, a button, a checkbox or a summary, and wait until the panels are there."""
         expect(element).to_be_visible()
         if self.by == "mouse":
             element.click()
@@ -57,7 +57,7 @@ class Operator:
         self.window.settle()
 
     def choose(self, element: Locator, value: str) -> None:
-        """Chooses an option of a select; that counts as one click."""
+        """Choose an option of a select; that counts as one click."""
         expect(element).to_be_visible()
         if self.by == "keyboard":
             self._reach(element)
@@ -65,7 +65,7 @@ class Operator:
         self.clicks += 1
 
     def type(self, element: Locator, text: str, *, enter: bool = False) -> None:
-        """Types a text into a field, and sends it by Enter."""
+        """Type a text into a field, and send it by Enter."""
         if self.by == "mouse":
             element.focus()
         else:

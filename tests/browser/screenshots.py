@@ -56,7 +56,7 @@ _PICTURES: tuple[tuple[str, str, str, Callable[[Page], None] | None], ...] = (
 
 
 def main(folder: Path) -> None:
-    """Takes every picture anew. folder: where they go, as PNG."""
+    """Take every picture anew. folder: for the pictures, as PNG."""
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         playwright = stack.enter_context(sync_playwright())

@@ -41,13 +41,13 @@ class Visit:
         self.loads += 1
 
     def go(self, path: str) -> Page:
-        """Opens a page of ours and waits until its panels are there."""
+        """Open a page of ours and wait until its panels are there."""
         self.page.goto(self.site.url + path)
         self.settle()
         return self.page
 
     def settle(self) -> None:
-        """Returns once every panel shows something."""
+        """Wait until every panel shows something."""
         expect(self.page.locator(".panel[aria-busy]")).to_have_count(0)
 
     def sign_in(self, token: str) -> None:

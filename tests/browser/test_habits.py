@@ -19,7 +19,7 @@ _MARK = """() => getSelection().selectAllChildren(document.querySelector(".panel
 
 @pytest.fixture
 def name(site: Site) -> str:
-    """Of a repository with one tag, of which the activity is watched."""
+    """A browser on the activity of a repository with one tag."""
     name = f"habit/{uuid.uuid4().hex[:8]}"
     site.system.pusher.push_image(name, "first")
     return name

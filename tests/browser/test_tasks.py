@@ -25,7 +25,7 @@ def repository(site: Site) -> str:
 
 @pytest.fixture
 def fifty(site: Site) -> Callable[[], str]:
-    """Makes a repository with fifty tags beside stable, that no worker has deleted before the test does."""
+    """Make a repository with fifty tags beside stable, that no worker has deleted before the test does."""
 
     def made() -> str:
         name = f"bulk/{uuid.uuid4().hex[:8]}"
@@ -47,7 +47,7 @@ def test_who_pushed_a_tag_takes_one_click(operator: Operator, repository: str) -
 
 
 def _search(operator: Operator, repository: str, tag: str) -> None:
-    """Goes from the overview to a repository, and searches a tag there."""
+    """Open a repository from the overview, and search a tag there."""
     page = operator.start()
     operator.click(page.get_by_role("link", name="Repositories", exact=True))
     operator.type(page.get_by_label("Name"), repository, enter=True)

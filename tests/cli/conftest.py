@@ -1,4 +1,4 @@
-"""Runs the command line as a user does."""
+"""Run the command line as a user does."""
 
 from collections.abc import Callable
 from functools import partial

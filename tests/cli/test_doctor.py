@@ -111,7 +111,7 @@ def test_what_cannot_be_meant_is_wrong_usage(run: Run, options: tuple[str, ...])
 
 
 def test_everything_that_is_found_wrong_has_a_line_that_mends_it(run: Run) -> None:
-    """Over a system where next to nothing is set."""
+    """A system with as few settings as possible."""
     _, output, _ = run("--json", "--wait", "1")
     for finding in json.loads(output)["findings"]:
         assert bool(finding["fix"]) == (finding["severity"] != "ok"), finding

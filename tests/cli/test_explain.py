@@ -37,7 +37,7 @@ def wiring(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> Wiring:
 
 @pytest.fixture
 def run(wiring: Wiring, call: Call) -> Run:
-    """run(*arguments) -> exit code, all that was said."""
+    """run(*arguments) -> exit code, standard output and standard error together."""
     return partial(said, call)
 
 

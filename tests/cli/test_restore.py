@@ -45,7 +45,7 @@ def registry(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.fixture
 def run(registry: FakeRegistry, call: Call) -> Run:
-    """run(*arguments) -> exit code, all that was said."""
+    """run(*arguments) -> exit code, standard output and standard error together."""
     return partial(said, call)
 
 

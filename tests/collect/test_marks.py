@@ -110,7 +110,7 @@ def test_a_catalog_that_we_may_not_see_is_no_obstacle(make_system: Make, tmp_pat
 
 
 def test_where_the_storage_is_mounted_it_is_asked_what_stands(make_system: Make, tmp_path: Path) -> None:
-    """Also of a repository, and of manifests without a tag, that no event ever told of."""
+    """A repository, and manifests without a tag, are covered too, although no event reported them."""
     disk, digest = Disk(tmp_path / "storage"), "sha256:" + "a" * 64
     disk.blob(digest)
     disk.manifest("shop/unheard", digest)

@@ -376,7 +376,7 @@ def test_a_second_claim_in_the_same_process_is_refused(make_wiring: MakeWiring, 
 
 @pytest.fixture
 def guarded(make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeWiring:
-    """guarded(writes=…): a wiring with gc.gate: proxy, and what the registry says of its work."""
+    """guarded(writes=…): a wiring with gc.gate: proxy, and a debug server that reports this work."""
     monkeypatch.setattr(quiesce, "_CLOSED_S", 0.3)
 
     def build(max_wait: int = 0, gate_wait: int = 60, **message: int) -> Wiring:
@@ -585,7 +585,7 @@ def test_what_the_doctor_leaves_behind_may_be_swept(make_wiring: MakeWiring, tmp
 
 
 def closing(wiring: Wiring, monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) -> None:
-    """Has `then` happen at the moment at which the gate closes."""
+    """Call `then` at the moment at which the gate closes."""
     close = wiring.store.gate.close
 
     def close_and(token: str) -> bool:

@@ -57,7 +57,7 @@ class Site:
 
 
 class Sites:
-    """Builds the registry of this run with the options of a test."""
+    """The function that builds the registry of this run with the options of a test."""
 
     def __init__(self, kind: str, stack: ExitStack) -> None:
         self.kind = kind

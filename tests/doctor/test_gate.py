@@ -28,7 +28,7 @@ def gated(make_wiring: MakeWiring) -> Wiring:
 
 @pytest.fixture
 def front() -> Iterator[FakeRegistry]:
-    """Stands for a proxy and what is behind it."""
+    """A stand-in for a proxy and the registry behind it."""
     with FakeRegistry() as registry:
         yield registry
 

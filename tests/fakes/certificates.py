@@ -1,4 +1,4 @@
-"""Makes a certificate authority and a certificate for 127.0.0.1 with openssl."""
+"""Make a certificate authority and a certificate for 127.0.0.1 with openssl."""
 
 import subprocess
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Certificates:
 
 
 def make_certificates(directory: Path) -> Certificates:
-    """Takes some 50 ms; good for two days."""
+    """Make an authority and a certificate that are valid for two days, which takes some 50 ms."""
     key_type = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     _openssl(
         directory,

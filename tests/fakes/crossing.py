@@ -1,4 +1,4 @@
-"""Stands between pushprune and a real registry, so that a test can act at the very moment a write comes through."""
+"""A proxy between pushprune and a real registry, so that a test can act at the very moment of a write."""
 
 import http.client
 import time
@@ -46,7 +46,7 @@ class Crossing(Serving):
 
 
 class _Exchange(BaseHTTPRequestHandler):
-    """Hands on the requests of one kept-alive connection, and the answers as they are."""
+    """Pass on the requests of one kept-alive connection, and the answers as they are."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = 1 << 16
@@ -68,7 +68,7 @@ class _Exchange(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = handle_any
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing: tests read `writes`."""
+        """Print nothing: tests read `writes`."""
 
     def _write(self, body: bytes) -> Write | None:
         _, is_manifest, reference = self.path.partition("/manifests/")

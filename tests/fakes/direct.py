@@ -1,4 +1,4 @@
-"""Speaks to a fake registry without a socket: a requests adapter that handles each request in the caller's thread."""
+"""A fake registry without a socket: a requests adapter that handles each request in the caller's thread."""
 
 from collections.abc import Callable
 from http.client import HTTPMessage
@@ -31,7 +31,7 @@ class NetworkAdapter(HTTPAdapter):
 
 
 class DirectAdapter(BaseAdapter):
-    """Mounted on a session, it takes the place of the network. fake: who answers; may be exchanged between requests.
+    """An adapter that takes the place of a session's network. fake: the registry; may be exchanged between requests.
 
     around: as in NetworkAdapter.
     """
@@ -43,7 +43,7 @@ class DirectAdapter(BaseAdapter):
         self.fake = fake
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        """Raises requests.ConnectionError where the fake drops the connection."""
+        """Handle a request. Raises requests.ConnectionError if the fake drops the connection."""
         return self.around(request, lambda: self._answer(request))
 
     def close(self) -> None:
@@ -59,7 +59,7 @@ class DirectAdapter(BaseAdapter):
 
 
 def connect(client: RegistryClient, adapter: BaseAdapter) -> None:
-    """Has a client of the product speak through the adapter."""
+    """Let a client of the product send its requests through the adapter."""
     client._session.mount(client.url, adapter)
 
 

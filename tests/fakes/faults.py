@@ -11,7 +11,7 @@ Kind = Literal["fail", "drop", "lose answer", "delay", "before", "after"]
 
 @dataclass
 class Fault:
-    """Meets the next `times` requests whose method and path match; times=None: all of them."""
+    """A fault for the next `times` requests whose method and path match; times=None: all of them."""
 
     kind: Kind
     method: str

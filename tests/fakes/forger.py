@@ -17,7 +17,7 @@ def invented(name: str) -> str:
 
 
 class Forger:
-    """Sends forged events about one repository.
+    """A sender of forged events about one repository.
 
     Attributes:
         hear: takes an envelope, as the registry would post it.

@@ -1,4 +1,4 @@
-"""Makes small images and indexes: the same seed gives the same bytes, and so the same digests."""
+"""Make small images and indexes: the same seed gives the same bytes, and so the same digests."""
 
 import hashlib
 import json

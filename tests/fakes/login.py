@@ -1,4 +1,4 @@
-"""Protects the fake registry: Basic, or bearer tokens from a token endpoint of its own."""
+"""The login of the fake registry: Basic, or bearer tokens from a token endpoint of its own."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Shapes and delivers the fake registry's notifications as Distribution does: one event at a time, until taken."""
+"""Deliver the fake registry's notifications as Distribution does: one event at a time, until it is accepted."""
 
 import json
 import uuid
@@ -91,7 +91,7 @@ class Notifier:
         self._emit("delete", target | ({"tag": tag} if tag else {}), cause)
 
     def wait_delivered(self, timeout_s: float = 240.0) -> None:
-        """Returns when everything emitted so far was taken."""
+        """Wait until everything emitted so far was accepted."""
         with self._delivered:
             if not self._delivered.wait_for(lambda: self._undelivered == 0, timeout_s):
                 raise AssertionError(f"{self._undelivered} notifications are still waiting after {timeout_s:g} s")

@@ -1,4 +1,4 @@
-"""Pushes and pulls over plain HTTP, against the real registry and the fake alike."""
+"""Push and pull over plain HTTP, against the real registry and the fake alike."""
 
 import itertools
 from types import TracebackType
@@ -36,17 +36,17 @@ class Pusher:
         self._session.close()
 
     def push_image(self, repository: str, tag: str | None, *, layers: int = 1, seed: object = None, **mode: Any) -> str:
-        """Pushes an image and returns its digest; tag=None: by digest. how: more for make_image."""
+        """Push an image and return its digest; tag=None: by digest. how: more for make_image."""
         return self.push(repository, tag, make_image(_seed(seed), layers=layers, **mode))
 
     def push_index(
         self, repository: str, tag: str | None, *, platforms: int = 2, seed: object = None, media_type: str = OCI_INDEX
     ) -> str:
-        """Pushes the children by digest, then the index over them; returns the index's digest."""
+        """Push the children by digest, then the index over them; return the index's digest."""
         return self.push(repository, tag, make_index(_seed(seed), platforms=platforms, media_type=media_type))
 
     def push(self, repository: str, tag: str | None, image: Image) -> str:
-        """Pushes `image` with all that belongs to it, as docker does: what is there already is not sent again."""
+        """Push `image` with all that belongs to it, as docker does: what is there already is not sent again."""
         for child in image.children:
             self.push(repository, None, child)
         for blob in image.blobs:
@@ -54,7 +54,7 @@ class Pusher:
         return self.put(repository, tag or image.digest, image.media_type, image.manifest)
 
     def push_blob(self, repository: str, content: bytes) -> str:
-        """Uploads one blob by POST, PATCH and PUT, unless the repository has it."""
+        """Upload one blob by POST, PATCH and PUT, unless the repository has it."""
         digest = sha256(content)
         if self._call("HEAD", f"/v2/{repository}/blobs/{digest}", expect=(200, 404)).status_code == 200:
             return digest
@@ -66,12 +66,12 @@ class Pusher:
         return digest
 
     def mount(self, repository: str, digest: str, from_repository: str) -> None:
-        """Takes a blob over from another repository."""
+        """Mount a blob of another repository."""
         path = f"/v2/{repository}/blobs/uploads/?mount={digest}&from={from_repository}"
         self._call("POST", path, expect=(201,))
 
     def put(self, repository: str, reference: str, media_type: str, content: bytes) -> str:
-        """Puts just a manifest."""
+        """Put only a manifest."""
         response = self._call(
             "PUT",
             f"/v2/{repository}/manifests/{reference}",
@@ -82,7 +82,7 @@ class Pusher:
         return response.headers["Docker-Content-Digest"]
 
     def retag(self, repository: str, from_tag: str, to_tag: str) -> str:
-        """Gives the image under from_tag a second tag, or moves to_tag onto it."""
+        """Give the image under from_tag a second tag, or point to_tag at it."""
         result = self.manifest(repository, from_tag)
         return self.put(repository, to_tag, result.headers["Content-Type"], result.content)
 
@@ -91,7 +91,7 @@ class Pusher:
         return self._call("DELETE", f"/v2/{repository}/manifests/{reference}").status_code
 
     def manifest(self, repository: str, reference: str) -> requests.Response:
-        """GETs a manifest."""
+        """Get a manifest."""
         path = f"/v2/{repository}/manifests/{reference}"
         return self._call("GET", path, headers={"Accept": ", ".join(MANIFEST_TYPES)}, expect=(200,))
 
@@ -112,7 +112,7 @@ class Pusher:
         return response.headers["Docker-Content-Digest"] if response.status_code == 200 else None
 
     def pull_whole(self, repository: str, reference: str) -> str:
-        """GETs manifest, children and every blob, checks each against its digest, returns the digest.
+        """Get manifest, children and every blob, check each against its digest, return the digest.
 
         Raises BrokenImage. A HEAD would not do: with a blob-descriptor cache it lies.
         """

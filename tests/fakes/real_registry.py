@@ -1,4 +1,4 @@
-"""Starts and stops a real CNCF Distribution registry on a free port, in a directory of its own."""
+"""Start and stop a real CNCF Distribution registry on a free port, in a directory of its own."""
 
 import os
 import re
@@ -39,7 +39,7 @@ def registry_binary() -> str | None:
 
 
 def require_registry() -> None:
-    """Fails the test if there is no binary; skips it only where somebody said so, and never on CI."""
+    """Fail the test if there is no binary; skip it only if the environment says so, and never on CI."""
     if registry_binary() is not None:
         return
     if os.environ.get("PUSHPRUNE_TESTS_WITHOUT_REGISTRY") == "1" and not os.environ.get("CI"):
@@ -112,7 +112,7 @@ class RealRegistry:
         return self._process.pid
 
     def start(self) -> None:
-        """Returns when /v2/ answers. The port is the kernel's choice the first time, and read from the log.
+        """Wait until /v2/ answers. The kernel chooses the port the first time, and the log says it.
 
         With an `http.addr` of the test's own the log may be quieter than `info`.
         """
@@ -134,7 +134,7 @@ class RealRegistry:
         self.config_path.write_text(yaml.safe_dump(self._config))
 
     def stop(self) -> None:
-        """Ends it politely, then not politely. Queued notifications are lost."""
+        """End the registry politely, then by SIGKILL. Queued notifications are lost."""
         if self._process is None:
             return
         self._process.terminate()
@@ -146,7 +146,7 @@ class RealRegistry:
         self._process = None
 
     def restart(self, config: Mapping[str, Any] | None = None) -> None:
-        """Stops and starts it on the same port and storage; config: merged in before the start."""
+        """Stop and start the registry on the same port and storage; config: merged in before the start."""
         self.stop()
         _merge(self._config, config or {})
         self.start()
@@ -181,7 +181,7 @@ class RealRegistry:
         return frozenset(f"{link.parent.parent.name}:{link.parent.name}" for link in links)
 
     def collect(self, *options: str) -> str:
-        """Runs garbage-collect on its storage and returns what it printed; raises if it fails."""
+        """Run garbage-collect on the storage and return its output; raise if it fails."""
         command = [_binary(), "garbage-collect", *options, str(self.config_path)]
         return subprocess.run(
             command, capture_output=True, text=True, check=True, timeout=300, env=_environment()

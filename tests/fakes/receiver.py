@@ -10,7 +10,7 @@ from tests.fakes.serving import Serving
 
 
 class Receiver(Serving):
-    """Answers every POST with 202, or with what `answer` (called with the envelope) says; keeps events in order."""
+    """A receiver that answers each POST with 202, or as `answer` says of its envelope; events are kept in order."""
 
     def __init__(self, answer: Callable[[dict[str, Any]], int] = lambda _: 202) -> None:
         self.events: list[dict[str, Any]] = []
@@ -32,7 +32,7 @@ class Receiver(Serving):
         return status
 
     def wait_for(self, condition: Callable[[list[dict[str, Any]]], bool], timeout_s: float = 240.0) -> None:
-        """Returns once the events received so far meet the condition."""
+        """Wait until the events received so far meet the condition."""
         with self._changed:
             if not self._changed.wait_for(lambda: condition(self.events), timeout_s):
                 raise AssertionError(
@@ -54,4 +54,4 @@ class _Post(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing."""
+        """Print nothing."""

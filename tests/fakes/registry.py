@@ -113,29 +113,29 @@ class FakeRegistry:
         body: bytes = b"",
         times: int | None = 1,
     ) -> None:
-        """Answers the next `times` requests that match (method "*": any) with this instead of handling them."""
+        """Answer the next `times` requests that match (method "*": any) with this instead of handling them."""
         self.faults.plant("fail", method, path_regex, times, status=status, headers=headers or {}, body=body)
 
     def drop_connection(
         self, method: str, path_regex: str = "", *, handled: bool = False, times: int | None = 1
     ) -> None:
-        """Closes the connection instead of answering; handled: only after doing what was asked."""
+        """Close the connection instead of answering; handled: only after doing what was asked."""
         self.faults.plant("lose answer" if handled else "drop", method, path_regex, times)
 
     def delay(self, method: str, path_regex: str = "", *, seconds: float, times: int | None = 1) -> None:
-        """Lets the next matching requests wait, at most until the fake is closed."""
+        """Let the next matching requests wait, at most until the fake is closed."""
         self.faults.plant("delay", method, path_regex, times, seconds=seconds)
 
     def before(self, method: str, path_regex: str, call: Callable[[], object], *, times: int | None = 1) -> None:
-        """Calls `call` when such a request has come in, before it is handled."""
+        """Call `call` when such a request has come in, before it is handled."""
         self.faults.plant("before", method, path_regex, times, call=call)
 
     def after(self, method: str, path_regex: str, call: Callable[[], object], *, times: int | None = 1) -> None:
-        """Calls `call` when such a request has been handled, before it is answered."""
+        """Call `call` when such a request has been handled, before it is answered."""
         self.faults.plant("after", method, path_regex, times, call=call)
 
     def during_delete(self, call: Callable[[], object]) -> None:
-        """Calls `call` in the middle of the next DELETE by digest, when the tags are looked up and not yet removed."""
+        """Call `call` in the middle of the next DELETE by digest, when the tags are looked up and not yet removed."""
         self.meanwhile.append(call)
 
     # What a test fills it with and reads from it.
@@ -161,7 +161,7 @@ class FakeRegistry:
         at: datetime | None = None,
         media_type: str = OCI_INDEX,
     ) -> str:
-        """Stores an index and its children; returns the index's digest."""
+        """Store an index and its children; return the index's digest."""
         seed = seed if seed is not None else f"{repository}:{tag}"
         return self.push(repository, tag, make_index(seed, platforms=platforms, media_type=media_type), at=at)
 
@@ -201,7 +201,7 @@ class FakeRegistry:
         return self.notifier.events
 
     def wait_delivered(self, timeout_s: float = 240.0) -> None:
-        """Returns when every notification so far was taken."""
+        """Wait until every notification so far was accepted."""
         self.notifier.wait_delivered(timeout_s)
 
     def count(self, user_agent_prefix: str = "", method: str = "", path_part: str = "") -> int:
@@ -264,7 +264,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Exchange)
 
     def get_request(self) -> tuple[Any, Any]:
-        """Counts connections; the TLS handshake is left to the thread that reads."""
+        """Count connections; the TLS handshake is left to the thread that reads."""
         connection, address = super().get_request()
         self.fake.accepted()
         if self._tls is not None:

@@ -46,7 +46,7 @@ class Dropped(Exception):
 
 
 class Exchange(BaseHTTPRequestHandler):
-    """Answers the requests of one kept-alive connection."""
+    """The answers to the requests of one kept-alive connection."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = 1 << 16
@@ -68,7 +68,7 @@ class Exchange(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = handle_any
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing: tests read `requests`."""
+        """Print nothing: tests read `requests`."""
 
     def _handle(self) -> None:
         fault = self._meet("before")
@@ -129,7 +129,7 @@ class Exchange(BaseHTTPRequestHandler):
         self._answer(200, b"{}", {"Content-Type": _JSON})
 
     def _get_collection(self) -> None:
-        """Not the API's: this is how `gc_command` reaches the storage."""
+        """Collect the storage: no route of the API, but the one that `gc_command` calls."""
         output = self.fake.garbage_collect(dry_run=urlsplit(self.path).query == "dry-run").output
         self._answer(200, "".join(f"{line}\n" for line in output).encode(), {"Content-Type": "text/plain"})
 
@@ -142,7 +142,7 @@ class Exchange(BaseHTTPRequestHandler):
         self._answer(200, _json({"repositories": page}), {"Content-Type": _JSON, **link})
 
     def _get_tags(self, name: str) -> None:
-        """2.8 ignores n and last; 3 pages when asked to. Without any tag the main branch says [], the releases null."""
+        """List the tags. 2.8 ignores n and last. Without any tag the main branch answers [], the releases null."""
         link: dict[str, str] = {}
         if self.fake.storage.is_3:
             asked, last = self._paging()
@@ -272,7 +272,7 @@ class Exchange(BaseHTTPRequestHandler):
         return Caused(self.command, self.headers.get("Host", self.fake.host), address, agent, actor)
 
     def _answer(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
-        """Records, then answers: whoever has the answer finds the record."""
+        """Record the request, then answer: a client that has the answer finds the record."""
         done: Callable[[], object] | None = getattr(self._meet("after"), "call", None)
         if done is not None:
             done()

@@ -186,7 +186,7 @@ class Storage:
             return repository.manifests[digest]
 
     def delete_manifest(self, name: str, digest: str, meanwhile: Callable[[], None]) -> tuple[str, ...]:
-        """Removes the manifest, looks up its tags, removes those: wherever they stand by then (FACTS: lost re-push).
+        """Remove the manifest, look up its tags, remove those, wherever they point by then (facts: lost re-push).
 
         meanwhile: called between the last two steps. Returns the tags removed.
         """

@@ -37,7 +37,7 @@ class FakeRegistryV1(Serving):
         self.serve(_Server(self))
 
     def push(self, repository: str, **tags: str) -> None:
-        """Stores tags, each with the image of this id."""
+        """Store tags, each with the image of this id."""
         self.images.update(tags.values())
         self.repositories.setdefault(split(repository), {}).update(tags)
 

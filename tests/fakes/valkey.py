@@ -53,7 +53,7 @@ class Valkey:
         self.kill()
 
     def start(self) -> None:
-        """Starts it and waits until it answers and has loaded what it kept."""
+        """Start the server and wait until it answers and has loaded its data."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "users.conf").write_text(self.users)
         command = [
@@ -77,7 +77,7 @@ class Valkey:
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """kill -9."""
+        """End the server by SIGKILL."""
         if self._process:
             os.kill(self._process.pid, signal.SIGKILL)
             self._process.wait()

@@ -33,7 +33,7 @@ class Message:
 
 
 class WebhookReceiver(Serving):
-    """Answers each POST with the next of `answers`, then with 202.
+    """A receiver that answers each POST with the next of `answers`, then with 202.
 
     requests: everything that was posted. received: what was answered with 2xx. tls: certificate and key. port:
     0 for any.
@@ -99,4 +99,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing."""
+        """Print nothing."""

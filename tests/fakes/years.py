@@ -1,4 +1,4 @@
-"""Fills the storage of a registry as years of pushes would have, without a push and without notifications."""
+"""Fill the storage of a registry as years of pushes would have, without a push and without notifications."""
 
 import itertools
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from tests.fakes.images import Image, make_image, sha256, variant
 
 
 def fill(storage: Path, repositories: int, tags: int) -> Mapping[str, Mapping[str, str]]:
-    """Writes repositories with so many tags, each with a manifest of its own; returns repository → tag → digest."""
+    """Write repositories with so many tags, each with a manifest of its own; return repository → tag → digest."""
     base = make_image("years", layer_bytes=50)
     for blob in base.blobs:
         _write(_blob(storage, sha256(blob)), blob)

@@ -121,7 +121,7 @@ class LiveSystem:
         self.pusher = stack.enter_context(Pusher(self.url))
 
     def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
-        """Starts `pushprune arguments`, which ends with the test at the latest."""
+        """Start `pushprune arguments`, which ends with the test at the latest."""
         log = self._stack.enter_context((self.folder / f"{name}.log").open("ab"))
         process = warm_parent().start(arguments, self._environment, log)
         self._stack.callback(self.kill, process)
@@ -141,7 +141,7 @@ class LiveSystem:
         return {**others, "PUSHPRUNE_CONFIG": str(self.config)}
 
     def start_worker(self, queues: str = "enforce,delete,reconcile,garbage") -> subprocess.Popen[bytes]:
-        """Starts a Celery worker and waits until it works."""
+        """Start a Celery worker and wait until it works."""
         self._workers += 1
         process = self.start(f"worker{self._workers}", "worker", "--queues", queues, "--name", f"w{self._workers}")
         name, outbox = f"w{self._workers}@{socket.gethostname()}", self.wiring.store.outbox
@@ -154,7 +154,7 @@ class LiveSystem:
         return process
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
-        """kill -9, with everything it started."""
+        """End the process by SIGKILL, with everything it started."""
         with suppress(ProcessLookupError):
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -164,7 +164,7 @@ class LiveSystem:
         return (self.folder / f"{name}.log").read_text()
 
     def skopeo_push(self, repository: str, *tags: str, source: Path) -> None:
-        """Pushes the OCI layout `source` under each tag, as a client that somebody else wrote."""
+        """Push the OCI layout `source` under each tag by skopeo."""
         host = self.url.removeprefix("http://")
         for tag in tags:
             command = ["skopeo", "copy", "--quiet", "--preserve-digests", "--insecure-policy"]

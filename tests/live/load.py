@@ -222,7 +222,7 @@ def broken(url: str) -> Iterator[str]:
 
 
 def every(seconds: float, what: Callable[[], object], ended: threading.Event) -> threading.Thread:
-    """Does something again and again in a thread until it is over."""
+    """Call a function again and again in a thread until the end of the load."""
 
     def again() -> None:
         while not ended.wait(seconds):
@@ -234,7 +234,7 @@ def every(seconds: float, what: Callable[[], object], ended: threading.Event) ->
 
 
 def for_at_least(seconds: float, enough: Callable[[], bool], at_most_s: float) -> None:
-    """Lets time pass: so long, and until it is enough."""
+    """Wait for so long, and until it is enough."""
     begun = time.monotonic()
     while time.monotonic() < begun + seconds or not enough():
         assert time.monotonic() < begun + at_most_s, "it is never enough"

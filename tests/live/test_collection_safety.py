@@ -33,7 +33,7 @@ def asking(folder: Path, what: str) -> list[str]:
 
 @contextmanager
 def restarts(system: LiveSystem, kinds: Mapping[str, Mapping[str, Any]]) -> Iterator[list[str]]:
-    """Restarts the registry whenever a command asks for it, with what this kind of restart changes; yields the kinds.
+    """Restart the registry whenever a command asks for it, with what this kind of restart changes; yields the kinds.
 
     The registry dies with the thread that started it: this one lives as long as the block.
     """
@@ -60,7 +60,7 @@ def restarts(system: LiveSystem, kinds: Mapping[str, Mapping[str, Any]]) -> Iter
 
 
 def delete_v1(system: LiveSystem) -> str:
-    """Has v1 deleted by the policy; returns the digest of its layer."""
+    """Let the policy delete v1; return the digest of its layer."""
     system.pusher.push_image("shop/api", "v1", seed="v1")
     blob = str(system.pusher.manifest("shop/api", "v1").json()["layers"][0]["digest"])
     system.pusher.push_image("shop/api", "v2", seed="v2")

@@ -36,7 +36,7 @@ def the(tool: str) -> str:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Callable[..., str]:
-    """shell(command, url) -> what it said. It deletes without being asked, at `url` where a registry is named."""
+    """shell(command, url) -> its output. The command deletes without a question, at `url` if it names a registry."""
     program = tmp_path / "bin" / "pushprune"
     program.parent.mkdir()
     root = Path(__file__).parents[2]
@@ -102,7 +102,7 @@ def test_docker_reg_tool_and_remove_image(registry: RealRegistry, shell: Callabl
 
 @pytest.mark.deep
 def test_deckschrubber(registry: RealRegistry, shell: Callable[..., str]) -> None:
-    """Of five images older than two months the newest three of all stay; what is younger stays anyway."""
+    """The newest three of five images older than two months are kept, and so are all younger ones."""
     with Pusher(registry.url) as pusher:
         for day in range(1, 6):
             pusher.push("shop/old", f"v{day}", image(day, months_ago=5))

@@ -1,4 +1,4 @@
-"""`pushprune demo`: the story is told on a real registry, everything in it is checked, nothing of it stays behind.
+"""`pushprune demo`: the story runs on a real registry, everything in it is checked, and nothing is left behind.
 
 The first two tests have nothing of ours but the wheel; the others run the sources.
 """

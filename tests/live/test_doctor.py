@@ -1,4 +1,4 @@
-"""`pushprune doctor` over the real registry: each thing planted wrong is found, with the line that mends it."""
+"""`pushprune doctor` over the real registry: each planted fault is found, with the line that fixes it."""
 
 import json
 import os
@@ -25,7 +25,7 @@ REPOSITORY = "pushprune/doctor"
 
 @pytest.fixture
 def doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Doctor:
-    """doctor(system, *options) -> exit code, and what it found by name."""
+    """doctor(system, *options) -> exit code, and the findings by name."""
     for name in [name for name in os.environ if name.startswith("PUSHPRUNE_")]:
         monkeypatch.delenv(name)
 

@@ -50,7 +50,7 @@ def close(system: LiveSystem) -> None:
 
 
 def put(system: LiveSystem, tag: str = "v2", repository: str = SHOP, **headers: str) -> requests.Response:
-    """PUTs the manifest of an image that is there under another tag."""
+    """Put the manifest of an image that is there under another tag."""
     result = Pusher(system.registry.url).manifest(repository, "v1")
     return requests.put(
         f"{system.url}/v2/{repository}/manifests/{tag}", data=result.content, timeout=120,

@@ -38,7 +38,7 @@ def go_on(system: LiveSystem) -> None:
 
 
 def delete_v1(system: LiveSystem) -> str:
-    """Has v1 deleted by the policy; returns the digest of its layer."""
+    """Let the policy delete v1; return the digest of its layer."""
     system.pusher.push_image(SHOP, "v1", seed="v1")
     system.pusher.push_image(SHOP, "v2", seed="v2")
     worker = system.start_worker("enforce,delete")

@@ -40,7 +40,7 @@ COUNT = 80
 
 
 def _batch(system: LiveSystem) -> set[str]:
-    """Pushes `COUNT` + 10 images while no worker runs; returns the tags that must remain."""
+    """Push `COUNT` + 10 images while no worker runs; return the tags that must remain."""
     names = [f"b{number:03}" for number in range(COUNT + 10)]
     # The blobs are the same in all of them.
     base = make_image("batch", layers=0)
@@ -54,7 +54,7 @@ def _batch(system: LiveSystem) -> set[str]:
 
 
 class Middle(Crossing):
-    """Stands before the registry, and holds deletions up once a quarter of them are done."""
+    """A proxy before the registry that delays deletions once a quarter of them are done."""
 
     def __init__(self) -> None:
         super().__init__(self._hold)

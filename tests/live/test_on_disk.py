@@ -1,4 +1,4 @@
-"""Deletes over the disk of a real registry (`delete.via: storage`): the same as its own, and no push is lost to one."""
+"""Deletions in the storage of a real registry (`delete.via: storage`): as its own, and no push is lost to one."""
 
 import os
 import random
@@ -122,7 +122,7 @@ def test_rm_goes_over_the_disk_although_its_worker_dies_and_can_be_undone(live: 
 
 
 class Meeting:
-    """Has the tags that are set aside pushed again at that moment; what that met ends when its batch does."""
+    """A batch whose tags are pushed again at the moment at which they are set aside; the pushes end with it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, repushes: Repushes) -> None:
         self._writes: list[Write] = []

@@ -1,4 +1,4 @@
-"""`--registry URL`: a registry that nobody listens to, looked at and pruned by one command and no service."""
+"""`--registry URL`: a registry that no service watches, pruned by one command."""
 
 import json
 import os

@@ -25,7 +25,7 @@ GC = {"collector": "online", "gate": "proxy", "settle": 0}
 
 
 class Collections:
-    """Collects in this process whenever a collection is requested."""
+    """A collector in this process, for each requested collection."""
 
     def __init__(self, system: LiveSystem, grace: int, youth: int) -> None:
         self._wiring = hasty(system.wiring.settings, grace, youth)

@@ -47,7 +47,7 @@ def held(image: Image) -> set[str]:
 
 
 def remain_exactly(system: LiveSystem, repository: str, kept: Mapping[str, Image]) -> None:
-    """Waits for it by looking at the storage: whoever asks the registry for a manifest pulls it."""
+    """Wait by looking at the storage: a request to the registry for a manifest counts as a pull."""
     manifests = set[str]().union(*(held(image) for image in kept.values()))
 
     def found() -> tuple[set[str], set[str]]:
@@ -69,7 +69,7 @@ def remain_exactly(system: LiveSystem, repository: str, kept: Mapping[str, Image
 
 
 def test_the_oldest_and_the_newest_tag_share_a_digest(live: Live) -> None:
-    """Counted by digests the oldest stays with its image; counted by tags it goes, and its image stays."""
+    """Counted by digests, the oldest tag is kept with its image; counted by tags, only the tag is deleted."""
     system = live(policy=last(3, rules=[keeping_3("digests/*", count="digests"), keeping_3("tags/*", count="tags")]))
     shared, *others = (make_image(f"shared {number}") for number in range(5))
     images = [("v1", shared), *zip(("v2", "v3", "v4", "v5"), others, strict=True), ("v6", shared)]

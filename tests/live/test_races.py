@@ -37,7 +37,7 @@ def crossing(live: Live, **settings: object) -> Iterator[tuple[LiveSystem, Cross
 
 
 def all_stand(system: LiveSystem, expected: dict[str, str]) -> None:
-    """Waits until exactly these tags stand where they should, at the registry and in the history, and are whole."""
+    """Wait until exactly these tags point at their images, at the registry and in the history, and are whole."""
 
     def stand() -> bool:
         live = {tag.name: tag.digest for tag in system.store.history.live(SHOP)}

@@ -50,7 +50,7 @@ def test_an_acl_that_is_narrowed_and_widened_again(live: Live) -> None:
 
 
 def test_the_rights_that_the_manual_gives_suffice(live: Live) -> None:
-    """Also for a user `default` that is switched off with all its rights."""
+    """A user `default` that is switched off with all its rights is reported, too."""
     system = live(policy=last(3), redis_user="pushprune")
     rights = ["reset", "on", ">pw", *shlex.split(RIGHTS)]
     admin: Any = system.valkey.client()

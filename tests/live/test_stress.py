@@ -1,4 +1,4 @@
-"""Collections every two seconds under pushes without pause: through the gate nothing breaks, without it much does."""
+"""Collections under pushes without pause, every two seconds: with the gate nothing breaks, without it images do."""
 
 import subprocess
 from contextlib import suppress

@@ -148,7 +148,7 @@ def what_was_deleted_can_be_undone(world: World) -> None:
 
 
 def no_tombstone_is_left(world: World) -> None:
-    """2.8 deletes a tag by way of one."""
+    """Distribution 2.8 deletes a tag by moving it to a tombstone."""
     assert tombstone.DIGEST not in world.registry.manifests(), "a tombstone is left"
 
 

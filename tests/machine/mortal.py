@@ -36,7 +36,7 @@ class Life:
             self._elsewhere = before
 
     def step(self, do: Callable[[], T]) -> T:
-        """Takes one step, or dies."""
+        """Take one step, or die."""
         if self._elsewhere or threading.current_thread().name.startswith("lease "):
             return do()  # renewals come by the clock, and would make the count of steps a matter of chance
         number = self._steps

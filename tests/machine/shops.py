@@ -145,7 +145,7 @@ class RealShop:
         self._do(lambda: self._pusher.push_blob(SHOP, str(time.time_ns()).encode()))
 
     def tell(self) -> None:
-        """Twice nothing pending: an event may be on its way from the handler to the queue."""
+        """Look twice for pending events: one may be on its way from the handler to the queue."""
         quiet = 0
         while quiet < 2:
             quiet = quiet + 1 if self._pending() == 0 else 0

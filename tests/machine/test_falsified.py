@@ -107,7 +107,7 @@ def test_a_restore_that_meets_the_deletion_of_the_same_push_is_healed(ground: Gr
 def test_a_lost_deletion_of_the_oldest_tag_waits_for_a_user_who_says_that_the_storage_is_right(
     ground: Ground, version: Version
 ) -> None:
-    """Seed 120109: of the tags that are left, none was there before the lost one."""
+    """Seed 120109: none of the remaining tags existed before the lost one."""
     machine = replayed(ground, version, Rule(1, "digests", False, False), meeting("push", "v3", 5))
     machine.do(deed=Deed("push", "v3", 5), late=False)
     machine.happen(what="settle")
@@ -119,7 +119,7 @@ def test_a_lost_deletion_of_the_oldest_tag_waits_for_a_user_who_says_that_the_st
 
 @pytest.mark.parametrize("version", ["2.8", "3"])
 def test_the_parts_of_an_index_that_its_user_deletes_before_it_was_read_stay(ground: Ground, version: Version) -> None:
-    """Seed 602: that they are parts, only events had said."""
+    """Seed 602: only events had said that the images are parts."""
     machine = replayed(ground, version, Rule(1, "digests", False, False), meeting("push", "v1", 0))
     machine.do(deed=Deed("push", "latest", 5), late=False)
     machine.do(deed=Deed("delete", "latest", 0), late=False)
@@ -128,7 +128,7 @@ def test_the_parts_of_an_index_that_its_user_deletes_before_it_was_read_stay(gro
 
 @pytest.mark.parametrize("version", ["2.8", "3"])
 def test_what_was_restored_goes_with_its_parts_if_a_user_deletes_it_by_hand(ground: Ground, version: Version) -> None:
-    """Seed 602: the restore keeps it no more."""
+    """Seed 602: the image is no longer kept by its restore."""
     machine = ByHand(ground, version)
     machine.begin(rule=Rule(2, "digests", False, True), opening=[meeting("push", "v1", 0)])
     machine.happen(what="quiet")
@@ -142,7 +142,7 @@ def test_what_was_restored_goes_with_its_parts_if_a_user_deletes_it_by_hand(grou
 
 
 def test_an_image_goes_although_a_restore_took_its_tag_over_while_it_was_untagged(ground: Ground) -> None:
-    """Seed 120111: the plan that had dropped the image is gone, and nothing else said that its deletion had begun."""
+    """Seed 120111: the plan of the image was deleted, and nothing else said that its deletion had begun."""
     opening = Meeting(Deed("push", "latest", 0), "", 0, "before", late=True)
     machine = replayed(ground, "2.8", Rule(1, "digests", False, True), opening)
     machine.push_many(tags=["v1", "v4"], what=5)

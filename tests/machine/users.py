@@ -29,7 +29,7 @@ class Users:
         self._registry = world.registry
 
     def do(self, deed: Deed, *, late: bool) -> None:
-        """late: what it causes is heard only later."""
+        """late: its notifications arrive only later."""
         deed = replace(deed, tag=self._world.names.get(deed.tag, deed.tag))
         before, self._world.late = self._world.late, late
         try:
@@ -40,7 +40,7 @@ class Users:
             self._world.late = before
 
     def overflow(self) -> None:
-        """Pushes until the policy has something to delete, by tags that are pushed in turn."""
+        """Push until the policy has something to delete, by tags that are pushed in turn."""
         standing = self._registry.tags()
         ages = {push.tag: push.number for push in self._world.model.wanted.values()}
         for number in range(self._world.rule.keep + 1 - len(standing.keys() - self._world.rule.protect)):

@@ -1,4 +1,4 @@
-"""Watches what the workers send, request by request: what was heard in time must not be deleted, and what they say of
+"""Watch what the workers send, request by request: what was heard in time must not be deleted, and what they say of
 a deletion must be what they saw."""
 
 import re
@@ -25,7 +25,7 @@ class Watch:
         self.deletions: list[tuple[str, dict[str, set[str]]]] = []
 
     def begins(self) -> None:
-        """Another worker: it has seen nothing."""
+        """Another worker begins, which has read nothing yet."""
         self._seen.clear()
         self._seen_at.clear()
 
@@ -56,7 +56,7 @@ class Watch:
         self._failure = self._failure or error
 
     def check(self) -> None:
-        """Fails with what went wrong meanwhile."""
+        """Fail with all that went wrong meanwhile."""
         failure, self._failure = self._failure, None
         if failure:
             raise failure

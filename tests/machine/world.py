@@ -105,7 +105,7 @@ class World:
         return messages_of(self.wiring).sent
 
     def close(self) -> None:
-        """Leaves nothing behind."""
+        """Delete all keys of this example."""
         client: Any = self.ground.plain
         if left := list(client.scan_iter(match=f"{self.keys.prefix}*", count=1000)):
             client.delete(*left)
@@ -288,7 +288,7 @@ class World:
         return self.messages.pop(0)[0] if self.messages else None
 
     def settle(self, at_most: int = 60) -> None:
-        """Works off the messages."""
+        """Work off the messages."""
         for _ in range(at_most):
             kind = self.next_message()
             if kind is None:
@@ -417,7 +417,7 @@ class World:
             self.watch.hears(number)
 
     def ask_for(self, tag: str) -> None:
-        """`pushprune rm`, in a process of its own; what is noted there is to go, whatever the policy keeps."""
+        """`pushprune rm`, in a process of its own; what it notes must be deleted, whatever the policy keeps."""
         self._look_at_plan()
         self._elsewhere = True
         try:

@@ -143,7 +143,7 @@ def test_what_is_pushed_without_a_tag_is_looked_at_in_an_hour(make_system: Make)
 
 
 def test_a_tag_that_our_healing_put_astray_goes_with_its_doomed_push(make_system: Make) -> None:
-    """v1 was put back at its old push, then pushed again unheard; by the time that is heard, it is doomed."""
+    """v1 was restored to its old push, then pushed again without a notification; when that arrives, v1 is doomed."""
     system = doomed_system(make_system)
     old = V1.digest
     system.store.deletions.note_own_put(SHOP, "v1", make_image("astray").digest)
@@ -159,7 +159,7 @@ def test_a_tag_that_our_healing_put_astray_goes_with_its_doomed_push(make_system
 def test_a_doomed_tag_that_we_may_have_taken_vanishes_where_somebody_else_deleted_its_image(
     make_system: Make, monkeypatch: pytest.MonkeyPatch, tags_first: bool
 ) -> None:
-    """Neither the registry nor the trash can put it back, and the plan says that nobody should."""
+    """Neither the registry nor the trash can restore the tag, and the plan says that it must not be restored."""
     untag_first(monkeypatch, tags_first)
     system = make_system(keep_last(1))
     system.push("v0", "v1", "v2")

@@ -24,7 +24,7 @@ def push_unheard(system: System, tag: str = "v1", image: Image = V1) -> None:
 
 
 def signed_system(make_system: Make, version: str = "2.8", *more: tuple[str, Image]) -> System:
-    """v1 is doomed, and signed; its signature follows it. A push of v1 that nobody heard yet is accepted."""
+    """v1 is doomed, and signed; its signature is deleted after it. A push of v1 is accepted; its event is late."""
     system = make_system(keep_last(1), version)
     system.push("v1")
     for tag, image in ((SIGNATURE, SIGNED), *more):

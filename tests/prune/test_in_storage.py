@@ -1,4 +1,4 @@
-"""Deletes that go over the registry's disk (`delete.via: storage`): as safe as over the API, without a DELETE."""
+"""Deletions in the registry's storage (`delete.via: storage`): as safe as over the API, without a DELETE."""
 
 import shutil
 from collections.abc import Callable
@@ -99,7 +99,7 @@ def test_over_the_api_a_read_only_registry_takes_nothing_back(on_disk: Make) -> 
 
 
 def at_the_moment(monkeypatch: pytest.MonkeyPatch, when: str, push: Callable[[], object]) -> None:
-    """Has a push happen once, right before or right after a tag is set aside."""
+    """Let a push happen once, right before or right after a tag is set aside."""
     real, done = Quarantine.add_tag, list[object]()
 
     def add_tag(quarantine: Quarantine, tag: str, digest: str) -> bool:
@@ -125,7 +125,7 @@ def test_a_push_that_meets_the_removal_of_its_tag_wins(
 
 
 def test_a_push_written_into_what_was_set_aside_wins(on_disk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """2.8.3 has opened the link, and writes into it wherever that is by now."""
+    """Distribution 2.8.3 has opened the link, and writes into the file even if it was moved."""
     system = doomed_system(on_disk)
     link = system.storage.tag_folder(SHOP, "v1") / "current" / "link"
     again = make_image("again")
@@ -149,7 +149,7 @@ def test_a_push_written_into_what_was_set_aside_wins(on_disk: Make, monkeypatch:
 
 
 def test_an_image_that_was_tagged_unheard_stays(on_disk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over the API that tag would go with it."""
+    """A deletion over the API would delete that tag, too."""
     system = doomed_system(on_disk)
     digest = system.registry.tags(SHOP)["v1"]
 

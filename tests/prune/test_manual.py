@@ -22,7 +22,7 @@ NO_RULES = Policy()
 
 
 def ask(system: System, *names: str, force: bool = False, settle: bool = True) -> None:
-    """alice wants these tags, or digests, gone, as they stand now."""
+    """Let alice request the deletion of these tags, or digests, as they are now."""
     tags = system.registry.tags(SHOP)
     noted = system.store.manual.request(SHOP, {name: tags.get(name, name) for name in names}, "alice", force=force)
     assert set(noted) == set(names)

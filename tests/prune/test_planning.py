@@ -133,7 +133,7 @@ PUSHED = {"v1": 9, "v2": 8, "v3": 7, "v4": 2.5, "v5": 1, "t1": 3, "t2": 1}
 
 
 def test_the_preview_is_the_plan_that_is_committed(make_system: Make) -> None:
-    """v4 is too young for its rule, t2 for grace; the first that latest left behind has been untagged long enough."""
+    """v4 is too young for its rule, t2 for grace; the first image that latest left has been untagged long enough."""
     system = make_system(EVERYTHING)
     left = [system.registry.push_image(SHOP, "latest", seed=str(hours), at=ago(hours)) for hours in (10, 6, 4, 1)]
     for tag, hours in PUSHED.items():

@@ -23,7 +23,7 @@ class Died(BaseException):
 
 @pytest.fixture
 def cut_off(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], System]:
-    """v1 and v2 are taken off, and the worker dies before it notes that; v3 is kept, and nothing says `untagged`."""
+    """v1 and v2 are untagged, and the worker dies before it notes that; v3 is kept, and no rule says `untagged`."""
 
     def make(version: str) -> System:
         system = make_system(keep_last(1), version, **DELETES)
@@ -297,7 +297,7 @@ def test_an_index_that_is_gone_takes_its_parts_along_although_its_plan_was_dropp
 
 @both
 def test_what_was_pushed_again_during_its_deletion_is_not_gone(make_system: Make, version: str) -> None:
-    """Both of its tags are pushed elsewhere after that, and the push of the second one is heard too late."""
+    """Both tags are pushed to other images after that, and the notification of the second push is late."""
     system = make_system(keep_last(2), version, **DELETES)
     digest = system.registry.push_image(SHOP, "v1", seed="one")
     system.push("v2", "v3")

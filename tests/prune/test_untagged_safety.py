@@ -29,7 +29,7 @@ def unheard(system: System, call: Callable[[], object]) -> None:
 
 
 def put(system: System, tag: str, image: Image) -> None:
-    """Points a tag at an image that the registry has."""
+    """Point a tag at an image that the registry has."""
     Pusher(system.registry.url).put(SHOP, tag, image.media_type, image.manifest)
 
 

@@ -26,7 +26,7 @@ def long_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def unheard(system: System, *names: str) -> None:
-    """Pushes REPOSITORY:TAG each, while nobody listens."""
+    """Push REPOSITORY:TAG each, while no notification is received."""
     system.deaf = True
     for name in names:
         repository, _, tag = name.partition(":")
@@ -132,7 +132,7 @@ def test_a_repository_that_fails_comes_again_and_is_said_in_the_end(make_system:
 
 
 class Debug:
-    """Stands for a registry's debug server that says when it was started, or does not answer."""
+    """A stand-in for a registry's debug server, which says when it was started, or does not answer."""
 
     def __init__(self) -> None:
         self.said: str | None = None

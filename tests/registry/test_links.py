@@ -88,7 +88,7 @@ def test_where_one_tag_of_a_manifest_has_moved_all_of_it_stays(site: Site) -> No
 
 
 def test_what_a_push_writes_while_its_tag_is_set_aside_is_put_back(site: Site) -> None:
-    """2.8.3 opens the link, empties it and writes; it goes on with what it has opened wherever that is moved."""
+    """Distribution 2.8.3 opens the link, empties it and writes; it writes on even if the file is moved meanwhile."""
     with site.link("v1").open("r+") as pushing:
         batch = site.open()
         batch.untag("v1", (ONE.digest,))
@@ -99,7 +99,7 @@ def test_what_a_push_writes_while_its_tag_is_set_aside_is_put_back(site: Site) -
 
 
 def test_a_tag_that_is_being_written_right_now_stays(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the look at it and the step that sets it aside."""
+    """The push comes between the look at the link and the step that sets it aside."""
     batch, add_tag = site.open(), Quarantine.add_tag
 
     def write_first(quarantine: Quarantine, tag: str, digest: str) -> bool:
@@ -210,7 +210,7 @@ def test_a_tag_with_something_odd_in_its_folder_is_refused_and_stays(site: Site,
 def test_a_tag_that_somebody_has_linked_to_another_is_refused_and_both_stay(
     site: Site, place: str, absolute: bool
 ) -> None:
-    """Behind a link stands the other tag: removing what is found there would remove it."""
+    """The link leads to the other tag: removing its content would remove that tag."""
     tags = site.folder / "_manifests/tags"
     linked, meant = tags / place, tags / place.replace("v1b", "v1")
     shutil.rmtree(linked) if linked.is_dir() else linked.unlink()

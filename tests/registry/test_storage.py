@@ -42,7 +42,7 @@ def test_a_layer_is_had_by_the_repository_with_a_link(disk: Disk) -> None:
 
 @pytest.mark.parametrize("tag", ["../../../b/_manifests/tags/v1", "..", ".", "", "a/b", "/etc", ".pushprune-x"])
 def test_what_is_no_tag_has_no_folder(disk: Disk, tag: str) -> None:
-    """Another repository's tag could be removed by it."""
+    """A name with such a path could remove a tag of another repository."""
     with pytest.raises(ValueError, match="is not a tag"):
         Storage(disk.root).tag_folder("a", tag)
 

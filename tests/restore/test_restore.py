@@ -184,7 +184,7 @@ def test_it_waits_for_no_collection_and_never_meets_one(make_system: Make) -> No
 
 
 def test_a_delete_that_was_still_on_its_way_is_healed(make_system: Make) -> None:
-    """Restored between the DELETE of the manifest and that of its tags."""
+    """The image is restored between the DELETE of the manifest and that of its tags."""
     system = make_system(keep_last(1))
     system.registry.push(SHOP, "v1", make_image("one"))
     system.push("v2")

@@ -397,7 +397,7 @@ def test_a_healing_that_redis_hears_twice_is_told_once(make_system: Make, monkey
 
 
 def test_a_tag_that_cannot_be_put_back_is_a_trouble(make_system: Make) -> None:
-    """neither the registry nor the trash has it: only a log line, `tags` goes on listing it"""
+    """Neither the registry nor the trash has the image: a log line says so, and `tags` still lists it."""
     system = make_system(keep_last(1))
     system.push("v1", "v2")
     system.settle()

@@ -72,7 +72,7 @@ ROUNDS = st.lists(st.lists(ACTIONS, max_size=3), min_size=1, max_size=4)
 
 
 class Interleaving:
-    """Lets clients go on between the accesses of a collection."""
+    """Let clients continue between the accesses of a collection."""
 
     def __init__(self, site: OnlineSite, schedule: Iterator[int]) -> None:
         self._site, self._schedule = site, schedule

@@ -17,7 +17,7 @@ Refuse = Callable[..., str]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes text or bytes to a file of the test's own directory."""
+    """Return the function that writes text or bytes to a file of the test's own directory."""
 
     def write(content: str | bytes, name: str = "pushprune.yaml") -> Path:
         file = tmp_path / name

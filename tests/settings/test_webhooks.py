@@ -85,7 +85,7 @@ def test_a_webhook_that_cannot_work_is_refused(refuse: Refuse, webhooks: str, se
 def test_a_file_that_cannot_be_used_stops_no_process_and_fails_the_check(
     load: Load, write: Write, tmp_path: Path, key: str, content: str | None, sentence: str
 ) -> None:
-    """Else a secret that is lost would stop the gate at its next start, and with it every push."""
+    """Without this, a lost secret would stop the gate at its next start, and with it every push."""
     file = write(content, "file") if content else tmp_path / "file"
     url = "" if key == "url_file" else "url: https://b, "
     text = f"webhooks: [{{name: a, {url}{key}: file}}]"

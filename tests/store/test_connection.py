@@ -190,7 +190,7 @@ class TestSilence:
         assert "Redis does not answer" in answer.text
 
     def test_others_do_not_wait_as_well(self, silent: Valkey) -> None:
-        """Else every thread of the web process waits, and none is left to say so."""
+        """Without this, every thread of the web process waits, and none is left to report it."""
         web = create_app(wire(load_settings(environ={}, redis={"url": silent.url}))).test_client()
         web.get("/readyz")
         answer = web.post("/notifications", data=envelope(event()))

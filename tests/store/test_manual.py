@@ -20,7 +20,7 @@ def digest(number: int) -> str:
 
 @pytest.fixture
 def wiring(make_wiring: MakeWiring) -> Wiring:
-    """v1 and v2 stand in shop/api."""
+    """v1 and v2 are tags of shop/api."""
     made = make_wiring()
     record(made.store.history, event(1, tag="v1", digest=digest(1)), event(2, tag="v2", digest=digest(2)))
     return made

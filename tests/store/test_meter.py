@@ -65,7 +65,7 @@ def test_nothing_is_lost_while_redis_is_away(connection: Connection) -> None:
 
 
 class Late(redis.Redis):
-    """Executes a script, and is not heard in time, as often as `times` says."""
+    """A connection that executes a script and loses the answer, as often as `times` says."""
 
     times = 0
 

@@ -29,7 +29,7 @@ class TestEveryScript:
         assert not re.search(r"\b(KEYS|ARGV)\b", body(name))
 
     def test_it_uses_each_key_that_its_head_names_and_no_other(self, name: str) -> None:
-        """Another one would read and write the key `nil`."""
+        """A script with another name would read and write the key `nil`."""
         script = lua_script(name)
         matches = re.findall(r"\b(r|all)(?:\.(\w+)|\['([\w:]+)'\])", body(name))
         used = {(table, field or quoted) for table, field, quoted in matches} - {("r", "name"), ("r", "newly")}

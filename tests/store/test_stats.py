@@ -84,7 +84,7 @@ def test_sending_again_does_not_make_work_less_late(figures: Stats, connection: 
 def test_what_left_its_queue_or_waits_for_a_later_time_is_not_late(
     figures: Stats, connection: Connection, later_s: int | None
 ) -> None:
-    """Also where a worker died between its plan and the note that the work got on."""
+    """A worker that died between its plan and the note of its progress changes nothing."""
     outbox, client, due = Outbox(connection), connection.client, connection.keys.of("due")
     client.zadd(due, {"shop/api": connection.now_ms() - 90_000})
     outbox.overdue("due")

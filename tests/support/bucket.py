@@ -8,7 +8,7 @@ from service.registry.objects import ObjectStore
 
 
 def at_deletion(monkeypatch: pytest.MonkeyPatch, when: str, push: Callable[[], object]) -> None:
-    """Have a push happen once, right before or right after the current link of a tag is deleted."""
+    """Let a push happen once, right before or right after the current link of a tag is deleted."""
     real, done = ObjectStore.delete_if, list[object]()
 
     def delete_if(objects: ObjectStore, key: str, etag: str) -> bool:

@@ -62,7 +62,7 @@ class Edge:
         return self.wiring.store.connection.client
 
     def heard(self, *events: Any) -> None:
-        """Records events as if the registry had posted them."""
+        """Record events as if the registry had posted them."""
         self.wiring.store.history.record(understood(*events))
 
     def tags(self, repository: str = "shop/api") -> list[str]:
@@ -127,7 +127,7 @@ def redis_server() -> fakeredis.FakeServer:
 
 @pytest.fixture
 def serve(redis_server: fakeredis.FakeServer) -> ServeEdge:
-    """Builds the edge with these settings: serve(tokens={"notify": "s3cret"}); client: another Redis."""
+    """The function that builds the edge: serve(tokens={"notify": "s3cret"}); client: another Redis."""
 
     def build(client: redis.Redis | None = None, **overrides: Any) -> Edge:
         settings = load_settings(environ={}, redis={"url": "redis://nowhere.invalid"}, **overrides)
@@ -147,7 +147,7 @@ def edge(serve: ServeEdge) -> Edge:
 
 @pytest.fixture
 def serve_over_valkey(make_wiring: MakeWiring) -> ServeEdge:
-    """Builds the edge over a real server: serve_over_valkey(policy=…, tokens={…}). What plans asks for INFO."""
+    """The function that builds the edge over a real server, which also answers INFO: serve_over_valkey(policy=…)."""
 
     def build(policy: Policy | None = None, **settings: Any) -> Edge:
         messages = Messages()

@@ -7,7 +7,7 @@ from tests.fakes.images import Image, sha256
 
 
 def oci_layout(folder: Path, image: Image) -> Path:
-    """Writes an image as an OCI layout, the way skopeo reads it."""
+    """Write an image as an OCI layout, the way skopeo reads it."""
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     for content in (*image.blobs, image.manifest):

@@ -12,7 +12,7 @@ _STEPS = 25
 
 
 def run(machine: Callable[[], Machine], examples: int, *, shrink: bool = True) -> None:
-    """Runs the same examples every time, or those that --hypothesis-seed stands for.
+    """Run the same examples every time, or those that --hypothesis-seed stands for.
 
     The environment variable MACHINE_EXAMPLES replaces the number of examples.
     """

@@ -135,7 +135,7 @@ class StoreClient:
 
 
 class DebugStub:
-    """Stands for the registry's debug server."""
+    """A stand-in for the registry's debug server."""
 
     def __init__(self) -> None:
         self.in_flight = 0

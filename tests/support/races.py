@@ -62,14 +62,14 @@ class Pushed:
 
 
 class Repushes:
-    """Pushes a tag again, to another digest, when the write that removes it is about to be sent.
+    """A push of a tag to another digest, at the moment at which the write that removes the tag is about to be sent.
 
     Of the two tags in a pair one is to go at any time: pushed again it stays, and the other one is to go. Where a
     tombstone is put under a tag before the DELETE, one push meets the PUT and the next one the DELETE.
     """
 
     def __init__(self, url: str, standing: dict[str, str]) -> None:
-        """standing: tag → the digest of its first push."""
+        """standing: tag → digest of its first push."""
         self._url = url
         self._stood = {digest: {tag} for tag, digest in standing.items()}  # digest → tags that were put there
         self._left = {pair_of(tag): ROUNDS // PAIRS for tag in standing}
@@ -100,7 +100,7 @@ class Repushes:
         assert all(begins.wait(PATIENCE_S) for begins in meeting)
 
     def all_ended(self, live: set[str]) -> bool:
-        """live: the tags that are there when nothing is left to do. A pair that came to rest too early goes on.
+        """live: the tags that exist when nothing is left to do. A pair that ended too early is run again.
 
         It does so where a tag was lost to the registry's race, and was to go by the time that it would be healed.
         """
@@ -134,7 +134,7 @@ def pair_of(tag: str) -> str:
 
 
 def hurried(system: LiveSystem) -> bool:
-    """Ends a back-off: a DELETE that meets a push may be answered 500, and 200 rounds of that would take an hour."""
+    """End a back-off: a DELETE that meets a push may be answered 500, and 200 rounds of that would take an hour."""
     outbox, dispatch = system.store.outbox, system.wiring.dispatch
     if outbox.backing_off("doomed", SHOP):
         outbox.succeeded("doomed", SHOP)

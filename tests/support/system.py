@@ -81,7 +81,7 @@ class System:
         self.missed.clear()
 
     def settle(self) -> None:
-        """Works off messages as the workers would, until there are none; fails where they never end."""
+        """Work off messages as the workers would, until there are none; fail if they never end."""
         for _ in range(500):
             if not self.messages.sent:
                 return

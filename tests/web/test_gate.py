@@ -52,7 +52,7 @@ class Doorstep:
         return answer
 
     def ask_later(self, method: str, uri: str) -> Callable[[], int]:
-        """Asks in a thread; the answer is its status, once it is there."""
+        """Ask the gate in a thread; the future is the status of its answer."""
         status: list[int] = []
         thread = threading.Thread(target=lambda: status.append(self.ask(method, uri).status_code))
         thread.start()
@@ -424,5 +424,5 @@ def test_the_gate_is_no_page_for_strangers_of_the_api(stand: Stand, no_redis: re
 
 
 def test_the_web_process_does_not_answer_for_the_gate(serve: ServeEdge) -> None:
-    """Behind the dashboard's proxy every client would look near."""
+    """Every client behind the dashboard's proxy would seem to be local."""
     assert serve(gc={"gate": "proxy"}).http.get("/gate", headers={"X-Forwarded-For": "8.8.8.8"}).status_code == 404

@@ -27,7 +27,7 @@ LARGE_BYTES = 32 * 1024 * 1024  # more than the kernel holds for a connection
 
 
 class Application:
-    """Answers with the length of the body; /slow only once `go_on` is set; /large with a lot."""
+    """An application that answers with the length of the body; /slow only once `go_on` is set; /large with a lot."""
 
     def __init__(self) -> None:
         self.go_on = threading.Event()

@@ -6,7 +6,7 @@ from threading import Lock
 
 
 class BlobUses:
-    """Counts how many manifests of a repository have each blob, while the manifests are deleted one by one."""
+    """The number of manifests of a repository that have each blob, while the manifests are deleted one by one."""
 
     def __init__(self, layers: Mapping[str, Sequence[tuple[str, int]]]) -> None:
         """layers: digest of each known manifest → (mark, size in bytes) of its config and layers."""

@@ -114,7 +114,7 @@ def test_bytes_that_are_no_json_are_unreadable(content: bytes) -> None:
 
 
 def test_an_index_that_lists_no_children_at_all_is_unreadable() -> None:
-    """Else its children would count as free: nothing says what it holds (safety rule 9)."""
+    """Without this, the children of an unknown manifest would count as unused (safety rule 9)."""
     with pytest.raises(UnreadableManifest):
         read(OCI_INDEX, {"config": descriptor("config"), "layers": []})
 

@@ -41,7 +41,7 @@ def wiring(make_wiring: MakeWiring) -> Iterator[Wiring]:
 
 
 def over_every_operation(wiring: Wiring, token: str, mode: GenerationMode, check: Callable[[Case[Any]], None]) -> None:
-    """Runs a check of each operation of the API over some requests, the same ones each time."""
+    """Run a check of each operation of the API over some requests, the same ones each time."""
     schema = from_wsgi("/openapi.json", create_app(wiring)).include(path_regex="^/api/")
     for item in schema.get_all_operations():
         assert isinstance(item, Ok)

@@ -13,7 +13,7 @@ TOKENS = {"notify": "n0tify-0123456789", "read": "r3ad-0123456789ab", "admin": "
 
 
 class Browser:
-    """Looks at pages of one edge."""
+    """A browser for the pages of one edge."""
 
     def __init__(self, edge: Edge, token: str = "", origin: str = f"http://{HOST}") -> None:
         self.edge = edge
@@ -44,7 +44,7 @@ class Browser:
             return str(session["csrf"])
 
     def post(self, path: str, **form: Any) -> TestResponse:
-        """Sends a form of ours."""
+        """Send a form of ours."""
         return self.http.post(path, data={"csrf": self.csrf(), **form}, headers={"Origin": self.origin})
 
     def sign_in(self, token: str, **more: str) -> TestResponse:

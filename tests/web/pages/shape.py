@@ -15,7 +15,7 @@ UNSEEN = frozenset("\u202e\u200f\x07")
 
 
 class Shape(HTMLParser):
-    """Notes unclosed elements, anything inline or from elsewhere, ids given twice, what is not ours, and text of
+    """Note unclosed elements, anything inline or from elsewhere, ids given twice, what is not ours, and text of
     strangers that may turn the direction of what stands around it."""
 
     def __init__(self) -> None:

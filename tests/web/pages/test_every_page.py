@@ -99,7 +99,7 @@ def test_each_is_sound_and_what_strangers_sent_is_text(edge: Edge) -> None:
 
 
 def test_none_but_the_policy_reads_what_concerns_all_repositories(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of half a million, their names and times alone take seconds. A search and some orders need them nevertheless."""
+    """Names and times of half a million tags take seconds to read; only a search and some orders need them."""
     of_all = Catalog.names
     browser = Browser(edge, TOKENS["read"])
     monkeypatch.setattr(History, "generations", None)

@@ -101,7 +101,7 @@ def test_the_name_of_who_is_signed_in_is_shown_and_he_can_go(edge: Edge) -> None
 
 
 def with_cookie_of(browser: Browser, edge: Edge) -> Browser:
-    """Another browser of a web process, that somebody gave a copy of the cookie."""
+    """Another browser, that has a copy of the cookie."""
     name = str(browser.http.application.config["SESSION_COOKIE_NAME"])
     cookie = browser.http.get_cookie(name)
     assert cookie

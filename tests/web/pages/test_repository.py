@@ -171,7 +171,7 @@ def test_a_tag_that_moved_shows_each_digest_and_who_moved_it(kept: Edge) -> None
 
 @pytest.fixture
 def moved(serve_over_valkey: ServeEdge, registry: FakeRegistry) -> Edge:
-    """v1 stood at the image of v1, and stands at that of seed two."""
+    """v1 pointed at the image of v1, and points at that of seed two."""
     edge = serve_over_valkey(policy=keep_last(9), registry_url=registry.url, tokens=TOKENS)
     for seed in (None, "two"):
         registry.push_image("shop/api", "v1", seed=seed)
