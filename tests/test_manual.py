@@ -103,6 +103,21 @@ def test_commands_are_found() -> None:
     assert len(set(commands())) > 60
 
 
+def programs() -> set[str]:
+    """The programs of all shell blocks except pushprune; those with verbs of different kinds with their verb."""
+    blocks = "".join(block for text in PAGES.values() for block in manual.code_blocks(text, "sh"))
+    lines = [line.partition(" #")[0].strip() for line in re.sub(r"\\\n\s*", " ", blocks).splitlines()]
+    called = [call for line in lines for call in re.findall(r"(?:^|&& |\| |\$\()([a-z][\w.-]*)(?: ([a-z]\w*))?", line)]
+    named = {f"{program} {verb}" if program in ("docker", "make") else program for program, verb in called}
+    return named - {"pushprune", "cd", "echo", "while", "done", "export", "cp", "rm", "sed", "sort", "printf"}
+
+
+def test_every_program_of_the_manual_is_run_by_a_test_or_listed_as_read() -> None:
+    table = (manual.ROOT / "tests/README.md").read_text().partition("## The manual")[2].partition("## ")[0]
+    assert len(programs()) > 15
+    assert [program for program in sorted(programs()) if f"`{program}" not in table] == []
+
+
 @each_document
 def test_every_link_leads_somewhere(file: Path) -> None:
     broken = []
