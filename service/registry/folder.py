@@ -35,13 +35,14 @@ def names(root: str, folder: str) -> list[str]:
 
 def walk(root: str, folder: str) -> Iterator[StoredFile]:
     """Yield every file below a folder, in no order. A file that is deleted meanwhile may be left out."""
-    prefix = f"{folder}/" if folder else ""
-    for name in names(root, folder):
-        # obstore writes a file beside its place and moves it there.
-        if "#" in name:
-            continue
-        key = f"{prefix}{name}"
-        if os.path.isdir(f"{root}/{key}"):
+    try:
+        with os.scandir(f"{root}/{folder}") as entries:
+            # obstore writes a file beside its place and moves it there.
+            inner = [(f"{folder}/{entry.name}", entry.is_dir()) for entry in entries if "#" not in entry.name]
+    except _MISSING:
+        return
+    for key, is_folder in inner:
+        if is_folder:
             yield from walk(root, key)
         elif (file := look_up(root, key)) is not None:
             yield file

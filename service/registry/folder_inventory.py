@@ -1,12 +1,13 @@
 """Read the inventory of a storage in a mounted folder: one look at each file, and none at a folder of a single file.
 
 The layout says which files can be where. The name of a folder is a digest: its link or data is looked up, not listed.
+Tags are left out, which would take as long as all else: they cannot dangle here, and no collection needs them.
 """
 
 from collections.abc import Callable, Iterator
 
 from service.domain.collection.digests import pack
-from service.domain.collection.storage_inventory import StorageInventory, StoredTag
+from service.domain.collection.storage_inventory import StorageInventory
 from service.registry.folder import StoredFile, look_up, names, walk
 from service.registry.layout import BLOBS, REPOSITORIES, START
 
@@ -55,35 +56,18 @@ class FolderInventory:
             elif name == "_manifests":
                 # Every file counts there, also one that is not understood.
                 yield self._all(f"{inner}/revisions")
-                yield sum(
-                    self._tag(f"{inner}/tags/{tag}", repository, tag) for tag in names(self._root, f"{inner}/tags")
-                )
             else:
                 yield self._all(inner)
 
     def _layers(self, folder: str, repository: str) -> int:
         count = 0
-        for digest, link in self._links(folder):
-            self._inventory.add_layer_link(repository, digest, link.modified_us)
-            count += 1
-        return count
-
-    def _tag(self, folder: str, repository: str, tag: str) -> int:
-        count = 0
-        for digest, link in self._links(f"{folder}/index"):
-            self._inventory.repository_of(repository).indexes.setdefault(tag, {})[digest] = link.modified_us
-            count += 1
-        if current := look_up(self._root, f"{folder}/current/link"):
-            self._inventory.repository_of(repository).tags[tag] = StoredTag(current.modified_us, "")
-        return count + (current is not None)
-
-    def _links(self, folder: str) -> Iterator[tuple[bytes, StoredFile]]:
-        """Yield the links below a folder, with their digests."""
         for algorithm in names(self._root, folder):
             for hexadecimal in names(self._root, f"{folder}/{algorithm}"):
                 digest = pack(algorithm, hexadecimal)
                 if digest and (link := look_up(self._root, f"{folder}/{algorithm}/{hexadecimal}/link")):
-                    yield digest, link
+                    self._inventory.add_layer_link(repository, digest, link.modified_us)
+                    count += 1
+        return count
 
     def _all(self, folder: str) -> int:
         count = 0

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 
+from service.domain.collection.digests import DigestTable
 from service.domain.collection.storage_inventory import StorageInventory, StoredRepository, StoredTag
 from service.registry.folder import StoredFile
 from service.registry.folder_inventory import FolderInventory
@@ -36,17 +37,20 @@ class Shard:
             yield stored
 
 
-def read_inventory(store: ObjectStore, progress: Progress = lambda objects: None) -> StorageInventory:
+def read_inventory(
+    store: ObjectStore, progress: Progress = lambda objects: None, digests: DigestTable | None = None
+) -> StorageInventory:
     """List the whole storage once and return its inventory.
 
     Args:
         store: the storage.
         progress: called after each page with the number of its objects.
+        digests: a table for the inventory to use.
 
     Raises:
         StorageUnavailable, StorageRefused: the listing failed. There is no inventory of a part.
     """
-    inventory = StorageInventory(store.now_us())
+    inventory = StorageInventory(store.now_us(), digests)
     if store.root is not None:
         _read_folder(store, str(store.root), inventory, progress)
         return inventory

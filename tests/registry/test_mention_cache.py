@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.domain.collection.digests import Marks
 from service.domain.collection.mentions import Mentions
-from service.registry.mention_cache import MentionCache
+from service.registry.mention_cache import MentionCache, MentionTable
 
 _DIGEST = st.integers(0, 9).map(lambda number: hashlib.sha256(b"%d" % number).digest())
 _MANIFEST = st.one_of(_DIGEST, st.integers(0, 2).map(lambda number: hashlib.sha512(b"%d" % number).digest()))
@@ -21,43 +22,55 @@ _MENTIONS = st.builds(
 _ROUND = st.tuples(st.dictionaries(_MANIFEST, _MENTIONS, max_size=8), st.sets(_MANIFEST, max_size=8))
 
 
+def learn(table: MentionTable, digest: bytes, mentions: Mentions) -> None:
+    table.add(table.digests.add(digest), mentions)
+
+
+def known(table: MentionTable, digest: bytes) -> Mentions | None:
+    mentions = table.get(table.digests.add(digest))
+    if mentions is None:
+        return None
+    digests, parts = (frozenset(map(table.digests.__getitem__, each)) for each in (mentions.digests, mentions.parts))
+    return Mentions(digests, parts, mentions.is_known)
+
+
 @given(st.lists(_ROUND, max_size=5))
 def test_mentions_are_the_same_until_they_are_forgotten(rounds: list[tuple[dict[bytes, Mentions], set[bytes]]]) -> None:
-    cache, expected = MentionCache(), dict[bytes, Mentions]()
+    cache, learnt_ever, needed = MentionCache(), dict[bytes, Mentions](), set[bytes]()
     for learnt, kept in rounds:
+        table = cache.table()
+        assert all(known(table, digest) == learnt_ever[digest] for digest in needed)
+        assert all(known(table, digest) in (None, mentions) for digest, mentions in learnt_ever.items())
         for digest, mentions in learnt.items():
-            cache.add(digest, mentions)
-        expected |= learnt
-        assert {digest: cache.get(digest) for digest in expected} == expected
-        cache.keep_only(kept)
-        forgotten = expected.keys() - kept
-        expected = {digest: expected[digest] for digest in expected.keys() & kept}
-        assert {digest: cache.get(digest) for digest in expected} == expected
-        assert {cache.get(digest) for digest in forgotten} <= {None}
+            learn(table, digest, mentions)
+        learnt_ever |= learnt
+        cache.keep_only(Marks(table.digests, kept))
+        needed = (needed | learnt.keys()) & kept
 
 
 def test_forgotten_manifests_leave_no_digests_behind() -> None:
     cache = MentionCache()
     for number in range(100):
         manifest, layer = (hashlib.sha256(b"%s %d" % (kind, number)).digest() for kind in (b"manifest", b"layer"))
-        cache.add(manifest, Mentions(frozenset({layer}), frozenset()))
-        cache.keep_only({manifest})
-    assert len(cache._digests) < 10
+        table = cache.table()
+        learn(table, manifest, Mentions(frozenset({layer}), frozenset()))
+        cache.keep_only(Marks(table.digests, {manifest, layer}))
+    assert len(cache.table().digests) < 10
+    assert known(cache.table(), manifest) == Mentions(frozenset({layer}), frozenset())
 
 
 def test_two_collections_of_one_worker_do_not_mix_their_mentions() -> None:
     """A collection that lost its lease may still mark while the next one of the same process begins."""
-    cache = MentionCache()
+    table, layers = MentionTable(), [hashlib.sha256(b"layer %d" % number).digest() for number in range(4000)]
 
-    def mark(name: int) -> list[tuple[bytes, Mentions]]:
+    def mark(name: int) -> list[bytes]:
         wrong = []
-        for number in range(1500):
-            manifest, *layers = (hashlib.sha256(b"%d %d %d" % (name, number, each)).digest() for each in range(4))
-            mentions = Mentions(frozenset(layers), frozenset())
-            cache.add(manifest, mentions)
-            if number % 50 == 0:
-                cache.keep_only({manifest})
-            wrong += [(manifest, known)] if (known := cache.get(manifest)) not in (None, mentions) else []
+        for number in range(len(layers) - 2):
+            manifest = hashlib.sha256(b"manifest %d %d" % (name, number)).digest()
+            # The other thread adds the same layers at the same time.
+            mentions = Mentions(frozenset(layers[number : number + 3]), frozenset())
+            learn(table, manifest, mentions)
+            wrong += [manifest] if known(table, manifest) != mentions else []
         return wrong
 
     interval = sys.getswitchinterval()
@@ -67,3 +80,5 @@ def test_two_collections_of_one_worker_do_not_mix_their_mentions() -> None:
             assert list(pool.map(mark, range(2))) == [[], []]
     finally:
         sys.setswitchinterval(interval)
+    # No digest has two numbers: a blob would have its data by one of them, and its mark by the other.
+    assert len(table.digests) == len({*map(table.digests.__getitem__, range(len(table.digests)))})

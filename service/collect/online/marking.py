@@ -1,16 +1,16 @@
 """Mark what must be kept: every digest that any manifest in the storage mentions."""
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
-from itertools import islice
 
 from service.domain.collection.digests import Marks, is_packable, packed, unpacked
 from service.domain.collection.mentions import LONGEST_MANIFEST, Mentions, read_mentions
 from service.domain.collection.storage_inventory import StorageInventory
 from service.domain.errors import CollectionFailed
 from service.registry.layout import blob_key, key_of_link
-from service.registry.mention_cache import MentionCache
+from service.registry.mention_cache import MentionTable
 from service.registry.objects import ObjectStore
 
 # Bounds the memory for requests that wait.
@@ -28,12 +28,22 @@ class Marking:
         self,
         objects: ObjectStore,
         inventory: StorageInventory,
-        cache: MentionCache,
+        mentions: MentionTable,
         advance: Callable[[int], None] = lambda count: None,
     ) -> None:
-        """Prepare. advance: called with the number of manifests whose mentions have become known."""
-        self._objects, self._inventory, self._cache, self._advance = objects, inventory, cache, advance
-        self.marks = Marks(inventory.digests)
+        """Prepare.
+
+        Args:
+            objects: the storage.
+            inventory: of the storage, with the digests of `mentions`.
+            mentions: those that are known already. Others are added.
+            advance: called with the number of manifests whose mentions have become known.
+        """
+        if mentions.digests is not inventory.digests:
+            raise ValueError("the inventory and the mentions number digests differently")
+        self._objects, self._inventory, self._known, self._advance = objects, inventory, mentions, advance
+        self._digests = inventory.digests
+        self.marks = Marks(self._digests)
 
     def mark(self, held: Collection[bytes] = (), contents: Iterable[bytes] = ()) -> None:
         """Mark all manifests of all repositories with what they mention, and the same of each part that is a manifest.
@@ -48,39 +58,41 @@ class Marking:
         """
         self._mark_renamed()
         self._mark_inexplicable()
-        self._follow(digest for stored in self._inventory.repositories.values() for digest in stored.revisions)
+        stored = self._inventory.repositories.values()
+        self._follow(self._digests.add(digest) for each in stored for digest in each.revisions)
         self.marks.update(held)
-        parts = set(held)
+        parts = set(map(self._digests.add, held))
         for mentions in map(read_mentions, contents):
             self.marks.update(mentions.digests)
-            parts |= mentions.parts
-        self._follow(self._stored(parts))
-        self._cache.keep_only(self.marks)
+            parts.update(map(self._digests.add, mentions.parts))
+        self._follow(filter(self._may_be_manifest, parts))
 
     def unknown_manifests(self) -> tuple[str, ...]:
         """The manifests of Docker schema 1 and of formats that are not known here, as repository@digest."""
         known = ((name, digest) for name, stored in self._inventory.repositories.items() for digest in stored.revisions)
-        cached = ((name, digest, self._cache.get(digest)) for name, digest in known)
-        return tuple(f"{name}@{unpacked(digest)}" for name, digest, each in cached if each and not each.is_known)
+        read = ((name, digest, self._known.get(self._digests.add(digest))) for name, digest in known)
+        return tuple(f"{name}@{unpacked(digest)}" for name, digest, each in read if each and not each.is_known)
 
     def everything_of(self, manifest: bytes) -> frozenset[bytes]:
         """The digests that a manifest and its parts mention, as far as they were marked."""
-        digests: set[bytes] = set()
-        todo = {manifest}
+        return frozenset(map(self._digests.__getitem__, self.numbers_of(self._digests.add(manifest))))
+
+    def numbers_of(self, manifest: int) -> set[int]:
+        """The numbers of `everything_of` the manifest of this number."""
+        numbers, todo = set[int](), {manifest}
         while todo:
-            mentions = self._cache.get(todo.pop())
-            if mentions:
-                todo |= mentions.parts - digests
-                digests |= mentions.digests
-        return frozenset(digests)
+            if mentions := self._known.get(todo.pop()):
+                todo.update(number for number in mentions.parts if number not in numbers)
+                numbers.update(mentions.digests)
+        return numbers
 
     def learn(self, digest: bytes, content: bytes | None) -> None:
         """Learn the bytes of a manifest, or of another blob, that is not at its place."""
-        self._cache.add(digest, read_mentions(self._checked(digest, content, "")))
+        self._known.add(self._digests.add(digest), read_mentions(self._checked(digest, content, "")))
 
     def read(self, repository: str, manifests: Iterable[bytes]) -> None:
         """Read manifests of a repository that came after the inventory, with their parts."""
-        self._follow(manifests, repository)
+        self._follow(map(self._digests.add, manifests), repository)
 
     def _mark_renamed(self) -> None:
         """Mark the blobs that were pushed by a digest of another algorithm.
@@ -107,44 +119,41 @@ class Marking:
                 if name in strange:
                     self.marks.update(self._inventory.link(number).digest for number in links)
 
-    def _follow(self, manifests: Iterable[bytes], repository: str = "") -> None:
+    def _follow(self, manifests: Iterable[int], repository: str = "") -> None:
         """Mark these manifests, what they mention, and so on.
 
         Args:
-            manifests: packed digests.
+            manifests: the numbers of their digests.
             repository: of the manifests, if the inventory may not know them.
         """
-        seen = Marks(self._inventory.digests)
-        while manifests:
-            rest, parts = iter(manifests), set[bytes]()
-            while page := tuple(islice(rest, _AT_ONCE)):
-                new = [digest for digest in dict.fromkeys(page) if digest not in seen]
-                seen.update(new)
-                self.marks.update(new)
-                for mentions in self._mentions(new, repository):
-                    self.marks.update(mentions.digests)
-                    parts |= mentions.parts
-            manifests = tuple(digest for digest in self._stored(parts) if digest not in seen)
+        seen, todo = Marks(self._digests), array("i", manifests)
+        while todo:
+            parts = set[int]()
+            for at in range(0, len(todo), _AT_ONCE):
+                new = [each for each in dict.fromkeys(todo[at : at + _AT_ONCE]) if not seen.has_number(each)]
+                seen.add_numbers(new)
+                self.marks.add_numbers(new)
+                self._read_unknown(new, repository)
+                for mentions in filter(None, map(self._known.get, new)):
+                    self.marks.add_numbers(mentions.digests)
+                    parts.update(mentions.parts)
+            todo = array("i", (part for part in parts if not seen.has_number(part) and self._may_be_manifest(part)))
 
-    def _stored(self, digests: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield those of these digests whose data is small enough for a manifest."""
-        for digest in digests:
-            blob = self._inventory.blob(digest)
-            if blob is not None and blob.size_bytes <= LONGEST_MANIFEST:
-                yield digest
+    def _may_be_manifest(self, number: int) -> bool:
+        """True if the storage has data of this digest that is small enough for a manifest."""
+        size_bytes = self._inventory.size_of(number)
+        return size_bytes is not None and size_bytes <= LONGEST_MANIFEST
 
-    def _mentions(self, manifests: Sequence[bytes], repository: str) -> Iterator[Mentions]:
-        known = {digest: self._cache.get(digest) for digest in manifests}
-        unknown = [digest for digest, mentions in known.items() if mentions is None]
-        for digest in unknown:
-            blob = self._inventory.blob(digest)
-            if blob is not None and blob.size_bytes > LONGEST_MANIFEST:
+    def _read_unknown(self, manifests: Sequence[int], repository: str) -> None:
+        """Read those of these manifests whose mentions are not known."""
+        unknown = [number for number in manifests if self._known.get(number) is None]
+        digests = [self._digests[number] for number in unknown]
+        for number, digest in zip(unknown, digests, strict=True):
+            if (self._inventory.size_of(number) or 0) > LONGEST_MANIFEST:
                 raise self._refusal(digest, repository, "is larger than 4 MiB")
-        for digest, mentions in zip(unknown, self._objects.each(partial(self._read, repository), unknown), strict=True):
-            self._cache.add(digest, mentions)
-            known[digest] = mentions
-        self._advance(len(known))
-        return filter(None, known.values())
+        for number, mentions in zip(unknown, self._objects.each(partial(self._read, repository), digests), strict=True):
+            self._known.add(number, mentions)
+        self._advance(len(manifests))
 
     def _read(self, repository: str, digest: bytes) -> Mentions:
         return read_mentions(self._checked(digest, self._objects.read(blob_key(unpacked(digest))), repository))

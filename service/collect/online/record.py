@@ -104,8 +104,8 @@ def _listed(blobs: Mapping[bytes, UnlinkedBlob]) -> Iterator[tuple[GarbageStage,
 def _young(
     survey: Survey, blobs: Mapping[bytes, UnlinkedBlob], young_us: int
 ) -> Iterator[tuple[GarbageStage, int | None, int]]:
-    for blob in survey.inventory.blobs():
-        if len(blob.digest) != SHA256_BYTES or blob.digest in survey.marking.marks or blob.digest in blobs:
+    for blob in survey.inventory.blobs(besides=survey.marking.marks):
+        if len(blob.digest) != SHA256_BYTES or blob.digest in blobs:
             continue
         times_us = (link.modified_us for link in survey.inventory.layer_links(blob.digest))
         # What the collection has just deleted is old.

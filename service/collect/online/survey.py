@@ -56,7 +56,8 @@ class Survey:
             attempt.progress.advance(count)
 
         redis_us = attempt.store.connection.now_us()
-        self.inventory: StorageInventory = read_inventory(objects, advance)
+        mentions = attempt.registry.mentions.table()
+        self.inventory: StorageInventory = read_inventory(objects, advance, mentions.digests)
         self.began = Moment(self.inventory.began_us, redis_us)
         if self.inventory.unknown_revisions:
             raise CollectionFailed(
@@ -68,9 +69,10 @@ class Survey:
             stored.forget_settled_tags()
         attempt.progress.at(MARKING, sum(len(stored.revisions) for stored in self.inventory.repositories.values()))
         self.repair, self._is_dry = Repair(attempt, objects, is_dry=is_dry), is_dry
-        self.marking = Marking(objects, self.inventory, attempt.registry.mentions, advance)
+        self.marking = Marking(objects, self.inventory, mentions, advance)
         self._healing: tuple[bytes, ...] = ()
         self._mark(attempt)
+        attempt.registry.mentions.keep_only(self.marking.marks)
         self._young_us = self.began.storage_us - attempt.gc.youth * 1_000_000
         if returned := self.repair.returned:
             attempt.note(f"{len(returned)} blobs {_WILL_RETURN if is_dry else _RETURNED}")
@@ -110,16 +112,18 @@ class Survey:
     def unused_links(self) -> Sequence[int]:
         """The numbers of the links that no manifest of their repository needs, also none that healing may put back."""
         healed = frozenset[bytes]().union(*(read_mentions(content).digests for content in self._healing))
-        unused = unused_links(self.inventory, self.marking.marks, self.marking.everything_of, self._young_us)
+        unused = unused_links(self.inventory, self.marking.marks, self.marking.numbers_of, self._young_us)
         return array("i", (number for number in unused if self.inventory.link(number).digest not in healed))
 
     def plan(self, blobs: dict[bytes, UnlinkedBlob], rules: Rules, *, with_links: bool = False) -> OnlinePlan:
         """Decide, with the journal of earlier collections. with_links: delete unused links as well."""
         deleted = {digest: names for digest, names in self.repair.deleted().items() if digest in self.marking.marks}
-        affected = {name for blob in blobs.values() for name in blob.repositories}.union(*deleted.values())
+        # Of a blob that no manifest needs, no repository is asked.
+        needed = [blob for digest, blob in blobs.items() if digest in self.marking.marks]
+        affected = {name for blob in needed for name in blob.repositories}.union(*deleted.values())
         stored = self.inventory.repositories
         revisions = {name: stored[name].revisions.keys() for name in affected if name in stored}
-        users = mentioned_by(revisions, self.marking.everything_of, {*blobs, *deleted})
+        users = mentioned_by(revisions, self.marking.everything_of, {*deleted, *(blob.digest for blob in needed)})
         unused: dict[bytes, tuple[str, ...]] = {}
         for link in map(self.inventory.link, self.unused_links if with_links else ()):
             unused[link.digest] = (*unused.get(link.digest, ()), link.repository)

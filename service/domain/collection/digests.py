@@ -5,6 +5,7 @@ A million digests in a table take 50 MB, with their marks. In a dict and a set t
 
 from array import array
 from collections.abc import Collection, Iterable, Iterator
+from threading import Lock
 
 SHA256_BYTES = 32
 _ALGORITHMS = {SHA256_BYTES: "sha256", 48: "sha384", 64: "sha512"}
@@ -46,19 +47,22 @@ def unpacked(digest: bytes) -> str:
 
 
 class DigestTable:
-    """The numbers of packed digests, from 0 on, in the order in which they were added."""
+    """The numbers of packed digests, from 0 on, in the order in which they were added. It only grows.
+
+    Two threads may use the same table: a collection that lost its lease goes on beside the next one of its process.
+    """
 
     def __init__(self) -> None:
-        self._count = 0
         # The digests, one after the other. Zeros stand for a digest that is not sha256.
         self._digests = bytearray()
         self._others: dict[bytes, int] = {}
         self._other_digests: dict[int, bytes] = {}
         # A hash table with open addressing: the number of the digest that has the slot. At least half of it is free.
         self._slots = array("i", [_MISSING]) * _FIRST_SLOTS
+        self._adding = Lock()
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._digests) // SHA256_BYTES
 
     def __getitem__(self, number: int) -> bytes:
         """The digest of a number."""
@@ -75,8 +79,15 @@ class DigestTable:
         """Return the number of a digest; None if it was not added."""
         if len(digest) != SHA256_BYTES:
             return self._others.get(digest)
-        number = self._slots[self._slot(digest)]
-        return None if number == _MISSING else number
+        # Another thread may replace the slots meanwhile.
+        slots, is_digest_at = self._slots, self._digests.startswith
+        last = len(slots) - 1
+        slot = hash(digest) & last
+        while (number := slots[slot]) != _MISSING:
+            if is_digest_at(digest, number * SHA256_BYTES):
+                return number
+            slot = (slot + 1) & last
+        return None
 
     def add(self, digest: bytes) -> int:
         """Return the number of a digest, which is added if it is new."""
@@ -84,69 +95,78 @@ class DigestTable:
         return self._append(digest) if number is None else number
 
     def _append(self, digest: bytes) -> int:
-        number = self._count
-        self._count += 1
-        if len(digest) != SHA256_BYTES:
-            self._others[digest], self._other_digests[number] = number, digest
-            self._digests += bytes(SHA256_BYTES)
+        with self._adding:
+            # Another thread may have added it.
+            if (known := self.number(digest)) is not None:
+                return known
+            number = len(self)
+            # First the digest, then the number that leads to it: readers do not wait for the lock.
+            if len(digest) != SHA256_BYTES:
+                self._other_digests[number] = digest
+                self._digests += bytes(SHA256_BYTES)
+                self._others[digest] = number
+                return number
+            self._digests += digest
+            if 2 * len(self) > len(self._slots):
+                self._slots = self._grown()
+            else:
+                _place(self._slots, digest, number)
             return number
-        if 2 * self._count > len(self._slots):
-            self._grow()
-        self._slots[self._slot(digest)] = number
-        self._digests += digest
-        return number
 
-    def _slot(self, digest: bytes) -> int:
-        """The slot that this sha256 digest has, or would get."""
-        slots, digests = self._slots, self._digests
-        last = len(slots) - 1
-        slot = hash(digest) & last
-        while (number := slots[slot]) != _MISSING:
-            at = number * SHA256_BYTES
-            if digests[at : at + SHA256_BYTES] == digest:
-                break
-            slot = (slot + 1) & last
-        return slot
-
-    def _grow(self) -> None:
-        last = 4 * len(self._slots) - 1
-        slots = array("i", [_MISSING]) * (last + 1)
-        # The digest that is being added is not among them yet.
-        for number in range(len(self._digests) // SHA256_BYTES):
+    def _grown(self) -> "array[int]":
+        slots = array("i", [_MISSING]) * (4 * len(self._slots))
+        for number in range(len(self)):
             if number not in self._other_digests:
-                at = number * SHA256_BYTES
-                slot = hash(bytes(self._digests[at : at + SHA256_BYTES])) & last
-                while slots[slot] != _MISSING:
-                    slot = (slot + 1) & last
-                slots[slot] = number
-        self._slots = slots
+                _place(slots, self[number], number)
+        return slots
+
+
+def _place(slots: "array[int]", digest: bytes, number: int) -> None:
+    """Give the first free slot of a sha256 digest to its number."""
+    last = len(slots) - 1
+    slot = hash(digest) & last
+    while slots[slot] != _MISSING:
+        slot = (slot + 1) & last
+    slots[slot] = number
 
 
 class Marks(Collection[bytes]):
-    """A set of packed digests: one byte for each digest of a table, to which it adds those that are new."""
+    """A set of packed digests: one byte for each digest of a table, to which it adds those that are new.
 
-    def __init__(self, digests: DigestTable) -> None:
-        self._digests = digests
-        self._marked = bytearray()
+    Attributes:
+        digests: the table.
+    """
+
+    def __init__(self, digests: DigestTable, marked: Iterable[bytes] = ()) -> None:
+        self.digests = digests
+        self._marked = bytearray(len(digests))
+        self.update(marked)
 
     def add(self, digest: bytes) -> None:
         """Mark a digest."""
-        number = self._digests.add(digest)
-        if number >= len(self._marked):
-            self._marked += bytes(len(self._digests) - len(self._marked))
-        self._marked[number] = 1
+        self.add_numbers((self.digests.add(digest),))
 
     def update(self, digests: Iterable[bytes]) -> None:
         """Mark these digests."""
-        for digest in digests:
-            self.add(digest)
+        self.add_numbers(map(self.digests.add, digests))
+
+    def add_numbers(self, numbers: Iterable[int]) -> None:
+        """Mark the digests of these numbers."""
+        for number in numbers:
+            if number >= len(self._marked):
+                self._marked += bytes(len(self.digests) - len(self._marked))
+            self._marked[number] = 1
+
+    def has_number(self, number: int) -> bool:
+        """True if the digest of this number is marked."""
+        return number < len(self._marked) and self._marked[number] == 1
 
     def __contains__(self, digest: object) -> bool:
-        number = self._digests.number(digest) if isinstance(digest, bytes) else None
-        return number is not None and number < len(self._marked) and self._marked[number] == 1
+        number = self.digests.number(digest) if isinstance(digest, bytes) else None
+        return number is not None and self.has_number(number)
 
     def __iter__(self) -> Iterator[bytes]:
-        return (self._digests[number] for number, mark in enumerate(self._marked) if mark)
+        return (self.digests[number] for number, mark in enumerate(self._marked) if mark)
 
     def __len__(self) -> int:
         return self._marked.count(1)

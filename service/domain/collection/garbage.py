@@ -1,7 +1,7 @@
 """Garbage by repository and by age: the blobs that no manifest needs, as one look at the storage showed them."""
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from service.domain.collection.leftovers import Leftover
@@ -90,16 +90,17 @@ def by_age(blobs: Iterable[tuple[GarbageStage, int | None, int]]) -> tuple[Garba
     Args:
         blobs: stage, its beginning (ms) and size of each blob.
     """
-    steps: dict[tuple[GarbageStage, int | None], GarbageStep] = {}
+    sums: dict[tuple[GarbageStage, int | None], tuple[int, int, int]] = {}
     for stage, since_ms, size_bytes in blobs:
         group = (stage, None if since_ms is None else since_ms // _HOUR_MS)
-        known = steps.get(group, GarbageStep(stage, since_ms, 0, 0))
-        latest_ms = None if since_ms is None else max(since_ms, known.since_ms or 0)
-        steps[group] = replace(
-            known, since_ms=latest_ms, blobs=known.blobs + 1, size_bytes=known.size_bytes + size_bytes
-        )
+        latest_ms, count, total = sums.get(group, (0, 0, 0))
+        sums[group] = max(since_ms or 0, latest_ms), count + 1, total + size_bytes
+    steps = (
+        GarbageStep(stage, None if hour is None else latest_ms, count, total)
+        for (stage, hour), (latest_ms, count, total) in sums.items()
+    )
     stages = tuple(GarbageStage)
-    return tuple(sorted(steps.values(), key=lambda step: (stages.index(step.stage), step.since_ms or 0)))
+    return tuple(sorted(steps, key=lambda step: (stages.index(step.stage), step.since_ms or 0)))
 
 
 def freed_ms(step: GarbageStep, periods: GarbagePeriods, now_ms: int, collection_after: Callable[[int], int]) -> int:

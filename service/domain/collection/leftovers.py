@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from service.domain.collection.digests import Marks
 from service.domain.collection.storage_inventory import StorageInventory, StoredUpload
 from service.domain.oci.names import is_repository
 from service.domain.policy.units import spell_count
@@ -45,8 +46,8 @@ def abandoned_uploads(inventory: StorageInventory, before_us: int) -> Mapping[tu
 
 def unused_links(
     inventory: StorageInventory,
-    marks: Collection[bytes],
-    mentions: Callable[[bytes], Collection[bytes]],
+    marks: Marks,
+    mentions: Callable[[int], Collection[int]],
     before_us: int,
 ) -> Iterator[int]:
     """Yield the numbers of the layer links that no manifest of their repository needs.
@@ -56,8 +57,8 @@ def unused_links(
 
     Args:
         inventory: of the storage.
-        marks: the packed digests that some manifest needs.
-        mentions: the packed digests that a manifest and its parts need.
+        marks: the digests that some manifest needs, in the table of the inventory.
+        mentions: of the number of a manifest, the numbers of the digests that it and its parts need.
         before_us: by the clock of the storage.
     """
     # The registry also links the sha256 of a blob that was pushed by another algorithm, which no manifest mentions.
@@ -67,12 +68,12 @@ def unused_links(
         if name in renaming or not is_repository(name):
             continue
         stored = inventory.repositories.get(name)
-        needed = frozenset[bytes]().union(*map(mentions, stored.revisions)) if stored else frozenset()
+        manifests = map(inventory.digests.add, stored.revisions) if stored else ()
+        needed = frozenset[int]().union(*map(mentions, manifests))
         for number in numbers:
-            link = inventory.link(number)
-            if link.digest in needed or link.modified_us >= before_us:
-                continue
-            if link.digest in marks or inventory.blob(link.digest) is None:
+            digest = inventory.linked_number(number)
+            is_kept = marks.has_number(digest) or inventory.size_of(digest) is None
+            if digest not in needed and is_kept and inventory.link(number).modified_us < before_us:
                 yield number
 
 

@@ -7,7 +7,7 @@ later run deletes the data of those that nobody has used since. Everything in do
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from service.domain.collection.digests import SHA256_BYTES
+from service.domain.collection.digests import SHA256_BYTES, Marks
 from service.domain.collection.storage_inventory import StorageInventory, StoredBlob
 
 # No proxy lets a request take longer.
@@ -94,7 +94,7 @@ class Evidence:
     Attributes:
         inventory: of the storage.
         began: when the inventory began.
-        marks: the packed digests that must be kept.
+        marks: the digests that must be kept, in the table of the inventory.
         users: by packed digest of the journal or of `deleted`, the repositories whose manifests mention it.
         journal: of earlier runs, by packed digest.
         deleted: by packed digest of the blobs whose data was put into quarantine, the repositories that had a link.
@@ -103,7 +103,7 @@ class Evidence:
 
     inventory: StorageInventory
     began: Moment
-    marks: Collection[bytes]
+    marks: Marks
     users: Mapping[bytes, Collection[str]]
     journal: Mapping[bytes, UnlinkedBlob]
     deleted: Mapping[bytes, Collection[str]] = field(default_factory=dict)
@@ -117,7 +117,7 @@ def decide(evidence: Evidence, rules: Rules) -> OnlinePlan:
         decision.of_entry(entry)
     for digest, repositories in evidence.deleted.items():
         decision.of_deleted(digest, repositories)
-    for blob in evidence.inventory.blobs():
+    for blob in evidence.inventory.blobs(besides=evidence.marks):
         if blob.digest not in evidence.journal:
             decision.of_blob(blob)
     for digest, repositories in evidence.unused_links.items():
@@ -198,16 +198,15 @@ class _Decision:
         self._relink.update({(name, digest): None for name in repositories if name in users and name not in linked})
 
     def of_blob(self, blob: StoredBlob) -> None:
-        """Decide about a blob that is not in the journal."""
+        """Decide about a blob that is not in the journal and has no mark."""
         # The marks are sha256 digests, so a blob of another algorithm is never known to be unused.
-        if len(blob.digest) != SHA256_BYTES or blob.digest in self._evidence.marks or not self._is_old(blob):
-            return
-        self._unlink.append(UnlinkedBlob(blob.digest, blob.size_bytes, tuple(self._linked(blob.digest))))
+        if len(blob.digest) == SHA256_BYTES and self._is_old(blob):
+            self._unlink.append(UnlinkedBlob(blob.digest, blob.size_bytes, tuple(self._linked(blob.digest))))
 
     def _is_old(self, blob: StoredBlob) -> bool:
         """True if the data and every link are older than the youth. A mount or a second upload writes only the link."""
         times_us = (link.modified_us for link in self._evidence.inventory.layer_links(blob.digest))
-        return all(time_us < self._young_us for time_us in (blob.modified_us, *times_us))
+        return max((blob.modified_us, *times_us)) < self._young_us
 
     def _linked(self, digest: bytes) -> dict[str, None]:
         return dict.fromkeys(link.repository for link in self._evidence.inventory.layer_links(digest))
@@ -226,8 +225,7 @@ def merged(
         known = redis.get(digest)
         if known is None or (known.at and entry.at and known.at != entry.at):
             return None
-        is_same = (known.at or not entry.at) and not known.is_used
-        journal[digest] = entry if is_same else replace(entry, at=entry.at if known.at else None, is_used=known.is_used)
+        journal[digest] = replace(entry, at=entry.at if known.at else None, is_used=known.is_used)
     return journal
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
-from service.domain.collection.digests import DigestTable
+from service.domain.collection.digests import DigestTable, Marks
 from service.domain.oci.names import is_repository
 
 _MISSING = -1
@@ -93,22 +93,24 @@ class StorageInventory:
 
     Attributes:
         began_us: the storage's clock right before the listing began.
+        digests: the numbers of digests, of which the inventory may have only some.
         unknown_revisions: the keys of links to manifests that cannot be understood.
         signatures: the packed digests of the signatures of manifests of Docker schema 1.
     """
 
-    def __init__(self, began_us: int) -> None:
-        self.began_us = began_us
+    def __init__(self, began_us: int, digests: DigestTable | None = None) -> None:
+        """Begin an empty inventory. digests: a table to use, which other inventories and the marks may use, too."""
+        self.began_us, self.digests = began_us, DigestTable() if digests is None else digests
         self.unknown_revisions: list[str] = []
         self.signatures: set[bytes] = set()
         self._repositories: dict[str, StoredRepository] = {}
         self._names: list[str] = []
         self._numbers: dict[str, int] = {}
-        # One entry for each digest that has data or a layer link. The table may have more digests: those of marks.
-        self.digests = DigestTable()
-        self._sizes = array("q")
-        self._modified = array("q")
-        self._first_links = array("i")
+        # One entry for each digest of the table, up to the last one that has data or a layer link.
+        count = len(self.digests)
+        self._sizes = array("q", [_MISSING]) * count
+        self._modified = array("q", [0]) * count
+        self._first_links = array("i", [_NO_LINK]) * count
         # One entry for each layer link. The links of a digest form a chain that begins at its first link.
         self._link_repositories = array("i")
         self._link_digests = array("i")
@@ -140,18 +142,23 @@ class StorageInventory:
         """Every repository that has a manifest, tag or upload, by name."""
         return MappingProxyType(self._repositories)
 
-    def blobs(self) -> Iterator[StoredBlob]:
-        """Yield every blob that has data."""
+    def blobs(self, besides: Marks | None = None) -> Iterator[StoredBlob]:
+        """Yield every blob that has data. besides: leave out those with a mark, in the same table."""
         for number, size_bytes in enumerate(self._sizes):
-            if size_bytes != _MISSING:
+            if size_bytes != _MISSING and (besides is None or not besides.has_number(number)):
                 yield StoredBlob(self.digests[number], size_bytes, self._modified[number])
 
     def blob(self, digest: bytes) -> StoredBlob | None:
         """Return a blob; None if it has no data."""
         number = self.digests.number(digest)
-        if number is None or number >= len(self._sizes) or self._sizes[number] == _MISSING:
+        size_bytes = None if number is None else self.size_of(number)
+        if number is None or size_bytes is None:
             return None
-        return StoredBlob(digest, self._sizes[number], self._modified[number])
+        return StoredBlob(digest, size_bytes, self._modified[number])
+
+    def size_of(self, number: int) -> int | None:
+        """The size of the blob whose digest has this number, in bytes; None if it has no data."""
+        return None if number >= len(self._sizes) or self._sizes[number] == _MISSING else self._sizes[number]
 
     def layer_links(self, digest: bytes) -> Iterator[LayerLink]:
         """Yield the links to a config or layer, of all repositories."""
@@ -174,6 +181,10 @@ class StorageInventory:
             links.setdefault(repository, array("i")).append(link)
         for repository, own in links.items():
             yield self._names[repository], own
+
+    def linked_number(self, link: int) -> int:
+        """The number of the digest of a link."""
+        return self._link_digests[link]
 
     def link(self, number: int) -> LayerLink:
         """The link of a number."""

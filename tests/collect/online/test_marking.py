@@ -11,9 +11,10 @@ from obstore.store import LocalStore, MemoryStore
 
 from service.collect.online.marking import Marking
 from service.domain.collection.digests import packed, unpacked
+from service.domain.collection.storage_inventory import StorageInventory
 from service.domain.errors import CollectionFailed
 from service.registry.layout import blob_key, layer_key, revision_key
-from service.registry.mention_cache import MentionCache
+from service.registry.mention_cache import MentionTable
 from service.registry.objects import ObjectStore
 from service.registry.storage_inventory import read_inventory
 from tests.fakes.images import Image, image_over, index_over, make_image, make_index, sha256
@@ -28,11 +29,16 @@ def registry() -> ObjectRegistry:
     return ObjectRegistry(ObjectStore(MemoryStore(), "memory"))
 
 
-def unmarked(objects: ObjectStore, cache: MentionCache | None = None) -> frozenset[str]:
-    inventory = read_inventory(objects)
-    marking = Marking(objects, inventory, cache or MentionCache())
+def marking_of(objects: ObjectStore, mentions: MentionTable | None = None) -> tuple[Marking, StorageInventory]:
+    mentions = mentions or MentionTable()
+    inventory = read_inventory(objects, digests=mentions.digests)
+    return Marking(objects, inventory, mentions), inventory
+
+
+def unmarked(objects: ObjectStore, mentions: MentionTable | None = None) -> frozenset[str]:
+    marking, inventory = marking_of(objects, mentions)
     marking.mark()
-    return frozenset(unpacked(blob.digest) for blob in inventory.blobs() if blob.digest not in marking.marks)
+    return frozenset(unpacked(blob.digest) for blob in inventory.blobs(besides=marking.marks))
 
 
 def test_everything_of_an_image_in_any_repository_is_marked(registry: ObjectRegistry) -> None:
@@ -112,12 +118,17 @@ def test_the_data_of_a_layer_that_was_pushed_by_its_sha512_is_marked(registry: O
 
 
 def test_known_manifests_are_not_read_again(registry: ObjectRegistry) -> None:
-    index, cache = make_index(1), MentionCache()
+    index, mentions = make_index(1), MentionTable()
     registry.push(SHOP, "v1", index)
-    unmarked(registry.objects, cache)
+    unmarked(registry.objects, mentions)
     for child in index.children:
         registry.objects.write(blob_key(child.digest), b"not read again")
-    assert unmarked(registry.objects, cache) == frozenset()
+    assert unmarked(registry.objects, mentions) == frozenset()
+
+
+def test_marks_and_mentions_of_two_tables_are_refused(registry: ObjectRegistry) -> None:
+    with pytest.raises(ValueError, match="differently"):
+        Marking(registry.objects, read_inventory(registry.objects), MentionTable())
 
 
 def test_contents_that_are_held_keep_their_blobs(registry: ObjectRegistry) -> None:
@@ -127,8 +138,7 @@ def test_contents_that_are_held_keep_their_blobs(registry: ObjectRegistry) -> No
         registry.delete(SHOP, pushed.digest)
     for child in index.children:
         registry.delete(SHOP, child.digest)
-    inventory = read_inventory(registry.objects)
-    marking = Marking(registry.objects, inventory, MentionCache())
+    marking, inventory = marking_of(registry.objects)
     marking.mark([packed(index.digest)], [image.manifest])
     left = {unpacked(blob.digest) for blob in inventory.blobs() if blob.digest not in marking.marks}
     # The bytes of a held manifest come from the trash, so its own blob need not be kept.

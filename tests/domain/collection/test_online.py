@@ -6,6 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.domain.collection.digests import Marks
 from service.domain.collection.mentions import begins_as_manifest, may_be_manifest, read_mentions
 from service.domain.collection.online import Evidence, Moment, OnlinePlan, Rules, UnlinkedBlob, decide, merged
 from service.domain.collection.storage_inventory import StorageInventory
@@ -35,7 +36,7 @@ def plan(
     users: Collection[str] = (),
 ) -> OnlinePlan:
     known = {entry.digest: entry for entry in journal}
-    return decide(Evidence(inventory, NOW, marks, {BLOB: users}, known), RULES)
+    return decide(Evidence(inventory, NOW, Marks(inventory.digests, marks), {BLOB: users}, known), RULES)
 
 
 def test_an_unused_old_blob_is_unlinked_in_every_repository() -> None:
@@ -128,7 +129,7 @@ def evidences(draw: st.DrawFn) -> Evidence:
         inventory.add_layer_link(name, digest, draw(TIMES))
     users = draw(st.dictionaries(DIGESTS, st.sets(st.sampled_from("abc"))))
     journal = {entry.digest: entry for entry in draw(st.lists(ENTRIES))}
-    return Evidence(inventory, NOW, draw(st.sets(DIGESTS)), users, journal)
+    return Evidence(inventory, NOW, Marks(inventory.digests, draw(st.sets(DIGESTS))), users, journal)
 
 
 @given(evidences())
