@@ -12,7 +12,7 @@ from tests.browser.operator import Operator
 from tests.browser.site import PATIENCE_MS, TOKENS, Site, Visit
 from tests.fakes.real_registry import require_registry
 from tests.live.conftest import TOKEN, LiveSystem, last
-from tests.support.collections import command
+from tests.support.collectors import command
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 

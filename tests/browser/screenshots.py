@@ -18,7 +18,7 @@ from service.store.usage import pack_usage
 from tests.browser.conftest import find_chromium
 from tests.browser.site import TOKENS, Site, Visit
 from tests.live.conftest import TOKEN, LiveSystem, last, wait_until
-from tests.support.collections import command
+from tests.support.collectors import command
 
 _WIDE = {"width": 1200, "height": 760}
 _HOUR_MS = 3_600_000

@@ -16,8 +16,8 @@ from service.registry.collector import Collector
 from service.registry.objects import ObjectStore
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
+from tests.support.collectors import QUIET, collector
 from tests.support.drain import collect, state
-from tests.support.garbage import QUIET, collector
 
 NOBODY = {"url": "http://127.0.0.1:2", "debug_url": "http://127.0.0.1:3"}
 

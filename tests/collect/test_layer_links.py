@@ -14,7 +14,7 @@ from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import image_over, make_image, sha256
 from tests.fakes.pusher import Pusher
-from tests.support.garbage import collector
+from tests.support.collectors import collector
 from tests.support.gate import earlier
 from tests.support.system import Make, System
 

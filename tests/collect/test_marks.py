@@ -13,7 +13,7 @@ from service.store.history import History
 from tests.conftest import keep_last
 from tests.fakes.images import make_image, make_index
 from tests.fakes.pusher import Pusher
-from tests.support.garbage import collector
+from tests.support.collectors import collector
 from tests.support.storage import Disk
 from tests.support.system import SHOP, Make, System
 

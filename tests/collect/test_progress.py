@@ -9,8 +9,8 @@ from service.collect import progress, run
 from service.collect.progress import Progress
 from service.domain.collection.run import REHEARSING, SWEEPING, WAITING
 from tests.conftest import MakeWiring
-from tests.support.garbage import collector
-from tests.support.lease import until
+from tests.support.collectors import collector
+from tests.support.waiting import until
 
 
 def test_each_stage_can_be_seen_and_then_none(make_wiring: MakeWiring, tmp_path: Path) -> None:

@@ -26,12 +26,12 @@ from service.store.lease import COLLECT
 from service.store.limits import PushLimits
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
+from tests.support.collectors import QUIET, collector
 from tests.support.drain import ANN, Counted, collect, collecting, leave_behind, obeying, state
-from tests.support.garbage import QUIET, collector
 from tests.support.gate import blob_heard, earlier, heard
-from tests.support.lease import until
 from tests.support.record import digest, event, record
 from tests.support.system import SHOP, Make, doomed_system
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from service.domain.collection.run import STALE, BlobProbe, Sweep
 from service.domain.errors import StaysReadOnly
 from service.registry.restart import run_command
 from tests.conftest import keep_last
-from tests.support.garbage import QUIET, collector
+from tests.support.collectors import QUIET, collector
 from tests.support.system import SHOP, Make, System
 from workers.sweep import sweep
 

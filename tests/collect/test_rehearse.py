@@ -14,12 +14,12 @@ from service.domain.collection.gate import WriteRequest
 from service.domain.errors import CollectionFailed
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
+from tests.support.collectors import collector
 from tests.support.drain import ANN, Counted, collect, leave_behind, obeying, state
-from tests.support.garbage import collector
 from tests.support.gate import blob_heard, earlier, heard
-from tests.support.lease import until
 from tests.support.record import event, record, user_delete
 from tests.support.system import SHOP
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 

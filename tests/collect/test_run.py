@@ -14,9 +14,9 @@ from service.prune import deleting
 from service.store.lease import COLLECT
 from service.store.outbox import Outbox
 from tests.conftest import MakeWiring, keep_last
-from tests.support.garbage import QUIET, collector
-from tests.support.lease import until
+from tests.support.collectors import QUIET, collector
 from tests.support.system import SHOP, Make, doomed_system
+from tests.support.waiting import until
 from workers import tasks
 from workers.sweep import sweep
 

@@ -17,8 +17,7 @@ from service.settings.gc import GcSettings
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last, messages_of
 from tests.fakes.images import make_image
-from tests.support.collection_times import shut
-from tests.support.garbage import QUIET, collector
+from tests.support.collectors import QUIET, collector, shut
 from tests.support.system import SHOP, Make
 from workers.sweep import sweep
 

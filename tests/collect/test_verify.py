@@ -13,9 +13,9 @@ from service.domain.collection.run import STALE, BlobProbe, Sweep
 from tests.conftest import keep_last
 from tests.fakes.images import Image, index_over, make_image, sha256
 from tests.fakes.pusher import Pusher
-from tests.support.garbage import collector
-from tests.support.lease import until
+from tests.support.collectors import collector, shut
 from tests.support.system import SHOP, Make, System
+from tests.support.waiting import until
 from workers.sweep import sweep
 
 pytestmark = pytest.mark.slow
@@ -147,8 +147,6 @@ def test_who_died_between_a_sweep_and_its_checks_is_made_up_for_before_anything_
 
 
 def test_an_alarm_waits_for_no_window(make_system: Make, tmp_path: Path) -> None:
-    from tests.support.collection_times import shut
-
     system, blob = garbage_of(make_system, tmp_path, window=shut())
     lie(system, blob)
     system.store.collections.request_if_none("by hand")

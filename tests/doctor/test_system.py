@@ -13,7 +13,7 @@ from tests.doctor.conftest import look, one, quick
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.valkey import free_port
 from tests.support.record import event, record
-from tests.support.uploads import upload
+from tests.support.storage import upload
 
 QUEUES = ("enforce", "delete", "reconcile")
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from service.domain.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
@@ -126,3 +127,16 @@ def noise(seed: str, size: int) -> bytes:
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
+
+
+def oci_layout(folder: Path, image: Image) -> Path:
+    """Write an image as an OCI layout, the way skopeo reads it."""
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    for content in (*image.blobs, image.manifest):
+        (blobs / sha256(content).removeprefix("sha256:")).write_bytes(content)
+    described = {"mediaType": image.media_type, "digest": image.digest, "size": len(image.manifest)}
+    described["annotations"] = {"org.opencontainers.image.ref.name": "image"}
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [described]}))
+    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    return folder

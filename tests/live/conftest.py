@@ -224,3 +224,10 @@ def last(count: int, **more: Any) -> dict[str, Any]:
     rule = {"name": "last", "keep": {"last": count}}
     bounds = {"hold_over": "100%", "hold_min": 100_000, "first_plan": "apply"}
     return {**bounds, "protect": ["latest"], "rules": [rule], **more}
+
+
+def pushprune(system: LiveSystem, *arguments: str) -> str:
+    """Run a verb that succeeds, and return its output."""
+    done = system.verb(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

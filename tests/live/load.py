@@ -10,9 +10,8 @@ from urllib.parse import urljoin
 
 import requests
 
-from tests.fakes.images import Image, image_over, index_over, noise, sha256
+from tests.fakes.images import Image, image_over, index_over, noise, oci_layout, sha256
 from tests.fakes.pusher import BrokenImage, Pusher
-from tests.support.journeys import oci_layout
 
 LAYER_BYTES = 20_000
 APP, MULTI, MOUNTED, COPIED, TWINS = "stress/app", "stress/multi", "stress/mounted", "stress/copied", "stress/twins"

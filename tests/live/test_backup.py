@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from service.doctor.redis import RIGHTS
-from tests.live.conftest import Live, last, wait_until
-from tests.support.rm import pushprune
+from tests.live.conftest import Live, last, pushprune, wait_until
 
 SHOP = "shop/api"
 

@@ -14,7 +14,7 @@ import pytest
 from service.collect import run as collect_run
 from service.domain.collection.run import MANUAL, Run
 from tests.live.conftest import Live, LiveSystem, last, wait_until
-from tests.support.collections import command
+from tests.support.collectors import command
 
 CACHE = {"storage": {"cache": {"blobdescriptor": "inmemory"}}}
 

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from tests.live.conftest import Live, last, wait_until
-from tests.support.collections import command
-from tests.support.up import alive
+from tests.support.collectors import command
+from tests.support.processes import alive
 
 
 def test_a_collection_after_many_deletes_gives_bytes_back_and_breaks_nothing(live: Live, tmp_path: Path) -> None:

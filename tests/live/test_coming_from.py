@@ -20,8 +20,8 @@ from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.fakes.registry_v1 import FakeRegistryV1
 from tests.live.conftest import Live, last
 from tests.support import manual
-from tests.support.collections import command as collector
-from tests.support.collections import disk
+from tests.support.collectors import command as collector
+from tests.support.collectors import disk
 
 TABLE = manual.page("other-tools").partition("# Coming from another tool")[2].partition("\n\n`")[0]
 ROWS: dict[str, str] = dict(re.findall(r"^\| (.+?) \| `(.+)` \|$", TABLE, re.MULTILINE))

@@ -16,7 +16,7 @@ import requests
 from tests.fakes.real_registry import require_registry
 from tests.live.conftest import wait_until
 from tests.support import package
-from tests.support.up import alive, descendants
+from tests.support.processes import alive, descendants
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tests.fakes.images import make_image, sha256
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import require_registry
 from tests.live.conftest import Live, LiveSystem, last, wait_until
-from tests.support.collections import command
+from tests.support.collectors import command
 
 SHOP = "shop/api"
 

@@ -11,7 +11,7 @@ from service.domain.collection.run import MANUAL, Run
 from tests.fakes.images import make_image, sha256
 from tests.fakes.pusher import Pusher
 from tests.live.conftest import Live, LiveSystem, last, wait_until
-from tests.support.collections import command
+from tests.support.collectors import command
 
 SHOP = "shop/api"
 ABORTED = make_image("aborted", layers=2)

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.crossing import Crossing, Write
-from tests.fakes.images import make_image, variant
+from tests.fakes.images import make_image, oci_layout, variant
 from tests.live.conftest import PATIENCE_S, Live, LiveSystem, last, wait_until
-from tests.support.journeys import oci_layout
 
 
 def test_of_thirteen_images_pushed_by_skopeo_the_last_ten_remain(live: Live, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.fakes.crossing import Write
 from tests.fakes.images import make_image, make_index, variant
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
-from tests.live.conftest import Live, LiveSystem, last, wait_until
+from tests.live.conftest import Live, LiveSystem, last, pushprune, wait_until
 from tests.support.races import (
     BASE,
     HISTORY,
@@ -31,7 +31,6 @@ from tests.support.races import (
     pair_of,
     said,
 )
-from tests.support.rm import pushprune
 from workers import tasks
 
 ON_DISK = {"via": "storage"}

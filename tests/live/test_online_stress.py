@@ -17,8 +17,8 @@ from tests.fakes.s3 import S3Server
 from tests.fakes.slow_s3 import SlowS3
 from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.live.load import Load, broken, every, for_at_least
-from tests.support.lease import until
 from tests.support.online import hasty
+from tests.support.waiting import until
 
 KEPT = 4
 GC = {"collector": "online", "gate": "proxy", "settle": 0}

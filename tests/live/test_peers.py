@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from service.domain.oci.manifest import DOCKER_LIST, OCI_INDEX
-from tests.fakes.images import Image, index_over, make_image, make_index
+from tests.fakes.images import Image, index_over, make_image, make_index, oci_layout
 from tests.fakes.real_registry import require_registry
 from tests.live.conftest import Live, LiveSystem, last, wait_until
-from tests.support.journeys import oci_layout
 
 
 def keeping_3(repositories: str, **more: Any) -> dict[str, Any]:

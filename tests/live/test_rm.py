@@ -1,8 +1,7 @@
 """`pushprune rm` over the real registry deletes what the user named, and no more, also if a worker dies meanwhile."""
 
 from tests.fakes.images import make_image, make_index
-from tests.live.conftest import Live, last, wait_until
-from tests.support.rm import pushprune
+from tests.live.conftest import Live, last, pushprune, wait_until
 
 
 def test_all_but_some_go_although_the_worker_dies_in_the_middle_and_one_comes_back(live: Live) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.live.load import Load, broken, every, for_at_least
-from tests.support.collections import command
+from tests.support.collectors import command
 
 KEPT = 4
 

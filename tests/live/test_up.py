@@ -22,7 +22,7 @@ from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.fakes.valkey import free_port
 from tests.live.conftest import PATIENCE_S, wait_until
-from tests.support.up import alive, descendants
+from tests.support.processes import alive, descendants
 
 Start = Callable[..., "Up"]
 

@@ -5,14 +5,15 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from service.process.die_with_parent import die_with_parent
+from tests.support.processes import alive
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="PR_SET_PDEATHSIG is Linux's own")
 
@@ -83,13 +84,11 @@ def family(
         parent.communicate()
 
 
-def test_a_child_dies_with_a_parent_that_was_killed(
-    tmp_path: Path, eventually: Any, alive: Callable[[int], bool]
-) -> None:
+def test_a_child_dies_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     with family(tmp_path / "pid") as both:
-        eventually(both.child_is_running)
+        until(both.child_is_running)
         both.kill_parent()
-        eventually(lambda: not alive(both.child_pid))
+        until(lambda: not alive(both.child_pid))
 
 
 def test_a_child_whose_parent_died_before_the_leash_was_on_never_becomes_the_command(tmp_path: Path) -> None:
@@ -100,25 +99,23 @@ def test_a_child_whose_parent_died_before_the_leash_was_on_never_becomes_the_com
     assert not (tmp_path / "ran").exists()
 
 
-def test_the_death_signal_is_the_one_asked_for(tmp_path: Path, eventually: Any, alive: Callable[[int], bool]) -> None:
+def test_the_death_signal_is_the_one_asked_for(tmp_path: Path) -> None:
     note, ready = tmp_path / "note", tmp_path / "ready"
     code = NOTING_SIGTERM.format(note=str(note), ready=str(ready))
     with family(tmp_path / "pid", code, signal.SIGTERM) as both:
-        eventually(ready.exists)
+        until(ready.exists)
         both.kill_parent()
-        eventually(lambda: not alive(both.child_pid))
+        until(lambda: not alive(both.child_pid))
     assert note.read_text() == "terminated"
 
 
-def test_the_end_of_the_thread_that_started_it_counts_as_death(
-    tmp_path: Path, eventually: Any, alive: Callable[[int], bool]
-) -> None:
+def test_the_end_of_the_thread_that_started_it_counts_as_death(tmp_path: Path) -> None:
     with family(tmp_path / "pid", in_thread=True) as both:
-        eventually(both.child_is_running)
+        until(both.child_is_running)
         assert both.parent.stdin is not None
         both.parent.stdin.write(b"\n")
         both.parent.stdin.flush()
-        eventually(lambda: not alive(both.child_pid))
+        until(lambda: not alive(both.child_pid))
         assert both.parent.poll() is None
 
 

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -34,7 +33,7 @@ def test_it_is_free_again_once_released(tmp_path: Path) -> None:
             pass
 
 
-def test_a_claim_waits_until_the_last_descendant_of_the_former_one_is_gone(tmp_path: Path, eventually: Any) -> None:
+def test_a_claim_waits_until_the_last_descendant_of_the_former_one_is_gone(tmp_path: Path) -> None:
     with DataDirectory(tmp_path) as directory:
         script = "import os, sys; os.fork() and os._exit(0); sys.stdin.read()"  # the child goes, the grandchild stays
         child = subprocess.Popen(

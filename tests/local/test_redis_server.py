@@ -3,7 +3,7 @@
 import os
 import signal
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -20,9 +20,9 @@ from service.local.ports import why_not_listen
 from service.local.redis_server import RedisServer, find_binary, is_up, shown
 from service.local.supervisor import Supervisor
 from service.local.transcript import Transcript
+from tests.support.waiting import until
 
 AT_ONCE = Retry(NoBackoff(), 0)
-Wait = Callable[[Callable[[], object]], None]
 
 
 def script(folder: Path, name: str, prints: str) -> Path:
@@ -34,27 +34,27 @@ def script(folder: Path, name: str, prints: str) -> Path:
 
 
 @contextmanager
-def running(directory: Path, eventually: Wait, binary: Path | None = None) -> Iterator[tuple[redis.Redis, Supervisor]]:
+def running(directory: Path, binary: Path | None = None) -> Iterator[tuple[redis.Redis, Supervisor]]:
     """A server over `directory` that answers, and its supervisor."""
     server = RedisServer(binary or find_binary(os.environ), directory)
     url = server.prepare()
     with Supervisor(Transcript(StringIO())) as supervisor:
         supervisor.start(server.child(os.environ))
-        eventually(lambda: is_up(url))
+        until(lambda: is_up(url))
         with redis.Redis.from_url(url, decode_responses=True) as client:
             yield client, supervisor
 
 
-def test_a_port_that_somebody_took_meanwhile_is_replaced(tmp_path: Path, eventually: Wait) -> None:
-    with running(tmp_path / "redis", eventually) as (client, _):
+def test_a_port_that_somebody_took_meanwhile_is_replaced(tmp_path: Path) -> None:
+    with running(tmp_path / "redis") as (client, _):
         taken = client.connection_pool.connection_kwargs["port"]
         url = RedisServer(find_binary(os.environ), tmp_path / "redis").prepare()
         assert f":{taken}/" not in url
         assert client.connection_pool.connection_kwargs["password"] in url
 
 
-def test_after_kill_9_it_comes_back_at_the_same_address_with_what_it_had(tmp_path: Path, eventually: Wait) -> None:
-    with running(tmp_path / "redis", eventually) as (client, supervisor):
+def test_after_kill_9_it_comes_back_at_the_same_address_with_what_it_had(tmp_path: Path) -> None:
+    with running(tmp_path / "redis") as (client, supervisor):
         client.set("written", "before")
         os.kill(supervisor.pid("redis") or 0, signal.SIGKILL)
 
@@ -64,17 +64,17 @@ def test_after_kill_9_it_comes_back_at_the_same_address_with_what_it_had(tmp_pat
             except redis.RedisError:
                 return False
 
-        eventually(back)
+        until(back)
 
 
-def test_it_lets_nobody_in_without_the_password(tmp_path: Path, eventually: Wait) -> None:
-    with running(tmp_path / "redis", eventually) as (client, _):
+def test_it_lets_nobody_in_without_the_password(tmp_path: Path) -> None:
+    with running(tmp_path / "redis") as (client, _):
         port = client.connection_pool.connection_kwargs["port"]
         with redis.Redis(port=port, retry=AT_ONCE) as stranger, pytest.raises(redis.AuthenticationError):
             stranger.ping()
 
 
-def test_it_listens_on_this_machine_alone_and_never_evicts(tmp_path: Path, eventually: Wait) -> None:
+def test_it_listens_on_this_machine_alone_and_never_evicts(tmp_path: Path) -> None:
     expected = {
         "bind": "127.0.0.1",
         "appendonly": "yes",
@@ -82,12 +82,12 @@ def test_it_listens_on_this_machine_alone_and_never_evicts(tmp_path: Path, event
         "maxmemory-policy": "noeviction",
         "dir": str(tmp_path / "redis"),
     }
-    with running(tmp_path / "redis", eventually) as (client, _):
+    with running(tmp_path / "redis") as (client, _):
         assert {name: client.config_get(name)[name] for name in expected} == expected
 
 
-def test_its_secrets_are_readable_by_their_owner_alone_and_on_no_command_line(tmp_path: Path, eventually: Wait) -> None:
-    with running(tmp_path / "redis", eventually) as (client, supervisor):
+def test_its_secrets_are_readable_by_their_owner_alone_and_on_no_command_line(tmp_path: Path) -> None:
+    with running(tmp_path / "redis") as (client, supervisor):
         password = client.connection_pool.connection_kwargs["password"]
         assert len(password) >= 32
         assert password.encode() not in Path(f"/proc/{supervisor.pid('redis')}/cmdline").read_bytes()
@@ -96,8 +96,8 @@ def test_its_secrets_are_readable_by_their_owner_alone_and_on_no_command_line(tm
     assert stat.S_IMODE((tmp_path / "redis").stat().st_mode) == 0o700
 
 
-def test_a_folder_with_a_blank_and_a_quote_in_its_name_will_do(tmp_path: Path, eventually: Wait) -> None:
-    with running(tmp_path / 'a "folder"' / "redis", eventually) as (client, _):
+def test_a_folder_with_a_blank_and_a_quote_in_its_name_will_do(tmp_path: Path) -> None:
+    with running(tmp_path / 'a "folder"' / "redis") as (client, _):
         assert client.ping()
 
 
@@ -129,10 +129,10 @@ def no_such_module(name: str) -> Any:
     raise ModuleNotFoundError(name)
 
 
-def test_the_server_carried_along_works_as_well(tmp_path: Path, eventually: Wait) -> None:
-    with running(tmp_path / "redis", eventually, find_binary({"PATH": str(tmp_path)})) as (client, _):
+def test_the_server_carried_along_works_as_well(tmp_path: Path) -> None:
+    with running(tmp_path / "redis", find_binary({"PATH": str(tmp_path)})) as (client, _):
         client.set("written", "before")
-    with running(tmp_path / "redis", eventually, find_binary({"PATH": str(tmp_path)})) as (client, _):
+    with running(tmp_path / "redis", find_binary({"PATH": str(tmp_path)})) as (client, _):
         assert client.get("written") == "before"
 
 
@@ -141,9 +141,9 @@ def test_an_address_where_nobody_answers_is_not_up() -> None:
 
 
 @pytest.mark.live
-def test_it_is_not_up_before_it_has_loaded_all_it_had(tmp_path: Path, eventually: Wait) -> None:
+def test_it_is_not_up_before_it_has_loaded_all_it_had(tmp_path: Path) -> None:
     keys = 20_000  # while it loads it looks up once in 1024 commands, and a client has much to say before its first
-    with running(tmp_path / "redis", eventually) as (client, _), client.pipeline(transaction=False) as pipe:
+    with running(tmp_path / "redis") as (client, _), client.pipeline(transaction=False) as pipe:
         for number in range(keys):
             pipe.set(f"key{number}", "value")
         pipe.execute()
@@ -153,9 +153,9 @@ def test_it_is_not_up_before_it_has_loaded_all_it_had(tmp_path: Path, eventually
         config.write("key-load-delay 100\n")  # µs for each command: made for tests like this one
     with Supervisor(Transcript(StringIO())) as supervisor, redis.Redis.from_url(url, retry=AT_ONCE) as client:
         supervisor.start(server.child(os.environ))
-        eventually(lambda: is_loading(client))
+        until(lambda: is_loading(client))
         assert not is_up(url)
-        eventually(lambda: is_up(url))
+        until(lambda: is_up(url))
         assert client.dbsize() == keys
 
 
@@ -169,8 +169,8 @@ def is_loading(client: redis.Redis) -> bool:
     raise AssertionError("it had loaded all before anybody looked")
 
 
-def test_a_refused_password_is_an_error_that_does_not_show_it(tmp_path: Path, eventually: Wait) -> None:
-    with running(tmp_path / "redis", eventually) as (client, _):
+def test_a_refused_password_is_an_error_that_does_not_show_it(tmp_path: Path) -> None:
+    with running(tmp_path / "redis") as (client, _):
         port = client.connection_pool.connection_kwargs["port"]
         with pytest.raises(ConfigurationError) as refusal:
             is_up(f"redis://:wrong-password@127.0.0.1:{port}/0")
@@ -181,8 +181,8 @@ def test_a_url_is_shown_without_its_password() -> None:
     assert shown("redis://user:pass@word@host:6379/1") == "redis://host:6379/1"
 
 
-def test_a_port_is_free_until_somebody_listens(tmp_path: Path, eventually: Wait) -> None:
-    with running(tmp_path / "redis", eventually) as (client, _):
+def test_a_port_is_free_until_somebody_listens(tmp_path: Path) -> None:
+    with running(tmp_path / "redis") as (client, _):
         port = client.connection_pool.connection_kwargs["port"]
         assert why_not_listen("127.0.0.1", port) == "Address already in use"
     assert why_not_listen("127.0.0.1", port) is None

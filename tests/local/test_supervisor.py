@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ import pytest
 from service.local import supervisor as supervising
 from service.local.supervisor import Child, ChildKeepsDying, Supervisor
 from service.local.transcript import Transcript
+from tests.support.processes import alive
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
-Alive = Callable[[int], bool]
 
 # Children write `NAME-PID` files into a folder: what is running, and what was told to stop, is seen there.
 PRELUDE = """
@@ -112,23 +113,21 @@ def supervisor(log: io.StringIO) -> Iterator[Supervisor]:
         yield running
 
 
-def test_no_child_nor_grandchild_survives_kill_9_of_the_parent(tmp_path: Path, eventually: Any, alive: Alive) -> None:
+def test_no_child_nor_grandchild_survives_kill_9_of_the_parent(tmp_path: Path) -> None:
     web = child(tmp_path, "web", MASTER, death_signal=signal.SIGTERM)
     worker = child(tmp_path, "worker", COLLECTING)
     with parent(tmp_path, web, worker) as running:
-        eventually(lambda: len(pids(tmp_path, "*")) == 4)
+        until(lambda: len(pids(tmp_path, "*")) == 4)
         running.kill()
         running.wait()
-        eventually(lambda: not any(alive(pid) for pid in pids(tmp_path, "*")))
+        until(lambda: not any(alive(pid) for pid in pids(tmp_path, "*")))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_all_in_the_opposite_order_of_their_start(
-    tmp_path: Path, eventually: Any, alive: Alive, number: signal.Signals
-) -> None:
+def test_a_signal_ends_all_in_the_opposite_order_of_their_start(tmp_path: Path, number: signal.Signals) -> None:
     children = [child(tmp_path, name, POLITE, grace_s=3600) for name in ("redis", "web", "worker")]
     with parent(tmp_path, *children) as running:
-        eventually(lambda: len(pids(tmp_path, "*")) == 3)
+        until(lambda: len(pids(tmp_path, "*")) == 3)
         running.send_signal(number)
         out, _ = running.communicate(timeout=300)
     assert running.returncode == 0
@@ -137,9 +136,9 @@ def test_a_signal_ends_all_in_the_opposite_order_of_their_start(
     assert out.splitlines() == ["pushprune | stopping"]
 
 
-def test_a_child_that_ignores_its_stop_signal_is_killed_after_its_grace(tmp_path: Path, eventually: Any) -> None:
+def test_a_child_that_ignores_its_stop_signal_is_killed_after_its_grace(tmp_path: Path) -> None:
     with parent(tmp_path, child(tmp_path, "worker", STUBBORN, grace_s=0.1)) as running:
-        eventually(lambda: pids(tmp_path, "worker"))
+        until(lambda: pids(tmp_path, "worker"))
         running.send_signal(signal.SIGINT)
         out, _ = running.communicate(timeout=300)
     assert running.returncode == 0
@@ -169,10 +168,10 @@ def test_a_signal_that_meets_a_finalizer_is_not_lost(supervisor: Supervisor) -> 
             supervisor.check()
 
 
-def test_a_second_ctrl_c_kills_at_once(tmp_path: Path, eventually: Any, alive: Alive) -> None:
+def test_a_second_ctrl_c_kills_at_once(tmp_path: Path) -> None:
     names = ("redis", "web", "worker")
     with parent(tmp_path, *(child(tmp_path, name, STUBBORN, grace_s=3600) for name in names)) as running:
-        eventually(lambda: len(pids(tmp_path, "*")) == 3)
+        until(lambda: len(pids(tmp_path, "*")) == 3)
         running.send_signal(signal.SIGINT)
         assert running.stdout is not None
         assert "stopping" in running.stdout.readline()
@@ -182,15 +181,15 @@ def test_a_second_ctrl_c_kills_at_once(tmp_path: Path, eventually: Any, alive: A
     assert not any(alive(pid) for pid in pids(tmp_path, "*"))
 
 
-def test_a_child_that_dies_while_all_are_ended_stays_dead(tmp_path: Path, eventually: Any, alive: Alive) -> None:
+def test_a_child_that_dies_while_all_are_ended_stays_dead(tmp_path: Path) -> None:
     redis, worker = child(tmp_path, "redis", SLEEPER), child(tmp_path, "worker", STUBBORN, grace_s=3600)
     with parent(tmp_path, redis, worker) as running:
-        eventually(lambda: len(pids(tmp_path, "*")) == 2)
+        until(lambda: len(pids(tmp_path, "*")) == 2)
         running.send_signal(signal.SIGINT)
         assert running.stdout is not None
         assert "stopping" in running.stdout.readline()
         os.kill(pids(tmp_path, "redis")[0], signal.SIGKILL)
-        eventually(lambda: not alive(pids(tmp_path, "redis")[0]))
+        until(lambda: not alive(pids(tmp_path, "redis")[0]))
         running.send_signal(signal.SIGINT)
         out, _ = running.communicate(timeout=300)
     assert out == ""
@@ -198,25 +197,25 @@ def test_a_child_that_dies_while_all_are_ended_stays_dead(tmp_path: Path, eventu
 
 @pytest.mark.parametrize("name", ["redis", "web", "worker"])
 def test_a_child_that_died_is_started_again_and_the_log_says_so(
-    tmp_path: Path, supervisor: Supervisor, log: io.StringIO, eventually: Any, name: str
+    tmp_path: Path, supervisor: Supervisor, log: io.StringIO, name: str
 ) -> None:
     supervisor.start(child(tmp_path, name, SLEEPER))
-    eventually(lambda: pids(tmp_path, name))
+    until(lambda: pids(tmp_path, name))
     first = supervisor.pid(name)
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    eventually(lambda: len(pids(tmp_path, name)) == 2)
+    until(lambda: len(pids(tmp_path, name)) == 2)
     assert supervisor.pid(name) != first
     assert f"pushprune | {name} was killed by SIGKILL, starting it again in 0.2 s" in log.getvalue()
 
 
 def test_the_pauses_between_restarts_grow(
-    tmp_path: Path, supervisor: Supervisor, log: io.StringIO, eventually: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, supervisor: Supervisor, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervising, "SHORTEST_PAUSE_S", 0.01)
     monkeypatch.setattr(supervising, "LONGEST_PAUSE_S", 0.03)
     supervisor.start(child(tmp_path, "web", "sys.exit(3)"))
-    eventually(lambda: log.getvalue().count("\n") >= 4)
+    until(lambda: log.getvalue().count("\n") >= 4)
     assert [line.rpartition(" in ")[2] for line in log.getvalue().splitlines()[:4]] == [
         "0.01 s",
         "0.02 s",
@@ -227,51 +226,51 @@ def test_the_pauses_between_restarts_grow(
 
 
 def test_a_child_that_lived_long_is_restarted_soon_again(
-    tmp_path: Path, supervisor: Supervisor, log: io.StringIO, eventually: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, supervisor: Supervisor, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervising, "SHORTEST_PAUSE_S", 0.01)
     monkeypatch.setattr(supervising, "STEADY_S", 0.0)
     supervisor.start(child(tmp_path, "web", "sys.exit(3)"))
-    eventually(lambda: log.getvalue().count("\n") >= 3)
+    until(lambda: log.getvalue().count("\n") >= 3)
     assert "again in 0.02 s" not in log.getvalue()
 
 
 def test_waiting_for_a_child_that_keeps_dying_is_given_up(
-    tmp_path: Path, supervisor: Supervisor, log: io.StringIO, eventually: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, supervisor: Supervisor, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervising, "SHORTEST_PAUSE_S", 0.01)
     supervisor.check()
     supervisor.start(child(tmp_path, "web", "sys.exit(3)"))
-    eventually(lambda: "again in 0.04 s" in log.getvalue())
+    until(lambda: "again in 0.04 s" in log.getvalue())
     with pytest.raises(ChildKeepsDying, match="web ended"):
         supervisor.check()
 
 
 def test_a_child_that_cannot_be_started_at_all_is_tried_again(
-    tmp_path: Path, supervisor: Supervisor, log: io.StringIO, eventually: Any
+    tmp_path: Path, supervisor: Supervisor, log: io.StringIO
 ) -> None:
     home = tmp_path / "home"
     supervisor.start(child(tmp_path, "web", SLEEPER, cwd=home))
-    eventually(lambda: "web could not be started (No such file or directory)" in log.getvalue())
+    until(lambda: "web could not be started (No such file or directory)" in log.getvalue())
     home.mkdir()
-    eventually(lambda: pids(tmp_path, "web"))
+    until(lambda: pids(tmp_path, "web"))
 
 
 def test_what_a_dead_child_left_behind_is_ended_before_it_is_started_again(
-    tmp_path: Path, supervisor: Supervisor, eventually: Any, alive: Alive
+    tmp_path: Path, supervisor: Supervisor
 ) -> None:
     supervisor.start(child(tmp_path, "web", LEAVING_A_STRAY))
-    eventually(lambda: pids(tmp_path, "web") and pids(tmp_path, "stray"))
+    until(lambda: pids(tmp_path, "web") and pids(tmp_path, "stray"))
     stray = pids(tmp_path, "stray")[0]
     os.kill(supervisor.pid("web") or 0, signal.SIGKILL)
-    eventually(lambda: len(pids(tmp_path, "web")) == 2)
+    until(lambda: len(pids(tmp_path, "web")) == 2)
     assert not alive(stray)
 
 
-def test_a_lock_a_child_holds_lasts_until_it_is_gone(tmp_path: Path, supervisor: Supervisor, eventually: Any) -> None:
+def test_a_lock_a_child_holds_lasts_until_it_is_gone(tmp_path: Path, supervisor: Supervisor) -> None:
     read_end, write_end = os.pipe()
     supervisor.start(child(tmp_path, "web", SLEEPER, held_fds=(write_end,)))
-    eventually(lambda: pids(tmp_path, "web"))
+    until(lambda: pids(tmp_path, "web"))
     os.close(write_end)
     os.set_blocking(read_end, False)
     with pytest.raises(BlockingIOError):  # somebody still holds the other end
@@ -282,12 +281,12 @@ def test_a_lock_a_child_holds_lasts_until_it_is_gone(tmp_path: Path, supervisor:
 
 
 def test_what_children_say_comes_out_line_by_line_under_their_names(
-    tmp_path: Path, supervisor: Supervisor, log: io.StringIO, eventually: Any
+    tmp_path: Path, supervisor: Supervisor, log: io.StringIO
 ) -> None:
     talk = 'print("to stdout", flush=True); print("to stderr", file=sys.stderr, flush=True); forever()'
     for name in ("web", "worker"):
         supervisor.start(child(tmp_path, name, talk))
-    eventually(lambda: log.getvalue().count("\n") == 4)
+    until(lambda: log.getvalue().count("\n") == 4)
     assert sorted(log.getvalue().splitlines()) == [
         "web       | to stderr",
         "web       | to stdout",

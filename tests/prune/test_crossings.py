@@ -9,8 +9,8 @@ from service.store.keys import short
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image, make_index
 from tests.fakes.pusher import Pusher
-from tests.support.healing import unheard
 from tests.support.makers import policy
+from tests.support.pushes import unheard
 from tests.support.system import SHOP, Make, doomed_system, untag_first
 
 V1 = make_image(f"{SHOP}:v1")

@@ -412,9 +412,9 @@ def age(system: System, *tags: str) -> None:
     """Date the links of these tags in the storage to an hour ago."""
     storage = system.wiring.registry.storage
     assert isinstance(storage, Storage)
-    an_hour_ago = (datetime.now(UTC) - AN_HOUR).timestamp()
+    ago = (datetime.now(UTC) - AN_HOUR).timestamp()
     for number, tag in enumerate(tags):
-        utime(storage.tag_folder(SHOP, tag) / "current" / "link", (an_hour_ago + number, an_hour_ago + number))
+        utime(storage.tag_folder(SHOP, tag) / "current" / "link", (ago + number, ago + number))
 
 
 @pytest.mark.parametrize("actor", [UNANNOUNCED, FOUND, FOUND_AND_UNANNOUNCED])

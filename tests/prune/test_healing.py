@@ -12,7 +12,7 @@ from service.reconcile import compare
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image
 from tests.fakes.pusher import Pusher
-from tests.support.healing import put, unheard
+from tests.support.pushes import put, unheard
 from tests.support.system import SHOP, Make, doomed_system
 
 V1 = make_image(f"{SHOP}:v1")

@@ -22,8 +22,8 @@ from tests.conftest import keep_last
 from tests.fakes.images import Image, make_image, make_index
 from tests.fakes.pusher import Pusher
 from tests.fakes.registry_disk import TagLinks, repository_folder
+from tests.support.deletions import ago, live
 from tests.support.system import SHOP, Make, System, check_that_a_push_wins, doomed_system
-from tests.support.undo import an_hour_ago, live
 from workers import tasks
 
 REFUSING = pytest.mark.parametrize("fake", [{"delete_enabled": False}, {}], ids=["no deletes", "deletes"])
@@ -76,7 +76,7 @@ def test_a_tag_whose_image_is_kept_as_another_goes_alone(on_disk: Make) -> None:
 @pytest.mark.parametrize("readonly", [False, True], ids=["takes pushes", "read-only"])
 def test_what_went_can_be_restored_whatever_the_registry_takes(on_disk: Make, image: Image, readonly: bool) -> None:
     system = on_disk(keep_last(1), fake={"delete_enabled": False})
-    system.registry.push(SHOP, "v1", image, at=an_hour_ago())
+    system.registry.push(SHOP, "v1", image, at=ago(1))
     system.push("v2")
     system.settle()
     assert system.tags() == {"v2"}
@@ -85,7 +85,7 @@ def test_what_went_can_be_restored_whatever_the_registry_takes(on_disk: Make, im
     assert system.pull_whole("v1") == image.digest
     back = live(system, "v1")
     assert back is not None
-    assert abs((back.pushed_us or 0) / 1e6 - an_hour_ago().timestamp()) < 60
+    assert abs((back.pushed_us or 0) / 1e6 - ago(1).timestamp()) < 60
     system.later()
     assert system.tags() == {"v1", "v2"}
 

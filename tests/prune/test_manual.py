@@ -12,11 +12,10 @@ from service.domain.retention.manual import DRY
 from service.prune import deleting, planning
 from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import index_over, make_image, make_index
+from tests.support.deletions import both, pull
 from tests.support.makers import policy
-from tests.support.referrers import attach, sign
+from tests.support.pushes import attach, sign
 from tests.support.system import SHOP, Make, System, untag_first
-from tests.support.untagged import pull
-from tests.support.untagging import both
 
 NO_RULES = Policy()
 

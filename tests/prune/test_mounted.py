@@ -9,8 +9,8 @@ import pytest
 from service.prune import deleting
 from tests.fakes.images import make_image
 from tests.fakes.registry_disk import TagLinks, repository_folder
+from tests.support.deletions import many, one
 from tests.support.system import SHOP, Make, System, untag_first
-from tests.support.untagging import many, one
 
 # So many that tags go before digests, and few where that is wanted anyway.
 MANY, COUNT = 150, 12

@@ -7,9 +7,9 @@ from service.prune import deleting, planning
 from service.reconcile import compare
 from tests.conftest import keep_last
 from tests.fakes.pusher import Pusher
+from tests.support.deletions import ago
 from tests.support.makers import policy
 from tests.support.system import SHOP, Make, System
-from tests.support.untagged import ago
 
 
 @pytest.mark.parametrize("version", ["2.8", "3"])

@@ -6,7 +6,7 @@ from service.prune import deleting, planning
 from tests.conftest import keep_last
 from tests.fakes.images import Image, make_image
 from tests.support.makers import policy
-from tests.support.referrers import attach, sign
+from tests.support.pushes import attach, sign
 from tests.support.system import SHOP, Make
 
 

@@ -10,9 +10,9 @@ from service.domain.errors import NotRestorable
 from tests.conftest import keep_last
 from tests.fakes.images import Image, make_index
 from tests.fakes.registry import FakeRegistry
-from tests.support.garbage import collector
-from tests.support.lease import until
+from tests.support.collectors import collector
 from tests.support.system import SHOP, Make, System
+from tests.support.waiting import until
 
 INDEX = make_index("sparse", platforms=3)
 PRESENT, *ABSENT = INDEX.children

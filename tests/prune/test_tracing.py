@@ -7,7 +7,7 @@ from service.collect import run as collect_run
 from service.domain.collection.run import MANUAL
 from service.prune import deleting, planning
 from tests.conftest import MakeWiring, keep_last
-from tests.support.garbage import QUIET, collector
+from tests.support.collectors import QUIET, collector
 from tests.support.system import SHOP, Make
 from tests.support.traces import Traces, attributes, ids, pair, traces
 

@@ -14,8 +14,8 @@ from service.prune import planning
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.pusher import Pusher
+from tests.support.deletions import both, many, one, shared
 from tests.support.system import SHOP, Make, System, put_in_force, untag_first
-from tests.support.untagging import both, many, one, shared
 
 ALL = range(1, 29)
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from service.store.keys import short
 from tests.fakes.images import index_over, make_image, make_index
+from tests.support.deletions import ago, moved
 from tests.support.makers import policy
 from tests.support.system import SHOP, Make, System
-from tests.support.untagged import ago, moved
 
 DAY = policy("rules: [{name: moving, keep: always, untagged: 24h}]")
 

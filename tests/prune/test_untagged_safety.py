@@ -13,9 +13,9 @@ from service.store.keys import short
 from tests.conftest import keep_last
 from tests.fakes.images import Image, index_over, make_image, make_index
 from tests.fakes.pusher import Pusher
+from tests.support.deletions import ago, moved
 from tests.support.makers import policy
 from tests.support.system import SHOP, Make, System
-from tests.support.untagged import ago, moved
 
 AT_ONCE = policy("rules: [{name: moving, keep: always, untagged: 0s}]")
 DAY = policy("rules: [{name: moving, keep: always, untagged: 24h}]")

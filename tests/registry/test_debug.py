@@ -13,7 +13,7 @@ from service.registry.debug import DebugServer
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.fakes.valkey import free_port
-from tests.support.lease import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.live
 

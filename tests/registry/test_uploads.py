@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from service.registry.uploads import Unfinished, unfinished
-from tests.support.uploads import DAY_S, NOW_S, upload
+from tests.support.storage import DAY_S, NOW_S, upload
 
 
 def test_only_what_nobody_wrote_to_for_long_counts(tmp_path: Path) -> None:

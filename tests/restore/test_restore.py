@@ -12,8 +12,8 @@ from service.store.lease import COLLECT
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image, make_index
 from tests.fakes.pusher import Pusher
+from tests.support.deletions import ago, live, pruned
 from tests.support.system import SHOP, Make, untag_first
-from tests.support.undo import an_hour_ago, live, pruned
 
 both = pytest.mark.parametrize("version", ["2.8", "3"])
 
@@ -209,7 +209,7 @@ def test_what_is_restored_in_the_middle_of_a_large_deletion_stays(make_system: M
     untag_first(monkeypatch)
     system = make_system(keep_last(1))
     for number in range(5):
-        system.registry.push(SHOP, f"v{number}", make_image(number), at=an_hour_ago() + timedelta(seconds=number))
+        system.registry.push(SHOP, f"v{number}", make_image(number), at=ago(1) + timedelta(seconds=number))
     digest = make_image(3).digest
     restored: list[object] = []
     system.registry.before(

@@ -16,10 +16,9 @@ from service.prune import deleting, planning
 from tests.conftest import keep_last
 from tests.fakes.images import Image, index_over, make_image, make_index
 from tests.fakes.pusher import Pusher
+from tests.support.deletions import ago, pruned, shared
 from tests.support.makers import policy as policy_of
 from tests.support.system import SHOP, Make, System, put_in_force, untag_first
-from tests.support.undo import an_hour_ago, pruned
-from tests.support.untagging import shared
 
 GONE = b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}'
 
@@ -138,7 +137,7 @@ def test_a_collection_in_a_large_clean_up_takes_no_undo_of_what_still_stands(
     untag_first(monkeypatch)
     system = make_system(keep_last(1))
     for n in range(5):
-        system.registry.push(SHOP, f"v{n}", make_image(n), at=an_hour_ago() + timedelta(seconds=n))
+        system.registry.push(SHOP, f"v{n}", make_image(n), at=ago(1) + timedelta(seconds=n))
     planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
     system.registry.fail_next("DELETE", make_image(0).digest, status=503)
@@ -162,7 +161,7 @@ def test_what_lost_only_its_tag_can_be_restored_after_a_collection(make_system: 
     untag_first(monkeypatch)
     system = make_system(keep_last(1))
     for n in range(3):
-        system.registry.push(SHOP, f"v{n}", make_image(n), at=an_hour_ago() + timedelta(seconds=n))
+        system.registry.push(SHOP, f"v{n}", make_image(n), at=ago(1) + timedelta(seconds=n))
     planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
     for n in range(2):
@@ -195,7 +194,7 @@ def test_what_force_replaced_goes_by_the_policy(make_system: Make) -> None:
             {"hold_over": 100, "hold_min": 1000, "rules": [{"name": "r", "keep": {"last": 1}, "untagged": "0s"}]}
         )
     )
-    system.registry.push(SHOP, "v1", make_image("one"), at=an_hour_ago())
+    system.registry.push(SHOP, "v1", make_image("one"), at=ago(1))
     system.push("v2")
     system.settle()
     assert system.tags() == {"v2"}
@@ -210,7 +209,7 @@ def test_what_force_replaced_goes_by_the_policy(make_system: Make) -> None:
 
 def test_what_was_doomed_for_a_push_that_force_replaced_is_planned_again(make_system: Make) -> None:
     system = make_system(policy_of("rules: [{keep: {last: 1}, count: tags}]"))
-    system.registry.push(SHOP, "v1", make_image("one"), at=an_hour_ago())
+    system.registry.push(SHOP, "v1", make_image("one"), at=ago(1))
     system.push("v2")
     system.settle()
     system.registry.push_image(SHOP, "v1", seed="newest")

@@ -10,7 +10,7 @@ from tests.domain.retention.strategies import NOW, SIGNATURE
 from tests.fakes.images import index_over, make_image
 from tests.fakes.pusher import Pusher
 from tests.support.makers import digest_of, planned, policy, tag
-from tests.support.referrers import sign
+from tests.support.pushes import sign
 from tests.support.system import SHOP, Make
 
 NONE = policy("rules: [{name: empty, keep: none}]")

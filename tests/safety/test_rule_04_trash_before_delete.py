@@ -8,8 +8,8 @@ from service.domain.errors import NotRestorable
 from service.store.trash import TrashedManifest
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
+from tests.support.deletions import ago, live, pruned
 from tests.support.system import SHOP, Make
-from tests.support.undo import an_hour_ago, live, pruned
 
 
 def test_every_deleted_manifest_lies_in_the_trash_before_its_delete(make_system: Make) -> None:
@@ -37,7 +37,7 @@ def test_an_image_comes_back_with_the_time_of_its_push_and_who_pushed_it(make_sy
     assert system.pull_whole("v1") == make_image("one").digest
     back = live(system, "v1")
     assert back is not None
-    assert abs((back.pushed_us or 0) / 1e6 - an_hour_ago().timestamp()) < 60
+    assert abs((back.pushed_us or 0) / 1e6 - ago(1).timestamp()) < 60
     assert (deleted.tag, deleted.pushed_us, deleted.reason) == (
         "v1",
         back.pushed_us,

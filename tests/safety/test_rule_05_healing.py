@@ -5,7 +5,7 @@ import pytest
 from service.prune import deleting
 from service.registry import Registry
 from tests.fakes.images import index_over, make_image, sha256
-from tests.support.healing import put, unheard
+from tests.support.pushes import put, unheard
 from tests.support.system import SHOP, Make, doomed_system
 
 

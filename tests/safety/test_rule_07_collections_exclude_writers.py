@@ -11,11 +11,11 @@ from service.domain.collection.gate import WriteRequest
 from service.prune import deleting
 from service.store.lease import COLLECT, Leases
 from tests.conftest import MakeWiring, keep_last
+from tests.support.collectors import QUIET, WAITS, collector
 from tests.support.drain import ANN, collect, collecting, state
-from tests.support.garbage import QUIET, WAITS, collector
 from tests.support.gate import earlier
-from tests.support.lease import until
 from tests.support.system import SHOP, Make, doomed_system
+from tests.support.waiting import until
 
 
 def test_nothing_is_deleted_while_a_collection_holds_the_registry(make_system: Make) -> None:

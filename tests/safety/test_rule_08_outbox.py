@@ -13,9 +13,9 @@ from service.store.connection import Connection
 from service.store.history import History
 from service.store.outbox import Outbox
 from tests.conftest import keep_last
-from tests.support.lease import until
 from tests.support.record import digest, event, record, state
 from tests.support.system import SHOP, Make, System
+from tests.support.waiting import until
 from workers.sweep import sweep
 
 

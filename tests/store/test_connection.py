@@ -21,10 +21,10 @@ from service.web.app import create_app
 from service.wiring import wire
 from tests.fakes.certificates import make_certificates
 from tests.fakes.valkey import Valkey, free_port
-from tests.support.lease import until
 from tests.support.makers import envelope, event
 from tests.support.record import event as recorded_event
 from tests.support.record import record
+from tests.support.waiting import until
 
 
 @pytest.fixture

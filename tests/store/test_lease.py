@@ -9,7 +9,7 @@ from service.clock import elapsed_s
 from service.domain.errors import LeaseLost, RegistryUnavailable
 from service.store.connection import Connection
 from service.store.lease import COLLECT, COLLECT_MS, LONGEST_MS, WORK_MS, Lease, Leases
-from tests.support.lease import until
+from tests.support.waiting import until
 
 # Long enough that a busy machine, or one that stands still for seconds, renews in time.
 LIFE_MS = 10_000

@@ -1,4 +1,4 @@
-"""Makers for tests of door."""
+"""The routes of the API that only look and those that change, and a request to any of them."""
 
 from typing import Any
 

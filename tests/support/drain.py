@@ -1,4 +1,4 @@
-"""Makers for tests of drain."""
+"""A collection on its way behind the write gate: at a stage, after a dead holder, beside a busy registry."""
 
 import threading
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from service.domain.collection.gate import client_of
 from service.domain.collection.run import Run
 from service.registry.debug import DebugServer
 from service.wiring import Wiring
-from tests.support.lease import until
+from tests.support.waiting import until
 
 ANN = client_of("10.0.0.7", "docker/27")
 

@@ -1,4 +1,4 @@
-"""Makers for tests of gate."""
+"""Pushes as the write gate sees them: reported blobs and manifests, and time that passes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Makers for tests of health."""
+"""Replace a file at once, as an editor does."""
 
 import os
 from pathlib import Path

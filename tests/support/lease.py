@@ -1,7 +1,4 @@
-"""Makers for tests of lease."""
-
-import time
-from collections.abc import Callable
+"""Leases that hold while the machine stands still for seconds, in tests that work in their own process."""
 
 import pytest
 
@@ -10,13 +7,6 @@ from service.store.connection import Connection
 from service.store.lease import Leases
 
 _LIFE_MS = 240_000
-
-
-def until(condition: Callable[[], bool], within_s: float = 120) -> None:
-    end = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 def be_patient() -> None:

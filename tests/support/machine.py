@@ -1,4 +1,4 @@
-"""Makers for tests of machine."""
+"""Run the machine: the same examples every time."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Makers for tests of metrics."""
+"""A system with at least one of everything, so that every metric exists."""
 
 from service.domain.usage import Usage
 from tests.support.edge import Edge

@@ -1,4 +1,4 @@
-"""Makers for tests of races."""
+"""Pushes that meet the deletion of the same tag, on a real registry, and their outcome."""
 
 import random
 import time

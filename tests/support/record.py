@@ -1,4 +1,4 @@
-"""Makers for tests of record."""
+"""Record events in the history, as the web process does."""
 
 import hashlib
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Makers for tests of verbs."""
+"""The command line over three pushes to shop/api, without a process of its own."""
 
 import json
 from collections.abc import Callable

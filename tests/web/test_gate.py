@@ -24,7 +24,7 @@ from service.wiring import Wiring, wire
 from tests.conftest import MakeWiring
 from tests.fakes.valkey import Valkey
 from tests.support.edge import ServeEdge
-from tests.support.lease import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from service.web import attempts, server
 from service.web.pools import GatheringPool, thread_pool
 from service.web.problems import MAX_BODY_BYTES, TOO_LARGE
 from tests.fakes.valkey import free_port
-from tests.support.lease import until
+from tests.support.waiting import until
 
 HEAD = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-a: "
 BODY = b"POST /notifications HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"

@@ -10,8 +10,8 @@ from service.prune import planning
 from service.store.keys import Keys
 from service.store.lease import COLLECT, COLLECT_MS, UNANSWERED_MS
 from tests.conftest import keep_last
-from tests.support.lease import until
 from tests.support.system import SHOP, Make, System
+from tests.support.waiting import until
 from workers.sweep import sweep
 
 

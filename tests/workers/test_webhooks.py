@@ -15,8 +15,8 @@ from service.webhooks.delivery import Delivery
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
 from tests.fakes.webhook_receiver import WebhookReceiver
-from tests.support.lease import until
 from tests.support.system import Make
+from tests.support.waiting import until
 from workers import webhooks
 from workers.webhooks import start_webhooks
 

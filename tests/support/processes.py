@@ -1,4 +1,4 @@
-"""Makers for tests of up."""
+"""Processes of this machine: if one is alive, and those that it started."""
 
 from pathlib import Path
 

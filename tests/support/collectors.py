@@ -1,9 +1,13 @@
-"""Makers for tests of garbage."""
+"""Collectors for `gc.command`: a script, or that of the real registry; and hours in which none may begin."""
 
+import shlex
 import sys
 import textwrap
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from tests.fakes.real_registry import registry_binary
 
 
 def collector(folder: Path, body: str) -> dict[str, Any]:
@@ -29,3 +33,18 @@ WAITS = """
     (folder / ("dry" if dry else "sweep")).touch()
     while not (folder / "go").exists(): time.sleep(0.01)
 """
+
+
+def command(folder: Path) -> str:
+    """The registry's own collector; its config is where RealRegistry writes it."""
+    return shlex.join([str(registry_binary()), "garbage-collect", str(folder / "registry" / "config.yml")])
+
+
+def disk(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def shut() -> str:
+    """Hours that do not hold now, nor in the next hours."""
+    hour = (datetime.now(UTC).hour + 12) % 24
+    return f"{hour:02}:00-{hour:02}:30"
