@@ -1,6 +1,6 @@
 """The start of a collection: its hours, the time between two, manually at any time; the reason of a wait."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from service.domain.collection.run import MANUAL, Run
 from service.domain.collection.window import Hours
 from service.domain.errors import ConfigurationError
 from service.settings.gc import GcSettings
+from service.store.connection import Connection
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last, messages_of
 from tests.fakes.images import make_image
@@ -110,6 +111,23 @@ def test_the_same_reason_to_wait_is_recorded_once_and_another_one_too(make_wirin
     wiring.store.collections.request(MANUAL)
     wiring.store.collection_runs.record(Run(3, 4, "postponed", MANUAL, message="deletes"), once=True)
     assert [run.reason for run in wiring.store.collection_runs.latest()] == [MANUAL, "scheduled", "scheduled"]
+
+
+def test_a_run_that_redis_hears_twice_is_recorded_once(
+    make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = make_wiring().store.collection_runs
+    real = Connection.script
+
+    def script(self: Connection, name: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+        real(self, name, keys, args)
+        return real(self, name, keys, args)
+
+    monkeypatch.setattr(Connection, "script", script)
+    for ended_ms in (2, 3):
+        assert runs.record(Run(1, ended_ms, "done", MANUAL, blobs=5))
+    assert [run.ended_ms for run in runs.latest()] == [3, 2]
+    assert (runs.totals().runs, runs.totals().blobs) == ({"done": 2}, 10)
 
 
 def test_what_the_next_one_waits_for_is_recorded_anew(make_wiring: MakeWiring) -> None:
