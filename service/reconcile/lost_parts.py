@@ -17,11 +17,13 @@ def check_parts(store: Store, registry: Registry, snapshot: Snapshot) -> int:
     """
     repository = snapshot.repository
     alarms = {trouble.about for trouble in store.outbox.troubles() if trouble.about.startswith(f"part {repository}@")}
+    parts = tuple(_parts(snapshot))
+    # The trash may have many thousands of digests, and this is read before each batch of manifests without a tag.
+    if not parts and not alarms:
+        return 0
     in_trash = store.trash.digests(repository)
     deleted = in_trash | snapshot.deleted | {alarm.partition("@")[2] for alarm in alarms}
-    lost = {
-        part: index for part, index in _parts(snapshot) if part in deleted and _is_lost(registry, snapshot, part, index)
-    }
+    lost = {part: index for part, index in parts if part in deleted and _is_lost(registry, snapshot, part, index)}
     for part, index in lost.items():
         fix = f"`pushprune restore {repository}@{part}` restores it" if part in in_trash else "push the image again"
         store.outbox.note_trouble(

@@ -62,6 +62,7 @@ def unpack_snapshot(repository: str, answer: Mapping[str, Any], read: ReadTags, 
     hold = unpack_hold(repository, answer["hold"]) if answer["hold"] else None
     tagged = {tag.digest for tag in tags}
     children = {child for references in links.values() if references for child in references.children}
+    named = tagged | children
     return Snapshot(
         repository=repository,
         generation=answer["generation"],
@@ -90,7 +91,7 @@ def unpack_snapshot(repository: str, answer: Mapping[str, Any], read: ReadTags, 
         unapproved=_unapproved(answer["unapproved"]),
         policy=answer["policy"] or "",
         lost=lost_tags(repository, answer["troubles"]),
-        stale_untagged=tuple(field for field in untagged if long(field) in tagged | children),
+        stale_untagged=tuple(field for field in untagged if long(field) in named),
         stale_created=tuple(field for field in created if long(field) not in tagged),
         # Limited, so that one commit stays small; later commits delete the rest.
         stale_pulled=tuple(key for key in pulled if key.startswith("@") and long(key[1:]) not in tagged)[:1000],
