@@ -183,7 +183,7 @@ def test_redis_stands_where_only_we_can_reach_it() -> None:
     assert {name for name in LASTING if "store" in SERVICES[name]["networks"]} == {"redis", "grafana", *OURS}
 
 
-def test_the_gc_worker_collects_and_nobody_else_does() -> None:
+def test_only_the_gc_worker_collects() -> None:
     command = SERVICES["gc-worker"]["command"]
     assert option(command, "--queues") == QUEUES["pushprune.collect"]
     assert option(command, "--concurrency") == "1"

@@ -28,7 +28,28 @@ OPENER = re.compile(
     r"(?!This|Always)[A-Z]\w*[^s]s (?:a|an|the|each|every|one|its|it|nothing|no|what|only|when|once))\b"
 )
 # Names that say nothing: a local is a noun of the glossary.
-PRONOUNS = frozenset({"one", "said", "found", "told", "met", "so", "how", "but", "off", "over", "that", "it", "them"})
+PRONOUNS = frozenset(
+    {
+        "one",
+        "said",
+        "found",
+        "told",
+        "met",
+        "so",
+        "how",
+        "but",
+        "off",
+        "over",
+        "that",
+        "it",
+        "them",
+        "somebody",
+        "nobody",
+    }
+)
+
+# Words in names of tests that say neither who acts nor what happens.
+UNCLEAR = re.compile(r"_(nobody|somebody|whoever|put_back|puts_back|taken_off)(_|$)")
 
 # One noun for each capability (glossary in CONTRIBUTING.md): these words were second names of one, and stay away.
 RETIRED = frozenset(
@@ -140,6 +161,11 @@ def test_no_local_name_is_a_pronoun_or_a_participle(trees: dict[str, Nodes]) -> 
         for name in PRONOUNS.intersection(assigned(nodes))
     }
     assert wrong == set()
+
+
+def test_no_name_of_a_test_hides_who_acts_or_what_happens(trees: dict[str, Nodes]) -> None:
+    functions = [node for nodes in trees.values() for node in nodes if isinstance(node, ast.FunctionDef)]
+    assert [node.name for node in functions if node.name.startswith("test_") and UNCLEAR.search(node.name)] == []
 
 
 def test_reasons_stand_as_comments_above_their_lines() -> None:

@@ -42,7 +42,7 @@ def test_a_link_to_a_part_of_a_page_leads_there_although_panels_arrive_later(
     expect(page.get_by_role("heading", name="Rejected events")).to_be_in_viewport()
 
 
-def test_what_somebody_marks_stays_marked(site: Site, visit: Visiting, name: str) -> None:
+def test_a_text_that_the_user_selects_stays_selected(site: Site, visit: Visiting, name: str) -> None:
     page = visit().go(f"/activity?repository={name}")
     page.evaluate(_MARK)
     site.system.pusher.push_image(name, "second")
@@ -64,7 +64,7 @@ def test_a_button_under_the_pointer_stays_that_of_its_row(site: Site, visit: Vis
     expect(page.get_by_role("link", name="second")).to_be_visible()
 
 
-def test_while_nobody_looks_nothing_is_asked_for(visit: Visiting) -> None:
+def test_while_no_page_is_visible_nothing_is_requested(visit: Visiting) -> None:
     page = visit().go("/collection")
     page.evaluate(_HIDE)
     asked: list[str] = []

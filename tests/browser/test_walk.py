@@ -39,7 +39,7 @@ def test_a_push_appears_by_itself(site: Site, visit: Visiting) -> None:
     assert window.loads == loads
 
 
-def test_a_deleted_tag_is_explained_and_put_back_by_clicking(
+def test_a_deleted_tag_is_explained_and_restored_by_clicking(
     site: Site, visit: Visiting, repository: str, tmp_path: Path
 ) -> None:
     page = visit().go(f"/repository/{repository}?status=deleted")

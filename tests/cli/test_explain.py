@@ -165,7 +165,7 @@ def test_the_plan_that_was_looked_at_is_approved_and_no_other(run: Run, wiring: 
 
 
 @pytest.mark.usefixtures("held")
-def test_nobody_who_can_be_asked_must_say_which_plan(run: Run, wiring: Wiring) -> None:
+def test_a_user_who_can_be_asked_need_not_name_the_plan(run: Run, wiring: Wiring) -> None:
     code, output = run("prune", "--approve", "shop/api")
     (hold,) = wiring.store.approvals.holds()
     assert (code, approved(wiring)) == (2, 0)

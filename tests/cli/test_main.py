@@ -62,7 +62,7 @@ def test_every_failure_is_one_sentence(
     assert run("up") == (code, "", sentence)
 
 
-def test_whoever_wants_to_see_where_it_broke_can(
+def test_a_traceback_is_shown_on_request(
     verb: Callable[[BaseException | None], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verb(ZeroDivisionError())

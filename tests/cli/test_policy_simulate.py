@@ -81,7 +81,7 @@ def test_it_shows_what_goes_per_day_rule_and_repository(run: Run) -> None:
     assert ["day", "(UTC)", "tags", "digests", "size"] in [line.split() for line in table]
 
 
-def test_it_says_when_nobody_would_have_missed_anything(run: Run) -> None:
+def test_a_simulation_says_if_no_deleted_image_was_pulled_later(run: Run) -> None:
     output = run(KEEP_2 + "\nignore_pulls: ['docker/*']")
     assert "None of the 2 images it would have deleted was pulled afterwards." in output
     assert "pulled last" not in output

@@ -98,7 +98,9 @@ def test_a_repository_that_is_nowhere_is_said(run: Run, wiring: Wiring, monkeypa
     assert (code, error) == (1, "pushprune: neither the registry nor the history has a tag of shop/ipa\n")
 
 
-def test_what_a_walk_waits_for_is_said_meanwhile(run: Run, wiring: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reason_for_which_a_reconcile_run_waits_is_shown(
+    run: Run, wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wiring.store.outbox.sign_of_life("w1")
 
     def fails(_: object) -> None:

@@ -138,7 +138,7 @@ def test_all_but_what_is_not_there_is_refused(run: Run, shop: Shop) -> None:
     assert shop.tags() == set()
 
 
-def test_tags_that_nobody_heard_of_are_found_at_the_registry(run: Run, shop: Shop) -> None:
+def test_unreported_tags_are_found_at_the_registry(run: Run, shop: Shop) -> None:
     shop.registry.push_index(SHOP, "pr-9")
     code, output, _ = run(f"{SHOP}:pr-*", "--dry-run", "--json")
     assert {row["tag"] for row in json.loads(output)["deletions"]} == {"pr-1", "pr-2", "pr-9"}
@@ -161,7 +161,7 @@ def test_a_dry_run_shows_what_would_go_and_changes_nothing(run: Run, shop: Shop)
 
 
 @pytest.mark.parametrize("arguments", [(f"{SHOP}:v1",), (f"{SHOP}:v1", "--json")])
-def test_where_nobody_can_be_asked_it_wants_to_be_told(run: Run, shop: Shop, arguments: tuple[str, ...]) -> None:
+def test_without_a_terminal_the_answer_must_be_an_option(run: Run, shop: Shop, arguments: tuple[str, ...]) -> None:
     code, _, error = run(*arguments)
     assert (code, "add --yes to delete, or --dry-run to preview" in error) == (2, True)
     assert shop.tags() == set(TAGS[SHOP])
@@ -273,7 +273,7 @@ def test_it_need_not_be_waited_for(run: Run, shop: Shop) -> None:
     assert "v1" not in shop.tags()
 
 
-def test_what_somebody_must_mend_first_is_said(run: Run, shop: Shop) -> None:
+def test_a_problem_that_must_be_fixed_first_is_reported(run: Run, shop: Shop) -> None:
     shop.registry.delete_enabled = False
     code, _, error = run(f"{SHOP}:v1", "--yes")
     assert (code, "1 deletion left, continued automatically once this is fixed" in error) == (1, True)

@@ -62,7 +62,7 @@ def test_a_glob_means_some_of_them(run: Run) -> None:
     )  # fmt: skip
 
 
-def test_it_is_found_out_where_nobody_says_so(run: Run, registry: FakeRegistryV1) -> None:
+def test_version_1_is_recognised_without_an_option(run: Run, registry: FakeRegistryV1) -> None:
     assert run("tags", "shop/api", "--registry", "URL")[0] == 0
     assert registry.requests[:2] == [("GET", "/v2/"), ("GET", "/v1/_ping")]
 
@@ -136,7 +136,7 @@ def test_a_dry_run_deletes_nothing(run: Run, registry: FakeRegistryV1) -> None:
     assert {method for method, _ in registry.requests} == {"GET"}
 
 
-def test_nobody_is_asked_where_nobody_sits(run: Run, registry: FakeRegistryV1) -> None:
+def test_no_question_is_asked_without_a_terminal(run: Run, registry: FakeRegistryV1) -> None:
     code, _, error = run("rm", "shop/api:v1", *HERE)
     assert (code, "add --yes to delete, or --dry-run" in error) == (2, True)
     assert len(registry.tags("shop/api")) == 3

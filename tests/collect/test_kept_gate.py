@@ -79,7 +79,7 @@ def test_it_is_never_open_while_something_of_the_run_before_still_lives(
 
 
 @pytest.mark.parametrize("lies", [True, False])
-def test_whoever_proves_the_holder_dead_asks_the_registry_first(
+def test_the_gate_of_a_dead_holder_opens_only_after_a_question_to_the_registry(
     make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lies: bool
 ) -> None:
     wiring = left_closed(make_wiring, tmp_path, keep=False)

@@ -84,16 +84,16 @@ def test_what_is_gone_need_not_be_marked(make_system: Make, tmp_path: Path) -> N
     assert collect(system, tmp_path, [system.registry.tags(SHOP)["v2"]]) == ""
 
 
-def test_nor_what_somebody_deleted_unheard(make_system: Make, tmp_path: Path) -> None:
+def test_an_image_that_was_deleted_without_an_event_need_not_be_marked(make_system: Make, tmp_path: Path) -> None:
     system = system_of(make_system, tmp_path)
     system.push("v1", "v2")
     system.deaf = True
-    with Pusher(system.registry.url) as somebody:
-        assert somebody.delete(SHOP, system.registry.tags(SHOP)["v1"]) == 202
+    with Pusher(system.registry.url) as user:
+        assert user.delete(SHOP, system.registry.tags(SHOP)["v1"]) == 202
     assert collect(system, tmp_path, [system.registry.tags(SHOP)["v2"]]) == ""
 
 
-def test_a_repository_that_nobody_heard_of_and_of_which_nothing_was_marked_must_have_no_tag(
+def test_an_unreported_repository_of_which_nothing_was_marked_must_have_no_tag(
     make_system: Make, tmp_path: Path
 ) -> None:
     system = system_of(make_system, tmp_path)

@@ -69,7 +69,7 @@ def test_a_push_that_ends_while_draining_is_not_in_the_way(make_wiring: MakeWiri
     assert wiring.store.collection_runs.latest()[0].result == "done"
 
 
-def test_pushes_that_nobody_can_remember_stop_the_sweep(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_too_many_pushes_to_remember_stop_the_sweep(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     client: Any = wiring.store.connection.client
     client.zadd(wiring.store.connection.keys.of("unreferenced"), {"*": wiring.store.connection.now_ms()})
@@ -176,7 +176,7 @@ def test_what_a_run_was_about_to_sweep_when_it_was_cut_off_is_swept_by_the_next(
     assert collect(wiring).result == "done"
 
 
-def test_what_a_delete_took_along_is_put_back_while_a_collection_drains_and_not_later(make_wiring: MakeWiring) -> None:
+def test_what_a_delete_took_along_is_restored_while_a_collection_drains_and_not_later(make_wiring: MakeWiring) -> None:
     wiring = make_wiring()
     with wiring.store.leases.hold(COLLECT) as lease:
         assert lease is not None
@@ -214,7 +214,7 @@ def test_what_is_to_be_looked_at_again_later_is_looked_at_before_a_collection(
     assert wiring.store.collection_runs.latest()[0].result == "done"
 
 
-def test_behind_the_gate_what_is_doomed_need_not_be_put_back_first(make_system: Make) -> None:
+def test_behind_the_gate_what_is_doomed_need_not_be_restored_first(make_system: Make) -> None:
     system = doomed_system(make_system)
     (doomed,) = system.store.history.doomed(SHOP)
     system.store.deletions.request_healing(SHOP, [doomed.tags[0], doomed.digest, "v2"])
@@ -348,7 +348,7 @@ def test_a_gate_that_stays_closed_after_its_holder_died_is_an_alarm_until_it_ope
         assert wiring.store.outbox.troubles() == ()
 
 
-def test_nobody_is_troubled_while_the_holder_has_its_lease(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_no_trouble_is_reported_while_the_holder_has_its_lease(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     with wiring.store.leases.hold(COLLECT):
         wiring.store.gate.drain("elsewhere", 1, "x")

@@ -62,7 +62,7 @@ def meanwhile(wiring: Wiring, folder: Path, do: Callable[[], object]) -> list[st
     return runs(folder)
 
 
-def test_nobody_waits_for_the_dry_run_where_nothing_changes(gated: Wiring, tmp_path: Path) -> None:
+def test_no_push_waits_for_the_dry_run_if_nothing_changes(gated: Wiring, tmp_path: Path) -> None:
     assert meanwhile(gated, tmp_path, lambda: None) == ["dry", "sweep"]
 
 
@@ -129,7 +129,7 @@ def test_one_that_fails_beside_pushes_is_made_again(gated: Wiring, tmp_path: Pat
     assert runs(tmp_path) == ["dry", "dry", "sweep"]
 
 
-def test_while_somebody_pushes_there_is_none(gated: Wiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_dry_run_is_made_during_a_push(gated: Wiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.collect.quiesce._patience_s", lambda _: 0.0)
     blob_heard(gated.store.history)
     assert collect(gated).message == f"pushes to {SHOP} did not end in time"
@@ -163,7 +163,7 @@ def test_a_gate_that_a_dead_holder_left_closed_does_not_stay_so_for_its_sake(gat
     assert gated.store.collection_runs.latest()[0].result == "done"
 
 
-def test_one_that_takes_too_long_closes_the_gate_for_nobody(
+def test_a_dry_run_that_takes_too_long_does_not_close_the_gate(
     gated: Wiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert gated.registry.collector is not None

@@ -168,7 +168,9 @@ def test_layers_that_another_image_needs_do_not_count(make_system: Make, tmp_pat
     assert system.store.collections.deletions_so_far() == (2, 0)
 
 
-def test_what_a_collection_covers_is_taken_off_and_what_came_meanwhile_stays(make_wiring: MakeWiring) -> None:
+def test_the_deletions_that_a_collection_covers_are_subtracted_and_later_ones_still_count(
+    make_wiring: MakeWiring,
+) -> None:
     wiring = make_wiring()
     client, of = wiring.store.connection.client, wiring.store.connection.keys.of
     client.mset({of("gc:deletes"): 7, of("gc:bytes"): 10_000_000_000})

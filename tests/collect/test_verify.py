@@ -207,13 +207,13 @@ def test_a_push_that_is_whole_is_none(make_system: Make, tmp_path: Path) -> None
     assert system.store.collections.open_check() is not None, "a manifest that comes later is looked at by the next one"
 
 
-def test_what_was_deleted_since_is_missed_by_nobody(make_system: Make, tmp_path: Path) -> None:
+def test_a_deletion_since_the_sweep_is_no_alarm(make_system: Make, tmp_path: Path) -> None:
     system, _ = garbage_of(make_system, tmp_path)
     digest = system.registry.push_image(SHOP, "v3")
     system.store.collections.request_if_none("by hand")
     assert system.store.collections.begin_check(Sweep(0))
-    with Pusher(system.registry.url) as somebody:
-        assert somebody.delete(SHOP, digest) == 202
+    with Pusher(system.registry.url) as user:
+        assert user.delete(SHOP, digest) == 202
     collect_run.collect(system.wiring)
     assert alarms(system) == set()
 

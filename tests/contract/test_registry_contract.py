@@ -260,7 +260,7 @@ class TestPutting:
         site.pusher.push("shop/api", "v1", index)
         assert site.pusher.pull_whole("shop/api", "v1") == index.digest
 
-    def test_a_child_can_be_deleted_and_put_back(self, site: Site) -> None:
+    def test_a_child_can_be_deleted_and_restored(self, site: Site) -> None:
         index = make_index("a")
         site.pusher.push("shop/api", "v1", index)
         child = index.children[0]

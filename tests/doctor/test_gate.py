@@ -59,7 +59,7 @@ def test_a_gate_process_that_was_killed_does_not_run(gated: Wiring) -> None:
     assert one("gate", quick(gated)).message == "no gate process is running: the proxy refuses every push"
 
 
-def test_a_front_door_that_nobody_named_is_said(gated: Wiring) -> None:
+def test_a_front_door_that_was_not_named_is_reported(gated: Wiring) -> None:
     finding = one("gate", quick(gated))
     assert finding.severity == "warning"
     assert finding.fix.startswith("pushprune doctor --front https://")
@@ -124,7 +124,7 @@ def test_a_silent_gate_process_is_named_because_collections_wait_for_it(gated: W
     assert finding.fix.startswith("pushprune gc --forget-gates ")
 
 
-def test_a_front_door_where_nobody_is_is_said(gated: Wiring) -> None:
+def test_a_front_door_that_does_not_answer_is_reported(gated: Wiring) -> None:
     with pytest.raises(RegistryUnavailable, match="there is no answer"):
         look("gate", quick(gated, front=f"http://127.0.0.1:{free_port()}"))
 

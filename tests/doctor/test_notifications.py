@@ -24,7 +24,7 @@ def test_a_probe_that_is_heard_of_is_fine_and_leaves_nothing(make_wiring: MakeWi
     assert (held.manifests, held.tags, held.blobs) == ({}, {}, set())
 
 
-def test_a_probe_that_nobody_hears_of_is_an_error(make_wiring: MakeWiring) -> None:
+def test_a_probe_without_an_event_is_an_error(make_wiring: MakeWiring) -> None:
     with FakeRegistry() as registry:
         finding = one("notifications", quick(make_wiring(registry.url, listen="127.0.0.1:9999")))
     assert finding.severity == "error"
@@ -63,7 +63,7 @@ def test_what_cannot_be_removed_is_no_fault_of_the_notifications(make_wiring: Ma
     assert len(site.storage.repositories["pushprune/doctor"].manifests) == 1
 
 
-def test_nobody_makes_a_probe_of_ours_up(make_wiring: MakeWiring) -> None:
+def test_no_stranger_can_forge_a_probe(make_wiring: MakeWiring) -> None:
     wiring = make_wiring()
     wiring.store.doctor_probes.received("0123456789abcdef", references=True)
     assert wiring.store.doctor_probes.state("0123456789abcdef") == ""

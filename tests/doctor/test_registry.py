@@ -29,7 +29,7 @@ def test_no_address_is_found(make_wiring: MakeWiring) -> None:
     assert (finding.severity, finding.fix) == ("error", 'registry: {url: "http://registry:5000"}')
 
 
-def test_an_address_where_nobody_is_is_found(make_wiring: MakeWiring) -> None:
+def test_an_address_without_a_server_is_reported(make_wiring: MakeWiring) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     finding = one("registry", quick(make_wiring(url)))
     assert finding.severity == "error"

@@ -241,7 +241,7 @@ class TestStorage:
         assert finding.severity == "warning"
         assert finding.fix.startswith("storage: {path:")
 
-    def test_uploads_that_nobody_ended_are_found(self, make_wiring: MakeWiring, tmp_path: Path) -> None:
+    def test_unfinished_uploads_are_found(self, make_wiring: MakeWiring, tmp_path: Path) -> None:
         upload(tmp_path, "shop/api", "a", 0, 2_000_000)
         finding = one("storage", quick(make_wiring(storage={"path": str(tmp_path)})))
         assert finding.severity == "warning"

@@ -175,7 +175,7 @@ def test_an_empty_envelope_is_none_the_worse() -> None:
     assert understood() == parse(b'{"events": [], "more": 1}', us(0))
 
 
-def test_depth_in_what_nobody_reads_does_no_harm() -> None:
+def test_depth_in_parts_that_are_not_read_does_no_harm() -> None:
     deep: Any = "bottom"
     for _ in range(100):
         deep = [deep]
@@ -189,7 +189,7 @@ def test_an_excerpt_is_short_and_shows_no_raw_control_characters() -> None:
     assert rejected.excerpt.isprintable()
 
 
-def test_layers_that_nobody_has_to_push_are_none_of_it() -> None:
+def test_foreign_layers_do_not_count() -> None:
     sent = event(blobs={"config": 7, "base": 9_000_000, "own": 5})
     sent["target"]["references"][1]["mediaType"] = sorted(FOREIGN_LAYER_TYPES)[0]
     (push,) = understood(sent).events

@@ -70,7 +70,7 @@ def test_a_right_system_is_right_and_nothing_is_left_of_the_look(live: Live, doc
     assert (system.tags(REPOSITORY), system.registry.manifests(REPOSITORY)) == (set(), frozenset())
 
 
-def test_deletes_switched_off_are_found_and_nobody_loses_anything(shared: LiveSystem, doctor: Doctor) -> None:
+def test_deletes_switched_off_are_found_and_no_image_is_lost(shared: LiveSystem, doctor: Doctor) -> None:
     system = shared
     system.pusher.push_image("shop/api", "v1")
     system.registry.restart({"storage": {"delete": {"enabled": False}}})

@@ -187,9 +187,9 @@ def test_tags_and_repositories_are_listed(registry: RealRegistry) -> None:
 
 
 def test_what_is_wrong_is_one_sentence() -> None:
-    nobody = pushprune("repos", "--registry", "http://127.0.0.1:1")
-    assert nobody.returncode == 1
-    assert nobody.stderr.startswith("pushprune: the registry at http://127.0.0.1:1 ")
+    failure = pushprune("repos", "--registry", "http://127.0.0.1:1")
+    assert failure.returncode == 1
+    assert failure.stderr.startswith("pushprune: the registry at http://127.0.0.1:1 ")
     unsaid = pushprune("prune", "--registry", "http://127.0.0.1:1", "--yes")
     assert (unsaid.returncode, "--keep-last N, or --policy FILE" in unsaid.stderr) == (2, True)
 

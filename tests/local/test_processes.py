@@ -60,7 +60,7 @@ def test_only_200_is_ready(status: int, ready: bool) -> None:
         assert is_ready(address) is ready
 
 
-def test_where_nobody_listens_nobody_is_ready() -> None:
+def test_without_a_server_no_process_is_ready() -> None:
     assert not is_ready("http://127.0.0.1:1")
 
 

@@ -45,7 +45,7 @@ def running(directory: Path, binary: Path | None = None) -> Iterator[tuple[redis
             yield client, supervisor
 
 
-def test_a_port_that_somebody_took_meanwhile_is_replaced(tmp_path: Path) -> None:
+def test_a_port_that_another_server_took_meanwhile_is_replaced(tmp_path: Path) -> None:
     with running(tmp_path / "redis") as (client, _):
         taken = client.connection_pool.connection_kwargs["port"]
         url = RedisServer(find_binary(os.environ), tmp_path / "redis").prepare()
@@ -67,7 +67,7 @@ def test_after_kill_9_it_comes_back_at_the_same_address_with_what_it_had(tmp_pat
         until(back)
 
 
-def test_it_lets_nobody_in_without_the_password(tmp_path: Path) -> None:
+def test_the_server_refuses_clients_without_the_password(tmp_path: Path) -> None:
     with running(tmp_path / "redis") as (client, _):
         port = client.connection_pool.connection_kwargs["port"]
         with redis.Redis(port=port, retry=AT_ONCE) as stranger, pytest.raises(redis.AuthenticationError):
@@ -136,7 +136,7 @@ def test_the_server_carried_along_works_as_well(tmp_path: Path) -> None:
         assert client.get("written") == "before"
 
 
-def test_an_address_where_nobody_answers_is_not_up() -> None:
+def test_an_address_without_an_answer_is_not_up() -> None:
     assert not is_up("redis://127.0.0.1:1/0")
 
 
@@ -181,7 +181,7 @@ def test_a_url_is_shown_without_its_password() -> None:
     assert shown("redis://user:pass@word@host:6379/1") == "redis://host:6379/1"
 
 
-def test_a_port_is_free_until_somebody_listens(tmp_path: Path) -> None:
+def test_a_port_is_free_until_a_server_listens(tmp_path: Path) -> None:
     with running(tmp_path / "redis") as (client, _):
         port = client.connection_pool.connection_kwargs["port"]
         assert why_not_listen("127.0.0.1", port) == "Address already in use"

@@ -38,7 +38,7 @@ def test_the_next_start_uses_the_same(tmp_path: Path) -> None:
     assert {name: file.read_text() for name, file in again.items()} == first
 
 
-def test_rights_that_somebody_opened_are_closed_again(tmp_path: Path) -> None:
+def test_rights_that_were_widened_are_narrowed_again(tmp_path: Path) -> None:
     file = create_tokens(tmp_path / "tokens")["admin"]
     file.chmod(0o644)
     (tmp_path / "tokens").chmod(0o755)

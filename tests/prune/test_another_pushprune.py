@@ -39,7 +39,7 @@ def test_what_was_deleted_before_the_service_was_started_is_not_lost(make_system
     assert {tag.name for tag in system.store.history.live(SHOP)} == {"v2"}
 
 
-def test_a_tag_that_was_deleted_alone_is_not_put_back(make_system: Make) -> None:
+def test_a_tag_that_was_deleted_alone_is_not_restored(make_system: Make) -> None:
     system = make_system(keep_last(5), "3")
     system.deaf = True
     system.push("v1")
@@ -51,7 +51,7 @@ def test_a_tag_that_was_deleted_alone_is_not_put_back(make_system: Make) -> None
     assert no_trouble(system)
 
 
-def test_a_tag_that_was_deleted_by_a_tombstone_is_not_put_back(make_system: Make) -> None:
+def test_a_tag_that_was_deleted_by_a_tombstone_is_not_restored(make_system: Make) -> None:
     system = make_system(keep_last(5))
     system.deaf = True
     system.push("v1")
@@ -106,7 +106,7 @@ def test_a_tombstone_that_another_pushprune_is_about_to_delete_is_not_undone_mea
     assert no_trouble(system)
 
 
-def test_a_tombstone_that_whoever_calls_itself_pushprune_leaves_on_a_tag_is_undone(make_system: Make) -> None:
+def test_a_tombstone_that_a_program_called_pushprune_leaves_on_a_tag_is_undone(make_system: Make) -> None:
     system = make_system(keep_last(5))
     system.push("v1")
     one_off(system).put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.CONTENT)

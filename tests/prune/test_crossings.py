@@ -16,7 +16,7 @@ from tests.support.system import SHOP, Make, doomed_system, untag_first
 V1 = make_image(f"{SHOP}:v1")
 
 
-def test_a_user_who_deletes_what_is_just_being_put_back_is_obeyed(make_system: Make) -> None:
+def test_a_user_who_deletes_what_is_just_being_restored_is_obeyed(make_system: Make) -> None:
     system = doomed_system(make_system, version="3")
     system.registry.during_delete(lambda: system.registry.push_image(SHOP, "v1", seed="again"))
     deleting.delete(system.wiring, SHOP)
@@ -33,7 +33,7 @@ def test_a_user_who_deletes_what_is_just_being_put_back_is_obeyed(make_system: M
 
 
 @pytest.mark.parametrize("version", ["2.8", "3"])
-def test_what_is_put_back_after_its_user_deleted_it_unheard_goes_whole(make_system: Make, version: str) -> None:
+def test_what_is_restored_after_its_user_deleted_it_unheard_goes_whole(make_system: Make, version: str) -> None:
     system = make_system(keep_last(2), version)
     system.push("v1", "v2", "v3")
     system.settle()
@@ -156,7 +156,7 @@ def test_a_tag_that_our_healing_put_astray_goes_with_its_doomed_push(make_system
 
 
 @pytest.mark.parametrize("tags_first", [True, False])
-def test_a_doomed_tag_that_we_may_have_taken_vanishes_where_somebody_else_deleted_its_image(
+def test_a_doomed_tag_that_we_may_have_untagged_vanishes_if_its_image_was_deleted_by_another(
     make_system: Make, monkeypatch: pytest.MonkeyPatch, tags_first: bool
 ) -> None:
     """Neither the registry nor the trash can restore the tag, and the plan says that it must not be restored."""

@@ -204,7 +204,7 @@ def test_a_dry_run_ends_no_first_clean_up(make_system: Make, dry_run: bool) -> N
     assert system.store.history.snapshot(SHOP).unapproved is not None
 
 
-def test_where_the_policy_says_so_the_first_clean_up_waits_for_nobody(make_system: Make) -> None:
+def test_the_first_clean_up_does_not_wait_if_the_policy_says_so(make_system: Make) -> None:
     system = make_system(first().model_copy(update={"first_plan": "apply"}), **NOBODY_TELLS)
     found(system, "v1", "v2", "v3")
     plan(system)

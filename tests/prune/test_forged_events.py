@@ -261,7 +261,9 @@ def test_two_forged_events_delete_no_manifest_without_a_tag(make_system: Make) -
 
 
 @pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_LIST])
-def test_a_part_of_an_index_that_nobody_read_stays_when_its_user_deletes_it(make_system: Make, media_type: str) -> None:
+def test_a_part_of_an_index_that_was_not_read_is_kept_when_its_user_deletes_it(
+    make_system: Make, media_type: str
+) -> None:
     """Only an event had said that the manifest was part of the index."""
     system = make_system(keep_last(3), fake={"references": True})
     index = system.registry.push_index(SHOP, "multi", media_type=media_type)

@@ -18,7 +18,7 @@ from tests.support.system import SHOP, Make, doomed_system
 V1 = make_image(f"{SHOP}:v1")
 
 
-def test_a_tag_put_back_where_it_stood_before_an_unheard_push_follows_that_push(make_system: Make) -> None:
+def test_a_tag_restored_where_it_stood_before_an_unheard_push_follows_that_push(make_system: Make) -> None:
     system = make_system(keep_last(1, protect=["prod"]))
     system.push("prod", "v1", "v2")
     planning.enforce(system.wiring, SHOP)
@@ -68,7 +68,7 @@ def test_a_look_that_is_asked_for_while_looking_is_taken(make_system: Make) -> N
     assert system.tags() == {"v1", "v2"}
 
 
-def test_the_parts_of_an_index_that_only_a_look_at_the_registry_finds_are_put_back(make_system: Make) -> None:
+def test_the_parts_of_an_index_that_only_a_look_at_the_registry_finds_are_restored(make_system: Make) -> None:
     system = doomed_system(make_system)
     unheard(system, lambda: put(system, "stable", index_over([V1], seed="multi")))
     deleting.delete(system.wiring, SHOP)
@@ -78,7 +78,7 @@ def test_the_parts_of_an_index_that_only_a_look_at_the_registry_finds_are_put_ba
     system.pull_whole("stable")
 
 
-def test_the_parts_of_an_index_that_a_doomed_tag_was_moved_to_unheard_are_put_back(make_system: Make) -> None:
+def test_the_parts_of_an_index_that_a_doomed_tag_was_moved_to_unheard_are_restored(make_system: Make) -> None:
     system = make_system(keep_last(1), delete={"parallel": 1})
     system.push("moved", "v1", "v2")
     planning.enforce(system.wiring, SHOP)
@@ -90,7 +90,7 @@ def test_the_parts_of_an_index_that_a_doomed_tag_was_moved_to_unheard_are_put_ba
     system.pull_whole("moved")
 
 
-def test_an_index_is_put_back_together_with_a_child_that_went_after_it(make_system: Make) -> None:
+def test_an_index_is_restored_together_with_a_child_that_went_after_it(make_system: Make) -> None:
     system = make_system(keep_last(1))
     child = make_image("child")
     index = index_over([child], seed="index")
@@ -124,7 +124,7 @@ def test_an_index_that_went_before_its_last_push_was_told_holds_its_parts_no_lon
     assert system.tags() == {"moved", "v2"}
 
 
-def test_what_cannot_be_put_back_is_recorded_as_lost_and_blocks_nothing(make_system: Make) -> None:
+def test_what_cannot_be_restored_is_recorded_as_lost_and_blocks_nothing(make_system: Make) -> None:
     system = doomed_system(make_system)
     unheard(system, lambda: put(system, "stable", V1))
     deleting.delete(system.wiring, SHOP)
@@ -174,7 +174,7 @@ def test_a_tag_that_is_lost_is_let_go_when_it_is_heard_later_that_its_image_was_
     assert system.store.outbox.troubles() == ()
 
 
-def test_an_image_that_its_user_deleted_is_not_put_back_from_the_trash(make_system: Make) -> None:
+def test_an_image_that_its_user_deleted_is_not_restored_from_the_trash(make_system: Make) -> None:
     """The trash has it from an earlier delete of ours. The next one removes a tag that was moved to it."""
     system = doomed_system(make_system)
     deleting.delete(system.wiring, SHOP)
@@ -250,7 +250,7 @@ def test_a_tag_whose_return_was_not_answered_may_still_be_on_its_way_and_keeps_c
     assert system.store.leases.writers() == 1
 
 
-def test_what_was_put_back_and_then_replaced_goes_as_anything_without_a_tag(make_system: Make) -> None:
+def test_what_was_restored_and_then_replaced_goes_as_anything_without_a_tag(make_system: Make) -> None:
     """The DELETE had taken the tag along; its image stands again until its user pushes the tag elsewhere."""
     rule = {"name": "last", "keep": {"last": 1}, "untagged": 0}
     system = make_system(Policy.model_validate({"protect": ["prod"], "hold_min": 100, "rules": [rule]}))
@@ -264,7 +264,7 @@ def test_what_was_put_back_and_then_replaced_goes_as_anything_without_a_tag(make
     assert V1.digest not in system.registry.manifests(SHOP)
 
 
-def test_a_part_of_an_inner_index_whose_push_nobody_heard_is_restored(make_system: Make) -> None:
+def test_a_part_of_an_inner_index_whose_push_was_not_reported_is_restored(make_system: Make) -> None:
     system = doomed_system(make_system)
     inner = index_over([V1], seed="inner")
     outer = index_over([inner], seed="outer")
@@ -293,7 +293,7 @@ def test_a_tag_that_a_push_moved_is_not_moved_back_before_that_push_is_heard(mak
     assert system.registry.tags(SHOP)["latest"] == newer.digest
 
 
-def test_a_push_is_restored_that_meets_a_delete_which_nobody_waits_for_any_more(make_system: Make) -> None:
+def test_a_push_is_restored_that_meets_a_delete_that_is_no_longer_waited_for(make_system: Make) -> None:
     """The registry may work for ten minutes at a DELETE that it did not answer in time."""
     system = doomed_system(make_system)
     deleting.delete(system.wiring, SHOP)

@@ -53,9 +53,7 @@ def test_a_listed_name_that_can_be_no_tag_is_left_alone(make_system: Make) -> No
     assert system.tags() == {".DS_Store", "v2"}
 
 
-def test_a_fault_nobody_foresaw_backs_off_and_is_complained_about(
-    make_system: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unforeseen_fault_backs_off_and_is_reported(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     system = make_system(keep_last(1))
     system.push("v1")
 

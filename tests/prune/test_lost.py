@@ -219,7 +219,7 @@ def test_the_trouble_ends_when_the_policy_no_longer_keeps_the_tag_a_day_later(ma
     assert {tag.name for tag in system.store.history.live(SHOP)} == system.tags() == {"v3"}
 
 
-def test_the_trouble_ends_when_the_tag_exists_again_although_nobody_heard_of_that(make_system: Make) -> None:
+def test_the_trouble_ends_when_the_tag_exists_again_even_without_an_event(make_system: Make) -> None:
     system = doomed_system(make_system)
     lose_for_good(system)
     system.deaf = True

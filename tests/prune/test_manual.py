@@ -68,7 +68,7 @@ def test_it_can_be_undone_and_stays_then(make_system: Make) -> None:
     assert system.tags() == {"v1", "v2"}
 
 
-def test_an_index_that_was_put_back_stays_with_its_parts_and_signatures(make_system: Make) -> None:
+def test_an_index_that_was_restored_stays_with_its_parts_and_signatures(make_system: Make) -> None:
     system = make_system(NO_RULES)
     system.registry.push_index(SHOP, "v1", platforms=3)
     name = sign(system, "v1")
@@ -80,7 +80,7 @@ def test_an_index_that_was_put_back_stays_with_its_parts_and_signatures(make_sys
     assert len(system.registry.manifests(SHOP)) == 5
 
 
-def test_a_simulation_takes_it_for_what_somebody_did_and_not_the_policy(make_system: Make) -> None:
+def test_a_simulation_counts_it_as_done_by_a_user_and_not_by_the_policy(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2")
     ask(system, "v1")
     assert [event.kind for event in system.store.archive.events(SHOP)] == ["pushed", "pushed", "deleted"]
@@ -220,7 +220,7 @@ def test_a_manifest_without_a_tag_goes_by_its_digest(make_system: Make) -> None:
     assert system.reasons() == {"": "deleted manually by alice"}
 
 
-def test_one_that_nobody_heard_of_goes_as_well(make_system: Make) -> None:
+def test_an_unreported_manifest_is_deleted_too(make_system: Make) -> None:
     system = settled(make_system, "v1")
     system.deaf = True
     digest = system.registry.push_image(SHOP, None, seed="unheard of")
@@ -273,7 +273,7 @@ def test_a_plan_that_is_dropped_while_its_delete_is_on_the_way_puts_nothing_back
     assert system.reasons("healed") == {}
 
 
-def test_the_policys_own_delete_on_its_way_is_not_put_back_by_what_is_asked_meanwhile(make_system: Make) -> None:
+def test_the_policys_own_delete_on_its_way_is_not_restored_by_what_is_asked_meanwhile(make_system: Make) -> None:
     system = make_system(policy("rules: [{name: last, tags: [v*], keep: {last: 1}}]"))
     system.push("v1", "v2", "other")
     planning.enforce(system.wiring, SHOP)

@@ -9,9 +9,7 @@ from tests.support.system import SHOP, Make
 
 
 @pytest.mark.parametrize("version", ["2.8", "3"])
-def test_a_part_of_an_index_that_nobody_heard_of_stays_with_the_index_that_lists_it(
-    make_system: Make, version: str
-) -> None:
+def test_a_part_of_an_unreported_index_is_kept_with_the_index_that_lists_it(make_system: Make, version: str) -> None:
     system = make_system(keep_last(1), version, fake={"references": True})
     part = make_image("part")
     inner = index_over([part], seed="inner")

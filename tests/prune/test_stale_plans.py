@@ -176,7 +176,7 @@ def test_parts_that_several_deleted_indexes_share_go_although_a_plan_was_made_in
     assert set(system.registry.manifests(SHOP)) == set(system.registry.tags(SHOP).values())
 
 
-def test_a_plan_does_not_commit_over_tags_that_were_taken_off_since(make_system: Make) -> None:
+def test_a_plan_does_not_commit_over_tags_that_were_untagged_since(make_system: Make) -> None:
     """Only untagged:R knows such manifests, and a commit drops obsolete entries there."""
     system = make_system(keep_last(1))
     for tag in ("v1", "v2"):

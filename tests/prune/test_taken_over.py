@@ -126,7 +126,7 @@ def test_the_image_goes_although_a_restore_took_its_tag_over(
 
 
 @both
-def test_it_can_be_put_back(cut_off: Callable[[str], System], version: str) -> None:
+def test_it_can_be_restored(cut_off: Callable[[str], System], version: str) -> None:
     system = cut_off(version)
     digest = image(system, "v1")
     push_elsewhere(system, "v1")
@@ -202,7 +202,7 @@ def test_it_stays_where_the_next_plan_keeps_it_and_the_push_was_not_heard(
 
 
 @both
-def test_it_stays_once_its_tag_was_put_back(cut_off: Callable[[str], System], version: str) -> None:
+def test_it_stays_once_its_tag_was_restored(cut_off: Callable[[str], System], version: str) -> None:
     system = cut_off(version)
     digest = image(system, "v2")
     Pusher(system.registry.url).delete(SHOP, image(system, "v3"))

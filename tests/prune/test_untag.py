@@ -108,7 +108,7 @@ def test_a_push_that_crosses_a_tombstone_wins(make_system: Make, crossing: str, 
 
 
 @one
-def test_many_images_go_with_their_tags_taken_off_first(make_system: Make, version: str) -> None:
+def test_of_many_images_the_tags_are_deleted_first(make_system: Make, version: str) -> None:
     system = many(make_system, version)
     prune_deleting.delete(system.wiring, SHOP)
     assert system.tags() == {"v149"}
@@ -154,7 +154,7 @@ def test_wherever_it_is_cut_off_it_goes_on_and_nothing_is_left(
     assert no_tombstone(system)
 
 
-def test_tags_at_a_tombstone_whose_plan_was_dropped_are_put_back_where_the_new_plan_keeps_them(
+def test_tags_at_a_tombstone_whose_plan_was_dropped_are_restored_where_the_new_plan_keeps_them(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = shared(make_system)
@@ -172,7 +172,7 @@ def test_tags_at_a_tombstone_whose_plan_was_dropped_are_put_back_where_the_new_p
     assert no_tombstone(system)
 
 
-def test_a_tombstone_under_a_tag_that_nobody_knows_is_removed_and_never_adopted(make_system: Make) -> None:
+def test_a_tombstone_under_an_unknown_tag_is_removed_and_never_adopted(make_system: Make) -> None:
     system = make_system(keep_last(2))
     system.deaf = True
     Pusher(system.registry.url).put(SHOP, "left", tombstone.MEDIA_TYPE, tombstone.CONTENT)

@@ -39,7 +39,7 @@ def test_the_repository_is_planned_again_when_the_next_one_is_due(make_system: M
     assert set(system.registry.manifests(SHOP)) == {third}
 
 
-def test_what_somebody_else_deleted_is_forgotten(make_system: Make) -> None:
+def test_a_manifest_that_another_deleted_is_forgotten(make_system: Make) -> None:
     system = make_system(policy("rules: [{keep: always, untagged: 0s}]"))
     system.deaf = True
     first, second = moved(system, 50, 40)

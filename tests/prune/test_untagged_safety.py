@@ -191,7 +191,7 @@ def test_what_was_approved_and_pushed_again_needs_another_approval(make_system: 
     assert (len(snapshot.tags), snapshot.approved) == (10, frozenset())
 
 
-def test_only_the_plan_that_somebody_saw_is_approved(make_system: Make) -> None:
+def test_only_the_plan_that_the_user_saw_is_approved(make_system: Make) -> None:
     system = make_system(policy("rules: [{keep: {last: 1}}]\nhold_min: 2\nhold_over: 10%"))
     system.push("v1", "v2", "v3", "v4")
     system.settle()
@@ -230,7 +230,7 @@ def test_a_dry_run_stops_what_was_planned_before(make_system: Make, monkeypatch:
     assert system.store.history.doomed(SHOP) == ()
 
 
-def test_a_part_stays_where_nobody_heard_that_its_index_was_pushed_again(make_system: Make) -> None:
+def test_a_part_is_kept_if_the_second_push_of_its_index_was_not_reported(make_system: Make) -> None:
     """A user deletes the index and pushes it again. Only the event of the deletion of its digest arrives."""
     system, index = make_system(keep_last(1, protect=["latest"])), make_index("index")
     system.registry.push(SHOP, "latest", index)

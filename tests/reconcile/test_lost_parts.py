@@ -82,7 +82,7 @@ def test_the_alarm_ends_within_a_minute_and_not_with_the_next_comparison(make_sy
     assert system.store.outbox.troubles() == ()
 
 
-def test_the_alarm_stands_until_the_image_is_pushed_again_where_nothing_can_be_put_back(make_system: Make) -> None:
+def test_the_alarm_stands_until_the_image_is_pushed_again_where_nothing_can_be_restored(make_system: Make) -> None:
     system, index, part = index_that_lost_a_part(make_system)
     system.store.trash.collected()
     assert compare(system).lost == 1
@@ -97,7 +97,7 @@ def test_the_alarm_stands_until_the_image_is_pushed_again_where_nothing_can_be_p
     assert system.store.outbox.troubles() == ()
 
 
-def test_a_platform_that_nobody_ever_pushed_is_no_alarm(make_system: Make) -> None:
+def test_a_platform_that_was_never_pushed_is_no_alarm(make_system: Make) -> None:
     """Distribution 3 takes an index whose parts are not all there (validation.manifests.indexes.platforms)."""
     system = make_system(keep_last(3))
     index = system.registry.push_index(SHOP, "latest")

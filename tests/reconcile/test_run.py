@@ -62,7 +62,7 @@ def test_the_first_sweep_wants_everything_compared(make_system: Make) -> None:
     assert known(system, "shop/web") == {"v1"}
 
 
-def test_known_tags_cost_one_request_that_nobody_is_told_of(make_system: Make) -> None:
+def test_known_tags_cost_one_request_without_a_notification(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, *(f"shop/{name}:v{number}" for name in "ab" for number in range(5)))
     system.store.reconcile_runs.request(reconciliation.MANUAL)
@@ -258,7 +258,7 @@ def test_a_registry_that_does_not_answer_is_waited_for(make_system: Make) -> Non
     assert known(system, "shop/api") == {"v1"}
 
 
-def test_somebody_elses_walk_is_left_to_him(make_system: Make) -> None:
+def test_a_reconcile_run_of_another_worker_is_left_to_it(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, "shop/api:v1")
     system.store.reconcile_runs.request(reconciliation.MANUAL)

@@ -235,7 +235,7 @@ class TestToken:
 
 
 class TestBuilding:
-    def test_nothing_configured_is_nobody(self) -> None:
+    def test_without_configuration_there_is_no_login(self) -> None:
         assert build_auth("http://registry", username=None, password=None, docker_config=None) is None
 
     def test_nothing_secret_is_printed(self) -> None:

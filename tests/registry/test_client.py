@@ -139,7 +139,7 @@ class TestRefusals:
 
 class TestNoAnswer:
     @every_call
-    def test_nobody_listens(self, call: Call) -> None:
+    def test_no_server_at_the_address(self, call: Call) -> None:
         with socket.socket() as placeholder:
             placeholder.bind(("127.0.0.1", 0))
             client = RegistryClient(f"http://127.0.0.1:{placeholder.getsockname()[1]}")

@@ -87,7 +87,7 @@ def test_where_one_tag_of_a_manifest_has_moved_all_of_it_stays(site: Site) -> No
     assert ONE.digest in site.registry.manifests(SHOP)
 
 
-def test_what_a_push_writes_while_its_tag_is_set_aside_is_put_back(site: Site) -> None:
+def test_what_a_push_writes_while_its_tag_is_set_aside_is_restored(site: Site) -> None:
     """Distribution 2.8.3 opens the link, empties it and writes; it writes on even if the file is moved meanwhile."""
     with site.link("v1").open("r+") as pushing:
         batch = site.open()
@@ -146,7 +146,7 @@ def test_what_distribution_3_left_half_written_long_ago_goes_with_its_tag(site: 
     assert "v1" not in site.registry.tags(SHOP)
 
 
-def test_a_manifest_that_was_tagged_meanwhile_is_put_back(site: Site) -> None:
+def test_a_manifest_that_was_tagged_meanwhile_is_restored(site: Site) -> None:
     batch = site.open()
     batch.delete(ONE.digest, ("v1", "v1b"))
     site.link("stable").parent.mkdir(parents=True)
@@ -155,7 +155,7 @@ def test_a_manifest_that_was_tagged_meanwhile_is_put_back(site: Site) -> None:
     assert ONE.digest in site.registry.manifests(SHOP)
 
 
-def test_a_manifest_that_was_collected_since_is_not_put_back(site: Site) -> None:
+def test_a_manifest_that_was_collected_since_is_not_restored(site: Site) -> None:
     batch = site.open()
     batch.delete(ONE.digest, ("v1",))
     hexadecimal = ONE.digest.partition(":")[2]
@@ -207,7 +207,7 @@ def test_a_tag_with_something_odd_in_its_folder_is_refused_and_stays(site: Site,
 
 @pytest.mark.parametrize("place", ["v1b", "v1b/current", "v1b/index", "v1b/current/link"])
 @pytest.mark.parametrize("absolute", [True, False])
-def test_a_tag_that_somebody_has_linked_to_another_is_refused_and_both_stay(
+def test_a_tag_that_a_user_has_linked_to_another_is_refused_and_both_are_kept(
     site: Site, place: str, absolute: bool
 ) -> None:
     """The link leads to the other tag: removing its content would remove that tag."""
@@ -309,7 +309,7 @@ def test_another_user_than_the_registrys_is_refused(site: Site, monkeypatch: pyt
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_what_is_put_back_belongs_to_whom_the_repository_belongs_to(site: Site) -> None:
+def test_what_is_restored_belongs_to_whom_the_repository_belongs_to(site: Site) -> None:
     os.chown(site.folder, 1234, 2345)
     site.folder.chmod(0o775)
     batch = site.open()
@@ -334,7 +334,7 @@ def test_a_repository_in_which_nothing_was_ever_tagged_is_no_exception(site: Sit
     assert ONE.digest in site.registry.manifests(SHOP)
 
 
-def test_what_was_collected_is_not_put_back(site: Site) -> None:
+def test_what_was_collected_is_not_restored(site: Site) -> None:
     with pytest.raises(RegistryRefused, match="were garbage-collected"):
         site.open().put(make_image("never pushed").manifest, "v1")
     assert site.registry.tags(SHOP)["v1"] == ONE.digest

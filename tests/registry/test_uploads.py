@@ -6,7 +6,7 @@ from service.registry.uploads import Unfinished, unfinished
 from tests.support.storage import DAY_S, NOW_S, upload
 
 
-def test_only_what_nobody_wrote_to_for_long_counts(tmp_path: Path) -> None:
+def test_only_uploads_without_a_write_for_long_count(tmp_path: Path) -> None:
     upload(tmp_path, "shop/api", "a", 2 * DAY_S, 1000)
     upload(tmp_path, "deep/er/name", "b", 3 * DAY_S, 500)
     upload(tmp_path, "shop/api", "c", 60, 7000)

@@ -250,7 +250,7 @@ def test_where_a_tag_stood_is_told_also_after_it_went(inventory: Inventory) -> N
     assert (first.digest, first.from_us, first.to_us, first.ended) == (digest(2), NOW + 2000, None, "")
 
 
-def test_what_nobody_heard_of_is_an_error(inventory: Inventory) -> None:
+def test_an_unknown_repository_or_tag_is_an_error(inventory: Inventory) -> None:
     assert inventory.known("shop/api") == "shop/api"
     with pytest.raises(NoSuchRepository, match="no repository 'shop/nope' is known"):
         inventory.known("shop/nope")

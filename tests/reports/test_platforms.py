@@ -50,7 +50,7 @@ def test_what_is_gone_says_none_and_is_asked_for_again(registry: FakeRegistry) -
     assert platforms.of(SHOP, [image.digest]) == {image.digest: ("linux/amd64",)}
 
 
-def test_without_a_registry_nobody_knows() -> None:
+def test_without_a_registry_the_platforms_are_unknown() -> None:
     platforms = Platforms(None, 2)
     assert platforms.of(SHOP, []) == {}
     with pytest.raises(ConfigurationError, match=r"registry\.url is not set"):

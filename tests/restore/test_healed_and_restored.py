@@ -76,7 +76,7 @@ def test_a_push_at_that_moment_wins(make_system: Make, method: Any, path: str) -
     assert system.registry.tags(SHOP) == {"v1": pushed[0]}
 
 
-def test_a_tag_that_is_gone_is_put_back_to_any_of_its_digests(make_system: Make) -> None:
+def test_a_tag_that_is_gone_is_restored_to_any_of_its_digests(make_system: Make) -> None:
     system = moved(make_system, keep_last(1))
     system.push("v2")
     system.later()
@@ -101,7 +101,7 @@ def test_what_is_gone_for_good_is_said_to_be(make_system: Make) -> None:
         system.wiring.restore.restore(SHOP, tag="v1", digest=ONE, replaces=TWO)
 
 
-def test_no_other_digest_is_put_back_than_the_one_that_is_named(make_system: Make) -> None:
+def test_no_other_digest_is_restored_than_the_one_that_is_named(make_system: Make) -> None:
     """The deletion of v1 at ONE can be undone; nothing is known of it at TWO."""
     system = make_system(keep_last(1, protect=["latest"]))
     for tag in ("v1", "latest"):
@@ -114,7 +114,7 @@ def test_no_other_digest_is_put_back_than_the_one_that_is_named(make_system: Mak
     assert system.tags() == {"latest", "v2"}
 
 
-def test_one_whose_push_nobody_saw_is_not_taken_for_the_oldest_of_all(make_system: Make) -> None:
+def test_an_image_whose_push_was_not_reported_does_not_count_as_the_oldest(make_system: Make) -> None:
     """Neither push was heard, and the tag is protected: nobody looks up when its image was made."""
     system = make_system(keep_last(1, protect=["latest"]))
     system.deaf = True

@@ -131,7 +131,7 @@ def test_a_tag_that_went_alone_comes_back(make_system: Make) -> None:
     assert system.tags() == {"v1", "latest", "v2"}
 
 
-def test_after_a_collection_that_was_not_ours_nothing_half_is_put_back(make_system: Make) -> None:
+def test_after_a_collection_that_was_not_ours_nothing_half_is_restored(make_system: Make) -> None:
     system = pruned(make_system, make_index("multi"))
     assert system.registry.collect()
     before = system.registry.count("pushprune/", "PUT")

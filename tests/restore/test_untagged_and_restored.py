@@ -395,7 +395,7 @@ def test_a_healing_that_redis_hears_twice_is_told_once(make_system: Make, monkey
     assert len([e for e in system.store.history.entries(SHOP) if e.action == "healed"]) == 1
 
 
-def test_a_tag_that_cannot_be_put_back_is_a_trouble(make_system: Make) -> None:
+def test_a_tag_that_cannot_be_restored_is_a_trouble(make_system: Make) -> None:
     """Neither the registry nor the trash has the image: a log line says so, and `tags` still lists it."""
     system = make_system(keep_last(1))
     system.push("v1", "v2")

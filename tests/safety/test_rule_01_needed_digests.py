@@ -65,7 +65,7 @@ def test_tagged_children_of_an_index_take_no_slot() -> None:
     assert all(kept for kept, _ in result.values())
 
 
-def test_an_index_nobody_looked_into_is_named_before_anything_goes() -> None:
+def test_an_index_that_was_not_read_is_reported_before_any_deletion() -> None:
     first, second = sorted((digest_of("a"), digest_of("b")))
     links = {second: None, first: None, digest_of("c"): index_of("d")}
     assert planned([tag("v1", 1)], NONE, NOW, links=links).unresolved == (first, second)

@@ -51,7 +51,7 @@ def test_a_manifest_with_a_subject_is_found_out_and_kept(make_system: Make) -> N
     assert system.tags() == {"att", "v2"}
 
 
-def test_a_tag_that_somebody_else_deleted_unheard_leaves_the_history(make_system: Make) -> None:
+def test_a_tag_that_another_deleted_without_an_event_leaves_the_history(make_system: Make) -> None:
     system = doomed_system(make_system)
     system.deaf = True
     Pusher(system.registry.url).delete("shop/api", system.registry.tags("shop/api")["v1"])

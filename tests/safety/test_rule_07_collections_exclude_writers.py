@@ -160,7 +160,7 @@ def test_a_second_holder_is_refused_until_the_first_lets_go(leases: Leases) -> N
         assert third.fence > first.fence
 
 
-def test_nobody_may_write_while_a_collection_holds_the_registry(leases: Leases) -> None:
+def test_no_write_begins_while_a_collection_holds_the_registry(leases: Leases) -> None:
     with leases.hold(COLLECT) as collect:
         assert collect is not None
         with leases.write() as permit:

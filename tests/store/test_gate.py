@@ -127,7 +127,7 @@ def test_tags_that_never_end_do_not_keep_a_collection_away(gate: Gate, connectio
     assert not passes(gate, tagged())
 
 
-def test_who_is_told_apart_from_nobody_passes_once_the_push_stands_still(gate: Gate, connection: Connection) -> None:
+def test_a_client_that_is_not_the_pusher_passes_once_the_push_stands_still(gate: Gate, connection: Connection) -> None:
     passes(gate, begins(), ANN)
     drain(gate)
     assert not passes(gate, asks(), BOB)
@@ -143,7 +143,7 @@ def test_standing_still_ends_with_the_first_half_minute(gate: Gate, connection: 
     assert not passes(gate, begins(), BOB)
 
 
-def test_a_push_of_long_ago_lets_nobody_pass(gate: Gate, connection: Connection) -> None:
+def test_a_push_of_long_ago_lets_no_request_pass(gate: Gate, connection: Connection) -> None:
     passes(gate, begins(), ANN)
     passes(gate, tagged(), BOB)
     earlier(connection, "pushing", 660)
@@ -193,7 +193,9 @@ def test_a_tag_that_leaves_something_loose_is_waited_for_until_its_manifest_is_h
 @pytest.mark.parametrize(
     "write", [asks(), WriteRequest("begins", SHOP, X), uploaded()], ids=["asked", "mounted", "uploaded"]
 )
-def test_what_somebody_relies_on_is_unreferenced(gate: Gate, write: WriteRequest, pushes: UnfinishedPushes) -> None:
+def test_a_blob_that_a_push_relies_on_is_listed_as_unreferenced(
+    gate: Gate, write: WriteRequest, pushes: UnfinishedPushes
+) -> None:
     passes(gate, write)
     assert [(item.repository, item.digest, item.heard) for item in pushes.unreferenced([X])] == [(SHOP, X, False)]
     assert pushes.unreferenced([digest("other")]) == ()

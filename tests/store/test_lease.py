@@ -59,7 +59,7 @@ def test_a_time_slot_is_given_once_also_where_the_clock_of_redis_was_set_back(
     assert [leases.elected("x", 10_000), leases.elected("x", 10_000)] == [True, False]
 
 
-def test_a_lease_that_somebody_else_took_is_known_to_be_lost(leases: Leases, connection: Connection) -> None:
+def test_a_lease_that_another_holder_took_is_known_to_be_lost(leases: Leases, connection: Connection) -> None:
     with leases.hold("x", 200) as lease:
         assert lease is not None
         connection.client.set(connection.keys.of("lease", "x"), "another")

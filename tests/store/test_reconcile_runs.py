@@ -17,7 +17,7 @@ def wiring(make_wiring: MakeWiring) -> Wiring:
     return made
 
 
-def test_a_restart_that_nobody_told_of_counts_once(wiring: Wiring) -> None:
+def test_a_restart_that_no_event_reported_counts_once(wiring: Wiring) -> None:
     before = wiring.store.reconcile_runs.epoch()
     assert not wiring.store.reconcile_runs.note_registry_start("1e9", LONG_MS), "the first look"
     assert not wiring.store.reconcile_runs.note_registry_start("1e9", LONG_MS)

@@ -37,7 +37,9 @@ def test_the_document_lists_every_route_but_the_pages_for_people(edge: Edge) -> 
     assert set(operations(edge)) == every
 
 
-def test_it_is_written_once_and_not_before_somebody_asks(serve: ServeEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_document_is_written_once_and_only_when_requested(
+    serve: ServeEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written: list[dict[str, Any]] = []
 
     def write(bare: dict[str, Any]) -> dict[str, Any]:

@@ -320,7 +320,7 @@ def lose(door: Doorstep, *names: str) -> None:
 
 
 @pytest.mark.parametrize("lost", [("gate",), ("gate", "gate:opens", "gates", "gates:seen", "gate:memory"), ()])
-def test_a_closed_gate_that_redis_has_lost_stands_again_until_somebody_opens_it(
+def test_a_closed_gate_that_redis_has_lost_is_closed_again_until_it_is_opened(
     stand: Stand, lost: tuple[str, ...]
 ) -> None:
     """The gate's collector may live: time proves nothing."""

@@ -135,7 +135,7 @@ def test_without_a_worker_nothing_is_said_of_the_registry(serve: ServeEdge) -> N
     assert "before the last worker" not in str(shown["troubles"])
 
 
-def test_a_plan_that_waits_for_approval_is_a_trouble_until_somebody_decides(edge: Edge) -> None:
+def test_a_plan_that_waits_for_approval_is_a_trouble_until_it_is_decided(edge: Edge) -> None:
     edge.store.outbox.sign_of_life("worker-1@host", QUEUES)
     history, held = edge.store.history, Plan(doomed=(Doomed("sha256:a", ()),), hold="it would remove 30 of 40 tags")
     edge.store.outbox.mark_due(["shop/api"])

@@ -106,7 +106,7 @@ def test_the_notify_token_opens(serve: ServeEdge) -> None:
 
 
 @pytest.mark.parametrize("tokens", [{"read": "read-s3cret"}, {"admin": "admin-s3cret"}])
-def test_without_a_notify_token_nobody_may_post_where_there_are_tokens(
+def test_without_a_notify_token_posting_is_refused_if_there_are_other_tokens(
     serve: ServeEdge, tokens: dict[str, str]
 ) -> None:
     edge = serve(tokens=tokens)

@@ -307,7 +307,7 @@ def test_an_address_that_is_taken_is_refused_in_one_sentence(serve: Serve) -> No
         server.listening(f"127.0.0.1:{served.port}")
 
 
-def test_a_clock_that_is_set_back_gives_nobody_more_time(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_set_back_gives_no_client_more_time(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     connection = serve(HEAD_S=0.3).connect(HEAD)
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() - 3600)

@@ -42,7 +42,7 @@ def test_an_image_needs_its_config_and_its_layers(media_type: str) -> None:
 
 
 @pytest.mark.parametrize("media_type", sorted(FOREIGN_LAYER_TYPES))
-def test_an_image_does_not_need_layers_that_nobody_has_to_push(media_type: str) -> None:
+def test_an_image_does_not_need_foreign_layers(media_type: str) -> None:
     image = {"config": descriptor("config", 7), "layers": [descriptor("l1", 10) | {"mediaType": media_type}]}
     assert read(OCI_MANIFEST, image).blobs == ((digest_of("config"), 7),)
 

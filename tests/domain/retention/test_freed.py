@@ -88,7 +88,7 @@ def test_an_unknown_part_of_a_kept_index_may_hold_any_of_it() -> None:
     assert frees((OLD, NEW), {"old": {"a": 7}}, links=links(new=("amd",))) == Freed(7, 1, at_most=True)
 
 
-def test_an_index_nobody_looked_into_may_hold_any_of_it() -> None:
+def test_an_index_that_was_not_read_may_hold_any_of_it() -> None:
     assert frees((OLD, NEW), {"old": {"a": 7}}, links={digest_of("new"): None}) == Freed(7, 1, at_most=True)
     assert frees((OLD, NEW), {"new": {}}, links={digest_of("old"): None}) == Freed(0, 1, unknown=1)
 

@@ -38,7 +38,7 @@ def test_what_is_asked_for_goes_and_takes_no_slot() -> None:
     assert going(plan(of, LAST_1, NOW, manual_only=True)) == {"v3": "deleted manually by alice"}
 
 
-def test_a_tag_whose_push_nobody_saw_and_one_within_its_grace_go_as_well() -> None:
+def test_a_tag_whose_push_was_not_reported_and_one_within_its_grace_are_deleted_too() -> None:
     of = state(tag("old", None), tag("new", 99), manual_deletions=wanted("old", "new"))
     assert going(plan(of, policy("grace: 1h\nrules: [{keep: none}]"), NOW)).keys() == {"old", "new"}
 
@@ -99,12 +99,12 @@ def test_it_counts_towards_no_hold() -> None:
     assert plan(of, policy("hold_over: 0%\nhold_min: 0"), NOW).hold is None
 
 
-def test_an_index_that_nobody_looked_into_is_looked_into_first() -> None:
+def test_an_index_that_was_not_read_is_read_first() -> None:
     of = state(tag("v1", 1), tag("all", 2), links={digest_of("all"): None}, manual_deletions=wanted("v1"))
     assert plan(of, Policy(), NOW, manual_only=True).unresolved == (digest_of("all"),)
 
 
-def test_a_rule_that_counts_by_creation_has_nobody_wait() -> None:
+def test_a_manual_deletion_waits_for_no_creation_date() -> None:
     rule = policy("rules: [{keep: {last: 1}, order: created}]")
     of = state(tag("v1", 1), tag("v2", 2), tag("v3", 3), manual_deletions=wanted("v3"))
     assert plan(of, rule, NOW).undated != ()

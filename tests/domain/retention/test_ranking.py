@@ -87,7 +87,7 @@ def test_a_digest_has_the_place_of_the_first_of_its_tags() -> None:
     assert [by_tag.place("", each, 3) for each in reversed(tags)] == [None, 3, 2, 1]
 
 
-def test_places_are_read_no_further_than_somebody_asks() -> None:
+def test_places_are_read_no_further_than_requested() -> None:
     tags = [tag(f"b{number}", -number) for number in range(5)]
     unread = iter([(each, "g" if each.name == "b3" else "") for each in tags])
     places = rank(unread, by_digest=True)

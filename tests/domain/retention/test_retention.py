@@ -179,7 +179,7 @@ def test_7_tags_of_the_same_date_are_all_kept_in_the_order_of_any_input() -> Non
     }  # fmt: skip
 
 
-def test_7_an_age_that_nobody_knows_takes_no_slot_and_is_no_reason_to_delete() -> None:
+def test_7_an_unknown_age_takes_no_slot_and_is_no_reason_to_delete() -> None:
     tags = [
         tag("a", 3),
         tag("b", 2),
@@ -194,7 +194,7 @@ def test_7_an_age_that_nobody_knows_takes_no_slot_and_is_no_reason_to_delete() -
     }  # fmt: skip
 
 
-def test_7_a_tag_nobody_saw_pushed_is_kept_and_takes_no_slot() -> None:
+def test_7_a_tag_whose_push_was_not_reported_is_kept_and_takes_no_slot() -> None:
     decided = decide([tag("found", pushed=None), *builds(3)], LAST_2)
     assert gone(decided) == ["b1"]
     assert reasons(decided)["found"] == ("push time unknown (imported); creation date not read yet", None)

@@ -16,7 +16,7 @@ def known(name: str, pushed: float) -> Tag:
     return tag(name, pushed, created_us=us(pushed))
 
 
-def test_what_nobody_looked_up_is_named_by_digest_where_a_limit_overflows() -> None:
+def test_unread_images_are_named_by_digest_if_a_limit_overflows() -> None:
     result = undated("{order: created, keep: {last: 2}}", tag("a", 1), tag("b", 2), known("c", 3))
     assert result == tuple(sorted((digest_of("a"), digest_of("b"))))
 

@@ -163,7 +163,7 @@ def test_9_what_cannot_be_read_stays() -> None:
     assert held("x", links=links) == "its manifest cannot be read, so its layers and parts are unknown"
 
 
-def test_9_an_index_nobody_looked_into_is_named_before_it_goes() -> None:
+def test_9_an_index_that_was_not_read_is_reported_before_its_deletion() -> None:
     assert decide(ALL, lost("x", 99), links={digest_of("x"): None}).unresolved == (digest_of("x"),)
 
 

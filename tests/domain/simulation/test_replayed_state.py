@@ -33,7 +33,7 @@ def test_what_was_pruned_before_the_period_is_gone() -> None:
     assert (gone(outcome), left(outcome), outcome.spared) == ([], ["v2", "v3"], ())
 
 
-def test_a_digest_that_somebody_deletes_takes_all_its_tags() -> None:
+def test_the_deletion_of_a_digest_by_a_user_deletes_all_its_tags() -> None:
     outcome = lived(LAST_2, pushed("a", 1, "one"), pushed("b", 2, "one"), deleted_digest("one", 3), deleted("a", 3))
     assert left(outcome) == []
 
@@ -62,7 +62,7 @@ def test_a_digest_that_comes_back_under_its_tag_is_no_revision() -> None:
     assert lived(rules, *pushes).deletions == ()
 
 
-def test_a_tag_that_somebody_deleted_has_lost_its_revisions() -> None:
+def test_a_tag_that_a_user_deleted_has_lost_its_revisions() -> None:
     rules = policy("rules: [{keep: {revisions: 5}, untagged: 1h}]")
     outcome = lived(
         rules, pushed("main", 0, "a"), pushed("main", 10, "b"), deleted("main", 20), pushed("main", 30, "c")
@@ -214,12 +214,12 @@ def test_a_tag_that_moved_away_no_longer_holds_its_image() -> None:
     assert gone(outcome) == [("(v1)", 10), ("(v1)", 10)]
 
 
-def test_an_index_that_nobody_looked_into_makes_the_deletions_unclear() -> None:
+def test_an_index_that_was_not_read_makes_the_deletions_unclear() -> None:
     assert lived(LAST_2, *THREE, links={digest_of("v3"): None}).unclear == (digest_of("v3"),)
     assert lived(LAST_2, *THREE[1:], links={digest_of("v3"): None}).unclear == ()
 
 
-def test_an_image_whose_creation_nobody_looked_up_counts_from_its_push_and_is_unclear() -> None:
+def test_an_image_whose_creation_was_not_read_counts_from_its_push_and_is_unclear() -> None:
     rules = policy("rules: [{order: created, keep: {last: 2}}]")
     outcome = lived(rules, *THREE)
     assert (gone(outcome), len(outcome.unclear)) == ([("v1", 3)], 3)

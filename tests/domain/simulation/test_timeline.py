@@ -12,7 +12,7 @@ def tell(*events: TimelineEvent, present: tuple[Tag, ...] = ()) -> list[tuple[st
     return [(event.kind, event.tag, event.at_us, event.pushed_us) for event in with_implied_events(timeline)]
 
 
-def test_a_present_tag_whose_push_nobody_knows_was_there_when_the_record_begins() -> None:
+def test_a_live_tag_of_unknown_push_exists_when_the_record_begins() -> None:
     assert tell(pushed("v2", 5), present=(tag("v1", None), tag("v2", 5)))[0] == ("adopted", "v1", us(5), None)
 
 

@@ -73,7 +73,7 @@ def test_a_stranger_is_refused_before_the_request_is_looked_at(serve: ServeEdge)
     assert http.get("/api/v1/preview?nonsense=1").status_code == 401
 
 
-def test_with_a_notify_token_alone_nobody_may_look_and_hears_what_to_set(serve: ServeEdge) -> None:
+def test_with_a_notify_token_alone_reading_is_refused_with_the_setting_to_set(serve: ServeEdge) -> None:
     http = serve(tokens={"notify": "notify-s3cret"}).http
     unset = "neither tokens.read nor tokens.admin is set, so access is disabled: set tokens.read"
     for route in LOOKS:
@@ -82,7 +82,7 @@ def test_with_a_notify_token_alone_nobody_may_look_and_hears_what_to_set(serve: 
 
 
 @pytest.mark.parametrize("tokens", [{"read": "read-s3cret"}, {"notify": "notify-s3cret"}])
-def test_without_an_admin_token_nobody_may_change_where_there_are_tokens(
+def test_without_an_admin_token_changes_are_refused_if_there_are_other_tokens(
     serve: ServeEdge, tokens: dict[str, str]
 ) -> None:
     http = serve(tokens=tokens).http

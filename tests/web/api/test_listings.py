@@ -161,7 +161,7 @@ def test_the_overview_counts_all_of_it(edge: Edge) -> None:
     ["repositories/nope/tags", "repositories/nope/events", "repositories/nope/tags/v1/history",
      "repositories/shop/api/tags/nope/history", "deletions/nope"],
 )  # fmt: skip
-def test_what_nobody_heard_of_is_not_found(edge: Edge, path: str) -> None:
+def test_an_unknown_name_is_not_found(edge: Edge, path: str) -> None:
     status, sentence = problem(edge.http.get(f"/api/v1/{path}"))
     assert (status, "nope" in sentence) == (404, True)
 

@@ -49,6 +49,6 @@ def test_what_is_no_repository_is_refused(serve: ServeEdge) -> None:
     assert (status, "not the name of a repository" in answer.text) == (422, True)
 
 
-def test_without_a_registry_nobody_can_compare(edge: Edge) -> None:
+def test_without_a_registry_nothing_can_be_compared(edge: Edge) -> None:
     status, answer = problem(edge.http.post("/api/v1/reconciliation", json={}))
     assert (status, "registry.url" in answer) == (409, True)

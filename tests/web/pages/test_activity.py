@@ -93,7 +93,7 @@ def test_where_a_spreadsheet_splits_cells_elsewhere_there_is_no_formula_either(
     assert row["actor"] == shown
 
 
-def test_what_failed_and_still_waits_for_somebody_is_shown(edge: Edge) -> None:
+def test_failures_that_still_wait_for_an_operator_are_shown(edge: Edge) -> None:
     browser = Browser(edge)
     assert "No open problems" in browser.text("/panels/activity/troubles")
     edge.store.outbox.note_trouble("doomed shop/api", "the registry refuses <b>")

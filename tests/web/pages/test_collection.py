@@ -181,7 +181,7 @@ def test_what_each_run_freed_is_drawn_and_a_missing_gate_is_said_once(edge: Edge
 @pytest.mark.parametrize(
     ("gate", "is_kept", "is_named"), [("none", False, False), ("none", True, True), ("proxy", False, True)]
 )
-def test_a_gate_that_nobody_obeys_is_named_only_if_a_problem_keeps_it_closed(
+def test_a_gate_that_no_proxy_asks_is_named_only_if_a_problem_keeps_it_closed(
     serve: ServeEdge, gate: str, is_kept: bool, is_named: bool
 ) -> None:
     edge = serve(gc={"gate": gate})

@@ -126,7 +126,7 @@ def test_what_cannot_be_seen_is_named(edge: Edge) -> None:
     assert '&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;<span class="unseen">U+202E</span>' in text
 
 
-def test_nobody_sees_any_without_a_token(edge: Edge) -> None:
+def test_no_page_is_shown_without_a_token(edge: Edge) -> None:
     browser = Browser(edge)
     assert {path: browser.get(path).status_code for path in (*PAGES, *PANELS, *FILES)} == dict.fromkeys(
         (*PAGES, *PANELS, *FILES), 303

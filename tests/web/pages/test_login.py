@@ -66,7 +66,9 @@ def test_no_other_token_opens(edge: Edge, token: str) -> None:
     ("tokens", "right"),
     [({"notify": "n0tify"}, "read"), ({"notify": "n0tify"}, "admin"), ({"read": "r3ad"}, "admin")],
 )
-def test_nobody_has_a_right_of_which_there_is_no_token(serve: ServeEdge, tokens: dict[str, str], right: str) -> None:
+def test_no_request_has_a_right_for_which_there_is_no_token(
+    serve: ServeEdge, tokens: dict[str, str], right: str
+) -> None:
     """Cookies are signed by the tokens: who knows all of them, or where there are none, can sign one himself."""
     browser = Browser(serve(tokens=tokens))
     with browser.http.session_transaction() as session:
@@ -125,7 +127,7 @@ def test_a_copy_of_the_cookie_is_refused_after_signing_out_by_every_web_process(
     assert 0 < first.redis.ttl(key) <= first.wiring.settings.web.session
 
 
-def test_a_session_is_refused_while_nobody_knows_if_it_was_signed_out(
+def test_a_session_is_refused_while_it_is_not_known_if_it_was_signed_out(
     edge: Edge, redis_server: fakeredis.FakeServer
 ) -> None:
     browser = Browser(edge, TOKENS["admin"])
@@ -161,7 +163,7 @@ def test_every_web_process_knows_the_session_and_none_once_a_token_has_changed(s
         assert http.get("/").status_code == status
 
 
-def test_after_ten_wrong_tokens_nobody_from_there_is_listened_to(edge: Edge) -> None:
+def test_after_ten_wrong_tokens_every_token_from_there_is_refused(edge: Edge) -> None:
     browser = Browser(edge)
     for _ in range(10):
         assert browser.sign_in("wrong").status_code == 403
@@ -184,7 +186,7 @@ class TestAChange:
             refused = browser.http.post("/logout", data=form, headers=origin)
             assert (refused.status_code, "expired" in refused.text) == (403, True)
 
-    def test_nobody_keeps_what_a_form_brought_along_before_the_login(self, edge: Edge) -> None:
+    def test_the_login_changes_the_secret_of_the_forms(self, edge: Edge) -> None:
         browser = Browser(edge)
         before = browser.csrf()
         browser.sign_in(TOKENS["read"])
@@ -192,7 +194,7 @@ class TestAChange:
 
 
 @pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
-def test_a_form_on_another_site_signs_nobody_out(edge: Edge, headers: dict[str, str]) -> None:
+def test_a_form_on_another_site_signs_no_user_out(edge: Edge, headers: dict[str, str]) -> None:
     """The browser keeps the session back there: a new one under its name would take its place."""
     response = edge.http.post("/logout", headers=headers)
     assert response.status_code == 403

@@ -33,7 +33,7 @@ def test_the_page_is_there_without_a_word_from_redis(serve: ServeEdge, redis_ser
     assert "<html" not in panel.text
 
 
-def test_one_line_says_that_all_is_good_or_what_needs_somebody(serve: ServeEdge) -> None:
+def test_one_line_says_that_all_is_good_or_what_needs_an_operator(serve: ServeEdge) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:1"})
     outbox = edge.store.outbox
     outbox.sign_of_life("w1", ALL)
@@ -58,7 +58,7 @@ def test_one_line_says_that_all_is_good_or_what_needs_somebody(serve: ServeEdge)
     ]
 
 
-def test_an_error_of_the_last_check_needs_somebody_and_a_missing_worker_as_well(edge: Edge) -> None:
+def test_an_error_of_the_last_check_needs_an_operator_and_a_missing_worker_does_too(edge: Edge) -> None:
     findings = (error("deletes", "the registry has deletes disabled", "storage: {delete: {enabled: true}}"),)
     edge.store.doctor_reports.keep(findings, "alice")
     text = Browser(edge).text("/panels/overview/now")

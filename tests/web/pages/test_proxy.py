@@ -23,7 +23,7 @@ def test_who_signed_in_at_the_proxy_is_known_by_its_word(serve: ServeEdge) -> No
         assert ("(read-only)" in page.text) == bool(may)
 
 
-def test_nobody_else_can_say_who_he_is(serve: ServeEdge) -> None:
+def test_only_a_trusted_proxy_can_name_the_user(serve: ServeEdge) -> None:
     edge = serve(tokens=TOKENS, web=WEB)
     for address in ("10.0.1.7", "127.0.0.1", ""):
         answer = edge.http.get(

@@ -98,13 +98,13 @@ def test_one_page_of_tags_follows_the_other(kept: Edge) -> None:
         assert len({*names(first), *names(rest)}) == 155
 
 
-def test_a_repository_nobody_knows_is_not_there(edge: Edge) -> None:
+def test_an_unknown_repository_does_not_exist(edge: Edge) -> None:
     for panel in (TAGS, TRASH, f"{WHY}:v1", f"{LINE}:v1"):
         response = Browser(edge).panel(panel)
         assert (response.status_code, "is known" in response.text) == (404, True)
 
 
-def test_platforms_are_asked_for_only_where_somebody_wants_them(pruned: Edge, registry: FakeRegistry) -> None:
+def test_platforms_are_read_only_if_requested(pruned: Edge, registry: FakeRegistry) -> None:
     before = len(registry.requests)
     assert "Platforms" not in Browser(pruned).text(TAGS)
     assert len(registry.requests) == before
@@ -118,7 +118,7 @@ def test_what_is_no_digest_has_no_platforms(pruned: Edge, digest: str) -> None:
     assert (answer.status_code, "is not a valid digest" in answer.text) == (409, True)
 
 
-def test_what_was_deleted_is_put_back_and_the_history_says_by_whom(pruned: Edge, registry: FakeRegistry) -> None:
+def test_what_was_deleted_is_restored_and_the_history_says_by_whom(pruned: Edge, registry: FakeRegistry) -> None:
     browser = Browser(pruned)
     assert "older than the newest 1" in browser.text(TRASH)
     assert 'aria-label="Restore shop/api:v1"' in browser.text("/panels/overview/deletions")
@@ -143,7 +143,7 @@ def test_what_was_deleted_is_put_back_and_the_history_says_by_whom(pruned: Edge,
         ({"repository": "nobody/knows", "tag": "v1"}, "no repository"),
     ],
 )
-def test_what_cannot_be_put_back_is_said_in_one_sentence(pruned: Edge, form: dict[str, str], sentence: str) -> None:
+def test_what_cannot_be_restored_is_said_in_one_sentence(pruned: Edge, form: dict[str, str], sentence: str) -> None:
     browser = Browser(pruned)
     assert sentence in browser.said(browser.post("/restore", **{"repository": "shop/api", **form}))
 
@@ -179,7 +179,7 @@ def moved(serve_over_valkey: ServeEdge, registry: FakeRegistry) -> Edge:
     return edge
 
 
-def test_what_was_overwritten_is_put_back_once_somebody_has_read_what_that_overwrites(
+def test_an_overwritten_image_is_restored_once_the_image_that_it_overwrites_was_read(
     moved: Edge, registry: FakeRegistry
 ) -> None:
     browser, two = Browser(moved, TOKENS["admin"]), registry.tags("shop/api")["v1"]
