@@ -48,7 +48,7 @@ def held(wiring: Wiring) -> None:
 
 
 @pytest.mark.usefixtures("held")
-def test_a_tag_whose_plan_waits_goes_once_it_is_approved(run: Run) -> None:
+def test_a_tag_whose_plan_waits_is_deleted_once_it_is_approved(run: Run) -> None:
     _, output = run("explain", "shop/api:v1")
     assert (
         "to be deleted once approved (pushprune prune --approve shop/api): older than the newest 2 (rule last)"
@@ -249,13 +249,13 @@ def test_a_dry_run_says_what_a_collection_then_frees(run: Run, wiring: Wiring) -
     assert [preview[name] for name in ("freed_bytes", "freed_at_most", "freed_unknown")] == [10_000, False, 0]
 
 
-def test_it_says_at_most_where_what_stays_is_not_known(run: Run, wiring: Wiring) -> None:
+def test_it_says_at_most_where_what_is_kept_is_not_known(run: Run, wiring: Wiring) -> None:
     pushes = push(11, {"one": 10_000, **BASE}), push(12, None), push(13, BASE)
     message = "a collection then frees at most 10.0 kB that nothing else in this repository uses"
     assert freed(run, wiring, *pushes) == message
 
 
-def test_it_says_of_how_many_images_that_go_it_knows_no_layers(run: Run, wiring: Wiring) -> None:
+def test_it_says_of_how_many_images_that_are_deleted_it_knows_no_layers(run: Run, wiring: Wiring) -> None:
     pushes = [push(11, None), push(12, {"two": 2000, **BASE}), push(13, BASE), push(14, BASE)]
     message = (
         "a collection then frees 2.0 kB that nothing else in this repository uses, besides 1 image of unknown layers"

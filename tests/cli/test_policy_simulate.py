@@ -73,7 +73,7 @@ def test_it_says_how_many_of_the_deleted_were_pulled_afterwards_and_lists_them(r
     assert listed.split()[-1] == "2"
 
 
-def test_it_shows_what_goes_per_day_rule_and_repository(run: Run) -> None:
+def test_it_shows_what_is_deleted_per_day_rule_and_repository(run: Run) -> None:
     table = run(KEEP_2).splitlines()
     assert [line.split()[1:] for line in table if line.startswith(("newest", "shop/api "))] == [
         ["2", "2", "800", "B"]

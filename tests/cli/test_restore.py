@@ -50,7 +50,7 @@ def run(registry: FakeRegistry, call: Call) -> Run:
 
 
 @pytest.mark.parametrize("where", [(), ("shop/api",)])
-def test_trash_lists_what_went_why_and_until_when_it_can_come_back(run: Run, where: tuple[str, ...]) -> None:
+def test_trash_lists_what_was_deleted_why_and_until_when_it_can_come_back(run: Run, where: tuple[str, ...]) -> None:
     code, output = run("trash", *where)
     assert (code, "shop/api:v1" in output, "older than the newest 1 (rule last)" in output) == (0, True, True)
     _, as_json = run("trash", *where, "--json")

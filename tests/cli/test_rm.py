@@ -109,7 +109,7 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch, answer: str) -> list[str]:
     return asked
 
 
-def test_a_tag_goes_and_the_history_says_who_did_it(run: Run, shop: Shop) -> None:
+def test_a_tag_is_deleted_and_the_history_says_who_did_it(run: Run, shop: Shop) -> None:
     code, output, _ = run(f"{SHOP}:v1", "--yes")
     assert code == 0
     assert "1 tag, 1 image" in output
@@ -149,7 +149,7 @@ def test_unreported_tags_are_found_at_the_registry(run: Run, shop: Shop) -> None
     assert len(shop.registry.manifests(SHOP)) == 2
 
 
-def test_a_dry_run_shows_what_would_go_and_changes_nothing(run: Run, shop: Shop) -> None:
+def test_a_dry_run_shows_what_would_be_deleted_and_changes_nothing(run: Run, shop: Shop) -> None:
     before = shop.store.history.snapshot(SHOP)
     code, output, _ = run(f"{SHOP}:v?", "--dry-run")
     assert (code, "2 tags, 1 image" in output) == (0, True)
@@ -212,7 +212,7 @@ def test_what_is_in_use_says_until_when(run: Run, shop: Shop) -> None:
         (f"127.0.0.1:5000/{SHOP}:v1", 2, f"name it without the registry's address: {SHOP}:v1"),
     ],
 )
-def test_what_means_nothing_is_one_sentence_and_nothing_goes(
+def test_what_means_nothing_is_one_sentence_and_nothing_is_deleted(
     run: Run, shop: Shop, name: str, code: int, sentence: str
 ) -> None:
     got, _, error = run(f"{SHOP}:v1" if code == 1 else name, name, "--yes")
@@ -301,7 +301,7 @@ def test_it_says_that_it_waits_for_a_collection(run: Run, shop: Shop) -> None:
     assert "v1" not in shop.tags()
 
 
-def test_what_is_pushed_meanwhile_stays_and_is_told(run: Run, shop: Shop) -> None:
+def test_what_is_pushed_meanwhile_is_kept_and_is_told(run: Run, shop: Shop) -> None:
     def push() -> None:
         shop.meanwhile = lambda: None
         shop.registry.push_image(SHOP, "v1", seed="newer")

@@ -166,7 +166,7 @@ def test_what_means_nothing_there_is_one_sentence(
     assert len(registry.tags("shop/api")) == 3
 
 
-def test_what_is_pushed_meanwhile_stays(run: Run, registry: FakeRegistryV1) -> None:
+def test_what_is_pushed_meanwhile_is_kept(run: Run, registry: FakeRegistryV1) -> None:
     pushes = iter(({"v2": THREE}, {}))
     registry.after_delete = lambda: registry.push("shop/api", **next(pushes))
     code, _, error = run("rm", "shop/api:v1", "shop/api:v2", *HERE, "--yes")

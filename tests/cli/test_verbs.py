@@ -194,7 +194,7 @@ def test_history_says_who_when_and_from_where(run: Run) -> None:
     assert message == ["v2", "ci", "docker/27", "10.0.0.9"]
 
 
-def test_a_dry_run_shows_what_would_go_and_why(run: Run) -> None:
+def test_a_dry_run_shows_what_would_be_deleted_and_why(run: Run) -> None:
     code, output, _ = run("prune", "--dry-run", "--json")
     assert code == 0
     (preview,) = json.loads(output)["repositories"]
@@ -235,7 +235,7 @@ def test_a_policy_is_put_in_force_by_no_option(run: Run, tmp_path: Path) -> None
     assert "--policy needs --dry-run" in error
 
 
-def test_explain_says_of_a_tag_why_and_when_it_could_go(run: Run) -> None:
+def test_explain_says_of_a_tag_why_and_when_it_could_be_deleted(run: Run) -> None:
     code, output, _ = run("explain", "shop/api:v1")
     assert code == 0
     assert "to be deleted: older than the newest 2 (rule last)" in output
@@ -451,7 +451,7 @@ def test_with_a_broken_policy_the_verbs_warn_once_and_answer_by_the_one_in_force
     assert error.endswith("; the previous policy stays in force\n")
 
 
-def test_with_a_broken_policy_and_none_before_nothing_goes(
+def test_with_a_broken_policy_and_none_before_nothing_is_deleted(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_policy(tmp_path, monkeypatch)

@@ -63,7 +63,7 @@ def test_what_was_printed_before_it_failed_is_kept(make_wiring: MakeWiring, tmp_
     assert lines_of(wiring.store.collection_runs.log(run.started_ms) or b"") == printed
 
 
-def test_logs_stay_within_a_number_and_a_total_size(make_wiring: MakeWiring) -> None:
+def test_logs_are_kept_within_a_number_and_a_total_size(make_wiring: MakeWiring) -> None:
     runs, connection = make_wiring().store.collection_runs, make_wiring().store.connection
     for started_ms in (3, 20, 100):
         runs.keep_log(started_ms, b"x" * 300)

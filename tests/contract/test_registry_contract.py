@@ -81,7 +81,7 @@ class TestTagsAlone:
         assert not site.client.delete_tag("shop/api", "v1")
         assert site.pusher.pull_whole("shop/api", digest) == digest
 
-    def test_a_tag_that_points_at_the_tombstone_goes_with_it_and_its_image_stays(self, site: Site) -> None:
+    def test_a_tag_that_points_at_the_tombstone_is_deleted_with_it_and_its_image_is_kept(self, site: Site) -> None:
         digest = site.pusher.push_image("shop/api", "v1")
         site.pusher.retag("shop/api", "v1", "v2")
         site.pusher.push_image("shop/api", "other")
@@ -195,7 +195,7 @@ class TestDeleting:
     def test_in_an_unknown_repository_it_is_gone(self, site: Site) -> None:
         assert site.client.delete("no/such", NOWHERE) is False
 
-    def test_every_tag_on_the_digest_goes_along(self, site: Site) -> None:
+    def test_every_tag_on_the_digest_is_deleted_along(self, site: Site) -> None:
         digest = site.pusher.push_image("shop/api", "v1")
         site.pusher.retag("shop/api", "v1", "also-v1")
         site.pusher.push_image("shop/api", "v2")

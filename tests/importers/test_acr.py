@@ -58,7 +58,7 @@ def test_it_keeps_the_newest_of_those_that_are_old_enough() -> None:
     assert gone(made, *tags, aged("other", 99)) == {"v9", "v10"}
 
 
-def test_untagged_goes_by_the_same_age_and_no_tag_stays_by_that() -> None:
+def test_untagged_is_deleted_by_the_same_age_and_no_tag_is_kept_by_that() -> None:
     made = commanded("acr", "--filter", "shop/api:^v", "--ago", "5d", "--untagged")
     assert gone(made, aged("v1", 9), aged("other", 9)) == {"v1"}
     assert (untagged_gone(made, 6), untagged_gone(made, 4), untagged_gone(made, 6, "other")) == (True, False, True)

@@ -31,7 +31,7 @@ def test_the_examples_of_its_readme(line: str, rule: dict[str, object]) -> None:
     assert made == {"name": "deckschrubber", **rule}
 
 
-def test_the_newest_images_stay_whatever_their_age_and_so_does_what_is_young() -> None:
+def test_the_newest_images_are_kept_whatever_their_age_and_so_does_what_is_young() -> None:
     made = commanded("deckschrubber", "-day", "30", "-latest", "2")
     tags = [aged(f"v{days}", days, created_us=used(days)) for days in (10, 20, 40, 50)]
     assert gone(made, *tags) == {"v40", "v50"}

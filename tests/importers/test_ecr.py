@@ -45,7 +45,7 @@ def test_the_published_example_of_two_rules_expires_image_a_alone() -> None:
     assert gone(made, *tags) == {"beta-1", "prod-1"}
 
 
-def test_untagged_images_go_by_the_first_rule_that_concerns_them() -> None:
+def test_untagged_images_are_deleted_by_the_first_rule_that_concerns_them() -> None:
     rules = [expire(1, "untagged", "sinceImagePushed", 2), expire(2, "any", "sinceImagePushed", 30)]
     made = imported("ecr", policy(*rules), "shop/api")
     assert (untagged_gone(made, 3), untagged_gone(made, 1), untagged_gone(made, 3, "")) == (True, False, True)
@@ -53,14 +53,14 @@ def test_untagged_images_go_by_the_first_rule_that_concerns_them() -> None:
     assert not untagged_gone(imported("ecr", policy(*rules), "shop/api"), 3, repository="shop/web")
 
 
-def test_what_has_lost_a_tag_that_a_rule_matches_goes_as_well() -> None:
+def test_what_has_lost_a_tag_that_a_rule_matches_is_deleted_too() -> None:
     rules = [expire(1, "tagged", "imageCountMoreThan", 9, "prod"), expire(2, "untagged", "sinceImagePushed", 2)]
     made = imported("ecr", policy(*rules), "shop/api")
     assert [untagged_gone(made, 3, lost) for lost in ("prod1", "dev1", "")] == [True, True, True]
     assert not untagged_gone(made, 1, "prod1")
 
 
-def test_untagged_images_by_number_have_no_equivalent_and_stay() -> None:
+def test_untagged_images_by_number_have_no_equivalent_and_are_kept() -> None:
     """The guide's `keep only one untagged image`."""
     made = imported("ecr", policy(expire(1, "untagged", "imageCountMoreThan", 1)), "shop/api")
     assert not untagged_gone(made, 999)

@@ -53,18 +53,18 @@ def test_keep_wins_over_delete_for_all_tags_of_a_version() -> None:
     assert gone(made, aged("release1", 40, "one"), aged("latest", 40, "one"), aged("x", 40)) == {"x"}
 
 
-def test_what_keep_matches_but_delete_does_not_stays_all_the_same() -> None:
+def test_what_keep_matches_but_delete_does_not_is_kept_all_the_same() -> None:
     made = imported("gcp", [delete(tagPrefixes=["pr-"]), recent(1), keep(newerThan="3d")])
     assert gone(made, aged("v1", 99), aged("pr-1", 9), aged("pr-2", 8)) == {"pr-1"}
 
 
-def test_untagged_versions_go_by_age_and_no_tag_does() -> None:
+def test_untagged_versions_are_deleted_by_age_and_no_tag_does() -> None:
     made = imported("gcp", [delete(tagState="untagged", olderThan="7d"), keep(tagPrefixes=["release"])])
     assert (untagged_gone(made, 8), untagged_gone(made, 6)) == (True, False)
     assert gone(made, aged("v1", 99)) == set()
 
 
-def test_what_has_lost_a_tag_that_a_policy_deletes_goes_by_the_age_for_what_is_untagged() -> None:
+def test_what_has_lost_a_tag_that_a_policy_deletes_is_deleted_by_the_age_for_what_is_untagged() -> None:
     packages = delete(tagState="untagged", olderThan="7d", packageNamePrefixes=["api"])
     made = imported("gcp", [delete(tagPrefixes=["pr-"], olderThan="90d"), packages])
     assert (untagged_gone(made, 8, "pr-1"), untagged_gone(made, 6, "pr-1")) == (True, False)
@@ -73,7 +73,7 @@ def test_what_has_lost_a_tag_that_a_policy_deletes_goes_by_the_age_for_what_is_u
 
 
 @pytest.mark.parametrize("keeping", [recent(5), keep(newerThan="30d"), keep(tagState="untagged")])
-def test_untagged_versions_stay_where_a_keep_policy_may_hold_them(keeping: dict[str, Any]) -> None:
+def test_untagged_versions_are_kept_where_a_keep_policy_may_hold_them(keeping: dict[str, Any]) -> None:
     made = imported("gcp", [delete(tagState="untagged", olderThan="7d"), keeping])
     assert not untagged_gone(made, 99)
     assert "a Keep policy may keep versions without a tag" in made.text

@@ -22,7 +22,7 @@ def test_the_readmes_keep_last_counts_by_name_and_by_version_and_keeps_what_eith
     assert "hush" not in made.text
 
 
-def test_the_readmes_snapshots_go_save_those_that_a_kept_tag_names() -> None:
+def test_the_readmes_snapshots_are_deleted_save_those_that_a_kept_tag_names() -> None:
     made = commanded(
         "registry-cli", "--delete", "--num", "1", "--order-by-date", "--tags-like", "snapshot-", "--keep-tags",
         "stable", "latest",
@@ -55,7 +55,7 @@ def test_the_readmes_delete_by_hours() -> None:
     ]
 
 
-def test_what_is_young_stays_beside_what_is_last() -> None:
+def test_what_is_young_is_kept_beside_what_is_last() -> None:
     (rule,) = rules_of(commanded("registry-cli", "--delete-all", "--keep-by-hours", "48", "--images-like", "^shop/"))
     assert rule == {"name": "all", "repos": ["re:^shop/"], "keep": {"pushed_within": "2d"}}
 

@@ -105,7 +105,7 @@ def test_what_deletes_whole_images_leaves_an_image_that_another_tag_keeps_with_a
     assert made.values.get("shared") == shared
 
 
-def test_an_old_tag_of_an_image_that_stays_goes_only_where_the_tool_deletes_tags() -> None:
+def test_an_old_tag_of_an_image_that_is_kept_is_deleted_only_where_the_tool_deletes_tags() -> None:
     def deleted(tool: str) -> set[str]:
         made = translation(tool, [imported_rule("x", keep="none", tags=["v*"])])
         return gone(made, aged("v1", 9, "x"), aged("main", 9, "x"), aged("v2", 9))

@@ -45,25 +45,25 @@ def test_the_first_policy_that_matches_a_repository_decides_alone() -> None:
     assert gone(made, *tags, repository="shop/else") == {"old", "keep"}
 
 
-def test_without_entries_every_tag_stays_and_only_untagged_manifests_go() -> None:
+def test_without_entries_every_tag_is_kept_and_only_untagged_manifests_are_deleted() -> None:
     made = imported("zot", alone({"repositories": ["**"]}, delay="48h"), None)
     assert gone(made, aged("v1", 999)) == set()
     assert (untagged_gone(made, 3), untagged_gone(made, 1)) == (True, False)
 
 
-def test_what_has_lost_a_tag_that_an_entry_matches_goes_as_well() -> None:
+def test_what_has_lost_a_tag_that_an_entry_matches_is_deleted_too() -> None:
     made = imported("zot", alone({"repositories": ["**"], "keepTags": [{"patterns": ["^v"]}]}), None)
     assert [untagged_gone(made, 2, lost) for lost in ("v1", "x", "")] == [True, True, True]
     assert not untagged_gone(made, 0.5)
 
 
-def test_untagged_manifests_may_stay() -> None:
+def test_untagged_manifests_may_be_kept() -> None:
     entries = [{"patterns": ["^v"]}]
     policy = {"repositories": ["**"], "deleteUntagged": False, "keepTags": entries}
     assert not untagged_gone(imported("zot", alone(policy), None), 99)
 
 
-def test_referrers_stay_unless_they_are_to_go() -> None:
+def test_referrers_are_kept_unless_they_are_to_be_deleted() -> None:
     for asked, expected in ((True, "follow"), (False, "keep")):
         made = imported("zot", alone({"repositories": ["**"], "deleteReferrers": asked}), None)
         assert [rule.referrers for rule in policy_of(made).rules] == [expected]

@@ -81,7 +81,7 @@ def test_the_oldest_and_the_newest_tag_share_a_digest(live: Live) -> None:
 
 
 @pytest.mark.parametrize("order", ["pushed", "created"])
-def test_images_created_at_the_same_moment_go_by_their_push(system: LiveSystem, order: str) -> None:
+def test_images_created_at_the_same_moment_are_deleted_by_their_push(system: LiveSystem, order: str) -> None:
     repository = f"{order}/same"
     created = datetime(2026, 1, 1, tzinfo=UTC)
     images = {name: make_image(name, created=created) for name in ("zeta", "mike", "alfa", "yank", "kilo", "bravo")}
@@ -112,7 +112,7 @@ def attachment(image: Image) -> tuple[str, Image]:
 
 
 @pytest.mark.parametrize("of", [signature, attachment])
-def test_a_referrer_of_a_kept_image_stays_and_that_of_a_deleted_one_goes(
+def test_a_referrer_of_a_kept_image_is_kept_and_that_of_a_deleted_one_is_deleted(
     system: LiveSystem, of: Callable[[Image], tuple[str, Image]]
 ) -> None:
     repository = f"pushed/{of.__name__}"

@@ -4,7 +4,7 @@ from tests.fakes.images import make_image, make_index
 from tests.live.conftest import Live, last, pushprune, wait_until
 
 
-def test_all_but_some_go_although_the_worker_dies_in_the_middle_and_one_comes_back(live: Live) -> None:
+def test_all_but_some_are_deleted_although_the_worker_dies_in_the_middle_and_one_comes_back(live: Live) -> None:
     system = live(policy=last(1000), delete={"parallel": 1, "batch_size": 10})
     index, names = make_index("multi"), {f"v{number:02}" for number in range(40)}
     for name in sorted(names):

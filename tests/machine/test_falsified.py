@@ -66,7 +66,7 @@ def test_an_image_restored_under_many_names_keeps_its_outer_index(ground: Ground
 
 
 @pytest.mark.parametrize("version", ["2.8", "3"])
-def test_an_image_goes_although_an_index_took_its_tag_over_before_its_take_off_was_noted(
+def test_an_image_is_deleted_although_an_index_took_its_tag_over_before_its_take_off_was_noted(
     ground: Ground, version: Version
 ) -> None:
     """Seed 771001: the first worker dies right after its DELETE of the tag, before it notes that."""
@@ -118,7 +118,9 @@ def test_a_lost_deletion_of_the_oldest_tag_waits_for_a_user_who_says_that_the_st
 
 
 @pytest.mark.parametrize("version", ["2.8", "3"])
-def test_the_parts_of_an_index_that_its_user_deletes_before_it_was_read_stay(ground: Ground, version: Version) -> None:
+def test_the_parts_of_an_index_that_its_user_deletes_before_it_was_read_are_kept(
+    ground: Ground, version: Version
+) -> None:
     """Seed 602: only events had said that the images are parts."""
     machine = replayed(ground, version, Rule(1, "digests", False, False), meeting("push", "v1", 0))
     machine.do(deed=Deed("push", "latest", 5), late=False)
@@ -127,7 +129,9 @@ def test_the_parts_of_an_index_that_its_user_deletes_before_it_was_read_stay(gro
 
 
 @pytest.mark.parametrize("version", ["2.8", "3"])
-def test_what_was_restored_goes_with_its_parts_if_a_user_deletes_it_by_hand(ground: Ground, version: Version) -> None:
+def test_what_was_restored_is_deleted_with_its_parts_if_a_user_deletes_it_by_hand(
+    ground: Ground, version: Version
+) -> None:
     """Seed 602: the image is no longer kept by its restore."""
     machine = ByHand(ground, version)
     machine.begin(rule=Rule(2, "digests", False, True), opening=[meeting("push", "v1", 0)])
@@ -141,7 +145,7 @@ def test_what_was_restored_goes_with_its_parts_if_a_user_deletes_it_by_hand(grou
     machine.teardown()
 
 
-def test_an_image_goes_although_a_restore_took_its_tag_over_while_it_was_untagged(ground: Ground) -> None:
+def test_an_image_is_deleted_although_a_restore_took_its_tag_over_while_it_was_untagged(ground: Ground) -> None:
     """Seed 120111: the plan of the image was deleted, and nothing else said that its deletion had begun."""
     opening = Meeting(Deed("push", "latest", 0), "", 0, "before", late=True)
     machine = replayed(ground, "2.8", Rule(1, "digests", False, True), opening)

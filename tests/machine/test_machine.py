@@ -34,7 +34,7 @@ def shrink_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(Forged, 500, id="forged, many examples", marks=pytest.mark.deep),
     ],
 )
-def test_nothing_kept_is_lost_and_nothing_dropped_stays(
+def test_nothing_kept_is_lost_and_nothing_dropped_is_kept(
     ground: Ground, kind: type[Machine], examples: int, version: Literal["2.8", "3"]
 ) -> None:
     run(lambda: kind(ground, version), examples)

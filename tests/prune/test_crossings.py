@@ -33,7 +33,7 @@ def test_a_user_who_deletes_what_is_just_being_restored_is_obeyed(make_system: M
 
 
 @pytest.mark.parametrize("version", ["2.8", "3"])
-def test_what_is_restored_after_its_user_deleted_it_unheard_goes_whole(make_system: Make, version: str) -> None:
+def test_what_is_restored_after_its_user_deleted_it_unheard_is_deleted_whole(make_system: Make, version: str) -> None:
     system = make_system(keep_last(2), version)
     system.push("v1", "v2", "v3")
     system.settle()
@@ -47,7 +47,9 @@ def test_what_is_restored_after_its_user_deleted_it_unheard_goes_whole(make_syst
     assert set(system.registry.manifests(SHOP)) == {make_image(f"{SHOP}:v3").digest}
 
 
-def test_the_parts_of_an_index_go_although_its_tag_was_pushed_elsewhere_while_it_was_deleted(make_system: Make) -> None:
+def test_the_parts_of_an_index_are_deleted_although_its_tag_was_pushed_elsewhere_while_it_was_deleted(
+    make_system: Make,
+) -> None:
     """The push drops the plan, and leaves nobody to say that the old index is gone."""
     system = make_system(keep_last(1))
     old, new = make_index("old"), make_index("new")
@@ -89,7 +91,7 @@ def test_a_push_without_a_tag_that_our_delete_took_along_is_not_looked_for_for_e
 
 
 @pytest.mark.parametrize("version", ["2.8", "3"])
-def test_an_image_goes_whole_where_the_tag_that_kept_it_is_moved_before_its_doomed_tag_is_off(
+def test_an_image_is_deleted_whole_where_the_tag_that_kept_it_is_moved_before_its_doomed_tag_is_off(
     make_system: Make, version: str
 ) -> None:
     system = make_system(policy("rules: [{keep: {last: 1}, count: tags}]"), version)
@@ -142,7 +144,7 @@ def test_what_is_pushed_without_a_tag_is_looked_at_in_an_hour(make_system: Make)
     assert system.messages.sent == []
 
 
-def test_a_tag_that_our_healing_put_astray_goes_with_its_doomed_push(make_system: Make) -> None:
+def test_a_tag_that_our_healing_put_astray_is_deleted_with_its_doomed_push(make_system: Make) -> None:
     """v1 was restored to its old push, then pushed again without a notification; when that arrives, v1 is doomed."""
     system = doomed_system(make_system)
     old = V1.digest

@@ -75,7 +75,7 @@ def test_an_index_is_as_old_as_the_first_image_in_it(make_system: Make) -> None:
     assert system.tags() == {"v2", "v3"}
 
 
-def test_while_it_cannot_be_asked_nothing_goes_and_what_was_learnt_is_kept(make_system: Make) -> None:
+def test_while_it_cannot_be_asked_nothing_is_deleted_and_what_was_learnt_is_kept(make_system: Make) -> None:
     system = make_system(NEWEST, delete={"parallel": 1})
     for number in (1, 2, 3):
         push(system, f"v{number}", day(number), 10 - number)

@@ -225,7 +225,7 @@ def long_ago(system: System) -> None:
         client.hset(keys.of("own_puts", SHOP), tag, " ".join([digest, str(int(at_ms) - 3_600_000), *more]))
 
 
-def test_a_tagged_part_of_an_index_that_an_event_called_an_image_stays(make_system: Make) -> None:
+def test_a_tagged_part_of_an_index_that_an_event_called_an_image_is_kept(make_system: Make) -> None:
     """The layout of `docker manifest create`: each platform has a tag of its own, which comes before the index."""
     system = make_system(keep_last(1, protect=["latest"]), fake={"references": True})
     system.deaf = True

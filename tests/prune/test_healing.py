@@ -90,7 +90,7 @@ def test_the_parts_of_an_index_that_a_doomed_tag_was_moved_to_unheard_are_restor
     system.pull_whole("moved")
 
 
-def test_an_index_is_restored_together_with_a_child_that_went_after_it(make_system: Make) -> None:
+def test_an_index_is_restored_together_with_a_child_that_was_deleted_after_it(make_system: Make) -> None:
     system = make_system(keep_last(1))
     child = make_image("child")
     index = index_over([child], seed="index")
@@ -250,7 +250,7 @@ def test_a_tag_whose_return_was_not_answered_may_still_be_on_its_way_and_keeps_c
     assert system.store.leases.writers() == 1
 
 
-def test_what_was_restored_and_then_replaced_goes_as_anything_without_a_tag(make_system: Make) -> None:
+def test_what_was_restored_and_then_replaced_is_deleted_as_anything_without_a_tag(make_system: Make) -> None:
     """The DELETE had taken the tag along; its image stands again until its user pushes the tag elsewhere."""
     rule = {"name": "last", "keep": {"last": 1}, "untagged": 0}
     system = make_system(Policy.model_validate({"protect": ["prod"], "hold_min": 100, "rules": [rule]}))

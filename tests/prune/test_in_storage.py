@@ -47,7 +47,9 @@ def shared(on_disk: Make) -> System:
 
 @REFUSING
 @pytest.mark.parametrize("version", ["2.8", "3"])
-def test_what_the_policy_does_not_keep_goes_with_its_reason(on_disk: Make, fake: dict[str, Any], version: str) -> None:
+def test_what_the_policy_does_not_keep_is_deleted_with_its_reason(
+    on_disk: Make, fake: dict[str, Any], version: str
+) -> None:
     system = on_disk(keep_last(1), version, fake=fake)
     system.push("v1", "v2", "v3")
     system.registry.push(SHOP, "v4", make_index("v4"))
@@ -62,7 +64,7 @@ def test_what_the_policy_does_not_keep_goes_with_its_reason(on_disk: Make, fake:
     assert sent(system) == 0
 
 
-def test_a_tag_whose_image_is_kept_as_another_goes_alone(on_disk: Make) -> None:
+def test_a_tag_whose_image_is_kept_as_another_is_deleted_alone(on_disk: Make) -> None:
     system = shared(on_disk)
     deleting.delete(system.wiring, SHOP)
     system.settle()
@@ -74,7 +76,9 @@ def test_a_tag_whose_image_is_kept_as_another_goes_alone(on_disk: Make) -> None:
 
 @pytest.mark.parametrize("image", [make_image("one"), make_index("one")], ids=["image", "index"])
 @pytest.mark.parametrize("readonly", [False, True], ids=["takes pushes", "read-only"])
-def test_what_went_can_be_restored_whatever_the_registry_takes(on_disk: Make, image: Image, readonly: bool) -> None:
+def test_what_was_deleted_can_be_restored_whatever_the_registry_takes(
+    on_disk: Make, image: Image, readonly: bool
+) -> None:
     system = on_disk(keep_last(1), fake={"delete_enabled": False})
     system.registry.push(SHOP, "v1", image, at=ago(1))
     system.push("v2")
@@ -148,7 +152,7 @@ def test_a_push_written_into_what_was_set_aside_wins(on_disk: Make, monkeypatch:
     assert system.registry.tags(SHOP)["v1"] == again.digest
 
 
-def test_an_image_that_was_tagged_unheard_stays(on_disk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_was_tagged_unheard_is_kept(on_disk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A deletion over the API would delete that tag, too."""
     system = doomed_system(on_disk)
     digest = system.registry.tags(SHOP)["v1"]
@@ -203,7 +207,7 @@ def test_what_was_removed_and_not_noted_is_noted_by_the_next(on_disk: Make, monk
     assert system.wiring.restore.restore(SHOP, tag="v1").tags == ("v1",)
 
 
-def test_what_a_worker_that_died_had_set_aside_goes_later(
+def test_what_a_worker_that_died_had_set_aside_is_deleted_later(
     on_disk: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     system = doomed_system(on_disk)
@@ -238,7 +242,7 @@ def test_what_is_mounted_must_be_what_the_registry_serves(on_disk: Make, tmp_pat
     assert "set storage.path to the registry's rootdirectory" in trouble.message
 
 
-def test_a_tombstone_that_was_left_over_the_api_goes_as_well(on_disk: Make, tmp_path: Path) -> None:
+def test_a_tombstone_that_was_left_over_the_api_is_deleted_too(on_disk: Make, tmp_path: Path) -> None:
     system = shared(on_disk)
     Pusher(system.registry.url, agent=system.agent).put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.CONTENT)
     deleting.delete(system.wiring, SHOP)
@@ -248,7 +252,7 @@ def test_a_tombstone_that_was_left_over_the_api_goes_as_well(on_disk: Make, tmp_
     assert sent(system) == 1, "nothing but that tombstone was put"
 
 
-def test_a_tag_that_points_nowhere_goes(on_disk: Make) -> None:
+def test_a_tag_that_points_nowhere_is_deleted(on_disk: Make) -> None:
     system = doomed_system(on_disk)
     digest = system.registry.tags(SHOP)["v1"]
     with pytest.MonkeyPatch.context() as patched:
@@ -272,7 +276,7 @@ def test_a_registry_that_goes_on_serving_what_was_removed_is_told_of(on_disk: Ma
     assert system.store.outbox.troubles() == ()
 
 
-def test_a_manifest_without_a_tag_goes(on_disk: Make) -> None:
+def test_a_manifest_without_a_tag_is_deleted(on_disk: Make) -> None:
     rule = {"name": "last", "keep": {"last": 1}, "untagged": 0}
     system = on_disk(keep_last(1, rules=[rule]))
     system.push("v1")

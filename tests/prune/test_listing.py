@@ -34,7 +34,7 @@ def requests_of_a_try(system: System) -> list[tuple[str, int]]:
     return [(request.method, request.status) for request in requests]
 
 
-def test_the_image_of_a_protected_tag_that_is_not_listed_stays(make_system: Make) -> None:
+def test_the_image_of_a_protected_tag_that_is_not_listed_is_kept(make_system: Make) -> None:
     """`rel` and `rel2` point at one old image, on a registry whose notifications were not received."""
     system = hiding(make_system, keep_last(1, protect=["rel2"]), reconcile={"late": "0s"})
     system.deaf = True
@@ -86,7 +86,7 @@ def test_a_tag_that_was_untagged_only_can_be_restored(make_system: Make) -> None
     assert system.registry.tags(SHOP)["v1"] == digest
 
 
-def test_a_digest_that_a_user_names_stays_with_the_reason(make_system: Make) -> None:
+def test_a_digest_that_a_user_names_is_kept_with_the_reason(make_system: Make) -> None:
     system = hiding(make_system)
     system.push("v1", "v2")
     system.settle()

@@ -43,7 +43,9 @@ def settled(make_system: Make, *tags: str, policy: Policy = NO_RULES, version: s
 
 
 @both
-def test_it_goes_although_no_rule_says_so_and_the_history_says_who_wanted_it(make_system: Make, version: str) -> None:
+def test_it_is_deleted_although_no_rule_says_so_and_the_history_says_who_wanted_it(
+    make_system: Make, version: str
+) -> None:
     system = settled(make_system, "v1", "v2", version=version)
     ask(system, "v1")
     assert system.tags() == {"v2"}
@@ -53,14 +55,14 @@ def test_it_goes_although_no_rule_says_so_and_the_history_says_who_wanted_it(mak
     assert refused(system) == {}
 
 
-def test_it_goes_where_no_policy_is_in_force(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_deleted_where_no_policy_is_in_force(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     system = settled(make_system, "v1", "v2")
     monkeypatch.setattr(system.wiring.policies, "current", lambda: None)
     ask(system, "v1")
     assert system.tags() == {"v2"}
 
 
-def test_it_can_be_undone_and_stays_then(make_system: Make) -> None:
+def test_it_can_be_undone_and_is_kept_then(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2")
     ask(system, "v1")
     system.wiring.restore.restore(SHOP, tag="v1", lease_s=0)
@@ -68,7 +70,7 @@ def test_it_can_be_undone_and_stays_then(make_system: Make) -> None:
     assert system.tags() == {"v1", "v2"}
 
 
-def test_an_index_that_was_restored_stays_with_its_parts_and_signatures(make_system: Make) -> None:
+def test_an_index_that_was_restored_is_kept_with_its_parts_and_signatures(make_system: Make) -> None:
     system = make_system(NO_RULES)
     system.registry.push_index(SHOP, "v1", platforms=3)
     name = sign(system, "v1")
@@ -87,7 +89,7 @@ def test_a_simulation_counts_it_as_done_by_a_user_and_not_by_the_policy(make_sys
 
 
 @both
-def test_a_digest_that_another_tag_holds_stays(make_system: Make, version: str) -> None:
+def test_a_digest_that_another_tag_holds_is_kept(make_system: Make, version: str) -> None:
     system = make_system(policy("shared: keep"), version)
     for tag in ("v1", "stable"):
         system.registry.push_image(SHOP, tag, seed="one")
@@ -98,7 +100,7 @@ def test_a_digest_that_another_tag_holds_stays(make_system: Make, version: str) 
 
 
 @both
-def test_the_parts_and_the_signatures_of_an_index_go_after_it(make_system: Make, version: str) -> None:
+def test_the_parts_and_the_signatures_of_an_index_are_deleted_after_it(make_system: Make, version: str) -> None:
     system = make_system(NO_RULES, version)
     system.registry.push_index(SHOP, "v1", platforms=3)
     sign(system, "v1")
@@ -109,7 +111,7 @@ def test_the_parts_and_the_signatures_of_an_index_go_after_it(make_system: Make,
     assert len(system.registry.manifests(SHOP)) == 3
 
 
-def test_what_follows_parts_goes_after_them(make_system: Make) -> None:
+def test_what_follows_parts_is_deleted_after_them(make_system: Make) -> None:
     system = make_system(NO_RULES)
     part = make_image("part")
     system.registry.push(SHOP, "v1", index_over([index_over([part], seed="inner")]))
@@ -119,7 +121,9 @@ def test_what_follows_parts_goes_after_them(make_system: Make) -> None:
     assert system.registry.manifests(SHOP) == {}
 
 
-def test_the_parts_of_an_index_go_with_it_also_where_they_have_tags_that_go(make_system: Make) -> None:
+def test_the_parts_of_an_index_are_deleted_with_it_also_where_they_have_tags_that_are_deleted(
+    make_system: Make,
+) -> None:
     system = make_system(NO_RULES)
     part = make_image("part")
     system.registry.push(SHOP, "all", index_over([part]))
@@ -128,7 +132,7 @@ def test_the_parts_of_an_index_go_with_it_also_where_they_have_tags_that_go(make
     assert system.registry.manifests(SHOP) == {}
 
 
-def test_a_push_rescues_what_is_about_to_go(make_system: Make) -> None:
+def test_a_push_rescues_what_is_about_to_be_deleted(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2")
     ask(system, "v1", settle=False)
     planning.enforce(system.wiring, SHOP)
@@ -186,7 +190,7 @@ def test_what_the_policy_forbids_is_refused_unless_forced(make_system: Make, mes
     assert (system.tags(), refused(system)) == ({"v2"}, {})
 
 
-def test_a_dry_run_still_shows_what_would_go(make_system: Make) -> None:
+def test_a_dry_run_still_shows_what_would_be_deleted(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2", "v3", policy=keep_last(1, dry_run=True))
     ask(system, "v2", force=True)
     assert system.tags() == {"v1", "v3"}
@@ -210,7 +214,7 @@ def test_a_signature_of_an_image_that_stands_is_refused(make_system: Make) -> No
     assert "belongs to" in refused(system)[name]
 
 
-def test_a_manifest_without_a_tag_goes_by_its_digest(make_system: Make) -> None:
+def test_a_manifest_without_a_tag_is_deleted_by_its_digest(make_system: Make) -> None:
     system = make_system(NO_RULES)
     old = system.registry.push_image(SHOP, "main", seed="old")
     system.registry.push_image(SHOP, "main", seed="new")
@@ -230,7 +234,7 @@ def test_an_unreported_manifest_is_deleted_too(make_system: Make) -> None:
     assert system.tags() == {"v1"}
 
 
-def test_one_that_stands_under_a_tag_after_all_stays(make_system: Make) -> None:
+def test_one_that_stands_under_a_tag_after_all_is_kept(make_system: Make) -> None:
     system = settled(make_system, "v1")
     system.deaf = True
     digest = system.registry.push_image(SHOP, "found", seed="unheard of")
@@ -240,7 +244,7 @@ def test_one_that_stands_under_a_tag_after_all_stays(make_system: Make) -> None:
     assert refused(system) == {}
 
 
-def test_an_overwritten_digest_stays_where_only_its_tag_was_asked_for(make_system: Make) -> None:
+def test_an_overwritten_digest_is_kept_where_only_its_tag_was_asked_for(make_system: Make) -> None:
     system = make_system(policy("rules: [{name: main, keep: {revisions: 3}}]"))
     digest = system.registry.push_image(SHOP, "main", seed="old")
     system.registry.push_image(SHOP, "main", seed="new")
@@ -289,7 +293,7 @@ def test_the_policys_own_delete_on_its_way_is_not_restored_by_what_is_asked_mean
 
 
 @both
-def test_many_go_tags_first_and_no_rule_has_to_say_that_their_images_follow(
+def test_many_are_deleted_tags_first_and_no_rule_has_to_say_that_their_images_follow(
     make_system: Make, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     untag_first(monkeypatch)
@@ -305,7 +309,7 @@ def test_many_go_tags_first_and_no_rule_has_to_say_that_their_images_follow(
     assert actors == {"alice"}
 
 
-def test_images_whose_tags_are_off_go_although_the_plan_is_dropped_in_between(
+def test_images_whose_tags_are_off_are_deleted_although_the_plan_is_dropped_in_between(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     untag_first(monkeypatch)

@@ -41,7 +41,7 @@ def test_a_push_that_overflows_by_one_makes_three_requests_once_compared(make_sy
 
 
 @pytest.mark.parametrize(("shared", "left"), [("untag", set()), ("keep", {"v1"})])
-def test_a_tag_that_shares_its_digest_with_a_kept_one_goes_alone_or_stays(
+def test_a_tag_that_shares_its_digest_with_a_kept_one_is_deleted_alone_or_is_kept(
     make_system: Make, shared: str, left: set[str]
 ) -> None:
     system = make_system(keep_last(2, protect=["latest"], shared=shared))
@@ -53,7 +53,7 @@ def test_a_tag_that_shares_its_digest_with_a_kept_one_goes_alone_or_stays(
     system.pull_whole("latest")
 
 
-def test_when_the_index_goes_its_tagged_child_goes_after_it(make_system: Make) -> None:
+def test_when_the_index_is_deleted_its_tagged_child_is_deleted_after_it(make_system: Make) -> None:
     system = make_system(keep_last(1))
     system.registry.push_index("shop/api", "multi")
     index = system.registry.tags("shop/api")["multi"]

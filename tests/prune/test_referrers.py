@@ -10,7 +10,7 @@ from tests.support.pushes import attach, sign
 from tests.support.system import SHOP, Make
 
 
-def test_an_attached_artifact_and_its_fallback_index_go_after_their_image(make_system: Make) -> None:
+def test_an_attached_artifact_and_its_fallback_index_are_deleted_after_their_image(make_system: Make) -> None:
     system = make_system(policy("rules: [{name: last, keep: {last: 1}, untagged: 0s}]\nhold_over: 100%"))
     old, new = make_image("old"), make_image("new")
     system.registry.push(SHOP, "v1", old)
@@ -22,7 +22,7 @@ def test_an_attached_artifact_and_its_fallback_index_go_after_their_image(make_s
     assert set(system.registry.manifests(SHOP)) == {new.digest, artifact.digest, system.registry.tags(SHOP)[tag]}
 
 
-def test_a_referrer_with_the_config_of_an_image_goes_after_its_image(make_system: Make) -> None:
+def test_a_referrer_with_the_config_of_an_image_is_deleted_after_its_image(make_system: Make) -> None:
     """No event tells of a subject, and by its config it looks like an image."""
     system = make_system(keep_last(1), fake={"references": True})
     old, new = make_image("old"), make_image("new")
@@ -35,7 +35,7 @@ def test_a_referrer_with_the_config_of_an_image_goes_after_its_image(make_system
     assert set(system.registry.manifests(SHOP)) == {new.digest, kept.digest}
 
 
-def test_a_manifest_without_a_tag_that_cannot_be_read_stays_and_stops_nothing(make_system: Make) -> None:
+def test_a_manifest_without_a_tag_that_cannot_be_read_is_kept_and_stops_nothing(make_system: Make) -> None:
     system = make_system(keep_last(1))
     system.push("v1")
     image = make_image("strange")
@@ -83,7 +83,7 @@ def test_one_whose_image_is_back_unheard_stays_and_is_asked_about_once(make_syst
     assert system.tags() == {"v2", signature}
 
 
-def test_a_referrer_whose_push_was_not_reported_goes_after_its_image_where_the_storage_is_mounted(
+def test_a_referrer_whose_push_was_not_reported_is_deleted_after_its_image_where_the_storage_is_mounted(
     on_disk: Make,
 ) -> None:
     system = on_disk(keep_last(1))

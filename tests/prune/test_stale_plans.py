@@ -153,7 +153,9 @@ def test_dry_run_stops_a_batch_under_way(make_system: Make, monkeypatch: pytest.
     assert len(system.tags()) >= 4
 
 
-def test_parts_that_several_deleted_indexes_share_go_although_a_plan_was_made_in_between(make_system: Make) -> None:
+def test_parts_that_several_deleted_indexes_share_are_deleted_although_a_plan_was_made_in_between(
+    make_system: Make,
+) -> None:
     """The plan sees the other indexes hold the part, and comes to commit when nothing holds it any more."""
     system = make_system(keep_last(1), delete={"parallel": 1})
     shared = make_image("shared")
@@ -192,7 +194,7 @@ def test_a_plan_does_not_commit_over_tags_that_were_untagged_since(make_system: 
     assert system.store.history.commit(snapshot, Plan(), "none") is CommitResult.STALE
 
 
-def test_a_signature_that_was_pushed_and_planned_during_the_deletion_of_its_image_goes(make_system: Make) -> None:
+def test_a_signature_that_was_pushed_and_planned_during_the_deletion_of_its_image_is_deleted(make_system: Make) -> None:
     system = doomed_system(make_system)
     digest = system.registry.tags(SHOP)["v1"]
 
@@ -227,7 +229,9 @@ def pull(system: System, reference: str, tag: str | None, ago: timedelta = timed
 
 
 @pytest.mark.parametrize("by_tag", [True, False])
-def test_what_is_pulled_after_it_was_doomed_is_planned_again_before_it_goes(make_system: Make, by_tag: bool) -> None:
+def test_what_is_pulled_after_it_was_doomed_is_planned_again_before_it_is_deleted(
+    make_system: Make, by_tag: bool
+) -> None:
     system = old_push(make_system, "v1", "v2")
     planning.enforce(system.wiring, SHOP)
     assert len(system.store.history.doomed(SHOP)) == 2
@@ -267,7 +271,7 @@ def test_a_pull_of_something_else_does_not_hold_a_plan_up(make_system: Make) -> 
     assert system.store.history.commit(snapshot, plan, "doomed") is CommitResult.COMMITTED
 
 
-def test_an_index_with_a_part_that_is_leased_after_it_was_doomed_stays(make_system: Make) -> None:
+def test_an_index_with_a_part_that_is_leased_after_it_was_doomed_is_kept(make_system: Make) -> None:
     system = make_system(keep_last(1))
     part = make_image("part")
     outer = index_over([index_over([part], seed="inner")], seed="outer")

@@ -87,7 +87,7 @@ def push_elsewhere_and_hear_late(system: System, tag: str, *, first: str) -> Non
 
 
 @both
-def test_the_image_goes_although_a_user_took_its_tag_over(cut_off: Callable[[str], System], version: str) -> None:
+def test_the_image_is_deleted_although_a_user_took_its_tag_over(cut_off: Callable[[str], System], version: str) -> None:
     system = cut_off(version)
     digest = image(system, "v1")
     pushed = push_elsewhere(system, "v1")
@@ -98,7 +98,9 @@ def test_the_image_goes_although_a_user_took_its_tag_over(cut_off: Callable[[str
 
 
 @both
-def test_the_image_goes_although_an_index_took_its_tag_over(cut_off: Callable[[str], System], version: str) -> None:
+def test_the_image_is_deleted_although_an_index_took_its_tag_over(
+    cut_off: Callable[[str], System], version: str
+) -> None:
     """The push of an index drops the plan; its decision about this tag still counts (seed 771001)."""
     system = cut_off(version)
     index = make_index("elsewhere")
@@ -108,7 +110,7 @@ def test_the_image_goes_although_an_index_took_its_tag_over(cut_off: Callable[[s
 
 
 @both
-def test_the_image_goes_although_a_restore_took_its_tag_over(
+def test_the_image_is_deleted_although_a_restore_took_its_tag_over(
     make_system: Make, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     """Found by the machine, seed 120111."""
@@ -137,7 +139,7 @@ def test_it_can_be_restored(cut_off: Callable[[str], System], version: str) -> N
 
 
 @both
-def test_it_goes_although_the_push_was_heard_after_the_deletion_had_met_it(
+def test_it_is_deleted_although_the_push_was_heard_after_the_deletion_had_met_it(
     cut_off: Callable[[str], System], version: str
 ) -> None:
     system = cut_off(version)
@@ -150,7 +152,9 @@ def test_it_goes_although_the_push_was_heard_after_the_deletion_had_met_it(
 
 
 @both
-def test_it_goes_although_the_next_plan_was_made_in_between(cut_off: Callable[[str], System], version: str) -> None:
+def test_it_is_deleted_although_the_next_plan_was_made_in_between(
+    cut_off: Callable[[str], System], version: str
+) -> None:
     system = cut_off(version)
     kept = system.registry.push_image(SHOP, "v4")
     planning.enforce(system.wiring, SHOP)
@@ -161,7 +165,7 @@ def test_it_goes_although_the_next_plan_was_made_in_between(cut_off: Callable[[s
 
 
 @both
-def test_it_stays_where_the_plan_was_dropped_before(cut_off: Callable[[str], System], version: str) -> None:
+def test_it_is_kept_where_the_plan_was_dropped_before(cut_off: Callable[[str], System], version: str) -> None:
     """The next plan might have kept it; it is then as if the push had come first."""
     system = cut_off(version)
     digest = image(system, "v1")
@@ -172,7 +176,7 @@ def test_it_stays_where_the_plan_was_dropped_before(cut_off: Callable[[str], Sys
 
 
 @both
-def test_it_stays_where_the_push_came_before_the_deletion_began_and_was_not_heard(
+def test_it_is_kept_where_the_push_came_before_the_deletion_began_and_was_not_heard(
     make_system: Make, version: str
 ) -> None:
     system = make_system(keep_last(1), version, **DELETES)
@@ -187,7 +191,7 @@ def test_it_stays_where_the_push_came_before_the_deletion_began_and_was_not_hear
 
 
 @both
-def test_it_stays_where_the_next_plan_keeps_it_and_the_push_was_not_heard(
+def test_it_is_kept_where_the_next_plan_keeps_it_and_the_push_was_not_heard(
     cut_off: Callable[[str], System], version: str
 ) -> None:
     system = cut_off(version)
@@ -202,7 +206,7 @@ def test_it_stays_where_the_next_plan_keeps_it_and_the_push_was_not_heard(
 
 
 @both
-def test_it_stays_once_its_tag_was_restored(cut_off: Callable[[str], System], version: str) -> None:
+def test_it_is_kept_once_its_tag_was_restored(cut_off: Callable[[str], System], version: str) -> None:
     system = cut_off(version)
     digest = image(system, "v2")
     Pusher(system.registry.url).delete(SHOP, image(system, "v3"))
@@ -215,7 +219,7 @@ def test_it_stays_once_its_tag_was_restored(cut_off: Callable[[str], System], ve
 
 
 @both
-def test_it_stays_once_its_user_has_pushed_it_again(cut_off: Callable[[str], System], version: str) -> None:
+def test_it_is_kept_once_its_user_has_pushed_it_again(cut_off: Callable[[str], System], version: str) -> None:
     system = cut_off(version)
     digest = system.registry.push_image(SHOP, "v2")
     assert digest == image(system, "v2")
@@ -226,7 +230,7 @@ def test_it_stays_once_its_user_has_pushed_it_again(cut_off: Callable[[str], Sys
 
 
 @both
-def test_an_image_goes_although_users_took_all_its_tags_over(
+def test_an_image_is_deleted_although_users_took_all_its_tags_over(
     make_system: Make, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = make_system(keep_last(1), version, **DELETES)
@@ -242,7 +246,7 @@ def test_an_image_goes_although_users_took_all_its_tags_over(
 
 
 @both
-def test_an_image_of_which_only_a_tag_was_to_go_stays(
+def test_an_image_of_which_only_a_tag_was_to_be_deleted_is_kept(
     make_system: Make, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = make_system(keep_last(1, protect=["latest"]), version, **DELETES)

@@ -27,7 +27,7 @@ def no_tombstone(system: System) -> bool:
 
 
 @both
-def test_a_tag_whose_image_is_kept_as_another_goes_alone_and_says_why(make_system: Make, version: str) -> None:
+def test_a_tag_whose_image_is_kept_as_another_is_deleted_alone_and_says_why(make_system: Make, version: str) -> None:
     system = shared(make_system, version)
     prune_deleting.delete(system.wiring, SHOP)
     system.settle()
@@ -273,7 +273,7 @@ def test_a_collection_waits_for_an_unanswered_delete_of_a_tombstone_that_may_be_
     assert system.store.leases.writers() == 1
 
 
-def test_a_tag_that_was_copied_from_one_at_a_tombstone_stays_where_it_was(
+def test_a_tag_that_was_copied_from_one_at_a_tombstone_is_kept_where_it_was(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     untag_first(monkeypatch)

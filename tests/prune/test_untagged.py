@@ -17,7 +17,7 @@ def pruned(system: System) -> dict[str, tuple[str, str]]:
     return {entry.digest: (entry.tag, entry.reason) for entry in entries if entry.action == "pruned"}
 
 
-def test_what_a_moving_tag_left_behind_goes_when_its_time_is_over(make_system: Make) -> None:
+def test_what_a_moving_tag_left_behind_is_deleted_when_its_time_is_over(make_system: Make) -> None:
     system = make_system(DAY)
     first, second, third = moved(system, 50, 30, 2)
     system.settle()
@@ -51,7 +51,7 @@ def test_a_manifest_that_another_deleted_is_forgotten(make_system: Make) -> None
     assert pruned(system) == {}
 
 
-def test_the_parts_of_a_pushed_index_stay_and_go_after_it(make_system: Make) -> None:
+def test_the_parts_of_a_pushed_index_are_kept_and_are_deleted_after_it(make_system: Make) -> None:
     system = make_system(policy("rules: [{name: moving, keep: always, untagged: 0s}]"))
     old = system.registry.push_index(SHOP, "latest", seed="old", at=ago(50))
     new = system.registry.push_index(SHOP, "latest", seed="new", at=ago(40))
@@ -62,7 +62,7 @@ def test_the_parts_of_a_pushed_index_stay_and_go_after_it(make_system: Make) -> 
     assert system.store.connection.client.exists(system.store.connection.keys.of("untagged", SHOP)) == 0
 
 
-def test_a_part_that_two_indexes_share_stays_with_the_one_that_stands(make_system: Make) -> None:
+def test_a_part_that_two_indexes_share_is_kept_with_the_one_that_stands(make_system: Make) -> None:
     system = make_system(policy("rules: [{name: moving, keep: always, untagged: 0s}]"))
     shared, alone = make_image("shared"), make_image("alone")
     system.registry.push(SHOP, "latest", index_over([shared, alone]), at=ago(50))

@@ -46,7 +46,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield Site(registry, tmp_path)
 
 
-def test_a_manifest_goes_with_its_tags_and_nothing_else(site: Site) -> None:
+def test_a_manifest_is_deleted_with_its_tags_and_nothing_else(site: Site) -> None:
     before = site.tree()
     batch = site.open()
     assert batch.delete(ONE.digest)
@@ -60,7 +60,7 @@ def test_a_manifest_goes_with_its_tags_and_nothing_else(site: Site) -> None:
     assert site.registry.tags(SHOP) == {"v2": OTHER.digest}
 
 
-def test_a_tag_goes_alone(site: Site) -> None:
+def test_a_tag_is_deleted_alone(site: Site) -> None:
     batch = site.open()
     assert batch.untag("v1", (ONE.digest,))
     assert not batch.untag("v1", (ONE.digest,)), "it is gone by now"
@@ -78,7 +78,7 @@ def test_a_tag_that_stands_elsewhere_is_not_touched(site: Site) -> None:
     assert site.registry.tags(SHOP)["v2"] == OTHER.digest
 
 
-def test_where_one_tag_of_a_manifest_has_moved_all_of_it_stays(site: Site) -> None:
+def test_where_one_tag_of_a_manifest_has_moved_all_of_it_is_kept(site: Site) -> None:
     batch = site.open()
     with pytest.raises(RegistryUnavailable):
         batch.delete(ONE.digest, ("v1", "v1b", "v2"))
@@ -98,7 +98,7 @@ def test_what_a_push_writes_while_its_tag_is_set_aside_is_restored(site: Site) -
     assert site.registry.tags(SHOP)["v1"] == OTHER.digest
 
 
-def test_a_tag_that_is_being_written_right_now_stays(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tag_that_is_being_written_right_now_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The push comes between the look at the link and the step that sets it aside."""
     batch, add_tag = site.open(), Quarantine.add_tag
 
@@ -125,7 +125,7 @@ def test_a_push_that_makes_the_tag_anew_wins_over_what_was_set_aside(site: Site)
     assert not (site.folder / FOLDER).exists()
 
 
-def test_a_link_that_distribution_3_is_writing_beside_the_old_one_stays(site: Site) -> None:
+def test_a_link_that_distribution_3_is_writing_beside_the_old_one_is_kept(site: Site) -> None:
     fresh = site.link("v1").with_name("link.0f0e0d0c-1234-4abc-8def-0123456789ab.tmp")
     fresh.write_text(OTHER.digest)
     batch = site.open()
@@ -136,7 +136,7 @@ def test_a_link_that_distribution_3_is_writing_beside_the_old_one_stays(site: Si
     assert site.registry.tags(SHOP)["v1"] == OTHER.digest
 
 
-def test_what_distribution_3_left_half_written_long_ago_goes_with_its_tag(site: Site) -> None:
+def test_what_distribution_3_left_half_written_long_ago_is_deleted_with_its_tag(site: Site) -> None:
     fresh = site.link("v1").with_name("link.0f0e0d0c-1234-4abc-8def-0123456789ab.tmp")
     fresh.write_text("sha2")
     os.utime(fresh, (1, 1))
@@ -192,7 +192,7 @@ def test_a_batch_that_is_at_work_is_left_alone_by_the_next(site: Site) -> None:
     "place",
     ["v1/notes.txt", "v1/current/copy", "v1/index/sha256/more/than/that", "v1/index/link", "v1/extra/link"],
 )
-def test_a_tag_with_something_odd_in_its_folder_is_refused_and_stays(site: Site, place: str) -> None:
+def test_a_tag_with_something_odd_in_its_folder_is_refused_and_is_kept(site: Site, place: str) -> None:
     odd = site.folder / "_manifests/tags" / place
     odd.parent.mkdir(parents=True, exist_ok=True)
     odd.write_text("?")

@@ -243,7 +243,7 @@ def test_what_is_wanted_of_it_is_found_however_far_back(inventory: Inventory) ->
     assert ([entry.tag for entry in page.entries], page.before) == (["v1"], None)
 
 
-def test_where_a_tag_stood_is_told_also_after_it_went(inventory: Inventory) -> None:
+def test_where_a_tag_stood_is_told_also_after_it_was_deleted(inventory: Inventory) -> None:
     (first,) = inventory.intervals("ops/old", "v1")
     assert (first.from_us, first.to_us, first.ended) == (NOW + 5000, NOW + 6000, "deleted by ci")
     (first,) = inventory.intervals("shop/api", "v2")

@@ -107,7 +107,7 @@ def test_a_tag_that_was_pushed_again_is_not_overwritten_unless_forced(make_syste
     assert system.registry.tags(SHOP)["v1"] == make_image("one").digest
 
 
-def test_a_digest_comes_back_with_every_tag_it_went_with(make_system: Make) -> None:
+def test_a_digest_comes_back_with_every_tag_it_was_deleted_with(make_system: Make) -> None:
     system = make_system(keep_last(1))
     for tag in ("v1", "stable"):
         system.registry.push(SHOP, tag, make_image("one"))
@@ -118,7 +118,7 @@ def test_a_digest_comes_back_with_every_tag_it_went_with(make_system: Make) -> N
     assert system.tags() == {"v1", "stable", "v2"}
 
 
-def test_a_tag_that_went_alone_comes_back(make_system: Make) -> None:
+def test_a_tag_that_was_deleted_alone_comes_back(make_system: Make) -> None:
     system = make_system(keep_last(1, protect=["latest"]))
     for tag in ("v1", "latest"):
         system.registry.push(SHOP, tag, make_image("one"))
@@ -204,7 +204,7 @@ def test_a_delete_that_was_still_on_its_way_is_healed(make_system: Make) -> None
     assert live(system, "v1") is not None
 
 
-def test_what_is_restored_in_the_middle_of_a_large_deletion_stays(make_system: Make, monkeypatch: Any) -> None:
+def test_what_is_restored_in_the_middle_of_a_large_deletion_is_kept(make_system: Make, monkeypatch: Any) -> None:
     """The tag is untagged already, and the digest is still to be deleted."""
     untag_first(monkeypatch)
     system = make_system(keep_last(1))

@@ -188,7 +188,7 @@ def test_tag_only_deletions_leave_the_trash_some_day(make_system: Make) -> None:
     assert not left
 
 
-def test_what_force_replaced_goes_by_the_policy(make_system: Make) -> None:
+def test_what_force_replaced_is_deleted_by_the_policy(make_system: Make) -> None:
     system = make_system(
         Policy.model_validate(
             {"hold_over": 100, "hold_min": 1000, "rules": [{"name": "r", "keep": {"last": 1}, "untagged": "0s"}]}
@@ -241,7 +241,7 @@ def test_a_lost_tag_is_no_trouble_after_its_next_push(make_system: Make) -> None
     assert not system.store.outbox.troubles()
 
 
-def test_tags_that_go_alone_are_counted(make_system: Make) -> None:
+def test_tags_that_are_deleted_alone_are_counted(make_system: Make) -> None:
     system = make_system(keep_last(1, protect=["latest"]))
     for t in ("a", "b", "c", "latest"):
         system.registry.push_image(SHOP, t, seed="one")
@@ -266,7 +266,7 @@ def test_a_restore_that_redis_hears_twice_is_told_once(make_system: Make, monkey
     assert len([e for e in system.store.history.entries(SHOP) if e.action == "restored"]) == 1
 
 
-def test_a_restored_nested_index_goes_whole(make_system: Make) -> None:
+def test_a_restored_nested_index_is_deleted_whole(make_system: Make) -> None:
     inner = make_index("inner", platforms=2)
     system = pruned(make_system, index_over([make_image("a"), inner, make_image("b")]))
     assert len(system.registry.manifests(SHOP)) == 1

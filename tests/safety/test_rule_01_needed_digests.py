@@ -44,7 +44,7 @@ def test_an_index_inside_a_kept_index_is_kept() -> None:
     ] * 3
 
 
-def test_the_child_of_an_index_that_goes_stays_until_the_index_is_gone() -> None:
+def test_the_child_of_an_index_that_is_deleted_is_kept_until_the_index_is_gone() -> None:
     tags = [tag("v1", 1, "index"), tag("amd64", 2)]
     result = reasons(tags, NONE, index=index_of("amd64"))
     assert (result["v1"][0], result["amd64"][0]) == (False, True)
@@ -71,7 +71,7 @@ def test_an_index_that_was_not_read_is_reported_before_any_deletion() -> None:
     assert planned([tag("v1", 1)], NONE, NOW, links=links).unresolved == (first, second)
 
 
-def test_nothing_need_be_looked_into_while_nothing_goes() -> None:
+def test_nothing_need_be_looked_into_while_nothing_is_deleted() -> None:
     decided = planned([tag("v1", 1)], policy(""), NOW, links={digest_of("a"): None})
     assert decided.unresolved == ()
 
@@ -108,7 +108,7 @@ def test_an_image_that_shares_its_digest_with_a_referrers_tag_is_kept() -> None:
     )
 
 
-def test_the_children_of_a_kept_index_stay_even_when_they_are_tagged_and_old(make_system: Make) -> None:
+def test_the_children_of_a_kept_index_are_kept_even_when_they_are_tagged_and_old(make_system: Make) -> None:
     system = make_system(keep_last(2))
     system.registry.push_index("shop/api", "multi")
     child = next(d for d in system.registry.manifests("shop/api") if d != system.registry.tags("shop/api")["multi"])
@@ -122,7 +122,7 @@ def test_the_children_of_a_kept_index_stay_even_when_they_are_tagged_and_old(mak
     assert child in system.registry.manifests("shop/api")
 
 
-def test_what_an_index_inside_an_index_lists_stays_although_no_push_of_them_was_heard(make_system: Make) -> None:
+def test_what_an_index_inside_an_index_lists_is_kept_although_no_push_of_them_was_heard(make_system: Make) -> None:
     system = make_system(keep_last(2))
     leaf = make_image("leaf")
     outer = index_over([index_over([leaf], seed="inner")], seed="outer")
@@ -150,7 +150,7 @@ def test_an_unannounced_second_tag_saves_the_digest_it_stands_on(make_system: Ma
     system.pull_whole("stable")
 
 
-def test_a_signature_goes_after_its_image_and_that_of_a_kept_one_stays(make_system: Make) -> None:
+def test_a_signature_is_deleted_after_its_image_and_that_of_a_kept_one_is_kept(make_system: Make) -> None:
     system = make_system(keep_last(1))
     system.push("v1")
     first = sign(system, "v1")

@@ -73,7 +73,7 @@ def test_an_index_pushed_over_a_doomed_image_saves_it(make_system: Make) -> None
     pusher.pull_whole(SHOP, "multi")
 
 
-def test_what_is_leased_after_it_was_doomed_stays(make_system: Make) -> None:
+def test_what_is_leased_after_it_was_doomed_is_kept(make_system: Make) -> None:
     system = doomed_system(make_system)
     client: Any = system.store.connection.client
     leased = system.store.connection.keys.of("leased", SHOP)
@@ -104,7 +104,7 @@ def test_a_known_manifest_is_proved_by_its_tag_alone_and_a_tag_that_points_nowhe
     assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
 
 
-def test_a_known_manifest_whose_tag_moved_meanwhile_stays(make_system: Make) -> None:
+def test_a_known_manifest_whose_tag_moved_meanwhile_is_kept(make_system: Make) -> None:
     system = doomed_system(make_system)
     assert system.wiring.registry.client.get(SHOP, "v1")
     system.deaf = True

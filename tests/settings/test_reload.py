@@ -270,7 +270,7 @@ def test_a_policy_may_be_written_and_taken_away_later(write: Write) -> None:
     assert (source.current(), source.error) == (None, None)
 
 
-def test_a_policy_given_as_a_value_stays() -> None:
+def test_a_policy_given_as_a_value_is_kept() -> None:
     given = Policy.model_validate({"rules": [{"keep": "always"}]})
     assert PolicySource(Settings(policy=given)).current() == given
     assert PolicySource(load_settings(environ={}, policy=given)).current() == given

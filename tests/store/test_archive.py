@@ -61,7 +61,7 @@ def test_a_push_is_read_with_who_what_and_when(history: History, archive: Archiv
     assert (item.actor, item.useragent, item.address) == ("ci", "docker/27", "10.0.0.9")
 
 
-def test_each_way_for_a_tag_to_come_and_go_is_told_apart(history: History, archive: Archive) -> None:
+def test_each_way_for_a_tag_to_come_and_are_deleted_is_told_apart(history: History, archive: Archive) -> None:
     record(history, event(1), event(2, tag="v2"), event(3, tag="v3"), event(4, tag=None))
     facts_of(history).adopt(
         history.snapshot("shop/api"), tags=[(Tag("old", digest("old"), None, 5), "")], vanished=["v3"]

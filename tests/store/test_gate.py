@@ -161,7 +161,7 @@ def test_a_push_is_waited_for_from_its_beginning_to_its_tag(gate: Gate, pushes: 
     assert pushes.repositories() == ()
 
 
-def test_a_push_that_stands_still_is_not_waited_for_and_what_it_needs_stays(
+def test_a_push_that_stands_still_is_not_waited_for_and_what_it_needs_is_kept(
     gate: Gate, connection: Connection, pushes: UnfinishedPushes
 ) -> None:
     passes(gate, begins())

@@ -128,7 +128,7 @@ def test_so_does_an_undo(wiring: Wiring) -> None:
     assert (after.manual_deletions, after.manual_deleted) == ({}, frozenset())
 
 
-def test_what_went_by_hand_a_day_ago_has_no_more_followers(wiring: Wiring) -> None:
+def test_what_was_deleted_by_hand_a_day_ago_has_no_more_followers(wiring: Wiring) -> None:
     client: Any = wiring.store.connection.client
     late_us = wiring.store.connection.now_us() - 86_401 * 1_000_000
     client.zadd(wiring.store.connection.keys.of("manual_deleted", SHOP), {short(digest(7)): late_us})

@@ -92,7 +92,7 @@ def test_another_instance_of_the_registry_starts_another_epoch(history: History)
 
 
 @pytest.mark.parametrize("reported", [None, (), ("y",), ("x", "y")])
-def test_the_children_of_an_index_stay_as_its_manifest_lists_them_whatever_an_event_says(
+def test_the_children_of_an_index_are_kept_as_its_manifest_lists_them_whatever_an_event_says(
     history: History, reported: tuple[str, ...] | None
 ) -> None:
     index = "application/vnd.oci.image.index.v1+json"

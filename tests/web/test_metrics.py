@@ -207,7 +207,7 @@ def test_it_is_back_with_redis(edge: Edge, redis_server: fakeredis.FakeServer) -
     assert scrape(edge)["repositories"] == 0
 
 
-def test_what_went_is_counted_by_rule_and_by_hand(edge: Edge) -> None:
+def test_what_was_deleted_is_counted_by_rule_and_by_hand(edge: Edge) -> None:
     edge.redis.hset(edge.store.connection.keys.of("counters"), mapping={"rule last": 4, "rule ": 2})
     result = scrape(edge)
     assert result['pruned_total{rule="last"}'] == 4

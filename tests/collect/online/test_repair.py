@@ -27,7 +27,7 @@ class AttemptStub:
         """The lease is valid."""
 
 
-def test_data_that_was_pushed_again_behind_the_cursor_of_the_inventory_stays_in_quarantine(tmp_path: Path) -> None:
+def test_data_that_was_pushed_again_behind_the_cursor_of_the_inventory_is_kept_in_quarantine(tmp_path: Path) -> None:
     objects, attempt, blob = ObjectStore(LocalStore(tmp_path), "disk"), AttemptStub(), UnlinkedBlob(packed(DIGEST), 4)
     arguments: Any = (attempt, objects)
     objects.write(blob_key(DIGEST), b"data")

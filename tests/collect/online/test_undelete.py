@@ -81,7 +81,7 @@ def test_no_link_is_written_where_no_collection_deleted_one(site: OnlineSite) ->
     assert site.links(LAYER) == frozenset()
 
 
-def test_these_digests_come_back_and_the_others_stay(site: OnlineSite) -> None:
+def test_these_digests_come_back_and_the_others_are_kept(site: OnlineSite) -> None:
     run = undelete(site, LAYER, KEPT.digest)
     assert f"{LAYER} came back" in run.note
     assert f"{KEPT.digest} has its data" in run.note

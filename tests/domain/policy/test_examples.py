@@ -31,7 +31,7 @@ def decide(name: str, *tags: Tag) -> dict[str, tuple[bool, str]]:
     return {verdict.tag.name: (verdict.kept, verdict.reason) for verdict in decided.verdicts}
 
 
-def test_the_last_ten_and_a_latest_whose_image_stays_without_its_old_tag() -> None:
+def test_the_last_ten_and_a_latest_whose_image_is_kept_without_its_old_tag() -> None:
     builds = [old(f"b{number}", number) for number in range(1, 13)]
     result = decide("last-ten", *builds, old("b99", 99, "shared"), old("latest", 0, "shared"))
     assert result == {

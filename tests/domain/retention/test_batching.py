@@ -19,7 +19,7 @@ def going(count: int, tags: int = 1) -> list[Doomed]:
     [(1, 5000, False), (1, 10, False), (990, 1000, True), (4990, 5000, True), (20, 30, False)],
 )
 @pytest.mark.parametrize("deletes_tags", [True, False, None])
-def test_tags_go_first_where_that_leaves_a_small_repository(
+def test_tags_are_deleted_first_where_that_leaves_a_small_repository(
     count: int, tags: int, first: bool, deletes_tags: bool | None
 ) -> None:
     assert tags_first(going(count), tags, deletes_tags=deletes_tags) is first

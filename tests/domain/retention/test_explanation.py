@@ -175,7 +175,7 @@ def agrees(state: State, rules: Policy) -> None:
 
 @examples(120)
 @given(STATES, policies())
-def test_it_could_go_at_the_first_moment_at_which_a_plan_dooms_it(state: State, rules: Policy) -> None:
+def test_it_could_be_deleted_at_the_first_moment_at_which_a_plan_dooms_it(state: State, rules: Policy) -> None:
     agrees(state, rules)
 
 
@@ -221,7 +221,7 @@ def test_ten_thousand_tags_with_revisions_are_no_obstacle() -> None:
 LAST = "rules: [{name: n, keep: {last: 1}}]"
 
 
-def test_a_tag_whose_push_was_not_heard_can_go_once_its_event_can_no_longer_come() -> None:
+def test_a_tag_whose_push_was_not_heard_can_be_deleted_once_its_event_can_no_longer_come() -> None:
     """Ten minutes later it was deleted, with no push and no change of the policy (`reconcile.late`)."""
     tags = (tag("found", None), old("v1", 1), old("v2", 2))
     result = explained("found", LAST, *tags, told_us=us(NOW_S + DAY))
@@ -231,7 +231,7 @@ def test_a_tag_whose_push_was_not_heard_can_go_once_its_event_can_no_longer_come
     assert in_days("found", LAST, *tags) == 0, "its creation date is read by the next plan"
 
 
-def test_a_tag_whose_push_was_not_heard_stays_where_no_rule_can_delete_it() -> None:
+def test_a_tag_whose_push_was_not_heard_is_kept_where_no_rule_can_delete_it() -> None:
     result = explained("found", LAST, tag("found", None), told_us=us(NOW_S + DAY))
     assert (result.earliest_deletion_us, result.verdict.until_us) == (None, None)
     assert result.only_after == "newer pushes or a changed policy"

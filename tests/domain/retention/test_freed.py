@@ -32,7 +32,7 @@ def lost(digest: str, hours: float) -> Untagged:
 OLD, MID, NEW = tag("old", 1), tag("mid", 2), tag("new", 3)
 
 
-def test_a_layer_that_a_kept_image_shares_stays() -> None:
+def test_a_layer_that_a_kept_image_shares_is_kept() -> None:
     assert frees((OLD, NEW), {"old": {"base": 100, "a": 7}, "new": {"base": 100, "b": 9}}) == Freed(7, 1)
 
 
@@ -44,18 +44,18 @@ def test_a_kept_image_whose_layers_are_not_known_may_hold_any_of_it() -> None:
     assert frees((OLD, NEW), {"old": {"a": 7}}) == Freed(7, 1, at_most=True)
 
 
-def test_where_nothing_goes_nothing_is_freed() -> None:
+def test_where_nothing_is_deleted_nothing_is_freed() -> None:
     result = frees((NEW,), {"new": {"a": 7}})
     assert (result, result.is_unknown) == (Freed(), False)
 
 
-def test_what_a_protected_tag_holds_as_well_stays() -> None:
+def test_what_a_protected_tag_holds_as_well_is_kept() -> None:
     rules = policy("protect: [prod]\nhold_over: 100\nrules: [{keep: {last: 1}}]")
     known = {"old": {"a": 7}, "mid": {"a": 7, "b": 2}, "new": {}}
     assert frees((tag("prod", 1, "old"), MID, NEW), known, rules) == Freed(2, 1)
 
 
-def test_a_tag_that_goes_alone_frees_nothing() -> None:
+def test_a_tag_that_is_deleted_alone_frees_nothing() -> None:
     """The image is kept: by another tag, or as a revision that a rule keeps."""
     known = {"old": {"a": 7}, "new": {}}
     assert frees((OLD, NEW, tag("copy", 4, "old")), known, policy("rules: [{tags: old, keep: none}]")) == Freed()
@@ -69,7 +69,7 @@ def test_a_doomed_manifest_without_a_tag_frees_its_layers_and_a_kept_one_holds_i
     assert frees((NEW,), {"new": {}, "x": {"a": 7}}, untagged=(lost("x", 2), lost("y", 0.5))) == Freed(7, 1, 0, True)
 
 
-def test_the_parts_of_an_index_in_a_doomed_index_go_too() -> None:
+def test_the_parts_of_an_index_in_a_doomed_index_are_deleted_too() -> None:
     known = {"new": {}, "amd": {"a": 7}}
     assert frees((OLD, NEW), known, links=links(old=("inner",), inner=("amd",))) == Freed(7, 1)
 
@@ -78,7 +78,7 @@ def test_an_index_that_lists_itself_comes_to_an_end() -> None:
     assert frees((OLD, NEW), {"new": {}}, links=links(old=("inner",), inner=("old",))) == Freed()
 
 
-def test_a_part_that_has_a_tag_of_its_own_stays() -> None:
+def test_a_part_that_has_a_tag_of_its_own_is_kept() -> None:
     known = {"amd": {"a": 7}, "arm": {"b": 9}, "new": {}}
     result = frees((OLD, tag("only-amd", 1, "amd"), NEW), known, links=links(old=("amd", "arm")))
     assert result == Freed(9, 1)
@@ -93,7 +93,7 @@ def test_an_index_that_was_not_read_may_hold_any_of_it() -> None:
     assert frees((OLD, NEW), {"new": {}}, links={digest_of("old"): None}) == Freed(0, 1, unknown=1)
 
 
-def test_everything_else_that_is_known_stays() -> None:
+def test_everything_else_that_is_known_is_kept() -> None:
     """A manifest counts although neither a tag nor the list of manifests without a tag names it."""
     assert frees((OLD, NEW), {"old": {"a": 7, "b": 2}, "new": {}, "other": {"a": 7}}) == Freed(2, 1)
     parts = links(old=("amd", "arm"), other=("amd",))

@@ -192,7 +192,7 @@ def test_a_tag_that_stays_for_the_sake_of_others_does_so_as_long_as_they_do() ->
     assert said("untag") == [kept[0], ("c", "rule #3 keeps none; its image is kept as a", None), kept[1]]
 
 
-def test_its_image_stays_as_long_as_any_of_its_tags() -> None:
+def test_its_image_is_kept_as_long_as_any_of_its_tags() -> None:
     rules = "rules: [{tags: a*, keep: {pushed_within: 7d}}, {tags: b*, keep: {pushed_within: 9d}}, {keep: none}]"
     rules = f"shared: keep\n{rules}"
     until = [v.until_us for v in planned([old("a", 1, "x"), old("b", 2, "x"), old("c", 4, "x")], policy(rules),

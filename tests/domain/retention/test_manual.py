@@ -30,7 +30,7 @@ def going(made: Plan) -> dict[str, str]:
     return {verdict.tag.name or verdict.tag.digest: verdict.reason for verdict in verdicts}
 
 
-def test_what_is_asked_for_goes_and_takes_no_slot() -> None:
+def test_what_is_asked_for_is_deleted_and_takes_no_slot() -> None:
     of = state(tag("v1", 1), tag("v2", 2), tag("v3", 3), manual_deletions=wanted("v3"))
     assert going(plan(of, LAST_1, NOW)) == {
         "v3": "deleted manually by alice", "v1": "older than the newest 1 (rule last)",
@@ -54,7 +54,7 @@ def test_a_tag_that_is_gone_says_nothing_any_more() -> None:
     assert rejections(of, Policy(), plan(of, Policy(), NOW, manual_only=True)) == {"v1": ""}
 
 
-def test_only_the_tag_goes_where_an_index_holds_its_image_whatever_else_does() -> None:
+def test_only_the_tag_is_deleted_where_an_index_holds_its_image_whatever_else_does() -> None:
     links = {digest_of("all"): References(children=(digest_of("part"),))}
     of = state(tag("amd64", 1, "part"), tag("also", 2, "part"), tag("all", 3), links=links)
     asked = wanted("amd64", at="part")
@@ -79,7 +79,7 @@ def test_a_digest_that_is_asked_for_whole_is_no_revision_that_is_kept() -> None:
     assert (alone.only_tags, together.only_tags) == (True, False)
 
 
-def test_a_revision_without_a_tag_goes_by_its_digest() -> None:
+def test_a_revision_without_a_tag_is_deleted_by_its_digest() -> None:
     old = digest_of("old")
     of = state(tag("main", 2), revisions={"main": (old,)}, untagged=(Untagged(old, us(2), "main"),))
     assert going(plan(of, REVISIONS, NOW)) == {}
@@ -87,7 +87,7 @@ def test_a_revision_without_a_tag_goes_by_its_digest() -> None:
     assert going(plan(asked, REVISIONS, NOW)) == {old: "deleted manually by alice"}
 
 
-def test_a_digest_of_which_a_tag_stays_is_not_what_was_asked_for() -> None:
+def test_a_digest_of_which_a_tag_is_kept_is_not_what_was_asked_for() -> None:
     requests = wanted("v1", at="one") | wanted(digest_of("one"))
     of = state(tag("v1", 1, "one"), tag("v2", 1, "one"), manual_deletions=requests)
     made = plan(of, Policy(), NOW, manual_only=True)
@@ -111,7 +111,7 @@ def test_a_manual_deletion_waits_for_no_creation_date() -> None:
     assert plan(of, rule, NOW, manual_only=True).undated == ()
 
 
-def test_referrers_of_what_went_by_hand_stay_where_a_rule_keeps_them() -> None:
+def test_referrers_of_what_was_deleted_by_hand_are_kept_where_a_rule_keeps_them() -> None:
     name = f"{digest_of('image').replace(':', '-')}.sig"
     gone = frozenset({digest_of("image")})
     of = state(tag(name, 1), deleted=gone, manual_deleted=gone)

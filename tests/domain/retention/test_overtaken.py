@@ -80,7 +80,7 @@ def deletions(made: Plan) -> set[tuple[str, str, bool]]:
 
 @thorough
 @given(STATES, policies(), PUSHES)
-def test_a_plan_that_stays_valid_deletes_nothing_that_a_later_plan_keeps(
+def test_a_plan_that_is_kept_valid_deletes_nothing_that_a_later_plan_keeps(
     state: State, wanted: Policy, pushes: list[tuple[LaterPush, int]]
 ) -> None:
     made = plan(state, wanted, NOW)

@@ -24,7 +24,7 @@ def test_an_image_of_unknown_size_is_counted_as_such() -> None:
     )
 
 
-def test_a_tag_that_goes_alone_frees_nothing() -> None:
+def test_a_tag_that_is_deleted_alone_frees_nothing() -> None:
     preview = previewed("shop/api", plan(going("a", "x", 7, kept_as="latest"), going("b", "y", 5)), Freed())
     assert preview.rules == (Total("r", 2, 1, 5),)
     assert [verdict.tag.name for verdict in preview.deletions] == ["a", "b"]

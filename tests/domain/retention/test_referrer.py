@@ -23,12 +23,12 @@ def goes(*others: Tag, **state: Any) -> bool:
     return any(SIGNATURE in doomed.tags for doomed in plan.doomed)
 
 
-def test_it_goes_when_its_image_was_seen_to_go() -> None:
+def test_it_is_deleted_when_its_image_was_seen_to_be_deleted() -> None:
     assert goes()
     assert not goes(deleted=frozenset())
 
 
-def test_it_goes_when_it_is_about_a_tombstone_that_stood_under_a_tag_of_the_image() -> None:
+def test_it_is_deleted_when_it_is_about_a_tombstone_that_stood_under_a_tag_of_the_image() -> None:
     report = digest_of("report")
     links = {report: References(subject=tombstone.DIGEST)}
     (doomed,) = planned([tag("report", 5, report)], LAST, NOW, links=links).doomed
@@ -50,7 +50,7 @@ def test_it_goes_when_it_is_about_a_tombstone_that_stood_under_a_tag_of_the_imag
         ([], {"links": {digest_of("other"): References(children=(digest_of(SIGNATURE),))}}),
     ],
 )
-def test_it_stays_while_anything_keeps_it_or_its_image(others: list[Tag], state: dict[str, object]) -> None:
+def test_it_is_kept_while_anything_keeps_it_or_its_image(others: list[Tag], state: dict[str, object]) -> None:
     assert goes()
     assert not goes(*others, **state)
 
@@ -62,7 +62,7 @@ def test_it_says_after_what_it_goes() -> None:
     ]
 
 
-def test_where_another_tag_keeps_its_manifest_only_its_tag_goes() -> None:
+def test_where_another_tag_keeps_its_manifest_only_its_tag_is_deleted() -> None:
     tags = [tag(SIGNATURE, 5), tag("prod", 9, digest_of(SIGNATURE))]
     (doomed,) = planned(tags, LAST, NOW, deleted={IMAGE}).doomed
     (verdict,) = doomed.verdicts

@@ -208,7 +208,7 @@ SHARING = policy("protect: latest\nrules: [{name: empty, keep: none}]")
 WHOLE = SHARING.model_copy(update={"shared": "keep"})
 
 
-def test_10_a_tag_that_shares_a_kept_digest_goes_alone() -> None:
+def test_10_a_tag_that_shares_a_kept_digest_is_deleted_alone() -> None:
     decided = decide(SHARED, SHARING)
     assert gone(decided) == ["v2", "v1", "v0"]
     assert [(doomed.tags, doomed.only_tags) for doomed in decided.doomed] == [(("v2",), False), (("v1", "v0"), True)]
@@ -216,7 +216,7 @@ def test_10_a_tag_that_shares_a_kept_digest_goes_alone() -> None:
     assert [verdict.kept_as for verdict in decided.verdicts] == ["", "latest", "", "latest"]
 
 
-def test_10_with_shared_keep_a_tag_that_shares_a_kept_digest_stays() -> None:
+def test_10_with_shared_keep_a_tag_that_shares_a_kept_digest_is_kept() -> None:
     decided = decide(SHARED, WHOLE)
     assert gone(decided) == ["v2"]
     assert reasons(decided)["v1"] == ("its image is kept as latest (shared: keep)", "empty")
@@ -234,13 +234,13 @@ def test_10_it_is_named_by_the_first_tag_that_keeps_it() -> None:
 REVISED = policy("rules: [{tags: v*, keep: none}, {tags: main, keep: {last: 1, revisions: 1}}]")
 
 
-def test_10_a_tag_whose_digest_is_a_kept_revision_of_another_goes_alone() -> None:
+def test_10_a_tag_whose_digest_is_a_kept_revision_of_another_is_deleted_alone() -> None:
     decided = decide([tag("v1", 1, "x"), tag("main", 2)], REVISED, revisions={"main": (digest_of("x"),)})
     assert reasons(decided)["v1"] == ("rule #1 keeps none; its image is kept as a revision of main", "#1")
     assert [(doomed.tags, doomed.only_tags) for doomed in decided.doomed] == [(("v1",), True)]
 
 
-def test_10_with_shared_keep_a_tag_whose_digest_is_a_kept_revision_stays() -> None:
+def test_10_with_shared_keep_a_tag_whose_digest_is_a_kept_revision_is_kept() -> None:
     message = REVISED.model_copy(update={"shared": "keep"})
     decided = decide([tag("v1", 1, "x"), tag("main", 2)], message, revisions={"main": (digest_of("x"),)})
     assert (decided.doomed, reasons(decided)["v1"][0]) == ((), "its image is kept as a revision of main (shared: keep)")
@@ -259,14 +259,14 @@ def test_10_what_is_no_kept_revision_keeps_nothing(tags: list[Tag], revisions: d
     assert [doomed.only_tags for doomed in decided.doomed if "v1" in doomed.tags] == [False]
 
 
-def test_10_of_a_tag_that_goes_no_revision_keeps_anything() -> None:
+def test_10_of_a_tag_that_is_deleted_no_revision_keeps_anything() -> None:
     rules = policy("rules: [{tags: v*, keep: none}, {tags: m*, keep: {last: 1, revisions: 1}}]")
     tags = [tag("v1", 1, "x"), tag("main", 2), tag("more", 3)]
     decided = decide(tags, rules, revisions={"main": (digest_of("x"),)})
     assert [(doomed.tags, doomed.only_tags) for doomed in decided.doomed] == [(("main",), False), (("v1",), False)]
 
 
-def test_10_a_tag_that_goes_alone_takes_its_past_along_and_one_that_stays_with_its_image_keeps_it() -> None:
+def test_10_a_tag_that_is_deleted_alone_takes_its_past_along_and_one_that_is_kept_with_its_image_keeps_it() -> None:
     """other keeps main's image; main's past holds v1's image, and one that has no tag."""
     rules = policy("""
         protect: other
@@ -289,18 +289,18 @@ def test_10_a_tag_that_goes_alone_takes_its_past_along_and_one_that_stays_with_i
     assert decided.untagged[0].reason == "number 2 of the last 2 revisions of main (rule #2)"
 
 
-def test_10_a_tag_that_goes_alone_counts_towards_a_hold() -> None:
+def test_10_a_tag_that_is_deleted_alone_counts_towards_a_hold() -> None:
     rules = policy("protect: latest\nhold_over: 0%\nhold_min: 1\nrules: [{keep: none}]")
     assert decide(SHARED, rules).hold == "it would remove 3 of 4 tags, more than 0% (hold_over)"
 
 
-def test_10_no_tag_of_a_leased_image_goes() -> None:
+def test_10_no_tag_of_a_leased_image_is_deleted() -> None:
     leased = {digest_of("x"): NOW + 1}
     assert gone(decide(SHARED, SHARING, leased=leased)) == ["v2"]
     assert gone(decide(SHARED, SHARING, leased={digest_of("x"): NOW})) == ["v2", "v1", "v0"]
 
 
-def test_10_the_tags_of_a_doomed_digest_go_together() -> None:
+def test_10_the_tags_of_a_doomed_digest_are_deleted_together() -> None:
     decided = decide([tag("a", 1, "x"), tag("b", 2, "x"), tag("c", 3)], NONE)
     assert [(doomed.digest, [v.tag.name for v in doomed.verdicts]) for doomed in decided.doomed] == [
         (digest_of("c"), ["c"]),
@@ -345,11 +345,11 @@ def test_what_waited_waits_on_whatever_its_share_is_now() -> None:
     assert held_again("t1", "t2", waiting=("t1",)) == reason
 
 
-def test_a_hold_ends_once_none_of_it_is_still_to_go() -> None:
+def test_a_hold_ends_once_none_of_it_is_still_to_be_deleted() -> None:
     assert held_again("t1", "t2", waiting=("t3", "t4")) is None
 
 
-def test_a_hold_ends_once_all_of_it_that_is_still_to_go_is_approved() -> None:
+def test_a_hold_ends_once_all_of_it_that_is_still_to_be_deleted_is_approved() -> None:
     assert held_again("t1", "t2", waiting=("t1", "t3"), approved=("t1",)) is None
 
 

@@ -73,7 +73,9 @@ def test_what_is_held_is_never_doomed(state: State, wanted: Policy, now_us: int)
 
 @thorough
 @given(STATES, policies(), LATER)
-def test_where_only_tags_go_something_that_stays_holds_their_digest(state: State, wanted: Policy, now_us: int) -> None:
+def test_where_only_tags_are_deleted_something_that_is_kept_holds_their_digest(
+    state: State, wanted: Policy, now_us: int
+) -> None:
     decided = plan(state, wanted, now_us)
     assert (doomed(decided) - whole(decided)) <= kept_digests(decided) | kept_revisions(state, wanted, decided)
     for item in decided.doomed:
@@ -85,7 +87,7 @@ def test_where_only_tags_go_something_that_stays_holds_their_digest(state: State
 
 @thorough
 @given(STATES, policies(), LATER)
-def test_with_shared_keep_no_tag_goes_whose_digest_stays(state: State, wanted: Policy, now_us: int) -> None:
+def test_with_shared_keep_no_tag_is_deleted_whose_digest_is_kept(state: State, wanted: Policy, now_us: int) -> None:
     careful = wanted.model_copy(update={"shared": "keep"})
     decided = plan(state, careful, now_us)
     assert doomed(decided) == whole(decided)
@@ -96,7 +98,7 @@ def test_with_shared_keep_no_tag_goes_whose_digest_stays(state: State, wanted: P
 
 @thorough
 @given(STATES, policies(), LATER)
-def test_of_what_is_leased_nothing_goes_not_even_a_tag(state: State, wanted: Policy, now_us: int) -> None:
+def test_of_what_is_leased_nothing_is_deleted_not_even_a_tag(state: State, wanted: Policy, now_us: int) -> None:
     leased = {digest for digest, until_us in state.leased.items() if until_us > now_us}
     holding = {digest for digest, known in state.links.items() if known and leased.intersection(known.children)}
     assert not doomed(plan(state, wanted, now_us)) & (leased | holding)
@@ -275,7 +277,7 @@ def test_a_verdict_holds_until_it_says(state: State, wanted: Policy) -> None:
 
 @thorough
 @given(STATES, policies())
-def test_by_a_policy_that_keeps_always_nothing_goes_but_what_follows(state: State, wanted: Policy) -> None:
+def test_by_a_policy_that_keeps_always_nothing_is_deleted_but_what_follows(state: State, wanted: Policy) -> None:
     always = Rule(name="always", keep="always", untagged="keep")
     rules = tuple(rule.model_copy(update={"final": False}) for rule in wanted.rules)
     decided = plan(state, wanted.model_copy(update={"rules": (*rules, always)}), NOW)

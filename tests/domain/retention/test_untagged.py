@@ -30,12 +30,12 @@ def reasons(decided: Plan) -> list[tuple[bool, str, str | None]]:
 SILENT = (True, "no rule has `untagged` for manifests like this one", None)
 
 
-def test_9_without_a_word_about_it_what_is_untagged_stays() -> None:
+def test_9_without_a_word_about_it_what_is_untagged_is_kept() -> None:
     decided = decide("{keep: none}", lost("x", 999))
     assert (reasons(decided), decided.doomed, decided.next_us) == ([SILENT], (), None)
 
 
-def test_9_it_goes_once_it_has_been_untagged_that_long() -> None:
+def test_9_it_is_deleted_once_it_has_been_untagged_that_long() -> None:
     decided = decide("{name: r, keep: always, untagged: 24h}", lost("x", 24), lost("y", 23))
     assert {v.tag.digest: (v.kept, v.reason, v.rule) for v in decided.untagged} == {
         digest_of("x"): (False, "untagged for 1d or more (rule r)", "r"),
@@ -51,7 +51,7 @@ def test_9_verdicts_come_by_digest() -> None:
     assert digests == sorted(digests)
 
 
-def test_9_it_goes_at_once_where_no_time_is_given() -> None:
+def test_9_it_is_deleted_at_once_where_no_time_is_given() -> None:
     assert reasons(decide("{name: r, keep: always, untagged: 0}", lost("x", 0))) == [
         (False, "untagged for 0s or more (rule r)", "r")
     ]
@@ -146,19 +146,19 @@ def test_9_nothing_holds_what_nothing_refers_to() -> None:
     assert held("x", links={digest_of("x"): References(children=(digest_of("y"),))}) is None
 
 
-def test_9_a_part_of_an_index_stays_even_of_one_that_goes() -> None:
+def test_9_a_part_of_an_index_is_kept_even_of_one_that_is_deleted() -> None:
     links = {digest_of("i"): References(children=(digest_of("x"),))}
     assert held("x", links=links) == f"it is part of the index {digest_of('i')}"
     decided = decide(ALL, lost("x", 99), lost("i", 99), links=links)
     assert [doomed.digest for doomed in decided.doomed] == [digest_of("i")]
 
 
-def test_9_a_referrer_stays_with_its_subject() -> None:
+def test_9_a_referrer_is_kept_with_its_subject() -> None:
     links = {digest_of("x"): References(subject=digest_of("y"))}
     assert held("x", links=links) == f"it belongs to {digest_of('y')} and is deleted only after it"
 
 
-def test_9_what_cannot_be_read_stays() -> None:
+def test_9_what_cannot_be_read_is_kept() -> None:
     links = {digest_of("x"): References(readable=False)}
     assert held("x", links=links) == "its manifest cannot be read, so its layers and parts are unknown"
 
@@ -192,7 +192,7 @@ def revised(rules: str = REVISED, more: str = "", **state: Any) -> dict[str, str
     return {name: result[digest_of(name)] for name in ("r1", "r2", "r3")}
 
 
-def test_4_the_last_overwritten_digests_of_a_kept_tag_stay() -> None:
+def test_4_the_last_overwritten_digests_of_a_kept_tag_are_kept() -> None:
     assert revised() == {
         "r1": "number 1 of the last 2 revisions of main (rule r)",
         "r2": "number 2 of the last 2 revisions of main (rule r)",
@@ -210,7 +210,7 @@ def test_4_revisions_are_those_of_each_tag() -> None:
     ]
 
 
-def test_4_of_a_tag_that_goes_no_revision_is_kept() -> None:
+def test_4_of_a_tag_that_is_deleted_no_revision_is_kept() -> None:
     assert set(revised(tags=[tag("main", 9, "r0"), tag("newer", 10)]).values()) == {None}
 
 
@@ -256,7 +256,7 @@ def taken(digest: str, tag: str = "b1") -> Untagged:
     "rule", ["keep: always", "keep: always, untagged: keep", "tags: v*, keep: always, untagged: 9h"]
 )
 @pytest.mark.parametrize("lost_tag", ["b1", ""])
-def test_the_parts_of_an_index_that_is_gone_go_at_once(rule: str, lost_tag: str) -> None:
+def test_the_parts_of_an_index_that_is_gone_are_deleted_at_once(rule: str, lost_tag: str) -> None:
     (doomed,) = decide(f"{{name: r, {rule}}}", part("x", tag=lost_tag), more="grace: 9h").doomed
     (verdict,) = doomed.verdicts
     assert (doomed.digest, doomed.tags, doomed.only_tags) == (digest_of("x"), (), False)
@@ -267,7 +267,7 @@ def test_the_parts_of_an_index_that_is_gone_go_at_once(rule: str, lost_tag: str)
 @pytest.mark.parametrize(
     "rule", ["keep: always", "keep: always, untagged: keep", "tags: v*, keep: always, untagged: 9h"]
 )
-def test_a_manifest_goes_at_once_with_the_last_of_its_tags(rule: str) -> None:
+def test_a_manifest_is_deleted_at_once_with_the_last_of_its_tags(rule: str) -> None:
     (doomed,) = decide(f"{{name: r, {rule}}}", taken("x")).doomed
     (verdict,) = doomed.verdicts
     assert (doomed.digest, verdict.reason, verdict.rule) == (digest_of("x"), "its last tag b1 was deleted", "r")
@@ -292,7 +292,7 @@ def unless(item: Untagged, rules: str = "{keep: always}", **state: Any) -> str |
 
 
 @pytest.mark.parametrize("item", [part("x"), taken("x")])
-def test_what_follows_stays_while_anything_keeps_it(item: Untagged) -> None:
+def test_what_follows_is_kept_while_anything_keeps_it(item: Untagged) -> None:
     listed = {digest_of("other"): References(children=(digest_of("x"),))}
     assert unless(item, links=listed) == f"it is part of the index {digest_of('other')}"
     assert unless(item, links={digest_of("x"): References(readable=False)}) == (
@@ -317,11 +317,11 @@ def test_what_follows_stays_while_anything_keeps_it(item: Untagged) -> None:
         {"links": {digest_of("outer"): References(children=(digest_of("i"),))}},
     ],
 )
-def test_a_part_stays_where_its_index_may_be_back(back: dict[str, Any]) -> None:
+def test_a_part_is_kept_where_its_index_may_be_back(back: dict[str, Any]) -> None:
     assert unless(part("x"), **back) == f"it is part of the index {digest_of('i')}"
     assert unless(taken("x"), **back) is None
 
 
-def test_a_part_stays_where_its_index_is_there_without_a_tag() -> None:
+def test_a_part_is_kept_where_its_index_is_there_without_a_tag() -> None:
     decided = decide("{keep: always, untagged: 9h}", part("x"), lost("i", 1))
     assert decided.doomed == ()

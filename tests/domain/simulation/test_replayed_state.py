@@ -47,7 +47,7 @@ def test_a_deleted_tag_leaves_a_manifest_without_one_and_a_deleted_digest_nothin
 # Manifests without a tag, revisions, indexes
 
 
-def test_an_overwritten_digest_goes_by_its_own_rule_and_may_be_missed() -> None:
+def test_an_overwritten_digest_is_deleted_by_its_own_rule_and_may_be_missed() -> None:
     rules = policy("rules: [{name: old, keep: always, untagged: 1d}]")
     outcome = lived(rules, pushed("main", 0, "a"), pushed("main", 10, "b"), pulled("", 2 * DAY, "a"))
     (deletion,) = outcome.deletions
@@ -112,7 +112,7 @@ NEWER = (pushed("v2", 2), pushed("v3", 3))
 LAST_2_UNTAGGED = policy("rules: [{keep: {last: 2}, untagged: 1h}]")
 
 
-def test_the_parts_of_an_index_stay_with_it_and_go_after_it() -> None:
+def test_the_parts_of_an_index_are_kept_with_it_and_are_deleted_after_it() -> None:
     outcome = lived(LAST_2_UNTAGGED, *PARTS, pushed("v1", 1, "index"), *NEWER, links=INDEX)
     assert gone(outcome) == [("v1", 3), ("(v1)", 3), ("(v1)", 3)]
 
@@ -152,7 +152,7 @@ def test_the_parts_of_an_index_that_had_no_tag_any_more_had_its_last_tag() -> No
 LATEST = policy("protect: latest\nrules: [{name: newest, keep: {last: 2}}]")
 
 
-def test_of_an_image_that_stays_as_another_tag_only_the_tag_goes() -> None:
+def test_of_an_image_that_is_kept_as_another_tag_only_the_tag_is_deleted() -> None:
     outcome = lived(LATEST, pushed("v1", 0), pushed("latest", 0.5, "v1"), *NEWER)
     (deletion,) = outcome.deletions
     assert (deletion.tags, deletion.digest, deletion.at_us) == (("v1",), digest_of("v1"), us(3))
@@ -163,14 +163,14 @@ def test_of_an_image_that_stays_as_another_tag_only_the_tag_goes() -> None:
                       *NEWER)) == []  # fmt: skip
 
 
-def test_an_image_that_stays_is_missed_by_the_name_that_went_and_by_no_other() -> None:
+def test_an_image_that_is_kept_is_missed_by_the_name_that_was_deleted_and_by_no_other() -> None:
     happened = (pushed("v1", 0), pushed("latest", 0.5, "v1"), *NEWER)
     others = (pulled("latest", 10, "v1"), pulled("", 11, "v1"))
     assert missed(lived(LATEST, *happened, *others)) == []
     assert missed(lived(LATEST, *happened, *others, pulled("v1", 12))) == [("v1", 1)]
 
 
-def test_an_image_goes_whole_once_its_last_tag_does() -> None:
+def test_an_image_is_deleted_whole_once_its_last_tag_does() -> None:
     rules = policy("rules: [{tags: v*, keep: {last: 2}}, {tags: latest, keep: {pushed_within: 1d}}]")
     outcome = lived(rules, pushed("v1", 0), pushed("latest", 0, "v1"), *NEWER, pulled("", 2 * DAY, "v1"))
     assert [(item.tags, item.only_tags, item.size_bytes) for item in outcome.deletions] == [
@@ -180,7 +180,7 @@ def test_an_image_goes_whole_once_its_last_tag_does() -> None:
     assert missed(outcome) == [("latest", 1)]
 
 
-def test_the_parts_of_an_index_that_stays_as_another_tag_stay() -> None:
+def test_the_parts_of_an_index_that_is_kept_as_another_tag_are_kept() -> None:
     happened = (*PARTS, pushed("v1", 0, "index"), pushed("latest", 0, "index"))
     assert gone(lived(LATEST, *happened, *NEWER, links=INDEX)) == [("v1", 3)]
     rules = policy(
@@ -190,7 +190,7 @@ def test_the_parts_of_an_index_that_stays_as_another_tag_stay() -> None:
     assert gone(lived(rules, *happened, *tagged, *NEWER, links=INDEX, start=10)) == []
 
 
-def test_what_stays_as_a_revision_goes_by_the_rules_of_the_tag_it_lost_once_it_is_none() -> None:
+def test_what_is_kept_as_a_revision_is_deleted_by_the_rules_of_the_tag_it_lost_once_it_is_none() -> None:
     rules = policy("rules: [{tags: v*, keep: none, untagged: 1h}, {tags: main, keep: {revisions: 1}}]")
     pushes = (pushed("main", 0, "a"), pushed("main", 1, "b"), pushed("v1", 2, "a"), pushed("main", 9000, "c"))
     outcome = lived(rules, *pushes)

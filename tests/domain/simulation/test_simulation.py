@@ -45,7 +45,7 @@ def test_a_dry_run_policy_is_tried_as_if_it_were_none() -> None:
     assert gone(lived(LAST_2.model_copy(update={"dry_run": True}), *THREE)) == [("v1", 3)]
 
 
-def test_what_is_leased_today_stays() -> None:
+def test_what_is_leased_today_is_kept() -> None:
     assert gone(lived(LAST_2, *THREE, leased={digest_of("v1"): us(END)}, end=END - 1)) == []
 
 
@@ -95,7 +95,7 @@ def test_a_push_does_not_end_a_wait() -> None:
     assert gone(outcome) == []
 
 
-def test_a_wait_ends_when_none_of_it_is_to_go_any_more() -> None:
+def test_a_wait_ends_when_none_of_it_is_to_be_deleted_any_more() -> None:
     rules = policy("hold_min: 1\nrules: [{tags: v*, keep: {last: 1}}]")
     outcome = lived(rules, *THREE, deleted("v1", 20), deleted("v2", 30), pushed("v4", 40), start=10)
     (wait,) = outcome.holds
@@ -134,7 +134,7 @@ def test_totals_per_day_rule_and_repository_count_tags_digests_and_bytes() -> No
     assert [item.repository for item in simulation.deletions] == ["web", "shop/api", "shop/api"]
 
 
-def test_a_tag_that_goes_alone_counts_as_a_tag_and_as_no_image() -> None:
+def test_a_tag_that_is_deleted_alone_counts_as_a_tag_and_as_no_image() -> None:
     rules = policy("protect: latest\nrules: [{name: newest, keep: {last: 1}}]")
     outcome = lived(rules, pushed("v1", 1), pushed("latest", 1, "v1"), pushed("v2", 2), pushed("v3", 3))
     simulation = Simulation(us(0), us(END), (outcome,))

@@ -54,7 +54,7 @@ def test_what_is_asked_for_is_noted_and_a_worker_is_told(edge: Edge) -> None:
     assert edge.sent == ["shop/api"]
 
 
-def test_a_dry_run_only_says_what_would_go(edge: Edge) -> None:
+def test_a_dry_run_only_says_what_would_be_deleted(edge: Edge) -> None:
     result = delete(edge, tags=["v*"], dry_run=True).json
     assert isinstance(result, dict)
     assert (result["requested"], sorted(row["tag"] for row in result["deletions"])) == (False, ["v1", "v2"])
@@ -74,7 +74,7 @@ def test_all_but_some_and_a_digest(edge: Edge) -> None:
     assert ("v2", "API", None) in pending(edge)
 
 
-def test_what_the_policy_protects_stays_unless_forced(edge: Edge) -> None:
+def test_what_the_policy_protects_is_kept_unless_forced(edge: Edge) -> None:
     status, sentence = problem(delete(edge, tags=["latest"]))
     assert (status, sentence.startswith("shop/api:latest is kept: protected")) == (409, True)
     assert delete(edge, tags=["latest"], force=True).status_code == 200

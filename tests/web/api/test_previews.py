@@ -41,7 +41,7 @@ def gone(preview: dict[str, Any]) -> list[str]:
     return [row["tag"] for row in preview["deletions"]]
 
 
-def test_what_would_go_by_the_policy_in_force(shop: Edge) -> None:
+def test_what_would_be_deleted_by_the_policy_in_force(shop: Edge) -> None:
     result = previews(shop.http.get("/api/v1/preview"))
     (deletion,) = result["shop/api"].pop("deletions")
     message = [deletion[name] for name in ("tag", "digest", "verdict", "reason", "rule", "size_bytes")]
@@ -62,7 +62,7 @@ def test_only_the_repositories_asked_for_each_once(shop: Edge) -> None:
     assert list(previews(shop.http.get(twice))) == ["shop/web", "shop/api"]
 
 
-def test_what_would_go_by_another_policy(shop: Edge) -> None:
+def test_what_would_be_deleted_by_another_policy(shop: Edge) -> None:
     result = previews(ask(shop, policy=KEEP_1))
     assert sorted(gone(result["shop/api"])) == ["v1", "v2"]
     assert result["shop/api"]["rules"] == [{"name": "one", "tags": 2, "digests": 2, "size_bytes": 0, "unsized": 2}]
