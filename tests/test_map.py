@@ -27,6 +27,21 @@ def test_no_folder_of_the_layers_has_more_than_eight_modules_beside_its_folders(
     assert {folder.name: names for folder, names in flat.items() if len(names) > 8} == {}
 
 
+# The schema is one list. The others decide one thing each, and are read from top to bottom.
+LONG = {
+    "service/store/keys.py",
+    "service/domain/retention/evaluation.py",
+    "service/collect/online/run.py",
+    "service/registry/objects.py",
+}
+
+
+def test_no_file_of_the_sources_has_more_than_300_lines() -> None:
+    files = [*FOLDER.rglob("*.py"), *(FOLDER.parent / "workers").rglob("*.py")]
+    long = {str(path.relative_to(FOLDER.parent)) for path in files if path.read_text().count("\n") > 300}
+    assert long <= LONG
+
+
 def test_no_test_file_imports_another() -> None:
     tests = Path(__file__).parent
     imports = re.compile(r"^ *(?:from|import) tests\.[\w.]*\btest_\w+", re.MULTILINE)
