@@ -39,7 +39,15 @@ def measure() -> Iterator[Figure]:
     ratio = theirs / ours
     yield Figure(f"seconds for {TAGS:,} → {KEPT} tags by {THREADS} threads, fake of version 3", f"{theirs:.1f} s")
     yield Figure("…by us through the API, once it is known what goes", f"{ours:.1f} s")
-    yield Figure("how much faster where tags are deleted alone", f"{ratio:.2f}×", f"≥ {TIMES:g}×", ratio >= TIMES)
+    measured = f"{ratio:.2f}× (by the waits of the registry alone {_most():.1f}×)"
+    yield Figure("how much faster where tags are deleted alone", measured, f"≥ {TIMES:g}×", ratio >= TIMES)
+
+
+def _most() -> float:
+    """Return the ratio if nothing but the DELETEs took time."""
+    theirs_s = sum(_DIGEST_S + _EACH_TAG_S * tags for tags in range(KEPT + 1, TAGS + 1))
+    ours_s = (TAGS - KEPT) * (_TAG_S + _DIGEST_S + _EACH_TAG_S * KEPT)
+    return theirs_s / ours_s
 
 
 def by_threads(pushed: tuple[tuple[str, Image], ...]) -> float:
