@@ -17,7 +17,7 @@ from service.settings import Settings
 from service.store import Store
 
 # A gate that lets requests wait for a short time is read more often, so that they pass soon.
-_POLL_S = {"": 0.1, "draining": 0.25, "closed": 0.05, "claiming": 0.05, "manifests": 0.05}
+_POLL_S = {"": 0.1, "draining": 0.25, "closed": 0.05, "claiming": 0.02, "manifests": 0.02}
 # In these states a request that waits may pass later without a change of the state.
 _ASK_AGAIN = ("draining", "claiming", "manifests")
 # A collection waits until each process knows that the gate has one of these states.

@@ -42,7 +42,7 @@ LEFT_OUT: Mapping[str, Sequence[str]] = {
     "running": (
         "gc:state", "gc:scheduled", "gc:unverified", "gc:deleting", "gc:pins", "gc:readonly", "gc:noted", "gc:noting",
         "gc:claimed", "gc:unlinked", "gc:look_again", "gc:journal", "reconcile:scheduled", "writers", "gate",
-        "gate:opens", "gate:memory", "gate:forgot", "gates", "gates:seen", "pushing", "unreferenced",
+        "gate:opens", "gate:memory", "gate:forgot", "gates", "gates:seen", "pushing", "manifest_puts", "unreferenced",
         "unread_manifests", "seen:N", "meter", "flushed:NAME", "schema", "lease:NAME", "fence", "clock", "workers",
         "pulse", "change_limit", "signout:NAME", "probe:NAME", "doctor:last",
     ),

@@ -101,6 +101,7 @@ class Gate:
             client=client,
             needed=short(write.digest) if write.digest else "",
             by_tag=write.by_tag,
+            reference=write.reference if write.by_tag else f"@{short(write.reference)}" if write.reference else "",
             youth_ms=self._bounds.youth_ms,
             max_pushes=self._bounds.pushes,
             max_blobs=self._bounds.blobs,
@@ -129,12 +130,17 @@ class Gate:
         """
         return self._turn("manifests" if with_manifests else "claim", token, fence, reason)
 
-    def hold_manifests(self, token: str) -> bool:
-        """Let the PUTs of manifests wait as well, if the gate has let none pass since this holder began to claim.
+    def hold_manifests(self, token: str, seen_ms: int = 0) -> bool:
+        """Let the PUTs of manifests wait as well, unless the gate has let one pass that the holder does not know.
 
-        Returns False, and changes nothing, if it has, or if this holder does not have the gate.
+        Args:
+            token: of the holder.
+            seen_ms: it knows what was put before; 0: before it began to claim.
+
+        Returns:
+            False if one has passed, or if this holder does not have the gate. Nothing changes then.
         """
-        return self._turn("hold", token)
+        return self._turn("hold", token, seen_ms=seen_ms)
 
     def close(self, token: str) -> bool:
         """Let no write pass. Returns False if this holder does not have the gate, or no longer has it."""
@@ -265,5 +271,8 @@ class Gate:
         with self._connection.reached() as client:
             client.srem(self._keys.of("gc:pins"), f"{repository} {digest}")
 
-    def _turn(self, action: str, token: str, fence: int = 0, reason: str = "") -> bool:
-        return bool(self._connection.run("gate_turn", action=action, token=token, fence=fence, reason=reason))
+    def _turn(self, action: str, token: str, fence: int = 0, reason: str = "", seen_ms: int = 0) -> bool:
+        turned = self._connection.run(
+            "gate_turn", action=action, token=token, fence=fence, reason=reason, seen_ms=seen_ms
+        )
+        return bool(turned)

@@ -151,12 +151,23 @@ class UnfinishedPushes:
     def may_have_passed(self, within_s: float) -> bool:
         """Return True if the gate let a PUT of a manifest pass within this time, or a request that may be such a PUT.
 
-        The proxy may not have sent the request to the registry yet.
+        The proxy may not have sent it to the registry yet. What the registry has reported since has arrived there.
         """
         since_ms = self._connection.now_ms() - within_s * 1000
         with self._connection.reached() as client:
             unknown_ms = client.zscore(self._keys.of("gc:noted"), _UNKNOWN)
-        return bool(self.manifests_put(since_ms)) or (unknown_ms is not None and unknown_ms >= since_ms)
+        return (unknown_ms is not None and unknown_ms >= since_ms) or not self.reported_ms(int(since_ms))
+
+    def reported_ms(self, since_ms: int = 0) -> int:
+        """Return the time (ms) if the registry has reported every PUT of a manifest that the gate has let pass.
+
+        Args:
+            since_ms: that passed since this time; 0: since a collection has the gate.
+
+        Returns:
+            0 if one was not reported: it may be on its way, or in progress, or the registry has refused it.
+        """
+        return int(self._connection.run("manifests_reported", since_ms=since_ms))
 
     def noted_since(self, at_ms: int) -> bool:
         """Return True if an unfinished push was noted at `at_ms` or later to need a blob."""

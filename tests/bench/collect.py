@@ -70,9 +70,9 @@ class Holds:
             self._manifests_since = time.perf_counter() if with_manifests else 0.0
             return turn(*args, with_manifests=with_manifests)
 
-        def held(token: str) -> bool:
+        def held(*args: Any) -> bool:
             began = time.perf_counter()
-            is_held = hold(token)
+            is_held = hold(*args)
             self._manifests_since = began if is_held else 0.0
             return is_held
 

@@ -296,14 +296,14 @@ def test_a_put_that_the_gate_let_pass_before_the_claims_is_waited_for(
     # It has just seen the old data, and will not write it again.
     for _ in range(len(GARBAGE.blobs) + 2):
         next(client)
-    monkeypatch.setattr(claiming, "_PASSING_S", 1000)
+    monkeypatch.setattr(claiming, "_PASSING_S", 0.2)
+    monkeypatch.setattr(claiming, "POLL_S", 0.0123)
     sleep = time.sleep
 
     def arrive(pause_s: float) -> None:
-        if pause_s < 100:
-            sleep(pause_s)
-        else:
+        if pause_s == claiming.POLL_S:
             ended(client)
+        sleep(pause_s)
 
     monkeypatch.setattr(time, "sleep", arrive)
     run = site.collect()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from service.collect.online.claiming import Claiming
 from service.collect.online.journal import JOURNAL
 from service.domain.collection.gate import WriteRequest
 from service.domain.collection.run import Run
@@ -295,9 +296,9 @@ def test_a_gate_that_could_not_be_opened_is_opened_by_the_next_claim_if_that_pro
         return real(token)
 
     monkeypatch.setattr(gate, "open", open_gate)
-    hold, puts = gate.hold_manifests, [False]
+    hold, puts = Claiming.hold_manifests, [0.0]
     # A manifest was put meanwhile, so the old manifest is deleted under a second claim.
-    monkeypatch.setattr(gate, "hold_manifests", lambda token: puts.pop() if puts else hold(token))
+    monkeypatch.setattr(Claiming, "hold_manifests", lambda *given: puts.pop() if puts else hold(*given))
     run = site.collect()
     assert (run.result, run.blobs) == (("done", SIZE) if is_local else ("postponed", SIZE - 1))
     assert (gate.state() is None) == is_local

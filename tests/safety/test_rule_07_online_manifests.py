@@ -1,22 +1,26 @@
 """Safety rule 7: the data of manifests is deleted only while no PUT of a manifest is in progress; PUTs wait shortly."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from service.clock import now_us
 from service.collect.online import claiming, preparation, removal
 from service.collect.online import run as online_run
 from service.collect.online.claiming import Claiming
-from service.domain.collection.gate import WriteRequest
+from service.domain.collection.gate import WriteRequest, client_of
 from service.registry.blob_quarantine import BlobQuarantine
 from tests.conftest import MakeWiring
 from tests.fakes.images import image_over, make_image, variant
 from tests.support.online import ANN, GRACE_S, OnlineSite, ended, make_site
+from tests.support.record import event, record
 
 GARBAGE = image_over([b"a layer"], 1)
 MANIFESTS = 4
+Look = Callable[[int], None]
 
 
 @pytest.fixture
@@ -49,14 +53,62 @@ def test_a_manifest_that_is_put_between_the_look_for_pushes_and_the_hold_is_kept
     assert (run.blobs, "brought back" in run.note) == (MANIFESTS - 1, False)
 
 
+def test_a_put_that_the_registry_reports_prevents_no_moment_and_is_seen(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The storage is looked at after the notification, so the manifest that was pushed again is kept."""
+    moments: list[float] = []
+    hold = Claiming.hold_manifests
+
+    def counted(claiming: Claiming, look: Look) -> float:
+        moments.append(hold(claiming, look))
+        return moments[-1]
+
+    def push(action: str, keys: tuple[str, ...]) -> None:
+        if action == "claim" and not moments:
+            assert site.store.gate.admit(
+                WriteRequest("manifest", "a", by_tag=True, reference="again"), client_of("10.0.0.7", "docker/27")
+            ).passes
+            site.registry.put("a", "again", GARBAGE.manifest)
+            put = event(1, tag="again", repository="a", digest=GARBAGE.digest, address="10.0.0.7:4711", at_us=now_us())
+            record(site.store.history, put)
+
+    monkeypatch.setattr(Claiming, "hold_manifests", counted)
+    site.objects.before_step = push
+    run = site.collect()
+    assert moments[0]
+    assert site.registry.broken() == ()
+    assert (run.blobs, "brought back" in run.note) == (MANIFESTS - 1, False)
+
+
+def test_no_moment_begins_while_a_put_is_not_reported(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The PUT passed the gate between the look for pushes and the hold, and reaches the registry later."""
+    monkeypatch.setattr(claiming, "_PAUSE_S", 0.05)
+    client = site.blind("a", "again", GARBAGE)
+    began: list[bool] = []
+
+    def push(action: str, keys: tuple[str, ...]) -> None:
+        if action == "claim" and not began:
+            began.append(True)
+            next(client)
+        elif action in ("debug", "delete") and began == [True]:
+            began.append(ended(client))
+
+    site.objects.before_step = push
+    run = site.collect()
+    assert began == [True, True]
+    assert site.registry.broken() == ()
+    assert (run.blobs, "brought back" in run.note) == (MANIFESTS - 1, False)
+
+
 def test_puts_wait_for_a_moment_only_and_the_other_manifests_are_deleted_in_later_moments(
     site: OnlineSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moments: list[float] = []
     hold = Claiming.hold_manifests
 
-    def counted(claiming: Claiming) -> float:
-        moments.append(hold(claiming))
+    def counted(claiming: Claiming, look: Look) -> float:
+        moments.append(hold(claiming, look))
         return moments[-1]
 
     monkeypatch.setattr(Claiming, "hold_manifests", counted)
@@ -79,8 +131,8 @@ def test_puts_of_a_busy_registry_wait_no_longer_than_the_manual_says(
         began.append(time.monotonic() if with_manifests else 0)
         return claim(token, fence, reason, with_manifests=with_manifests)
 
-    def held(claiming: Claiming) -> float:
-        end_s = hold(claiming)
+    def held(claiming: Claiming, look: Look) -> float:
+        end_s = hold(claiming, look)
         if began[-1]:
             ends.append(end_s - began[-1])
         return end_s

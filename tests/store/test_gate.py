@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from service.clock import now_us
 from service.domain.collection.gate import WriteRequest, client_of
+from service.domain.oci.names import is_digest
 from service.registry.session import agent_with
 from service.store.connection import Connection
 from service.store.gate import Gate
@@ -12,7 +14,7 @@ from service.store.history import History
 from service.store.limits import PushLimits
 from service.store.unfinished_pushes import MORE, UnfinishedPushes
 from tests.support.gate import X, blob_heard, earlier, heard, told
-from tests.support.record import digest
+from tests.support.record import digest, event, record
 
 ANN, BOB = client_of("10.0.0.7", "docker/27"), client_of("10.0.0.8", "docker/27")
 SHOP = "shop/api"
@@ -448,5 +450,114 @@ def test_a_put_of_a_manifest_may_be_on_its_way_from_the_proxy_for_a_while(
     for write, noted in ((put(), "pushing"), (tagged(), "pushing"), (ODD, "gc:noted")):
         passes(gate, write)
         assert pushes.may_have_passed(60)
-        earlier(connection, noted, 61)
+        for name in (noted, "manifest_puts"):
+            earlier(connection, name, 61)
         assert not pushes.may_have_passed(60)
+
+
+def put_at(reference: str = "v1", repository: str = SHOP) -> WriteRequest:
+    return WriteRequest("manifest", repository, by_tag=not is_digest(reference), reference=reference)
+
+
+def reported(history: History, number: int = 1, address: str = "10.0.0.7:4711", **more: Any) -> None:
+    """The registry reports a push at this moment."""
+    record(history, event(number, at_us=now_us(), address=address, **more))
+
+
+def test_a_notification_of_each_put_proves_that_none_is_on_its_way(
+    gate: Gate, pushes: UnfinishedPushes, history: History
+) -> None:
+    """PUTs of the same tag are counted: each has a notification of its own. One that comes twice counts once."""
+    assert pushes.reported_ms()
+    passes(gate, put_at())
+    passes(gate, put_at())
+    assert not pushes.reported_ms()
+    reported(history, 1)
+    reported(history, 1)
+    assert not pushes.reported_ms()
+    assert pushes.may_have_passed(60)
+    reported(history, 2)
+    assert pushes.reported_ms()
+    assert not pushes.may_have_passed(60)
+    passes(gate, put_at())
+    assert not pushes.reported_ms()
+    reported(history, 3)
+    assert pushes.reported_ms()
+
+
+def test_a_put_by_digest_is_reported_without_a_tag(gate: Gate, pushes: UnfinishedPushes, history: History) -> None:
+    passes(gate, put_at(digest("a child")))
+    reported(history, 1, tag=None, seed="another")
+    assert not pushes.reported_ms()
+    reported(history, 2, tag=None, digest=digest("a child"))
+    assert pushes.reported_ms()
+
+
+@pytest.mark.parametrize(
+    ("write", "who"),
+    [
+        (put_at("v2"), "10.0.0.7:4711"),
+        (put_at(repository="shop/web"), "10.0.0.7:4711"),
+        (put_at(), "10.0.0.9:4711"),
+        (tagged(), "10.0.0.7:4711"),
+    ],
+    ids=("another tag", "another repository", "another client", "unknown reference"),
+)
+def test_a_notification_proves_nothing_about_another_put(
+    gate: Gate, pushes: UnfinishedPushes, history: History, write: WriteRequest, who: str
+) -> None:
+    passes(gate, write)
+    reported(history, address=who)
+    assert not pushes.reported_ms()
+
+
+def test_a_put_of_an_earlier_version_of_the_gate_process_is_never_reported(
+    gate: Gate, connection: Connection, pushes: UnfinishedPushes, history: History
+) -> None:
+    """Such a process notes in Redis that the client put a manifest, and does not note its reference."""
+    client: Any = connection.client
+    passes(gate, put_at())
+    reported(history)
+    assert pushes.reported_ms()
+    client.zincrby(connection.keys.of("pushing"), 1, f"{SHOP} {ANN} put")
+    assert not pushes.reported_ms()
+
+
+def test_more_puts_than_can_be_counted_are_never_reported(
+    gate: Gate, connection: Connection, pushes: UnfinishedPushes, history: History
+) -> None:
+    for _ in range(18):
+        passes(gate, put_at())
+    for number in range(18):
+        reported(history, number)
+    assert not pushes.reported_ms()
+    few = Gate(connection, PushLimits(youth_ms=3600_000, pushes=3))
+    client: Any = connection.client
+    client.delete(connection.keys.of("manifest_puts"), connection.keys.of("pushing"))
+    for number in range(3):
+        few.admit(put_at(f"v{number}"), ANN)
+    client.delete(connection.keys.of("pushing"))
+    for number in range(3):
+        reported(history, 100 + number, tag=f"v{number}")
+    assert not pushes.reported_ms()
+
+
+def test_a_notification_that_is_older_than_all_notes_proves_nothing(
+    gate: Gate, connection: Connection, history: History
+) -> None:
+    """Another PUT of the same tag may be forgotten, which the notification is about."""
+    client: Any = connection.client
+    passes(gate, put_at())
+    earlier(connection, "manifest_puts", -7200)
+    reported(history)
+    assert client.zcard(connection.keys.of("manifest_puts")) == 2
+
+
+def test_puts_are_held_only_if_the_holder_knows_every_put(gate: Gate, connection: Connection) -> None:
+    assert gate.claim("t1", 1, "by hand")
+    passes(gate, put_at())
+    now_ms = connection.now_ms()
+    assert not gate.hold_manifests("t1")
+    assert not gate.hold_manifests("t1", now_ms - 60_000)
+    assert gate.hold_manifests("t1", now_ms + 1)
+    assert not passes(gate, put_at())

@@ -194,6 +194,12 @@ class OnlineSite:
         monkeypatch.setattr(
             pushes, "manifests_put", lambda since_ms=0.0: manifests_put(since_ms - self.objects.skew_us / 1000)
         )
+        reported_ms = pushes.reported_ms
+        monkeypatch.setattr(
+            pushes,
+            "reported_ms",
+            lambda since_ms=0: reported_ms(max(1, since_ms - self.objects.skew_us // 1000) if since_ms else 0),
+        )
         claims = self.store.claims
         real_claim = claims.claim
 
@@ -234,7 +240,7 @@ class OnlineSite:
     def later(self, seconds: float) -> None:
         """Time passes."""
         self.objects.skew_us += round(seconds * 1_000_000)
-        for name in ("gc:noted", "pushing"):
+        for name in ("gc:noted", "pushing", "manifest_puts"):
             earlier(self.store.connection, name, seconds)
         with self.store.connection.reached() as client:
             key = self.store.connection.keys.of("gate")

@@ -5,7 +5,7 @@ takes this lock, which proves the death; a worker that is only stopped keeps the
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from service.collect import gate_processes
@@ -19,14 +19,18 @@ from service.store.connection import new_token
 
 POLL_S = 0.02
 _AWARE_S = 15.0
-# nginx needs a moment to pass an admitted request on to the registry, which then counts it. If the gate admitted no PUT
-# for a minute, none is on its way, also if the gate process stood still before it answered.
+# nginx needs a moment to pass an admitted request on to the registry, which then counts it. A notification of the PUT
+# proves that it has arrived. If the gate admitted no PUT for a minute, none is on its way, also if the gate process
+# stood still before it answered.
 _PASSING_S = 0.5
 _LATELY_S = 60.0
 # PUTs of manifests wait for so long at most, from the beginning of the claims.
 _HOLD_S = 2.0
-# The gate processes look every 50 ms if the gate was opened, and no write is to wait for more than 100 ms.
+# The gate processes look every 20 ms if the gate was opened, and no write is to wait for more than 100 ms.
 _MOMENT_S = 0.04
+# For so long, a moment is awaited at which all PUTs of manifests are reported. Digests are claimed meanwhile.
+_PAUSE_S = 0.3
+_SHORT_S = 0.004
 _OPENED = "the gate was opened or closed by another process; nothing more is deleted"
 _HELD = "the gate is held by another collection, which may still run"
 
@@ -41,7 +45,7 @@ class Claiming:
     def __init__(self, attempt: Attempt) -> None:
         self._attempt, self._store = attempt, attempt.store
         self._token = ""
-        self._began_us = 0
+        self._began_us = self._since_ms = 0
         self._claimed_s, self._has_claims = 0.0, False
         self._may_open = True
         self._are_manifests_held = False
@@ -63,6 +67,7 @@ class Claiming:
         self._has_claims = False
         self._are_manifests_held = with_manifests
         gate, self._end_s = self._store.gate, time.monotonic() + (_HOLD_S if with_manifests else _AWARE_S)
+        self._since_ms = self._store.connection.now_ms()
         with self._attempt.collector.claimed(self._token, self._succeed):
             reason = self._attempt.run.reason
             if not gate.claim(self._token, self._attempt.lease.fence, reason, with_manifests=with_manifests):
@@ -80,8 +85,9 @@ class Claiming:
 
         Returns False if they did not end in time.
         """
-        if self._store.pushes.may_have_passed(_LATELY_S):
-            time.sleep(max(0.0, self._aware_s + _PASSING_S - time.monotonic()))
+        while time.monotonic() < self._aware_s + _PASSING_S and self._store.pushes.may_have_passed(_LATELY_S):
+            self._attempt.lease.check()
+            time.sleep(POLL_S)
         end_s, debug = self._end_s if self._are_manifests_held else time.monotonic() + _HOLD_S, self._debug()
         while debug.manifests() > 0:
             self._attempt.lease.check()
@@ -90,15 +96,32 @@ class Claiming:
             time.sleep(POLL_S)
         return True
 
-    def hold_manifests(self) -> float:
-        """Hold PUTs of manifests until the gate is opened, unless one began since the claims: then none waits.
+    def hold_manifests(self, look: Callable[[int], None]) -> float:
+        """Hold PUTs of manifests until the gate is opened, at a moment when `look` has seen all that was put.
+
+        Args:
+            look: looks for manifests that were put since a time (ms, by Redis). It is called if a PUT began since the
+                claims, once each of them was reported.
 
         Returns:
-            The end of the time (by the monotonic clock) for which they may wait; 0 if none waits.
+            The end of the time (by the monotonic clock) for which they may wait; 0 if there was no such moment: then
+            none waits.
         """
         if self._are_manifests_held:
             return self._end_s
-        return time.monotonic() + _MOMENT_S if self._store.gate.hold_manifests(self._token) else 0
+        end_s, seen_ms = time.monotonic() + _PAUSE_S, 0
+        while not self._store.gate.hold_manifests(self._token, seen_ms):
+            self._attempt.lease.check()
+            if time.monotonic() > end_s:
+                return 0
+            # What was reported before the look was written before, so the look sees it. What passes later prevents the
+            # hold.
+            if reported_ms := self._store.pushes.reported_ms():
+                look(seen_ms or self._since_ms)
+                seen_ms = reported_ms
+            else:
+                time.sleep(_SHORT_S)
+        return time.monotonic() + _MOMENT_S
 
     def claim(self, digests: list[bytes], purpose: Purpose) -> frozenset[bytes]:
         """Claim packed digests, and return those that were granted.

@@ -82,44 +82,40 @@ class BlobRemoval:
         """
         if not self._claiming.manifests_ended():
             return pages
-        # All this comes before the hold, so that no client waits for it. If a client puts a manifest meanwhile, PUTs
-        # are not held and nothing is deleted.
-        repositories = self._put_since(began_us)
-        if repositories is None:
+        # All this comes before the hold, so that no client waits for it. What clients put meanwhile is looked at when
+        # its notifications have arrived.
+        pushed = _PushedManifests(self._attempt, self._objects, began_us)
+        pushed.look(0)
+        if not pushed.are_known:
             log.warning("not all pushes since the collection began are known; old manifests are deleted later")
             return []
-        # A manifest that was pushed again after the inventory has a link in one of these repositories.
-        stored = self._objects.each(partial(read_repository, self._objects), repositories)
-        pushed = {digest for repository in stored for digest in repository.revisions}
-        claimed = [(page, self._claimed(page, pushed)) for page in pages[:_PAGES_A_MOMENT]]
-        end_s, left = self._claiming.hold_manifests(), list(pages[_PAGES_A_MOMENT:])
+        claimed = [(page, self._claimed(page, pushed.digests)) for page in pages[:_PAGES_A_MOMENT]]
+        end_s, left = self._claiming.hold_manifests(pushed.look), list(pages[_PAGES_A_MOMENT:])
+        if not pushed.are_known:
+            end_s = 0
         # A PUT that the gate let pass may not have reached the registry yet. The registry then finds the data, and does
         # not write it again.
         for page, blobs in claimed:
-            done = 0
-            while done < len(blobs) and time.monotonic() < end_s:
-                self._delete_claimed(blobs[done : done + self._at_once], page.batch)
+            unused, done = self._without(page, blobs, pushed.digests), 0
+            while done < len(unused) and time.monotonic() < end_s:
+                self._delete_claimed(unused[done : done + self._at_once], page.batch)
                 done += self._at_once
-            if done < len(blobs):
-                left.append(BlobPage(blobs[done:], page.batch))
+            if done < len(unused):
+                left.append(BlobPage(unused[done:], page.batch))
         return left
 
     def _claimed(self, page: BlobPage, used: Collection[bytes] = ()) -> list[UnlinkedBlob]:
         """Claim the blobs of a page, and return those that may be deleted. used: packed digests that must be kept."""
         granted = self._claiming.claim([blob.digest for blob in page.blobs if blob.digest not in used], "delete")
-        refused = [blob for blob in page.blobs if blob.digest not in granted]
-        if page.batch:
-            self._quarantine.leave(page.batch, [blob.digest for blob in refused])
-        self._advance(refused)
-        return [blob for blob in page.blobs if blob.digest in granted]
+        return self._without(page, page.blobs, {blob.digest for blob in page.blobs} - granted)
 
-    def _put_since(self, began_us: int) -> tuple[str, ...] | None:
-        """The repositories that got a manifest since the inventory began; None if not all are known."""
-        store, youth_us = self._attempt.store, self._attempt.gc.youth * 1_000_000
-        repositories = store.pushes.manifests_put()
-        # The gate remembers for gc.youth which repositories got a manifest.
-        is_forgotten = store.connection.now_us() - began_us >= youth_us
-        return None if is_forgotten or any(name in (MORE, "") for name in repositories) else repositories
+    def _without(self, page: BlobPage, blobs: Sequence[UnlinkedBlob], used: Collection[bytes]) -> list[UnlinkedBlob]:
+        """Leave the data of used blobs of a page where it is, and return the other blobs."""
+        left = [blob for blob in blobs if blob.digest in used]
+        if page.batch:
+            self._quarantine.leave(page.batch, [blob.digest for blob in left])
+        self._advance(left)
+        return [blob for blob in blobs if blob.digest not in used]
 
     def unlink(self, blobs: Iterable[UnlinkedBlob], inventory: StorageInventory) -> None:
         """Delete all links of blobs that no manifest needs.
@@ -227,6 +223,34 @@ class BlobRemoval:
             log.warning("the storage did not delete an object; it is tried again", key=key, error=error)
         self.failures += len(errors)
         return errors
+
+
+class _PushedManifests:
+    """The manifests that were put since the inventory began.
+
+    A manifest that was pushed again after the inventory has a link in one of the repositories that got a manifest.
+
+    Attributes:
+        digests: packed, of all manifests of these repositories.
+        are_known: False if not all pushes are known.
+    """
+
+    def __init__(self, attempt: Attempt, objects: ObjectStore, began_us: int) -> None:
+        self._attempt, self._objects, self._began_us = attempt, objects, began_us
+        self.digests: set[bytes] = set()
+        self.are_known = True
+
+    def look(self, since_ms: int) -> None:
+        """Look at the repositories that got a manifest since a time; 0: since the inventory began."""
+        store, youth_us = self._attempt.store, self._attempt.gc.youth * 1_000_000
+        repositories = store.pushes.manifests_put(since_ms)
+        # The gate remembers for gc.youth which repositories got a manifest.
+        is_forgotten = store.connection.now_us() - self._began_us >= youth_us
+        if is_forgotten or any(name in (MORE, "") for name in repositories):
+            self.are_known = False
+            return
+        for repository in self._objects.each(partial(read_repository, self._objects), repositories):
+            self.digests.update(repository.revisions)
 
 
 def _probe(blob: UnlinkedBlob, inventory: StorageInventory) -> BlobProbe | None:

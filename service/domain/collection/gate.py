@@ -35,12 +35,14 @@ class WriteRequest:
             writes    any other request that may change the registry
         digest: the blob that the client relies on once the request succeeds; "" if there is none.
         by_tag: True if a manifest is put by its tag, which ends the push.
+        reference: the tag or the digest of the manifest that is put.
     """
 
     kind: Kind
     repository: str = ""
     digest: str = ""
     by_tag: bool = False
+    reference: str = ""
 
 
 def classify(method: str, uri: str) -> WriteRequest:
@@ -68,7 +70,7 @@ def _written(method: str, path: str, query: dict[str, list[str]]) -> WriteReques
     if method in ("PATCH", "PUT", "DELETE") and (match := _UPLOAD.fullmatch(path)):
         return WriteRequest("uploads", match[1], _digest(query, "digest") if method == "PUT" else "")
     if method == "PUT" and (match := _MANIFEST.fullmatch(path)):
-        return WriteRequest("manifest", match[1], by_tag=not is_digest(match[2]))
+        return WriteRequest("manifest", match[1], by_tag=not is_digest(match[2]), reference=match[2])
     if method == "DELETE" and (match := _MANIFEST.fullmatch(path) or _BLOB.fullmatch(path)):
         return WriteRequest("deletes", match[1])
     return None

@@ -4,7 +4,7 @@
 -- What protects something does not end early: a lease ends no sooner than if its holder had renewed it right now.
 --
 -- KEYS  clock due doomed healing late:due late:doomed late:healing attempts writers lease:collect workers gates pushing
---       unreferenced unread_manifests gc:retry reconcile:pause reconcile:sent change_limit
+--       manifest_puts unreferenced unread_manifests gc:retry reconcile:pause reconcile:sent change_limit
 -- ARGV  least_step_ms      a smaller step is ignored
 --       longest_lease_ms
 --       longest_permit_ms  the longest life of a write permit
@@ -38,7 +38,7 @@ end
 
 -- What was last seen at a time: now, at the latest.
 local seen = {all['late:due'], all['late:doomed'], all['late:healing'], all.workers, all.gates, all.pushing,
-              all.unreferenced, all.unread_manifests}
+              all.manifest_puts, all.unreferenced, all.unread_manifests}
 for _, key in ipairs(seen) do bring_forward(key, now_ms, now) end
 
 -- What protects something. Its holder renews it if it lives.

@@ -12,12 +12,13 @@
 -- A process that knows another memory than this one, or a gate that Redis does not have and that was not opened, has not
 -- looked since Redis lost it, and lets nothing pass until then.
 --
--- KEYS  gate pushing unreferenced gc:noted gc:unlinked gc:claimed gate:memory gate:opens
+-- KEYS  gate pushing manifest_puts unreferenced gc:noted gc:unlinked gc:claimed gate:memory gate:opens
 -- ARGV  kind
 --       repository
 --       client
 --       needed      short digest of the blob that the push needs, or ''
 --       by_tag      1 for a manifest that is put under a tag
+--       reference   of the manifest that is put: its tag, or '@' and its short digest; '' if it is not known
 --       youth_ms    how long pushes and blobs are remembered
 --       max_pushes  pushes to remember
 --       max_blobs   blobs to remember
@@ -124,6 +125,22 @@ local function sign(what)
   redis.call('ZADD', all.pushing, now_ms, member)
 end
 
+local MOST_UNREPORTED = 16
+
+-- Note the PUT of a manifest, which a notification is to report (record). Each number counts one that was not reported yet.
+local function note_put()
+  redis.call('ZREMRANGEBYSCORE', all.manifest_puts, '-inf', now_ms - youth_ms)
+  local put, number = mine .. ' ' .. (reference ~= '' and reference or '*') .. ' ', 0
+  while number <= MOST_UNREPORTED and redis.call('ZSCORE', all.manifest_puts, put .. number) do
+    redis.call('ZADD', all.manifest_puts, now_ms, put .. number)
+    number = number + 1
+  end
+  -- '*': there are more than can be counted, so that no notification can report the last of them.
+  if redis.call('ZCARD', all.manifest_puts) >= tonumber(max_pushes) then redis.call('ZADD', all.manifest_puts, now_ms, '* * * *')
+  elseif number > MOST_UNREPORTED then redis.call('ZADD', all.manifest_puts, now_ms, put .. '*')
+  else redis.call('ZADD', all.manifest_puts, now_ms, put .. 0, now_ms, put .. math.max(number, 1)) end
+end
+
 local function note_needed()
   local member = repository .. ' ' .. needed .. ' ' .. client
   local is_full = redis.call('ZCARD', all.unreferenced) >= tonumber(max_blobs)
@@ -145,6 +162,7 @@ elseif kind == 'begins' or kind == 'uploads' or kind == 'manifest' then
   sign(' open')
   if kind == 'manifest' then sign(' put') end
 end
+if kind == 'manifest' then note_put() end
 if needed ~= '' then note_needed() end
 for _, key in ipairs({all.pushing, all.unreferenced}) do
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now_ms - youth_ms)

@@ -1,11 +1,13 @@
 -- Change the state of the gate for its holder: drain, claim or manifests (from open), close, keep (closed after the holder
--- ends), open, hold (manifests, from claiming, if no manifest was put since). Opening releases all claims. The gate of another holder is not touched.
+-- ends), open, hold (manifests, from claiming, if no manifest was put since `seen_ms`). Opening releases all claims. The gate of
+-- another holder is not touched.
 --
 -- KEYS  gate gate:opens gc:claimed pushing
 -- ARGV  action  drain | claim | manifests | close | keep | open | hold
 --       token
 --       fence
 --       reason
+--       seen_ms  the holder knows what was put before, 0: before the holder has the gate
 -- Result 1 done, also if it was done before; 0 if another holder has the gate, (close, keep, hold) none has it, or (hold) a
 --        manifest was put
 -- include lib/clock
@@ -14,7 +16,8 @@ if holder and holder ~= token then return 0 end
 if not holder and (action == 'close' or action == 'keep' or action == 'hold') then return 0 end
 local function was_put()
   -- 'more': not all pushes are known.
-  for _, sign in ipairs(redis.call('ZRANGEBYSCORE', all.pushing, redis.call('HGET', all.gate, 'since_ms'), '+inf')) do
+  local since_ms = math.max(tonumber(seen_ms), tonumber(redis.call('HGET', all.gate, 'since_ms')))
+  for _, sign in ipairs(redis.call('ZRANGEBYSCORE', all.pushing, string.format('%.0f', since_ms), '+inf')) do
     if string.sub(sign, -4) == ' put' or string.sub(sign, -5) == ' more' then return true end
   end
   return false

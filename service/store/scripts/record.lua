@@ -4,7 +4,7 @@
 -- The parts of this script are in record/.
 --
 -- KEYS  seen:HOUR seen:HOUR_BEFORE due generation instances restarts events dictionary pulls rejected counters doomed
---       healing last_notification unread_manifests pushing unreferenced unconfirmed unseen compared trashed enforce
+--       healing last_notification unread_manifests pushing manifest_puts unreferenced unconfirmed unseen compared trashed enforce
 --       by_name by_push by_tags live_tags tags:EACH live:EACH pulled:EACH voided:EACH links:EACH doomed:EACH heal:EACH
 --       history:EACH trash:EACH touched:EACH own_puts:EACH untagged:EACH revisions:EACH created:EACH approvals:EACH
 --       manual:EACH manual_deleted:EACH untagging:EACH layers:EACH pushes:EACH

@@ -19,6 +19,17 @@ local function open_push(r, e)
   redis.call('ZADD', all.pushing, now_ms, push)
 end
 
+-- Note that a PUT of a manifest that the gate let pass has reached the registry. An event that is older than any note may
+-- belong to an earlier PUT.
+local function report_put(r, e)
+  local put = r.name .. ' ' .. e.client .. ' ' .. (e.tag ~= '' and e.tag or '@' .. e.short) .. ' '
+  local last_ms = redis.call('ZSCORE', all.manifest_puts, put .. 0)
+  if not last_ms or e.at / 1000 < tonumber(last_ms) - youth_ms then return end
+  local number = 1
+  while redis.call('ZSCORE', all.manifest_puts, put .. number + 1) do number = number + 1 end
+  redis.call('ZREM', all.manifest_puts, put .. number)
+end
+
 local function end_push(r, e)
   local put_ms = tonumber(redis.call('ZSCORE', all.pushing, r.name .. ' ' .. e.client .. ' put') or -1)
   for digest in string.gmatch(e.references, '%S+') do
@@ -32,6 +43,7 @@ local function end_push(r, e)
     redis.call('ZREMRANGEBYRANK', all.unread_manifests, 0, -1 - max_pushes)
   end
   if e.tag ~= '' then redis.call('ZREM', all.pushing, r.name .. ' ~' .. e.client .. ' open') end
+  report_put(r, e)
 end
 
 local function forget_open_pushes()
