@@ -11,6 +11,7 @@ from service.collect import run as collect_run
 from service.domain.collection.output import lines_of
 from service.domain.errors import RegistryUnavailable
 from service.prune import deleting
+from service.registry.collector_report import Report
 from service.store.lease import COLLECT
 from service.store.outbox import Outbox
 from tests.conftest import MakeWiring, keep_last
@@ -217,8 +218,6 @@ def test_a_schedule_is_followed_once_for_each_time(make_wiring: MakeWiring, tmp_
 
 @pytest.mark.parametrize("version", ["2.8.3", "3"])
 def test_what_real_collectors_print_is_read(version: str) -> None:
-    from service.registry.collector_report import Report
-
     report = Report()
     for line in (Path(__file__).parents[1] / "data" / "gc-output" / f"distribution-{version}-plain.txt").open():
         report.read(line)

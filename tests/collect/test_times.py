@@ -17,7 +17,7 @@ from service.settings.gc import GcSettings
 from service.store.connection import Connection
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last, messages_of
-from tests.fakes.images import make_image
+from tests.fakes.images import make_image, variant
 from tests.support.collectors import QUIET, collector, shut
 from tests.support.system import SHOP, Make
 from workers.sweep import sweep
@@ -157,8 +157,6 @@ def test_a_sum_of_bytes_makes_it_due(make_system: Make, tmp_path: Path) -> None:
 
 
 def test_layers_that_another_image_needs_do_not_count(make_system: Make, tmp_path: Path) -> None:
-    from tests.fakes.images import variant
-
     gc = {**collector(tmp_path, QUIET), "after_deletes": None, "after_bytes": 1000}
     system = make_system(keep_last(1), fake={"references": True}, gc=gc)
     image = make_image("shared", layer_bytes=10_000)

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from service.clock import elapsed_s
-from service.domain.errors import LeaseLost, RegistryUnavailable
+from service.domain.errors import LeaseLost, RegistryUnavailable, StoreUnavailable
 from service.store.connection import Connection
 from service.store.lease import COLLECT, COLLECT_MS, LONGEST_MS, WORK_MS, Lease, Leases
 from tests.support.waiting import until
@@ -76,8 +76,6 @@ def test_a_holder_that_cannot_reach_redis_stops_before_its_lease_ends(monkeypatc
         return True
 
     def raise_from_redis() -> None:
-        from service.domain.errors import StoreUnavailable
-
         raise StoreUnavailable("away")
 
     lost = Lease("x", 1, 400, away)
