@@ -69,6 +69,8 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
 
 def _look_at_lost(store: Store, snapshot: Snapshot) -> None:
     """Look again at lost tags once a notification says that a user had deleted their image."""
+    if not snapshot.lost:
+        return
     live = [tag for tag in snapshot.tags if tag.name in snapshot.lost]
     names = [tag.name for tag in live if store.history.deleted_by_others(snapshot.repository, tag)]
     if names:

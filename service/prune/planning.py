@@ -6,7 +6,9 @@ from service import tracing
 from service.clock import now_us
 from service.domain.policy.model import Policy
 from service.domain.retention import planner
+from service.domain.retention.evaluation import Evaluation
 from service.domain.retention.plan import Plan
+from service.domain.retention.settled import settle, without_settled
 from service.log import log
 from service.prune import dates
 from service.prune.committing import commit, commit_deletions
@@ -74,7 +76,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     if snapshot.policy not in ("", wiring.policies.digest):
         # The sweep compares a changed policy with the one before, and then makes every repository due.
         return not heal(wiring, snapshot, Plan())
-    plan = planner.plan_deletions(snapshot, policy, now_us())
+    plan = plan_policy(snapshot, policy, now_us())
     if heal(wiring, snapshot, Plan() if policy.dry_run or plan.hold else plan):
         return False
     # Before this time, the events of pushes that a comparison found may still arrive. They tell the push times.
@@ -96,6 +98,22 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     if plan.hold:
         return _commit_held(wiring.store, wiring.registry, snapshot, plan, policy)
     return commit_deletions(wiring, snapshot, plan, policy, "doomed")
+
+
+def plan_policy(snapshot: Snapshot, policy: Policy, now_us: int) -> Plan:
+    """Return the plan of `plan_deletions`. In a large repository, only the tags that are not settled are decided."""
+    read = snapshot.remembered
+    if read is None:
+        return planner.plan_deletions(snapshot, policy, now_us)
+    settled = read.memory.settled
+    if settled and settled.policy is policy:
+        evaluation = without_settled(settled, snapshot, now_us, read.tags, read.changed)
+        if evaluation:
+            return planner.plan_evaluated(evaluation)
+    evaluation = Evaluation(snapshot, policy, now_us)
+    plan = planner.plan_evaluated(evaluation)
+    read.memory.settled = settle(evaluation, read.changed)
+    return plan
 
 
 def _commit_dry(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan, policy: Policy) -> bool:

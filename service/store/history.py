@@ -87,8 +87,8 @@ class History:
         if tags is None:
             answer = self._read(repository, None)
             tags = unpack_tags(answer)
-        self._remembered.remember(repository, tags)
-        return unpack_snapshot(repository, answer, tags, self._late_us)
+        is_remembered = self._remembered.remember(repository, tags)
+        return unpack_snapshot(repository, answer, tags, self._late_us, is_remembered=is_remembered)
 
     def _read(self, repository: str, known: ReadTags | None) -> dict[str, Any]:
         """Return the fields of the answer of snapshot.lua. known: if possible, only changes of these tags are read."""

@@ -2,18 +2,28 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
 
+from service.domain.retention.settled import Settled
 from service.domain.retention.state import Tag
 from service.store.keys import long, paired, short
 from service.store.packing import unpack_live
 
 # In repositories with fewer tags, reading all of them is cheap.
 LEAST_TAGS = 2_000
-# Of all repositories together: about 100 MB.
+# Of all repositories together: about 150 MB, with what plans remember of them.
 MOST_TAGS = 250_000
+# Plans decide about changed tags again and again, until all tags count as just read.
+_MOST_CHANGED = 1_000
+
+
+@dataclass(slots=True)
+class PlanMemory:
+    """The tags that the last whole plan found to be settled. All snapshots since all tags were read share it."""
+
+    settled: Settled | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,8 @@ class ReadTags:
         relabeled: the number of changes that leave the generation as it is.
         pulled, created: the values of pulled:R and created:R.
         tags: name → tag, in the order of tags:R.
+        changed: the names of all tags that have changed since all were read; any other tag is the same object.
+        memory: of the plans since then.
     """
 
     server: str
@@ -33,7 +45,9 @@ class ReadTags:
     relabeled: str
     pulled: Mapping[str, str]
     created: Mapping[str, str]
-    tags: Mapping[str, Tag]
+    tags: dict[str, Tag]
+    changed: frozenset[str] = frozenset()
+    memory: PlanMemory = field(default_factory=PlanMemory)
 
 
 class RememberedTags:
@@ -49,14 +63,20 @@ class RememberedTags:
         """Return the tags as they were read last; None if they are not remembered."""
         return self._read.get(repository)
 
-    def remember(self, repository: str, read: ReadTags) -> None:
-        """Remember these tags instead of those that were read before; forget those that were not read for longest."""
+    def remember(self, repository: str, read: ReadTags) -> bool:
+        """Remember these tags instead of those that were read before; forget those that were not read for longest.
+
+        Returns:
+            False for a repository of too few tags.
+        """
+        is_large = len(read.tags) >= self._least_tags
         with self._lock:
             self._read.pop(repository, None)
-            if len(read.tags) >= self._least_tags:
+            if is_large:
                 self._read[repository] = read
             while sum(len(each.tags) for each in self._read.values()) > MOST_TAGS:
                 self._read.popitem(last=False)
+        return is_large
 
 
 def unpack_tags(answer: Mapping[str, Any]) -> ReadTags:
@@ -69,11 +89,14 @@ def unpack_tags(answer: Mapping[str, Any]) -> ReadTags:
 def with_changes(known: ReadTags, answer: Mapping[str, Any]) -> ReadTags | None:
     """Return the known tags with the changes in an answer of snapshot.lua; None if these are not all changes."""
     pulled, created = paired(answer["pulled"]), paired(answer["created"])
-    tags = _merged(known, paired(answer["tags"]), paired(answer["live"]), pulled, created)
+    tags, names = _merged(known, paired(answer["tags"]), paired(answer["live"]), pulled, created)
     # A deletion is noted in voided:R, but only for a day, and only the latest.
     if answer["counts"] != [len(tags), len(tags)]:
         return None
-    return ReadTags(known.server, answer["generation"], answer["relabeled"], pulled, created, tags)
+    changed, memory = known.changed | names, known.memory
+    if len(changed) > _MOST_CHANGED:
+        changed, memory = frozenset(), PlanMemory()
+    return ReadTags(known.server, answer["generation"], answer["relabeled"], pulled, created, tags, changed, memory)
 
 
 def _unpacked(
@@ -106,17 +129,29 @@ def _merged(
     live: Mapping[str, str],
     pulled: Mapping[str, str],
     created: Mapping[str, str],
-) -> Mapping[str, Tag]:
-    """Return the known tags with these changes. times, live: "" for a tag that does not exist any more."""
-    tags = dict(known.tags)
+) -> tuple[dict[str, Tag], set[str]]:
+    """Return the known tags with these changes, and the names of those that changed.
+
+    Args:
+        known: the tags.
+        times: "" for a tag that does not exist any more.
+        live: as times.
+        pulled: all pulls.
+        created: all creation dates.
+    """
+    # `dict(…)` takes five times as long once a key was deleted.
+    tags = known.tags.copy()
+    names: set[str] = set()
     existing = {name: score for name, score in times.items() if score}
     changed = _unpacked(existing, live, pulled, created)
     for name in times:
         if tags.get(name) != changed.get(name):
             tags.pop(name, None)
+            names.add(name)
         else:
             changed.pop(name, None)
-    for name in _used_or_dated(known, tags, pulled, created):
+    used = _used_or_dated(known, tags, pulled, created)
+    for name in used:
         digest = short(tags[name].digest)
         used_us, created_us = _used_us(name, digest, pulled), _created_us(digest, created)
         tags[name] = replace(tags[name], pulled_us=used_us, created_us=created_us)
@@ -124,8 +159,8 @@ def _merged(
     added = sorted(changed.values(), key=_pushed_and_name)
     tags.update((tag.name, tag) for tag in added)
     if newest and added and _pushed_and_name(added[0]) < _pushed_and_name(newest):
-        return {tag.name: tag for tag in sorted(tags.values(), key=_pushed_and_name)}
-    return tags
+        tags = {tag.name: tag for tag in sorted(tags.values(), key=_pushed_and_name)}
+    return tags, names | used
 
 
 def _used_or_dated(

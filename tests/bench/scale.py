@@ -17,7 +17,6 @@ from typing import Any
 from service.clock import now_us
 from service.domain.events import parse
 from service.domain.policy.model import Policy
-from service.domain.retention import planner
 from service.domain.retention.selector import every_name
 from service.prune import planning
 from service.prune.committing import commit
@@ -135,7 +134,7 @@ def _busy(wiring: Wiring, policy: Policy) -> Iterator[Figure]:
         while time.monotonic() < end_s:
             seen = len(pushes.recorded)
             snapshot = store.history.snapshot(BUSY)
-            plan = planner.plan_deletions(snapshot, policy, now_us())
+            plan = planning.plan_policy(snapshot, policy, now_us())
             plans += 1
             if not commit(store, wiring.registry, snapshot, plan, "doomed", policy).is_stale:
                 committed += 1
@@ -158,7 +157,7 @@ def _large(wiring: Wiring, policy: Policy) -> Iterator[Figure]:
         with _redis_ms(wiring) as spent:
             used_s = time.process_time()
             snapshot = store.history.snapshot(LARGE)
-            plan = planner.plan_deletions(snapshot, policy, now_us())
+            plan = planning.plan_policy(snapshot, policy, now_us())
             commit(store, wiring.registry, snapshot, plan, "doomed", policy)
             worker.append((time.process_time() - used_s) * 1000)
         redis.append(spent[0])

@@ -9,6 +9,7 @@ from service.domain.policy.model import Policy
 from service.settings import load_settings
 from service.store.connection import connect
 from service.store.keys import Keys
+from service.store.remembered_tags import RememberedTags
 from service.store.script import lua_script, script_names
 from service.wiring import Wiring, wire
 from tests.conftest import Messages, messages_of
@@ -58,6 +59,8 @@ class Ground:
             if hasattr(part, "_keys"):
                 part._keys = keys
         made.store.capabilities._key = keys.of("capabilities")
+        # As in a large repository, so that plans set settled tags aside. No example knows the tags of another.
+        made.store.history._remembered = RememberedTags(least_tags=0)
         messages_of(made).sent.clear()
         return made
 

@@ -13,6 +13,7 @@ from service.reconcile import compare
 from service.store.connection import Connection
 from service.store.history import CommitResult, History
 from service.store.keys import short
+from service.store.remembered_tags import RememberedTags
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image
 from tests.fakes.pusher import Pusher
@@ -118,6 +119,21 @@ def test_a_doomed_digest_that_is_pushed_again_is_rescued(make_system: Make) -> N
     assert "v1" in system.tags()
     system.settle()
     assert system.tags() == {"v1", "v3"}
+
+
+def test_a_push_to_a_full_repository_of_settled_tags_deletes_the_oldest(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.store.history._remembered = RememberedTags(least_tags=0)
+    system.push("v1", "v2")
+    system.settle()
+    for new, kept in (("v3", {"v2", "v3"}), ("v4", {"v3", "v4"})):
+        system.push(new)
+        remembered = system.store.history.snapshot(SHOP).remembered
+        assert remembered
+        assert remembered.memory.settled
+        assert remembered.memory.settled.tags.keys() - remembered.changed
+        system.settle()
+        assert system.tags() == kept
 
 
 @pytest.mark.parametrize("is_multi_arch", [False, pytest.param(True, marks=pytest.mark.slow)])

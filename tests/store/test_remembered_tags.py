@@ -1,6 +1,5 @@
 """A snapshot that reads only what changed since the last one is the snapshot that reads everything."""
 
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,26 +8,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.domain.oci.manifest import OCI_INDEX, References
 from service.domain.retention.planner import plan_deletions
-from service.domain.retention.state import Tag
 from service.store.connection import Connection
-from service.store.deletions import Deletions
-from service.store.facts import Proof, RegistryFacts
 from service.store.history import History
-from service.store.limits import Limits
-from service.store.outbox import Outbox
 from service.store.remembered_tags import RememberedTags
-from service.store.restorations import Restorations, RestoredManifest
 from service.store.script import lua_script, script_names
 from service.store.snapshot import Snapshot
-from service.store.usage import UsageRecords
+from tests.support.changing_repository import CHANGES, KEEP_TWO, SHOP, ChangingRepository
 from tests.support.examples import part_of
-from tests.support.makers import policy
-from tests.support.record import NOW, digest, event, record
+from tests.support.record import NOW
 
-SHOP = "shop/api"
-KEEP_TWO = policy("rules: [{name: last, keep: {last: 2}}]\nhold_over: 100%")
 NAMES = ("latest", "v1", "v2", "v3", "v4")
 SEEDS = ("a", "b", "c", "d", "e")
 
@@ -41,105 +30,6 @@ def alike(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, silent_ms=0)
 
 
-class Repository:
-    """Everything that changes the tags of a repository. name: of a tag; seed: of a digest; number: a time."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection, self.history = connection, History(connection)
-        self.facts, self.deletions = RegistryFacts(connection), Deletions(connection, Limits(), 3600)
-        self.numbers = itertools.count(1)
-
-    def push(self, name: str, seed: str, number: int) -> None:
-        record(self.history, event(number, "push", name, seed, id=self._id()))
-
-    def push_newest(self, name: str, seed: str, number: int) -> None:
-        self.push(name, seed, 1000 + next(self.numbers))
-
-    def push_index(self, name: str, seed: str, number: int) -> None:
-        index = event(number, "push", name, f"index {seed}", id=self._id(), media_type=OCI_INDEX, size_bytes=0)
-        record(self.history, index)
-
-    def push_by_digest(self, name: str, seed: str, number: int) -> None:
-        record(self.history, event(number, "push", None, seed, id=self._id()))
-
-    def pull(self, name: str, seed: str, number: int) -> None:
-        record(self.history, event(number, "pull", name, seed, id=self._id()))
-
-    def pull_by_digest(self, name: str, seed: str, number: int) -> None:
-        record(self.history, event(number, "pull", None, seed, id=self._id()))
-
-    def delete_tag(self, name: str, seed: str, number: int) -> None:
-        record(self.history, event(number, "delete", name, id=self._id(), digest=None, media_type=""))
-
-    def delete_manifest(self, name: str, seed: str, number: int) -> None:
-        record(self.history, event(number, "delete", None, seed, id=self._id()))
-
-    def prune(self, name: str, seed: str, number: int) -> None:
-        snapshot = self.snapshot
-        made = plan_deletions(snapshot, KEEP_TWO, NOW + 10**12)
-        self.history.commit(snapshot, made, "doomed")
-        for image in made.doomed[:1]:
-            if image.only_tags or number % 2:
-                self.deletions.untagged(SHOP, [(image, image.verdicts)])
-            else:
-                self.deletions.forget(snapshot, image)
-
-    def adopt(self, name: str, seed: str, number: int) -> None:
-        sighting = Tag(name, digest(seed), NOW + number * 1000, unannounced=True)
-        self.facts.adopt(self.snapshot, [(sighting, "")], indexes=frozenset([sighting.digest] if number % 2 else []))
-
-    def vanish(self, name: str, seed: str, number: int) -> None:
-        self.facts.adopt(self.snapshot, vanished=[name])
-
-    def find(self, name: str, seed: str, number: int) -> None:
-        self.facts.adopt(self.snapshot, [(Tag(name, digest(seed), None, found=True), "")])
-
-    def date(self, name: str, seed: str, number: int) -> None:
-        self.facts.date(self.snapshot, {digest(seed): NOW + number})
-
-    def prove(self, name: str, seed: str, number: int) -> None:
-        proofs = [Proof(tag, is_index=False, link_us=None) for tag in self.snapshot.tags if tag.name == name]
-        self.facts.prove(self.snapshot, proofs)
-
-    def prove_time(self, name: str, seed: str, number: int) -> None:
-        tags = [tag for tag in self.snapshot.tags if tag.name == name]
-        self.facts.prove(self.snapshot, [Proof(tag, is_index=True, link_us=NOW + number) for tag in tags])
-
-    def resolve(self, name: str, seed: str, number: int) -> None:
-        children = (digest(seed),) if number % 2 else ()
-        self.facts.resolve(self.snapshot, {digest(f"index {seed}"): References(children=children)})
-
-    def miss(self, name: str, seed: str, number: int) -> None:
-        self.facts.resolve(self.snapshot, {digest(seed): None})
-
-    def weigh(self, name: str, seed: str, number: int) -> None:
-        sizes = {tag: number for tag in self.snapshot.tags if tag.name == name}
-        UsageRecords(self.connection).note_image_sizes(SHOP, sizes)
-
-    def restore(self, name: str, seed: str, number: int) -> None:
-        restorations = Restorations(self.connection, Limits())
-        restored = RestoredManifest(name, digest(seed), NOW + number, 400, None, "ci", "amy", "wanted")
-        before = restorations.pushed_at(SHOP, name)
-        restorations.restored(SHOP, restored, before, restorations.now_us())
-
-    def make_due(self, name: str, seed: str, number: int) -> None:
-        Outbox(self.connection).mark_due([SHOP])
-
-    def lose_notes(self, name: str, seed: str, number: int) -> None:
-        self.connection.client.delete(self.connection.keys.of("pushes", SHOP))
-
-    def forget_notes(self, name: str, seed: str, number: int) -> None:
-        self.connection.client.delete(self.connection.keys.of("voided", SHOP))
-
-    @property
-    def snapshot(self) -> Snapshot:
-        return History(self.connection).snapshot(SHOP)
-
-    def _id(self) -> str:
-        return f"event {next(self.numbers)}"
-
-
-CHANGES = tuple(name for name, change in vars(Repository).items() if callable(change) and not name.startswith("_"))
 _STEP = st.tuples(
     st.sampled_from((*("push_newest", "push", "prune", "prove", "pull", "pull_by_digest") * 3, *CHANGES)),
     st.sampled_from(NAMES),
@@ -157,7 +47,7 @@ def test_what_is_remembered_and_what_changed_make_the_whole_snapshot(
 ) -> None:
     for key in list(connection.client.scan_iter(match=f"{connection.keys.prefix}*", count=1000)):
         connection.client.delete(key)
-    repository, reader = Repository(connection), remembering(connection)
+    repository, reader = ChangingRepository(connection), remembering(connection)
     for change, name, seed, number, is_read in steps:
         getattr(repository, change)(name, seed, number)
         if is_read:
@@ -182,16 +72,16 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
-def repository(connection: Connection) -> Repository:
+def repository(connection: Connection) -> ChangingRepository:
     """Five tags, of which the policy keeps two."""
-    made = Repository(connection)
+    made = ChangingRepository(connection)
     for number, name in enumerate(NAMES):
         made.push(name, SEEDS[number], number)
     return made
 
 
 def test_after_a_push_and_the_deletion_that_it_causes_only_these_tags_are_read(
-    repository: Repository, connection: Connection, read: list[int]
+    repository: ChangingRepository, connection: Connection, read: list[int]
 ) -> None:
     reader = remembering(connection)
     reader.snapshot(SHOP)
@@ -208,7 +98,7 @@ def test_after_a_push_and_the_deletion_that_it_causes_only_these_tags_are_read(
 
 @pytest.mark.parametrize("change", ["prove", "weigh", "adopt", "delete_tag", "restore"])
 def test_after_any_other_change_all_tags_are_read(
-    change: str, repository: Repository, connection: Connection, read: list[int]
+    change: str, repository: ChangingRepository, connection: Connection, read: list[int]
 ) -> None:
     reader = remembering(connection)
     reader.snapshot(SHOP)
@@ -219,7 +109,7 @@ def test_after_any_other_change_all_tags_are_read(
 
 
 def test_a_pull_changes_tags_that_are_remembered(
-    repository: Repository, connection: Connection, read: list[int]
+    repository: ChangingRepository, connection: Connection, read: list[int]
 ) -> None:
     reader = remembering(connection)
     reader.snapshot(SHOP)
@@ -231,7 +121,7 @@ def test_a_pull_changes_tags_that_are_remembered(
 
 
 def test_a_deletion_that_left_no_trace_is_noticed_by_the_number_of_tags(
-    repository: Repository, connection: Connection, read: list[int]
+    repository: ChangingRepository, connection: Connection, read: list[int]
 ) -> None:
     reader = remembering(connection)
     snapshot = reader.snapshot(SHOP)
@@ -245,7 +135,7 @@ def test_a_deletion_that_left_no_trace_is_noticed_by_the_number_of_tags(
 
 @pytest.mark.parametrize("server", ["", "another", "{run_id}"])
 def test_tags_of_a_redis_that_may_have_lost_writes_since_are_not_used(
-    server: str, repository: Repository, connection: Connection, read: list[int]
+    server: str, repository: ChangingRepository, connection: Connection, read: list[int]
 ) -> None:
     remembered = RememberedTags(least_tags=0)
     reader = History(connection, remembered=remembered)
@@ -262,7 +152,7 @@ def test_tags_of_a_redis_that_may_have_lost_writes_since_are_not_used(
 
 
 def test_small_repositories_are_not_remembered_and_large_ones_only_up_to_a_limit(
-    monkeypatch: pytest.MonkeyPatch, repository: Repository
+    monkeypatch: pytest.MonkeyPatch, repository: ChangingRepository
 ) -> None:
     monkeypatch.setattr("service.store.remembered_tags.MOST_TAGS", 9)
     remembered = RememberedTags(least_tags=5)

@@ -10,6 +10,7 @@ from service.domain.oci import tombstone
 from service.domain.policy.model import Keep, Policy, Rule
 from service.domain.policy.patterns import compile_patterns
 from service.domain.policy.units import spell_duration
+from service.domain.retention.aside import Aside
 from service.domain.retention.conditions import Place, RuleResult, result_of
 from service.domain.retention.manual import manual_reason
 from service.domain.retention.plan import UNLISTED, Verdict
@@ -34,18 +35,29 @@ class Evaluation:
     order of the calls does not change any result.
     """
 
-    def __init__(self, state: State, policy: Policy, now_us: int, *, manual_only: bool = False) -> None:
+    def __init__(
+        self, state: State, policy: Policy, now_us: int, *, manual_only: bool = False, aside: Aside | None = None
+    ) -> None:
         """Prepare the evaluation.
 
         Args:
+            state: without the tags that are set aside.
             manual_only: True to delete nothing but manual deletions, and those that follow from them.
+            aside: tags that are not decided again.
         """
         self.state, self.policy, self.now_us = state, policy, now_us
+        self.whole = aside.whole if aside else state
+        self._newest_aside_us = aside.newest_us if aside else 0
         self._manual_only = manual_only
         self._fixed: dict[str, Verdict | None] = {}
-        self.selections = Selections(self.rules, self._free(), now_us)
+        self.selections = Selections(self.rules, self._free(), now_us, aside.places if aside else {})
         self._own: dict[str, Verdict] = {}
         self._keepers: dict[str, tuple[tuple[str, int | None], ...]] = {}
+
+    @property
+    def newest_us(self) -> int:
+        """The time (µs) of the newest reported push; 0 for none."""
+        return max(self._newest_aside_us, self.state.newest_us)
 
     def at(self, now_us: int) -> "Evaluation":
         """Return the evaluation at another moment. Results that do not depend on time are shared."""

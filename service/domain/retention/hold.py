@@ -57,7 +57,7 @@ def load_of(doomed: tuple[Doomed, ...], evaluation: Evaluation) -> Load:
         if not (verdict.follows or verdict.manual)
     )
     nameless = sum(1 for untagged in state.untagged if untagged.digest not in evaluation.holders)
-    return Load(counted, len(evaluation.newest_first), nameless)
+    return Load(counted, len(evaluation.whole.tags), nameless)
 
 
 def hold_reason(load: Load, evaluation: Evaluation) -> str | None:
@@ -73,7 +73,8 @@ def hold_reason(load: Load, evaluation: Evaluation) -> str | None:
     would = f"it would remove {load.removed} of {load.tags} tags{also}"
     if because := _unapproved(load.counted, evaluation):
         return f"{because}: {would}"
-    if load.is_over(policy, *_pushed_since(state)):
+    # Pushes only lower the load. To count them takes time, and few plans are over it.
+    if load.is_over(policy) and load.is_over(policy, *_pushed_since(evaluation.whole)):
         return f"{would}, more than {policy.hold_over}% (hold_over)"
     waiting = _waiting(load.counted, policy, state)
     if not waiting:

@@ -7,6 +7,7 @@ from typing import Any, TypeGuard
 
 from semver import Version
 
+from service.domain.retention.aside import Places
 from service.domain.retention.state import Tag
 
 # Reproducible builds date their images to the epoch or to another fixed day; Docker's first release is a floor.
@@ -57,6 +58,11 @@ class Ranking:
         place, rank = self._places[counted]
         slots = self._slots[group]
         return place if place <= most or slots[most - 1] == rank else None
+
+    def reserve(self, group: str, places: Places) -> None:
+        """Count the first places of a group as taken. Nothing may be ranked yet."""
+        self._slots[group] = [places.worst] * places.count
+        self._reached[group] = places.worst
 
     def inside(self, most: int, *, one_group: bool) -> Iterator[str]:
         """Yield the names of the unread tags that are certainly among the first `most` of their group.

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from copy import copy
 from functools import cache
@@ -11,6 +11,7 @@ from math import inf
 
 from service.domain.policy.model import EVERY_TAG, Keep, Rule
 from service.domain.policy.patterns import selector_of
+from service.domain.retention.aside import Places
 from service.domain.retention.ranking import ORDERS, Ranking, rank
 from service.domain.retention.state import Tag
 
@@ -70,12 +71,19 @@ class Selections:
     Results are computed when they are first needed.
     """
 
-    def __init__(self, rules: tuple[tuple[str, Rule], ...], free: Iterable[Tag], now_us: int) -> None:
+    def __init__(
+        self,
+        rules: tuple[tuple[str, Rule], ...],
+        free: Iterable[Tag],
+        now_us: int,
+        places: Mapping[int, Mapping[str, Places]],
+    ) -> None:
         """Prepare the selections.
 
         Args:
             rules: (name, rule) of each rule that matches the repository.
             free: the tags that rules decide about, the newest push first.
+            places: as in Aside.
         """
         lists = tuple(dict.fromkeys(rule.tags for _, rule in rules))
         number_of = {patterns: at for at, patterns in enumerate(lists)}
@@ -94,6 +102,7 @@ class Selections:
         self._feeds = {"pushed": Feed(free, self._lists_of)}
         self._now_us = now_us
         self._rankings: dict[tuple[int, str], Ranking] = {}
+        self._places = places
 
     def at(self, now_us: int) -> "Selections":
         """Return the selections at another moment. Results that do not depend on time are shared."""
@@ -133,7 +142,10 @@ class Selections:
         """Return the ranking of the tags that the rule selects, in this order."""
         if (number, order) not in self._rankings:
             by_digest = self.rules[number][1].count == "digests"
-            self._rankings[number, order] = rank(self.selected(number, order), by_digest=by_digest, order=order)
+            ranking = rank(self.selected(number, order), by_digest=by_digest, order=order)
+            for group, places in self._places.get(number, {}).items():
+                ranking.reserve(group, places)
+            self._rankings[number, order] = ranking
         return self._rankings[number, order]
 
     def settled(self, most: int) -> AbstractSet[str]:

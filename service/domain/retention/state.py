@@ -184,7 +184,8 @@ class State:
     @cached_property
     def subjects(self) -> frozenset[str]:
         """The subjects of the referrers among the tags and the known manifests."""
-        of_tags = {subject_of(tag.name, self.links.get(tag.digest)) for tag in self.tags}
+        referrers = (tag for tag in self.tags if tag.name.startswith(REFERRER_PREFIX))
+        of_tags = {subject_of(tag.name, self.links.get(tag.digest)) for tag in referrers}
         of_manifests = {known.subject for known in self.links.values() if known}
         return frozenset(digest for digest in of_tags | of_manifests if digest is not None)
 
