@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,7 +73,7 @@ def test_a_wrong_environment_is_one_sentence_and_stops_nothing(environment: dict
     assert sentence in line["event"]
 
 
-def test_a_missing_extra_is_one_sentence_and_stops_nothing(tmp_path: Path) -> None:
+def test_a_missing_extra_is_one_sentence_and_stops_nothing() -> None:
     code = "import sys; sys.modules['opentelemetry'] = None\nfor _ in range(3):\n  with tracing.span('plan'): pass"
     (line,), _ = run(code, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     assert "install pushprune[otel]" in line["event"]

@@ -37,7 +37,7 @@ def test_the_schema_refuses_what_the_start_refuses(values: dict[str, Any]) -> No
     assert not VALIDATOR.is_valid(values)
 
 
-def test_the_schema_is_printed(tmp_path: Path) -> None:
+def test_the_schema_is_printed() -> None:
     assert json.loads(CliRunner().invoke(pushprune, ["config", "schema"]).output) == schema()
 
 

@@ -549,7 +549,7 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
     assert seen == ["open"], "it was open in between"
 
 
-def test_a_slow_push_holds_others_back_for_less_than_they_wait(guarded: MakeWiring, tmp_path: Path) -> None:
+def test_a_slow_push_holds_others_back_for_less_than_they_wait(guarded: MakeWiring) -> None:
     wiring = guarded(max_wait=600, gate_wait=1)
     assert quiesce._patience_s(wiring.settings.gc) == 0.5
     blob_heard(wiring.store.history)

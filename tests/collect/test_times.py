@@ -62,7 +62,7 @@ def test_what_it_waits_for_is_recorded_once_and_tried_again(make_wiring: MakeWir
     assert results(wiring) == ["done", "postponed"]
 
 
-def test_it_is_tried_when_they_begin(make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_tried_when_they_begin(make_wiring: MakeWiring, tmp_path: Path) -> None:
     gc = collector(tmp_path, QUIET)
     shut_wiring = make_wiring(gc={**gc, "window": shut()})
     shut_wiring.store.collections.request_if_none("scheduled")

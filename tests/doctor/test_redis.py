@@ -178,7 +178,7 @@ def test_a_user_who_may_not_look_at_the_default_user_is_told_what_to_look_for(ow
     assert "may not read the rules of the user `default`" in finding.message
 
 
-def test_a_server_that_is_away_is_one_error(tmp_path: Path) -> None:
+def test_a_server_that_is_away_is_one_error() -> None:
     (finding,) = look("redis", quick(wired(f"redis://127.0.0.1:{free_port()}/0")))
     assert finding.severity == "error"
     assert finding.fix.startswith("redis: {url: redis://HOST:6379/0}")

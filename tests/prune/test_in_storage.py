@@ -242,7 +242,7 @@ def test_what_is_mounted_must_be_what_the_registry_serves(on_disk: Make, tmp_pat
     assert "set storage.path to the registry's rootdirectory" in trouble.message
 
 
-def test_a_tombstone_that_was_left_over_the_api_is_deleted_too(on_disk: Make, tmp_path: Path) -> None:
+def test_a_tombstone_that_was_left_over_the_api_is_deleted_too(on_disk: Make) -> None:
     system = shared(on_disk)
     Pusher(system.registry.url, agent=system.agent).put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.CONTENT)
     deleting.delete(system.wiring, SHOP)

@@ -99,7 +99,7 @@ def test_a_compressed_answer_is_not_unpacked() -> None:
     ("call", "most"),
     [("get", 4 * 1024 * 1024), ("tags", 64 * 1024 * 1024)],
 )
-def test_an_answer_without_an_end_is_read_up_to_a_bound(call: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_without_an_end_is_read_up_to_a_bound(call: str, most: int) -> None:
     sent = []
 
     def endless(handler: BaseHTTPRequestHandler) -> None:

@@ -135,6 +135,7 @@ def test_what_lost_only_its_tag_can_be_restored_after_a_collection(make_system: 
     system.store.collection_runs.record(Run(now_ms(), now_ms(), "done", "by hand"))
     system.later()
     system.wiring.restore.restore(SHOP, tag="v1")
+    assert system.registry.tags(SHOP)["v1"] == make_image(1).digest
 
 
 def test_tag_only_deletions_leave_the_trash_some_day(make_system: Make) -> None:
@@ -309,6 +310,7 @@ def test_a_second_tag_comes_back_while_its_image_stands(make_system: Make) -> No
     system.store.trash.collected()
     system.store.collection_runs.record(Run(now_ms(), now_ms(), "done", "by hand"))
     system.wiring.restore.restore(SHOP, tag="stable")
+    assert system.tags() == {"v1", "stable", "v2"}
 
 
 @pytest.mark.parametrize("tags", [("v1", "w1"), ("v1",)], ids=["shared", "its only tag"])

@@ -248,7 +248,7 @@ def test_a_worker_that_is_stopped_at_any_step_breaks_nothing(
     assert step > 5
 
 
-def test_claims_are_kept_if_the_storage_does_not_answer(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_claims_are_kept_if_the_storage_does_not_answer(site: OnlineSite) -> None:
     """The storage may still carry out the deletion."""
     unlinked(site)
 

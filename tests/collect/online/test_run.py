@@ -347,7 +347,7 @@ def test_what_the_storage_does_not_delete_is_kept_in_the_journal(site: OnlineSit
 
 
 @pytest.mark.slow
-def test_more_keys_than_one_call_takes_are_deleted(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_keys_than_one_call_takes_are_deleted(site: OnlineSite) -> None:
     for number in range(1100):
         site.registry.upload(SHOP, f"layer {number}".encode())
     assert site.collect_after().unlinked == 1100 + SIZE
@@ -374,9 +374,7 @@ def test_a_manifest_whose_push_met_the_unlinking_gets_its_links_again(site: Onli
     assert "links were written again" in run.note
 
 
-def test_a_manifest_that_comes_after_the_second_look_gets_its_links_when_no_push_can_be_left(
-    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_manifest_that_comes_after_the_second_look_gets_its_links_when_no_push_can_be_left(site: OnlineSite) -> None:
     client = site.blind(SHOP, "late", UNUSED)
     for _ in range(len(UNUSED.blobs) + 2):
         next(client)
