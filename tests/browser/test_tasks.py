@@ -143,6 +143,7 @@ def test_several_deleted_images_are_restored_in_four_clicks(operator: Operator, 
     for tag in ("v1", "v2", "v3", "v4"):
         site.system.pusher.push_image(name, tag)
     wait_until(lambda: site.system.tags(name) == {"v3", "v4"}, "v1 and v2 were not deleted")
+    wait_until(site.system.quiet, "it is not quiet")
     page = operator.start()
     operator.click(page.get_by_role("link", name="Trash", exact=True))
     operator.type(page.get_by_label("Repository", exact=True), name, enter=True)

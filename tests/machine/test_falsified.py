@@ -8,6 +8,8 @@ from tests.machine.machine import ByHand, Machine, Meeting
 from tests.machine.oracle import Rule
 from tests.machine.users import Deed
 
+pytestmark = pytest.mark.slow
+
 
 def meeting(what: str, tag: str, number: int, method: str = "", nth: int = 0, when: str = "before") -> Meeting:
     """A user's deed that meets a request of a deletion, heard at once."""
