@@ -17,5 +17,5 @@ def now_ms() -> int:
 
 
 def elapsed_s() -> float:
-    """The time in seconds of a clock that nobody sets. Only differences between two of its times mean anything."""
+    """The time in seconds of a clock that is never set. Only differences between two of its times mean anything."""
     return time.clock_gettime(_CLOCK)

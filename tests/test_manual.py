@@ -194,7 +194,7 @@ def test_anchors_are_those_of_github() -> None:
     assert manual.anchor("API and /metrics") == "api-and-metrics"
 
 
-# The words of the programs that the manual quotes. Whoever changes a sentence there changes the manual as well.
+# The words of the programs that the manual quotes. A sentence that changes there changes in the manual, too.
 QUOTED = {
     "command-line": (
         "image is kept as", "delete it?", "lists what can be restored", "restorable until that time or", "restored: ",

@@ -115,7 +115,7 @@ def _written(file: str) -> Iterator[BinaryIO]:
         return
     path = Path(file)
     if path.exists() and not path.is_file():
-        # A file that takes the place of a device or a pipe would break it for everybody.
+        # A file that takes the place of a device or a pipe would break it for every program.
         raise UnusableBackup(f"{file} is no file: write to standard output with -")
     try:
         descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

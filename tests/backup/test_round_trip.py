@@ -108,7 +108,7 @@ def test_after_an_import_nothing_is_deleted_before_a_look_at_the_registry(
     for name in (SHOP, HELD, REJECTED, EMPTIED):
         assert not lived.store.history.snapshot(name).compared
         assert int(lived.store.history.generation(name)) > int(planned.generation)
-    # While nobody listened, a user gave another tag to an image that the next pushes doom.
+    # While no process listened, a user gave another tag to an image that the next pushes doom.
     lived.deaf = True
     with Pusher(lived.registry.url) as user:
         user.retag(SHOP, "multi2", "prod")

@@ -31,7 +31,7 @@ TAGS = {SHOP: ("v1", "v2", "pr-1", "pr-2", "latest"), WEB: ("v1", "pr-3")}
 
 @dataclass
 class Shop:
-    """A registry, the history of it, and a worker that works whenever somebody waits."""
+    """A registry, the history of it, and a worker that works whenever a command waits."""
 
     registry: FakeRegistry
     wiring: Wiring

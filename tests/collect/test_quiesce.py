@@ -234,7 +234,7 @@ def test_nothing_is_swept_while_pushes_may_be_under_way_that_redis_has_forgotten
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     memory = wiring.store.gate.check_in("web:1").memory
     wiring.store.connection.client.flushdb()
-    assert collect(wiring).result == "done", "nobody has told of it"
+    assert collect(wiring).result == "done", "no event reported it"
     (tmp_path / "swept").unlink()
     wiring.store.gate.check_in("web:1", memory=memory)
     assert collect(wiring).message.startswith("Redis lost its data, so pushes in progress are unknown")

@@ -82,7 +82,7 @@ CHANGES: dict[str, Callable[[Wiring], object]] = {
     "a pull after a restart of the registry": lambda wiring: record(
         wiring.store.history, event(6, "pull", instance="i2")
     ),
-    "somebody who relies on a blob": asks_and_stands_still,
+    "a push that relies on a blob": asks_and_stands_still,
 }
 
 

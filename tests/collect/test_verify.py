@@ -129,7 +129,7 @@ def test_once_it_is_mended_the_alarm_ends_and_the_next_one_is_made(make_system: 
 
 def test_what_was_pushed_again_is_no_lie(make_system: Make, tmp_path: Path) -> None:
     system, _ = garbage_of(make_system, tmp_path)
-    collect_run.collect(system.wiring)  # the fake keeps its blobs: as if somebody had pushed them again
+    collect_run.collect(system.wiring)  # the fake keeps its blobs: as if a user had pushed them again
     assert system.store.collection_runs.latest()[0].result == "done"
 
 

@@ -21,7 +21,7 @@ VERSIONS: dict[str, Version] = {"fake 2.8": "2.8", "fake 3.1.1": "3.1.1", "fake 
 
 @dataclass
 class Site:
-    """One registry under test, with somebody who pushes, somebody who hears, and our client."""
+    """One registry under test, with a pusher, a receiver of its notifications, and our client."""
 
     registry: FakeRegistry | RealRegistry
     heard: Receiver

@@ -53,7 +53,7 @@ def test_requests_are_counted_by_client(registry: RealRegistry) -> None:
         for _ in range(5):
             client.tags("shop/api")
             pusher.tags("shop/api")
-    # Looks at whether the registry answers are nobody's requests.
+    # The fixture's requests for /v2/ are not counted.
     client.ping()
     assert registry.request_count("pushprune/") == 5
     assert registry.request_count("somebody/") == 5
@@ -89,7 +89,7 @@ def test_it_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
 
 
 def _is_running(pid: int) -> bool:
-    """A zombie that nobody reaps is not running."""
+    """A zombie that no parent waits for is not running."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

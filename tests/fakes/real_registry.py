@@ -167,7 +167,7 @@ class RealRegistry:
         )
 
     def tag_names(self, repository: str) -> frozenset[str]:
-        """The tags that stand in its storage: looking there costs it nothing, and nobody hears of a pull."""
+        """The tags in the storage: reading them there costs no request, and emits no pull event."""
         tags = self._manifests(repository) / "tags"
         return frozenset(entry.name for entry in os.scandir(tags)) if tags.exists() else frozenset()
 

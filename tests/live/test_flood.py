@@ -1,4 +1,4 @@
-"""Half-sent requests at the web process stop nobody: no page, no notification, no push through the gate."""
+"""Half-sent requests at the web process stop no other request: no page, no notification, no push through the gate."""
 
 import socket
 from collections.abc import Callable, Iterator

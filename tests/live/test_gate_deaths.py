@@ -53,7 +53,7 @@ _WRAPPER = """
 
 
 def runs(pid: str) -> bool:
-    """True if a process exists and has not ended; nobody may have asked for its exit code yet."""
+    """True if a process exists and has not ended; its exit code may not have been read yet."""
     try:
         return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
@@ -181,7 +181,7 @@ def test_a_holder_that_was_paused_for_longer_than_its_lease_does_not_sweep(stage
     os.kill(worker.pid, signal.SIGSTOP)
     try:
         wait_until(lambda: not stage.wiring.store.leases.collecting(), "its lease does not end")
-        assert stage.state() == "closed", "nobody has proved its collector dead"
+        assert stage.state() == "closed", "its collector is not proved dead"
         with stage.wiring.store.leases.write() as permit:
             assert permit is None, "a delete of ours beside a collector"
         second = stage.system.start_worker("garbage")

@@ -29,7 +29,7 @@ def test_a_changed_policy_file_is_taken_up_and_an_invalid_one_leaves_the_old_in_
         bearer = {"Authorization": f"Bearer {READ_TOKEN}"}
         return str(requests.get(f"{system.web_url}/readyz", headers=bearer, timeout=60).json().get("policy"))
 
-    wait_until(lambda: "did you mean last?" in said(), "nobody says that the policy is invalid")
+    wait_until(lambda: "did you mean last?" in said(), "no process says that the policy is invalid")
     repos = system.verb("repos")
     assert repos.returncode == 0, repos.stderr
     assert "did you mean last?" in repos.stderr

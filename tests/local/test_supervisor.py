@@ -273,7 +273,7 @@ def test_a_lock_a_child_holds_lasts_until_it_is_gone(tmp_path: Path, supervisor:
     until(lambda: pids(tmp_path, "web"))
     os.close(write_end)
     os.set_blocking(read_end, False)
-    with pytest.raises(BlockingIOError):  # somebody still holds the other end
+    with pytest.raises(BlockingIOError):  # another process still holds the other end
         os.read(read_end, 1)
     supervisor.stop()
     assert os.read(read_end, 1) == b""

@@ -50,7 +50,7 @@ def test_what_is_restored_after_its_user_deleted_it_unheard_is_deleted_whole(mak
 def test_the_parts_of_an_index_are_deleted_although_its_tag_was_pushed_elsewhere_while_it_was_deleted(
     make_system: Make,
 ) -> None:
-    """The push drops the plan, and leaves nobody to say that the old index is gone."""
+    """The push drops the plan, after which no record says that the old index was deleted."""
     system = make_system(keep_last(1))
     old, new = make_index("old"), make_index("new")
     system.registry.push(SHOP, "v1", old)

@@ -112,5 +112,5 @@ def test_pushed_during_a_collection_it_is_an_alarm_only_if_a_part_was_lost(
     system.hear_late()
     thread.join(240)
     assert not thread.is_alive()
-    # The part itself is missed by nobody: no tag points at it.
+    # The part itself is no loss: no tag points at it.
     assert [trouble.about for trouble in system.store.outbox.troubles()] == ["broken shop/api:v1"] * alarms

@@ -70,7 +70,7 @@ def registry_falls_silent(system: System) -> None:
 
 
 def test_after_a_silence_nothing_is_deleted_by_hand_before_it_is_compared(make_system: Make) -> None:
-    """The registry may have restarted, and lost a push: nobody hears of that before the next event."""
+    """The registry may have restarted, and lost a push: only the next event shows that."""
     system = make_system(keep_last(9))
     system.push("v1", "v2")
     compare.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
@@ -129,7 +129,7 @@ def test_an_index_pushed_while_it_is_found_missing_keeps_its_children(make_syste
     )
     system.settle()
     system.later()
-    assert again, "nobody looked for the index"
+    assert again, "no worker looked for the index"
     pusher.pull_whole(SHOP, "multi")
 
 

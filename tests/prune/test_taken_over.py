@@ -1,4 +1,4 @@
-"""An untag that was started is finished, whoever takes its tag over or deletes it before that is noted."""
+"""An untag that was started is finished, even if another push or deletion of its tag comes before it is noted."""
 
 from collections.abc import Callable
 from typing import Any

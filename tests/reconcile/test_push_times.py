@@ -1,4 +1,4 @@
-"""A tag whose push nobody heard counts by its link in the storage, its image, or from when it was first seen."""
+"""A tag whose push was not reported counts by its link in the storage, its image, or from when it was first seen."""
 
 import json
 import os
@@ -123,7 +123,7 @@ def test_what_may_still_be_announced_is_kept_and_takes_no_slot_until_then(make_s
     assert system.tags() == {"old", "v1", "v2"}
     client: Any = system.store.connection.client
     due_ms = client.zscore(system.store.connection.keys.of("due"), SHOP)
-    assert due_ms, "it is planned again when nobody can announce it any more"
+    assert due_ms, "it is planned again when no event can report it any more"
 
 
 def test_an_old_image_that_got_a_new_tag_unheard_is_not_old_and_takes_no_slot(make_system: Make) -> None:

@@ -157,7 +157,7 @@ def test_a_restart_of_which_only_the_debug_server_tells_wants_everything_compare
 
     assert sweep_while("1e9") == reconciliation.FIRST_START
     finish(system)
-    assert sweep_while(None) is None, "whoever does not answer has not restarted for that"
+    assert sweep_while(None) is None, "a server that does not answer has not restarted for that"
     assert sweep_while("1e9") is None
     assert sweep_while("2e9") == reconciliation.REGISTRY_RESTARTED
 

@@ -1,4 +1,4 @@
-"""Uploads that nobody ended: counted by the last write to them, and nothing else is looked into."""
+"""Unfinished uploads: counted by the last write to them, and no other file is read."""
 
 from pathlib import Path
 

@@ -314,7 +314,7 @@ def test_two_who_look_at_once_get_the_same(make_wiring: MakeWiring, monkeypatch:
     live, inside = wiring.verdicts.live("shop/api"), Lock()
 
     def alone(self: Evaluation, tag: Tag) -> Verdict:
-        assert inside.acquire(blocking=False), "somebody else is at it"
+        assert inside.acquire(blocking=False), "another thread does the work"
         for _ in range(100):
             os.sched_yield()
         inside.release()

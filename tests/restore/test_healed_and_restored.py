@@ -1,4 +1,4 @@
-"""Putting a tag back to a digest that it has left for another: nothing is lost by that, and nobody's push either."""
+"""Restoring a tag to a digest that it has left for another loses no image and no push."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -115,7 +115,7 @@ def test_no_other_digest_is_restored_than_the_one_that_is_named(make_system: Mak
 
 
 def test_an_image_whose_push_was_not_reported_does_not_count_as_the_oldest(make_system: Make) -> None:
-    """Neither push was heard, and the tag is protected: nobody looks up when its image was made."""
+    """Neither push was reported, and the tag is protected: the creation of its image is not read."""
     system = make_system(keep_last(1, protect=["latest"]))
     system.deaf = True
     for name in ("one", "two"):

@@ -274,7 +274,7 @@ def test_two_deletions_of_one_tag_are_both_listed(make_system: Make) -> None:
 def test_deletes_that_were_switched_off_unheard_leave_no_tombstone(make_system: Make) -> None:
     system = shared(make_system)
     system.store.capabilities.note_deletes_tags("1", able=False)
-    system.registry.delete_enabled = False  # a restart that nobody has heard of yet: our own 304s emit no event
+    system.registry.delete_enabled = False  # a restart that is not known yet: our own 304s emit no event
     with suppress(RegistryRefused):
         deleting.delete(system.wiring, SHOP)
     for _ in range(3):
@@ -294,7 +294,7 @@ def test_a_collection_ends_the_undo_of_what_was_deleted_while_it_waited(make_sys
 def test_a_collection_that_was_cut_off_ended_the_undo_too(make_system: Make) -> None:
     system = pruned(make_system)
     system.store.trash.collected()
-    system.store.collection_runs.record(Run(now_ms(), now_ms(), "postponed", "x", message="somebody pushed"))
+    system.store.collection_runs.record(Run(now_ms(), now_ms(), "postponed", "x", message="pushes"))
     with pytest.raises(NotRestorable) as e:
         system.wiring.restore.restore(SHOP, tag="v1")
     assert "history.trash" not in str(e.value)

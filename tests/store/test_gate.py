@@ -386,7 +386,7 @@ def test_a_manifest_that_was_read_frees_nothing_for_another_client_or_repository
 
 
 def test_only_the_holder_turns_the_gate(gate: Gate) -> None:
-    assert not gate.close("t1"), "nobody holds it"
+    assert not gate.close("t1"), "it has no holder"
     drain(gate)
     drain(gate)
     assert not gate.drain("t2", 2, "x")

@@ -42,7 +42,7 @@ def state(wiring: Wiring) -> str:
 
 
 def leave_behind(wiring: Wiring, token: str = "dead") -> None:
-    """Leave what a dead holder leaves: a closed gate, and a lock that nobody holds."""
+    """Leave what a dead holder leaves: a closed gate, and a lock without a holder."""
     assert wiring.registry.collector is not None
     with wiring.registry.collector.claimed(token):
         wiring.store.gate.drain(token, 1, "by hand")

@@ -39,7 +39,7 @@ def digest_of(name: str) -> str:
 
 
 def tag(name: str, pushed: float | None = 0, digest: str | None = None, **more: Any) -> Tag:
-    """A live tag. pushed: seconds after the start, None = nobody saw it; digest: one of its own unless given."""
+    """A live tag. pushed: seconds after the start, None = not reported; digest: one of its own unless given."""
     pushed_us = None if pushed is None else us(pushed)
     return Tag(name, digest_of(name if digest is None else digest), pushed_us, **more)
 

@@ -40,7 +40,7 @@ def pulled(
 
 
 def deleted(name: str, at: float) -> TimelineEvent:
-    """A tag, by somebody."""
+    """A tag that a user pushed."""
     return TimelineEvent("deleted", us(at), name, actor="alice")
 
 

@@ -73,7 +73,7 @@ class Repushes:
         self._url = url
         self._stood = {digest: {tag} for tag, digest in standing.items()}  # digest → tags that were put there
         self._left = {pair_of(tag): ROUNDS // PAIRS for tag in standing}
-        self._turns = {pair: Lock() for pair in self._left}  # of two pushes at once nobody could say which is the last
+        self._turns = {pair: Lock() for pair in self._left}  # of two pushes at once it is not known which is the last
         self._lock = Lock()
         self._pool = ThreadPoolExecutor(16, thread_name_prefix="user")
         self._begun: list[Future[Pushed]] = []

@@ -62,7 +62,7 @@ def test_every_example_works_as_it_stands(serve_over_valkey: ServeEdge, registry
     assert "-X DELETE" in commands["cancel_collection"]
     statuses = {}
     for pushes, (name, command) in enumerate(commands.items(), 8):
-        # One more tag each time makes a new plan, that nobody has decided about.
+        # One more tag each time makes a new plan, which is not decided yet.
         edge.heard(*(event(tag=f"v{number}", at=number) for number in range(1, pushes)))
         history = edge.store.history
         history.commit(history.snapshot("shop/api"), edge.wiring.verdicts.plan("shop/api"), "held")

@@ -131,7 +131,7 @@ HOUR_MS = 3_600_000
 def set_back(make_system: Make) -> System:
     """A system whose Redis has just had its clock set back by an hour: all earlier times are an hour too late.
 
-    shop/api has something to plan, to delete and to heal. Nobody who holds a lease lives any more.
+    shop/api has something to plan, to delete and to heal. Every holder of a lease is dead.
     """
     system = make_system(keep_last(1))
     sweep(system.wiring)

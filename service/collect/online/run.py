@@ -9,7 +9,7 @@ journal.py   the blobs that were unlinked, in Redis and in the storage
 claiming.py  the gate while digests are claimed
 preparation.py  what is done before data is deleted: copies for the quarantine, a look for manifests
 removal.py   delete links and data under claims
-leftovers.py find and delete what else nobody needs: uploads, dangling tags, links, emptied repositories
+leftovers.py find and delete what else is not needed: uploads, dangling tags, links, emptied repositories
 undelete.py  bring data back because a user asks for it
 repair.py    bring data back from quarantine and write links again, where a manifest needs them
 record.py    record the garbage by repository and by age

@@ -1,7 +1,7 @@
 """Decide what an online collection deletes, unlinks, links again and forgets.
 
 A run unlinks: it deletes the layer links of blobs that no manifest needs, so that no push can begin to rely on them. A
-later run deletes the data of those that nobody has used since. Everything in doubt is kept.
+later run deletes the data of those that no request has named since. Everything in doubt is kept.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping

@@ -31,12 +31,16 @@ UPLOADS = "/v2/shop/api/blobs/uploads/"
         ("PATCH", UPLOADS + "0b5a-11?_state=e30=", WriteRequest("uploads", "shop/api")),
         ("PUT", f"{UPLOADS}0b5a-11?_state=e30%3D&digest={DIGEST}", WriteRequest("uploads", "shop/api", DIGEST)),
         ("DELETE", UPLOADS + "0b5a-11", WriteRequest("uploads", "shop/api")),
-        ("PUT", "/v2/shop/api/manifests/v1", WriteRequest("manifest", "shop/api", by_tag=True)),
-        ("PUT", f"/v2/shop/api/manifests/{DIGEST}", WriteRequest("manifest", "shop/api")),
+        ("PUT", "/v2/shop/api/manifests/v1", WriteRequest("manifest", "shop/api", by_tag=True, reference="v1")),
+        ("PUT", f"/v2/shop/api/manifests/{DIGEST}", WriteRequest("manifest", "shop/api", reference=DIGEST)),
         ("DELETE", "/v2/shop/api/manifests/v1", WriteRequest("deletes", "shop/api")),
         ("DELETE", f"/v2/shop/api/blobs/{DIGEST}", WriteRequest("deletes", "shop/api")),
-        ("put", "/v2/shop/api/manifests/v1", WriteRequest("manifest", "shop/api", by_tag=True)),
-        ("PUT", "http://registry.example/v2/shop/api/manifests/v1", WriteRequest("manifest", "shop/api", by_tag=True)),
+        ("put", "/v2/shop/api/manifests/v1", WriteRequest("manifest", "shop/api", by_tag=True, reference="v1")),
+        (
+            "PUT",
+            "http://registry.example/v2/shop/api/manifests/v1",
+            WriteRequest("manifest", "shop/api", by_tag=True, reference="v1"),
+        ),
     ],
 )
 def test_a_request_is_known_by_its_method_and_path(method: str, uri: str, write: WriteRequest) -> None:

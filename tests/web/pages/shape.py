@@ -10,7 +10,7 @@ _ADDRESSES = ("href", "src", "action", "hx-get", "hx-post")
 _APART = {"bdi", "title", "textarea", "pre", "option"}
 
 
-# They turn what is read, or cannot be seen. What nobody reads, such as a hidden field, may hold them.
+# They turn what is read, or cannot be seen. Text that is not shown, such as a hidden field, may hold them.
 UNSEEN = frozenset("\u202e\u200f\x07")
 
 

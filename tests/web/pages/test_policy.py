@@ -72,7 +72,7 @@ def test_another_policy_is_tried_and_nothing_changes(held: Edge) -> None:
 
 
 def test_those_who_try_policies_leave_threads_for_the_registry(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A trial may take seconds: whoever may only look must not hold up notifications with many of them."""
+    """A trial may take seconds: a user with the right to read must not hold up notifications with many of them."""
     others: list[TestResponse] = []
 
     def trying_meanwhile(*_: object) -> tuple[tuple[()], int]:
