@@ -13,10 +13,10 @@ from tests.support.system import SHOP, Make, untag_first
 
 @pytest.mark.parametrize("version", ["2.8", pytest.param("3", marks=pytest.mark.deep)])
 def test_deletes_that_take_longer_than_any_other_answer_end(make_system: Make, version: str) -> None:
-    system = make_system(keep_last(10), version, registry={"timeout_s": 3, "delete_timeout_s": 600})
+    system = make_system(keep_last(10), version, registry={"timeout_s": 8, "delete_timeout_s": 600})
     system.push(*(f"v{number}" for number in range(20)))
     # Any other answer that takes so long is given up.
-    system.registry.before("DELETE", "manifests/sha256:", lambda: system.registry.closing.wait(4))
+    system.registry.before("DELETE", "manifests/sha256:", lambda: system.registry.closing.wait(9))
     system.settle()
     assert len(system.tags()) == len(system.registry.manifests(SHOP)) == 10
 

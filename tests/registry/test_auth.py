@@ -50,7 +50,7 @@ def bearer() -> Iterator[FakeRegistry]:
 
 
 def client_for(fake: FakeRegistry, login: Credentials | None = RIGHT, **mode: Any) -> RegistryClient:
-    return RegistryClient(fake.url, auth=RegistryAuth(fake.url, lambda: login, **mode), timeout_s=5)
+    return RegistryClient(fake.url, auth=RegistryAuth(fake.url, lambda: login, **mode), timeout_s=60)
 
 
 def statuses(fake: FakeRegistry) -> list[int]:

@@ -27,7 +27,7 @@ def swept(system: System) -> list[tuple[str, ...]]:
         sweep(system.wiring)
         return bool(system.messages.sent)
 
-    until(sent, 5)
+    until(sent)
     return list(system.messages.sent)
 
 

@@ -82,12 +82,12 @@ class Served:
             pool.shutdown()
 
     def connect(self, sends: bytes = b"") -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=240)
         connection.sendall(sends)
         return connection
 
     def status(self, method: str = "GET", path: str = "/", body: bytes | None = None) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=240)
         connection.request(method, path, body)
         status = connection.getresponse().status
         connection.close()
