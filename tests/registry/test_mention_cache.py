@@ -48,14 +48,17 @@ def test_mentions_are_the_same_until_they_are_forgotten(rounds: list[tuple[dict[
         needed = (needed | learnt.keys()) & kept
 
 
-def test_forgotten_manifests_leave_no_digests_behind() -> None:
+def test_forgotten_manifests_leave_no_digests_behind_but_a_table_in_use_loses_none() -> None:
     cache = MentionCache()
+    in_use = cache.table()
+    number_in_use = in_use.digests.add(b"in use by a collection that lost its lease"[:32])
     for number in range(100):
         manifest, layer = (hashlib.sha256(b"%s %d" % (kind, number)).digest() for kind in (b"manifest", b"layer"))
         table = cache.table()
         learn(table, manifest, Mentions(frozenset({layer}), frozenset()))
         cache.keep_only(Marks(table.digests, {manifest, layer}))
     assert len(cache.table().digests) < 10
+    assert in_use.digests.number(b"in use by a collection that lost its lease"[:32]) == number_in_use
     assert known(cache.table(), manifest) == Mentions(frozenset({layer}), frozenset())
 
 
