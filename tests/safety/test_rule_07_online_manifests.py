@@ -74,6 +74,7 @@ def test_a_put_that_the_registry_reports_prevents_no_moment_and_is_seen(
             record(site.store.history, put)
 
     monkeypatch.setattr(Claiming, "hold_manifests", counted)
+    monkeypatch.setattr(claiming, "_PAUSE_S", 60)
     site.objects.before_step = push
     run = site.collect()
     assert moments[0]

@@ -216,7 +216,9 @@ class OnlineSite:
             return real_repositories(token, names, began_us - self.objects.skew_us)
 
         monkeypatch.setattr(claims, "claim_repositories", claim_repositories)
-        for module, pause in ((claiming, "POLL_S"), (claiming, "_PASSING_S"), (online_run, "LOOK_AGAIN_S")):
+        for module, pause in (
+            (claiming, "POLL_S"), (claiming, "_PASSING_S"), (claiming, "_PAUSE_S"), (online_run, "LOOK_AGAIN_S"),
+        ):  # fmt: skip
             monkeypatch.setattr(module, pause, 0)
         monkeypatch.setattr(prove, "_PAUSE_S", 0)
         monkeypatch.setattr(online_run, "_PAUSE_S", 0)
