@@ -153,13 +153,7 @@ def test_no_docstring_opens_with_a_question_word_or_hides_its_subject(trees: dic
 
 
 def test_no_local_name_is_a_pronoun_or_a_participle(trees: dict[str, Nodes]) -> None:
-    wrong = {
-        (file, name)
-        for file, nodes in trees.items()
-        # The locals of the machine speak of a model with words of its own.
-        if not file.startswith("tests/machine/")
-        for name in PRONOUNS.intersection(assigned(nodes))
-    }
+    wrong = {(file, name) for file, nodes in trees.items() for name in PRONOUNS.intersection(assigned(nodes))}
     assert wrong == set()
 
 

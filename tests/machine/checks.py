@@ -45,9 +45,9 @@ def nothing_kept_is_missing(world: World) -> None:
     for tag, digest in standing.items():
         broken = (closure(digest, model.children) & model.manifests) - manifests.keys()
         broken -= model.vague if world.lost else set()  # to be found at the next look at the registry
-        assert not broken, f"{tag} cannot be pulled: {[called(one) for one in sorted(broken)]} is missing"
+        assert not broken, f"{tag} cannot be pulled: {[called(missed) for missed in sorted(broken)]} is missing"
     lost = model.manifests - manifests.keys() - model.once_dropped - model.vague
-    assert not lost, f"{[called(one) for one in sorted(lost)]} went although nothing said so"
+    assert not lost, f"{[called(missed) for missed in sorted(lost)]} went although nothing said so"
     for digest in manifests.keys() & model.contents.keys():
         stored = manifests[digest]
         assert (stored.media_type, stored.content) == model.contents[digest], f"{digest} has other bytes"
@@ -72,7 +72,7 @@ def nothing_dropped_remains(world: World) -> None:
     following = left_behind(world)
     assert not following, f"{sorted(following)} is about an image that is gone"
     left_over = left_without_a_tag(world)
-    assert not left_over, f"{[called(one) for one in sorted(left_over)]} should be gone"
+    assert not left_over, f"{[called(missed) for missed in sorted(left_over)]} should be gone"
 
 
 def left_behind(world: World) -> set[str]:
@@ -113,11 +113,11 @@ def history_tells_the_truth(world: World) -> None:
     live = {tag.name: tag.digest for tag in world.history.live(SHOP)}
     assert live == world.registry.tags(), "the history and the registry differ"
     entries = world.history.entries(SHOP, _MANY)
-    heard = Counter((one.action, one.tag, one.digest, one.at_us) for one in world.model.heard)
-    said = Counter(
+    heard = Counter((event.action, event.tag, event.digest, event.at_us) for event in world.model.heard)
+    recorded = Counter(
         (entry.action, entry.tag, entry.digest, entry.at_us) for entry in entries if entry.action in ("push", "delete")
     )
-    assert said == heard, f"pushes and deletes are not those that were heard: {said - heard} {heard - said}"
+    assert recorded == heard, f"pushes and deletes are not those that were heard: {recorded - heard} {heard - recorded}"
     for entry in entries:
         by_user = entry.action == "delete"  # who deletes the digest of a tombstone has done so
         assert entry.digest != tombstone.DIGEST or by_user, "a tombstone stands in the history"
@@ -131,13 +131,15 @@ def history_tells_the_truth(world: World) -> None:
 
 def what_was_deleted_can_be_undone(world: World) -> None:
     """The trash lists what the history says was pruned, and not restored since, with the times of the pushes."""
-    listed = {(one.tag, one.digest): one for one in world.deleted()}
+    listed = {(image.tag, image.digest): image for image in world.deleted()}
     entries = world.history.entries(SHOP, _MANY)
     unannounced = {(entry.tag, entry.digest) for entry in entries if entry.action in ("adopted", "dated")}
-    for one in listed.values():
-        if (one.tag, one.digest) in unannounced:
+    for image in listed.values():
+        if (image.tag, image.digest) in unannounced:
             continue  # it counts as pushed when it was first seen
-        assert one.at_us in world.model.pushed.get((one.tag, one.digest), {None}) | {None}, f"{one} was not pushed then"
+        assert image.at_us in world.model.pushed.get((image.tag, image.digest), {None}) | {None}, (
+            f"{image} was not pushed then"
+        )
     last: dict[tuple[str, str], Entry] = {}
     for entry in sorted(entries, key=lambda entry: entry.at_us):
         if entry.tag and entry.action in ("pruned", "restored"):
@@ -180,7 +182,7 @@ def _thought_to_stand(world: World) -> set[str]:
     """Return the missing images that no comparison has noticed, with their parts."""
     if "a manifest without a tag is not looked for while it may stay" not in KNOWN_GAPS or world.model.rule.untagged:
         return set()
-    thought = {one.digest for one in world.history.snapshot(SHOP).untagged} - world.registry.manifests().keys()
+    thought = {item.digest for item in world.history.snapshot(SHOP).untagged} - world.registry.manifests().keys()
     return {held for digest in thought for held in closure(digest, world.model.children)}
 
 

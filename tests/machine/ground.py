@@ -84,15 +84,15 @@ class Ground:
 
 def policy_of(rule: Rule) -> Policy:
     """The rule in the product's words."""
-    said: dict[str, Any] = {"name": "last", "keep": {"last": rule.keep}, "count": rule.count, "order": rule.order}
+    fields: dict[str, Any] = {"name": "last", "keep": {"last": rule.keep}, "count": rule.count, "order": rule.order}
     if rule.untagged:
-        said["untagged"] = 0
+        fields["untagged"] = 0
     return Policy.model_validate(
         {
             "hold_over": 100,
             "hold_min": 1_000_000,
             "first_plan": "apply",
             "protect": sorted(rule.protect),
-            "rules": [said],
+            "rules": [fields],
         }
     )

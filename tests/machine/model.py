@@ -229,10 +229,10 @@ class Model:
         self.condemned.discard(self.wanted[tag].number)
         self.assess()
 
-    def went_back(self, push: Push, over: str, missing: set[str], referrers: tuple[str, ...]) -> None:
+    def went_back(self, push: Push, replaced: str, missing: set[str], referrers: tuple[str, ...]) -> None:
         """Record that a tag points at its earlier image again, which no worker may delete for a day."""
-        kept = closure(over, self.children)
-        self.leased.add(over)
+        kept = closure(replaced, self.children)
+        self.leased.add(replaced)
         self.dropped -= kept
         self.orphans -= kept
         self.manifests |= kept
@@ -261,13 +261,13 @@ class Model:
         now -= in_use
         self.condemned |= {self.wanted[tag].number for tag in now}
         standing = self.registry.tags()  # of a push that a delete of ours took along, no look can tell
-        said = {heard[tag].digest for tag in late - standing.keys()}
-        self._drop(said)
+        reported = {heard[tag].digest for tag in late - standing.keys()}
+        self._drop(reported)
         for tag in self.bound(self.wanted):
             push = self.wanted[tag]
             if tag not in in_use and not self.stands(str(self.subject_of(tag, push.digest))):
                 self.condemned.add(push.number)
-        self._drop(said)
+        self._drop(reported)
 
     def was_deleted_unheard(self, tag: str, digest: str, at_us: int) -> bool:
         """True if a user had deleted a tag by then and no event had reported it."""
@@ -284,11 +284,11 @@ class Model:
         """True if an image is kept, so that its referrers are kept as well."""
         return digest in self.held() or (digest in self.manifests and digest not in self.dropped)
 
-    def _drop(self, said: set[str]) -> None:
-        """said: digests that are to go by what was heard, whatever is true."""
+    def _drop(self, reported: set[str]) -> None:
+        """reported: digests that are to go by what was heard, whatever is true."""
         held = self.held()
         going = {push.digest for push in self.wanted.values() if push.number in self.condemned}
-        going |= said | {push.digest for push in self.pruned.values()}
+        going |= reported | {push.digest for push in self.pruned.values()}
         going |= {child for digest in going for child in closure(digest, self.children)}
         for digest in self.manifests - held - self.dropped:
             subject = self.subjects.get(digest)
@@ -384,9 +384,9 @@ class Model:
 
     def _lose_tag(self, tag: str, lost: set[int], times: int) -> None:
         push, before = self.wanted.get(tag), self.believed.pushes.get(tag)
-        for one in (push, before):
-            if one:
-                self._blur(one.digest)
+        for each in (push, before):
+            if each:
+                self._blur(each.digest)
         if push is None:
             if before:  # nobody heard that it was deleted: until the next look at the registry it counts
                 self._unheard[tag] = before

@@ -105,7 +105,7 @@ def _age(push: Push, rule: Rule) -> tuple[int, int]:
 
 def closure(digest: str, children: Mapping[str, tuple[str, ...]]) -> set[str]:
     """A manifest with all that it needs."""
-    found = {digest}
+    digests = {digest}
     for child in children.get(digest, ()):
-        found |= closure(child, children)
-    return found
+        digests |= closure(child, children)
+    return digests

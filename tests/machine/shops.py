@@ -115,8 +115,8 @@ class RealShop:
         self.receiver.__exit__(None, None, None)
 
     def tags(self) -> dict[str, str]:
-        found = self._manifests_folder().glob("tags/*/current/link")
-        return {link.parent.parent.name: link.read_text().strip() for link in found}
+        links = self._manifests_folder().glob("tags/*/current/link")
+        return {link.parent.parent.name: link.read_text().strip() for link in links}
 
     def manifests(self) -> dict[str, StoredManifest]:
         links = self._manifests_folder().glob("revisions/sha256/*/link")
@@ -164,8 +164,8 @@ class RealShop:
             self.tell()
 
     def _pending(self) -> int:
-        told = requests.get(f"http://{self._debug}/debug/vars", timeout=60).json()
-        return int(told["registry"]["notifications"]["endpoints"][0]["Metrics"]["Pending"])
+        variables = requests.get(f"http://{self._debug}/debug/vars", timeout=60).json()
+        return int(variables["registry"]["notifications"]["endpoints"][0]["Metrics"]["Pending"])
 
     def _manifests_folder(self) -> Path:
         return self.real.storage_path / "docker/registry/v2/repositories" / SHOP / "_manifests"

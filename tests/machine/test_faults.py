@@ -23,9 +23,9 @@ def test_a_planted_fault_is_found(ground: Ground, fault: str, version: Literal["
         begun.append(kind(ground, version))
         return begun[-1]
 
-    with faults.FAULTS[fault](), pytest.raises(AssertionError, match=faults.SAID_OF[fault]) as found:
+    with faults.FAULTS[fault](), pytest.raises(AssertionError, match=faults.SAID_OF[fault]) as failure:
         run(machine, _AT_MOST, shrink=False)
-    print(f"{fault}, {version}: example {len(begun)}: {str(found.value).splitlines()[0]}")
+    print(f"{fault}, {version}: example {len(begun)}: {str(failure.value).splitlines()[0]}")
     run(lambda: kind(ground, version), len(begun), shrink=False)
 
 

@@ -116,7 +116,7 @@ class Users:
         standing = self._registry.tags().get(deed.tag)
         left = sorted(self._world.model.stood.get(deed.tag, set()) - {standing, tombstone.DIGEST})
         if left and standing in self._registry.manifests() and standing not in (None, tombstone.DIGEST):
-            self._world.go_back(deed.tag, left[deed.number % len(left)], over=standing)
+            self._world.go_back(deed.tag, left[deed.number % len(left)], replaced=standing)
 
     def _remove(self, deed: Deed) -> None:
         """Delete a tag with `pushprune rm`."""
@@ -139,18 +139,18 @@ class Users:
         self._registry.put(tag or digest, *known)
 
     def _doomed(self, number: int) -> tuple[str, str] | None:
-        found = sorted(
+        choices = sorted(
             (tag, doomed.digest) for doomed in self._world.history.doomed(SHOP) for tag in doomed.tags or ("",)
         )
-        return found[number % len(found)] if found else None
+        return choices[number % len(choices)] if choices else None
 
     def _deleted(self, number: int) -> Push | None:
-        found = self._world.deleted()
-        return found[number // 2 % len(found)] if found else None
+        choices = self._world.deleted()
+        return choices[number // 2 % len(choices)] if choices else None
 
     def _found(self, tag: str) -> StoredManifest:
         """Return the manifest of a tag, which a client reads before it pushes a referrer."""
-        found = self._registry.manifests().get(self._registry.tags().get(tag, ""))
-        if found is None:
+        manifest = self._registry.manifests().get(self._registry.tags().get(tag, ""))
+        if manifest is None:
             raise Refused(404, "MANIFEST_UNKNOWN", "manifest unknown")
-        return found
+        return manifest

@@ -41,10 +41,10 @@ class Watch:
 
     def sees(self, method: str, path: str, body: object) -> None:
         """A request is about to be handled."""
-        found = _MANIFEST.fullmatch(path)
-        if found is None:
+        match = _MANIFEST.fullmatch(path)
+        if match is None:
             return
-        reference, standing = found[1], self._model.registry.tags()
+        reference, standing = match[1], self._model.registry.tags()
         if ":" not in reference and method in ("GET", "HEAD"):
             self._seen[reference] = standing.get(reference, "")
             self._seen_at[reference] = self._sent

@@ -350,7 +350,7 @@ class World:
         """The tags that `pushprune trash` lists."""
         with self.ground.life.somebody_else():
             listed = self.wiring.restore.deleted(SHOP)
-        return [Push(-1, one.tag, one.digest, one.pushed_us) for one in listed if one.tag]
+        return [Push(-1, image.tag, image.digest, image.pushed_us) for image in listed if image.tag]
 
     def restore(self, deleted: Push, as_tag: str, *, force: bool) -> None:
         """Restore, in a process of its own: the same bytes are back; refused where the tag was pushed again since."""
@@ -380,30 +380,30 @@ class World:
         assert standing == deleted.digest or force, f"{as_tag} was pushed again, and is replaced by a restore"
         assert self.registry.tags().get(as_tag) == deleted.digest, f"{as_tag} was not restored"
         broken = needed - self.registry.manifests().keys()
-        assert not broken, f"{as_tag} was restored without {[called(one) for one in sorted(broken)]}"
+        assert not broken, f"{as_tag} was restored without {[called(missed) for missed in sorted(broken)]}"
         with self._pardoning():
             self.model.restored(deleted, as_tag, missing, referrers)
 
-    def go_back(self, tag: str, digest: str, over: str) -> None:
+    def go_back(self, tag: str, digest: str, replaced: str) -> None:
         """Restore a tag to the image that it left for `over`, in a process of its own. A refusal changes nothing."""
         needed = closure(digest, self.model.children)
         missing = needed - self.registry.manifests().keys()
         self._elsewhere = True
         try:
             with self.ground.life.somebody_else():
-                undone = self.wiring.restore.restore(SHOP, tag=tag, digest=digest, replaces=over, by="alice")
+                undone = self.wiring.restore.restore(SHOP, tag=tag, digest=digest, replaces=replaced, by="alice")
         except NotRestorable:
-            assert self.registry.tags().get(tag) == over, f"{tag} was not put back, and has moved"
+            assert self.registry.tags().get(tag) == replaced, f"{tag} was not put back, and has moved"
             return
         finally:
             self._elsewhere = False
         assert self.registry.tags().get(tag) == digest, f"{tag} was not put back"
-        assert undone.replaced == over
+        assert undone.replaced == replaced
         broken = needed - self.registry.manifests().keys()
-        assert not broken, f"{tag} was put back without {[called(one) for one in sorted(broken)]}"
-        (pushed_us,) = (one.pushed_us for one in self.history.live(SHOP) if one.name == tag)
+        assert not broken, f"{tag} was put back without {[called(missed) for missed in sorted(broken)]}"
+        (pushed_us,) = (item.pushed_us for item in self.history.live(SHOP) if item.name == tag)
         with self._pardoning():
-            self.model.went_back(Push(-1, tag, digest, pushed_us), over, missing, undone.referrers)
+            self.model.went_back(Push(-1, tag, digest, pushed_us), replaced, missing, undone.referrers)
 
     @contextmanager
     def _pardoning(self) -> Iterator[None]:
