@@ -45,7 +45,7 @@ def by_helper(folder: Path, command: list[str]) -> None:
     helper.write_text(lines)
     helper.chmod(0o755)
     (folder / "config.json").write_text(json.dumps({"credsStore": "mine"}))
-    assert DockerConfig(folder / "config.json", "registry:5000", 10.0).credentials() is not None
+    assert DockerConfig(folder / "config.json", "registry:5000", 240.0).credentials() is not None
 
 
 @pytest.mark.parametrize("run", [by_collector, by_hook, by_helper])
