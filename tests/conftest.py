@@ -40,7 +40,7 @@ _ROOT = Path(__file__).parents[1]
 _OUT_OF_TIME = [
     r"waited .*in vain",
     r"TimeoutExpired",
-    r"Timeout \d+ms exceeded",
+    r"(Timeout|with timeout) \d+ms",
     r"Read timed out",
     r"did not answer within",
     r"Redis does not answer",
