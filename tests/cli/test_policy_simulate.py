@@ -87,7 +87,7 @@ def test_a_simulation_says_if_no_deleted_image_was_pulled_later(run: Run) -> Non
     assert "pulled last" not in output
 
 
-def test_a_policy_that_deletes_nothing_is_said(run: Run) -> None:
+def test_a_policy_that_deletes_nothing_is_reported(run: Run) -> None:
     assert "it would have deleted 0 images (0 tags, 0 B) from 0 repositories." in run("rules: []")
 
 

@@ -34,7 +34,7 @@ def worker(wiring: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.dispatch.Dispatch.reconcile", works)
 
 
-def test_everything_is_compared_and_what_differed_is_said(run: Run, worker: None) -> None:
+def test_everything_is_compared_and_what_differed_is_reported(run: Run, worker: None) -> None:
     code, output, _ = run("reconcile")
     assert code == 0
     assert "1 repository with 4 tags compared" in output
@@ -68,7 +68,7 @@ def test_it_need_not_be_waited_for(run: Run, wiring: Wiring) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("shop/api:v1",), ("--status", "shop/api"), ("--status", "--no-wait")])
-def test_what_makes_no_sense_is_said(run: Run, wiring: Wiring, arguments: tuple[str, ...]) -> None:
+def test_what_makes_no_sense_is_reported(run: Run, wiring: Wiring, arguments: tuple[str, ...]) -> None:
     code, _, error = run("reconcile", *arguments)
     assert code == 2
     assert "Traceback" not in error
@@ -79,7 +79,7 @@ def test_without_a_registry_it_says_what_to_set(run: Run) -> None:
     assert (code, "registry.url is not set" in error) == (2, True)
 
 
-def test_globs_mean_what_is_known_and_a_typo_is_said(run: Run, wiring: Wiring) -> None:
+def test_globs_mean_what_is_known_and_a_typo_is_reported(run: Run, wiring: Wiring) -> None:
     assert run("reconcile", "shop/*", "--no-wait")[0] == 0
     assert wiring.store.reconcile_runs.waiting(["shop/api", "shop/*"]) == ("shop/api",)
     code, _, error = run("reconcile", "shp/*")
@@ -88,7 +88,7 @@ def test_globs_mean_what_is_known_and_a_typo_is_said(run: Run, wiring: Wiring) -
     assert (code, error) == (2, "pushprune: 'Shop' can be no repository: write one such as shop/api\n")
 
 
-def test_a_repository_that_is_nowhere_is_said(run: Run, wiring: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repository_that_is_nowhere_is_reported(run: Run, wiring: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
     def finds_nothing(_: object) -> None:
         wiring.store.reconcile_runs.compared("shop/ipa", 0, 0)
         wiring.store.reconcile_runs.end()

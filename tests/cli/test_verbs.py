@@ -79,7 +79,7 @@ def test_repos_and_usage_show_the_measured_sizes(run: Run, make_wiring: MakeWiri
     assert json.loads(run("usage", "-o", "json")[1])["change_bytes"] == 500_500
 
 
-def test_repos_counts_the_tags_that_are_kept_only_as_their_pushes_were_not_heard(
+def test_repos_counts_the_tags_that_are_kept_only_as_their_pushes_were_not_reported(
     run: Run, make_wiring: MakeWiring
 ) -> None:
     history = make_wiring().store.history
@@ -286,7 +286,7 @@ def test_an_unknown_repository_is_named_and_not_invented(run: Run, arguments: tu
     assert [row["repository"] for row in rows(output)] == ["shop/api"]
 
 
-def test_approving_where_nothing_waits_is_said(run: Run) -> None:
+def test_approving_where_nothing_waits_is_reported(run: Run) -> None:
     code, _, error = run("prune", "--approve", "shop/api")
     assert code == 1
     assert "waits for approval" in error

@@ -99,7 +99,7 @@ class Trash:
         return iter(())
 
 
-def test_what_was_heard_of_and_deleted_by_us_since_needs_no_manifest_with_references(
+def test_what_was_reported_and_deleted_by_us_since_needs_no_manifest_with_references(
     make_wiring: MakeWiring, tmp_path: Path
 ) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
@@ -495,7 +495,9 @@ def test_for_how_long_the_gate_was_closed_is_recorded(obeyed: Wiring) -> None:
     assert "was closed" not in run.note
 
 
-def test_a_gate_closed_for_longer_than_a_write_waits_is_said(obeyed: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gate_closed_for_longer_than_a_write_waits_is_reported(
+    obeyed: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(BlobProtection, "closed_ms", 61_000)
     assert "the gate was closed for 61 s" in collect(obeyed).note
 

@@ -252,7 +252,7 @@ def test_readonly_needs_both_commands(make_wiring: MakeWiring, kept: str) -> Non
         make_wiring(gc={"gate": "readonly", kept: "true"})
 
 
-def test_without_a_gate_it_waits_until_no_push_is_heard(make_system: Make, tmp_path: Path) -> None:
+def test_without_a_gate_it_waits_until_no_push_is_reported(make_system: Make, tmp_path: Path) -> None:
     """A client that pushes all the time postpones the collection."""
     gc: dict[str, Any] = {**collector(tmp_path, QUIET), "settle": 1, "max_wait": 0}
     wiring = make_system(keep_last(5), gc=gc).wiring

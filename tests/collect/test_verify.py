@@ -106,7 +106,7 @@ def test_one_that_goes_on_claiming_it_is_restarted_once_and_then_an_alarm(make_s
     assert system.store.collections.requested() == "scheduled"
 
 
-def test_while_it_lies_nothing_more_is_collected_and_it_is_said_once(make_system: Make, tmp_path: Path) -> None:
+def test_while_it_lies_nothing_more_is_collected_and_it_is_reported_once(make_system: Make, tmp_path: Path) -> None:
     system, blob = garbage_of(make_system, tmp_path, after=after(tmp_path))
     lie(system, blob)
     for _ in range(3):

@@ -8,7 +8,7 @@ from tests.doctor.conftest import one, quick
 from tests.fakes.registry import FakeRegistry
 
 
-def test_a_probe_that_is_heard_of_is_fine_and_leaves_nothing(make_wiring: MakeWiring, site: FakeRegistry) -> None:
+def test_a_probe_that_is_reported_is_fine_and_leaves_nothing(make_wiring: MakeWiring, site: FakeRegistry) -> None:
     wiring = make_wiring(site.url)
     case = quick(wiring)
     for _ in range(2):

@@ -184,7 +184,7 @@ def test_a_server_that_is_away_is_one_error() -> None:
     assert finding.fix.startswith("redis: {url: redis://HOST:6379/0}")
 
 
-def test_the_password_of_redis_is_said_nowhere() -> None:
+def test_the_password_of_redis_is_printed_nowhere() -> None:
     url = f"redis://:hunter2@127.0.0.1:{free_port()}/0"
     assert "hunter2" not in repr(look("redis", quick(wired(url))))
 

@@ -135,7 +135,7 @@ def test_a_registry_that_does_not_list_its_repositories_is_found(make_wiring: Ma
     assert one("catalog", quick(make_wiring(site.url))).message == "the registry lists its repositories"
 
 
-def test_where_the_answers_do_not_tell_of_a_cache_that_is_said(make_wiring: MakeWiring, site: FakeRegistry) -> None:
+def test_where_the_answers_do_not_tell_of_a_cache_that_is_reported(make_wiring: MakeWiring, site: FakeRegistry) -> None:
     site.fail_next("PUT", "blobs/uploads", status=400, body=b'{"errors": [{"code": "DIGEST_INVALID"}]}')
     finding = one("cache", quick(make_wiring(site.url)))
     assert finding.severity == "warning"

@@ -158,16 +158,16 @@ class TestPolicy:
     def test_one_in_force_is_fine(self, make_wiring: MakeWiring) -> None:
         assert one("policy", quick(make_wiring())).message == "a policy of 1 rule is in force"
 
-    def test_none_is_said(self, make_wiring: MakeWiring) -> None:
+    def test_none_is_reported(self, make_wiring: MakeWiring) -> None:
         finding = one("policy", quick(make_wiring(policy=Policy())))
         assert finding.severity == "warning"
         assert finding.fix.startswith("policy: {protect: [latest]")
 
-    def test_a_dry_run_is_said(self, make_wiring: MakeWiring) -> None:
+    def test_a_dry_run_is_reported(self, make_wiring: MakeWiring) -> None:
         finding = one("policy", quick(make_wiring(policy=keep_last(2, dry_run=True))))
         assert (finding.severity, finding.fix) == ("warning", "policy: {dry_run: false}")
 
-    def test_plans_that_wait_are_said(self, make_wiring: MakeWiring) -> None:
+    def test_plans_that_wait_are_reported(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
         record(wiring.store.history, event(1, tag="v1"))
         held = '{"at_us": 1, "reason": "too many", "policy": "p", "digests": [], "plan": "x"}'
@@ -181,7 +181,7 @@ class TestPolicy:
 
 
 class TestGarbage:
-    def test_no_command_is_said(self, make_wiring: MakeWiring) -> None:
+    def test_no_command_is_reported(self, make_wiring: MakeWiring) -> None:
         finding = one("garbage", quick(make_wiring()))
         assert finding.severity == "warning"
         assert finding.fix.startswith("gc: {command:")
@@ -199,7 +199,7 @@ class TestGarbage:
         wiring.store.collection_runs.record(Run(1, 2, "done", "by hand"))
         assert one("garbage", quick(wiring)).severity == "ok", "the worker that collects is elsewhere"
 
-    def test_what_never_starts_is_said(self, make_wiring: MakeWiring) -> None:
+    def test_what_never_starts_is_reported(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring(gc={"command": [sys.executable, "garbage-collect"]})
         _, finding = look("garbage", quick(wiring))
         assert (finding.severity, finding.fix) == ("warning", 'gc: {schedule: "0 3 * * *"}')
@@ -224,7 +224,7 @@ class TestGarbage:
         assert finding.severity == "error"
         assert "the last collection failed: exit code 1" in finding.message
 
-    def test_a_trash_without_end_is_said(self, make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_trash_without_end_is_reported(self, make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> None:
         wiring = make_wiring(gc={"command": [sys.executable, "garbage-collect"], "after_deletes": 5})
         monkeypatch.setattr("service.doctor.collection._MANY", 1)
         wiring.store.connection.client.zadd(wiring.store.connection.keys.of("trashed"), {"a b": 1, "a c": 2})
@@ -236,7 +236,7 @@ class TestStorage:
     def test_one_that_is_not_mounted_is_not_looked_at(self, make_wiring: MakeWiring) -> None:
         assert one("storage", quick(make_wiring())).severity == "ok"
 
-    def test_a_place_that_is_none_is_said(self, make_wiring: MakeWiring, tmp_path: Path) -> None:
+    def test_a_place_that_is_none_is_reported(self, make_wiring: MakeWiring, tmp_path: Path) -> None:
         finding = one("storage", quick(make_wiring(storage={"path": str(tmp_path / "nowhere")})))
         assert finding.severity == "warning"
         assert finding.fix.startswith("storage: {path:")

@@ -80,7 +80,7 @@ def test_untagged_versions_are_kept_where_a_keep_policy_may_hold_them(keeping: d
 
 
 @pytest.mark.parametrize("condition", [{"newerThan": "3d"}, {"versionNamePrefixes": ["sha256:a"]}])
-def test_a_delete_policy_that_cannot_be_said_is_left_out(condition: dict[str, Any]) -> None:
+def test_a_delete_policy_that_cannot_be_expressed_is_left_out(condition: dict[str, Any]) -> None:
     made = imported("gcp", [delete(**condition)])
     assert rules_of(made) == []
     assert "it is left out" in made.text
@@ -94,7 +94,7 @@ def test_a_delete_policy_that_cannot_be_said_is_left_out(condition: dict[str, An
         {"versionNamePrefixes": ["sha256:a"]},
     ],
 )
-def test_a_keep_policy_that_cannot_be_said_keeps_more(condition: dict[str, Any]) -> None:
+def test_a_keep_policy_that_cannot_be_expressed_keeps_more(condition: dict[str, Any]) -> None:
     made = imported("gcp", [delete(), keep(**condition)])
     assert gone(made, aged("v1", 99)) == set()
     assert f"no equivalent: {next(iter(condition))} in a Keep policy" in made.text

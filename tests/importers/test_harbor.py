@@ -93,7 +93,7 @@ def test_a_repository_that_no_rule_is_for_is_untouched() -> None:
     assert gone(made, aged("x", 9), repository="shop/web") == set()
 
 
-def test_a_selection_that_cannot_be_said_keeps_more() -> None:
+def test_a_selection_that_cannot_be_expressed_keeps_more() -> None:
     both = retain("latestPushedK", 1, tag_selectors=[selector("matches", "v*"), selector("matches", "*-rc")])
     labels = retain("latestPushedK", 1, tag_selectors=[{"kind": "label", "decoration": "withLabels", "pattern": "x"}])
     for rule in (both, labels):

@@ -59,7 +59,7 @@ def is_shown(system: LiveSystem, state: str) -> bool:
     return False
 
 
-def test_a_registry_that_is_away_is_said_and_its_return_as_well(live: Live) -> None:
+def test_a_registry_that_is_away_is_reported_and_its_return_as_well(live: Live) -> None:
     system = begin(live)
     system.start_worker("enforce,delete,reconcile")
     ready(system, "status", "ready")
@@ -75,7 +75,7 @@ def test_a_registry_that_is_away_is_said_and_its_return_as_well(live: Live) -> N
     wait_until(lambda: is_shown(system, "not red"), "it is not shown everywhere that the registry is back")
 
 
-def test_a_redis_that_hangs_is_said_while_notifications_wait(live: Live) -> None:
+def test_a_redis_that_hangs_is_reported_while_notifications_wait(live: Live) -> None:
     system = begin(live)
     system.start_worker()
     pid = system.valkey.pid

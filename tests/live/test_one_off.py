@@ -249,7 +249,7 @@ def test_ctrl_c_while_nothing_is_deleted_yet_ends_at_once() -> None:
         assert len([request for request in registry.requests if "manifests" in request.path]) < 100
 
 
-def test_a_registry_that_hides_tags_keeps_its_images_and_that_is_said(tmp_path: Path) -> None:
+def test_a_registry_that_hides_tags_keeps_its_images_and_that_is_reported(tmp_path: Path) -> None:
     """The reviewers' case, on Distribution 3.1.1 with S3: `rel2` is protected, and not listed."""
     with FakeRegistry("3.1.1", driver="s3") as registry:
         for tag, seed, day in (("rel", "old", 1), ("rel2", "old", 1), ("v1", "new", 2)):
@@ -263,7 +263,7 @@ def test_a_registry_that_hides_tags_keeps_its_images_and_that_is_said(tmp_path: 
         assert registry.tags("shop/api")["rel2"] in registry.manifests("shop/api")
 
 
-def test_a_tag_that_is_still_listed_after_its_deletion_is_said_at_the_end(tmp_path: Path) -> None:
+def test_a_tag_that_is_still_listed_after_its_deletion_is_reported_at_the_end(tmp_path: Path) -> None:
     """Distribution 2.8 on object storage leaves `main` while `main-1` exists."""
     with FakeRegistry("2.8", driver="s3") as registry:
         for day, (repository, tag) in enumerate([("a", "main"), ("a", "main-1"), ("b", "v1"), ("b", "v2")], 1):

@@ -33,7 +33,9 @@ def test_a_user_who_deletes_what_is_just_being_restored_is_obeyed(make_system: M
 
 
 @pytest.mark.parametrize("version", ["2.8", "3"])
-def test_what_is_restored_after_its_user_deleted_it_unheard_is_deleted_whole(make_system: Make, version: str) -> None:
+def test_what_is_restored_after_its_user_deleted_it_without_an_event_is_deleted_whole(
+    make_system: Make, version: str
+) -> None:
     system = make_system(keep_last(2), version)
     system.push("v1", "v2", "v3")
     system.settle()
@@ -104,7 +106,7 @@ def test_an_image_is_deleted_whole_where_the_tag_that_kept_it_is_moved_before_it
     assert set(system.registry.manifests(SHOP)) == {make_image("new").digest}
 
 
-def test_the_parts_of_an_index_that_stands_again_unheard_stay_doomed_no_longer(make_system: Make) -> None:
+def test_the_parts_of_an_index_that_stands_again_without_an_event_stay_doomed_no_longer(make_system: Make) -> None:
     system = make_system(keep_last(5))
     part = make_image("part")
     index = index_over([part], seed="index")

@@ -75,14 +75,14 @@ def test_once_it_is_approved_every_push_is_obeyed_at_once(make_system: Make) -> 
     assert system.tags() == {"v4"}, "v3 was there before, and the first clean-up is over"
 
 
-def test_a_repository_whose_pushes_were_all_heard_never_waits(make_system: Make) -> None:
+def test_a_repository_whose_pushes_were_all_reported_never_waits(make_system: Make) -> None:
     system = make_system(first())
     system.push("v1", "v2", "v3")
     system.settle()
     assert system.tags() == {"v3"}
 
 
-def test_a_tag_that_was_found_before_its_event_came_counts_as_heard(make_system: Make) -> None:
+def test_a_tag_that_was_found_before_its_event_came_counts_as_reported(make_system: Make) -> None:
     """The first comparison of a new repository meets a push whose event is on its way."""
     system = make_system(first())
     system.push("v1", "v2")
@@ -96,7 +96,7 @@ def test_a_tag_that_was_found_before_its_event_came_counts_as_heard(make_system:
     assert (system.tags(), reason(system)) == ({"v3"}, "")
 
 
-def test_heard_pushes_are_pruned_beside_old_tags_whose_dates_are_not_read_yet(make_system: Make) -> None:
+def test_reported_pushes_are_pruned_beside_old_tags_whose_dates_are_not_read_yet(make_system: Make) -> None:
     """The first clean-up has not ended: the old tags follow once their pushes cannot be reported any more."""
     system = make_system(first(), reconcile={"late": "1h"})
     found(system, "old1", "old2")
@@ -174,7 +174,7 @@ def test_of_images_that_were_there_before_no_event_was_lost(make_system: Make) -
     }
 
 
-def test_an_image_of_unknown_age_whose_event_comes_late_counts_as_heard(make_system: Make) -> None:
+def test_an_image_of_unknown_age_whose_event_comes_late_counts_as_reported(make_system: Make) -> None:
     system = make_system(first(2), **NOBODY_TELLS)
     system.push("v1")
     system.deaf = True

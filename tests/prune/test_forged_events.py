@@ -433,7 +433,7 @@ def test_no_name_of_a_user_makes_a_push_one_whose_time_is_unknown(make_system: M
     assert {"v3", "v4"} <= system.tags()
 
 
-def test_a_tag_that_is_said_to_have_moved_is_not_said_to_be_old(make_system: Make) -> None:
+def test_a_tag_that_is_reported_to_have_moved_is_not_said_to_be_old(make_system: Make) -> None:
     """A push that came before the last move of a tag is not the push that put its image there."""
     system = make_system(keep_last(2))
     system.push("v1", "v2", "v3")

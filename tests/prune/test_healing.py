@@ -18,7 +18,7 @@ from tests.support.system import SHOP, Make, doomed_system
 V1 = make_image(f"{SHOP}:v1")
 
 
-def test_a_tag_restored_where_it_stood_before_an_unheard_push_follows_that_push(make_system: Make) -> None:
+def test_a_tag_restored_where_it_stood_before_an_unreported_push_follows_that_push(make_system: Make) -> None:
     system = make_system(keep_last(1, protect=["prod"]))
     system.push("prod", "v1", "v2")
     planning.enforce(system.wiring, SHOP)
@@ -32,7 +32,7 @@ def test_a_tag_restored_where_it_stood_before_an_unheard_push_follows_that_push(
     assert system.registry.tags(SHOP)["prod"] == V1.digest
 
 
-def test_a_push_that_our_put_crossed_wins_also_when_it_is_heard_later(make_system: Make) -> None:
+def test_a_push_that_our_put_crossed_wins_also_when_it_is_reported_later(make_system: Make) -> None:
     system = make_system(keep_last(1, protect=["prod"]))
     system.push("prod", "v1", "v2")
     planning.enforce(system.wiring, SHOP)
@@ -78,7 +78,7 @@ def test_the_parts_of_an_index_that_only_a_look_at_the_registry_finds_are_restor
     system.pull_whole("stable")
 
 
-def test_the_parts_of_an_index_that_a_doomed_tag_was_moved_to_unheard_are_restored(make_system: Make) -> None:
+def test_the_parts_of_an_index_that_a_doomed_tag_was_moved_to_without_an_event_are_restored(make_system: Make) -> None:
     system = make_system(keep_last(1), delete={"parallel": 1})
     system.push("moved", "v1", "v2")
     planning.enforce(system.wiring, SHOP)
@@ -153,7 +153,7 @@ def test_a_tag_that_we_took_along_and_whose_image_its_user_deleted_is_let_go(mak
     assert system.store.outbox.troubles() == ()
 
 
-def test_a_tag_that_is_lost_is_let_go_when_it_is_heard_later_that_its_image_was_deleted(make_system: Make) -> None:
+def test_a_tag_that_is_lost_is_let_go_when_it_is_reported_later_that_its_image_was_deleted(make_system: Make) -> None:
     system = make_system(keep_last(1, protect=["prod"]))
     system.push("prod", "v1", "v2")
     planning.enforce(system.wiring, SHOP)
@@ -278,7 +278,7 @@ def test_a_part_of_an_inner_index_whose_push_was_not_reported_is_restored(make_s
     system.pull_whole("v3")
 
 
-def test_a_tag_that_a_push_moved_is_not_moved_back_before_that_push_is_heard(make_system: Make) -> None:
+def test_a_tag_that_a_push_moved_is_not_moved_back_before_that_push_is_reported(make_system: Make) -> None:
     system = make_system(keep_last(5))
     system.push("latest")
     system.settle()

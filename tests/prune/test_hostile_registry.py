@@ -92,7 +92,7 @@ def test_a_deletion_that_backs_off_waits_also_when_its_tags_are_looked_at_meanwh
     assert system.registry.count("pushprune/", "DELETE") == asked
 
 
-def test_a_tag_that_moved_unheard_is_no_hot_loop(make_system: Make) -> None:
+def test_a_tag_that_moved_without_an_event_is_no_hot_loop(make_system: Make) -> None:
     system = doomed_system(make_system)
     system.deaf = True
     moved = system.registry.push_image(SHOP, "v1", seed="moved")

@@ -152,7 +152,7 @@ def test_a_push_written_into_what_was_set_aside_wins(on_disk: Make, monkeypatch:
     assert system.registry.tags(SHOP)["v1"] == again.digest
 
 
-def test_an_image_that_was_tagged_unheard_is_kept(on_disk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_was_tagged_without_an_event_is_kept(on_disk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A deletion over the API would delete that tag, too."""
     system = doomed_system(on_disk)
     digest = system.registry.tags(SHOP)["v1"]
@@ -172,7 +172,7 @@ def test_an_image_that_was_tagged_unheard_is_kept(on_disk: Make, monkeypatch: py
     assert {tag.name for tag in system.store.history.live(SHOP)} == system.tags() == {"stable"}, "it is the newest"
 
 
-def test_a_tag_that_moved_unheard_is_left_alone(on_disk: Make) -> None:
+def test_a_tag_that_moved_without_an_event_is_left_alone(on_disk: Make) -> None:
     system = doomed_system(on_disk)
     system.deaf = True
     pushed = system.registry.push_image(SHOP, "v1", seed="new")

@@ -200,7 +200,7 @@ def test_tags_that_vanish_during_the_try_prove_nothing(make_system: Make) -> Non
     assert len(system.registry.manifests(SHOP)) == 1
 
 
-def test_where_deletes_are_disabled_that_is_said(make_system: Make) -> None:
+def test_where_deletes_are_disabled_that_is_reported(make_system: Make) -> None:
     system = make_system(keep_last(1), "3.1.1", {"delete_enabled": False})
     system.push("v1", "v2")
     system.work()

@@ -331,7 +331,7 @@ def test_images_whose_tags_are_off_are_deleted_although_the_plan_is_dropped_in_b
     assert len(system.registry.manifests(SHOP)) == 1
 
 
-def test_what_was_asked_for_anew_is_not_answered_by_what_was_said_of_the_first(
+def test_what_was_asked_for_anew_is_not_answered_by_what_was_reported_of_the_first(
     make_wiring: MakeWiring, make_system: Make
 ) -> None:
     system = settled(make_system, "v1", policy=Policy(protect=("v1",)))

@@ -72,7 +72,7 @@ def test_a_stale_copy_of_the_storage_is_not_believed(mounted: Make, tmp_path: Pa
     assert again in system.registry.manifests(SHOP)
 
 
-def test_a_tag_that_moved_unheard_is_seen_on_the_disk(mounted: Make) -> None:
+def test_a_tag_that_moved_without_an_event_is_seen_on_the_disk(mounted: Make) -> None:
     system = mounted()
     system.deaf = True
     system.registry.push(SHOP, "v5", make_image("unheard"))

@@ -139,7 +139,7 @@ def test_it_can_be_restored(cut_off: Callable[[str], System], version: str) -> N
 
 
 @both
-def test_it_is_deleted_although_the_push_was_heard_after_the_deletion_had_met_it(
+def test_it_is_deleted_although_the_push_was_reported_after_the_deletion_had_met_it(
     cut_off: Callable[[str], System], version: str
 ) -> None:
     system = cut_off(version)
@@ -176,7 +176,7 @@ def test_it_is_kept_where_the_plan_was_dropped_before(cut_off: Callable[[str], S
 
 
 @both
-def test_it_is_kept_where_the_push_came_before_the_deletion_began_and_was_not_heard(
+def test_it_is_kept_where_the_push_came_before_the_deletion_began_and_was_not_reported(
     make_system: Make, version: str
 ) -> None:
     system = make_system(keep_last(1), version, **DELETES)
@@ -191,7 +191,7 @@ def test_it_is_kept_where_the_push_came_before_the_deletion_began_and_was_not_he
 
 
 @both
-def test_it_is_kept_where_the_next_plan_keeps_it_and_the_push_was_not_heard(
+def test_it_is_kept_where_the_next_plan_keeps_it_and_the_push_was_not_reported(
     cut_off: Callable[[str], System], version: str
 ) -> None:
     system = cut_off(version)

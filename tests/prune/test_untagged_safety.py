@@ -64,7 +64,7 @@ def old_is_due(system: System, digest: str) -> None:
 
 
 @pytest.mark.parametrize("is_late", [True, False])
-def test_a_tag_rolled_back_unheard_keeps_its_image(make_system: Make, is_late: bool) -> None:
+def test_a_tag_rolled_back_without_an_event_keeps_its_image(make_system: Make, is_late: bool) -> None:
     system = make_system(DAY)
     image = make_image("one")
     first = system.registry.push(SHOP, "latest", image, at=ago(26))
@@ -82,7 +82,7 @@ def test_a_tag_rolled_back_unheard_keeps_its_image(make_system: Make, is_late: b
     assert system.registry.tags(SHOP) == {"latest": first}
 
 
-def test_another_tag_that_took_the_image_unheard_keeps_it(make_system: Make) -> None:
+def test_another_tag_that_took_the_image_without_an_event_keeps_it(make_system: Make) -> None:
     system = make_system(DAY)
     image = make_image("one")
     first = system.registry.push(SHOP, "latest", image, at=ago(26))

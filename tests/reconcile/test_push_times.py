@@ -126,7 +126,7 @@ def test_what_may_still_be_announced_is_kept_and_takes_no_slot_until_then(make_s
     assert due_ms, "it is planned again when no event can report it any more"
 
 
-def test_an_old_image_that_got_a_new_tag_unheard_is_not_old_and_takes_no_slot(make_system: Make) -> None:
+def test_an_old_image_that_got_a_new_tag_without_an_event_is_not_old_and_takes_no_slot(make_system: Make) -> None:
     system = make_system(keep_last(1), **TOLD)
     system.push("v1")
     compared(system)
@@ -140,7 +140,7 @@ def test_an_old_image_that_got_a_new_tag_unheard_is_not_old_and_takes_no_slot(ma
     assert system.tags() == {"v2"}, "it goes once enough was pushed after it"
 
 
-def test_tags_that_are_kept_only_as_their_pushes_were_not_heard_are_counted_and_said(make_system: Make) -> None:
+def test_tags_that_are_kept_only_as_their_pushes_were_not_reported_are_counted_and_reported(make_system: Make) -> None:
     system = make_system(keep_last(2), **TOLD)
     system.push("v1", "v2")
     compared(system)
@@ -181,7 +181,7 @@ def test_a_storage_that_is_mounted_later_says_when_they_were_pushed(make_system:
     assert system.tags() == {"v1"}
 
 
-def test_a_tag_that_was_moved_unheard_takes_no_slot(make_system: Make) -> None:
+def test_a_tag_that_was_moved_without_an_event_takes_no_slot(make_system: Make) -> None:
     system = make_system(keep_last(1), **TOLD)
     system.push("v1", "v2")
     unheard(system, "v1", day(1), seed="another")
@@ -190,7 +190,7 @@ def test_a_tag_that_was_moved_unheard_takes_no_slot(make_system: Make) -> None:
     assert system.tags() == {"v1", "v2"}
 
 
-def test_a_new_tag_of_an_image_that_was_heard_takes_no_slot(make_system: Make) -> None:
+def test_a_new_tag_of_an_image_that_was_reported_takes_no_slot(make_system: Make) -> None:
     system = make_system(keep_last(2), **TOLD)
     system.push("v1", "v2")
     system.deaf = True

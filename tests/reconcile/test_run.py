@@ -119,7 +119,7 @@ def test_a_killed_worker_costs_the_repository_it_was_at(make_system: Make, monke
     assert len(system.registry.requests) - before == 2 * 2
 
 
-def test_a_repository_that_fails_comes_again_and_is_said_in_the_end(make_system: Make) -> None:
+def test_a_repository_that_fails_comes_again_and_is_reported_in_the_end(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, "shop/a:v1", "shop/b:v1")
     system.registry.fail_next("GET", "shop/a/tags", status=500, times=None)

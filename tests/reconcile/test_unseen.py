@@ -83,7 +83,7 @@ def test_a_repository_that_the_registry_does_not_have_is_forgotten(
     assert not list(client.scan_iter(match=f"{system.store.connection.keys.prefix}*made/up*"))
 
 
-def test_one_that_was_heard_of_just_now_is_not(make_system: Make) -> None:
+def test_one_that_was_reported_just_now_is_not(make_system: Make) -> None:
     """Parts of its first image may be pushed, and no tag yet."""
     system = make_system(keep_last(3))
     system.store.history.record(Envelope((replace(event(1, tag=None), repository="new"),), ()))

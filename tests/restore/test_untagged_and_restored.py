@@ -54,7 +54,7 @@ def test_a_push_that_meets_a_restore_wins(make_system: Make, image: Image | None
     assert system.registry.tags(SHOP)["v1"] == got[0]
 
 
-def test_an_unheard_push_between_the_check_and_the_put_of_a_restore_is_not_overwritten(make_system: Make) -> None:
+def test_an_unreported_push_between_the_check_and_the_put_of_a_restore_is_not_overwritten(make_system: Make) -> None:
     system = pruned(make_system)
     pushed: list[str] = []
 

@@ -122,7 +122,7 @@ def test_the_children_of_a_kept_index_are_kept_even_when_they_are_tagged_and_old
     assert child in system.registry.manifests("shop/api")
 
 
-def test_what_an_index_inside_an_index_lists_is_kept_although_no_push_of_them_was_heard(make_system: Make) -> None:
+def test_what_an_index_inside_an_index_lists_is_kept_although_no_push_of_them_was_reported(make_system: Make) -> None:
     system = make_system(keep_last(2))
     leaf = make_image("leaf")
     outer = index_over([index_over([leaf], seed="inner")], seed="outer")

@@ -82,7 +82,7 @@ def test_a_push_that_our_put_crossed_wins(make_system: Make) -> None:
     assert system.registry.tags(SHOP)["v1"] == newest[0]
 
 
-def test_a_push_that_met_our_delete_and_is_heard_after_it_is_restored(make_system: Make) -> None:
+def test_a_push_that_met_our_delete_and_is_reported_after_it_is_restored(make_system: Make) -> None:
     system = doomed_system(make_system)
     pushed: list[str] = []
 
@@ -97,7 +97,7 @@ def test_a_push_that_met_our_delete_and_is_heard_after_it_is_restored(make_syste
     assert system.registry.tags(SHOP)["v1"] == pushed[0]
 
 
-def test_the_children_of_an_index_that_is_heard_of_too_late_are_restored(make_system: Make) -> None:
+def test_the_children_of_an_index_that_is_reported_too_late_are_restored(make_system: Make) -> None:
     system = doomed_system(make_system)
     unheard(system, lambda: put(system, "v2", index_over([V1], seed="multi")))
     deleting.delete(system.wiring, SHOP)

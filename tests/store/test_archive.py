@@ -118,7 +118,7 @@ def test_pulls_that_were_dropped_are_told_by_the_oldest_that_is_left(connection:
     assert archive.pulls_from_us() == int(oldest.split("-")[0]) * 1000
 
 
-def test_a_redis_that_is_away_is_said() -> None:
+def test_a_redis_that_is_away_is_reported() -> None:
     archive = Archive(Connection(connect("redis://127.0.0.1:1/0"), Keys("nowhere:")))
     for ask in (archive.pulls, archive.pulls_from_us, lambda: archive.events("shop/api")):
         with pytest.raises(StoreUnavailable):

@@ -182,7 +182,7 @@ def test_who_only_asks_is_not_waited_for_long(gate: Gate, connection: Connection
     assert pushes.repositories() == ()
 
 
-def test_a_tag_that_leaves_something_loose_is_waited_for_until_its_manifest_is_heard(
+def test_a_tag_that_leaves_something_loose_is_waited_for_until_its_manifest_is_reported(
     gate: Gate, connection: Connection, pushes: UnfinishedPushes
 ) -> None:
     passes(gate, uploaded())
@@ -203,7 +203,7 @@ def test_a_blob_that_a_push_relies_on_is_listed_as_unreferenced(
     assert pushes.unreferenced([digest("other")]) == ()
 
 
-def test_a_manifest_that_was_heard_of_frees_what_it_references_and_no_more(
+def test_a_manifest_that_was_reported_frees_what_it_references_and_no_more(
     gate: Gate, connection: Connection, pushes: UnfinishedPushes
 ) -> None:
     y = digest("y")
@@ -246,7 +246,7 @@ def test_without_a_gate_notifications_tell_of_pushes(
     assert needed(pushes) == set()
 
 
-def test_a_mount_that_was_heard_of_is_loose_and_our_own_pushes_and_pulls_are_not(
+def test_a_mount_that_was_reported_is_loose_and_our_own_pushes_and_pulls_are_not(
     gate: Gate, connection: Connection, pushes: UnfinishedPushes
 ) -> None:
     history = History(connection)

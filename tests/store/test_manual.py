@@ -66,7 +66,7 @@ def test_it_is_planned_anew_before_anything_more_goes(wiring: Wiring) -> None:
     assert wiring.store.outbox.backlog().due == 1
 
 
-def test_what_was_refused_is_said_and_planned_no_more(wiring: Wiring) -> None:
+def test_what_was_refused_is_reported_and_planned_no_more(wiring: Wiring) -> None:
     wiring.store.manual.request(SHOP, {"v1": digest(1), "v2": digest(2)}, "alice")
     wiring.store.manual.reject(SHOP, wiring.store.manual.requests(SHOP), {"v1": "no", "v2": ""})
     assert {name: request.rejected for name, request in wiring.store.manual.requests(SHOP).items()} == {"v1": "no"}

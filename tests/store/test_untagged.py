@@ -91,7 +91,7 @@ def test_what_was_deleted_before_its_tag_went_on_is_not_untagged(history: Histor
     assert untagged(history) == {}
 
 
-def test_a_part_that_was_deleted_after_its_index_is_not_untagged_whatever_is_heard_first(history: History) -> None:
+def test_a_part_that_was_deleted_after_its_index_is_not_untagged_whatever_is_reported_first(history: History) -> None:
     index = event(3, seed="index", media_type=INDEX)
     record(history, event(1, tag=None, seed="a"), event(2, tag=None, seed="b"), index)
     parts = References(children=(digest("a"), digest("b")))
@@ -101,7 +101,7 @@ def test_a_part_that_was_deleted_after_its_index_is_not_untagged_whatever_is_hea
     assert untagged(history) == {digest("b"): (4, "")}
 
 
-def test_one_of_them_stays_so_when_an_older_deletion_of_it_is_heard_late(history: History) -> None:
+def test_one_of_them_stays_so_when_an_older_deletion_of_it_is_reported_late(history: History) -> None:
     record(history, event(2, tag=None, seed="part"))
     record(history, event(3, media_type=INDEX, seed="i"))
     read_index(history)
@@ -119,7 +119,9 @@ def test_the_parts_of_an_index_are_not_believed_to_an_event(history: History) ->
     assert (part.since_us, part.index) == (NOW + 1000, "")
 
 
-def test_they_are_also_where_the_index_was_read_before_its_push_and_its_deletion_were_heard(history: History) -> None:
+def test_they_are_also_where_the_index_was_read_before_its_push_and_its_deletion_were_reported(
+    history: History,
+) -> None:
     record(history, event(9, "delete", tag=None, seed="i", media_type=""), user_delete(10, "v1"))
     read_index(history)
     record(history, event(2, media_type=INDEX, seed="i"))
@@ -135,7 +137,7 @@ def test_the_parts_of_an_index_that_is_found_missing_are_untagged_and_do_not_fol
     assert (part.digest, part.index) == (digest("part"), "")
 
 
-def test_a_part_of_a_deleted_index_stays_one_when_an_older_push_of_it_is_heard_late(history: History) -> None:
+def test_a_part_of_a_deleted_index_stays_one_when_an_older_push_of_it_is_reported_late(history: History) -> None:
     record(history, event(2, tag=None, seed="part"))
     record(history, event(3, media_type=INDEX, seed="i"))
     read_index(history)

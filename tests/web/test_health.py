@@ -127,7 +127,7 @@ def test_a_registry_that_is_away_is_a_trouble_and_no_reason_to_refuse_notificati
     assert shown["troubles"] == ["registry: the registry at http://127.0.0.1:1 cannot be reached"]
 
 
-def test_without_a_worker_nothing_is_said_of_the_registry(serve: ServeEdge) -> None:
+def test_without_a_worker_nothing_is_reported_of_the_registry(serve: ServeEdge) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:1"})
     edge.store.outbox.note_trouble("registry", "it could not be reached before the last worker ended")
     shown = ready(edge)

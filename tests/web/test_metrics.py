@@ -86,7 +86,7 @@ def test_what_is_timed_is_a_histogram(edge: Edge) -> None:
     assert result['plans_total{result="stale"}'] == 1
 
 
-def test_what_was_heard_is_counted(edge: Edge) -> None:
+def test_what_was_reported_is_counted(edge: Edge) -> None:
     own = event(useragent=agent_with(edge.store.history.word()), tag="mine")
     edge.http.post(
         "/notifications", data=envelope(event(), event(), event(), blob_event("mount"), event("pull"), own, 5)

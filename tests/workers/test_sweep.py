@@ -185,7 +185,7 @@ def test_a_writer_that_may_live_keeps_its_stay_when_the_clock_of_redis_is_set_ba
     assert now_ms + COLLECT_MS < client.zscore(keys.of("writers"), "dead") < now_ms + UNANSWERED_MS + 60_000
 
 
-def test_a_clock_that_was_set_back_is_said_for_an_hour(set_back: System, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_was_set_back_is_reported_for_an_hour(set_back: System, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep(set_back.wiring)
     (trouble,) = set_back.wiring.store.outbox.troubles()
     assert (trouble.about, trouble.message) == (

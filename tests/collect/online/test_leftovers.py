@@ -288,7 +288,7 @@ def test_an_emptied_repository_is_reported_and_its_folders_are_removed_if_that_i
     assert emptied.site.registry.broken() == ()
 
 
-def test_a_repository_that_a_push_was_heard_of_is_not_removed(emptied: OnDisk) -> None:
+def test_a_repository_that_a_push_reported_is_not_removed(emptied: OnDisk) -> None:
     """The first request of the push may have been admitted, and not have written yet."""
     set_to_delete(emptied.site)
     emptied.site.store.gate.admit(WriteRequest("begins", "team/gone"), ANN)

@@ -91,7 +91,7 @@ def test_these_digests_come_back_and_the_others_are_kept(site: OnlineSite) -> No
     assert site.collect_after(GRACE_S + 1).quarantined
 
 
-def test_what_is_not_there_any_more_is_said(site: OnlineSite) -> None:
+def test_what_is_not_there_any_more_is_reported(site: OnlineSite) -> None:
     site.collect_after(QUARANTINE_S + 1)
     link_again(site)
     run = undelete(site, LAYER)

@@ -70,7 +70,7 @@ def test_manifests_of_an_unknown_format_are_named(stored: OnlineSite) -> None:
     assert "and 2 more" in note
 
 
-def test_nothing_is_said_of_what_a_registry_of_today_creates(stored: OnlineSite) -> None:
+def test_nothing_is_reported_of_what_a_registry_of_today_creates(stored: OnlineSite) -> None:
     assert collect_all(stored) == ""
 
 

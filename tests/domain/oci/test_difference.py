@@ -11,6 +11,6 @@ def test_each_blob_is_new_gone_or_shared_and_counts_once() -> None:
     assert (result.new_bytes, result.gone_bytes, result.shared_bytes) == (32, 21, 100)
 
 
-def test_of_what_is_not_known_nothing_is_said() -> None:
+def test_of_what_is_not_known_nothing_is_reported() -> None:
     assert difference((), (("a", 1),)) is None
     assert difference((("a", 1),), None) is None

@@ -46,7 +46,7 @@ def test_a_final_rule_that_takes_every_tag_disables_those_after_it() -> None:
         ("{name: all, keep: always}",),
     ],
 )
-def test_nothing_is_said_of_rules_that_may_delete(rules: tuple[str, ...]) -> None:
+def test_nothing_is_reported_of_rules_that_may_delete(rules: tuple[str, ...]) -> None:
     assert said(*rules) == []
 
 

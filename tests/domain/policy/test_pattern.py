@@ -190,7 +190,7 @@ def test_expressions_of_policies_that_are_gone_are_forgotten() -> None:
     assert compile_expression.cache_info().maxsize is not None
 
 
-def test_what_is_refused_is_said_once_and_not_by_the_engine_on_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_is_refused_is_reported_once_and_not_by_the_engine_on_its_own(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match=r"missing \)"):
         compile_patterns(("re:(never closed",))
     assert capfd.readouterr().err == ""

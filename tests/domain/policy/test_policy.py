@@ -31,7 +31,7 @@ def test_an_empty_policy_deletes_nothing_and_holds_back_large_plans() -> None:
     }  # fmt: skip
 
 
-def test_the_whole_first_form_can_be_said() -> None:
+def test_the_whole_first_form_can_be_expressed() -> None:
     rules = policy("""
         version: 1
         dry_run: true

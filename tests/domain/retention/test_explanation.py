@@ -221,7 +221,7 @@ def test_ten_thousand_tags_with_revisions_are_no_obstacle() -> None:
 LAST = "rules: [{name: n, keep: {last: 1}}]"
 
 
-def test_a_tag_whose_push_was_not_heard_can_be_deleted_once_its_event_can_no_longer_come() -> None:
+def test_a_tag_whose_push_was_not_reported_can_be_deleted_once_its_event_can_no_longer_come() -> None:
     """Ten minutes later it was deleted, with no push and no change of the policy (`reconcile.late`)."""
     tags = (tag("found", None), old("v1", 1), old("v2", 2))
     result = explained("found", LAST, *tags, told_us=us(NOW_S + DAY))
@@ -231,7 +231,7 @@ def test_a_tag_whose_push_was_not_heard_can_be_deleted_once_its_event_can_no_lon
     assert in_days("found", LAST, *tags) == 0, "its creation date is read by the next plan"
 
 
-def test_a_tag_whose_push_was_not_heard_is_kept_where_no_rule_can_delete_it() -> None:
+def test_a_tag_whose_push_was_not_reported_is_kept_where_no_rule_can_delete_it() -> None:
     result = explained("found", LAST, tag("found", None), told_us=us(NOW_S + DAY))
     assert (result.earliest_deletion_us, result.verdict.until_us) == (None, None)
     assert result.only_after == "newer pushes or a changed policy"
@@ -247,14 +247,16 @@ def test_a_tag_whose_push_was_not_heard_is_kept_where_no_rule_can_delete_it() ->
         ("sha256-" + digest_of("v2")[7:] + ".sig", LAST, "the deletion of the image or index that it belongs to"),
     ],
 )
-def test_what_has_to_happen_first_is_said_where_time_alone_does_not_do_it(name: str, sentence: str, needs: str) -> None:
+def test_what_has_to_happen_first_is_reported_where_time_alone_does_not_do_it(
+    name: str, sentence: str, needs: str
+) -> None:
     signature = old("sha256-" + digest_of("v2")[7:] + ".sig", 1, "signature")
     result = explained(name, sentence, old("v2", 1), old("v1", 2), signature)
     assert (result.earliest_deletion_us, result.only_after) == (None, needs)
 
 
 @pytest.mark.parametrize(("first_plan", "needed"), [("hold", True), ("apply", False)])
-def test_that_its_deletion_will_need_an_approval_is_said(first_plan: str, needed: bool) -> None:
+def test_that_its_deletion_will_need_an_approval_is_reported(first_plan: str, needed: bool) -> None:
     tags = (old("v1", 1), Tag("old", digest_of("old"), us(0), found=True))
     result = explained("old", f"first_plan: {first_plan}\n{LAST}", *tags, unapproved=UnapprovedTags(us(1)))
     assert (result.earliest_deletion_us, result.needs_approval) == (us(NOW_S), needed)

@@ -245,7 +245,7 @@ def test_a_leased_image_takes_its_slot() -> None:
     ]
 
 
-def test_grace_is_said_before_a_lease() -> None:
+def test_grace_is_reported_before_a_lease() -> None:
     decided = planned([old("a", 1)], policy("grace: 7d\nrules: [{keep: none}]"), us(NOW_S),
                       leased={digest_of("a"): us(NOW_S + 9 * DAY)})  # fmt: skip
     assert decided.verdicts[0].reason == "pushed less than 7d ago (grace)"

@@ -112,7 +112,7 @@ def test_data_in_quarantine_is_asked_for(online: Edge, edge: Edge) -> None:
     assert problem(edge.http.post("/api/v1/collections/undeletions", json={}))[0] == 409
 
 
-def test_without_a_command_it_is_said_what_to_set(edge: Edge) -> None:
+def test_without_a_command_it_is_reported_what_to_set(edge: Edge) -> None:
     status, detail = problem(edge.http.post("/api/v1/collections", json={}))
     assert (status, detail.partition(":")[0]) == (409, "gc.command is not set")
 

@@ -153,6 +153,6 @@ def test_without_a_registry_it_is_a_conflict(serve_over_valkey: ServeEdge) -> No
     assert (status, "registry.url is not set" in sentence) == (409, True)
 
 
-def test_the_registry_away_is_said(edge: Edge, registry: FakeRegistry) -> None:
+def test_the_registry_away_is_reported(edge: Edge, registry: FakeRegistry) -> None:
     registry.fail_next("GET", "tags/list", status=503)
     assert problem(delete(edge, tags=["v1"]))[0] == 502

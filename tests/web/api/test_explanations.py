@@ -45,7 +45,7 @@ def test_every_tag_is_explained_the_newest_push_first(shop: Edge) -> None:
     assert list(explain(shop)) == ["same", "v2", "v1"]
 
 
-def test_whether_anything_is_deleted_at_all_is_said(serve_over_valkey: ServeEdge) -> None:
+def test_whether_anything_is_deleted_at_all_is_reported(serve_over_valkey: ServeEdge) -> None:
     for dry in (True, False):
         edge = serve_over_valkey(policy=keep_last(1, dry_run=dry))
         edge.heard(event(tag="v1", at=1))

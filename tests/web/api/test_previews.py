@@ -74,7 +74,7 @@ def test_another_policy_for_some_repositories(shop: Edge) -> None:
     assert list(previews(ask(shop, policy=KEEP_1, repositories=[]))) == []
 
 
-def test_whether_anything_is_deleted_at_all_is_said(shop: Edge, serve_over_valkey: ServeEdge) -> None:
+def test_whether_anything_is_deleted_at_all_is_reported(shop: Edge, serve_over_valkey: ServeEdge) -> None:
     assert (shop.http.get("/api/v1/preview").json or {})["dry_run"] is False
     assert (ask(shop, policy={**KEEP_1, "dry_run": True}).json or {})["dry_run"] is True
     dry = serve_over_valkey(policy=keep_last(2, dry_run=True))

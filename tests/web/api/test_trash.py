@@ -57,7 +57,7 @@ def test_pages_of_the_trash_follow_each_other(edge: Edge) -> None:
         assert second["next"] is None
 
 
-def test_more_deletions_than_one_answer_reads_are_said(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_deletions_than_one_answer_reads_are_reported(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.restore.trash_listing.MOST_READ", 1)
     monkeypatch.setattr("service.restore.trash_listing._AT_ONCE", 1)
     answer = edge.http.get(WHERE).json or {}

@@ -160,7 +160,7 @@ def test_the_whole_log_of_a_run_is_a_file(edge: Edge, accepted: str) -> None:
     assert edge.http.get("/collection/run/99/log").status_code == 404
 
 
-def test_what_each_run_freed_is_drawn_and_a_missing_gate_is_said_once(edge: Edge) -> None:
+def test_what_each_run_freed_is_drawn_and_a_missing_gate_is_reported_once(edge: Edge) -> None:
     browser = Browser(edge)
     for number, freed in enumerate((1_000_000, 4_000_000, None), 1):
         result = "done" if freed else "failed"

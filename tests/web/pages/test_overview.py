@@ -101,7 +101,7 @@ def test_the_storage_is_drawn_by_prefix_from_the_second_record_on(edge: Edge) ->
     ("policy", "sentence"),
     [({"dry_run": True, "rules": []}, "Dry run (<code>dry_run</code>)"), (None, "There is no policy")],
 )
-def test_a_policy_that_deletes_nothing_is_said(serve: ServeEdge, policy: object, sentence: str) -> None:
+def test_a_policy_that_deletes_nothing_is_reported(serve: ServeEdge, policy: object, sentence: str) -> None:
     text = Browser(serve(policy=policy)).text("/panels/overview/now")
     assert sentence in text
 

@@ -50,7 +50,7 @@ def test_what_rules_match_is_found_once_for_all_who_look(held: Edge, monkeypatch
     assert len(matched) == 2
 
 
-def test_why_a_newer_policy_is_not_in_force_is_said(serve: ServeEdge, tmp_path: Path) -> None:
+def test_why_a_newer_policy_is_not_in_force_is_reported(serve: ServeEdge, tmp_path: Path) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text("rules: [{keep: {last: 3}}]")
     edge = serve(policy=file)

@@ -143,7 +143,7 @@ def test_what_was_deleted_is_restored_and_the_history_says_by_whom(pruned: Edge,
         ({"repository": "nobody/knows", "tag": "v1"}, "no repository"),
     ],
 )
-def test_what_cannot_be_restored_is_said_in_one_sentence(pruned: Edge, form: dict[str, str], sentence: str) -> None:
+def test_what_cannot_be_restored_is_reported_in_one_sentence(pruned: Edge, form: dict[str, str], sentence: str) -> None:
     browser = Browser(pruned)
     assert sentence in browser.said(browser.post("/restore", **{"repository": "shop/api", **form}))
 
@@ -240,7 +240,7 @@ def test_a_tag_is_deleted_by_hand_over_the_workers(pruned: Edge) -> None:
 @pytest.mark.parametrize(
     ("tag", "sentence"), [("v9", "tag not found"), ("*", "is not a valid tag"), ("", "name the tag")]
 )
-def test_what_cannot_be_deleted_is_said(pruned: Edge, tag: str, sentence: str) -> None:
+def test_what_cannot_be_deleted_is_reported(pruned: Edge, tag: str, sentence: str) -> None:
     browser = Browser(pruned)
     assert sentence in browser.said(browser.post("/delete", repository="shop/api", tag=tag))
     assert pruned.wiring.store.manual.requests("shop/api") == {}
