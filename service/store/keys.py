@@ -268,10 +268,11 @@ The write gate, and pushes in progress
         ~<client> open". "* * more": there were more than can be stored; "* * put": some that made no progress were
         forgotten early. client: address/hash of its User-Agent. Life: gc.youth; 10000 at most. Writers: gate_admit,
         record. Readers: gate_admit, a collection.
-  manifest_puts        zset    "R <client> <reference> <number>" → when the gate last let this client put this manifest
-        (ms). reference: the tag, or "@<short digest>", or "*". number: 0; and 1, 2, … for each of these PUTs that the
-        registry has not reported yet, "*" if there are more. "* * * *": there were more than can be stored. Life:
-        gc.youth; 10000 at most. Writers: gate_admit, record. Reader: manifests_reported.
+  manifest_puts        zset    "R <client> <reference> <number>": a PUT of a manifest that the registry has not
+        reported → when the gate let it pass (ms). reference: the tag, or "@<short digest>", or "*". number: 1, 2, …;
+        "*": there were more. "R <client> 0" → when the gate last let this client put a manifest. "* * * *": there were
+        more than can be stored. Life: gc.youth; 10000 at most. Writers: gate_admit, record. Reader:
+        manifests_reported.
   unreferenced         zset    "R <short digest> <client>", with ~ before the client if a notification reported it: a
         blob that a client checked, mounted or pushed, and that no manifest of this client references yet → when (ms);
         "*": there were more than can be stored. None of these blobs is deleted. Life: gc.youth; 100000 at most.

@@ -531,6 +531,10 @@ def test_more_puts_than_can_be_counted_are_never_reported(
     for number in range(18):
         reported(history, number)
     assert not pushes.reported_ms()
+    earlier(connection, "manifest_puts", 10)
+    passes(gate, put_at())
+    reported(history, 50)
+    assert not pushes.reported_ms(connection.now_ms() - 5_000)
     few = Gate(connection, PushLimits(youth_ms=3600_000, pushes=3))
     client: Any = connection.client
     client.delete(connection.keys.of("manifest_puts"), connection.keys.of("pushing"))
@@ -539,18 +543,38 @@ def test_more_puts_than_can_be_counted_are_never_reported(
     client.delete(connection.keys.of("pushing"))
     for number in range(3):
         reported(history, 100 + number, tag=f"v{number}")
-    assert not pushes.reported_ms()
+    earlier(connection, "manifest_puts", 10)
+    assert not pushes.reported_ms(connection.now_ms() - 5_000)
 
 
-def test_a_notification_that_is_older_than_all_notes_proves_nothing(
-    gate: Gate, connection: Connection, history: History
+def test_a_notification_from_before_a_put_does_not_prove_that_the_put_has_arrived(
+    gate: Gate, pushes: UnfinishedPushes, history: History
 ) -> None:
-    """Another PUT of the same tag may be forgotten, which the notification is about."""
-    client: Any = connection.client
+    """It is about an earlier PUT of the tag, of which Redis has no note: a proxy sent it twice, or Redis lost it."""
+    late = event(1, at_us=now_us() - 1_000_000, address="10.0.0.7:4711")
     passes(gate, put_at())
-    earlier(connection, "manifest_puts", -7200)
-    reported(history)
-    assert client.zcard(connection.keys.of("manifest_puts")) == 2
+    record(history, late)
+    assert not pushes.reported_ms()
+    reported(history, 2)
+    assert pushes.reported_ms()
+
+
+def test_late_notifications_of_the_same_tag_prove_no_later_put(
+    gate: Gate, connection: Connection, pushes: UnfinishedPushes, history: History
+) -> None:
+    """Each removes the note of the oldest PUT before it, in whatever order they arrive."""
+    late = []
+    for number in range(3):
+        passes(gate, put_at())
+        earlier(connection, "manifest_puts", 10)
+        earlier(connection, "pushing", 10)
+        late.append(event(number, at_us=now_us() - 9_000_000 - (2 - number) * 10_000_000, address="10.0.0.7:4711"))
+    passes(gate, put_at())
+    for each in (late[2], late[0], late[1], event(9, at_us=late[2].at_us, address="10.0.0.7:4711")):
+        record(history, each)
+        assert not pushes.reported_ms()
+    reported(history, 10)
+    assert pushes.reported_ms()
 
 
 def test_puts_are_held_only_if_the_holder_knows_every_put(gate: Gate, connection: Connection) -> None:

@@ -127,18 +127,20 @@ end
 
 local MOST_UNREPORTED = 16
 
--- Note the PUT of a manifest, which a notification is to report (record). Each number counts one that was not reported yet.
+-- Note the PUT of a manifest, which a notification is to report (record).
 local function note_put()
   redis.call('ZREMRANGEBYSCORE', all.manifest_puts, '-inf', now_ms - youth_ms)
-  local put, number = mine .. ' ' .. (reference ~= '' and reference or '*') .. ' ', 0
-  while number <= MOST_UNREPORTED and redis.call('ZSCORE', all.manifest_puts, put .. number) do
-    redis.call('ZADD', all.manifest_puts, now_ms, put .. number)
-    number = number + 1
+  local function is_noted(note) return redis.call('ZSCORE', all.manifest_puts, note) end
+  local put, number = mine .. ' ' .. (reference ~= '' and reference or '*') .. ' ', 1
+  while number <= MOST_UNREPORTED and is_noted(put .. number) do number = number + 1 end
+  -- '*': there are more than can be noted. A notification of such a PUT looks like one of another PUT, so none proves
+  -- anything until these notes are forgotten.
+  if redis.call('ZCARD', all.manifest_puts) >= tonumber(max_pushes) then
+    redis.call('ZADD', all.manifest_puts, now_ms, '* * * *')
+    return
   end
-  -- '*': there are more than can be counted, so that no notification can report the last of them.
-  if redis.call('ZCARD', all.manifest_puts) >= tonumber(max_pushes) then redis.call('ZADD', all.manifest_puts, now_ms, '* * * *')
-  elseif number > MOST_UNREPORTED then redis.call('ZADD', all.manifest_puts, now_ms, put .. '*')
-  else redis.call('ZADD', all.manifest_puts, now_ms, put .. 0, now_ms, put .. math.max(number, 1)) end
+  if number > MOST_UNREPORTED or is_noted(put .. '*') then number = '*' end
+  redis.call('ZADD', all.manifest_puts, now_ms, mine .. ' 0', now_ms, put .. number)
 end
 
 local function note_needed()

@@ -8,12 +8,13 @@
 -- Result the time (ms) if each was reported, 0 if one was not
 -- include lib/clock
 if since_ms == '0' then since_ms = redis.call('HGET', all.gate, 'since_ms') or '-inf' end
+if redis.call('ZSCORE', all.manifest_puts, '* * * *') then return 0 end
 local last = {}
 local puts = redis.call('ZRANGEBYSCORE', all.manifest_puts, since_ms, '+inf', 'WITHSCORES')
 for i = 1, #puts, 2 do
-  local pusher, number = string.match(puts[i], '^(%S+ %S+) %S+ (%S+)$')
-  if number ~= '0' then return 0 end
-  last[pusher] = math.max(last[pusher] or 0, tonumber(puts[i + 1]))
+  local pusher, note = string.match(puts[i], '^(%S+ %S+) (.+)$')
+  if note ~= '0' then return 0 end
+  last[pusher] = tonumber(puts[i + 1])
 end
 local signs = redis.call('ZRANGEBYSCORE', all.pushing, since_ms, '+inf', 'WITHSCORES')
 for i = 1, #signs, 2 do

@@ -19,15 +19,22 @@ local function open_push(r, e)
   redis.call('ZADD', all.pushing, now_ms, push)
 end
 
--- Note that a PUT of a manifest that the gate let pass has reached the registry. An event that is older than any note may
--- belong to an earlier PUT.
+-- Note that a PUT of a manifest that the gate let pass has reached the registry. The oldest note is removed, so that those
+-- that are left are never older than the PUTs that are not reported. An event from before a PUT is about an earlier one, of
+-- which there may be no note: it was pushed without the gate, sent twice by a proxy, or Redis had lost it.
 local function report_put(r, e)
   local put = r.name .. ' ' .. e.client .. ' ' .. (e.tag ~= '' and e.tag or '@' .. e.short) .. ' '
-  local last_ms = redis.call('ZSCORE', all.manifest_puts, put .. 0)
-  if not last_ms or e.at / 1000 < tonumber(last_ms) - youth_ms then return end
-  local number = 1
-  while redis.call('ZSCORE', all.manifest_puts, put .. number + 1) do number = number + 1 end
-  redis.call('ZREM', all.manifest_puts, put .. number)
+  local last, oldest, oldest_ms = 0, 0, e.at / 1000
+  local noted_ms = redis.call('ZSCORE', all.manifest_puts, put .. 1)
+  while noted_ms do
+    last = last + 1
+    if tonumber(noted_ms) <= oldest_ms then oldest, oldest_ms = last, tonumber(noted_ms) end
+    noted_ms = redis.call('ZSCORE', all.manifest_puts, put .. last + 1)
+  end
+  if oldest == 0 then return end
+  -- The numbers stay without a gap.
+  redis.call('ZADD', all.manifest_puts, redis.call('ZSCORE', all.manifest_puts, put .. last), put .. oldest)
+  redis.call('ZREM', all.manifest_puts, put .. last)
 end
 
 local function end_push(r, e)
