@@ -190,9 +190,13 @@ def test_the_command_line_has_a_dry_run_and_a_collection_made_and_shows_them(liv
     now = system.verb("gc", "--now")
     assert now.returncode == 0, now.stderr
     assert "gc.window and gc.min_interval are ignored" in now.stderr
-    assert "3 blobs deleted" in now.stdout
-    assert "deletions that can no longer be undone: 1" in now.stdout
     assert not system.wiring.registry.client.claims_blob("shop/api", blob)
     status = json.loads(system.verb("gc", "--status", "--json").stdout)
-    assert [run["result"] for run in status["runs"] if run["result"] != "postponed"] == ["done", "dry run"]
-    assert (status["running"], status["queued"]) == (None, None)
+    assert {run["result"] for run in status["runs"]} - {"postponed"} == {"done", "dry run"}
+    done = [run for run in status["runs"] if run["result"] == "done"]
+    assert sum(run["blobs"] for run in done) == 3
+    # The verb waits for the end of the collection: if Redis did not answer meanwhile, it was run again.
+    if len(done) == 1:
+        assert "3 blobs deleted" in now.stdout
+        assert "deletions that can no longer be undone: 1" in now.stdout
+        assert (status["running"], status["queued"]) == (None, None)
