@@ -550,7 +550,7 @@ def test_more_puts_than_can_be_counted_are_never_reported(
 def test_a_notification_from_before_a_put_does_not_prove_that_the_put_has_arrived(
     gate: Gate, pushes: UnfinishedPushes, history: History
 ) -> None:
-    """It is about an earlier PUT of the tag, of which Redis has no note: a proxy sent it twice, or Redis lost it."""
+    """The note of the PUT that it is about may be lost, or a proxy sent that PUT twice."""
     late = event(1, at_us=now_us() - 1_000_000, address="10.0.0.7:4711")
     passes(gate, put_at())
     record(history, late)
@@ -562,7 +562,7 @@ def test_a_notification_from_before_a_put_does_not_prove_that_the_put_has_arrive
 def test_late_notifications_of_the_same_tag_prove_no_later_put(
     gate: Gate, connection: Connection, pushes: UnfinishedPushes, history: History
 ) -> None:
-    """Each removes the note of the oldest PUT before it, in whatever order they arrive."""
+    """A notification removes the note of the oldest PUT before it, in whatever order they arrive."""
     late = []
     for number in range(3):
         passes(gate, put_at())
