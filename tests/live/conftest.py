@@ -33,6 +33,8 @@ TOKEN = "live-notify-token"
 READ_TOKEN = "live-read-token"
 # Only a failure is slower for it: a busy machine must turn no test red.
 PATIENCE_S = 240.0
+# What a verb says of others that stand still.
+_STANDS_STILL = ("Redis does not answer", "no worker is running")
 # The words of LeaseLost.
 LEASE_LOST = "could not be renewed in time"
 
@@ -128,12 +130,14 @@ class LiveSystem:
         return process
 
     def verb(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a verb as a user at another terminal does, again if Redis stood still for longer than the verb waits."""
-        for _ in range(5):
+        """Run a verb as a user at another terminal does, again if Redis or the workers stand still for too long."""
+
+        def ended() -> subprocess.CompletedProcess[str] | None:
             done = run_verb(*arguments, environment=self._environment, timeout_s=3 * PATIENCE_S)
-            if "Redis does not answer" not in done.stderr:
-                break
-        return done
+            return None if any(sentence in done.stderr for sentence in _STANDS_STILL) else done
+
+        result: subprocess.CompletedProcess[str] = wait_until(ended, f"{arguments} cannot be run")
+        return result
 
     @property
     def _environment(self) -> dict[str, str]:
