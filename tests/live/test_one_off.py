@@ -34,8 +34,12 @@ def registry() -> Iterator[RealRegistry]:
 
 
 def pushprune(*arguments: str) -> subprocess.CompletedProcess[str]:
-    result = run_verb(*arguments, environment=os.environ, timeout_s=300)
-    assert "Traceback" not in result.stderr
+    for _ in range(5):
+        result = run_verb(*arguments, environment=os.environ, timeout_s=300)
+        assert "Traceback" not in result.stderr
+        # The Redis of the verb itself may stand still.
+        if "Redis does not answer" not in result.stderr:
+            break
     return result
 
 
@@ -227,9 +231,14 @@ def test_ctrl_c_while_tags_are_deleted_by_name_rejects_the_others(tmp_path: Path
             registry.push_image("shop/api", f"v{place}")
         registry.delay("DELETE", "shop/api", seconds=0.05, times=None)
         trash = ("--trash", str(tmp_path / "gone"))
-        process = start("rm", "--registry", registry.url, "--all-but", "v0", "shop/api", "--yes", *trash)
         registry.before("DELETE", "shop/api", lambda: process.send_signal(signal.SIGINT))
-        out, err = process.communicate(timeout=300)
+        for _ in range(5):
+            process = start("rm", "--registry", registry.url, "--all-but", "v0", "shop/api", "--yes", *trash)
+            out, err = process.communicate(timeout=300)
+            # The Redis of the verb itself may stand still.
+            if "Redis does not answer" not in err:
+                break
+        assert "interrupted" in err
         deleted = 60 - len(registry.tags("shop/api"))
         assert 0 < deleted < 59
         assert f"deleted: {deleted}; " in out
