@@ -4,13 +4,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 
 import requests
 
 import service
-from service.domain.errors import PushpruneError
+from service.domain.errors import PushpruneError, StoreUnavailable
 from service.local.supervisor import Child
 
 _ROOT = str(Path(service.__file__).parents[1])
@@ -75,11 +76,18 @@ def until(
         NotReady: the condition is still false after `patience_s`.
     """
     deadline = time.monotonic() + patience_s
-    while not condition():
+    while not _holds(condition):
         meanwhile()
         if time.monotonic() > deadline:
             raise NotReady(f"{failure} after {patience_s:g} s.")
         time.sleep(_POLL_S)
+
+
+def _holds(condition: Condition) -> bool:
+    """Return True if the condition is true, and Redis answers."""
+    with suppress(StoreUnavailable):
+        return condition()
+    return False
 
 
 def _ours(verb: str, environ: Mapping[str, str], held_fds: tuple[int, ...]) -> Child:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from service.domain.errors import StoreUnavailable
 from service.local import processes
 from service.local.processes import NotReady, is_ready, until
 from service.local.supervisor import Child
@@ -68,6 +69,17 @@ def test_waiting_ends_as_soon_as_the_condition_is_true() -> None:
     answers = iter([False, False, True])
     until(lambda: next(answers), "never", patience_s=60)
     assert list(answers) == []
+
+
+def test_a_condition_waits_for_a_redis_that_stands_still() -> None:
+    answers = iter([StoreUnavailable("Redis does not answer"), None])
+
+    def condition() -> bool:
+        if error := next(answers):
+            raise error
+        return True
+
+    until(condition, "never", patience_s=60)
 
 
 def test_waiting_in_vain_says_for_what() -> None:
