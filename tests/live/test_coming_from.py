@@ -18,7 +18,7 @@ from tests.fakes.images import Image, make_image
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.fakes.registry_v1 import FakeRegistryV1
-from tests.live.conftest import Live, last
+from tests.live.conftest import Live, last, wait_until
 from tests.support import manual
 from tests.support.collectors import command as collector
 from tests.support.collectors import disk
@@ -131,6 +131,8 @@ def test_folders_deleted_by_hand_and_a_collection(live: Live, tmp_path: Path, sh
     for number in range(3):
         system.pusher.push_image("shop/api", f"v{number}", layer_bytes=50_000)
     system.pusher.push_image("shop/web", "v1")
+    # The registry reports one push after the other.
+    wait_until(lambda: system.heard("shop/web", {"v1"}), "the pushes were not heard")
     before = disk(system.registry.storage_path)
     shell(the("folders manually"), PUSHPRUNE_CONFIG=str(system.config))
     assert system.tags("shop/api") == set()
