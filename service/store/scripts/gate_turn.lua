@@ -17,6 +17,8 @@ if not holder and (action == 'close' or action == 'keep' or action == 'hold') th
 local function was_put()
   -- 'more': not all pushes are known.
   local since_ms = math.max(tonumber(seen_ms), tonumber(redis.call('HGET', all.gate, 'since_ms')))
+  -- The clock of Redis was set back, so that what was put since may have an earlier time.
+  if now_ms < since_ms then return true end
   for _, sign in ipairs(redis.call('ZRANGEBYSCORE', all.pushing, string.format('%.0f', since_ms), '+inf')) do
     if string.sub(sign, -4) == ' put' or string.sub(sign, -5) == ' more' then return true end
   end
