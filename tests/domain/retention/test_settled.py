@@ -200,6 +200,12 @@ def test_settled_tags_that_did_not_change_are_set_aside_as_long_as_there_are_pla
     assert set_aside(KEEP_SIX, SIX, {tag.name: tag for tag in after.values()}) == aside
 
 
+def test_recent_pushes_of_tags_set_aside_explain_as_many_deletions() -> None:
+    wanted = policy("rules: [{keep: {last: 6}}]\nhold_over: 10%\nhold_min: 0")
+    old = {"old": tag("old", pushed=0)}
+    assert set_aside(wanted, SIX, SIX | old, {"planned_us": us(0)}) == without()
+
+
 @pytest.mark.parametrize("v3", [None, replace(SIX["v3"], digest=digest_of("new"))])
 def test_another_thread_may_plan_a_state_from_before_tags_were_settled(v3: Tag | None) -> None:
     later = {name: tag for name, tag in {**SIX, "v3": v3}.items() if tag}
