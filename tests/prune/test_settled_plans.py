@@ -12,6 +12,7 @@ from service.domain.retention import settled
 from service.domain.retention.plan import Plan
 from service.domain.retention.planner import plan
 from service.prune.planning import plan_policy
+from service.store import remembered_tags
 from service.store.approvals import Approvals
 from service.store.connection import Connection
 from service.store.history import History
@@ -26,7 +27,7 @@ from tests.support.record import NOW, digest
 
 POLICIES = (
     policy("rules: [{keep: {last: 4}}]"),
-    policy("rules: [{tags: 'v*', keep: {last: 3}}, {tags: 'b*', keep: {last: 2, pushed_within: 1h}}]\nprotect: [v2]"),
+    policy("rules: [{tags: 'v*', keep: {last: 3}}, {tags: 'b*', keep: {last: 2, pulled_within: 1h}}]\nprotect: [v2]"),
     policy("rules: [{group: '^(.)', count: tags, order: semver, keep: {last: 4}, untagged: 1h}]\nhold_over: 20%"),
     policy("rules: [{tags: 'v*', keep: {last: 3}}, {tags: 'b*', older_than: 2h, keep: {last: 1}}]\nhold_min: 0"),
 )
@@ -98,10 +99,11 @@ _STEP = st.tuples(
 
 @pytest.fixture(autouse=True, scope="module")
 def no_margin() -> Iterator[None]:
-    """Small groups have places that remain for pushes, too."""
+    """Small groups have places that remain for pushes, too, and few changes are remembered."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(settled, "_LARGE", 3)
         patched.setattr(settled, "_MARGIN", 1)
+        patched.setattr(remembered_tags, "_MOST_CHANGED", 5)
         yield
 
 

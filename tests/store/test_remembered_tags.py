@@ -115,9 +115,33 @@ def test_a_pull_changes_tags_that_are_remembered(
     reader.snapshot(SHOP)
     repository.pull("v1", SEEDS[1], 50)
     repository.pull_by_digest("", SEEDS[2], 60)
-    used = {tag.name: tag.pulled_us for tag in reader.snapshot(SHOP).tags if tag.pulled_us}
-    assert used == {"v1": NOW + 50_000, "v2": NOW + 60_000}
+    snapshot = reader.snapshot(SHOP)
+    assert {tag.name: tag.pulled_us for tag in snapshot.tags if tag.pulled_us} == {
+        "v1": NOW + 50_000,
+        "v2": NOW + 60_000,
+    }
+    assert snapshot.remembered
+    assert snapshot.remembered.changed == {"v1", "v2"}
     assert read == [5, 0]
+
+
+def test_what_plans_found_out_ends_when_changes_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch, repository: ChangingRepository, connection: Connection
+) -> None:
+    monkeypatch.setattr("service.store.remembered_tags._MOST_CHANGED", 1)
+    reader = remembering(connection)
+    first = reader.snapshot(SHOP).remembered
+    repository.push_newest("v1", "f", 0)
+    second = reader.snapshot(SHOP).remembered
+    repository.push_newest("v2", "g", 0)
+    third = reader.snapshot(SHOP).remembered
+    assert first
+    assert second
+    assert third
+    assert second.changed == {"v1"}
+    assert second.memory is first.memory
+    assert not third.changed
+    assert third.memory is not first.memory
 
 
 def test_a_deletion_that_left_no_trace_is_noticed_by_the_number_of_tags(
