@@ -118,6 +118,7 @@ def test_no_image_is_ever_broken_and_no_push_refused(
         st.booleans(),
         st.booleans(),
         st.booleans(),
+        st.booleans(),
         st.sampled_from([QUARANTINE_S, 0]),
     )
     def interleaved(
@@ -126,11 +127,15 @@ def test_no_image_is_ever_broken_and_no_push_refused(
         keeps_one: bool,
         counts_puts: bool,
         renames: bool,
+        reports_puts: bool,
         quarantine_s: int,
     ) -> None:
         with monkeypatch.context() as patches:
             site = make_site(make_wiring, tmp_path, patches, quarantine_s)
-            site.counts_puts, site.objects.renames = counts_puts, renames
+            site.counts_puts, site.objects.renames, site.reports_puts = counts_puts, renames, reports_puts
+            if reports_puts:
+                # A look at what was put lets clients continue, so that a moment may come later.
+                patches.setattr(claiming, "_PAUSE_S", 0.05)
             for repository in REPOSITORIES:
                 for image in (*OLD, INDEX):
                     site.registry.push(repository, "old", image)

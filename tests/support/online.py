@@ -2,20 +2,21 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 from obstore.store import MemoryStore
 
+from service.clock import now_us
 from service.collect import run as collect_run
 from service.collect.online import claiming, marking, prove
 from service.collect.online import run as online_run
 from service.collect.reopening import LATEST_MS, reopen
 from service.domain.collection import digests
 from service.domain.collection.digests import unpacked
-from service.domain.collection.gate import WriteRequest
+from service.domain.collection.gate import WriteRequest, client_of
 from service.domain.collection.run import Run
 from service.registry import Registry, objects, storage_inventory
 from service.registry.collector import Collector
@@ -32,9 +33,10 @@ from tests.conftest import MakeWiring
 from tests.fakes.images import Image, sha256
 from tests.fakes.object_registry import ObjectRegistry, Refusal, Steps
 from tests.support.gate import earlier
+from tests.support.record import event, record
 
 _PAGE = 7
-SHOP, ANN = "shop/api", "10.0.0.7/0"
+SHOP, ANN = "shop/api", client_of("10.0.0.7", "docker/27")
 GRACE_S, QUARANTINE_S, YOUTH_S = 86_400, 86_400, 3_600
 GC = {"collector": "online", "gate": "proxy", "grace": GRACE_S, "youth": YOUTH_S, "settle": 0}
 Client = Generator[None, None, bool]
@@ -167,6 +169,8 @@ class OnlineSite:
         self.store = self.wiring.store
         # The registry counts a PUT of a manifest as in progress as soon as the gate lets it pass.
         self.counts_puts = True
+        # Notifications come some time after the PUT that they report.
+        self.reports_puts, self._reports = False, count(1)
         connection = self.store.connection
         real_us, gate = connection.now_us, self.store.gate
         monkeypatch.setattr(connection, "now_us", lambda: real_us() + self.objects.skew_us)
@@ -342,7 +346,7 @@ class OnlineSite:
 
     def blind(self, repository: str, tag: str | None, image: Image) -> Client:
         """Put only the manifest, as if all of its blobs were there."""
-        write = WriteRequest("manifest", repository, by_tag=tag is not None)
+        write = WriteRequest("manifest", repository, by_tag=tag is not None, reference=tag or image.digest)
         try:
             yield from self.passed(write)
             self.debug.in_flight += self.counts_puts
@@ -353,6 +357,11 @@ class OnlineSite:
                 self.debug.in_flight -= self.counts_puts
         except Refusal:
             return False
+        if self.reports_puts:
+            put: dict[str, Any] = {"repository": repository, "tag": tag, "digest": image.digest}
+            reported = event(next(self._reports), address="10.0.0.7:4711", at_us=now_us(), **put)
+            yield
+            record(self.store.history, reported)
         return True
 
 
