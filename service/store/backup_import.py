@@ -60,7 +60,7 @@ def begin_import(connection: Connection, version: int) -> Iterator["BackupImport
 
 
 class BackupImport:
-    """A writer of the values of a backup to the store."""
+    """A writer that adds the values of a backup to the store."""
 
     def __init__(self, connection: Connection, lease: Lease, version: int, run_id: str) -> None:
         """run_id: of the server whose store was found free."""

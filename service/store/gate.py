@@ -135,7 +135,7 @@ class Gate:
 
         Args:
             token: of the holder.
-            seen_ms: it knows what was put before; 0: before it began to claim.
+            seen_ms: the holder knows every PUT before this time (ms); 0: every PUT before it began to claim.
 
         Returns:
             False if one has passed, or if this holder does not have the gate. Nothing changes then.

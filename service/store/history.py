@@ -184,7 +184,7 @@ class History:
     def doomed(self, repository: str, dry: bool = False, before: DoomedImages | None = None) -> tuple[Doomed, ...]:
         """Return the images to delete next, or (dry) the images that would be deleted.
 
-        before: the images of the last reading, which are replaced.
+        before: the images that the last call returned. They are replaced, and unchanged images are not unpacked again.
         """
         with self._connection.reached() as client:
             packed = client.hvals(self._keys.of("dry_run" if dry else "doomed", repository))

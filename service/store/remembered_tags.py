@@ -67,7 +67,7 @@ class RememberedTags:
         """Remember these tags instead of those that were read before; forget those that were not read for longest.
 
         Returns:
-            False for a repository of too few tags.
+            False if the repository has too few tags to remember them.
         """
         is_large = len(read.tags) >= self._least_tags
         with self._lock:

@@ -128,9 +128,9 @@ class Scrape:
         yield from self._webhooks(now)
 
     def _metered(self, counters: Mapping[str, int]) -> Iterator[Metric]:
-        """Yield the counts and times that processes measure; each process adds its own to Redis about once a second.
+        """Yield the counts and times that processes measure; workers add theirs to Redis twice a second.
 
-        counters: what is counted where it is recorded.
+        counters: those that Redis changes in the same script as the record of a deletion.
         """
         # The counts of this process that are not yet in Redis belong to the answer, too.
         self._store.meter.flush()

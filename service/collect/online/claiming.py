@@ -28,7 +28,7 @@ _LATELY_S = 60.0
 _HOLD_S = 2.0
 # The gate processes look every 20 ms if the gate was opened, and no write is to wait for more than 100 ms.
 _MOMENT_S = 0.04
-# For so long, a moment is awaited at which all PUTs of manifests are reported. Digests are claimed meanwhile.
+# The longest wait for a moment at which all PUTs of manifests are reported. The digests stay claimed meanwhile.
 _PAUSE_S = 0.3
 _SHORT_S = 0.004
 _OPENED = "the gate was opened or closed by another process; nothing more is deleted"

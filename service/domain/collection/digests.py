@@ -49,7 +49,7 @@ def unpacked(digest: bytes) -> str:
 class DigestTable:
     """The numbers of packed digests, from 0 on, in the order in which they were added. It only grows.
 
-    Two threads may use the same table: a collection that lost its lease goes on beside the next one of its process.
+    Two threads may use the same table: a collection that lost its lease may go on beside the next one of its process.
     """
 
     def __init__(self) -> None:

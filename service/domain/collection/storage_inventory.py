@@ -89,7 +89,7 @@ class StoredRepository:
 class StorageInventory:
     """The blobs, links, manifests, tags and uploads of a storage. Times are those of the storage's clock, in µs.
 
-    A listing is no snapshot: what is written while it runs may or may not be in it. That of a folder has no tags.
+    A listing is no snapshot: what is written while it runs may or may not be in it. Tags are listed only in buckets.
 
     Attributes:
         began_us: the storage's clock right before the listing began.

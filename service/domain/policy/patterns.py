@@ -64,7 +64,7 @@ def compile_expression(expression: str, written: str) -> Any:
         raise ValueError(f"{written!r} is no regular expression that RE2 understands: {reason}") from error
 
 
-# About 10 MB, in a process that plans repositories of so many tags by groups.
+# A full cache takes about 10 MB. It fills only in a process that plans groups of so many tags.
 @lru_cache(maxsize=32_768)
 def captures(expression: str, tag: str) -> tuple[str | None, ...]:
     """Return what each pair of parentheses captures of a tag, None for what does not take part; () without a match.

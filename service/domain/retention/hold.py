@@ -73,7 +73,7 @@ def hold_reason(load: Load, evaluation: Evaluation) -> str | None:
     would = f"it would remove {load.removed} of {load.tags} tags{also}"
     if because := _unapproved(load.counted, evaluation):
         return f"{because}: {would}"
-    # Pushes only lower the load. To count them takes time, and few plans are over it.
+    # Recent pushes only lower the load. Counting them takes time, so only a plan that is over without them needs it.
     if load.is_over(policy) and load.is_over(policy, *_pushed_since(evaluation.whole)):
         return f"{would}, more than {policy.hold_over}% (hold_over)"
     waiting = _waiting(load.counted, policy, state)

@@ -7,7 +7,7 @@
 --       token
 --       fence
 --       reason
---       seen_ms  the holder knows what was put before, 0: before the holder has the gate
+--       seen_ms  the holder knows every PUT before this time; 0: every PUT before it had the gate
 -- Result 1 done, also if it was done before; 0 if another holder has the gate, (close, keep, hold) none has it, or (hold) a
 --        manifest was put
 -- include lib/clock
