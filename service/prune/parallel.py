@@ -23,8 +23,8 @@ def one_by_one(call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
 def in_parallel(parallel: int) -> Iterator[Work]:
     """Provide a call for each image of a batch, in at most `parallel` threads; it raises the first error at the end.
 
-    An error stops the calls that have not begun, except a fault of a single request. All batches of the block share the
-    threads, each of which has a connection to Redis: opening one takes as long as ten calls.
+    An error stops the calls that have not begun, except a fault of a single request. All batches of the `with` block
+    share the threads, each of which has a connection to Redis: opening one takes as long as ten calls.
     """
     with ThreadPoolExecutor(parallel, thread_name_prefix="delete") as pool:
         yield partial(_in_parallel, pool, parallel)

@@ -96,7 +96,7 @@ class MentionCache:
             return self._table
 
     def keep_only(self, marks: Marks) -> None:
-        """Let the table forget the manifests without a mark, when it becomes worth it."""
+        """Note which manifests the collection needed: the next table may be without the others."""
         with self._lock:
             # A collection that lost its lease may have an earlier table.
             if marks.digests is self._table.digests:

@@ -114,8 +114,8 @@ class Claiming:
             self._attempt.lease.check()
             if time.monotonic() > end_s:
                 return 0
-            # What was reported before the look was written before, so the look sees it. What passes later prevents the
-            # hold.
+            # A manifest that was reported before the look is in the storage, so the look sees it. A PUT that the gate
+            # lets pass later prevents the hold.
             if reported_ms := self._store.pushes.reported_ms():
                 look(seen_ms or self._since_ms)
                 seen_ms = reported_ms

@@ -49,7 +49,8 @@ LOOK_AGAIN_S = 5.0
 _RETRY_MS = 300_000
 # Blobs that are copied into quarantine before their deletion begins.
 _PREPARED = 10_000
-# For so long, old manifests are deleted only if no PUT of a manifest begins meanwhile. After that, PUTs are held first.
+# For so long, old manifests are deleted only at a moment when the registry has reported every PUT of a manifest. After
+# that, PUTs are held first.
 _BETWEEN_PUTS_S = 10.0
 _POLL_S = 0.1
 _LOOKS, _PAUSE_S = 4, 0.5

@@ -118,7 +118,7 @@ class Survey:
     def plan(self, blobs: dict[bytes, UnlinkedBlob], rules: Rules, *, with_links: bool = False) -> OnlinePlan:
         """Decide, with the journal of earlier collections. with_links: delete unused links as well."""
         deleted = {digest: names for digest, names in self.repair.deleted().items() if digest in self.marking.marks}
-        # Of a blob that no manifest needs, no repository is asked.
+        # A blob that no manifest needs has no users to look for.
         needed = [blob for digest, blob in blobs.items() if digest in self.marking.marks]
         affected = {name for blob in needed for name in blob.repositories}.union(*deleted.values())
         stored = self.inventory.repositories

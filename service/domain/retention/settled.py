@@ -25,7 +25,8 @@ from service.domain.retention.ranking import RANKS
 from service.domain.retention.state import REFERRER_PREFIX, State, Tag
 
 _ORDERS = ("pushed", "semver", "name")
-# So many places of a large group remain for pushes. A smaller group is decided as a whole when it is crowded.
+# A rule whose `last` is over _LARGE leaves so many places of a group to pushes. A smaller group is decided as a whole
+# when it is crowded.
 _MARGIN = 200
 _LARGE = 800
 # If more tags must be decided again because their groups are crowded, the plan is whole, and settles them anew.
@@ -114,17 +115,17 @@ def without_settled(
         tags: name → tag of the state.
         changed: the names of all tags that may have changed since the earlier state.
     """
-    gone = settled.tags.keys() & changed
+    outdated = settled.tags.keys() & changed
     rest = [tags[name] for name in settled.others | changed if name in tags]
     needed = {tag.digest for tag in rest} | _named_digests(state)
-    is_named = not settled.digests.isdisjoint(needed - {settled.tags[name].digest for name in gone})
-    is_requested = bool((settled.tags.keys() & state.manual_deletions.keys()) - gone)
+    is_named = not settled.digests.isdisjoint(needed - {settled.tags[name].digest for name in outdated})
+    is_requested = bool((settled.tags.keys() & state.manual_deletions.keys()) - outdated)
     if is_named or is_requested or _is_doubtful(state, rest):
         return None
     newest_us = settled.newest_us
-    if any(settled.tags[name].pushed_us == newest_us for name in gone):
+    if any(settled.tags[name].pushed_us == newest_us for name in outdated):
         newest_us = _newest_us(state.tags)
-    left = Counter(settled.group_of[name] for name in gone)
+    left = Counter(settled.group_of[name] for name in outdated)
     groups = {group: Places(places.count - left[group], places.worst) for group, places in settled.groups.items()}
     evaluation = _evaluation(state, rest, settled.policy, now_us, groups, newest_us)
     crowded = _crowded(evaluation, groups)
@@ -132,7 +133,7 @@ def without_settled(
         return evaluation
     if sum(groups.pop(group).count for group in crowded) > _MOST_CROWDED:
         return None
-    rest += [tag for name, tag in settled.tags.items() if settled.group_of[name] in crowded and name not in gone]
+    rest += [tag for name, tag in settled.tags.items() if settled.group_of[name] in crowded and name not in outdated]
     return _evaluation(state, rest, settled.policy, now_us, groups, newest_us)
 
 
