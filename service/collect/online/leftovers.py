@@ -141,5 +141,5 @@ class Leftovers:
 
 def _dangling(objects: ObjectStore, name: str, stored: StoredRepository, now_us: int) -> dict[str, str]:
     """The dangling tags of a repository, with their digests. Few links need to be read for that."""
-    stored.forget_settled_tags()
+    stored.forget_sound_tags()
     return dangling(stored, digests_of(objects, name, stored), now_us) if stored.tags else {}

@@ -66,7 +66,7 @@ class Survey:
             )
         # Before the marks take memory: nearly all tags are forgotten.
         for stored in self.inventory.repositories.values():
-            stored.forget_settled_tags()
+            stored.forget_sound_tags()
         attempt.progress.at(MARKING, sum(len(stored.revisions) for stored in self.inventory.repositories.values()))
         self.repair, self._is_dry = Repair(attempt, objects, is_dry=is_dry), is_dry
         self.marking = Marking(objects, self.inventory, mentions, advance)

@@ -74,7 +74,7 @@ class StoredRepository:
         """The tags without a current link, of which only old links are left."""
         return frozenset(self.indexes.keys() - self.tags.keys())
 
-    def forget_settled_tags(self) -> None:
+    def forget_sound_tags(self) -> None:
         """Forget the tags that only ever pointed at manifests of the repository: they cannot dangle."""
         # A tag has an index link to every manifest that it ever pointed at.
         self.indexes = {tag: known for tag, known in self.indexes.items() if known.keys() - self.revisions.keys()}

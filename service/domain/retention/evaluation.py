@@ -78,10 +78,10 @@ class Evaluation:
         return tuple(sorted(self.state.tags, key=newest_push_first))
 
     @cached_property
-    def unsettled(self) -> tuple[Tag, ...]:
+    def to_decide(self) -> tuple[Tag, ...]:
         """The tags, the newest push first, without most of those that a rule keeps until another push."""
-        settled = self.selections.settled(len(self.state.tags))
-        return tuple(tag for tag in self.newest_first if tag.name not in settled)
+        kept = self.selections.kept_until_push(len(self.state.tags))
+        return tuple(tag for tag in self.newest_first if tag.name not in kept)
 
     def _free(self) -> Iterator[Tag]:
         """Yield the tags that rules decide about, the newest push first."""

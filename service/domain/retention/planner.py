@@ -32,7 +32,7 @@ def plan_deletions(state: State, policy: Policy, now_us: int) -> Plan:
 
 def plan_evaluated(evaluation: Evaluation) -> Plan:
     """Return the plan of `plan_deletions` by this evaluation."""
-    return _plan(evaluation, evaluation.unsettled)
+    return _plan(evaluation, evaluation.to_decide)
 
 
 def _plan(evaluation: Evaluation, tags: Iterable[Tag], *, manual_only: bool = False) -> Plan:

@@ -148,7 +148,7 @@ class Selections:
             self._rankings[number, order] = ranking
         return self._rankings[number, order]
 
-    def settled(self, most: int) -> AbstractSet[str]:
+    def kept_until_push(self, most: int) -> AbstractSet[str]:
         """Return names of tags that a rule keeps until another push, so that nothing else needs to be decided of them.
 
         These are most of the tags of a large repository, but not all: conditions of time are left to `result_of`.
