@@ -44,6 +44,8 @@ def long_names(site: Site) -> str:
 def _too_wide(page: Page) -> Iterator[str]:
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
+        # A click may have opened another page, which has no content yet.
+        page.wait_for_load_state()
         if page.evaluate(_IS_TOO_WIDE):
             yield f"{page.url[:80]} at {width}: {page.evaluate(_WIDE)}"
 
