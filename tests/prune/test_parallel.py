@@ -27,14 +27,17 @@ def test_all_batches_share_the_threads() -> None:
 
 
 def test_the_first_error_stops_the_batch_and_not_the_next_one() -> None:
+    tried, done = list[Doomed](), list[Doomed]()
+
     def fail(image: Doomed) -> None:
+        tried.append(image)
         raise LeaseLost(image.digest)
 
-    done = list[Doomed]()
     with in_parallel(1) as work:
         with pytest.raises(LeaseLost, match="sha256:0"):
             work(fail, IMAGES)
         work(done.append, IMAGES)
+    assert tried == [IMAGES[0]]
     assert done == list(IMAGES)
 
 
