@@ -135,9 +135,10 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
         widths = list(starmap(max, zip_longest(longest, widths, fillvalue=0)))
         if sys.stdout.isatty() and not is_wide:
             widths = _fitted(widths, shutil.get_terminal_size().columns)
-        for cells in lines:
-            text = (" " * _GAP).join(map(_cell, cells, widths)).rstrip()
-            click.echo(click.style(text, bold=True) if block[0] is headings and cells is lines[0] else text)
+        texts = [(" " * _GAP).join(map(_cell, cells, widths)).rstrip() for cells in lines]
+        if block[0] is headings:
+            texts[0] = click.style(texts[0], bold=True)
+        click.echo("\n".join(texts))
         block = list(islice(rest, _BLOCK))
 
 
@@ -154,6 +155,8 @@ def _fitted(widths: Sequence[int], most: int) -> list[int]:
 
 
 def _cell(text: str, width: int) -> str:
+    if text.isascii() and len(text) <= width:
+        return text.ljust(width)
     return set_cell_size(text, width) if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
 
 
@@ -164,4 +167,6 @@ def line(text: str) -> None:
 
 def _printable(text: str) -> str:
     # An escape sequence in a tag or a User-Agent could otherwise control the user's terminal.
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else "�" for letter in text)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import click
 
-from service.answers.verdicts import Previews
 from service.cli.output import line, short_digest, show_document, show_names, table
 from service.domain.policy.model import Policy
 from service.domain.policy.units import spell_count, spell_size
@@ -19,6 +18,9 @@ from service.domain.retention.preview import Preview, totals
 def show_previews(previews: Sequence[Preview], policy: Policy, as_document: bool) -> None:
     """Print what these plans delete and why, with its size."""
     if as_document:
+        # Building the models of all answers takes half a second, which a table does not need.
+        from service.answers.verdicts import Previews
+
         show_document(Previews.of(previews, dry_run=policy.dry_run))
         return
     deletions = [(preview.repository, verdict) for preview in previews for verdict in preview.deletions]

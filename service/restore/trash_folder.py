@@ -1,4 +1,4 @@
-"""A folder with deleted images: their manifests, and an index with one line for each deletion.
+"""A folder with deleted images: one file, with a line for each deletion that contains the manifest.
 
 The folder survives the command that deleted, and Redis. `pushprune restore --from` restores images from the folder,
 until a garbage collection has deleted their layers.
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
 from service.domain.errors import ConfigurationError, TrashUnwritable
@@ -24,8 +24,9 @@ from service.domain.oci.names import is_digest, is_repository, is_tag
 if TYPE_CHECKING:
     from service.domain.retention.plan import Doomed
 
-_INDEX = "index.jsonl"
-_MANIFESTS = "manifests"
+_FILE = "deleted.jsonl"
+# Manifests are UTF-8. A byte that is not becomes a lone surrogate in JSON, and the same byte again when it is read.
+_TEXT = ("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +48,44 @@ class Saved:
     at: str
 
 
+class _SharedFlush:
+    """Flushes a file to the disk once for all threads that wait for it: a disk does few hundred flushes a second."""
+
+    def __init__(self) -> None:
+        self._lock, self._flushing = Lock(), Lock()
+        self._written = 0
+        self._flushed = (0, 0)
+
+    def flush(self, descriptor: int) -> None:
+        """Return once everything that this thread has written to the file is on the disk."""
+        file = os.fstat(descriptor).st_ino
+        with self._lock:
+            self._written += 1
+            mine = self._written
+        with self._flushing:
+            # The user may have moved the file away meanwhile: then another thread has flushed another file.
+            if self._flushed[0] == file and self._flushed[1] >= mine:
+                return
+            with self._lock:
+                covered = self._written
+            os.fsync(descriptor)
+            self._flushed = (file, covered)
+
+
 class TrashFolder:
-    """The folder: manifests in `manifests/<algorithm>-<hex>`, and `index.jsonl` with one line for each deletion."""
+    """The folder. Its file `deleted.jsonl` has one line for each deletion, with the manifest as text."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._made = False
         self._lock = Lock()
+        self._flush = _SharedFlush()
+        self._places: dict[str, int] = {}
 
     def prepare(self) -> None:
         """Create the folder. Raises TrashUnwritable if that is not possible."""
         try:
-            (self.path / _MANIFESTS).mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True)
             for folder in (self.path, *self.path.parents[:2]):
                 _flush_folder(folder)
         except OSError as error:
@@ -79,14 +106,12 @@ class TrashFolder:
         media_type, content = manifest or ("", b"")
         reason = "; ".join(dict.fromkeys(verdict.reason for verdict in doomed.verdicts))
         saved = Saved(repository, doomed.digest, media_type, doomed.tags, reason, datetime.now(UTC).isoformat())
-        line = json.dumps(asdict(saved), separators=(",", ":")).encode() + b"\n"
+        fields = {**asdict(saved), "manifest": content.decode(*_TEXT)}
+        line = json.dumps(fields, separators=(",", ":")).encode() + b"\n"
         with self._lock:
             if not self._made:
                 self.prepare()
         try:
-            if manifest:
-                self._write(doomed.digest, content)
-            # The line is written last, so that every manifest that the index names is on the disk.
             self._append(line)
         except OSError as error:
             raise self._unwritable(error) from error
@@ -100,50 +125,49 @@ class TrashFolder:
             ConfigurationError: the folder contains no deleted images, or cannot be read.
         """
         try:
-            lines = (self.path / _INDEX).read_bytes().split(b"\n")
+            with (self.path / _FILE).open("rb") as file:
+                return tuple(self._read(file))
         except OSError as error:
             raise ConfigurationError(
                 f"{self.path} contains no deleted images ({error.strerror}): name the folder that `pushprune prune "
                 "--registry` printed at its end"
             ) from error
-        return tuple(_read(lines))
 
     def content(self, digest: str) -> bytes | None:
-        """The bytes of a manifest; None if they are not in the folder, or do not match the digest."""
+        """The bytes of a manifest that `saved` has returned; None if they do not match the digest."""
         try:
-            content = self._file(digest).read_bytes()
+            with (self.path / _FILE).open("rb") as file:
+                file.seek(self._places[digest])
+                content: bytes = json.loads(file.readline())["manifest"].encode(*_TEXT)
             algorithm, _, expected = digest.partition(":")
             return content if hashlib.new(algorithm, content).hexdigest() == expected else None
-        except (OSError, ValueError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def _append(self, line: bytes) -> None:
-        """Add a line to the index."""
-        path = self.path / _INDEX
-        with path.open("ab+", buffering=0) as index:
+        """Add a line to the file."""
+        with (self.path / _FILE).open("ab+", buffering=0) as file:
             with self._lock:
-                end = index.seek(0, os.SEEK_END)
+                end = file.seek(0, os.SEEK_END)
                 # If the last line is incomplete, a line feed ends it, so that it does not spoil the new line.
-                index.seek(max(end - 1, 0))
-                line = line if index.read(1) in (b"", b"\n") else b"\n" + line
-                if index.write(line) != len(line):
+                file.seek(max(end - 1, 0))
+                line = line if file.read(1) in (b"", b"\n") else b"\n" + line
+                if file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(index.fileno())
-        if end == 0:
-            _flush_folder(self.path)
+                # Before another thread relies on the name of a file that is new.
+                if end == 0:
+                    _flush_folder(self.path)
+            self._flush.flush(file.fileno())
 
-    def _write(self, digest: str, content: bytes) -> None:
-        """Write a manifest under its digest. An incomplete file of an earlier attempt is replaced."""
-        if self.content(digest) == content:
-            return
-        with self._file(digest).open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        _flush_folder(self.path / _MANIFESTS)
-
-    def _file(self, digest: str) -> Path:
-        return self.path / _MANIFESTS / digest.replace(":", "-")
+    def _read(self, file: BinaryIO) -> Iterator[Saved]:
+        """Yield what each line of the file says, and note where its manifest is."""
+        place = 0
+        for line in file:
+            if saved := _saved(line):
+                yield saved
+                if saved.media_type:
+                    self._places[saved.digest] = place
+            place += len(line)
 
     def _unwritable(self, error: OSError) -> TrashUnwritable:
         return TrashUnwritable(
@@ -167,13 +191,13 @@ def _flush_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _read(lines: list[bytes]) -> Iterator[Saved]:
-    for line in lines:
-        try:
-            fields = json.loads(line)
-            saved = Saved(**{**fields, "tags": tuple(fields["tags"])})
-            names = (is_repository(saved.repository), is_digest(saved.digest), *map(is_tag, saved.tags))
-        except (ValueError, TypeError, KeyError):
-            continue
-        if all(names) and isinstance(saved.media_type, str):
-            yield saved
+def _saved(line: bytes) -> Saved | None:
+    """Return the image of a line; None if the line is incomplete or was changed to something impossible."""
+    try:
+        fields = json.loads(line)
+        del fields["manifest"]
+        saved = Saved(**{**fields, "tags": tuple(fields["tags"])})
+        names = (is_repository(saved.repository), is_digest(saved.digest), *map(is_tag, saved.tags))
+    except (ValueError, TypeError, KeyError):
+        return None
+    return saved if all(names) and isinstance(saved.media_type, str) else None

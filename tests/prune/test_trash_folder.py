@@ -15,13 +15,12 @@ VERSIONS = ("2.8", "3")
 
 def kept_in(folder: Path) -> dict[str, tuple[str, ...]]:
     """digest → tags, of images that can be restored from the folder."""
-    index = folder / "index.jsonl"
-    lines = [json.loads(line) for line in index.read_text().splitlines()] if index.exists() else []
+    file = folder / "deleted.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     result: dict[str, tuple[str, ...]] = {}
     for line in lines:
         if line["media_type"]:
-            file = folder / "manifests" / line["digest"].replace(":", "-")
-            assert sha256(file.read_bytes()) == line["digest"]
+            assert sha256(line["manifest"].encode()) == line["digest"]
         result[line["digest"]] = (*result.get(line["digest"], ()), *line["tags"])
     return result
 

@@ -1,5 +1,6 @@
 """Images come back from a folder whole: parts before their index, signatures after their image, nothing overwritten."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -162,8 +163,9 @@ def test_bytes_that_were_changed_in_the_folder_are_never_sent(shop: Shop) -> Non
     image = make_image("v1")
     shop.registry.push(SHOP, "v1", image)
     shop.delete(image, "v1")
-    file = next((shop.folder.path / "manifests").iterdir())
-    file.write_bytes(file.read_bytes() + b"\n")
+    file = shop.folder.path / "deleted.jsonl"
+    line = json.loads(file.read_text())
+    file.write_text(json.dumps({**line, "manifest": line["manifest"] + " "}))
     (result,) = shop.restore()
     assert (result.outcome, "unchanged" in result.reason) == (Outcome.REFUSED, True)
     assert shop.puts() == []

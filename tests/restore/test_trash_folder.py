@@ -2,6 +2,8 @@
 
 import json
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -11,9 +13,12 @@ from service.domain.errors import ConfigurationError, TrashUnwritable
 from service.domain.oci.manifest import OCI_MANIFEST
 from service.domain.retention.plan import Doomed, Verdict
 from service.domain.retention.state import Tag
+from service.restore import trash_folder
 from service.restore.trash_folder import TrashFolder, default_folder
-from tests.fakes.images import make_image
+from tests.fakes.images import make_image, sha256
+from tests.support.waiting import until
 
+FILE = "deleted.jsonl"
 IMAGE = make_image("one")
 MANIFEST = (OCI_MANIFEST, IMAGE.manifest)
 
@@ -32,22 +37,62 @@ def test_a_deletion_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
     assert (first.tags, first.reason) == (("v1", "v2"), "older than the newest 2")
     assert datetime.fromisoformat(first.at).tzinfo
     assert (second.repository, second.media_type, second.tags) == ("shop/web", "", ())
+    folder.saved()
     assert folder.content(IMAGE.digest) == IMAGE.manifest
 
 
-def test_manifest_line_and_names_are_flushed_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manifest_that_is_no_text_is_read_back_byte_by_byte(tmp_path: Path) -> None:
+    content = bytes(range(256)) + IMAGE.manifest
+    digest = sha256(content)
+    TrashFolder(tmp_path).save("shop/api", Doomed(digest, ()), (OCI_MANIFEST, content))
+    folder = TrashFolder(tmp_path)
+    assert [saved.digest for saved in folder.saved()] == [digest]
+    assert folder.content(digest) == content
+
+
+def test_the_file_and_its_name_are_flushed_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, flushed = TrashFolder(tmp_path), []
     monkeypatch.setattr(os, "fsync", lambda fd: flushed.append(Path(os.readlink(f"/proc/self/fd/{fd}"))))
     folder.save("shop/api", doomed("v1"), MANIFEST)
-    manifest = tmp_path / "manifests" / IMAGE.digest.replace(":", "-")
-    assert {manifest, manifest.parent, tmp_path / "index.jsonl", tmp_path} <= set(flushed)
-    assert flushed.index(manifest) < flushed.index(tmp_path / "index.jsonl"), "what the index names is there"
+    assert flushed[-2:] == [tmp_path, tmp_path / FILE], "the name first: another thread may rely on it"
+    (tmp_path / FILE).rename(tmp_path / "moved")
+    folder.save("shop/api", doomed("v2"), MANIFEST)
+    assert flushed[-2:] == [tmp_path, tmp_path / FILE]
+
+
+def test_one_flush_serves_the_threads_that_wait_for_it_and_no_thread_that_writes_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = TrashFolder(tmp_path)
+    folder.prepare()
+    (tmp_path / FILE).write_text("")
+    flushes: list[int] = []
+    begun, resumed = threading.Event(), threading.Event()
+
+    def fsync(descriptor: int) -> None:
+        flushes.append((tmp_path / FILE).read_text().count("\n"))
+        begun.set()
+        assert resumed.wait(240)
+
+    monkeypatch.setattr(trash_folder, "_flush_folder", lambda _: None)
+    monkeypatch.setattr(os, "fsync", fsync)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(folder.save, "shop/api", doomed("v1"), MANIFEST)
+        assert begun.wait(240)
+        others = [pool.submit(folder.save, "shop/api", doomed(f"v{number}"), MANIFEST) for number in (2, 3, 4)]
+        until(lambda: (tmp_path / FILE).read_text().count("\n") == 4)
+        until(lambda: folder._flush._written == 4)
+        assert not any(other.done() for other in others), "their lines came after the flush had begun"
+        resumed.set()
+        for save in (first, *others):
+            save.result()
+    assert flushes == [1, 4]
 
 
 def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
     folder = TrashFolder(tmp_path)
     folder.save("shop/api", doomed("v1"), MANIFEST)
-    with (tmp_path / "index.jsonl").open("a") as index:
+    with (tmp_path / FILE).open("a") as index:
         index.write('{"repository":"shop/ap')
     assert [saved.tags for saved in folder.saved()] == [("v1",)]
     folder.save("shop/api", doomed("v3"), MANIFEST)
@@ -68,18 +113,21 @@ def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
 def test_a_line_that_names_what_can_be_no_image_is_left_out(tmp_path: Path, wrong: dict[str, object]) -> None:
     folder = TrashFolder(tmp_path)
     folder.save("shop/api", doomed("v1"), MANIFEST)
-    line = json.loads((tmp_path / "index.jsonl").read_text())
-    (tmp_path / "index.jsonl").write_text(json.dumps({**line, **wrong}))
+    line = json.loads((tmp_path / FILE).read_text())
+    (tmp_path / FILE).write_text(json.dumps({**line, **wrong}))
     assert folder.saved() == ()
 
 
 def test_changed_bytes_are_not_the_manifest(tmp_path: Path) -> None:
     folder = TrashFolder(tmp_path)
     folder.save("shop/api", doomed("v1"), MANIFEST)
-    (tmp_path / "manifests" / IMAGE.digest.replace(":", "-")).write_bytes(IMAGE.manifest + b" ")
+    line = json.loads((tmp_path / FILE).read_text())
+    (tmp_path / FILE).write_text(json.dumps({**line, "manifest": line["manifest"] + " "}) + "\n")
+    assert len(folder.saved()) == 1
     assert folder.content(IMAGE.digest) is None
     folder.save("shop/api", doomed("v1"), MANIFEST)
-    assert folder.content(IMAGE.digest) == IMAGE.manifest, "and are replaced when it is saved again"
+    assert len(folder.saved()) == 2
+    assert folder.content(IMAGE.digest) == IMAGE.manifest, "the image was saved again"
 
 
 def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
