@@ -89,6 +89,19 @@ def test_one_flush_serves_the_threads_that_wait_for_it_and_no_thread_that_writes
     assert flushes == [1, 4]
 
 
+def test_the_flush_of_a_file_that_was_moved_away_does_not_serve_the_new_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, flushed = trash_folder._SharedFlush(), []
+    monkeypatch.setattr(os, "fsync", lambda fd: flushed.append(Path(os.readlink(f"/proc/self/fd/{fd}"))))
+    with (tmp_path / "old").open("wb") as old, (tmp_path / "new").open("wb") as new:
+        # Another thread has flushed the old file for everybody who had written by then.
+        shared._flushed = (os.fstat(old.fileno()).st_ino, 1_000)
+        shared.flush(new.fileno())
+        shared.flush(new.fileno())
+    assert flushed == [tmp_path / "new", tmp_path / "new"]
+
+
 def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
     folder = TrashFolder(tmp_path)
     folder.save("shop/api", doomed("v1"), MANIFEST)
