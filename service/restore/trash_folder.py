@@ -49,7 +49,7 @@ class Saved:
 
 
 class _SharedFlush:
-    """Flushes a file to the disk once for all threads that wait for it: a disk does few hundred flushes a second."""
+    """One flush of a file to the disk for all threads that wait for it: a disk makes a few hundred in a second."""
 
     def __init__(self) -> None:
         self._lock, self._flushing = Lock(), Lock()
