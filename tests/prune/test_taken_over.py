@@ -260,6 +260,48 @@ def test_an_image_of_which_only_a_tag_was_to_be_deleted_is_kept(
     assert digest in system.registry.manifests(SHOP)
 
 
+@both
+def test_it_is_deleted_if_the_next_plan_deletes_all_of_it_and_a_user_took_the_tag_over(
+    make_system: Make, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by the machine: the other tag, which kept the image, was pushed elsewhere meanwhile."""
+    system = make_system(keep_last(1, protect=["latest"]), version, **DELETES)
+    for tag in ("v1", "latest"):
+        system.registry.push_image(SHOP, tag, seed="one")
+    system.push("v2")
+    doomed(system)
+    cut_off_in(system, monkeypatch)
+    latest = push_elsewhere(system, "latest")
+    doomed(system)
+    pushed = system.registry.push_image(SHOP, "v1", seed="two")
+    system.later()
+    assert set(system.registry.manifests(SHOP)) == {pushed, latest}
+
+
+def test_it_is_deleted_although_users_pushed_both_tags_elsewhere_around_the_tombstone(make_system: Make) -> None:
+    """The second push is reported after the next plan, whose recheck finds the tag elsewhere."""
+    system = make_system(keep_last(1, protect=["latest"]), **DELETES)
+    for tag in ("v1", "latest"):
+        system.registry.push_image(SHOP, tag, seed="one")
+    system.push("v2")
+    doomed(system)
+
+    def push_unheard() -> None:
+        system.deaf = True
+        push_elsewhere(system, "v1")
+        system.deaf = False
+
+    system.registry.before("PUT", "manifests/v1", lambda: system.push("latest"))
+    system.registry.after("PUT", "manifests/v1", push_unheard)
+    deleting.delete(system.wiring, SHOP)
+    doomed(system)
+    deleting.delete(system.wiring, SHOP)
+    system.hear_late()
+    system.later()
+    assert set(system.registry.manifests(SHOP)) == set(system.registry.tags(SHOP).values())
+    assert system.tags() == {"v1", "latest"}
+
+
 def test_what_stood_at_a_tombstone_goes_although_a_user_deletes_that(make_system: Make) -> None:
     """The user resolves the tag between our PUT and our DELETE, and deletes the digest that the registry answers."""
     system = make_system(keep_last(1), **DELETES)

@@ -39,7 +39,7 @@ local check_ms = now_ms + again_ms
 for _, tag in ipairs(tags) do
   check_at(r, repository, tag .. ' again', check_ms, check_ms)
   redis.call('ZADD', r.touched, now_ms, tag)
-  if entry ~= '' then redis.call('HSET', r.untagging, tag, short) end
+  redis.call('HSET', r.untagging, tag, short)
 end
 redis.call('EXPIRE', r.untagging, 86400)
 redis.call('ZREMRANGEBYSCORE', r.touched, '-inf', now_ms - 86400000)

@@ -12,13 +12,14 @@ local function untag(r, digest, at_us, tag, mark)
 end
 
 -- Return the mark for `untag` if pushprune has started to delete or untag this image, and nil if not. The tag may be
--- deleted already without a note of it. A user who moves or deletes the tag then does not want to keep the image.
+-- deleted already without a note of it. A user who moves or deletes the tag then does not want to keep the image; but if only
+-- tags of the image are doomed, something else keeps it.
 local function started_mark(r, tag, digest)
   local untagging = redis.call('HGET', r.untagging, tag)
   if untagging == digest .. ' deleted' then return ' started' end
   if untagging ~= digest then return nil end
-  local known = redis.call('HGET', r.untagged, digest) or ''
-  local is_started = redis.call('HEXISTS', r.doomed, digest) == 1 or string.find(known, ' started', 1, true)
+  local doomed, known = redis.call('HGET', r.doomed, digest), redis.call('HGET', r.untagged, digest) or ''
+  local is_started = doomed and not string.find(doomed, '"kept_as":', 1, true) or string.find(known, ' started', 1, true)
   return is_started and ' started' or nil
 end
 
