@@ -12,6 +12,8 @@ from tests.fakes.valkey import Valkey
 from tests.machine import faults
 from tests.machine.ground import Ground
 
+_IS_WHOLE = listing.is_whole
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--plant", choices=sorted(faults.FAULTS), help="plant this fault in the product first")
@@ -25,9 +27,16 @@ def ground(valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> G
     """
     monkeypatch.setattr(listing, "is_whole", lambda *_: True)
     monkeypatch.setattr(compare, "YOUNG_S", 0.0)
-    monkeypatch.setattr(planning, "_WAIT_S", 0.0)
-    monkeypatch.setattr(deleting, "_WAIT_S", 0.0)
+    for module in (planning, deleting, listing):
+        monkeypatch.setattr(module, "_WAIT_S", 0.0)
     return Ground(valkey.url, tmp_path)
+
+
+@pytest.fixture
+def tried(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    """The ground, with the check if the registry lists every tag."""
+    monkeypatch.setattr(listing, "is_whole", _IS_WHOLE)
+    return ground
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.fakes.registry_storage import Version
 from tests.machine.ground import Ground
-from tests.machine.machine import ByHand, Machine, Meeting
+from tests.machine.machine import Awkward, ByHand, Machine, Meeting
 from tests.machine.oracle import Rule
 from tests.machine.users import Deed
 
@@ -154,4 +154,12 @@ def test_an_image_is_deleted_although_a_restore_took_its_tag_over_while_it_was_u
     machine.push_many(tags=["v1", "v4"], what=5)
     machine.race(meeting=meeting("restore", "v4", 0, "GET", 1, "after"))
     machine.push_many(tags=["v4", "v1", "v3"], what=7)
+    machine.teardown()
+
+
+def test_a_worker_that_dies_while_it_tests_the_listing_holds_up_no_deletion_for_ever(tried: Ground) -> None:
+    """The lease of the dead worker ends as time passes."""
+    machine = Awkward(tried, "3.1.1")
+    machine.begin(rule=Rule(1, "tags", True, False), opening=[], order="pushed")
+    machine.prune(crossing=[], kill=(15, True))
     machine.teardown()

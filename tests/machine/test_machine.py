@@ -5,12 +5,10 @@ from typing import Literal
 import pytest
 from hypothesis.internal.conjecture import engine
 
-from service.prune import listing
 from tests.machine.ground import Ground
 from tests.machine.machine import Awkward, ByHand, Forged, Machine, PutBack
 from tests.support.machine import run
 
-_IS_WHOLE = listing.is_whole
 _SHRINKING_S = 60
 
 
@@ -38,13 +36,6 @@ def test_nothing_kept_is_lost_and_nothing_dropped_is_kept(
     ground: Ground, kind: type[Machine], examples: int, version: Literal["2.8", "3"]
 ) -> None:
     run(lambda: kind(ground, version), examples)
-
-
-@pytest.fixture
-def tried(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ground:
-    """The ground, with the check if the registry lists every tag."""
-    monkeypatch.setattr(listing, "is_whole", _IS_WHOLE)
-    return ground
 
 
 @pytest.mark.parametrize(

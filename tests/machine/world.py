@@ -26,6 +26,7 @@ from service.domain.retention.plan import Plan
 from service.domain.retention.selector import TagSelector
 from service.prune import deleting, manual, planning
 from service.reconcile import compare as reconcile_compare
+from service.registry import listing
 from service.store import Store
 from service.store.connection import Connection
 from service.store.history import CommitResult, History, name_of
@@ -300,8 +301,8 @@ class World:
         self.answer_late()  # a request ends long before what it may have met is looked at again
         client: Any = self.ground.plain
         pipe = client.pipeline()
-        leases = [self.keys.of("lease", f"{kind}:{SHOP}") for kind in ("enforce", "delete")]
-        pipe.delete(*leases, self.keys.of("writers"), self.keys.of("lease", "tick"))
+        leases = [self.keys.of("lease", name) for name in (f"enforce:{SHOP}", f"delete:{SHOP}", listing.ABOUT, "tick")]
+        pipe.delete(*leases, self.keys.of("writers"))
         fields = [f"{queue} {SHOP} until" for queue in ("due", "doomed", "healing")]
         pipe.hdel(self.keys.of("attempts"), *fields)
         zsets = [self.keys.of(name) for name in ("due", "doomed", "healing")] + [self.keys.of("heal", SHOP)]

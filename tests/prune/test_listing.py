@@ -10,7 +10,7 @@ from service.domain.policy.model import Policy
 from service.domain.retention.selector import TagSelector
 from service.prune import listing, manual
 from service.reconcile import compare
-from service.registry.listing import HIDDEN_TAG
+from service.registry.listing import ABOUT, HIDDEN_TAG
 from service.registry.probe import REPOSITORY
 from service.store.capabilities import Capabilities
 from tests.conftest import keep_last
@@ -186,6 +186,19 @@ def test_a_registry_that_does_not_answer_deletes_nothing(make_system: Make) -> N
     system.later()
     assert system.tags() == {"v2"}
     assert len(system.registry.manifests(SHOP)) == 1
+
+
+def test_nothing_is_deleted_until_the_lease_of_a_worker_that_died_during_the_try_ends(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "_WAIT_S", 0.0)
+    system = make_system(keep_last(1), "3.1.1")
+    system.push("v1", "v2")
+    with system.store.leases.hold(ABOUT):
+        system.work(5)
+        assert system.tags() == {"v1", "v2"}
+    system.later()
+    assert system.tags() == {"v2"}
 
 
 def test_tags_that_vanish_during_the_try_prove_nothing(make_system: Make) -> None:
