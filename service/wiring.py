@@ -162,7 +162,7 @@ def wire(
     meter = Meter(connection)
     registry = wire_registry(settings, partial(meter.time, "registry_request"), history.word)
     policies = PolicySource(settings, patient=patient, remembered=policy_changes.last)
-    archive, approvals = Archive(connection), Approvals(connection, limits)
+    archive, approvals = Archive(connection, limits), Approvals(connection, limits)
     verdicts = Verdicts(history, facts, policies, approvals)
     store = Store(
         connection=connection,

@@ -49,6 +49,11 @@ def sweep(wiring: Wiring) -> None:
         lost_parts.end_alarms(wiring.store, wiring.registry)
     if wiring.store.leases.elected("trim", _TRIM_MS):
         wiring.store.trash.drop_before(now_us() - wiring.settings.history.trash * 1_000_000)
+        # A clock that is far ahead must not drop everything: the earlier one counts.
+        clock_ms = min(wiring.store.connection.now_ms(), now_us() // 1000)
+        oldest_ms = clock_ms - wiring.settings.history.max_age * 1000
+        if dropped := wiring.store.archive.drop_before(oldest_ms):
+            log.info("dropped events and pulls that are older than history.max_age", entries=dropped)
     if wiring.store.leases.elected("retire", _RETIRE_MS):
         for repository in wiring.store.history.retire(wiring.settings.history.trash):
             log.info("removed from the history, as it was empty for history.trash", repository=repository)

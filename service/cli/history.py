@@ -53,7 +53,7 @@ def history(
     if standing:
         _show_intervals(repository, tag, wiring.inventory.intervals(repository, tag), as_document)
         return
-    entries = _entries(wiring.inventory, names, tag, limit)
+    entries, dropped = _entries(wiring.inventory, names, tag, limit)
     if tag and not entries:
         raise unknown_tag(name, repository)
     if as_document:
@@ -69,17 +69,24 @@ def history(
     ]  # fmt: skip
     headings = ("when", "event", "tag", WideOnly("digest"), "by", WideOnly("with"), WideOnly("from"), "reason")
     table(headings, rows)
+    if dropped:
+        line(dropped)
 
 
-def _entries(inventory: Inventory, names: tuple[str, ...], tag: str, limit: int) -> list[Entry]:
-    """Return the newest entries of all these repositories together, ordered by the time of their arrival."""
+def _entries(inventory: Inventory, names: tuple[str, ...], tag: str, limit: int) -> tuple[list[Entry], str]:
+    """Return the newest entries of all these repositories together, ordered by the time of their arrival.
+
+    Returns:
+        The entries; and why older ones are missing, if not because of the limit.
+    """
     matches = compile_patterns((tag,)) if is_glob(tag) else lambda candidate: tag in ("", candidate)
-    entries = [
-        entry
-        for name in names
-        for entry in inventory.entries(name, lambda entry: matches(entry.tag), limit=limit).entries
-    ]
-    return sorted(entries, key=_arrival, reverse=True)[:limit]
+    entries: list[Entry] = []
+    dropped = ""
+    for name in names:
+        page = inventory.entries(name, lambda entry: matches(entry.tag), limit=limit)
+        entries = sorted((*entries, *page.entries), key=_arrival, reverse=True)
+        dropped = dropped or page.dropped
+    return entries[:limit], dropped if len(entries) <= limit else ""
 
 
 def _arrival(entry: Entry) -> tuple[int, int]:

@@ -121,7 +121,7 @@ def _caveats(simulation: Simulation, pulls_from_us: int | None) -> Iterator[str]
         yield f"{spell_count(unclear, 'image')} would have been read first: their content or their age is not known."
     yield from _unknown(simulation)
     if pulls_from_us and pulls_from_us > simulation.start_us:
-        yield f"Pulls are known since {when(pulls_from_us)} only; a larger history.pulls keeps more of them."
+        yield f"Pulls are known since {when(pulls_from_us)} only; a larger history.pulls or history.max_age keeps more."
 
 
 def _holds(simulation: Simulation) -> Iterator[str]:

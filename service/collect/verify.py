@@ -132,6 +132,9 @@ def look_at_pushed(store: Store, registry: Registry, progress: Progress, since_m
     if not registry.is_configured:
         return Pushed(0, ())
     progress.at(CHECKING)
+    dropped_ms = store.archive.dropped_until_ms(None)
+    if dropped_ms is not None and dropped_ms > since_ms:
+        log.warning("the first pushes during the garbage collection were not checked: history.events is too small")
     pushes = {(push.repository, push.digest): push.tag for push in store.archive.pushes_since(since_ms)}
     with ThreadPoolExecutor(registry.parallel, thread_name_prefix="check") as pool:
         flaws = list(pool.map(lambda push: _flaw(store, registry, *push), pushes))

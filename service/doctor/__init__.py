@@ -5,7 +5,19 @@ Each file checks one part of the system. Checks do not depend on each other; a c
 
 from collections.abc import Callable, Iterable, Iterator
 
-from service.doctor import collection, gate, notifications, policy, redis, registry, storage, web, webhooks, workers
+from service.doctor import (
+    collection,
+    gate,
+    history,
+    notifications,
+    policy,
+    redis,
+    registry,
+    storage,
+    web,
+    webhooks,
+    workers,
+)
 from service.doctor.case import REPOSITORY, Case, open_case
 from service.domain.errors import PushpruneError, RegistryUnavailable, StoreUnavailable
 from service.domain.finding import Finding, error, warning
@@ -27,6 +39,7 @@ CHECKS: dict[str, Check] = {
     "notifications": notifications.check,
     "workers": workers.check,
     "troubles": workers.check_troubles,
+    "history": history.check,
     "gate": gate.check,
     "policy": policy.check,
     "garbage": collection.check,

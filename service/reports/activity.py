@@ -51,7 +51,7 @@ class ActivityStep:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """The activity of a period. is_whole: False if there were too many events to count them all."""
+    """The activity of a period. is_whole: False if there were too many events to count or to keep them all."""
 
     steps: tuple[ActivityStep, ...]
     is_whole: bool
@@ -66,7 +66,13 @@ def recent_activity(store: Store, length_ms: int, step_ms: int, now_ms: int) -> 
     since_ms = now_ms // step_ms * step_ms + step_ms - length_ms
     counted = store.event_counts.since(since_ms, step_ms)
     steps = _steps(counted, store.collection_runs.latest(_RUNS), range(since_ms, now_ms + 1, step_ms))
-    return Activity(tuple(steps), counted.is_whole)
+    oldest_ms = oldest_event_ms(store)
+    return Activity(tuple(steps), counted.is_whole and (oldest_ms is None or oldest_ms <= since_ms))
+
+
+def oldest_event_ms(store: Store) -> int | None:
+    """Return when the oldest event that is left was recorded; None if none was dropped."""
+    return store.archive.dropped_until_ms(None)
 
 
 def freed_since(store: Store, since_ms: int) -> int:

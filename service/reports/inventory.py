@@ -1,6 +1,6 @@
 """List repositories, tags with their verdicts, plans and the past of tags, for the command line and the API."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -42,10 +42,12 @@ class HistoryPage:
 
     Attributes:
         before: the id of the oldest entry that was read, to ask for older entries; None if there are no older ones.
+        dropped: the reason why older entries were dropped, for users; "" if none was, or if these are not the oldest.
     """
 
     entries: tuple[Entry, ...]
     before: str | None
+    dropped: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +185,22 @@ class Inventory:
                     entries.append(entry)
                 last = entry.id
                 if len(entries) == limit:
-                    return HistoryPage(tuple(entries), last if self._is_older(repository, last) else None)
+                    is_older = self._is_older(repository, last)
+                    return HistoryPage(tuple(entries), last) if is_older else self._last_page(repository, entries)
             read += len(batch)
             # The caller can continue from here: a filter that matches little must not read the whole history at once.
             if read >= _MOST_READ:
                 return HistoryPage(tuple(entries), last)
-        return HistoryPage(tuple(entries), None)
+        return self._last_page(repository, entries)
+
+    def _last_page(self, repository: str | None, entries: Sequence[Entry]) -> HistoryPage:
+        dropped, limits = "", self.archive.limits
+        if self.archive.dropped_until_ms(repository) is not None:
+            limit = f"history.repository_entries keeps the newest {limits.repository_entries:,} of a repository"
+            if not repository:
+                limit = f"history.events keeps the newest {limits.events:,}, for history.max_age at most"
+            dropped = f"Older events were dropped: {limit}."
+        return HistoryPage(tuple(entries), None, dropped)
 
     def _is_older(self, repository: str | None, before: str) -> bool:
         return bool(self.archive.newest(repository, 1, before))

@@ -178,6 +178,11 @@ class HistorySettings(SettingsPart):
         default=1000, description="the newest notifications that are kept and could not be understood"
     )
     runs: Whole = Field(default=1000, description="the newest garbage collections that are kept")
+    max_age: Annotated[Duration, Field(ge=3600)] = Field(
+        default=400 * 86_400,
+        description="how long the events and pulls of all repositories, and notifications that could not be "
+        "understood, are kept at most, however few they are; the history of each repository is kept longer",
+    )
     trash: Annotated[Duration, Field(ge=1)] = Field(
         default=30 * 86_400, description="how long deleted images can be restored, unless a collection comes first"
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from service.domain.history.entry import Entry
 from service.domain.simulation.timeline import Kind, TimelineEvent
@@ -9,6 +10,7 @@ from service.store.chunks import AT_ONCE
 from service.store.connection import Connection
 from service.store.dictionary import Dictionary
 from service.store.keys import paired
+from service.store.limits import Limits
 from service.store.packing import unpack_entry
 
 _PAGE = 1000
@@ -46,9 +48,10 @@ class RecordedPush:
 class Archive:
     """The recorded past. Every method raises StoreUnavailable when Redis is away."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, limits: Limits | None = None) -> None:
         self._connection = connection
         self._keys = connection.keys
+        self.limits = limits or Limits()
 
     def events(self, repository: str) -> tuple[TimelineEvent, ...]:
         """Return all recorded changes to the tags of a repository, without pulls.
@@ -122,16 +125,41 @@ class Archive:
 
     def pulls_from_us(self) -> int | None:
         """Return the time (µs) since which all pulls are known; None if no recorded pull was ever dropped."""
-        key = self._keys.of("pulls")
-        with self._connection.reached() as client:
-            if not client.exists(key):
-                return None
-            stream = client.xinfo_stream(key)
+        stream = self._stream(self._keys.of("pulls"))
         # Before Redis 7 a stream does not report how many entries it ever had: there, the oldest entry left is the
         # answer.
-        if not stream["length"] or stream.get("entries-added") == stream["length"]:
+        if not stream or stream.get("entries-added") == stream["length"]:
             return None
-        return int(stream["first-entry"][0].partition("-")[0]) * 1000
+        return _oldest_ms(stream) * 1000
+
+    def dropped_until_ms(self, repository: str | None) -> int | None:
+        """Return the time before which entries of one repository or of all were dropped; None if none was dropped."""
+        key = self._keys.of("history", repository) if repository else self._keys.of("events")
+        stream = self._stream(key)
+        if not stream:
+            return None
+        # Before Redis 7 a stream does not report how many entries it ever had: a full one counts as cut.
+        most = self.limits.repository_entries if repository else self.limits.events
+        added = stream.get("entries-added", stream["length"] + (stream["length"] >= most))
+        return _oldest_ms(stream) if added > stream["length"] else None
+
+    def is_full(self) -> bool:
+        """True if there are as many events of all repositories as there may be."""
+        with self._connection.reached() as client:
+            return int(client.xlen(self._keys.of("events"))) >= self.limits.events
+
+    def drop_before(self, at_ms: int) -> int:
+        """Drop what was recorded before this time about all repositories; return the number of entries dropped."""
+        with self._connection.reached() as client, client.pipeline(transaction=False) as pipe:
+            for name in ("events", "pulls", "rejected"):
+                # Exactly: an approximate XTRIM leaves up to 100 entries, which a quiet registry would keep for ever.
+                pipe.xtrim(self._keys.of(name), minid=at_ms, approximate=False)
+            return sum(pipe.execute())
+
+    def _stream(self, key: str) -> dict[str, Any]:
+        """Return the report of Redis on a stream, {} if it does not exist."""
+        with self._connection.reached() as client:
+            return client.xinfo_stream(key) if client.exists(key) else {}
 
     def _rows(self, key: str, after: str = "-") -> Iterator[Mapping[str, str]]:
         """Yield the fields of all rows of a stream, the oldest first."""
@@ -147,6 +175,13 @@ class Archive:
             if len(page) < _PAGE:
                 return
             after = f"({page[-1][0]}"
+
+
+def _oldest_ms(stream: Mapping[str, Any]) -> int:
+    """Return when the oldest entry that is left was recorded; of an empty stream, the last one that it had."""
+    first = stream["first-entry"]
+    identifier: str = first[0] if first else stream["last-generated-id"]
+    return int(identifier.partition("-")[0])
 
 
 def _kind(row: Mapping[str, str]) -> Kind:

@@ -21,8 +21,8 @@ Per repository: tags and manifests
         last tag>[ <mark>]". Marks: "part <short digest of the index>": its index was deleted; "untagged": the policy
         deleted its last tag; "started": that deletion had started when a user moved or deleted the tag. An entry of a
         digest that another tag or an index keeps may remain until the next plan. Life: until the manifest is tagged
-        or deleted; 10000 at most. Writers: record, adopt, resolve, restore, request_deletions, untagged,
-        untagged_again, forget, commit. Reader: snapshot.
+        or deleted; 10000 at most: another one is forgotten then, which `counters` counts. Writers: record, adopt,
+        resolve, restore, request_deletions, untagged, untagged_again, forget, commit. Reader: snapshot.
   revisions:R          hash    tag → "<µs>:<short digest> …": the digests that the tag pointed at before, each with
         its last push, newest first, at most 100. Life: as long as the tag. Writers: record, adopt, restore, untagged,
         forget. Readers: snapshot, forget.
@@ -300,14 +300,16 @@ Streams and counters of all repositories
   events               stream  repository action tag digest size actor agent address at_us reason rule media: every
         entry of history:R of all repositories, with flat values. agent: the first word of the User-Agent; address:
         without the port; media: of a push or an adoption: "oci", "oci index", "docker", "docker list", or the media
-        type. Life: the newest history.events. Writers: as history:R. Readers: command line, API, dashboards, webhooks.
+        type. Life: the newest history.events, history.max_age at most. Writers: as history:R; the sweep. Readers:
+        command line, API, dashboards, webhooks.
   dictionary           hash    name → its number in the entries of history:R: actions, users, agents, rules and media.
         A number never gets another name. Life: for ever; 4096 names at most, later ones have no number. Writers: as
         history:R. Readers: as history:R.
   pulls                stream  pulls of manifests by others: repository tag digest actor agent address at_us. Life:
-        the newest history.pulls. Writer: record. Readers: simulations, dashboards.
+        the newest history.pulls, history.max_age at most. Writers: record, the sweep. Readers: simulations, dashboards.
   rejected             stream  events that could not be parsed or recorded, or that exceed a limit: reason, excerpt.
-        Life: the newest history.rejected. Writer: record. Readers: command line, dashboards.
+        Life: the newest history.rejected, history.max_age at most. Writers: record, the sweep. Readers: command line,
+        dashboards.
   usage                stream  size shared other unknown repositories, and "prefix <first part of repository names>":
         the storage used by all images in bytes, each blob once. shared: blobs that several prefixes use; other: all
         but the 12 largest prefixes; unknown: number of tags whose size is not known. Life: one record an hour, the
@@ -326,9 +328,9 @@ Streams and counters of all repositories
         forget_unseen. Reader: snapshot.
   counters             hash    "<action>": events about images; "blob <action>"; "own <action>": events caused by
         pushprune; "blob", "own": their sums; "duplicate", "rejected", "deleted", "untagged", "healed", "lost",
-        "restored"; "rule <name>": tags and manifests deleted by this rule, without a name: manually → count since the
-        installation. Life: for ever. Writers: record, untagged, forget, healed, not_restored, restore. Readers:
-        /metrics, stats.
+        "restored"; "forgotten": manifests that untagged:R had no room for; "rule <name>": tags and manifests deleted
+        by this rule, without a name: manually → count since the installation. Life: for ever. Writers: record, adopt,
+        resolve, untagged, forget, healed, not_restored, restore. Readers: /metrics, stats.
   meter                hash    "plans:<target>", "deletes:<result>", "failures:<queue>" → count; timings:
         "<name>:<label>:<upper end in s, inf>" → count, "<name>:<label>:sum" → s. Life: for ever; the labels are few.
         Writer: add_counts. Reader: /metrics.

@@ -26,6 +26,7 @@ from service.domain.collection.run import STALE, Run
 from service.domain.metrics import TIMED, Metered, Timing
 from service.reconcile.status import overview as reconcile_status
 from service.registry import Registry
+from service.reports.activity import oldest_event_ms
 from service.reports.usage import current_usage
 from service.settings import PolicySource, Settings
 from service.store import Store
@@ -39,6 +40,7 @@ _COUNTED = {
     "restored": "restored images",
     "healed": "tags and parts that a race had deleted and pushprune restored",
     "lost": "tags that a race deleted and that could not be restored",
+    "forgotten": "manifests without a tag that were forgotten, because their repositories had too many of them",
     "own": "events that pushprune itself caused",
     "blob": "events about layers and configs",
 }
@@ -46,7 +48,7 @@ _RESULTS = ("done", "failed", "postponed", "dry run", "undeletion")
 _RUNS = 20
 _GATE_STATES = ("open", "draining", "closed", "claiming", "manifests")
 _RULE = "rule "
-_NAMES = {"duplicate": "duplicates", "own": "own_events", "blob": "blob_events"}
+_NAMES = {"duplicate": "duplicates", "own": "own_events", "blob": "blob_events", "forgotten": "untagged_forgotten"}
 
 
 def blueprint(store: Store, registry: Registry, settings: Settings, policies: PolicySource) -> Blueprint:
@@ -120,6 +122,9 @@ class Scrape:
         if reading.last_event_ms is not None:
             help_text = "time of the newest entry of the history"
             yield _gauge("last_event_timestamp_seconds", help_text, reading.last_event_ms / 1000)
+        if (oldest_ms := oldest_event_ms(self._store)) is not None:
+            help_text = "time of the oldest event that is kept; absent: none was dropped"
+            yield _gauge("oldest_event_timestamp_seconds", help_text, oldest_ms / 1000)
         yield from self._metered(reading.counters)
         yield from self._policy()
         yield from self._collections(now)

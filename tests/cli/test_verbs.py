@@ -179,6 +179,18 @@ def test_history_says_where_a_tag_stood_from_when_to_when(run: Run, make_wiring:
     )  # fmt: skip
 
 
+def test_history_says_if_older_events_were_dropped(run: Run, make_wiring: MakeWiring) -> None:
+    assert "dropped" not in run("history", "shop/api")[1]
+    connection = make_wiring().store.connection
+    connection.client.xtrim(connection.keys.of("history", "shop/api"), maxlen=2, approximate=False)
+    sentence = "Older events were dropped: history.repository_entries keeps the newest 1,000 of a repository.\n"
+    assert run("history", "shop/api")[1].endswith(sentence)
+    assert "dropped" not in run("history", "shop/api", "--limit", "1")[1]
+    record(make_wiring().store.history, event(9, repository="shop/web"))
+    assert run("history", "shop/*", "--limit", "3")[1].endswith(sentence)
+    assert "dropped" not in run("history", "shop/*", "--limit", "2")[1], "the limit leaves out older ones"
+
+
 def test_history_of_a_tag_that_never_existed_says_so(run: Run) -> None:
     code, _, error = run("history", "shop/api:nope")
     assert (code, error) == (

@@ -9,6 +9,7 @@ import pytest
 from service.clock import now_ms
 from service.collect import restarting, verify
 from service.collect import run as collect_run
+from service.collect.progress import Progress
 from service.domain.collection.run import STALE, BlobProbe, Sweep
 from tests.conftest import keep_last
 from tests.fakes.images import Image, index_over, make_image, sha256
@@ -191,6 +192,23 @@ def test_a_push_that_the_sweep_broke_is_an_alarm_with_its_name_until_it_is_whole
     system.registry.push(SHOP, "v1", image)
     verify.end_alarms(system.store, system.wiring.registry)
     assert alarms(system) == set()
+
+
+def test_pushes_that_were_dropped_before_their_check_are_logged(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr("service.collect.verify.log.warning", lambda event, **_: warnings.append(event))
+    system = make_system(keep_last(5))
+    progress = Progress(system.store.collections, "by hand")
+    since_ms = now_ms()
+    for tag in ("v1", "v2"):
+        system.registry.push_image(SHOP, tag)
+    system.store.connection.client.xtrim(system.store.connection.keys.of("events"), maxlen=1, approximate=False)
+    verify.look_at_pushed(system.store, system.wiring.registry, progress, now_ms() + 1000)
+    assert warnings == []
+    assert verify.look_at_pushed(system.store, system.wiring.registry, progress, since_ms - 1).checked == 1
+    assert ["history.events is too small" in warning for warning in warnings] == [True]
 
 
 def test_so_is_one_whose_part_is_broken(make_system: Make, tmp_path: Path) -> None:

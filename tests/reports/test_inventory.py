@@ -238,6 +238,22 @@ def test_the_history_is_read_page_by_page_to_its_end(inventory: Inventory) -> No
     ]  # fmt: skip
 
 
+def test_the_end_of_a_history_says_if_older_events_were_dropped(make_wiring: MakeWiring) -> None:
+    wiring = make_wiring(policy=keep_last(2), history={"events": 50, "repository_entries": 20})
+    inventory = wiring.inventory
+    record(wiring.store.history, *(event(number) for number in range(10)))
+    assert inventory.entries("shop/api", everything).dropped == ""
+    record(wiring.store.history, *(event(number) for number in range(10, 400)))
+    assert inventory.entries(None, everything, limit=10).dropped == "", "there are older ones"
+    assert inventory.entries(None, everything, limit=400).dropped == (
+        "Older events were dropped: history.events keeps the newest 50, for history.max_age at most."
+    )
+    left = len(inventory.entries("shop/api", everything, limit=400).entries)
+    assert inventory.entries("shop/api", everything, limit=left).dropped == (
+        "Older events were dropped: history.repository_entries keeps the newest 20 of a repository."
+    )
+
+
 def test_what_is_wanted_of_it_is_found_however_far_back(inventory: Inventory) -> None:
     page = inventory.entries("shop/api", lambda entry: entry.tag == "v1", limit=1)
     assert ([entry.tag for entry in page.entries], page.before) == (["v1"], None)

@@ -118,6 +118,59 @@ def test_pulls_that_were_dropped_are_told_by_the_oldest_that_is_left(connection:
     assert archive.pulls_from_us() == int(oldest.split("-")[0]) * 1000
 
 
+def test_what_was_recorded_before_a_time_is_dropped_to_the_last_entry(connection: Connection) -> None:
+    history, archive = History(connection), Archive(connection)
+    client: Any = connection.client
+    names = ("events", "pulls", "rejected")
+    for name in names:
+        client.xadd(connection.keys.of(name), {"repository": "shop/old"}, id="5000-1")
+    record(history, event(1), pull(2))
+    kept = [client.xlen(connection.keys.of(name)) - 1 for name in names]
+    assert archive.drop_before(5000) == 0
+    assert archive.drop_before(5001) == 3
+    assert [client.xlen(connection.keys.of(name)) for name in names] == kept == [1, 1, 0]
+    assert len(archive.events("shop/api")) == 1, "the history of a repository is not dropped with its age"
+
+
+def test_pulls_that_were_all_dropped_are_known_since_the_last_of_them(connection: Connection) -> None:
+    archive, client = Archive(connection), connection.client
+    client.xadd(connection.keys.of("pulls"), {"repository": "shop/old"}, id="5000-1")
+    archive.drop_before(5001)
+    assert archive.pulls_from_us() == 5_000_000
+
+
+def test_events_that_were_dropped_are_told_by_the_oldest_that_is_left(connection: Connection) -> None:
+    limits = Limits(events=3, repository_entries=3)
+    history, archive = History(connection, limits), Archive(connection, limits)
+    assert (archive.dropped_until_ms(None), archive.dropped_until_ms("shop/api")) == (None, None)
+    record(history, *(event(number) for number in range(3)))
+    assert (archive.dropped_until_ms(None), archive.is_full()) == (None, True)
+    # Redis drops whole nodes of a hundred entries or less.
+    record(history, *(event(number) for number in range(3, 300)))
+    client: Any = connection.client
+    for repository, key in (("shop/api", "history:shop/api"), (None, "events")):
+        ((oldest, _),) = client.xrange(connection.keys.of(key), count=1)
+        assert archive.dropped_until_ms(repository) == int(oldest.split("-")[0])
+
+
+def test_a_redis_that_does_not_count_what_it_had_has_dropped_events_once_it_has_as_many_as_may_be(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis 6.2 has no `entries-added`."""
+    whole = Archive._stream
+    monkeypatch.setattr(
+        Archive,
+        "_stream",
+        lambda self, key: {name: value for name, value in whole(self, key).items() if name != "entries-added"},
+    )
+    limits = Limits(events=3)
+    history, archive = History(connection, limits), Archive(connection, limits)
+    record(history, event(1), event(2))
+    assert archive.dropped_until_ms(None) is None
+    record(history, event(3))
+    assert archive.dropped_until_ms(None) is not None
+
+
 def test_a_redis_that_is_away_is_reported() -> None:
     archive = Archive(Connection(connect("redis://127.0.0.1:1/0"), Keys("nowhere:")))
     for ask in (archive.pulls, archive.pulls_from_us, lambda: archive.events("shop/api")):

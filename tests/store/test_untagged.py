@@ -10,6 +10,7 @@ from service.domain.retention.plan import Plan
 from service.domain.retention.state import Tag
 from service.store.connection import Connection
 from service.store.history import History
+from service.store.keys import short
 from tests.support.record import NOW, digest, event, facts_of, record, user_delete
 
 SHOP = "shop/api"
@@ -54,6 +55,22 @@ def test_a_push_by_digest_is_untagged_and_again_later_starts_its_clock_anew(hist
 def test_a_push_by_digest_of_what_had_a_tag_begins_anew_like_one_that_never_had_any(history: History) -> None:
     record(history, event(1, seed="old"), event(5, seed="new"), event(8, tag=None, seed="old"))
     assert untagged(history) == {digest("old"): (8, "")}
+
+
+def test_a_manifest_that_is_forgotten_because_there_are_too_many_is_counted(
+    connection: Connection, history: History
+) -> None:
+    key, counters = connection.keys.of("untagged", SHOP), connection.keys.of("counters")
+    others: dict[Any, Any] = {short(digest(number)): f"{NOW} v1" for number in range(9_999)}
+    connection.client.hset(key, mapping=others)
+    record(history, event(1, tag=None, seed="x"))
+    assert connection.client.hget(counters, "forgotten") is None
+    record(history, event(2, tag=None, seed="y"))
+    assert (connection.client.hlen(key), connection.client.hget(counters, "forgotten")) == (10_000, "1")
+    facts_of(history).find_referrers(
+        history.snapshot(SHOP), {digest("z"): (NOW, References(subject=digest("unknown")))}
+    )
+    assert (connection.client.hlen(key), connection.client.hget(counters, "forgotten")) == (10_000, "2")
 
 
 def test_a_tag_deleted_by_itself_leaves_its_digest_untagged(history: History) -> None:

@@ -7,7 +7,8 @@ from tests.support.makers import event
 
 def fill(edge: Edge) -> None:
     """A system with at least one of everything, so that every figure exists."""
-    edge.heard(event())
+    edge.heard(event(tag="v0"), event())
+    edge.redis.xtrim(edge.store.connection.keys.of("events"), maxlen=1, approximate=False)
     edge.store.usage.note(Usage(1_700_000_000_000, 9, {"shop": 7}, shared_bytes=2), hourly=True)
     of = edge.store.connection.keys.of
     last = {

@@ -44,7 +44,7 @@ def test_an_idle_service_has_every_figure(edge: Edge) -> None:
         f'build_info{{version="{__version__}"}}': 1,
         'events_total{action="push"}': 0, 'events_total{action="pull"}': 0, 'events_total{action="mount"}': 0,
         'events_total{action="delete"}': 0, "rejected_total": 0, "duplicates_total": 0,
-        "own_events_total": 0, "blob_events_total": 0,
+        "own_events_total": 0, "blob_events_total": 0, "untagged_forgotten_total": 0,
         "restored_total": 0, "healed_total": 0, "lost_total": 0,
         'backlog_repositories{queue="due"}': 0, 'backlog_repositories{queue="doomed"}': 0,
         'backlog_repositories{queue="healing"}': 0, "backlog_oldest_seconds": 0, "held_repositories": 0, "workers": 0,
@@ -98,6 +98,15 @@ def test_what_was_reported_is_counted(edge: Edge) -> None:
     assert (result["duplicates_total"], result["own_events_total"], result["rejected_total"]) == (2, 1, 1)
     assert (result["repositories"], result['backlog_repositories{queue="due"}']) == (1, 1)
     assert result["last_event_timestamp_seconds"] > 1_700_000_000
+    assert "oldest_event_timestamp_seconds" not in result
+
+
+def test_the_oldest_event_is_shown_once_older_ones_were_dropped(edge: Edge) -> None:
+    edge.http.post("/notifications", data=envelope(event(), event(tag="v2")))
+    key = edge.store.connection.keys.of("events")
+    edge.redis.xtrim(key, maxlen=1, approximate=False)
+    ((identifier, _),) = edge.redis.xrange(key)
+    assert scrape(edge)["oldest_event_timestamp_seconds"] == int(identifier.partition("-")[0]) / 1000
 
 
 def test_what_waits_and_what_is_wrong_is_shown(edge: Edge) -> None:

@@ -29,6 +29,40 @@ def test_two_sweeps_at_once_send_a_message_once(make_system: Make) -> None:
     assert len(system.messages.sent) == len(set(system.messages.sent)) == 50
 
 
+def _with_old_event(system: System) -> str:
+    """Record an event of a year and a half ago; return the key of the events."""
+    system.push("v1")
+    key = system.store.connection.keys.of("events")
+    client: Any = system.store.connection.client
+    ((_, fields),) = client.xrevrange(key, count=1)
+    client.delete(key)
+    for at_ms in (now_us() // 1000 - 550 * 86_400_000, now_us() // 1000):
+        client.xadd(key, fields, id=f"{at_ms}-0")
+    return key
+
+
+def test_events_are_dropped_once_they_are_as_old_as_they_may_be(make_system: Make) -> None:
+    for max_age, left in (("600d", 2), ("400d", 1)):
+        system = make_system(keep_last(1), history={"max_age": max_age})
+        key = _with_old_event(system)
+        sweep(system.wiring)
+        assert system.store.connection.client.xlen(key) == left
+        system.store.connection.client.delete(system.store.connection.keys.of("lease", "trim"))
+
+
+@pytest.mark.parametrize("name", ["service.store.connection.Connection.now_ms", "workers.sweep.now_us"])
+def test_a_clock_that_is_years_ahead_drops_no_event(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    system = make_system(keep_last(1), history={"max_age": "600d"})
+    key = _with_old_event(system)
+    years = 3 * 366 * 86_400_000
+    clock_ms = now_us() // 1000 + years
+    monkeypatch.setattr(name, lambda *_: clock_ms * (1000 if name.endswith("now_us") else 1))
+    sweep(system.wiring)
+    assert system.store.connection.client.xlen(key) == 2
+
+
 def test_what_backs_off_is_not_sent_before_its_time(make_system: Make) -> None:
     system = make_system(keep_last(1))
     system.push("v1")

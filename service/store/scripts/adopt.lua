@@ -5,7 +5,7 @@
 --
 -- KEYS  tags:R live:R pulled:R links:R history:R events dictionary generation compared doomed:R doomed due untagged:R
 --       revisions:R heal:R manual:R manual_deleted:R untagging:R unapproved troubles unseen by_name by_push by_tags
---       live_tags
+--       live_tags counters
 -- ARGV  repository
 --       epoch            in which it counts as compared from now on; '' = not all tags were compared
 --       history_entries

@@ -1,6 +1,7 @@
 -- Note what was learnt about manifests: their references, or that they do not exist.
 --
 -- KEYS  links:R generation untagged:R layers:R due live:R pushes:R by_name by_push by_tags relabeled
+--       counters
 -- ARGV  repository
 --       made_from  the generation at which the look began
 --       resend_ms
@@ -57,6 +58,8 @@ for _, manifest in ipairs(referrers) do
   if redis.call('HSETNX', r.links, manifest.digest, manifest.pushed_us .. ' ' .. manifest.links) == 1 then
     if redis.call('HLEN', r.untagged) < 10000 then
       redis.call('HSETNX', r.untagged, manifest.short, manifest.pushed_us .. ' ')
+    else
+      redis.call('HINCRBY', all.counters, 'forgotten', 1)
     end
     make_due(repository)
     changes = changes + 1

@@ -40,6 +40,7 @@ class RecordedEvents(Paged):
     """A page of events, newest first."""
 
     events: tuple[RecordedEvent, ...] = Field(description="the events")
+    older_dropped: bool = Field(description="true on the last page if events before it were recorded and dropped since")
 
 
 def blueprints(store: Store, settings: Settings, inventory: Inventory, *, documented: bool) -> tuple[APIBlueprint, ...]:
@@ -72,4 +73,5 @@ def _page(inventory: Inventory, repository: str | None, query: EventsQuery) -> R
 
     before = id_of(query.cursor, lambda text: _ID.fullmatch(text) is not None)
     page = inventory.entries(repository, wanted, before, query.limit)
-    return RecordedEvents(next=page.before, events=tuple(map(RecordedEvent.model_validate, page.entries)))
+    events = tuple(map(RecordedEvent.model_validate, page.entries))
+    return RecordedEvents(next=page.before, events=events, older_dropped=bool(page.dropped))

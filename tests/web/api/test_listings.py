@@ -125,6 +125,10 @@ def test_what_happened_everywhere_and_in_one_repository(edge: Edge) -> None:
     assert [row["tag"] for row in in_one] == ["v3", "v2", "v1"]
     assert [row["tag"] for row in read(edge, "repositories/shop/api/events", tag="v2")["events"]] == ["v2"]
     assert read(edge, "events", action="delete")["events"] == []
+    assert read(edge, "events")["older_dropped"] is False
+    edge.redis.xtrim(edge.store.connection.keys.of("events"), maxlen=2, approximate=False)
+    assert read(edge, "events")["older_dropped"] is True
+    assert read(edge, "events", limit=1)["older_dropped"] is False
 
 
 def test_the_plan_as_it_stands(edge: Edge) -> None:

@@ -38,6 +38,12 @@ def test_the_filters_stand_in_the_address(busy: Edge, query: str, count: int) ->
     assert text.count("<tr>") == (count + 1 if count else 0)
 
 
+def test_the_oldest_page_says_that_older_events_were_dropped(busy: Edge) -> None:
+    assert "were dropped" not in Browser(busy).text("/panels/activity/entries")
+    busy.redis.xtrim(busy.store.connection.keys.of("events"), maxlen=2, approximate=False)
+    assert "Older events were dropped: history.events keeps" in Browser(busy).text("/panels/activity/entries")
+
+
 def test_the_page_hands_its_filters_on(busy: Edge) -> None:
     page = Browser(busy).text("/activity?repository=shop%2Fweb&action=push&nonsense=1")
     assert 'hx-get="/panels/activity/entries?repository=shop/web&amp;action=push"' in page

@@ -126,6 +126,22 @@ def test_what_happened_is_drawn_in_steps_and_stands_in_a_table(edge: Edge) -> No
     assert "7.0 MB" not in text
 
 
+def test_a_chart_says_if_events_of_its_period_were_dropped(edge: Edge) -> None:
+    notice = "Showing the most recent events only"
+    edge.heard(event(tag="v1"), event(tag="v2"), event(tag="v3"))
+    assert notice not in Browser(edge).text("/panels/overview/past")
+    key = edge.store.connection.keys.of("events")
+    edge.redis.xtrim(key, maxlen=2, approximate=False)
+    assert notice in Browser(edge).text("/panels/overview/past")
+    edge.redis.delete(key)
+    now_ms = edge.store.connection.now_ms()
+    for at_ms in (1, now_ms - 2 * 86_400_000, now_ms):
+        edge.redis.xadd(key, {"action": "push"}, id=f"{at_ms}-0")
+    edge.redis.xtrim(key, maxlen=2, approximate=False)
+    assert notice not in Browser(edge).text("/panels/overview/past"), "that was before the day"
+    assert notice in Browser(edge).text("/panels/overview/past?period=7d")
+
+
 def test_an_unknown_period_is_a_day(edge: Edge) -> None:
     edge.heard(event())
     assert len(rows(Browser(edge).text("/panels/overview/past?period=%3Cscript%3E"))) == 48

@@ -1,4 +1,5 @@
--- untagged:R: manifests that have lost a tag or their index. Needs the keys untagged:R, untagging:R, doomed:R, revisions:R.
+-- untagged:R: manifests that have lost a tag or their index. Needs the keys untagged:R, untagging:R, doomed:R, revisions:R
+-- and counters.
 
 -- Note that a manifest lost a tag, or was pushed without one. The latest loss counts. The plan finds out if another tag
 -- still points at the manifest. Parts of an index are noted by their digest in full, all others by their short digest.
@@ -7,6 +8,7 @@ local function untag(r, digest, at_us, tag, mark)
   if known and tonumber(string.match(known, '^%d+')) >= tonumber(at_us) then return end
   if not known and redis.call('HLEN', r.untagged) >= 10000 then
     redis.call('HDEL', r.untagged, redis.call('HRANDFIELD', r.untagged))
+    redis.call('HINCRBY', all.counters, 'forgotten', 1)
   end
   redis.call('HSET', r.untagged, digest, at_us .. ' ' .. tag .. (mark or ''))
 end
