@@ -203,17 +203,30 @@ class _Healing:
             self._store.facts.resolve(self._snapshot, {index: None})
 
     def _was_deleted_by_user(self, tag: str) -> bool:
-        """Return True if a user deleted the manifest after the last push of the tag; then the history drops the tag.
+        """Return True if a user deleted the manifest of the tag, which does not exist; then the history drops the tag.
 
         Our deletion may have removed the tag before, and the registry reports only the deletion of tags that it finds.
         """
         live = next(known for known in self._snapshot.tags if known.name == tag)
-        if not self._store.history.deleted_by_others(self._repository, live):
+        if self._may_be_our_loss(live) and not self._store.history.deleted_by_others(self._repository, live):
             return False
         self._store.facts.adopt(self._snapshot, vanished=[tag], lost=True)
         # If the tag points at a manifest that we pushed, the next look removes the tag.
         self._store.deletions.request_healing(self._repository, [tag])
         return True
+
+    def _may_be_our_loss(self, tag: Tag) -> bool:
+        """Return False if no deletion by pushprune can have removed the manifest: then a user deleted it.
+
+        The notification about that may be lost.
+        """
+        repository, store = self._repository, self._store
+        # Each manifest that pushprune deletes is in the trash; after a collection, only the history knows of it.
+        if store.trash.get(repository, tag.digest) or store.history.was_pruned(repository, tag.digest):
+            return True
+        # A registry whose storage is away for a moment does not show the manifest either. What pushprune put under the
+        # tag would then be deleted, because the history does not know the tag any more.
+        return store.deletions.own_put(repository, tag.name) is not None
 
     def _restore_parts(self, manifest: Manifest | TrashedManifest, parts: _Parts) -> None:
         """Restore missing parts of an index from the trash, at any depth, and add their digests to `parts`.

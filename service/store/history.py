@@ -282,6 +282,11 @@ class History:
             return False
         return any(entry.action == "delete" and not entry.tag and entry.at_us > since_us for entry in about)
 
+    def was_pruned(self, repository: str, digest: str) -> bool:
+        """Return True if pushprune once deleted this manifest or a tag of it."""
+        entries = self.entries(repository, self._limits.repository_entries)
+        return any(entry.digest == digest and entry.action in ("pruned", "still listed") for entry in entries)
+
 
 def name_of(member: str) -> str:
     """Return the tag or digest of a member of heal:R, which may end in " again"."""

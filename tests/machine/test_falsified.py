@@ -157,6 +157,19 @@ def test_an_image_is_deleted_although_a_restore_took_its_tag_over_while_it_was_u
     machine.teardown()
 
 
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_an_index_that_its_user_deletes_before_a_restart_is_not_lost(ground: Ground, version: Version) -> None:
+    """The deletion is never reported, and pushprune deleted the tag right before its push."""
+    opening = (
+        Meeting(Deed("share", "latest", 4), "DELETE", 0, "during", late=True),
+        Meeting(Deed("push", "latest", 2), "DELETE", 0, "during", late=True),
+    )
+    machine = replayed(ground, version, Rule(2, "tags", False, False), *opening)
+    machine.do(deed=Deed("delete", "v1", 7), late=True)
+    machine.happen(what="restart")
+    machine.teardown()
+
+
 def test_a_worker_that_dies_while_it_tests_the_listing_holds_up_no_deletion_for_ever(tried: Ground) -> None:
     """The lease of the dead worker ends as time passes."""
     machine = Awkward(tried, "3.1.1")

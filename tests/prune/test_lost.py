@@ -247,6 +247,57 @@ def test_the_trouble_of_an_image_that_cannot_be_restored_stays(make_system: Make
     assert list(troubles(system)) == [f"lost {SHOP}:stable"]
 
 
+def test_an_image_that_a_user_deleted_unheard_is_not_lost(make_system: Make) -> None:
+    """The tag was deleted and pushed again right before, so that the deletion may have met that push."""
+    system = doomed_system(make_system)
+    deleting.delete(system.wiring, SHOP)
+    pushed = system.registry.push_image(SHOP, "v1", seed="another")
+    system.deaf = True
+    Pusher(system.registry.url).delete(SHOP, pushed)
+    system.missed.clear()
+    system.deaf = False
+    system.later()
+    assert troubles(system) == {}
+    assert {tag.name for tag in system.store.history.live(SHOP)} == system.tags()
+    assert "v1" in system.reasons("vanished")
+
+
+def test_a_restored_tag_is_kept_although_the_storage_was_away_at_the_next_look(make_system: Make) -> None:
+    """Healing deletes what it pushed under a tag that the history does not know any more."""
+    system = doomed_system(make_system)
+    moved = make_image("moved")
+
+    def push() -> None:
+        system.registry.push(SHOP, "v1", moved)
+
+    system.registry.during_delete(push)
+    deleting.delete(system.wiring, SHOP)
+    assert "v1" not in system.tags()
+    system.later(rounds=1)
+    assert system.registry.tags(SHOP)["v1"] == moved.digest
+    system.store.deletions.request_healing(SHOP, ["v1"])
+    body = b'{"errors": [{"code": "MANIFEST_UNKNOWN"}]}'
+    system.registry.fail_next("*", f"{SHOP}/manifests/", status=404, body=body, times=None)
+    system.later(rounds=1)
+    system.registry.faults.clear()
+    system.later()
+    assert system.registry.tags(SHOP)["v1"] == moved.digest
+    assert "v1" in {tag.name for tag in system.store.history.live(SHOP)}
+
+
+def test_an_image_that_pushprune_deleted_is_lost_also_without_a_trace_of_it_in_the_trash(make_system: Make) -> None:
+    """A collection came before the report of the push."""
+    system = doomed_system(make_system)
+    push_unheard(system, "v1")
+    deleting.delete(system.wiring, SHOP)
+    system.registry.collect()
+    system.store.trash.collected()
+    system.hear_late()
+    system.later()
+    assert list(troubles(system)) == [f"lost {SHOP}:v1"]
+    assert "v1" in {tag.name for tag in system.store.history.live(SHOP)}
+
+
 def test_an_image_that_was_lost_is_restored_when_the_registry_takes_it_after_all(make_system: Make) -> None:
     """The registry's storage was away for a moment."""
     system = doomed_system(make_system)
