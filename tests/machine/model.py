@@ -81,7 +81,8 @@ class Model:
         self.trash: dict[tuple[str, str], Push] = {}  # (tag, digest) → what was pruned, for ever
         self.pushed: dict[tuple[str, str], set[int | None]] = {}  # (tag, digest) → when it was pushed
         self.binned: set[str] = set()  # digests that we ever deleted
-        self.leased: set[str] = set()  # digests that somebody restored, with the parts that had to be put back
+        # Digests that a user restored, with the parts that had to be put back, until a user deletes them by hand.
+        self.leased: set[str] = set()
         # Children of indexes that were deleted, and what lost to us the last tag heard of; nobody pushed them since.
         self.orphans: set[str] = set()
         self.unplanned: set[str] = set()  # digests whose tag we took off and did not note, and that no plan dooms now
@@ -89,7 +90,6 @@ class Model:
         self._unheard: dict[str, Push] = {}  # tags whose delete nobody will ever hear of, as they are believed to stand
         self._taken_from: dict[str, str] = {}  # where each tag stood before we last took it off
         self.unread: set[str] = set()  # parts of indexes that users deleted before a worker had read what they list
-        self.given_up: set[str] = set()  # what a user wants gone by hand, with its parts: no restore keeps it
         self.to_go: dict[str, int] = {}  # tag → the push that somebody wants gone, by hand
         self._numbers = 0
         self._put_at: dict[str, int] = {}  # when we last put a tag back
@@ -139,8 +139,8 @@ class Model:
     def asked(self, asks: Mapping[str, str]) -> None:
         """Record a manual deletion: tag → the digest that the user saw there."""
         heard = {event.number for event in self.heard}
-        self.given_up.update(*(closure(digest, self.children) for digest in asks.values()))
         for tag, digest in asks.items():
+            self.leased -= closure(digest, self.children)
             for push in (self.wanted.get(tag), self.believed.pushes.get(tag)):
                 if push and push.digest == digest:
                     self.condemned.add(push.number)
@@ -171,7 +171,6 @@ class Model:
         self.manifests &= manifests.keys()
         self.condemned.clear()
         self.to_go.clear()
-        self.given_up.clear()
         self._unheard.clear()
         self.dropped.clear()
         self.once_dropped.clear()
@@ -222,7 +221,6 @@ class Model:
         self.pruned.pop(tag, None)
         needed = closure(push.digest, self.children)
         self.leased |= missing | {push.digest}
-        self.given_up.discard(push.digest)
         self.orphans -= needed
         self.dropped -= needed
         self.manifests |= needed
@@ -241,7 +239,7 @@ class Model:
     def held(self) -> set[str]:
         """Every digest that an uncondemned tag needs."""
         safe = [push.digest for push in self.wanted.values() if push.number not in self.condemned]
-        safe += (self.leased - self.given_up) & self.manifests
+        safe += self.leased & self.manifests
         return {held for digest in safe for held in closure(digest, self.children)}
 
     def assess(self) -> None:
@@ -304,7 +302,6 @@ class Model:
             self.left_late.discard(digest)
         self.orphans.discard(event.digest)
         self.unplanned.discard(event.digest)
-        self.given_up.discard(event.digest)
         self.unread.discard(event.digest)
         self.manifests.add(event.digest)
         if event.tag:

@@ -147,6 +147,21 @@ def test_what_was_restored_is_deleted_with_its_parts_if_a_user_deletes_it_by_han
     machine.teardown()
 
 
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_an_index_is_no_longer_kept_by_the_restore_of_a_part_that_a_user_deletes_by_hand(
+    ground: Ground, version: Version
+) -> None:
+    machine = ByHand(ground, version)
+    opening = Meeting(Deed("push again", "v1", 3), "DELETE", 0, "after", late=True)
+    machine.begin(rule=Rule(1, "digests", True, True), opening=[opening])
+    machine.restore(tag="v2", what="replace", which=0)
+    machine.push_many(tags=["v1"], what=4)
+    machine.push_many(tags=["v4", "v3", "latest", "v2"], what=7)
+    machine.remove(tag="v2", settles=True)
+    machine.push_many(tags=["v2"], what=3)
+    machine.teardown()
+
+
 def test_an_image_is_deleted_although_a_restore_took_its_tag_over_while_it_was_untagged(ground: Ground) -> None:
     """Seed 120111: the plan of the image was deleted, and nothing else said that its deletion had begun."""
     opening = Meeting(Deed("push", "latest", 0), "", 0, "before", late=True)
