@@ -1,5 +1,7 @@
 """`pushprune history REPO[:TAG]`: the recorded events; or the digests that a tag pointed at, with times."""
 
+from collections.abc import Sequence
+from heapq import nlargest
 from pathlib import Path
 
 import click
@@ -73,20 +75,27 @@ def history(
         line(dropped)
 
 
-def _entries(inventory: Inventory, names: tuple[str, ...], tag: str, limit: int) -> tuple[list[Entry], str]:
+def _entries(inventory: Inventory, names: tuple[str, ...], tag: str, limit: int) -> tuple[Sequence[Entry], str]:
     """Return the newest entries of all these repositories together, ordered by the time of their arrival.
 
     Returns:
-        The entries; and why older ones are missing, if not because of the limit.
+        The entries; and of one repository, why older ones are missing, if not because of the limit.
     """
     matches = compile_patterns((tag,)) if is_glob(tag) else lambda candidate: tag in ("", candidate)
-    entries: list[Entry] = []
-    dropped = ""
-    for name in names:
-        page = inventory.entries(name, lambda entry: matches(entry.tag), limit=limit)
-        entries = sorted((*entries, *page.entries), key=_arrival, reverse=True)
-        dropped = dropped or page.dropped
-    return entries[:limit], dropped if len(entries) <= limit else ""
+    if len(names) == 1:
+        page = inventory.entries(names[0], lambda entry: matches(entry.tag), limit=limit)
+        return page.entries, page.dropped
+    chosen = frozenset(names)
+    newest = inventory.entries(None, lambda entry: entry.repository in chosen and matches(entry.tag), limit=limit)
+    if len(newest.entries) == limit:
+        return newest.entries, ""
+    # Older ones are only in the history of each repository, which takes a request each.
+    every = (
+        entry
+        for name in names
+        for entry in inventory.entries(name, lambda entry: matches(entry.tag), limit=limit).entries
+    )
+    return nlargest(limit, every, key=_arrival), ""
 
 
 def _arrival(entry: Entry) -> tuple[int, int]:

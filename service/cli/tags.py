@@ -1,8 +1,11 @@
 """`pushprune tags REPO[:TAG]`: the tags of repositories, each with its verdict."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -14,8 +17,8 @@ from service.cli.names import parse_listed
 from service.cli.output import (
     WideOnly,
     limit_option,
-    limited,
     line,
+    note_limit,
     output_options,
     show_document,
     show_names,
@@ -31,6 +34,10 @@ from service.domain.retention.selector import TagSelector
 from service.reports.inventory import Inventory
 from service.reports.platforms import Platforms
 from service.reports.tag_listing import TagOrder, TagStatus, TagVerdict
+
+# Imported for its name only: a verb with --registry needs none of it before its first request.
+if TYPE_CHECKING:
+    from service.wiring import Wiring
 
 PlatformsByImage = Mapping[tuple[str, str], Sequence[str]]  # by repository and digest
 
@@ -75,22 +82,45 @@ def tags(
     wiring = connect(config, data, [repository])
     need_policy(wiring.policies)
     names = matching_repositories(wiring.inventory, (repository,))
-    every = [row for repository in names for row in _listed(wiring.inventory, repository, tag, sort, status)]
-    if tag and not every and not status:
+    # Of many repositories, each is read when its rows are printed.
+    rows = (row for repository in names for row in _listed(wiring.inventory, repository, tag, sort, status))
+    first = tuple(islice(rows, 1))
+    if tag and not first and not status:
         raise unknown_tag(name, repository)
-    listed = limited(every, limit)
-    platforms = _platforms(wiring.platforms, listed) if with_platforms else {}
+    every = chain(first, rows)
+    _print(wiring, islice(every, limit), as_document, with_platforms=with_platforms, one_repository=len(names) == 1)
+    if limit and (more := sum(1 for _ in every)):
+        note_limit(limit, limit + more)
+
+
+def _print(
+    wiring: Wiring, listed: Iterable[TagVerdict], as_document: bool, *, with_platforms: bool, one_repository: bool
+) -> None:  # fmt: skip
+    """Print these tags in the format that the user chose, and why plans of their repositories wait."""
+    platforms: PlatformsByImage | None = None
+    if with_platforms:
+        listed = tuple(listed)
+        platforms = _platforms(wiring.platforms, listed)
     if as_document:
-        show_document([_answer(row, platforms if with_platforms else None) for row in listed])
+        show_document([_answer(row, platforms) for row in listed])
         return
     if show_names(row.verdict.tag.called(row.repository) for row in listed):
         return
-    _show(listed, platforms if with_platforms else None, one_repository=len(names) == 1)
-    for repository in names:
-        for sentence in waiting(repository, (row.held for row in listed if row.repository == repository)):
+    held: dict[tuple[str, str], None] = {}
+    _show(_noting(held, listed), platforms, one_repository=one_repository)
+    for repository, reason in held:
+        for sentence in waiting(repository, (reason,)):
             line(sentence)
     if wiring.verdicts.is_dry():
         line(DRY)
+
+
+def _noting(held: dict[tuple[str, str], None], rows: Iterable[TagVerdict]) -> Iterator[TagVerdict]:
+    """Yield the rows, and note each reason for which the plan of a repository waits, once."""
+    for row in rows:
+        if row.held:
+            held[row.repository, row.held] = None
+        yield row
 
 
 def _listed(
@@ -119,7 +149,12 @@ def _show(listed: Iterable[TagVerdict], platforms: PlatformsByImage | None, *, o
     headings = ["tag", WideOnly("digest"), "size", "pushed", "by", WideOnly("pulled"), "verdict", "reason"]
     if platforms is not None:
         headings.insert(2, "platforms")
-    rows = []
+    table(headings, _rows(listed, platforms, one_repository=one_repository))
+
+
+def _rows(
+    listed: Iterable[TagVerdict], platforms: PlatformsByImage | None, *, one_repository: bool
+) -> Iterator[list[str]]:  # fmt: skip
     for entry in listed:
         verdict, tag = entry.verdict, entry.verdict.tag
         row = [
@@ -130,8 +165,7 @@ def _show(listed: Iterable[TagVerdict], platforms: PlatformsByImage | None, *, o
         ]  # fmt: skip
         if platforms is not None:
             row.insert(2, ", ".join(platforms.get((entry.repository, tag.digest), ())))
-        rows.append(row)
-    table(headings, rows)
+        yield row
 
 
 def _until(row: TagVerdict) -> str:

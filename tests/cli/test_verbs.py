@@ -13,9 +13,11 @@ import yaml
 
 from service.domain.collection.run import SWEEPING, CollectionStage
 from service.domain.collection.run import Run as GcRun
+from service.domain.errors import StoreUnavailable
 from service.domain.retention.plan import Plan
 from service.domain.timestamps import rfc3339
 from service.domain.usage import UNMEASURED, Usage
+from service.reports.inventory import Inventory
 from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
@@ -186,9 +188,41 @@ def test_history_says_if_older_events_were_dropped(run: Run, make_wiring: MakeWi
     sentence = "Older events were dropped: history.repository_entries keeps the newest 1,000 of a repository.\n"
     assert run("history", "shop/api")[1].endswith(sentence)
     assert "dropped" not in run("history", "shop/api", "--limit", "1")[1]
+
+
+def test_history_of_several_repositories_is_the_newest_of_all_of_them(run: Run, make_wiring: MakeWiring) -> None:
+    connection = make_wiring().store.connection
+    record(make_wiring().store.history, event(9, repository="shop/web"), event(10, tag="v9", repository="ops/api"))
+    newest = [(row["repository"], row["tag"]) for row in rows(run("history", "shop/*", "--limit", "2", "--json")[1])]
+    assert newest == [("shop/web", "v1"), ("shop/api", "v3")]
+    # The events of all repositories do not reach as far back as the history of each.
+    connection.client.xtrim(connection.keys.of("events"), maxlen=2, approximate=False)
+    assert [(row["repository"], row["tag"]) for row in rows(run("history", "shop/*", "--limit", "3", "--json")[1])] == [
+        ("shop/web", "v1"), ("shop/api", "v3"), ("shop/api", "v2"),
+    ]  # fmt: skip
+
+
+def test_tags_of_many_repositories_are_printed_while_they_are_read(
+    run: Run, make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record(make_wiring().store.history, event(9, repository="shop/web"))
-    assert run("history", "shop/*", "--limit", "3")[1].endswith(sentence)
-    assert "dropped" not in run("history", "shop/*", "--limit", "2")[1], "the limit leaves out older ones"
+    monkeypatch.setattr("service.cli.output._BLOCK", 1)
+    read = Inventory.tags
+
+    def fails(inventory: Inventory, repository: str, *arguments: Any, **options: Any) -> Any:
+        if repository == "shop/web":
+            raise StoreUnavailable("Redis is away")
+        return read(inventory, repository, *arguments, **options)
+
+    monkeypatch.setattr(Inventory, "tags", fails)
+    code, output, error = run("tags", "shop/*")
+    assert (code, "shop/api:v3" in output, "Redis is away" in error) == (1, True, True)
+
+
+def test_tags_says_how_many_a_limit_leaves_out(run: Run) -> None:
+    _, output, error = run("tags", "shop/api", "--limit", "1", "-o", "name")
+    assert (output, error) == ("shop/api:v3\n", "1 of 3 shown (--limit)\n")
+    assert run("tags", "shop/api", "--limit", "3", "-o", "name")[2] == ""
 
 
 def test_history_of_a_tag_that_never_existed_says_so(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""What a plan assumes is confirmed: the tags that are listed, and the pushes that may have caused its deletions."""
+"""The confirmation of what a plan assumes: the tags that exist, and the pushes that may have caused its deletions."""
 
 import pytest
 
@@ -70,7 +70,7 @@ def test_a_name_that_cannot_be_a_tag_stops_nothing(system: System, monkeypatch: 
 
 
 def test_a_move_that_was_reported_after_the_oldest_deletion_is_looked_at(system: System) -> None:
-    """It may have pushed the oldest doomed image out, although it is older than the others."""
+    """The move may have pushed the oldest doomed image out, although it is older than the others."""
     Forger(system.hear, SHOP).push("v2", make_image("other").digest)
     system.push("v3")
     snapshot = system.store.history.snapshot(SHOP)
