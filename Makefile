@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help demo up lint check test test-deep bench screenshots docs format clean lock dist image system-packages
+.PHONY: help demo up lint style types check fast-tests test test-deep bench screenshots docs format clean lock dist image system-packages
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -25,14 +25,23 @@ demo: $(VENV)/.run ## see it work on a registry of its own; ARGS=--once exits at
 up: $(VENV)/.run ## run everything in this terminal; ARGS="--registry http://… --keep-last 10"
 	@$(BIN)/pushprune up $(ARGS)
 
-lint: $(VENV)/.dev ## ruff, mypy --strict, and which layer may import which
+lint: style types ## ruff, mypy --strict, and which layer may import which
+
+style: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint ## before each commit: lint and the fast tests, under a minute
-	$(BIN)/pytest -m "not live and not deep and not slow" -n 2
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+# mypy is the half of a minute on one core, and many tests wait: both at the same time, once the quick checks are green.
+check: style ## before each commit: lint and the fast tests, under a minute
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync types fast-tests
+
+# The tests of a file share fixtures: they are the work of one process.
+fast-tests: $(VENV)/.dev
+	$(BIN)/pytest -m "not live and not deep and not slow" -n 3 --dist loadfile
 
 test: system-packages $(VENV)/.dev ## everything, with the real registry, Valkey, workers and skopeo
 	$(BIN)/pytest -m "not deep" $(SHARED) $(ARGS)

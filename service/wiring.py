@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
@@ -216,8 +216,15 @@ def wire(
 def given(wiring: Wiring, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
     """Call a function with these arguments, and with the collaborators that its parameters name."""
     collaborators = {"wiring": wiring} | {member.name: getattr(wiring, member.name) for member in fields(Wiring)}
-    wanted = inspect.signature(function).parameters.keys() & collaborators.keys()
+    wanted = _parameters(function) & collaborators.keys()
     return function(*arguments, **{name: collaborators[name] for name in wanted}, **named)
+
+
+# Reading a signature takes a fifth of the time in which an application is built.
+@cache
+def _parameters(function: Callable[..., Any]) -> frozenset[str]:
+    """The names of a function's parameters."""
+    return frozenset(inspect.signature(function).parameters)
 
 
 def probe(wiring: Wiring, name: str) -> Probe | None:

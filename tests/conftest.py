@@ -111,6 +111,8 @@ def pytest_collection_finish() -> None:
     """Spare the garbage collector what was imported and collected: it lives until the end."""
     gc.freeze()
     gc.enable()
+    # Tests make a lot of what lives for long, and little that refers to itself.
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(scope="session")
