@@ -79,15 +79,14 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     plan = plan_policy(snapshot, policy, now_us())
     if heal(wiring, snapshot, Plan() if policy.dry_run or plan.hold else plan):
         return False
-    # Before this time, the events of pushes that a comparison found may still arrive. They tell the push times.
-    told_us = snapshot.told_us
-    if plan.undated or (plan.unseen and told_us <= now_us()):
-        dates.date(
-            wiring.store, wiring.registry, snapshot, (*plan.undated, *(plan.unseen if told_us <= now_us() else ()))
-        )
+    # A comparison found tags whose events may still arrive until this time, with the push times of these tags.
+    reports_until_us = snapshot.reports_until_us
+    if plan.undated or (plan.unseen and reports_until_us <= now_us()):
+        unseen = plan.unseen if reports_until_us <= now_us() else ()
+        dates.date(wiring.store, wiring.registry, snapshot, (*plan.undated, *unseen))
         return False
     if plan.unseen:
-        plan = replace(plan, next_us=min(told_us, plan.next_us or told_us))
+        plan = replace(plan, next_us=min(reports_until_us, plan.next_us or reports_until_us))
     plan = replace(plan, unannounced=planner.kept_unannounced(snapshot, policy, now_us(), plan))
     if not plan.doomed and not plan.unresolved:
         return commit(wiring.store, wiring.registry, snapshot, plan, "none").is_settled

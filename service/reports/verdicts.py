@@ -11,6 +11,7 @@ from service.domain.retention import planner
 from service.domain.retention.evaluation import Evaluation
 from service.domain.retention.explanation import Explanation, explanations, with_hold
 from service.domain.retention.freed import Freed, freed
+from service.domain.retention.leases import leased_us
 from service.domain.retention.plan import Plan, Verdict
 from service.domain.retention.preview import Preview, previewed
 from service.domain.retention.referrers import Referrer, referrers
@@ -47,11 +48,11 @@ class LiveVerdicts:
     @cached_property
     def referrers(self) -> Mapping[str, tuple[Referrer, ...]]:
         """Map the digest of each image to its signatures and other referrers."""
-        return referrers(self._evaluation.state, self._evaluation.parents)
+        return referrers(self._evaluation.state, self._evaluation.fixed.parents)
 
     def leased_us(self, tag: Tag) -> int:
         """Return until when (µs) a user or a restore protects the image from deletion; 0 if neither does."""
-        until_us = self._evaluation.leased_us(tag.digest)
+        until_us = leased_us(self._evaluation.state, tag.digest)
         return until_us if until_us > self._evaluation.now_us else 0
 
     def verdict(self, tag: Tag) -> Verdict:

@@ -75,7 +75,7 @@ def unpack_snapshot(
         epoch=epoch,
         compared=compared_epoch == epoch,
         compared_us=int(compared_us or 0),
-        told_us=int(compared_us or 0) + late_us,
+        reports_until_us=int(compared_us or 0) + late_us,
         silent_ms=int(answer["silent_ms"]),
         hides_tags=bool(answer["hides_tags"]),
         unconfirmed=bool(answer["unconfirmed"]),

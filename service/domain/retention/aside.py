@@ -1,4 +1,4 @@
-"""Tags that an evaluation sets aside, because certain rules keep them. They take their places all the same."""
+"""Tags that an evaluation does not decide again, because a rule certainly keeps them. They still take places."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -2,30 +2,21 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from operator import attrgetter
 
-from service.domain.oci import tombstone
 from service.domain.policy.model import Keep, Policy, Rule
-from service.domain.policy.patterns import compile_patterns
 from service.domain.policy.units import spell_duration
 from service.domain.retention.aside import Aside
 from service.domain.retention.conditions import Place, RuleResult, result_of
-from service.domain.retention.manual import manual_reason
+from service.domain.retention.fixed_verdicts import FixedVerdicts
+from service.domain.retention.leases import leased_verdict
 from service.domain.retention.plan import UNLISTED, Verdict
 from service.domain.retention.ranking import newest_push_first
+from service.domain.retention.revisions import Revision, Revisions
 from service.domain.retention.selection import Selections
-from service.domain.retention.state import REFERRER_PREFIX, ManualDeletion, State, Tag, subject_of
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """An overwritten digest of a tag. The rule keeps it as long as the tag is kept."""
-
-    tag: str
-    reason: str
-    rule: str
+from service.domain.retention.state import State, Tag
 
 
 class Evaluation:
@@ -49,8 +40,11 @@ class Evaluation:
         self.whole = aside.whole if aside else state
         self._newest_aside_us = aside.newest_us if aside else 0
         self._manual_only = manual_only
-        self._fixed: dict[str, Verdict | None] = {}
+        # (name, rule) of each rule that matches the repository.
+        self.rules = policy.rules_for(state.repository)
+        self.fixed = FixedVerdicts(state, policy, self.rules)
         self.selections = Selections(self.rules, self._free(), now_us, aside.places if aside else {})
+        self._revisions = Revisions(state, self.selections)
         self._own: dict[str, Verdict] = {}
         self._keepers: dict[str, tuple[tuple[str, int | None], ...]] = {}
 
@@ -62,14 +56,12 @@ class Evaluation:
     def at(self, now_us: int) -> "Evaluation":
         """Return the evaluation at another moment. Results that do not depend on time are shared."""
         # Compute the shared results before the copy, or each copy would compute them again.
-        _ = self.holders, self._live, self._overwritten
+        _ = self.holders, self._live
         other = copy(self)
         other.now_us, other.selections = now_us, self.selections.at(now_us)
         other._own, other._keepers = {}, {}
-        # The verdict on a lost tag depends on time, other fixed verdicts do not.
-        if self.state.lost:
-            other._fixed = {}
-            other.__dict__.pop("_without_losses", None)
+        # The verdict on a lost tag depends on time.
+        other.__dict__.pop("_without_losses", None)
         return other
 
     @cached_property
@@ -85,28 +77,7 @@ class Evaluation:
 
     def _free(self) -> Iterator[Tag]:
         """Yield the tags that rules decide about, the newest push first."""
-        links = self.state.links.items()
-        bound = {digest for digest, known in links if known and (known.subject or not known.readable)}
-        bound.update(self.parents)
-        named = {*self.state.lost, *self.state.manual_deletions}
-        protects = compile_patterns(self.policy.protect) if self.policy.protect else None
-        for tag in self.newest_first:
-            name = tag.name
-            # Most tags can have no fixed verdict: that is seen at once.
-            may_be_fixed = (
-                tag.pushed_us is None
-                or tag.digest in bound
-                or name in named
-                or name.startswith(REFERRER_PREFIX)
-                or (protects is not None and protects(name))
-            )
-            if not may_be_fixed or self.fixed_verdict(tag) is None:
-                yield tag
-
-    @cached_property
-    def parents(self) -> Mapping[str, str]:
-        """Digest of a part → an index that lists it."""
-        return {child: index for index, known in sorted(self.state.links.items()) if known for child in known.children}
+        yield from self.fixed.undecided(self.newest_first)
 
     @cached_property
     def holders(self) -> Mapping[str, tuple[Tag, ...]]:
@@ -132,12 +103,12 @@ class Evaluation:
         if not keepers:
             return own
         name, _ = keepers[0]
-        stays = f"its {'manifest' if own.follows else 'image'} is kept as {name}"
+        kept = f"its {'manifest' if own.follows else 'image'} is kept as {name}"
         if self.policy.shared == "keep" and not own.manual:
             ends = [until_us for _, until_us in keepers]
             until_us = None if None in ends else max(end for end in ends if end is not None)
-            return Verdict(tag, True, f"{stays} (shared: keep)", own.rule, until_us)
-        return replace(own, reason=f"{own.reason}; {stays}", kept_as=name)
+            return Verdict(tag, True, f"{kept} (shared: keep)", own.rule, until_us)
+        return replace(own, reason=f"{own.reason}; {kept}", kept_as=name)
 
     def holding(self, digest: str) -> Iterator[tuple[str, Tag | None]]:
         """Yield (name for the reason, tag) of each tag that keeps the digest if it is kept itself.
@@ -150,7 +121,7 @@ class Evaluation:
         reached = [digest]
         for each in reached:
             yield from ((names[each] or tag.name, tag) for tag in self.holders.get(each, ()))
-            for revision in self._revisions(each):
+            for revision in self._revisions.of(each):
                 name, tag = names[each] or f"a revision of {revision.tag}", self._live.get(revision.tag)
                 if tag is None or self.policy.shared != "keep":
                     yield name, tag
@@ -160,7 +131,7 @@ class Evaluation:
 
     def revision(self, digest: str) -> Revision | None:
         """Return the revision as which the digest is kept; None if it is not kept as one."""
-        for revision in self._revisions(digest):
+        for revision in self._revisions.of(digest):
             tag = self._live.get(revision.tag)
             if tag is None or self.verdict(tag).kept:
                 return revision
@@ -182,11 +153,11 @@ class Evaluation:
         """Return the verdict that the tag would have if no other tag pointed at its digest."""
         if tag.name not in self._own:
             fixed = self.fixed_verdict(tag)
-            leased = self.leased_verdict(tag, fixed.rule) if fixed and not fixed.kept else None
+            leased = leased_verdict(self.state, tag, fixed.rule, self.now_us) if fixed and not fixed.kept else None
             own = self.in_turn(leased or fixed or self._evaluate(tag))
             # The event of its push may still arrive. After that, its creation date is read and the rules decide.
-            if self.now_us < self.state.told_us and self.awaits_date(tag):
-                own = replace(own, until_us=self.state.told_us)
+            if self.now_us < self.state.reports_until_us and self.awaits_date(tag):
+                own = replace(own, until_us=self.state.reports_until_us)
             self._own[tag.name] = own
         return self._own[tag.name]
 
@@ -196,19 +167,9 @@ class Evaluation:
             return replace(verdict, kept=True, reason="manual deletions in this repository come first")
         return verdict
 
-    def manual_deletion(self, tag: Tag) -> ManualDeletion | None:
-        """Return the manual deletion of the tag, or of the manifest if it has no tag; None if there is none."""
-        request = self.state.manual_deletions.get(tag.name or tag.digest)
-        # A tag that points at another digest now is not the image that the user asked to delete.
-        if request is None or request.digest != tag.digest or (self.policy.dry_run and not request.force):
-            return None
-        return request
-
     def fixed_verdict(self, tag: Tag) -> Verdict | None:
         """Return the verdict that no rule can change, or None. Only a lease can postpone it. The tag takes no slot."""
-        if tag.name not in self._fixed:
-            self._fixed[tag.name] = self._fix(tag)
-        return self._fixed[tag.name]
+        return self._lost_verdict(tag) if tag.name in self.state.lost else self.fixed.of(tag)
 
     def rule_results(self, tag: Tag) -> Iterator[RuleResult]:
         """Yield the results of the rules that select the tag, in their order; none if the verdict is fixed."""
@@ -226,24 +187,6 @@ class Evaluation:
             self.selections.ranking(number, "pulled") if keep and keep.last_pulled is not None else None,
         )
 
-    def _fix(self, tag: Tag) -> Verdict | None:
-        """Return the verdict that no rule can change, or None.
-
-        A part of an index is kept until the index is really deleted, even if this plan deletes the index. The next plan
-        deletes the part.
-        """
-        if tag.name in self.state.lost:
-            return self._lost_verdict(tag)
-        request = self.manual_deletion(tag)
-        if self.policy.protects(tag.name) and not (request and request.force):
-            return Verdict(tag, True, "protected by the policy")
-        bound = self.bound_verdict(tag)
-        if request and (bound is None or tag.digest in self.parents):
-            return self._manual_verdict(tag, request) or bound
-        if bound is None and tag.pushed_us is None:
-            return Verdict(tag, True, "push time unknown (imported); creation date not read yet")
-        return bound
-
     def _lost_verdict(self, tag: Tag) -> Verdict:
         """Return the verdict that a lost tag would have if it existed at the registry."""
         # A lost tag takes no place: an existing image must not be deleted in favour of one that may never come back.
@@ -255,13 +198,9 @@ class Evaluation:
         state = replace(self.state, lost=frozenset())
         return Evaluation(state, self.policy, self.now_us, manual_only=self._manual_only)
 
-    def is_unseen(self, tag: Tag) -> bool:
-        """True if a rule could decide about the tag once its push time is known."""
-        return tag.pushed_us is None and not self.policy.protects(tag.name) and self.bound_verdict(tag) is None
-
     def awaits_date(self, tag: Tag) -> bool:
         """True if a rule may delete the tag once its creation date was read."""
-        if not self.is_unseen(tag):
+        if not self.fixed.awaits_push_time(tag):
             return False
         rules = [rule for _, rule in self.selections.naming(tag.name)]
         return not _keeps_whatever_its_date(rules) and any(map(self._may_delete, rules))
@@ -280,103 +219,9 @@ class Evaluation:
         counted = len(self.holders if rule.count == "digests" else self._live)
         return rule.keep.last is None or rule.keep.mode == "all" or counted > rule.keep.last
 
-    def _manual_verdict(self, tag: Tag, request: ManualDeletion) -> Verdict | None:
-        """Return the verdict on a manual deletion; None if the tag cannot be deleted manually.
-
-        Referrers and unreadable manifests cannot. If an index needs the image, only the tag is deleted.
-        """
-        known = self.state.links.get(tag.digest)
-        if (known and not known.readable) or subject_of(tag.name, known):
-            return None
-        index = self.parents.get(tag.digest)
-        stays = f"part of the index {index}" if index else ""
-        reason = manual_reason(request) + (f"; its image is kept as {stays}" if stays else "")
-        return Verdict(tag, False, reason, kept_as=stays, manual=True, by=request.by)
-
-    def bound_verdict(self, tag: Tag) -> Verdict | None:
-        """Return the verdict on a part of an index, a referrer, or an unreadable manifest; None for all other tags."""
-        known = self.state.links.get(tag.digest)
-        if known and not known.readable:
-            return Verdict(tag, True, "its manifest cannot be read, so its layers and parts are unknown")
-        if tag.digest in self.parents:
-            return Verdict(tag, True, f"it is part of the index {self.parents[tag.digest]}")
-        subject = subject_of(tag.name, known)
-        return self._follow(tag, subject) if subject else None
-
-    def _follow(self, tag: Tag, subject: str) -> Verdict:
-        """Return the verdict on a referrer of `subject`.
-
-        A referrer is deleted after its image was deleted, unless a rule of the repository keeps referrers.
-        """
-        keeping = next((name for name, rule in self.rules if rule.referrers == "keep"), None)
-        # The subject of a referrer is the tombstone if the client resolved the tag during its deletion.
-        was_deleted = subject in self.state.deleted or subject == tombstone.DIGEST
-        manual = subject in self.state.manual_deleted
-        if not was_deleted or self.exists(subject) or not (self.rules or manual):
-            return Verdict(tag, True, f"it belongs to {subject} and is deleted only after it")
-        if keeping:
-            return Verdict(tag, True, f"its image was deleted, and rule {keeping} keeps referrers", keeping)
-        reason = f"its image {subject} was deleted"
-        return Verdict(tag, False, reason, self.first_rule, follows=True, after=subject, manual=manual)
-
-    def exists(self, digest: str) -> bool:
-        """True if the digest is known to exist: with a tag, as part of an index, or without either."""
-        return digest in self.holders or digest in self.parents or digest in self._untagged
-
-    @cached_property
-    def _untagged(self) -> frozenset[str]:
-        return frozenset(untagged.digest for untagged in self.state.untagged)
-
     @cached_property
     def _live(self) -> Mapping[str, Tag]:
         return {tag.name: tag for tag in self.newest_first}
-
-    @cached_property
-    def _overwritten(self) -> Mapping[str, tuple[tuple[str, int], ...]]:
-        """Digest → (tag, number of the digest among the revisions of that tag, from 1), sorted by tag."""
-        if not any(isinstance(rule.keep, Keep) and rule.keep.revisions for _, rule in self.rules):
-            return {}
-        revisions: dict[str, list[tuple[str, int]]] = {}
-        for name, digests in sorted(self.state.revisions.items()):
-            for number, digest in enumerate(digests, 1):
-                revisions.setdefault(digest, []).append((name, number))
-        return {digest: tuple(numbers) for digest, numbers in revisions.items()}
-
-    def _revisions(self, digest: str) -> Iterator[Revision]:
-        """Yield the revisions as which rules keep the digest, one per tag, as long as that tag is kept."""
-        for name, number in self._overwritten.get(digest, ()):
-            for rule_name, rule in self.selections.naming(name):
-                most = rule.keep.revisions if isinstance(rule.keep, Keep) else 0
-                if number <= most:
-                    reason = f"number {number} of the last {most} revisions of {name} (rule {rule_name})"
-                    yield Revision(name, reason, rule_name)
-                    break
-
-    @cached_property
-    def rules(self) -> tuple[tuple[str, Rule], ...]:
-        """The rules that match the repository, as (name, rule)."""
-        return self.policy.rules_for(self.state.repository)
-
-    @property
-    def first_rule(self) -> str | None:
-        """The rule to name for deletions of parts and referrers; None if no rule matches the repository."""
-        return self.rules[0][0] if self.rules else None
-
-    def leased_verdict(self, tag: Tag, rule: str | None) -> Verdict | None:
-        """Return the verdict on a leased manifest that `rule` would delete; None if there is no lease."""
-        leased_us = self.leased_us(tag.digest)
-        if self.now_us >= leased_us:
-            return None
-        in_use = self.now_us < self._held_us(self.state.leased, tag.digest)
-        reason = "a user declared that it is in use (lease)" if in_use else "kept for a while after a restore (lease)"
-        return Verdict(tag, True, reason, rule, leased_us)
-
-    def leased_us(self, digest: str) -> int:
-        """Return until when (µs) the manifest is leased. A lease of a part, at any depth, is a lease of its index."""
-        return max(self._held_us(self.state.leased, digest), self._held_us(self.state.restored, digest))
-
-    def _held_us(self, leases: Mapping[str, int], digest: str) -> int:
-        return max(leases.get(held, 0) for held in self.state.closure(digest)) if leases else 0
 
     def _evaluate(self, tag: Tag) -> Verdict:
         against, keeping, uncertain = None, None, None
@@ -403,7 +248,7 @@ class Evaluation:
         if self.policy.grace and self.now_us < grace_us:
             age = f"pushed less than {spell_duration(self.policy.grace)} ago (grace)"
             return Verdict(tag, True, age, against.rule, grace_us, postponed=True)
-        leased = self.leased_verdict(tag, against.rule)
+        leased = leased_verdict(self.state, tag, against.rule, self.now_us)
         return replace(leased, postponed=True) if leased else None
 
 

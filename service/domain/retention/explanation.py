@@ -9,6 +9,7 @@ from itertools import islice, pairwise
 from service.domain.policy.model import Keep, Policy
 from service.domain.retention.conditions import RuleResult
 from service.domain.retention.evaluation import Evaluation
+from service.domain.retention.leases import leased_us
 from service.domain.retention.plan import Verdict
 from service.domain.retention.state import State, Tag
 
@@ -77,7 +78,7 @@ def _explained(evaluation: Evaluation, tag: Tag) -> Explanation:
         verdict=evaluation.verdict(tag),
         rule_results=tuple(_rule_results(evaluation, tag)),
         shares=tuple(evaluation.verdict(other) for other in evaluation.holders[tag.digest] if other.name != tag.name),
-        index=evaluation.parents.get(tag.digest),
+        index=evaluation.fixed.parents.get(tag.digest),
         earliest_deletion_us=earliest_deletion_us,
         only_after=_only_after(evaluation, tag) if earliest_deletion_us is None else "",
         needs_approval=evaluation.needs_approval(tag),
@@ -88,7 +89,7 @@ def _only_after(evaluation: Evaluation, tag: Tag) -> str:
     """Return what must happen before a tag that does not expire by age can be deleted."""
     if evaluation.policy.protects(tag.name):
         return _POLICY
-    if evaluation.bound_verdict(tag):
+    if evaluation.fixed.bound(tag):
         return "the deletion of the image or index that it belongs to"
     rules = [evaluation.selections.rules[number][1] for number, _ in evaluation.selections.selecting(tag)]
     rules = rules or [rule for _, rule in evaluation.selections.naming(tag.name) if tag.pushed_us is None]
@@ -127,7 +128,7 @@ def _rule_results(evaluation: Evaluation, tag: Tag) -> Iterator[RuleResult]:
 def _earliest_deletion_us(evaluation: Evaluation, tag: Tag) -> int | None:
     if evaluation.own_verdict(tag).kept and evaluation.awaits_date(tag):
         # At that time its creation date is read, and the rules decide: the tag may be deleted at once.
-        return max(evaluation.now_us, evaluation.state.told_us)
+        return max(evaluation.now_us, evaluation.state.reports_until_us)
     if evaluation.selections.ages:
         return _first_by_age(evaluation, tag)
     verdict, moment = evaluation.verdict(tag), evaluation.now_us
@@ -203,7 +204,7 @@ def _end_us(evaluation: Evaluation, tag: Tag) -> int:
     """Return a moment after which time changes no verdict."""
     times_us = [evaluation.now_us, evaluation.newest_first[0].pushed_us or 0]
     for holder in _deciding(evaluation, tag):
-        times_us += [holder.used_us, evaluation.leased_us(holder.digest)]
+        times_us += [holder.used_us, leased_us(evaluation.state, holder.digest)]
     periods_s = [evaluation.policy.grace]
     for _, rule in evaluation.selections.rules:
         keep = rule.keep if isinstance(rule.keep, Keep) else Keep()

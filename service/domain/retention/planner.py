@@ -7,6 +7,7 @@ from service.domain.policy.model import Keep, Policy
 from service.domain.policy.units import spell_duration
 from service.domain.retention.evaluation import Evaluation
 from service.domain.retention.hold import hold_reason, load_of
+from service.domain.retention.leases import leased_verdict
 from service.domain.retention.manual import manual_reason
 from service.domain.retention.plan import UNLISTED, Doomed, Plan, Verdict
 from service.domain.retention.state import State, Tag, Untagged
@@ -104,7 +105,7 @@ def _unresolved(evaluation: Evaluation, dooms: bool) -> list[str]:
         return sorted(unknown & {untagged.index for untagged in state.untagged})
     # A manifest that was pushed by its digest, and is no part of an index, may be a referrer. No event says so.
     nameless = {untagged.digest for untagged in state.untagged if not (untagged.tag or untagged.index)}
-    return sorted(unknown | (nameless - state.links.keys() - evaluation.parents.keys()))
+    return sorted(unknown | (nameless - state.links.keys() - evaluation.fixed.parents.keys()))
 
 
 def _postpones_approval(verdicts: Iterable[Verdict], evaluation: Evaluation) -> bool:
@@ -143,16 +144,16 @@ def _untagged_verdicts(evaluation: Evaluation) -> Iterator[Verdict]:
 
 def _untagged_verdict(evaluation: Evaluation, untagged: Untagged) -> Verdict:
     tag = Tag("", untagged.digest, untagged.since_us)
-    bound = evaluation.bound_verdict(tag)
+    bound = evaluation.fixed.bound(tag)
     if bound and bound.kept:
         return bound
     if untagged.index and _may_exist(evaluation, untagged.index):
         return Verdict(tag, True, f"it is part of the index {untagged.index}")
-    request = evaluation.manual_deletion(tag)
+    request = evaluation.fixed.manual_deletion(tag)
     revision = evaluation.revision(untagged.digest)
     if revision and not request:
         return Verdict(tag, True, revision.reason, revision.rule)
-    fixed = evaluation.leased_verdict(tag, None) or bound
+    fixed = leased_verdict(evaluation.state, tag, None, evaluation.now_us) or bound
     if fixed:
         return fixed
     parent = untagged.index or (untagged.digest if untagged.by_pushprune or untagged.started else "")
@@ -165,7 +166,7 @@ def _untagged_verdict(evaluation: Evaluation, untagged: Untagged) -> Verdict:
 
 def _may_exist(evaluation: Evaluation, index: str) -> bool:
     """True if an index that was deleted may exist again: it is known again, even if it was not read yet."""
-    return index in evaluation.state.links or evaluation.exists(index)
+    return index in evaluation.state.links or evaluation.fixed.exists(index)
 
 
 def _following(evaluation: Evaluation, untagged: Untagged, tag: Tag, *, manual: bool) -> Verdict:
@@ -176,7 +177,7 @@ def _following(evaluation: Evaluation, untagged: Untagged, tag: Tag, *, manual: 
     Args:
         manual: True if the parent was deleted manually.
     """
-    rule, index = evaluation.first_rule, untagged.index
+    rule, index = evaluation.fixed.first_rule, untagged.index
     if index:
         return Verdict(tag, False, f"the index {index} was deleted", rule, follows=True, after=index, manual=manual)
     if untagged.started:

@@ -16,9 +16,9 @@ from service.domain.retention.ranking import ORDERS, Ranking, rank
 from service.domain.retention.state import Tag
 
 Lists = frozenset[int]
-# (start in µs, end in µs, group) of the time in which a rule selects a tag.
-Stay = tuple[float, float, str]
-_NEVER: Stay = (inf, -inf, "")
+# (start in µs, end in µs, group): a rule selects a tag in this period, in this group.
+SelectedPeriod = tuple[float, float, str]
+_NEVER: SelectedPeriod = (inf, -inf, "")
 
 
 class Feed:
@@ -98,7 +98,7 @@ class Selections:
         self._taking = cache(self._finals_before)
         finals = [number for number, (_, rule) in enumerate(rules) if rule.final]
         self._finals = tuple(tuple(finals[: bisect_left(finals, number)]) for number in range(len(rules)))
-        self._stays: defaultdict[int, dict[str, Stay]] = defaultdict(dict)
+        self._stays: defaultdict[int, dict[str, SelectedPeriod]] = defaultdict(dict)
         self._feeds = {"pushed": Feed(free, self._lists_of)}
         self._now_us = now_us
         self._rankings: dict[tuple[int, str], Ranking] = {}
@@ -133,7 +133,7 @@ class Selections:
         for tag in feed.of(at, young):
             stay = stays.get(tag.name)
             if stay is None:
-                stay = stays[tag.name] = self._stay(number, tag)
+                stay = stays[tag.name] = self._selected_period(number, tag)
             from_us, until_us, group = stay
             if from_us <= now_us < until_us:
                 yield tag, group
@@ -200,7 +200,7 @@ class Selections:
             return None
         return self._group[number](tag.name)
 
-    def _stay(self, number: int, tag: Tag) -> Stay:
+    def _selected_period(self, number: int, tag: Tag) -> SelectedPeriod:
         """Return from when until when the rule selects a tag of its list. The result is the same at every moment."""
         group = self._group[number](tag.name)
         if group is None:

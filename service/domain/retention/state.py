@@ -141,7 +141,8 @@ class State:
         lost: tags that a deletion by pushprune removed by mistake, and that are not restored yet.
         hides_tags: True if the registry may leave tags out of its listings. Then a tag that is not listed may point at
             any manifest.
-        told_us: until when (µs) the event of an unreported push may still arrive. Such a tag is kept until then.
+        reports_until_us: the time (µs) until which the event of an unreported push may still arrive. Such a tag is kept
+            until then.
         planned_us: the newest push (µs) that the plan before decided about; None if there was no plan yet.
     """
 
@@ -161,7 +162,7 @@ class State:
     unapproved: UnapprovedTags | None = None
     lost: frozenset[str] = frozenset()
     hides_tags: bool = False
-    told_us: int = 0
+    reports_until_us: int = 0
     planned_us: int | None = None
 
     def closure(self, digest: str) -> tuple[str, ...]:

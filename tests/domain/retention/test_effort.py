@@ -20,7 +20,7 @@ WORK = {
     "verdicts": (Evaluation, "_evaluate"),
     "rankings": (Ranking, "__init__"),
     "patterns": (Selector, "select"),
-    "stays": (Selections, "_stay"),
+    "stays": (Selections, "_selected_period"),
 }
 
 

@@ -224,7 +224,7 @@ LAST = "rules: [{name: n, keep: {last: 1}}]"
 def test_a_tag_whose_push_was_not_reported_can_be_deleted_once_its_event_can_no_longer_come() -> None:
     """Ten minutes later it was deleted, with no push and no change of the policy (`reconcile.late`)."""
     tags = (tag("found", None), old("v1", 1), old("v2", 2))
-    result = explained("found", LAST, *tags, told_us=us(NOW_S + DAY))
+    result = explained("found", LAST, *tags, reports_until_us=us(NOW_S + DAY))
     assert (result.verdict.kept, result.earliest_deletion_us, result.verdict.until_us) == (
         True, us(NOW_S + DAY), us(NOW_S + DAY),
     )  # fmt: skip
@@ -232,7 +232,7 @@ def test_a_tag_whose_push_was_not_reported_can_be_deleted_once_its_event_can_no_
 
 
 def test_a_tag_whose_push_was_not_reported_is_kept_where_no_rule_can_delete_it() -> None:
-    result = explained("found", LAST, tag("found", None), told_us=us(NOW_S + DAY))
+    result = explained("found", LAST, tag("found", None), reports_until_us=us(NOW_S + DAY))
     assert (result.earliest_deletion_us, result.verdict.until_us) == (None, None)
     assert result.only_after == "newer pushes or a changed policy"
 

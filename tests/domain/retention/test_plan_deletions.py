@@ -32,7 +32,7 @@ def states(draw: st.DrawFn) -> State:
         unapproved=draw(st.none() | st.just(UnapprovedTags(us(600))) | st.just(UnapprovedTags(us(600), 2, 5))),
         planned_us=draw(st.none() | st.just(us(600))),
         hides_tags=draw(st.booleans()),
-        told_us=draw(st.sampled_from((0, us(2000)))),
+        reports_until_us=draw(st.sampled_from((0, us(2000)))),
     )
 
 

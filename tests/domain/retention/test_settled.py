@@ -82,7 +82,7 @@ _FIELDS: Mapping[str, st.SearchStrategy[Any]] = {
     "approved": _DIGESTS,
     "planned_us": _MOMENT,
     "unapproved": st.builds(UnapprovedTags, _MOMENT),
-    "told_us": st.just(us(2000)),
+    "reports_until_us": st.just(us(2000)),
     "revisions": st.dictionaries(_NAME, _DIGESTS.map(tuple), max_size=2),
 }
 CHANGES = st.just(dict[str, Any]()) | st.sampled_from(sorted(_FIELDS)).flatmap(
