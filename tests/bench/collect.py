@@ -1,9 +1,9 @@
-"""Online collections beside the registry's own collector: seconds, calls, and how long others wait.
+"""Compare online collections with the registry's own collector: seconds, calls to the storage, waits of clients.
 
-Each figure is one run of `collect`, from the lease to the check of the pushed images, without the pause before the
-second look (5 s), which nobody waits for.
-The first run unlinks what no manifest needs, the next one deletes it. While it claims
-digests, only requests that name one of them wait; PUTs of manifests wait while manifests are deleted.
+Each figure is one run of `collect`, from its lease to the check of the images that were pushed meanwhile. The pause of
+5 s before the second look at the storage is left out, because no client waits during it.
+The first run unlinks the blobs that no manifest needs, and the second run deletes their data. While a run has claimed
+digests, only requests that name one of these digests wait. While it deletes manifests, PUTs of manifests wait.
 """
 
 import os

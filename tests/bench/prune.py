@@ -90,9 +90,11 @@ def by_threads(pushed: tuple[tuple[str, Image], ...]) -> Pruned:
 
 
 def by_deletion(pushed: tuple[tuple[str, Image], ...], named: Collection[str]) -> Pruned:
-    """The worker's task, from its start until it ends: the deletions were planned before, and no message is sent.
+    """Measure the task `delete` of a worker from start to end. The deletions were planned before it starts.
 
-    named: the sections of the settings that say how. Push times come from the storage, as nobody heard the pushes.
+    Args:
+        pushed: the images of the repository, whose pushes are not reported: push times are read in the storage.
+        named: the sections of the settings that the worker has: `storage` mounts it, `delete` deletes in it.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pushprune-bench-")))
@@ -112,7 +114,7 @@ def by_deletion(pushed: tuple[tuple[str, Image], ...], named: Collection[str]) -
 
 
 def _wired(valkey: Valkey, registry: RealRegistry, folder: Path, named: Collection[str]) -> Wiring:
-    """Messages are noted only."""
+    """Build a wiring that keeps the messages for the workers instead of sending them."""
     ways: dict[str, Any] = {"storage": {"path": str(registry.storage_path)}, "delete": {"via": "storage"}}
     settings = load_settings(
         environ={}, redis={"url": valkey.url}, registry={"url": registry.url}, data_dir=folder / "data",
@@ -127,8 +129,8 @@ def _wired(valkey: Valkey, registry: RealRegistry, folder: Path, named: Collecti
 def by_the_system(pushed: tuple[tuple[str, Image], ...]) -> Pruned:
     """Measure from the change of the policy's file until the registry's storage has only what the policy keeps.
 
-    Web, worker and Redis beside the registry, which notifies them; its storage is not mounted. By then the pushes were
-    heard, the history was compared with the registry, and everything was at rest.
+    The system is a web process, a worker and Redis beside the registry, which notifies them. The registry's storage is
+    not mounted. Before the policy changes, all pushes are recorded and compared, and no work is left.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pushprune-bench-")))

@@ -233,7 +233,7 @@ def test_an_index_that_may_list_another_one_must_be_looked_into(listed: str) -> 
     pushed = event(media_type=OCI_INDEX, children=("a", "b"))
     pushed["target"]["references"][1]["mediaType"] = listed
     (push,) = understood(pushed).events
-    assert (push.children, push.must_be_looked_into) == (None, True)
+    assert (push.children, push.needs_its_manifest) == (None, True)
 
 
 def test_children_are_known_only_of_an_index_that_lists_real_digests() -> None:

@@ -1,4 +1,4 @@
-"""Leftovers of the real registry, on a filesystem and in a bucket, found and deleted by online collections."""
+"""Online collections find and delete what the real registry leaves: uploads, dangling tags, links, repositories."""
 
 from pathlib import Path
 from urllib.parse import urljoin

@@ -21,9 +21,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def ground(valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
-    """Pushes are believed to be old, so that what is missed is not waited for; nor is a lease of somebody who died.
+    """The ground of the machine, on which no step waits for real time to pass.
 
-    The registry is known to list every tag, so that the steps of an example are the same each time.
+    Every push counts as old, so a missing tag is believed at once. No worker waits for the lease of a dead worker.
+    The registry is known to list every tag, so that an example takes the same steps each time.
     """
     monkeypatch.setattr(listing, "is_whole", lambda *_: True)
     monkeypatch.setattr(compare, "YOUNG_S", 0.0)

@@ -1,7 +1,7 @@
 """The policy of the model, as simply as it can be said, and written without a look at service/domain.
 
-Keep the last N pushed: digests or tags, and all that have the time of the Nth. What is protected, part of an index, or
-about another image is not counted.
+Keep the last N pushed digests or tags, and all that were pushed at the same time as the Nth. Protected tags, parts of
+indexes and referrers are not counted.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -17,9 +17,13 @@ _UNDATED = frozenset(image.digest for image in UNDATED)
 
 @dataclass(frozen=True)
 class Push:
-    """The last push of a tag. at_us: None when nobody heard of it; other_us: what it may be as well, -1 = nothing.
+    """The last push of a tag.
 
-    unannounced: at_us is when somebody saw the tag, unannounced: it has a place, and takes none.
+    Attributes:
+        at_us: its push time; None if the push was not reported.
+        other_us: another push time that pushprune may know as well, None included; -1 for no other.
+        unannounced: True if at_us is the time at which a comparison found the tag. Such a tag may be among the last N,
+            but pushes no other tag out of them.
     """
 
     number: int
@@ -36,10 +40,15 @@ class Push:
 
 @dataclass(frozen=True)
 class Rule:
-    """The policy of one run. untagged: True if manifests without a tag are deleted at once.
+    """The policy of one run.
 
-    tags_first: whether the deletion takes tags off before digests, however few there are. order: what `last`
-    counts by; with `created`, an image without a date counts as created when it was pushed; all others have one date.
+    Attributes:
+        keep: the N of the last N.
+        count: what N counts, digests or tags.
+        untagged: True if manifests without a tag are deleted at once.
+        tags_first: True if tags are removed before their manifests are deleted, even if they are few.
+        order: the order of the last N. With `created`, an image without a date counts as created at its push; all other
+            images of the machine have the same date.
     """
 
     keep: int
@@ -51,24 +60,26 @@ class Rule:
 
 
 def overflowing(pushes: Iterable[Push], rule: Rule, parts: Collection[str], bound: Collection[str]) -> set[str]:
-    """The tags beyond the last N, as far as is certain.
+    """The tags that are certainly beyond the last N.
 
-    parts: digests that an index lists; bound: tags of what is about another image.
+    Args:
+        parts: digests that an index lists.
+        bound: tags of referrers.
     """
-    gone = _in_every_world(tuple(pushes), rule, parts, bound)
-    return set.intersection(*gone)
+    choices = _for_all_push_times(tuple(pushes), rule, parts, bound)
+    return set.intersection(*choices)
 
 
 def perhaps_overflowing(pushes: Iterable[Push], rule: Rule, parts: Collection[str], bound: Collection[str]) -> set[str]:
-    """The same, as far as is possible."""
-    return set.union(*_in_every_world(tuple(pushes), rule, parts, bound))
+    """The tags that are possibly beyond the last N: for at least one choice of the push times."""
+    return set.union(*_for_all_push_times(tuple(pushes), rule, parts, bound))
 
 
-def _in_every_world(
+def _for_all_push_times(
     pushes: tuple[Push, ...], rule: Rule, parts: Collection[str], bound: Collection[str]
 ) -> list[set[str]]:
-    worlds = product(*(push.times for push in pushes))
-    dated = (tuple(replace(push, at_us=at) for push, at in zip(pushes, world, strict=True)) for world in worlds)
+    choices = product(*(push.times for push in pushes))
+    dated = (tuple(replace(push, at_us=at) for push, at in zip(pushes, times, strict=True)) for times in choices)
     return [_overflowing(known, rule, parts, bound) for known in dated]
 
 

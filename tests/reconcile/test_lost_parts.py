@@ -1,4 +1,4 @@
-"""A part of an index that exists is missing: said at once, seen by a comparison, listed in the trash, and put back."""
+"""The loss of a part of an existing index: an alarm at once and at each comparison, listed in the trash, restored."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from workers.sweep import sweep
 
 
 def index_that_lost_a_part(make_system: Make) -> tuple[System, str, str]:
-    """A deletion of ours took a part of a kept index, as if it had been fooled. Returns the index and the part."""
+    """A part of a kept index that pushprune deleted, as after a wrong decision. Returns the index and the part."""
     system = make_system(keep_last(3))
     index = system.registry.push_index(SHOP, "latest")
     part = min(system.registry.manifests(SHOP).keys() - {index})
@@ -35,7 +35,7 @@ def compare(system: System) -> reconcile.Compared:
     return reconcile.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
 
 
-def test_it_is_an_alarm_that_says_how_to_put_it_back(make_system: Make) -> None:
+def test_a_lost_part_is_an_alarm_that_says_how_to_restore_it(make_system: Make) -> None:
     system, _, part = index_that_lost_a_part(make_system)
     assert compare(system).lost == 1
     (trouble,) = system.store.outbox.troubles()
@@ -44,7 +44,7 @@ def test_it_is_an_alarm_that_says_how_to_put_it_back(make_system: Make) -> None:
     assert f"pushprune restore {SHOP}@{part}" in trouble.message
 
 
-def test_the_trash_lists_it_and_it_can_be_restored(make_system: Make) -> None:
+def test_the_trash_lists_a_lost_part_and_it_can_be_restored(make_system: Make) -> None:
     system, _, part = index_that_lost_a_part(make_system)
     assert [(image.tag, image.digest) for image in system.wiring.restore.deleted(SHOP)] == [("", part)]
     system.wiring.restore.restore(SHOP, digest=part)
@@ -53,7 +53,7 @@ def test_the_trash_lists_it_and_it_can_be_restored(make_system: Make) -> None:
     assert system.store.outbox.troubles() == ()
 
 
-def test_healing_puts_it_back_and_the_alarm_ends(make_system: Make) -> None:
+def test_healing_restores_a_lost_part_and_the_alarm_ends(make_system: Make) -> None:
     system, _, _ = index_that_lost_a_part(make_system)
     compare(system)
     system.later()
@@ -63,7 +63,7 @@ def test_healing_puts_it_back_and_the_alarm_ends(make_system: Make) -> None:
 
 
 def swept(system: System) -> None:
-    """A minute later."""
+    """The system after the sweep of the next minute."""
     client: Any = system.store.connection.client
     client.delete(system.store.connection.keys.of("lease", "broken"))
     sweep(system.wiring)
@@ -82,7 +82,7 @@ def test_the_alarm_ends_within_a_minute_and_not_with_the_next_comparison(make_sy
     assert system.store.outbox.troubles() == ()
 
 
-def test_the_alarm_stands_until_the_image_is_pushed_again_where_nothing_can_be_restored(make_system: Make) -> None:
+def test_the_alarm_remains_until_the_image_is_pushed_again_if_nothing_can_be_restored(make_system: Make) -> None:
     system, index, part = index_that_lost_a_part(make_system)
     system.store.trash.collected()
     assert compare(system).lost == 1
@@ -98,7 +98,7 @@ def test_the_alarm_stands_until_the_image_is_pushed_again_where_nothing_can_be_r
 
 
 def test_a_platform_that_was_never_pushed_is_no_alarm(make_system: Make) -> None:
-    """Distribution 3 takes an index whose parts are not all there (validation.manifests.indexes.platforms)."""
+    """Distribution 3 accepts an index without some of its parts (validation.manifests.indexes.platforms)."""
     system = make_system(keep_last(3))
     index = system.registry.push_index(SHOP, "latest")
     part = min(system.registry.manifests(SHOP).keys() - {index})

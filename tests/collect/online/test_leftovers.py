@@ -1,4 +1,7 @@
-"""Leftovers are reported, and deleted beside pushes if gc.leftovers says so."""
+"""Leftovers: abandoned uploads, dangling tags, unused links and empty repositories.
+
+Online collections report them, and with `gc.leftovers: delete` delete them while clients push.
+"""
 
 import os
 from collections.abc import Callable
