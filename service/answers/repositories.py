@@ -7,7 +7,7 @@ from pydantic import Field
 from service.answers.base import ApiAnswer, TimeMs, TimeUs
 from service.domain.retention.plan import Rejection
 from service.domain.timestamps import rfc3339
-from service.prune.approvals import Waiting, together
+from service.prune.approvals import Waiting, joint_name
 from service.store.approvals import Hold
 
 
@@ -86,5 +86,5 @@ class Holds(ApiAnswer):
             next=cursor,
             total=len(waiting),
             holds=tuple(HeldPlan.of(held.hold, held.rejection) for held in (waiting if listed is None else listed)),
-            plans=together(undecided) if undecided else None,
+            plans=joint_name(undecided) if undecided else None,
         )

@@ -61,7 +61,7 @@ def approve_all(store: Store, dispatch: Dispatch, yes: bool) -> None:
         click.confirm(f"delete {images} of {spell_count(len(holds), 'repository')}?", abort=True)
     # The user confirmed exactly the plans above: a plan that changed meanwhile must not be approved with them.
     try:
-        approved = approvals.approve_all(store, dispatch, None if yes else approvals.together(holds), by=login_name())
+        approved = approvals.approve_all(store, dispatch, None if yes else approvals.joint_name(holds), by=login_name())
     except NotWaiting as error:
         raise NotWaiting("the plans have changed; `pushprune prune --held` shows the new ones") from error
     click.echo(

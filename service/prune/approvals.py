@@ -69,8 +69,8 @@ class Approved:
     images: int
 
 
-def together(holds: Iterable[Hold]) -> str:
-    """Return a name for these plans. The name changes as soon as any plan is replaced."""
+def joint_name(holds: Iterable[Hold]) -> str:
+    """Return one name for several plans. The name changes as soon as any of them is replaced."""
     plans = sorted(f"{hold.repository} {hold.plan}" for hold in holds)
     return hashlib.sha256("\n".join(plans).encode()).hexdigest()[:32]
 
@@ -79,7 +79,7 @@ def approve_all(store: Store, dispatch: Dispatch, plans: str | None, *, by: str)
     """Approve every plan that waits and was not rejected.
 
     Args:
-        plans: the name of the plans that were looked at, as `together` gives it; None: whichever wait.
+        plans: the name of the plans that were looked at, as `joint_name` gives it; None: all that wait now.
         by: who approves them.
 
     Raises:
@@ -88,7 +88,7 @@ def approve_all(store: Store, dispatch: Dispatch, plans: str | None, *, by: str)
     holds = undecided(store)
     if not holds:
         raise NotWaiting("nothing waits for approval; GET /api/v1/holds lists what does")
-    if plans not in (None, together(holds)):
+    if plans not in (None, joint_name(holds)):
         raise NotWaiting("other plans wait by now; GET /api/v1/holds shows them")
     images = repositories = 0
     for hold in holds:

@@ -64,7 +64,7 @@ def commit(
             break
         committed = Committed(store.history.commit(snapshot, plan, target, since), is_overtaken=True)
     if committed.is_overtaken and not committed.is_stale:
-        # Planning keeps up: a repository that is due because of later pushes is not late.
+        # The plan was committed: a repository that is due again because of later pushes is not overdue.
         store.outbox.succeeded("due", snapshot.repository)
     result = "stale" if committed.is_stale else target
     store.meter.count("plans", result)
@@ -100,7 +100,7 @@ def commit_deletions(wiring: Wiring, snapshot: Snapshot, plan: Plan, policy: Pol
         wiring: the collaborators.
         snapshot: the state that the plan was made from.
         plan: the plan.
-        policy: the policy that the plan was made by. The deletions carry its name, which a deletion believes.
+        policy: the policy that the plan was made by. A deletion is refused later if another policy is in force.
         target: the place where the deletions wait.
 
     Returns:

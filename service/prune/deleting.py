@@ -34,7 +34,7 @@ class _Learnt:
     """The facts that the batches before, under the same lease, have shown.
 
     Attributes:
-        size: number of digests that the registry deletes in good time.
+        size: number of digests that the registry deletes in the time of one batch.
         is_clear: True if the last batch removed its tags, and deleted the tombstone at its end.
     """
 
@@ -94,7 +94,7 @@ def _delete(
             try:
                 _work(wiring, snapshot, batch, permit, work, untags=untags, is_clear=learnt.is_clear)
             except RegistryUnavailable:
-                _ease_off(wiring.store, snapshot.repository, batch)
+                _reset_back_off(wiring.store, snapshot.repository, batch)
                 raise
         learnt.is_clear = untags
         if not untags:
@@ -111,7 +111,7 @@ def _plan_again(store: Store, dispatch: Dispatch, repository: str) -> None:
     dispatch.enforce(repository)
 
 
-def _ease_off(store: Store, repository: str, batch: tuple[Doomed, ...]) -> None:
+def _reset_back_off(store: Store, repository: str, batch: tuple[Doomed, ...]) -> None:
     """Reset the back-off if at least one image of the batch was deleted: waits grow only without any progress."""
     remaining = set(store.history.doomed(repository))
     if not remaining.issuperset(batch):
@@ -130,7 +130,7 @@ def _next_batch(
     """Return the next batch, and True if its tags are to be removed before its manifests.
 
     Args:
-        fits: number of digests that the registry deletes in good time.
+        fits: number of digests that the registry deletes in the time of one batch.
     """
     most = settings.delete.batch_size
     alike = tuple(image for image in remaining[: batch_size(tags, most)] if image.only_tags == remaining[0].only_tags)

@@ -61,7 +61,7 @@ class RequestResolver:
     def request(self, wanted: Sequence[TagSelector]) -> DeletionRequest:
         """Return the deletion that these names ask for, without the names that are added to `refused`.
 
-        Refused is a name that must be kept although it was named exactly, and a digest that does not exist.
+        A name is refused if it was named exactly and must be kept, and a digest if it does not exist.
         """
         targets: dict[str, str] = {}
         for selector in wanted:
@@ -125,12 +125,12 @@ class RequestResolver:
         return digests
 
     def _found(self, name: str) -> Tag | None:
-        standing = self._registry.client.head(self._repository, name)
-        if standing is None or standing.digest == tombstone.DIGEST:
+        head = self._registry.client.head(self._repository, name)
+        if head is None or head.digest == tombstone.DIGEST:
             return None
-        if standing.media_type in INDEX_TYPES:
-            self._indexes.add(standing.digest)
-        self._live[name] = Tag(name, standing.digest, None)
+        if head.media_type in INDEX_TYPES:
+            self._indexes.add(head.digest)
+        self._live[name] = Tag(name, head.digest, None)
         return self._live[name]
 
     def _manifest(self, digest: str) -> dict[str, str]:

@@ -52,7 +52,7 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
             name = name_of(member[0])
             digest = name if ":" in name else _digest_of(snapshot, name)
             if (doomed | undecided).intersection((name, digest)) or (name == tombstone.DIGEST and doomed | undecided):
-                # The deletion finishes this. If its plan is dropped instead, this is looked at then.
+                # The deletion finishes its work on this name. If its plan is dropped instead, healing runs again.
                 continue
             try:
                 reason = healing.look_at(name, digest)
@@ -68,7 +68,7 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
 
 
 def _look_at_lost(store: Store, snapshot: Snapshot) -> None:
-    """Look again at lost tags once a notification says that a user had deleted their image."""
+    """Request healing of lost tags whose image was deleted by a user, as a notification reported meanwhile."""
     if not snapshot.lost:
         return
     live = [tag for tag in snapshot.tags if tag.name in snapshot.lost]
@@ -129,17 +129,17 @@ class _Healing:
         """
         if self._store.deletions.is_restored(self._repository, tag):
             return
-        standing = self._registry.client.head(self._repository, tag)
-        if standing is not None and self._is_ours(tag, standing):
+        current = self._registry.client.head(self._repository, tag)
+        if current is not None and self._is_ours(tag, current):
             log.warning("healing pushed a tag that its user had deleted; it is deleted again", tag=tag)
             with open_batch(self._wiring, self._snapshot, self._permit) as batch:
-                untag_again(batch, tag, standing.digest)
-            if standing.digest != tombstone.DIGEST:
-                self._store.deletions.untagged_again(self._repository, tag, standing.digest)
+                untag_again(batch, tag, current.digest)
+            if current.digest != tombstone.DIGEST:
+                self._store.deletions.untagged_again(self._repository, tag, current.digest)
 
-    def _is_ours(self, tag: str, standing: ManifestHead) -> bool:
+    def _is_ours(self, tag: str, current: ManifestHead) -> bool:
         """Return True if the tag points at a manifest that we pushed: a tombstone, or a healed image."""
-        return standing.digest in (tombstone.DIGEST, self._store.deletions.own_put(self._repository, tag))
+        return current.digest in (tombstone.DIGEST, self._store.deletions.own_put(self._repository, tag))
 
     def _heal(self, name: str, digest: str) -> str | None:
         """Restore what is missing; return the reason, or None if nothing was missing. The parts first, then the tag."""
@@ -150,19 +150,19 @@ class _Healing:
                 # A crash may have left a tombstone behind.
                 batch.delete(name)
             return None
-        standing = self._registry.client.get(repository, digest)
-        if standing is None and ":" in name:
+        current = self._registry.client.get(repository, digest)
+        if current is None and ":" in name:
             self._note_missing_index(name)
             # An index that does not exist needs no parts.
             return None
-        if standing is None and self._was_deleted_by_user(name):
+        if current is None and self._was_deleted_by_user(name):
             return None
-        manifest = standing or self._store.trash.get(repository, digest)
+        manifest = current or self._store.trash.get(repository, digest)
         parts = _Parts()
         if manifest:
             self._restore_parts(manifest, parts)
         back = ":" not in name and self._restore_tag(Tag(name, digest, _pushed_us(self._snapshot, name)), manifest)
-        if back or standing:
+        if back or current:
             self._restore_referrers(name, digest, parts, is_restored=back)
         if not back and not parts.restored:
             return None
@@ -265,12 +265,12 @@ class _Healing:
     def _restore_tag(self, tag: Tag, manifest: Manifest | TrashedManifest | None) -> bool:
         """Restore a tag that is missing, or that our own push moved away from a user's newer push. True if restored."""
         repository = self._repository
-        standing = self._registry.client.head(repository, tag.name)
-        if standing is not None and (standing.digest == tag.digest or not self._is_ours(tag.name, standing)):
+        current = self._registry.client.head(repository, tag.name)
+        if current is not None and (current.digest == tag.digest or not self._is_ours(tag.name, current)):
             return False
-        if standing is not None and standing.digest == tombstone.DIGEST:
+        if current is not None and current.digest == tombstone.DIGEST:
             self._store.deletions.request_healing(repository, [tombstone.DIGEST])
-        elif standing is not None and not self._store.deletions.may_have_met_own_put(repository, tag):
+        elif current is not None and not self._store.deletions.may_have_met_own_put(repository, tag):
             # No write of ours met that push, so it would still be there: its report is not believed.
             return False
         where = f"{repository}:{tag.name}"

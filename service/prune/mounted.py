@@ -28,18 +28,18 @@ class Mounted:
         return self._storage if self._is_live else None
 
     @contextmanager
-    def changing(self, repository: str, tag: str, stands: str | None, becomes: str | None) -> Iterator[None]:
+    def changing(self, repository: str, tag: str, before: str | None, after: str | None) -> Iterator[None]:
         """Watch the storage around a write over HTTP that changes a tag.
 
         Args:
-            stands: the digest that the tag points at, as the registry has just answered; None if not asked.
-            becomes: the digest after the write; None if the tag is deleted.
+            before: the digest that the tag points at, by an answer of the registry; None if it is not known.
+            after: the digest that it points at after the write; None if the tag is deleted.
         """
-        if self._storage is None or self._is_live is not None or stands is None:
+        if self._storage is None or self._is_live is not None or before is None:
             yield
             return
-        before = self._storage.digest_of(repository, tag)
+        stored_before = self._storage.digest_of(repository, tag)
         yield
         # Both states must match: a stale copy may happen to show one of them.
-        is_seen = before == stands and self._storage.digest_of(repository, tag) == becomes
+        is_seen = stored_before == before and self._storage.digest_of(repository, tag) == after
         self._is_live = is_seen and self._is_live is not False

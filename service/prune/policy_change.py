@@ -13,17 +13,18 @@ from service.log import log
 from service.store import Store
 from service.store.chunks import chunks
 
-# Other work of a sweep waits for no more than this.
+# The rest of a sweep waits for no longer than this.
 SLICE_S = 1.0
 
 
 def hold_change(store: Store, after: Policy | None, digest: str) -> bool:
-    """Have every repository wait for an approval in which the changed policy deletes more, where that is much.
+    """Require an approval in every repository from which the changed policy deletes tags, if these are many in total.
 
-    Repositories are compared for a slice of time, one worker at a time; the next call continues.
+    Counted are tags that the policy before keeps. One worker at a time compares repositories for a slice of time; the
+    next call continues.
 
     Args:
-        after: the changed policy; None if there is none any more, which keeps every tag.
+        after: the changed policy; None if the policy was removed, so that every tag is kept.
         digest: of the changed policy. Another digest begins a new comparison.
 
     Returns:

@@ -48,7 +48,7 @@ def protect(
 
     Args:
         tags: tag → the digest that the user saw there. The image is protected, whichever tags it has later.
-        life_s: for how long. A longer protection stays as it is.
+        life_s: for how long. A protection that ends later is not shortened.
         by: the user.
 
     Raises:

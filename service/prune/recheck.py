@@ -81,8 +81,8 @@ def _recheck(
         manifest = storage.manifest(repository, doomed.digest) if fetch else None
         if manifest or not fetch:
             return RecheckResult(RecheckState.UNCHANGED, manifest)
-    # The digest proves the bytes for ever, so that only the tag is left to prove (safety rule 3). A 304 does not prove
-    # that the manifest exists: a DELETE of one that does not answers 404.
+    # Bytes that match their digest never change, so only the tag must be proved (safety rule 3). A 304 does not prove
+    # that the manifest exists: if it does not exist, the DELETE answers 404.
     known = registry.client.recall(repository, doomed.digest) if fetch else None
     if fetch and known is None:
         manifest = registry.client.get(repository, name)
@@ -129,10 +129,10 @@ def _are_owners_deleted(batch: Batch, doomed: Doomed, references: References) ->
     if subjects and not all(verdict.follows for verdict in doomed.verdicts):
         return False
     owners = subjects | {verdict.after for verdict in doomed.verdicts} - {""}
-    standing = [owner for owner in owners if owner and batch.registry.client.head(batch.repository, owner) is not None]
-    for owner in standing:
+    existing = [owner for owner in owners if owner and batch.registry.client.head(batch.repository, owner) is not None]
+    for owner in existing:
         batch.store.deletions.still_exists(batch.repository, owner, index=owner not in subjects)
-    return not standing
+    return not existing
 
 
 def _references(manifest: Manifest) -> References:

@@ -44,15 +44,15 @@ def _still_listed(batch: Batch, deleted: Collection[str]) -> frozenset[str]:
     listed = set(registry.client.tags(repository))
     dangling = {tag for tag in (suspects | before) & listed if registry.client.head(repository, tag) is None}
     if dangling & suspects:
-        _note(batch, able=True)
+        _note_capability(batch, able=True)
     elif not before and any(_longer(tag, sorted(listed)) for tag in suspects - listed):
-        _note(batch, able=False)
+        _note_capability(batch, able=False)
     removed = _removed(batch, dangling, listed)
-    _say(store, repository, dangling - removed, before)
+    _warn(store, repository, dangling - removed, before)
     return frozenset(deleted) & (dangling - removed)
 
 
-def _note(batch: Batch, *, able: bool) -> None:
+def _note_capability(batch: Batch, *, able: bool) -> None:
     batch.leaves_tags = able
     batch.store.capabilities.note_leaves_tags(batch.snapshot.restarts, able=able)
 
@@ -85,7 +85,7 @@ def _removed(batch: Batch, dangling: Collection[str], listed: set[str]) -> set[s
     return removed
 
 
-def _say(store: Store, repository: str, tags: Collection[str], before: Collection[str]) -> None:
+def _warn(store: Store, repository: str, tags: Collection[str], before: Collection[str]) -> None:
     if set(tags) == set(before):
         return
     store.deletions.note_dangling(repository, tags)
