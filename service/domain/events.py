@@ -68,7 +68,7 @@ class Event:
         return self.media_type in INDEX_TYPES
 
     @property
-    def must_be_looked_into(self) -> bool:
+    def needs_its_manifest(self) -> bool:
         """True if only the manifest itself says which images it contains or belongs to."""
         return self.is_index or self.artifact
 

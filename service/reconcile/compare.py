@@ -155,8 +155,8 @@ class TagComparison:
         def head_of(name: str) -> ManifestHead | None:
             self._pace.take()
             if name not in self._before:
-                return _first_standing(self._registry, self._snapshot.repository, name, self._read)
-            return _standing(self._registry, self._snapshot.repository, name, self._before[name])
+                return _head_of_unknown(self._registry, self._snapshot.repository, name, self._read)
+            return _head_of_known(self._registry, self._snapshot.repository, name, self._before[name])
 
         with ThreadPoolExecutor(self._registry.parallel, thread_name_prefix="look") as pool:
             heads = dict(zip(names, pool.map(head_of, names), strict=True))
@@ -201,13 +201,13 @@ class TagComparison:
 
 
 def _without_tombstones(
-    store: Store, repository: str, standings: dict[str, ManifestHead | None], known: Collection[str]
+    store: Store, repository: str, heads: dict[str, ManifestHead | None], known: Collection[str]
 ) -> dict[str, ManifestHead | None]:
     """Return the tags without those at a tombstone: an untag is under way, or was interrupted and is healed."""
-    untagging = [name for name, standing in standings.items() if standing and standing.digest == tombstone.DIGEST]
+    untagging = [name for name, head in heads.items() if head and head.digest == tombstone.DIGEST]
     if untagging:
         store.deletions.request_healing(repository, [tombstone.DIGEST, *(name for name in untagging if name in known)])
-    return {name: standing for name, standing in standings.items() if name not in untagging}
+    return {name: head for name, head in heads.items() if name not in untagging}
 
 
 def being_pushed(tag: Tag) -> bool:
@@ -235,8 +235,10 @@ def proof_in_time(registry: Registry, repository: str, tag: Tag, *, is_index: bo
     return proof
 
 
-def _first_standing(registry: Registry, repository: str, name: str, read: dict[str, References]) -> ManifestHead | None:
-    """Return the digest of an unknown tag, None if the tag is missing. Readable references are added to `read`."""
+def _head_of_unknown(
+    registry: Registry, repository: str, name: str, read: dict[str, References]
+) -> ManifestHead | None:
+    """Return the manifest that an unknown tag points at, None if the tag is missing. Readable references are added to `read`."""
     try:
         manifest = registry.client.get(repository, name)
     except MisnamedManifest:
@@ -248,8 +250,8 @@ def _first_standing(registry: Registry, repository: str, name: str, read: dict[s
     return ManifestHead(manifest.digest, manifest.media_type)
 
 
-def _standing(registry: Registry, repository: str, name: str, known: Tag) -> ManifestHead | None:
-    """Return the digest of a known tag, None if the tag is missing.
+def _head_of_known(registry: Registry, repository: str, name: str, known: Tag) -> ManifestHead | None:
+    """Return the manifest that a known tag points at, None if the tag is missing.
 
     An answer that contradicts a young push is not believed: the registry is asked again for 0.6 s, then
     RegistryUnavailable is raised.
@@ -257,9 +259,9 @@ def _standing(registry: Registry, repository: str, name: str, known: Tag) -> Man
     pause_s = 0.01
     while True:
         # The answer to a conditional HEAD lacks the media type, which the event of an unproved tag may have forged.
-        standing = registry.client.head(repository, name, unless=known.digest if known.proved else None)
-        if (standing and standing.digest in (known.digest, tombstone.DIGEST)) or not being_pushed(known):
-            return standing
+        head = registry.client.head(repository, name, unless=known.digest if known.proved else None)
+        if (head and head.digest in (known.digest, tombstone.DIGEST)) or not being_pushed(known):
+            return head
         if pause_s > _LONGEST_PAUSE_S:
             raise RegistryUnavailable(f"{repository}:{name} was pushed just now and the registry does not show it yet")
         time.sleep(pause_s)

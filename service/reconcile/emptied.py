@@ -21,7 +21,7 @@ def refuse_emptied(
     registry: Registry,
     snapshot: Snapshot,
     missing: Collection[str],
-    standings: Mapping[str, ManifestHead | None],
+    heads: Mapping[str, ManifestHead | None],
 ) -> None:
     """Refuse to compare a repository whose known tags may all be missing because the storage is another one.
 
@@ -43,9 +43,9 @@ def refuse_emptied(
         return
     newest_us = max(tag.pushed_us or 0 for tag in lost)
     older = [tag for tag in snapshot.tags if _is_proof(tag, max(newest_us, snapshot.compared_us - _SKEW_US))]
-    if any(_is_at(standings.get(tag.name), snapshot, tag) for tag in older):
+    if any(_is_at(heads.get(tag.name), snapshot, tag) for tag in older):
         return
-    unread = [tag for tag in older if tag.name not in standings]
+    unread = [tag for tag in older if tag.name not in heads]
     if not (
         _exists(registry, snapshot, unread) or _is_proved_elsewhere(store, registry, snapshot.repository, newest_us)
     ):
@@ -68,9 +68,9 @@ def _exists(registry: Registry, snapshot: Snapshot, tags: Sequence[Tag]) -> bool
     return any(_is_at(head(repository, tag.name, unless=tag.digest), snapshot, tag) for tag in tags[:_TAGS])
 
 
-def _is_at(standing: ManifestHead | None, snapshot: Snapshot, tag: Tag) -> bool:
+def _is_at(head: ManifestHead | None, snapshot: Snapshot, tag: Tag) -> bool:
     """Return True if a tag points at its digest, or at an earlier one: a forged push hides where the tag points."""
-    return standing is not None and standing.digest in (tag.digest, *snapshot.revisions.get(tag.name, ()))
+    return head is not None and head.digest in (tag.digest, *snapshot.revisions.get(tag.name, ()))
 
 
 def _is_proved_elsewhere(store: Store, registry: Registry, repository: str, newest_us: int) -> bool:

@@ -19,7 +19,7 @@ def infer_push_time(
     registry: Registry,
     snapshot: Snapshot,
     name: str,
-    standing: ManifestHead,
+    current: ManifestHead,
     before: Tag | None,
     size_bytes: int = 0,
 ) -> tuple[Tag, str]:
@@ -31,20 +31,20 @@ def infer_push_time(
     got a new tag.
 
     Args:
-        standing: the manifest that the tag points at.
+        current: the manifest that the tag points at.
         before: the tag as the history knows it; None if it is unknown.
         size_bytes: of the image, if its manifest was read; 0 if it was not.
     """
-    link_us = _linked_us(registry, snapshot.repository, name, standing.digest)
+    link_us = _linked_us(registry, snapshot.repository, name, current.digest)
     # A tag that is older than pushprune keeps that mark while it points at the same image.
-    predates = before.found and before.digest == standing.digest if before else snapshot.compared_us == 0
-    if before and before.digest == standing.digest:
+    predates = before.found and before.digest == current.digest if before else snapshot.compared_us == 0
+    if before and before.digest == current.digest:
         size_bytes = size_bytes or before.size_bytes
     if link_us is not None:
-        return Tag(name, standing.digest, link_us, size_bytes, found=predates), _LINK
-    is_new = before is not None or any(known.digest == standing.digest for known in snapshot.tags)
+        return Tag(name, current.digest, link_us, size_bytes, found=predates), _LINK
+    is_new = before is not None or any(known.digest == current.digest for known in snapshot.tags)
     unannounced = is_new or snapshot.compared_us > 0
-    return Tag(name, standing.digest, None, size_bytes, unannounced=unannounced, found=predates), ""
+    return Tag(name, current.digest, None, size_bytes, unannounced=unannounced, found=predates), ""
 
 
 def prove(registry: Registry, repository: str, tag: Tag, *, is_index: bool) -> Proof:

@@ -29,7 +29,7 @@ _EMPTY = (
 
 
 def continue_run(wiring: Wiring) -> None:
-    """Continue the reconcile run under way, or begin the one that is asked for, for a slice of time.
+    """Continue the reconcile run under way, or begin the requested one, and work for a slice of time.
 
     Finished comparisons are kept: if a worker is killed, only the repository it was comparing is compared again. Errors
     of the registry are kept in the record of the run.
@@ -45,9 +45,9 @@ def continue_run(wiring: Wiring) -> None:
         if run is None:
             return
         listed = run.listed or _list(wiring.store, wiring.registry, run, lease)
-        _compare_for(wiring.store, wiring.registry, wiring.settings, run, lease, SLICE_S, asked=not listed)
+        _compare_for(wiring.store, wiring.registry, wiring.settings, run, lease, SLICE_S, only_named=not listed)
         if listed and wiring.store.reconcile_runs.end():
-            _tell(wiring.store, wiring.registry)
+            _report(wiring.store, wiring.registry)
             return
     if wiring.store.reconcile_runs.claim_next():
         wiring.dispatch.reconcile()
@@ -68,7 +68,7 @@ def _list(store: Store, registry: Registry, run: reconciliation.ReconcileRun, le
     except RegistryUnavailable as error:
         failures = runs.note_catalog_failure(str(error), error.retry_after_s)
         if failures < _CATALOG_TRIES or not _answers(registry):
-            # Each outage is logged once: the state of the run says how it goes on.
+            # Each outage is logged once. The record of the run shows the further attempts.
             if failures == 1:
                 log.warning("the catalog was not read to its end; reading continues later", error=str(error))
             return False
@@ -120,16 +120,17 @@ def _compare_for(
     lease: Lease,
     time_s: float,
     *,
-    asked: bool,
+    only_named: bool,
 ) -> None:
     """Compare repositories until the time is over.
 
     Args:
         time_s: seconds for this slice.
-        asked: only named repositories, which need no catalog; any other would be listed again once the catalog is read.
+        only_named: compare only repositories that were requested by name, for which the catalog is not needed. All
+            others would be listed again once the catalog is read.
     """
     pace, end = Pace(settings.reconcile.rate), time.monotonic() + time_s
-    while time.monotonic() < end and (repository := store.reconcile_runs.next_repository(asked=asked)):
+    while time.monotonic() < end and (repository := store.reconcile_runs.next_repository(asked=only_named)):
         lease.check()
         try:
             _compare(store, registry, run, repository, pace)
@@ -169,7 +170,7 @@ def _settle(store: Store, registry: Registry, repository: str) -> None:
             log.warning("a deletion in the storage is unfinished", repository=repository, error=str(error))
 
 
-def _tell(store: Store, registry: Registry) -> None:
+def _report(store: Store, registry: Registry) -> None:
     last = store.reconcile_runs.last()
     if last is None:
         return

@@ -18,7 +18,7 @@ class ReconcileStatus:
 
     Attributes:
         running: the run under way, None for none.
-        queued: the reason of a complete run that is asked for, None for none.
+        queued: the reason of the complete run that was requested, None for none.
         last: the result of the last run, None for none.
         next_ms: the time of the next scheduled run (ms), None without a schedule or a registry.
     """

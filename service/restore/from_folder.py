@@ -109,15 +109,15 @@ class _Repository:
     def _restore(self, image: _Image) -> Iterator[Result]:
         names = image.tags or ("",)
         try:
-            self._bring(image.repository, image.digest)
+            self._push_with_parts(image.repository, image.digest)
         except NotRestorable as error:
             for tag in names:
                 yield Result(image.repository, tag, image.digest, Outcome.REFUSED, str(error))
             return
         for tag in names:
-            yield self._point(image, tag) if tag else self._nameless(image)
+            yield self._restore_tag(image, tag) if tag else self._restore_untagged(image)
 
-    def _nameless(self, image: _Image) -> Result:
+    def _restore_untagged(self, image: _Image) -> Result:
         if self._record and image.digest in self._put:
             manifest = self._manifest(image.repository, image.digest)
             with self._record.restoring(image.repository, "", manifest, _references(manifest)):
@@ -125,13 +125,13 @@ class _Repository:
         outcome = Outcome.RESTORED if image.digest in self._put else Outcome.PRESENT
         return Result(image.repository, "", image.digest, outcome)
 
-    def _point(self, image: _Image, tag: str) -> Result:
+    def _restore_tag(self, image: _Image, tag: str) -> Result:
         """Let a tag point at its image again."""
-        standing = self._registry.head(image.repository, tag, unless=image.digest)
-        if standing and standing.digest == image.digest:
+        current = self._registry.head(image.repository, tag, unless=image.digest)
+        if current and current.digest == image.digest:
             return Result(image.repository, tag, image.digest, Outcome.PRESENT)
-        if standing and standing.digest != tombstone.DIGEST and not self._force:
-            reason = f"the tag points at {standing.digest} by now: to replace that, add --force"
+        if current and current.digest != tombstone.DIGEST and not self._force:
+            reason = f"the tag points at {current.digest} by now: to replace that, add --force"
             return Result(image.repository, tag, image.digest, Outcome.REFUSED, reason)
         manifest = self._manifest(image.repository, image.digest)
         record = self._record
@@ -142,7 +142,7 @@ class _Repository:
             return Result(image.repository, tag, image.digest, Outcome.REFUSED, str(error))
         return Result(image.repository, tag, image.digest, Outcome.RESTORED)
 
-    def _bring(self, repository: str, digest: str) -> None:
+    def _push_with_parts(self, repository: str, digest: str) -> None:
         """Push a manifest, with all of its parts, as far as the registry does not have them.
 
         Raises:
@@ -151,13 +151,13 @@ class _Repository:
         if digest in self._visited:
             return
         self._visited.add(digest)
-        standing = self._registry.head(repository, digest)
+        current = self._registry.head(repository, digest)
         manifest = self._manifest(repository, digest)
         references = _references(manifest)
         for child in references.children if references else ():
             if child in self._known or self._registry.head(repository, child) is None:
-                self._bring(repository, child)
-        if standing is None:
+                self._push_with_parts(repository, child)
+        if current is None:
             self._send(repository, manifest, references)
 
     def _send(self, repository: str, manifest: Manifest, references: References | None) -> None:

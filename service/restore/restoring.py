@@ -116,14 +116,14 @@ class Restoring:
         """Refuse to overwrite a tag that points at another digest, unless the caller named that digest."""
         if force:
             return
-        standing = self._client.head(self._repository, tag, unless=digest)
-        if standing is None or standing.digest in (digest, tombstone.DIGEST):
+        current = self._client.head(self._repository, tag, unless=digest)
+        if current is None or current.digest in (digest, tombstone.DIGEST):
             return
-        if standing.digest == self._replaces:
-            self._replaced = standing.digest
+        if current.digest == self._replaces:
+            self._replaced = current.digest
         else:
             raise NotRestorable(
-                f"{self._repository}:{tag} was pushed again since and points at {standing.digest}: "
+                f"{self._repository}:{tag} was pushed again since and points at {current.digest}: "
                 "restore the image under another name (--as TAG), or replace the tag (--force)"
             )
 
@@ -206,8 +206,8 @@ class Restoring:
     def _restore_referrer(self, deleted: Deleted, reason: str) -> bool:
         """Restore one referrer; False if that is not possible, or if its tag points at another referrer by now."""
         # `force` is only for the tag that the user named, not for its signatures.
-        standing = self._client.head(self._repository, deleted.tag or deleted.digest)
-        if standing is not None and standing.digest != tombstone.DIGEST:
+        current = self._client.head(self._repository, deleted.tag or deleted.digest)
+        if current is not None and current.digest != tombstone.DIGEST:
             return False
         try:
             image = self._images.read(deleted.digest)

@@ -37,8 +37,8 @@ class WholeImages:
         Raises:
             NotRestorable: the manifest, a part or a layer cannot be restored.
         """
-        standing = self._registry.client.get(self._repository, digest)
-        manifest = standing or self._kept(digest)
+        current = self._registry.client.get(self._repository, digest)
+        manifest = current or self._kept(digest)
         try:
             references = read_references(manifest.media_type, manifest.content)
         except UnreadableManifest as error:
@@ -54,7 +54,7 @@ class WholeImages:
             # An inner index that exists may still lack parts of its own.
             if part is None or part.media_type in INDEX_TYPES:
                 missing += self.read(child).missing
-        if standing is None:
+        if current is None:
             self._refuse_without_layers(digest, references)
             missing.append(manifest)
         return WholeImage(manifest, references, tuple({part.digest: part for part in missing}.values()))

@@ -114,7 +114,7 @@ def _row(event: Event, repository: int, word: str) -> dict[str, str | int]:
         "digest": digest,
         "short": short(digest),
         "size": event.size_bytes,
-        "index": int(event.must_be_looked_into),
+        "index": int(event.needs_its_manifest),
         "actor": actor,
         "agent": event.useragent,
         "address": event.address,

@@ -45,13 +45,13 @@ class Interval:
     deleted: bool = False
 
 
-def intervals(tag: str, entries: Iterable[Entry], standing: Tag | None) -> tuple[Interval, ...]:
+def intervals(tag: str, entries: Iterable[Entry], current: Tag | None) -> tuple[Interval, ...]:
     """Return the intervals of a tag, the latest first.
 
     Args:
         tag: the name of the tag.
         entries: the history of its repository in the order of arrival, with the entries of other tags.
-        standing: the tag if it is live, else None. It overrules the entries, because old entries may be missing.
+        current: the tag if it is live, else None. It overrules the entries, because old entries may be missing.
     """
     relevant = sorted((entry for entry in entries if entry.tag in (tag, "")), key=lambda entry: entry.at_us)
     spans: list[Interval] = []
@@ -60,7 +60,7 @@ def intervals(tag: str, entries: Iterable[Entry], standing: Tag | None) -> tuple
             _begin(spans, entry)
         elif entry.action in _ENDS and (entry.tag or entry.action == "delete"):
             _end(spans, entry)
-    _close(spans, standing)
+    _close(spans, current)
     return tuple(reversed(spans))
 
 
@@ -109,18 +109,18 @@ def _end(spans: list[Interval], entry: Entry) -> None:
     )  # fmt: skip
 
 
-def _close(spans: list[Interval], standing: Tag | None) -> None:
+def _close(spans: list[Interval], current: Tag | None) -> None:
     """Make the last interval agree with the live tag."""
     last = spans[-1] if spans and not spans[-1].ended else None
-    if standing is None:
+    if current is None:
         if last:
             spans[-1] = replace(last, ended=_FORGOTTEN, deleted=True)
         return
-    if last and last.digest == standing.digest:
-        pushed_us = last.pushed_us or standing.pushed_us
-        spans[-1] = replace(last, pushed_us=pushed_us, size_bytes=standing.size_bytes or last.size_bytes)
+    if last and last.digest == current.digest:
+        pushed_us = last.pushed_us or current.pushed_us
+        spans[-1] = replace(last, pushed_us=pushed_us, size_bytes=current.size_bytes or last.size_bytes)
         return
     if last:
-        spans[-1] = replace(last, to_us=standing.pushed_us, ended="overwritten")
-    at_us = standing.pushed_us
-    spans.append(Interval(standing.digest, at_us, by=standing.actor, size_bytes=standing.size_bytes, pushed_us=at_us))
+        spans[-1] = replace(last, to_us=current.pushed_us, ended="overwritten")
+    at_us = current.pushed_us
+    spans.append(Interval(current.digest, at_us, by=current.actor, size_bytes=current.size_bytes, pushed_us=at_us))
