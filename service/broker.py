@@ -1,8 +1,8 @@
-"""Celery's messages over Redis, with a transport that outlives a Redis that refuses.
+"""Celery's messages over Redis, with a transport that survives error replies of Redis.
 
-kombu takes an error that Redis answers for a fault of the program, and Celery ends the worker. But a server that was
-demoted to a replica, whose ACL was narrowed, that loads its data or whose memory is full works again later. Here such
-an error counts as a lost connection: the worker logs it, reconnects, and continues.
+kombu treats an error reply as a fault of the program, and Celery ends the worker. But a server works again later if it
+replies so because it was demoted to a replica, its ACL was narrowed, it loads its data, or its memory is full. Here
+such a reply counts as a lost connection: the worker logs it, reconnects, and continues.
 """
 
 from typing import Any
@@ -20,8 +20,8 @@ _WAIT_S = 0.01
 class _Proved:
     """A connection that opens a channel only once the server has taken a write and a wait for messages.
 
-    A PING proves neither: a replica answers it, and any user may send it. Refused here, Celery tries to connect again
-    in growing intervals; refused later, it would do so without a pause.
+    A PING proves neither, because a replica answers it and any user may send it. If the server refuses here, Celery
+    connects again in growing intervals. If it refused later, Celery would connect again without a pause.
     """
 
     def __init__(self, *args: object, **options: object) -> None:
@@ -51,7 +51,7 @@ class Transport(kombu_redis.Transport):
 
 
 class SentinelTransport(Transport):
-    """The same for a service that Sentinel watches."""
+    """The same transport for a Redis behind Sentinels."""
 
     Channel = SentinelChannel
     default_port = 26379

@@ -47,7 +47,7 @@ def celery_app(redis_url: str, prefix: str) -> Celery:
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
-        # Says nothing of tasks that are acknowledged early, as all of these are; unset, Celery warns at each reconnect.
+        # No effect, as all tasks are acknowledged early. Without it, Celery logs a warning at each reconnect.
         worker_cancel_long_running_tasks_on_connection_loss=True,
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,

@@ -47,6 +47,6 @@ def _brief(stream: Any, error: Any) -> None:
     structlog.dev.plain_traceback(stream, error)
 
 
-# Until `configure`, which a verb calls late: standard output is for the answer of a verb.
+# Valid until `configure` is called, which a verb does late. Standard output is reserved for the answer of a verb.
 structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 log: Any = structlog.get_logger()

@@ -1,4 +1,7 @@
-"""Construct the clients of the registry. Apart from wiring.py, so that the first request waits for no other import."""
+"""Construct the clients of the registry.
+
+This is no part of wiring.py, so that a verb imports little before its first request.
+"""
 
 from collections.abc import Callable
 

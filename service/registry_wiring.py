@@ -61,7 +61,7 @@ def _deletion_in_storage(
 
 
 def _objects(storage: StorageSettings) -> ObjectStore | None:
-    """The storage as objects; None if it is not set, or a folder that the extra `storage` is missing for.
+    """The storage as objects; None if none is set, or if it is a folder and the extra `storage` is not installed.
 
     Raises:
         ConfigurationError: the storage is a bucket that cannot be used.

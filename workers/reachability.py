@@ -77,7 +77,7 @@ class Answers:
         self._readings: deque[tuple[float, int, int]] = deque()
 
     def look_at(self, store: Store, now_s: float) -> None:
-        """Record the trouble, or its end.
+        """Record the trouble if many answers were slow in the last minute, or its end.
 
         Args:
             now_s: the time of a monotonic clock.

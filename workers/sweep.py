@@ -56,14 +56,17 @@ def sweep(wiring: Wiring) -> None:
             log.info("dropped events and pulls that are older than history.max_age", entries=dropped)
     if wiring.store.leases.elected("retire", _RETIRE_MS):
         for repository in wiring.store.history.retire(wiring.settings.history.trash):
-            log.info("removed from the history, as it was empty for history.trash", repository=repository)
+            log.info(
+                "an empty repository was removed from the history after history.trash",
+                repository=repository,
+            )
     if wiring.store.leases.elected("index", _INDEX_MS) and (wrong := wiring.store.catalog.correct_indexes()):
-        log.warning("corrected the indexes of repositories, which were wrong", repositories=len(wrong))
+        log.warning("the indexes of repositories were wrong and were corrected", repositories=len(wrong))
     follow_schedule(wiring.store, wiring.registry, wiring.settings)
     if wiring.registry.is_configured:
         if wiring.store.leases.elected("unseen", _UNSEEN_MS) and (unseen := wiring.store.history.unseen()):
             wiring.store.reconcile_runs.request_repositories(
-                unseen, "named by notifications, and not seen at the registry yet"
+                unseen, "a notification names it, and the registry was not asked about it yet"
             )
         follow_reconcile_runs(wiring)
 

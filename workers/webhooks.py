@@ -44,7 +44,7 @@ def deliver(store: Store, webhook: WebhookSettings, source: str, stopping: threa
                     lease.check()
                     next_look_s = time.monotonic() + LOOK_S
                     delivery.look()
-                    # A full queue must not keep it from looking: what is not read in time is trimmed.
+                    # Read new events in time even while the queue is full, because Redis trims the stream.
                     while delivery.send() and time.monotonic() < next_look_s and not stopping.is_set():
                         lease.check()
                     stopping.wait(max(0.0, next_look_s - time.monotonic()))
