@@ -35,8 +35,9 @@ style: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-# mypy is the half of a minute on one core, and many tests wait: both at the same time, once the quick checks are green.
+# mypy needs one core, and many tests wait: both run at the same time, once the quick checks are green.
 check: style ## before each commit: lint and the fast tests, under a minute
+	@echo "mypy and the fast tests, at the same time …"
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync types fast-tests
 
 # The tests of a file share fixtures: they are the work of one process.

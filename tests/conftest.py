@@ -33,7 +33,7 @@ _CELERY = ("_kombu", "enforce", "delete", "garbage", "reconcile", "unacked")
 
 
 # Every test of these folders has this mark. Those marked slow drive whole capabilities, or render the dashboard.
-_SLOW = ("prune", "reconcile", "restore", "usage", "web/pages")
+_SLOW = ("prune", "reconcile", "restore", "usage", "backup", "collect/online", "web/pages")
 _MARKED = {"tests/live": "live", "tests/browser": "live"} | {f"tests/{folder}": "slow" for folder in _SLOW}
 _ROOT = Path(__file__).parents[1]
 # A machine may stand still for longer than any bound. What a test saw to be wrong is never tried again.

@@ -238,7 +238,7 @@ def proof_in_time(registry: Registry, repository: str, tag: Tag, *, is_index: bo
 def _head_of_unknown(
     registry: Registry, repository: str, name: str, read: dict[str, References]
 ) -> ManifestHead | None:
-    """Return the manifest that an unknown tag points at, None if the tag is missing. Readable references are added to `read`."""
+    """Return the manifest that an unknown tag points at, None if it is missing. Adds readable references to `read`."""
     try:
         manifest = registry.client.get(repository, name)
     except MisnamedManifest:
