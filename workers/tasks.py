@@ -52,9 +52,9 @@ def attempt(wiring: Wiring, queue: Queue, repository: str, work: Callable[[Wirin
     except (RegistryUnavailable, RegistryRefused, TrashUnwritable) as error:
         _back_off(wiring.store, queue, repository, error)
     except LeaseLost as error:
-        log.info("interrupted; the work continues later", repository=repository, reason=str(error))
+        log.info("the work was interrupted; it continues later", repository=repository, reason=str(error))
     except StoreUnavailable as error:
-        log.warning("Redis does not answer; it is tried again", repository=repository, error=str(error))
+        log.warning("Redis does not answer; the work is tried again", repository=repository, error=str(error))
     except Exception as error:  # noqa: BLE001 - a fault in pushprune must neither flood the registry nor be hidden
         log.exception("a fault in pushprune", repository=repository)
         _back_off(wiring.store, queue, repository, RegistryRefused(f"this is a fault in pushprune: {error!r}"))
@@ -94,7 +94,7 @@ def _back_off(
         if must_act or wait_s > 1:
             store.outbox.note_trouble(f"{queue} {repository}", str(error))
     except StoreUnavailable as unavailable:
-        log.warning("Redis does not answer; it is tried again", repository=repository, error=str(unavailable))
+        log.warning("Redis does not answer; the work is tried again", repository=repository, error=str(unavailable))
         return
-    say = log.error if must_act else log.warning
-    say("the work failed; it is tried again", repository=repository, error=str(error), again_in_s=wait_s)
+    report = log.error if must_act else log.warning
+    report("the work failed; it is tried again", repository=repository, error=str(error), again_in_s=wait_s)

@@ -70,14 +70,14 @@ class RepositorySize:
 
     def followed_by(self, size_bytes: int, unknown: int, version: str, at_ms: int) -> "RepositorySize":
         """Return the next measurement, with the sizes of the days before."""
-        today = at_ms // _DAY_MS
-        days = [entry for entry in self.days if entry[0] != today]
+        day = at_ms // _DAY_MS
+        days = [entry for entry in self.days if entry[0] != day]
         # An incomplete size would look like growth once it is complete.
         if not unknown:
-            days.append((today, size_bytes))
+            days.append((day, size_bytes))
         # The newest size that is older than the period is where the growth begins.
-        old = [entry for entry in days if entry[0] <= today - _GROWTH_DAYS]
-        kept = old[-1:] + [entry for entry in days if entry[0] > today - _GROWTH_DAYS]
+        old = [entry for entry in days if entry[0] <= day - _GROWTH_DAYS]
+        kept = old[-1:] + [entry for entry in days if entry[0] > day - _GROWTH_DAYS]
         return RepositorySize(size_bytes, unknown, version, at_ms, tuple(kept))
 
 

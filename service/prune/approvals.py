@@ -28,7 +28,7 @@ def waiting(store: Store, repositories: Iterable[str] | None = None) -> tuple[Wa
     """Return the waiting plans of these repositories, or of all. Raises StoreUnavailable if Redis does not answer."""
     holds = store.approvals.holds(repositories)
     refused = store.approvals.rejections(hold.repository for hold in holds)
-    return tuple(Waiting(hold, _about(hold, refused.get(hold.repository))) for hold in holds)
+    return tuple(Waiting(hold, _rejection_of(hold, refused.get(hold.repository))) for hold in holds)
 
 
 def undecided(store: Store) -> tuple[Hold, ...]:
@@ -49,7 +49,7 @@ def approve(store: Store, dispatch: Dispatch, repository: str, plan: str | None,
     reason = store.approvals.held(repository) or ""
     approved = store.approvals.approve(repository, plan)
     if not approved:
-        raise NotWaiting(_nothing(store, repository))
+        raise NotWaiting(_why_not_waiting(store, repository))
     store.approvals.note(repository, "approved", by, f"{approved} images may be deleted: {reason}")
     plan_now(store, dispatch, [repository])
     return approved
@@ -113,7 +113,7 @@ def reject(store: Store, repository: str, plan: str | None, *, by: str) -> Hold:
     """
     hold = next((hold for hold in store.approvals.holds([repository]) if plan in (None, hold.plan)), None)
     if hold is None:
-        raise NotWaiting(_nothing(store, repository))
+        raise NotWaiting(_why_not_waiting(store, repository))
     store.approvals.reject(repository, hold.plan, by)
     store.approvals.note(repository, "refused", by, f"{len(hold.digests)} images are kept: {hold.reason}")
     return hold
@@ -153,11 +153,11 @@ def _decided(repository: str, decide: Callable[[str, str], int], plan: str) -> P
         return PlanDecision(repository, 0, str(error))
 
 
-def _about(hold: Hold, rejection: Rejection | None) -> Rejection | None:
+def _rejection_of(hold: Hold, rejection: Rejection | None) -> Rejection | None:
     return rejection if rejection and rejection.plan == hold.plan else None
 
 
-def _nothing(store: Store, repository: str) -> str:
+def _why_not_waiting(store: Store, repository: str) -> str:
     if store.approvals.held(repository):
         return f"another plan for {repository!r} waits by now; GET /api/v1/holds shows it"
     return f"nothing of {repository!r} waits for approval; GET /api/v1/holds lists what does"

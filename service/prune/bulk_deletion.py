@@ -89,7 +89,7 @@ def _results(
     for name in dict.fromkeys(wanted):
         refused = {repository: error for (of, repository), error in resolved.refused.items() if of == name}
         for repository in sorted({*refused, *name.repositories(requests)}) or [name.repository]:
-            verdicts = _meant(name, requests[repository]) if repository in requests else ()
+            verdicts = _verdicts_on(name, requests[repository]) if repository in requests else ()
             if repository in refused:
                 yield _refused(name, repository, refused[repository])
             elif not verdicts:
@@ -102,7 +102,7 @@ def _results(
                 yield _refused(name, repository, NotDeletable(f"{name.as_written} was pushed just now: it is kept"))
 
 
-def _meant(name: TagSelector, request: DeletionRequest) -> Sequence[Verdict]:
+def _verdicts_on(name: TagSelector, request: DeletionRequest) -> Sequence[Verdict]:
     """Return the verdicts on the images that this name means and that are deleted."""
     tags = name.tags(verdict.tag.name for verdict in request.deletions if verdict.tag.name)
     return [

@@ -35,7 +35,7 @@ def date(store: Store, registry: Registry, snapshot: Snapshot, digests: Iterable
     finally:
         store.facts.date(snapshot, learnt)
         store.facts.learn(repository, fetched)
-    log.info("read the creation dates of images", repository=repository, images=len(digests))
+    log.info("the creation dates of images were read", repository=repository, images=len(digests))
 
 
 def _look(registry: Registry, repository: str, digest: str, depth: int, fetched: dict[str, References]) -> int:

@@ -60,8 +60,14 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
                 final = isinstance(error, (ManifestRefused, NotRestorable))
                 is_first = wiring.store.deletions.not_restored(repository, member, digest or "", error, final=final)
                 is_news |= is_first
-                say = log.error if is_first else log.info
-                say("not restored", tag=f"{repository}:{name}", digest=digest, error=str(error), final=final)
+                report = log.error if is_first else log.info
+                report(
+                    "an image was not restored",
+                    tag=f"{repository}:{name}",
+                    digest=digest,
+                    error=str(error),
+                    final=final,
+                )
             else:
                 wiring.store.deletions.healed(repository, member, digest or "", reason)
     return is_news
@@ -161,10 +167,12 @@ class _Healing:
         parts = _Parts()
         if manifest:
             self._restore_parts(manifest, parts)
-        back = ":" not in name and self._restore_tag(Tag(name, digest, _pushed_us(self._snapshot, name)), manifest)
-        if back or current:
-            self._restore_referrers(name, digest, parts, is_restored=back)
-        if not back and not parts.restored:
+        is_restored = ":" not in name and self._restore_tag(
+            Tag(name, digest, _pushed_us(self._snapshot, name)), manifest
+        )
+        if is_restored or current:
+            self._restore_referrers(name, digest, parts, is_restored=is_restored)
+        if not is_restored and not parts.restored:
             return None
         log.warning(
             "a deleted tag was restored", tag=f"{repository}:{name}", digest=digest, children=len(parts.restored)
@@ -282,7 +290,7 @@ class _Healing:
             if stored != tag.digest:
                 raise RegistryUnavailable(f"the registry stored {where} as {stored} instead of {tag.digest}")
             live = next((now for now in self._store.history.live(repository) if now.name == tag.name), None)
-            # A user has deleted the tag meanwhile: the next look removes what was pushed here.
+            # A user has deleted the tag meanwhile: the next healing deletes the tag that was pushed here.
             if live is None:
                 self._store.deletions.request_healing(repository, [tag.name])
                 return False

@@ -140,4 +140,6 @@ def _clear_dangling(batch: Batch, doomed: Doomed, dangling: list[str]) -> None:
         if batch.store.trash.save_again(batch.snapshot, doomed) is SaveResult.SAVED:
             batch.delete(doomed.digest)
     except RegistryRefused as error:
-        log.warning("tags point nowhere and cannot be removed", repository=repository, tags=dangling, error=str(error))
+        log.warning(
+            "tags point at no manifest and cannot be removed", repository=repository, tags=dangling, error=str(error)
+        )

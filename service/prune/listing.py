@@ -35,7 +35,7 @@ def is_whole(store: Store, registry: Registry, snapshot: Snapshot, permit: Lease
         why = _why_not(store, registry, snapshot.repository, restarts, permit)
         store.capabilities.note_lists_every_tag(restarts, not why)
     if why:
-        log.error("only tags are deleted", why=why)
+        log.error("the registry may hide tags, so only tags are deleted and manifests are kept", why=why)
         store.outbox.note_trouble(ABOUT, why)
     else:
         store.outbox.end_trouble(ABOUT)
@@ -62,9 +62,9 @@ def _why_not(store: Store, registry: Registry, repository: str, restarts: str, p
 
 def _deletes_tags(store: Store, registry: Registry, restarts: str, permit: Lease) -> bool:
     """Return True if the registry can delete a single tag. The first answer is remembered: untagging needs it, too."""
-    able = store.capabilities.deletes_tags(restarts)
-    if able is None:
+    can_delete_tags = store.capabilities.deletes_tags(restarts)
+    if can_delete_tags is None:
         with permit.writing():
-            able = deletes_single_tags(registry.client, REPOSITORY)
-        store.capabilities.note_deletes_tags(restarts, able=able)
-    return able
+            can_delete_tags = deletes_single_tags(registry.client, REPOSITORY)
+        store.capabilities.note_deletes_tags(restarts, able=can_delete_tags)
+    return can_delete_tags

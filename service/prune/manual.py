@@ -86,7 +86,11 @@ def resolve_names(
         refused |= {(name, repository): error for name, error in resolver.refused.items()}
     refused_names = {name for name, _ in refused}
     for name in wanted:
-        if name not in refused_names and not name.exclude and not any(_means(name, request) for request in requests):
+        if (
+            name not in refused_names
+            and not name.exclude
+            and not any(_has_match_in(name, request) for request in requests)
+        ):
             refused[name, name.repository] = unknown_tag(name.as_written, name.repository)
     return ResolvedNames(tuple(request for request in requests if request.deletions or request.kept), refused)
 
@@ -127,7 +131,7 @@ def deletion_progress(store: Store, requests: Iterable[DeletionRequest]) -> Dele
         about = (by_subject.get(f"{queue} {repository}") for queue in ("due", "doomed"))
         troubles += [trouble.message for trouble in about if waiting and trouble and trouble.at_ms >= since_ms]
     has_worker = store.outbox.workers() > 0
-    waits = _waits(store, has_worker=has_worker) if remaining else ""
+    waits = _why_waiting(store, has_worker=has_worker) if remaining else ""
     return DeletionProgress(remaining, waits, troubles[0] if troubles else "", has_worker)
 
 
@@ -151,7 +155,7 @@ def not_deleted(store: Store, requests: Iterable[DeletionRequest]) -> tuple[tupl
     return tuple(kept)
 
 
-def _means(wanted: TagSelector, request: DeletionRequest) -> bool:
+def _has_match_in(wanted: TagSelector, request: DeletionRequest) -> bool:
     if not wanted.repositories((request.repository,)):
         return False
     if wanted.digest:
@@ -174,7 +178,7 @@ def _record(store: Store, dispatch: Dispatch, request: DeletionRequest, by: str,
     return replace(request, targets={name: request.targets[name] for name in noted})
 
 
-def _waits(store: Store, *, has_worker: bool) -> str:
+def _why_waiting(store: Store, *, has_worker: bool) -> str:
     if not has_worker:
         return "no worker is running: the deletion happens once you start one"
     under, gate = store.collections.progress(), store.gate.state()

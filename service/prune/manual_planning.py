@@ -43,7 +43,7 @@ def _answer(store: Store, snapshot: Snapshot, refused: dict[str, str]) -> None:
     store.manual.reject(snapshot.repository, snapshot.manual_deletions, refused)
     for name, reason in refused.items():
         why = reason or "it was pushed again since, or does not exist any more"
-        log.info("not deleted manually", repository=snapshot.repository, name=name, why=why)
+        log.info("a manual deletion was refused", repository=snapshot.repository, name=name, why=why)
 
 
 def _all_deletions(snapshot: Snapshot, policy: Policy, plan: Plan) -> Plan:

@@ -57,9 +57,9 @@ def protect(
     digests = _digests(tags)
     until_us = store.protections.protect(repository, digests, life_s)
     live = {tag.name: tag.digest for tag in store.history.live(repository)}
-    moved = _named(tag for tag, digest in tags.items() if live.get(tag) != digest)
+    moved = _names(tag for tag, digest in tags.items() if live.get(tag) != digest)
     protection = Protection(len(tags), len(digests), until_us, moved)
-    reason = f"for {spell_duration(life_s)}, until {protection.until}: {_named(tags)}"
+    reason = f"for {spell_duration(life_s)}, until {protection.until}: {_names(tags)}"
     store.approvals.note(repository, "protected", by, reason)
     plan_now(store, dispatch, [repository])
     return protection
@@ -76,7 +76,7 @@ def end_protection(store: Store, dispatch: Dispatch, repository: str, tags: Mapp
     """
     ended = store.protections.end(repository, _digests(tags))
     if ended:
-        store.approvals.note(repository, "unprotected", by, _named(tags))
+        store.approvals.note(repository, "unprotected", by, _names(tags))
         plan_now(store, dispatch, [repository])
     return ended
 
@@ -87,7 +87,7 @@ def _digests(tags: Mapping[str, str]) -> Sequence[str]:
     return tuple(dict.fromkeys(tags.values()))
 
 
-def _named(tags: Iterable[str]) -> str:
+def _names(tags: Iterable[str]) -> str:
     names = sorted(tags)
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more

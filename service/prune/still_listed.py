@@ -44,17 +44,17 @@ def _still_listed(batch: Batch, deleted: Collection[str]) -> frozenset[str]:
     listed = set(registry.client.tags(repository))
     dangling = {tag for tag in (suspects | before) & listed if registry.client.head(repository, tag) is None}
     if dangling & suspects:
-        _note_capability(batch, able=True)
+        _note_leaves_tags(batch, leaves=True)
     elif not before and any(_longer(tag, sorted(listed)) for tag in suspects - listed):
-        _note_capability(batch, able=False)
+        _note_leaves_tags(batch, leaves=False)
     removed = _removed(batch, dangling, listed)
     _warn(store, repository, dangling - removed, before)
     return frozenset(deleted) & (dangling - removed)
 
 
-def _note_capability(batch: Batch, *, able: bool) -> None:
-    batch.leaves_tags = able
-    batch.store.capabilities.note_leaves_tags(batch.snapshot.restarts, able=able)
+def _note_leaves_tags(batch: Batch, *, leaves: bool) -> None:
+    batch.leaves_tags = leaves
+    batch.store.capabilities.note_leaves_tags(batch.snapshot.restarts, able=leaves)
 
 
 def _longer(tag: str, names: Sequence[str]) -> bool:

@@ -182,7 +182,7 @@ class _Untagging:
 
     def _deletes_tag(self, tag: str, current: str | None, expected: Collection[str]) -> bool:
         """Delete the tag alone; return False if the registry cannot do that. The first refusal is remembered."""
-        able = self._batch.exact or self._store.capabilities.deletes_tags(self._restarts)
+        can_delete_tags = self._batch.exact or self._store.capabilities.deletes_tags(self._restarts)
         try:
             with self._mounted.changing(self._repository, tag, current, None):
                 self._batch.untag(tag, expected)
@@ -194,7 +194,7 @@ class _Untagging:
                     self._store.capabilities.note_deletes_tags(self._restarts, able=False)
                     self._by_tag = self._is_over = False
             return False
-        if able is None:
+        if can_delete_tags is None:
             self._store.capabilities.note_deletes_tags(self._restarts, able=True)
         return True
 

@@ -43,7 +43,7 @@ def refuse_emptied(
         return
     newest_us = max(tag.pushed_us or 0 for tag in lost)
     older = [tag for tag in snapshot.tags if _is_proof(tag, max(newest_us, snapshot.compared_us - _SKEW_US))]
-    if any(_is_at(heads.get(tag.name), snapshot, tag) for tag in older):
+    if any(_points_as_known(heads.get(tag.name), snapshot, tag) for tag in older):
         return
     unread = [tag for tag in older if tag.name not in heads]
     if not (
@@ -65,10 +65,10 @@ def _is_proof(tag: Tag, newest_us: int) -> bool:
 def _exists(registry: Registry, snapshot: Snapshot, tags: Sequence[Tag]) -> bool:
     """Return True if one of the first of these tags points at its digest at the registry."""
     repository, head = snapshot.repository, registry.client.head
-    return any(_is_at(head(repository, tag.name, unless=tag.digest), snapshot, tag) for tag in tags[:_TAGS])
+    return any(_points_as_known(head(repository, tag.name, unless=tag.digest), snapshot, tag) for tag in tags[:_TAGS])
 
 
-def _is_at(head: ManifestHead | None, snapshot: Snapshot, tag: Tag) -> bool:
+def _points_as_known(head: ManifestHead | None, snapshot: Snapshot, tag: Tag) -> bool:
     """Return True if a tag points at its digest, or at an earlier one: a forged push hides where the tag points."""
     return head is not None and head.digest in (tag.digest, *snapshot.revisions.get(tag.name, ()))
 

@@ -26,9 +26,10 @@ def check_parts(store: Store, registry: Registry, snapshot: Snapshot) -> int:
     lost = {part: index for part, index in parts if part in deleted and _is_lost(registry, snapshot, part, index)}
     for part, index in lost.items():
         fix = f"`pushprune restore {repository}@{part}` restores it" if part in in_trash else "push the image again"
+        name = _index_name(snapshot, index)
         store.outbox.note_trouble(
             f"part {repository}@{part}",
-            f"this manifest was deleted although the index {_called(snapshot, index)} needs it, so the image cannot be "
+            f"this manifest was deleted although the index {name} needs it, so the image cannot be "
             f"pulled for its platform: {fix}",
         )
     for alarm in alarms - {f"part {repository}@{part}" for part in lost}:
@@ -69,7 +70,7 @@ def _is_lost(registry: Registry, snapshot: Snapshot, part: str, index: str) -> b
     return head(snapshot.repository, part) is None and head(snapshot.repository, index) is not None
 
 
-def _called(snapshot: Snapshot, index: str) -> str:
+def _index_name(snapshot: Snapshot, index: str) -> str:
     """Return the name of the index: by one of its tags if it has any, else by its digest."""
     tag = next((tag for tag in snapshot.tags if tag.digest == index), Tag("", index, None))
     return tag.called(snapshot.repository)

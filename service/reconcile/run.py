@@ -149,12 +149,12 @@ def _compare(store: Store, registry: Registry, run: reconciliation.ReconcileRun,
     if snapshot.compared and run.reason in reconciliation.AT_A_START:
         store.reconcile_runs.compared(repository, len(snapshot.tags), 0)
         return
-    _settle(store, registry, repository)
+    _finish_deletion(store, registry, repository)
     done = compare.compare(store, registry, snapshot, pace, trusts_listing=not run.whole)
     store.reconcile_runs.compared(repository, done.tags, done.differed)
 
 
-def _settle(store: Store, registry: Registry, repository: str) -> None:
+def _finish_deletion(store: Store, registry: Registry, repository: str) -> None:
     """Finish the deletion that a killed worker left unfinished in the storage.
 
     If nothing more is deleted in this repository, no other step would finish it.

@@ -32,10 +32,10 @@ class ReconcileStatus:
 def overview(store: Store, registry: Registry, settings: Settings) -> ReconcileStatus:
     """Return the state of reconcile runs. Raises StoreUnavailable if Redis does not answer."""
     schedule, now = settings.reconcile.schedule, datetime.now(UTC)
-    comes = next_time(schedule, now) if schedule and registry.is_configured else None
+    next_run = next_time(schedule, now) if schedule and registry.is_configured else None
     runs = store.reconcile_runs
     return ReconcileStatus(
-        runs.current(), runs.requested(), runs.last(), round(comes.timestamp() * 1000) if comes else None
+        runs.current(), runs.requested(), runs.last(), round(next_run.timestamp() * 1000) if next_run else None
     )  # fmt: skip
 
 

@@ -84,16 +84,16 @@ def _restored(
     tag, digest, as_tag = target.tag or None, target.digest or None, target.as_tag or None
     if dry_run:
         tags = restore.check(target.repository, tag=tag, digest=digest, as_tag=as_tag, force=force)
-        item = ItemResult(target.repository, target.tag, target.digest, "possible", f"can be restored{_as(tags)}")
+        item = ItemResult(target.repository, target.tag, target.digest, "possible", f"can be restored{_as_tags(tags)}")
         return RestoredItem(item)
     result = restore.restore(
         target.repository, tag=tag, digest=digest, as_tag=as_tag, force=force, lease_s=lease_s, by=by
     )
-    message = f"restored{_as(result.tags)}"
+    message = f"restored{_as_tags(result.tags)}"
     return RestoredItem(ItemResult(target.repository, target.tag, target.digest, "restored", message), result)
 
 
-def _as(tags: Sequence[str]) -> str:
+def _as_tags(tags: Sequence[str]) -> str:
     return f" as {', '.join(tags)}" if tags else ""
 
 

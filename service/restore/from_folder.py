@@ -78,10 +78,10 @@ class RestoreFolder:
             raise NotRestorable(f"no deleted image {name}is in {self._folder.path}")
         for repository in sorted({image.repository for image in chosen}):
             known = {image.digest: image for image in images if image.repository == repository}
-            mine = [image for image in chosen if image.repository == repository]
+            of_repository = [image for image in chosen if image.repository == repository]
             restoring = _Repository(self._folder, self._registry, known, force=self._force, record=self._record)
             with self._record.permit() if self._record else nullcontext():
-                yield from restoring.restore(mine)
+                yield from restoring.restore(of_repository)
 
 
 class _Repository:

@@ -21,7 +21,7 @@ class Difference:
         return sum(self.new)
 
     @property
-    def gone_bytes(self) -> int:
+    def removed_bytes(self) -> int:
         """Bytes that only the earlier image has."""
         return sum(self.gone)
 

@@ -154,15 +154,15 @@ class Evaluation:
         if tag.name not in self._own:
             fixed = self.fixed_verdict(tag)
             leased = leased_verdict(self.state, tag, fixed.rule, self.now_us) if fixed and not fixed.kept else None
-            own = self.in_turn(leased or fixed or self._evaluate(tag))
+            own = self.kept_unless_manual(leased or fixed or self._evaluate(tag))
             # The event of its push may still arrive. After that, its creation date is read and the rules decide.
             if self.now_us < self.state.reports_until_us and self.awaits_date(tag):
                 own = replace(own, until_us=self.state.reports_until_us)
             self._own[tag.name] = own
         return self._own[tag.name]
 
-    def in_turn(self, verdict: Verdict) -> Verdict:
-        """Return the verdict, changed to keep if only manual deletions are planned and this is none."""
+    def kept_unless_manual(self, verdict: Verdict) -> Verdict:
+        """Return the verdict. While only manual deletions are planned, a verdict on any other deletion becomes keep."""
         if self._manual_only and not verdict.kept and not verdict.manual:
             return replace(verdict, kept=True, reason="manual deletions in this repository come first")
         return verdict
@@ -240,9 +240,9 @@ class Evaluation:
             return Verdict(tag, True, keeping.reason, keeping.rule, keeping.until_us)
         if against is None:
             return Verdict(tag, True, "no rule selects it")
-        return self._respite(tag, against) or Verdict(tag, False, against.reason, against.rule)
+        return self._postponing_verdict(tag, against) or Verdict(tag, False, against.reason, against.rule)
 
-    def _respite(self, tag: Tag, against: RuleResult) -> Verdict | None:
+    def _postponing_verdict(self, tag: Tag, against: RuleResult) -> Verdict | None:
         """Return the verdict that keeps a tag for now although a rule would delete it (grace or lease), or None."""
         grace_us = (tag.pushed_us or 0) + self.policy.grace * 1_000_000
         if self.policy.grace and self.now_us < grace_us:

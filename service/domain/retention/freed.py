@@ -41,9 +41,9 @@ def freed(state: State, plan: Plan, layers: Layers) -> Freed:
     # The parts of an index are deleted with it, unless a tag or another index holds them.
     parts = _parts(state, doomed)
     tagged = {verdict.tag.digest for verdict in plan.verdicts if verdict.kept or verdict.kept_as}
-    nameless = {verdict.tag.digest for verdict in plan.untagged if verdict.kept}
+    without_tag = {verdict.tag.digest for verdict in plan.untagged if verdict.kept}
     # A manifest that is known in any way and not doomed is kept.
-    kept = tagged | (nameless.union(layers, state.links) - doomed - parts)
+    kept = tagged | (without_tag.union(layers, state.links) - doomed - parts)
     kept |= _parts(state, kept)
     deleted = (doomed | parts) - kept
     needed = {blob for digest in kept for blob, _ in layers.get(digest, ())}

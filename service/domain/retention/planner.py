@@ -104,8 +104,8 @@ def _unresolved(evaluation: Evaluation, dooms: bool) -> list[str]:
     if not dooms:
         return sorted(unknown & {untagged.index for untagged in state.untagged})
     # A manifest that was pushed by its digest, and is no part of an index, may be a referrer. No event says so.
-    nameless = {untagged.digest for untagged in state.untagged if not (untagged.tag or untagged.index)}
-    return sorted(unknown | (nameless - state.links.keys() - evaluation.fixed.parents.keys()))
+    without_tag = {untagged.digest for untagged in state.untagged if not (untagged.tag or untagged.index)}
+    return sorted(unknown | (without_tag - state.links.keys() - evaluation.fixed.parents.keys()))
 
 
 def _postpones_approval(verdicts: Iterable[Verdict], evaluation: Evaluation) -> bool:
@@ -139,7 +139,7 @@ def _untagged_verdicts(evaluation: Evaluation) -> Iterator[Verdict]:
             verdict = _untagged_verdict(evaluation, untagged)
             if not verdict.kept and evaluation.state.hides_tags:
                 verdict = Verdict(verdict.tag, True, f"{UNLISTED} may point at it", verdict.rule)
-            yield evaluation.in_turn(verdict)
+            yield evaluation.kept_unless_manual(verdict)
 
 
 def _untagged_verdict(evaluation: Evaluation, untagged: Untagged) -> Verdict:

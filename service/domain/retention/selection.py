@@ -115,7 +115,7 @@ class Selections:
     def selecting(self, tag: Tag) -> Iterator[tuple[int, str]]:
         """Yield (rule number, group) of every rule that selects the tag, up to the first final rule."""
         for number in self._matching(self._lists_of(tag.name)):
-            group = self._taken_up(number, tag)
+            group = self._group_if_selected(number, tag)
             if group is not None:
                 yield number, group
                 if self.rules[number][1].final:
@@ -194,7 +194,7 @@ class Selections:
     def _latest_us(self, number: int) -> int:
         return self._now_us - self._older_us[number]
 
-    def _taken_up(self, number: int, tag: Tag) -> str | None:
+    def _group_if_selected(self, number: int, tag: Tag) -> str | None:
         """Return the group of a tag that the rule's list selects; None if it is too young or in no group."""
         if self._older_us[number] and (tag.pushed_us or 0) > self._latest_us(number):
             return None

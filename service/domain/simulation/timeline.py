@@ -70,7 +70,7 @@ def with_implied_events(timeline: Timeline) -> tuple[TimelineEvent, ...]:
     """
     recorded = sorted(timeline.events, key=lambda event: event.at_us)
     # Sorting is stable: implied events come before the recorded events of the same moment.
-    everything = (*_still_there(timeline), *_there_before(timeline, recorded), *_dated(timeline, recorded))
+    everything = (*_still_there(timeline), *_known_before_recording(timeline, recorded), *_dated(timeline, recorded))
     return tuple(sorted(everything, key=lambda event: event.at_us))
 
 
@@ -100,7 +100,7 @@ def _still_there(timeline: Timeline) -> Iterator[TimelineEvent]:
             yield _implied(tag, at_us)
 
 
-def _there_before(timeline: Timeline, recorded: list[TimelineEvent]) -> Iterator[TimelineEvent]:
+def _known_before_recording(timeline: Timeline, recorded: list[TimelineEvent]) -> Iterator[TimelineEvent]:
     """Yield imports of the tags whose first recorded event is a pull or a prune."""
     current = {tag.name: tag for tag in timeline.present.tags}
     for name, first in _first_mentions(recorded).items():

@@ -8,7 +8,7 @@ def test_each_blob_is_new_gone_or_shared_and_counts_once() -> None:
     after = (("config2", 2), ("base", 100), ("new", 30), ("new", 30))
     result = difference(before, after)
     assert result == Difference(new=(2, 30), gone=(1, 20), shared=(100,))
-    assert (result.new_bytes, result.gone_bytes, result.shared_bytes) == (32, 21, 100)
+    assert (result.new_bytes, result.removed_bytes, result.shared_bytes) == (32, 21, 100)
 
 
 def test_of_what_is_not_known_nothing_is_reported() -> None:
