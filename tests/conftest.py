@@ -36,7 +36,7 @@ _CELERY = ("_kombu", "enforce", "delete", "garbage", "reconcile", "unacked")
 _SLOW = ("prune", "reconcile", "restore", "usage", "backup", "collect/online", "web/pages")
 _MARKED = {"tests/live": "live", "tests/browser": "live"} | {f"tests/{folder}": "slow" for folder in _SLOW}
 _ROOT = Path(__file__).parents[1]
-# A machine may stand still for longer than any bound. What a test saw to be wrong is never tried again.
+# A machine may stop for longer than any bound. A test that fails for another reason is never run again.
 _OUT_OF_TIME = [
     r"waited .*in vain",
     r"TimeoutExpired",
@@ -83,14 +83,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say of each test that ran out of time, and was tried again, what it had waited for."""
+    """Name each test that ran out of time and was run again, with the condition that it had waited for."""
     for report in terminalreporter.stats.get("rerun", ()):
         waited_for = report.longrepr.reprcrash.message
         terminalreporter.write_line(f"ran out of time, tried again: {report.nodeid}: {waited_for}")
 
 
 class ByFile(LoadFileScheduling):
-    """Each file is the work of one process of xdist; those of the browser share a system and are the work of one."""
+    """Each file is the work of one process of xdist. The files of the browser share a system: one process."""
 
     def _split_scope(self, nodeid: str) -> str:
         return "tests/browser" if nodeid.startswith("tests/browser/") else str(super()._split_scope(nodeid))
@@ -111,7 +111,7 @@ def pytest_collection_finish() -> None:
     """Spare the garbage collector what was imported and collected: it lives until the end."""
     gc.freeze()
     gc.enable()
-    # Tests make a lot of what lives for long, and little that refers to itself.
+    # Tests make many objects that live for long and few cycles, so frequent collections of garbage only take time.
     gc.set_threshold(20_000, 20, 20)
 
 
@@ -124,13 +124,13 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 @pytest.fixture(scope="session")
 def redis_client(valkey: Valkey) -> redis.Redis:
-    """The one client of all tests. It waits for a server that stands still, as any process of a busy machine may."""
+    """The one client of all tests. It waits long for a server that stops, as any process of a busy machine may."""
     return connect(valkey.url, answer_s=240)
 
 
 @pytest.fixture
 def connection(redis_client: redis.Redis) -> Iterator[Connection]:
-    """A connection under a prefix of its own; each key left behind must stand in keys.py, and the indexes be right."""
+    """A connection under a prefix of its own. At the end, keys.py must describe every key, and the indexes be right."""
     prefix = f"t{uuid.uuid4().hex[:12]}:"
     made = Connection(redis_client, Keys(prefix))
     yield made
@@ -198,7 +198,7 @@ def unheld(policy: Policy) -> Policy:
 def make_wiring(
     connection: Connection, valkey: Valkey, redis_client: redis.Redis, tmp_path: Path
 ) -> Callable[..., Wiring]:
-    """The function that builds a wiring over the test's Redis, of which the messages are only noted."""
+    """The function that builds a wiring over the test's Redis. Its messages to the workers are noted, not sent."""
 
     def make(registry_url: str | None = None, policy: Policy | None = None, **settings: Any) -> Wiring:
         loaded = load_settings(

@@ -135,7 +135,7 @@ def names(nodes: Nodes) -> Iterator[str]:
 
 
 def _nodes(path: Path) -> Nodes:
-    """The nodes of a file that are looked at below: a third of all, each of which is looked at by many tests."""
+    """The nodes of a file that the tests below read. Leaving out the others, two thirds of all, saves time."""
     return tuple(node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, _LOOKED_AT))
 
 

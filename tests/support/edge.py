@@ -99,13 +99,13 @@ def answer(recorded: int, duplicates: int = 0, rejected: tuple[str, ...] = ()) -
     return {"recorded": recorded, "duplicates": duplicates, "rejected": list(rejected)}
 
 
-# What `Rule.compile` of werkzeug gives to a rule.
+# The attributes that `Rule.compile` of werkzeug sets.
 _COMPILED = ("_parts", "_trace", "_converters", "arguments", "_build", "_build_unknown")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compile routes and templates once for every application: building one takes a quarter of the time."""
+    """Compile routes and templates once for all applications, because nearly every test of the edge builds one."""
     templates = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
     compile_rule = Rule.compile
     compiled: dict[tuple[str, bool], dict[str, Any]] = {}
@@ -118,7 +118,7 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             compile_rule(rule)
             compiled[key] = {name: getattr(rule, name) for name in _COMPILED}
         for name, value in compiled[key].items():
-            # What builds an address is a method of the rule.
+            # `_build` and `_build_unknown` are methods, which must be bound to this rule.
             setattr(rule, name, MethodType(value.__func__, rule) if isinstance(value, MethodType) else value)
         return None
 

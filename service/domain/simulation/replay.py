@@ -43,9 +43,9 @@ class _Replay:
         self._next_us: int | None = None
         self._held: frozenset[str] = frozenset()
         self._fingerprint = policy.fingerprint()
-        self._gone_tags: dict[str, Deletion] = {}
+        self._deleted_tags: dict[str, Deletion] = {}
         # Digest → its deletion.
-        self._gone: dict[str, Deletion] = {}
+        self._deleted_digests: dict[str, Deletion] = {}
         self._index_of: dict[str, Deletion] = {}
         self._deletions: list[Deletion] = []
         self._missed: dict[Deletion, list[TimelineEvent]] = {}
@@ -69,7 +69,7 @@ class _Replay:
         self._next_us = start_us
         for event in events:
             # Events of one moment are one change, because a comparison imports all tags that it finds at once.
-            self._keep_time(event.at_us - 1)
+            self._apply_policy_until(event.at_us - 1)
             if event.kind == "pruned":
                 self._spare(event)
             elif event.kind == "pulled":
@@ -78,7 +78,7 @@ class _Replay:
                 self._forget_deletion(event)
                 self._state.change(event)
                 self._next_us = event.at_us
-        self._keep_time(end_us)
+        self._apply_policy_until(end_us)
 
     def outcome(self) -> RepositoryOutcome:
         """Return the result of the replay."""
@@ -93,7 +93,7 @@ class _Replay:
             unclear=tuple(sorted(self._unclear)),
         )
 
-    def _keep_time(self, until_us: int) -> None:
+    def _apply_policy_until(self, until_us: int) -> None:
         """Apply the policy at every moment up to until_us at which its plan may change."""
         while self._concerned and self._next_us is not None and self._next_us <= until_us:
             now_us = self._next_us
@@ -119,12 +119,12 @@ class _Replay:
         for doomed in plan.doomed:
             deletion = self._deletion(doomed, now_us)
             self._deletions.append(deletion)
-            self._gone_tags.update(dict.fromkeys(doomed.tags, deletion))
+            self._deleted_tags.update(dict.fromkeys(doomed.tags, deletion))
             if doomed.only_tags:
                 self._state.untag(doomed.tags, now_us)
                 continue
             # A part that is deleted after its index was already missing with the index. It is no image of its own.
-            whole = self._gone[doomed.digest] = self._index_of.get(doomed.digest, deletion)
+            whole = self._deleted_digests[doomed.digest] = self._index_of.get(doomed.digest, deletion)
             parts = self._state.parts(doomed.digest)
             self._index_of.update(dict.fromkeys(parts, whole))
             # The index kept its parts until now. The next plan decides about them.
@@ -149,10 +149,10 @@ class _Replay:
     def _forget_deletion(self, event: TimelineEvent) -> None:
         """Forget the deletion of an image that is pushed again."""
         if event.kind in ("pushed", "adopted"):
-            self._gone_tags.pop(event.tag, None)
+            self._deleted_tags.pop(event.tag, None)
             # The parts of an index exist again, too. In reality they were never deleted, so they were not pushed again.
             for digest in (event.digest, *self._state.parts(event.digest)):
-                self._gone.pop(digest, None)
+                self._deleted_digests.pop(digest, None)
                 self._index_of.pop(digest, None)
 
     def _spare(self, pruned: TimelineEvent) -> None:
@@ -166,9 +166,9 @@ class _Replay:
         # A pull that does not count as use is no missed pull either.
         if self._ignores(pull):
             return
-        missing = self._gone_tags.get(pull.tag)
+        missing = self._deleted_tags.get(pull.tag)
         if missing is None and not self._state.has_tag(pull.tag):
-            missing = self._gone.get(pull.digest)
+            missing = self._deleted_digests.get(pull.digest)
         if missing is None:
             self._state.use(pull)
         else:

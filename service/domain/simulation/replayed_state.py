@@ -92,21 +92,21 @@ class ReplayedState:
             tag = self._untag(name)
             self._untagged[tag.digest] = Untagged(tag.digest, at_us, name)
 
-    def remove(self, tags: Iterable[str], gone: TimelineEvent) -> None:
+    def remove(self, tags: Iterable[str], deletion: TimelineEvent) -> None:
         """Delete a digest with these tags. The parts of a deleted index become manifests without a tag.
 
         If another tag points at the digest, only these tags are deleted.
         """
-        names = [name for name in tags if name and self.holds(name, gone.digest)]
-        lost = names[0] if names else self.lost_tag(gone.digest)
+        names = [name for name in tags if name and self.holds(name, deletion.digest)]
+        lost = names[0] if names else self.lost_tag(deletion.digest)
         for name in names:
             self._untag(name)
-        if self._holders[gone.digest]:
+        if self._holders[deletion.digest]:
             return
-        self._untagged.pop(gone.digest, None)
-        known = self._links.pop(gone.digest, None)
+        self._untagged.pop(deletion.digest, None)
+        known = self._links.pop(deletion.digest, None)
         for child in known.children if known else ():
-            self._untagged[child] = Untagged(child, gone.at_us, lost, index=gone.digest)
+            self._untagged[child] = Untagged(child, deletion.at_us, lost, index=deletion.digest)
 
     def _push(self, event: TimelineEvent) -> None:
         self._sizes[event.digest] = max(event.size_bytes, self.size_bytes(event.digest))

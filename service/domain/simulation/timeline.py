@@ -70,7 +70,11 @@ def with_implied_events(timeline: Timeline) -> tuple[TimelineEvent, ...]:
     """
     recorded = sorted(timeline.events, key=lambda event: event.at_us)
     # Sorting is stable: implied events come before the recorded events of the same moment.
-    everything = (*_still_there(timeline), *_known_before_recording(timeline, recorded), *_dated(timeline, recorded))
+    everything = (
+        *_current_tags(timeline),
+        *_known_before_recording(timeline, recorded),
+        *_dated(timeline, recorded),
+    )
     return tuple(sorted(everything, key=lambda event: event.at_us))
 
 
@@ -91,7 +95,7 @@ def _dated(timeline: Timeline, recorded: list[TimelineEvent]) -> Iterator[Timeli
             yield replace(event, pushed_us=event.at_us if pruned.get(known, 0) > event.at_us else None)
 
 
-def _still_there(timeline: Timeline) -> Iterator[TimelineEvent]:
+def _current_tags(timeline: Timeline) -> Iterator[TimelineEvent]:
     """Yield imports of the current tags without a recorded push, at their push time."""
     explained = {(event.tag, event.digest) for event in timeline.events if event.kind in _MADE_LIVE}
     for tag in timeline.present.tags:
