@@ -129,7 +129,7 @@ def test_every_process_starts_without_the_extras() -> None:
 
 @pytest.mark.slow
 def test_a_verb_without_a_service_sends_its_first_request_before_it_imports_the_rest() -> None:
-    """So the user of a wrong URL reads the error within half a second. Redis, Celery and traces are needed later."""
+    """The user of a wrong URL reads the error within half a second. Redis, Celery and traces are imported later."""
     script = (
         "import sys\nfrom requests.adapters import HTTPAdapter\n"
         "slow = {'celery', 'redis', 'structlog', 'opentelemetry', 'werkzeug', 'prometheus_client', 'rich.table',\n"
