@@ -1,12 +1,13 @@
 """Check that the web process runs, reaches Redis, and accepts the notify token of the settings."""
 
+import json
 from collections.abc import Iterator
-
-import requests
 
 from service.doctor.case import Case
 from service.domain.finding import Finding, error, fine, warning
-from service.registry.session import open_session
+from service.registry.answers import read_json
+from service.registry.exchange import FAILURES, Answer, Request
+from service.registry.session import HttpSession
 
 _NAME = "web"
 _START = "pushprune web"
@@ -17,9 +18,9 @@ _TIMEOUT_S = 5
 def check(case: Case) -> Iterator[Finding]:
     """Check that the web process can record events, and accepts the token of notifications."""
     try:
-        ready = _session(case).get(f"{case.web}/readyz", timeout=_TIMEOUT_S, allow_redirects=False)
-        posted = _post(case)
-    except requests.RequestException as away:
+        ready = _send(Request("GET", f"{case.web}/readyz"))
+        posted = _send(_empty_post(case))
+    except FAILURES as away:
         yield _silent(case, type(away).__name__)
         return
     # The POST first: its answer has details also for a client without a read token.
@@ -30,10 +31,10 @@ def check(case: Case) -> Iterator[Finding]:
         yield error(
             _NAME, sentence, "redis: {url: redis://HOST:6379/0}   # as the web process sees it, once Redis works"
         )
-    elif posted.status_code == 401:
+    elif posted.status == 401:
         yield _refused(case)
-    elif ready.status_code != 200 or posted.status_code != 200:
-        answers = f"{ready.status_code} to GET /readyz, {posted.status_code} to POST /notifications"
+    elif ready.status != 200 or posted.status != 200:
+        answers = f"{ready.status} to GET /readyz, {posted.status} to POST /notifications"
         sentence = f"the server at {case.web} is not pushprune ({answers})"
         yield error(_NAME, sentence, "pushprune doctor --web http://HOST:PORT   # where the web process listens")
     else:
@@ -52,31 +53,26 @@ def _refused(case: Case) -> Finding:
     return error(_NAME, sentence, f"{_START}   # restart it with these settings")
 
 
-def _why_not(answer: requests.Response) -> str | None:
+def _why_not(answer: Answer) -> str | None:
     """Return what keeps the web process from recording events, in its own words; None if nothing does."""
-    if answer.status_code != 503:
+    if answer.status != 503:
         return None
-    try:
-        body = answer.json()
-    except ValueError:
-        body = {}
+    body = read_json(answer)
     reason = body.get("redis") or body.get("detail") if isinstance(body, dict) else None
     return str(reason or "it cannot reach Redis")[:200]
 
 
-def _post(case: Case) -> requests.Response:
-    """Post an envelope without events, which changes nothing."""
+def _empty_post(case: Case) -> Request:
+    """Return a POST of an envelope without events, which changes nothing."""
     token = case.wiring.settings.tokens.notify
-    headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-    url, nothing = f"{case.web}/notifications", {"events": ()}
-    return _session(case).post(url, json=nothing, headers=headers, timeout=_TIMEOUT_S, allow_redirects=False)
+    headers = {"Content-Type": "application/json"}
+    request = Request("POST", f"{case.web}/notifications", headers, json.dumps({"events": ()}).encode())
+    return request.having(Authorization=f"Bearer {token.get_secret_value()}") if token else request
 
 
-def _session(case: Case) -> requests.Session:
-    """Return a session that uses no proxy, as a proxy may not know the addresses of this machine."""
-    session = open_session(case.web)
-    session.proxies.clear()
-    return session
+def _send(request: Request) -> Answer:
+    # A proxy may not know the addresses of this machine.
+    return HttpSession(request.url, uses_proxies=False).send(request, timeout_s=_TIMEOUT_S)
 
 
 def _silent(case: Case, why: str) -> Finding:

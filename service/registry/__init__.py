@@ -1,6 +1,7 @@
 """The registry from outside: HTTP client, storage, collector, debug server.
 
 client.py      the calls of the API; transport.py sends them, pages.py reads listings, answers.py translates errors
+session.py     HTTP itself: connections.py keeps connections, response.py reads answers, exchange.py has the values
 auth.py        logins; tokens.py keeps bearer tokens, docker_config.py reads ~/.docker/config.json
 deletion.py    the protocol of a deletion, and the one over the API; disk.py is the one in the mounted storage,
                bucket_deletion.py the one in a bucket

@@ -1,12 +1,13 @@
 """Translate the answers of a registry, and missing answers, into the project's errors. This happens only here."""
 
+import json
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import InvalidURL
 from typing import Any
 
-import requests
-from urllib3.exceptions import HTTPError, InvalidHeader, ReadTimeoutError
+from urllib3.exceptions import InvalidHeader
 from urllib3.util.retry import Retry
 
 from service.domain.errors import (
@@ -17,7 +18,7 @@ from service.domain.errors import (
     RegistryUnavailable,
     WritesDisabled,
 )
-from service.registry.session import AnswerTooLarge
+from service.registry.exchange import FAILURES, Answer, AnswerRefused
 
 GONE_CODES = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN"})
 # Only a registry of version 1 sends this header, with every answer.
@@ -39,11 +40,11 @@ def translated(where: str, timeout_s: float) -> Iterator[None]:
     """
     try:
         yield
-    except AnswerTooLarge as error:
+    except AnswerRefused as error:
         raise RegistryUnavailable(f"{where} sent {error}: this is not the answer of a registry") from error
-    except (requests.Timeout, ReadTimeoutError) as error:
+    except TimeoutError as error:
         raise RegistryUnavailable(f"{where} did not answer within {timeout_s:g} s") from error
-    except requests.exceptions.SSLError as error:
+    except ssl.SSLError as error:
         if is_certificate_failure(error):
             raise RegistryRefused(
                 f"{where} shows a certificate that is not trusted here: set registry.ca_file to its CA's certificate"
@@ -51,82 +52,83 @@ def translated(where: str, timeout_s: float) -> Iterator[None]:
         raise RegistryUnavailable(
             f"{where} ended the TLS handshake: if it does not use TLS, its address must begin with http://"
         ) from error
-    except requests.exceptions.InvalidURL as error:
+    except InvalidURL as error:
         raise RegistryRefused(f"{where} does not have a valid address: correct registry.url") from error
-    except (requests.RequestException, HTTPError, ValueError) as error:
-        # requests raises ValueError for a redirect whose Location is not a URL.
+    except FAILURES as error:
         raise RegistryUnavailable(f"{where} cannot be reached: {innermost(error)}") from error
 
 
-def refusal(response: requests.Response, where: str, request: str) -> Exception:
+def refusal(answer: Answer, where: str, request: str) -> Exception:
     """Return the error for an unexpected answer.
 
     Args:
-        response: the answer.
+        answer: of the server.
         where: the server, for the message.
         request: such as `DELETE /v2/shop/…`.
     """
-    status = response.status_code
-    message = f"{where} answers {status} to {request}{_codes_of(response)}"
+    status = answer.status
+    message = f"{where} answers {status} to {request}{_codes_of(answer)}"
     if status in (401, 403):
         return AccessDenied(f"{message}: check registry.username, registry.password and the rights of this login")
     if status == 405:
-        return _not_allowed(response, where, request)
+        return _not_allowed(answer, where, request)
     if status == 429 or status >= 500:
         # After a proxy's 502 or 504 the registry may still be working on the request.
-        is_over = bool(error_codes(response)) or status in (429, 503)
-        return RegistryUnavailable(message, retry_after_s(response), is_fault=status == 500, is_over=is_over)
+        is_over = bool(error_codes(answer)) or status in (429, 503)
+        return RegistryUnavailable(message, retry_after_s(answer), is_fault=status == 500, is_over=is_over)
     if 300 <= status < 400:
         return RegistryRefused(f"{message}, a redirect: set registry.url to the address of the registry itself")
-    if status == 404 and VERSION_1 in response.headers:
+    if status == 404 and answer.header(VERSION_1):
         return RegistryTooOld(where)
-    if 400 <= status < 500 and error_codes(response):
+    if 400 <= status < 500 and error_codes(answer):
         return RegistryRefused(message)
     return RegistryUnavailable(f"{message}: this is not the answer of a registry")
 
 
-def is_gone(response: requests.Response) -> bool:
+def request_of(answer: Answer) -> str:
+    """The request of an answer, for messages."""
+    return f"{answer.request.method} {answer.request.path}"
+
+
+def is_gone(answer: Answer) -> bool:
     """True if the registry itself answered 404; False for the page of a proxy, or at a wrong address."""
-    if response.status_code != 404:
+    if answer.status != 404:
         return False
     # The answer to a HEAD has no body, so only the content type shows that it comes from a registry.
-    if response.request.method == "HEAD":
-        return response.headers.get("Content-Type", "").startswith("application/json")
-    return not GONE_CODES.isdisjoint(error_codes(response))
+    if answer.request.method == "HEAD":
+        return answer.header("Content-Type").startswith("application/json")
+    return not GONE_CODES.isdisjoint(error_codes(answer))
 
 
-def error_codes(response: requests.Response) -> tuple[str, ...]:
+def error_codes(answer: Answer) -> tuple[str, ...]:
     """The codes of a registry's error body, `{"errors": [{"code": …}]}`; () for any other body."""
-    body = read_json(response)
+    body = read_json(answer)
     errors = body.get("errors") if isinstance(body, dict) else None
     if not isinstance(errors, list):
         return ()
     return tuple(error["code"] for error in errors if isinstance(error, dict) and isinstance(error.get("code"), str))
 
 
-def read_json(response: requests.Response) -> Any:
+def read_json(answer: Answer) -> Any:
     """The body as JSON; None if it is not JSON."""
     try:
-        return response.json()
+        return json.loads(answer.content)
     except (ValueError, RecursionError):
         return None
 
 
-def retry_after_s(response: requests.Response) -> float | None:
+def retry_after_s(answer: Answer) -> float | None:
     """The seconds of the Retry-After header, which may be a number or a date; None if it is missing or not valid."""
-    value = response.headers.get("Retry-After")
-    if value is None:
-        return None
     try:
-        return Retry().parse_retry_after(value)
+        return Retry().parse_retry_after(answer.header("Retry-After"))
     except (InvalidHeader, ValueError, OverflowError):
         return None
 
 
-def _not_allowed(response: requests.Response, where: str, request: str) -> RegistryRefused:
+def _not_allowed(answer: Answer, where: str, request: str) -> RegistryRefused:
     """The error for a 405: deletes are disabled, or the whole registry is read-only."""
-    deletes = response.request.method == "DELETE"
-    if deletes and "UNSUPPORTED" in error_codes(response):
+    deletes = answer.request.method == "DELETE"
+    if deletes and "UNSUPPORTED" in error_codes(answer):
         return DeletesDisabled(
             f"{where} has deletes disabled: set `storage: delete: enabled: true` in the registry's config.yml, "
             "or REGISTRY_STORAGE_DELETE_ENABLED=true in its environment, and restart it"
@@ -138,8 +140,8 @@ def _not_allowed(response: requests.Response, where: str, request: str) -> Regis
     return DeletesDisabled(message) if deletes else WritesDisabled(message)
 
 
-def _codes_of(response: requests.Response) -> str:
-    codes = ", ".join(error_codes(response))[:_CODES_LENGTH]
+def _codes_of(answer: Answer) -> str:
+    codes = ", ".join(error_codes(answer))[:_CODES_LENGTH]
     return f" ({codes})" if codes else ""
 
 

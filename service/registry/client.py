@@ -5,18 +5,15 @@ from collections.abc import Iterator
 from functools import cached_property
 from urllib.parse import quote, urlsplit
 
-import requests
-from urllib3.exceptions import HTTPError
-
 from service.domain.errors import ManifestRefused, MisnamedManifest, RegistryUnavailable, TagDeletesUnknown
 from service.domain.oci.manifest import DOCKER_MANIFEST, MANIFEST_TYPES
 from service.domain.oci.names import is_digest, is_tag
 from service.registry.address import checked_digest, checked_repository, manifest_path
-from service.registry.answers import error_codes, is_gone, refusal, translated
+from service.registry.answers import error_codes, is_gone, refusal, request_of
+from service.registry.exchange import Answer, AnswerTooLarge, BodyLost
 from service.registry.manifest import Manifest, ManifestHead, ManifestMemory
 from service.registry.pages import read_pages
-from service.registry.session import AnswerTooLarge, read_bounded
-from service.registry.transport import RegistryTransport, request_of
+from service.registry.transport import RegistryTransport
 
 CATALOG_PAGE = 1000
 # Distribution accepts no larger manifest.
@@ -73,27 +70,25 @@ class RegistryClient(RegistryTransport):
             if is_digest(reference):
                 raise ValueError("a conditional HEAD of a digest proves nothing: ask for a tag")
             headers["If-None-Match"] = f'"{checked_digest(unless)}"'
-        response = self.send("HEAD", manifest_path(repository, reference), headers)
-        if response.status_code == 304 and unless is not None:
+        answer = self.send("HEAD", manifest_path(repository, reference), headers)
+        if answer.status == 304 and unless is not None:
             return ManifestHead(unless, "")
-        if is_gone(response):
+        if is_gone(answer):
             return None
-        self.expect(response, 200)
-        return ManifestHead(self.digest_of(response), _media_type(response))
+        self.expect(answer, 200)
+        return ManifestHead(self.digest_of(answer), _media_type(answer))
 
     def get(self, repository: str, reference: str) -> Manifest | None:
         """Return the manifest of a tag or digest, checked against its digest; None if the registry does not have it."""
         accepted = {"Accept": _MANIFESTS_ACCEPTED}
-        response = self.send("GET", manifest_path(repository, reference), accepted, stream=True)
-        with translated(self.where, self._timeout_s), response:
-            read_bounded(response, _MANIFEST_BYTES)
-        if is_gone(response):
+        answer = self.send("GET", manifest_path(repository, reference), accepted, most_bytes=_MANIFEST_BYTES)
+        if is_gone(answer):
             return None
-        self.expect(response, 200)
-        digest = self.digest_of(response)
-        if digest != _sha256(response.content) or (is_digest(reference) and digest != reference):
+        self.expect(answer, 200)
+        digest = self.digest_of(answer)
+        if digest != _sha256(answer.content) or (is_digest(reference) and digest != reference):
             raise MisnamedManifest(f"{self.where} sent a manifest of {repository} that does not match {digest}")
-        manifest = Manifest(digest, _media_type(response), response.content)
+        manifest = Manifest(digest, _media_type(answer), answer.content)
         self._memory.add(repository, manifest)
         return manifest
 
@@ -109,49 +104,52 @@ class RegistryClient(RegistryTransport):
 
         None if the blob does not exist, or is larger than `limit_bytes`.
         """
-        response = self.send(
-            "GET", f"/v2/{checked_repository(repository)}/blobs/{checked_digest(digest)}", {}, stream=True
-        )
-        with translated(self.where, self._timeout_s), response:
-            if response.status_code == 404:
+        path = f"/v2/{checked_repository(repository)}/blobs/{checked_digest(digest)}"
+        try:
+            answer = self.send("GET", path, {}, most_bytes=limit_bytes)
+        except RegistryUnavailable as error:
+            if isinstance(error.__cause__, AnswerTooLarge):
                 return None
-            self.expect(response, 200)
-            try:
-                content = read_bounded(response, limit_bytes)
-            except AnswerTooLarge:
-                return None
-        if _sha256(content) != digest:
+            raise
+        if answer.status == 404:
+            return None
+        self.expect(answer, 200)
+        if _sha256(answer.content) != digest:
             raise RegistryUnavailable(f"{self.where} sent a blob of {repository} that does not match {digest}")
-        return content
+        return answer.content
 
     def has_blob(self, repository: str, digest: str) -> bool:
         """True if a blob exists and can be read."""
         # Only a GET proves this: with a blob-descriptor cache a HEAD also succeeds for a deleted blob.
         path = f"/v2/{checked_repository(repository)}/blobs/{checked_digest(digest)}"
-        response = self.send("GET", path, {"Range": "bytes=0-0"}, stream=True)
-        with response:
-            if response.status_code == 404:
+        try:
+            answer = self.send("GET", path, {"Range": "bytes=0-0"}, most_bytes=1)
+        except RegistryUnavailable as error:
+            if isinstance(error.__cause__, BodyLost):
                 return False
-            if response.status_code not in (200, 206):
-                self.expect(response, 206)
-            try:
-                return bool(next(response.iter_content(1), b"")) or _is_empty(digest)
-            except (requests.RequestException, HTTPError):
-                return False
+            # The registry sends more than the first byte: there is one.
+            if isinstance(error.__cause__, AnswerTooLarge):
+                return True
+            raise
+        if answer.status == 404:
+            return False
+        if answer.status not in (200, 206):
+            self.expect(answer, 206)
+        return bool(answer.content) or _is_empty(digest)
 
     def claims_blob(self, repository: str, digest: str) -> bool:
         """True if the registry claims to have a blob. The answer may come from a stale cache."""
-        response = self.send("HEAD", f"/v2/{checked_repository(repository)}/blobs/{checked_digest(digest)}", {})
-        if response.status_code == 404:
+        answer = self.send("HEAD", f"/v2/{checked_repository(repository)}/blobs/{checked_digest(digest)}", {})
+        if answer.status == 404:
             return False
-        self.expect(response, 200)
+        self.expect(answer, 200)
         return True
 
     def upload(self, repository: str, digest: str, content: bytes) -> None:
         """Upload a blob in one request."""
         begun = self.send("POST", f"/v2/{checked_repository(repository)}/blobs/uploads/", {})
         self.expect(begun, 202)
-        path = upload_path(begun.headers.get("Location", ""))
+        path = upload_path(begun.header("Location"))
         query = f"{'&' if '?' in path else '?'}digest={checked_digest(digest)}"
         self.expect(self.send("PUT", path + query, {"Content-Type": "application/octet-stream"}, content), 201)
 
@@ -160,11 +158,11 @@ class RegistryClient(RegistryTransport):
         # The body is no manifest, so that the registry stores nothing. Starting and cancelling an upload instead would
         # leave a folder that no collection deletes (measured on 2.8.3).
         path = manifest_path(repository, "pushprune-probe")
-        response = self.send("PUT", path, {"Content-Type": DOCKER_MANIFEST}, b"no manifest")
-        if response.status_code == 405:
+        answer = self.send("PUT", path, {"Content-Type": DOCKER_MANIFEST}, b"no manifest")
+        if answer.status == 405:
             return False
-        if response.status_code != 400 or "MANIFEST_INVALID" not in error_codes(response):
-            raise refusal(response, self.where, request_of(response))
+        if answer.status != 400 or "MANIFEST_INVALID" not in error_codes(answer):
+            raise refusal(answer, self.where, request_of(answer))
         return True
 
     def put(self, repository: str, reference: str, media_type: str, content: bytes) -> str:
@@ -174,12 +172,12 @@ class RegistryClient(RegistryTransport):
             ManifestRefused: the registry never takes these bytes.
             WritesDisabled: the registry is read-only.
         """
-        response = self.send("PUT", manifest_path(repository, reference), {"Content-Type": media_type}, content)
-        if response.status_code == 400 and (codes := error_codes(response)):
+        answer = self.send("PUT", manifest_path(repository, reference), {"Content-Type": media_type}, content)
+        if answer.status == 400 and (codes := error_codes(answer)):
             missing = ": layers or parts that it needs are missing" if "MANIFEST_BLOB_UNKNOWN" in codes else ""
-            raise ManifestRefused(f"{refusal(response, self.where, request_of(response))}{missing}")
-        self.expect(response, 201)
-        digest = self.digest_of(response)
+            raise ManifestRefused(f"{refusal(answer, self.where, request_of(answer))}{missing}")
+        self.expect(answer, 201)
+        digest = self.digest_of(answer)
         if digest != _sha256(content):
             raise RegistryUnavailable(f"{self.where} stored another manifest than the one sent to {repository}")
         return digest
@@ -191,10 +189,10 @@ class RegistryClient(RegistryTransport):
             DeletesDisabled: deletes are disabled at the registry, or the registry is read-only.
         """
         path = f"/v2/{checked_repository(repository)}/manifests/{checked_digest(digest)}"
-        response = self.send("DELETE", path, {}, timeout_s=self._delete_timeout_s)
-        if is_gone(response):
+        answer = self.send("DELETE", path, {}, timeout_s=self._delete_timeout_s)
+        if is_gone(answer):
             return False
-        self.expect(response, 202)
+        self.expect(answer, 202)
         return True
 
     def delete_tag(self, repository: str, tag: str) -> bool:
@@ -206,17 +204,17 @@ class RegistryClient(RegistryTransport):
         """
         if not is_tag(tag):
             raise ValueError(f"{tag[:80]!r} is not a tag")
-        response = self.send("DELETE", manifest_path(repository, tag), {}, timeout_s=self._delete_timeout_s)
-        if is_gone(response):
+        answer = self.send("DELETE", manifest_path(repository, tag), {}, timeout_s=self._delete_timeout_s)
+        if is_gone(answer):
             return False
-        if response.status_code == 400 and "DIGEST_INVALID" in error_codes(response):
+        if answer.status == 400 and "DIGEST_INVALID" in error_codes(answer):
             raise TagDeletesUnknown(f"{self.where} cannot delete a single tag")
-        self.expect(response, 202)
+        self.expect(answer, 202)
         return True
 
 
-def _media_type(response: requests.Response) -> str:
-    return response.headers.get("Content-Type", "").partition(";")[0].strip()
+def _media_type(answer: Answer) -> str:
+    return answer.header("Content-Type").partition(";")[0].strip()
 
 
 def _sha256(content: bytes) -> str:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit, urlunsplit
 
-import requests
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable
-from service.registry.session import open_session
+from service.registry.answers import read_json
+from service.registry.exchange import FAILURES, Answer, Request
+from service.registry.session import HttpSession
 
 _IN_FLIGHT, _START = "registry_http_in_flight_requests", "process_start_time_seconds"
 _WRITERS = frozenset({"blob_upload", "blob_upload_chunk", "manifest"})
@@ -47,7 +48,7 @@ class DebugServer:
 
     def __init__(self, urls: Sequence[str], timeout_s: float) -> None:
         """urls: one for each registry, if several share a storage. timeout_s: for each request."""
-        self._sessions = {url: open_session(url) for url in urls}
+        self._sessions = {url: HttpSession(url) for url in urls}
         self._timeout_s = timeout_s
 
     def writes(self) -> int:
@@ -85,23 +86,23 @@ class DebugServer:
         starts = (_start(at, metrics) for at, metrics in self._answers("/metrics", timeout_s))
         return tuple(start for start in starts if start)
 
-    def _answers(self, path: str, timeout_s: float | None = None) -> Iterator[tuple[str, requests.Response]]:
+    def _answers(self, path: str, timeout_s: float | None = None) -> Iterator[tuple[str, Answer]]:
         """Yield the answer of every debug server, with its address; raise if one does not answer."""
         for url, session in self._sessions.items():
             for at, host in _addresses(url):
                 yield at, self._get(session, at + path, host, timeout_s or self._timeout_s)
 
-    def _get(self, session: requests.Session, url: str, host: str, timeout_s: float) -> requests.Response:
+    def _get(self, session: HttpSession, url: str, host: str, timeout_s: float) -> Answer:
         try:
-            response = session.get(url, headers={"Host": host}, timeout=timeout_s, allow_redirects=False)
-        except requests.RequestException as error:
+            answer = session.send(Request("GET", url, {"Host": host}), timeout_s=timeout_s)
+        except FAILURES as error:
             raise RegistryUnavailable(f"registry.debug_url: {url} does not answer") from error
-        if response.status_code != 200:
+        if answer.status != 200:
             raise RegistryRefused(
-                f"{url} answers {response.status_code}: set registry.debug_url to the registry's "
+                f"{url} answers {answer.status}: set registry.debug_url to the registry's "
                 "http.debug.addr, and `http: debug: prometheus: enabled: true` there"
             )
-        return response
+        return answer
 
 
 def _addresses(url: str) -> list[tuple[str, str]]:
@@ -122,19 +123,21 @@ def _addresses(url: str) -> list[tuple[str, str]]:
     return [(urlunsplit(parts._replace(netloc=f"{number}:{port}")), parts.netloc) for number in hosts]
 
 
-def _samples(at: str, metrics: requests.Response) -> list[Sample]:
+def _samples(at: str, metrics: Answer) -> list[Sample]:
     """Return every sample of an answer in Prometheus' text format."""
     try:
-        return [sample for family in text_string_to_metric_families(metrics.text) for sample in family.samples]
+        return [
+            sample for family in text_string_to_metric_families(metrics.content.decode()) for sample in family.samples
+        ]
     except ValueError as error:
         raise RegistryRefused(f"{at}/metrics is not in Prometheus' text format ({error})") from error
 
 
-def _start(at: str, metrics: requests.Response) -> Start | None:
+def _start(at: str, metrics: Answer) -> Start | None:
     """The start of a process, measured by the clock of its own answer; None if the answer does not contain it."""
     started_s = next((sample.value for sample in _samples(at, metrics) if sample.name == _START), None)
     try:
-        answered_s = parsedate_to_datetime(metrics.headers.get("Date", "")).timestamp()
+        answered_s = parsedate_to_datetime(metrics.header("Date")).timestamp()
     except ValueError:
         return None
     if started_s is None:
@@ -142,7 +145,7 @@ def _start(at: str, metrics: requests.Response) -> Start | None:
     return Start(repr(started_s), round((answered_s - started_s) * 1000))
 
 
-def _writes(at: str, metrics: requests.Response, handlers: frozenset[str] = _WRITERS) -> int:
+def _writes(at: str, metrics: Answer, handlers: frozenset[str] = _WRITERS) -> int:
     samples = _samples(at, metrics)
     counts = [s.value for s in samples if s.name == _IN_FLIGHT and s.labels.get("handler") in handlers]
     if not counts:
@@ -152,9 +155,9 @@ def _writes(at: str, metrics: requests.Response, handlers: frozenset[str] = _WRI
     return sum(int(count) for count in counts)
 
 
-def _undelivered(at: str, variables: requests.Response) -> int:
+def _undelivered(at: str, variables: Answer) -> int:
     try:
-        endpoints = variables.json()["registry"]["notifications"]["endpoints"] or []
+        endpoints = read_json(variables)["registry"]["notifications"]["endpoints"] or []
         return sum(int(endpoint["Metrics"]["Pending"]) for endpoint in endpoints if _OURS.search(endpoint["url"]))
     except (ValueError, KeyError, TypeError) as error:
         raise RegistryRefused(f"{at}/debug/vars does not count notifications ({error!r})") from error

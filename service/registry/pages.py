@@ -1,16 +1,18 @@
 """Read a listing of the registry, page by page, within bounds."""
 
+import re
 from collections.abc import Iterator
-
-import requests
 
 from service.domain.errors import RegistryUnavailable
 from service.registry.answers import error_codes
+from service.registry.exchange import Answer
 from service.registry.transport import RegistryTransport
 
 # Bounds for a hostile registry. Real ones stay far below: a million names in pages of 100 are 10,000 pages.
 _MOST_PAGES = 20_000
 _LISTING_BYTES = 256 * 1024 * 1024
+# The Link header of RFC 8288, as far as registries use it.
+_NEXT = re.compile(r'<([^>]*)>[^,<]*;\s*rel="?next"?', re.IGNORECASE)
 
 
 def read_pages(
@@ -29,29 +31,29 @@ def read_pages(
     asked: set[str] = set()
     size_bytes = 0
     while True:
-        response = registry.send("GET", f"{path}?{query}" if query else path, {})
-        if gone_is_empty and not asked and response.status_code == 404 and "NAME_UNKNOWN" in error_codes(response):
+        answer = registry.send("GET", f"{path}?{query}" if query else path, {})
+        if gone_is_empty and not asked and answer.status == 404 and "NAME_UNKNOWN" in error_codes(answer):
             return
-        if not asked and query != or_else and "PAGINATION_NUMBER_INVALID" in error_codes(response):
+        if not asked and query != or_else and "PAGINATION_NUMBER_INVALID" in error_codes(answer):
             # catalog.maxentries is smaller than our page size; the answer does not contain its value.
             query = or_else
             continue
         asked.add(query)
-        yield from _names(registry, response, key)
-        following = response.links.get("next", {}).get("url")
+        yield from _names(registry, answer, key)
+        following = _NEXT.search(answer.header("Link"))
         if following is None:
             return
         # Only the query of a Link is used: behind a proxy its path may differ.
-        query = following.partition("?")[2]
-        size_bytes += len(response.content)
+        query = following[1].partition("?")[2]
+        size_bytes += len(answer.content)
         if query in asked:
             raise RegistryUnavailable(f"{registry.where} sent the same page of {path} twice")
         if len(asked) >= _MOST_PAGES or size_bytes > _LISTING_BYTES:
             raise RegistryUnavailable(f"{registry.where} sent more pages of {path} than a registry can have")
 
 
-def _names(registry: RegistryTransport, response: requests.Response, key: str) -> list[str]:
-    body = registry.expect_object(response)
+def _names(registry: RegistryTransport, answer: Answer, key: str) -> list[str]:
+    body = registry.expect_object(answer)
     names = body.get(key, ...)
     if names is None:
         return []

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-import requests.auth
-
 from service.domain.errors import PushpruneError, RegistryUnavailable
 from service.domain.oci.manifest import OCI_MANIFEST
+from service.registry.auth import RegistryAuth
 from service.registry.client import RegistryClient, upload_path
-from service.registry.session import USER_AGENT, agent_with, open_session
+from service.registry.exchange import FAILURES, USER_AGENT, Request, agent_with
+from service.registry.session import HttpSession
 
 # The repository for probes; it belongs to no user.
 REPOSITORY = "pushprune/doctor"
@@ -59,7 +59,7 @@ class Probe(RegistryClient):
         url: str,
         name: str,
         *,
-        auth: requests.auth.AuthBase | None = None,
+        auth: RegistryAuth | None = None,
         ca_file: Path | None = None,
         timeout_s: float = 10.0,
         delete_timeout_s: float = 300.0,
@@ -75,17 +75,16 @@ class Probe(RegistryClient):
             parallel=1,
             word=word,
         )
-        self._name = name
-        self._session.headers["User-Agent"] = look_agent(name)
+        self._name, self._look_agent = name, look_agent(name)
 
     def date(self) -> Dated | None:
         """The time of the registry, to the second; None if its answers have no date."""
         before_s = time.time()
-        response = self.send("GET", "/v2/", {})
+        answer = self.send("GET", "/v2/", {})
         after_s = time.time()
         try:
-            return Dated(parsedate_to_datetime(response.headers["Date"]).timestamp(), before_s, after_s)
-        except (KeyError, ValueError):
+            return Dated(parsedate_to_datetime(answer.header("Date")).timestamp(), before_s, after_s)
+        except ValueError:
             return None
 
     def try_delete(self, repository: str) -> None:
@@ -122,16 +121,16 @@ class Probe(RegistryClient):
             self.upload(repository, _SHA512, _ALIASED)
             path = f"/v2/{repository}/blobs/uploads/?mount={_SHA512}&from={repository}"
             mounted = self.send("POST", path, {})
-            if mounted.status_code == 202:
-                self.send("DELETE", upload_path(mounted.headers.get("Location", "")), {})
-            if mounted.status_code != 201 or not self.claims_blob(repository, _SHA256):
+            if mounted.status == 202:
+                self.send("DELETE", upload_path(mounted.header("Location")), {})
+            if mounted.status != 201 or not self.claims_blob(repository, _SHA256):
                 return None
             return self.claims_blob(repository, _SHA512)
         finally:
             self._unlink(repository, _SHA512, _SHA256)
 
     def _agent(self) -> str:
-        return agent_with(self._word(), self._name) if self._word else look_agent(self._name)
+        return agent_with(self._word(), self._name) if self._word else self._look_agent
 
     def _unlink(self, repository: str, *digests: str) -> None:
         """Delete a repository's links to blobs, as far as the registry allows it."""
@@ -151,9 +150,9 @@ def knock(url: str, repository: str, agent: str, timeout_s: float, ca_file: Path
     Raises:
         RegistryUnavailable: there is no answer at this URL.
     """
-    session = open_session(url, ca_file=ca_file)
     path = f"{url.rstrip('/').removesuffix('/v2')}/v2/{repository}/blobs/uploads/{_NO_UPLOAD}"
+    request = Request("DELETE", path, {"User-Agent": agent})
     try:
-        return session.delete(path, headers={"User-Agent": agent}, timeout=timeout_s, allow_redirects=False).status_code
-    except requests.RequestException as error:
+        return HttpSession(url, ca_file=ca_file).send(request, timeout_s=timeout_s).status
+    except FAILURES as error:
         raise RegistryUnavailable(f"there is no answer at {url} ({type(error).__name__})") from error

@@ -1,250 +1,93 @@
-"""Open the keep-alive HTTP session that every request to a registry or its token server uses."""
+"""Send requests through connections to a registry, and to the other servers that it names."""
 
-import http.client
-import io
-import socket
+import os
 import ssl
-import time
-from http.cookiejar import DefaultCookiePolicy
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from urllib.parse import quote
 
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
-from requests.utils import get_encoding_from_headers, get_environ_proxies
-from urllib3.exceptions import ReadTimeoutError
-from urllib3.util.retry import Retry
-
-from service import __version__
 from service.domain.errors import ConfigurationError
+from service.registry.connections import Connections
+from service.registry.exchange import LOOKS, Answer, ConnectionLost, Request, split_url
 
-USER_AGENT = f"pushprune/{__version__}"
-
-
-def agent_with(word: str, probe: str = "") -> str:
-    """Return the User-Agent of a request that changes something. Its event is recognized by the word."""
-    return f"{USER_AGENT} ({word}; probe {probe})" if probe else f"{USER_AGENT} ({word})"
-
-
-# A registry sends no longer listing in one page.
-MOST_BYTES = 64 * 1024 * 1024
-_PIECE_BYTES = 65_536
-# For a whole answer after its first byte, however slowly the others arrive.
-_ANSWER_S = 60.0
+# The registry, its token server, the storage to which it redirects.
+_MOST_SERVERS = 8
+# "%" is one of them: what is quoted already is not quoted again.
+_NOT_QUOTED = "!#$%&'()*+,/:;=?@[]~"
 
 
-class StaleConnectionRetry(Retry):
-    """Send a GET or HEAD once more if a kept-alive connection turns out to be closed, but never after a timeout."""
+class HttpSession:
+    """Keep-alive connections, shared by threads: at most `parallel` to each server. No cookies, no redirects.
 
-    def increment(
+    Of the environment only the proxy variables are used, and they are read once.
+    """
+
+    def __init__(
         self,
-        method: str | None = None,
-        url: str | None = None,
-        response: Any = None,
-        error: Exception | None = None,
-        _pool: Any = None,
-        _stacktrace: TracebackType | None = None,
-    ) -> Self:
-        """Return what may still be tried. Raises the error of an attempt that timed out."""
-        if isinstance(error, ReadTimeoutError):
-            raise error
-        return super().increment(method, url, response, error, _pool, _stacktrace)
+        url: str,
+        *,
+        ca_file: Path | None = None,
+        connect_s: float = 10.0,
+        parallel: int = 4,
+        uses_proxies: bool = True,
+        ca_setting: str = "registry.ca_file",
+    ) -> None:
+        """Prepare the session; nothing is sent yet.
+
+        Args:
+            url: of the server. The environment may exclude it from the use of proxies.
+            ca_file: CA certificates in PEM form, instead of the usual ones.
+            connect_s: for connecting, unless a request has less time.
+            parallel: connections to each server, at most.
+            uses_proxies: False if a proxy may not know the server.
+            ca_setting: the name of the setting of `ca_file`, for the error.
+
+        Raises:
+            ConfigurationError: `ca_file` cannot be read or contains no certificate.
+        """
+        _check_ca_file(ca_file, ca_setting)
+        self._ca_file, self._connect_s, self._parallel = ca_file, connect_s, parallel
+        self._proxies = _environ_proxies(url) if uses_proxies else {}
+        self._servers: dict[str, Connections] = {}
+
+    def send(self, request: Request, *, timeout_s: float, most_bytes: int | None = None) -> Answer:
+        """Send a request, as Sender has it.
+
+        A GET or HEAD is sent once more if its connection turns out to be closed, but never after a timeout.
+        """
+        origin, target = split_url(request.url)
+        server = self._servers.get(origin) or self._server(origin)
+        target, connect_s = quote(target, safe=_NOT_QUOTED), min(self._connect_s, timeout_s)
+        try:
+            return server.exchange(request, target, connect_s, timeout_s, most_bytes)
+        except ConnectionLost:
+            if request.method not in LOOKS:
+                raise
+            return server.exchange(request, target, connect_s, timeout_s, most_bytes)
+
+    def _server(self, origin: str) -> Connections:
+        # A registry that names one server after the other must not fill the memory.
+        while len(self._servers) >= _MOST_SERVERS:
+            self._servers.pop(next(iter(self._servers)), None)
+        proxy = _proxy_of(origin, self._proxies) if self._proxies else None
+        # Another thread may have been faster.
+        return self._servers.setdefault(origin, Connections(origin, proxy, self._ca_file, self._parallel))
 
 
-class AnswerTooLarge(requests.RequestException):
-    """The answer has no end, or would fill the memory."""
+# requests takes long to import, and knows best what NO_PROXY may be. The first request seldom has a proxy.
+def _environ_proxies(url: str) -> Mapping[str, str]:
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return {}
+    from requests.utils import get_environ_proxies
+
+    return get_environ_proxies(url)
 
 
-class _TimedBytes(io.RawIOBase):
-    """The bytes of one answer: after the deadline, reading fails. A timeout of the socket is for each wait alone."""
+def _proxy_of(origin: str, proxies: Mapping[str, str]) -> str | None:
+    from requests.utils import select_proxy
 
-    def __init__(self, source: io.RawIOBase) -> None:
-        self._source = source
-        self._end_s: float | None = None
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
-        if self._end_s is not None and time.monotonic() > self._end_s:
-            raise TimeoutError(f"the answer takes longer than {_ANSWER_S:g} s")
-        count = self._source.readinto(buffer)
-        # Before its first byte, a DELETE may rightly take longer than any other answer as a whole.
-        self._end_s = self._end_s or time.monotonic() + _ANSWER_S
-        return count
-
-    def close(self) -> None:
-        self._source.close()
-        super().close()
-
-
-class _TimedResponse(http.client.HTTPResponse):
-    """A response whose head and body together must arrive before the deadline."""
-
-    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
-        super().__init__(sock, *args, **options)
-        self.fp = io.BufferedReader(_TimedBytes(self.fp.detach()))
-
-
-class _Connection(urllib3.connection.HTTPConnection):
-    response_class = _TimedResponse
-
-
-class _TLSConnection(urllib3.connection.HTTPSConnection):
-    response_class = _TimedResponse
-
-
-class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TLSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _TLSConnection
-
-
-class _BoundedAdapter(HTTPAdapter):
-    """Read an answer to its end, within bounds, unless the caller streams it."""
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        self._pools: dict[tuple[str, Any], Any] = {}
-        super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
-
-    def proxy_manager_for(self, *args: Any, **options: Any) -> urllib3.ProxyManager:
-        manager: urllib3.ProxyManager = super().proxy_manager_for(*args, **options)
-        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
-        return manager
-
-    def get_connection_with_tls_context(
-        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
-    ) -> urllib3.connectionpool.ConnectionPool:
-        """Return the pool of a server. Without a proxy it is remembered: to look it up costs as much as a request."""
-        if proxies:
-            return super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
-        url = request.url or ""
-        origin = url[: url.find("/", len("https://"))]
-        pool: urllib3.connectionpool.ConnectionPool | None = self._pools.get((origin, verify))
-        # The pool manager closes the pools that it drops.
-        if pool is None or getattr(pool, "pool", None) is None:
-            pool = super().get_connection_with_tls_context(request, verify, cert=cert)
-            self._pools[origin, verify] = pool
-        return pool
-
-    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
-        """Return the URL for the request line: the path, unless there is a proxy."""
-        return super().request_url(request, proxies) if proxies else request.path_url
-
-    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """Return the answer, without the cookies, which no session here keeps."""
-        response = requests.Response()
-        response.status_code, response.reason, response.raw = resp.status, resp.reason, resp
-        response.headers = CaseInsensitiveDict(resp.headers)
-        response.encoding = get_encoding_from_headers(response.headers)
-        response.url, response.request, response.connection = req.url or "", req, self
-        return response
-
-    def send(
-        self, request: requests.PreparedRequest, stream: bool = False, *args: Any, **options: Any
-    ) -> requests.Response:
-        response = super().send(request, stream, *args, **options)
-        # Refusals and redirects are read here even if the caller streams: requests would read them without a bound.
-        if not stream or not response.ok or response.is_redirect:
-            read_bounded(response, MOST_BYTES)
-        return response
-
-
-class _UnreadAdapter(_BoundedAdapter):
-    """Leave the body of an answer unread: closing the answer ends the connection."""
-
-    def send(
-        self, request: requests.PreparedRequest, stream: bool = False, *args: Any, **options: Any
-    ) -> requests.Response:
-        return HTTPAdapter.send(self, request, True, *args, **options)
-
-
-def read_bounded(response: requests.Response, most_bytes: int) -> bytes:
-    """Read and return the body of an answer; `response.content` is the same body afterwards.
-
-    Raises:
-        AnswerTooLarge: the body is larger, or is compressed although the request did not allow that.
-        urllib3.exceptions.ReadTimeoutError: the answer takes longer than a real one.
-    """
-    if response._content_consumed:  # type: ignore[attr-defined]
-        content = response.content
-        if len(content) > most_bytes:
-            raise AnswerTooLarge(f"an answer of more than {most_bytes} bytes", response=response)
-        return content
-    # A few compressed bytes could become gigabytes.
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        response.close()
-        raise AnswerTooLarge("a compressed answer, which was not asked for", response=response)
-    read = bytearray()
-    while piece := response.raw.read1(_PIECE_BYTES):
-        read += piece
-        if len(read) > most_bytes:
-            response.close()
-            raise AnswerTooLarge(f"an answer of more than {most_bytes} bytes", response=response)
-    response._content, response._content_consumed = bytes(read), True  # type: ignore[attr-defined]
-    return bytes(read)
-
-
-class _Anonymous(requests.auth.AuthBase):
-    """Add no login. Without this object, requests would look for a password in ~/.netrc."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
-
-
-def open_session(
-    url: str,
-    *,
-    ca_file: Path | None = None,
-    parallel: int = 4,
-    auth: requests.auth.AuthBase | None = None,
-    reads_bodies: bool = True,
-    ca_setting: str = "registry.ca_file",
-) -> requests.Session:
-    """Open a session for `url` with at most `parallel` connections, shared by threads, without cookies.
-
-    Of the environment only the proxy variables are used, and they are read once, here.
-
-    Args:
-        reads_bodies: False if only the heads of answers are of interest.
-        ca_setting: the name of the setting of `ca_file`, for the error.
-
-    Raises:
-        ConfigurationError: `ca_file` cannot be read or contains no certificate.
-    """
-    _check_ca_file(ca_file, ca_setting)
-    session = requests.Session()
-    # Otherwise requests would read the environment at every request, and REQUESTS_CA_BUNDLE would silently take
-    # precedence over `ca_file`.
-    session.trust_env = False
-    session.proxies.update(get_environ_proxies(url))
-    session.verify = str(ca_file) if ca_file else True
-    session.auth = auth or _Anonymous()
-    session.headers["User-Agent"] = USER_AGENT
-    session.headers["Accept-Encoding"] = "identity"
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    retry = StaleConnectionRetry(
-        total=1,
-        connect=0,
-        read=1,
-        status=0,
-        redirect=0,
-        other=0,
-        allowed_methods=("GET", "HEAD"),
-        raise_on_status=False,
-    )
-    adapter = (_BoundedAdapter if reads_bodies else _UnreadAdapter)(
-        pool_connections=4, pool_maxsize=parallel, max_retries=retry, pool_block=True
-    )
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
+    proxy = select_proxy(origin, proxies)
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 def _check_ca_file(ca_file: Path | None, setting: str) -> None:

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Generic, TypeVar
-from urllib.parse import urlsplit
-
-import requests
+from urllib.parse import urlencode, urlsplit
 
 from service.domain.errors import AccessDenied
 from service.registry.answers import read_json, refusal, translated
 from service.registry.docker_config import Credentials
+from service.registry.exchange import Answer, Request, Sender
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -69,13 +68,13 @@ class TokenCache:
 
     def __init__(
         self,
-        session: requests.Session,
+        sender: Sender,
         credentials: Callable[[], Credentials | None],
         timeout_s: float,
         clock: Callable[[], float],
     ) -> None:
         """credentials: called at every fetch; None means an anonymous token. clock: monotonic seconds."""
-        self._session = session
+        self._sender = sender
         self._credentials = credentials
         self._timeout_s = timeout_s
         self._clock = clock
@@ -108,28 +107,30 @@ class TokenCache:
         login = self._credentials()
         with translated(where, self._timeout_s):
             if login is not None and login.identity_token:
-                response = self._refresh(challenge, login.identity_token)
+                request = _refresh(challenge, login.identity_token)
             else:
-                response = self._log_in(challenge, login)
-        value, life_s = _granted(response, where)
+                request = _log_in(challenge, login)
+            answer = self._sender.send(request, timeout_s=self._timeout_s)
+        value, life_s = _granted(answer, where)
         # Renewed a little early, so that a token does not expire on its way to the registry.
         return Token(value, asked_at + life_s - min(10.0, life_s / 5))
 
-    def _log_in(self, challenge: Challenge, login: Credentials | None) -> requests.Response:
-        asked = [("service", challenge.service), ("client_id", _CLIENT_ID)]
-        return self._session.get(
-            challenge.realm,
-            params=asked + [("scope", scope) for scope in challenge.scope.split()],
-            headers={"Authorization": basic_header(login)} if login else {},
-            timeout=self._timeout_s,
-            allow_redirects=False,
-        )
 
-    def _refresh(self, challenge: Challenge, identity_token: str) -> requests.Response:
-        """Send the OAuth2 form of the token request, the only form that accepts an identity token."""
-        form = {"service": challenge.service, "client_id": _CLIENT_ID, "scope": challenge.scope}
-        form |= {"grant_type": "refresh_token", "refresh_token": identity_token}
-        return self._session.post(challenge.realm, form, timeout=self._timeout_s, allow_redirects=False)
+def _log_in(challenge: Challenge, login: Credentials | None) -> Request:
+    """The token request of a user, or of nobody in particular."""
+    asked = [("service", challenge.service), ("client_id", _CLIENT_ID)]
+    asked += [("scope", scope) for scope in challenge.scope.split()]
+    url = f"{challenge.realm}{'&' if '?' in challenge.realm else '?'}{urlencode(asked)}"
+    request = Request("GET", url)
+    return request.having(Authorization=basic_header(login)) if login else request
+
+
+def _refresh(challenge: Challenge, identity_token: str) -> Request:
+    """The OAuth2 form of the token request, the only form that accepts an identity token."""
+    form = {"service": challenge.service, "client_id": _CLIENT_ID, "scope": challenge.scope}
+    form |= {"grant_type": "refresh_token", "refresh_token": identity_token}
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    return Request("POST", challenge.realm, headers, urlencode(form).encode())
 
 
 def basic_header(login: Credentials) -> str:
@@ -137,11 +138,11 @@ def basic_header(login: Credentials) -> str:
     return "Basic " + base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
 
 
-def _granted(response: requests.Response, where: str) -> tuple[str, float]:
+def _granted(answer: Answer, where: str) -> tuple[str, float]:
     """The token in an answer, and its lifetime in seconds."""
-    if response.status_code != 200:
-        raise refusal(response, where, "a request for a token")
-    body = read_json(response)
+    if answer.status != 200:
+        raise refusal(answer, where, "a request for a token")
+    body = read_json(answer)
     body = body if isinstance(body, dict) else {}
     value = body.get("token") or body.get("access_token")
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():

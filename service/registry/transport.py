@@ -1,27 +1,25 @@
 """Send requests to one registry and check its answers: the part of the client that every request shares."""
 
-import re
 import time
 from collections.abc import Callable
-from functools import cached_property
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import requests
-import requests.auth
-from requests.hooks import default_hooks, dispatch_hook
-from requests.structures import CaseInsensitiveDict
+from urllib.parse import urljoin
 
 from service import tracing
 from service.domain.errors import DeletesDisabled, RegistryUnavailable
 from service.domain.oci.names import is_digest
-from service.registry.answers import read_json, refusal, translated
-from service.registry.session import USER_AGENT, agent_with, open_session
+from service.registry.answers import read_json, refusal, request_of, translated
+from service.registry.auth import RegistryAuth
+from service.registry.exchange import LOOKS, USER_AGENT, Answer, Request, Sender, agent_with
+from service.registry.session import HttpSession
 
-# A path of these characters alone needs no quoting.
-_PLAIN = re.compile(r"[A-Za-z0-9/._:-]+", re.ASCII)
 # Distribution 2.8 writes links in place: it answers 500 if it reads a link that a push is writing at this moment.
 _PAUSES_S = (0.05, 0.2)
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 10
 
 
 class RegistryTransport:
@@ -33,13 +31,19 @@ class RegistryTransport:
         AccessDenied: 401 or 403.
         RegistryRefused: a permanent refusal.
         RegistryUnavailable: try again later. A timeout, a refused connection, 429, 5xx or a senseless answer.
+
+    Attributes:
+        sender: the session; tests put another way to the registry in its place.
     """
+
+    # The User-Agent of a request that changes nothing.
+    _look_agent = USER_AGENT
 
     def __init__(
         self,
         url: str,
         *,
-        auth: requests.auth.AuthBase | None = None,
+        auth: RegistryAuth | None = None,
         ca_file: Path | None = None,
         timeout_s: float = 10.0,
         delete_timeout_s: float = 300.0,
@@ -53,7 +57,7 @@ class RegistryTransport:
         Args:
             url: of the registry.
             auth: the login.
-            ca_file: CA certificates in PEM form, instead of those of the system.
+            ca_file: CA certificates in PEM form, instead of the usual ones.
             timeout_s: for connecting, and for each wait for bytes.
             delete_timeout_s: the same for a DELETE, during which the registry reads every tag of the repository.
             parallel: requests at once, at most.
@@ -67,38 +71,38 @@ class RegistryTransport:
         """
         self.url = url.rstrip("/")
         self.where = f"the registry at {self.url}"
-        self._timeout_s, self._instead, self._timed = timeout_s, instead, timed
+        self.sender: Sender = HttpSession(self.url, ca_file=ca_file, connect_s=timeout_s, parallel=parallel)
+        self._auth, self._timeout_s, self._instead, self._timed = auth, timeout_s, instead, timed
         self._delete_timeout_s = delete_timeout_s
         self._word = word
         self._closed = False
-        self._session = open_session(self.url, ca_file=ca_file, parallel=parallel, auth=auth)
 
     def close(self) -> None:
         """Send no further request: each raises RegistryUnavailable. Requests under way are finished."""
         self._closed = True
 
-    def expect_object(self, response: requests.Response) -> dict[str, Any]:
+    def expect_object(self, answer: Answer) -> dict[str, Any]:
         """Return the JSON object of a successful answer."""
-        self.expect(response, 200)
-        body = read_json(response)
+        self.expect(answer, 200)
+        body = read_json(answer)
         if not isinstance(body, dict):
-            raise RegistryUnavailable(f"{self.where} did not answer {request_of(response)} with a JSON object")
+            raise RegistryUnavailable(f"{self.where} did not answer {request_of(answer)} with a JSON object")
         return body
 
-    def expect(self, response: requests.Response, status: int) -> None:
+    def expect(self, answer: Answer, status: int) -> None:
         """Return if the answer has this status; otherwise raise the error that the answer means."""
-        if response.status_code == status:
+        if answer.status == status:
             return
-        error = refusal(response, self.where, request_of(response))
+        error = refusal(answer, self.where, request_of(answer))
         if isinstance(error, DeletesDisabled) and self._instead:
             raise DeletesDisabled(f"{error}; {self._instead}")
         raise error
 
-    def digest_of(self, response: requests.Response) -> str:
+    def digest_of(self, answer: Answer) -> str:
         """Return the digest that the answer names."""
-        digest = response.headers.get("Docker-Content-Digest", "")
+        digest = answer.header("Docker-Content-Digest")
         if not is_digest(digest):
-            raise RegistryUnavailable(f"{self.where} named no digest in its answer to {request_of(response)}")
+            raise RegistryUnavailable(f"{self.where} named no digest in its answer to {request_of(answer)}")
         return digest
 
     def _agent(self) -> str:
@@ -112,87 +116,45 @@ class RegistryTransport:
         headers: dict[str, str],
         content: bytes | None = None,
         *,
-        stream: bool = False,
         timeout_s: float | None = None,
-    ) -> requests.Response:
-        """Send a request and return the response, whatever its status. The time it took is reported to `timed`."""
-        is_look = method in ("GET", "HEAD")
-        for pause_s in _PAUSES_S if is_look else ():
-            response = self._send(method, path, headers, content, stream=stream, timeout_s=timeout_s)
-            if response.status_code != 500:
-                return response
-            time.sleep(pause_s)
-        return self._send(method, path, headers, content, stream=stream, timeout_s=timeout_s)
+        most_bytes: int | None = None,
+    ) -> Answer:
+        """Send a request and return the answer, whatever its status. The time it took is reported to `timed`.
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        content: bytes | None,
-        *,
-        stream: bool,
-        timeout_s: float | None,
-    ) -> requests.Response:
-        status, is_look = "none", method in ("GET", "HEAD")
+        A larger body than most_bytes, which is for successful answers, is an answer that no registry sends.
+        """
+        request = Request(method, self.url + path, headers, content)
+        for pause_s in _PAUSES_S if method in LOOKS else ():
+            answer = self._send(request, timeout_s or self._timeout_s, most_bytes)
+            if answer.status != 500:
+                return answer
+            time.sleep(pause_s)
+        return self._send(request, timeout_s or self._timeout_s, most_bytes)
+
+    def _send(self, request: Request, timeout_s: float, most_bytes: int | None) -> Answer:
+        status, method = "none", request.method
         if self._closed:
             raise RegistryUnavailable("the command was interrupted")
-        named = {} if is_look else {"User-Agent": self._agent()}
-        began_s, timeout_s = time.monotonic(), timeout_s or self._timeout_s
+        agent = self._look_agent if method in LOOKS else self._agent()
+        began_s = time.monotonic()
         try:
-            with translated(self.where, timeout_s), tracing.request(method, self.url + path) as traced:
-                request = self._prepared(method, path, {**named, **traced, **headers}, content)
-                response = self._answer(
-                    request, stream=stream, timeout=(min(timeout_s, self._timeout_s), timeout_s), is_look=is_look
-                )
-                status = str(response.status_code)
-                tracing.answered(response.status_code)
-                return response
+            with translated(self.where, timeout_s), tracing.request(method, request.url) as traced:
+                request = request.having(**{"User-Agent": agent}, **traced)
+                answer = self._answer(request, partial(self.sender.send, timeout_s=timeout_s, most_bytes=most_bytes))
+                status = str(answer.status)
+                tracing.answered(answer.status)
+                return answer
         finally:
             self._timed(f"{method} {status}", time.monotonic() - began_s)
 
-    @cached_property
-    def _base(self) -> str:
-        """The URL of the registry in the form in which it is sent. Raises requests.exceptions.InvalidURL."""
-        prepared = requests.PreparedRequest()
-        prepared.prepare_url(f"{self.url}/", None)
-        return (prepared.url or "").rstrip("/")
-
-    def _prepared(
-        self, method: str, path: str, headers: dict[str, str], content: bytes | None
-    ) -> requests.PreparedRequest:
-        """Prepare a request as `requests.Request.prepare` does.
-
-        That checks and quotes each URL again, and merges cookies and parameters: half of the time of a request.
-        """
-        prepared = requests.PreparedRequest()
-        prepared.method, prepared.hooks = method, default_hooks()
-        prepared.headers = CaseInsensitiveDict({**dict(self._session.headers), **headers})  # type: ignore[arg-type]
-        if _PLAIN.fullmatch(path):
-            prepared.url = self._base + path
-        else:
-            prepared.prepare_url(self._base + path, None)
-        prepared.prepare_body(content, None)
-        prepared.prepare_auth(self._session.auth)
-        return prepared
-
-    def _answer(
-        self, request: requests.PreparedRequest, *, stream: bool, timeout: tuple[float, float], is_look: bool
-    ) -> requests.Response:
-        """Send a request as `requests.Session.send` does, without its cookies. Looks follow redirects."""
-        session = self._session
-        options: dict[str, Any] = {
-            "stream": stream, "timeout": timeout, "verify": session.verify, "cert": session.cert,
-            "proxies": session.proxies,
-        }  # fmt: skip
-        response: requests.Response = session.get_adapter(self.url).send(request, **options)
-        response = dispatch_hook("response", request.hooks, response, **options)  # type: ignore[no-untyped-call]
-        if is_look and response.is_redirect:
-            request.prepare_cookies({})
-            *_, response = session.resolve_redirects(response, request, **options)
-        return response
-
-
-def request_of(response: requests.Response) -> str:
-    """The request of an answer, for messages."""
-    return f"{response.request.method} {response.request.path_url}"
+    def _answer(self, request: Request, send: Callable[[Request], Answer]) -> Answer:
+        """Send a request, log in if the registry asks for it, and follow the redirects of a GET or HEAD."""
+        for _ in range(_MOST_REDIRECTS):
+            answer = self._auth.send(request, send) if self._auth else send(request)
+            if answer.status not in _REDIRECTS or request.method not in LOOKS:
+                break
+            url = urljoin(request.url, answer.header("Location")).partition("#")[0]
+            if url == request.url or not url.lower().startswith(("http://", "https://")):
+                break
+            request = replace(request, url=url)
+        return answer

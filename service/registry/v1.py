@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import requests
-
 from service.domain.errors import NoSuchRepository, NotDeletable, RegistryUnavailable, unknown_tag
 from service.domain.retention.selector import TagSelector, is_glob
 from service.registry.answers import read_json
+from service.registry.exchange import Answer
 from service.registry.transport import RegistryTransport
 
 
@@ -24,24 +23,24 @@ class RegistryV1(RegistryTransport):
 
     def is_there(self) -> bool:
         """True if a registry of version 1, and not of a later version, answers."""
-        return self.send("GET", "/v2/", {}).status_code == 404 and self.send("GET", "/v1/_ping", {}).status_code == 200
+        return self.send("GET", "/v2/", {}).status == 404 and self.send("GET", "/v1/_ping", {}).status == 200
 
     def tags(self, repository: str) -> Mapping[str, str]:
         """Map each tag to the id of its image. Raises NoSuchRepository."""
-        response = self.send("GET", _path(repository), {})
-        if _is_gone(response):
+        answer = self.send("GET", _path(repository), {})
+        if _is_gone(answer):
             raise NoSuchRepository(f"{self.where} has no repository {repository}")
-        tags = self._read(response)
+        tags = self._read(answer)
         if not isinstance(tags, dict) or not all(isinstance(image, str) for image in tags.values()):
             raise RegistryUnavailable(f"{self.where} sent no valid listing of {repository}")
         return tags
 
     def image(self, repository: str, tag: str) -> str | None:
         """The id of the tag's image; None if the tag does not exist."""
-        response = self.send("GET", _path(repository, tag), {})
-        if _is_gone(response):
+        answer = self.send("GET", _path(repository, tag), {})
+        if _is_gone(answer):
             return None
-        image = self._read(response)
+        image = self._read(answer)
         if not isinstance(image, str):
             raise RegistryUnavailable(f"{self.where} named no image for {repository}:{tag}")
         return image
@@ -51,15 +50,15 @@ class RegistryV1(RegistryTransport):
 
         The registry also answers 404 if it deleted the tag but another of its files was missing.
         """
-        response = self.send("DELETE", _path(repository, tag), {})
-        if _is_gone(response):
+        answer = self.send("DELETE", _path(repository, tag), {})
+        if _is_gone(answer):
             return False
-        self.expect(response, 200)
+        self.expect(answer, 200)
         return True
 
-    def _read(self, response: requests.Response) -> object:
-        self.expect(response, 200)
-        return read_json(response)
+    def _read(self, answer: Answer) -> object:
+        self.expect(answer, 200)
+        return read_json(answer)
 
 
 def _path(repository: str, tag: str | None = None) -> str:
@@ -67,9 +66,9 @@ def _path(repository: str, tag: str | None = None) -> str:
     return f"/v1/repositories/{quote(repository)}/tags{below}"
 
 
-def _is_gone(response: requests.Response) -> bool:
+def _is_gone(answer: Answer) -> bool:
     """True if the registry itself answered 404, with {"error": …}; False for the page of a proxy."""
-    body = read_json(response) if response.status_code == 404 else None
+    body = read_json(answer) if answer.status == 404 else None
     return isinstance(body, dict) and "error" in body
 
 

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from enum import Enum
 
-import requests
-from urllib3.exceptions import HTTPError, ReadTimeoutError
-
 from service.domain.webhooks.signature import signature
 from service.registry.answers import innermost, is_certificate_failure, retry_after_s
-from service.registry.session import open_session
+from service.registry.exchange import FAILURES, Answer, Request
+from service.registry.session import HttpSession
 from service.settings.webhooks import ReceiverAddress
 
 TIMEOUT_S = 10.0
@@ -48,8 +46,8 @@ class Post:
     def __init__(self, receiver: ReceiverAddress) -> None:
         """Open the session; nothing is sent yet. Raises ConfigurationError if `ca_file` holds no certificate."""
         self._receiver = receiver
-        self._session = open_session(
-            receiver.url, ca_file=receiver.ca_file, parallel=1, reads_bodies=False, ca_setting="webhooks: ca_file"
+        self._session = HttpSession(
+            receiver.url, ca_file=receiver.ca_file, connect_s=_CONNECT_S, parallel=1, ca_setting="webhooks: ca_file"
         )
 
     def send(self, message_id: str, body: bytes, content_type: str, now_s: int) -> PostResult:
@@ -62,19 +60,16 @@ class Post:
         headers = {"Content-Type": content_type, "webhook-id": message_id, "webhook-timestamp": str(now_s)}
         if self._receiver.key is not None:
             headers["webhook-signature"] = signature(self._receiver.key, message_id, now_s, body)
-        timeout = (min(_CONNECT_S, TIMEOUT_S), TIMEOUT_S)
+        request = Request("POST", self._receiver.url, headers, body)
         try:
-            # A redirect would send the message to an address that the operator did not choose.
-            response = self._session.post(
-                self._receiver.url, body, headers=headers, timeout=timeout, allow_redirects=False, stream=True
-            )
-        except (requests.RequestException, HTTPError, ValueError) as error:
+            # A redirect, which would send the message to an address that the operator did not choose, is not followed.
+            answer = self._session.send(request, timeout_s=TIMEOUT_S, most_bytes=0)
+        except FAILURES as error:
             return PostResult(PostOutcome.RETRY, f"{self._receiver.origin} {self._reason(error)}")
-        with response:
-            return self._result(response)
+        return self._result(answer)
 
-    def _result(self, response: requests.Response) -> PostResult:
-        status = response.status_code
+    def _result(self, answer: Answer) -> PostResult:
+        status = answer.status
         if 200 <= status < 300:
             return PostResult(PostOutcome.RECEIVED)
         error = f"{self._receiver.origin} answers {status}"
@@ -84,12 +79,12 @@ class Post:
             return PostResult(
                 PostOutcome.RETRY, f"{error}, a redirect, which is not followed: set its url to the new address"
             )
-        wait_s = min(retry_after_s(response) or 0.0, _LONGEST_WAIT_S)
+        wait_s = min(retry_after_s(answer) or 0.0, _LONGEST_WAIT_S)
         return PostResult(PostOutcome.NOT_TAKEN if status in _NOT_TAKEN else PostOutcome.RETRY, error, wait_s)
 
     def _reason(self, error: Exception) -> str:
-        # The errors of requests show the whole URL, which may be a secret.
-        if isinstance(error, requests.Timeout | ReadTimeoutError):
+        # Errors may show the whole URL, which may be a secret.
+        if isinstance(error, TimeoutError):
             return f"did not answer within {TIMEOUT_S:g} s"
         if is_certificate_failure(error):
             return "shows a certificate that is not trusted here: set ca_file to its CA's certificate"

@@ -131,11 +131,11 @@ def test_every_process_starts_without_the_extras() -> None:
 def test_a_verb_without_a_service_sends_its_first_request_before_it_imports_the_rest() -> None:
     """The user of a wrong URL reads the error within half a second. Redis, Celery and traces are imported later."""
     script = (
-        "import sys\nfrom requests.adapters import HTTPAdapter\n"
-        "slow = {'celery', 'redis', 'structlog', 'opentelemetry', 'werkzeug', 'prometheus_client', 'rich.table',\n"
-        "    'service.wiring', 'service.store', 'service.prune', 'service.answers', 'service.reports'}\n"
-        "def send(adapter, request, *_, **__): sys.exit(f'{request.url} {sorted(slow & sys.modules.keys())}')\n"
-        "HTTPAdapter.send = send\n"
+        "import sys\nfrom service.registry.session import HttpSession\n"
+        "slow = {'celery', 'redis', 'structlog', 'opentelemetry', 'werkzeug', 'prometheus_client', 'requests',\n"
+        "    'rich.table', 'service.wiring', 'service.store', 'service.prune', 'service.answers', 'service.reports'}\n"
+        "def send(session, request, **_): sys.exit(f'{request.url} {sorted(slow & sys.modules.keys())}')\n"
+        "HttpSession.send = send\n"
         "from service.cli.main import main\n"
         "main(['prune', '--registry', 'http://registry.example', '--keep-last', '10', '--yes'])"
     )

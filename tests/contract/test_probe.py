@@ -3,8 +3,8 @@
 import pytest
 
 from service.domain.errors import DeletesDisabled
+from service.registry.exchange import agent_with
 from service.registry.probe import Probe
-from service.registry.session import agent_with
 from tests.contract.conftest import Site, Sites
 
 REPOSITORY = "pushprune/doctor"

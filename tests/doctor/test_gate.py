@@ -7,7 +7,7 @@ import pytest
 
 from service.doctor import Case
 from service.domain.errors import RegistryUnavailable
-from service.registry.session import USER_AGENT
+from service.registry.exchange import USER_AGENT
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
 from tests.doctor.conftest import look, one, quick

@@ -38,7 +38,7 @@ class Ground:
             # Otherwise the first run of a script takes more steps than the next, and a kill meets another step.
             self.plain.script_load(lua_script(name).text)
         self.client = mortal(self.url, self.life)
-        self.adapter = direct.NetworkAdapter() if self.real else direct.DirectAdapter()
+        self.sender = direct.NetworkSender() if self.real else direct.DirectSender()
 
     def shop(self, version: Version, notify: Notify, driver: Driver = "filesystem") -> Shop:
         """The registry of one example; the real one is the same for all, and there is only one example."""
@@ -46,7 +46,7 @@ class Ground:
             self.real.notify = notify
             return self.real
         made = FakeShop(version, notify, driver)
-        cast(direct.DirectAdapter, self.adapter).fake = made.fake
+        cast(direct.DirectSender, self.sender).fake = made.fake
         return made
 
     def wiring(self, rule: Rule, keys: Keys) -> Wiring:
@@ -76,7 +76,7 @@ class Ground:
         )
         made = wire(settings, client=self.client)
         object.__setattr__(made, "dispatch", Messages())
-        direct.connect(made.registry.client, self.adapter)
+        direct.connect(made.registry.client, self.sender)
         # Known for good: a look at Redis that comes by the clock would make the count of steps a matter of chance.
         made.store.history.word._known = "machine", inf
         return made

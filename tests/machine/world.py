@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
-import requests
-
 from service.clock import now_us
 from service.domain.errors import (
     NoSuchRepository,
@@ -27,6 +25,7 @@ from service.domain.retention.selector import TagSelector
 from service.prune import deleting, manual, planning
 from service.reconcile import compare as reconcile_compare
 from service.registry import listing
+from service.registry.exchange import Answer, Request
 from service.store import Store
 from service.store.connection import Connection
 from service.store.history import CommitResult, History, name_of
@@ -99,7 +98,7 @@ class World:
         self._requests: list[str] = []
         self._offset_us = 0
         self._elsewhere = False
-        ground.adapter.around = self._around
+        ground.sender.around = self._around
 
     @property
     def messages(self) -> list[tuple[str, ...]]:
@@ -470,7 +469,7 @@ class World:
 
         return watched
 
-    def _around(self, request: requests.PreparedRequest, answer: Callable[[], requests.Response]) -> requests.Response:
+    def _around(self, request: Request, answer: Callable[[], Answer]) -> Answer:
         """One request of a worker, with all that crosses it."""
         if self._elsewhere:
             response = answer()
@@ -478,8 +477,8 @@ class World:
             return response
         return self.ground.life.step(lambda: self._crossed(request, answer))
 
-    def _crossed(self, request: requests.PreparedRequest, answer: Callable[[], requests.Response]) -> requests.Response:
-        method = str(request.method)
+    def _crossed(self, request: Request, answer: Callable[[], Answer]) -> Answer:
+        method = request.method
         self._requests.append(method)
         self.watch.sends()
         counts = {"": len(self._requests) - 1, method: self._requests.count(method) - 1}
@@ -490,10 +489,10 @@ class World:
         for cross in due:
             if cross.when == "before":
                 cross.do()
-        self.watch.sees(method, str(request.path_url), request.body)
+        self.watch.sees(method, request.path, request.content)
         if len(self._requests) - 1 == self._slow:
             self._unanswered.append(answer)
-            raise requests.ReadTimeout("no answer in time", request=request)
+            raise TimeoutError("no answer in time")
         response = answer()
         self.registry.tell()
         for cross in due:

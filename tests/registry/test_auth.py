@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from service.domain.errors import AccessDenied, ConfigurationError, RegistryUnavailable
 from service.registry.auth import RegistryAuth, build_auth
 from service.registry.client import RegistryClient
 from service.registry.docker_config import Credentials
-from service.registry.session import USER_AGENT, agent_with
+from service.registry.exchange import USER_AGENT, Request, agent_with
+from service.registry.session import HttpSession
 from service.registry.tokens import Token
 from tests.fakes.certificates import make_certificates
 from tests.fakes.registry import FakeRegistry, Login
@@ -100,10 +100,14 @@ class TestBasic:
             assert "Authorization" not in elsewhere.requests[0].headers
 
     def test_a_session_that_visits_another_host_does_not_show_it_there(self, basic: FakeRegistry) -> None:
-        auth = RegistryAuth(basic.url, lambda: RIGHT)
-        assert requests.get(f"{basic.url}/v2/", auth=auth, timeout=60).status_code == 200
+        auth, session = RegistryAuth(basic.url, lambda: RIGHT), HttpSession(basic.url)
+
+        def status(url: str) -> int:
+            return auth.send(Request("GET", f"{url}/v2/"), lambda request: session.send(request, timeout_s=60)).status
+
+        assert status(basic.url) == 200
         with FakeRegistry(login=Login()) as elsewhere:
-            assert requests.get(f"{elsewhere.url}/v2/", auth=auth, timeout=60).status_code == 401
+            assert status(elsewhere.url) == 401
             assert "Authorization" not in elsewhere.requests[0].headers
 
 

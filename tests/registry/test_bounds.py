@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from service.domain.errors import RegistryUnavailable
-from service.registry import session
+from service.registry import connections, response
 from service.registry.auth import RegistryAuth
 from service.registry.client import RegistryClient
 from service.registry.docker_config import Credentials
@@ -121,7 +121,7 @@ def test_an_answer_without_an_end_is_read_up_to_a_bound(call: str, most: int) ->
 def test_an_answer_in_single_bytes_ends_at_the_deadline(
     call: str, dripping: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "_ANSWER_S", 0.3)
+    monkeypatch.setattr(response, "_ANSWER_S", 0.3)
 
     def drip(handler: BaseHTTPRequestHandler) -> None:
         if dripping == "body":
@@ -139,7 +139,7 @@ def test_an_answer_in_single_bytes_ends_at_the_deadline(
 
 
 def test_the_answer_of_a_token_server_and_a_refusal_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(connections, "MOST_BYTES", 10_000)
     with FakeRegistry(login=Login(scheme="token")) as fake:
         auth = RegistryAuth(fake.url, lambda: Credentials(Login().username, Login().password))
         fake.fail_next("GET", "/token", status=200, body=b"x" * 20_000)

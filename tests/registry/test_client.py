@@ -19,7 +19,7 @@ from service.domain.errors import (
 )
 from service.domain.oci.manifest import OCI_MANIFEST
 from service.registry.client import RegistryClient
-from service.registry.session import USER_AGENT
+from service.registry.exchange import USER_AGENT
 from tests.fakes.certificates import Certificates, make_certificates
 from tests.fakes.registry import FakeRegistry
 
@@ -129,6 +129,26 @@ class TestRefusals:
             with pytest.raises(RegistryRefused, match="redirect"):
                 client.delete("shop/api", digest)
             assert elsewhere.requests == []
+
+    def test_a_read_follows_a_redirect_to_another_server(self, fake: FakeRegistry, client: RegistryClient) -> None:
+        with FakeRegistry() as elsewhere:
+            digest = elsewhere.push_image("shop/api", "v1")
+            where = f"{elsewhere.url}/v2/shop/api/manifests/v1#part"
+            for method in ("GET", "HEAD"):
+                fake.fail_next(method, status=303, headers={"Location": where})
+            manifest, head = client.get("shop/api", "v1"), client.head("shop/api", "v1")
+            assert (manifest and manifest.digest) == (head and head.digest) == digest
+            followed = [f"{request.method} {request.path}" for request in elsewhere.requests]
+            assert followed == ["GET /v2/shop/api/manifests/v1", "HEAD /v2/shop/api/manifests/v1"]
+
+    def test_a_read_does_not_follow_redirects_for_ever(self, fake: FakeRegistry, client: RegistryClient) -> None:
+        def lead_on() -> None:
+            fake.fail_next("GET", status=307, headers={"Location": f"?n={len(fake.requests)}"})
+
+        fake.before("GET", "/v2/", lead_on, times=None)
+        with pytest.raises(RegistryRefused, match="redirect"):
+            client.ping()
+        assert len(fake.requests) == 10
 
     @pytest.mark.parametrize("location", ["http://[", "//", "ftp://elsewhere/", "/v2/"])
     def test_a_read_that_is_sent_nowhere(self, fake: FakeRegistry, client: RegistryClient, location: str) -> None:

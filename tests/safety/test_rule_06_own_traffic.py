@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.registry.session import agent_with
+from service.registry.exchange import agent_with
 from tests.support.edge import Edge, answer, post
 from tests.support.makers import blob_event, event, understood, us
 

@@ -7,7 +7,7 @@ import pytest
 from service.clock import now_us
 from service.domain.collection.gate import WriteRequest, client_of
 from service.domain.oci.names import is_digest
-from service.registry.session import agent_with
+from service.registry.exchange import agent_with
 from service.store.connection import Connection
 from service.store.gate import Gate
 from service.store.history import History

@@ -9,7 +9,7 @@ from service.domain.events import Event
 from service.domain.oci.manifest import References
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
-from service.registry.session import agent_with
+from service.registry.exchange import agent_with
 from service.store.connection import Connection
 from service.store.deletions import Deletions
 from service.store.history import History

@@ -5,7 +5,7 @@ import pytest
 from service.domain.oci.manifest import References
 from service.domain.retention.plan import Plan
 from service.domain.retention.state import Tag
-from service.registry.session import agent_with
+from service.registry.exchange import agent_with
 from service.store.connection import Connection
 from service.store.history import History
 from tests.support.record import NOW, digest, event, facts_of, record, user_delete

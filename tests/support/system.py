@@ -18,7 +18,7 @@ from service.domain.policy.model import Policy
 from service.ingest.record import Recorder
 from service.prune import deleting, listing, planning
 from service.reconcile import compare
-from service.registry.session import agent_with
+from service.registry.exchange import agent_with
 from service.registry.storage import Storage
 from service.settings import PolicySource
 from service.store import Store

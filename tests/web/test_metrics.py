@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service import __version__
 from service.domain.collection.run import STALE, SWEEPING, CollectionStage, Run
 from service.domain.webhooks.event import WebhookEvent
-from service.registry.session import agent_with
+from service.registry.exchange import agent_with
 from service.store.webhooks import Look
 from tests.conftest import keep_last
 from tests.support.edge import Edge, ServeEdge
