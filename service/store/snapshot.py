@@ -1,13 +1,13 @@
 """The state of a repository in Redis at one moment: everything that a plan is made from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from service.domain.history.lost import lost_tags
 from service.domain.retention.state import ManualDeletion, State, UnapprovedTags, Untagged
 from service.store.approvals import unpack_hold
-from service.store.keys import long, paired, short
+from service.store.keys import long, paired
 from service.store.packing import unpack_links, unpack_manual, unpack_revisions, unpack_untagged
 from service.store.remembered_tags import ReadTags
 
@@ -68,6 +68,7 @@ def unpack_snapshot(
     is_compared = untagged or created or any(member.startswith("@") for member in pulled)
     tagged = {tag.digest for tag in tags} if is_compared else set[str]()
     children = {child for references in links.values() if references for child in references.children}
+    manifests = {field: unpack_untagged(field, text) for field, text in untagged.items()}
     named = tagged | children
     return Snapshot(
         repository=repository,
@@ -87,7 +88,7 @@ def unpack_snapshot(
         held_under=hold.policy if hold else "",
         heal=tuple((member, int(float(check_ms))) for member, check_ms in paired(answer["heal"]).items()),
         pulled_us={member: int(float(at_us)) for member, at_us in pulled.items()},
-        untagged=tuple(entry for entry in _untagged(untagged) if entry.digest not in tagged),
+        untagged=tuple(entry for entry in _latest(manifests.values()) if entry.digest not in tagged),
         revisions={tag: unpack_revisions(text) for tag, text in paired(answer["revisions"]).items()},
         leased=_leases(paired(answer["leased"])),
         restored=_leases(paired(answer["restored"])),
@@ -98,7 +99,7 @@ def unpack_snapshot(
         policy=answer["policy"] or "",
         remembered=read if is_remembered else None,
         lost=lost_tags(repository, answer["troubles"]),
-        stale_untagged=tuple(field for field in untagged if long(field) in named),
+        stale_untagged=tuple(field for field, manifest in manifests.items() if manifest.digest in named),
         stale_created=tuple(field for field in created if long(field) not in tagged),
         # Limited, so that one commit stays small; later commits delete the rest.
         stale_pulled=tuple(key for key in pulled if key.startswith("@") and long(key[1:]) not in tagged)[:1000],
@@ -125,15 +126,14 @@ def _unapproved(text: str | None) -> UnapprovedTags | None:
     return UnapprovedTags(int(since_us), *map(int, counts))
 
 
-def _untagged(fields: Mapping[str, str]) -> tuple[Untagged, ...]:
-    """Return the untagged manifests.
+def _latest(manifests: Iterable[Untagged]) -> Iterable[Untagged]:
+    """Return the untagged manifests, each once.
 
     A part of an index may be recorded by its whole digest and by its short one: the later record counts.
     """
     latest: dict[str, Untagged] = {}
-    for digest, text in fields.items():
-        manifest = unpack_untagged(digest, text)
-        before = latest.get(short(manifest.digest))
+    for manifest in manifests:
+        before = latest.get(manifest.digest)
         if before is None or before.since_us < manifest.since_us:
-            latest[short(manifest.digest)] = manifest
-    return tuple(latest.values())
+            latest[manifest.digest] = manifest
+    return latest.values()
