@@ -18,6 +18,7 @@ TARGET = 0.8
 ROUNDS = 5
 SECONDS = 2
 CONNECTIONS = 16
+PROCESSES, CARRIED = 4, 4_000
 KINDS = {
     "blob": "a blob's push",
     "manifest": "a manifest's push, its repository due already",
@@ -29,10 +30,11 @@ _SCRIPT = Path(__file__).with_name("notifications.lua")
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The work of a server in a round: requests per second, and its processor time for each (µs)."""
+    """The work of a server in a round: requests per second, and processor time for each (µs), its own and of Redis."""
 
     rate: float
     cpu_us: float
+    redis_us: float
 
 
 def measure() -> Iterator[Figure]:
@@ -49,7 +51,19 @@ def measure() -> Iterator[Figure]:
         for kind, what in KINDS.items():
             yield from _compared(what, _rounds(servers, valkey, kind, keep_alive=True))
         what = f"{KINDS['mix']}, a new connection each, as a registry makes"
-        yield from _compared(what, _rounds(servers, valkey, "mix", keep_alive=False))
+        loads = _rounds(servers, valkey, "mix", keep_alive=False)
+        yield from _compared(what, loads)
+        yield _carried(loads["pushprune"])
+
+
+def _carried(loads: list[Load]) -> Figure:
+    """The events a second of several processes with a core each, and one Redis: whatever is full first."""
+    own_us, redis_us = median([load.cpu_us for load in loads]), median([load.redis_us for load in loads])
+    rate = min(PROCESSES / own_us, 1 / redis_us) * 1_000_000
+    measured = (
+        f"{rate:,.0f}/s by processor time: {own_us:.0f} µs of a process and {redis_us:.0f} µs of Redis for an event"
+    )
+    return Figure(f"ingest: {PROCESSES} processes and one Redis", measured, f"≥ {CARRIED:,}/s", rate >= CARRIED)
 
 
 def _compared(what: str, loads: dict[str, list[Load]]) -> Iterator[Figure]:
@@ -72,21 +86,28 @@ def _rounds(servers: dict[str, Server], valkey: Valkey, kind: str, *, keep_alive
     for number in range(ROUNDS + 1):
         for name, server in servers.items():
             valkey.client().flushall()
-            load = _load(server, kind, keep_alive=keep_alive)
+            load = _load(server, valkey, kind, keep_alive=keep_alive)
             if number:
                 loads[name].append(load)
     return loads
 
 
-def _load(server: Server, kind: str, *, keep_alive: bool) -> Load:
+def _load(server: Server, valkey: Valkey, kind: str, *, keep_alive: bool) -> Load:
     command = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{SECONDS}s"]
     words = [kind, uuid.uuid4().hex[:13], TOKEN, "yes" if keep_alive else "no"]
-    before_s = server.cpu_s()
+    before_s, redis_before_s = server.cpu_s(), _redis_s(valkey)
     messages = subprocess.run(
         [*command, "--script", str(_SCRIPT), server.url, "--", *words], capture_output=True, text=True, check=True
     ).stdout
-    used_s = server.cpu_s() - before_s
+    used_s, redis_s = server.cpu_s() - before_s, _redis_s(valkey) - redis_before_s
     result = json.loads(messages.splitlines()[-1])
     if result["bad"]:
         raise RuntimeError(f"{result['bad']} of {result['requests']} requests failed at {server.url}:\n{messages}")
-    return Load(float(result["requests"] / result["us"] * 1e6), used_s / result["requests"] * 1e6)
+    per_request = 1e6 / result["requests"]
+    return Load(float(result["requests"] / result["us"] * 1e6), used_s * per_request, redis_s * per_request)
+
+
+def _redis_s(valkey: Valkey) -> float:
+    """The processor time that Redis has used."""
+    used = valkey.client().info("cpu")
+    return float(used["used_cpu_user"] + used["used_cpu_sys"])
