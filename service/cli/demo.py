@@ -9,19 +9,37 @@ from service.cli.command import examples
     epilog=examples(
         "pushprune demo",
         "pushprune demo --once",
+        "pushprune demo --large",
     ),
 )
 @click.option("--once", is_flag=True, help="Exit after the demo; status 0 if the result matches the policy.")
-def demo(once: bool) -> None:
+@click.option("--large", is_flag=True, help="Show the dashboard of a busy company, without a registry.")
+@click.option(
+    "--repositories",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="With --large: of the company.",
+)
+def demo(once: bool, large: bool, repositories: int) -> None:
     """Start a registry, push images, show which tags were kept or deleted and why, and collect garbage.
 
     The registry's binary is PUSHPRUNE_REGISTRY_BIN, or `registry` or `docker-registry` on PATH, or the Debian package
     docker-registry, which is downloaded into the user's cache.
+
+    With --large, two weeks of a company are recorded within a minute or so, and the dashboard shows them. No registry
+    runs, and no image exists.
     """
     from rich.console import Console
 
     from service.local.demo import demo as play
+    from service.local.demo_large import demo_large
 
     console = Console(highlight=False)
     # Without a terminal, rich assumes 80 columns and would fold the reasons.
-    play(console if console.is_terminal else Console(highlight=False, width=120), once=once)
+    console = console if console.is_terminal else Console(highlight=False, width=120)
+    if large:
+        demo_large(console, repositories=repositories, once=once)
+    else:
+        play(console, once=once)

@@ -7,6 +7,8 @@ directory.py        the data directory, one `up` at a time; tokens.py and enviro
 snippet.py          the lines for the registry's config.yml; sign_in.py a link that opens the dashboard
 demo.py             runs the demo: registry_binary.py and demo_registry.py give it a registry,
                     demo_story.py is what is pushed, demo_result.py what is shown and checked
+demo_large.py       runs the demo of a large dashboard: company.py generates what is pushed, company_player.py records
+                    and plans it, company_times.py moves the history to the days of the company
 one_off.py          compares, plans and deletes for one command, without a service (`--registry`), as tasks of
                     task_list.py; one_off_system.py starts its Redis, progress.py counts, made_deletions.py reports
 """

@@ -4,7 +4,8 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -38,15 +39,37 @@ def demo(console: Console, *, once: bool) -> None:
         PushpruneError: something could not be started.
     """
     binary = registry_binary.find(say=console.print)
+    with logged(console) as (folder, transcript):
+        _run(console, transcript, binary, folder, once=once)
+
+
+@contextmanager
+def logged(console: Console) -> Iterator[tuple[Path, Transcript]]:
+    """Yield a temporary folder, and a transcript of the processes. It is printed if the block cannot go on."""
     with tempfile.TemporaryDirectory(prefix="pushprune-demo-") as folder:
         log = Path(folder) / "log"
         try:
             with log.open("w") as stream:
-                _run(console, Transcript(stream, speakers=SPEAKERS), binary, Path(folder), once=once)
+                yield Path(folder), Transcript(stream, speakers=SPEAKERS)
         except PushpruneError:
             # Log lines contain brackets, which rich would take for markup.
             console.print(log.read_text(), markup=False, highlight=False)
             raise
+
+
+def stay_up(console: Console, transcript: Transcript, supervisor: Supervisor, system: PreparedSystem) -> None:
+    """Print a link to the dashboard, and keep the processes running until Ctrl-C, with their log on the terminal."""
+    console.print(f"  {system.sign_in_link()}", soft_wrap=True)
+    console.print(
+        f"The link signs you in once, within {LIFE_S // 60} minutes. "
+        f"Another one: pushprune sign-in --data {system.settings.data_dir}",
+        soft_wrap=True,
+    )
+    transcript.turn_to(sys.stdout)
+    try:
+        supervisor.wait()
+    except KeyboardInterrupt:
+        console.print("stopping; Ctrl-C again kills at once")
 
 
 def _run(console: Console, transcript: Transcript, binary: Path, folder: Path, *, once: bool) -> None:
@@ -64,21 +87,11 @@ def _run(console: Console, transcript: Transcript, binary: Path, folder: Path, *
             "PUSHPRUNE_STORAGE__PATH": str(registry.storage),
         },
     )
-    with prepared(options, _undisturbed(os.environ)) as system, stopping_on_signals(supervisor), supervisor:
+    with prepared(options, undisturbed(os.environ)) as system, stopping_on_signals(supervisor), supervisor:
         Demo(console, supervisor, registry, system).run()
         if not once:
             console.print(f"\nStill up: push to {registry.url}, Ctrl-C ends and removes all. Open the dashboard:")
-            console.print(f"  {system.sign_in_link()}", soft_wrap=True)
-            console.print(
-                f"The link signs you in once, within {LIFE_S // 60} minutes. "
-                f"Another one: pushprune sign-in --data {system.settings.data_dir}",
-                soft_wrap=True,
-            )
-            transcript.turn_to(sys.stdout)
-            try:
-                supervisor.wait()
-            except KeyboardInterrupt:
-                console.print("stopping; Ctrl-C again kills at once")
+            stay_up(console, transcript, supervisor, system)
 
 
 class Demo:
@@ -182,7 +195,7 @@ class Demo:
         until(condition, failure, patience_s=_PATIENCE_S, meanwhile=lambda: self._supervisor.check(deaths=10))
 
 
-def _undisturbed(environ: Mapping[str, str]) -> dict[str, str]:
+def undisturbed(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment without variables that name a real Redis, registry or settings file of the user."""
     return {
         name: value

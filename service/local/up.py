@@ -44,6 +44,7 @@ class UpOptions:
 
     Attributes:
         applies_first_plan: with `keep_last`, the first clean-up of a repository waits for no approval.
+        needs_registry: False if the system may run without the address of a registry.
         more: further PUSHPRUNE_ variables.
     """
 
@@ -53,6 +54,7 @@ class UpOptions:
     config: Path | None = None
     keep_last: int | None = None
     applies_first_plan: bool = False
+    needs_registry: bool = True
     more: Mapping[str, str] = field(default_factory=dict)
 
     def environ(self, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -103,7 +105,7 @@ class PreparedSystem:
         return sign_in_link(wire(self.settings, patient=True).store, self.settings, self.address)
 
     def start(self, supervisor: Supervisor, report: Callable[[str], None] | None = None) -> None:
-        """Start Redis, then web and worker, and wait until all answer.
+        """Start Redis, then the processes of the service, and wait until all answer.
 
         Args:
             report: called with a sentence for each problem that does not prevent the start.
@@ -113,17 +115,26 @@ class PreparedSystem:
             ChildKeepsDying: a process ended again and again.
             ConfigurationError: the policy file is invalid, and Redis has no policy of an earlier start.
         """
+        self.start_redis(supervisor)
+        self.start_service(supervisor, report)
 
-        def wait_for(condition: processes.Condition, failure: str, patience_s: float = _READY_PATIENCE_S) -> None:
-            processes.until(condition, failure, patience_s=patience_s, meanwhile=supervisor.check)
-
+    def start_redis(self, supervisor: Supervisor) -> None:
+        """Start Redis, and wait until it answers. Raises as `start`."""
         url = str(self.settings.redis.address)
         if self.redis:
             supervisor.start(self.redis.child(self.environ, self.held_fds))
         patience_s = _REDIS_PATIENCE_S if self.redis else _READY_PATIENCE_S
-        wait_for(lambda: redis_server.is_up(url), f"Redis at {redis_server.shown(url)} does not answer", patience_s)
+        failure = f"Redis at {redis_server.shown(url)} does not answer"
+        processes.until(lambda: redis_server.is_up(url), failure, patience_s=patience_s, meanwhile=supervisor.check)
         # An older store is migrated here, before anything reads it.
         wire_service(self.settings)
+
+    def start_service(self, supervisor: Supervisor, report: Callable[[str], None] | None = None) -> None:
+        """Start web, worker and gate, and wait until they answer. Raises, and takes the same `report`, as `start`."""
+
+        def wait_for(condition: processes.Condition, failure: str) -> None:
+            processes.until(condition, failure, patience_s=_READY_PATIENCE_S, meanwhile=supervisor.check)
+
         if (complaint := self.policy_complaint()) and report:
             report(f"warning: {complaint}")
         started = time.monotonic()
@@ -171,7 +182,7 @@ def prepared(options: UpOptions, inherited: Mapping[str, str] | None = None) -> 
     # The data directory is a setting, and the tokens are created in it. A public `listen` needs tokens, so this first
     # reading uses a local address.
     first_look = load_settings(environ=environ, listen="127.0.0.1:8080", registry={"url": options.registry})
-    if not first_look.registry.url:
+    if options.needs_registry and not first_look.registry.url:
         raise ConfigurationError("the registry's address is missing: give it with --registry http://HOST:PORT.")
     if options.keep_last and first_look.policy:
         raise ConfigurationError("--keep-last is a policy, and the settings hold another: give one of them.")

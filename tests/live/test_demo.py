@@ -32,12 +32,13 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from service.cli.main import main; main()", "demo", *arguments]
 
 
-def opened(link: str) -> str:
-    """The page behind a sign-in link, after a click on its button."""
+def opened(link: str, page: str = "/") -> str:
+    """A page of the dashboard after a click on the button behind a sign-in link."""
     browser, origin = requests.Session(), link.partition("/login/")[0]
     csrf = re.search(r'name="csrf" value="([^"]+)"', browser.get(link, timeout=60).text)
     assert csrf
-    return browser.post(link, data={"csrf": csrf[1]}, headers={"Origin": origin}, timeout=60).text
+    browser.post(link, data={"csrf": csrf[1]}, headers={"Origin": origin}, timeout=60)
+    return browser.get(f"{origin}{page}", timeout=60).text
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +136,34 @@ def test_where_there_is_no_registry_it_says_how_to_get_one(tmp_path: Path, envir
     ended = subprocess.run(command("--once"), env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_large_shows_a_company_without_a_registry_until_ctrl_c_and_leaves_nothing(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    # No binary of a registry is needed.
+    environment |= {"TMPDIR": str(tmp_path / "tmp"), "PUSHPRUNE_REGISTRY_BIN": str(tmp_path / "none")}
+    (tmp_path / "tmp").mkdir()
+    log = tmp_path / "log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            command("--large", "--repositories", "5"), env=environment, cwd=tmp_path, stdout=stream, stderr=stream
+        )
+    try:
+        wait_until(
+            lambda: "Another one: pushprune sign-in" in log.read_text() or process.poll() is not None,
+            "the dashboard does not start",
+        )
+        assert process.poll() is None, log.read_text()
+        assert re.search(r"recorded 14 days in \d+ s: \d+ tags in 5 repositories, \d+ images deleted", log.read_text())
+        assert "no registry runs, no image exists, and nothing is deleted anywhere" in log.read_text()
+        (link,) = re.findall(r"http://\S+/login/\S+", log.read_text())
+        assert "team00/service00000" in opened(link, "/panels/repositories/list")
+        family = descendants(process.pid)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(300) == 0
+        wait_until(lambda: not any(alive(pid) for pid in family), "an orphan is left")
+        assert list((tmp_path / "tmp").iterdir()) == []
+    finally:
+        process.kill()
+        process.wait()
