@@ -6,9 +6,11 @@ to any registry, and nothing is saved to the trash.
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from service.clock import now_us
+from service.domain.errors import LeaseLost
 from service.domain.events import parse
 from service.domain.oci.manifest import OCI_INDEX, OCI_MANIFEST
 from service.domain.retention.plan import Doomed
@@ -87,7 +89,12 @@ class CompanyPlayer:
 
     def plan(self, repository: str) -> None:
         """Plan a repository, as a worker does."""
-        planning.enforce(self._wiring, repository)
+        is_planned = False
+        while not is_planned:
+            # On a machine that stood still the lease has ended, and the plan is made again.
+            with suppress(LeaseLost):
+                planning.enforce(self._wiring, repository)
+                is_planned = True
 
     def doomed(self) -> tuple[str, ...]:
         """Return the repositories with doomed images."""

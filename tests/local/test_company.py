@@ -3,11 +3,13 @@
 import pytest
 
 from service.clock import now_us
+from service.domain.errors import LeaseLost
 from service.domain.events import parse
 from service.domain.retention.state import REFERRER_PREFIX
 from service.local.company import DAY_US, Company, pushes
 from service.local.company_player import AT_ONCE, CompanyPlayer, batches
 from service.local.company_times import CompanyTimes
+from service.prune import planning
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
 
@@ -64,6 +66,21 @@ def test_the_history_of_a_played_company_has_the_tags_of_its_registry_and_those_
         assert 0 < len(others) <= KEPT
     actions = {entry.action for entry in history.entries(count=None)}
     assert actions == {"push", "pruned"}
+
+
+def test_a_plan_is_made_again_if_its_lease_ended_because_the_machine_stood_still(
+    wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[str] = []
+
+    def enforce(_: Wiring, repository: str) -> None:
+        planned.append(repository)
+        if len(planned) == 1:
+            raise LeaseLost("the lease could not be renewed in time")
+
+    monkeypatch.setattr(planning, "enforce", enforce)
+    CompanyPlayer(wiring).plan("team00/service00000")
+    assert planned == ["team00/service00000"] * 2
 
 
 def test_messages_to_workers_are_dropped_because_their_work_is_done(wiring: Wiring) -> None:
