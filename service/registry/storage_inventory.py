@@ -1,8 +1,8 @@
 """Read the inventory of a storage: one look at a folder, or one listing of a bucket in parallel shards."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from itertools import islice
+from itertools import chain, islice
 
 from service.domain.collection.digests import DigestTable
 from service.domain.collection.storage_inventory import StorageInventory, StoredRepository, StoredTag
@@ -54,7 +54,8 @@ def read_inventory(
     if store.root is not None:
         _read_folder(store, str(store.root), inventory, progress)
         return inventory
-    for page in _pages(store, [*blob_shards(store), *repository_shards(store)]):
+    # The shards of the repositories are looked for while blobs are listed.
+    for page in _pages(store, chain.from_iterable(find(store) for find in (blob_shards, repository_shards))):
         for stored in page:
             add(inventory, stored)
         progress(len(page))
@@ -145,7 +146,7 @@ def repository_shards(store: ObjectStore) -> list[Shard]:
     return [Shard(folder) for folder in folders]
 
 
-def _pages(store: ObjectStore, shards: list[Shard]) -> Iterator[list[StoredObject]]:
+def _pages(store: ObjectStore, shards: Iterable[Shard]) -> Iterator[list[StoredObject]]:
     """Yield pages of the objects of all shards, which threads list in parallel."""
     waiting = (shard.objects(store) for shard in shards)
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="inventory") as pool:

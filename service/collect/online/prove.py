@@ -37,8 +37,10 @@ def prove(attempt: Attempt, inventory: StorageInventory, objects: ObjectStore) -
         CollectionFailed: the storage belongs to another registry, or a part of it is not seen.
         StaleCache: the registry has a cache of blobs.
     """
-    for probe in islice(_linked(inventory), _PROBES):
-        if not _is_known(attempt, probe):
+    probes = tuple(islice(_linked(inventory), _PROBES))
+    known = _known(attempt, probes)
+    for probe in probes:
+        if probe not in known and not _is_known(attempt, probe):
             raise _elsewhere(probe, objects.name)
     _refuse_unseen(attempt, inventory, objects)
     # The requests above have used the cache, if there is one.

@@ -99,7 +99,7 @@ class DigestTable:
             # Another thread may have added it.
             if (known := self.number(digest)) is not None:
                 return known
-            number = len(self)
+            number = len(self._digests) // SHA256_BYTES
             # First the digest, then the number that leads to it: readers do not wait for the lock.
             if len(digest) != SHA256_BYTES:
                 self._other_digests[number] = digest
@@ -107,10 +107,10 @@ class DigestTable:
                 self._others[digest] = number
                 return number
             self._digests += digest
-            if 2 * len(self) > len(self._slots):
-                self._slots = self._grown()
-            else:
+            if 2 * number < len(self._slots):
                 _place(self._slots, digest, number)
+            else:
+                self._slots = self._grown()
             return number
 
     def _grown(self) -> "array[int]":
