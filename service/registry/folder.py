@@ -69,6 +69,19 @@ def rename(root: str, source: str, target: str) -> bool:
     return True
 
 
+def delete(root: str, keys: Iterable[str]) -> dict[str, str]:
+    """Delete files, and return the errors of those that are left, by key. A file that does not exist is no error."""
+    failed: dict[str, str] = {}
+    for key in keys:
+        try:
+            os.unlink(f"{root}/{key}")
+        except _MISSING:
+            pass
+        except OSError as error:
+            failed[key] = str(error)
+    return failed
+
+
 def remove_folders(root: str, folders: Iterable[str]) -> None:
     """Remove those of these folders that are empty."""
     for folder in folders:

@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
 
 from service.domain.errors import LeaseLost, StorageRefused, StorageUnavailable
-from service.registry.bucket import Bucket, open_bucket
+from service.registry.bucket import Bucket, open_bucket, open_folder
 from service.registry.objects import ObjectStore
 
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
@@ -228,3 +229,25 @@ def test_a_condition_that_is_ignored_is_not_relied_upon(stub: StubS3) -> None:
     stub.answer = lambda method, path, body: (404, b"") if method == "GET" else (200, DELETED)
     assert objects(stub).delete_if("a", "etag")
     assert sum("X-Amz-Signature" in request for request in stub.requests) == 1, "the probe alone"
+
+
+def test_a_file_that_cannot_be_deleted_is_named_and_the_others_are_deleted(tmp_path: Path) -> None:
+    store = open_folder(tmp_path)
+    assert store is not None
+    store.write("a/folder/data", b"")
+    store.write("a/link", b"")
+    assert store.delete(["a/folder", "a/link", "a/none"]).keys() == {"a/folder"}
+    assert [stored.key for stored in store.list()] == ["a/folder/data"]
+
+
+def test_no_file_is_deleted_once_the_lease_is_lost(tmp_path: Path) -> None:
+    store = open_folder(tmp_path)
+    assert store is not None
+    store.write("a/link", b"")
+
+    def lost() -> None:
+        raise LeaseLost("gone")
+
+    with pytest.raises(LeaseLost):
+        store.delete(["a/link"], lost)
+    assert store.read("a/link") == b""
