@@ -13,6 +13,7 @@ from service.collect.online import run as online_run
 from service.collect.online.claiming import Claiming
 from service.domain.collection.gate import WriteRequest, client_of
 from service.registry.blob_quarantine import BlobQuarantine
+from service.registry.layout import blob_key
 from tests.conftest import MakeWiring
 from tests.fakes.images import image_over, make_image, variant
 from tests.support.online import ANN, GRACE_S, OnlineSite, ended, make_site
@@ -38,6 +39,20 @@ def site(make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     return site
 
 
+@pytest.fixture
+def moments(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The ends of the moments in which PUTs are held; 0 for each attempt that found no such moment."""
+    ends: list[float] = []
+    hold = Claiming.hold_manifests
+
+    def counted(claiming: Claiming, look: Look) -> float:
+        ends.append(hold(claiming, look))
+        return ends[-1]
+
+    monkeypatch.setattr(Claiming, "hold_manifests", counted)
+    return ends
+
+
 def test_a_manifest_that_is_put_between_the_look_for_pushes_and_the_hold_is_kept(site: OnlineSite) -> None:
     """The claims come between. A PUT meanwhile is known to the gate, so nothing is held and nothing deleted."""
     pushed: list[bool] = []
@@ -54,15 +69,9 @@ def test_a_manifest_that_is_put_between_the_look_for_pushes_and_the_hold_is_kept
 
 
 def test_a_put_that_the_registry_reports_prevents_no_moment_and_is_seen(
-    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+    site: OnlineSite, moments: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The storage is looked at after the notification, so the manifest that was pushed again is kept."""
-    moments: list[float] = []
-    hold = Claiming.hold_manifests
-
-    def counted(claiming: Claiming, look: Look) -> float:
-        moments.append(hold(claiming, look))
-        return moments[-1]
 
     def push(action: str, keys: tuple[str, ...]) -> None:
         if action == "claim" and not moments:
@@ -73,7 +82,6 @@ def test_a_put_that_the_registry_reports_prevents_no_moment_and_is_seen(
             put = event(1, tag="again", repository="a", digest=GARBAGE.digest, address="10.0.0.7:4711", at_us=now_us())
             record(site.store.history, put)
 
-    monkeypatch.setattr(Claiming, "hold_manifests", counted)
     monkeypatch.setattr(claiming, "_PAUSE_S", 60)
     site.objects.before_step = push
     run = site.collect()
@@ -103,16 +111,8 @@ def test_no_moment_begins_while_a_put_is_not_reported(site: OnlineSite, monkeypa
 
 
 def test_puts_wait_for_a_moment_only_and_the_other_manifests_are_deleted_in_later_moments(
-    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+    site: OnlineSite, moments: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    moments: list[float] = []
-    hold = Claiming.hold_manifests
-
-    def counted(claiming: Claiming, look: Look) -> float:
-        moments.append(hold(claiming, look))
-        return moments[-1]
-
-    monkeypatch.setattr(Claiming, "hold_manifests", counted)
     monkeypatch.setattr(removal, "_AT_ONCE", 1)
     site.objects.before_step = lambda action, keys: time.sleep(claiming._MOMENT_S) if action == "delete" else None
     assert site.collect().blobs == MANIFESTS
@@ -189,3 +189,23 @@ def test_no_put_waits_while_data_is_copied_again(site: OnlineSite, monkeypatch: 
     site.objects.before_step = note
     assert site.collect().blobs == MANIFESTS
     assert states == [""] * 2 * MANIFESTS
+
+
+def test_a_put_of_a_manifest_waits_although_its_bytes_were_uploaded_as_a_layer_before(site: OnlineSite) -> None:
+    """The data has a link as layers have, and the PUT of the same bytes as a manifest names no digest."""
+    image = variant(GARBAGE, MANIFESTS + 1)
+    site.registry.upload("b", image.manifest)
+    assert site.collect_after().unlinked == 1
+    site.later(GRACE_S + 1)
+    client = site.blind("a", "again", image)
+
+    def push(action: str, keys: tuple[str, ...]) -> None:
+        if action == "delete" and blob_key(image.digest) in keys:
+            for _ in range(20):
+                next(client)
+
+    site.objects.before_step = push
+    run = site.collect()
+    assert ended(client)
+    assert site.registry.broken() == ()
+    assert (run.blobs, "brought back" in run.note) == (1, False)

@@ -98,7 +98,7 @@ class Journal:
 
 def _row(blob: UnlinkedBlob) -> list[object]:
     at = [blob.at.storage_us, blob.at.redis_us] if blob.at else None
-    return [blob.digest.hex(), blob.size_bytes, at, list(blob.repositories)]
+    return [blob.digest.hex(), blob.size_bytes, at, list(blob.repositories), blob.may_be_manifest]
 
 
 def _parsed(content: bytes | None) -> tuple[str, Mapping[bytes, UnlinkedBlob]]:
@@ -107,8 +107,15 @@ def _parsed(content: bytes | None) -> tuple[str, Mapping[bytes, UnlinkedBlob]]:
     try:
         head: Any = next(lines, None)
         entries = (
-            UnlinkedBlob(bytes.fromhex(digest), int(size), tuple(map(str, names)), Moment(*at) if at else None)
-            for digest, size, at, names in chain.from_iterable(lines)
+            UnlinkedBlob(
+                bytes.fromhex(digest),
+                int(size),
+                tuple(map(str, names)),
+                Moment(*at) if at else None,
+                # An earlier version did not write it.
+                may_be_manifest=may_be_manifest != [False],
+            )
+            for digest, size, at, names, *may_be_manifest in chain.from_iterable(lines)
         )
         return str(head["id"]), {entry.digest: entry for entry in entries}
     except (ValueError, KeyError, TypeError) as error:

@@ -1,8 +1,7 @@
-"""Prepare the deletion of blobs that were unlinked long ago, before any request waits."""
+"""Prepare the deletion of links and data, before any request waits."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from service.collect.attempt import Attempt
@@ -19,8 +18,11 @@ from service.registry.objects import PAGE, ObjectStore
 _PROBES = 3
 # Enough for nearly all configs: those of images are a few kB.
 _START_BYTES = 64 * 1024
+# Bounds the memory for reads that wait.
+_READ = 10_000
 # A batch that was begun longer ago than this is begun again before its data is moved.
 FRESH_S = 60
+_FRESH_US = FRESH_S * 1_000_000
 T = TypeVar("T")
 
 
@@ -41,32 +43,43 @@ class Preparation:
     def __init__(self, attempt: Attempt, objects: ObjectStore) -> None:
         self._attempt, self._objects, self._quarantine = attempt, objects, BlobQuarantine(objects)
 
+    def told_apart(self, blobs: Sequence[UnlinkedBlob]) -> Iterator[UnlinkedBlob]:
+        """Yield the blobs that are to be unlinked, and tell by their data which of them can be no manifest.
+
+        What is stored under a digest never changes, so the journal keeps the answer for the run that deletes.
+        """
+        for page in pages(blobs, _READ):
+            self._attempt.lease.check()
+            suspects = self._suspects(page)
+            for blob in page:
+                yield blob if blob.digest in suspects else replace(blob, may_be_manifest=False)
+
     def prepare(self, blobs: Sequence[UnlinkedBlob]) -> tuple[list[BlobPage], list[BlobPage]]:
         """Prepare the deletion of these blobs.
 
         Returns:
-            The pages of configs and layers, and the pages of blobs that a client could push as a manifest: such a PUT
-            need not name their digest.
+            The pages of configs and layers, and the pages of blobs that a client could push as a manifest.
 
         Raises:
             StaleCache: the registry still knows a link that was deleted.
         """
         self._refuse_cache(blobs)
-        with ThreadPoolExecutor(1, thread_name_prefix="suspects") as beside:
-            # In a bucket, the copies for the quarantine take longer than these reads.
-            reading = beside.submit(self._suspects, blobs)
-            batch = self._begin(blobs) if self._attempt.gc.quarantine else None
-        suspects = reading.result()
-        manifests = [blob for blob in blobs if blob.digest in suspects]
-        layers = [blob for blob in blobs if blob.digest not in suspects]
+        batch = self._begin(blobs) if self._attempt.gc.quarantine else None
+        manifests = [blob for blob in blobs if blob.may_be_manifest]
+        layers = [blob for blob in blobs if not blob.may_be_manifest]
         kept = batch or self._begin(manifests)
         return [BlobPage(page, batch) for page in pages(layers)], [BlobPage(page, kept) for page in pages(manifests)]
 
     def fresh(self, pages: Sequence[BlobPage]) -> list[BlobPage]:
         """Begin those batches again that were begun a while ago: their time in quarantine counts from then."""
+        began = [page.batch.at for page in pages if page.batch]
+        # Redis first: the clock of a bucket takes two requests.
+        redis_us = self._attempt.store.connection.now_us()
+        if not any(redis_us - at.redis_us >= _FRESH_US for at in began):
+            return list(pages)
         at, fresh = now(self._attempt, self._objects), list[BlobPage]()
         for page in pages:
-            if page.batch and at.is_after(page.batch.at, FRESH_S * 1_000_000):
+            if page.batch and at.is_after(page.batch.at, _FRESH_US):
                 self._quarantine.leave(page.batch, [blob.digest for blob in page.blobs])
                 # Each new batch begins at a moment of its own, because the moment names its folder.
                 fresh.append(BlobPage(page.blobs, self._begin(page.blobs)))
@@ -79,7 +92,7 @@ class Preparation:
 
     def _suspects(self, blobs: Sequence[UnlinkedBlob]) -> frozenset[bytes]:
         """The packed digests of those blobs that a registry could accept as a manifest."""
-        small = [blob for blob in blobs if 0 < blob.size_bytes <= LONGEST_MANIFEST]
+        small = [blob for blob in blobs if blob.may_be_manifest and 0 < blob.size_bytes <= LONGEST_MANIFEST]
         # A manifest's own blob never has a link.
         linked = [blob for blob in small if blob.repositories]
         answers = self._objects.each(self._may_be_manifest, linked)

@@ -4,13 +4,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 from service.collect.attempt import Attempt
 from service.collect.online import prove
 from service.collect.online.claiming import Claiming
 from service.collect.online.journal import Journal
 from service.collect.online.preparation import BlobPage, now
+from service.collect.online.pushed_manifests import PushedManifests
 from service.collect.online.repair import write_links
 from service.domain.collection.digests import unpacked
 from service.domain.collection.online import UnlinkedBlob
@@ -20,13 +20,11 @@ from service.log import log
 from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
 from service.registry.layout import blob_key, layer_key
 from service.registry.objects import ObjectStore
-from service.registry.storage_inventory import read_repository
-from service.store.unfinished_pushes import MORE
 
 # One request to a bucket deletes as many keys.
 _AT_ONCE = 1000
-# A hundred renames or deletions take about 10 ms, and requests that name one of the blobs wait for all.
-_FILES_AT_ONCE = 100
+# Two hundred renames or deletions take about 10 ms, and requests that name one of the blobs wait for all.
+_FILES_AT_ONCE = 200
 # The first batch shows that the registry obeys the storage, so it is small.
 _FIRST = 3
 # The pages of manifests that are claimed before PUTs of manifests are held.
@@ -84,7 +82,7 @@ class BlobRemoval:
             return pages
         # All this comes before the hold, so that no client waits for it. What clients put meanwhile is looked at when
         # its notifications have arrived.
-        pushed = _PushedManifests(self._attempt, self._objects, began_us)
+        pushed = PushedManifests(self._attempt, self._objects, began_us)
         pushed.look(0)
         if not pushed.are_known:
             log.warning("not all pushes since the collection began are known; old manifests are deleted later")
@@ -223,34 +221,6 @@ class BlobRemoval:
             log.warning("the storage did not delete an object; it is tried again", key=key, error=error)
         self.failures += len(errors)
         return errors
-
-
-class _PushedManifests:
-    """The manifests that were put since the inventory began.
-
-    A manifest that was pushed again after the inventory has a link in one of the repositories that got a manifest.
-
-    Attributes:
-        digests: packed, of all manifests of these repositories.
-        are_known: False if not all pushes are known.
-    """
-
-    def __init__(self, attempt: Attempt, objects: ObjectStore, began_us: int) -> None:
-        self._attempt, self._objects, self._began_us = attempt, objects, began_us
-        self.digests: set[bytes] = set()
-        self.are_known = True
-
-    def look(self, since_ms: int) -> None:
-        """Look at the repositories that got a manifest since a time; 0: since the inventory began."""
-        store, youth_us = self._attempt.store, self._attempt.gc.youth * 1_000_000
-        repositories = store.pushes.manifests_put(since_ms)
-        # The gate remembers for gc.youth which repositories got a manifest.
-        is_forgotten = store.connection.now_us() - self._began_us >= youth_us
-        if is_forgotten or any(name in (MORE, "") for name in repositories):
-            self.are_known = False
-            return
-        for repository in self._objects.each(partial(read_repository, self._objects), repositories):
-            self.digests.update(repository.revisions)
 
 
 def _probe(blob: UnlinkedBlob, inventory: StorageInventory) -> BlobProbe | None:

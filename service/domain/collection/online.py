@@ -41,6 +41,8 @@ class UnlinkedBlob:
         repositories: that lost their link by this. Empty for a manifest's own blob, which never has one.
         at: when the last of its links was deleted; None while that is not certain.
         is_used: a request named the digest since, or a manifest needed it, so that its data must be kept.
+        may_be_manifest: a client could push the same bytes as a manifest, by a PUT that need not name the digest. True
+            until the data was read.
     """
 
     digest: bytes
@@ -48,6 +50,7 @@ class UnlinkedBlob:
     repositories: tuple[str, ...] = ()
     at: Moment | None = None
     is_used: bool = False
+    may_be_manifest: bool = True
 
 
 @dataclass(frozen=True, slots=True)
