@@ -11,8 +11,8 @@ from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
 
 from service.domain.errors import ConfigurationError
 from service.registry.conditional import ConditionalDeletion
-from service.registry.object_deletion import ObjectDeletion
-from service.registry.objects import ObjectStore
+from service.registry.object_deletion import FileDeletion, ObjectDeletion
+from service.registry.objects import PAGE, ObjectStore
 
 _RETRIES = 5
 # The keys in one request of obstore. Google has no bulk deletion.
@@ -42,7 +42,10 @@ class Bucket:
 def open_folder(root: Path) -> ObjectStore | None:
     """The objects of a mounted storage; None if the folder does not exist."""
     # A folder that is left empty is kept: a push may just have created it.
-    return ObjectStore(LocalStore(root, automatic_cleanup=False), str(root)) if root.is_dir() else None
+    if not root.is_dir():
+        return None
+    store = LocalStore(root, automatic_cleanup=False)
+    return ObjectStore(store, str(root), deletion=FileDeletion(store, str(root), PAGE, is_local=True))
 
 
 def open_bucket(bucket: Bucket) -> ObjectStore:

@@ -10,6 +10,7 @@ import obstore
 from obstore import exceptions
 
 from service.domain.errors import StorageUnavailable
+from service.registry import folder
 
 _PARALLEL = 16
 # Requests to a storage that is busy, and the first pause between them, which doubles.
@@ -96,6 +97,15 @@ class ObjectDeletion:
             time.sleep(pause_s)
             pause_s *= 2
         return error
+
+
+class FileDeletion(ObjectDeletion):
+    """The deletions in a mounted folder, one file after the other: obstore takes twice as long. `name`: the folder."""
+
+    def delete(self, keys: Iterable[str], before_each: Callable[[], object]) -> dict[str, str]:
+        """Delete files. `before_each` is called once."""
+        before_each()
+        return folder.delete(self._name, keys)
 
 
 def first_line(error: BaseException) -> str:

@@ -231,9 +231,6 @@ class ObjectStore:
         Raises:
             StorageUnavailable: the storage did not answer, and may still delete some of the objects.
         """
-        if self.root:
-            before_each()
-            return folder.delete(str(self.root), keys)
         return self._deletion.delete(keys, before_each)
 
     def remove_folders(self, keys: Iterable[str]) -> None:

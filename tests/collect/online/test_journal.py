@@ -48,7 +48,7 @@ def test_the_run_that_deletes_reads_no_data_and_lets_puts_of_manifests_pass_whil
 
 
 def test_blobs_in_the_journal_of_an_earlier_version_are_deleted_as_manifests(site: OnlineSite) -> None:
-    """It did not write which of them no client can push as a manifest."""
+    """An earlier version did not write which of them can be no manifest."""
     head, *lines = (site.plain.read(JOURNAL) or b"").splitlines()
     rows = [[row[:4] for row in json.loads(line)] for line in lines]
     site.plain.write(JOURNAL, b"\n".join([head, *(json.dumps(row).encode() for row in rows)]))
