@@ -11,6 +11,7 @@ from service.domain.retention.state import Tag
 from service.log import log
 from service.prune.batch import open_batch
 from service.prune.untag import untag_again
+from service.reconcile.emptied import refuse_unproved
 from service.registry.manifest import Manifest, ManifestHead
 from service.store import Store
 from service.store.history import name_of
@@ -214,10 +215,16 @@ class _Healing:
         """Return True if a user deleted the manifest of the tag, which does not exist; then the history drops the tag.
 
         Our deletion may have removed the tag before, and the registry reports only the deletion of tags that it finds.
+
+        Raises:
+            RegistryRefused: nothing proves that the registry has the right storage at this moment.
         """
         live = next(known for known in self._snapshot.tags if known.name == tag)
-        if self._may_be_our_loss(live) and not self._store.history.deleted_by_others(self._repository, live):
-            return False
+        if not self._store.history.deleted_by_others(self._repository, live):
+            if self._may_be_our_loss(live):
+                return False
+            # A registry whose storage is away for a moment answers the same.
+            refuse_unproved(self._store, self._registry, self._snapshot, [live], {tag: None})
         self._store.facts.adopt(self._snapshot, vanished=[tag], lost=True)
         # If the tag points at a manifest that we pushed, the next look removes the tag.
         self._store.deletions.request_healing(self._repository, [tag])

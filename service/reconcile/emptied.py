@@ -39,8 +39,29 @@ def refuse_emptied(
     # One of our own deletions may have removed these tags, so their absence says nothing about the storage.
     ours = doomed | store.deletions.may_have_removed(snapshot.repository)
     lost = [tag for tag in snapshot.tags if tag.name in missing and tag.name not in ours]
-    if not lost:
-        return
+    if lost:
+        refuse_unproved(store, registry, snapshot, lost, heads)
+
+
+def refuse_unproved(
+    store: Store,
+    registry: Registry,
+    snapshot: Snapshot,
+    lost: Sequence[Tag],
+    heads: Mapping[str, ManifestHead | None],
+) -> None:
+    """Refuse to believe that a user deleted these tags, or their images, without a proof: see `refuse_emptied`.
+
+    Args:
+        store: the history.
+        registry: looks for the proof.
+        snapshot: the state of the repository.
+        lost: what the registry does not have.
+        heads: tags of the repository that were looked at, with the answers.
+
+    Raises:
+        RegistryRefused: there is no proof.
+    """
     newest_us = max(tag.pushed_us or 0 for tag in lost)
     older = [tag for tag in snapshot.tags if _is_proof(tag, max(newest_us, snapshot.compared_us - _SKEW_US))]
     if any(_points_as_known(heads.get(tag.name), snapshot, tag) for tag in older):

@@ -54,11 +54,11 @@ class _SharedFlush:
     def __init__(self) -> None:
         self._lock, self._flushing = Lock(), Lock()
         self._written = 0
-        self._flushed = (0, 0)
+        self._flushed: tuple[tuple[int, int] | None, int] = (None, 0)
 
     def flush(self, descriptor: int) -> None:
         """Return once everything that this thread has written to the file is on the disk."""
-        file = os.fstat(descriptor).st_ino
+        file = _identity(descriptor)
         with self._lock:
             self._written += 1
             mine = self._written
@@ -80,6 +80,7 @@ class TrashFolder:
         self._made = False
         self._lock = Lock()
         self._flush = _SharedFlush()
+        self._named: tuple[int, int] | None = None
         self._places: dict[str, int] = {}
 
     def prepare(self) -> None:
@@ -154,9 +155,10 @@ class TrashFolder:
                 line = line if file.read(1) in (b"", b"\n") else b"\n" + line
                 if file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                # Before another thread relies on the name of a file that is new.
-                if end == 0:
+                # Before another thread relies on the name of a file that may be new.
+                if self._named != _identity(file.fileno()):
                     _flush_folder(self.path)
+                    self._named = _identity(file.fileno())
             self._flush.flush(file.fileno())
 
     def _read(self, file: BinaryIO) -> Iterator[Saved]:
@@ -180,6 +182,12 @@ def default_folder(url: str, now: datetime) -> Path:
     """The folder for the images that a command deletes from this registry now, below the current directory."""
     host = urlsplit(url).netloc.rpartition("@")[2].replace(":", "-")
     return Path("pushprune-trash") / (host or "registry") / now.strftime("%Y%m%d-%H%M%S")
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    """Return the filesystem and the inode of an open file."""
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
 
 
 def _flush_folder(path: Path) -> None:

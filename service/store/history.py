@@ -283,8 +283,11 @@ class History:
         return any(entry.action == "delete" and not entry.tag and entry.at_us > since_us for entry in about)
 
     def was_pruned(self, repository: str, digest: str) -> bool:
-        """Return True if pushprune once deleted this manifest or a tag of it."""
-        entries = self.entries(repository, self._limits.repository_entries)
+        """Return True if pushprune once deleted this manifest or a tag of it, or may have: a full history has gaps."""
+        most = self._limits.repository_entries
+        entries = self.entries(repository, most)
+        if len(entries) >= most:
+            return True
         return any(entry.digest == digest and entry.action in ("pruned", "still listed") for entry in entries)
 
 

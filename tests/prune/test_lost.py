@@ -285,6 +285,38 @@ def test_a_restored_tag_is_kept_although_the_storage_was_away_at_the_next_look(m
     assert "v1" in {tag.name for tag in system.store.history.live(SHOP)}
 
 
+def test_a_tag_that_the_registry_does_not_show_for_a_moment_keeps_its_place_in_the_history(make_system: Make) -> None:
+    """Nothing proves that a user deleted it: the registry shows no other tag either."""
+    system = doomed_system(make_system)
+    deleting.delete(system.wiring, SHOP)
+    system.push("v3")
+    pushed = system.registry.push_image(SHOP, "v1", seed="another")
+    before = {tag.name: tag.pushed_us for tag in system.store.history.live(SHOP)}
+    body = b'{"errors": [{"code": "MANIFEST_UNKNOWN"}]}'
+    system.registry.fail_next("*", f"{SHOP}/manifests/", status=404, body=body, times=None)
+    system.later(rounds=1)
+    assert "v1" not in system.reasons("vanished")
+    assert {tag.name: tag.pushed_us for tag in system.store.history.live(SHOP)} == before
+    system.registry.faults.clear()
+    system.later()
+    assert system.registry.tags(SHOP)["v1"] == pushed
+    assert troubles(system) == {}
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+def test_in_a_full_history_an_image_may_be_one_that_pushprune_deleted(make_system: Make, is_full: bool) -> None:
+    """A collection came before the report of the push, and the entry of the deletion is older than the history."""
+    system = doomed_system(make_system, history={"repository_entries": 1 if is_full else 1_000})
+    push_unheard(system, "v1")
+    deleting.delete(system.wiring, SHOP)
+    system.registry.collect()
+    system.store.trash.collected()
+    system.store.connection.client.xtrim(system.store.connection.keys.of("history", SHOP), 0, approximate=False)
+    system.hear_late()
+    system.later()
+    assert (list(troubles(system)) == [f"lost {SHOP}:v1"]) is is_full
+
+
 def test_an_image_that_pushprune_deleted_is_lost_also_without_a_trace_of_it_in_the_trash(make_system: Make) -> None:
     """A collection came before the report of the push."""
     system = doomed_system(make_system)

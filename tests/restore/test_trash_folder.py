@@ -60,6 +60,26 @@ def test_the_file_and_its_name_are_flushed_to_the_disk(tmp_path: Path, monkeypat
     assert flushed[-2:] == [tmp_path, tmp_path / FILE]
 
 
+def test_a_name_that_could_not_be_flushed_is_flushed_with_the_next_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, results = TrashFolder(tmp_path), [OSError(5, "Input/output error"), None, None]
+    folder.prepare()
+    flushed: list[Path] = []
+
+    def flush_folder(path: Path) -> None:
+        flushed.append(path)
+        if error := results.pop(0):
+            raise error
+
+    monkeypatch.setattr(trash_folder, "_flush_folder", flush_folder)
+    with pytest.raises(TrashUnwritable, match="Input/output error"):
+        folder.save("shop/api", doomed("v1"), MANIFEST)
+    for tag in ("v1", "v2"):
+        folder.save("shop/api", doomed(tag), MANIFEST)
+    assert flushed == [tmp_path, tmp_path], "once more, and then no more"
+
+
 def test_one_flush_serves_the_threads_that_wait_for_it_and_no_thread_that_writes_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,7 +116,7 @@ def test_the_flush_of_a_file_that_was_moved_away_does_not_serve_the_new_file(
     monkeypatch.setattr(os, "fsync", lambda fd: flushed.append(Path(os.readlink(f"/proc/self/fd/{fd}"))))
     with (tmp_path / "old").open("wb") as old, (tmp_path / "new").open("wb") as new:
         # Another thread has flushed the old file for everybody who had written by then.
-        shared._flushed = (os.fstat(old.fileno()).st_ino, 1_000)
+        shared._flushed = (trash_folder._identity(old.fileno()), 1_000)
         shared.flush(new.fileno())
         shared.flush(new.fileno())
     assert flushed == [tmp_path / "new", tmp_path / "new"]
