@@ -61,14 +61,8 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
                 final = isinstance(error, (ManifestRefused, NotRestorable))
                 is_first = wiring.store.deletions.not_restored(repository, member, digest or "", error, final=final)
                 is_news |= is_first
-                report = log.error if is_first else log.info
-                report(
-                    "an image was not restored",
-                    tag=f"{repository}:{name}",
-                    digest=digest,
-                    error=str(error),
-                    final=final,
-                )
+                write, tag = log.error if is_first else log.info, f"{repository}:{name}"
+                write("an image was not restored", tag=tag, digest=digest, error=str(error), final=final)
             else:
                 wiring.store.deletions.healed(repository, member, digest or "", reason)
     return is_news
@@ -231,10 +225,7 @@ class _Healing:
         return True
 
     def _may_be_our_loss(self, tag: Tag) -> bool:
-        """Return False if no deletion by pushprune can have removed the manifest: then a user deleted it.
-
-        The notification about that may be lost.
-        """
+        """Return False if no deletion by pushprune can have removed the manifest: then a user deleted it, unheard."""
         repository, store = self._repository, self._store
         # Each manifest that pushprune deletes is in the trash; after a collection, only the history knows of it.
         if store.trash.get(repository, tag.digest) or store.history.was_pruned(repository, tag.digest):

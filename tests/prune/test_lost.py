@@ -286,7 +286,7 @@ def test_a_restored_tag_is_kept_although_the_storage_was_away_at_the_next_look(m
 
 
 def test_a_tag_that_the_registry_does_not_show_for_a_moment_keeps_its_place_in_the_history(make_system: Make) -> None:
-    """Nothing proves that a user deleted it: the registry shows no other tag either."""
+    """The registry shows no other tag either, so nothing proves that a user deleted this one."""
     system = doomed_system(make_system)
     deleting.delete(system.wiring, SHOP)
     system.push("v3")
