@@ -161,11 +161,13 @@ class World:
         """Return True for a forged event that does the harm that docs/security.md admits.
 
         These are the push of the image that the tag points at, said to be later than it was; the push or the delete of
-        a tag to which pushprune has just written; and the push of an image to which it has.
+        a tag to which pushprune has just written; and the push or the delete of an image to which it has.
         """
         tag, digest = event["target"].get("tag", ""), event["target"].get("digest", "")
-        if event["action"] == "pull" or not tag:
+        if event["action"] == "pull":
             return False
+        if not tag:
+            return event["action"] == "delete" and digest in self._written
         age = datetime.now(UTC) - datetime.fromisoformat(event["timestamp"])
         is_again = self.registry.tags().get(tag) == digest and age < timedelta(hours=1)
         return is_again or bool({tag, digest} & self._written)
