@@ -20,7 +20,7 @@ from service.cli.command import examples
     default=1000,
     show_default=True,
     metavar="N",
-    help="With --large: of the company.",
+    help="With --large: the number of repositories.",
 )
 def demo(once: bool, large: bool, repositories: int) -> None:
     """Start a registry, push images, show which tags were kept or deleted and why, and collect garbage.

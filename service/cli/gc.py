@@ -58,7 +58,9 @@ _POLL_S = 0.1
     "--undelete", is_flag=True, help="Bring back from quarantine what manifests need and do not have, or these digests."
 )
 @click.argument("digests", metavar="[DIGEST]...", nargs=-1)
-@click.option("--cancel", is_flag=True, help="Cancel the collection that is queued.")
+@click.option(
+    "--cancel", is_flag=True, help="Cancel the queued or running collection, unless it has begun to delete blobs."
+)
 @click.option("--log", is_flag=True, help="Print the whole output of the last collection.")
 @click.option(
     "--status",

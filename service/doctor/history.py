@@ -12,7 +12,7 @@ _BYTES_PER_EVENT = 200
 
 
 def check(case: Case) -> Iterator[Finding]:
-    """Report how far back the events of all repositories reach, if a busy registry drops them early."""
+    """Report how far back the events of all repositories reach, and warn if they are dropped within a week."""
     store, bounds = case.wiring.store, case.wiring.settings.history
     oldest_ms = store.archive.dropped_until_ms(None)
     if oldest_ms is None:

@@ -32,8 +32,8 @@ class Company:
         jobs: CI jobs, each of which pushes `builds` images a day, at any hour.
         builds: of each job and day.
         days: how long the company is played.
-        requests: share of builds of pull requests. Each request is built about four times, under the same tag. The
-            other builds are of the main branch, with two tags (`main-…` and `latest`), or releases.
+        requests: share of builds that are of pull requests. Each pull request is built about four times, under one tag.
+            The other builds are of the main branch, with two tags (`main-…` and `latest`), or releases.
         releases: share of releases among the others, with two tags (`v…` and `stable`).
         multi_arch: share of repositories whose images are indexes of two parts.
         signed: share of repositories in which cosign signs all but the images of pull requests.

@@ -80,7 +80,7 @@ class CompanyPlayer:
         self._recorder = Recorder(wiring.store, wiring.policies)
 
     def record(self, pushes: Iterable[CompanyPush]) -> tuple[str, ...]:
-        """Record the notifications of these pushes in one call, as the web process does; return what became due."""
+        """Record the notifications of these pushes in one call, as the web process does; return what is due then."""
         for push in pushes:
             self.registry.push(push)
         envelopes = [parse(body, now_us()) for push in pushes for body in push.bodies]
@@ -91,7 +91,7 @@ class CompanyPlayer:
         """Plan a repository, as a worker does."""
         is_planned = False
         while not is_planned:
-            # On a machine that stood still the lease has ended, and the plan is made again.
+            # If the machine was suspended, the lease has expired, and the plan is made again.
             with suppress(LeaseLost):
                 planning.enforce(self._wiring, repository)
                 is_planned = True
@@ -138,7 +138,7 @@ class CompanyPlayer:
 
 
 def batches(pushes: Iterable[CompanyPush]) -> Iterator[tuple[CompanyPush, ...]]:
-    """Yield pushes with AT_ONCE notifications together, at most; a push with more alone."""
+    """Yield the pushes in batches of at most AT_ONCE notifications. A push that has more is a batch of its own."""
     batch: list[CompanyPush] = []
     count = 0
     for push in pushes:

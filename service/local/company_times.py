@@ -23,7 +23,7 @@ class CompanyTimes:
         self._at_us.append(at_us)
 
     def of(self, recorded_us: int) -> int:
-        """Return the time (µs) of the company at which a record was made. Its own times are before all of them."""
+        """Return the company's time (µs) of a record. A time before the first `begin` is one of the company already."""
         nth = bisect_right(self._recorded_ms, recorded_us // 1000)
         return self._at_us[nth - 1] if nth else recorded_us
 

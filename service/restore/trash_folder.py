@@ -155,7 +155,7 @@ class TrashFolder:
                 line = line if file.read(1) in (b"", b"\n") else b"\n" + line
                 if file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                # Before another thread relies on the name of a file that may be new.
+                # The name of a new file must be on the disk before another thread relies on it.
                 if self._named != _identity(file.fileno()):
                     _flush_folder(self.path)
                     self._named = _identity(file.fileno())

@@ -89,7 +89,7 @@ class Journal:
         self._write()
 
     def _write(self) -> None:
-        # Many entries a line, which takes half the time of one. All in one line would take twice the memory.
+        # Many entries per line take half the time of one entry per line. All in one line would take twice the memory.
         content, rows = bytearray(json.dumps({"version": 1, "id": self._id}).encode()), map(_row, self.blobs.values())
         while line := list(islice(rows, _A_LINE)):
             content += b"\n" + json.dumps(line).encode()

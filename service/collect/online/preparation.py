@@ -43,8 +43,8 @@ class Preparation:
     def __init__(self, attempt: Attempt, objects: ObjectStore) -> None:
         self._attempt, self._objects, self._quarantine = attempt, objects, BlobQuarantine(objects)
 
-    def told_apart(self, blobs: Sequence[UnlinkedBlob]) -> Iterator[UnlinkedBlob]:
-        """Yield the blobs that are to be unlinked, and tell by their data which of them can be no manifest.
+    def classified(self, blobs: Sequence[UnlinkedBlob]) -> Iterator[UnlinkedBlob]:
+        """Yield the blobs to unlink. A blob whose data cannot be a manifest has may_be_manifest=False.
 
         What is stored under a digest never changes, so the journal keeps the answer for the run that deletes.
         """
@@ -71,7 +71,7 @@ class Preparation:
         return [BlobPage(page, batch) for page in pages(layers)], [BlobPage(page, kept) for page in pages(manifests)]
 
     def fresh(self, pages: Sequence[BlobPage]) -> list[BlobPage]:
-        """Begin those batches again that were begun a while ago: their time in quarantine counts from then."""
+        """Begin batches again that began a while ago, because the time in quarantine counts from the beginning."""
         began = [page.batch.at for page in pages if page.batch]
         # Redis first: the clock of a bucket takes two requests.
         redis_us = self._attempt.store.connection.now_us()
@@ -116,11 +116,11 @@ class Preparation:
 
 
 def now(attempt: Attempt, objects: ObjectStore) -> Moment:
-    """The moment by both clocks."""
+    """Return the current time by the clock of the storage and by that of Redis."""
     return Moment(objects.now_us(), attempt.store.connection.now_us())
 
 
 def pages(blobs: Sequence[T], count: int = PAGE) -> Iterator[Sequence[T]]:
-    """Yield parts of this length."""
+    """Yield consecutive slices of at most `count` blobs."""
     for at in range(0, len(blobs), count):
         yield blobs[at : at + count]

@@ -64,7 +64,7 @@ def _refuse_unseen(attempt: Attempt, inventory: StorageInventory, objects: Objec
 
 
 def _is_unseen(attempt: Attempt, objects: ObjectStore, repository: str, digest: str) -> bool:
-    """True if the registry has a manifest that the storage does not have, at each look."""
+    """True if the registry has a manifest that the storage does not have, in each of several checks."""
     # A manifest that was pushed after the inventory has a link by now. It may be pushed or deleted between two looks.
     for _ in range(_LOOKS):
         is_stored = objects.head(revision_key(repository, digest)) is not None
@@ -117,7 +117,7 @@ def still_known(attempt: Attempt, probes: Sequence[BlobProbe]) -> BlobProbe | No
 
 
 def _known(attempt: Attempt, probes: Sequence[BlobProbe]) -> list[BlobProbe]:
-    """Return those of these links that the registry has. It is asked for all at once: requests that name them wait."""
+    """Return those of these links that the registry has. All are asked for at once, because clients wait meanwhile."""
     client = attempt.registry.client
     with ThreadPoolExecutor(attempt.registry.parallel, thread_name_prefix="probes") as pool:
         answers = pool.map(lambda probe: client.claims_blob(probe.repository, probe.digest), probes)

@@ -15,7 +15,7 @@ class PushedManifests:
 
     Attributes:
         digests: packed, of all manifests of these repositories.
-        are_known: False if not all pushes are known.
+        are_known: False if the gate does not know every repository that received a manifest: any may be new then.
     """
 
     def __init__(self, attempt: Attempt, objects: ObjectStore, began_us: int) -> None:
@@ -24,7 +24,7 @@ class PushedManifests:
         self.are_known = True
 
     def look(self, since_ms: int) -> None:
-        """Look at the repositories that got a manifest since a time; 0: since the inventory began."""
+        """Add the manifests of the repositories that received one since a time; 0: since the inventory began."""
         store, youth_us = self._attempt.store, self._attempt.gc.youth * 1_000_000
         repositories = store.pushes.manifests_put(since_ms)
         # The gate remembers for gc.youth which repositories got a manifest.

@@ -51,8 +51,8 @@ LOOK_AGAIN_S = 5.0
 _RETRY_MS = 300_000
 # Blobs that are copied into quarantine before their deletion begins.
 _PREPARED = 10_000
-# For so long, old manifests are deleted only at a moment when the registry has reported every PUT of a manifest. After
-# that, PUTs are held first.
+# How long the run waits for moments in which every admitted PUT of a manifest has been reported, to delete old
+# manifests then. After that, it makes PUTs wait.
 _BETWEEN_PUTS_S = 10.0
 _POLL_S = 0.1
 _LOOKS, _PAUSE_S = 4, 0.5
@@ -103,7 +103,7 @@ def rehearse(attempt: Attempt) -> None:
 
 
 def look_again_later(attempt: Attempt) -> None:
-    """Look at the links that the last collection deleted, when every push that began before has ended."""
+    """Check the links that the last collection deleted, once every push that began before its end has ended."""
     # Tried again in a while if it fails.
     attempt.store.collections.look_again_at(now_ms() + _RETRY_MS)
     objects = objects_of(attempt)
@@ -239,7 +239,7 @@ class _OnlineCollection:
                     manifests = removal.delete_manifests(self._preparation.fresh(manifests), survey.began.redis_us)
         if plan.unlink or plan.stale:
             progress.at(UNLINKING, *_amount(plan.unlink))
-            blobs = (*self._preparation.told_apart(plan.unlink), *plan.stale)
+            blobs = (*self._preparation.classified(plan.unlink), *plan.stale)
             with removal.claiming.begun(survey.began.redis_us):
                 removal.unlink(blobs, survey.inventory)
         if manifests:
