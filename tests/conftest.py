@@ -1,6 +1,7 @@
 """Fixtures for every test: a real Redis server, a wiring over it, and a check that no undocumented key is left."""
 
 import gc
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -11,10 +12,12 @@ from typing import Any
 import hypothesis
 import pytest
 import redis
+import structlog
 from xdist.scheduler import LoadFileScheduling
 
 from service.dispatch import Dispatch
 from service.domain.policy.model import Policy
+from service.log import log
 from service.settings import load_settings
 from service.store.catalog import Catalog
 from service.store.connection import Connection, connect
@@ -111,8 +114,17 @@ def pytest_collection_finish() -> None:
     """Spare the garbage collector what was imported and collected: it lives until the end."""
     gc.freeze()
     gc.enable()
-    # Tests make many objects that live for long and few cycles, so frequent collections of garbage only take time.
-    gc.set_threshold(20_000, 20, 20)
+
+
+@pytest.fixture(autouse=True)
+def log_to_this_test() -> Iterator[None]:
+    """A log that writes to the standard error of the current test, whichever test was the first to log.
+
+    A configured log keeps the stream that it first wrote to. With `capsys`, that stream is closed after the test.
+    """
+    yield
+    log.__dict__.pop("bind", None)
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr), cache_logger_on_first_use=False)
 
 
 @pytest.fixture(scope="session")
