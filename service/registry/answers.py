@@ -18,7 +18,7 @@ from service.domain.errors import (
     RegistryUnavailable,
     WritesDisabled,
 )
-from service.registry.exchange import FAILURES, Answer, AnswerRefused
+from service.registry.exchange import FAILURES, Answer, AnswerRefused, NoAnswer
 
 GONE_CODES = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN"})
 # Only a registry of version 1 sends this header, with every answer.
@@ -151,9 +151,11 @@ def is_certificate_failure(error: BaseException | None) -> bool:
 
 
 def innermost(error: BaseException) -> str:
-    """Return the words of the error of the socket behind an error of HTTP, which shows no URL."""
-    causes = [cause for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror]
-    return str(causes[-1].strerror) if causes else type(error).__name__
+    """Return the words of an error of ours, or of the socket behind an error of HTTP, which show no URL."""
+    if isinstance(error, NoAnswer):
+        return str(error)
+    words = [cause.strerror or str(cause) for cause in _causes(error) if isinstance(cause, OSError)]
+    return next(filter(None, reversed(words)), type(error).__name__)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

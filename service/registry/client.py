@@ -10,7 +10,7 @@ from service.domain.oci.manifest import DOCKER_MANIFEST, MANIFEST_TYPES
 from service.domain.oci.names import is_digest, is_tag
 from service.registry.address import checked_digest, checked_repository, manifest_path
 from service.registry.answers import error_codes, is_gone, refusal, request_of
-from service.registry.exchange import Answer, AnswerTooLarge, BodyLost
+from service.registry.exchange import Answer, AnswerCompressed, AnswerTooLarge, BodyLost
 from service.registry.manifest import Manifest, ManifestHead, ManifestMemory
 from service.registry.pages import read_pages
 from service.registry.transport import RegistryTransport
@@ -127,8 +127,8 @@ class RegistryClient(RegistryTransport):
         except RegistryUnavailable as error:
             if isinstance(error.__cause__, BodyLost):
                 return False
-            # The registry sends more than the first byte: there is one.
-            if isinstance(error.__cause__, AnswerTooLarge):
+            # The registry sends more than the first byte, or sends it compressed: there is one.
+            if isinstance(error.__cause__, AnswerTooLarge | AnswerCompressed):
                 return True
             raise
         if answer.status == 404:

@@ -12,9 +12,8 @@ from urllib.parse import unquote
 from urllib3 import ProxyManager, make_headers
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
-from urllib3.util.ssl_ import create_urllib3_context
 
-from service.registry.exchange import USER_AGENT, Answer, AnswerRefused, ConnectionLost, Request, server_of
+from service.registry.exchange import USER_AGENT, Answer, AnswerRefused, ConnectionLost, NoAnswer, Request, server_of
 from service.registry.response import Response
 
 # A registry sends no longer listing in one page.
@@ -30,20 +29,20 @@ class Connections:
         Args:
             origin: of the server, such as https://registry:5000.
             proxy: its URL.
-            ca_file: CA certificates in PEM form; None: those of Mozilla, as with requests.
+            ca_file: CA certificates in PEM form, read for each new connection; None: those of Mozilla.
             parallel: the number of connections.
 
         Raises:
             InvalidURL: origin is not a URL of HTTP.
-            ValueError: the URL of the proxy is of no use.
+            NoAnswer: the URL of the proxy is of no use.
         """
         scheme, host, port = server_of(origin)
         is_tls = scheme == "https" or (proxy or "").lower().startswith("https:")
-        options: dict[str, Any] = {"ssl_context": _tls_context(ca_file)} if is_tls else {}
+        options: dict[str, Any] = {"ca_certs": _authorities(ca_file)} if is_tls else {}
         self._prefix, self._headers = "", {"User-Agent": USER_AGENT}
         self._tunnel: dict[str, Any] = {}
         if proxy:
-            manager = ProxyManager(proxy, proxy_ssl_context=options.get("ssl_context"))
+            manager = _proxy_manager(proxy)
             via: Any = manager.proxy
             login = make_headers(proxy_basic_auth=unquote(via.auth)) if via.auth else {}
             if scheme == "https":
@@ -73,19 +72,19 @@ class Connections:
             ConnectionLost: the connection ended before the head of the answer arrived.
             OSError, HTTPException, ValueError: any other failure.
         """
-        connection, response = self._idle.get(), None
+        connection, is_usable = self._idle.get(), False
         try:
-            # The server may have closed a connection that was not used for a while.
-            if not connection.is_connected:
+            if not _is_quiet(connection):
                 self._connect(connection, connect_s)
             connection.timeout = timeout_s
             response = self._begin(connection, request, target)
             bound = MOST_BYTES if most_bytes is None or response.status >= 300 else most_bytes
             content = b"" if most_bytes == 0 else response.body(bound)
+            # Only a connection without the rest of a request or of an answer can be used again.
+            is_usable = response.isclosed() and not response.has_rest
             return Answer(request, response.status, response.fields, content)
         finally:
-            # Only a connection without the rest of a request or of an answer can be used again.
-            if response is None or not response.isclosed():
+            if not is_usable:
                 connection.close()
                 connection = self._new()
             self._idle.put(connection)
@@ -117,10 +116,33 @@ class Connections:
             raise ConnectionLost("the connection ended without an answer") from error
 
 
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+def _is_quiet(connection: HTTPConnection) -> bool:
+    """True if the connection is open, and the server has sent nothing after its last answer."""
+    if connection.sock is None:
+        return False
+    try:
+        # Reading also finds what TLS has received already, which the socket does not show.
+        connection.sock.settimeout(0)
+        connection.sock.recv(1)
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _authorities(ca_file: Path | None) -> str:
     # Imported here: a registry without TLS need not wait for it.
     import certifi
 
-    context = create_urllib3_context()
-    context.load_verify_locations(ca_file or certifi.where())
-    return context
+    return str(ca_file or certifi.where())
+
+
+def _proxy_manager(proxy: str) -> ProxyManager:
+    try:
+        return ProxyManager(proxy)
+    except (HTTPError, ValueError) as error:
+        # The URL may hold a password.
+        raise NoAnswer(
+            "the proxy that the environment names must be http://HOST:PORT or https://HOST:PORT; SOCKS is not supported"
+        ) from error

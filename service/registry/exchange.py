@@ -80,11 +80,15 @@ class Sender(Protocol):
 FAILURES = (OSError, HTTPException, ValueError)
 
 
-class ConnectionLost(HTTPException):
+class NoAnswer(HTTPException):
+    """No whole answer arrived. The text is for the user, and shows no URL."""
+
+
+class ConnectionLost(NoAnswer):
     """The connection ended before the head of the answer arrived."""
 
 
-class BodyLost(HTTPException):
+class BodyLost(NoAnswer):
     """The head of the answer arrived, and its body did not."""
 
 
@@ -94,6 +98,10 @@ class AnswerRefused(HTTPException):
 
 class AnswerTooLarge(AnswerRefused):
     """The body is larger than the caller allows."""
+
+
+class AnswerCompressed(AnswerRefused):
+    """The body of a successful answer is compressed although the request did not allow that."""
 
 
 def split_url(url: str) -> tuple[str, str]:

@@ -46,7 +46,7 @@ class HttpSession:
             ConfigurationError: `ca_file` cannot be read or contains no certificate.
         """
         _check_ca_file(ca_file, ca_setting)
-        self._ca_file, self._connect_s, self._parallel = ca_file, connect_s, parallel
+        self._url, self._ca_file, self._connect_s, self._parallel = url, ca_file, connect_s, parallel
         self._proxies = _environ_proxies(url) if uses_proxies else {}
         self._servers: dict[str, Connections] = {}
 
@@ -68,7 +68,8 @@ class HttpSession:
     def _server(self, origin: str) -> Connections:
         # A registry that names one server after the other must not fill the memory.
         while len(self._servers) >= _MOST_SERVERS:
-            self._servers.pop(next(iter(self._servers)), None)
+            own = split_url(self._url)[0]
+            self._servers.pop(next((other for other in tuple(self._servers) if other != own), ""), None)
         proxy = _proxy_of(origin, self._proxies) if self._proxies else None
         # Another thread may have been faster.
         return self._servers.setdefault(origin, Connections(origin, proxy, self._ca_file, self._parallel))

@@ -361,6 +361,17 @@ class TestCertificates:
                 RegistryClient(fake.url).ping()
             assert len(fake.requests) == 1
 
+    def test_a_replaced_ca_file_is_used_for_the_next_connection(
+        self, certificates: Certificates, tmp_path: Path
+    ) -> None:
+        authority = make_certificates(tmp_path).authority
+        with FakeRegistry(tls=certificates.server) as fake:
+            client = RegistryClient(fake.url, ca_file=authority)
+            with pytest.raises(RegistryRefused, match=r"registry\.ca_file"):
+                client.ping()
+            authority.write_bytes(certificates.authority.read_bytes())
+            client.ping()
+
     def test_plain_http_where_tls_is_spoken(self, certificates: Certificates) -> None:
         with FakeRegistry(tls=certificates.server) as fake, pytest.raises(RegistryUnavailable):
             RegistryClient(fake.url.replace("https", "http")).ping()

@@ -133,7 +133,7 @@ def test_a_registry_that_the_environment_excludes_is_asked_directly(
         assert len(fake.requests) == 1
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "gopher://127.0.0.1:1", "http://127.0.0.1:none"])
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "http://127.0.0.1:none"])
 def test_a_proxy_that_is_of_no_use_is_a_registry_that_cannot_be_reached(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,3 +142,27 @@ def test_a_proxy_that_is_of_no_use_is_a_registry_that_cannot_be_reached(
         with pytest.raises(RegistryUnavailable, match="cannot be reached"):
             RegistryClient(fake.url).ping()
         assert fake.requests == []
+
+
+@pytest.mark.parametrize("address", ["socks5://user:secret@127.0.0.1:1", "http://user:secret@127.0.0.1:none"])
+def test_the_error_of_a_proxy_of_another_kind_says_so_without_its_password(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", address)
+    with pytest.raises(RegistryUnavailable, match="must be http://HOST:PORT or https://HOST:PORT") as raised:
+        RegistryClient("http://registry.example.com").ping()
+    assert "secret" not in str(raised.value)
+
+
+def test_the_refusal_of_a_proxy_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def refuse() -> None:
+            with listening.accept()[0] as client:
+                client.recv(65_536)
+                client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+
+        threading.Thread(target=refuse, daemon=True).start()
+        monkeypatch.setenv("https_proxy", f"127.0.0.1:{listening.getsockname()[1]}")
+        with pytest.raises(RegistryUnavailable, match="407 Proxy Authentication Required"):
+            RegistryClient("https://registry.example.com").ping()
