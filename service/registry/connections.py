@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError
 from service.registry.exchange import USER_AGENT, Answer, AnswerRefused, ConnectionLost, NoAnswer, Request, server_of
 from service.registry.response import Response
 
-# A registry sends no longer listing in one page.
+# The largest answer that is accepted: more than any page of a registry's listing.
 MOST_BYTES = 64 * 1024 * 1024
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from service import __version__
 
 USER_AGENT = f"pushprune/{__version__}"
-# Only requests with these methods are repeated, or follow a redirect.
+# Requests with these methods change nothing: only they are repeated, and only their redirects are followed.
 LOOKS = frozenset({"GET", "HEAD"})
 _PORTS = {"http": 80, "https": 443}
 _ORIGIN = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
@@ -42,7 +42,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer.
+    """A complete answer, as a value; `response.Response` is one that is still being read.
 
     Attributes:
         headers: the values of each header, by its name in lower case.
@@ -68,7 +68,8 @@ class Sender(Protocol):
         Args:
             request: to send.
             timeout_s: for each wait for bytes.
-            most_bytes: of the body of a successful answer; 0: no body is read, of no answer. None: the usual bound.
+            most_bytes: the largest body of a successful answer that is accepted; None: 64 MiB; 0: no body is read, not
+                even that of an error.
 
         Raises:
             OSError, HTTPException, ValueError: no complete answer arrived in time.
@@ -76,7 +77,7 @@ class Sender(Protocol):
         ...
 
 
-# Of the network and TLS, of HTTP, and of what cannot be sent at all.
+# OSError: the network or TLS failed. HTTPException: the answer breaks HTTP. ValueError: the request cannot be sent.
 FAILURES = (OSError, HTTPException, ValueError)
 
 
@@ -93,7 +94,7 @@ class BodyLost(NoAnswer):
 
 
 class AnswerRefused(HTTPException):
-    """No server of ours answers so: the answer breaks a rule of HTTP, or would fill the memory."""
+    """The answer breaks a rule of HTTP, or would fill the memory: no registry sends such an answer."""
 
 
 class AnswerTooLarge(AnswerRefused):

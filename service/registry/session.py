@@ -19,7 +19,7 @@ _NOT_QUOTED = "!#$%&'()*+,/:;=?@[]~"
 class HttpSession:
     """Keep-alive connections, shared by threads: at most `parallel` to each server. No cookies, no redirects.
 
-    Of the environment only the proxy variables are used, and they are read once.
+    Only the proxy variables of the environment are used, and they are read once.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class HttpSession:
             ca_file: CA certificates in PEM form, instead of the usual ones.
             connect_s: for connecting, unless a request has less time.
             parallel: connections to each server, at most.
-            uses_proxies: False if a proxy may not know the server.
+            uses_proxies: False to connect directly, whatever the environment says.
             ca_setting: the name of the setting of `ca_file`, for the error.
 
         Raises:
@@ -75,7 +75,7 @@ class HttpSession:
         return self._servers.setdefault(origin, Connections(origin, proxy, self._ca_file, self._parallel))
 
 
-# requests takes long to import, and knows best what NO_PROXY may be. The first request seldom has a proxy.
+# The library `requests` knows best what NO_PROXY may be, but takes long to import: only where a proxy is set.
 def _environ_proxies(url: str) -> Mapping[str, str]:
     if not any(name.lower().endswith("_proxy") for name in os.environ):
         return {}

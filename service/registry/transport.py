@@ -63,8 +63,8 @@ class RegistryTransport:
             parallel: requests at once, at most.
             instead: an alternative for the user, added to the error of a registry that does not delete.
             timed: called after each request with "<method> <status>" (or "<method> none") and its seconds.
-            word: of this installation. Requests that change something have it in their User-Agent, so that pushprune
-                recognizes their events. No other host receives the word: only GET and HEAD follow a redirect.
+            word: returns the word that identifies this installation. Requests that change something have it in their
+                User-Agent, so that pushprune recognizes their events. No other host receives the word: only GET and HEAD follow a redirect.
 
         Raises:
             ConfigurationError: a bad ca_file.
@@ -121,7 +121,7 @@ class RegistryTransport:
     ) -> Answer:
         """Send a request and return the answer, whatever its status. The time it took is reported to `timed`.
 
-        A larger body than most_bytes, which is for successful answers, is an answer that no registry sends.
+        A successful answer whose body is larger than most_bytes counts as malformed (RegistryUnavailable).
         """
         request = Request(method, self.url + path, headers, content)
         for pause_s in _PAUSES_S if method in LOOKS else ():
