@@ -64,7 +64,8 @@ class RegistryTransport:
             instead: an alternative for the user, added to the error of a registry that does not delete.
             timed: called after each request with "<method> <status>" (or "<method> none") and its seconds.
             word: returns the word that identifies this installation. Requests that change something have it in their
-                User-Agent, so that pushprune recognizes their events. No other host receives the word: only GET and HEAD follow a redirect.
+                User-Agent, so that pushprune recognizes their events. No other host receives the word: only GET and
+                HEAD follow a redirect.
 
         Raises:
             ConfigurationError: a bad ca_file.
