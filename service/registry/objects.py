@@ -234,7 +234,7 @@ class ObjectStore:
         return self._deletion.delete(keys, before_each)
 
     def remove_folders(self, keys: Iterable[str]) -> None:
-        """Remove the folders of these keys that are empty. Nobody may write there now. A bucket has no folders."""
+        """Remove the empty folders of these keys, while no other process writes there. A bucket has no folders."""
         folders = {key.rpartition("/")[0] for key in keys} if self.root else ()
         for _, group in groupby(sorted(folders, key=_depth, reverse=True), _depth):
             names = list(group)

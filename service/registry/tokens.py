@@ -117,7 +117,7 @@ class TokenCache:
 
 
 def _log_in(challenge: Challenge, login: Credentials | None) -> Request:
-    """The token request of a user, or of nobody in particular."""
+    """Return the request for a token, with the login of a user or, without one, anonymous."""
     asked = [("service", challenge.service), ("client_id", _CLIENT_ID)]
     asked += [("scope", scope) for scope in challenge.scope.split()]
     url = f"{challenge.realm}{'&' if '?' in challenge.realm else '?'}{urlencode(asked)}"

@@ -202,7 +202,7 @@ class Model:
         return {tag for tag, push in pushes.items() if closure(push.digest, self.children) & self.leased}
 
     def restored(self, deleted: Push, tag: str, missing: set[str], referrers: tuple[str, ...]) -> None:
-        """A pruned tag is back, with the time of its push; missing: what had to be put back for it.
+        """Note that a pruned tag was restored with the time of its push; missing: the manifests restored with it.
 
         referrers: tags of what is about it, which went after it, and is back with it.
         """

@@ -107,7 +107,7 @@ class Users:
             self._world.restore(deleted, deed.tag if deed.number % 2 else deleted.tag, force=False)
 
     def _replace(self, deed: Deed) -> None:
-        """The same, whatever stands there now."""
+        """Restore a deleted image under a tag, even if the tag points at another image now."""
         if deleted := self._deleted(deed.number):
             self._world.restore(deleted, deleted.tag, force=True)
 

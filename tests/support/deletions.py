@@ -50,7 +50,7 @@ def shared(make_system: Make, version: str = "2.8", **more: Any) -> System:
 
 
 def many(make_system: Make, version: str = "2.8", count: int = 150, **more: Any) -> System:
-    """All but the newest of so many images are doomed: so many that their tags are taken off first."""
+    """Return a system in which all images but the newest are doomed: enough of them that tags are removed first."""
     system = make_system(keep_last(1), version, **{**DELETES, **more})
     for number in range(count):
         system.registry.push_image(SHOP, f"v{number}", layers=0)

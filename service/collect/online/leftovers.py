@@ -1,4 +1,4 @@
-"""Find leftovers of the storage (uploads, tags, emptied repositories), and delete them if gc.leftovers is `delete`.
+"""Find leftovers of the storage (uploads, tags, emptied repositories), and delete the leftovers if the settings allow.
 
 A push may race with each of these deletions. Links are deleted as those of garbage are, under claims (removal.py).
 

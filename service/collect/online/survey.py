@@ -110,7 +110,7 @@ class Survey:
 
     @cached_property
     def unused_links(self) -> Sequence[int]:
-        """The numbers of the links that no manifest of their repository needs, also none that healing may put back."""
+        """The numbers of the links that no manifest of their repository needs, and none that healing may restore."""
         healed = frozenset[bytes]().union(*(read_mentions(content).digests for content in self._healing))
         unused = unused_links(self.inventory, self.marking.marks, self.marking.numbers_of, self._young_us)
         return array("i", (number for number in unused if self.inventory.link(number).digest not in healed))
@@ -131,7 +131,7 @@ class Survey:
 
 
 def _may_be_healed(store: Store, settle_s: int) -> Iterator[bytes]:
-    """Yield the bytes of the deleted manifests that healing may put back: it needs their blobs."""
+    """Yield the bytes of the deleted manifests that healing may restore. Their blobs must be kept for that."""
     unhealed = frozenset(name.partition(" ")[0] for name in store.outbox.unhealed())
     since_us = store.connection.now_us() - settle_s * 1_000_000
     for repository, kept in store.trash.manifests():

@@ -1,4 +1,4 @@
-"""Platforms, as an index and a config name them; whatever else stands there is no platform."""
+"""Platforms, as an index and a config name them. Any other value is no platform."""
 
 import json
 from typing import Any
