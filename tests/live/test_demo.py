@@ -99,6 +99,14 @@ def test_once_ends_with_1_when_the_registry_does_not_hold_exactly_what_was_expec
     assert "verified: " not in ended.stdout
 
 
+def check_that_ctrl_c_leaves_nothing(process: subprocess.Popen[bytes], folder: Path) -> None:
+    family = descendants(process.pid)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(300) == 0
+    wait_until(lambda: not any(alive(pid) for pid in family), "an orphan is left")
+    assert list(folder.iterdir()) == []
+
+
 def test_without_once_it_stays_up_until_ctrl_c_and_leaves_nothing(
     tmp_path: Path, environment: dict[str, str], installed: Path
 ) -> None:
@@ -121,11 +129,7 @@ def test_without_once_it_stays_up_until_ctrl_c_and_leaves_nothing(
         wait_until(lambda: "Another one: pushprune sign-in --data " in log.read_text(), "no link is printed")
         (link,) = re.findall(r"http://\S+/login/\S+", log.read_text())
         assert "dashboard (admin)" in opened(link), "a newcomer sees the dashboard, signed in"
-        family = descendants(process.pid)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(300) == 0
-        wait_until(lambda: not any(alive(pid) for pid in family), "an orphan is left")
-        assert list((tmp_path / "tmp").iterdir()) == []
+        check_that_ctrl_c_leaves_nothing(process, tmp_path / "tmp")
     finally:
         process.kill()
         process.wait()
@@ -159,11 +163,7 @@ def test_large_shows_a_company_without_a_registry_until_ctrl_c_and_leaves_nothin
         assert "no registry runs, no image exists, and nothing is deleted anywhere" in log.read_text()
         (link,) = re.findall(r"http://\S+/login/\S+", log.read_text())
         assert "team00/service00000" in opened(link, "/panels/repositories/list")
-        family = descendants(process.pid)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(300) == 0
-        wait_until(lambda: not any(alive(pid) for pid in family), "an orphan is left")
-        assert list((tmp_path / "tmp").iterdir()) == []
+        check_that_ctrl_c_leaves_nothing(process, tmp_path / "tmp")
     finally:
         process.kill()
         process.wait()
