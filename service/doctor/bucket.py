@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _NAME = "storage"
 # Ages are compared with the storage's own clock. A larger difference makes times in reports misleading.
 _SKEW_S = 60
-_RIGHTS = "aws s3api put-bucket-policy …   # docs/storage.md lists the rights that pushprune needs"
+_RIGHTS = "aws s3api put-bucket-policy …   # docs/bucket.md lists the rights that pushprune needs"
 DAY_S = 86_400
 _PURGE = "storage: {maintenance: {uploadpurging: {enabled: true, age: 24h, interval: 1h, dryrun: false}}}"
 _PURGED = "in the registry's config.yml, then restart it"
