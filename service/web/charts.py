@@ -99,9 +99,9 @@ def zones(at_ms: Sequence[int]) -> tuple[tuple[float, float], ...]:
     return tuple((round(100 * left, 2), round(100 * (right - left), 2)) for left, right in pairwise(edges))
 
 
-def moments(first_ms: int, last_ms: int, count: int = 5) -> tuple[int, ...]:
+def moments(first_ms: int, last_ms: int) -> tuple[int, ...]:
     """Return evenly spaced times for the labels of the horizontal axis, so few that no two show the same minute."""
-    gaps = max(1, min(count - 1, (last_ms - first_ms) // _MINUTE_MS))
+    gaps = max(1, min(_MOST_TICKS, (last_ms - first_ms) // _MINUTE_MS))
     return tuple(first_ms + (last_ms - first_ms) * number // gaps for number in range(gaps + 1))
 
 

@@ -141,12 +141,7 @@ class Scrape:
         self._store.meter.flush()
         metered = self._store.meter.read()
         for name, label, meaning, known in (
-            (
-                "plans",
-                "result",
-                "plans, by result",
-                ("doomed", "manual", "dry_run", "held", "none", "stale"),
-            ),
+            ("plans", "result", "plans, by result", ("doomed", "manual", "dry_run", "held", "none", "stale")),
             ("deletes", "result", "deletions, by result", ("spared", "vanished")),
             ("failures", "queue", "failed attempts", ("due", "doomed")),
         ):
@@ -160,7 +155,7 @@ class Scrape:
             "push_to_deletion_seconds",
             help_text,
             (),
-            _of(metered, "push_to_deletion") or {"": _nothing("push_to_deletion")},
+            _of(metered, "push_to_deletion") or {"": Timing(dict.fromkeys(TIMED["push_to_deletion"], 0))},
         )
         help_text = "duration of requests to the registry"
         yield _timed("registry_request_seconds", help_text, ("method", "status"), _of(metered, "registry_request"))
@@ -256,10 +251,6 @@ class Scrape:
 
 def _of(metered: Metered, name: str) -> dict[str, Timing]:
     return {label: timing for (timed, label), timing in sorted(metered.timings.items()) if timed == name}
-
-
-def _nothing(name: str) -> Timing:
-    return Timing(dict.fromkeys(TIMED[name], 0))
 
 
 def _timed(name: str, meaning: str, labels: Sequence[str], timings: Mapping[str, Timing]) -> Metric:

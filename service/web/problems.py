@@ -1,18 +1,20 @@
 """Errors as RFC 9457 `application/problem+json`: one sentence that says what to do, never a traceback."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
 
 from flask import Flask, Response, json, request
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from service.domain.errors import (
+    ConfigurationError,
     MalformedNotification,
     NoSuchRepository,
     NoSuchTag,
+    NotDeletable,
     NotRestorable,
+    NotWaiting,
     RegistryRefused,
     RegistryUnavailable,
     StoreUnavailable,
@@ -66,85 +68,57 @@ def problem(status: HTTPStatus, detail: str, faults: Sequence[str] = (), **heade
     return response
 
 
+# The status of each error whose message says all. Subclasses have the status of their base.
+_STATUS: Mapping[type[Exception], HTTPStatus] = {
+    ConfigurationError: HTTPStatus.CONFLICT,
+    NotDeletable: HTTPStatus.CONFLICT,
+    NotRestorable: HTTPStatus.CONFLICT,
+    NotWaiting: HTTPStatus.CONFLICT,
+    NoSuchRepository: HTTPStatus.NOT_FOUND,
+    NoSuchTag: HTTPStatus.NOT_FOUND,
+    MalformedNotification: HTTPStatus.BAD_REQUEST,
+    TooManyEvents: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    RegistryRefused: HTTPStatus.BAD_GATEWAY,
+    RegistryUnavailable: HTTPStatus.BAD_GATEWAY,
+    StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    Busy: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def status_of(error: Exception) -> HTTPStatus | None:
+    """Return the status of an error whose message says all; None for other errors."""
+    return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), None)
+
+
 def register(app: Flask) -> None:
     """Turn every error into a problem document, once, at the edge."""
-    for kind, answer in _answers().items():
-        app.register_error_handler(kind, answer)
+    app.register_error_handler(Exception, answer_to)
     app.register_error_handler(NotFound, no_such_operation)
     app.register_error_handler(MethodNotAllowed, no_such_operation)
 
 
 def answer_to(error: Exception) -> Response:
-    """Return the problem document of an error outside of a Flask application."""
-    answers = _answers()
-    return next(answers[kind] for kind in type(error).__mro__ if kind in answers)(error)
-
-
-def _answers() -> dict[type[Exception], Callable[[Any], Response]]:
-    return {
-        MalformedNotification: _malformed,
-        NoSuchRepository: _unknown,
-        NotRestorable: _conflict,
-        RegistryRefused: _registry,
-        RegistryUnavailable: _registry,
-        NoSuchTag: _unknown,
-        InvalidRequest: _faulty,
-        Busy: _busy,
-        TooLarge: _too_large_policy,
-        StoreUnavailable: _unavailable,
-        RequestEntityTooLarge: _too_large,
-        HTTPException: _http,
-        Exception: _unexpected,
-    }
-
-
-def _malformed(error: MalformedNotification) -> Response:
-    flood = isinstance(error, TooManyEvents)
-    return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE if flood else HTTPStatus.BAD_REQUEST, str(error))
-
-
-def _unknown(error: NoSuchRepository | NoSuchTag) -> Response:
-    return problem(HTTPStatus.NOT_FOUND, str(error))
-
-
-def _conflict(error: NotRestorable) -> Response:
-    return problem(HTTPStatus.CONFLICT, str(error))
-
-
-def _registry(error: RegistryRefused | RegistryUnavailable) -> Response:
-    return problem(HTTPStatus.BAD_GATEWAY, str(error))
-
-
-def _faulty(error: InvalidRequest) -> Response:
-    first, *others = error.faults
-    detail = f"{first} (and {len(others)} more)" if others else first
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, error.faults)
-
-
-def _unavailable(error: StoreUnavailable) -> Response:
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), Retry_After="1")
-
-
-def _busy(error: Busy) -> Response:
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), Retry_After=str(RETRY_S))
-
-
-def _too_large_policy(error: TooLarge) -> Response:
-    return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
-
-
-def _too_large(error: RequestEntityTooLarge) -> Response:
-    return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)
-
-
-def _http(error: HTTPException) -> Response:
-    return problem(HTTPStatus(error.code or 500), error.description or error.name)
+    """Return the problem document of an error."""
+    if status := status_of(error):
+        wait_s = RETRY_S if isinstance(error, Busy) else 1
+        retry = {"Retry_After": str(wait_s)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+        return problem(status, str(error), **retry)
+    if isinstance(error, InvalidRequest):
+        first, *others = error.faults
+        detail = f"{first} (and {len(others)} more)" if others else first
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, error.faults)
+    if isinstance(error, RequestEntityTooLarge):
+        return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)
+    if isinstance(error, HTTPException):
+        return problem(HTTPStatus(error.code or 500), error.description or error.name)
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, fault(error))
 
 
 def no_such_operation(error: HTTPException) -> Response:
     """Answer a request for which there is no route, or none with its method."""
     if request.url_rule is not None:
-        return _http(error)
+        return answer_to(error)
     operation = f"{request.method} {request.path}"
     if methods := getattr(error, "valid_methods", None):
         return wrong_method(operation, methods)
@@ -156,10 +130,6 @@ def wrong_method(operation: str, methods: Collection[str]) -> Response:
     named = ", ".join(sorted({*methods} - {"HEAD", "OPTIONS"}))
     detail = f"{operation} does not exist; this path has {named}. GET /docs lists every operation."
     return problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, Allow=", ".join(sorted(methods)))
-
-
-def _unexpected(error: Exception) -> Response:
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, fault(error))
 
 
 def fault(error: Exception) -> str:

@@ -91,5 +91,4 @@ def _unless_known(response: Response) -> Response:
 
 
 def _operation_id(*, name: str, path: str, method: str) -> str:
-    """Return the name of the view function as the OpenAPI operation id."""
     return name

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import AwareDatetime, Field, StrictBool
-from werkzeug.exceptions import Conflict, NotFound
+from werkzeug.exceptions import NotFound
 
 from service.answers.base import ApiAnswer
 from service.answers.operations import CollectionLog, CollectionOverview
@@ -19,7 +19,6 @@ from service.collect.status import (
     request_undeletion,
 )
 from service.dispatch import Dispatch
-from service.domain.errors import ConfigurationError, NotWaiting
 from service.domain.policy.units import Duration
 from service.registry import Registry
 from service.settings import Settings
@@ -107,10 +106,7 @@ def blueprints(
     @pages.post("/collections", responses={HTTPStatus.OK: QueuedCollection, **error_responses([_NONE])})
     def collect(body: CollectionRequest) -> Response:
         """Run a collection now, regardless of gc.window and gc.min_interval, or only a dry run"""
-        try:
-            reason = request_collection(store, registry, dispatch, dry_run=body.dry_run, grace_s=body.grace, by="API")
-        except ConfigurationError as error:
-            raise Conflict(str(error)) from error
+        reason = request_collection(store, registry, dispatch, dry_run=body.dry_run, grace_s=body.grace, by="API")
         permanent = 0 if body.dry_run else at_stake(store, settings.gc)
         return respond(QueuedCollection(reason=reason, dry_run=body.dry_run, permanent=permanent))
 
@@ -119,17 +115,11 @@ def blueprints(
     )
     def undelete(body: UndeletionRequest) -> Response:
         """Bring data back from the quarantine of online collections"""
-        try:
-            return respond(QueuedUndeletion(reason=request_undeletion(store, registry, dispatch, body.digests, "API")))
-        except ConfigurationError as error:
-            raise Conflict(str(error)) from error
+        return respond(QueuedUndeletion(reason=request_undeletion(store, registry, dispatch, body.digests, "API")))
 
     @pages.delete("/collections", responses={HTTPStatus.OK: CancelledCollection, **error_responses([_NOT_QUEUED])})
     def cancel_collection() -> Response:
         """Cancel the queued collection, unless it is already deleting blobs"""
-        try:
-            return respond(CancelledCollection(reason=cancel(store)))
-        except NotWaiting as error:
-            raise Conflict(str(error)) from error
+        return respond(CancelledCollection(reason=cancel(store)))
 
     return (pages,)

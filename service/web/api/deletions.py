@@ -6,13 +6,11 @@ from typing import Annotated
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import AfterValidator, Field, StrictBool
-from werkzeug.exceptions import Conflict
 
 from service.answers.base import ApiAnswer, TimeUs
 from service.answers.bulk import BulkItem
 from service.answers.verdicts import ManualDeletionAnswer, VerdictAnswer
 from service.domain.bulk import raise_if_refused
-from service.domain.errors import ConfigurationError, NotDeletable
 from service.domain.policy.patterns import LONGEST_PATTERN
 from service.domain.retention.selector import TagSelector, check_globs, is_glob
 from service.domain.timestamps import rfc3339
@@ -139,15 +137,12 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
 def _deleted(bulk_deletions: BulkDeletions, asked: ManualDeletionRequest) -> ManualDeletionAnswer:
     wanted = asked.wanted()
-    try:
-        if asked.dry_run:
-            deletion = bulk_deletions.preview(wanted, force=asked.force)
-        else:
-            deletion = bulk_deletions.delete(wanted, "API", force=asked.force)
-        if len(wanted) == 1:
-            raise_if_refused(deletion.results)
-    except (ConfigurationError, NotDeletable) as error:
-        raise Conflict(str(error)) from error
+    if asked.dry_run:
+        deletion = bulk_deletions.preview(wanted, force=asked.force)
+    else:
+        deletion = bulk_deletions.delete(wanted, "API", force=asked.force)
+    if len(wanted) == 1:
+        raise_if_refused(deletion.results)
     return ManualDeletionAnswer(
         requested=deletion.requested,
         done=False,

@@ -5,12 +5,10 @@ from http import HTTPStatus
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
-from werkzeug.exceptions import Conflict
 
 from service.answers.base import ApiAnswer
 from service.answers.repositories import Holds
 from service.dispatch import Dispatch
-from service.domain.errors import NotWaiting
 from service.domain.page import page
 from service.prune import approvals
 from service.reports.inventory import Inventory
@@ -89,10 +87,7 @@ def blueprints(
     def approve(path: RepositoryPath, query: PlanQuery) -> Response:
         """Approve the waiting plan of a repository, and plan the repository again now"""
         (repository,) = known(inventory, [path.repository])
-        try:
-            approved = approvals.approve(store, dispatch, repository, query.plan, by="API")
-        except NotWaiting as error:
-            raise Conflict(str(error)) from error
+        approved = approvals.approve(store, dispatch, repository, query.plan, by="API")
         return respond(Approval(repository=repository, approved=approved))
 
     @approving.post(
@@ -102,19 +97,13 @@ def blueprints(
     def reject(path: RepositoryPath, query: PlanQuery) -> Response:
         """Reject the waiting plan of a repository: its images are kept"""
         (repository,) = known(inventory, [path.repository])
-        try:
-            hold = approvals.reject(store, repository, query.plan, by="API")
-        except NotWaiting as error:
-            raise Conflict(str(error)) from error
+        hold = approvals.reject(store, repository, query.plan, by="API")
         return respond(RejectedPlan(repository=repository, plan=hold.plan, kept=len(hold.digests)))
 
     @approving.post("/holds/approve", responses={HTTPStatus.OK: ApprovalOfAll, **error_responses([ALL_DECIDED])})
     def approve_all(query: PlansQuery) -> Response:
         """Approve every waiting plan that was not rejected, and plan the repositories again now"""
-        try:
-            approved = approvals.approve_all(store, dispatch, query.plans, by="API")
-        except NotWaiting as error:
-            raise Conflict(str(error)) from error
+        approved = approvals.approve_all(store, dispatch, query.plans, by="API")
         return respond(ApprovalOfAll(repositories=approved.repositories, approved=approved.images))
 
     return reading, approving

@@ -42,10 +42,15 @@ class SearchQuery(PageQuery):
 
     def finding(self) -> Matcher:
         """Return the matcher of the search. Raises InvalidRequest if the search is not a valid glob."""
-        try:
-            return search_matcher(self.search)
-        except ValueError as error:
-            raise InvalidRequest([f"search: {error}"]) from error
+        return matcher_of("search", self.search)
+
+
+def matcher_of(field: str, text: str) -> Matcher:
+    """Return the matcher of the text in a field. Raises InvalidRequest if the text is not a valid glob."""
+    try:
+        return search_matcher(text)
+    except ValueError as error:
+        raise InvalidRequest([f"{field}: {error}"]) from error
 
 
 class Paged(ApiAnswer):

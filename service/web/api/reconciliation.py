@@ -5,12 +5,10 @@ from http import HTTPStatus
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
-from werkzeug.exceptions import Conflict
 
 from service.answers.base import ApiAnswer
 from service.answers.operations import Reconciliation
 from service.dispatch import Dispatch
-from service.domain.errors import ConfigurationError
 from service.reconcile.status import overview, request_reconcile
 from service.registry import Registry
 from service.settings import Settings
@@ -49,11 +47,7 @@ def blueprints(
     @pages.post("/reconciliation", responses={HTTPStatus.OK: QueuedReconcile, **error_responses([_NONE])})
     def reconcile(body: ReconcileRequest) -> Response:
         """Compare some repositories, or all, with the registry now"""
-        try:
-            return respond(
-                QueuedReconcile(reason=request_reconcile(store, registry, dispatch, body.repositories, by="API"))
-            )
-        except ConfigurationError as error:
-            raise Conflict(str(error)) from error
+        reason = request_reconcile(store, registry, dispatch, body.repositories, by="API")
+        return respond(QueuedReconcile(reason=reason))
 
     return (pages,)

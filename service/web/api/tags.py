@@ -1,19 +1,14 @@
 """The tags of a repository with their verdicts, and the history of a tag."""
 
-from collections.abc import Mapping
 from http import HTTPStatus
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
-from werkzeug.exceptions import Conflict
 
 from service.answers.history import TagHistory, TagInterval
 from service.answers.verdicts import VerdictAnswer
-from service.domain.errors import ConfigurationError
-from service.domain.page import Page
-from service.reports.platforms import Platforms
-from service.reports.tag_listing import TagOrder, TagStatus, TagVerdict
+from service.reports.tag_listing import TagOrder, TagStatus
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.paging import Paged, SearchQuery, cursor_of, place_of
 from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath, TagPath
@@ -68,11 +63,10 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
         repository = wiring.inventory.known(path.repository)
         after = place_of(query.cursor, query.sort, str if query.sort.endswith("name") else int)
         page = wiring.inventory.tags(repository, query.finding(), query.sort, after, query.limit, status=query.status)
-        platforms = _platforms(wiring.platforms, repository, page) if query.platforms else None
+        digests = [row.verdict.tag.digest for row in page.rows] if query.platforms else []
+        platforms = wiring.platforms.of(repository, digests)
         rows = (
-            VerdictAnswer.of(
-                repository, row.verdict, row.held, platforms=platforms[row.verdict.tag.digest] if platforms else None
-            )
+            VerdictAnswer.of(repository, row.verdict, row.held, platforms=platforms.get(row.verdict.tag.digest))
             for row in page.rows
         )
         listing = Tags(
@@ -95,10 +89,3 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
         return respond(TagHistory(repository=path.repository, tag=path.tag, history=history))
 
     return (pages,)
-
-
-def _platforms(platforms: Platforms, repository: str, page: Page[TagVerdict]) -> Mapping[str, tuple[str, ...]]:
-    try:
-        return platforms.of(repository, (listed.verdict.tag.digest for listed in page.rows))
-    except ConfigurationError as error:
-        raise Conflict(str(error)) from error

@@ -10,15 +10,13 @@ from service.answers.base import TimeMs
 from service.answers.history import DeletedImage
 from service.collect.garbage import restorable_until
 from service.collect.status import next_ms
-from service.domain.retention.selector import search_matcher
 from service.registry import Registry
 from service.restore.trash_listing import TrashOrder, list_trash
 from service.settings import Settings
 from service.store import Store
 from service.web.api.api_blueprint import api_blueprint
-from service.web.api.paging import Paged, PageQuery, cursor_of, place_of
+from service.web.api.paging import Paged, PageQuery, cursor_of, matcher_of, place_of
 from service.web.models import respond
-from service.web.problems import InvalidRequest
 
 _LONGEST = 256
 
@@ -51,10 +49,7 @@ def blueprints(store: Store, registry: Registry, settings: Settings, *, document
     @pages.get("/trash", responses={HTTPStatus.OK: TrashedImages})
     def trash(query: TrashQuery) -> Response:
         """List the deleted images of all repositories that can still be restored"""
-        try:
-            matches = search_matcher(query.repository)
-        except ValueError as error:
-            raise InvalidRequest([f"repository: {error}"]) from error
+        matches = matcher_of("repository", query.repository)
         after = place_of(query.cursor, query.sort, str if query.sort.endswith("repository") else int)
         listing = list_trash(store, matches, query.reason, query.sort, after, query.limit)
         rows = listing.page.rows

@@ -1,8 +1,7 @@
 """The dashboard. A page is a frame that is served at once; its panels load the parts that take time.
 
 rendering.py     a page, a panel, the redirect after a change
-text.py          formats of times, bytes, digests and untrusted text
-yaml_text.py     policies and settings as YAML
+text.py          formats of times, bytes, digests, untrusted text, and YAML
 masking.py       the configuration without its secrets
 login.py         signing in, with a token or a one-time link, and out
 overview.py      current state and recent activity; first_start.py the checklist of a new installation
@@ -19,15 +18,15 @@ collection.py    garbage collections
 health.py        the doctor, workers, queues, the configuration
 """
 
+from http import HTTPStatus
 from types import ModuleType
 
 from flask import Blueprint, Flask, Response, request, session, url_for
 from werkzeug.exceptions import HTTPException, NotFound
 
-from service.domain.errors import NoSuchRepository, NoSuchTag, PushpruneError, RegistryUnavailable, StoreUnavailable
+from service.domain.errors import PushpruneError
 from service.settings import Settings
 from service.store import Store
-from service.web import trials
 from service.web.access import is_cross_origin, is_open
 from service.web.pages import (
     activity,
@@ -48,7 +47,7 @@ from service.web.pages import (
     text,
     trash,
 )
-from service.web.problems import InvalidRequest, fault, no_such_operation
+from service.web.problems import InvalidRequest, fault, no_such_operation, status_of
 from service.web.session import Visitor, csrf, csrf_error, is_cross_site, visitor, visitor_if_known
 from service.wiring import Wiring, given
 
@@ -140,20 +139,10 @@ def _no_page(store: Store, settings: Settings, error: NotFound) -> Response:
     return rendering.sealed(rendering.error_page(message, 404, "Page not found"))
 
 
-_STATUS: dict[type[Exception], int] = {
-    StoreUnavailable: 503,
-    RegistryUnavailable: 502,
-    NoSuchRepository: 404,
-    NoSuchTag: 404,
-    trials.Busy: 503,
-    trials.TooLarge: 413,
-}
-
-
 def _failed(error: Exception, status: int = 0) -> Response:
     """Answer an error with one sentence. After a failed change, the page that sent the form shows the sentence."""
     message = error.description if isinstance(error, HTTPException) else str(error)
-    status = status or next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 409)
+    status = status or status_of(error) or HTTPStatus.CONFLICT
     if request.method == "POST" and request.endpoint not in rendering.ANSWERS_ITSELF:
         return rendering.redirect_back(message or "the request failed", failed=True)
     return rendering.error_page(message or "the request failed", status)

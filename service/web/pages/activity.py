@@ -15,7 +15,6 @@ from service.doctor.health import recorded_troubles
 from service.domain.errors import ConfigurationError
 from service.domain.history.entry import Entry
 from service.domain.oci.names import digest_prefix
-from service.domain.retention.selector import search_matcher
 from service.reports.activity import ACTIONS
 from service.reports.inventory import Inventory
 from service.store import Store
@@ -102,10 +101,7 @@ def _asked() -> dict[str, str]:
 
 def _wanted(inventory: Inventory, filters: Filters) -> tuple[str | None, Callable[[Entry], bool]]:
     """Return the repository whose history is read (None: all repositories), and the predicate for its entries."""
-    try:
-        matches = search_matcher(filters.repository)
-    except ValueError as error:
-        raise ConfigurationError(f"repository: {error}") from error
+    matches = rendering.matcher("repository")
     digest = digest_prefix(filters.digest)
     if filters.digest and not digest:
         raise ConfigurationError("digest: write at least its first 8 characters, such as sha256:ab12cd34")

@@ -7,7 +7,6 @@ from contextlib import suppress
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
-from service.clock import now_ms
 from service.collect import status
 from service.collect.garbage import garbage
 from service.collect.status import RecordedRun, at_stake, cancel, overview, permanent, request_collection
@@ -71,7 +70,6 @@ def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, 
             kept_s=settings.history.trash,
             can_collect=registry.collector is not None,
             has_worker=queued.has_worker,
-            now_ms=now_ms(),
         )
 
     @pages.get("/panels/collection/runs")

@@ -20,7 +20,7 @@ from service.reconcile.status import overview, request_reconcile
 from service.settings import Settings
 from service.settings.masking import masked, without_logins
 from service.web.pages import rendering
-from service.web.pages.yaml_text import as_yaml
+from service.web.pages.text import as_yaml
 from service.wiring import Wiring
 
 NAME = "Health"

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, request
 
-from service.domain.errors import ConfigurationError
 from service.domain.policy.model import Policy
 from service.domain.policy.patterns import compile_patterns
-from service.domain.retention.selector import search_matcher
 from service.domain.retention.total import added, total
 from service.reports.inventory import Inventory
 from service.reports.policy_difference import PolicyDifference, policy_difference
@@ -18,7 +16,7 @@ from service.reports.verdicts import Verdicts
 from service.settings import PolicySource, parse_policy
 from service.web import trials
 from service.web.pages import rendering
-from service.web.pages.yaml_text import as_yaml
+from service.web.pages.text import as_yaml
 
 NAME = "Policy"
 
@@ -81,7 +79,9 @@ def add(pages: Blueprint, policies: PolicySource, inventory: Inventory, verdicts
         text = request.form.get("policy", "")
         trials.check_size(len(text))
         name = request.form.get("repository", "")
-        names = (inventory.known(name),) if name else tuple(filter(_found(), inventory.names()))
+        names = (
+            (inventory.known(name),) if name else tuple(filter(rendering.matcher("repositories"), inventory.names()))
+        )
         with trials.turn():
             tried = parse_policy(text, _EDITED, trials.check_patterns)
             changes, looked = _changes(verdicts, names, tried)
@@ -97,7 +97,6 @@ def add(pages: Blueprint, policies: PolicySource, inventory: Inventory, verdicts
             of=len(names),
             rows=_ROWS,
             tags=_TAGS,
-            again=url_for("pages.policy"),
         )
 
 
@@ -115,13 +114,6 @@ def _rule_matches(policy: Policy, repositories: tuple[str, ...]) -> Iterator[Rul
         matched = tuple(filter(compile_patterns(rule.repos), repositories))
         values = rule.model_dump(mode="json", exclude_defaults=True, exclude_none=True, exclude={"name"})
         yield RuleMatches(rule.name or f"#{number}", as_yaml(values, flow=None), len(matched), matched[:_NAMES])
-
-
-def _found() -> Any:
-    try:
-        return search_matcher(request.form.get("repositories", "").strip())
-    except ValueError as error:
-        raise ConfigurationError(f"repositories: {error}") from error
 
 
 def _changes(verdicts: Verdicts, names: tuple[str, ...], tried: Policy) -> tuple[tuple[PolicyDifference, ...], int]:

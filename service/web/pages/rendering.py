@@ -1,11 +1,18 @@
 """Pages, panels, error responses, and the redirect after a change."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 from flask import Flask, Response, flash, g, make_response, render_template, request, url_for
 
+from service.domain.errors import ConfigurationError
 from service.domain.page import Place
+from service.domain.policy.patterns import Matcher
+from service.domain.retention.selector import search_matcher
 from service.web.session import Visitor
+
+Choice = TypeVar("Choice", bound=str)
+Default = TypeVar("Default", bound=str | None)
 
 _LONGEST = 256
 _POLICY = (
@@ -88,6 +95,24 @@ def query(*keys: str) -> dict[str, str]:
     """Return these query parameters, without the empty ones."""
     given = {key: request.args.get(key, "").strip()[:_LONGEST] for key in keys}
     return {key: value for key, value in given.items() if value}
+
+
+def choice(key: str, choices: Iterable[Choice], default: Default) -> Choice | Default:
+    """Return the query parameter if it is one of the choices, else the default."""
+    given = request.args.get(key, "")
+    return next((choice for choice in choices if choice == given), default)
+
+
+def matcher(field: str) -> Matcher:
+    """Return the matcher for the names that a field of the request searches for.
+
+    Raises:
+        ConfigurationError: the text is not a valid glob.
+    """
+    try:
+        return search_matcher(request.values.get(field, "").strip())
+    except ValueError as error:
+        raise ConfigurationError(f"{field}: {error}") from error
 
 
 def without(filters: dict[str, str], *keys: str) -> dict[str, str]:

@@ -1,14 +1,10 @@
 """The list of repositories: searched by name, sorted, and browsed by path."""
 
 from collections.abc import Callable
-from typing import get_args
 
 from flask import Blueprint, Response, request
 
 from service.clock import now_us
-from service.domain.errors import ConfigurationError
-from service.domain.page import Place
-from service.domain.retention.selector import search_matcher
 from service.reports.inventory import Inventory
 from service.reports.repository_listing import RepositoryOrder, RepositoryStatus
 from service.reports.usage import current_usage
@@ -38,6 +34,7 @@ _SOON_US = 60_000_000
 _PAGE = 100
 _FOLDERS = 200
 _LONGEST = 256
+_KEYS = ("search", "order", "status", "under", "view", "at", "after")
 
 
 def add(pages: Blueprint, store: Store, inventory: Inventory, verdicts: Verdicts) -> None:
@@ -48,8 +45,10 @@ def add(pages: Blueprint, store: Store, inventory: Inventory, verdicts: Verdicts
     @pages.get("/panels/repositories/list")
     def repositories_list() -> Response:
         order, under = _order(), _under()
-        matches = _found(under)
-        rows = inventory.repositories.page(matches, order, _place(order), _PAGE, status=_status(), under=under)
+        matches = _matcher(under)
+        place = rendering.place(is_text=order.endswith("name"))
+        status = rendering.choice("status", _STATUSES, None)
+        rows = inventory.repositories.page(matches, order, place, _PAGE, status=status, under=under)
         asked, usage = rendering.query(*_KEYS), current_usage(store)
         steps = () if "search" in asked else inventory.repositories.folders(under, _FOLDERS)
         values = {"rows": rows, "asked": rendering.without(asked, "at", "after"), "steps": steps}
@@ -70,17 +69,8 @@ def add(pages: Blueprint, store: Store, inventory: Inventory, verdicts: Verdicts
         )
 
 
-_KEYS = ("search", "order", "status", "under", "view", "at", "after")
-
-
 def _order() -> RepositoryOrder:
-    asked = request.args.get("order", "")
-    return next((order for order in get_args(RepositoryOrder) if order == asked), "name")
-
-
-def _status() -> RepositoryStatus | None:
-    asked = request.args.get("status", "")
-    return next((status for status in get_args(RepositoryStatus) if status == asked), None)
+    return rendering.choice("order", _ORDERS, "name")
 
 
 def _under() -> str:
@@ -89,13 +79,6 @@ def _under() -> str:
     return under if under.endswith("/") else ""
 
 
-def _found(under: str) -> Callable[[str], bool]:
-    try:
-        matches = search_matcher(request.args.get("search", "").strip())
-    except ValueError as error:
-        raise ConfigurationError(f"search: {error}") from error
+def _matcher(under: str) -> Callable[[str], bool]:
+    matches = rendering.matcher("search")
     return (lambda name: name.startswith(under) and matches(name)) if under else matches
-
-
-def _place(order: RepositoryOrder) -> Place | None:
-    return rendering.place(is_text=order.lstrip("-") == "name")

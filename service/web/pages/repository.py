@@ -1,6 +1,5 @@
 """The page of a repository: its tags with their verdicts, its restorable images, and testing another policy."""
 
-from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, request
@@ -8,7 +7,7 @@ from flask import Blueprint, Response, request
 from service.collect.garbage import restorable_until
 from service.domain.errors import ConfigurationError
 from service.domain.oci.names import is_digest, is_tag
-from service.domain.retention.selector import TagSelector, search_matcher
+from service.domain.retention.selector import TagSelector
 from service.prune.manual import request_deletions, resolve_requests
 from service.reports.deleted_tags import deleted_tags, is_tag_deletion
 from service.reports.listings import Listings
@@ -75,9 +74,11 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/panels/repository/tags/<path:repository>")
     def repository_tags(repository: str) -> Response:
         wiring.inventory.known(repository)
-        order, matches, status = _order(), _found(), _status()
+        order: TagOrder = rendering.choice("order", _ORDERS, "-pushed")
+        status = rendering.choice("status", _STATUSES, None)
+        matches = rendering.matcher("search")
         listing = listings.of(repository)
-        after = rendering.place(is_text=order.lstrip("-") == "name")
+        after = rendering.place(is_text=order.endswith("name"))
         chosen = listing.page(matches, order, after, _PAGE, status=status, folded=True)
         asked = rendering.query(*_KEYS)
         digests = [row.verdict.tag.digest for row in chosen.rows]
@@ -100,7 +101,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/repository/trash/<path:repository>")
     def repository_trash(repository: str) -> Response:
-        matches = _found()
+        matches = rendering.matcher("search")
         restorable = wiring.restore.deleted(wiring.inventory.known(repository))
         # Deletions that cannot be restored are only in the history.
         entries = wiring.inventory.entries(repository, is_tag_deletion, limit=settings.history.repository_entries)
@@ -168,23 +169,6 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 def host(url: str | None) -> str:
     """Return the registry's host and port as clients write them, or "" if no registry is configured."""
     return urlsplit(url).netloc if url else ""
-
-
-def _order() -> TagOrder:
-    asked = request.args.get("order", "")
-    return next((order for order in get_args(TagOrder) if order == asked), "-pushed")
-
-
-def _status() -> TagStatus | None:
-    asked = request.args.get("status", "")
-    return next((status for status in get_args(TagStatus) if status == asked), None)
-
-
-def _found() -> Any:
-    try:
-        return search_matcher(request.args.get("search", "").strip())
-    except ValueError as error:
-        raise ConfigurationError(f"search: {error}") from error
 
 
 def _a_tag(text: str) -> str | None:

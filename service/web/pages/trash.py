@@ -9,8 +9,6 @@ from service.collect.garbage import restorable_until
 from service.collect.status import next_ms
 from service.domain.errors import ConfigurationError
 from service.domain.oci.names import is_digest, is_repository, is_tag
-from service.domain.policy.patterns import Matcher
-from service.domain.retention.selector import search_matcher
 from service.registry import Registry
 from service.restore.bulk_restore import RestoreTarget, restore_each
 from service.restore.restore import Restore
@@ -22,6 +20,7 @@ from service.web.pages import rendering
 NAME = "Trash"
 
 _KEYS = ("repository", "reason", "order", "at", "after", "select")
+_ORDERS: tuple[TrashOrder, ...] = get_args(TrashOrder)
 _PAGE = 100
 _MOST = 1000
 # Only a preview: what could not be checked in this time is restored, or refused, nevertheless.
@@ -37,9 +36,10 @@ def add(pages: Blueprint, store: Store, restore: Restore, registry: Registry, se
 
     @pages.get("/panels/trash/list")
     def trash_list() -> Response:
-        asked, order = rendering.query(*_KEYS), _order()
+        asked = rendering.query(*_KEYS)
+        order: TrashOrder = rendering.choice("order", _ORDERS, "-deleted")
         place = rendering.place(is_text=order.endswith("repository"))
-        listing = list_trash(store, _matcher(), asked.get("reason", ""), order, place, _PAGE)
+        listing = list_trash(store, rendering.matcher("repository"), asked.get("reason", ""), order, place, _PAGE)
         images = [(row.repository, row.image.digest, row.image.at_us) for row in listing.page.rows]
         ends_us = restorable_until(store, settings.gc, settings.history.trash, images)
         return rendering.panel(
@@ -72,18 +72,6 @@ def add(pages: Blueprint, store: Store, restore: Restore, registry: Registry, se
         restored = restore_each(restore, _targets(), rendering.current_visitor().name)
         count = sum(entry.restored is not None for entry in restored)
         return rendering.page("trash_result.html", results=restored, count=count)
-
-
-def _order() -> TrashOrder:
-    asked = request.args.get("order", "")
-    return next((order for order in get_args(TrashOrder) if order == asked), "-deleted")
-
-
-def _matcher() -> Matcher:
-    try:
-        return search_matcher(request.args.get("repository", "").strip())
-    except ValueError as error:
-        raise ConfigurationError(f"repository: {error}") from error
 
 
 def _item(row: TrashedImage) -> str:
