@@ -116,7 +116,6 @@ def wire(
     """Construct the collaborators for these settings.
 
     Args:
-        settings: of this process.
         client: a Redis client, instead of one for `redis.url`.
         patient: if the policy file cannot be read, wait for it and use the last policy until then.
         migrates: an older store is migrated at its first use; else it is refused.
@@ -245,7 +244,6 @@ def restore_folder(settings: Settings, folder: Path, *, force: bool, recorded_by
 
     Args:
         settings: of the registry; with `recorded_by` also of the Redis of the service that watches the registry.
-        folder: of the deleted images.
         force: also restore a tag that points at another image by now.
         recorded_by: the user, for the history of the service; "": nothing is recorded.
     """

@@ -77,11 +77,7 @@ class Answers:
         self._readings: deque[tuple[float, int, int]] = deque()
 
     def look_at(self, store: Store, now_s: float) -> None:
-        """Record the trouble if many answers were slow in the last minute, or its end.
-
-        Args:
-            now_s: the time of a monotonic clock.
-        """
+        """Record the trouble if many answers were slow in the last minute, or its end."""
         timings = store.meter.read().timings
         counted = [timing for (name, label), timing in timings.items() if _counts(name, label)]
         slow = sum(timing.more + sum(_slow(timing.counts)) for timing in counted)

@@ -16,7 +16,6 @@ def tick(wiring: Wiring, sign: Callable[[], None], stopping: threading.Event) ->
     """Twice a second, give a sign of life; in the worker that is elected, sweep.
 
     Args:
-        wiring: the collaborators.
         sign: records a sign of life of this process.
         stopping: set when the process ends.
     """

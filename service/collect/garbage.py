@@ -29,8 +29,6 @@ def restorable_until(
     good. A collection that is requested manually may come sooner.
 
     Args:
-        store: of Redis.
-        gc: the settings of collections.
         life_s: how long the trash keeps images.
         images: of the trash: repository, digest, and when it was deleted (µs).
     """

@@ -125,8 +125,6 @@ class Gatekeeper:
         """Wait until the request may pass. Return False if the time is over or no place is free.
 
         Args:
-            write: the request.
-            client: the client that sent the request.
             seen: the last turn at which the request could not pass.
         """
         end = time.monotonic() + self._settings.gc.gate_wait

@@ -75,7 +75,6 @@ def _sweep(attempt: Attempt, quiet: BlobProtection, early: Early | None) -> None
     """Do a dry run, and the sweep only if the dry run marked every manifest that exists.
 
     Args:
-        attempt: the attempt.
         quiet: the protection of unfinished pushes.
         early: the dry run before the gate closed, if there was one.
     """

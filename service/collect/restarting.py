@@ -18,9 +18,7 @@ def restart(progress: Progress, name: str, command: Sequence[str], is_so: Callab
     """Run a command and wait until the registry has the wanted state.
 
     Args:
-        progress: of the collection.
         name: of the setting that holds the command.
-        command: restarts the registry.
         is_so: True if the registry has the wanted state.
 
     Returns:

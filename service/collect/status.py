@@ -203,7 +203,6 @@ def request_collection(
     """Request a collection now, or only a dry run, and return the reason that its record will show.
 
     Args:
-        dry_run: only report what would be deleted.
         grace_s: the grace of an online collection, instead of gc.grace and gc.quarantine, for a full disk.
         by: the interface through which the user asks, such as the dashboard.
 

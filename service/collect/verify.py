@@ -80,7 +80,6 @@ def refuse_stale(
     """Ensure that the registry does not claim deleted blobs, by a restart if necessary.
 
     Args:
-        progress: of the collection.
         probes: deleted blobs.
         name: of the setting that holds the command.
         command: restarts the registry, which empties a cache in its memory.

@@ -49,7 +49,6 @@ class Watch:
         """Run the collector to its end.
 
         Args:
-            collector: the program.
             rehearsal: the report of the dry run, from which the sweep must not differ; None: do the dry run.
 
         Raises:

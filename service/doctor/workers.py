@@ -63,7 +63,6 @@ def _remedy(about: str, message: str) -> str:
 
     Args:
         about: the name of the trouble: `notifications`, `garbage`, `lost R:TAG`, `part R@DIGEST`, `<queue> R`.
-        message: the sentence of the trouble.
     """
     kind, _, name = about.partition(" ")
     if "storage: delete: enabled: true" in message:

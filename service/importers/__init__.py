@@ -51,7 +51,6 @@ def import_document(tool: str, text: Text, place: str | None = None) -> Translat
     """Translate a policy in JSON or YAML.
 
     Args:
-        tool: a key of DOCUMENTS.
         place: the repository or project that the policy belongs to, as for `--within`; None if it is not known.
 
     Raises:

@@ -106,8 +106,6 @@ def parse_flags(
     """Parse flags as Go programs do: -name value, --name value, -name=value.
 
     Args:
-        valued: the flags that need a value.
-        switches: the flags without a value.
         dash: the dashes with which the tool writes its flags, for error messages.
         short: the flags of `valued` by their one letter, for -f value, -f=value and -fvalue.
 

@@ -64,11 +64,8 @@ def _push_image(
     """Push an image with one layer that no other image has; return its descriptor.
 
     Args:
-        user: pushes it.
-        repository: the name of the repository.
         tag: None to push it by its digest.
         text: describes the image in its history.
-        architecture: of its platform.
     """
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as archive:

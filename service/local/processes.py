@@ -69,7 +69,6 @@ def until(
 
     Args:
         failure: the start of the error's sentence, such as "Redis does not answer".
-        patience_s: the longest wait.
         meanwhile: called after each check that failed; may raise to end the wait.
 
     Raises:

@@ -17,7 +17,6 @@ def sign_in_link(store: Store, settings: Settings, address: str) -> str:
 
     Args:
         store: keeps a hash of the secret for `LIFE_S`.
-        settings: of the running system, with its tokens.
         address: the URL of the web process, as the browser reaches it.
 
     Raises:

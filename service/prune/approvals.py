@@ -41,7 +41,6 @@ def approve(store: Store, dispatch: Dispatch, repository: str, plan: str | None,
 
     Args:
         plan: the plan that the approver looked at; None for the plan that waits now.
-        by: who approves.
 
     Raises:
         NotWaiting: no plan waits, or another plan.
@@ -80,7 +79,6 @@ def approve_all(store: Store, dispatch: Dispatch, plans: str | None, *, by: str)
 
     Args:
         plans: the name of the plans that were looked at, as `joint_name` gives it; None: all that wait now.
-        by: who approves them.
 
     Raises:
         NotWaiting: nothing waits, or other plans than those.
@@ -106,7 +104,6 @@ def reject(store: Store, repository: str, plan: str | None, *, by: str) -> Hold:
 
     Args:
         plan: the plan that the user looked at; None for the plan that waits now.
-        by: who rejects.
 
     Raises:
         NotWaiting: no plan waits, or another plan.

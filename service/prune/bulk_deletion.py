@@ -61,7 +61,6 @@ class BulkDeletions:
 
         Args:
             wanted: the names. Their `seen` keeps a tag that points at another image than the user looked at.
-            by: the user who asks.
             force: delete protected tags as well, and although the policy says `dry_run`.
 
         Raises:

@@ -47,11 +47,7 @@ def commit(
     """Commit a plan as `History.commit` does, and count the result in the metrics.
 
     Args:
-        store: the history.
         registry: where the indexes are read that were pushed meanwhile.
-        snapshot: the state that the plan was made from.
-        plan: the plan.
-        target: the place where its deletions wait.
         policy: the policy that the plan was made by. Pushes that overtook the plan are compared with it.
     """
     committed = Committed(store.history.commit(snapshot, plan, target))
@@ -97,11 +93,7 @@ def commit_deletions(wiring: Wiring, snapshot: Snapshot, plan: Plan, policy: Pol
     """Commit the deletions of a plan, and send the task that makes them.
 
     Args:
-        wiring: the collaborators.
-        snapshot: the state that the plan was made from.
-        plan: the plan.
         policy: the policy that the plan was made by. A deletion is refused later if another policy is in force.
-        target: the place where the deletions wait.
 
     Returns:
         False if the repository must be planned again.

@@ -52,7 +52,6 @@ def resolve_requests(
     """Return what these names mean now in the history and the registry. Nothing is changed.
 
     Args:
-        wanted: the names that the user gave.
         force: delete protected tags, too, and all tags of a repository that has none of the tags to be spared.
 
     Raises:
@@ -107,7 +106,6 @@ def request_deletions(
     """Ask the workers for these deletions. Return what was recorded; a tag that was pushed meanwhile is left out.
 
     Args:
-        by: the user who asks.
         force: ask for protected tags as well, and although the policy says `dry_run`.
 
     Raises:

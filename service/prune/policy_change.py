@@ -62,10 +62,6 @@ def hold_change(store: Store, after: Policy | None, digest: str) -> bool:
 def mark_all_due(store: Store, digest: str) -> bool:
     """Make every repository due for the changed policy, for a slice of time; the next call continues.
 
-    Args:
-        store: the outbox and the history.
-        digest: of the policy.
-
     Returns:
         True once all repositories are due.
     """

@@ -49,7 +49,6 @@ def protect(
     Args:
         tags: tag → the digest that the user saw there. The image is protected, whichever tags it has later.
         life_s: for how long. A protection that ends later is not shortened.
-        by: the user.
 
     Raises:
         NoSuchTag: no tag is named.

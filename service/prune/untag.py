@@ -22,8 +22,6 @@ def untag(batch: Batch, images: tuple[Doomed, ...], work: Work, *, is_clear: boo
     """Untag these images. The removed tags are recorded, also if this fails on the way.
 
     Args:
-        batch: the batch to which the images belong.
-        images: digests, whose doomed tags are removed.
         work: runs a call for each of the images, one by one or in parallel.
         is_clear: True if the last batch of this repository has just deleted the tombstone: the registry can do that,
             and no tag points at it.
@@ -52,13 +50,7 @@ def untag(batch: Batch, images: tuple[Doomed, ...], work: Work, *, is_clear: boo
 
 
 def untag_again(batch: Batch, tag: str, digest: str) -> None:
-    """Remove a tag that our healing pushed although its user had just deleted it.
-
-    Args:
-        batch: of this tag alone.
-        tag: the name.
-        digest: the digest that the tag points at.
-    """
+    """Remove a tag that our healing pushed although its user had just deleted it."""
     untagging = _Untagging(batch)
     untagging.begin()
     untagging.untag_one(tag, digest, RecheckResult(RecheckState.UNCHANGED))

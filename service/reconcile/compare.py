@@ -61,7 +61,6 @@ def compare(
     returns the references of its manifest.
 
     Args:
-        pace: limits the requests per second.
         trusts_listing: True if a user has named this repository: then all of its tags may be missing.
 
     Raises:
@@ -126,7 +125,6 @@ class TagComparison:
         """Compare these tags, record what differs, and return the number of changed tags.
 
         Args:
-            names: of the tags.
             complete: True if these are all tags of the repository: then it counts as compared.
         """
         store, snapshot = self._store, self._snapshot

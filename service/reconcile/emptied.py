@@ -53,10 +53,6 @@ def refuse_unproved(
     """Refuse to believe that a user deleted these tags, or their images, without a proof: see `refuse_emptied`.
 
     Args:
-        store: the history.
-        registry: looks for the proof.
-        snapshot: the state of the repository.
-        lost: what the registry does not have.
         heads: tags of the repository that were looked at, with the answers.
 
     Raises:

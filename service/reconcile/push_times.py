@@ -31,7 +31,6 @@ def infer_push_time(
     got a new tag.
 
     Args:
-        current: the manifest that the tag points at.
         before: the tag as the history knows it; None if it is unknown.
         size_bytes: of the image, if its manifest was read; 0 if it was not.
     """

@@ -125,7 +125,6 @@ def _compare_for(
     """Compare repositories until the time is over.
 
     Args:
-        time_s: seconds for this slice.
         only_named: compare only repositories that were requested by name, for which the catalog is not needed. All
             others would be listed again once the catalog is read.
     """

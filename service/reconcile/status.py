@@ -58,7 +58,6 @@ def progress(store: Store, repositories: Sequence[str], reason: str, since_ms: i
     """Describe the progress of a requested run.
 
     Args:
-        repositories: the requested repositories, empty for all.
         reason: as `request_reconcile` returned it.
         since_ms: the time of the request by the clock of Redis.
     """

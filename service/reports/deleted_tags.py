@@ -40,9 +40,7 @@ def deleted_tags(
     Every deletion that can be restored is returned, and the last deletion of each other tag that does not exist.
 
     Args:
-        restorable: the deletions that can be undone.
         entries: the history of the repository, newest first.
-        live: the names of the tags that exist.
     """
     deletions = [
         DeletedTag(known.tag, known.digest, known.at_us, known.reason, restorable=True) for known in restorable

@@ -172,10 +172,7 @@ class Inventory:
         """Return the newest entries of one repository, or of all, for which `wanted` returns True.
 
         Args:
-            repository: the name of the repository; None: all.
-            wanted: chooses the entries.
             before: return only entries that are older than the entry with this id.
-            limit: the number of entries to return at most.
         """
         entries: list[Entry] = []
         read, last = 0, before

@@ -92,10 +92,6 @@ class RepositoryListing:
         """Return a page of the repositories whose names match.
 
         Args:
-            matches: chooses the repositories by name.
-            order: the order of the whole listing.
-            after: the place where the page before ended.
-            limit: the number of repositories on the page.
             status: delete: only repositories with images to delete next; held: only with a plan that waits; None: all.
             under: a path such as shop/, below which the repositories are; "": all.
         """

@@ -109,7 +109,6 @@ class TagListing:
         """Return a page of the tags whose names match, or all of them if there is no limit.
 
         Args:
-            status: only the tags of this status; None: all.
             folded: leave out the tags of signatures and other referrers whose image is listed.
         """
         by = order.lstrip("-")

@@ -50,10 +50,8 @@ def restore_each(
     """Restore each of these images. An image that cannot be restored does not stop the others.
 
     Args:
-        by: the user, for the history.
         force: also tags that were pushed again since.
         lease_s: seconds for which no policy deletes the images again.
-        dry_run: only check that each image can be restored.
         patience_s: begin no other restore after this time. The remaining images are reported as not tried.
     """
     results: list[RestoredItem] = []

@@ -54,15 +54,12 @@ class Restore:
         too: then the tag points at it again.
 
         Args:
-            repository: the name of the repository.
             tag: to restore; None: restore `digest` with all of its deleted tags.
             digest: of the image; None: of the latest deletion of the tag.
-            as_tag: restore under this name instead.
             force: also if the tag was pushed again since.
             replaces: also if the tag points at this digest. The tag then keeps its place in the push order, and the
                 replaced digest is not deleted for a day.
             lease_s: seconds for which no policy deletes the image again; 0: the next plan may delete it.
-            by: the user, for the history.
 
         Raises:
             NotRestorable: with one sentence for the user.

@@ -97,7 +97,6 @@ class TrashFolder:
         """Write an image to the disk, and return only once it would survive a power failure (safety rule 4).
 
         Args:
-            repository: the name of the repository.
             doomed: the image, with the reasons of its deletion.
             manifest: media type and bytes; None if only the tags are to be deleted.
 

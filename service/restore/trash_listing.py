@@ -56,9 +56,7 @@ def list_trash(
     """Return a page of the deleted images that can be restored.
 
     Args:
-        matches: chooses the repositories.
         reason: a part of the reason, which also names the user of a manual deletion; "" for all.
-        after: the place where the page before ended.
         limit: rows of the page; None: all deletions, however many there are.
 
     Raises:

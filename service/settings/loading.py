@@ -49,7 +49,6 @@ def parse_policy(text: str, called: str, check: Callable[[Mapping[str, Any]], No
     """Return the policy in a YAML text.
 
     Args:
-        text: the YAML.
         called: the name of the text in error messages.
         check: called with the values before they become a policy; may raise.
 

@@ -21,7 +21,6 @@ def masked(value: Any, name: str = "") -> Any:
 
     Args:
         value: a setting as plain data: mappings, lists, strings and numbers.
-        name: the key of the setting.
     """
     if isinstance(value, dict):
         return {key: masked(part, key) for key, part in value.items()}

@@ -26,7 +26,6 @@ def begin_import(connection: Connection, version: int) -> Iterator["BackupImport
     """Yield a writer to the store, which no process uses from then on until the import is finished.
 
     Args:
-        connection: to the store.
         version: of the schema that the values are of.
 
     Raises:

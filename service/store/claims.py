@@ -30,8 +30,6 @@ class Claims:
         """Claim packed digests of the journal, and return those that are refused because a client uses them.
 
         Args:
-            token: of the holder of the gate.
-            digests: to claim.
             purpose: to unlink, a digest must not have been named within gc.youth before the inventory, or since.
             began_us: when the inventory began, by the clock of Redis.
 
@@ -52,7 +50,6 @@ class Claims:
         """Claim whole repositories: every request to one of them waits. Returns the names that were granted.
 
         Args:
-            token: of the holder of the gate.
             names: of repositories. One that a push was heard of within gc.youth is refused.
             began_us: when the inventory began, by the clock of Redis.
 

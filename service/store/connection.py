@@ -53,7 +53,6 @@ class Connection:
 
     Args:
         client: decodes answers to text.
-        keys: the names of all keys.
         hasty: a client of the same server that waits for an answer for PULSE_S only. None: the same client.
         replicas: a script has succeeded only once so many replicas have received its writes.
         schema: called before the first use, with a connection that does not call it. It raises StoreUnavailable while

@@ -87,8 +87,6 @@ class Gate:
         """Decide whether a request may pass, and record what it says about a push, in one call of one script.
 
         Args:
-            write: the request.
-            client: the client that sent it.
             passed: the request has passed already, while Redis was away, and is only recorded.
             memory: the name of Redis' memory that the process knows. With another memory nothing passes.
             knows: the token of the closed or claiming gate that the process knows. Without that gate nothing passes
@@ -120,9 +118,6 @@ class Gate:
         """Let an online collection claim digests: only requests that name a claimed digest wait.
 
         Args:
-            token: of the holder.
-            fence: of its lease.
-            reason: of the collection.
             with_manifests: the PUTs of manifests wait as well.
 
         Returns:
@@ -134,7 +129,6 @@ class Gate:
         """Let the PUTs of manifests wait as well, unless the gate has let one pass that the holder does not know.
 
         Args:
-            token: of the holder.
             seen_ms: the holder knows every PUT before this time (ms); 0: every PUT before it began to claim.
 
         Returns:

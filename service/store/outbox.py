@@ -173,7 +173,6 @@ class Outbox:
 
         Args:
             name: the worker's node name, without a space.
-            queues: the queues that it consumes.
             process: tells two processes of the same name apart.
         """
         now_ms = self._connection.now_ms()

@@ -24,7 +24,6 @@ def unpack_pushes(before: str, now: str, noted: Sequence[str]) -> PushesSince | 
 
     Args:
         before: the generation of the snapshot.
-        now: the current generation.
         noted: the values of pushes:R.
     """
     by_generation = {}

@@ -80,8 +80,6 @@ class Schema:
 
     Args:
         migrates: this process migrates an older store; else it refuses one.
-        version: of this pushprune.
-        migrations: as MIGRATIONS.
     """
 
     def __init__(

@@ -80,10 +80,8 @@ def span(name: str, parent: str = "", links: Sequence[str] = (), **fields: Any) 
     """Make a span of what is done meanwhile; log lines get its ids.
 
     Args:
-        name: of the span.
         parent: the context of its parent; "": the current span, if there is one.
         links: the contexts of other spans that led to this one.
-        fields: attributes.
     """
     tracer = process_tracer.process.tracer()
     if tracer is None:

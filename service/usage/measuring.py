@@ -40,7 +40,6 @@ class Measuring:
 
         Args:
             per_second: requests to the registry, at most.
-            clock: monotonic seconds.
         """
         self._store, self._registry, self._clock = store, registry, clock
         self._pace = Pace(per_second)

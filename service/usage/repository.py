@@ -30,7 +30,6 @@ class RepositoryMeasurement:
         """Read the repository's state in Redis.
 
         Args:
-            pace: limits the requests per second.
             most: manifests to read at the registry, at most.
             unreadable: digests that an earlier measurement could not read.
         """

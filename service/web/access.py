@@ -89,10 +89,6 @@ def refusal(settings: Settings, right: Right) -> Response | None:
 
     The answer is 401 for a missing or wrong token, and 403 for a token without this right. If no token is set at all,
     every program on this machine may do everything. A web page of another site, open in a browser here, may not.
-
-    Args:
-        settings: the settings, with the tokens.
-        right: `read` to query, `admin` to make changes.
     """
     tokens = _tokens(settings)
     if not tokens:

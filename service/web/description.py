@@ -70,9 +70,7 @@ def _route(
     """Return one operation of the document.
 
     Args:
-        summary: the purpose of the operation.
         done: the meaning of a 200.
-        tag: the group of the operation.
         right: the token that the operation needs; "" for none.
         refused: the statuses of error_responses, each with its meaning.
     """

@@ -26,8 +26,6 @@ def blueprint(document: Callable[[], dict[str, Any]], store: Store, settings: Se
 
     Args:
         document: writes the OpenAPI document; called at the first request, and not again.
-        store: knows the sessions that have ended.
-        settings: the tokens.
     """
     pages = Blueprint("docs", __name__)
     written = cache(document)

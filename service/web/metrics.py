@@ -258,8 +258,6 @@ def _timed(name: str, meaning: str, labels: Sequence[str], timings: Mapping[str,
 
     Args:
         name: the name of the metric, without `pushprune_`.
-        meaning: the help text.
-        labels: the names of the labels.
         timings: the measurements, by the values of the labels, separated by spaces.
     """
     family = HistogramMetricFamily(f"pushprune_{name}", meaning, labels=labels)

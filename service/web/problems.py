@@ -44,7 +44,6 @@ class InvalidRequest(Exception):
         """Return the faults that a validation found.
 
         Args:
-            error: the result of the validation.
             sentences: describes the faults; not called for more than MOST_FAULTS faults.
         """
         count = error.error_count()
@@ -55,8 +54,6 @@ def problem(status: HTTPStatus, detail: str, faults: Sequence[str] = (), **heade
     """Return a problem document.
 
     Args:
-        status: the status of the answer.
-        detail: one sentence that says what to do.
         faults: one sentence for each fault of the request, if there are any.
         headers: additional headers, with `_` in their names instead of `-`.
     """

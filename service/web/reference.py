@@ -85,7 +85,6 @@ def operations(document: Schema, address: str) -> tuple[ReferenceOperation, ...]
     """Return the operations of the document, in its order.
 
     Args:
-        document: the OpenAPI document.
         address: of the web process, for the examples; without a slash at its end.
     """
     schemas = document["components"]["schemas"]

@@ -149,10 +149,7 @@ class DeadlineServer(TcpWSGIServer):
         """Listen on a socket that is bound already.
 
         Args:
-            application: answers the requests.
-            listener: the socket.
             pools: the pools of threads, by the path that each answers; the pool "" answers all other paths.
-            connections: the bound on all connections.
             per_address: the bound for one address; None: no bound.
             trusted: networks to which, as to this machine, `per_address` does not apply: proxies connect for many
                 users.

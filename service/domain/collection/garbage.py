@@ -107,9 +107,7 @@ def freed_ms(step: GarbageStep, periods: GarbagePeriods, now_ms: int, collection
     """Return when the space of a step becomes free, at the earliest.
 
     Args:
-        step: of the garbage.
         periods: that it waits for.
-        now_ms: now.
         collection_after: the first collection at this time (ms) or later.
     """
     waits = {

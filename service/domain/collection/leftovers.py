@@ -56,7 +56,6 @@ def unused_links(
     unlinks that blob as a whole. Links that were written since `before_us` may belong to a push in progress.
 
     Args:
-        inventory: of the storage.
         marks: the digests that some manifest needs, in the table of the inventory.
         mentions: of the number of a manifest, the numbers of the digests that it and its parts need.
         before_us: by the clock of the storage.

@@ -49,7 +49,6 @@ def intervals(tag: str, entries: Iterable[Entry], current: Tag | None) -> tuple[
     """Return the intervals of a tag, the latest first.
 
     Args:
-        tag: the name of the tag.
         entries: the history of its repository in the order of arrival, with the entries of other tags.
         current: the tag if it is live, else None. It overrules the entries, because old entries may be missing.
     """

@@ -115,10 +115,6 @@ def _replaces_one_each(before: dict[str, str], tags: dict[str, str]) -> bool:
 
     Where digests are counted, that image may have left its group; the new one took its place. Two images that both left
     for one new digest would make room for a third.
-
-    Args:
-        before: tag → the digest that it pointed at.
-        tags: tag → the digest that it points at.
     """
     replaced: dict[str, str] = {}
     return all(replaced.setdefault(tags[name], digest) == digest for name, digest in before.items())

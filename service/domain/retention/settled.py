@@ -111,7 +111,6 @@ def without_settled(
     Args:
         settled: of an earlier state.
         state: the state now.
-        now_us: the time.
         tags: name → tag of the state.
         changed: the names of all tags that may have changed since the earlier state.
     """

@@ -13,8 +13,6 @@ def image_size(state: State, digest: str, layers: Layers) -> int | None:
     """Return the size of an image in bytes; None if a config or layers of it, or the parts of an index, are not known.
 
     Args:
-        state: names the parts of indexes.
-        digest: of the image.
         layers: digest of a manifest → (blob, size in bytes) of its config and layers, as far as they are known.
     """
     if unsized_manifests(state, digest, layers):

@@ -36,7 +36,6 @@ def api_blueprint(
         name: a unique name. The part before a dash is the heading of the resource in the OpenAPI document.
         documented: True to describe the resource in the OpenAPI document. Writing the document takes longer than
             building everything else.
-        right: the right that a request needs.
         post: the right that changes (POST, DELETE) need, if it differs. A second blueprint for the changes would not
             do: two blueprints of one path hide each other in the OpenAPI document.
     """

@@ -68,7 +68,6 @@ def place_of(cursor: str | None, order: str, kind: type) -> Place | None:
     """Return the place that a cursor encodes, or None for the first page.
 
     Args:
-        cursor: the cursor from the request.
         order: the sort order of this request. The cursor must be from the same order.
         kind: the type of the sort key, int or str.
 

@@ -130,7 +130,6 @@ def _periods(
     """Yield the periods of a tag, latest first. Of several periods at one digest, only the latest is restorable.
 
     Args:
-        intervals: the periods, latest first.
         reachable: digests that can be restored.
         pullable: digests that can be pulled.
         layers: the layers of each digest, where they are known.

@@ -121,7 +121,6 @@ def as_yaml(values: Any, *, flow: bool | None = False) -> str:
     """Return plain values as YAML.
 
     Args:
-        values: mappings, lists, texts and numbers.
         flow: True for the style in brackets, False for the block style, None for brackets where they fit on a line.
     """
     # An invisible character could change the direction of the text around it, so a single one has everything escaped.
