@@ -94,7 +94,6 @@ def _objects(storage: StorageSettings) -> ObjectStore | None:
 
 
 def _collector(settings: Settings, storage: Storage | None) -> Collector | None:
-    """The collector, if one is configured."""
     is_online = settings.gc.collector == "online"
     if not settings.gc.command and not is_online:
         return None

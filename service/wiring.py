@@ -222,7 +222,6 @@ def given(wiring: Wiring, function: Callable[..., T], *arguments: Any, **named: 
 # Reading a signature takes a fifth of the time in which an application is built.
 @cache
 def _parameters(function: Callable[..., Any]) -> frozenset[str]:
-    """The names of a function's parameters."""
     return frozenset(inspect.signature(function).parameters)
 
 
@@ -258,6 +257,5 @@ def restore_folder(settings: Settings, folder: Path, *, force: bool, recorded_by
 
 
 def _also_saved(settings: Settings) -> tuple[Callable[[str, Doomed, tuple[str, bytes] | None], None], ...]:
-    """The function that also saves deleted images in a folder, if one is configured."""
     folder = settings.history.trash_dir
     return (TrashFolder(folder.absolute()).save,) if folder else ()

@@ -70,6 +70,5 @@ def approve_all(store: Store, dispatch: Dispatch, yes: bool) -> None:
 
 
 def _agreed(question: str) -> bool:
-    """Ask the user, and return True if the answer is yes."""
     line(question)
     return click.confirm("approve?")

@@ -88,7 +88,6 @@ def import_(file: str, config: Path | None, data: Path | None, dry_run: bool, re
 
 
 def _shown(what: str, items: Iterable[T], total: int | None = None) -> Iterable[T]:
-    """Yield the items, and show the progress on a terminal."""
     count = len(items) if isinstance(items, Sequence) else total
     console, is_shown = Console(stderr=True), sys.stderr.isatty()
     return track(items, what, total=count, console=console, transient=True, disable=not is_shown)

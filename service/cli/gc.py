@@ -215,7 +215,6 @@ def _period(text: str) -> int:
 
 
 def _announce(store: Store, gc_settings: GcSettings) -> None:
-    """Tell the consequences of a collection on standard error."""
     if gc_settings.window or gc_settings.min_interval:
         click.echo("requested manually: gc.window and gc.min_interval are ignored", err=True)
     click.echo(f"afterwards {permanent(at_stake(store, gc_settings))}; `pushprune trash` lists them", err=True)

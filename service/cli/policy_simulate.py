@@ -76,7 +76,6 @@ def simulate(
 
 
 def _shown(names: tuple[str, ...]) -> Iterable[str]:
-    """Yield the names, and show the progress on a terminal."""
     shown = sys.stderr.isatty()
     return track(names, "simulating", console=Console(stderr=True), transient=True, disable=not shown)
 

@@ -171,7 +171,6 @@ _ORDER: tuple[State, ...] = ("error", "warning", "unknown", "ok")
 
 
 def _worse(*states: Component | None) -> Component:
-    """Return the worst of these, the first of equal ones."""
     return min((state for state in states if state), key=lambda component: _ORDER.index(component.state))
 
 

@@ -68,5 +68,4 @@ def _silent(case: Case) -> Iterator[Finding]:
 
 
 def _hash(agent: str) -> str:
-    """Return the name that the gate gives to a User-Agent."""
     return client_of("", agent).rpartition("/")[2]

@@ -56,7 +56,6 @@ def check(case: Case) -> Iterator[Finding]:
 
 
 def _fix(refusal: str) -> str:
-    """Return the line that fixes a refusal of Redis, by its words."""
     for words, line in _MENDS.items():
         if words in refusal:
             return line

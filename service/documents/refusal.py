@@ -70,7 +70,6 @@ def _sentences(error: ValidationError, model: type[BaseModel], sources: Sequence
 
 
 def _one_sentence(same: Sequence[_Fault], model: type[BaseModel]) -> str:
-    """Return the sentence for all errors at one place."""
     own = next((fault for fault in same if fault.detail["type"] not in _MUST), None)
     if own is None:
         musts = _joined([fault.detail for fault in same])
@@ -169,7 +168,6 @@ def _likeness(written: str, name: str) -> float:
 
 
 def _spelt(name: str, source: Source, parent: str) -> str:
-    """Return a key as it is written in the source."""
     # A key inside a list has no full name, so it is named relative to its parent.
     return name.removeprefix(f"{parent}.") if "[]" in name else source.spell(name)
 

@@ -98,13 +98,11 @@ def _purge(words: Sequence[str]) -> Sequence[str]:
 
 
 def _repository(regex: str) -> str:
-    """Return the pattern for the repositories of a filter."""
     # acr anchors the expression of the repository at both ends.
     return named(regex) if _REPOSITORY.fullmatch(regex) else whole(regex)
 
 
 def _split(written: str) -> tuple[str, str]:
-    """Split a filter into repository and tag."""
     # The separator is the one colon that is part of neither (?: nor [[:alpha:]].
     colons = [
         at

@@ -103,7 +103,6 @@ def read_document(document: Any, place: str | None) -> Translation:
 
 
 def _rules(rules: Sequence[_EcrRule], repos: tuple[str, ...]) -> Iterator[ImportedRule]:
-    """Yield the translated rules."""
     # Every rule gets the same `untagged`: rules after a final one do not see its tags, so they could not decide.
     untagged = _untagged(rules)
     made = [

@@ -205,7 +205,6 @@ def _deleting(policy: _GooglePolicy, limits: Sequence[_Limit], place: str | None
 
 
 def _limit_on(package: str, limits: Sequence[_Limit]) -> _Limit:
-    """Return the combined limits for packages with this prefix."""
     covering = [limit for limit in limits if limit.covers(package)]
     return _Limit(
         (),

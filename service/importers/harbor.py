@@ -153,7 +153,6 @@ def _rule(rule: _HarborRule, place: str | None) -> ImportedRule:
 
 
 def _tags(selectors: Sequence[_Selector]) -> _Tags:
-    """Return the tags that all selectors select."""
     # A list of patterns here selects a tag that any positive pattern and no `!` pattern matches. So exclusions combine
     # as in Harbor, but only one selector may match.
     usable = [selector for selector in selectors

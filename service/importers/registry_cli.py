@@ -92,7 +92,6 @@ def _rules(given: argparse.Namespace, repos: tuple[str, ...]) -> Iterator[Import
 def _chosen(
     given: argparse.Namespace, repos: tuple[str, ...], tags: Sequence[str], newer_s: int
 ) -> Iterator[ImportedRule]:
-    """Yield the rules for --delete and --delete-all."""
     # These rules include what --delete-by-hours does to the same tags.
     last = 0 if given.delete_all else parse_count(given.num, "--num")
     keep = keep_of(last, pushed_within=newer_s)

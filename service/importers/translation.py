@@ -194,7 +194,6 @@ def _written(key: str, value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return the text as a JSON string, which is also YAML."""
     # YAML does not allow all characters that JSON allows. These are escaped.
     return "".join(
         letter if letter.isprintable() and letter not in "\ufeff\u2028\u2029" else _escaped(letter)

@@ -97,7 +97,6 @@ def _apart(storage: dict[str, Any]) -> Iterator[str]:
 
 
 def _repositories(policy: _ZotPolicy) -> tuple[str, ...]:
-    """Return the patterns of the repositories of a policy."""
     patterns: list[str] = []
     for glob in chain.from_iterable(policy.repositories):
         # In zot, a/** also matches a itself.

@@ -52,7 +52,6 @@ def demo_large(console: Console, *, repositories: int, once: bool) -> None:
 
 
 def _fill(console: Console, system: PreparedSystem, company: Company) -> None:
-    """Record all days, and print what was recorded."""
     wiring, begun_s = wire(system.settings), time.monotonic()
     console.print(
         f"a company of {company.repositories:,} repositories, whose CI builds {company.jobs * company.builds:,} images "

@@ -89,7 +89,6 @@ def _push_multi_arch(user: DemoUser, repository: str, tag: str) -> DemoPush:
 
 
 def _push_blob(user: DemoUser, repository: str, media_type: str, content: bytes) -> dict[str, Any]:
-    """Upload a blob; return its descriptor."""
     user.upload(repository, _digest(content), content)
     return {"mediaType": media_type, "size": len(content), "digest": _digest(content)}
 
@@ -97,7 +96,6 @@ def _push_blob(user: DemoUser, repository: str, media_type: str, content: bytes)
 def _push_manifest(
     user: DemoUser, repository: str, tag: str | None, media_type: str, fields: dict[str, Any]
 ) -> dict[str, Any]:
-    """Push a manifest under a tag, or by its digest; return its descriptor."""
     content = json.dumps({"schemaVersion": 2, "mediaType": media_type, **fields}).encode()
     digest = user.put(repository, tag or _digest(content), media_type, content)
     return {"mediaType": media_type, "size": len(content), "digest": digest}

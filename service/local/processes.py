@@ -83,7 +83,6 @@ def until(
 
 
 def _holds(condition: Condition) -> bool:
-    """Return True if the condition is true, and Redis answers."""
     with suppress(StoreUnavailable):
         return condition()
     return False

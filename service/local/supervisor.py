@@ -123,7 +123,6 @@ class Keeper(threading.Thread):
         return self._asked_to_stop.is_set() or self._all_end()
 
     def _live(self) -> str:
-        """Run the child once, and return the manner of its end as text."""
         try:
             process = self._launch()
         except OSError as error:

@@ -227,7 +227,6 @@ def up(options: UpOptions, transcript: Transcript) -> None:
 
 
 def _sign_in_hint(system: PreparedSystem, transcript: Transcript) -> str:
-    """Return the sentence that says how to open the dashboard."""
     data_dir = system.settings.data_dir
     if not transcript.is_terminal:
         # Other people can read a stored log, and a fresh link signs its first reader in.

@@ -102,7 +102,6 @@ def _results(
 
 
 def _verdicts_on(name: TagSelector, request: DeletionRequest) -> Sequence[Verdict]:
-    """Return the verdicts on the images that this name means and that are deleted."""
     tags = name.tags(verdict.tag.name for verdict in request.deletions if verdict.tag.name)
     return [
         verdict

@@ -256,7 +256,6 @@ class _Healing:
                 parts.restored.add(child)
 
     def _put(self, reference: str, manifest: Manifest | TrashedManifest) -> str:
-        """Push a manifest, and return its digest."""
         repository, put = self._repository, self._registry.deletion.put
         with self._permit.writing():
             try:

@@ -58,7 +58,6 @@ class Platforms:
         return platform_of_config(content) if content else ()
 
     def _remember(self, read: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
-        """Add platforms to the cache, and return the whole cache."""
         with self._lock:
             for digest, names in read.items():
                 self._known[digest] = names

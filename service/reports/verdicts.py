@@ -108,7 +108,6 @@ class Verdicts:
         return tuple(self._preview(repository, policy) for repository in repositories)
 
     def _preview(self, repository: str, policy: Policy | None) -> Preview:
-        """Preview one repository."""
         # Reading the layers is slow, and only a plan that deletes an image needs them.
         state = self.history.snapshot(repository)
         plan = self._plan(state, policy)

@@ -126,7 +126,6 @@ class _Repository:
         return Result(image.repository, "", image.digest, outcome)
 
     def _restore_tag(self, image: _Image, tag: str) -> Result:
-        """Let a tag point at its image again."""
         current = self._registry.head(image.repository, tag, unless=image.digest)
         if current and current.digest == image.digest:
             return Result(image.repository, tag, image.digest, Outcome.PRESENT)
@@ -247,7 +246,6 @@ def _images(saved: Iterable[Saved]) -> tuple[_Image, ...]:
 
 
 def _chosen(images: Iterable[_Image], wanted: TagSelector | None) -> list[_Image]:
-    """The wanted images, each with its wanted tags."""
     if wanted is None:
         return list(images)
     chosen = []

@@ -145,7 +145,6 @@ class TrashFolder:
             return None
 
     def _append(self, line: bytes) -> None:
-        """Add a line to the file."""
         with (self.path / _FILE).open("ab+", buffering=0) as file:
             with self._lock:
                 end = file.seek(0, os.SEEK_END)
@@ -161,7 +160,6 @@ class TrashFolder:
             self._flush.flush(file.fileno())
 
     def _read(self, file: BinaryIO) -> Iterator[Saved]:
-        """Yield what each line of the file says, and note where its manifest is."""
         place = 0
         for line in file:
             if saved := _saved(line):
@@ -184,7 +182,6 @@ def default_folder(url: str, now: datetime) -> Path:
 
 
 def _identity(descriptor: int) -> tuple[int, int]:
-    """Return the filesystem and the inode of an open file."""
     status = os.fstat(descriptor)
     return status.st_dev, status.st_ino
 

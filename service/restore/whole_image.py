@@ -63,7 +63,6 @@ class WholeImages:
         return self._trash.get(self._repository, digest) is None and not self._candidate.existed(digest)
 
     def _kept(self, digest: str) -> Manifest:
-        """The manifest from the trash."""
         kept = self._trash.get(self._repository, digest)
         if kept is None:
             raise NotRestorable(

@@ -54,8 +54,6 @@ def _existing(path: Path) -> Path:
 
 
 def _checked(is_valid: Callable[[str], object], sentence: str) -> AfterValidator:
-    """Return a validator that refuses a text that is not valid, with this sentence."""
-
     def validate(value: str | SecretStr) -> str | SecretStr:
         if not is_valid(value.get_secret_value() if isinstance(value, SecretStr) else value):
             raise ValueError(sentence)
@@ -69,7 +67,6 @@ def _matching(pattern: str, sentence: str) -> AfterValidator:
 
 
 def _split(url: str, schemes: set[str]) -> SplitResult | None:
-    """Return the parts of a URL with one of these schemes, a host and a valid port, or None."""
     try:
         parts = urlsplit(url)
         whole = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0

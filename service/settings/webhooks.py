@@ -108,14 +108,12 @@ class WebhookSettings(SettingsPart):
         return ReceiverAddress(url, key, self.ca_file)
 
     def _read(self, secret: str, check: Callable[[str], T]) -> T:
-        """Return the checked content of the file that holds a secret."""
         try:
             return check(read_text(getattr(self, f"{secret}_file"), _FILE_BYTES).strip())
         except (ConfigurationError, ValueError) as error:
             raise ConfigurationError(f"webhook {self.name}: {secret}_file: {error}") from error
 
     def _check_certificates(self, file: Path) -> None:
-        """Raise ConfigurationError if a file cannot be read or holds no certificate."""
         try:
             ssl.create_default_context(cafile=str(file))
         except OSError as error:

@@ -157,16 +157,13 @@ class Archive:
             return sum(pipe.execute())
 
     def _stream(self, key: str) -> dict[str, Any]:
-        """Return the report of Redis on a stream, {} if it does not exist."""
         with self._connection.reached() as client:
             return client.xinfo_stream(key) if client.exists(key) else {}
 
     def _rows(self, key: str, after: str = "-") -> Iterator[Mapping[str, str]]:
-        """Yield the fields of all rows of a stream, the oldest first."""
         return (fields for _, fields in self._entries(key, after))
 
     def _entries(self, key: str, after: str = "-") -> Iterator[tuple[str, Mapping[str, str]]]:
-        """Yield the ids and fields of all rows of a stream, page by page, the oldest first."""
         # One answer with the whole stream would block Redis for all other clients.
         while True:
             with self._connection.reached() as client:

@@ -190,7 +190,6 @@ class Leases:
             self._quietly(lambda: client.zrem(writers, token))
 
     def _quietly(self, release: Callable[[], object]) -> None:
-        """Release a lease and ignore that Redis is away."""
         try:
             with self._connection.reached():
                 release()

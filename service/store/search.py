@@ -111,7 +111,6 @@ class Searcher:
 
 
 def _matches(repository: str, digest: str, kind: str, name: str, value: str, pushed: str) -> Iterator[TagMatch]:
-    """Yield the matches of one row of the script."""
     if kind == "live":
         tag = unpack_live(name, value, int(float(pushed or 0)) or None)
         yield TagMatch(repository, name, tag.digest, "live", tag.pushed_us, tag.actor)

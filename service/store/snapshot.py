@@ -115,7 +115,6 @@ def _manual_deletions(fields: Mapping[str, str]) -> Mapping[str, ManualDeletion]
 
 
 def _leases(packed: Mapping[str, str]) -> Mapping[str, int]:
-    """Return digest → until when (µs)."""
     return {digest: int(min(float(until_ms), _FOR_EVER_MS)) * 1000 for digest, until_ms in packed.items()}
 
 

@@ -57,7 +57,6 @@ class RepositoryMeasurement:
             self._note()
 
     def _learn(self) -> None:
-        """Read one level of manifests."""
         missing = self._missing()
         chosen = missing[: max(self._most - self.read, 0)]
         self._is_complete = not missing
@@ -87,7 +86,6 @@ class RepositoryMeasurement:
         self.unreadable |= {digest for digest in digests if digest not in self._layers and digest not in indexes}
 
     def _references(self, digest: str) -> References | None:
-        """Return the references of a manifest, None if it does not exist."""
         self._pace.take()
         try:
             manifest = self._registry.client.get(self._repository, digest)

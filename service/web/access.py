@@ -165,7 +165,6 @@ def _hardened(secret: bytes) -> bytes:
 
 
 def _tokens(settings: Settings) -> dict[str, bytes]:
-    """The tokens that are set, by name."""
     tokens = settings.tokens
     secrets = {"notify": tokens.notify, "read": tokens.read, "admin": tokens.admin}
     return {name: secret.get_secret_value().encode() for name, secret in secrets.items() if secret is not None}

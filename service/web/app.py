@@ -63,7 +63,6 @@ def create_gate(wiring: Wiring | None = None, *, is_only: bool = False) -> OpenA
 
 
 def _document(wiring: Wiring) -> dict[str, Any]:
-    """Return the OpenAPI document."""
     # A second application, that serves no request, writes the document: the web process starts faster without it.
     app = _bare()
     api.register(app, wiring, documented=True)
@@ -91,7 +90,6 @@ def _bare() -> OpenAPI:
 
 
 def _forbid_sniffing(response: Response) -> Response:
-    """Forbid browsers to guess the type of an answer."""
     # Many answers contain text from a registry or a client: a browser must not run such text as HTML.
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response

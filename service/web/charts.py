@@ -111,5 +111,4 @@ def unit(first_ms: int, last_ms: int) -> str:
 
 
 def _down(value: int, axis: Scale) -> int:
-    """Return the position of a value below the top of the drawing area."""
     return round(SIDE * (1 - value / axis.top))

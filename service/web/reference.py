@@ -140,7 +140,6 @@ def _answer(status: int, answer: Schema) -> ReferenceAnswer:
 
 
 def _first_content(part: Schema) -> Schema:
-    """Return the schema of the first media type of a body; an empty schema if there is no body."""
     return next((content.get("schema", {}) for content in part.get("content", {}).values()), {})
 
 

@@ -138,5 +138,4 @@ class Delivery:
 
 
 def _later(identifier: str, other: str) -> str:
-    """Return the later of two ids of entries of a stream."""
     return max(identifier, other, key=lambda name: int(name.partition("-")[0]))

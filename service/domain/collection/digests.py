@@ -122,7 +122,6 @@ class DigestTable:
 
 
 def _place(slots: "array[int]", digest: bytes, number: int) -> None:
-    """Give the first free slot of a sha256 digest to its number."""
     last = len(slots) - 1
     slot = hash(digest) & last
     while slots[slot] != _MISSING:

@@ -76,6 +76,5 @@ def _class(inside: str, stop: str) -> str:
 
 
 def _without_slash(match: re.Match[str]) -> str:
-    """Return a range such as .-9 without the / that lies inside it."""
     first, last = match[1], match[2]
     return f"{first}-.0-{last}" if first < "/" < last else match[0]

@@ -53,7 +53,6 @@ def _can_be_empty(inside: str) -> bool:
 
 
 def _captures(expression: str) -> Iterator[str]:
-    """Yield the text inside each pair of capturing parentheses."""
     opened: list[int | None] = []
     at, in_class = 0, False
     while at < len(expression):

@@ -159,7 +159,6 @@ class Selector:
 
 @lru_cache(maxsize=64)
 def _search(written: tuple[str, ...], crossing: bool) -> _Search:
-    """Return a function that finds the indexes of the patterns that match a text."""
     expressions = [expression_of(pattern, crossing=crossing) for pattern in written]
     together = re2.Set.SearchSet(_options())
     for expression in expressions:

@@ -68,7 +68,6 @@ def freed_together(each: Iterable[Freed]) -> Freed:
 
 
 def _parts(state: State, digests: Iterable[str]) -> set[str]:
-    """Return all digests that these indexes list, at any depth."""
     return {part for digest in digests for part in state.closure(digest)[1:]}
 
 

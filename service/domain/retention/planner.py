@@ -133,7 +133,6 @@ def _doomed(verdicts: Iterable[Verdict]) -> Iterator[Doomed]:
 
 
 def _untagged_verdicts(evaluation: Evaluation) -> Iterator[Verdict]:
-    """Yield one verdict for each manifest that no tag points at, sorted by digest."""
     for untagged in sorted(evaluation.state.untagged, key=lambda manifest: manifest.digest):
         if untagged.digest not in evaluation.holders:
             verdict = _untagged_verdict(evaluation, untagged)

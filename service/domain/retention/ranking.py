@@ -147,7 +147,6 @@ RANKS: Mapping[str, Key] = {
 
 
 def _named_last(rank_of: Key) -> Key:
-    """Return the rank, then the name as the sort key."""
     # The name makes the result independent of the order of the input.
     return lambda tag: (rank_of(tag), tag.name)
 
@@ -203,5 +202,4 @@ def _final_before_prerelease(prerelease: str | None) -> tuple[Any, ...]:
 
 
 def _descending(text: str) -> tuple[int, ...]:
-    """Return a sort key that sorts texts in reverse order."""
     return (*(-ord(letter) for letter in text), 1)

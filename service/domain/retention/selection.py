@@ -215,7 +215,6 @@ class Selections:
         return tuple(sorted(finals, key=self._older_us.__getitem__))
 
     def _from_us(self, number: int, tag: Tag) -> float:
-        """Return the time (µs) from which the tag is old enough for the rule."""
         return (tag.pushed_us or 0) + self._older_us[number] if self._older_us[number] else -inf
 
     def _feed(self, order: str) -> Feed:
@@ -228,7 +227,6 @@ class Selections:
 
 
 def _list_finder(lists: tuple[tuple[str, ...], ...]) -> Callable[[str], Lists]:
-    """Return a function that finds the numbers of the lists that select a tag."""
     if all(patterns in EVERY_TAG for patterns in lists):
         every = frozenset(range(len(lists)))
         return lambda name: every

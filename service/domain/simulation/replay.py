@@ -147,7 +147,6 @@ class _Replay:
         )
 
     def _forget_deletion(self, event: TimelineEvent) -> None:
-        """Forget the deletion of an image that is pushed again."""
         if event.kind in ("pushed", "adopted"):
             self._deleted_tags.pop(event.tag, None)
             # The parts of an index exist again, too. In reality they were never deleted, so they were not pushed again.

@@ -81,7 +81,6 @@ def register(app: Flask, wiring: Wiring) -> None:
 
 
 def _endpoint(page: ModuleType) -> str:
-    """Return the endpoint of a page: its view has the name of its file."""
     return page.__name__.rpartition(".")[2]
 
 

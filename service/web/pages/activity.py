@@ -95,7 +95,6 @@ def _filters() -> Filters:
 
 
 def _asked() -> dict[str, str]:
-    """Return the filters that are set, for a URL."""
     return {name: value for name, value in asdict(_filters()).items() if value}
 
 
@@ -121,7 +120,6 @@ def _wanted(inventory: Inventory, filters: Filters) -> tuple[str | None, Callabl
 
 
 def _exported(inventory: Inventory) -> list[dict[str, Any]]:
-    """Return the events that the filters match, with the fields of the API."""
     filters = _filters()
     entries = inventory.entries(*_wanted(inventory, filters), filters.before or None, _EXPORTED).entries
     return [RecordedEvent.model_validate(entry).model_dump(mode="json") for entry in entries]

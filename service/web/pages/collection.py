@@ -160,7 +160,6 @@ def _recorded(store: Store, started_ms: int) -> RecordedRun:
 
 
 def _download(log: bytes, name: str) -> Response:
-    """Return a log as a file, compressed if the client accepts that."""
     is_compressed = request.accept_encodings["gzip"] > 0
     response = Response(log if is_compressed else gzip.decompress(log), mimetype="text/plain")
     if is_compressed:

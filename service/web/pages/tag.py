@@ -144,7 +144,6 @@ def _periods(
 
 
 def _images(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
-    """Return the digests that a tag pointed at, each with its latest period, latest first."""
     latest: dict[str, Interval] = {}
     for interval in intervals:
         latest.setdefault(interval.digest, interval)

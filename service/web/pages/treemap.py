@@ -96,7 +96,6 @@ def _boxes(areas: Sequence[float]) -> list[tuple[float, float, float, float]]:
 
 
 def _worst(row: Sequence[float], side: float) -> float:
-    """Return the largest ratio of long to short side in a row of areas along a side."""
     total = sum(row)
     if not total or not side:
         return float("inf")
