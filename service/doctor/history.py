@@ -26,7 +26,7 @@ def check(case: Case) -> Iterator[Finding]:
         return
     more = round(bounds.events * min(10.0, 2 * _WEEK_S / back_s))
     sentence = (
-        f"the newest {bounds.events:,} events of all repositories, which history.events keeps, reach back {reach} "
-        "only: charts, and the check of images that were pushed during a collection, see no more"
+        f"only the events of the last {reach} are kept, because history.events allows {bounds.events:,} of them: "
+        "charts show nothing older, and a longer collection cannot check all images that were pushed meanwhile"
     )
     yield warning(_NAME, sentence, f"history: {{events: {more}}}   # about {more * _BYTES_PER_EVENT >> 20} MB of Redis")

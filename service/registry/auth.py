@@ -141,8 +141,9 @@ class RegistryAuth:
             )
         if self._token_server and server != self._token_server:
             raise AccessDenied(
-                f"the registry names the token server {name}, and registry.token_server allows the login to be "
-                "sent to another one only: correct one of the two"
+                f"the login was not sent to the token server {name}, which the registry names: registry.token_server "
+                "allows another one only; if you trust this server, name it there, else correct the registry's "
+                "auth.token.realm"
             )
         return Challenge(realm, asked.get("service") or "", asked.get("scope") or "")
 

@@ -27,7 +27,7 @@ def test_events_that_reach_back_less_than_a_week_are_a_warning(make_wiring: Make
     _keep(wiring, 0.5, 0.1)
     finding = one("history", quick(wiring))
     assert finding.severity == "warning"
-    assert "reach back 12.0 hours only" in finding.message
+    assert "only the events of the last 12.0 hours are kept" in finding.message
     assert finding.fix.startswith("history: {events: 20} ")
 
 

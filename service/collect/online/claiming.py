@@ -32,7 +32,7 @@ _MOMENT_S = 0.04
 _PAUSE_S = 0.3
 _SHORT_S = 0.004
 _OPENED = "the gate was opened or closed by another process; nothing more is deleted"
-_HELD = "the gate is held by another collection, which may still run"
+_HELD = "another collection holds the gate and may still run; if its machine is lost: `pushprune gc --open`"
 
 
 class ManifestsHeldTooLong(Exception):

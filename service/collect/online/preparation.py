@@ -112,7 +112,10 @@ class Preparation:
         probe = prove.still_known(self._attempt, probes)
         # A push may have written the link again. The claim of its blob is then refused later.
         if probe and self._objects.head(layer_key(probe.repository, probe.digest)) is None:
-            raise StaleCache(f"the registry has {probe}, whose link does not exist in the storage; nothing was deleted")
+            raise StaleCache(
+                f"the registry has {probe}, whose link does not exist in the storage: it has a cache of blobs. "
+                "Nothing was deleted; remove storage.cache from its config.yml, or set gc.collector: registry"
+            )
 
 
 def now(attempt: Attempt, objects: ObjectStore) -> Moment:

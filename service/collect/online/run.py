@@ -56,13 +56,15 @@ _PREPARED = 10_000
 _BETWEEN_PUTS_S = 10.0
 _POLL_S = 0.1
 _LOOKS, _PAUSE_S = 4, 0.5
-_HELD = "the gate is held by another collection, which may still run"
+_HELD = "another collection holds the gate and may still run; if its machine is lost: `pushprune gc --open`"
 _LOST = (
-    "Redis or the storage had lost the journal of unlinked blobs: nothing was deleted, and the grace of all blobs "
-    "begins anew"
+    "the list of unlinked blobs was lost in Redis or in the storage: nothing was deleted, and gc.grace begins anew for "
+    "all blobs"
 )
-_KEPT = "leftovers, which gc.leftovers: delete deletes"
-_MANIFESTS_LATER = "old manifests are deleted later: pushes of manifests did not end within 2 s"
+_KEPT = "leftovers that are kept (set gc.leftovers: delete to delete them)"
+_MANIFESTS_LATER = (
+    "old manifests were kept, because clients pushed manifests without a pause; the next collection deletes them"
+)
 
 
 def collect(attempt: Attempt) -> None:

@@ -105,7 +105,9 @@ def test_a_dry_run_tells_the_leftovers(site: OnlineSite) -> None:
     site.store.collections.request_rehearsal("a dry run")
     collect_run.collect(site.wiring)
     (run,) = site.store.collection_runs.latest(1)
-    assert "which gc.leftovers: delete deletes: 1 abandoned upload, 1 dangling tag, 1 unused layer link" in run.note
+    assert (
+        "(set gc.leftovers: delete to delete them): 1 abandoned upload, 1 dangling tag, 1 unused layer link" in run.note
+    )
     assert found(site) == {UPLOAD, TAG, LINK}
 
 
