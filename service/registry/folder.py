@@ -51,7 +51,7 @@ def walk(root: str, folder: str) -> Iterator[StoredFile]:
 def read(root: str, key: str, length: int = -1) -> bytes | None:
     """Return a file's content, or the first bytes of it; None if it does not exist."""
     try:
-        with open(f"{root}/{key}", "rb", buffering=0 if length < 0 else length) as file:
+        with open(f"{root}/{key}", "rb", buffering=0) as file:
             return file.read(length)
     except FileNotFoundError:
         return None

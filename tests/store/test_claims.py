@@ -54,7 +54,7 @@ def passes(gate: Gate, write: WriteRequest = ASKS) -> bool:
 def begin(claims: Claims, at: Moment | None = None) -> None:
     claims.begin([BLOB])
     if at:
-        claims.unlinked([replace(BLOB, at=at)])
+        claims.unlinked([BLOB._replace(at=at)])
 
 
 @pytest.mark.parametrize("write", [ASKS, BEGINS, UPLOADS])
@@ -151,14 +151,14 @@ def test_what_was_named_since_it_was_unlinked_is_not_deleted(
     earlier(connection, "gc:noted", 1_000_000)
     connection.client.delete(connection.keys.of("gc:noted"))
     assert not claimed(gate, claims, "delete")
-    assert claims.journal() == {BLOB.digest: replace(BLOB, at=AT, is_used=True)}
+    assert claims.journal() == {BLOB.digest: BLOB._replace(at=AT, is_used=True)}
 
 
 def test_only_what_is_unlinked_may_be_deleted(gate: Gate, claims: Claims) -> None:
     assert not claimed(gate, claims, "delete")
     begin(claims)
     assert not claimed(gate, claims, "delete")
-    claims.unlinked([replace(BLOB, at=AT)])
+    claims.unlinked([BLOB._replace(at=AT)])
     assert claimed(gate, claims, "delete")
 
 
@@ -187,7 +187,7 @@ def test_nothing_is_unlinked_while_not_all_requests_could_be_noted(
 def test_a_use_after_the_links_were_deleted_outlives_the_record_of_their_time(gate: Gate, claims: Claims) -> None:
     begin(claims)
     assert passes(gate)
-    claims.unlinked([replace(BLOB, at=AT)])
+    claims.unlinked([BLOB._replace(at=AT)])
     assert claims.journal()[BLOB.digest].is_used
 
 

@@ -66,14 +66,13 @@ class Claiming:
         self._token, self._began_us, self._may_open = new_token(), began_us, True
         self._has_claims = False
         self._are_manifests_held = with_manifests
-        gate, self._end_s = self._store.gate, time.monotonic() + (_HOLD_S if with_manifests else _AWARE_S)
+        gate, self._aware_s, self._end_s = self._store.gate, 0.0, time.monotonic() + _HOLD_S
         self._since_ms = self._store.connection.now_ms()
         with self._attempt.collector.claimed(self._token, self._succeed):
             reason = self._attempt.run.reason
             if not gate.claim(self._token, self._attempt.lease.fence, reason, with_manifests=with_manifests):
                 raise Postponed(_HELD)
             try:
-                self._wait_for_gate_processes()
                 if with_manifests and not self.manifests_ended():
                     raise ManifestsHeldTooLong
                 yield
@@ -85,6 +84,7 @@ class Claiming:
 
         Returns False if they did not end in time.
         """
+        self._wait_for_gate_processes()
         while time.monotonic() < self._aware_s + _PASSING_S and self._store.pushes.may_have_passed(_LATELY_S):
             self._attempt.lease.check()
             time.sleep(POLL_S)
@@ -130,6 +130,7 @@ class Claiming:
             LeaseLost: another worker may collect now.
         """
         self._attempt.lease.check()
+        self._wait_for_gate_processes()
         if digests and not self._has_claims:
             self._claimed_s, self._has_claims = time.monotonic(), True
         refused = self._store.claims.claim(self._token, digests, purpose, self._began_us)
@@ -145,6 +146,7 @@ class Claiming:
             LeaseLost: another worker may collect now.
         """
         self._attempt.lease.check()
+        self._wait_for_gate_processes()
         granted = self._store.claims.claim_repositories(self._token, names, self._began_us)
         if granted is None:
             raise LeaseLost(_OPENED)
@@ -184,13 +186,15 @@ class Claiming:
             raise
 
     def _wait_for_gate_processes(self) -> None:
-        """Wait until each gate process asks Redis before it lets a request pass."""
-        gate = self._store.gate
+        """Wait until each gate process asks Redis before it lets a request pass. Nothing is claimed before that."""
+        if self._aware_s:
+            return
+        gate, end_s = self._store.gate, self._end_s if self._are_manifests_held else time.monotonic() + _AWARE_S
         if not gate.processes():
             raise Postponed("no gate process is running to answer the proxy: start one (pushprune gate)")
         while hosts := gate_processes.unaware(self._store, self._token):
             self._attempt.lease.check()
-            if time.monotonic() > self._end_s:
+            if time.monotonic() > end_s:
                 if self._are_manifests_held:
                     raise ManifestsHeldTooLong
                 raise Postponed(f"the gate process on {hosts} does not know that blobs are being deleted")

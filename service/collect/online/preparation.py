@@ -1,7 +1,7 @@
 """Prepare the deletion of links and data, before any request waits."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from service.collect.attempt import Attempt
@@ -52,7 +52,7 @@ class Preparation:
             self._attempt.lease.check()
             suspects = self._suspects(page)
             for blob in page:
-                yield blob if blob.digest in suspects else replace(blob, may_be_manifest=False)
+                yield blob if blob.digest in suspects else blob._replace(may_be_manifest=False)
 
     def prepare(self, blobs: Sequence[UnlinkedBlob]) -> tuple[list[BlobPage], list[BlobPage]]:
         """Prepare the deletion of these blobs.

@@ -1,15 +1,15 @@
 """Delete the links and the data of blobs, batch by batch, under claims."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from service.collect.attempt import Attempt
 from service.collect.online import prove
 from service.collect.online.claiming import Claiming
 from service.collect.online.journal import Journal
-from service.collect.online.preparation import BlobPage, now
+from service.collect.online.preparation import BlobPage, now, pages
 from service.collect.online.pushed_manifests import PushedManifests
 from service.collect.online.repair import write_links
 from service.domain.collection.digests import unpacked
@@ -125,24 +125,18 @@ class BlobRemoval:
         Raises:
             StaleCache: the registry still knows a link that was deleted. It is written again.
         """
-        # Those with a link first: they show whether the registry obeys the storage.
-        rest = deque(sorted(blobs, key=lambda blob: _probe(blob, inventory) is None))
-        unlinked, is_proved = list[UnlinkedBlob](), False
-        while rest:
-            page = [rest.popleft() for _ in range(min(self._at_once, len(rest)))]
-            granted = self._claiming.claim([blob.digest for blob in page], "unlink")
-            page = [blob for blob in page if blob.digest in granted]
-            probes = [] if is_proved else [probe for blob in page if (probe := _probe(blob, inventory))]
-            if probes:
-                # Few until the registry has proved to obey the storage. The others are claimed again.
-                page, others = page[:_FIRST], page[_FIRST:]
-                self._claiming.release(frozenset(blob.digest for blob in others))
-                rest.extendleft(reversed(others))
-            unlinked += self._unlink(page, prove.choose(self._attempt, probes[:_FIRST], self._objects.name))
-            is_proved = is_proved or bool(probes)
-            if len(unlinked) >= _AT_ONCE or not rest:
+        blobs, unlinked, first = list(blobs), list[UnlinkedBlob](), set[bytes]()
+        # Few blobs until the registry has proved to obey the storage.
+        linked = (blob for blob in blobs if _probe(blob, inventory))
+        while not unlinked and (few := list(islice(linked, _FIRST))):
+            first |= {blob.digest for blob in few}
+            unlinked = self._unlink(few, inventory)
+        for page in pages([blob for blob in blobs if blob.digest not in first], self._at_once):
+            unlinked += self._unlink(page)
+            if len(unlinked) >= _AT_ONCE:
                 self._note_unlinked(unlinked)
                 unlinked = []
+        self._note_unlinked(unlinked)
 
     def expire(self, batches: Sequence[QuarantineBatch], has_data: Callable[[bytes], bool]) -> None:
         """Delete batches of the quarantine for good.
@@ -177,8 +171,12 @@ class BlobRemoval:
         images = {image for digest in digests for image in self._images.get(unpacked(digest), ())}
         self.final += self._attempt.store.trash.forget_images(images)
 
-    def _unlink(self, page: Sequence[UnlinkedBlob], probes: Sequence[BlobProbe]) -> list[UnlinkedBlob]:
-        """Unlink claimed blobs, and release them. Returns those whose links were deleted."""
+    def _unlink(self, page: Sequence[UnlinkedBlob], inventory: StorageInventory | None = None) -> list[UnlinkedBlob]:
+        """Delete the links of those blobs that nobody needs now, and return them. inventory: to test the registry."""
+        granted = self._claiming.claim([blob.digest for blob in page], "unlink")
+        page = [blob for blob in page if blob.digest in granted]
+        probes = [probe for blob in page if (probe := _probe(blob, inventory))] if inventory else []
+        probes = prove.choose(self._attempt, probes, self._objects.name)
         links = {(name, blob.digest): blob.digest for blob in page for name in blob.repositories}
         keys = {layer_key(name, unpacked(digest)): digest for name, digest in links}
         failed = self._remove(keys, lambda: self._erase(keys))
@@ -192,7 +190,7 @@ class BlobRemoval:
     def _note_unlinked(self, blobs: Sequence[UnlinkedBlob]) -> None:
         """Begin the grace of blobs. If a request has named a blob since its claim, the journal keeps that as a use."""
         at = now(self._attempt, self._objects)
-        done = [replace(blob, at=at) for blob in blobs]
+        done = [blob._replace(at=at) for blob in blobs]
         self._journal.note_unlinked(done)
         self.unlinked += done
 

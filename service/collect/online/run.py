@@ -241,8 +241,9 @@ class _OnlineCollection:
                     manifests = removal.delete_manifests(self._preparation.fresh(manifests), survey.began.redis_us)
         if plan.unlink or plan.stale:
             progress.at(UNLINKING, *_amount(plan.unlink))
-            blobs = (*self._preparation.classified(plan.unlink), *plan.stale)
             with removal.claiming.begun(survey.began.redis_us):
+                # The gate processes learn meanwhile that blobs are being claimed.
+                blobs = (*self._preparation.classified(plan.unlink), *plan.stale)
                 removal.unlink(blobs, survey.inventory)
         if manifests:
             progress.at(SWEEPING, *_amount([blob for page in manifests for blob in page.blobs]))

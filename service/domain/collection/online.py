@@ -5,7 +5,8 @@ later run deletes the data of those that no request has named since. Everything 
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from service.domain.collection.digests import SHA256_BYTES, Marks
 from service.domain.collection.storage_inventory import StorageInventory, StoredBlob
@@ -31,8 +32,7 @@ class Moment:
         return self.storage_us - earlier.storage_us >= period_us and self.redis_us - earlier.redis_us >= period_us
 
 
-@dataclass(frozen=True, slots=True)
-class UnlinkedBlob:
+class UnlinkedBlob(NamedTuple):
     """A blob whose layer links a collection deletes, as the journal keeps it.
 
     Attributes:
@@ -154,18 +154,18 @@ class _Decision:
     def of_entry(self, entry: UnlinkedBlob) -> None:
         """Decide about a blob of the journal."""
         blob = self._evidence.inventory.blob(entry.digest)
-        linked = self._linked(entry.digest)
+        links = self._links(entry.digest)
         if blob is None:
             self._forgotten.append(entry.digest)
         elif entry.digest in self._evidence.marks:
             self._link_again(entry.digest, entry.repositories)
             self._forget_or_wait(entry)
-        elif entry.at is None or entry.is_used or linked:
+        elif entry.at is None or entry.is_used or links:
             # It was used again, or an interrupted run may have deleted some of its links: grace begins anew. The
             # repositories are kept, so that their links can be written again.
-            repositories = tuple(dict.fromkeys((*entry.repositories, *linked)))
-            again = replace(entry, repositories=repositories, at=None, is_used=False)
-            (self._unlink if self._is_old(blob) else self._waiting).append(again)
+            repositories = tuple(dict.fromkeys((*entry.repositories, *links)))
+            again = entry._replace(repositories=repositories, at=None, is_used=False)
+            (self._unlink if self._is_old(blob, links) else self._waiting).append(again)
         elif self._evidence.began.is_after(entry.at, self._rules.grace_us):
             self._delete.append(entry)
         else:
@@ -177,11 +177,11 @@ class _Decision:
         # It counts as used: if nothing needs the blob any more at the next run, its grace begins anew then.
         # If an interrupted run may have deleted links, the longest request counts from now on.
         if entry.at is None:
-            self._waiting.append(replace(entry, at=began, is_used=True))
+            self._waiting.append(entry._replace(at=began, is_used=True))
         elif began.is_after(entry.at, self._rules.longest_us):
             self._forgotten.append(entry.digest)
         else:
-            self._waiting.append(replace(entry, is_used=True))
+            self._waiting.append(entry._replace(is_used=True))
 
     def of_links(self, digest: bytes, repositories: tuple[str, ...]) -> None:
         """Decide about the links of these repositories to a blob that is kept, or that has no data."""
@@ -197,22 +197,24 @@ class _Decision:
     def _link_again(self, digest: bytes, repositories: Collection[str]) -> None:
         # Only a link that a collection deleted is written again: a manifest that merely mentions the digest of
         # another repository must not get access to its data.
-        users, linked = self._evidence.users.get(digest, ()), self._linked(digest)
-        self._relink.update({(name, digest): None for name in repositories if name in users and name not in linked})
+        users, links = self._evidence.users.get(digest, ()), self._links(digest)
+        self._relink.update({(name, digest): None for name in repositories if name in users and name not in links})
 
     def of_blob(self, blob: StoredBlob) -> None:
         """Decide about a blob that is not in the journal and has no mark."""
         # The marks are sha256 digests, so a blob of another algorithm is never known to be unused.
-        if len(blob.digest) == SHA256_BYTES and self._is_old(blob):
-            self._unlink.append(UnlinkedBlob(blob.digest, blob.size_bytes, tuple(self._linked(blob.digest))))
+        if len(blob.digest) == SHA256_BYTES:
+            links = self._links(blob.digest)
+            if self._is_old(blob, links):
+                self._unlink.append(UnlinkedBlob(blob.digest, blob.size_bytes, tuple(links)))
 
-    def _is_old(self, blob: StoredBlob) -> bool:
+    def _is_old(self, blob: StoredBlob, links: Mapping[str, int]) -> bool:
         """True if the data and every link are older than the youth. A mount or a second upload writes only the link."""
-        times_us = (link.modified_us for link in self._evidence.inventory.layer_links(blob.digest))
-        return max((blob.modified_us, *times_us)) < self._young_us
+        return max((blob.modified_us, *links.values())) < self._young_us
 
-    def _linked(self, digest: bytes) -> dict[str, None]:
-        return dict.fromkeys(link.repository for link in self._evidence.inventory.layer_links(digest))
+    def _links(self, digest: bytes) -> dict[str, int]:
+        """Map each repository that has a link to this blob to the link's time."""
+        return {link.repository: link.modified_us for link in self._evidence.inventory.layer_links(digest)}
 
 
 def merged(
@@ -228,7 +230,7 @@ def merged(
         known = redis.get(digest)
         if known is None or (known.at and entry.at and known.at != entry.at):
             return None
-        journal[digest] = replace(entry, at=entry.at if known.at else None, is_used=known.is_used)
+        journal[digest] = entry._replace(at=entry.at if known.at else None, is_used=known.is_used)
     return journal
 
 

@@ -1,7 +1,6 @@
 """The decisions of an online collection: each blob is kept for every reason there is, and deleted for one only."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,18 +55,18 @@ def test_a_blob_of_another_algorithm_is_kept() -> None:
 def test_the_data_is_deleted_after_its_grace_by_both_clocks() -> None:
     assert plan(stored(), ENTRY).delete == (ENTRY,)
     for early in (Moment(9_001, 19_000), Moment(9_000, 19_001)):
-        entry = replace(ENTRY, at=early)
+        entry = ENTRY._replace(at=early)
         assert plan(stored(), entry) == OnlinePlan(waiting=(entry,))
 
 
 def test_grace_begins_anew_for_a_blob_that_is_used_or_linked_again() -> None:
-    again = replace(ENTRY, at=None)
-    assert plan(stored(), replace(ENTRY, is_used=True)) == OnlinePlan(unlink=(again,))
+    again = ENTRY._replace(at=None)
+    assert plan(stored(), ENTRY._replace(is_used=True)) == OnlinePlan(unlink=(again,))
     assert plan(stored({"a": 9_950}), ENTRY) == OnlinePlan(waiting=(again,))
 
 
 def test_an_interrupted_unlinking_begins_anew_and_remembers_its_links() -> None:
-    (blob,) = plan(stored({"c": 0}), replace(ENTRY, at=None)).unlink
+    (blob,) = plan(stored({"c": 0}), ENTRY._replace(at=None)).unlink
     assert blob == UnlinkedBlob(BLOB, 5, ("a", "b", "c"))
 
 
@@ -79,10 +78,10 @@ def test_a_link_is_written_again_only_where_a_collection_deleted_it_and_a_manife
 
 def test_an_entry_that_is_in_use_is_kept_until_no_push_can_be_left_that_met_the_end_of_its_links() -> None:
     """Another manifest may come, and need a link that was deleted in its repository."""
-    late = replace(ENTRY, at=Moment(9_001, 19_000))
-    assert plan(stored(), late, marks={BLOB}) == OnlinePlan(waiting=(replace(late, is_used=True),))
-    begun = replace(ENTRY, at=None)
-    assert plan(stored(), begun, marks={BLOB}) == OnlinePlan(waiting=(replace(ENTRY, at=NOW, is_used=True),))
+    late = ENTRY._replace(at=Moment(9_001, 19_000))
+    assert plan(stored(), late, marks={BLOB}) == OnlinePlan(waiting=(late._replace(is_used=True),))
+    begun = ENTRY._replace(at=None)
+    assert plan(stored(), begun, marks={BLOB}) == OnlinePlan(waiting=(ENTRY._replace(at=NOW, is_used=True),))
 
 
 def test_a_blob_without_data_leaves_the_journal() -> None:
@@ -92,16 +91,16 @@ def test_a_blob_without_data_leaves_the_journal() -> None:
 def test_a_journal_that_redis_lost_or_that_has_other_times_there_is_not_believed() -> None:
     """Invariant 4."""
     assert merged({}, {BLOB: ENTRY}) is None
-    assert merged({BLOB: replace(ENTRY, at=Moment(9_000, 19_001))}, {BLOB: ENTRY}) is None
+    assert merged({BLOB: ENTRY._replace(at=Moment(9_000, 19_001))}, {BLOB: ENTRY}) is None
 
 
 def test_a_use_is_known_in_redis_and_all_else_in_the_storage() -> None:
     known = UnlinkedBlob(BLOB, 0, (), LONG_AGO, is_used=True)
-    assert merged({BLOB: known}, {BLOB: ENTRY}) == {BLOB: replace(ENTRY, is_used=True)}
+    assert merged({BLOB: known}, {BLOB: ENTRY}) == {BLOB: ENTRY._replace(is_used=True)}
 
 
 def test_an_interrupted_run_leaves_entries_whose_grace_begins_anew() -> None:
-    begun = replace(ENTRY, at=None)
+    begun = ENTRY._replace(at=None)
     assert merged({BLOB: ENTRY}, {}) == {}
     assert merged({BLOB: begun}, {BLOB: ENTRY}) == {BLOB: begun}
     assert merged({BLOB: ENTRY}, {BLOB: begun}) == {BLOB: begun}
