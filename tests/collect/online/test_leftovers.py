@@ -317,6 +317,15 @@ def test_a_push_to_a_repository_waits_while_its_folders_are_removed(
     assert emptied.site.store.gate.admit(WriteRequest("begins", "team/gone"), ANN).passes
 
 
+def test_no_folder_is_removed_until_each_gate_process_knows_that_repositories_are_claimed(
+    emptied: OnDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.collect.online.claiming._AWARE_S", 0.05)
+    monkeypatch.setattr(emptied.site.store.gate, "unaware", lambda token: ("web:2",))
+    assert set_to_delete(emptied.site).collect().result == "postponed"
+    assert (emptied.folder / "_layers").exists()
+
+
 def write_a_file(emptied: OnDisk) -> None:
     (emptied.folder / "_uploads/file").write_text("x")
 
