@@ -10,8 +10,8 @@ from rich.console import Console
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options
 from service.cli.output import line, output_options, show_document
-from service.doctor import CHECKS, REPOSITORY, Case, examine, open_case
-from service.domain.finding import Finding, worst
+from service.doctor import CHECKS, NOT_CHECKED, ONCE_FIXED, REPOSITORY, Case, examine, open_case
+from service.domain.finding import Finding, warning, worst
 
 _FOUND_WRONG = 1
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
@@ -33,8 +33,9 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
     "--wait",
     default=10,
     show_default=True,
+    metavar="SECONDS",
     type=click.IntRange(1, 600),
-    help="Seconds to wait for the probe's notification.",
+    help="How long to wait for the probe's notification.",
 )
 @output_options()
 def doctor(
@@ -54,14 +55,23 @@ def doctor(
 
 
 def _seen(case: Case, as_document: bool) -> Iterator[Finding]:
-    """Yield the findings, and print each at once. The last line of a terminal names the check under way."""
+    """Yield the findings, and print each at once. The last line of a terminal names the check under way.
+
+    Checks that could not be made are printed at the end, on one line for each reason.
+    """
+    skipped: dict[str, list[str]] = {}
     with Console(stderr=True).status("checking") as status:
         for finding in examine(case, lambda name: status.update(f"checking: {name}")):
-            if not as_document:
+            if finding.fix == ONCE_FIXED and finding.message.startswith(NOT_CHECKED):
+                skipped.setdefault(finding.message.removeprefix(NOT_CHECKED), []).append(finding.name)
+            elif not as_document:
                 status.stop()
                 _show(finding)
                 status.start()
             yield finding
+    if not as_document:
+        for reason, names in skipped.items():
+            _show(warning("not checked", f"{', '.join(names)}: {reason}", ONCE_FIXED))
 
 
 def _show(finding: Finding) -> None:

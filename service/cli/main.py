@@ -56,6 +56,15 @@ VERBS = {
     ),
 }
 
+# The sections of `pushprune --help`, each with its verbs.
+_SECTIONS = {
+    "Run": ("up", "demo", "web", "worker", "gate", "doctor", "sign-in"),
+    "Look up": ("usage", "repos", "tags", "search", "history", "explain"),
+    "Delete and restore": ("prune", "rm", "protect", "trash", "restore"),
+    "Maintain": ("reconcile", "gc", "export", "import"),
+    "Configure": ("config", "policy", "completion"),
+}
+
 
 class Verbs(VerbGroup):
     """The verbs, each in a file of its own that is imported only when the verb is used."""
@@ -74,9 +83,10 @@ class Verbs(VerbGroup):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(verb, summary) for verb, (_, summary) in VERBS.items()])
+        """Write the commands in sections, without importing them."""
+        for title, verbs in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(verb, VERBS[verb][1]) for verb in verbs])
 
 
 @click.group(

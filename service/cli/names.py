@@ -91,7 +91,7 @@ def parse_reference(name: str) -> tuple[str, str | None, str | None]:
     if not at:
         repository, tag = parse_name(name)
         if not tag:
-            raise UnclearName(f"name what is meant: write {repository}:TAG or {repository}@DIGEST")
+            raise UnclearName(f"a tag or a digest is missing: write {repository}:TAG or {repository}@DIGEST")
         return repository, tag, None
     repository, tag = parse_name(before)
     if tag or not is_digest(digest):

@@ -7,6 +7,7 @@ import click
 from service.answers.repositories import Holds
 from service.cli.output import line, show_document, show_names, table, when
 from service.dispatch import Dispatch
+from service.domain.policy.units import spell_count
 from service.domain.retention.manual import DRY
 from service.prune import approvals
 from service.prune.approvals import Waiting
@@ -15,9 +16,10 @@ from service.store import Store
 
 
 def plan_now(store: Store, dispatch: Dispatch, verdicts: Verdicts, names: Sequence[str]) -> None:
-    """Plan these repositories, and say which plans wait for approval."""
+    """Let the workers plan these repositories, and print which plans wait for approval."""
     approvals.plan_now(store, dispatch, names)
-    click.echo(f"planned now: {', '.join(names) or 'nothing'}")
+    counted = spell_count(len(names), "repository")
+    line(f"planning {counted}: a worker deletes what the policy does not keep; `pushprune history` shows it")
     for plan in approvals.waiting(store, names):
         hold = plan.hold
         line(f"{hold.repository}: nothing is deleted: the plan waits for approval: {hold.reason}")

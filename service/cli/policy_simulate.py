@@ -44,7 +44,12 @@ def _duration(ctx: click.Context, parameter: click.Parameter, value: str) -> int
 @click.argument("repositories", nargs=-1, metavar="[REPO]...")
 @connection_options
 @click.option(
-    "--since", default="30d", show_default=True, callback=_duration, help="How far back the simulation starts."
+    "--since",
+    metavar="DURATION",
+    default="30d",
+    show_default=True,
+    callback=_duration,
+    help="How far back the simulation starts.",
 )
 @click.option("--approve-holds", is_flag=True, help="Assume that every plan that needs approval is approved at once.")
 @output_options()

@@ -64,7 +64,7 @@ def _show_deletions(previews: Sequence[Preview], deletions: Sequence[tuple[str, 
     deleting_from = [preview for preview in previews if preview.deletions]
     where = "this repository" if len(deleting_from) == 1 else "its repository"
     freed = _freed(freed_together(preview.freed for preview in deleting_from), where)
-    click.echo(f"up to: layers that images share are counted for each; {freed}")
+    click.echo(f"up to: a layer that several images share counts for each of them; {freed}")
     for preview in previews:
         if preview.hold:
             line(f"{preview.repository}: the plan would wait for approval: {preview.hold}")

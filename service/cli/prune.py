@@ -28,7 +28,9 @@ from service.cli.registry import asked_registry, registry_option, trash_option
     "--policy", "policy_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
     help="With --dry-run or --registry: by the policy in FILE instead of the one in force.",
 )  # fmt: skip
-@click.option("--keep-last", metavar="N", type=click.IntRange(min=1), help="With --registry: keep the last N of each.")
+@click.option(
+    "--keep-last", metavar="N", type=click.IntRange(min=1), help="With --registry: keep the last N of each REPO."
+)
 @click.option(
     "--order", type=click.Choice(("pushed", "created", "semver", "name")),
     help="With --keep-last: the order that N counts by [pushed; or created, if the push was not seen].",

@@ -129,7 +129,7 @@ class OneOffPrune:
             with shown_progress(system):
                 delete()
         except (PushpruneError, KeyboardInterrupt):
-            self._show_deleted(made_deletions(system.wiring.store), previews(), folder)
+            self._show_deleted(made_deletions(system.wiring.store), previews(), folder, is_complete=False)
             raise
         planned = previews()
         if any(preview.deletions for preview in planned):
@@ -138,8 +138,14 @@ class OneOffPrune:
             raise RegistryRefused(" ".join(system.remarks))
 
     def _show_deleted(
-        self, deletions: Sequence[RepositoryDeletions], previews: Sequence[Preview], folder: TrashFolder
+        self,
+        deletions: Sequence[RepositoryDeletions],
+        previews: Sequence[Preview],
+        folder: TrashFolder,
+        *,
+        is_complete: bool = True,
     ) -> None:
+        """Print what was deleted. is_complete: False if an error or Ctrl-C ended the deletions."""
         from service.answers.verdicts import Previews
         from service.cli.previews import unknown_ages
 
@@ -152,17 +158,28 @@ class OneOffPrune:
                 }
             )
             return
-        deleted = {(result.repository, tag) for result in deletions for tag in result.tags}
-        for preview in previews:
-            for verdict in preview.deletions:
-                if verdict.tag.name and (preview.repository, verdict.tag.name) not in deleted:
-                    name = verdict.tag.called(preview.repository)
-                    line(f"not deleted: {name}: it was pushed again, or another image needs it")
+        left = _left(deletions, previews)
+        for name in left if is_complete else ():
+            line(f"not deleted: {name}: it was pushed again, or another image needs it")
         line(f"deleted: {_counted(deletions, previews)}")
+        # The error at the end says why.
+        if left and not is_complete:
+            line(f"not deleted: {spell_count(len(left), 'tag')}")
         if sentence := unknown_ages(previews):
             line(sentence)
         if deletions:
             line(restore_hint(folder.path))
+
+
+def _left(deletions: Sequence[RepositoryDeletions], previews: Sequence[Preview]) -> tuple[str, ...]:
+    """Return the names of the tags that were planned and not deleted."""
+    deleted = {(result.repository, tag) for result in deletions for tag in result.tags}
+    return tuple(
+        verdict.tag.called(preview.repository)
+        for preview in previews
+        for verdict in preview.deletions
+        if verdict.tag.name and (preview.repository, verdict.tag.name) not in deleted
+    )
 
 
 def _rows(deletions: Sequence[RepositoryDeletions]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from service.restore.restoring import LEASE_S
     epilog=examples(
         "pushprune restore shop/api:v7",
         "pushprune restore shop/api:v7 --as v7-old --for 7d",
-        "pushprune restore --registry http://127.0.0.1:5000 --from ./pushprune-trash",
+        "pushprune restore --registry http://127.0.0.1:5000 --from pushprune-trash/HOST/TIME",
     ),
 )
 @connection_options

@@ -63,7 +63,11 @@ _NO_WORKER_S = 30
 @registry_option
 @v1_option
 @click.option(
-    "--all-but", "kept_tags", multiple=True, metavar="TAG", help="Every tag of each REPO but this one; or a glob."
+    "--all-but",
+    "kept_tags",
+    multiple=True,
+    metavar="TAG",
+    help="Delete every tag of each REPO except TAG, which may be a glob.",
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

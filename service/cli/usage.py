@@ -24,7 +24,14 @@ _DAY_MS = 86_400_000
     ),
 )
 @connection_options
-@click.option("--days", default=30, show_default=True, type=click.IntRange(1, 400), help="The period of the change.")
+@click.option(
+    "--days",
+    metavar="DAYS",
+    default=30,
+    show_default=True,
+    type=click.IntRange(1, 400),
+    help="The period of the change.",
+)
 @output_options()
 def usage(config: Path | None, data: Path | None, days: int, as_document: bool) -> None:
     """Show the storage that images use, by the first part of repository names, and its change.

@@ -22,9 +22,13 @@ from service.doctor.case import REPOSITORY, Case, open_case
 from service.domain.errors import PushpruneError, RegistryUnavailable, StoreUnavailable
 from service.domain.finding import Finding, error, warning
 
-__all__ = ["CHECKS", "REPOSITORY", "Case", "examine", "open_case"]
+__all__ = ["CHECKS", "NOT_CHECKED", "ONCE_FIXED", "REPOSITORY", "Case", "examine", "open_case"]
 
 Check = Callable[[Case], Iterable[Finding]]
+
+_AGAIN = "pushprune doctor"
+ONCE_FIXED = f"{_AGAIN}   # once that is fixed"
+NOT_CHECKED = "not checked: "
 
 # In this order, as the later parts need the earlier ones: the first error often explains the others.
 CHECKS: dict[str, Check] = {
@@ -63,12 +67,9 @@ def _found(name: str, check: Check, case: Case) -> tuple[Finding, ...]:
     try:
         return tuple(check(case))
     except (StoreUnavailable, RegistryUnavailable) as away:
-        return (warning(name, f"not checked: {away}", f"{_AGAIN}   # once that is fixed"),)
+        return (warning(name, f"{NOT_CHECKED}{away}", ONCE_FIXED),)
     except PushpruneError as refused:
-        return (error(name, str(refused), f"{_AGAIN}   # once that is fixed"),)
+        return (error(name, str(refused), ONCE_FIXED),)
     except Exception as failed:  # noqa: BLE001 - one check must not keep the others from being made
         sentence = f"the check failed: unexpected {type(failed).__name__}: {failed}"
         return (error(name, " ".join(sentence.split()), f"PUSHPRUNE_LOG=debug {_AGAIN}   # and report its output"),)
-
-
-_AGAIN = "pushprune doctor"

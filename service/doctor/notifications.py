@@ -12,6 +12,7 @@ from service.store.doctor_probes import ProbeState
 _NAME = "notifications"
 _POLL_S = 0.1
 _ELSEWHERE = "pushprune doctor --probe-repository REPO   # one that the login may push to"
+_REFERENCES = "events: {includereferences: true}"
 _WHERE = "in the registry's config.yml, then restart it"
 
 
@@ -33,7 +34,7 @@ def check(case: Case) -> Iterator[Finding]:
         yield fine(_NAME, f"the notification of a push arrived after {took_s:.1f} s")
     elif state == "received":
         sentence = "pushes are reported without references: sizes are unknown, and indexes must be fetched"
-        yield warning(_NAME, sentence, f"notifications: {{events: {{includereferences: true}}}}   # {_WHERE}")
+        yield warning(_NAME, sentence, f"notifications: {{{_REFERENCES}}}   # {_WHERE}")
     else:
         yield _unheard(case)
 
@@ -72,7 +73,7 @@ def _unheard(case: Case) -> Finding:
         sentence += f"; {waiting} notifications wait in its queue: it cannot reach pushprune, or is rejected"
     headers = '{Authorization: ["Bearer <tokens.notify>"]}'
     endpoint = f'{{name: pushprune, url: "{case.address}/notifications", headers: {headers}}}'
-    return error(_NAME, sentence, f"notifications: {{endpoints: [{endpoint}]}}   # {_WHERE}")
+    return error(_NAME, sentence, f"notifications: {{{_REFERENCES}, endpoints: [{endpoint}]}}   # {_WHERE}")
 
 
 def _waiting(case: Case) -> int:

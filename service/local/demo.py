@@ -120,6 +120,9 @@ class Demo:
         if wrong:
             raise NotAsPromised(f"not as the policy says: {'; '.join(wrong)}.")
         self._console.print("[green]verified: the registry contains exactly what the policy keeps[/]")
+        self._console.print(
+            f"now with your registry: pushprune up --registry http://HOST:PORT --keep-last {KEEP_LAST}", soft_wrap=True
+        )
 
     def _start(self) -> None:
         self._supervisor.start(self._registry.child(self._system.environ, self._system.notifications))
@@ -176,16 +179,8 @@ class Demo:
         return run, before, self._registry.stored_bytes()
 
     def _summarize(self, results: Sequence[TagResult], run: Run, before: int, after: int) -> None:
-        builds = [result for result in results if result.repository == APP and result.tag.startswith("build-")]
-        kept = [result for result in builds if result.kept]
-        deleted = [result for result in builds if not result.kept]
-        self._console.print(f"\n{len(kept)} kept builds of {APP}:")
-        for result in kept:
-            also = [other.tag for other in results if other.digest == result.digest and other.tag != result.tag]
-            self._console.print(f"  {result.tag:<9} {result.reason}{''.join(f', also tagged {tag}' for tag in also)}")
-        self._console.print(f"{len(deleted)} builds deleted:")
-        for result in deleted:
-            self._console.print(f"  {result.tag:<9} {result.reason}")
+        builds = [result.kept for result in results if result.repository == APP and result.tag.startswith("build-")]
+        self._console.print(f"\nbuilds of {APP}: {builds.count(True)} kept, {builds.count(False)} deleted")
         self._console.print(
             f"collection: {run.blobs} blobs deleted, {before - after:,} bytes freed "
             f"(the registry's storage: {before:,} → {after:,} bytes)"

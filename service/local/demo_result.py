@@ -56,7 +56,9 @@ def tag_results(store: Store, verdicts: Verdicts, pushes: Sequence[DemoPush]) ->
 
 def table(results: Iterable[TagResult]) -> Table:
     """Return a table with a row for every tag."""
-    shown = Table("tag", "digest", "", "why", title="kept and deleted tags, with reasons", title_justify="left")
+    shown = Table(
+        "tag", "digest", "verdict", "reason", title="kept and deleted tags, with reasons", title_justify="left"
+    )
     for result in results:
         mark = "[green]kept[/]" if result.kept else "[red]deleted[/]"
         shown.add_row(result.name, result.digest.removeprefix("sha256:")[:12], mark, result.reason)

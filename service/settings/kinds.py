@@ -89,7 +89,7 @@ def _redis_url(url: str) -> str:
 def _registry_url(url: str) -> str:
     parts = _split(url, {"http", "https"})
     if not parts or parts.query or parts.fragment:
-        raise ValueError("this is not http://HOST:PORT or https://HOST:PORT")
+        raise ValueError("write http://HOST:PORT or https://HOST:PORT")
     if "@" in parts.netloc:
         raise ValueError("a URL must not contain credentials: use registry.username and registry.password_file")
     if parts.path.rstrip("/").endswith("/v2"):

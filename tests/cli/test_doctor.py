@@ -51,6 +51,32 @@ def test_what_is_wrong_is_shown_with_the_line_that_mends_it(run: Run, plant: Pla
     assert progress == ""
 
 
+def test_checks_that_could_not_be_made_are_one_line_for_each_reason(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(case: Case) -> tuple[Finding, ...]:
+        raise RegistryUnavailable("the registry is away")
+
+    def check_workers(case: Case) -> tuple[Finding, ...]:
+        raise StoreUnavailable("Redis is away")
+
+    checks = {
+        "deletes": check,
+        "workers": check_workers,
+        "cache": check,
+        "policy": lambda case: (fine("policy", "ok"),),
+    }
+    monkeypatch.setattr(doctor, "CHECKS", checks)
+    code, output, _ = run()
+    assert code == 0
+    shown = [" ".join(line.split()) for line in output.splitlines()]
+    assert shown == [
+        "ok policy ok",
+        "warning not checked deletes, cache: the registry is away",
+        "fix: pushprune doctor # once that is fixed",
+        "warning not checked workers: Redis is away",
+        "fix: pushprune doctor # once that is fixed",
+    ]
+
+
 def test_a_warning_is_no_failure(run: Run, plant: Plant) -> None:
     plant(warning("thing", "it could be better", "better it"))
     assert run()[0] == 0

@@ -215,7 +215,7 @@ def test_a_dry_run_says_what_it_does_not_know_of_the_sizes(run: Run, wiring: Wir
     _, output = run("prune", "--dry-run")
     assert "1.2 kB" in output
     assert output.splitlines()[-1] == (
-        "up to: layers that images share are counted for each; "
+        "up to: a layer that several images share counts for each of them; "
         "a collection frees an unknown part of it: the layers of these images are not known"
     )
     record(wiring.store.history, event(0, tag="v0", seed=90, size_bytes=0))

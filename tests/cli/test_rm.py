@@ -204,7 +204,7 @@ def test_what_is_in_use_says_until_when(run: Run, shop: Shop) -> None:
         ("none/*:v1", 1, "no repository none/* is known; `pushprune repos` lists them"),
         (f"{SHOP}:v7", 1, f"{SHOP}:v7: tag not found; `pushprune tags {SHOP}` lists them"),
         (f"{SHOP}:x*", 1, f"{SHOP}:x*: tag not found; `pushprune tags {SHOP}` lists them"),
-        (SHOP, 2, f"name what is meant: write {SHOP}:TAG or {SHOP}@DIGEST"),
+        (SHOP, 2, f"a tag or a digest is missing: write {SHOP}:TAG or {SHOP}@DIGEST"),
         (f"{SHOP}@sha256:12", 2, f"write {SHOP}:TAG, or {SHOP}@ and a digest as --json prints it, whole: sha256:ab12…"),
         (f"{SHOP}@{make_image('nowhere').digest}", 1, f"{SHOP}@{make_image('nowhere').digest} is not there"),
         (f"shop/*@{make_image('x').digest}", 2, "a digest belongs to one repository: write REPO@sha256:"),

@@ -30,6 +30,7 @@ def test_a_probe_without_an_event_is_an_error(make_wiring: MakeWiring) -> None:
     assert finding.severity == "error"
     assert "did not report a push within 0.2 s" in finding.message
     assert 'url: "http://127.0.0.1:9999/notifications"' in finding.fix
+    assert "events: {includereferences: true}" in finding.fix
 
 
 def test_a_probe_that_is_refused_is_a_wrong_token(make_wiring: MakeWiring) -> None:

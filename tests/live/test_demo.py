@@ -49,18 +49,19 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check_the_end_of_the_story(output: str) -> None:
-    """Check the lines on what was kept, deleted and collected."""
-    stayed, heading, went = output.partition("10 kept builds of shop/api:\n")[2].partition("5 builds deleted:\n")
-    assert heading, output
-    names = [line.split()[0] for line in stayed.splitlines()]
-    assert sorted(names) == sorted(f"build-{number}" for number in (3, *range(7, 16)))
-    assert all("of the newest 10 (rule last-10)" in line for line in stayed.splitlines())
-    lines = went.splitlines()
-    assert [line.split(maxsplit=1) for line in lines[:5]] == [
-        [f"build-{number}", "older than the newest 10 (rule last-10)"] for number in (1, 2, 4, 5, 6)
-    ]
-    assert lines[5].startswith("collection: 15 blobs deleted, 1,0")
-    assert lines[6] == "verified: the registry contains exactly what the policy keeps"
+    """Check the table of verdicts, and the lines on what was kept, deleted and collected."""
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in output.splitlines() if line.startswith("│")]
+    builds = {name.removeprefix("shop/api:build-"): rest for name, _, *rest in rows if "build-" in name}
+    deleted = {number: reason for number, (verdict, reason) in builds.items() if verdict == "deleted"}
+    assert deleted == dict.fromkeys(("1", "2", "4", "5", "6"), "older than the newest 10 (rule last-10)"), output
+    kept = {number: reason for number, (verdict, reason) in builds.items() if verdict == "kept"}
+    assert sorted(map(int, kept)) == [3, *range(7, 16)]
+    assert all(reason.endswith("of the newest 10 (rule last-10)") for reason in kept.values())
+    lines = output.partition("builds of shop/api: ")[2].splitlines()
+    assert lines[0] == "10 kept, 5 deleted"
+    assert lines[1].startswith("collection: 15 blobs deleted, 1,0")
+    assert lines[2] == "verified: the registry contains exactly what the policy keeps"
+    assert lines[3] == "now with your registry: pushprune up --registry http://HOST:PORT --keep-last 10"
 
 
 # The story is also checked without `--once`.

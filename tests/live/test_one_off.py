@@ -127,6 +127,18 @@ def test_what_cannot_be_deleted_is_not_promised_for_later(registry: RealRegistry
     assert registry.tag_names("shop/web") == {"v1"}
 
 
+def test_tags_that_a_registry_without_deletes_keeps_are_counted_and_its_setting_is_the_reason(
+    registry: RealRegistry, tmp_path: Path
+) -> None:
+    registry.restart({"storage": {"delete": {"enabled": False}}})
+    prune = ("prune", "--registry", registry.url, "--keep-last", "10", "--yes", "--trash", str(tmp_path))
+    refused = pushprune(*prune)
+    assert refused.returncode == 1
+    assert refused.stdout.splitlines()[-2:] == ["deleted: 0 images with 0 tags", "not deleted: 2 tags"]
+    assert "pushed again" not in refused.stdout
+    assert "has deletes disabled" in refused.stderr
+
+
 def test_nothing_is_deleted_unasked_or_unsaved(registry: RealRegistry, tmp_path: Path) -> None:
     refused = pushprune("prune", "--registry", registry.url, "--keep-last", "10")
     assert (refused.returncode, "add --yes to delete" in refused.stderr) == (2, True)

@@ -114,7 +114,8 @@ class Preparation:
         if probe and self._objects.head(layer_key(probe.repository, probe.digest)) is None:
             raise StaleCache(
                 f"the registry has {probe}, whose link does not exist in the storage: it has a cache of blobs. "
-                "Nothing was deleted; remove storage.cache from its config.yml, or set gc.collector: registry"
+                "Nothing was deleted; remove storage.cache from its config.yml and restart it, or set "
+                "gc.collector: registry"
             )
 
 
