@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from service.cli.output import line, short_digest, show_document, show_names, table
+from service.cli.output import line, short_digest, show_document, show_names, table, when
 from service.domain.policy.model import Policy
 from service.domain.policy.units import spell_count, spell_size
 from service.domain.retention.conditions import UnknownAge
@@ -35,9 +35,15 @@ def show_previews(previews: Sequence[Preview], policy: Policy, as_document: bool
     if deletions:
         _show_deletions(previews, deletions)
     else:
-        click.echo("nothing would be deleted")
+        line(f"nothing would be deleted{_next_deletion(previews)}")
     if policy.dry_run:
         line(DRY)
+
+
+def _next_deletion(previews: Sequence[Preview]) -> str:
+    """Return when the next deletion by age is possible, as the end of a sentence; "" if there is none."""
+    times_us = [preview.next_us for preview in previews if preview.next_us]
+    return f" now; the next deletion by age is possible at {when(min(times_us))}" if times_us else ""
 
 
 def unknown_ages(previews: Sequence[Preview]) -> str:

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import re
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,15 @@ def test_a_dry_run_of_what_takes_nothing_says_so(run: Run, tmp_path: Path) -> No
     file = tmp_path / "policy.yaml"
     file.write_text("rules: [{keep: always}]")
     assert run("prune", "--dry-run", "--policy", str(file))[:2] == (0, "nothing would be deleted\n")
+
+
+def test_a_dry_run_that_deletes_nothing_yet_says_when_age_could_delete(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("rules: [{keep: {pushed_within: 36500d}}]")
+    pushed = [datetime.fromisoformat(row["pushed_at"]) for row in rows(run("tags", "shop/api", "--json")[1])]
+    at = f"{min(pushed) + timedelta(days=36_500):%Y-%m-%d %H:%M:%S}Z"
+    code, output, _ = run("prune", "--dry-run", "--policy", str(file))
+    assert (code, output) == (0, f"nothing would be deleted now; the next deletion by age is possible at {at}\n")
 
 
 def test_a_plan_that_would_wait_says_so_before_it_is_made(run: Run, tmp_path: Path) -> None:

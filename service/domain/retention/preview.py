@@ -19,6 +19,7 @@ class Preview:
         unclear: digests that must be read before any deletion.
         freed: the disk space that is free after the next collection.
         of_unknown_age: the tags that are kept only because their age is not known.
+        next_us: when time alone may change the plan; None if it cannot.
     """
 
     repository: str
@@ -28,6 +29,7 @@ class Preview:
     unclear: tuple[str, ...]
     freed: Freed
     of_unknown_age: tuple[Verdict, ...] = ()
+    next_us: int | None = None
 
 
 def previewed(repository: str, plan: Plan, freed: Freed) -> Preview:
@@ -36,7 +38,8 @@ def previewed(repository: str, plan: Plan, freed: Freed) -> Preview:
     names = dict.fromkeys(verdict.rule or "" for verdict in deletions)
     rules = tuple(total(name, (verdict for verdict in deletions if (verdict.rule or "") == name)) for name in names)
     of_unknown_age = tuple(verdict for verdict in plan.verdicts if verdict.unknown_age)
-    return Preview(repository, deletions, rules, plan.hold, (*plan.unresolved, *plan.undated), freed, of_unknown_age)
+    unclear = (*plan.unresolved, *plan.undated)
+    return Preview(repository, deletions, rules, plan.hold, unclear, freed, of_unknown_age, plan.next_us)
 
 
 def totals(previews: Iterable[Preview]) -> tuple[Total, ...]:
