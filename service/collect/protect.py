@@ -3,14 +3,14 @@
 import json
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from service.clock import now_us
 from service.collect.attempt import Attempt
 from service.collect.watch import BUSY_S, Postponed
 from service.domain.errors import PushpruneError, RegistryRefused
 from service.domain.oci import tombstone
-from service.domain.oci.manifest import OCI_MANIFEST, UnreadableManifest, read_references
+from service.domain.oci.manifest import OCI_MANIFEST, references_of
 from service.log import log
 from service.registry import Registry
 from service.registry.client import RegistryClient
@@ -228,9 +228,7 @@ def _referenced(store: Store, registry: Registry, unread: UnreadManifest) -> tup
         manifest = registry.client.get(unread.repository, unread.digest)
     if manifest is None:
         return ()
-    with suppress(UnreadableManifest):
-        return tuple(blob for blob, _ in read_references(manifest.media_type, manifest.content).blobs)
-    return ()
+    return tuple(blob for blob, _ in references_of(manifest.media_type, manifest.content).blobs)
 
 
 def _holding(digests: tuple[str, ...]) -> bytes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from service.domain.oci.manifest import UnreadableManifest, read_references
+from service.domain.oci.manifest import references_of
 from service.registry import Registry
 from service.store import Store
 
@@ -17,10 +17,7 @@ def sizes_of(store: Store, registry: Registry, eligible: Iterable[str]) -> Sizes
     known: dict[str, int] = {}
     for _, kept in store.trash.manifests() if blobs else ():
         known[kept.digest] = len(kept.content)
-        try:
-            known.update(read_references(kept.media_type, kept.content).blobs)
-        except UnreadableManifest:
-            continue
+        known.update(references_of(kept.media_type, kept.content).blobs)
     return {digest: known.get(digest) for digest in blobs}
 
 

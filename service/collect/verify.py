@@ -10,7 +10,7 @@ from service.collect.progress import Progress
 from service.collect.restarting import restart
 from service.domain.collection.run import CHECKING, STALE, BlobProbe
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StaleCache
-from service.domain.oci.manifest import UnreadableManifest, read_references
+from service.domain.oci.manifest import references_of
 from service.domain.oci.names import is_digest
 from service.log import log
 from service.registry import Registry
@@ -56,10 +56,7 @@ def _candidates(store: Store, registry: Registry, eligible: frozenset[str]) -> I
     The trash knows the blobs of images that pushprune deleted, the links in the storage those that others deleted.
     """
     for repository, kept in store.trash.manifests(_TRASH):
-        try:
-            blobs = read_references(kept.media_type, kept.content).blobs
-        except UnreadableManifest:
-            continue
+        blobs = references_of(kept.media_type, kept.content).blobs
         yield from (BlobProbe(repository, blob) for blob, _ in blobs if blob in eligible)
     # In a bucket, this would take a request for each repository and digest.
     if registry.storage is not None and registry.storage.is_on_disk:

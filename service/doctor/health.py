@@ -3,16 +3,18 @@
 `/readyz`, the API, the dashboard, `/metrics` and the doctor all read the health here, so that they cannot disagree.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from service.clock import now_ms
 from service.dispatch import QUEUES
+from service.domain.finding import Finding
 from service.prune import approvals
 from service.registry import Registry
 from service.settings import PolicySource
 from service.store import Store
 from service.store.approvals import Hold
+from service.store.doctor_reports import DoctorReport
 from service.store.gate import GateState
 from service.store.outbox import Trouble, Worker
 from service.store.stats import StatsSnapshot
@@ -124,6 +126,16 @@ def known_workers(store: Store) -> tuple[Worker, ...]:
 def queued_messages(store: Store, prefix: str) -> dict[str, int]:
     """Return the number of messages in each queue. They are hints: the outbox in Redis says what must still happen."""
     return {queue: store.outbox.waiting(f"{prefix}{queue}") for queue in QUEUES.values()}
+
+
+def last_report(store: Store) -> DoctorReport | None:
+    """Return the last report; None if the doctor did not run within the last week."""
+    return store.doctor_reports.last()
+
+
+def keep_report(store: Store, findings: Iterable[Finding], by: str) -> None:
+    """Keep the findings of a run. by: the user who started it."""
+    store.doctor_reports.keep(findings, by)
 
 
 def needed(registry: Registry) -> tuple[str, ...]:

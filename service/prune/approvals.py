@@ -1,4 +1,4 @@
-"""List, approve and reject the plans that wait for approval. The history records who decided."""
+"""List, approve and reject the plans that wait for approval, and show their images. The history records who decided."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from service.dispatch import Dispatch
 from service.domain.errors import NotWaiting
-from service.domain.retention.plan import Rejection
+from service.domain.retention.freed import Freed
+from service.domain.retention.plan import Rejection, Verdict
+from service.reports.verdicts import Verdicts
 from service.store import Store
 from service.store.approvals import Hold
 
@@ -28,7 +30,11 @@ def waiting(store: Store, repositories: Iterable[str] | None = None) -> tuple[Wa
     """Return the waiting plans of these repositories, or of all. Raises StoreUnavailable if Redis does not answer."""
     holds = store.approvals.holds(repositories)
     refused = store.approvals.rejections(hold.repository for hold in holds)
-    return tuple(Waiting(hold, _rejection_of(hold, refused.get(hold.repository))) for hold in holds)
+    rejections = (refused.get(hold.repository) for hold in holds)
+    return tuple(
+        Waiting(hold, rejection if rejection and rejection.plan == hold.plan else None)
+        for hold, rejection in zip(holds, rejections, strict=True)
+    )
 
 
 def undecided(store: Store) -> tuple[Hold, ...]:
@@ -129,32 +135,71 @@ def approve_each(
     store: Store, dispatch: Dispatch, plans: Iterable[tuple[str, str]], *, by: str
 ) -> tuple[PlanDecision, ...]:
     """Approve several plans, given as (repository, plan). A plan that was replaced meanwhile is left out."""
-    return tuple(
-        _decided(repository, lambda name, plan: approve(store, dispatch, name, plan, by=by), plan)
-        for repository, plan in plans
-    )
+    return _decided(plans, lambda repository, plan: approve(store, dispatch, repository, plan, by=by))
 
 
 def reject_each(store: Store, plans: Iterable[tuple[str, str]], *, by: str) -> tuple[PlanDecision, ...]:
     """Reject several plans, given as (repository, plan). A plan that was replaced meanwhile is left out."""
-    return tuple(
-        _decided(repository, lambda name, plan: len(reject(store, name, plan, by=by).digests), plan)
-        for repository, plan in plans
-    )
+    return _decided(plans, lambda repository, plan: len(reject(store, repository, plan, by=by).digests))
 
 
-def _decided(repository: str, decide: Callable[[str, str], int], plan: str) -> PlanDecision:
-    try:
-        return PlanDecision(repository, decide(repository, plan))
-    except NotWaiting as error:
-        return PlanDecision(repository, 0, str(error))
-
-
-def _rejection_of(hold: Hold, rejection: Rejection | None) -> Rejection | None:
-    return rejection if rejection and rejection.plan == hold.plan else None
+def _decided(plans: Iterable[tuple[str, str]], decide: Callable[[str, str], int]) -> tuple[PlanDecision, ...]:
+    decisions = []
+    for repository, plan in plans:
+        try:
+            decisions.append(PlanDecision(repository, decide(repository, plan)))
+        except NotWaiting as error:
+            decisions.append(PlanDecision(repository, 0, str(error)))
+    return tuple(decisions)
 
 
 def _why_not_waiting(store: Store, repository: str) -> str:
     if store.approvals.held(repository):
         return f"another plan for {repository!r} waits by now; GET /api/v1/holds shows it"
     return f"nothing of {repository!r} waits for approval; GET /api/v1/holds lists what does"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldImages:
+    """A waiting plan and its images.
+
+    Attributes:
+        deletions: a verdict on each tag, and on each manifest without a tag, that the plan would delete.
+        freed: the disk space that is free after the collection that follows.
+        is_changing: True if a plan of this moment would delete other images. It replaces the waiting plan soon.
+    """
+
+    waiting: Waiting
+    deletions: tuple[Verdict, ...]
+    freed: Freed
+    is_changing: bool
+
+    @property
+    def tags(self) -> int:
+        """The number of tags that the plan would delete."""
+        return sum(1 for verdict in self.deletions if verdict.tag.name)
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the images, as far as it is known. Layers that images share count once for each."""
+        return sum({verdict.tag.digest: verdict.tag.size_bytes for verdict in self.deletions}.values())
+
+    @property
+    def pulled_us(self) -> int | None:
+        """The last recorded pull of one of the images (µs); None if no pull was recorded."""
+        return max((verdict.tag.pulled_us or 0 for verdict in self.deletions), default=0) or None
+
+    @property
+    def never_pulled(self) -> int:
+        """The number of images of which no pull was recorded."""
+        pulled = {verdict.tag.digest for verdict in self.deletions if verdict.tag.pulled_us}
+        return len({verdict.tag.digest for verdict in self.deletions} - pulled)
+
+
+def held_images(verdicts: Verdicts, waiting: Waiting) -> HeldImages:
+    """Return the images of a waiting plan. Raises StoreUnavailable if Redis does not answer."""
+    (preview,) = verdicts.preview([waiting.hold.repository])
+    held = set(waiting.hold.digests)
+    deletions = tuple(verdict for verdict in preview.deletions if verdict.tag.digest in held)
+    is_changing = held != {verdict.tag.digest for verdict in preview.deletions}
+    return HeldImages(waiting, deletions, preview.freed, is_changing)

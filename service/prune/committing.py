@@ -1,11 +1,10 @@
 """Commit a plan and count the result."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from service import tracing
-from service.domain.oci.manifest import References, UnreadableManifest, read_references
+from service.domain.oci.manifest import References, references_of
 from service.domain.policy.model import Policy
 from service.domain.retention.overtaken import LaterPush, is_still_valid
 from service.domain.retention.plan import Plan
@@ -82,10 +81,8 @@ class _LaterManifests:
     def _of(self, digest: str) -> References | None:
         if digest not in self._references:
             manifest = self._registry.client.get(self._repository, digest)
-            self._references[digest] = None
-            if manifest:
-                with suppress(UnreadableManifest):
-                    self._references[digest] = read_references(manifest.media_type, manifest.content)
+            references = references_of(manifest.media_type, manifest.content) if manifest else None
+            self._references[digest] = references if references and references.readable else None
         return self._references[digest]
 
 

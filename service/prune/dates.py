@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from service.domain.oci.manifest import References, UnreadableManifest, image_config, read_created, read_references
+from service.domain.oci.manifest import References, image_config, read_created, references_of
 from service.log import log
 from service.registry import Registry
-from service.registry.manifest import Manifest
 from service.store import Store
 from service.store.snapshot import Snapshot
 
@@ -44,7 +43,7 @@ def _look(registry: Registry, repository: str, digest: str, depth: int, fetched:
     manifest = registry.client.recall(repository, digest) or registry.client.get(repository, digest)
     if manifest is None:
         return 0
-    references = fetched[digest] = _references(manifest)
+    references = fetched[digest] = references_of(manifest.media_type, manifest.content)
     config = image_config(manifest.media_type, manifest.content)
     if config is not None:
         content = registry.client.blob(repository, config, _CONFIG_BYTES)
@@ -52,10 +51,3 @@ def _look(registry: Registry, repository: str, digest: str, depth: int, fetched:
     children = references.children if depth > 1 else ()
     times = (_look(registry, repository, child, depth - 1, fetched) for child in children)
     return next((time for time in times if time), 0)
-
-
-def _references(manifest: Manifest) -> References:
-    try:
-        return read_references(manifest.media_type, manifest.content)
-    except UnreadableManifest:
-        return References(readable=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from service.domain.errors import LeaseLost, ManifestRefused, NotRestorable, RegistryRefused, RegistryUnavailable
 from service.domain.oci import tombstone
-from service.domain.oci.manifest import UnreadableManifest, read_references
+from service.domain.oci.manifest import references_of
 from service.domain.retention.plan import Doomed, Plan
 from service.domain.retention.state import Tag
 from service.log import log
@@ -51,7 +51,8 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
         for member in snapshot.heal:
             permit.check()
             name = name_of(member[0])
-            digest = name if ":" in name else _digest_of(snapshot, name)
+            live = _live(snapshot, name)
+            digest = name if ":" in name else live.digest if live else None
             if (doomed | undecided).intersection((name, digest)) or (name == tombstone.DIGEST and doomed | undecided):
                 # The deletion finishes its work on this name. If its plan is dropped instead, healing runs again.
                 continue
@@ -83,8 +84,8 @@ def _names(doomed: Iterable[Doomed]) -> set[str | None]:
     return {name for image in doomed for name in (*image.tags, *(() if image.only_tags else (image.digest,)))}
 
 
-def _digest_of(snapshot: Snapshot, tag: str) -> str | None:
-    return next((live.digest for live in snapshot.tags if live.name == tag), None)
+def _live(snapshot: Snapshot, name: str) -> Tag | None:
+    return next((tag for tag in snapshot.tags if tag.name == name), None)
 
 
 @dataclass(slots=True)
@@ -98,10 +99,6 @@ class _Parts:
 
     listed: set[str] = field(default_factory=set)
     restored: set[str] = field(default_factory=set)
-
-
-def _pushed_us(snapshot: Snapshot, tag: str) -> int | None:
-    return next((live.pushed_us for live in snapshot.tags if live.name == tag), None)
 
 
 class _Healing:
@@ -162,9 +159,8 @@ class _Healing:
         parts = _Parts()
         if manifest:
             self._restore_parts(manifest, parts)
-        is_restored = ":" not in name and self._restore_tag(
-            Tag(name, digest, _pushed_us(self._snapshot, name)), manifest
-        )
+        live = _live(self._snapshot, name)
+        is_restored = live is not None and self._restore_tag(live, manifest)
         if is_restored or current:
             self._restore_referrers(name, digest, parts, is_restored=is_restored)
         if not is_restored and not parts.restored:
@@ -182,7 +178,8 @@ class _Healing:
         """
         repository = self._repository
         is_ours = is_restored or (":" not in name and self._store.deletions.own_put(repository, name) == digest)
-        pushed_us = next((tag.pushed_us for tag in self._snapshot.tags if tag.name == name), None)
+        live = _live(self._snapshot, name)
+        pushed_us = live.pushed_us if live else None
         since: dict[str, int] = {}
         for image in (digest, *parts.listed):
             after_us = self._store.trash.trashed_us(repository, image) if is_ours or image in parts.restored else None
@@ -240,9 +237,8 @@ class _Healing:
         A nested index that exists is read, too: the event of its push may be lost, and one of its parts deleted since.
         """
         repository = self._repository
-        try:
-            references = read_references(manifest.media_type, manifest.content)
-        except UnreadableManifest:
+        references = references_of(manifest.media_type, manifest.content)
+        if not references.readable:
             return
         self._store.facts.learn(repository, {manifest.digest: references})
         parts.listed.update(references.children)
@@ -262,7 +258,7 @@ class _Healing:
                 return put(repository, reference, manifest.media_type, manifest.content)
             except ManifestRefused:
                 # If the event of the push came late, an online collection may have deleted the links of its blobs.
-                blobs = [blob for blob, _ in read_references(manifest.media_type, manifest.content).blobs]
+                blobs = [blob for blob, _ in references_of(manifest.media_type, manifest.content).blobs]
                 if self._registry.missing_blob(repository, blobs):
                     raise
                 return put(repository, reference, manifest.media_type, manifest.content)

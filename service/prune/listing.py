@@ -22,7 +22,7 @@ def is_whole(store: Store, registry: Registry, snapshot: Snapshot, permit: Lease
         RegistryRefused: the registry deletes nothing at all.
         RegistryUnavailable: it could not be tried now.
     """
-    restarts = snapshot.epoch.rpartition(":")[2]
+    restarts = snapshot.restarts
     known = store.capabilities.lists_every_tag(restarts)
     if known is not None:
         return known

@@ -6,7 +6,7 @@ from enum import StrEnum
 from service import tracing
 from service.domain.errors import RegistryUnavailable
 from service.domain.oci import tombstone
-from service.domain.oci.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
+from service.domain.oci.manifest import INDEX_TYPES, References, references_of
 from service.domain.retention.plan import Doomed, Verdict
 from service.domain.retention.state import Tag, subject_of
 from service.prune.batch import Batch
@@ -115,7 +115,7 @@ def may_be_deleted(batch: Batch, doomed: Doomed, manifest: Manifest | None) -> b
     Args:
         manifest: the doomed manifest; None if only tags are deleted, or if the manifest no longer exists.
     """
-    references = _references(manifest) if manifest else References()
+    references = references_of(manifest.media_type, manifest.content) if manifest else References()
     if references.readable and _are_owners_deleted(batch, doomed, references):
         return True
     if manifest:
@@ -133,10 +133,3 @@ def _are_owners_deleted(batch: Batch, doomed: Doomed, references: References) ->
     for owner in existing:
         batch.store.deletions.still_exists(batch.repository, owner, index=owner not in subjects)
     return not existing
-
-
-def _references(manifest: Manifest) -> References:
-    try:
-        return read_references(manifest.media_type, manifest.content)
-    except UnreadableManifest:
-        return References(readable=False)

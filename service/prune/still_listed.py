@@ -32,7 +32,7 @@ def still_listed(batch: Batch, deleted: Collection[str]) -> frozenset[str]:
 
 def _still_listed(batch: Batch, deleted: Collection[str]) -> frozenset[str]:
     store, registry, snapshot = batch.store, batch.registry, batch.snapshot
-    repository, restarts = snapshot.repository, snapshot.epoch.rpartition(":")[2]
+    repository, restarts = snapshot.repository, snapshot.restarts
     suspects = {tag for tag in deleted if _longer(tag, batch.tag_names)}
     leaves = batch.leaves_tags if registry.storage is None or not registry.storage.is_on_disk else False
     # Distribution 3, which deletes single tags, leaves none.

@@ -3,13 +3,12 @@
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 
 from service.clock import now_us
 from service.domain.errors import MisnamedManifest, RegistryUnavailable
 from service.domain.oci import tombstone
-from service.domain.oci.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
+from service.domain.oci.manifest import INDEX_TYPES, References, references_of
 from service.domain.oci.names import is_tag
 from service.domain.retention.state import Tag
 from service.log import log
@@ -243,8 +242,9 @@ def _head_of_unknown(
         return registry.client.head(repository, name)
     if manifest is None:
         return None
-    with suppress(UnreadableManifest):
-        read[manifest.digest] = read_references(manifest.media_type, manifest.content)
+    references = references_of(manifest.media_type, manifest.content)
+    if references.readable:
+        read[manifest.digest] = references
     return ManifestHead(manifest.digest, manifest.media_type)
 
 

@@ -1,8 +1,6 @@
 """Find referrers without a tag whose push was not reported: only the storage of the registry lists them."""
 
-from contextlib import suppress
-
-from service.domain.oci.manifest import References, UnreadableManifest, read_references
+from service.domain.oci.manifest import References, references_of
 from service.log import log
 from service.registry import Registry
 from service.registry.storage import ReadableStorage
@@ -20,8 +18,9 @@ def find_referrers(store: Store, registry: Registry, repository: str) -> None:
     snapshot = store.history.snapshot(repository)
     referrers: dict[str, tuple[int, References]] = {}
     for digest in _unknown(registry.storage, snapshot):
-        references, since_us = _references(registry.storage, repository, digest), registry.storage.blob_us(digest)
-        if references and references.subject and since_us is not None:
+        manifest, since_us = registry.storage.manifest(repository, digest), registry.storage.blob_us(digest)
+        references = references_of(manifest.media_type, manifest.content) if manifest else References()
+        if references.subject and since_us is not None:
             referrers[digest] = since_us, references
     if count := store.facts.find_referrers(snapshot, referrers):
         log.info("referrers found in the storage; their pushes were not reported", repository=repository, count=count)
@@ -31,11 +30,3 @@ def _unknown(storage: ReadableStorage, snapshot: Snapshot) -> set[str]:
     known = {tag.digest for tag in snapshot.tags} | {manifest.digest for manifest in snapshot.untagged}
     parts = {part for index in snapshot.links for part in snapshot.closure(index)}
     return set(storage.manifests(snapshot.repository)) - known - parts
-
-
-def _references(storage: ReadableStorage, repository: str, digest: str) -> References | None:
-    manifest = storage.manifest(repository, digest)
-    if manifest is not None:
-        with suppress(UnreadableManifest):
-            return read_references(manifest.media_type, manifest.content)
-    return None

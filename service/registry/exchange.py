@@ -11,7 +11,7 @@ from service import __version__
 
 USER_AGENT = f"pushprune/{__version__}"
 # Requests with these methods change nothing: only they are repeated, and only their redirects are followed.
-LOOKS = frozenset({"GET", "HEAD"})
+SAFE_METHODS = frozenset({"GET", "HEAD"})
 _PORTS = {"http": 80, "https": 443}
 _ORIGIN = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from service.domain.errors import ConfigurationError
 from service.registry.connections import Connections
-from service.registry.exchange import LOOKS, Answer, ConnectionLost, Request, split_url
+from service.registry.exchange import SAFE_METHODS, Answer, ConnectionLost, Request, split_url
 
 # The registry, its token server, the storage to which it redirects.
 _MOST_SERVERS = 8
@@ -61,7 +61,7 @@ class HttpSession:
         try:
             return server.exchange(request, target, connect_s, timeout_s, most_bytes)
         except ConnectionLost:
-            if request.method not in LOOKS:
+            if request.method not in SAFE_METHODS:
                 raise
             return server.exchange(request, target, connect_s, timeout_s, most_bytes)
 

@@ -13,7 +13,7 @@ from service.domain.errors import DeletesDisabled, RegistryUnavailable
 from service.domain.oci.names import is_digest
 from service.registry.answers import read_json, refusal, request_of, translated
 from service.registry.auth import RegistryAuth
-from service.registry.exchange import LOOKS, USER_AGENT, Answer, Request, Sender, agent_with
+from service.registry.exchange import SAFE_METHODS, USER_AGENT, Answer, Request, Sender, agent_with
 from service.registry.session import HttpSession
 
 # Distribution 2.8 writes links in place: it answers 500 if it reads a link that a push is writing at this moment.
@@ -125,7 +125,7 @@ class RegistryTransport:
         A successful answer whose body is larger than most_bytes counts as malformed (RegistryUnavailable).
         """
         request = Request(method, self.url + path, headers, content)
-        for pause_s in _PAUSES_S if method in LOOKS else ():
+        for pause_s in _PAUSES_S if method in SAFE_METHODS else ():
             answer = self._send(request, timeout_s or self._timeout_s, most_bytes)
             if answer.status != 500:
                 return answer
@@ -136,7 +136,7 @@ class RegistryTransport:
         status, method = "none", request.method
         if self._closed:
             raise RegistryUnavailable("the command was interrupted")
-        agent = self._look_agent if method in LOOKS else self._agent()
+        agent = self._look_agent if method in SAFE_METHODS else self._agent()
         began_s = time.monotonic()
         try:
             with translated(self.where, timeout_s), tracing.request(method, request.url) as traced:
@@ -152,7 +152,7 @@ class RegistryTransport:
         """Send a request, log in if the registry asks for it, and follow the redirects of a GET or HEAD."""
         for _ in range(_MOST_REDIRECTS):
             answer = self._auth.send(request, send) if self._auth else send(request)
-            if answer.status not in _REDIRECTS or request.method not in LOOKS:
+            if answer.status not in _REDIRECTS or request.method not in SAFE_METHODS:
                 break
             url = urljoin(request.url, answer.header("Location")).partition("#")[0]
             if url == request.url or not url.lower().startswith(("http://", "https://")):

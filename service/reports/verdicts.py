@@ -124,9 +124,9 @@ class Verdicts:
         plan = planner.plan(state, self._policy(policy), now_us())
         return replace(plan, verdicts=_unruled(plan.verdicts)) if policy is None and self._is_lost else plan
 
-    def is_dry(self, policy: Policy | None = None) -> bool:
-        """True if the given policy, or the current one, deletes nothing (`dry_run`)."""
-        return self._policy(policy).dry_run
+    def is_dry(self) -> bool:
+        """True if the current policy deletes nothing (`dry_run`)."""
+        return self._policy(None).dry_run
 
     def _policy(self, policy: Policy | None) -> Policy:
         return policy or self.policies.current() or Policy()

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from service.domain.errors import NotRestorable, RegistryRefused
 from service.domain.oci import tombstone
-from service.domain.oci.manifest import References, UnreadableManifest, read_references
+from service.domain.oci.manifest import References, references_of
 from service.domain.retention.selector import TagSelector
 from service.domain.retention.state import subject_of
 from service.registry.client import RegistryClient
@@ -120,7 +120,7 @@ class _Repository:
     def _restore_untagged(self, image: _Image) -> Result:
         if self._record and image.digest in self._put:
             manifest = self._manifest(image.repository, image.digest)
-            with self._record.restoring(image.repository, "", manifest, _references(manifest)):
+            with self._record.restoring(image.repository, "", manifest):
                 pass
         outcome = Outcome.RESTORED if image.digest in self._put else Outcome.PRESENT
         return Result(image.repository, "", image.digest, outcome)
@@ -135,7 +135,7 @@ class _Repository:
         manifest = self._manifest(image.repository, image.digest)
         record = self._record
         try:
-            with record.restoring(image.repository, tag, manifest, _references(manifest)) if record else nullcontext():
+            with record.restoring(image.repository, tag, manifest) if record else nullcontext():
                 self._registry.put(image.repository, tag, manifest.media_type, manifest.content)
         except NotRestorable as error:
             return Result(image.repository, tag, image.digest, Outcome.REFUSED, str(error))
@@ -152,15 +152,15 @@ class _Repository:
         self._visited.add(digest)
         current = self._registry.head(repository, digest)
         manifest = self._manifest(repository, digest)
-        references = _references(manifest)
-        for child in references.children if references else ():
+        references = references_of(manifest.media_type, manifest.content)
+        for child in references.children:
             if child in self._known or self._registry.head(repository, child) is None:
                 self._push_with_parts(repository, child)
         if current is None:
             self._send(repository, manifest, references)
 
-    def _send(self, repository: str, manifest: Manifest, references: References | None) -> None:
-        for blob, _ in references.blobs if references else ():
+    def _send(self, repository: str, manifest: Manifest, references: References) -> None:
+        for blob, _ in references.blobs:
             if not self._registry.has_blob(repository, blob):
                 raise NotRestorable(
                     f"its layer {blob} was deleted from the registry, by a garbage collection: push the image again"
@@ -206,8 +206,7 @@ class _Repository:
             digest = unread.pop()
             if digest not in reached:
                 reached.add(digest)
-                references = self._references_of.get(digest)
-                unread += references.children if references else ()
+                unread += self._references_of.get(digest, References()).children
         return reached
 
     def _subject(self, image: _Image) -> str | None:
@@ -218,13 +217,12 @@ class _Repository:
     @cached_property
     def _references_of(self) -> dict[str, References]:
         """The references of each deleted manifest, as far as its bytes are in the folder."""
-        references_of: dict[str, References] = {}
+        known: dict[str, References] = {}
         for digest, image in self._known.items():
             content = self._folder.content(digest) if image.media_type else None
-            references = _references(Manifest(digest, image.media_type, content)) if content is not None else None
-            if references:
-                references_of[digest] = references
-        return references_of
+            if content is not None:
+                known[digest] = references_of(image.media_type, content)
+        return known
 
 
 def _images(saved: Iterable[Saved]) -> tuple[_Image, ...]:
@@ -267,10 +265,3 @@ def _depth(digest: str, owners: dict[str, str]) -> int:
         seen.append(digest)
         digest = owners[digest]
     return len(seen)
-
-
-def _references(manifest: Manifest) -> References | None:
-    try:
-        return read_references(manifest.media_type, manifest.content)
-    except UnreadableManifest:
-        return None

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.domain.errors import NotRestorable
-from service.domain.oci.manifest import INDEX_TYPES, References
+from service.domain.oci.manifest import INDEX_TYPES, references_of
 from service.registry.manifest import Manifest
 from service.restore.restoring import LEASE_S, write_permit
 from service.store import Store
@@ -36,7 +36,7 @@ class RestoreRecord:
         self._store.restorations.lease(repository, (digest,), LEASE_S)
 
     @contextmanager
-    def restoring(self, repository: str, tag: str, manifest: Manifest, references: References | None) -> Iterator[None]:
+    def restoring(self, repository: str, tag: str, manifest: Manifest) -> Iterator[None]:
         """Record that the block puts a manifest under a tag, or ("") that the manifest without a tag is restored.
 
         The folder does not know the push time of the tag: it counts by the creation date of its image.
@@ -50,10 +50,10 @@ class RestoreRecord:
             # Recorded before the PUT, so that its event is not taken for a push by a user.
             self._store.deletions.note_own_put(repository, tag, manifest.digest)
         yield
-        is_plain = manifest.media_type not in INDEX_TYPES and not (references and references.subject)
-        size_bytes = references.size_bytes if references else 0
+        references = references_of(manifest.media_type, manifest.content)
+        is_plain = not references.readable or not (manifest.media_type in INDEX_TYPES or references.subject)
         restored = RestoredManifest(
-            tag, manifest.digest, 0, size_bytes, None if is_plain else references, "", self._by,
+            tag, manifest.digest, 0, references.size_bytes, None if is_plain else references, "", self._by,
             "restored from a folder",
         )  # fmt: skip
         if not self._store.restorations.restored(repository, restored, before, self._since_us):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from service.domain.errors import ManifestRefused, NotRestorable
 from service.domain.history.entry import Deleted
 from service.domain.oci import tombstone
-from service.domain.oci.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
+from service.domain.oci.manifest import INDEX_TYPES, references_of
 from service.domain.retention.state import subject_of
 from service.log import log
 from service.registry import Registry
@@ -200,7 +200,7 @@ class Restoring:
         if deleted.at_us < min(since.values(), default=0):
             return False
         kept = self._store.trash.get(self._repository, deleted.digest)
-        subject = subject_of(deleted.tag, _references(kept.media_type, kept.content)) if kept else None
+        subject = subject_of(deleted.tag, references_of(kept.media_type, kept.content)) if kept else None
         return subject is not None and deleted.at_us >= since.get(subject, deleted.at_us + 1)
 
     def _restore_referrer(self, deleted: Deleted, reason: str) -> bool:
@@ -217,10 +217,3 @@ class Restoring:
             log.warning("referrer not restored", repository=self._repository, tag=deleted.tag, error=str(error))
             return False
         return True
-
-
-def _references(media_type: str, content: bytes) -> References | None:
-    try:
-        return read_references(media_type, content)
-    except UnreadableManifest:
-        return None

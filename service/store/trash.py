@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from service.clock import now_us
 from service.domain.history.entry import Deleted
-from service.domain.oci.manifest import UnreadableManifest, read_references
+from service.domain.oci.manifest import references_of
 from service.domain.retention.plan import Doomed
 from service.store.chunks import by_score
 from service.store.connection import Connection
@@ -258,10 +258,7 @@ def _kept(digest: str, text: str) -> TrashedManifest:
 
 
 def _references(kept: TrashedManifest) -> tuple[str, ...]:
-    try:
-        references = read_references(kept.media_type, kept.content)
-    except UnreadableManifest:
-        return ()
+    references = references_of(kept.media_type, kept.content)
     return (*references.children, *(blob for blob, _ in references.blobs))
 
 

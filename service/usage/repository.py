@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from service.domain.errors import MisnamedManifest
-from service.domain.oci.manifest import References, UnreadableManifest, read_references
+from service.domain.oci.manifest import References, references_of
 from service.domain.retention.sizes import image_size, unsized_manifests
 from service.domain.usage import UNMEASURED
 from service.reconcile.pace import Pace
@@ -89,9 +89,9 @@ class RepositoryMeasurement:
         self._pace.take()
         try:
             manifest = self._registry.client.get(self._repository, digest)
-            return read_references(manifest.media_type, manifest.content) if manifest else None
-        except (MisnamedManifest, UnreadableManifest):
+        except MisnamedManifest:
             return References(readable=False)
+        return references_of(manifest.media_type, manifest.content) if manifest else None
 
     def _note(self) -> None:
         snapshot, usage = self._snapshot, self._store.usage

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from service.doctor.components import components
-from service.doctor.health import system_health
-from service.doctor.report import keep_report, last_report
+from service.doctor.health import keep_report, last_report, system_health
 from service.store.webhooks import Look
 from service.wiring import Wiring
 from tests.conftest import MakeWiring

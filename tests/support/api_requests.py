@@ -5,7 +5,7 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-LOOKS = (
+QUERIES = (
     ("GET", "/api/v1/overview"),
     ("GET", "/api/v1/search"),
     ("GET", "/api/v1/usage"),

@@ -93,6 +93,14 @@ def read_references(media_type: str, content: bytes) -> References:
         raise UnreadableManifest(f"the manifest is not what {media_type} says") from error
 
 
+def references_of(media_type: str, content: bytes) -> References:
+    """Return the references of a manifest as far as it can be read: if not, none, and `readable` is False."""
+    try:
+        return read_references(media_type, content)
+    except UnreadableManifest:
+        return References(readable=False)
+
+
 def media_type_of(content: bytes) -> str | None:
     """Return the media type with which Distribution 2.8 and 3 serve these bytes; None if it is not certain."""
     try:

@@ -44,6 +44,7 @@ from service.web.api import (
     trash,
     usage,
 )
+from service.web.api.api_blueprint import Api
 from service.wiring import Wiring, given
 
 _RESOURCES = (
@@ -54,6 +55,8 @@ _RESOURCES = (
 
 def register(app: OpenAPI, wiring: Wiring, *, documented: bool) -> None:
     """Add every resource to the application and, if `documented`, to its OpenAPI document."""
+    added = Api(wiring.store, wiring.settings, documented=documented)
     for resource in _RESOURCES:
-        for pages in given(wiring, resource.blueprints, documented=documented):
-            app.register_api(pages)
+        given(wiring, resource.add, added)
+    for pages in added.resources:
+        app.register_api(pages)

@@ -24,39 +24,53 @@ _MANY = {
     HTTPStatus.TOO_MANY_REQUESTS: "more changes than api.changes_per_minute, or too many wrong tokens: see Retry-After"
 }
 
-_LOOKS = ("GET", "HEAD", "OPTIONS")
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
-def api_blueprint(
-    name: str, store: Store, settings: Settings, documented: bool, right: Right = "read", post: Right | None = None
-) -> APIBlueprint:
-    """Return an empty blueprint under /api/v1 that checks the token before it handles a request.
+class Api:
+    """The resources of the API, which each file of this folder adds.
 
-    Args:
-        name: a unique name. The part before a dash is the heading of the resource in the OpenAPI document.
-        documented: True to describe the resource in the OpenAPI document. Writing the document takes longer than
-            building everything else.
-        post: the right that changes (POST, DELETE) need, if it differs. A second blueprint for the changes would not
-            do: two blueprints of one path hide each other in the OpenAPI document.
+    Attributes:
+        resources: the blueprints, in the order in which they were added.
     """
-    pages = APIBlueprint(
-        name,
-        __name__,
-        url_prefix="/api/v1",
-        abp_tags=[{"name": name.partition("-")[0]}],
-        abp_security=[{"token": []}],
-        abp_responses=error_responses((ALWAYS | (_MANY if "admin" in (right, post) else {})).items()),
-        doc_ui=documented,
-        operation_id_callback=_operation_id,
-    )
 
-    def let_in() -> Response | None:
-        needed = post if post and request.method not in _LOOKS else right
-        return refusal(settings, needed) or (_too_many(store, settings) if _changes(needed) else None)
+    def __init__(self, store: Store, settings: Settings, *, documented: bool) -> None:
+        """Begin without a resource.
 
-    pages.before_request(let_in)
-    pages.after_request(_unless_known)
-    return pages
+        documented: describe the resources in the OpenAPI document. That takes longer than building everything else.
+        """
+        self._store, self._settings, self._documented = store, settings, documented
+        self.resources: list[APIBlueprint] = []
+
+    def resource(self, name: str, right: Right = "read", post: Right | None = None) -> APIBlueprint:
+        """Add an empty blueprint under /api/v1 that checks the token before it handles a request, and return it.
+
+        Args:
+            name: a unique name. The part before a dash is the heading of the resource in the OpenAPI document.
+            post: the right that changes (POST, DELETE) need, if it differs. A second blueprint for the changes would
+                not do: two blueprints of one path hide each other in the OpenAPI document.
+        """
+        pages = APIBlueprint(
+            name,
+            __name__,
+            url_prefix="/api/v1",
+            abp_tags=[{"name": name.partition("-")[0]}],
+            abp_security=[{"token": []}],
+            abp_responses=error_responses((ALWAYS | (_MANY if "admin" in (right, post) else {})).items()),
+            doc_ui=self._documented,
+            operation_id_callback=_operation_id,
+        )
+
+        def let_in() -> Response | None:
+            is_change = request.method not in _SAFE_METHODS
+            needed = post if post and is_change else right
+            refused = refusal(self._settings, needed)
+            return refused or (_too_many(self._store, self._settings) if needed == "admin" and is_change else None)
+
+        pages.before_request(let_in)
+        pages.after_request(_unless_known)
+        self.resources.append(pages)
+        return pages
 
 
 def error_responses(meanings: Iterable[tuple[HTTPStatus, str]]) -> dict[str | int | HTTPStatus, Any]:
@@ -64,10 +78,6 @@ def error_responses(meanings: Iterable[tuple[HTTPStatus, str]]) -> dict[str | in
     schema = {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}
     content = {"application/problem+json": schema}
     return {status: {"description": meaning, "content": content} for status, meaning in meanings}
-
-
-def _changes(needed: Right) -> bool:
-    return needed == "admin" and request.method not in _LOOKS
 
 
 def _too_many(store: Store, settings: Settings) -> Response | None:

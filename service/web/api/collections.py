@@ -3,7 +3,6 @@
 from http import HTTPStatus
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 from pydantic import AwareDatetime, Field, StrictBool
 from werkzeug.exceptions import NotFound
 
@@ -23,7 +22,7 @@ from service.domain.policy.units import Duration
 from service.registry import Registry
 from service.settings import Settings
 from service.store import Store
-from service.web.api.api_blueprint import api_blueprint, error_responses
+from service.web.api.api_blueprint import Api, error_responses
 from service.web.models import ApiRequest, respond
 
 _NOT_QUEUED = (HTTPStatus.CONFLICT, "no collection is queued, or it is already deleting blobs")
@@ -82,10 +81,8 @@ class CancelledCollection(ApiAnswer):
     reason: str = Field(description="why it was requested")
 
 
-def blueprints(
-    store: Store, registry: Registry, settings: Settings, dispatch: Dispatch, *, documented: bool
-) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("collections", store, settings, documented, post="admin")
+def add(api: Api, store: Store, registry: Registry, settings: Settings, dispatch: Dispatch) -> None:
+    pages = api.resource("collections", post="admin")
 
     @pages.get("/collections", responses={HTTPStatus.OK: CollectionOverview})
     def collections() -> Response:
@@ -121,5 +118,3 @@ def blueprints(
     def cancel_collection() -> Response:
         """Cancel the queued collection, unless it is already deleting blobs"""
         return respond(CancelledCollection(reason=cancel(store)))
-
-    return (pages,)

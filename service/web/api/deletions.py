@@ -4,7 +4,6 @@ from http import HTTPStatus
 from typing import Annotated
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 from pydantic import AfterValidator, Field, StrictBool
 
 from service.answers.base import ApiAnswer, TimeUs
@@ -16,7 +15,7 @@ from service.domain.retention.selector import TagSelector, check_globs, is_glob
 from service.domain.timestamps import rfc3339
 from service.prune.bulk_deletion import BulkDeletions
 from service.prune.manual import pending_deletions
-from service.web.api.api_blueprint import api_blueprint, error_responses
+from service.web.api.api_blueprint import Api, error_responses
 from service.web.api.names import Digest, TagName
 from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath
 from service.web.models import ApiRequest, respond
@@ -97,11 +96,11 @@ class PendingDeletions(ApiAnswer):
     pending: tuple[PendingDeletion, ...] = Field(description="the requests")
 
 
-def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
+def add(api: Api, wiring: Wiring) -> None:
     store, inventory = wiring.store, wiring.inventory
     bulk_deletions = BulkDeletions(store, wiring.registry, wiring.policies, wiring.verdicts, wiring.dispatch)
-    reading = api_blueprint("deletions", store, wiring.settings, documented)
-    deleting = api_blueprint("deletions-asking", store, wiring.settings, documented, "admin")
+    reading = api.resource("deletions")
+    deleting = api.resource("deletions-asking", "admin")
 
     @reading.get(
         "/deletions/<path:repository>", responses={HTTPStatus.OK: PendingDeletions, **error_responses([UNKNOWN])}
@@ -131,8 +130,6 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
         single name is answered with an error.
         """
         return respond(_deleted(bulk_deletions, body))
-
-    return reading, deleting
 
 
 def _deleted(bulk_deletions: BulkDeletions, asked: ManualDeletionRequest) -> ManualDeletionAnswer:

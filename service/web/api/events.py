@@ -4,16 +4,13 @@ import re
 from http import HTTPStatus
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.answers.history import RecordedEvent
 from service.domain.history.entry import Entry
 from service.domain.oci.names import digest_prefix
 from service.reports.inventory import Inventory
-from service.settings import Settings
-from service.store import Store
-from service.web.api.api_blueprint import api_blueprint, error_responses
+from service.web.api.api_blueprint import Api, error_responses
 from service.web.api.paging import Paged, PageQuery, id_of
 from service.web.api.repository import UNKNOWN, RepositoryPath
 from service.web.models import respond
@@ -43,8 +40,8 @@ class RecordedEvents(Paged):
     older_dropped: bool = Field(description="true on the last page if events before it were recorded and dropped since")
 
 
-def blueprints(store: Store, settings: Settings, inventory: Inventory, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("events", store, settings, documented)
+def add(api: Api, inventory: Inventory) -> None:
+    pages = api.resource("events")
 
     @pages.get("/events", responses={HTTPStatus.OK: RecordedEvents})
     def events(query: EventsQuery) -> Response:
@@ -58,8 +55,6 @@ def blueprints(store: Store, settings: Settings, inventory: Inventory, *, docume
     def repository_events(path: RepositoryPath, query: EventsQuery) -> Response:
         """List the events of a repository, newest first"""
         return respond(_page(inventory, inventory.known(path.repository), query))
-
-    return (pages,)
 
 
 def _page(inventory: Inventory, repository: str | None, query: EventsQuery) -> RecordedEvents:

@@ -3,7 +3,6 @@
 from http import HTTPStatus
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.answers.base import ApiAnswer
@@ -12,9 +11,7 @@ from service.domain.errors import NoSuchTag
 from service.domain.retention.explanation import Explanation
 from service.reports.inventory import Inventory
 from service.reports.verdicts import Verdicts
-from service.settings import Settings
-from service.store import Store
-from service.web.api.api_blueprint import api_blueprint, error_responses
+from service.web.api.api_blueprint import Api, error_responses
 from service.web.api.repository import UNKNOWN, RepositoryPath, known
 from service.web.models import ApiRequest, respond
 
@@ -35,10 +32,8 @@ class Explanations(ApiAnswer):
     tags: tuple[ExplainedTag, ...] = Field(description="the tags")
 
 
-def blueprints(
-    store: Store, settings: Settings, verdicts: Verdicts, inventory: Inventory, *, documented: bool
-) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("explanations", store, settings, documented)
+def add(api: Api, verdicts: Verdicts, inventory: Inventory) -> None:
+    pages = api.resource("explanations")
 
     @pages.get(
         "/repositories/<path:repository>/explain",
@@ -49,8 +44,6 @@ def blueprints(
         explained = _explained(verdicts, inventory, path.repository, query.tag)
         tags = tuple(ExplainedTag.explained(path.repository, explanation) for explanation in explained)
         return respond(Explanations(repository=path.repository, dry_run=verdicts.is_dry(), tags=tags))
-
-    return (pages,)
 
 
 def _explained(

@@ -3,7 +3,6 @@
 from http import HTTPStatus
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.answers.base import ApiAnswer
@@ -12,9 +11,8 @@ from service.dispatch import Dispatch
 from service.domain.page import page
 from service.prune import approvals
 from service.reports.inventory import Inventory
-from service.settings import Settings
 from service.store import Store
-from service.web.api.api_blueprint import api_blueprint, error_responses
+from service.web.api.api_blueprint import Api, error_responses
 from service.web.api.paging import PageQuery, cursor_of, place_of
 from service.web.api.repository import UNKNOWN, RepositoryPath, known
 from service.web.models import ApiRequest, respond
@@ -64,11 +62,9 @@ class RejectedPlan(ApiAnswer):
     kept: int = Field(description="images that are kept")
 
 
-def blueprints(
-    store: Store, settings: Settings, inventory: Inventory, dispatch: Dispatch, *, documented: bool
-) -> tuple[APIBlueprint, ...]:
-    reading = api_blueprint("holds", store, settings, documented)
-    approving = api_blueprint("holds-approval", store, settings, documented, "admin")
+def add(api: Api, store: Store, inventory: Inventory, dispatch: Dispatch) -> None:
+    reading = api.resource("holds")
+    approving = api.resource("holds-approval", "admin")
 
     @reading.get("/holds", responses={HTTPStatus.OK: Holds})
     def holds(query: PageQuery) -> Response:
@@ -105,5 +101,3 @@ def blueprints(
         """Approve every waiting plan that was not rejected, and plan the repositories again now"""
         approved = approvals.approve_all(store, dispatch, query.plans, by="API")
         return respond(ApprovalOfAll(repositories=approved.repositories, approved=approved.images))
-
-    return reading, approving

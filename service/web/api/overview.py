@@ -4,16 +4,14 @@ from http import HTTPStatus
 from typing import Literal
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.answers.base import ApiAnswer, TimeMs
 from service.doctor.components import components
-from service.doctor.health import system_health
-from service.doctor.report import last_report
+from service.doctor.health import last_report, system_health
 from service.domain.timestamps import rfc3339
 from service.reconcile.status import overview as reconcile_status
-from service.web.api.api_blueprint import api_blueprint
+from service.web.api.api_blueprint import Api
 from service.web.models import respond
 from service.wiring import Wiring
 
@@ -71,15 +69,13 @@ class SystemOverview(ApiAnswer):
     components: tuple[ReportedComponent, ...] = Field(description="every component of the system with its state")
 
 
-def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("overview", wiring.store, wiring.settings, documented)
+def add(api: Api, wiring: Wiring) -> None:
+    pages = api.resource("overview")
 
     @pages.get("/overview", responses={HTTPStatus.OK: SystemOverview})
     def overview() -> Response:
         """Return the state of the system: amounts, queued work, and problems"""
         return respond(_overview(wiring))
-
-    return (pages,)
 
 
 def _overview(wiring: Wiring) -> SystemOverview:

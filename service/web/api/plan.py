@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from http import HTTPStatus
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.answers.base import ApiAnswer
@@ -12,9 +11,7 @@ from service.answers.repositories import HeldPlan
 from service.answers.verdicts import VerdictAnswer
 from service.domain.retention.plan import Doomed
 from service.reports.inventory import Inventory, PendingPlan
-from service.settings import Settings
-from service.store import Store
-from service.web.api.api_blueprint import api_blueprint
+from service.web.api.api_blueprint import Api
 from service.web.api.paging import Paged, SearchQuery, cursor_of, place_of
 from service.web.models import respond
 
@@ -49,8 +46,8 @@ class Plans(Paged):
     repositories: tuple[RepositoryPlan, ...] = Field(description="the plans")
 
 
-def blueprints(store: Store, settings: Settings, inventory: Inventory, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("plan", store, settings, documented)
+def add(api: Api, inventory: Inventory) -> None:
+    pages = api.resource("plan")
 
     @pages.get("/plan", responses={HTTPStatus.OK: Plans})
     def plan(query: SearchQuery) -> Response:
@@ -58,8 +55,6 @@ def blueprints(store: Store, settings: Settings, inventory: Inventory, *, docume
         page = inventory.plans(query.finding(), place_of(query.cursor, _ORDER, str), query.limit)
         rows = tuple(RepositoryPlan.of(planned) for planned in page.rows)
         return respond(Plans(next=cursor_of(page, _ORDER), total=page.total, repositories=rows))
-
-    return (pages,)
 
 
 def _rows(repository: str, images: Iterable[Doomed]) -> tuple[VerdictAnswer, ...]:

@@ -4,14 +4,12 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Response, jsonify
-from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.answers.base import ApiAnswer
 from service.domain.policy.model import schema
-from service.settings import PolicySource, Settings
-from service.store import Store
-from service.web.api.api_blueprint import api_blueprint
+from service.settings import PolicySource
+from service.web.api.api_blueprint import Api
 from service.web.models import respond
 
 _A_SCHEMA = {"description": "a JSON Schema (2020-12)", "content": {"application/json": {"schema": {"type": "object"}}}}
@@ -29,10 +27,8 @@ class PolicyInForce(ApiAnswer):
     error: str | None = Field(description="why the latest version at the source is not active; null: it is active")
 
 
-def blueprints(
-    store: Store, settings: Settings, policies: PolicySource, *, documented: bool
-) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("policy", store, settings, documented)
+def add(api: Api, policies: PolicySource) -> None:
+    pages = api.resource("policy")
 
     @pages.get("/policy", responses={HTTPStatus.OK: PolicyInForce})
     def policy() -> Response:
@@ -43,8 +39,6 @@ def blueprints(
     def policy_schema() -> Response:
         """Return the JSON Schema of policies, for editors"""
         return jsonify(schema())
-
-    return (pages,)
 
 
 def _in_force(policies: PolicySource) -> PolicyInForce:

@@ -5,7 +5,6 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field, ValidationError
 from pydantic_core import to_json
 
@@ -14,10 +13,9 @@ from service.domain.policy.model import Policy
 from service.domain.retention.preview import Preview
 from service.reports.inventory import Inventory
 from service.reports.verdicts import Verdicts
-from service.settings import Settings, policy_faults
-from service.store import Store
+from service.settings import policy_faults
 from service.web import trials
-from service.web.api.api_blueprint import api_blueprint, error_responses
+from service.web.api.api_blueprint import Api, error_responses
 from service.web.api.repository import UNKNOWN, known
 from service.web.models import ApiRequest, respond
 from service.web.problems import InvalidRequest
@@ -41,10 +39,8 @@ class PolicyPreviewRequest(ApiRequest):
     )
 
 
-def blueprints(
-    store: Store, settings: Settings, verdicts: Verdicts, inventory: Inventory, *, documented: bool
-) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("previews", store, settings, documented)
+def add(api: Api, verdicts: Verdicts, inventory: Inventory) -> None:
+    pages = api.resource("previews")
     answers = {HTTPStatus.OK: Previews, **error_responses([UNKNOWN])}
 
     @pages.get("/preview", responses=answers)
@@ -63,8 +59,6 @@ def blueprints(
         with trials.turn():
             policy = _policy(body.policy)
             return _previews(_previewed(verdicts, names, policy), policy.dry_run)
-
-    return (pages,)
 
 
 def _policy(values: dict[str, Any]) -> Policy:

@@ -4,7 +4,6 @@ from http import HTTPStatus
 from typing import Annotated
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.answers.protections import ProtectionAnswer
@@ -12,9 +11,8 @@ from service.dispatch import Dispatch
 from service.domain.policy.units import Span
 from service.prune.protecting import current_digests, end_protection, protect
 from service.reports.inventory import Inventory
-from service.settings import Settings
 from service.store import Store
-from service.web.api.api_blueprint import api_blueprint, error_responses
+from service.web.api.api_blueprint import Api, error_responses
 from service.web.api.names import RepositoryName, TagName
 from service.web.api.repository import UNKNOWN
 from service.web.models import ApiRequest, respond
@@ -37,10 +35,8 @@ class ProtectionRequest(ApiRequest):
     )
 
 
-def blueprints(
-    store: Store, settings: Settings, inventory: Inventory, dispatch: Dispatch, *, documented: bool
-) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("protections", store, settings, documented, "admin")
+def add(api: Api, store: Store, inventory: Inventory, dispatch: Dispatch) -> None:
+    pages = api.resource("protections", "admin")
 
     @pages.post("/protections", responses={HTTPStatus.OK: ProtectionAnswer, **error_responses([UNKNOWN])})
     def protect_images(body: ProtectionRequest) -> Response:
@@ -52,5 +48,3 @@ def blueprints(
             return respond(ProtectionAnswer.ended(repository, len(digests), ended))
         protection = protect(store, dispatch, repository, digests, body.keep_for, by="API")
         return respond(ProtectionAnswer.of(repository, protection))
-
-    return (pages,)

@@ -3,7 +3,6 @@
 from http import HTTPStatus
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.answers.base import ApiAnswer
@@ -14,7 +13,7 @@ from service.registry import Registry
 from service.settings import Settings
 from service.settings.kinds import RepositoryName
 from service.store import Store
-from service.web.api.api_blueprint import api_blueprint, error_responses
+from service.web.api.api_blueprint import Api, error_responses
 from service.web.models import ApiRequest, respond
 
 _NONE = (HTTPStatus.CONFLICT, "no registry is configured")
@@ -34,10 +33,8 @@ class QueuedReconcile(ApiAnswer):
     reason: str = Field(description="reason of the run that will be recorded")
 
 
-def blueprints(
-    store: Store, registry: Registry, settings: Settings, dispatch: Dispatch, *, documented: bool
-) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("reconciliation", store, settings, documented, post="admin")
+def add(api: Api, store: Store, registry: Registry, settings: Settings, dispatch: Dispatch) -> None:
+    pages = api.resource("reconciliation", post="admin")
 
     @pages.get("/reconciliation", responses={HTTPStatus.OK: Reconciliation})
     def reconciliation() -> Response:
@@ -49,5 +46,3 @@ def blueprints(
         """Compare some repositories, or all, with the registry now"""
         reason = request_reconcile(store, registry, dispatch, body.repositories, by="API")
         return respond(QueuedReconcile(reason=reason))
-
-    return (pages,)

@@ -3,15 +3,12 @@
 from http import HTTPStatus
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.answers.repositories import Repository
 from service.reports.inventory import Inventory
 from service.reports.repository_listing import RepositoryOrder, RepositoryStatus
-from service.settings import Settings
-from service.store import Store
-from service.web.api.api_blueprint import api_blueprint
+from service.web.api.api_blueprint import Api
 from service.web.api.paging import Paged, SearchQuery, cursor_of, place_of
 from service.web.models import respond
 
@@ -37,8 +34,8 @@ class Repositories(Paged):
     repositories: tuple[Repository, ...] = Field(description="the repositories")
 
 
-def blueprints(store: Store, settings: Settings, inventory: Inventory, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("repositories", store, settings, documented)
+def add(api: Api, inventory: Inventory) -> None:
+    pages = api.resource("repositories")
 
     @pages.get("/repositories", responses={HTTPStatus.OK: Repositories})
     def repositories(query: RepositoriesQuery) -> Response:
@@ -48,5 +45,3 @@ def blueprints(store: Store, settings: Settings, inventory: Inventory, *, docume
         page = inventory.repositories.page(query.finding(), query.sort, after, query.limit, status=query.status)
         rows = tuple(map(Repository.model_validate, page.rows))
         return respond(Repositories(next=cursor_of(page, query.sort), total=page.total, repositories=rows))
-
-    return (pages,)

@@ -4,7 +4,6 @@ from http import HTTPStatus
 from typing import Annotated
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field, StrictBool
 
 from service.answers.bulk import RestorationAnswer
@@ -13,9 +12,7 @@ from service.domain.policy.units import Span, spell_duration
 from service.restore.bulk_restore import RestoreTarget, restore_each
 from service.restore.restore import Restore
 from service.restore.restoring import LEASE_S
-from service.settings import Settings
-from service.store import Store
-from service.web.api.api_blueprint import api_blueprint, error_responses
+from service.web.api.api_blueprint import Api, error_responses
 from service.web.api.names import Digest, RepositoryName, TagName
 from service.web.api.repository import REGISTRY
 from service.web.models import ApiRequest, respond
@@ -63,8 +60,8 @@ class RestorationRequest(ApiRequest):
     dry_run: StrictBool = Field(default=False, description="only report what would be restored", examples=[True])
 
 
-def blueprints(store: Store, settings: Settings, restore: Restore, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("restorations", store, settings, documented, "admin")
+def add(api: Api, restore: Restore) -> None:
+    pages = api.resource("restorations", "admin")
 
     @pages.post(
         "/restorations", responses={HTTPStatus.OK: RestorationAnswer, **error_responses([_NOT_POSSIBLE, REGISTRY])}
@@ -82,5 +79,3 @@ def blueprints(store: Store, settings: Settings, restore: Restore, *, documented
         if len(restored) == 1:
             raise_if_refused([entry.item for entry in restored])
         return respond(RestorationAnswer.of(restored, dry_run=body.dry_run))
-
-    return (pages,)

@@ -3,13 +3,12 @@
 from http import HTTPStatus
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.answers.history import TagHistory, TagInterval
 from service.answers.verdicts import VerdictAnswer
 from service.reports.tag_listing import TagOrder, TagStatus
-from service.web.api.api_blueprint import api_blueprint, error_responses
+from service.web.api.api_blueprint import Api, error_responses
 from service.web.api.paging import Paged, SearchQuery, cursor_of, place_of
 from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath, TagPath
 from service.web.models import respond
@@ -47,8 +46,8 @@ class Tags(Paged):
     tags: tuple[VerdictAnswer, ...] = Field(description="the tags with their verdicts")
 
 
-def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("tags", wiring.store, wiring.settings, documented)
+def add(api: Api, wiring: Wiring) -> None:
+    pages = api.resource("tags")
 
     @pages.get(
         "/repositories/<path:repository>/tags",
@@ -87,5 +86,3 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
         intervals = wiring.inventory.intervals(wiring.inventory.known(path.repository), path.tag)
         history = tuple(map(TagInterval.model_validate, intervals))
         return respond(TagHistory(repository=path.repository, tag=path.tag, history=history))
-
-    return (pages,)

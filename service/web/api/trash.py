@@ -3,7 +3,6 @@
 from http import HTTPStatus
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.answers.base import TimeMs
@@ -14,7 +13,7 @@ from service.registry import Registry
 from service.restore.trash_listing import TrashOrder, list_trash
 from service.settings import Settings
 from service.store import Store
-from service.web.api.api_blueprint import api_blueprint
+from service.web.api.api_blueprint import Api
 from service.web.api.paging import Paged, PageQuery, cursor_of, matcher_of, place_of
 from service.web.models import respond
 
@@ -43,8 +42,8 @@ class TrashedImages(Paged):
     deleted: tuple[DeletedImage, ...] = Field(description="the images")
 
 
-def blueprints(store: Store, registry: Registry, settings: Settings, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("trash", store, settings, documented)
+def add(api: Api, store: Store, registry: Registry, settings: Settings) -> None:
+    pages = api.resource("trash")
 
     @pages.get("/trash", responses={HTTPStatus.OK: TrashedImages})
     def trash(query: TrashQuery) -> Response:
@@ -68,5 +67,3 @@ def blueprints(store: Store, registry: Registry, settings: Settings, *, document
                 ),
             )
         )
-
-    return (pages,)

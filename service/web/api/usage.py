@@ -3,14 +3,12 @@
 from http import HTTPStatus
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.answers.usage import StorageUsage
 from service.reports.usage import usage_records
-from service.settings import Settings
 from service.store import Store
-from service.web.api.api_blueprint import api_blueprint
+from service.web.api.api_blueprint import Api
 from service.web.models import ApiRequest, respond
 
 
@@ -21,12 +19,10 @@ class UsageQuery(ApiRequest):
     points: int = Field(default=200, ge=2, le=1000, description="largest number of points; of more, some are left out")
 
 
-def blueprints(store: Store, settings: Settings, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = api_blueprint("usage", store, settings, documented)
+def add(api: Api, store: Store) -> None:
+    pages = api.resource("usage")
 
     @pages.get("/usage", responses={HTTPStatus.OK: StorageUsage})
     def usage(query: UsageQuery) -> Response:
         """Return the storage used, now and over time, by the first part of repository names"""
         return respond(StorageUsage.of(usage_records(store, query.days * 86_400_000, query.points)))
-
-    return (pages,)

@@ -8,8 +8,7 @@ from service.dispatch import Dispatch
 from service.domain.errors import ConfigurationError, NoSuchRepository, StoreUnavailable
 from service.domain.policy.units import spell_count
 from service.prune import approvals
-from service.prune.approvals import PlanDecision, Waiting
-from service.prune.held_images import held_images
+from service.prune.approvals import PlanDecision, Waiting, held_images
 from service.reports.verdicts import Verdicts
 from service.store import Store
 from service.web.pages import rendering

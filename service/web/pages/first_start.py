@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, request
 
 from service.local import snippet
-from service.reports.first_start import first_start as done_steps
+from service.reports.activity import first_start as done_steps
 from service.settings import Settings
 from service.settings.kinds import listen_host
 from service.store import Store

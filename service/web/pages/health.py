@@ -12,8 +12,14 @@ from service.clock import now_ms
 from service.collect.status import past
 from service.doctor import examine, open_case
 from service.doctor.components import components, without_redis
-from service.doctor.health import check_recording, known_workers, queued_messages, system_health
-from service.doctor.report import keep_report, last_report
+from service.doctor.health import (
+    check_recording,
+    keep_report,
+    known_workers,
+    last_report,
+    queued_messages,
+    system_health,
+)
 from service.domain.errors import ConfigurationError, StoreUnavailable
 from service.domain.finding import Finding, worst
 from service.reconcile.status import overview, request_reconcile

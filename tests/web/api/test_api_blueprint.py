@@ -8,13 +8,13 @@ from werkzeug.test import TestResponse
 
 from service.web import access
 from service.web.app import create_app
-from tests.support.api_requests import CHANGES, LOOKS, TOKENS, ask
+from tests.support.api_requests import CHANGES, QUERIES, TOKENS, ask
 from tests.support.edge import Edge, ServeEdge
 from tests.support.problem import problem
 
 pytestmark = pytest.mark.slow
 
-EVERY = (*LOOKS, *CHANGES)
+EVERY = (*QUERIES, *CHANGES)
 
 
 def is_open(response: TestResponse) -> bool:
@@ -28,12 +28,12 @@ def test_every_route_of_the_api_is_tried_here(edge: Edge) -> None:
         for rule in rules
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    assert every == {route for route in (*LOOKS, *CHANGES) if route[1].startswith("/api/v1")}
+    assert every == {route for route in (*QUERIES, *CHANGES) if route[1].startswith("/api/v1")}
 
 
 def test_read_and_admin_may_look(serve: ServeEdge) -> None:
     http = serve(tokens=TOKENS).http
-    for route in LOOKS:
+    for route in QUERIES:
         assert is_open(ask(http, route, "read-s3cret")), route
         assert is_open(ask(http, route, "admin-s3cret")), route
 
@@ -43,7 +43,7 @@ def test_notify_may_never_look(serve: ServeEdge) -> None:
         serve(tokens=TOKENS).http,
         "the notify token may only post notifications: send tokens.read or tokens.admin",
     )
-    for route in LOOKS:
+    for route in QUERIES:
         assert (route, *problem(ask(http, route, "notify-s3cret"))) == (route, 403, refused)
 
 
@@ -76,7 +76,7 @@ def test_a_stranger_is_refused_before_the_request_is_looked_at(serve: ServeEdge)
 def test_with_a_notify_token_alone_reading_is_refused_with_the_setting_to_set(serve: ServeEdge) -> None:
     http = serve(tokens={"notify": "notify-s3cret"}).http
     unset = "neither tokens.read nor tokens.admin is set, so access is disabled: set tokens.read"
-    for route in LOOKS:
+    for route in QUERIES:
         assert (route, *problem(ask(http, route))) == (route, 401, unset)
         assert (route, *problem(ask(http, route, "notify-s3cret"))) == (route, 403, unset)
 
@@ -95,8 +95,8 @@ def test_without_an_admin_token_changes_are_refused_if_there_are_other_tokens(
 
 def test_an_admin_token_alone_may_look(serve: ServeEdge) -> None:
     http = serve(tokens={"admin": "admin-s3cret"}).http
-    assert is_open(ask(http, LOOKS[0], "admin-s3cret"))
-    assert not is_open(ask(http, LOOKS[0]))
+    assert is_open(ask(http, QUERIES[0], "admin-s3cret"))
+    assert not is_open(ask(http, QUERIES[0]))
 
 
 def test_one_token_under_two_names_may_do_what_either_may(serve: ServeEdge) -> None:
@@ -134,7 +134,7 @@ def test_without_any_token_a_page_from_elsewhere_may_do_nothing(edge: Edge, head
 
 def test_with_tokens_it_may_be_asked_by_any_name(serve: ServeEdge) -> None:
     http = serve(tokens=TOKENS).http
-    assert is_open(ask(http, LOOKS[0], "read-s3cret", Host="pushprune.example", Origin="https://elsewhere.example"))
+    assert is_open(ask(http, QUERIES[0], "read-s3cret", Host="pushprune.example", Origin="https://elsewhere.example"))
 
 
 def test_without_redis_the_answer_is_to_come_again(serve: ServeEdge, no_redis: redis.Redis) -> None:
@@ -157,7 +157,7 @@ def test_another_method_is_told_which_is_allowed(edge: Edge) -> None:
         assert method in response.headers["Allow"].split(", ")
 
 
-@pytest.mark.parametrize("route", [*LOOKS, *CHANGES])
+@pytest.mark.parametrize("route", [*QUERIES, *CHANGES])
 def test_no_path_is_a_redirect_and_no_answer_is_taken_for_a_page(edge: Edge, route: tuple[str, str]) -> None:
     method, path = route
     for asked in (path, f"{path}/", f"/{path}", path.replace("/api/v1", "/api//v1")):
@@ -172,16 +172,16 @@ def test_guesses_at_the_tokens_are_heard_once_a_second_and_a_right_token_is_lock
 ) -> None:
     http, clock = serve(tokens=TOKENS).http, [1000.0]
     monkeypatch.setattr(http.application.extensions["pushprune guesses"], "_clock", lambda: clock[0])
-    guesses = [ask(http, LOOKS[0], f"guess {number}").status_code for number in range(12)]
+    guesses = [ask(http, QUERIES[0], f"guess {number}").status_code for number in range(12)]
     assert guesses == [401] * 10 + [429] * 2
-    refused = ask(http, LOOKS[0], "read-s3cret")
+    refused = ask(http, QUERIES[0], "read-s3cret")
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
     assert "status" in (http.get("/readyz", headers={"Authorization": "Bearer read-s3cret"}).json or {})
-    assert ask(http, LOOKS[0]).status_code == 401, "no token is no guess"
+    assert ask(http, QUERIES[0]).status_code == 401, "no token is no guess"
     clock[0] += 1
-    assert is_open(ask(http, LOOKS[0], "read-s3cret"))
+    assert is_open(ask(http, QUERIES[0], "read-s3cret"))
     clock[0] += 60
-    assert all(is_open(ask(http, LOOKS[0], "read-s3cret")) for _ in range(20))
+    assert all(is_open(ask(http, QUERIES[0], "read-s3cret")) for _ in range(20))
 
 
 def test_guesses_by_way_of_readyz_are_slowed_down_as_well(serve: ServeEdge) -> None:

@@ -17,7 +17,7 @@ from service.web.app import create_app
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
 from tests.fakes.registry import FakeRegistry
-from tests.support.api_requests import CHANGES, LOOKS, TOKENS, ask
+from tests.support.api_requests import CHANGES, QUERIES, TOKENS, ask
 from tests.support.examples import part_of
 from tests.support.record import event, record
 
@@ -88,7 +88,7 @@ def test_a_read_token_changes_nothing_whatever_it_asks(wiring: Wiring) -> None:
         asked.add((case.method, case.path, response.status_code == 403))
 
     over_every_operation(wiring, "read", GenerationMode.POSITIVE, check)
-    routes = [*LOOKS, *CHANGES]
+    routes = [*QUERIES, *CHANGES]
     http = create_app(wiring).test_client()
     for route in routes:
         ask(http, route, TOKENS["read"])
