@@ -12,7 +12,7 @@ from service.domain.collection.garbage import Garbage
 from service.domain.collection.run import UNDELETION, CollectionStage, Rehearsal, Run
 from service.domain.policy.units import spell_count, spell_size
 
-_LISTED = 50
+_LISTED, _LARGEST = 50, 10
 
 
 def show_overview(status: CollectionStatus, as_document: bool) -> None:
@@ -52,10 +52,10 @@ def show_run(run: Run, rehearsal: Rehearsal | None) -> None:
     """Print the result of a collection, or of a dry run with the blobs that a collection would delete."""
     took = f"{(run.ended_ms - run.started_ms) / 1000:.1f} s"
     if rehearsal is not None:
-        largest = sorted(rehearsal.blobs, key=lambda blob: -(blob[1] or 0))[:_LISTED]
+        largest = sorted(rehearsal.blobs, key=lambda blob: -(blob[1] or 0))[:_LARGEST]
         if largest:
             table(("would be deleted", "size"), ((short_digest(digest), spell_size(size)) for digest, size in largest))
-        listed = f"; the {_LISTED} largest are listed" if run.blobs > _LISTED else ""
+        listed = f"; the {_LARGEST} largest are listed" if run.blobs > _LARGEST else ""
         blobs = spell_count(run.blobs, "blob")
         line(f"a collection would delete {blobs} and free {_freed(run)}{listed}; nothing was deleted ({took})")
         return

@@ -45,9 +45,10 @@ def show_held(store: Store, names: Sequence[str], as_document: bool) -> None:
     )
     table(("repository", "since", "images", "plan", "why it waits"), rows)
     holds = [plan.hold for plan in plans]
-    if len(holds) > 1:
-        line("review: pushprune prune --dry-run; approve all: pushprune prune --approve-all")
-    line(_next_steps(*(holds[0].repository, holds[0].plan) if len(holds) == 1 else ("REPO", "PLAN")))
+    if len(holds) == 1:
+        line(_next_steps(holds[0].repository, holds[0].plan))
+    else:
+        line(f"{_next_steps('REPO', 'PLAN')}; approve all: pushprune prune --approve-all")
 
 
 def _why(plan: Waiting) -> str:

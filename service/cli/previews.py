@@ -67,9 +67,7 @@ def _show_deletions(previews: Sequence[Preview], deletions: Sequence[tuple[str, 
     click.echo()
     rules = ((rule.name or "(no rule)", str(rule.tags), str(rule.digests), rule.size) for rule in totals(previews))
     table(("rule", "tags", "images", "up to"), rules)
-    deleting_from = [preview for preview in previews if preview.deletions]
-    where = "this repository" if len(deleting_from) == 1 else "its repository"
-    freed = _freed(freed_together(preview.freed for preview in deleting_from), where)
+    freed = _freed(freed_together(preview.freed for preview in previews if preview.deletions))
     click.echo(f"up to: a layer that several images share counts for each of them; {freed}")
     for preview in previews:
         if preview.hold:
@@ -78,9 +76,12 @@ def _show_deletions(previews: Sequence[Preview], deletions: Sequence[tuple[str, 
             line(f"{preview.repository}: {len(preview.unclear)} manifests must be read first; the plan may change")
 
 
-def _freed(freed: Freed, where: str) -> str:
+def _freed(freed: Freed) -> str:
     if freed.is_unknown:
         return "a collection frees an unknown part of it: the layers of these images are not known"
     most = "at most " if freed.at_most else ""
     besides = f", besides {spell_count(freed.unknown, 'image')} of unknown layers" if freed.unknown else ""
-    return f"a collection then frees {most}{spell_size(freed.size_bytes)} that nothing else in {where} uses{besides}"
+    return (
+        f"a collection then frees {most}{spell_size(freed.size_bytes)}{besides}, "
+        "unless other repositories use these layers"
+    )

@@ -186,7 +186,11 @@ class BlobProtection:
             called = f"{name}@{digest}" if name else digest
             # The wait ends when the blob is old enough, but an answer comes at least every ten minutes.
             wait_s = min(max(BUSY_S, (pushed_us - since_us) / 1_000_000), 600.0)
-            raise Postponed(f"{called} was pushed less than gc.youth ago and no known image references it", wait_s)
+            raise Postponed(
+                f"{called} was pushed less than gc.youth ago and no known image references it: "
+                "its push may not have ended",
+                wait_s,
+            )
 
 
 def _swept(report: Report) -> frozenset[str]:

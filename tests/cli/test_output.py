@@ -103,9 +103,9 @@ def test_a_dry_run_of_a_collection_lists_the_largest_blobs_and_counts_all(capsys
     run_of_today = GcRun(1000, 2000, "dry run", "manual", blobs=len(blobs), bytes_freed=500_500_000)
     show_run(run_of_today, Rehearsal(1000, blobs))
     first, *rows, last = capsys.readouterr().out.splitlines()
-    assert (len(rows), rows[0].split()[-2:], first.split()[-1]) == (50, ["1.0", "MB"], "size")
+    assert (len(rows), rows[0].split()[-2:], first.split()[-1]) == (10, ["1.0", "MB"], "size")
     assert last == (
-        "a collection would delete 1,000 blobs and free 500.5 MB; the 50 largest are listed; "
+        "a collection would delete 1,000 blobs and free 500.5 MB; the 10 largest are listed; "
         "nothing was deleted (1.0 s)"
     )  # fmt: skip
 
