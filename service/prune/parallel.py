@@ -2,7 +2,7 @@
 
 import contextvars
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
@@ -10,10 +10,10 @@ from functools import partial
 from service.domain.errors import RegistryUnavailable
 from service.domain.retention.plan import Doomed
 
-Work = Callable[[Callable[[Doomed], None], Iterable[Doomed]], object]
+Work = Callable[[Callable[[Doomed], None], Collection[Doomed]], object]
 
 
-def one_by_one(call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
+def one_by_one(call: Callable[[Doomed], None], batch: Collection[Doomed]) -> None:
     """Call a function for one image after the other."""
     for doomed in batch:
         call(doomed)
@@ -31,8 +31,12 @@ def in_parallel(parallel: int) -> Iterator[Work]:
 
 
 def _in_parallel(
-    pool: ThreadPoolExecutor, parallel: int, call: Callable[[Doomed], None], batch: Iterable[Doomed]
+    pool: ThreadPoolExecutor, parallel: int, call: Callable[[Doomed], None], batch: Collection[Doomed]
 ) -> None:
+    # Nearly every push displaces one image. The thread of the caller has a connection to Redis already.
+    if len(batch) == 1:
+        one_by_one(call, batch)
+        return
     waiting, lock, failed = iter(batch), threading.Lock(), threading.Event()
     errors: list[BaseException] = []
 
@@ -50,6 +54,6 @@ def _in_parallel(
                     failed.set()
 
     # Log lines and spans of a thread name the batch.
-    wait([pool.submit(contextvars.copy_context().run, work) for _ in range(parallel)])
+    wait([pool.submit(contextvars.copy_context().run, work) for _ in range(min(parallel, len(batch)))])
     if errors:
         raise errors[0]

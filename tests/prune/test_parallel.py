@@ -26,6 +26,13 @@ def test_all_batches_share_the_threads() -> None:
     assert len(done) == 20 * len(IMAGES)
 
 
+def test_a_single_image_is_the_work_of_the_caller() -> None:
+    threads = list[int]()
+    with in_parallel(3) as work:
+        work(lambda image: threads.append(threading.get_ident()), IMAGES[:1])
+    assert threads == [threading.get_ident()]
+
+
 def test_the_first_error_stops_the_batch_and_not_the_next_one() -> None:
     tried, done = list[Doomed](), list[Doomed]()
 
