@@ -11,6 +11,7 @@ from service.domain.retention import change as domain
 from service.domain.retention.change import changed
 from service.domain.retention.state import State
 from service.prune import approvals, planning, policy_change
+from service.store.policy_changes import PolicyChanges
 from tests.conftest import MakeWiring, keep_last
 from tests.support.makers import tag, us
 from tests.support.system import Make, System
@@ -168,6 +169,28 @@ def test_a_second_change_that_keeps_the_tags_for_a_while_only_postpones_the_appr
     monkeypatch.setattr(planning, "now_us", lambda: later_us)
     system.later()
     assert left(system) == [3, 3, 3]
+    assert len(system.store.approvals.holds()) == 3
+
+
+def test_a_plan_by_the_policy_before_does_not_end_what_is_about_to_wait(
+    make_system: Make, change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker has not read the changed policy yet, and plans while that policy is put in force."""
+    system = three_each(make_system, last(3))
+    worker, real = system.wiring, PolicyChanges.note_applied
+
+    def note_applied(changes: PolicyChanges, *policy: str) -> None:
+        for repository in REPOSITORIES:
+            planning.enforce(worker, repository)
+        real(changes, *policy)
+
+    monkeypatch.setattr(PolicyChanges, "note_applied", note_applied)
+    change(system, last(1))
+    sweep(system.wiring)
+    for repository in REPOSITORIES:
+        system.push("v4", repository=repository)
+    system.settle()
+    assert left(system) == [4, 4, 4]
     assert len(system.store.approvals.holds()) == 3
 
 

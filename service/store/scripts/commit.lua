@@ -4,7 +4,7 @@
 -- again once they are done, or after a minute.
 --
 -- KEYS  generation due doomed doomed:R dry_run:R hold:R held attempts untagged:R created:R pulled:R unapproved unannounced
---       unconfirmed planned
+--       unconfirmed planned policy:comparison
 -- ARGV  repository
 --       made_from          the generation that the plan was made from, or that of the last push that leaves it valid
 --       overtaken          1 if there were such pushes: the repository is planned again, and obsolete fields may be in use
@@ -56,7 +56,11 @@ elseif target == 'dry_run' then
 elseif target ~= 'none' then
   for _, image in ipairs(images) do redis.call('HSET', r.doomed, image.short, image.json) end
 end
-if approved == '1' then redis.call('HDEL', all.unapproved, repository) end
+-- While a changed policy is compared, plans are still made by the policy before. They do not end what waits because of the
+-- change.
+if approved == '1' and redis.call('EXISTS', all['policy:comparison']) == 0 then
+  redis.call('HDEL', all.unapproved, repository)
+end
 -- Such a plan is committed only after the registry listed the tags that the history knows.
 if target == 'doomed' then redis.call('SREM', all.unconfirmed, repository) end
 
