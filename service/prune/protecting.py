@@ -55,12 +55,13 @@ def protect(
     """
     digests = _digests(tags)
     until_us = store.protections.protect(repository, digests, life_s)
+    # This drops the plan. A deletion that is on its way is then restored; one that ended before shows in the live tags.
+    plan_now(store, dispatch, [repository])
     live = {tag.name: tag.digest for tag in store.history.live(repository)}
     moved = _names(tag for tag, digest in tags.items() if live.get(tag) != digest)
     protection = Protection(len(tags), len(digests), until_us, moved)
     reason = f"for {spell_duration(life_s)}, until {protection.until}: {_names(tags)}"
     store.approvals.note(repository, "protected", by, reason)
-    plan_now(store, dispatch, [repository])
     return protection
 
 

@@ -1,16 +1,22 @@
 """Crossings that the machine found (tests/machine): deletes, plans, healings and users."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import Any
+
 import pytest
 
 from service.clock import now_us
 from service.domain.oci.manifest import References
-from service.prune import deleting, planning
+from service.prune import deleting, planning, protecting
+from service.store.approvals import Approvals
 from service.store.keys import short
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image, make_index
 from tests.fakes.pusher import Pusher
 from tests.support.makers import policy
 from tests.support.pushes import unheard
+from tests.support.races import PATIENCE_S
 from tests.support.system import SHOP, Make, doomed_system, untag_first
 
 V1 = make_image(f"{SHOP}:v1")
@@ -178,3 +184,27 @@ def test_a_doomed_tag_that_we_may_have_untagged_vanishes_if_its_image_was_delete
     assert {tag.name for tag in system.store.history.live(SHOP)} == {"v2"}
     assert (set(system.reasons("vanished")), set(system.reasons("pruned"))) == ({"v1"}, {"v0"})
     assert system.store.outbox.healing() == 0
+
+
+def test_an_image_whose_protection_meets_its_deletion_is_restored(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The DELETE is on its way when a user protects the image, and ends before the protection is noted."""
+    system = doomed_system(make_system)
+    is_sent, may_end, note = Event(), Event(), Approvals.note
+    system.registry.before("DELETE", "manifests/sha256", lambda: (is_sent.set(), may_end.wait(PATIENCE_S)))
+    with ThreadPoolExecutor(1) as worker:
+        deletion = worker.submit(deleting.delete, system.wiring, SHOP)
+
+        def late_note(approvals: Approvals, *args: Any) -> None:
+            may_end.set()
+            deletion.result(PATIENCE_S)
+            note(approvals, *args)
+
+        monkeypatch.setattr(Approvals, "note", late_note)
+        assert is_sent.wait(PATIENCE_S)
+        protection = protecting.protect(system.store, system.wiring.dispatch, SHOP, {"v1": V1.digest}, 3600, by="alice")
+    assert protection.moved == ""
+    system.settle()
+    system.later()
+    assert system.registry.tags(SHOP)["v1"] == V1.digest
