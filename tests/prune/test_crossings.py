@@ -192,7 +192,12 @@ def test_an_image_whose_protection_meets_its_deletion_is_restored(
     """The DELETE is on its way when a user protects the image, and ends before the protection is noted."""
     system = doomed_system(make_system)
     is_sent, may_end, note = Event(), Event(), Approvals.note
-    system.registry.before("DELETE", "manifests/sha256", lambda: (is_sent.set(), may_end.wait(PATIENCE_S)))
+
+    def wait() -> None:
+        is_sent.set()
+        may_end.wait(PATIENCE_S)
+
+    system.registry.before("DELETE", "manifests/sha256", wait)
     with ThreadPoolExecutor(1) as worker:
         deletion = worker.submit(deleting.delete, system.wiring, SHOP)
 
