@@ -104,5 +104,6 @@ SAID_OF: Mapping[str, str] = {
     "no-healing": r"is kept, and missing|cannot be pulled|the history and the registry differ",
     # What it deletes wrongly is restored later, also where the policy would have deleted it by then.
     "blind-commit": r"is deleted although the push of \S+ was heard and keeps it|should be gone|is kept, and missing",
-    "believed-parts": r"cannot be pulled|was heard and keeps it|went although nothing said so",
+    # Images that are no parts any more are counted, and others beyond the limit are deleted instead.
+    "believed-parts": r"cannot be pulled|was heard and keeps it|went although nothing said so|is kept, and missing",
 }
