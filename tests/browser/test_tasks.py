@@ -116,7 +116,7 @@ def test_the_effect_of_a_policy_change_takes_two_clicks(operator: Operator, repo
     expect(page.get_by_role("definition").filter(has_text="1 tag").first).to_be_visible()
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name=repository))
     expect(row).to_contain_text("1")
-    expect(page.get_by_role("listitem").filter(has_text="v2")).to_contain_text("in addition")
+    expect(page.get_by_role("listitem").filter(has_text="v2")).to_contain_text("only by the tested policy")
     assert operator.clicks <= 2
 
 
