@@ -187,7 +187,7 @@ class FakeRegistry:
         """tag -> digest."""
         with self.storage.lock:
             held = self.storage.repositories.get(repository)
-            return dict(held.tags) if held else {}
+            return dict(held.tags.items()) if held else {}
 
     def manifests(self, repository: str) -> dict[str, StoredManifest]:
         """digest -> manifest, tagged or not."""

@@ -33,6 +33,15 @@ def ground(valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> G
     return Ground(valkey.url, tmp_path)
 
 
+@pytest.fixture(params=["storage", "api", "bucket", "bucket-unconditional"])
+def mounted(ground: Ground, request: pytest.FixtureRequest) -> Iterator[Ground]:
+    """The ground, with the storage of the registry mounted, and each way to delete."""
+    ground.via, _, condition = request.param.partition("-")
+    ground.obeys = not condition
+    with ground.disk.watched():
+        yield ground
+
+
 @pytest.fixture
 def tried(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ground:
     """The ground, with the check if the registry lists every tag."""

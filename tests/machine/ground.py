@@ -1,11 +1,14 @@
 """The wirings over one Redis: costly to build, and the same for all examples of a test."""
 
-from dataclasses import dataclass, field
+import shutil
+from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 from typing import Any, cast
 
 from service.domain.policy.model import Policy
+from service.registry.bucket_deletion import BucketDeletion
+from service.registry.bucket_storage import BucketStorage
 from service.settings import load_settings
 from service.store.connection import connect
 from service.store.keys import Keys
@@ -15,8 +18,10 @@ from service.wiring import Wiring, wire
 from tests.conftest import Messages, messages_of
 from tests.fakes import direct
 from tests.fakes.registry_storage import Driver, Version
+from tests.machine.disk import Disk, disk_of
 from tests.machine.mortal import Life, mortal
 from tests.machine.oracle import Rule
+from tests.machine.played_bucket import PlayedBucket
 from tests.machine.shops import FakeShop, Notify, RealShop, Shop
 
 _URL = "http://registry.test"
@@ -24,11 +29,18 @@ _URL = "http://registry.test"
 
 @dataclass
 class Ground:
-    """The wirings over one Redis: costly to build, and the same for all examples of a test."""
+    """The wirings over one Redis: costly to build, and the same for all examples of a test.
+
+    Attributes:
+        via: `delete.via`, if the storage of the registry is mounted; "" if it is not.
+    """
 
     url: str
     folder: Path
     real: RealShop | None = None
+    via: str = ""
+    obeys: bool = True
+    disk: Disk = field(default_factory=Disk)
     life: Life = field(default_factory=Life)
     wirings: dict[Rule, Wiring] = field(default_factory=dict)
 
@@ -45,7 +57,11 @@ class Ground:
         if self.real:
             self.real.notify = notify
             return self.real
-        made = FakeShop(version, notify, driver)
+        disk = disk_of(self.folder) if self.via else None
+        if disk:
+            shutil.rmtree(disk, ignore_errors=True)
+            disk.mkdir()
+        made = FakeShop(version, notify, "s3" if self.via == "bucket" else driver, disk)
         cast(direct.DirectSender, self.sender).fake = made.fake
         return made
 
@@ -71,10 +87,17 @@ class Ground:
             registry={"url": self.real.real.url if self.real else _URL},
             policy=policy_of(rule),
             data_dir=self.folder,
-            delete={"parallel": 1},
+            delete={"parallel": 1, "via": "storage" if self.via == "storage" else "api"},
+            storage={"path": str(disk_of(self.folder))} if self.via in ("storage", "api") else {},
             log={"level": "error"},
         )
         made = wire(settings, client=self.client)
+        if self.via == "bucket":
+            objects = PlayedBucket(disk_of(self.folder), self.disk, obeys=self.obeys)
+            storage = BucketStorage(objects)
+            deletion = BucketDeletion(storage, made.registry.client)
+            registry = replace(made.registry, objects=objects, storage=storage, in_storage=deletion)
+            made = replace(made, registry=registry)
         object.__setattr__(made, "dispatch", Messages())
         direct.connect(made.registry.client, self.sender)
         # Known for good: a look at Redis that comes by the clock would make the count of steps a matter of chance.

@@ -43,8 +43,10 @@ class Shop(Protocol):
 class FakeShop:
     """The in-process registry, without its HTTP server."""
 
-    def __init__(self, version: Version, notify: Notify, driver: Driver = "filesystem") -> None:
-        self.fake = FakeRegistry(version, notify=notify, references=True, driver=driver)
+    def __init__(
+        self, version: Version, notify: Notify, driver: Driver = "filesystem", disk: Path | None = None
+    ) -> None:
+        self.fake = FakeRegistry(version, notify=notify, references=True, driver=driver, disk=disk)
         self.fake._server.server_close()
         self._starts = 0
 

@@ -45,3 +45,19 @@ def test_nothing_kept_is_lost_on_a_registry_that_hides_tags_dates_equally_and_an
     tried: Ground, examples: int
 ) -> None:
     run(lambda: Awkward(tried, "3.1.1"), examples)
+
+
+@pytest.mark.parametrize("version", ["2.8", "3"])
+@pytest.mark.parametrize(
+    ("kind", "examples"),
+    [
+        pytest.param(Machine, 2, id="users", marks=pytest.mark.live),
+        pytest.param(Machine, 250, id="users, many examples", marks=pytest.mark.deep),
+        pytest.param(ByHand, 250, id="by hand, many examples", marks=pytest.mark.deep),
+        pytest.param(PutBack, 250, id="put back, many examples", marks=pytest.mark.deep),
+    ],
+)
+def test_nothing_kept_is_lost_where_the_storage_is_mounted(
+    mounted: Ground, kind: type[Machine], examples: int, version: Literal["2.8", "3"]
+) -> None:
+    run(lambda: kind(mounted, version), examples)

@@ -51,6 +51,11 @@ class Watch:
         if method == "DELETE" or (method == "PUT" and body == tombstone.CONTENT):
             self._deletes(reference, standing)
 
+    def looks_at(self, tag: str, digest: str) -> None:
+        """A worker reads in the storage where a tag points."""
+        self._seen[tag] = digest
+        self._seen_at[tag] = self._sent
+
     def fails(self, error: Exception) -> None:
         """A mistake in the middle of something."""
         self._failure = self._failure or error

@@ -35,6 +35,7 @@ from service.wiring import Wiring
 from tests.conftest import messages_of
 from tests.fakes.images import Image
 from tests.fakes.registry_storage import Driver, Version
+from tests.machine.disk import DiskStep, settled_at_once
 from tests.machine.goods import GOODS, called
 from tests.machine.ground import Ground
 from tests.machine.model import Happened, Model
@@ -99,6 +100,8 @@ class World:
         self._offset_us = 0
         self._elsewhere = False
         ground.sender.around = self._around
+        ground.disk.around, ground.disk.begins = self._around_disk, self.watch.sends
+        ground.disk.sees = self.watch.looks_at
 
     @property
     def messages(self) -> list[tuple[str, ...]]:
@@ -312,11 +315,20 @@ class World:
         for key, members in zip(zsets, pipe.execute()[2:], strict=True):
             if members:
                 client.zadd(key, dict.fromkeys(members, 1))
+        self._settle_storage()
         self.work("sweep")
+
+    def _settle_storage(self) -> None:
+        """Settle what dead workers left in the storage, as the next batch or reconcile run does after a while."""
+        deletion = self.wiring.registry.deletion
+        with settled_at_once(), self.ground.life.somebody_else():
+            if deletion.is_unsettled(SHOP):
+                deletion.settle(SHOP)
 
     def come_to_rest(self) -> None:
         """Every event arrives, and everything is worked off."""
         self.answer_late()
+        self._settle_storage()
         while self.waiting:
             self.hear()
         with self._hours_later():
@@ -501,6 +513,31 @@ class World:
             if cross.when == "after":
                 cross.do()
         return response
+
+    def _around_disk(self, step: DiskStep, take: Callable[[], Any]) -> Any:
+        """One step of a worker in the storage, with all that crosses it."""
+        if self._elsewhere:
+            return take()
+        return self.ground.life.step(lambda: self._crossed_on_disk(step, take))
+
+    def _crossed_on_disk(self, step: DiskStep, take: Callable[[], Any]) -> Any:
+        method = "DELETE" if step.action == "delete" else "DISK"
+        self._requests.append(method)
+        counts = {"": len(self._requests) - 1, method: self._requests.count(method) - 1}
+        due = [cross for cross in self._crossing if counts.get(cross.method) == cross.nth]
+        for cross in due:
+            if cross.when != "after":
+                cross.do()
+        if step.action == "delete":
+            self.watch.sees("DELETE", f"/v2/{SHOP}/manifests/{step.tag or step.digest}", None)
+        result = take()
+        if step.action and result is not False:
+            number = self._numbers.setdefault(f"on disk {len(self._numbers)}", len(self._numbers))
+            self.model.saw(Happened(number, True, step.action, step.tag, step.digest, now_us()))
+        for cross in due:
+            if cross.when == "after":
+                cross.do()
+        return result
 
     def _nothing_left(self) -> bool:
         return not (any(self._left().values()) or self.messages)
