@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from service.domain.collection.digests import is_packable, packed, unpacked
+from service.domain.collection.digests import pack, unpacked
 from service.domain.collection.online import Moment, UnlinkedBlob
 from service.domain.errors import StorageUnavailable
 from service.log import log
@@ -111,8 +111,8 @@ class BlobQuarantine:
         folder, at = place
         batch = QuarantineBatch(at)
         for name, size_bytes in self._stored(folder):
-            if is_packable(digest := f"sha256:{name}"):
-                batch.sizes[packed(digest)] = size_bytes
+            if digest := pack("sha256", name):
+                batch.sizes[digest] = size_bytes
         return batch
 
     def _stored(self, folder: str) -> Iterator[tuple[str, int]]:
@@ -126,9 +126,8 @@ class BlobQuarantine:
         # The name of each file is known, so it is looked up: a listing takes four times as long.
         root = str(self._objects.root)
         with self._objects.translated(f"{folder} cannot be listed"):
-            for name in files.names(root, folder):
-                if data := files.look_up(root, f"{folder}/{name}/{_DATA}"):
-                    yield name, data.size_bytes
+            for name, size_bytes, _ in files.files_of_folders(root, folder, _DATA):
+                yield name, size_bytes
 
     def links(self, batches: Iterable[QuarantineBatch]) -> dict[bytes, tuple[str, ...]]:
         """Map each blob of these batches, also one that was brought back, to the repositories that had a link to it."""

@@ -33,6 +33,24 @@ def names(root: str, folder: str) -> list[str]:
         return []
 
 
+def files_of_folders(root: str, folder: str, name: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the file of this name in each inner folder that has one: (inner folder, size in bytes, time in µs)."""
+    try:
+        # A path relative to a handle is followed in three quarters of the time.
+        handle = os.open(f"{root}/{folder}", os.O_RDONLY | os.O_DIRECTORY)
+    except _MISSING:
+        return
+    try:
+        for inner in os.listdir(handle):
+            try:
+                status = os.stat(f"{inner}/{name}", dir_fd=handle)
+            except _MISSING:
+                continue
+            yield inner, status.st_size, status.st_mtime_ns // 1000
+    finally:
+        os.close(handle)
+
+
 def walk(root: str, folder: str) -> Iterator[StoredFile]:
     """Yield every file below a folder, in no order. A file that is deleted meanwhile may be left out."""
     try:

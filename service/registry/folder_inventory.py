@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from service.domain.collection.digests import pack
 from service.domain.collection.storage_inventory import StorageInventory
-from service.registry.folder import StoredFile, look_up, names, walk
+from service.registry.folder import StoredFile, files_of_folders, names, walk
 from service.registry.layout import BLOBS, REPOSITORIES, START
 
 Progress = Callable[[int], None]
@@ -38,11 +38,10 @@ class FolderInventory:
         yield from self._repositories(REPOSITORIES, "")
 
     def _blobs(self, algorithm: str, start: str) -> int:
-        count, folder = 0, f"{BLOBS}/{algorithm}/{start}"
-        for hexadecimal in names(self._root, folder):
-            digest = pack(algorithm, hexadecimal)
-            if digest and (data := look_up(self._root, f"{folder}/{hexadecimal}/data")):
-                self._inventory.add_blob(digest, data.size_bytes, data.modified_us)
+        count, files = 0, files_of_folders(self._root, f"{BLOBS}/{algorithm}/{start}", "data")
+        for hexadecimal, size_bytes, modified_us in files:
+            if digest := pack(algorithm, hexadecimal):
+                self._inventory.add_blob(digest, size_bytes, modified_us)
                 count += 1
         return count
 
@@ -62,10 +61,10 @@ class FolderInventory:
     def _layers(self, folder: str, repository: str) -> int:
         count = 0
         for algorithm in names(self._root, folder):
-            for hexadecimal in names(self._root, f"{folder}/{algorithm}"):
-                digest = pack(algorithm, hexadecimal)
-                if digest and (link := look_up(self._root, f"{folder}/{algorithm}/{hexadecimal}/link")):
-                    self._inventory.add_layer_link(repository, digest, link.modified_us)
+            files = files_of_folders(self._root, f"{folder}/{algorithm}", "link")
+            for hexadecimal, _, modified_us in files:
+                if digest := pack(algorithm, hexadecimal):
+                    self._inventory.add_layer_link(repository, digest, modified_us)
                     count += 1
         return count
 
