@@ -154,7 +154,7 @@ def gc(
 
 def _show_log(run: RecordedRun | None, as_document: bool) -> None:
     if run is None:
-        raise CollectionFailed("no collection has an output that is still kept")
+        raise CollectionFailed("no output of a collection is kept; `pushprune gc` lists the last runs")
     if as_document:
         show_document(CollectionLog.model_validate({"started_at": run.run.started_ms, "lines": run.lines()}))
         return

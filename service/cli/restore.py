@@ -39,7 +39,9 @@ from service.restore.restoring import LEASE_S
 )
 @click.option("--as", "as_tag", metavar="TAG", help="Restore it under this tag instead.")
 @click.option(
-    "--force", is_flag=True, help="Also if the tag was pushed again since: the tag then no longer points at that push."
+    "--force",
+    is_flag=True,
+    help="Restore also if the tag was pushed again since; it then no longer points at that push.",
 )
 @click.option(
     "--for",

@@ -87,6 +87,6 @@ def _remarks(result: SearchResult) -> Iterator[str]:
             yield f"the best {listed} of {count} {'repositories' if noun == 'repository' else 'tags and manifests'}"
     if result.unsearched:
         places = spell_count(result.unsearched, "repository")
-        yield f"the time was up: the tags of {places} were not searched; name one, as in REPO:TEXT"
+        yield f"the search took too long: the tags of {places} were not searched; name one, as in REPO:TEXT"
     if result.history_from_us:
-        yield f"the time was up: deletions before {when(result.history_from_us)} were not searched"
+        yield f"the search took too long: deletions before {when(result.history_from_us)} were not searched"

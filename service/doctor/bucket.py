@@ -72,19 +72,19 @@ def _findings(case: Case, objects: ObjectStore) -> Iterator[Finding]:
             f"{objects.name} does not delete several objects in one request ({abilities.bulk_error}), so each of them "
             "takes a request of its own: deletions and collections take long"
         )
-        yield warning(_NAME, sentence, "delete: {via: api}   # or a storage that knows DeleteObjects")
+        yield warning(_NAME, sentence, "delete: {via: api}   # or a storage that supports DeleteObjects")
     if not abilities.obeys_conditions and case.wiring.settings.delete.via == "storage":
         sentence = (
-            f"{objects.name} ignores conditions of deletions (If-Match): a tag that is pushed in the moment of its "
+            f"{objects.name} ignores conditions of deletions (If-Match): a tag that is pushed at the moment of its "
             "deletion may be deleted, and is restored right afterwards"
         )
-        yield warning(_NAME, sentence, "delete: {via: api}   # or a storage that obeys If-Match")
+        yield warning(_NAME, sentence, "delete: {via: api}   # or a storage that supports If-Match")
     if not abilities.creates_once:
         sentence = (
-            f"{objects.name} ignores conditions of writes (If-None-Match): a tag that is pushed in the moment in which "
-            "pushprune restores it may be overwritten, and is healed afterwards"
+            f"{objects.name} ignores conditions of writes (If-None-Match): a tag that is pushed at the moment when "
+            "pushprune restores it may be overwritten, and is restored right afterwards"
         )
-        yield warning(_NAME, sentence, "delete: {via: api}   # or a storage that obeys If-None-Match")
+        yield warning(_NAME, sentence, "delete: {via: api}   # or a storage that supports If-None-Match")
     storage = case.wiring.registry.storage
     repositories = [name for name in storage.repositories() if is_repository(name)] if storage else []
     yield from abandoned(unfinished_in(objects, repositories, abilities.clock_us, DAY_S))

@@ -103,14 +103,14 @@ def _replay(server: RedisInfo) -> Iterator[Finding]:
     line = "user default off ~* &* +@all   # in redis.conf or its ACL file: off: no client can log in as this user"
     if server.replays is False:
         sentence = (
-            f"the user `default` of {server.name} may not do everything: it reads the append-only file as this user, "
-            "so its next start loses most of the history"
+            f"the user `default` of {server.name} may not do everything. At its start {server.name} reads the "
+            "append-only file as this user, so the next start loses most of the history"
         )
         yield error(_NAME, sentence, line)
     elif server.replays is None:
         sentence = (
-            f"pushprune's user may not read the rules of the user `default` of {server.name}, as which it reads the "
-            "append-only file: if that user may not do everything, the next start loses most of the history"
+            f"not known if the user `default` of {server.name} may do everything, because pushprune's user may not "
+            "read its rules: if it may not, the next start loses most of the history"
         )
         yield warning(_NAME, sentence, line)
 

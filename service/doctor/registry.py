@@ -17,9 +17,7 @@ from service.registry.probe import UNKNOWN
 
 NO_DELETES = "storage: {delete: {enabled: true}}   # in the registry's config.yml, then restart it"
 _READ_ONLY = "storage: {maintenance: {readonly: {enabled: false}}}   # in the registry's config.yml, then restart it"
-_LOGIN = (
-    "registry: {username: NAME, password_file: /run/secrets/registry_password}   # one who may pull, push and delete"
-)
+_LOGIN = "registry: {username: NAME, password_file: /run/secrets/registry_password}   # NAME may pull, push and delete"
 _NO_CACHE = (
     "storage: {cache: {}}   # in the registry's config.yml: take `blobdescriptor` out of `cache`, then restart it"
 )

@@ -147,7 +147,7 @@ class Demo:
                 pushes.append(push)
                 status.update(f"pushed {push.repository}:{push.tag}")
         self._console.print(
-            f"{len(pushes)} pushes in order: 15 builds, latest after each, stable on an old one, an index"
+            f"{len(pushes)} pushes in order: 15 builds, latest after each, stable on an old one, a multi-arch image"
         )
         return tuple(pushes)
 
@@ -162,8 +162,8 @@ class Demo:
             backlog = self._wiring.store.outbox.backlog()
             return pushed <= reported and not backlog.due and not backlog.doomed
 
-        with self._console.status("waiting until nothing is left to do"):
-            self._until(settled, "there is still something to do")
+        with self._console.status("waiting until all work is done"):
+            self._until(settled, "there is still work to do")
 
     def _collect(self) -> tuple[Run, int, int]:
         """Run a collection. Returns its record, and the bytes of the storage before and after."""

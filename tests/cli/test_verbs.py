@@ -658,7 +658,7 @@ def test_protect_keeps_an_image_until_its_end_or_until_it_is_ended(run: Run, mak
 
 
 def test_gc_log_prints_the_output_of_the_last_collection(run: Run, make_wiring: MakeWiring) -> None:
-    assert run("gc", "--log")[2] == "pushprune: no collection has an output that is still kept\n"
+    assert run("gc", "--log")[2] == "pushprune: no output of a collection is kept; `pushprune gc` lists the last runs\n"
     runs = make_wiring().store.collection_runs
     runs.record(GcRun(7, 8, "done", "scheduled"))
     runs.keep_log(7, gzip.compress(b"marked\nswept\n"))

@@ -175,7 +175,7 @@ def test_a_user_who_may_not_look_at_the_default_user_is_told_what_to_look_for(ow
     client.execute_command("ACL", "SETUSER", "least", "on", ">word", "~*", "+@all", "-acl")
     (finding,) = look("redis", quick(wired(own.url.replace("redis://", "redis://least:word@"))))
     assert finding.severity == "warning"
-    assert "may not read the rules of the user `default`" in finding.message
+    assert "not known if the user `default`" in finding.message
 
 
 def test_a_server_that_is_away_is_one_error() -> None:
