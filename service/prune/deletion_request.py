@@ -32,7 +32,7 @@ class DeletionRequest:
         found: tags that the registry has and the history does not know.
         indexes: the digests of `found` that are indexes.
         learnt: digest → its references, for untagged manifests that were read now for the first time.
-        released: restored digests that are deleted together with `targets`.
+        released: restored digests that their restore no longer keeps.
     """
 
     repository: str
@@ -90,14 +90,17 @@ class RequestResolver:
         )
 
     def _released(self, targets: Mapping[str, str]) -> frozenset[str]:
-        """Return the restored digests that this deletes: those left without a tag, their parts and their referrers.
+        """Return the restored digests that their restore no longer keeps: the named ones, their parts and referrers.
 
-        A user who deletes a restored image manually no longer wants to keep it because of the restore.
+        A user who deletes a restored image manually no longer wants to keep it because of the restore. That also holds
+        if the image remains as a part of an index. A digest at which another tag points is still kept: users may have
+        restored that tag, and nobody asked to delete it.
         """
         if not self._state.restored:
             return frozenset()
         tagged = {tag.digest for name, tag in self._live.items() if name not in targets}
         whole = {part for digest in targets.values() if digest not in tagged for part in self._state.closure(digest)}
+        whole -= tagged
         subjects = [(tag.digest, subject_of(tag.name, self._state.links.get(tag.digest))) for tag in self._state.tags]
         subjects += [(digest, known.subject) for digest, known in self._state.links.items() if known]
         referrers = {digest for digest, subject in subjects if subject in whole}

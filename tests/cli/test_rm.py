@@ -18,7 +18,7 @@ from service.store import Store
 from service.wiring import Wiring
 from tests.cli.conftest import Call
 from tests.conftest import MakeWiring, keep_last
-from tests.fakes.images import make_image
+from tests.fakes.images import index_over, make_image
 from tests.fakes.registry import FakeRegistry
 from tests.support.verbs import configure
 from workers import tasks
@@ -339,6 +339,35 @@ def test_a_lease_of_another_user_holds_what_was_restored(shop: Shop, run: Run) -
     code, _, error = run(f"{SHOP}:v1", "--yes")
     assert (code, "a user declared that it is in use (lease)" in error) == (1, True)
     assert "v1" in shop.tags()
+
+
+def test_the_restored_tag_of_a_part_is_still_kept_when_its_index_is_to_be_deleted(shop: Shop, run: Run) -> None:
+    """The user did not name the tag of the part, so the policy must not delete it because of the index."""
+    part = make_image(f"{SHOP}:v1")
+    shop.registry.push(SHOP, "index", index_over([part, make_image("other")]))
+    shop.hear()
+    assert run(f"{SHOP}:v1", "--yes")[0] == 0
+    shop.wiring.restore.restore(SHOP, tag="v1")
+    code, _, error = run(f"{SHOP}:index", "--yes")
+    assert part.digest in shop.store.history.snapshot(SHOP).restored
+    assert (code, "index is kept: a part of it is kept for a while after a restore (lease), until" in error) == (
+        1,
+        True,
+    )
+    assert {"v1", "index"} <= shop.tags()
+    assert run(f"{SHOP}:index", f"{SHOP}:v1", "--yes")[0] == 0
+    assert shop.tags().isdisjoint({"v1", "index"})
+
+
+def test_a_part_that_a_user_deletes_no_longer_keeps_its_index_by_its_restore(shop: Shop, run: Run) -> None:
+    part = make_image(f"{SHOP}:v1")
+    shop.registry.push(SHOP, "index", index_over([part, make_image("other")]))
+    shop.hear()
+    assert run(f"{SHOP}:v1", "--yes")[0] == 0
+    shop.wiring.restore.restore(SHOP, tag="v1")
+    assert run(f"{SHOP}:v1", "--yes")[0] == 0
+    assert part.digest in shop.registry.manifests(SHOP), "it is a part of the index"
+    assert shop.store.history.snapshot(SHOP).restored == {}
 
 
 def test_the_other_tag_of_a_restored_image_is_still_kept(shop: Shop, run: Run) -> None:

@@ -81,7 +81,8 @@ class Model:
         self.trash: dict[tuple[str, str], Push] = {}  # (tag, digest) → what was pruned, for ever
         self.pushed: dict[tuple[str, str], set[int | None]] = {}  # (tag, digest) → when it was pushed
         self.binned: set[str] = set()  # digests that we ever deleted
-        # Digests that a user restored, with the parts that had to be put back, until a user deletes them by hand.
+        # Digests that a user restored, with the parts that had to be put back, until a user deletes all of their tags,
+        # or an index that lists them while they have no tag.
         self.leased: set[str] = set()
         # Children of indexes that were deleted, and what lost to us the last tag heard of; nobody pushed them since.
         self.orphans: set[str] = set()
@@ -139,8 +140,10 @@ class Model:
     def asked(self, asks: Mapping[str, str]) -> None:
         """Record a manual deletion: tag → the digest that the user saw there."""
         heard = {event.number for event in self.heard}
+        # The restore of another tag still keeps its image, also if the image is a part of what is deleted.
+        tagged = {push.digest for tag, push in self.believed.pushes.items() if tag not in asks}
         for tag, digest in asks.items():
-            self.leased -= closure(digest, self.children)
+            self.leased -= closure(digest, self.children) - tagged
             for push in (self.wanted.get(tag), self.believed.pushes.get(tag)):
                 if push and push.digest == digest:
                     self.condemned.add(push.number)

@@ -11,8 +11,12 @@ def leased_verdict(state: State, tag: Tag, rule: str | None, now_us: int) -> Ver
     until_us = leased_us(state, tag.digest)
     if now_us >= until_us:
         return None
-    in_use = now_us < _until_us(state, state.leased, tag.digest)
-    reason = "a user declared that it is in use (lease)" if in_use else "kept for a while after a restore (lease)"
+    if now_us < _until_us(state, state.leased, tag.digest):
+        reason = "a user declared that it is in use (lease)"
+    elif now_us < state.restored.get(tag.digest, 0):
+        reason = "kept for a while after a restore (lease)"
+    else:
+        reason = "a part of it is kept for a while after a restore (lease)"
     return Verdict(tag, True, reason, rule, until_us)
 
 
