@@ -21,7 +21,7 @@ KEPT, DELETED = image_over([SHARED], 1), image_over([SHARED, OWN], 2)
 
 @pytest.fixture(autouse=True)
 def hasty_deletion(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.collect.online.run.LOOK_AGAIN_S", 0.2)
+    monkeypatch.setattr("service.collect.online.checks.LOOK_AGAIN_S", 0.2)
     monkeypatch.setattr("service.registry.bucket_deletion._ABANDONED_US", 0)
 
 

@@ -11,8 +11,7 @@ from obstore.store import MemoryStore
 
 from service.clock import now_us
 from service.collect import run as collect_run
-from service.collect.online import claiming, marking, prove
-from service.collect.online import run as online_run
+from service.collect.online import checks, claiming, marking, prove
 from service.collect.reopening import LATEST_MS, reopen
 from service.domain.collection import digests
 from service.domain.collection.digests import unpacked
@@ -221,11 +220,11 @@ class OnlineSite:
 
         monkeypatch.setattr(claims, "claim_repositories", claim_repositories)
         for module, pause in (
-            (claiming, "POLL_S"), (claiming, "_PASSING_S"), (claiming, "_PAUSE_S"), (online_run, "LOOK_AGAIN_S"),
+            (claiming, "POLL_S"), (claiming, "_PASSING_S"), (claiming, "_PAUSE_S"), (checks, "LOOK_AGAIN_S"),
         ):  # fmt: skip
             monkeypatch.setattr(module, pause, 0)
         monkeypatch.setattr(prove, "_PAUSE_S", 0)
-        monkeypatch.setattr(online_run, "_PAUSE_S", 0)
+        monkeypatch.setattr(checks, "_PAUSE_S", 0)
         # One thread lists, page by page, so that the order of steps is certain.
         monkeypatch.setattr(storage_inventory, "PARALLEL", 1)
         monkeypatch.setattr(objects, "PARALLEL", 1)

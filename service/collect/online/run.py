@@ -9,6 +9,7 @@ journal.py   the blobs that were unlinked, in Redis and in the storage
 claiming.py  the gate while digests are claimed
 preparation.py  what is done before links and data are deleted: a look for manifests, copies for the quarantine
 removal.py   delete links and data under claims
+checks.py    check, after the deletions, what clients pushed meanwhile, and repair it
 pushed_manifests.py  look for manifests that clients push meanwhile
 leftovers.py find and delete what else is not needed: uploads, dangling tags, links, emptied repositories
 undelete.py  bring data back because a user asks for it
@@ -18,36 +19,34 @@ prove.py     prove that the storage is the registry's, and that the registry has
 """
 
 import gc
-import re
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from service.clock import now_ms
 from service.collect import verify
 from service.collect.attempt import Attempt
 from service.collect.online import prove
+from service.collect.online.checks import Checks
 from service.collect.online.claiming import ManifestsHeldTooLong
 from service.collect.online.journal import Journal
 from service.collect.online.leftovers import Leftovers
 from service.collect.online.preparation import FRESH_S, BlobPage, Preparation, pages
 from service.collect.online.record import record_garbage, record_restorable
 from service.collect.online.removal import BlobRemoval
-from service.collect.online.repair import Repair, write_links
+from service.collect.online.repair import write_links
 from service.collect.online.survey import Survey
 from service.collect.protect import refuse_unknown
 from service.collect.watch import Postponed
 from service.domain.collection.digests import unpacked
 from service.domain.collection.leftovers import spelled
 from service.domain.collection.online import LONGEST_REQUEST_S, OnlinePlan, Rules, UnlinkedBlob
-from service.domain.collection.run import CHECKING, SWEEPING, UNLINKING, WAITING, Rehearsal
+from service.domain.collection.run import SWEEPING, UNLINKING, WAITING, Rehearsal
 from service.domain.collection.storage_inventory import StorageInventory
 from service.domain.errors import CollectionFailed
 from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
 from service.registry.objects import ObjectStore
-from service.store.unfinished_pushes import MORE
 
-LOOK_AGAIN_S = 5.0
 _RETRY_MS = 300_000
 # Blobs that are copied into quarantine before their deletion begins.
 _PREPARED = 10_000
@@ -55,7 +54,6 @@ _PREPARED = 10_000
 # manifests then. After that, it makes PUTs wait.
 _BETWEEN_PUTS_S = 10.0
 _POLL_S = 0.1
-_LOOKS, _PAUSE_S = 4, 0.5
 _HELD = "another collection holds the gate and may still run; if its machine is lost: `pushprune gc --open`"
 _LOST = (
     "the list of unlinked blobs was lost in Redis or in the storage: nothing was deleted, and gc.grace begins anew for "
@@ -160,6 +158,7 @@ class _OnlineCollection:
         self._journal = Journal(self._objects, attempt.store.claims)
         self._preparation = Preparation(attempt, self._objects)
         self._removal = BlobRemoval(attempt, self._objects, self._journal)
+        self._checks = Checks(attempt, self._objects, self._journal)
 
     def run(self) -> None:
         attempt, store = self._attempt, self._store
@@ -187,7 +186,7 @@ class _OnlineCollection:
                 leftovers.delete(self._removal)
         else:
             attempt.note(_LOST)
-        self._check_pushed(since_ms, survey)
+        self._checks.check_pushed(since_ms, survey)
         batches = note_quarantine(attempt, self._objects)
         record_garbage(attempt, survey, self._journal.blobs, batches, leftovers.found())
         record_restorable(attempt, self._journal.blobs, batches)
@@ -224,7 +223,7 @@ class _OnlineCollection:
         if removal.failures:
             attempt.note(f"the storage did not delete {removal.failures} objects; they are tried again")
         if removal.unlinked or removal.deleted:
-            self._look_again(survey)
+            self._checks.look_again(survey)
 
     def _delete_and_unlink(self, plan: OnlinePlan, survey: Survey) -> None:
         removal, progress = self._removal, self._attempt.progress
@@ -274,55 +273,6 @@ class _OnlineCollection:
         if expired:
             self._attempt.progress.at(SWEEPING)
             self._removal.expire(expired, lambda digest: digest in kept or survey.inventory.blob(digest) is not None)
-
-    def _look_again(self, survey: Survey) -> None:
-        """Look for manifests whose push met a deletion, now and once no such push can be left."""
-        self._store.collections.look_again_at(now_ms() + LONGEST_REQUEST_S * 1000)
-        self._attempt.progress.at(CHECKING)
-        end = time.monotonic() + LOOK_AGAIN_S
-        while time.monotonic() < end:
-            self._attempt.lease.check()
-            time.sleep(_POLL_S)
-        # A PUT that ends meanwhile may have begun before the inventory.
-        repositories = self._store.pushes.manifests_put(survey.began.redis_us / 1000 - LONGEST_REQUEST_S * 1000)
-        if MORE in repositories or "" in repositories:
-            repositories = tuple(survey.inventory.repositories)
-        self._repair(survey, repositories)
-
-    def _repair(self, survey: Survey, repositories: Collection[str]) -> None:
-        """Repair the images of these repositories that were pushed meanwhile."""
-        # The contents of the quarantine need not be listed for that.
-        if not repositories:
-            return
-        repair = Repair(self._attempt, self._objects)
-        links = repair.of_repositories(repositories, survey.marking, self._journal.blobs)
-        if links:
-            self._attempt.note(f"{links} links were written again for manifests that were pushed meanwhile")
-        if repair.returned:
-            count = len(repair.returned)
-            self._attempt.note(
-                f"{count} blobs were brought back from quarantine for manifests that were pushed meanwhile"
-            )
-
-    def _check_pushed(self, since_ms: int, survey: Survey) -> None:
-        """Check the images that were pushed meanwhile, blob by blob, and repair those that are broken."""
-        attempt = self._attempt
-        pushed = verify.look_at_pushed(self._store, attempt.registry, attempt.progress, since_ms)
-        if pushed.broken:
-            self._repair(survey, {re.split("[@:]", name)[0] for name in pushed.broken})
-        attempt.end_sweep(pushed.checked, self._still_broken(pushed.broken))
-
-    def _still_broken(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Look at broken images again, and return those that are still broken."""
-        # Distribution 2.8 writes a link in place, so a request may fail that reads it while a push writes it.
-        for _ in range(_LOOKS):
-            if not names:
-                break
-            time.sleep(_PAUSE_S)
-            verify.end_alarms(self._store, self._attempt.registry)
-            alarms = {trouble.about for trouble in self._store.outbox.troubles()}
-            names = tuple(name for name in names if f"{verify.BROKEN}{name}" in alarms)
-        return names
 
 
 def _amount(blobs: Sequence[UnlinkedBlob]) -> tuple[int, int]:
