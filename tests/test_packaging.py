@@ -61,6 +61,7 @@ def test_no_secret_is_in_it(kind: str, request: pytest.FixtureRequest) -> None:
     assert not [name for name in names if re.search(r"secrets/|\.env$|token$|password$", name)]
 
 
+@pytest.mark.slow
 def test_all_that_builds_and_runs_it_is_in_the_sdist(sdist: set[str]) -> None:
     needed = {
         *("pyproject.toml", "README.md", "LICENSE", "docker-compose.yml", "config/pushprune.yaml", "config/secrets.sh"),
@@ -69,6 +70,7 @@ def test_all_that_builds_and_runs_it_is_in_the_sdist(sdist: set[str]) -> None:
     assert needed <= sdist
 
 
+@pytest.mark.slow
 def test_the_wheel_has_our_packages_and_every_file_of_config_but_those_that_build(wheel: set[str]) -> None:
     ours = {name.partition("/")[0] for name in wheel}
     assert ours == {"service", "workers", f"pushprune-{__version__}.dist-info"}

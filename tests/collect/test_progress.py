@@ -51,7 +51,8 @@ def test_a_stage_that_takes_long_is_shown_again(make_wiring: MakeWiring, monkeyp
     assert wiring.store.collections.progress() is None
 
 
-def test_a_sweep_tells_its_share(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_a_sweep_tells_its_share(make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_RENEW_S", 0.01)
     body = """
         print()
         print("1 blobs marked, 2 blobs and 0 manifests eligible for deletion", flush=True)

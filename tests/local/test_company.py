@@ -13,6 +13,8 @@ from service.prune import planning
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
 
+pytestmark = pytest.mark.slow
+
 COMPANY = Company(repositories=5, jobs=1, builds=12, days=10, multi_arch=0.5, signed=0.5, releases=0.2)
 KEPT = 3
 

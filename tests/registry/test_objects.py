@@ -54,7 +54,7 @@ class StubS3:
 @pytest.fixture
 def stub() -> Iterator[StubS3]:
     stub = StubS3()
-    thread = Thread(target=stub.server.serve_forever, daemon=True)
+    thread = Thread(target=stub.server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield stub
     stub.server.shutdown()

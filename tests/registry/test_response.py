@@ -181,6 +181,7 @@ def test_a_connection_with_a_malformed_answer_is_not_used_again() -> None:
     assert len(requests) == 2
 
 
+@pytest.mark.slow
 def test_a_body_of_many_small_chunks_takes_little_memory() -> None:
     chunks = 100_000
     with answering(OK + CHUNKED + b"\r\n" + b"2\r\n{}\r\n" * chunks + b"0\r\n\r\n") as (url, _):

@@ -136,7 +136,8 @@ def test_a_push_to_a_full_repository_of_settled_tags_deletes_the_oldest(make_sys
         assert system.tags() == kept
 
 
-@pytest.mark.parametrize("is_multi_arch", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("is_multi_arch", [False, True])
 def test_a_repository_that_is_pushed_to_faster_than_it_is_planned_is_pruned(
     make_system: Make, is_multi_arch: bool
 ) -> None:

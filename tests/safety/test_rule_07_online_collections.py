@@ -21,6 +21,8 @@ from tests.conftest import MakeWiring
 from tests.fakes.images import Image, image_over, index_over, make_image, sha256, variant
 from tests.support.online import ANN, GRACE_S, QUARANTINE_S, YOUTH_S, Client, OnlineSite, ended, make_site
 
+pytestmark = pytest.mark.slow
+
 BASE, LARGE = b"a layer that many images share", b"x" * 100
 OLD = [image_over([BASE, LARGE], 1), image_over([BASE, b"own"], 2), make_image(3)]
 INDEX = index_over(OLD[:2])
@@ -106,7 +108,6 @@ class Interleaving:
         self._actions.clear()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("examples", [25, pytest.param(2000, marks=pytest.mark.deep)])
 def test_no_image_is_ever_broken_and_no_push_refused(
     make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, examples: int

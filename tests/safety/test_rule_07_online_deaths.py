@@ -16,6 +16,8 @@ from tests.conftest import MakeWiring
 from tests.fakes.images import make_image, sha256
 from tests.support.online import ANN, GRACE_S, SHOP, YOUTH_S, OnlineSite, blobs_of, ended, make_site
 
+pytestmark = pytest.mark.slow
+
 KEPT, UNUSED = make_image(1), make_image(2, layers=3)
 LAYER = sha256(UNUSED.blobs[1])
 SIZE = len(UNUSED.blobs) + 1
@@ -224,7 +226,6 @@ def stopped_at(site: OnlineSite, step: int, kinds: tuple[str, ...]) -> bool:
     return count >= step
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kinds", [WRITING, pytest.param((*WRITING, *READING), marks=pytest.mark.deep)])
 @pytest.mark.parametrize("deletes", [False, True])
 def test_a_worker_that_is_stopped_at_any_step_breaks_nothing(

@@ -19,6 +19,8 @@ from tests.fakes.images import image_over, make_image, variant
 from tests.support.online import ANN, GRACE_S, OnlineSite, ended, make_site
 from tests.support.record import event, record
 
+pytestmark = pytest.mark.slow
+
 GARBAGE = image_over([b"a layer"], 1)
 MANIFESTS = 4
 Look = Callable[[int], None]

@@ -180,6 +180,8 @@ class TestSilence:
         assert server.pid is not None
         # A moment is long enough for a machine that stands still.
         monkeypatch.setattr("service.store.connection._SILENCE_S", 240)
+        # A stopped server does not answer, however long a wiring waits.
+        monkeypatch.setattr("service.wiring.PULSE_S", 0.1)
         os.kill(server.pid, signal.SIGSTOP)
         yield server
         os.kill(server.pid, signal.SIGCONT)

@@ -21,6 +21,7 @@ def wait_for_renewal(lease: Lease) -> None:
     until(lambda: lease._renewed > renewed_s or lease.lost.is_set())
 
 
+@pytest.mark.slow
 def test_a_lease_outlives_its_time_while_it_is_renewed(leases: Leases, connection: Connection) -> None:
     with leases.hold("x", LIFE_MS) as lease:
         assert lease is not None
@@ -135,6 +136,7 @@ def test_a_writer_that_died_is_not_waited_for_for_ever(leases: Leases, connectio
     assert leases.writers() == 0
 
 
+@pytest.mark.slow
 def test_a_writer_keeps_its_right_while_a_collection_waits_for_it(leases: Leases) -> None:
     with leases.write(LIFE_MS) as permit, leases.hold(COLLECT) as collect:
         assert permit is not None

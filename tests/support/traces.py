@@ -70,7 +70,7 @@ def collector() -> Iterator[tuple[str, list[bytes]]]:
             """Say nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}", posted
     server.shutdown()
     server.server_close()

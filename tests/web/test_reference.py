@@ -6,6 +6,8 @@ import re
 import shlex
 from urllib.parse import urlsplit
 
+import pytest
+
 from service.domain.collection.run import Run
 from tests.conftest import keep_last
 from tests.fakes.registry import FakeRegistry
@@ -47,6 +49,7 @@ def sent(edge: Edge, command: str) -> int:
     ).status_code
 
 
+@pytest.mark.slow
 def test_every_example_works_as_it_stands(serve_over_valkey: ServeEdge, registry: FakeRegistry) -> None:
     tokens = {name.lower(): token for name, token in TOKENS.items()}
     edge = serve_over_valkey(
