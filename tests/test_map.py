@@ -27,11 +27,8 @@ def test_no_folder_of_the_layers_has_more_than_eight_modules_beside_its_folders(
     assert {folder.name: names for folder, names in flat.items() if len(names) > 8} == {}
 
 
-# The schema is one list. The others decide one thing each, and are read from top to bottom.
-LONG = {
-    "service/store/keys.py",
-    "service/registry/objects.py",
-}
+# The schema of Redis is one list.
+LONG = {"service/store/keys.py"}
 
 
 def test_no_file_of_the_sources_has_more_than_300_lines() -> None:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
@@ -29,8 +28,6 @@ PARALLEL = 70
 _FOLDERS_AT_ONCE = 8
 K = TypeVar("K")
 T = TypeVar("T")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 
 
@@ -95,12 +92,7 @@ class ObjectStore:
             stream = obstore.list(self._store, prefix or None, offset=after or None, chunk_size=PAGE)
             for page in stream:
                 for meta in page:
-                    yield StoredObject(
-                        meta["path"],
-                        meta["size"],
-                        (meta["last_modified"] - _EPOCH) // _MICROSECOND,
-                        (meta["e_tag"] or "").strip('"'),
-                    )
+                    yield _stored(meta["path"], meta)
 
     def folders(self, prefix: str) -> tuple[str, ...]:
         """The folders directly below a folder, as prefixes."""
@@ -159,8 +151,7 @@ class ObjectStore:
                 meta = obstore.head(self._store, key)
             except FileNotFoundError:
                 return None
-        modified_us = (meta["last_modified"] - _EPOCH) // _MICROSECOND
-        return StoredObject(key, meta["size"], modified_us, (meta["e_tag"] or "").strip('"'))
+        return _stored(key, meta)
 
     def write(self, key: str, content: bytes | bytearray) -> bool:
         """Write an object, which replaces one of that name; return True if the storage keeps versions."""
@@ -300,3 +291,8 @@ class ObjectStore:
 
 def _depth(folder: str) -> int:
     return folder.count("/")
+
+
+def _stored(key: str, meta: Any) -> StoredObject:
+    modified_us = round(meta["last_modified"].timestamp() * 1_000_000)
+    return StoredObject(key, meta["size"], modified_us, (meta["e_tag"] or "").strip('"'))
