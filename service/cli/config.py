@@ -1,6 +1,7 @@
 """`pushprune config …`: check the configuration, show the effective settings, print the schema, copy the examples."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -12,13 +13,14 @@ from service.cli.connect import connection_options
 from service.cli.output import line, output_options, show_document
 from service.domain.errors import ConfigurationError
 from service.local.environment import running_settings
-from service.settings import load_policy, load_settings
+from service.settings import load_policy, load_settings, setting_faults
 from service.settings.masking import masked
 from service.settings.schema import schema
 
 # The wheel has the folder config/ of the repository as a part of this package.
 _EXAMPLES = (Path(service.__file__).parent / "examples", Path(service.__file__).parents[1] / "config")
 _FILE = click.Path(dir_okay=False, path_type=Path)
+_MISUSED = 2
 
 
 @click.group(cls=VerbGroup, epilog=examples("pushprune config check pushprune.yaml"))
@@ -30,6 +32,10 @@ def config() -> None:
 @click.argument("file", type=_FILE)
 def check(file: Path) -> None:
     """Check FILE, the policy and secret files that it names, and the environment; exit with 2 if one is not valid."""
+    if faults := setting_faults(file):
+        for fault in faults:
+            click.echo(f"pushprune: {fault}", err=True)
+        sys.exit(_MISUSED)
     settings = load_settings(config=file)
     if isinstance(settings.policy, Path):
         load_policy(settings.policy)

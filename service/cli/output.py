@@ -89,7 +89,7 @@ def show_document(value: Any) -> None:
     """Print one document as JSON, or as YAML with -o yaml; answers and paths may be inside."""
     plain = to_jsonable_python(value)
     if _asked("format") == "yaml":
-        click.echo(yaml.safe_dump(plain, sort_keys=False, width=1000, allow_unicode=True), nl=False)
+        click.echo(yaml.safe_dump(plain, sort_keys=False, width=1000), nl=False)
     else:
         # Only ASCII, so that a control character in a name or User-Agent cannot reach the terminal.
         click.echo(json.dumps(plain, indent=2))

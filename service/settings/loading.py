@@ -36,6 +36,20 @@ def load_settings(config: Path | None = None, environ: Mapping[str, str] | None 
     return settings
 
 
+def setting_faults(config: Path) -> tuple[str, ...]:
+    """Return the errors in the settings of a file and the environment, one sentence each; () if there are none.
+
+    Raises:
+        ConfigurationError: a file that is needed cannot be read.
+    """
+    layers = _Origin(config.absolute(), os.environ, {}).layers()
+    try:
+        Settings(_build_sources=(layers, {}))
+    except ValidationError as error:
+        return refusals(error, Settings, layers)
+    return ()
+
+
 def load_policy(path: Path) -> Policy:
     """Load a policy from its YAML file.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from service.domain.policy.units import spell_count
 
-MASK = "••••••••"
+MASK = "********"
 
 _COMMANDS = frozenset({"command", "before", "after"})
 _SECRETS = "pass|pw|secret|token|key|auth|cred|cert|user"

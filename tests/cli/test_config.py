@@ -47,6 +47,13 @@ def test_a_valid_file_is_called_valid(tmp_path: Path) -> None:
     assert (done.exit_code, done.output) == (0, f"{tmp_path / 'p.yaml'}: valid\n")
 
 
+def test_every_error_of_a_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("registry: {url: 5000}\ngc: {grace: soon}\nlog: {levle: info}\n")
+    done = CliRunner().invoke(pushprune, ["config", "check", str(tmp_path / "p.yaml")])
+    assert done.exit_code == 2
+    assert [line.partition(", line ")[2].partition(" ")[0] for line in done.output.splitlines()] == ["1:", "2:", "3:"]
+
+
 @pytest.mark.parametrize(
     ("policy", "sentence"),
     [(None, "keep.yaml: No such file"), ("rules: [{kep: {last: 1}}]", "keep.yaml, line 1: rules[0].kep is unknown")],
