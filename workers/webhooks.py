@@ -43,7 +43,7 @@ def deliver(store: Store, webhook: WebhookSettings, source: str, stopping: threa
                 while lease is not None and not stopping.is_set():
                     lease.check()
                     next_look_s = time.monotonic() + LOOK_S
-                    delivery.look()
+                    delivery.queue_new_events()
                     # Read new events in time even while the queue is full, because Redis trims the stream.
                     while delivery.send() and time.monotonic() < next_look_s and not stopping.is_set():
                         lease.check()

@@ -155,8 +155,8 @@ class Batch:
             # One of our deletions may have removed parts of these indexes.
             if outcome.indexes:
                 self.store.deletions.request_healing(self.repository, sorted(outcome.indexes))
-            sightings = [(replace(tag, unannounced=True), "") for tag in moved]
-            self.store.facts.adopt(self.snapshot, tags=sightings, indexes=frozenset(outcome.indexes))
+            found_tags = [(replace(tag, unannounced=True), "") for tag in moved]
+            self.store.facts.adopt(self.snapshot, tags=found_tags, indexes=frozenset(outcome.indexes))
         if outcome.spared:
             self.spare(outcome.doomed, outcome.spared)
         if outcome.vanished:
@@ -177,17 +177,17 @@ class Batch:
 
     def _adopt(self, tags: Collection[str]) -> None:
         """Record pushes that happened during the batch: their notifications may be lost."""
-        snapshot, sightings, indexes = self.store.history.snapshot(self.repository), [], set()
+        snapshot, found_tags, indexes = self.store.history.snapshot(self.repository), [], set()
         before = {tag.name: tag for tag in snapshot.tags}
         for name in tags:
             manifest = self._deletion.manifest_of(name)
             if manifest is None or (name in before and before[name].digest == manifest.digest):
                 continue
             head = ManifestHead(manifest.digest, manifest.media_type)
-            sightings.append(infer_push_time(self.registry, snapshot, name, head, before.get(name)))
+            found_tags.append(infer_push_time(self.registry, snapshot, name, head, before.get(name)))
             indexes |= {manifest.digest} if manifest.media_type in INDEX_TYPES else set()
-        if sightings:
-            self.store.facts.adopt(snapshot, sightings, indexes=frozenset(indexes))
+        if found_tags:
+            self.store.facts.adopt(snapshot, found_tags, indexes=frozenset(indexes))
 
     def check_cache(self) -> None:
         """Check that the registry no longer serves a manifest that was deleted; if it does, alert the operator."""

@@ -35,11 +35,11 @@ class _Learnt:
 
     Attributes:
         size: number of digests that the registry deletes in the time of one batch.
-        is_clear: True if the last batch removed its tags, and deleted the tombstone at its end.
+        no_tombstone: True if the last batch removed its tags, and deleted the tombstone at its end.
     """
 
     size: int
-    is_clear: bool = False
+    no_tombstone: bool = False
 
 
 def delete(wiring: Wiring, repository: str) -> None:
@@ -92,11 +92,11 @@ def _delete(
                 return False
             began_s = time.monotonic()
             try:
-                _work(wiring, snapshot, batch, permit, work, untags=untags, is_clear=learnt.is_clear)
+                _delete_batch(wiring, snapshot, batch, permit, work, untags=untags, no_tombstone=learnt.no_tombstone)
             except RegistryUnavailable:
                 _reset_back_off(wiring.store, snapshot.repository, batch)
                 raise
-        learnt.is_clear = untags
+        learnt.no_tombstone = untags
         if not untags:
             learnt.size = next_size(len(batch), time.monotonic() - began_s)
         wiring.store.outbox.succeeded("doomed", snapshot.repository)
@@ -163,7 +163,7 @@ def _is_stale(
     return any(not doomed.tags for doomed in batch) and compare.compare(store, registry, snapshot).changed > 0
 
 
-def _work(
+def _delete_batch(
     wiring: Wiring,
     snapshot: Snapshot,
     images: tuple[Doomed, ...],
@@ -171,14 +171,14 @@ def _work(
     work: Work,
     *,
     untags: bool,
-    is_clear: bool,
+    no_tombstone: bool,
 ) -> None:
     """Delete the images of one batch. untags: remove all their tags before their manifests."""
     # All images that are doomed at one time are of the same plan.
     traced = tracing.span("delete", images[0].trace, repository=snapshot.repository, images=len(images))
     with traced, open_batch(wiring, snapshot, permit) as batch:
         if untags:
-            for outcome in untag(batch, images, work, is_clear=is_clear):
+            for outcome in untag(batch, images, work, no_tombstone=no_tombstone):
                 batch.record(outcome)
         else:
             work(partial(delete_image, batch), images)

@@ -2,7 +2,7 @@
 
 from service.domain.retention.plan import Plan
 from service.reconcile.compare import compare
-from service.reconcile.confirm import confirm, contradicted, resolve
+from service.reconcile.confirm import confirm, correct_reports, resolve
 from service.registry import Registry
 from service.store import Store
 from service.store.snapshot import Snapshot
@@ -23,4 +23,4 @@ def ensure_compared(store: Store, registry: Registry, snapshot: Snapshot, plan: 
         return True
     if not plan.doomed:
         return False
-    return not confirm(store, registry, snapshot, plan) or contradicted(store, registry, snapshot, plan)
+    return not confirm(store, registry, snapshot, plan) or correct_reports(store, registry, snapshot, plan)

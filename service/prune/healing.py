@@ -38,7 +38,7 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
         LeaseLost: a collection holds the registry, so nothing may be written; the sweep sends this again.
         RegistryUnavailable: everything that is not looked at yet stays in heal:R.
     """
-    _look_at_lost(wiring.store, snapshot)
+    _request_healing_of_lost(wiring.store, snapshot)
     if not snapshot.heal:
         return False
     repository, is_news = snapshot.repository, False
@@ -57,7 +57,7 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
                 # The deletion finishes its work on this name. If its plan is dropped instead, healing runs again.
                 continue
             try:
-                reason = healing.look_at(name, digest)
+                reason = healing.restore_if_missing(name, digest)
             except (RegistryRefused, NotRestorable) as error:
                 final = isinstance(error, (ManifestRefused, NotRestorable))
                 is_first = wiring.store.deletions.not_restored(repository, member, digest or "", error, final=final)
@@ -69,7 +69,7 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
     return is_news
 
 
-def _look_at_lost(store: Store, snapshot: Snapshot) -> None:
+def _request_healing_of_lost(store: Store, snapshot: Snapshot) -> None:
     """Request healing of lost tags whose image was deleted by a user, as a notification reported meanwhile."""
     if not snapshot.lost:
         return
@@ -109,7 +109,7 @@ class _Healing:
         self._store, self._registry, self._restore = wiring.store, wiring.registry, wiring.restore
         self._repository = snapshot.repository
 
-    def look_at(self, name: str, digest: str | None) -> str | None:
+    def restore_if_missing(self, name: str, digest: str | None) -> str | None:
         """Restore one tag, or the parts of one index, if necessary; return the reason of the restore, or None.
 
         Args:
@@ -118,7 +118,7 @@ class _Healing:
         if digest is None:
             self._untag_deleted(name)
             return None
-        return self._heal(name, digest)
+        return self._restore_image(name, digest)
 
     def _untag_deleted(self, tag: str) -> None:
         """Remove a tag that is not live, if our healing pushed it while its user deleted it.
@@ -139,7 +139,7 @@ class _Healing:
         """Return True if the tag points at a manifest that we pushed: a tombstone, or a healed image."""
         return current.digest in (tombstone.DIGEST, self._store.deletions.own_put(self._repository, tag))
 
-    def _heal(self, name: str, digest: str) -> str | None:
+    def _restore_image(self, name: str, digest: str) -> str | None:
         """Restore what is missing; return the reason, or None if nothing was missing. The parts first, then the tag."""
         repository = self._repository
         if name == tombstone.DIGEST:

@@ -28,7 +28,7 @@ def plan_manual(wiring: Wiring, snapshot: Snapshot) -> bool | None:
     plan = planner.plan(snapshot, policy, now_us(), manual_only=True)
     refused = rejections(snapshot, policy, plan)
     if refused:
-        _answer(wiring.store, snapshot, refused)
+        _reject(wiring.store, snapshot, refused)
         return False
     if not plan.doomed:
         return None
@@ -39,11 +39,11 @@ def plan_manual(wiring: Wiring, snapshot: Snapshot) -> bool | None:
     return commit_deletions(wiring, snapshot, plan, in_force, "manual")
 
 
-def _answer(store: Store, snapshot: Snapshot, refused: dict[str, str]) -> None:
+def _reject(store: Store, snapshot: Snapshot, refused: dict[str, str]) -> None:
     store.manual.reject(snapshot.repository, snapshot.manual_deletions, refused)
     for name, reason in refused.items():
         why = reason or "it was pushed again since, or does not exist any more"
-        log.info("a manual deletion was refused", repository=snapshot.repository, name=name, why=why)
+        log.info("a manual deletion was rejected", repository=snapshot.repository, name=name, why=why)
 
 
 def _all_deletions(snapshot: Snapshot, policy: Policy, plan: Plan) -> Plan:

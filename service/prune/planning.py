@@ -42,7 +42,7 @@ def enforce(wiring: Wiring, repository: str) -> None:
             pushes = _pushes(snapshot)
             about = {"repository": repository, "tags_before": len(snapshot.tags)}
             with tracing.span("plan", next(iter(pushes), ""), pushes[1:], **about):
-                is_settled = _settled(wiring, snapshot)
+                is_settled = _plan_once(wiring, snapshot)
                 tracing.note(settled=is_settled)
             if is_settled:
                 wiring.store.outbox.succeeded("due", repository)
@@ -62,7 +62,7 @@ def _pushes(snapshot: Snapshot) -> tuple[str, ...]:
     )
 
 
-def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
+def _plan_once(wiring: Wiring, snapshot: Snapshot) -> bool:
     """Plan once. Return True if a plan was committed, False if the repository must be planned again."""
     if snapshot.manual_deletions or snapshot.manual_deleted:
         settled = plan_manual(wiring, snapshot)

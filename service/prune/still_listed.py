@@ -22,7 +22,6 @@ def still_listed(batch: Batch, deleted: Collection[str]) -> frozenset[str]:
     """Return those of these deleted tags that are still listed, and remove what was left before as far as possible.
 
     The registry is asked only where a tag could be left, and not again once it was seen to leave none.
-
     """
     if batch.exact:
         return frozenset()
@@ -47,7 +46,7 @@ def _still_listed(batch: Batch, deleted: Collection[str]) -> frozenset[str]:
         _note_leaves_tags(batch, leaves=True)
     elif not before and any(_longer(tag, sorted(listed)) for tag in suspects - listed):
         _note_leaves_tags(batch, leaves=False)
-    removed = _removed(batch, dangling, listed)
+    removed = _remove_unprotected(batch, dangling, listed)
     _warn(store, repository, dangling - removed, before)
     return frozenset(deleted) & (dangling - removed)
 
@@ -66,7 +65,7 @@ def _longer(tag: str, names: Sequence[str]) -> bool:
     return False
 
 
-def _removed(batch: Batch, dangling: Collection[str], listed: set[str]) -> set[str]:
+def _remove_unprotected(batch: Batch, dangling: Collection[str], listed: set[str]) -> set[str]:
     """Remove the tags that no listed tag protects any more, and return them.
 
     A tag that points at nothing is removed only by the DELETE of a manifest, so a tombstone is pushed under it and

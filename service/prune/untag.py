@@ -18,19 +18,19 @@ from service.prune.still_listed import still_listed
 from service.store.trash import SaveResult
 
 
-def untag(batch: Batch, images: tuple[Doomed, ...], work: Work, *, is_clear: bool = False) -> list[ImageOutcome]:
+def untag(batch: Batch, images: tuple[Doomed, ...], work: Work, *, no_tombstone: bool = False) -> list[ImageOutcome]:
     """Untag these images. The removed tags are recorded, also if this fails on the way.
 
     Args:
         work: runs a call for each of the images, one by one or in parallel.
-        is_clear: True if the last batch of this repository has just deleted the tombstone: the registry can do that,
-            and no tag points at it.
+        no_tombstone: True if the last batch of this repository has just deleted the tombstone: the registry can do
+            that, and no tag points at it.
 
     Raises:
         RegistryUnavailable, RegistryRefused, LeaseLost: some tags may not be removed.
     """
     untagging = _Untagging(batch)
-    if not is_clear:
+    if not no_tombstone:
         untagging.begin()
     fault: RegistryUnavailable | None = None
     try:
@@ -62,9 +62,9 @@ class _Untagging:
         self._batch, self._store, self._client = batch, batch.store, batch.registry.client
         self._repository, self._restarts = batch.repository, batch.snapshot.restarts
         self._by_tag = batch.exact or batch.store.capabilities.deletes_tags(self._restarts) is not False
-        self._is_over = self._by_tag
+        self._is_done = self._by_tag
         # The time at which the tombstone was recorded for healing. None: no tag was moved to a tombstone yet.
-        self._looks_ms: int | None = None
+        self._tombstone_ms: int | None = None
         self._listed: frozenset[str] | None = None
         self._lock = Lock()
         self._mounted = Mounted(batch.registry.storage)
@@ -74,9 +74,9 @@ class _Untagging:
     def begin(self) -> None:
         """If a tombstone is needed, make sure before each batch that the registry can delete it."""
         if not self._by_tag:
-            self._clear()
+            self._delete_tombstone()
 
-    def _clear(self) -> None:
+    def _delete_tombstone(self) -> None:
         self._store.deletions.touch(self._repository, tombstone.DIGEST)
         self._batch.write(lambda: self._client.delete(self._repository, tombstone.DIGEST))
 
@@ -112,18 +112,18 @@ class _Untagging:
 
     def end(self) -> None:
         """Delete the tombstone, and with it every tag that points at it."""
-        if not self._is_over and self._looks_ms is not None:
+        if not self._is_done and self._tombstone_ms is not None:
             self._batch.permit.check()
-            self._clear()
-            self._store.deletions.healed(self._repository, (tombstone.DIGEST, self._looks_ms), "", None)
+            self._delete_tombstone()
+            self._store.deletions.healed(self._repository, (tombstone.DIGEST, self._tombstone_ms), "", None)
             removed = [verdict.tag.name for outcome in self.outcomes for verdict in outcome.untagged]
             self._left = still_listed(self._batch, removed)
-        self._is_over = True
+        self._is_done = True
 
     def record(self) -> None:
         """Record the removed tags. While the tombstone exists, no tag counts as removed."""
         untagged = [(outcome.doomed, tuple(outcome.untagged)) for outcome in self.outcomes if outcome.untagged]
-        if not self._is_over or not untagged:
+        if not self._is_done or not untagged:
             return
         if self._store.deletions.untagged(self._repository, untagged, self._left):
             self._batch.dispatch.enforce(self._repository)
@@ -169,8 +169,8 @@ class _Untagging:
         If users then push over all tags that point at the tombstone, no other trace of it is left.
         """
         with self._lock:
-            if self._looks_ms is None:
-                self._looks_ms = self._store.deletions.request_healing(self._repository, [tombstone.DIGEST])
+            if self._tombstone_ms is None:
+                self._tombstone_ms = self._store.deletions.request_healing(self._repository, [tombstone.DIGEST])
 
     def _deletes_tag(self, tag: str, current: str | None, expected: Collection[str]) -> bool:
         """Delete the tag alone; return False if the registry cannot do that. The first refusal is remembered."""
@@ -182,9 +182,9 @@ class _Untagging:
             with self._lock:
                 if self._by_tag:
                     # Before another thread pushes a tombstone: a DELETE that meets a PUT fails.
-                    self._clear()
+                    self._delete_tombstone()
                     self._store.capabilities.note_deletes_tags(self._restarts, able=False)
-                    self._by_tag = self._is_over = False
+                    self._by_tag = self._is_done = False
             return False
         if can_delete_tags is None:
             self._store.capabilities.note_deletes_tags(self._restarts, able=True)

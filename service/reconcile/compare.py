@@ -14,7 +14,7 @@ from service.domain.retention.state import Tag
 from service.log import log
 from service.reconcile.emptied import refuse_emptied
 from service.reconcile.lost_parts import check_parts
-from service.reconcile.pace import AtOnce, Pace
+from service.reconcile.pace import Pace, UnlimitedPace
 from service.reconcile.push_times import infer_push_time, prove
 from service.reconcile.unreported_referrers import find_referrers
 from service.registry import Registry
@@ -25,7 +25,7 @@ from service.store.facts import Proof
 from service.store.snapshot import Snapshot
 
 _LONGEST_PAUSE_S = 0.5
-_AT_ONCE = AtOnce()
+_UNLIMITED = UnlimitedPace()
 YOUNG_S = 10.0
 
 
@@ -52,7 +52,7 @@ class Compared:
 
 
 def compare(
-    store: Store, registry: Registry, snapshot: Snapshot, pace: Pace = _AT_ONCE, *, trusts_listing: bool = False
+    store: Store, registry: Registry, snapshot: Snapshot, pace: Pace = _UNLIMITED, *, trusts_listing: bool = False
 ) -> Compared:
     """Compare all tags of one repository: adopt unknown and moved tags, drop tags that vanished.
 
@@ -72,7 +72,7 @@ def compare(
     pace.expect(len(names))
     comparison = TagComparison(store, registry, snapshot, pace, trusts_listing=trusts_listing)
     changed = comparison.adopt(names, complete=True)
-    missing = _look_at_missing(store, snapshot.repository, comparison.vanished)
+    missing = _request_healing_of_missing(store, snapshot.repository, comparison.vanished)
     done = Compared(len(names), changed, missing, check_parts(store, registry, snapshot))
     find_referrers(store, registry, snapshot.repository)
     log.info("compared with the registry", repository=snapshot.repository, tags=done.tags, changed=done.differed)
@@ -81,7 +81,7 @@ def compare(
     return done
 
 
-def _look_at_missing(store: Store, repository: str, vanished: Collection[str]) -> int:
+def _request_healing_of_missing(store: Store, repository: str, vanished: Collection[str]) -> int:
     """Have healing restore the missing tags that a deletion by pushprune removed; return their number."""
     if not vanished:
         return 0
@@ -110,7 +110,7 @@ class TagComparison:
         store: Store,
         registry: Registry,
         snapshot: Snapshot,
-        pace: Pace = _AT_ONCE,
+        pace: Pace = _UNLIMITED,
         *,
         trusts_listing: bool = False,
     ) -> None:

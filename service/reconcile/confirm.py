@@ -35,8 +35,8 @@ def confirm(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan) ->
     return not unclear or TagComparison(store, registry, snapshot).adopt(unclear, complete=False) == 0
 
 
-def contradicted(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan) -> bool:
-    """Return True if a push that may have caused these deletions was not as reported; record the true state.
+def correct_reports(store: Store, registry: Registry, snapshot: Snapshot, plan: Plan) -> bool:
+    """Record the true state of pushes that may have caused these deletions and were not as reported. True if any.
 
     A holder of the notify token can report any push. The move of a tag is believed once the registry confirms it. A
     tag that is new to the history is confirmed by the list of tags, unless a deletion was reported since the last
@@ -51,12 +51,12 @@ def contradicted(store: Store, registry: Registry, snapshot: Snapshot, plan: Pla
     oldest_us = min(doomed_us)
     reported = [tag for tag in snapshot.tags if not tag.proved and (tag.pushed_us or 0) > oldest_us]
     if registry.storage is not None:
-        return _contradicted_on_disk(store, registry, registry.storage, snapshot, reported)
+        return _correct_by_storage(store, registry, registry.storage, snapshot, reported)
     moved = [tag.name for tag in reported if snapshot.unconfirmed or tag.name in snapshot.revisions]
     return bool(moved) and TagComparison(store, registry, snapshot).adopt(sorted(moved), complete=False) > 0
 
 
-def _contradicted_on_disk(
+def _correct_by_storage(
     store: Store, registry: Registry, storage: ReadableStorage, snapshot: Snapshot, reported: list[Tag]
 ) -> bool:
     repository = snapshot.repository

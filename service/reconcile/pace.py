@@ -23,7 +23,7 @@ class Pace:
         """Note how many requests a comparison is going to make, for a pace that shows its progress."""
 
 
-class AtOnce(Pace):
+class UnlimitedPace(Pace):
     """A pace without a limit."""
 
     def __init__(self) -> None:

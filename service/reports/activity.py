@@ -26,7 +26,7 @@ ACTIONS = {
     "lost": "could not be repaired",
     "dated": "creation date read",
     "approved": "approved",
-    "refused": "refused",
+    "refused": "rejected",
     "protected": "protected",
     "unprotected": "protection ended",
 }

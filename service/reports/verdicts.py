@@ -32,7 +32,7 @@ class LiveVerdicts:
     """
 
     _evaluation: Evaluation
-    _is_lost: bool
+    _is_policy_unreadable: bool
     _lock: Lock = field(default_factory=Lock)
 
     @property
@@ -59,16 +59,17 @@ class LiveVerdicts:
         """The verdict that a plan of this moment has for the tag."""
         with self._lock:
             verdict = self._evaluation.verdict(tag)
-        return _unruled([verdict])[0] if self._is_lost else verdict
+        return _without_policy([verdict])[0] if self._is_policy_unreadable else verdict
 
     def explain(self, names: tuple[str, ...] | None = None) -> tuple[Explanation, ...]:
         """Explain the verdicts on these tags (None: all), the newest push first, without plans that wait."""
         with self._lock:
             explained = explanations(self._evaluation, names)
-        if not self._is_lost:
+        if not self._is_policy_unreadable:
             return explained
         return tuple(
-            replace(item, verdict=_unruled([item.verdict])[0], shares=_unruled(item.shares)) for item in explained
+            replace(item, verdict=_without_policy([item.verdict])[0], shares=_without_policy(item.shares))
+            for item in explained
         )
 
 
@@ -90,7 +91,9 @@ class Verdicts:
 
     def live(self, repository: str) -> LiveVerdicts:
         """The tags of a repository, for their verdicts by the current policy."""
-        return LiveVerdicts(Evaluation(self.history.snapshot(repository), self._policy(None), now_us()), self._is_lost)
+        return LiveVerdicts(
+            Evaluation(self.history.snapshot(repository), self._policy(None), now_us()), self._is_policy_unreadable
+        )
 
     def of(self, repository: str) -> tuple[Verdict, ...]:
         """The verdict of the current policy on every tag of a repository, the newest push first."""
@@ -122,7 +125,11 @@ class Verdicts:
 
     def _plan(self, state: State, policy: Policy | None) -> Plan:
         plan = planner.plan(state, self._policy(policy), now_us())
-        return replace(plan, verdicts=_unruled(plan.verdicts)) if policy is None and self._is_lost else plan
+        return (
+            replace(plan, verdicts=_without_policy(plan.verdicts))
+            if policy is None and self._is_policy_unreadable
+            else plan
+        )
 
     def is_dry(self) -> bool:
         """True if the current policy deletes nothing (`dry_run`)."""
@@ -132,11 +139,11 @@ class Verdicts:
         return policy or self.policies.current() or Policy()
 
     @property
-    def _is_lost(self) -> bool:
+    def _is_policy_unreadable(self) -> bool:
         """True if a policy is configured but none could be read."""
         return self.policies.current() is None and self.policies.error is not None
 
 
-def _unruled(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
+def _without_policy(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
     """Give each verdict the reason that there is no policy, except manual deletions, which need none."""
     return tuple(verdict if verdict.manual else replace(verdict, reason=NONE_IN_FORCE) for verdict in verdicts)

@@ -26,7 +26,7 @@ class RestoreCandidate:
     repository: str
     deleted: tuple[Deleted, ...]
 
-    def found(self, tag: str | None, digest: str | None) -> list[Deleted]:
+    def deletions_to_undo(self, tag: str | None, digest: str | None) -> list[Deleted]:
         """Return the deletions of a tag, or of a digest, to undo: one for each tag.
 
         Raises:

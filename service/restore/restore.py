@@ -32,7 +32,7 @@ class Restore:
         """The digests that are in the trash."""
         return self.store.trash.digests(repository)
 
-    def standing(self, repository: str) -> frozenset[str]:
+    def existing(self, repository: str) -> frozenset[str]:
         """The digests that the registry has, as far as the history knows."""
         return self.store.history.standing(repository)
 

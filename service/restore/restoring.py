@@ -83,7 +83,7 @@ class Restoring:
         self, tag: str | None, digest: str | None, as_tag: str | None
     ) -> tuple[Mapping[str, Deleted | None], WholeImage]:
         """Return the tags to restore, each with its deletion, and the manifests that they need."""
-        deletions = self._candidate.found(tag, digest)
+        deletions = self._candidate.deletions_to_undo(tag, digest)
         digest = deletions[0].digest if deletions else digest or ""
         names: dict[str, Deleted | None] = {deletion.tag: deletion for deletion in deletions}
         if as_tag:

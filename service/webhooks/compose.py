@@ -74,7 +74,7 @@ def of_holds(holds: Iterable[Hold]) -> Iterator[WebhookEvent]:
         yield _event(PLAN_HELD, hold.at_us, data, hold.repository)
 
 
-def noted(troubles: Iterable[Trouble]) -> dict[str, Trouble]:
+def event_troubles(troubles: Iterable[Trouble]) -> dict[str, Trouble]:
     """Return the troubles that are events: about the registry, and about broken images."""
     kinds = (_REGISTRY, *_BROKEN)
     return {trouble.about: trouble for trouble in troubles if trouble.about.partition(" ")[0] in kinds}

@@ -49,10 +49,10 @@ class Delivery:
         if not self._store.webhooks.state(self._name).attempts:
             self._store.outbox.end_trouble(about(self._name))
 
-    def look(self) -> None:
+    def queue_new_events(self) -> None:
         """Queue the events of what happened since the last look. The first look only notes where to begin."""
         store, state = self._store, self._store.webhooks.state(self._name)
-        current = compose.noted(store.outbox.troubles())
+        current = compose.event_troubles(store.outbox.troubles())
         troubles = {subject: state.troubles.get(subject, trouble.at_ms) for subject, trouble in current.items()}
         now_ms = store.connection.now_ms()
         if state.look == 0:
@@ -123,15 +123,17 @@ class Delivery:
         if result.outcome is PostOutcome.GONE:
             store.webhooks.stop(name)
             self._store.outbox.end_trouble(about(name))
-            self._complain(f"{result.error} (gone): nothing is sent to it until a worker is started again; remove it")
+            self._note_trouble(
+                f"{result.error} (gone): nothing is sent to it until a worker is started again; remove it"
+            )
             return
         if is_refused and state.refusals + 1 >= _MOST_REFUSALS:
             store.webhooks.give_up(name, ids)
             log.error("the webhook does not take an event, which is dropped", webhook=name, error=result.error)
         if state.attempts and now_ms - state.since_ms > _TROUBLE_MS:
-            self._complain(f"{result.error}; its events wait for a day at most, and are sent again")
+            self._note_trouble(f"{result.error}; its events wait for a day at most, and are sent again")
 
-    def _complain(self, message: str) -> None:
+    def _note_trouble(self, message: str) -> None:
         if all(trouble.about != about(self._name) for trouble in self._store.outbox.troubles()):
             log.error("the webhook receives no events", webhook=self._name, error=message)
             self._store.outbox.note_trouble(about(self._name), message)

@@ -42,13 +42,13 @@ def test_batches_become_smaller_where_deletes_are_slow_and_each_is_kept(
     monkeypatch.setattr(batching, "_BATCH_S", 0.1)
     system.registry.delay("DELETE", "manifests/sha256:", seconds=0.1, times=None)
     sizes: list[int] = []
-    remove = deleting._work
+    remove = deleting._delete_batch
 
     def watched(*args: Any, **mode: Any) -> None:
         sizes.append(len(args[2]))
         remove(*args, **mode)
 
-    monkeypatch.setattr(deleting, "_work", watched)
+    monkeypatch.setattr(deleting, "_delete_batch", watched)
     system.settle()
     assert (sizes[0], set(sizes[1:]) <= {1, 2}, sum(sizes)) == (4, True, 12)
     assert system.registry.count("pushprune", "DELETE", "manifests/sha256:") == 12

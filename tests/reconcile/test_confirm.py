@@ -3,7 +3,7 @@
 import pytest
 
 from service.domain.retention.plan import Doomed, Plan, Verdict
-from service.reconcile.confirm import confirm, contradicted
+from service.reconcile.confirm import confirm, correct_reports
 from service.registry.client import RegistryClient
 from service.store.snapshot import Snapshot
 from tests.conftest import keep_last
@@ -75,5 +75,5 @@ def test_a_move_that_was_reported_after_the_oldest_deletion_is_looked_at(system:
     system.push("v3")
     snapshot = system.store.history.snapshot(SHOP)
     assert [tag.name for tag in snapshot.tags] == ["v1", "v2", "v3"]
-    assert contradicted(system.store, system.wiring.registry, snapshot, _plan(snapshot, "v1", "v3"))
-    assert not contradicted(system.store, system.wiring.registry, snapshot, _plan(snapshot, "v3"))
+    assert correct_reports(system.store, system.wiring.registry, snapshot, _plan(snapshot, "v1", "v3"))
+    assert not correct_reports(system.store, system.wiring.registry, snapshot, _plan(snapshot, "v3"))

@@ -34,7 +34,7 @@ def test_a_tag_goes_back_and_what_it_leaves_is_not_lost(make_system: Make, rules
     system = moved(make_system, rules, version)
     system.later()
     assert (ONE in system.registry.manifests(SHOP)) is (rules == keep_last(9))
-    assert ONE in system.wiring.restore.standing(SHOP) | system.wiring.restore.trashed(SHOP)
+    assert ONE in system.wiring.restore.existing(SHOP) | system.wiring.restore.trashed(SHOP)
     undone = system.wiring.restore.restore(SHOP, tag="v1", digest=ONE, replaces=TWO, by="alice")
     assert (undone.tags, undone.digest, undone.replaced) == (("v1",), ONE, TWO)
     system.later()

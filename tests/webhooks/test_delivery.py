@@ -35,7 +35,7 @@ def subscribed(system: System, receiver: WebhookReceiver, **settings: Any) -> De
     webhook = WebhookSettings.model_validate({"name": NAME, "url": receiver.url, **settings})
     made = Delivery(system.store, webhook, "http://registry:5000")
     pass_millisecond(system)
-    made.look()
+    made.queue_new_events()
     pass_millisecond(system)
     return made
 
@@ -48,7 +48,7 @@ def pass_millisecond(system: System) -> None:
 
 
 def send_all(delivery: Delivery) -> None:
-    delivery.look()
+    delivery.queue_new_events()
     while delivery.send():
         pass
 
@@ -223,7 +223,7 @@ class TestAttempts:
         system.settle()
         receiver.answer(500, 500, 500, (429, {"Retry-After": "60"}), *[500] * 6)
         pauses = []
-        audit.look()
+        audit.queue_new_events()
         for _ in range(10):
             now_ms = system.store.connection.now_ms()
             audit.send()
@@ -345,7 +345,7 @@ class TestBounds:
         audit = subscribed(system, receiver)
         for message in ("one", "two", "three"):
             system.store.collection_runs.record(Run(1000, 2000, "failed", "scheduled", message=message))
-            audit.look()
+            audit.queue_new_events()
         send_all(audit)
         assert [event["data"]["message"] for event in receiver.events()] == ["two", "three"]
         assert state(system).dropped == 1
@@ -375,9 +375,9 @@ class TestBounds:
         audit = subscribed(system, receiver)
         system.store.collection_runs.record(Run(1000, 2000, "done", "scheduled"))
         before = state(system)
-        audit.look()
+        audit.queue_new_events()
         monkeypatch.setattr(system.store.webhooks, "state", lambda _: before)
-        audit.look()
+        audit.queue_new_events()
         monkeypatch.undo()
         assert state(system).waiting == 1
 

@@ -135,14 +135,14 @@ def test_a_fault_of_ours_or_an_absent_redis_does_not_end_it(
 ) -> None:
     receiver, _ = receivers
     wiring = make_wiring(webhooks=settings(receiver))
-    errors, look = [RuntimeError("a fault"), StoreUnavailable("Redis is away")], Delivery.look
+    errors, look = [RuntimeError("a fault"), StoreUnavailable("Redis is away")], Delivery.queue_new_events
 
     def faulty(delivery: Delivery) -> None:
         if errors:
             raise errors.pop()
         look(delivery)
 
-    monkeypatch.setattr(Delivery, "look", faulty)
+    monkeypatch.setattr(Delivery, "queue_new_events", faulty)
     with worker(wiring):
         wait_for_look(wiring.store, "w0")
         record(wiring.store)

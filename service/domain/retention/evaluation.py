@@ -43,7 +43,7 @@ class Evaluation:
         # (name, rule) of each rule that matches the repository.
         self.rules = policy.rules_for(state.repository)
         self.fixed = FixedVerdicts(state, policy, self.rules)
-        self.selections = Selections(self.rules, self._free(), now_us, aside.places if aside else {})
+        self.selections = Selections(self.rules, self._undecided(), now_us, aside.places if aside else {})
         self._revisions = Revisions(state, self.selections)
         self._own: dict[str, Verdict] = {}
         self._keepers: dict[str, tuple[tuple[str, int | None], ...]] = {}
@@ -75,7 +75,7 @@ class Evaluation:
         kept = self.selections.kept_until_push(len(self.state.tags))
         return tuple(tag for tag in self.newest_first if tag.name not in kept)
 
-    def _free(self) -> Iterator[Tag]:
+    def _undecided(self) -> Iterator[Tag]:
         """Yield the tags that rules decide about, the newest push first."""
         yield from self.fixed.undecided(self.newest_first)
 

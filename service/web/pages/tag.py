@@ -70,7 +70,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         wiring.inventory.known(repository)
         intervals = wiring.inventory.intervals(repository, tag)
         deleted = {image.digest for image in wiring.restore.deleted(repository)}
-        pullable = wiring.restore.standing(repository)
+        pullable = wiring.restore.existing(repository)
         reachable = pullable | wiring.restore.trashed(repository) | deleted
         layers = wiring.inventory.layers(repository, (interval.digest for interval in intervals))
         periods = tuple(_periods(intervals, reachable, pullable, layers))
