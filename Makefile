@@ -44,7 +44,7 @@ fast-tests: fast-tests-1 fast-tests-2
 
 # Two processes, each with about half of the work: with `-n`, each would import every test, a quarter of the time.
 FAST := -m "not live and not deep and not slow"
-HALF := $(addprefix tests/,cli doctor domain importers reports settings web)
+HALF := $(addprefix tests/,cli contract doctor domain importers reports settings web)
 
 fast-tests-1: $(VENV)/.dev
 	$(BIN)/pytest $(FAST) $(HALF)

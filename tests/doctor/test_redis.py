@@ -17,6 +17,8 @@ from service.wiring import Wiring, wire
 from tests.doctor.conftest import look, quick
 from tests.fakes.valkey import Valkey, free_port
 
+pytestmark = pytest.mark.slow
+
 LOGIN = "app:word"
 APP = "user app on >word ~* &* +@all\n"
 SOUND = RedisInfo("Redis 7.2", (7, 2), "noeviction", 0, 1 << 20, appends=True, saves=False, writes_fail=False)

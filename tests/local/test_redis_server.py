@@ -22,6 +22,8 @@ from service.local.supervisor import Supervisor
 from service.local.transcript import Transcript
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 AT_ONCE = Retry(NoBackoff(), 0)
 
 

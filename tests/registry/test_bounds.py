@@ -16,6 +16,8 @@ from service.registry.client import RegistryClient
 from service.registry.docker_config import Credentials
 from tests.fakes.registry import FakeRegistry, Login
 
+pytestmark = pytest.mark.slow
+
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 

@@ -27,6 +27,8 @@ from tests.support.record import event as recorded_event
 from tests.support.record import record
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Valkey]:
@@ -212,7 +214,6 @@ class TestSilence:
         assert connection.now_ms()
 
 
-@pytest.mark.slow
 def test_a_write_succeeds_only_once_the_replicas_have_it(server: Valkey, tmp_path: Path) -> None:
     careful = Connection(connect(server.url, answer_s=240), Keys("p:"), replicas=1)
     with pytest.raises(StoreUnavailable, match=r"0 of 1 replicas .*redis.replicas"):
@@ -263,7 +264,6 @@ def test_threads_that_end_use_up_no_connection(server: Valkey) -> None:
     until(lambda: len(connection.client.client_list()) < 60)
 
 
-@pytest.mark.slow
 def test_sentinels_that_do_not_answer_are_named_in_one_sentence() -> None:
     url = f"redis+sentinel://127.0.0.1:{free_port()}/shop/0"
     with pytest.raises(StoreUnavailable) as refused:

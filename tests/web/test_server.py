@@ -18,6 +18,8 @@ from service.web.problems import MAX_BODY_BYTES, TOO_LARGE
 from tests.fakes.valkey import free_port
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 HEAD = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-a: "
 BODY = b"POST /notifications HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"
 POST = b"POST /notifications HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
