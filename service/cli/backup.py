@@ -6,20 +6,18 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
 import click
-from rich.console import Console
-from rich.progress import track
 
 from service.backup import importing
 from service.backup.export import export as exported
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options
+from service.cli.output import tracked
 from service.domain.errors import StoreInUse, UnusableBackup
 from service.domain.policy.units import spell_count
 
@@ -44,7 +42,7 @@ def export(file: str, config: Path | None, data: Path | None) -> None:
     store = connect(config, data).store
     counts: Counter[str] = Counter()
     with _written(file) as stream:
-        for line in exported(store, partial(_shown, "exporting"), counts, _left_out):
+        for line in exported(store, lambda names: tracked(names, "exporting"), counts, _left_out):
             stream.write(line)
     click.echo(f"exported {_summary(counts)}", err=True)
 
@@ -69,7 +67,7 @@ def import_(file: str, config: Path | None, data: Path | None, dry_run: bool, re
     with the registry before anything is deleted in it.
     """
     with _readable(file) as stream:
-        backup = importing.check(stream, _name(file), partial(_shown, "checking"))
+        backup = importing.check(stream, _name(file), lambda values: tracked(values, "checking"))
         summary = _summary(backup.counts)
         if dry_run:
             click.echo(f"{_name(file)} can be imported: {summary}")
@@ -83,14 +81,8 @@ def import_(file: str, config: Path | None, data: Path | None, dry_run: bool, re
                 )
             if not yes:
                 click.confirm("Replace all that Redis holds by the backup? It cannot be undone", abort=True)
-        importing.write(store, backup, partial(_shown, "importing", total=backup.lines))
+        importing.write(store, backup, lambda values: tracked(values, "importing", backup.lines))
     click.echo(f"imported {summary}", err=True)
-
-
-def _shown(what: str, items: Iterable[T], total: int | None = None) -> Iterable[T]:
-    count = len(items) if isinstance(items, Sequence) else total
-    console, is_shown = Console(stderr=True), sys.stderr.isatty()
-    return track(items, what, total=count, console=console, transient=True, disable=not is_shown)
 
 
 def _left_out(value: str) -> None:

@@ -16,7 +16,7 @@ from service.domain.retention.selector import TagSelector
 # Imported where they are used: a verb with --registry needs none of it before its first request.
 if TYPE_CHECKING:
     from service.reports.inventory import Inventory
-    from service.settings import PolicySource, Settings
+    from service.settings import Settings
     from service.wiring import Wiring
 
 
@@ -91,8 +91,3 @@ def matching_repositories(inventory: Inventory, names: Iterable[str]) -> tuple[s
             raise unknown_repository(name)
         matched |= dict.fromkeys(matches)
     return tuple(matched)
-
-
-def need_policy(policies: PolicySource) -> Policy:
-    """Return the policy in force, also while its file is broken; without any, a policy that deletes nothing."""
-    return policies.current() or Policy()

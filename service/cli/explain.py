@@ -8,7 +8,7 @@ import click
 
 from service.answers.verdicts import ExplainedTag
 from service.cli.command import examples
-from service.cli.connect import connect, connection_options, known_repositories, need_policy
+from service.cli.connect import connect, connection_options, known_repositories
 from service.cli.names import parse_name
 from service.cli.output import WideOnly, line, output_options, show_document, show_names, table, when
 from service.cli.registry import registry_option
@@ -44,7 +44,6 @@ def explain(name: str, config: Path | None, data: Path | None, as_document: bool
     """Show for a tag, or for each tag of a repository, if it is kept, by which rule, and when it could be deleted."""
     repository, tag = parse_name(name)
     wiring = connect(config, data)
-    need_policy(wiring.policies)
     known_repositories(wiring.inventory, [repository])
     explained = wiring.verdicts.explain(repository, (tag,) if tag else None)
     if tag and not explained:

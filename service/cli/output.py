@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import islice, starmap, zip_longest
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import yaml
 from pydantic_core import to_jsonable_python
 from rich.cells import cell_len, set_cell_size
 
+T = TypeVar("T")
 _KEY = "service.cli.output"
 _DOCUMENTS = ("json", "yaml")
 _LISTS = ("table", "wide", "name", *_DOCUMENTS)
@@ -163,6 +164,17 @@ def _cell(text: str, width: int) -> str:
 def line(text: str) -> None:
     """Print one line. Control characters that a registry or a client sent are replaced."""
     click.echo(_printable(text))
+
+
+def tracked(items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
+    """Yield the items, and show the progress on standard error if that is a terminal."""
+    # Imported here: most verbs show no progress.
+    from rich.console import Console
+    from rich.progress import track
+
+    console, is_shown = Console(stderr=True), sys.stderr.isatty()
+    count = len(items) if isinstance(items, Sequence) else total
+    return track(items, what, total=count, console=console, transient=True, disable=not is_shown)
 
 
 def _printable(text: str) -> str:

@@ -1,18 +1,15 @@
 """`pushprune policy diff FILE`: what a policy would delete that is kept today, before it is in force."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import track
 
 from service.answers.policy import PolicyEffect
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options, matching_repositories
 from service.cli.names import parse_repositories
-from service.cli.output import line, output_options, show_document, show_names, table
+from service.cli.output import line, output_options, show_document, show_names, table, tracked
 from service.cli.policy_file import load_policy_file
 from service.domain.policy.model import Policy
 from service.domain.policy.units import spell_count
@@ -57,9 +54,7 @@ def diff(
 
 def compared(verdicts: Verdicts, names: Sequence[str], tried: Policy) -> list[PolicyDifference]:
     """Return the repositories in which the policies differ. A terminal shows the progress."""
-    console, is_quiet = Console(stderr=True), not sys.stderr.isatty()
-    shown = track(names, "comparing", console=console, transient=True, disable=is_quiet)
-    differences = (policy_difference(verdicts, name, tried) for name in shown)
+    differences = (policy_difference(verdicts, name, tried) for name in tracked(names, "comparing"))
     return [each for each in differences if each.gone or each.spared]
 
 

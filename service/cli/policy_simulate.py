@@ -1,18 +1,15 @@
 """`pushprune policy simulate FILE`: the images that a policy would have deleted in the past, and their later pulls."""
 
 import re
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import track
 
 from service.answers.simulation import SimulationAnswer
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options, known_repositories
-from service.cli.output import line, output_options, short_digest, show_document, table, when
+from service.cli.output import line, output_options, short_digest, show_document, table, tracked, when
 from service.cli.policy_file import load_policy_file
 from service.clock import now_us
 from service.domain.policy.units import parse_span, spell_count, spell_duration
@@ -67,7 +64,7 @@ def simulate(
     names = known_repositories(wiring.inventory, repositories) or wiring.inventory.names()
     outcomes = (
         replay(timeline, policy, start_us, end_us, approve_holds=approve_holds)
-        for timeline in wiring.inventory.timelines(_shown(names))
+        for timeline in wiring.inventory.timelines(tracked(names, "simulating"))
     )
     simulation = Simulation(start_us, end_us, tuple(outcomes))
     pulls_from_us = wiring.inventory.pulls_from_us()
@@ -78,11 +75,6 @@ def simulate(
     _show_totals(simulation, spell_duration(since))
     for sentence in _caveats(simulation, pulls_from_us):
         line(sentence)
-
-
-def _shown(names: tuple[str, ...]) -> Iterable[str]:
-    shown = sys.stderr.isatty()
-    return track(names, "simulating", console=Console(stderr=True), transient=True, disable=not shown)
 
 
 def _show_missed(simulation: Simulation) -> None:

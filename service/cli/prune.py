@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from service.cli.command import examples
-from service.cli.connect import connect, connection_options, known_repositories, matching_repositories, need_policy
+from service.cli.connect import connect, connection_options, known_repositories, matching_repositories
 from service.cli.names import parse_repositories
 from service.cli.output import output_options
 from service.cli.registry import asked_registry, registry_option, trash_option
@@ -71,6 +71,7 @@ def prune(
     from service.cli import approval, plans
     from service.cli.policy_file import load_policy_file
     from service.cli.previews import show_previews
+    from service.domain.policy.model import Policy
 
     wiring = connect(config, data)
     if approve_all:
@@ -82,7 +83,7 @@ def prune(
     if held:
         plans.show_held(wiring.store, names, as_document)
     elif dry_run:
-        policy = load_policy_file(policy_file) if policy_file else need_policy(wiring.policies)
+        policy = load_policy_file(policy_file) if policy_file else wiring.policies.current() or Policy()
         show_previews(wiring.verdicts.preview(names, policy), policy, as_document)
     elif approve:
         approval.approve(wiring.store, wiring.dispatch, names, plan, yes)

@@ -11,7 +11,7 @@ import click
 
 from service.answers.verdicts import VerdictAnswer
 from service.cli.command import examples
-from service.cli.connect import connect, connection_options, matching_repositories, need_policy
+from service.cli.connect import connect, connection_options, matching_repositories
 from service.cli.explain import verdict_of, waiting
 from service.cli.names import parse_listed
 from service.cli.output import (
@@ -80,7 +80,6 @@ def tags(
         show_v1_tags(old, repository, tag, as_document)
         return
     wiring = connect(config, data, [repository])
-    need_policy(wiring.policies)
     names = matching_repositories(wiring.inventory, (repository,))
     # Of many repositories, each is read when its rows are printed.
     rows = (row for repository in names for row in _listed(wiring.inventory, repository, tag, sort, status))

@@ -4,17 +4,18 @@ Every tag of a batch is moved to the tombstone, and one DELETE of the tombstone 
 cannot delete a tag alone). A crash in between leaves tags at the tombstone; the next batch continues from there.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from threading import Lock
 
 from service.domain.errors import RegistryUnavailable, TagDeletesUnknown
 from service.domain.oci import tombstone
 from service.domain.retention.plan import Doomed
 from service.prune.batch import LEASED, NEEDED, Batch, ImageOutcome, traced
-from service.prune.mounted import Mounted
 from service.prune.parallel import Work
 from service.prune.recheck import RecheckResult, RecheckState, is_of_current_policy, may_be_deleted, recheck
 from service.prune.still_listed import still_listed
+from service.registry.storage import ReadableStorage
 from service.store.trash import SaveResult
 
 
@@ -67,7 +68,7 @@ class _Untagging:
         self._tombstone_ms: int | None = None
         self._listed: frozenset[str] | None = None
         self._lock = Lock()
-        self._mounted = Mounted(batch.registry.storage)
+        self._mounted = _Mounted(batch.registry.storage)
         self._left: frozenset[str] = frozenset()
         self.outcomes: list[ImageOutcome] = []
 
@@ -194,3 +195,41 @@ class _Untagging:
         if self._listed is None:
             self._listed = frozenset(self._client.tags(self._repository))
         return self._listed
+
+
+class _Mounted:
+    """The proof that the mounted storage is the one that the registry serves. A failed proof is final.
+
+    The storage is trusted for one batch once a write over HTTP has changed it. A stale copy, the storage of another
+    registry, or files left by a registry that now uses an object store would not change.
+
+    Args:
+        storage: the mounted storage, None if nothing is mounted.
+    """
+
+    def __init__(self, storage: ReadableStorage | None) -> None:
+        # A bucket may fail to answer right after the write, and a write must not seem to have failed because of that.
+        self._storage = storage if storage and storage.is_on_disk else None
+        self._is_live: bool | None = None
+
+    @property
+    def live(self) -> ReadableStorage | None:
+        """The mounted storage if it is proved to be the registry's, else None."""
+        return self._storage if self._is_live else None
+
+    @contextmanager
+    def changing(self, repository: str, tag: str, before: str | None, after: str | None) -> Iterator[None]:
+        """Watch the storage around a write over HTTP that changes a tag.
+
+        Args:
+            before: the digest that the tag points at, by an answer of the registry; None if it is not known.
+            after: the digest that it points at after the write; None if the tag is deleted.
+        """
+        if self._storage is None or self._is_live is not None or before is None:
+            yield
+            return
+        stored_before = self._storage.digest_of(repository, tag)
+        yield
+        # Both states must match: a stale copy may happen to show one of them.
+        is_seen = stored_before == before and self._storage.digest_of(repository, tag) == after
+        self._is_live = is_seen and self._is_live is not False

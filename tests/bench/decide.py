@@ -6,10 +6,10 @@ from dataclasses import replace
 from functools import partial
 
 from service.domain.policy.model import Keep, Policy, Rule
-from service.domain.retention.explanation import explain
 from service.domain.retention.planner import plan
 from service.domain.retention.state import State, Tag
 from tests.bench.figure import Figure, percentile
+from tests.support.makers import explain
 
 TAGS, RULES, TIMES = 10_000, 200, 5
 PLAN_S, EXPLAIN_S = 1.0, 0.2

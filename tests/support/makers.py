@@ -16,6 +16,8 @@ import yaml
 from service.domain.events import Envelope, parse
 from service.domain.oci.manifest import OCI_MANIFEST
 from service.domain.policy.model import Policy
+from service.domain.retention.evaluation import Evaluation
+from service.domain.retention.explanation import Explanation, explanations
 from service.domain.retention.plan import Plan
 from service.domain.retention.planner import plan
 from service.domain.retention.state import State, Tag
@@ -112,3 +114,8 @@ def planned(tags: Iterable[Tag], rules: Policy, now_us: int, repository: str = "
 def policy(text: str) -> Policy:
     """The policy in this YAML text."""
     return Policy.model_validate(yaml.safe_load(textwrap.dedent(text)) or {})
+
+
+def explain(state: State, policy: Policy, now_us: int, names: tuple[str, ...] | None = None) -> tuple[Explanation, ...]:
+    """The explanations of these tags at this moment; None: of all."""
+    return explanations(Evaluation(state, policy, now_us), names)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import islice, pairwise
 
-from service.domain.policy.model import Keep, Policy
+from service.domain.policy.model import Keep
 from service.domain.retention.conditions import RuleResult
 from service.domain.retention.evaluation import Evaluation
 from service.domain.retention.leases import leased_us
 from service.domain.retention.plan import Verdict
-from service.domain.retention.state import State, Tag
+from service.domain.retention.state import Tag
 
 # Limits of the work for one tag, so that the answer comes at once.
 _MOST_TURNING_POINTS = 20
@@ -46,13 +46,8 @@ class Explanation:
     held: str | None = None
 
 
-def explain(state: State, policy: Policy, now_us: int, names: tuple[str, ...] | None = None) -> tuple[Explanation, ...]:
-    """Explain the tags of these names, the newest push first. None means all tags; unknown names are left out."""
-    return explanations(Evaluation(state, policy, now_us), names)
-
-
 def explanations(evaluation: Evaluation, names: tuple[str, ...] | None = None) -> tuple[Explanation, ...]:
-    """Explain the tags of these names by an evaluation; see `explain`."""
+    """Explain the tags of these names, the newest push first. None means all tags; unknown names are left out."""
     wanted = None if names is None else frozenset(names)
     tags = [tag for tag in evaluation.newest_first if wanted is None or tag.name in wanted]
     return tuple(_explained(evaluation, tag) for tag in tags)

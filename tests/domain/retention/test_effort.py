@@ -9,12 +9,12 @@ import pytest
 from service.domain.policy.model import Policy
 from service.domain.policy.patterns import Selector
 from service.domain.retention.evaluation import Evaluation
-from service.domain.retention.explanation import explain
 from service.domain.retention.planner import plan
 from service.domain.retention.ranking import Ranking
 from service.domain.retention.selection import Selections
 from service.domain.retention.state import State, Tag
 from tests.bench.decide import AGED, DISTINCT, EVERY, EXPLAINED, FINAL, NOW_US, OLD, ONE, RULES, STATE, TAGS
+from tests.support.makers import explain
 
 WORK = {
     "verdicts": (Evaluation, "_evaluate"),

@@ -9,11 +9,11 @@ from service.domain.oci.manifest import References
 from service.domain.policy.model import Policy
 from service.domain.retention import explanation, planner
 from service.domain.retention.conditions import RuleResult
-from service.domain.retention.explanation import Explanation, explain, with_hold
+from service.domain.retention.explanation import Explanation, with_hold
 from service.domain.retention.state import State, Tag, UnapprovedTags
 from tests.domain.retention.strategies import NOW, STATES, boundaries, policies
 from tests.support.examples import examples
-from tests.support.makers import digest_of, policy, tag, us
+from tests.support.makers import digest_of, explain, policy, tag, us
 
 DAY = 86_400
 NOW_S = 100 * DAY
