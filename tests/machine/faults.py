@@ -1,5 +1,6 @@
 """Faults planted in the product, to see that the machine finds them."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -9,7 +10,7 @@ from unittest import mock
 from service.domain.events import Envelope
 from service.domain.oci.manifest import References
 from service.domain.retention.plan import Doomed, Plan, Verdict
-from service.prune import committing, image, planning, untag
+from service.prune import committing, deleting, image, planning, untag
 from service.prune.batch import Batch
 from service.prune.recheck import RecheckResult, RecheckState
 from service.registry.storage import Storage
@@ -89,12 +90,22 @@ def believed_parts() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def old_policy() -> Iterator[None]:
+    """Delete what an earlier policy doomed, although another one is in force."""
+    with contextlib.ExitStack() as stack:
+        for module in (deleting, image, untag):
+            stack.enter_context(mock.patch.object(module, "is_of_current_policy", return_value=True))
+        yield
+
+
 FAULTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "no-rescue": no_rescue,
     "no-recheck": no_recheck,
     "no-healing": no_healing,
     "blind-commit": blind_commit,
     "believed-parts": believed_parts,
+    "old-policy": old_policy,
 }
 
 # What the machine says of each; that something else went wrong as well proves nothing.
@@ -106,4 +117,5 @@ SAID_OF: Mapping[str, str] = {
     "blind-commit": r"is deleted although the push of \S+ was heard and keeps it|should be gone|is kept, and missing",
     # Images that are no parts any more are counted, and others beyond the limit are deleted instead.
     "believed-parts": r"cannot be pulled|was heard and keeps it|went although nothing said so|is kept, and missing",
+    "old-policy": r"is deleted although the push of \S+ was heard and keeps it|is kept, and missing",
 }

@@ -304,6 +304,28 @@ class PutBack(Machine):
         self._work("delete", crossing, kill)
 
 
+class Changing(Machine):
+    """The machine with an operator who changes the policy, also back again while deletions are under way."""
+
+    @rule(rule=rules, sweeps=st.booleans(), settles=st.booleans())
+    def change_policy(self, rule: Rule, sweeps: bool, settles: bool) -> None:
+        self.world.change_policy(rule, sweeps=sweeps)
+        if settles:
+            self.world.settle()
+
+    @rule(sweeps=st.booleans(), kill=kills)
+    def change_and_change_back(self, sweeps: bool, kill: tuple[int, bool] | None) -> None:
+        """`last: 1` by mistake, which is in force until the worker has planned by it."""
+        before = replace(self.world.rule, keep=2)
+        self.world.change_policy(before, sweeps=True)
+        self.users.overflow()
+        self.world.settle()
+        self.world.change_policy(replace(before, keep=1), sweeps=True)
+        self.world.work("enforce")
+        self.world.change_policy(before, sweeps=sweeps)
+        self._work("delete", [], kill)
+
+
 class Awkward(Machine):
     """Distribution 3.1.1 on object storage: it hides tags, and it answers late. Images have one date, or none.
 

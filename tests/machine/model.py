@@ -152,6 +152,12 @@ class Model:
                 self.to_go[tag] = push.number
         self.assess()
 
+    def change_rule(self, rule: Rule) -> None:
+        """Another rule is in force: what is still there, and the rule keeps, must not be deleted any more."""
+        self.rule, standing = rule, self.registry.tags()
+        self.condemned -= {push.number for tag, push in self.wanted.items() if standing.get(tag) == push.digest}
+        self.assess()
+
     def deleted_unread(self, digest: str) -> None:
         """Record a user's delete of a manifest that no worker has read: only events said what the manifest lists."""
         self.unread |= closure(digest, self.children) - {digest}

@@ -37,7 +37,7 @@ from tests.fakes.images import Image
 from tests.fakes.registry_storage import Driver, Version
 from tests.machine.disk import DiskStep, settled_at_once
 from tests.machine.goods import GOODS, called
-from tests.machine.ground import Ground
+from tests.machine.ground import Ground, policy_of
 from tests.machine.model import Happened, Model
 from tests.machine.mortal import Killed
 from tests.machine.oracle import Push, Rule, closure
@@ -77,13 +77,14 @@ class World:
         goods: Sequence[Image] = GOODS,
     ) -> None:
         """names: what the users call their tags instead. goods: what they push."""
-        self.ground, self.rule = ground, rule
+        self.ground, self.rule, self._is_policy_changed = ground, rule, False
         self.keys = Keys(f"machine{next(_prefixes)}:")
         self.registry = ground.shop(version, self._emitted, driver)
         self.names, self.goods = names or {}, goods
         self._slow: int | None = None
         self._unanswered: list[Callable[[], object]] = []
         self.wiring = ground.wiring(rule, self.keys)
+        self.wiring.policies.use(policy_of(rule))
         self.history = History(Connection(ground.plain, self.keys))
         self.history.word = self.wiring.store.history.word
         self.model = Model(rule, self.registry)
@@ -305,7 +306,8 @@ class World:
         self.answer_late()  # a request ends long before what it may have met is looked at again
         client: Any = self.ground.plain
         pipe = client.pipeline()
-        leases = [self.keys.of("lease", name) for name in (f"enforce:{SHOP}", f"delete:{SHOP}", listing.ABOUT, "tick")]
+        held = (f"enforce:{SHOP}", f"delete:{SHOP}", listing.ABOUT, "tick", "policy")
+        leases = [self.keys.of("lease", name) for name in held]
         pipe.delete(*leases, self.keys.of("writers"))
         fields = [f"{queue} {SHOP} until" for queue in ("due", "doomed", "healing")]
         pipe.hdel(self.keys.of("attempts"), *fields)
@@ -331,6 +333,8 @@ class World:
         self._settle_storage()
         while self.waiting:
             self.hear()
+        if self._is_policy_changed:
+            self.work("sweep")
         with self._hours_later():
             for _ in range(12):
                 self.settle()
@@ -353,6 +357,14 @@ class World:
         reconcile_compare.compare(
             self.wiring.store, self.wiring.registry, self.wiring.store.history.snapshot(SHOP), trusts_listing=True
         )
+
+    def change_policy(self, rule: Rule, *, sweeps: bool) -> None:
+        """The operator changes the policy. sweeps: a worker plans by it soon; else only at the next sweep."""
+        self.rule, self._is_policy_changed = replace(rule, order=self.rule.order), True
+        self.wiring.policies.use(policy_of(self.rule))
+        self.model.change_rule(self.rule)
+        if sweeps:
+            self.work("sweep")
 
     def nudge(self) -> None:
         """Plan the repository, for whatever reason."""
