@@ -126,7 +126,7 @@ def _listed(
     inventory: Inventory, repository: str, tag: str, sort: TagOrder, status: TagStatus | None
 ) -> Iterable[TagVerdict]:
     """Return the tags that match. A glob never matches signatures and other referrers; "" matches every tag."""
-    rows = inventory.tags(repository, lambda _: True, sort, status=status).rows
+    rows = inventory.listing(repository).page(lambda _: True, sort, status=status).rows
     if not tag:
         return rows
     names = TagSelector(repository, tag).tags({row.verdict.tag.name for row in rows})

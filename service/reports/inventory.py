@@ -12,7 +12,7 @@ from service.domain.policy.patterns import Matcher
 from service.domain.retention.plan import Doomed
 from service.domain.simulation.timeline import Timeline
 from service.reports.repository_listing import RepositoryListing
-from service.reports.tag_listing import TagListing, TagOrder, TagStatus, TagVerdict
+from service.reports.tag_listing import TagListing
 from service.reports.verdicts import Verdicts
 from service.store.approvals import Approvals, Hold
 from service.store.archive import Archive, RejectedEvent
@@ -114,25 +114,12 @@ class Inventory:
         """The listing of the repositories."""
         return RepositoryListing(self.history, self.catalog, self.approvals, self.usage)
 
-    def tags(
-        self,
-        repository: str,
-        matches: Matcher,
-        order: TagOrder = "-pushed",
-        after: Place | None = None,
-        limit: int | None = None,
-        *,
-        status: TagStatus | None = None,
-    ) -> Page[TagVerdict]:
-        """Return a page of the live tags of a repository whose names match, or all of them if there is no limit."""
-        return self.listing(repository).page(matches, order, after, limit, status=status)
-
     def listing(self, repository: str) -> TagListing:
         """The live tags of a repository at this moment."""
         waits = {digest: hold.reason for hold in self.approvals.holds([repository]) for digest in hold.digests}
         return TagListing(repository, self.verdicts.live(repository), waits)
 
-    def plans(self, matches: Matcher, after: Place | None = None, limit: int = _PAGE) -> Page[PendingPlan]:
+    def plans(self, matches: Matcher, after: Place | None, limit: int) -> Page[PendingPlan]:
         """Return a page of the repositories that have a plan, by name."""
         names = tuple(filter(matches, self.history.repositories()))
         holds = {hold.repository: hold for hold in self.approvals.holds(names)}

@@ -38,7 +38,9 @@ def measure() -> Iterator[Figure]:
         yield _figure(
             f"seconds for a search of a tag in {many}", lambda: len(wiring.search.find("v7", 50).tags), 50
         )  # fmt: skip
-        yield _figure(f"seconds for a page of {large}", lambda: len(of.tags("shop/large", _every, limit=100).rows), 100)
+        yield _figure(
+            f"seconds for a page of {large}", lambda: len(of.listing("shop/large").page(_every, limit=100).rows), 100
+        )
 
 
 def _every(_: str) -> bool:

@@ -208,14 +208,14 @@ def test_tags_of_many_repositories_are_printed_while_they_are_read(
 ) -> None:
     record(make_wiring().store.history, event(9, repository="shop/web"))
     monkeypatch.setattr("service.cli.output._BLOCK", 1)
-    read = Inventory.tags
+    read = Inventory.listing
 
-    def fails(inventory: Inventory, repository: str, *arguments: Any, **options: Any) -> Any:
+    def fails(inventory: Inventory, repository: str) -> Any:
         if repository == "shop/web":
             raise StoreUnavailable("Redis is away")
-        return read(inventory, repository, *arguments, **options)
+        return read(inventory, repository)
 
-    monkeypatch.setattr(Inventory, "tags", fails)
+    monkeypatch.setattr(Inventory, "listing", fails)
     code, output, error = run("tags", "shop/*")
     assert (code, "shop/api:v3" in output, "Redis is away" in error) == (1, True, True)
 

@@ -197,7 +197,7 @@ def test_many_repositories_are_read_in_parts(wiring: Wiring) -> None:
 
 
 def test_tags_come_with_their_verdicts_the_newest_push_first(inventory: Inventory) -> None:
-    rows = inventory.tags("shop/api", everything).rows
+    rows = inventory.listing("shop/api").page(everything).rows
     assert [(entry.verdict.tag.name, entry.verdict.kept) for entry in rows] == [
         ("v3", True),
         ("v2", True),
@@ -207,9 +207,9 @@ def test_tags_come_with_their_verdicts_the_newest_push_first(inventory: Inventor
 
 
 def test_tags_are_found_sorted_and_paged(inventory: Inventory) -> None:
-    page = inventory.tags("shop/api", lambda name: name != "v2", "name", limit=1)
+    page = inventory.listing("shop/api").page(lambda name: name != "v2", "name", limit=1)
     assert ([entry.verdict.tag.name for entry in page.rows], page.total, page.after) == (["v1"], 2, ("v1", "v1"))
-    rest = inventory.tags("shop/api", lambda name: name != "v2", "name", page.after, limit=1)
+    rest = inventory.listing("shop/api").page(lambda name: name != "v2", "name", page.after, limit=1)
     assert ([entry.verdict.tag.name for entry in rest.rows], rest.after) == (["v3"], None)
 
 
@@ -219,7 +219,8 @@ def test_a_tag_whose_plan_waits_says_so(wiring: Wiring) -> None:
     doomed = Doomed(digest(1), verdicts["v1"]), Doomed(digest(3), verdicts["v3"])
     held = Plan(doomed=doomed, hold="it is much")
     wiring.store.history.commit(snapshot, held, "held")
-    assert {entry.verdict.tag.name: entry.held for entry in wiring.inventory.tags("shop/api", everything).rows} == {
+    rows = wiring.inventory.listing("shop/api").page(everything).rows
+    assert {entry.verdict.tag.name: entry.held for entry in rows} == {
         "v1": "it is much", "v2": None, "v3": None,  # v3 is kept, whatever the plan that waits says
     }  # fmt: skip
 
@@ -309,14 +310,14 @@ def test_only_what_is_on_the_page_is_decided(
         return verdict(self, tag)
 
     monkeypatch.setattr(Evaluation, "verdict", noted)
-    assert inventory.tags("shop/api", everything, limit=1).total == 3
+    assert inventory.listing("shop/api").page(everything, limit=1).total == 3
     assert decided == ["v3"]
 
 
 def pages_of(inventory: Inventory, order: TagOrder, limit: int) -> Iterator[Page[TagVerdict]]:
     after: Place | None = None
     while True:
-        page = inventory.tags("shop/api", everything, order, after, limit)
+        page = inventory.listing("shop/api").page(everything, order, after, limit)
         yield page
         after = page.after
         if after is None:

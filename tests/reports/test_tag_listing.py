@@ -85,5 +85,5 @@ def test_a_lease_of_a_user_is_shown_with_its_end(wiring: Wiring) -> None:
     until_ms = 4_000_000_000_000
     keys = wiring.store.connection.keys
     wiring.store.connection.client.zadd(keys.of("leased", "shop/api"), {digest_of("dev-1"): until_ms})
-    leased = {row.verdict.tag.name: row.leased_us for row in wiring.inventory.tags("shop/api", everything).rows}
+    leased = {row.verdict.tag.name: row.leased_us for row in wiring.inventory.listing("shop/api").page(everything).rows}
     assert (leased["dev-1"], leased["dev-2"]) == (until_ms * 1000, 0)

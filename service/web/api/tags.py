@@ -61,21 +61,22 @@ def add(api: Api, wiring: Wiring) -> None:
             )
         repository = wiring.inventory.known(path.repository)
         after = place_of(query.cursor, query.sort, str if query.sort.endswith("name") else int)
-        page = wiring.inventory.tags(repository, query.finding(), query.sort, after, query.limit, status=query.status)
+        listing = wiring.inventory.listing(repository)
+        page = listing.page(query.finding(), query.sort, after, query.limit, status=query.status)
         digests = [row.verdict.tag.digest for row in page.rows] if query.platforms else []
         platforms = wiring.platforms.of(repository, digests)
         rows = (
             VerdictAnswer.of(repository, row.verdict, row.held, platforms=platforms.get(row.verdict.tag.digest))
             for row in page.rows
         )
-        listing = Tags(
+        answer = Tags(
             next=cursor_of(page, query.sort),
             repository=repository,
             dry_run=wiring.verdicts.is_dry(),
             total=page.total,
             tags=tuple(rows),
         )
-        return respond(listing)
+        return respond(answer)
 
     @pages.get(
         "/repositories/<path:repository>/tags/<tag>/history",
