@@ -91,9 +91,9 @@ def approve_all(store: Store, dispatch: Dispatch, plans: str | None, *, by: str)
     """
     holds = undecided(store)
     if not holds:
-        raise NotWaiting("nothing waits for approval; GET /api/v1/holds lists what does")
+        raise NotWaiting("no plan waits for approval; GET /api/v1/holds lists waiting plans")
     if plans not in (None, joint_name(holds)):
-        raise NotWaiting("other plans wait by now; GET /api/v1/holds shows them")
+        raise NotWaiting("the waiting plans have changed; GET /api/v1/holds lists them")
     images = repositories = 0
     for hold in holds:
         try:
@@ -155,8 +155,8 @@ def _decided(plans: Iterable[tuple[str, str]], decide: Callable[[str, str], int]
 
 def _why_not_waiting(store: Store, repository: str) -> str:
     if store.approvals.held(repository):
-        return f"another plan for {repository!r} waits by now; GET /api/v1/holds shows it"
-    return f"nothing of {repository!r} waits for approval; GET /api/v1/holds lists what does"
+        return f"the plan for {repository!r} has changed; GET /api/v1/holds shows the new one"
+    return f"no plan for {repository!r} waits for approval; GET /api/v1/holds lists waiting plans"
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,7 @@ class RequestResolver:
     def _learn(self, digest: str) -> None:
         manifest = self._registry.client.get(self._repository, digest)
         if manifest is None:
-            raise NoSuchTag(f"{self._repository}@{digest} is not there")
+            raise NoSuchTag(f"{self._repository}@{digest}: manifest not found")
         try:
             references = read_references(manifest.media_type, manifest.content)
         except UnreadableManifest as error:

@@ -68,8 +68,8 @@ def refuse_unproved(
     ):
         raise RegistryRefused(
             f"tags of {snapshot.repository} are missing at the registry ({len(lost)} of {len(snapshot.tags)}), and no "
-            "older image is there in any repository that was looked at: the storage of the registry may be empty, "
-            "unmounted or another one, so nothing is changed. See that the storage is right; if they are really "
+            "older image was found in any repository that was checked: the storage of the registry may be empty, "
+            "unmounted or another one, so nothing is changed. Check the storage; if the tags were really "
             f"deleted: pushprune reconcile {snapshot.repository}"
         )
 

@@ -52,11 +52,11 @@ class RepositoryMeasurement:
             for _ in range(_LEVELS):
                 if self._is_complete:
                     break
-                self._learn()
+                self._read_level()
         finally:
-            self._note()
+            self._note_sizes()
 
-    def _learn(self) -> None:
+    def _read_level(self) -> None:
         missing = self._missing()
         chosen = missing[: max(self._most - self.read, 0)]
         self._is_complete = not missing
@@ -93,7 +93,7 @@ class RepositoryMeasurement:
             return References(readable=False)
         return references_of(manifest.media_type, manifest.content) if manifest else None
 
-    def _note(self) -> None:
+    def _note_sizes(self) -> None:
         snapshot, usage = self._snapshot, self._store.usage
         digests = {tag.digest for tag in snapshot.tags}
         sizes = {digest: image_size(snapshot, digest, self._layers) for digest in digests}

@@ -206,7 +206,7 @@ def test_what_is_in_use_says_until_when(run: Run, shop: Shop) -> None:
         (f"{SHOP}:x*", 1, f"{SHOP}:x*: tag not found; `pushprune tags {SHOP}` lists them"),
         (SHOP, 2, f"a tag or a digest is missing: write {SHOP}:TAG or {SHOP}@DIGEST"),
         (f"{SHOP}@sha256:12", 2, f"write {SHOP}:TAG, or {SHOP}@ and a digest as --json prints it, whole: sha256:ab12…"),
-        (f"{SHOP}@{make_image('nowhere').digest}", 1, f"{SHOP}@{make_image('nowhere').digest} is not there"),
+        (f"{SHOP}@{make_image('nowhere').digest}", 1, f"{SHOP}@{make_image('nowhere').digest}: manifest not found"),
         (f"shop/*@{make_image('x').digest}", 2, "a digest belongs to one repository: write REPO@sha256:"),
         (f"{SHOP}:!v1", 2, "'!v1' begins with !, which means nothing here: name what is meant"),
         (f"127.0.0.1:5000/{SHOP}:v1", 2, f"name it without the registry's address: {SHOP}:v1"),

@@ -65,7 +65,10 @@ def test_approving_has_the_repository_planned_again(held: Edge) -> None:
 
 def test_where_nothing_waits_there_is_nothing_to_approve(held: Edge) -> None:
     response = held.http.post("/api/v1/holds/shop/web/approve")
-    assert problem(response) == (409, "nothing of 'shop/web' waits for approval; GET /api/v1/holds lists what does")
+    assert problem(response) == (
+        409,
+        "no plan for 'shop/web' waits for approval; GET /api/v1/holds lists waiting plans",
+    )
     assert held.sent == []
 
 

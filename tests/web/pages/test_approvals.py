@@ -79,7 +79,7 @@ def test_a_plan_that_was_replaced_is_not_approved_and_the_others_are(held: Edge)
     assert history.commit(history.snapshot("shop/api"), held.wiring.verdicts.plan("shop/api"), "held")
     assert "another plan replaced" in browser.said(browser.post("/approvals/confirm", item=items))
     text = browser.said(browser.post("/approvals/approve", item=items))
-    assert "Approved: 2 images of 1 repository will be deleted. Not decided: another plan for" in text
+    assert "Approved: 2 images of 1 repository will be deleted. Not decided: the plan for" in text
     assert [bool(held.wiring.verdicts.plan(name).hold) for name in ("shop/api", "shop/web")] == [True, False]
 
 
