@@ -63,7 +63,7 @@ def heard_all(system: LiveSystem) -> None:
 def test_events_that_were_lost_at_a_restart_are_made_good_by_itself(live: Live, messages: bool) -> None:
     system = live(policy=KEEP_ALL)
     system.start_worker("enforce,delete,reconcile")
-    wait_until(system.store.reconcile_runs.last, "no walk at the first start")
+    wait_until(system.store.reconcile_runs.last, "the registry was not compared after the first start")
     system.pusher.push_image("shop/api", "before")
     wait_until(lambda: system.heard("shop/api", {"before"}), "the push was not heard")
     system.kill(system.web)

@@ -47,7 +47,7 @@ class Messages(Dispatch):
         self.sent.append("a collection")
 
     def reconcile(self) -> None:
-        self.sent.append("a walk")
+        self.sent.append("a comparison")
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,14 @@ def test_at_first_there_is_nothing(edge: Edge) -> None:
 
 
 def test_the_one_under_way_and_the_last_are_shown(edge: Edge) -> None:
-    walks = edge.store.reconcile_runs
-    walks.request_repositories(["shop/api", "shop/web"], reconciliation.MANUAL)
-    walks.compared("shop/api", 5, 2)
+    runs = edge.store.reconcile_runs
+    runs.request_repositories(["shop/api", "shop/web"], reconciliation.MANUAL)
+    runs.compared("shop/api", 5, 2)
     under = looked_up(edge)["running"]
     assert (under["repositories"], under["tags"], under["changed"], under["todo"]) == (1, 5, 2, 1)
     assert (under["whole"], under["reason"]) == (False, reconciliation.MANUAL)
-    walks.failed("shop/web", "shop/web: it refuses", for_good=True)
-    assert walks.end()
+    runs.failed("shop/web", "shop/web: it refuses", for_good=True)
+    assert runs.end()
     last = looked_up(edge)["last"]
     assert (last["repositories"], last["failed"], last["message"]) == (1, 1, "shop/web: it refuses")
     assert looked_up(edge)["running"] is None

@@ -123,7 +123,7 @@ def test_a_comparison_is_asked_for(serve: ServeEdge) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:1"})
     browser = Browser(edge)
     assert "requested manually (dashboard)" in browser.said(browser.post("/health/compare", back="/health"))
-    assert edge.sent == ["a walk"]
+    assert edge.sent == ["a comparison"]
     assert "Queued: <bdi>requested manually (dashboard)</bdi>" in browser.text("/panels/health/reconcile")
 
 
