@@ -146,6 +146,7 @@ class Claiming:
             LeaseLost: another worker may collect now.
         """
         self._attempt.lease.check()
+        self._wait_for_gate_processes()
         granted = self._store.claims.claim_repositories(self._token, names, self._began_us)
         if granted is None:
             raise LeaseLost(_OPENED)

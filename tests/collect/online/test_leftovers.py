@@ -317,6 +317,21 @@ def test_a_push_to_a_repository_waits_while_its_folders_are_removed(
     assert emptied.site.store.gate.admit(WriteRequest("begins", "team/gone"), ANN).passes
 
 
+def test_a_repository_to_which_a_request_passed_without_redis_is_not_removed(
+    emptied: OnDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate process notes the request once it reaches Redis again, before it knows of the claims."""
+    gate, request = emptied.site.store.gate, WriteRequest("begins", "team/gone")
+
+    def unaware(token: str) -> tuple[str, ...]:
+        gate.admit(request, ANN, passed=True)
+        return ()
+
+    monkeypatch.setattr(gate, "unaware", unaware)
+    set_to_delete(emptied.site).collect()
+    assert (emptied.folder / "_layers").exists()
+
+
 def test_no_folder_is_removed_until_each_gate_process_knows_that_repositories_are_claimed(
     emptied: OnDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
