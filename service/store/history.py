@@ -136,7 +136,7 @@ class History:
             overtaken: pushes since the snapshot that leave the plan valid. The repository stays due.
 
         Returns:
-            STALE if there was another change, or a pull of a doomed image.
+            STALE if there was another change, of the policy in force as well, or a pull of a doomed image.
         """
         # A pull does not stop a deletion that a user requested.
         uses = () if target == "manual" else plan.doomed
@@ -145,6 +145,7 @@ class History:
             "commit",
             snapshot.repository,
             made_from=overtaken.generation if overtaken else snapshot.generation,
+            policy=snapshot.policy,
             overtaken=overtaken is not None,
             resend_ms=RESEND_MS,
             # Round up: a plan made too early would find nothing due yet.

@@ -375,7 +375,7 @@ The installation
   pulse                string  when a test write was last made (ms). Life: a minute. Writers: /readyz, /metrics;
         a new connection for messages. Reader: none.
   policy               string  digest of the policy last put in force. A change makes every repository due. Life: for
-        ever. Writer: tick. Reader: snapshot.
+        ever. Writer: tick. Readers: snapshot, commit.
   policy:last          string  the same policy as JSON, empty for none: in force at a start while the policy file is
         broken. Life: for ever. Writer, reader: tick.
   policy:comparison    hash    how far a changed policy was compared with the one before: policy (its digest), cursor

@@ -11,7 +11,9 @@ from service.domain.retention import change as domain
 from service.domain.retention.change import changed
 from service.domain.retention.state import State
 from service.prune import approvals, planning, policy_change
+from service.store.history import CommitResult, History
 from service.store.policy_changes import PolicyChanges
+from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
 from tests.support.makers import tag, us
 from tests.support.system import Make, System
@@ -172,25 +174,59 @@ def test_a_second_change_that_keeps_the_tags_for_a_while_only_postpones_the_appr
     assert len(system.store.approvals.holds()) == 3
 
 
+@pytest.fixture(params=["planned before the policy is in force", "committed after it"])
+def meet(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[Wiring], None]:
+    """meet(worker): a worker that has not read the changed policy yet plans while that policy is put in force."""
+
+    def to(worker: Wiring) -> None:
+        put_in_force, commit = PolicyChanges.note_applied, History.commit
+
+        def note_applied(changes: PolicyChanges, *policy: str) -> None:
+            def late_commit(history: History, *args: Any) -> CommitResult:
+                monkeypatch.setattr(History, "commit", commit)
+                put_in_force(changes, *policy)
+                return commit(history, *args)
+
+            if request.param == "committed after it":
+                monkeypatch.setattr(History, "commit", late_commit)
+            for repository in REPOSITORIES:
+                planning.enforce(worker, repository)
+            put_in_force(changes, *policy)
+
+        monkeypatch.setattr(PolicyChanges, "note_applied", note_applied)
+
+    return to
+
+
 def test_a_plan_by_the_policy_before_does_not_end_what_is_about_to_wait(
-    make_system: Make, change: Change, monkeypatch: pytest.MonkeyPatch
+    make_system: Make, change: Change, meet: Callable[[Wiring], None]
 ) -> None:
-    """Another worker has not read the changed policy yet, and plans while that policy is put in force."""
     system = three_each(make_system, last(3))
-    worker, real = system.wiring, PolicyChanges.note_applied
-
-    def note_applied(changes: PolicyChanges, *policy: str) -> None:
-        for repository in REPOSITORIES:
-            planning.enforce(worker, repository)
-        real(changes, *policy)
-
-    monkeypatch.setattr(PolicyChanges, "note_applied", note_applied)
+    meet(system.wiring)
     change(system, last(1))
     sweep(system.wiring)
     for repository in REPOSITORIES:
         system.push("v4", repository=repository)
     system.settle()
     assert left(system) == [4, 4, 4]
+    assert len(system.store.approvals.holds()) == 3
+
+
+@pytest.mark.parametrize("age", [{}, {"older_than": "30d"}])
+def test_a_plan_by_the_policy_before_does_not_answer_the_change(
+    make_system: Make, change: Change, meet: Callable[[Wiring], None], age: dict[str, str]
+) -> None:
+    """Without an age, that plan needs no next plan; with one, the next plan is due in a month."""
+    system = three_each(make_system, last(3, rules=[{"name": "last", "keep": {"last": 1 if age else 3}, **age}]))
+    meet(system.wiring)
+    change(system, last(1))
+    sweep(system.wiring)
+    client: Any = system.store.connection.client
+    keys = system.store.connection.keys
+    in_a_minute_ms = system.store.connection.now_ms() + 60_000
+    assert set(client.zrangebyscore(keys.of("due"), 0, in_a_minute_ms)) == set(REPOSITORIES)
+    system.later()
+    assert left(system) == [3, 3, 3]
     assert len(system.store.approvals.holds()) == 3
 
 

@@ -4,9 +4,10 @@
 -- again once they are done, or after a minute.
 --
 -- KEYS  generation due doomed doomed:R dry_run:R hold:R held attempts untagged:R created:R pulled:R unapproved unannounced
---       unconfirmed planned policy:comparison
+--       unconfirmed planned policy policy:comparison
 -- ARGV  repository
 --       made_from          the generation that the plan was made from, or that of the last push that leaves it valid
+--       policy             digest of the policy that was in force then; '' = none
 --       overtaken          1 if there were such pushes: the repository is planned again, and obsolete fields may be in use
 --       resend_ms
 --       next_ms            when to plan again; 0 = after the next push
@@ -21,11 +22,12 @@
 --       used(member known_us)  members of pulled:R whose pull would rescue a doomed image. known_us: the latest pull that
 --         the plan considered
 --       images(short json) of doomed:R or dry_run:R
--- Result 0 if the repository changed, or a doomed image was pulled: plan again; 1 committed; 2 committed, and the deletion is
---        backing off
+-- Result 0 if the repository or the policy in force changed, or a doomed image was pulled: plan again; 1 committed;
+--        2 committed, and the deletion is backing off
 -- include lib/clock
 -- include lib/due
 if (redis.call('HGET', all.generation, repository) or '0') ~= made_from then return 0 end
+if (redis.call('GET', all.policy) or '') ~= policy then return 0 end
 
 for _, use in ipairs(used) do
   local pulled_us = redis.call('ZSCORE', r.pulled, use.member)
@@ -76,12 +78,14 @@ if (target == 'doomed' or target == 'manual') and #images > 0 then
 else
   redis.call('ZREM', all.doomed, repository)
 end
+-- The sweep makes every repository due for a changed policy before that policy is in force: this plan does not answer that.
+local is_marked = redis.call('HEXISTS', all['policy:comparison'], 'marked') == 1
 if target == 'manual' then
   redis.call('ZADD', all.due, now_ms + 60000, repository)
 elseif tonumber(next_ms) > 0 then
   redis.call('ZADD', all.due, next_ms, repository)
-elseif overtaken == '0' then
+elseif overtaken == '0' and not is_marked then
   redis.call('ZREM', all.due, repository)
 end
-if overtaken == '1' then make_due(repository) end
+if overtaken == '1' or is_marked then make_due(repository) end
 return result
