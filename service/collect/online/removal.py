@@ -125,13 +125,13 @@ class BlobRemoval:
         Raises:
             StaleCache: the registry still knows a link that was deleted. It is written again.
         """
-        blobs, unlinked, first = list(blobs), list[UnlinkedBlob](), set[bytes]()
-        # Few blobs until the registry has proved to obey the storage.
+        blobs, unlinked, done = list(blobs), list[UnlinkedBlob](), set[bytes]()
         linked = (blob for blob in blobs if _probe(blob, inventory))
-        while not unlinked and (few := list(islice(linked, _FIRST))):
-            first |= {blob.digest for blob in few}
-            unlinked = self._unlink(few, inventory)
-        for page in pages([blob for blob in blobs if blob.digest not in first], self._at_once):
+        while not unlinked and (linked_page := list(islice(linked, self._at_once))):
+            unlinked = self._unlink(linked_page, inventory)
+            # A page of which every blob was refused is not claimed again: nothing has proved the registry yet.
+            done |= {blob.digest for blob in unlinked or linked_page}
+        for page in pages([blob for blob in blobs if blob.digest not in done], self._at_once):
             unlinked += self._unlink(page)
             if len(unlinked) >= _AT_ONCE:
                 self._note_unlinked(unlinked)
@@ -172,10 +172,17 @@ class BlobRemoval:
         self.final += self._attempt.store.trash.forget_images(images)
 
     def _unlink(self, page: Sequence[UnlinkedBlob], inventory: StorageInventory | None = None) -> list[UnlinkedBlob]:
-        """Delete the links of those blobs that nobody needs now, and return them. inventory: to test the registry."""
+        """Delete the links of those blobs that nobody needs now, and return them.
+
+        inventory: to test the registry, by the first few of the blobs.
+        """
         granted = self._claiming.claim([blob.digest for blob in page], "unlink")
-        page = [blob for blob in page if blob.digest in granted]
-        probes = [probe for blob in page if (probe := _probe(blob, inventory))] if inventory else []
+        page, probes = [blob for blob in page if blob.digest in granted], list[BlobProbe]()
+        if inventory:
+            # Few blobs until the registry has proved to obey the storage. The others are claimed again.
+            self._claiming.release(frozenset(blob.digest for blob in page[_FIRST:]))
+            page = page[:_FIRST]
+            probes = [probe for blob in page if (probe := _probe(blob, inventory))]
         probes = prove.choose(self._attempt, probes, self._objects.name)
         links = {(name, blob.digest): blob.digest for blob in page for name in blob.repositories}
         keys = {layer_key(name, unpacked(digest)): digest for name, digest in links}

@@ -265,6 +265,17 @@ def test_nothing_is_unlinked_until_the_gate_has_noted_requests_for_the_youth(sit
     assert is_untouched(site)
 
 
+def test_blobs_that_must_be_kept_are_claimed_together(site: OnlineSite) -> None:
+    """One by one, or few by few, they would be as many calls of Redis as there are blobs."""
+    claims: list[str] = []
+    for number in range(30):
+        site.registry.upload(SHOP, bytes([number]))
+    site.later(YOUTH_S + 1)
+    site.noting_for(YOUTH_S - 60)
+    site.objects.before_step = lambda action, keys: claims.append(action) if action == "claim" else None
+    assert (site.collect().unlinked, len(claims)) == (0, 2)
+
+
 def test_the_storage_of_another_registry_is_refused(site: OnlineSite) -> None:
     elsewhere = ObjectRegistry(make_store())
     site.client.registry = elsewhere
