@@ -101,7 +101,7 @@ class _Untagging:
             elif check.moved_to is not None:
                 outcome.moved.append(check.moved_to)
                 outcome.indexes |= {check.moved_to.digest} if check.is_index else set()
-            elif not kept and not self._keep(doomed, check, outcome):
+            elif not (self._is_still_doomed(doomed, outcome) if kept else self._keep(doomed, check, outcome)):
                 return
             else:
                 kept = True
@@ -142,10 +142,18 @@ class _Untagging:
             outcome.spared = NEEDED
             return False
         kept = (manifest.media_type, manifest.content) if manifest else None
-        put = self._store.trash.save(self._batch.snapshot, doomed, kept)
-        if put is SaveResult.LEASED:
+        return self._is_saved(self._store.trash.save(self._batch.snapshot, doomed, kept), outcome)
+
+    def _is_still_doomed(self, doomed: Doomed, outcome: ImageOutcome) -> bool:
+        """Return True if the next tag may be removed, too: a user may keep the image since the removal of the last."""
+        trash, snapshot = self._store.trash, self._batch.snapshot
+        saved = trash.save(snapshot, doomed, None) if doomed.only_tags else trash.save_again(snapshot, doomed)
+        return self._is_saved(saved, outcome)
+
+    def _is_saved(self, saved: SaveResult, outcome: ImageOutcome) -> bool:
+        if saved is SaveResult.LEASED:
             outcome.spared = LEASED
-        return put is SaveResult.SAVED
+        return saved is SaveResult.SAVED
 
     def untag_one(self, tag: str, digest: str, check: RecheckResult) -> None:
         """Remove one tag, or move it to the tombstone."""

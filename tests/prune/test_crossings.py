@@ -213,3 +213,29 @@ def test_an_image_whose_protection_meets_its_deletion_is_restored(
     system.settle()
     system.later()
     assert system.registry.tags(SHOP)["v1"] == V1.digest
+
+
+@pytest.mark.parametrize("by", ["push", "protection"])
+def test_no_further_tag_of_an_image_is_deleted_once_a_user_keeps_the_image(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """Between the deletions of two tags of one image."""
+    untag_first(monkeypatch)
+    system = make_system(keep_last(1), "3", delete={"parallel": 1})
+    for tag, seed in (("v1", "one"), ("v2", "one"), ("v3", "three"), ("v4", "four")):
+        system.registry.push_image(SHOP, tag, seed=seed)
+    planning.enforce(system.wiring, SHOP)
+    image = system.registry.tags(SHOP)["v1"]
+
+    def keep() -> None:
+        if by == "push":
+            system.registry.push_image(SHOP, "v1", seed="one")
+        else:
+            protecting.protect(system.store, system.wiring.dispatch, SHOP, {"v1": image}, 3600, by="alice")
+
+    system.registry.after("DELETE", "manifests/v2", keep)
+    deleting.delete(system.wiring, SHOP)
+    assert system.registry.tags(SHOP).get("v1") == image
+    system.settle()
+    system.later()
+    assert system.registry.tags(SHOP).items() >= {"v1": image, "v2": image}.items()
