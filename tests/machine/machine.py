@@ -74,6 +74,16 @@ meetings = st.builds(
 )
 
 
+protections = st.builds(
+    Meeting,
+    deed=st.builds(Deed, st.just("protect"), tags, _NUMBERS),
+    method=st.sampled_from(("", "DELETE", "DELETE", "PUT")),
+    nth=st.integers(0, 1),
+    when=st.sampled_from(("before", "during", "after")),
+    late=st.just(value=False),
+)
+
+
 class Machine(RuleBasedStateMachine):
     """One registry of one version under one policy."""
 
@@ -302,6 +312,29 @@ class PutBack(Machine):
         self.world.work("enforce")
         self.users.do(Deed("go back", tag, which), late=False)
         self._work("delete", crossing, kill)
+
+
+class Protecting(Machine):
+    """The machine with users who protect images, most of them while these are deleted."""
+
+    @initialize(rule=rules, opening=st.lists(protections, min_size=1, max_size=4))
+    def begin(self, rule: Rule, opening: list[Meeting]) -> None:
+        Machine.begin(self, rule=rule, opening=opening)
+
+    @rule(tag=tags, which=_NUMBERS, settles=st.booleans())
+    def protect(self, tag: str, which: int, settles: bool) -> None:
+        self.users.do(Deed("protect", tag, which), late=False)
+        if settles:
+            self.world.settle()
+
+    @rule(meeting=protections)
+    def meet(self, meeting: Meeting) -> None:
+        self._race(meeting)
+
+    def _race(self, meeting: Meeting) -> None:
+        """Earlier protections end first, or nothing would be deleted any more."""
+        self.world.end_protections()
+        super()._race(meeting)
 
 
 class Changing(Machine):

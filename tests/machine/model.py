@@ -158,6 +158,20 @@ class Model:
         self.condemned -= {push.number for tag, push in self.wanted.items() if standing.get(tag) == push.digest}
         self.assess()
 
+    def protected(self, tag: str, digest: str) -> None:
+        """A user protects the image of a tag: a deletion that is under way at this moment must be undone."""
+        self.leased.add(digest)
+        self.believed.put_back(tag, digest)
+        if tag in self.pruned and self.pruned[tag].digest == digest:
+            self.wanted.setdefault(tag, self.pruned.pop(tag))
+        push, needed = self.wanted.get(tag), closure(digest, self.children)
+        if push and push.digest == digest:
+            self.condemned.discard(push.number)
+            self.manifests |= needed
+        self.dropped -= needed
+        self.orphans -= needed
+        self.assess()
+
     def deleted_unread(self, digest: str) -> None:
         """Record a user's delete of a manifest that no worker has read: only events said what the manifest lists."""
         self.unread |= closure(digest, self.children) - {digest}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis.internal.conjecture import engine
 
 from tests.machine.ground import Ground
-from tests.machine.machine import Awkward, ByHand, Changing, Forged, Machine, PutBack
+from tests.machine.machine import Awkward, ByHand, Changing, Forged, Machine, Protecting, PutBack
 from tests.support.machine import run
 
 _SHRINKING_S = 60
@@ -28,6 +28,8 @@ def shrink_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(ByHand, 500, id="by hand, many examples", marks=pytest.mark.deep),
         pytest.param(PutBack, 6, id="put back", marks=pytest.mark.live),
         pytest.param(PutBack, 500, id="put back, many examples", marks=pytest.mark.deep),
+        pytest.param(Protecting, 4, id="protecting", marks=pytest.mark.live),
+        pytest.param(Protecting, 500, id="protecting, many examples", marks=pytest.mark.deep),
         pytest.param(Changing, 4, id="changing policy", marks=pytest.mark.live),
         pytest.param(Changing, 500, id="changing policy, many examples", marks=pytest.mark.deep),
         pytest.param(Forged, 6, id="forged", marks=pytest.mark.live),

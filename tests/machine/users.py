@@ -122,6 +122,11 @@ class Users:
         """Delete a tag with `pushprune rm`."""
         self._world.ask_for(deed.tag)
 
+    def _protect(self, deed: Deed) -> None:
+        """Protect a doomed image, or that of a tag."""
+        chosen = self._doomed(deed.number)
+        self._world.protect(chosen[0] if chosen and chosen[0] else deed.tag)
+
     def _good(self, number: int) -> Image:
         return self._world.goods[number % len(self._world.goods)]
 

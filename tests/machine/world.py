@@ -22,7 +22,7 @@ from service.domain.events import BLOB_TYPE, parse
 from service.domain.oci import tombstone
 from service.domain.retention.plan import Plan
 from service.domain.retention.selector import TagSelector
-from service.prune import deleting, manual, planning
+from service.prune import deleting, manual, planning, protecting
 from service.reconcile import compare as reconcile_compare
 from service.registry import listing
 from service.registry.exchange import Answer, Request
@@ -47,6 +47,7 @@ from workers import tasks
 from workers.sweep import sweep
 
 _HOURS_US = 2 * 3600 * 1_000_000
+_DAY_S = 86_400
 _MINUTES_MS = 60 * 60_000  # healing believes reports for less than twenty: UNANSWERED_MS and what comes before it
 _prefixes = itertools.count()
 
@@ -460,6 +461,29 @@ class World:
             self._elsewhere = False
         for wish in asked:
             self.model.asked(wish.targets)
+
+    def protect(self, tag: str) -> None:
+        """Protect the image of a tag on the dashboard, in a process of its own."""
+        digest = next((live.digest for live in self.history.live(SHOP) if live.name == tag), None)
+        if digest is None:
+            return
+        with self.ground.life.somebody_else():
+            protection = protecting.protect(
+                self.wiring.store, self.wiring.dispatch, SHOP, {tag: digest}, _DAY_S, by="alice"
+            )
+        if not protection.moved:
+            with self._pardoning():
+                self.model.protected(tag, digest)
+
+    def end_protections(self) -> None:
+        """Let the policy decide again about everything that was protected or restored."""
+        if not self.model.leased:
+            return
+        with self.ground.life.somebody_else():
+            images = {digest: digest for digest in sorted(self.model.leased)}
+            protecting.end_protection(self.wiring.store, self.wiring.dispatch, SHOP, images, by="alice")
+        self.model.leased.clear()
+        self.model.assess()
 
     def refused(self) -> set[str]:
         """Return the names of the rejected manual deletions."""
