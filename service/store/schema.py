@@ -193,7 +193,7 @@ class SchemaWatch:
 
     def _tell(self, trouble: str) -> None:
         if trouble and trouble != self._trouble:
-            log.warning("the store cannot be used", error=trouble)
+            log.warning("Redis cannot be used yet; pushprune tries again every second", reason=trouble)
         elif self._trouble and not trouble:
-            log.info("the store can be used again")
+            log.info("Redis can be used again")
         self._trouble = trouble

@@ -27,7 +27,7 @@ def test_the_service_waits_for_an_import_and_continues_with_what_was_imported(li
     def is_noticed() -> bool:
         """Import. A worker that stands still for the two seconds that an import waits does not notice it."""
         pushprune(system, "import", file, "--replace", "--yes")
-        return "the store cannot be used" in system.log("worker1")
+        return "Redis cannot be used yet" in system.log("worker1")
 
     wait_until(is_noticed, "the worker goes on during imports")
     # v4 is found by the comparison, with the push time that the storage gives.
