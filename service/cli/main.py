@@ -12,6 +12,8 @@ from service import __version__
 from service.cli.command import VerbGroup, examples
 from service.domain.errors import (
     ConfigurationError,
+    NoSuchRepository,
+    NoSuchTag,
     PushpruneError,
     SchemaTooNew,
     StoreBusy,
@@ -81,6 +83,16 @@ class Verbs(VerbGroup):
         name = cmd_name.replace("-", "_") + "_" * iskeyword(cmd_name)
         command: click.Command = getattr(import_module(VERBS[cmd_name][0]), name)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a verb. The command that lists the existing names gets the options with which the verb was called."""
+        try:
+            return super().invoke(ctx)
+        except (NoSuchRepository, NoSuchTag) as error:
+            # Imported here, because it would slow down every verb.
+            from service.cli.registry import repeated_options
+
+            raise type(error)(str(error).replace("` lists them", f"{repeated_options()}` lists them")) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands in sections, without importing them."""

@@ -65,6 +65,12 @@ def asked_registry() -> str | None:
     return url
 
 
+def repeated_options() -> str:
+    """Return the options --registry and --v1 of the current verb, to be added to another command; "" for neither."""
+    url, v1 = asked_registry(), click.get_current_context().meta.get(f"{_KEY}.v1")
+    return f"{f' --registry {url}' if url else ''}{' --v1' if v1 else ''}"
+
+
 def connect_v1(config: Path | None) -> RegistryV1 | None:
     """Return the registry of version 1 that --v1 or --registry names; None for version 2 or without both options.
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from service.domain.errors import ConfigurationError, PushpruneError
 from service.domain.finding import Finding, warning
-from service.domain.oci.names import is_repository
+from service.domain.oci.names import REPOSITORY_RULE, is_repository
 from service.local.ports import reached
 from service.local.snippet import address
 from service.registry.probe import REPOSITORY, Probe
@@ -81,7 +81,7 @@ def open_case(
 ) -> Case:
     """Prepare a run on the system of these settings. Raises ConfigurationError for an invalid repository or URL."""
     if not is_repository(repository):
-        raise ConfigurationError(f"--probe-repository {repository[:80]!r} is not a repository name")
+        raise ConfigurationError(f"--probe-repository {repository[:80]!r} is not a repository name: {REPOSITORY_RULE}")
     for option, url in (("--front", front), ("--web", web)):
         if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
             raise ConfigurationError(f"{option} {url[:200]!r} must look like https://registry.example.com:5000")

@@ -1,6 +1,6 @@
 """Check names that become part of a path."""
 
-from service.domain.oci.names import is_digest, is_repository, is_tag
+from service.domain.oci.names import REPOSITORY_RULE, TAG_RULE, is_digest, is_repository, is_tag
 
 
 def manifest_path(repository: str, reference: str) -> str:
@@ -13,19 +13,19 @@ def manifest_path(repository: str, reference: str) -> str:
 def checked_repository(name: str) -> str:
     """Return a repository's name, which then needs no quoting in a path. Raises ValueError if it is not valid."""
     if not is_repository(name):
-        raise ValueError(f"{name[:80]!r} is not a repository name")
+        raise ValueError(f"{name[:80]!r} is not a repository name: {REPOSITORY_RULE}")
     return name
 
 
 def checked_tag(text: str) -> str:
     """Return a tag. Raises ValueError if it is not valid."""
     if not is_tag(text):
-        raise ValueError(f"{text[:80]!r} is not a tag")
+        raise ValueError(f"{text[:80]!r} is not a tag: {TAG_RULE}")
     return text
 
 
 def checked_digest(text: str) -> str:
     """Return a digest. Raises ValueError if it is not valid."""
     if not is_digest(text):
-        raise ValueError(f"{text[:80]!r} is not a digest")
+        raise ValueError(f"{text[:80]!r} is not a digest: write a complete digest such as sha256:ab12…")
     return text

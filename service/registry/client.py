@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 
 from service.domain.errors import ManifestRefused, MisnamedManifest, RegistryUnavailable, TagDeletesUnknown
 from service.domain.oci.manifest import DOCKER_MANIFEST, MANIFEST_TYPES
-from service.domain.oci.names import is_digest, is_tag
+from service.domain.oci.names import TAG_RULE, is_digest, is_tag
 from service.registry.address import checked_digest, checked_repository, manifest_path
 from service.registry.answers import error_codes, is_gone, refusal, request_of
 from service.registry.exchange import Answer, AnswerCompressed, AnswerTooLarge, BodyLost
@@ -203,7 +203,7 @@ class RegistryClient(RegistryTransport):
             DeletesDisabled: as `delete`.
         """
         if not is_tag(tag):
-            raise ValueError(f"{tag[:80]!r} is not a tag")
+            raise ValueError(f"{tag[:80]!r} is not a tag: {TAG_RULE}")
         answer = self.send("DELETE", manifest_path(repository, tag), {}, timeout_s=self._delete_timeout_s)
         if is_gone(answer):
             return False

@@ -182,7 +182,8 @@ def test_a_glob_deletes_in_no_repository_that_it_does_not_match(tmp_path: Path) 
         }  # fmt: skip
         nothing = pushprune(*prune, "nope/*")
         assert (nothing.returncode, nothing.stdout) == (1, "")
-        assert nothing.stderr == "pushprune: no repository nope/* is known; `pushprune repos` lists them\n"
+        expected = f"pushprune: no repository nope/* is known; `pushprune repos --registry {registry.url}` lists them\n"
+        assert nothing.stderr == expected
 
 
 def test_tags_and_repositories_are_listed(registry: RealRegistry) -> None:
@@ -199,7 +200,8 @@ def test_tags_and_repositories_are_listed(registry: RealRegistry) -> None:
     assert [(row["action"], row["end_reason"]) for row in json.loads(messages.stdout)["history"]] == [("adopted", "")]
     nothing = pushprune("tags", "shop/nope", "--registry", registry.url)
     assert (nothing.returncode, nothing.stdout) == (1, "")
-    assert nothing.stderr == "pushprune: no repository shop/nope is known; `pushprune repos` lists them\n"
+    expected = f"pushprune: no repository shop/nope is known; `pushprune repos --registry {registry.url}` lists them\n"
+    assert nothing.stderr == expected
 
 
 def test_what_is_wrong_is_one_sentence() -> None:

@@ -404,7 +404,7 @@ class TestNames:
             lambda client: client.delete(repository, DIGEST),
         ]
         for call in calls:
-            with pytest.raises(ValueError, match="is not a repository name"):
+            with pytest.raises(ValueError, match="is not a repository name: use lowercase letters and digits"):
                 call(client)
         assert fake.requests == []
 

@@ -6,6 +6,12 @@ REPOSITORY = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-
 TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 DIGEST = r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,128}"
 
+# What a name may contain, for the sentences about names that no registry accepts.
+REPOSITORY_RULE = (
+    "use lowercase letters and digits, with . _ or - between them and / between parts (at most 255 characters)"
+)
+TAG_RULE = "use letters, digits, _ . and -, and begin with a letter, a digit or _ (at most 128 characters)"
+
 _REPOSITORY = re.compile(REPOSITORY, re.ASCII)
 _TAG = re.compile(TAG, re.ASCII)
 _DIGEST = re.compile(DIGEST, re.ASCII)

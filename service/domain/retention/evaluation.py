@@ -12,7 +12,7 @@ from service.domain.retention.aside import Aside
 from service.domain.retention.conditions import Place, RuleResult, result_of
 from service.domain.retention.fixed_verdicts import FixedVerdicts
 from service.domain.retention.leases import leased_verdict
-from service.domain.retention.plan import UNLISTED, Verdict
+from service.domain.retention.plan import NO_RULE, UNLISTED, Verdict
 from service.domain.retention.ranking import newest_push_first
 from service.domain.retention.revisions import Revision, Revisions
 from service.domain.retention.selection import Selections
@@ -239,7 +239,7 @@ class Evaluation:
         if keeping:
             return Verdict(tag, True, keeping.reason, keeping.rule, keeping.until_us)
         if against is None:
-            return Verdict(tag, True, "no rule selects it")
+            return Verdict(tag, True, NO_RULE)
         return self._postponing_verdict(tag, against) or Verdict(tag, False, against.reason, against.rule)
 
     def _postponing_verdict(self, tag: Tag, against: RuleResult) -> Verdict | None:

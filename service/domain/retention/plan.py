@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from service.domain.retention.conditions import UnknownAge
 from service.domain.retention.state import Tag
 
+# The reason to keep a tag that no rule is about.
+NO_RULE = "no rule selects it"
 # The value of `kept_as` while the registry may leave tags out of its listings: any image may have such a tag.
 UNLISTED = "a tag that the registry may not list"
 

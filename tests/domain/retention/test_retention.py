@@ -200,6 +200,11 @@ def test_7_a_tag_whose_push_was_not_reported_is_kept_and_takes_no_slot() -> None
     assert reasons(decided)["found"] == ("push time unknown (imported); creation date not read yet", None)
 
 
+def test_without_a_rule_no_creation_date_is_awaited() -> None:
+    decided = decide([tag("found", pushed=None)], Policy())
+    assert reasons(decided)["found"] == ("no rule selects it", None)
+
+
 # 10. A tag whose digest is kept under another tag goes alone.
 
 
