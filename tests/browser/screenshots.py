@@ -37,7 +37,7 @@ def _trial(page: Page) -> None:
 
 
 def _runs(page: Page) -> None:
-    page.get_by_role("heading", name="Runs").evaluate("element => element.scrollIntoView()")
+    page.get_by_role("heading", name="Past collections").evaluate("element => element.scrollIntoView()")
 
 
 # Name, page, colours, and what happens on the page before the picture is taken.

@@ -63,7 +63,7 @@ def add(pages: Blueprint, store: Store, dispatch: Dispatch, verdicts: Verdicts) 
         chosen = {f"{repository}@{plan}" for repository, plan in _chosen()}
         plans = [held_images(verdicts, plan) for plan in approvals.waiting(store) if _item(plan) in chosen]
         if len(plans) < len(chosen):
-            raise ConfigurationError("another plan replaced one of the selected plans: look at the new one")
+            raise ConfigurationError("a new plan replaced one of the selected plans: reload the page and decide again")
         is_approval = request.form.get("do") != "reject"
         return rendering.page("approvals_confirm.html", plans=plans, is_approval=is_approval)
 

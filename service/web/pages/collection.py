@@ -108,7 +108,7 @@ def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, 
     def collection_log(started_ms: int) -> Response:
         log = _recorded(store, started_ms).log
         if log is None:
-            raise NotFound("the output of this collection is no longer kept")
+            raise NotFound("the log of this collection is no longer kept: only the logs of the last 20 collections are")
         return _download(log, f"collection-{rfc3339(started_ms * 1000)[:19].replace(':', '')}Z.log")
 
     @pages.get("/panels/collection/garbage")
@@ -155,7 +155,7 @@ def add(pages: Blueprint, store: Store, registry: Registry, settings: Settings, 
 def _recorded(store: Store, started_ms: int) -> RecordedRun:
     recorded = status.recorded(store, started_ms)
     if recorded is None:
-        raise NotFound("no collection is recorded that started at that time")
+        raise NotFound("no collection that started at that time is recorded: open Collection for the recorded ones")
     return recorded
 
 

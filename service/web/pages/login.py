@@ -47,7 +47,7 @@ def add(pages: Blueprint, store: Store, settings: Settings) -> None:
             return _onwards()
         attempts.failed(address)
         log.warning("a login failed", address=address)
-        return form(unset(settings) or "Invalid token.", HTTPStatus.FORBIDDEN)
+        return form(unset(settings) or "Invalid token. See below where to find a valid one.", HTTPStatus.FORBIDDEN)
 
     # A GET does not use the link up: programs that preview links send one, too.
     @pages.get("/login/<secret>")

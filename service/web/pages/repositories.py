@@ -16,8 +16,8 @@ from service.web.pages.treemap import treemap
 NAME = "Repositories"
 
 _ORDERS: dict[RepositoryOrder, str] = {
-    "name": "by name",
-    "-name": "by name, backwards",
+    "name": "by name, A to Z",
+    "-name": "by name, Z to A",
     "-pushed": "latest push first",
     "pushed": "oldest push first",
     "-tags": "most tags first",
@@ -29,7 +29,7 @@ _ORDERS: dict[RepositoryOrder, str] = {
     "expires": "next deletion first",
     "-expires": "next deletion last",
 }
-_STATUSES: dict[RepositoryStatus, str] = {"delete": "with tags to be deleted", "held": "waiting for approval"}
+_STATUSES: dict[RepositoryStatus, str] = {"delete": "with tags to be deleted", "held": "needs approval"}
 _SOON_US = 60_000_000
 _PAGE = 100
 _FOLDERS = 200

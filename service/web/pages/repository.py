@@ -19,8 +19,8 @@ from service.wiring import Wiring
 _ORDERS: dict[TagOrder, str] = {
     "-pushed": "latest push first",
     "pushed": "oldest push first",
-    "name": "by name",
-    "-name": "by name, backwards",
+    "name": "by name, A to Z",
+    "-name": "by name, Z to A",
     "-pulled": "latest pull first",
     "pulled": "oldest pull first",
     "-size": "largest first",
@@ -33,7 +33,7 @@ _ORDERS: dict[TagOrder, str] = {
 _STATUSES: dict[TagStatus, str] = {
     "keep": "kept",
     "delete": "to be deleted",
-    "held": "waiting for approval",
+    "held": "needs approval",
     "signed": "signed",
 }
 _KEYS = ("search", "order", "status", "at", "after", "platforms", "select")
@@ -179,5 +179,5 @@ def _a_tag(text: str) -> str | None:
 
 def _a_digest(text: str) -> str | None:
     if text and not is_digest(text):
-        raise ConfigurationError(f"{text[:80]!r} is not a valid digest")
+        raise ConfigurationError(f"{text[:80]!r} is not a valid digest; write a complete digest such as sha256:ab12…")
     return text or None

@@ -95,7 +95,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
 
 def _protected(repository: str, protection: Protection) -> str:
-    moved = f" But these tags point at another image by now, which is not protected: {protection.moved}."
+    moved = f" These tags now point at another image, which is not protected: {protection.moved}."
     return (
         f"{repository}: {protection.images} images of {protection.tags} tags are protected until {protection.until}."
         + moved * bool(protection.moved)

@@ -119,7 +119,9 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/panels/tag/platforms/<path:repository>@<digest>")
     def tag_platforms(repository: str, digest: str) -> Response:
         if not is_digest(digest):
-            raise ConfigurationError(f"{digest[:80]!r} is not a valid digest")
+            raise ConfigurationError(
+                f"{digest[:80]!r} is not a valid digest; write a complete digest such as sha256:ab12…"
+            )
         platforms = wiring.platforms.of(wiring.inventory.known(repository), [digest])[digest]
         return rendering.panel("tag_platforms.html", "Platforms", platforms=platforms)
 

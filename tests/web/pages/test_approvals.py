@@ -77,14 +77,14 @@ def test_a_plan_that_was_replaced_is_not_approved_and_the_others_are(held: Edge)
     held.heard(event(tag="v4", at=4))
     history = held.store.history
     assert history.commit(history.snapshot("shop/api"), held.wiring.verdicts.plan("shop/api"), "held")
-    assert "another plan replaced" in browser.said(browser.post("/approvals/confirm", item=items))
+    assert "a new plan replaced" in browser.said(browser.post("/approvals/confirm", item=items))
     text = browser.said(browser.post("/approvals/approve", item=items))
     assert "Approved: 2 images of 1 repository will be deleted. Not decided: the plan for" in text
     assert [bool(held.wiring.verdicts.plan(name).hold) for name in ("shop/api", "shop/web")] == [True, False]
 
 
 def test_a_plan_that_is_about_to_be_replaced_is_marked(held: Edge) -> None:
-    notice = "another plan will replace this one soon"
+    notice = "a new plan will replace this one soon"
     assert notice not in Browser(held).text(LIST)
     held.heard(event(tag="v4", at=4))
     assert notice in Browser(held).text(LIST)

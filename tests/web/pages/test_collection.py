@@ -63,7 +63,7 @@ def test_the_one_under_way_is_shown(edge: Edge) -> None:
     edge.store.collections.publish_progress(CollectionStage(SWEEPING, 1, 1, "schedule"))
     edge.store.collections.request("schedule")
     text = Browser(edge).text("/panels/collection/now")
-    assert "Running</span>: <strong><bdi>deleting blobs</bdi></strong> since" in text
+    assert "Running</span>: <strong><bdi>deleting blobs</bdi></strong>, begun" in text
     assert "Cancel" not in text, "it deletes already"
     assert '<a href="/collection"><bdi>deleting blobs</bdi></a>' in Browser(edge).text("/panels/overview/figures")
 
@@ -80,7 +80,7 @@ def test_data_in_quarantine_is_shown_with_the_way_back(edge: Edge) -> None:
     text = Browser(edge).text("/panels/collection/now")
     assert re.search(r"In quarantine</dt>\s*<dd[^>]*>5\.0 MB", text)
     assert 'until <time datetime="2027-01-15T08:00:00' in text
-    assert "bring back with pushprune gc --undelete" in text
+    assert "to undelete: pushprune gc --undelete" in text
     assert "undeletion" in Browser(edge).text("/panels/collection/runs")
 
 
@@ -119,14 +119,14 @@ def test_garbage_is_shown_by_age_and_by_repository(edge: Edge) -> None:
         GarbageStep(GarbageStage.UNLINKED, now_ms - 2 * hour_ms, 2, 6_000_000),
         GarbageStep(GarbageStage.QUARANTINED, now_ms - hour_ms, 2, 1_000_900),
     )
-    assert "A dry run looks" in Browser(edge).text("/panels/collection/garbage")
+    assert "A dry run finds" in Browser(edge).text("/panels/collection/garbage")
     leftovers = (
         Leftover(LeftoverKind.UPLOAD, "shop/web", 3, 12_000_000, now_ms - 200 * hour_ms),
         Leftover(LeftoverKind.LINK, "shop/old", 4),
     )
     edge.store.garbage.note(Garbage(now_ms, shares, steps, leftovers))
     text = Browser(edge).text("/panels/collection/garbage")
-    for item in ("shop/api", "no repository any more", "7.0 MB", "unlinked", "in quarantine", "series-3", "series-4"):
+    for item in ("shop/api", "a deleted repository", "7.0 MB", "unlinked", "in quarantine", "series-3", "series-4"):
         assert item in text
     for item in ("abandoned upload", "shop/web", "12.0 MB", "unused layer link", "shop/old"):
         assert item in text
@@ -145,7 +145,7 @@ def test_a_run_has_a_page_with_its_figures_and_what_was_printed(edge: Edge) -> N
     assert text.count("error: &lt;no&gt; luck") == 2, "errors stand above the log"
     assert "3 blobs" in text
     assert "of 5</bdi>" in browser.text("/panels/collection/run/5")
-    assert "no longer kept" in browser.text("/panels/collection/run/4")
+    assert "the log was deleted" in browser.text("/panels/collection/run/4")
     assert browser.panel("/panels/collection/run/99").status_code == 404
 
 

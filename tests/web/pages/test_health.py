@@ -116,7 +116,7 @@ def test_each_worker_has_its_name_and_its_last_sign_of_life(edge: Edge) -> None:
     edge.store.outbox.sign_of_life("main@b")
     edge.redis.zadd("pushprune:workers", {"garbage@a 1-a garbage": edge.store.connection.now_ms() - 30_000})
     rows = re.findall(r"<bdi>(\w+@\w)</bdi></th>(.*?)</tr>", Browser(edge).text("/panels/health/queues"))
-    assert [(name, "silent" in row) for name, row in rows] == [("garbage@a", True), ("main@b", False)]
+    assert [(name, "no heartbeat" in row) for name, row in rows] == [("garbage@a", True), ("main@b", False)]
 
 
 def test_a_comparison_is_asked_for(serve: ServeEdge) -> None:
@@ -143,7 +143,7 @@ def test_what_the_doctor_found_is_seen_by_who_may_only_look_without_logins(
     result = (error("redis", "redis://u:pa55@h:1/0 is away", "curl http://u:pa55@h?token=pa55"), fine("web", "answers"))
     monkeypatch.setattr(health, "examine", lambda case: iter(result))
     reader, admin = Browser(edge, TOKENS["read"]), Browser(edge, TOKENS["admin"])
-    assert "Not run in the last 7 days. The check pushes" in reader.text("/panels/health/found")
+    assert "The check was not run in the last 7 days. It pushes" in reader.text("/panels/health/found")
     assert admin.post("/panels/health/doctor").status_code == 200
     text = reader.text("/panels/health/found")
     assert "Errors found" in text

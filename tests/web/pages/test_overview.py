@@ -47,7 +47,7 @@ def test_one_line_says_that_all_is_good_or_what_needs_an_operator(serve: ServeEd
     outbox.note_trouble("doomed shop/web", "the registry refuses <b>")
     text = Browser(edge).text("/panels/overview/now")
     assert "All good" not in text
-    assert "5 things need you" in text
+    assert "5 things need your attention" in text
     assert "the registry refuses &lt;b&gt;" in text
     assert needs(text) == [
         ("fail", "Registry", "/health"),
@@ -79,7 +79,7 @@ def test_five_figures(edge: Edge) -> None:
     text = re.sub(r"<[^>]+>", " ", Browser(edge).text("/panels/overview/figures"))
     sentence = (
         "Storage used 5.0 kB +2.0 kB in 2d Freed in 7 days 2.0 MB by garbage collection Deleted in 24 h 0 3 pushed "
-        "Tags kept 3 in 2 repositories Next collection – no schedule"
+        "Tags 3 in 2 repositories Next collection – no schedule"
     )
     assert " ".join(text.split()) == sentence
 
@@ -127,7 +127,7 @@ def test_what_happened_is_drawn_in_steps_and_stands_in_a_table(edge: Edge) -> No
 
 
 def test_a_chart_says_if_events_of_its_period_were_dropped(edge: Edge) -> None:
-    notice = "Showing the most recent events only"
+    notice = "The chart shows only the most recent events"
     edge.heard(event(tag="v1"), event(tag="v2"), event(tag="v3"))
     assert notice not in Browser(edge).text("/panels/overview/past")
     key = edge.store.connection.keys.of("events")

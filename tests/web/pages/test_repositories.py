@@ -61,7 +61,7 @@ def test_a_size_is_shown_with_its_share_of_all_and_its_growth(edge: Edge, browse
     assert 'width="75.0"' in sizes[0]
     assert "at least 1.0 MB" in sizes[1]
     assert "unknown" in sizes[2]
-    assert "4.0 MB in all" in text
+    assert "4.0 MB in total" in text
 
 
 def test_a_heading_sorts_and_a_filter_keeps_the_order(browser: Browser) -> None:

@@ -36,13 +36,13 @@ def test_each_tag_says_what_becomes_of_it_and_why(kept: Edge) -> None:
     text = Browser(kept).text(TAGS)
     assert names(text) == ["e", "d", "c", "b", "a"]
     assert text.count('<span class="status ok">kept</span>') == 2
-    assert text.count('<span class="status delete">to be deleted</span> <bdi>older than the newest 2') == 3
+    assert text.count('<span class="status delete">to be deleted</span>: <bdi>older than the newest 2') == 3
     assert 'data-copy="docker pull reg.example:5000/shop/api:e"' in text
 
 
 def test_what_shares_a_digest_is_named(kept: Edge) -> None:
     (b,) = [row for row in Browser(kept).text(TAGS).split("<tr>") if "shop/api:b" in row.split("</th>")[0]]
-    assert re.search(r"also\s+<a href=\"/tag/shop/api:c\">", b)
+    assert re.search(r"same image as\s+<a href=\"/tag/shop/api:c\">", b)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_what_cannot_be_restored_is_reported_in_one_sentence(pruned: Edge, form:
 
 def test_a_tag_that_is_gone_is_explained_by_its_time_line(pruned: Edge) -> None:
     browser = Browser(pruned)
-    assert "This tag does not exist" in browser.text(f"{WHY}:v1")
+    assert "this tag does not exist" in browser.text(f"{WHY}:v1")
     line = browser.text(f"{LINE}:v1")
     assert "older than the newest 1" in line
     assert "Restore</button>" in line

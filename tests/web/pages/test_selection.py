@@ -36,7 +36,7 @@ def test_a_deletion_says_first_how_many_tags_and_images_it_takes(edge: Edge, dig
     page = browser.post("/selection", repository="shop/api", item=items(digests, "v1", "v2", "stable"), do="delete")
     assert page.status_code == 200
     assert re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", page.text) == [
-        ("Tags", "2"), ("Images", "1"), ("Size of these images", "512 B"), ("Only the tag", "1"),
+        ("Tags", "2"), ("Images", "1"), ("Size of these images", "512 B"), ("Tags whose image is kept", "1"),
         ("Cannot be deleted", "1"),
     ]  # fmt: skip
     assert "protected by the policy" in page.text
