@@ -34,7 +34,7 @@ def test_the_service_waits_for_an_import_and_continues_with_what_was_imported(li
     for tag in ("v5", "v6"):
         system.pusher.push_image(SHOP, tag)
     wait_until(lambda: system.tags(SHOP) == {"v5", "v6", "stable"} and system.quiet(), "the service does not continue")
-    wait_until(lambda: "the store can be used again" in system.log("worker1"), "the worker does not say that it works")
+    wait_until(lambda: "Redis can be used again" in system.log("worker1"), "the worker does not say that it works")
     assert (worker.poll(), system.web.poll()) == (None, None)
     denied = [entry["object"] for entry in admin.acl_log() if entry["username"] == "pushprune"]
     assert denied == []
