@@ -380,7 +380,7 @@ The installation
         broken. Life: for ever. Writer, reader: tick.
   policy:comparison    hash    how far a changed policy was compared with the one before: policy (its digest), cursor
         (the last repository), removed, of (tags); and marked: the last repository that was made due for it. Life:
-        until the policy is in force; a day at most. Writer: tick. Readers: tick, commit.
+        until the policy is in force; 15 minutes after its last change. Writer: tick. Readers: tick, commit.
   policy:removes       set     R: repositories in which the changed policy deletes more. Life, writer, reader: as
         policy:comparison.
   change_limit         string  number of changes requested over the API in this minute. Life: a minute. Writer,

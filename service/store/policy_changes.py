@@ -7,7 +7,8 @@ from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection
 from service.store.outbox import Outbox
 
-_COMPARISON_S = 86_400
+# The sweep continues a comparison every few seconds. One that the policy was changed back from is left: it ends then.
+_COMPARISON_S = 900
 
 
 class PolicyChanges:

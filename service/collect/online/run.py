@@ -240,10 +240,11 @@ class _OnlineCollection:
                     manifests = removal.delete_manifests(self._preparation.fresh(manifests), survey.began.redis_us)
         if plan.unlink or plan.stale:
             progress.at(UNLINKING, *_amount(plan.unlink))
+            classified = self._preparation.classified(plan.unlink)
+            # Files are read below, while the gate processes learn of the claims. A bucket takes seconds for it.
+            unused = classified if self._objects.is_local else list(classified)
             with removal.claiming.begun(survey.began.redis_us):
-                # The gate processes learn meanwhile that blobs are being claimed.
-                blobs = (*self._preparation.classified(plan.unlink), *plan.stale)
-                removal.unlink(blobs, survey.inventory)
+                removal.unlink((*unused, *plan.stale), survey.inventory)
         if manifests:
             progress.at(SWEEPING, *_amount([blob for page in manifests for blob in page.blobs]))
             self._delete_manifests(manifests, survey)
