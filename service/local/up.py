@@ -25,6 +25,9 @@ SPEAKERS = ("redis", "web", "gate", "worker", "registry")
 # Redis loads its data before it answers, and a long history takes minutes.
 _REDIS_PATIENCE_S = 300.0
 _READY_PATIENCE_S = 60.0
+# When the system before was killed, the kernel frees its directory a moment before its ports.
+_PORT_S = 1.0
+_POLL_S = 0.05
 
 KEEP_LAST = """\
 # Written by `pushprune up --keep-last {count}`.
@@ -286,6 +289,9 @@ def _free(listen: str, option: str) -> str:
     host, _, port = listen.rpartition(":")
     if port == "0":
         return f"{host}:{free_port()}"
-    if reason := why_not_listen(listen_host(listen), int(port)):
+    end_s = time.monotonic() + _PORT_S
+    while (reason := why_not_listen(listen_host(listen), int(port))) and time.monotonic() < end_s:
+        time.sleep(_POLL_S)
+    if reason:
         raise ConfigurationError(f"cannot listen on {listen}: {reason}; choose another address with {option}.")
     return listen

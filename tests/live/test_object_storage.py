@@ -91,7 +91,7 @@ def test_the_bucket_of_another_registry_is_refused(registry: RealRegistry) -> No
 def test_the_lifecycle_rule_of_the_manual_fits_the_unfinished_uploads_of_the_registry(
     server: S3Server, registry: RealRegistry
 ) -> None:
-    rules = next(text for text in code_blocks(page("storage"), "json") if "AbortIncomplete" in text)
+    rules = next(text for text in code_blocks(page("bucket"), "json") if "AbortIncomplete" in text)
     bucket = boto3.client(
         "s3",
         endpoint_url=server.url,
