@@ -213,7 +213,7 @@ def test_an_address_that_is_taken_is_refused_before_anything_starts(
 def test_an_address_that_is_free_in_a_moment_is_waited_for(
     options: UpOptions, inherited: dict[str, str], taken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the kernel frees the ports of a killed system after its directory."""
+    """The kernel frees the ports of a killed system after its directory."""
     reasons = iter(["Address already in use"])
     monkeypatch.setattr("service.local.up.why_not_listen", lambda host, port: next(reasons, None))
     listen = f"127.0.0.1:{taken}"
