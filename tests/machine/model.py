@@ -143,7 +143,8 @@ class Model:
         # The restore of another tag still keeps its image, also if the image is a part of what is deleted.
         tagged = {push.digest for tag, push in self.believed.pushes.items() if tag not in asks}
         for tag, digest in asks.items():
-            self.leased -= closure(digest, self.children) - tagged
+            if digest not in tagged:
+                self.leased -= closure(digest, self.children) - tagged
             for push in (self.wanted.get(tag), self.believed.pushes.get(tag)):
                 if push and push.digest == digest:
                     self.condemned.add(push.number)
