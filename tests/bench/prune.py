@@ -1,4 +1,4 @@
-"""The time to prune one large repository, compared with 8 threads that know every digest and only send DELETE.
+"""Compare the pruning of one large repository with 8 threads that know every digest and only send DELETE.
 
 The target is for like and like: both know what is to go, and the registry tells nobody. Ours goes through the API
 alone, with the registry's storage mounted to look at, and over that storage. Beside it stands the whole system, through

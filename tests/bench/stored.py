@@ -18,7 +18,7 @@ AGE_S = 2 * 86_400
 
 
 def _objects(standing: int, deleted: int) -> Iterator[tuple[str, bytes, int | None]]:
-    """Yield keys, contents and sizes. A deleted image lacks only the link of its manifest, as after a DELETE.
+    """Yield the key, content and size of each object. A deleted image lacks only the link of its manifest.
 
     The content of a layer is shorter than its size: nobody reads it.
     """

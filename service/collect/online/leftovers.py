@@ -1,6 +1,6 @@
-"""Find leftovers of the storage (uploads, tags, emptied repositories), and delete the leftovers if the settings allow.
+"""Find the leftovers of a storage (uploads, tags, emptied repositories), and delete them if the settings allow it.
 
-A push may race with each of these deletions. Links are deleted as those of garbage are, under claims (removal.py).
+A push may race with each of these deletions. Links of leftovers are deleted under claims, like links of garbage.
 
 uploads       A client may take hours for an upload, and each part that arrives is written. Without a write for
               gc.uploads_after (a day at least) no request is in progress: that would exceed what proxies allow by

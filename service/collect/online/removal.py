@@ -172,9 +172,10 @@ class BlobRemoval:
         self.final += self._attempt.store.trash.forget_images(images)
 
     def _unlink(self, page: Sequence[UnlinkedBlob], inventory: StorageInventory | None = None) -> list[UnlinkedBlob]:
-        """Delete the links of those blobs that nobody needs now, and return them.
+        """Claim these blobs, delete the links of the granted ones, and return the unlinked blobs.
 
-        inventory: to test the registry, by the first few of the blobs.
+        Args:
+            inventory: given until the registry has proved to obey the storage. Only a few blobs are unlinked then.
         """
         granted = self._claiming.claim([blob.digest for blob in page], "unlink")
         page, probes = [blob for blob in page if blob.digest in granted], list[BlobProbe]()
