@@ -7,7 +7,7 @@ from pydantic import Field
 from service.answers.base import ApiAnswer, TimeMs, TimeUs
 from service.domain.retention.plan import Rejection
 from service.domain.timestamps import rfc3339
-from service.prune.approvals import Waiting, joint_name
+from service.reports.held_plans import Waiting, joint_name
 from service.store.approvals import Hold
 
 

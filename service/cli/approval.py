@@ -11,6 +11,7 @@ from service.dispatch import Dispatch
 from service.domain.errors import ConfigurationError, NotWaiting
 from service.domain.policy.units import spell_count
 from service.prune import approvals
+from service.reports import held_plans
 from service.store import Store
 
 
@@ -24,7 +25,7 @@ def approve(store: Store, dispatch: Dispatch, names: Sequence[str], plan: str | 
     Raises:
         NotWaiting: no plan waits, or the plan changed meanwhile.
     """
-    holds = tuple(plan.hold for plan in approvals.waiting(store, names))
+    holds = tuple(plan.hold for plan in held_plans.waiting(store, names))
     if not holds:
         raise NotWaiting(
             "no plan of these repositories waits for approval; `pushprune prune --held` lists those that do"
@@ -49,7 +50,7 @@ def approve(store: Store, dispatch: Dispatch, names: Sequence[str], plan: str | 
 
 def approve_all(store: Store, dispatch: Dispatch, yes: bool) -> None:
     """Approve every plan that waits and was not rejected; unless `yes`, the user is asked first."""
-    holds = approvals.undecided(store)
+    holds = held_plans.undecided(store)
     if not holds:
         raise NotWaiting("no plan waits for approval")
     if not yes and not sys.stdin.isatty():
@@ -61,7 +62,9 @@ def approve_all(store: Store, dispatch: Dispatch, yes: bool) -> None:
         click.confirm(f"delete {images} of {spell_count(len(holds), 'repository')}?", abort=True)
     # The user confirmed exactly the plans above: a plan that changed meanwhile must not be approved with them.
     try:
-        approved = approvals.approve_all(store, dispatch, None if yes else approvals.joint_name(holds), by=login_name())
+        approved = approvals.approve_all(
+            store, dispatch, None if yes else held_plans.joint_name(holds), by=login_name()
+        )
     except NotWaiting as error:
         raise NotWaiting("the plans have changed; `pushprune prune --held` shows the new ones") from error
     click.echo(

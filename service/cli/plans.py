@@ -10,7 +10,8 @@ from service.dispatch import Dispatch
 from service.domain.policy.units import spell_count
 from service.domain.retention.manual import DRY
 from service.prune import approvals
-from service.prune.approvals import Waiting
+from service.reports import held_plans
+from service.reports.held_plans import Waiting
 from service.reports.verdicts import Verdicts
 from service.store import Store
 
@@ -20,7 +21,7 @@ def plan_now(store: Store, dispatch: Dispatch, verdicts: Verdicts, names: Sequen
     approvals.plan_now(store, dispatch, names)
     counted = spell_count(len(names), "repository")
     line(f"planning {counted}: a worker deletes what the policy does not keep; `pushprune history` shows it")
-    for plan in approvals.waiting(store, names):
+    for plan in held_plans.waiting(store, names):
         hold = plan.hold
         line(f"{hold.repository}: nothing is deleted: the plan waits for approval: {hold.reason}")
         line(_next_steps(hold.repository, hold.plan))
@@ -30,7 +31,7 @@ def plan_now(store: Store, dispatch: Dispatch, verdicts: Verdicts, names: Sequen
 
 def show_held(store: Store, names: Sequence[str], as_document: bool) -> None:
     """Print the plans of these repositories that wait for approval."""
-    plans = approvals.waiting(store, names)
+    plans = held_plans.waiting(store, names)
     if as_document:
         show_document(Holds.of(plans))
         return

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from service.clock import now_ms
 from service.dispatch import QUEUES
 from service.domain.finding import Finding
-from service.prune import approvals
 from service.registry import Registry
+from service.reports import held_plans
 from service.settings import PolicySource
 from service.store import Store
 from service.store.approvals import Hold
@@ -81,7 +81,7 @@ def system_health(store: Store, registry: Registry, policies: PolicySource) -> H
     # Reading the policy loads a changed file, which sets or clears the complaint.
     policy = policies.current()
     gate_processes = store.gate.serving()
-    holds, running = approvals.undecided(store), store.collections.progress()
+    holds, running = held_plans.undecided(store), store.collections.progress()
     troubles = (
         *_clock(reading, before_ms),
         *(trouble for trouble in noted if trouble.about == REGISTRY),

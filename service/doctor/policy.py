@@ -7,7 +7,7 @@ from service.domain.errors import StoreUnavailable
 from service.domain.finding import Finding, error, fine, warning
 from service.domain.policy.disabling import disabled_rules
 from service.domain.policy.units import spell_count
-from service.prune import approvals
+from service.reports import held_plans
 
 _NAME = "policy"
 
@@ -39,7 +39,7 @@ def check(case: Case) -> Iterator[Finding]:
 
 def _held(case: Case) -> Iterator[Finding]:
     try:
-        holds = approvals.undecided(case.wiring.store)
+        holds = held_plans.undecided(case.wiring.store)
     except StoreUnavailable:
         return
     if holds:

@@ -10,6 +10,7 @@ from service.domain.collection.run import Run as Collection
 from service.prune import approvals
 from service.prune.protecting import current_digests, protect
 from service.reconcile import run as reconcile_run
+from service.reports import held_plans
 from service.store import schema
 from service.usage.measuring import Measuring
 from tests.conftest import keep_last
@@ -48,7 +49,7 @@ def lived(make_system: Make) -> System:
         user.delete(EMPTIED, system.registry.tags(EMPTIED)["v1"])
         system.later()
         user.pull_whole(SHOP, "latest")
-    (waiting,) = approvals.waiting(system.store, [REJECTED])
+    (waiting,) = held_plans.waiting(system.store, [REJECTED])
     approvals.reject(system.store, REJECTED, waiting.hold.plan, by="bob")
     sweep(system.wiring)
     while system.store.reconcile_runs.current() or system.store.reconcile_runs.requested():

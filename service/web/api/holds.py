@@ -10,6 +10,7 @@ from service.answers.repositories import Holds
 from service.dispatch import Dispatch
 from service.domain.page import page
 from service.prune import approvals
+from service.reports import held_plans
 from service.reports.inventory import Inventory
 from service.store import Store
 from service.web.api.api_blueprint import Api, error_responses
@@ -69,7 +70,7 @@ def add(api: Api, store: Store, inventory: Inventory, dispatch: Dispatch) -> Non
     @reading.get("/holds", responses={HTTPStatus.OK: Holds})
     def holds(query: PageQuery) -> Response:
         """List the plans that wait for approval"""
-        waiting = approvals.waiting(store)
+        waiting = held_plans.waiting(store)
         after = place_of(query.cursor, _ORDER, str)
         listed = page(
             waiting, lambda plan: (plan.hold.repository, ""), descending=False, after=after, limit=query.limit

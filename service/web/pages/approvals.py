@@ -8,7 +8,9 @@ from service.dispatch import Dispatch
 from service.domain.errors import ConfigurationError, NoSuchRepository, StoreUnavailable
 from service.domain.policy.units import spell_count
 from service.prune import approvals
-from service.prune.approvals import PlanDecision, Waiting, held_images
+from service.prune.approvals import PlanDecision
+from service.reports import held_plans
+from service.reports.held_plans import Waiting, held_images
 from service.reports.verdicts import Verdicts
 from service.store import Store
 from service.web.pages import rendering
@@ -22,7 +24,7 @@ _ROWS = 1000
 def pending(store: Store) -> int:
     """Return the number of plans that wait and were not rejected; 0 while Redis does not answer."""
     try:
-        return len(approvals.undecided(store))
+        return len(held_plans.undecided(store))
     except StoreUnavailable:
         return 0
 
@@ -36,7 +38,7 @@ def add(pages: Blueprint, store: Store, dispatch: Dispatch, verdicts: Verdicts) 
 
     @pages.get("/panels/approvals/list")
     def approvals_list() -> Response:
-        waiting = _undecided_first(approvals.waiting(store))
+        waiting = _undecided_first(held_plans.waiting(store))
         start = next((at + 1 for at, plan in enumerate(waiting) if _item(plan) == request.args.get("after")), 0)
         shown = waiting[start : start + _PAGE]
         return rendering.panel(
@@ -51,7 +53,7 @@ def add(pages: Blueprint, store: Store, dispatch: Dispatch, verdicts: Verdicts) 
 
     @pages.get("/panels/approvals/images/<path:repository>")
     def approvals_images(repository: str) -> Response:
-        plan = next(iter(approvals.waiting(store, [repository])), None)
+        plan = next(iter(held_plans.waiting(store, [repository])), None)
         if plan is None:
             raise NoSuchRepository(f"no plan of {repository} waits for approval any more: reload the page")
         values = {"plan": held_images(verdicts, plan), "most": _ROWS}
@@ -61,7 +63,7 @@ def add(pages: Blueprint, store: Store, dispatch: Dispatch, verdicts: Verdicts) 
     def approvals_confirm() -> Response:
         """Show what the decision about the selected plans means. Nothing is changed yet."""
         chosen = {f"{repository}@{plan}" for repository, plan in _chosen()}
-        plans = [held_images(verdicts, plan) for plan in approvals.waiting(store) if _item(plan) in chosen]
+        plans = [held_images(verdicts, plan) for plan in held_plans.waiting(store) if _item(plan) in chosen]
         if len(plans) < len(chosen):
             raise ConfigurationError("a new plan replaced one of the selected plans: reload the page and decide again")
         is_approval = request.form.get("do") != "reject"
