@@ -12,8 +12,7 @@ from service import __version__
 from service.cli.command import VerbGroup, examples
 from service.domain.errors import (
     ConfigurationError,
-    NoSuchRepository,
-    NoSuchTag,
+    NoSuchName,
     PushpruneError,
     SchemaTooNew,
     StoreBusy,
@@ -88,11 +87,12 @@ class Verbs(VerbGroup):
         """Run a verb. The command that lists the existing names gets the options with which the verb was called."""
         try:
             return super().invoke(ctx)
-        except (NoSuchRepository, NoSuchTag) as error:
+        except NoSuchName as error:
             # Imported here, because it would slow down every verb.
             from service.cli.registry import repeated_options
 
-            raise type(error)(str(error).replace("` lists them", f"{repeated_options()}` lists them")) from error
+            error.options = repeated_options()
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands in sections, without importing them."""

@@ -23,8 +23,9 @@ PushpruneError
 │   ├── StaleCache          …the registry claims to have collected blobs: pushes must wait until that is fixed
 │   └── StaysReadOnly       …the registry did not become writable again
 ├── TrashUnwritable         the operator: images cannot be saved before their deletion, so they are not deleted
-├── NoSuchRepository        the user: no repository of that name is known
-├── NoSuchTag               the user: no live tag has that name
+├── NoSuchName              the user: a name does not exist
+│   ├── NoSuchRepository    …no repository of that name is known
+│   └── NoSuchTag           …no live tag has that name
 ├── NotDeletable            the user: the named images are kept, or not all of them are deleted
 ├── NotWaiting              the user: no plan waits for approval, or another plan than the named one
 └── NotRestorable           the user: the deleted image cannot be restored, or not under that name
@@ -180,11 +181,30 @@ class TrashUnwritable(PushpruneError):
     """The folder for deleted images cannot be written."""
 
 
-class NoSuchRepository(PushpruneError):
+class NoSuchName(PushpruneError):
+    """A name that does not exist.
+
+    Args:
+        problem: the message without the hint.
+        listed_by: the command that lists the existing names, for the hint; "" for none.
+
+    Attributes:
+        options: of that command. The command line sets those with which the user called it.
+    """
+
+    def __init__(self, problem: str, listed_by: str = "") -> None:
+        super().__init__(problem, listed_by)
+        self._problem, self._listed_by, self.options = problem, listed_by, ""
+
+    def __str__(self) -> str:
+        return f"{self._problem}; `{self._listed_by}{self.options}` lists them" if self._listed_by else self._problem
+
+
+class NoSuchRepository(NoSuchName):
     """No repository of that name is known."""
 
 
-class NoSuchTag(PushpruneError):
+class NoSuchTag(NoSuchName):
     """No live tag has that name."""
 
 
@@ -202,9 +222,9 @@ class NotWaiting(PushpruneError):
 
 def unknown_repository(name: str) -> NoSuchRepository:
     """Return the error for a name, or a glob, that means no known repository."""
-    return NoSuchRepository(f"no repository {name} is known; `pushprune repos` lists them")
+    return NoSuchRepository(f"no repository {name} is known", "pushprune repos")
 
 
 def unknown_tag(name: str, repository: str) -> NoSuchTag:
     """Return the error for a name such as shop/api:v7, or a glob, that means no tag of the repository."""
-    return NoSuchTag(f"{name}: tag not found; `pushprune tags {repository}` lists them")
+    return NoSuchTag(f"{name}: tag not found", f"pushprune tags {repository}")
