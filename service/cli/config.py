@@ -13,7 +13,7 @@ from service.cli.connect import connection_options
 from service.cli.output import line, output_options, show_document
 from service.domain.errors import ConfigurationError
 from service.local.environment import running_settings
-from service.settings import load_policy, load_settings, setting_faults
+from service.settings import load_settings, setting_faults
 from service.settings.masking import masked
 from service.settings.schema import schema
 
@@ -31,16 +31,14 @@ def config() -> None:
 @config.command(epilog=examples("pushprune config check pushprune.yaml"))
 @click.argument("file", type=_FILE)
 def check(file: Path) -> None:
-    """Check FILE, the policy and secret files that it names, and the environment; exit with 2 if one is not valid."""
+    """Check FILE, the policy and secret files that it names, and the environment; exit with 2 if one is not valid.
+
+    All errors are reported at once.
+    """
     if faults := setting_faults(file):
         for fault in faults:
             click.echo(f"pushprune: {fault}", err=True)
         sys.exit(_MISUSED)
-    settings = load_settings(config=file)
-    if isinstance(settings.policy, Path):
-        load_policy(settings.policy)
-    for webhook in settings.webhooks:
-        webhook.receiver()
     line(f"{file}: valid")
 
 

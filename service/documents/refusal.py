@@ -41,6 +41,16 @@ _MUST = {
 
 
 @dataclass(frozen=True)
+class Unusable:
+    """A value that cannot be used, such as that of a secret file that cannot be read.
+
+    Validation refuses the value, and so reports its sentence together with all other errors.
+    """
+
+    sentence: str
+
+
+@dataclass(frozen=True)
 class _Fault:
     location: Location
     source: Source
@@ -70,6 +80,9 @@ def _sentences(error: ValidationError, model: type[BaseModel], sources: Sequence
 
 
 def _one_sentence(same: Sequence[_Fault], model: type[BaseModel]) -> str:
+    value = same[0].detail["input"]
+    if isinstance(value, Unusable):
+        return value.sentence
     own = next((fault for fault in same if fault.detail["type"] not in _MUST), None)
     if own is None:
         musts = _joined([fault.detail for fault in same])

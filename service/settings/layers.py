@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from service.documents.reader import Document, Location, Source, dotted, read_text
+from service.documents.refusal import Unusable
 from service.domain.errors import ConfigurationError
 
 PREFIX = "PUSHPRUNE_"
@@ -58,7 +59,8 @@ class Layer(PydanticBaseSettingsSource, Source):
             both = {name, f"{name}_file"}
             if all(mine.get(key) is not None for key in both):
                 subject = self.subject((section, name))
-                raise ConfigurationError(f"{subject} and {section}.{name}_file are both set; keep one of them")
+                unusable = Unusable(f"{subject} and {section}.{name}_file are both set; keep one of them")
+                self.values[section] = mine = {key: mine[key] for key in mine if key not in both} | {name: unusable}
             if both & stronger.keys() and both & mine.keys():
                 self.values[section] = {key: value for key, value in mine.items() if key not in both}
         self._refuse_mixtures()
@@ -210,11 +212,9 @@ class SecretFiles(Layer):
         sections = ((layer, _section(layer.values, str(location[0]))) for layer in self._stronger)
         return next((layer.subject(location) for layer, held in sections if location[1] in held), dotted(location))
 
-    def _read(self, file: Path, location: Location) -> str:
+    def _read(self, file: Path, location: Location) -> str | Unusable:
         try:
             secret = read_text(file.expanduser(), _SECRET_BYTES).rstrip("\r\n")
         except (ConfigurationError, RuntimeError) as error:
-            raise ConfigurationError(f"{self.subject(location)}: {error}") from error
-        if not secret:
-            raise ConfigurationError(f"{self.subject(location)}: {file} is empty")
-        return secret
+            return Unusable(f"{self.subject(location)}: {error}")
+        return secret or Unusable(f"{self.subject(location)}: {file} is empty")

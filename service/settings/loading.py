@@ -1,7 +1,7 @@
 """Load the settings from all sources, and a policy from its file. An error is one sentence."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from service.documents.reader import Document, Source, parse_mapping, read_mappi
 from service.documents.refusal import refusal, refusals
 from service.domain.errors import ConfigurationError
 from service.domain.policy.model import Policy
+from service.settings.kinds import to_path
 from service.settings.layers import ConfigFile, Environment, Layer, Overrides, SecretFiles
 from service.settings.model import Settings
+from service.settings.webhooks import WebhookSettings
 
 
 def load_settings(config: Path | None = None, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -37,17 +39,49 @@ def load_settings(config: Path | None = None, environ: Mapping[str, str] | None 
 
 
 def setting_faults(config: Path) -> tuple[str, ...]:
-    """Return the errors in the settings of a file and the environment, one sentence each; () if there are none.
+    """Return the errors in a configuration, one sentence each; () if there are none.
+
+    Checked are the file, the environment, and the policy, secret and certificate files that they name.
 
     Raises:
-        ConfigurationError: a file that is needed cannot be read.
+        ConfigurationError: the file cannot be read as YAML, or the names in it contradict those of the environment.
     """
     layers = _Origin(config.absolute(), os.environ, {}).layers()
+    faults: tuple[str, ...] = ()
     try:
         Settings(_build_sources=(layers, {}))
     except ValidationError as error:
-        return refusals(error, Settings, layers)
-    return ()
+        faults = refusals(error, Settings, layers)
+    return (*faults, *_policy_file_faults(layers), *_webhook_file_faults(layers))
+
+
+def _policy_file_faults(layers: tuple[Layer, ...]) -> tuple[str, ...]:
+    named = _strongest("policy", layers)
+    if not isinstance(named, str) or not named:
+        return ()
+    try:
+        return policy_faults(to_path(named))
+    except ConfigurationError as error:
+        return (str(error),)
+    except ValueError:
+        # The path itself is wrong, which the check of the settings has found.
+        return ()
+
+
+def _webhook_file_faults(layers: tuple[Layer, ...]) -> Iterator[str]:
+    webhooks = _strongest("webhooks", layers)
+    for webhook in webhooks if isinstance(webhooks, list) else ():
+        try:
+            WebhookSettings.model_validate(webhook).receiver()
+        except ConfigurationError as error:
+            yield str(error)
+        except ValidationError:
+            # The check of the settings has found this.
+            continue
+
+
+def _strongest(name: str, layers: tuple[Layer, ...]) -> Any:
+    return next((layer.values[name] for layer in layers if layer.values.get(name) is not None), None)
 
 
 def load_policy(path: Path) -> Policy:

@@ -10,7 +10,6 @@ from click.testing import CliRunner
 from jsonschema_rs import Draft202012Validator
 
 from service.cli.main import pushprune
-from service.domain.errors import ConfigurationError
 from service.settings import Settings
 from service.settings.schema import schema
 from tests.support import manual
@@ -63,8 +62,33 @@ def test_a_file_whose_policy_cannot_be_read_is_not_valid(tmp_path: Path, policy:
     if policy:
         (tmp_path / "keep.yaml").write_text(policy)
     done = CliRunner().invoke(pushprune, ["config", "check", str(tmp_path / "p.yaml")])
-    assert isinstance(done.exception, ConfigurationError)
-    assert sentence in str(done.exception)
+    assert (done.exit_code, sentence in done.output) == (2, True)
+
+
+def test_errors_of_named_files_are_reported_beside_all_others(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(
+        "tokens: {read_file: absent, notify: a, notify_file: b}\n"
+        "registry: {url: 5000}\n"
+        "listen: 0.0.0.0:8080\n"
+        "policy: keep.yaml\n"
+        "webhooks:\n"
+        "- {name: chat, url_file: chat-url}\n"
+        "- {name: audit}\n"
+    )
+    (tmp_path / "keep.yaml").write_text("grace: soon\nrules: [{kep: {last: 1}}]\n")
+    done = CliRunner().invoke(pushprune, ["config", "check", str(tmp_path / "p.yaml")])
+    parts = (
+        "line 1: tokens.notify and tokens.notify_file are both set",
+        "line 1: tokens.read_file: cannot read",
+        "line 2: registry.url must be text",
+        "line 7: webhooks[1]: it needs url or url_file",
+        "keep.yaml, line 1: grace: 'soon' is no duration",
+        "keep.yaml, line 2: rules[0].kep is unknown",
+        "webhook chat: url_file: cannot read",
+    )
+    assert done.exit_code == 2
+    for part, line in zip(parts, done.output.splitlines(), strict=True):
+        assert part in line
 
 
 def test_settings_are_shown_from_all_sources_without_secrets(tmp_path: Path) -> None:

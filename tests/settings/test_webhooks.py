@@ -94,7 +94,7 @@ def test_a_file_that_cannot_be_used_stops_no_process_and_fails_the_check(
         webhook.receiver()
     assert str(refused.value) == f"webhook a: {sentence.replace('FILE', str(file))}"
     result = CliRunner().invoke(check, [str(write(text))])
-    assert str(result.exception) == str(refused.value)
+    assert (result.exit_code, result.output) == (2, f"pushprune: {refused.value}\n")
 
 
 def test_a_misspelt_event_is_refused(refuse: Refuse) -> None:
