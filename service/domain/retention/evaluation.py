@@ -10,7 +10,7 @@ from service.domain.policy.model import Keep, Policy, Rule
 from service.domain.policy.units import spell_duration
 from service.domain.retention.aside import Aside
 from service.domain.retention.conditions import Place, RuleResult, result_of
-from service.domain.retention.fixed_verdicts import FixedVerdicts
+from service.domain.retention.fixed_verdicts import UNDATED, FixedVerdicts
 from service.domain.retention.leases import leased_verdict
 from service.domain.retention.plan import NO_RULE, UNLISTED, Verdict
 from service.domain.retention.ranking import newest_push_first
@@ -155,11 +155,20 @@ class Evaluation:
             fixed = self.fixed_verdict(tag)
             leased = leased_verdict(self.state, tag, fixed.rule, self.now_us) if fixed and not fixed.kept else None
             own = self.kept_unless_manual(leased or fixed or self._evaluate(tag))
-            # The event of its push may still arrive. After that, its creation date is read and the rules decide.
-            if self.now_us < self.state.reports_until_us and self.awaits_date(tag):
-                own = replace(own, until_us=self.state.reports_until_us)
-            self._own[tag.name] = own
+            self._own[tag.name] = self._undated_verdict(own) if own.reason == UNDATED else own
         return self._own[tag.name]
+
+    def _undated_verdict(self, verdict: Verdict) -> Verdict:
+        """Return the verdict on a tag without a push time, with the reason why no rule has decided about it yet."""
+        tag = verdict.tag
+        if next(self.selections.naming(tag.name), None) is None:
+            return replace(verdict, reason=NO_RULE)
+        if not self.awaits_date(tag):
+            return replace(verdict, reason=f"{UNDATED}; no rule needs it yet")
+        # The event of its push may still arrive. After that, its creation date is read and the rules decide.
+        is_early = self.now_us < self.state.reports_until_us
+        until_us = self.state.reports_until_us if is_early else verdict.until_us
+        return replace(verdict, reason=f"{UNDATED}; creation date not read yet", until_us=until_us)
 
     def kept_unless_manual(self, verdict: Verdict) -> Verdict:
         """Return the verdict. While only manual deletions are planned, a verdict on any other deletion becomes keep."""

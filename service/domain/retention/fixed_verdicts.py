@@ -7,8 +7,10 @@ from service.domain.oci import tombstone
 from service.domain.policy.model import Policy, Rule
 from service.domain.policy.patterns import compile_patterns
 from service.domain.retention.manual import manual_reason
-from service.domain.retention.plan import NO_RULE, Verdict
+from service.domain.retention.plan import Verdict
 from service.domain.retention.state import REFERRER_PREFIX, ManualDeletion, State, Tag, subject_of
+
+UNDATED = "push time unknown (imported)"
 
 
 class FixedVerdicts:
@@ -41,9 +43,7 @@ class FixedVerdicts:
         if request and (bound is None or tag.digest in self.parents):
             return self._manual_verdict(tag, request) or bound
         if bound is None and tag.pushed_us is None:
-            # Creation dates are read only for rules.
-            unread = "push time unknown (imported); creation date not read yet"
-            return Verdict(tag, True, unread if self._rules else NO_RULE)
+            return Verdict(tag, True, UNDATED)
         return bound
 
     def undecided(self, tags: Iterable[Tag]) -> Iterator[Tag]:

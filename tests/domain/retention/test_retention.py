@@ -200,9 +200,19 @@ def test_7_a_tag_whose_push_was_not_reported_is_kept_and_takes_no_slot() -> None
     assert reasons(decided)["found"] == ("push time unknown (imported); creation date not read yet", None)
 
 
-def test_without_a_rule_no_creation_date_is_awaited() -> None:
-    decided = decide([tag("found", pushed=None)], Policy())
-    assert reasons(decided)["found"] == ("no rule selects it", None)
+@pytest.mark.parametrize(
+    ("rules", "reason"),
+    [
+        ("", "no rule selects it"),
+        ("rules: [{name: releases, tags: 'v*', keep: {last: 1}}]", "no rule selects it"),
+        ("rules: [{name: all, keep: always}]", "push time unknown (imported); no rule needs it yet"),
+        ("rules: [{name: ten, keep: {last: 10}}]", "push time unknown (imported); no rule needs it yet"),
+    ],
+)
+def test_no_creation_date_is_awaited_that_no_rule_needs(rules: str, reason: str) -> None:
+    decided = decide([tag("found", pushed=None), *builds(3)], policy(rules))
+    assert reasons(decided)["found"] == (reason, None)
+    assert not decided.undated
 
 
 # 10. A tag whose digest is kept under another tag goes alone.
@@ -296,7 +306,7 @@ def test_10_a_tag_that_is_deleted_alone_takes_its_past_along_and_one_that_is_kep
 
 def test_10_a_tag_that_is_deleted_alone_counts_towards_a_hold() -> None:
     rules = policy("protect: latest\nhold_over: 0%\nhold_min: 1\nrules: [{keep: none}]")
-    assert decide(SHARED, rules).hold == "it would remove 3 of 4 tags, more than 0% (hold_over)"
+    assert decide(SHARED, rules).hold == "it would delete 3 of 4 tags, more than 0% (hold_over)"
 
 
 def test_10_no_tag_of_a_leased_image_is_deleted() -> None:
@@ -333,7 +343,7 @@ def test_a_plan_that_removes_too_much_is_held(hold_over: int, hold_min: int, hel
     rules = policy(f"hold_over: {hold_over}%\nhold_min: {hold_min}\nrules: [{{keep: {{last: 4}}}}]")
     decided = decide(builds(10), rules)
     assert len(gone(decided)) == 6
-    reason = f"it would remove 6 of 10 tags, more than {hold_over}% (hold_over)"
+    reason = f"it would delete 6 of 10 tags, more than {hold_over}% (hold_over)"
     assert decided.hold == (reason if held else None)
 
 
@@ -346,7 +356,7 @@ def held_again(*going: str, waiting: tuple[str, ...] = (), approved: tuple[str, 
 
 
 def test_what_waited_waits_on_whatever_its_share_is_now() -> None:
-    reason = "it would remove 2 of 10 tags; 1 image of an earlier plan still waits for approval (a push is no approval)"
+    reason = "it would delete 2 of 10 tags; 1 image of an earlier plan still waits for approval (a push is no approval)"
     assert held_again("t1", "t2", waiting=("t1",)) == reason
 
 
@@ -380,13 +390,13 @@ def test_manifests_without_a_tag_do_not_dilute_a_hold_on_tags(untagged_going: in
     untagged += [Untagged(digest_of(f"gone {number}"), 1, "old1") for number in range(untagged_going)]
     decided = decide(tags, rules, untagged=tuple(untagged))
     assert len(decided.doomed) == 21 + untagged_going
-    assert str(decided.hold).startswith("it would remove 21 of 40 tags")
+    assert str(decided.hold).startswith("it would delete 21 of 40 tags")
 
 
 def test_what_was_approved_does_not_count_towards_a_hold() -> None:
     rules = policy("hold_over: 0%\nhold_min: 1\nrules: [{keep: none}]")
     tags = [tag("a", 1, "x"), tag("b", 2, "x"), tag("c", 3)]
-    assert decide(tags, rules).hold == "it would remove 3 of 3 tags, more than 0% (hold_over)"
+    assert decide(tags, rules).hold == "it would delete 3 of 3 tags, more than 0% (hold_over)"
     assert decide(tags, rules, approved=frozenset({digest_of("x")})).hold is None
     assert gone(decide(tags, rules, approved=frozenset({digest_of("x")}))) == ["c", "b", "a"]
 
@@ -402,7 +412,7 @@ def test_ten_thousand_tags_are_planned() -> None:
     decided = decide(builds(10_000), policy("rules: [{name: newest, tags: 're:^b\\d+$', keep: {last: 10}}]"))
     assert kept(decided) == [f"b{number}" for number in range(10_000, 9_990, -1)]
     assert len(decided.doomed) == 9_990
-    assert decided.hold == "it would remove 9990 of 10000 tags, more than 50% (hold_over)"
+    assert decided.hold == "it would delete 9990 of 10000 tags, more than 50% (hold_over)"
 
 
 def test_links_of_other_digests_change_nothing() -> None:
