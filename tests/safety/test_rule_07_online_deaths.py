@@ -75,7 +75,7 @@ def test_nothing_is_deleted_after_redis_or_the_storage_lost_the_journal(site: On
         site.plain.delete([JOURNAL])
     run = site.collect_after(GRACE_S + 1)
     assert (run.blobs, run.unlinked) == (0, 0)
-    assert "gc.grace begins anew" in run.note
+    assert "gc.grace starts again" in run.note
     assert site.collect_after(GRACE_S + 1).blobs == 0
     assert site.collect_after(GRACE_S + 1).blobs == SIZE
 

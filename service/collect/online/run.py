@@ -56,8 +56,7 @@ _BETWEEN_PUTS_S = 10.0
 _POLL_S = 0.1
 _HELD = "another collection holds the gate and may still run; if its machine is lost: `pushprune gc --open`"
 _LOST = (
-    "the list of unlinked blobs was lost in Redis or in the storage: nothing was deleted, and gc.grace begins anew for "
-    "all blobs"
+    "Redis or the storage lost the list of blobs to delete, so nothing was deleted; gc.grace starts again for all blobs"
 )
 _KEPT = "leftovers that are kept (set gc.leftovers: delete to delete them)"
 _MANIFESTS_LATER = (
