@@ -152,7 +152,7 @@ class SchemaTooNew(StoreRefuses):
 
     def __init__(self, version: str, known: int) -> None:
         super().__init__(
-            f"the store in Redis has schema version {version[:20]}, which is newer than version {known} of this "
+            f"the data in Redis has schema version {version[:20]}, which is newer than version {known} of this "
             "pushprune: install the version that wrote it, or import a backup that this version made"
         )
 

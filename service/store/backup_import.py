@@ -36,7 +36,7 @@ def begin_import(connection: Connection, version: int) -> Iterator["BackupImport
     _refuse_writers(leases)
     with leases.hold("schema", COLLECT_MS) as lease:
         if lease is None:
-            raise StoreBusy("another import or a migration of this store is under way: wait until it has finished")
+            raise StoreBusy("another import or migration of the data in Redis is under way: wait until it has finished")
         with connection.reached() as client:
             state = client.get(connection.keys.of("schema")) or ""
         before = (state or str(schema.VERSION)).removeprefix(schema.IMPORT_BEGINS)

@@ -63,7 +63,7 @@ class Migration:
             except redis.WatchError:
                 done = False
         if done is False:
-            raise StoreBusy("another process has migrated the store in Redis meanwhile")
+            raise StoreBusy("another process has migrated the data in Redis meanwhile")
 
     def finish(self) -> None:
         """Store the next version."""
@@ -106,14 +106,14 @@ class Schema:
             return
         if not self._migrates:
             raise StoreRefuses(
-                f"the store in Redis has schema version {version}, which is older than version {self._version} of this "
-                "pushprune: start its web process or a worker, which migrates the store"
+                f"the data in Redis has schema version {version}, which is older than version {self._version} of this "
+                "pushprune: start its web process or a worker, which migrates it"
             )
         with Leases(connection).hold("schema") as lease:
             if lease is None:
-                raise StoreBusy("another process migrates the store in Redis: wait until it has finished")
+                raise StoreBusy("another process migrates the data in Redis: wait until it has finished")
             while (version := self._found(connection)) < self._version:
-                log.info("migrating the store in Redis", from_version=version, to_version=version + 1)
+                log.info("migrating the data in Redis", from_version=version, to_version=version + 1)
                 migration = Migration(connection, version)
                 migration.begin()
                 self._migrations[version](migration)
@@ -142,7 +142,7 @@ class Schema:
         if state.startswith(_MIGRATING):
             text = state.removeprefix(_MIGRATING)
             if not self._migrates or not text.isdecimal() or int(text) >= self._version:
-                raise StoreBusy("the store in Redis is being migrated by a newer pushprune: wait until it has finished")
+                raise StoreBusy("the data in Redis is being migrated by a newer pushprune: wait until it has finished")
         if not str(text).isdecimal() or int(text) > self._version:
             raise SchemaTooNew(str(text), self._version)
         return int(text)

@@ -223,7 +223,7 @@ def test_no_import_begins_while_a_worker_writes_to_the_registry(run: Run, wiring
     assert (code, "a worker is deleting images or collecting garbage: wait" in err) == (1, True)
     with wiring.store.leases.hold("schema"):
         code, _, err = run("import", str(file), "--replace", "--yes")
-    assert (code, "another import or a migration of this store is under way" in err) == (1, True)
+    assert (code, "another import or migration of the data in Redis is under way" in err) == (1, True)
     assert wiring.inventory.names() == (SHOP,)
 
 

@@ -96,7 +96,7 @@ def test_a_newer_store_is_refused_in_one_sentence_and_nothing_is_written(
     client, keys = wiring.store.connection.client, wiring.store.connection.keys
     client.set(keys.of("schema"), VERSION + 1)
     sentence = (
-        f"the store in Redis has schema version {VERSION + 1}, which is newer than version {VERSION} of this "
+        f"the data in Redis has schema version {VERSION + 1}, which is newer than version {VERSION} of this "
         "pushprune: install the version that wrote it, or import a backup that this version made"
     )
     with pytest.raises(SchemaTooNew, match=sentence):
@@ -122,7 +122,7 @@ def test_no_process_of_the_service_starts_over_a_newer_store(make_wiring: MakeWi
     process = run_verb(verb, environment={**os.environ, **environ}, timeout_s=300)
     assert process.returncode == 1
     assert process.stderr.splitlines()[-1].startswith(
-        "pushprune: the store in Redis has schema version 2, which is newer"
+        "pushprune: the data in Redis has schema version 2, which is newer"
     )
 
 
@@ -247,7 +247,7 @@ def test_a_process_that_was_paused_in_a_migration_writes_nothing_after_its_end(
         connection.client.hset(connection.keys.of("sizes"), REPOSITORIES[0], "77")
         migration.write(lambda pipe: pipe.hset(connection.keys.of("sizes"), REPOSITORIES[0], 0))
 
-    with pytest.raises(StoreBusy, match="another process has migrated the store"):
+    with pytest.raises(StoreBusy, match="another process has migrated the data"):
         checked(connection, paused)
     assert connection.client.hget(connection.keys.of("sizes"), REPOSITORIES[0]) == "77"
 
