@@ -201,7 +201,7 @@ QUOTED = {
         "no policy deletes it before", "to keep it for good, name it under",
     ),
     "policy": (
-        "could be deleted", "never pulled, as far as is known", "if nothing more is pushed or pulled", "not by age",
+        "could be deleted", "never pulled, as far as is known", "if nothing more is pushed or pulled", "not scheduled",
         "to be deleted", "protected by the policy", "would delete at", "pulled last", " pulled afterwards",
         "it would have deleted",
     ),

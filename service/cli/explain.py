@@ -88,7 +88,7 @@ def _earliest_deletion(explanation: Explanation) -> str:
     if explanation.held:
         return "when its plan is approved"
     if explanation.earliest_deletion_us is None:
-        return "not by age"
+        return "not scheduled"
     moment = "now" if explanation.earliest_deletion_us <= now_us() else when(explanation.earliest_deletion_us)
     return f"{moment}, once approved" if explanation.needs_approval else moment
 

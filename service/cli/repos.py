@@ -93,7 +93,7 @@ def _next(row: ListedRepository) -> str:
         return "after approval"
     if row.doomed:
         return "now"
-    return when(row.next_us) if row.next_us else "not by age"
+    return when(row.next_us) if row.next_us else "not scheduled"
 
 
 def _remarks(row: ListedRepository) -> Iterator[str]:

@@ -282,7 +282,7 @@ def test_a_plan_that_would_wait_says_so_before_it_is_made(run: Run, tmp_path: Pa
     file = tmp_path / "policy.yaml"
     file.write_text("hold_min: 0\nhold_over: 0%\nrules: [{keep: none}]")
     _, output, _ = run("prune", "--dry-run", "--policy", str(file))
-    assert "shop/api: the plan would wait for approval: it would remove 3 of 3 tags" in output
+    assert "shop/api: the plan would wait for approval: it would delete 3 of 3 tags" in output
 
 
 def test_a_policy_is_put_in_force_by_no_option(run: Run, tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_explain_says_of_a_tag_why_and_when_it_could_be_deleted(run: Run) -> Non
     assert "  rule last deletes it (place 3, last: 2)" in output
     _, output, _ = run("explain", "shop/api:v3")
     assert "kept: number 1 of the newest 2 (rule last)" in output
-    assert "could be deleted: not by age (needs newer pushes or a changed policy)" in output
+    assert "could be deleted: not scheduled (needs newer pushes or a changed policy)" in output
 
 
 def test_explain_says_it_of_every_tag_of_a_repository(run: Run) -> None:
@@ -306,7 +306,7 @@ def test_explain_says_it_of_every_tag_of_a_repository(run: Run) -> None:
     result = [(tag["tag"], tag["verdict"], tag["earliest_deletion"] is None) for tag in rows(output)]
     assert result == [("v3", "keep", True), ("v2", "keep", True), ("v1", "delete", False)]
     _, output, _ = run("explain", "shop/api")
-    assert "not by age" in output
+    assert "not scheduled" in output
 
 
 def test_the_schema_accepts_the_example_and_refuses_what_the_language_refuses(run: Run) -> None:

@@ -64,7 +64,7 @@ def test_older_entries_follow_page_by_page(edge: Edge) -> None:
     assert "action=push" in older
     rest = browser.text(f"/panels/activity/entries{older}")
     assert rest.count("<tr>") == 51
-    assert "Older</a>" not in rest
+    assert "Older events</a>" not in rest
 
 
 def test_all_of_it_as_json(busy: Edge) -> None:
