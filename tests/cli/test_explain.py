@@ -23,7 +23,7 @@ from tests.support.verbs import configure
 
 Run = Callable[..., tuple[int, str]]
 
-WAITS = "it would remove 3 of 5 tags"
+WAITS = "it would delete 3 of 5 tags"
 
 
 @pytest.fixture

@@ -141,7 +141,7 @@ def test_a_plan_that_waits_is_told_and_can_be_taken_as_approved(run: Run) -> Non
     held = "hold_min: 0\nhold_over: 10%\n" + KEEP_2
     output = run(held)
     assert "shop/api would have waited for approval from" in output
-    assert "it would remove 1 of 3 tags, more than 10% (hold_over)." in output
+    assert "it would delete 1 of 3 tags, more than 10% (hold_over)." in output
     assert "it would have deleted 0 images" in output
     assert "it would have deleted 2 images" in run(held, "--approve-holds")
 

@@ -62,7 +62,7 @@ def test_what_a_backlog_does_not_explain_still_waits(make_system: Make) -> None:
     system.push("b1")
     system.hear_late()
     plan = system.wiring.verdicts.plan(SHOP, keep_last(1, hold_over=50, hold_min=2))
-    assert plan.hold == "it would remove 4 of 5 tags, more than 50% (hold_over)"
+    assert plan.hold == "it would delete 4 of 5 tags, more than 50% (hold_over)"
 
 
 def test_pushes_that_a_plan_has_decided_about_explain_no_later_deletion(make_system: Make) -> None:

@@ -63,8 +63,8 @@ def test_what_it_would_delete_in_all_repositories_together_waits(make_system: Ma
     (hold, *others) = system.store.approvals.holds()
     assert len(others) == 2
     assert hold.reason == (
-        "the changed policy would remove 6 of the 9 tags of all repositories, more than hold_over allows; here: "
-        "it would remove 2 of 3 tags"
+        "the changed policy would delete 6 of the 9 tags of all repositories, more than hold_over allows; here: "
+        "it would delete 2 of 3 tags"
     )
     approvals.approve_all(system.store, system.wiring.dispatch, None, by="alice")
     system.settle()

@@ -54,13 +54,13 @@ def test_the_first_clean_up_of_a_repository_that_was_there_before_waits(make_sys
     plan(system)
     assert system.tags() == {"v1", "v2", "v3"}
     assert reason(system) == (
-        "the first clean-up of a repository that was there before pushprune: it would remove 2 of 3 tags"
+        "the first clean-up of a repository that was there before pushprune: it would delete 2 of 3 tags"
     )
     system.later()
     system.push("v4")
     system.settle()
     assert system.tags() == {"v1", "v2", "v3", "v4"}
-    assert "it would remove 3 of 4 tags" in reason(system)
+    assert "it would delete 3 of 4 tags" in reason(system)
 
 
 def test_once_it_is_approved_every_push_is_obeyed_at_once(make_system: Make) -> None:
@@ -141,7 +141,7 @@ def test_images_of_unknown_age_wait_for_it_as_well_once_enough_was_pushed(make_s
     system.later()
     assert system.tags() == {"a", "b", "c", "d", "v1", "v2"}
     assert reason(system) == (
-        "the first clean-up of a repository that was there before pushprune: it would remove 4 of 6 tags"
+        "the first clean-up of a repository that was there before pushprune: it would delete 4 of 6 tags"
     )
     assert approvals.approve(system.store, system.wiring.dispatch, SHOP, None, by="alice") == 4
     system.settle()
@@ -228,7 +228,7 @@ def test_a_wiped_redis_makes_every_repository_first_again(make_system: Make) -> 
     found(system, "v3", "v4")
     plan(system)
     assert system.tags() == {"v2", "v3", "v4"}
-    assert "it would remove 2 of 3 tags" in reason(system)
+    assert "it would delete 2 of 3 tags" in reason(system)
 
 
 def test_what_a_user_deletes_by_hand_waits_for_no_approval(make_system: Make) -> None:

@@ -80,7 +80,7 @@ def held_then_diluted(make_system: Make, rules: Policy) -> System:
     system = make_system(rules)
     system.push("v1", "v2", "v3", "v4")
     system.settle()
-    assert system.store.approvals.held("shop/api") == "it would remove 3 of 4 tags, more than 50% (hold_over)"
+    assert system.store.approvals.held("shop/api") == "it would delete 3 of 4 tags, more than 50% (hold_over)"
     system.push("w1", "w2", "w3", "w4")
     system.settle()
     return system
@@ -95,7 +95,7 @@ def test_a_push_does_not_slip_past_a_hold(make_system: Make) -> None:
     (hold,) = system.store.approvals.holds(["shop/api"])
     assert (len(hold.digests), hold.reason) == (
         3,
-        "it would remove 3 of 8 tags; 3 images of an earlier plan still wait for approval (a push is no approval)",
+        "it would delete 3 of 8 tags; 3 images of an earlier plan still wait for approval (a push is no approval)",
     )
     assert system.wiring.verdicts.plan("shop/api").hold == hold.reason
     assert system.store.approvals.approve("shop/api") == 3

@@ -172,7 +172,7 @@ def test_many_manifests_without_a_tag_wait_for_approval(make_system: Make) -> No
     system.settle()
     (hold,) = system.store.approvals.holds([SHOP])
     assert hold.reason == (
-        "it would remove 0 of 1 tags and 49 of 49 manifests without a tag, more than 50% (hold_over)"
+        "it would delete 0 of 1 tags and 49 of 49 manifests without a tag, more than 50% (hold_over)"
     )
     assert len(system.registry.manifests(SHOP)) == 50
 

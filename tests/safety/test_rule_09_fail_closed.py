@@ -26,7 +26,7 @@ def test_a_large_plan_waits_for_approval_and_then_goes_on(make_system: Make) -> 
     system.push("v1", "v2", "v3", "v4")
     system.settle()
     assert system.tags() == {"v1", "v2", "v3", "v4"}
-    assert system.store.approvals.held("shop/api") == "it would remove 3 of 4 tags, more than 50% (hold_over)"
+    assert system.store.approvals.held("shop/api") == "it would delete 3 of 4 tags, more than 50% (hold_over)"
     system.push("v5")
     system.settle()
     assert len(system.tags()) == 5

@@ -42,7 +42,7 @@ def samples() -> dict[str, WebhookEvent]:
     events = (
         *compose.of_entries([pruned("main-41", 0), pruned("main-42", 0.5)]),
         *compose.of_entries([entry("restored", "main-42", 5, reason="restored after a deletion", actor="ann")]),
-        *compose.of_holds([Hold("shop/web", "it would remove 57 of 60 tags, more than 50% (hold_over)", us(10),
+        *compose.of_holds([Hold("shop/web", "it would delete 57 of 60 tags, more than 50% (hold_over)", us(10),
                                 tuple(digest_of(str(number)) for number in range(57)), "plan")]),
         *compose.of_runs([run]),
         *compose.of_troubles({}, {broken.about: broken, away.about: away}, us(50)),

@@ -137,7 +137,7 @@ def test_without_a_worker_nothing_is_reported_of_the_registry(serve: ServeEdge) 
 
 def test_a_plan_that_waits_for_approval_is_a_trouble_until_it_is_decided(edge: Edge) -> None:
     edge.store.outbox.sign_of_life("worker-1@host", QUEUES)
-    history, held = edge.store.history, Plan(doomed=(Doomed("sha256:a", ()),), hold="it would remove 30 of 40 tags")
+    history, held = edge.store.history, Plan(doomed=(Doomed("sha256:a", ()),), hold="it would delete 30 of 40 tags")
     edge.store.outbox.mark_due(["shop/api"])
     snapshot = Snapshot(repository="shop/api", generation=history.generation("shop/api"), epoch="", compared=True)
     assert history.commit(snapshot, held, "held")

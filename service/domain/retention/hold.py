@@ -70,7 +70,7 @@ def hold_reason(load: Load, evaluation: Evaluation) -> str | None:
         return None
     policy, state = evaluation.policy, evaluation.state
     also = f" and {load.nameless} of {load.untagged} manifests without a tag" if load.nameless else ""
-    would = f"it would remove {load.removed} of {load.tags} tags{also}"
+    would = f"it would delete {load.removed} of {load.tags} tags{also}"
     if because := _unapproved(load.counted, evaluation):
         return f"{because}: {would}"
     # Recent pushes only lower the load. Counting them takes time, so only a plan that is over without them needs it.
@@ -109,7 +109,7 @@ def _unapproved(counted: Iterable[Verdict], evaluation: Evaluation) -> str:
     if before.is_first:
         return "the first clean-up of a repository that was there before pushprune"
     return (
-        f"the changed policy would remove {before.removed} of the {before.of} tags of all repositories, "
+        f"the changed policy would delete {before.removed} of the {before.of} tags of all repositories, "
         "more than hold_over allows; here"
     )
 

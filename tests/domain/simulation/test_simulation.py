@@ -84,7 +84,7 @@ def test_a_plan_over_hold_over_waits_and_deletes_nothing() -> None:
     outcome = lived(rules, *THREE, pushed("v4", 20), start=10)
     (wait,) = outcome.holds
     assert (wait.from_us, wait.until_us) == (us(10), None)
-    assert wait.reason == "it would remove 2 of 3 tags, more than 50% (hold_over)"
+    assert wait.reason == "it would delete 2 of 3 tags, more than 50% (hold_over)"
     assert (gone(outcome), left(outcome)) == ([], ["v1", "v2", "v3", "v4"])
 
 
