@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from service.collect import run as collect_run
-from service.collect.online import checks
+from service.collect.online.checks import Checks
 from service.domain.collection.run import Run
 from service.store import Store
 from service.wiring import Wiring
@@ -185,11 +185,11 @@ def _system(stack: ExitStack, registry_config: Mapping[str, Any]) -> LiveSystem:
 
 @contextmanager
 def _without_the_second_look() -> Iterator[None]:
-    pause_s, checks.LOOK_AGAIN_S = checks.LOOK_AGAIN_S, 0.0
+    pause_s, Checks.look_again_s = Checks.look_again_s, 0.0
     try:
         yield
     finally:
-        checks.LOOK_AGAIN_S = pause_s
+        Checks.look_again_s = pause_s
 
 
 def _collected(wiring: Wiring) -> tuple[Run, float]:

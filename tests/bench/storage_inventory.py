@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from service.collect import run as collect_run
-from service.collect.online import checks, claiming, prove, survey
+from service.collect.online import claiming, prove, survey
+from service.collect.online.checks import Checks
 from service.collect.online.marking import Marking
 from service.domain.collection.mentions import Mentions
 from service.domain.collection.storage_inventory import StorageInventory
@@ -190,7 +191,7 @@ def _without_a_gate(wiring: Wiring) -> None:
     gate.check_in("web:1")
     with connection.reached() as client:
         client.set(connection.keys.of("gc:noting"), connection.now_ms() - 3 * _YOUTH_S * 1000)
-    checks.LOOK_AGAIN_S, claiming._PASSING_S = 0.0, 0.0
+    Checks.look_again_s, claiming._PASSING_S = 0.0, 0.0
     prove.prove = lambda *_: None
     prove.choose = lambda *_: []
 

@@ -7,6 +7,7 @@ import pytest
 import requests
 
 from service.collect import run as collect_run
+from service.collect.online.checks import Checks
 from service.domain.collection.garbage import Garbage
 from service.wiring import Wiring
 from tests.fakes.images import image_over
@@ -21,7 +22,7 @@ KEPT, DELETED = image_over([SHARED], 1), image_over([SHARED, OWN], 2)
 
 @pytest.fixture(autouse=True)
 def hasty_deletion(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.collect.online.checks.LOOK_AGAIN_S", 0.2)
+    monkeypatch.setattr(Checks, "look_again_s", 0.2)
     monkeypatch.setattr("service.registry.bucket_deletion._ABANDONED_US", 0)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from service.collect import run as collect_run
+from service.collect.online.checks import Checks
 from service.collect.online.repair import Repair
 from service.domain.collection.run import Run
 from service.registry.collector_report import Report
@@ -48,7 +49,7 @@ class Collections:
 def test_an_image_can_be_restored_until_its_data_leaves_the_quarantine(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.collect.online.checks.LOOK_AGAIN_S", 0.2)
+    monkeypatch.setattr(Checks, "look_again_s", 0.2)
     system = live(policy=last(1), gc=GC)
     digest = system.pusher.push_image("shop/api", "v1")
     system.start_worker("enforce,delete")
@@ -82,7 +83,7 @@ def place(storage: str) -> Iterator[dict[str, Any]]:
 def test_the_registrys_own_dry_run_finds_nothing_that_was_left(
     place: dict[str, Any], live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.collect.online.checks.LOOK_AGAIN_S", 0.2)
+    monkeypatch.setattr(Checks, "look_again_s", 0.2)
     system = live(policy=last(1), gc=GC, **place)
     pushed = {tag: system.pusher.push_image("shop/api", tag, seed=tag) for tag in ("v1", "v2", "v3")}
     collections = system.store.collections
@@ -133,7 +134,7 @@ def test_online_collections_break_no_image_and_fail_no_push(
 ) -> None:
     """enough: runs that deleted blobs."""
     # The look after each deletion would take most of the time.
-    monkeypatch.setattr("service.collect.online.checks.LOOK_AGAIN_S", 1.0)
+    monkeypatch.setattr(Checks, "look_again_s", 1.0)
     # moto is slow. A run that takes longer than the youth unlinks nothing, and a request that takes longer than the
     # grace may need what was deleted.
     periods = {"moto": (30, 20, 1.0), "bucket": (12, 3, 0.5), "filesystem": (12, 3, 0.5)}

@@ -12,6 +12,7 @@ from obstore.store import MemoryStore
 from service.clock import now_us
 from service.collect import run as collect_run
 from service.collect.online import checks, claiming, marking, prove
+from service.collect.online.checks import Checks
 from service.collect.reopening import LATEST_MS, reopen
 from service.domain.collection import digests
 from service.domain.collection.digests import unpacked
@@ -219,10 +220,10 @@ class OnlineSite:
             return real_repositories(token, names, began_us - self.objects.skew_us)
 
         monkeypatch.setattr(claims, "claim_repositories", claim_repositories)
-        for module, pause in (
-            (claiming, "POLL_S"), (claiming, "_PASSING_S"), (claiming, "_PAUSE_S"), (checks, "LOOK_AGAIN_S"),
+        for owner, pause in (
+            (claiming, "POLL_S"), (claiming, "_PASSING_S"), (claiming, "_PAUSE_S"), (Checks, "look_again_s"),
         ):  # fmt: skip
-            monkeypatch.setattr(module, pause, 0)
+            monkeypatch.setattr(owner, pause, 0)
         monkeypatch.setattr(prove, "_PAUSE_S", 0)
         monkeypatch.setattr(checks, "_PAUSE_S", 0)
         # One thread lists, page by page, so that the order of steps is certain.

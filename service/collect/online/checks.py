@@ -15,7 +15,6 @@ from service.domain.collection.run import CHECKING
 from service.registry.objects import ObjectStore
 from service.store.unfinished_pushes import MORE
 
-LOOK_AGAIN_S = 5.0
 _POLL_S = 0.1
 _LOOKS, _PAUSE_S = 4, 0.5
 
@@ -27,7 +26,12 @@ class Checks:
         attempt: of the collection.
         objects: the storage.
         journal: the blobs whose links were deleted.
+
+    Attributes:
+        look_again_s: how long a push that met a deletion is given to end before its manifest is looked for.
     """
+
+    look_again_s = 5.0
 
     def __init__(self, attempt: Attempt, objects: ObjectStore, journal: Journal) -> None:
         self._attempt, self._store, self._objects, self._journal = attempt, attempt.store, objects, journal
@@ -36,7 +40,7 @@ class Checks:
         """Look for manifests whose push met a deletion, now and once no such push can be left."""
         self._store.collections.look_again_at(now_ms() + LONGEST_REQUEST_S * 1000)
         self._attempt.progress.at(CHECKING)
-        end = time.monotonic() + LOOK_AGAIN_S
+        end = time.monotonic() + self.look_again_s
         while time.monotonic() < end:
             self._attempt.lease.check()
             time.sleep(_POLL_S)
