@@ -3,7 +3,9 @@
 import contextlib
 import hashlib
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 
 import pytest
 from hypothesis import given
@@ -13,8 +15,8 @@ from obstore.store import LocalStore, MemoryStore
 from service.domain.collection.digests import packed, unpacked
 from service.domain.collection.storage_inventory import LayerLink, StorageInventory
 from service.domain.errors import StorageUnavailable
-from service.registry import layout
-from service.registry.objects import ObjectStore
+from service.registry import layout, storage_inventory
+from service.registry.objects import ObjectStore, StoredObject
 from service.registry.storage_inventory import read_inventory, read_repository
 
 
@@ -112,6 +114,38 @@ def test_the_shards_list_every_object_once(pushes: list[tuple[str, int]]) -> Non
         (link.repository, unpacked(key)) for key in inventory.linked_digests() for link in links_of(inventory, key)
     ]
     assert sorted(links) == sorted((repository, digest(str(number))) for repository, number in set(pushes))
+
+
+class CountingStore(ObjectStore):
+    """An object store that counts the listings that have begun and not ended."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryStore(), "memory")
+        self._lock, self._open, self.most = Lock(), 0, 0
+
+    def list(self, prefix: str = "", after: str = "") -> Iterator[StoredObject]:
+        self._count(1)
+        try:
+            yield from super().list(prefix, after)
+        finally:
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._open += change
+            self.most = max(self.most, self._open)
+
+
+def test_few_shards_are_listed_at_a_time_so_that_a_large_storage_takes_bounded_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(storage_inventory, "PARALLEL", 2)
+    monkeypatch.setattr(storage_inventory, "PAGE", 1)
+    store = CountingStore()
+    for number in range(200):
+        store.write(layout.blob_key(digest(str(number))), b"x")
+    assert read_inventory(store).counts[0] == 200
+    assert store.most == 2
 
 
 # Parts of keys that a registry writes, and some that it does not.

@@ -38,6 +38,23 @@ def test_no_request_waits_while_data_is_copied_into_quarantine(site: OnlineSite)
     assert copies == [False] * SIZE
 
 
+def test_no_request_waits_while_small_blobs_are_read_before_they_are_unlinked(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    another, reads = make_image(3, layers=3), list[bool]()
+    site.registry.push(SHOP, "v2", another)
+    site.registry.delete(SHOP, another.digest)
+    read_start = site.objects.read_start
+
+    def read(key: str, length: int) -> bytes | None:
+        reads.append(site.store.gate.state() is not None)
+        return read_start(key, length)
+
+    monkeypatch.setattr(site.objects, "read_start", read)
+    assert site.collect_after().unlinked == len(another.blobs) + 1
+    assert reads == [False] * len(another.blobs)
+
+
 def test_what_cannot_be_copied_into_quarantine_is_kept(site: OnlineSite) -> None:
     """S3 copies up to 5 GB."""
 

@@ -1,9 +1,12 @@
 """An online collection from its request to its record, and what goes wrong meanwhile."""
 
+import gc
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from obstore.store import LocalStore
@@ -14,6 +17,7 @@ from service.collect.garbage import restorable_until
 from service.collect.online import claiming
 from service.collect.status import at_stake
 from service.domain.collection.run import CollectionStage, Run
+from service.domain.errors import StorageUnavailable
 from service.registry.blob_quarantine import FOLDER
 from service.registry.layout import BLOBS, blob_key, layer_key, revision_key
 from service.registry.objects import ObjectStore, StoredObject
@@ -493,3 +497,31 @@ def test_a_blob_that_another_repository_keeps_is_untouched_in_both(site: OnlineS
     run = site.collect_after()
     assert run.unlinked == SIZE - 1
     assert site.links(sha256(UNUSED.blobs[1])) == {SHOP, "other"}
+
+
+def test_the_registry_is_asked_for_several_links_at_once(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients wait meanwhile. Requests one after the other would wait for each other until the barrier breaks."""
+    unlinked(site)
+    site.wiring = replace(site.wiring, registry=replace(site.wiring.registry, parallel=2))
+    together, claims_blob = Barrier(2), site.client.claims_blob
+
+    def claims(repository: str, digest: str) -> bool:
+        together.wait(timeout=20)
+        return claims_blob(repository, digest)
+
+    monkeypatch.setattr(site.client, "claims_blob", claims)
+    run = site.collect_after(GRACE_S + 1)
+    assert (run.message, run.blobs) == ("", SIZE)
+
+
+def test_pythons_garbage_collector_sees_everything_again_after_a_run_that_failed(site: OnlineSite) -> None:
+    frozen: list[int] = []
+
+    def fail(action: str, keys: tuple[str, ...]) -> None:
+        frozen.append(gc.get_freeze_count())
+        raise StorageUnavailable("the storage does not answer")
+
+    site.objects.before_step = fail
+    assert site.collect().result != "done"
+    assert frozen[0] > 0
+    assert gc.get_freeze_count() == 0
