@@ -157,7 +157,7 @@ class BlobQuarantine:
             for batch in batches:
                 if digest in batch.sizes and self._objects.rename(batch.key(digest), blob_key(unpacked(digest))):
                     returned[digest] = batch.sizes.pop(digest)
-                    self._objects.remove_folders([batch.key(digest)])
+                    self._objects.delete_with_folders([batch.key(digest)])
                     break
         return returned
 
@@ -166,8 +166,7 @@ class BlobQuarantine:
         folders = [batch.folder for batch in batches]
         # Data leaves with its folder: a registry that was killed may have left another file there.
         keys = [stored.key for folder in folders for stored in self._objects.list(folder)]
-        failed = self._objects.delete(keys)
-        self._objects.remove_folders(keys)
+        failed = self._objects.delete_with_folders(keys)
         if self._objects.root:
             for folder in folders:
                 remove_empty(self._objects.root / folder)

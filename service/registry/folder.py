@@ -87,8 +87,14 @@ def rename(root: str, source: str, target: str) -> bool:
     return True
 
 
-def delete(root: str, keys: Iterable[str]) -> dict[str, str]:
-    """Delete files, and return the errors of those that are left, by key. A file that does not exist is no error."""
+def delete(root: str, keys: Iterable[str], *, with_folders: bool = False) -> dict[str, str]:
+    """Delete files, and return the errors of those that are left, by key. A file that does not exist is no error.
+
+    Args:
+        root: of the storage.
+        keys: of the files.
+        with_folders: also remove the folder of each file, if it is empty then.
+    """
     failed: dict[str, str] = {}
     for key in keys:
         try:
@@ -97,12 +103,8 @@ def delete(root: str, keys: Iterable[str]) -> dict[str, str]:
             pass
         except OSError as error:
             failed[key] = str(error)
+        if with_folders:
+            # A folder that is not empty is left as it is.
+            with suppress(OSError):
+                os.rmdir(os.path.dirname(f"{root}/{key}"))
     return failed
-
-
-def remove_folders(root: str, folders: Iterable[str]) -> None:
-    """Remove those of these folders that are empty."""
-    for folder in folders:
-        # A folder that is not empty is left as it is.
-        with suppress(OSError):
-            os.rmdir(f"{root}/{folder}")

@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property, partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,7 +24,7 @@ PAGE = 1000
 # With 20 ms a call, 70 are 3,500 calls a second. S3 takes as many writes.
 PARALLEL = 70
 # On ext4 that discards freed blocks, the removal of a folder sleeps for 0.1 ms.
-_FOLDERS_AT_ONCE = 8
+_FILES_AT_ONCE = 8
 K = TypeVar("K")
 T = TypeVar("T")
 _DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
@@ -224,18 +223,26 @@ class ObjectStore:
         """
         return self._deletion.delete(keys, before_each)
 
-    def remove_folders(self, keys: Iterable[str]) -> None:
-        """Remove the empty folders of these keys, while no other process writes there. A bucket has no folders."""
-        folders = {key.rpartition("/")[0] for key in keys} if self.root else ()
-        for _, group in groupby(sorted(folders, key=_depth, reverse=True), _depth):
-            names = list(group)
-            shares = [names[first::_FOLDERS_AT_ONCE] for first in range(min(_FOLDERS_AT_ONCE, len(names)))]
-            list(self._folder_threads.map(partial(folder.remove_folders, str(self.root)), shares))
+    def delete_with_folders(
+        self, keys: Iterable[str], before_each: Callable[[], object] = lambda: None
+    ) -> dict[str, str]:
+        """Delete objects as `delete` does, and the folders of files that are empty then. A bucket has no folders.
+
+        No other process may write into these folders meanwhile.
+        """
+        if not self.root:
+            return self.delete(keys, before_each)
+        before_each()
+        names, failed = list(keys), dict[str, str]()
+        shares = [names[first::_FILES_AT_ONCE] for first in range(min(_FOLDERS_AT_ONCE, len(names)))]
+        for errors in self._threads.map(partial(folder.delete, str(self.root), with_folders=True), shares):
+            failed |= errors
+        return failed
 
     @cached_property
-    def _folder_threads(self) -> ThreadPoolExecutor:
-        # Kept, because a collection removes the folders of each hundred links: the threads took longer than the calls.
-        return ThreadPoolExecutor(_FOLDERS_AT_ONCE, thread_name_prefix="folders")
+    def _threads(self) -> ThreadPoolExecutor:
+        # Kept, because a collection deletes two hundred files at a time: the threads took longer than the calls.
+        return ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="folders")
 
     def bulk_error(self, keys: Collection[str]) -> str:
         """Delete objects in one request; return its error, or "". The storage may have no such request."""
@@ -287,10 +294,6 @@ class ObjectStore:
             raise StorageUnavailable(
                 f"{self.name}: {failure}: {reason}: look at the storage, its free space and the network between"
             ) from error
-
-
-def _depth(folder: str) -> int:
-    return folder.count("/")
 
 
 def _stored(key: str, meta: Any) -> StoredObject:

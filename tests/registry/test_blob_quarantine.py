@@ -55,8 +55,7 @@ def test_a_torn_list_of_links_stops_no_collection(objects: ObjectStore, torn: by
 def test_data_that_another_collection_deleted_is_no_error(objects: ObjectStore) -> None:
     quarantine = BlobQuarantine(objects)
     batch = quarantine.begin(BLOBS, Moment(1, 2))
-    objects.delete([blob_key(sha256(DATA[0]))])
-    objects.remove_folders([blob_key(sha256(DATA[0]))])
+    objects.delete_with_folders([blob_key(sha256(DATA[0]))])
     assert quarantine.move(batch, DIGESTS, lambda: None) == {}
     assert quarantine.batches()[0].sizes.keys() == set(DIGESTS[1:])
 

@@ -217,10 +217,8 @@ class BlobRemoval:
         return frozenset(keys[key] for key in self._noted(errors))
 
     def _erase(self, keys: Collection[str]) -> dict[str, str]:
-        errors = self._objects.delete(keys, self._claiming.confirm)
-        # While the digests are claimed, so that no upload has just created the folder.
-        self._objects.remove_folders(keys)
-        return errors
+        # The digests are claimed, so that no upload has just created the folder.
+        return self._objects.delete_with_folders(keys, self._claiming.confirm)
 
     def _noted(self, errors: dict[str, str]) -> dict[str, str]:
         for key, error in errors.items():
