@@ -234,7 +234,7 @@ class ObjectStore:
             return self.delete(keys, before_each)
         before_each()
         names, failed = list(keys), dict[str, str]()
-        shares = [names[first::_FILES_AT_ONCE] for first in range(min(_FOLDERS_AT_ONCE, len(names)))]
+        shares = [names[first::_FILES_AT_ONCE] for first in range(min(_FILES_AT_ONCE, len(names)))]
         for errors in self._threads.map(partial(folder.delete, str(self.root), with_folders=True), shares):
             failed |= errors
         return failed
