@@ -15,7 +15,6 @@ import redis
 from service import log
 from service.dispatch import Dispatch, celery_app
 from service.domain.errors import ConfigurationError
-from service.domain.retention.plan import Doomed
 from service.registry import Registry
 from service.registry.probe import Probe
 from service.registry_clients import registry_auth, registry_client
@@ -30,43 +29,12 @@ from service.restore.restore import Restore
 from service.restore.trash_folder import TrashFolder
 from service.settings import PolicySource, Settings
 from service.store import Store
-from service.store.approvals import Approvals
-from service.store.archive import Archive
-from service.store.backup import Backup
-from service.store.capabilities import Capabilities
-from service.store.catalog import Catalog
-from service.store.change_limit import ChangeLimit
-from service.store.claims import Claims
-from service.store.collection_runs import CollectionRuns
-from service.store.collections import Collections
 from service.store.connection import PULSE_S, Connection, connect
-from service.store.deletions import CollectAfter, Deletions
-from service.store.doctor_probes import DoctorProbes
-from service.store.doctor_reports import DoctorReports
-from service.store.ended_sessions import EndedSessions
-from service.store.event_counts import EventCounts
-from service.store.facts import RegistryFacts
-from service.store.garbage import GarbageRecord
-from service.store.gate import Gate
-from service.store.history import History
+from service.store.deletions import CollectAfter
 from service.store.keys import Keys
-from service.store.lease import Leases
 from service.store.limits import Limits, PushLimits
-from service.store.manual import ManualDeletions
-from service.store.meter import Meter
-from service.store.outbox import Outbox
-from service.store.policy_changes import PolicyChanges
-from service.store.protections import Protections
-from service.store.reconcile_runs import ReconcileRuns
-from service.store.restorations import Restorations
 from service.store.schema import Schema, SchemaWatch
 from service.store.search import Searcher
-from service.store.sign_in_links import SignInLinks
-from service.store.stats import Stats
-from service.store.trash import Trash
-from service.store.unfinished_pushes import UnfinishedPushes
-from service.store.usage import UsageRecords
-from service.store.webhooks import Webhooks
 
 T = TypeVar("T")
 
@@ -142,71 +110,36 @@ def wire(
         repository_layers=bounds.repository_layers,
         unseen_repositories=bounds.unseen_repositories,
     )
-    # After a worker is killed, the registry may still be working on its DELETE for this long.
-    look_again_ms = round(settings.registry.delete_timeout_s * 1000) + 5000
-    pushes = PushLimits(settings.gc.youth * 1000)
-    history = History(connection, limits, look_again_ms, pushes, settings.reconcile.late)
-    facts = RegistryFacts(connection, limits)
-    outbox = Outbox(connection)
-    policy_changes = PolicyChanges(connection, outbox)
-    trash = Trash(connection, settings.history.trash, look_again_ms, *_also_saved(settings))
     gc = settings.gc
-    collect_after = (
-        CollectAfter(gc.after_deletes or 0, gc.after_bytes or 0)
-        if gc.command or gc.collector == "online"
-        else CollectAfter()
-    )
-    removals = Deletions(connection, limits, settings.history.trash, collect_after)
-    restorations = Restorations(connection, limits, look_again_ms)
-    meter = Meter(connection)
-    registry = wire_registry(settings, partial(meter.time, "registry_request"), history.word)
-    policies = PolicySource(settings, patient=patient, remembered=policy_changes.last)
-    archive, approvals = Archive(connection, limits), Approvals(connection, limits)
-    verdicts = Verdicts(history, facts, policies, approvals)
+    can_collect = gc.command or gc.collector == "online"
     store = Store(
-        connection=connection,
-        history=history,
-        facts=facts,
-        deletions=removals,
-        trash=trash,
-        restorations=restorations,
-        manual=ManualDeletions(connection),
-        approvals=approvals,
-        outbox=outbox,
-        policy_changes=policy_changes,
-        leases=Leases(connection),
-        collections=Collections(connection),
-        collection_runs=CollectionRuns(connection, settings.history.runs),
-        garbage=GarbageRecord(connection),
-        reconcile_runs=ReconcileRuns(connection),
-        gate=Gate(connection, pushes, has_processes=gc.gate == "proxy"),
-        pushes=UnfinishedPushes(connection, pushes),
-        claims=Claims(connection, pushes.youth_ms),
-        capabilities=Capabilities(connection),
-        catalog=Catalog(connection),
-        archive=archive,
-        backup=Backup(connection),
-        stats=Stats(connection),
-        meter=meter,
-        event_counts=EventCounts(connection),
-        doctor_reports=DoctorReports(connection),
-        doctor_probes=DoctorProbes(connection),
-        change_limit=ChangeLimit(connection, settings.api.changes_per_minute),
-        ended_sessions=EndedSessions(connection),
-        usage=UsageRecords(connection),
-        sign_in_links=SignInLinks(connection),
-        protections=Protections(connection),
-        webhooks=Webhooks(connection),
+        connection,
+        limits=limits,
+        pushes=PushLimits(gc.youth * 1000),
+        # After a worker is killed, the registry may still be working on its DELETE for this long.
+        look_again_ms=round(settings.registry.delete_timeout_s * 1000) + 5000,
+        late_s=settings.reconcile.late,
+        trash_s=bounds.trash,
+        save_also=TrashFolder(bounds.trash_dir.absolute()).save if bounds.trash_dir else lambda *_: None,
+        collect_after=CollectAfter(gc.after_deletes or 0, gc.after_bytes or 0) if can_collect else CollectAfter(),
+        runs=bounds.runs,
+        has_gate_processes=gc.gate == "proxy",
+        changes_per_minute=settings.api.changes_per_minute,
     )
+    registry = wire_registry(settings, partial(store.meter.time, "registry_request"), store.history.word)
+    policies = PolicySource(settings, patient=patient, remembered=store.policy_changes.last)
+    verdicts = Verdicts(store.history, store.facts, policies, store.approvals)
     return Wiring(
         settings=settings,
         policies=policies,
         store=store,
         registry=registry,
         verdicts=verdicts,
-        inventory=Inventory(history, facts, store.catalog, archive, verdicts, approvals, store.usage),
+        inventory=Inventory(
+            store.history, store.facts, store.catalog, store.archive, verdicts, store.approvals, store.usage
+        ),
         platforms=Platforms(registry.optional_client, settings.delete.parallel),
-        search=Search(history, Searcher(connection)),
+        search=Search(store.history, Searcher(connection)),
         restore=Restore(store, registry),
         dispatch=Dispatch(partial(celery_app, redis_url(settings), settings.redis.prefix)),
     )
@@ -254,8 +187,3 @@ def restore_folder(settings: Settings, folder: Path, *, force: bool, recorded_by
     if registry is None:
         raise ConfigurationError("--from needs a registry: add --registry URL, or set registry.url")
     return RestoreFolder(TrashFolder(folder), registry, force=force)
-
-
-def _also_saved(settings: Settings) -> tuple[Callable[[str, Doomed, tuple[str, bytes] | None], None], ...]:
-    folder = settings.history.trash_dir
-    return (TrashFolder(folder.absolute()).save,) if folder else ()

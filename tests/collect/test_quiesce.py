@@ -100,26 +100,27 @@ class Trash:
 
 
 def test_what_was_reported_and_deleted_by_us_since_needs_no_manifest_with_references(
-    make_wiring: MakeWiring, tmp_path: Path
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     blob_heard(wiring.store.history, SWEPT)
     heard(wiring.store.history)
     earlier(wiring.store.connection, "pushing", 60)
     now_us = wiring.store.connection.now_us()
-    before = replace(wiring, store=replace(wiring.store, trash=Trash({SWEPT: now_us - 60_000_000})))  # type: ignore[arg-type]
-    assert collect(before).result == "postponed"
-    after = replace(wiring, store=replace(wiring.store, trash=Trash({SWEPT: now_us + 1_000_000})))  # type: ignore[arg-type]
-    assert collect(after).result == "done"
+    monkeypatch.setattr(wiring.store, "trash", Trash({SWEPT: now_us - 60_000_000}))
+    assert collect(wiring).result == "postponed"
+    monkeypatch.setattr(wiring.store, "trash", Trash({SWEPT: now_us + 1_000_000}))
+    assert collect(wiring).result == "done"
 
 
-def test_a_push_at_the_gate_is_not_explained_by_what_we_deleted(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_a_push_at_the_gate_is_not_explained_by_what_we_deleted(
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.gate.admit(WriteRequest("uploads", SHOP, SWEPT), ANN)
     earlier(wiring.store.connection, "pushing", 60)
-    trash: Any = Trash({SWEPT: wiring.store.connection.now_us() + 1_000_000})
-    deleted = replace(wiring, store=replace(wiring.store, trash=trash))
-    assert collect(deleted).result == "postponed"
+    monkeypatch.setattr(wiring.store, "trash", Trash({SWEPT: wiring.store.connection.now_us() + 1_000_000}))
+    assert collect(wiring).result == "postponed"
 
 
 def stored(root: Path, blob: str, age_s: float = 0) -> Path:
@@ -456,10 +457,10 @@ def test_with_everybody_quiet_it_collects(obeyed: Wiring) -> None:
 
 def test_more_pushes_than_can_be_remembered_put_it_off(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
-    few = replace(wiring, store=replace(wiring.store, gate=Gate(wiring.store.connection, PushLimits(pushes=1))))
+    wiring.store.gate = Gate(wiring.store.connection, PushLimits(pushes=1))
     for number in range(2):
-        few.store.gate.admit(WriteRequest("begins", f"shop/{number}"), ANN)
-    assert collect(few).message == "too many pushes are in progress to keep track of all"
+        wiring.store.gate.admit(WriteRequest("begins", f"shop/{number}"), ANN)
+    assert collect(wiring).message == "too many pushes are in progress to keep track of all"
     assert not (tmp_path / "dry").exists()
 
 
