@@ -33,6 +33,7 @@ CALL_S = 0.020
 _YOUTH_S = 300
 _GC = {"collector": "online", "gate": "proxy", "settle": 0}
 _PAST_GRACE_S = 2.0
+_ROUNDS = 3
 
 
 @dataclass
@@ -131,21 +132,35 @@ def _registry_in_a_bucket(standing: int = 40, deleted: int = 20) -> Iterator[Fig
 
 
 def _on_disk(standing: int, deleted: int, most_s: float, name: str) -> Iterator[Figure]:
+    """The fastest of some rounds, with the slowest: a second of work takes up to a third longer beside other work."""
+    holds = Holds()
+    rounds = [_round_on_disk(standing, deleted, holds) for _ in range(_ROUNDS)]
+    for purpose, runs in zip(("unlinks", "deletes"), zip(*(runs for runs, _ in rounds), strict=True), strict=True):
+        (run, own_s), *_, (slowest, _) = sorted(runs, key=lambda each: _seconds(each[0]))
+        more = f"; {own_s:.1f} s CPU; {_ROUNDS} rounds, the slowest {_seconds(slowest):.1f} s"
+        yield _figure(f"{name}: a run that {purpose}", run, most_s, more)
+    yield from _hold_figures(holds)
+    theirs = [seconds for _, seconds in rounds]
+    measured = f"{min(theirs):.1f} s; {_ROUNDS} rounds, the slowest {max(theirs):.1f} s"
+    yield Figure("… the registry's own collector, while all writes wait", measured)
+
+
+def _round_on_disk(standing: int, deleted: int, holds: Holds) -> tuple[list[tuple[Run, float]], float]:
+    """Return the two runs with their CPU seconds, and the seconds of the registry's own collector."""
     with ExitStack() as stack:
         system = _system(stack, {})
         stored.on_disk(system.registry.storage_path, standing, deleted)
-        wiring, holds = hasty(system.wiring.settings, grace=1, youth=_YOUTH_S), Holds()
+        wiring = hasty(system.wiring.settings, grace=1, youth=_YOUTH_S)
         holds.watch(wiring.store)
+        runs: list[tuple[Run, float]] = []
         with _without_the_second_look():
-            for purpose in ("unlinks", "deletes"):
+            for _ in range(2):
                 time.sleep(_PAST_GRACE_S)
-                run, own_s = _collected(wiring)
-                yield _figure(f"{name}: a run that {purpose}", run, most_s, f"; {own_s:.1f} s CPU")
-        yield from _hold_figures(holds)
+                runs.append(_collected(wiring))
     with ExitStack() as stack:
         system = _system(stack, {})
         stored.on_disk(system.registry.storage_path, standing, deleted)
-        yield Figure("… the registry's own collector, while all writes wait", f"{_garbage_collect(system):.1f} s")
+        return runs, _garbage_collect(system)
 
 
 def _beside_a_client(standing: int, deleted: int) -> Iterator[Figure]:
@@ -218,8 +233,12 @@ def _garbage_collect(system: LiveSystem) -> float:
     return time.perf_counter() - began
 
 
+def _seconds(run: Run) -> float:
+    return (run.ended_ms - run.started_ms) / 1000
+
+
 def _figure(name: str, run: Run, most_s: float, more: str = "") -> Figure:
-    seconds = (run.ended_ms - run.started_ms) / 1000
+    seconds = _seconds(run)
     measured = f"{seconds:.1f} s; {run.unlinked:,} unlinked, {run.blobs:,} deleted{more}"
     return Figure(name, measured, f"≤ {most_s:g} s", seconds <= most_s)
 
