@@ -66,7 +66,7 @@ def test_protected_images_are_kept_until_the_protection_ends(edge: Edge, digests
         browser.post("/selection/protect", **form, **{"for": "604800"})
     )
     assert edge.store.history.snapshot("shop/api").leased.keys() == {digests["v1"], digests["v2"]}
-    assert "(lease)" in browser.post("/selection/delete", repository="shop/api", item=chosen).text
+    assert "protected by a user" in browser.post("/selection/delete", repository="shop/api", item=chosen).text
     (entry, *_) = edge.store.history.entries("shop/api")
     assert (entry.action, entry.actor, "v1, v2" in entry.reason) == ("protected", "dashboard", True)
     assert "protection of 2 images has ended" in browser.said(
