@@ -197,7 +197,7 @@ def test_anchors_are_those_of_github() -> None:
 # The words of the programs that the manual quotes. A sentence that changes there changes in the manual, too.
 QUOTED = {
     "command-line": (
-        "image is kept as", "delete it?", "lists what can be restored", "restorable until that time or", "restored: ",
+        "image is kept as", "delete?", "lists what can be restored", "restorable until that time or", "restored: ",
         "no policy deletes it before", "to keep it for good, name it under",
     ),
     "policy": (

@@ -52,7 +52,8 @@ _POLL_S = 0.1
 @click.option(
     "--grace",
     metavar="PERIOD",
-    help="With --now, for a full disk: delete for good what was unlinked or deleted this long ago (15m at least).",
+    help="With --now and online collections, for a full disk: delete for good what was unlinked or deleted this long "
+    "ago (15m at least).",
 )
 @click.option(
     "--undelete", is_flag=True, help="Bring back from quarantine what manifests need and do not have, or these digests."

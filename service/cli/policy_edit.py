@@ -23,7 +23,7 @@ _WRITTEN_BY_UP = KEEP_LAST.partition("{count}")[0]
 @connection_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def edit(config: Path | None, data: Path | None, yes: bool) -> None:
-    """Edit the policy in force, and show what it would delete that is kept today, before it takes force.
+    """Edit the policy in force, and show what the new one would delete that is kept today.
 
     Opens $EDITOR. The file is replaced only if the new policy is valid and you agree.
     """

@@ -56,8 +56,8 @@ def unknown_ages(previews: Sequence[Preview]) -> str:
     kinds = [f"{undated} without a usable creation date"] if undated else []
     kinds += [f"{tied} of the same date as the last one that the rule keeps"] if tied else []
     return (
-        f"kept, as their age is not known: {spell_count(len(images), 'image')} ({', '.join(kinds)}); "
-        "--order name or --order semver counts by name or by version instead"
+        f"kept because of unknown age: {spell_count(len(images), 'image')} ({', '.join(kinds)}); "
+        "--order name and --order semver need no age"
     )
 
 

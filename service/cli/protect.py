@@ -8,7 +8,7 @@ from service.answers.protections import ProtectionAnswer
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options, known_repositories
 from service.cli.names import UnclearName, parse_name, parse_tag, span
-from service.cli.output import line, output_options, show_document
+from service.cli.output import line, output_options, show_document, when
 from service.cli.user import login_name
 from service.domain.policy.units import spell_count
 from service.prune.protecting import current_digests, end_protection
@@ -32,7 +32,7 @@ from service.prune.protecting import protect as protect_images
 def protect(
     names: tuple[str, ...], config: Path | None, data: Path | None, keep_for_s: int, as_document: bool
 ) -> None:  # fmt: skip
-    """Protect the images of tags: neither the policy nor a manual deletion removes them until then.
+    """Protect the images of tags from every deletion for a while, manual ones included.
 
     An image stays protected whichever tags it has later.
     """
@@ -50,7 +50,9 @@ def protect(
         if keep_for_s:
             protection = protect_images(wiring.store, wiring.dispatch, repository, known, keep_for_s, by=login_name())
             answers.append(ProtectionAnswer.of(repository, protection))
-            sentence = f"{repository}: {spell_count(protection.images, 'image')} protected until {protection.until}"
+            sentence = (
+                f"{repository}: {spell_count(protection.images, 'image')} protected until {when(protection.until_us)}"
+            )
         else:
             ended = end_protection(wiring.store, wiring.dispatch, repository, known, by=login_name())
             answers.append(ProtectionAnswer.ended(repository, len(known), ended))

@@ -29,11 +29,11 @@ from service.cli.registry import asked_registry, registry_option, trash_option
     help="With --dry-run or --registry: by the policy in FILE instead of the one in force.",
 )  # fmt: skip
 @click.option(
-    "--keep-last", metavar="N", type=click.IntRange(min=1), help="With --registry: keep the last N of each REPO."
+    "--keep-last", metavar="N", type=click.IntRange(min=1), help="With --registry: keep the last N images of each REPO."
 )
 @click.option(
     "--order", type=click.Choice(("pushed", "created", "semver", "name")),
-    help="With --keep-last: the order that N counts by [pushed; or created, if the push was not seen].",
+    help="With --keep-last: the order that N counts by [pushed; or created, if the push was not recorded].",
 )  # fmt: skip
 @trash_option
 @click.option("--held", is_flag=True, help="Show the plans that wait for approval.")
@@ -47,7 +47,7 @@ def prune(
     keep_last: int | None, order: str | None, trash: Path | None, held: bool, approve: bool, approve_all: bool,
     plan: str | None, yes: bool, as_document: bool,
 ) -> None:  # fmt: skip
-    """Plan each REPO (all, when none is named; or globs) and delete what its policy does not keep."""
+    """Plan each REPO (all if none is named; or globs) and delete what the policy does not keep."""
     repositories = tuple(map(parse_repositories, repositories))
     if dry_run + held + approve + approve_all > 1:
         raise click.UsageError("give one of --dry-run, --held, --approve and --approve-all")

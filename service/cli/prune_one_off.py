@@ -82,7 +82,7 @@ class OneOffPrune:
             return
         if not self.as_document:
             self._show(previews)
-        click.confirm("delete it?", abort=True, err=True)
+        click.confirm("delete?", abort=True, err=True)
         # After the confirmation, so that a cancelled command leaves no empty folder.
         folder.prepare()
         self._delete(system, folder, lambda: system.delete_by(self.policy), lambda: previews)

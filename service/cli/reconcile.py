@@ -92,7 +92,7 @@ def _awaited(
             under = now.running
             if under and under.message not in ("", shown_message):
                 shown_message = under.message
-                click.echo(f"continued later: {shown_message}", err=True)
+                click.echo(f"the comparison waits: {shown_message}", err=True)
             if under:
                 done = under.repositories + under.failed
                 total = done + under.todo if under.listed else None
@@ -107,7 +107,7 @@ def _show_overview(status: ReconcileStatus, as_document: bool) -> None:
         show_document(Reconciliation.model_validate(status))
         return
     if status.running:
-        line(f"running: {_at(status.running)}, because: {status.running.reason}")
+        line(f"running ({status.running.reason}): {_at(status.running)}")
         if status.running.message:
             line(f"the last failure: {status.running.message}")
     elif status.queued:
@@ -125,9 +125,8 @@ def _show_last(last: ReconcileResult, as_document: bool) -> None:
         show_document(LastReconcile.model_validate(last))
         return
     took = f"{last.took_ms / 1000:.1f} s"
-    line(
-        f"{when(last.at_ms * 1000)}: {_repositories(last)} compared in {took}: {last.changed} differed ({last.reason})"
-    )
+    differed = f"{spell_count(last.changed, 'tag')} differed"
+    line(f"{when(last.at_ms * 1000)} ({last.reason}): {_repositories(last)} compared in {took}, {differed}")
     if last.catalog:
         line(last.catalog)
     if last.failed:
@@ -135,8 +134,8 @@ def _show_last(last: ReconcileResult, as_document: bool) -> None:
 
 
 def _at(under: ReconcileRun) -> str:
-    remaining = f"{under.todo} left" if under.listed else "the catalog is being read"
-    return f"{_repositories(under)} compared, {under.changed} differed, {remaining}"
+    remaining = f"{under.todo} left" if under.listed else "reading the catalog"
+    return f"{_repositories(under)} compared, {spell_count(under.changed, 'tag')} differed, {remaining}"
 
 
 def _repositories(run: ReconcileRun | ReconcileResult) -> str:

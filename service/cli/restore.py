@@ -35,13 +35,13 @@ from service.restore.restoring import LEASE_S
     "folder",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="From the folder of `prune --registry` or `rm --registry`; REPO, or no name at all, restores all of it.",
+    help="Restore from the folder that `prune --registry` or `rm --registry` wrote; without a name everything in it.",
 )
 @click.option("--as", "as_tag", metavar="TAG", help="Restore it under this tag instead.")
 @click.option(
     "--force",
     is_flag=True,
-    help="Restore also if the tag was pushed again since; it then no longer points at that push.",
+    help="Replace a newer push of the tag.",
 )
 @click.option(
     "--for",

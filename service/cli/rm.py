@@ -108,7 +108,7 @@ def rm(
             show_document(_answer(planned, requested=False))
         return
     if not yes:
-        click.confirm("delete it?", abort=True)
+        click.confirm("delete?", abort=True)
     # After the confirmation, so that a cancelled command leaves no empty folder.
     if folder:
         folder.prepare()

@@ -38,7 +38,7 @@ from service.restore.trash_listing import list_trash
 def trash(
     repository: str | None, config: Path | None, data: Path | None, limit: int | None, as_document: bool
 ) -> None:  # fmt: skip
-    """List deleted images that can be restored, each with the time until when, at most for history.trash."""
+    """List the deleted images that can be restored, and until when."""
     if repository:
         repository = parse_repository(repository)
     wiring = connect(config, data)

@@ -28,7 +28,7 @@ from service.cli.command import examples
     help="Settings and policy, as YAML.",
 )
 @click.option(
-    "--keep-last", metavar="N", type=click.IntRange(min=1), help="Keep the last N pushes of every repository."
+    "--keep-last", metavar="N", type=click.IntRange(min=1), help="Keep the last N images of every repository."
 )
 @click.option(
     "--yes", is_flag=True, help="With --keep-last: do not wait for an approval at the first clean-up of a repository."

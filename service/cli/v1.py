@@ -41,7 +41,7 @@ def delete_v1_tags(
             show_document({"deletions": [asdict(tag) for tag in selected]})
         return
     if not yes:
-        click.confirm("delete it?", abort=True)
+        click.confirm("delete?", abort=True)
     results = tuple(delete_tags(registry, selected))
     deleted = [tag for tag, is_deleted in results if is_deleted]
     kept = [tag for tag, is_deleted in results if not is_deleted]

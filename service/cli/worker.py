@@ -34,7 +34,7 @@ from service.settings import load_settings
     help="The worker's name; each on this machine needs its own.",
 )
 def worker(config: Path | None, queues: str, concurrency: int, name: str) -> None:
-    """Plan, delete, reconcile and collect garbage as messages ask for it, until SIGTERM or Ctrl-C."""
+    """Plan, delete, reconcile and collect garbage, until SIGTERM or Ctrl-C."""
     wanted = queues.split(",")
     if unknown := sorted(set(wanted) - set(QUEUES.values())):
         known = ", ".join(QUEUES.values())

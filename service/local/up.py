@@ -186,7 +186,7 @@ def prepared(options: UpOptions, inherited: Mapping[str, str] | None = None) -> 
     # reading uses a local address.
     first_look = load_settings(environ=environ, listen="127.0.0.1:8080", registry={"url": options.registry})
     if options.needs_registry and not first_look.registry.url:
-        raise ConfigurationError("the registry's address is missing: give it with --registry http://HOST:PORT.")
+        raise ConfigurationError("the registry's address is missing: give it with --registry http://HOST:PORT")
     if options.keep_last and first_look.policy:
         raise ConfigurationError("--keep-last is a policy, and the settings hold another: give one of them.")
     with DataDirectory(first_look.data_dir) as directory:

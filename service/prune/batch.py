@@ -22,7 +22,7 @@ from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
 SERVED = "served"
-LEASED = "a user declared that it is in use (lease)"
+LEASED = "protected by a user"
 NEEDED = "an image that still exists needs it, or its manifest cannot be read"
 _LONGEST_S = 600.0
 

@@ -11,7 +11,7 @@ from service.domain.oci.manifest import INDEX_TYPES, References, UnreadableManif
 from service.domain.oci.names import is_tag
 from service.domain.policy.model import Policy
 from service.domain.retention import planner
-from service.domain.retention.plan import Verdict
+from service.domain.retention.plan import PROTECTED, Verdict
 from service.domain.retention.selector import TagSelector
 from service.domain.retention.state import ManualDeletion, Tag, Untagged, subject_of
 from service.registry import Registry
@@ -184,7 +184,7 @@ class RequestResolver:
 
 
 def _why_not(repository: str, verdict: Verdict) -> str:
-    forced = "; --force deletes it anyway" if verdict.reason.startswith("protected") else ""
+    forced = "; --force deletes it anyway" if verdict.reason.startswith(PROTECTED) else ""
     until_s = (verdict.until_us or 0) // 1_000_000
     until = f", until {datetime.fromtimestamp(until_s, UTC):%Y-%m-%d %H:%M:%S} UTC" if until_s else ""
     return f"{verdict.tag.called(repository)} is kept: {verdict.reason}{until}{forced}"

@@ -190,10 +190,10 @@ def test_what_is_in_use_says_until_when(run: Run, shop: Shop) -> None:
     code, _, error = run(f"{SHOP}:v1", "--yes")
     assert (code, error) == (
         1,
-        f"pushprune: {SHOP}:v1 is kept: a user declared that it is in use (lease), until 2100-01-01 00:00:00 UTC\n",
+        f"pushprune: {SHOP}:v1 is kept: protected by a user, until 2100-01-01 00:00:00 UTC\n",
     )
     _, output, _ = run(f"{SHOP}:v*", "--dry-run")
-    assert f"kept: {SHOP}:v1: a user declared that it is in use (lease), until 2100-01-01 " in output
+    assert f"kept: {SHOP}:v1: protected by a user, until 2100-01-01 " in output
     assert shop.tags() == set(TAGS[SHOP])
 
 
@@ -337,7 +337,7 @@ def test_a_lease_of_another_user_holds_what_was_restored(shop: Shop, run: Run) -
     digest = make_image(f"{SHOP}:v1").digest
     client.zadd(shop.store.connection.keys.of("leased", SHOP), {digest: 4_102_444_800_000})
     code, _, error = run(f"{SHOP}:v1", "--yes")
-    assert (code, "a user declared that it is in use (lease)" in error) == (1, True)
+    assert (code, "protected by a user" in error) == (1, True)
     assert "v1" in shop.tags()
 
 
@@ -350,7 +350,7 @@ def test_the_restored_tag_of_a_part_is_still_kept_when_its_index_is_to_be_delete
     shop.wiring.restore.restore(SHOP, tag="v1")
     code, _, error = run(f"{SHOP}:index", "--yes")
     assert part.digest in shop.store.history.snapshot(SHOP).restored
-    assert (code, "index is kept: a part of it is kept for a while after a restore (lease), until" in error) == (
+    assert (code, "index is kept: a part of it is kept for a while after a restore, until" in error) == (
         1,
         True,
     )

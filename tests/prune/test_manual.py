@@ -203,7 +203,7 @@ def test_what_is_in_use_is_refused(make_system: Make) -> None:
     client: Any = system.store.connection.client
     client.zadd(key, {system.registry.tags(SHOP)["v1"]: time.time() * 1000 + 60_000})
     ask(system, "v1")
-    assert (system.tags(), refused(system)) == ({"v1", "v2"}, {"v1": "a user declared that it is in use (lease)"})
+    assert (system.tags(), refused(system)) == ({"v1", "v2"}, {"v1": "protected by a user"})
 
 
 def test_a_signature_of_an_image_that_stands_is_refused(make_system: Make) -> None:

@@ -7,7 +7,7 @@ from service.domain.oci import tombstone
 from service.domain.policy.model import Policy, Rule
 from service.domain.policy.patterns import compile_patterns
 from service.domain.retention.manual import manual_reason
-from service.domain.retention.plan import Verdict
+from service.domain.retention.plan import PROTECTED, Verdict
 from service.domain.retention.state import REFERRER_PREFIX, ManualDeletion, State, Tag, subject_of
 
 UNDATED = "push time unknown (imported)"
@@ -38,7 +38,7 @@ class FixedVerdicts:
         """
         request = self.manual_deletion(tag)
         if self._policy.protects(tag.name) and not (request and request.force):
-            return Verdict(tag, True, "protected by the policy")
+            return Verdict(tag, True, PROTECTED)
         bound = self.bound(tag)
         if request and (bound is None or tag.digest in self.parents):
             return self._manual_verdict(tag, request) or bound

@@ -12,11 +12,11 @@ def leased_verdict(state: State, tag: Tag, rule: str | None, now_us: int) -> Ver
     if now_us >= until_us:
         return None
     if now_us < _until_us(state, state.leased, tag.digest):
-        reason = "a user declared that it is in use (lease)"
+        reason = "protected by a user"
     elif now_us < state.restored.get(tag.digest, 0):
-        reason = "kept for a while after a restore (lease)"
+        reason = "kept for a while after a restore"
     else:
-        reason = "a part of it is kept for a while after a restore (lease)"
+        reason = "a part of it is kept for a while after a restore"
     return Verdict(tag, True, reason, rule, until_us)
 
 

@@ -7,6 +7,7 @@ from service.domain.retention.state import Tag
 
 # The reason to keep a tag that no rule is about.
 NO_RULE = "no rule selects it"
+PROTECTED = "protected by the policy"
 # The value of `kept_as` while the registry may leave tags out of its listings: any image may have such a tag.
 UNLISTED = "a tag that the registry may not list"
 

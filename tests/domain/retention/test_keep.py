@@ -212,7 +212,7 @@ def test_a_lease_keeps_an_image_until_it_ends(left_s: int, kept: bool) -> None:
     (verdict,) = planned([old("a", 9)], rules, us(NOW_S), leased=leased).verdicts
     assert verdict.kept is kept
     if kept:
-        assert (verdict.reason, verdict.rule) == ("a user declared that it is in use (lease)", "r")
+        assert (verdict.reason, verdict.rule) == ("protected by a user", "r")
         assert verdict.until_us == us(NOW_S + 1)
 
 
@@ -240,7 +240,7 @@ def test_a_leased_image_takes_its_slot() -> None:
     decided = planned([old("a", 1), old("b", 2), old("c", 3)], rules, us(NOW_S), leased=leased)
     assert [v.reason for v in decided.verdicts] == [
         "number 1 of the newest 1 (rule #1)",
-        "a user declared that it is in use (lease)",
+        "protected by a user",
         "older than the newest 1 (rule #1)",
     ]
 

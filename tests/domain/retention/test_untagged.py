@@ -174,7 +174,7 @@ def test_9_what_is_tagged_again_is_no_matter_of_this() -> None:
 
 def test_9_a_lease_keeps_it_until_it_ends() -> None:
     leased = {digest_of("x"): us(NOW_S + 5)}
-    assert held("x", leased=leased) == "a user declared that it is in use (lease)"
+    assert held("x", leased=leased) == "protected by a user"
     assert decide(ALL, lost("x", 99), leased=leased).next_us == us(NOW_S + 5)
     assert held("x", leased={digest_of("x"): us(NOW_S)}) is None
 
@@ -299,7 +299,7 @@ def test_what_follows_is_kept_while_anything_keeps_it(item: Untagged) -> None:
         "its manifest cannot be read, so its layers and parts are unknown"
     )
     leased = {digest_of("x"): us(NOW_S + 1)}
-    assert unless(item, leased=leased) == "a user declared that it is in use (lease)"
+    assert unless(item, leased=leased) == "protected by a user"
     assert decide("{keep: always}", item, leased=leased).next_us == us(NOW_S + 1)
     revised: dict[str, Any] = {"tags": [tag("main", 1)], "revisions": {"main": (digest_of("x"),)}}
     assert unless(item, "{name: r, keep: {last: 1, revisions: 1}}", **revised) == (
