@@ -68,7 +68,7 @@ class Case:
 
 def not_now(name: str) -> Finding:
     """Return the finding of a check that a garbage collection prevents."""
-    return warning(name, "not checked: a garbage collection is running", "pushprune doctor   # after it")
+    return warning(name, "not checked: a garbage collection is running", "pushprune doctor   # afterwards")
 
 
 def open_case(

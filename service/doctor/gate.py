@@ -35,7 +35,7 @@ def check(case: Case) -> Iterator[Finding]:
         yield warning(
             _NAME,
             "not checked: a garbage collection is running",
-            f"pushprune doctor --front {case.front}   # after it",
+            f"pushprune doctor --front {case.front}   # afterwards",
         )
         return
     yield _front(case, case.front)

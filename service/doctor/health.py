@@ -34,7 +34,7 @@ _WITHOUT = {
     "garbage": "no garbage is collected",
 }
 _NO_GATE = (
-    "no gate process answers (none seen for 10 s), so the proxy refuses every push: start one: pushprune gate; if one "
+    "no gate process answers (none seen for 10 s), so the proxy refuses every push; start one: pushprune gate; if one "
     "runs, its log says why it does not reach Redis"
 )
 _WORK = {"due": "to be planned", "doomed": "for its deletions", "healing": "to be checked after a deletion"}
@@ -150,12 +150,12 @@ def start_line(queues: tuple[str, ...]) -> str:
 
 def _workers(reading: StatsSnapshot, queues: dict[str, int]) -> Iterator[Trouble]:
     if not reading.workers:
-        message = "no worker is running (none seen for 10 s), so nothing is planned or deleted: start one: "
+        message = "no worker is running (none seen for 10 s), so nothing is planned or deleted; start one: "
         yield Trouble("workers", message + start_line(tuple(queues)), reading.now_ms)
         return
     for queue, workers in queues.items():
         if not workers:
-            message = f"no worker for queue {queue}, so {_WITHOUT[queue]}: start one: {start_line((queue,))}"
+            message = f"no worker for queue {queue}, so {_WITHOUT[queue]}; start one: {start_line((queue,))}"
             yield Trouble("workers", message, reading.now_ms)
 
 
@@ -171,11 +171,14 @@ def _lateness(reading: StatsSnapshot) -> Iterator[Trouble]:
 
 def _holds(holds: Sequence[Hold]) -> Iterator[Trouble]:
     if holds:
-        message = (
-            f"{len(holds)} {'plan waits' if len(holds) == 1 else 'plans wait'} for approval; nothing of it is "
-            f"deleted before: {_some([hold.repository for hold in holds])}: see pushprune prune --held, then: "
-            f"pushprune prune --approve {holds[0].repository}"
+        names = _some([hold.repository for hold in holds])
+        waiting = (
+            f"1 plan waits for approval, in {names}, and deletes nothing until then"
+            if len(holds) == 1
+            else f"{len(holds)} plans wait for approval, in {names}, and delete nothing until then"
         )
+        approve = f"pushprune prune --approve {holds[0].repository}"
+        message = f"{waiting}: see pushprune prune --held, then run {approve}"
         yield Trouble("holds", message, min(hold.at_us for hold in holds) // 1000)
 
 

@@ -18,7 +18,7 @@ def check(case: Case) -> Iterator[Finding]:
     policy = policies.current()
     if policies.complaint:
         yield error(
-            _NAME, policies.complaint, f"pushprune policy check {policies.file or 'FILE'}   # names every fault"
+            _NAME, policies.complaint, f"pushprune policy check {policies.file or 'FILE'}   # names every error"
         )
     elif policy is None or not policy.rules:
         sentence = "there is no policy, or one without rules: nothing is ever deleted"

@@ -16,8 +16,8 @@ RIGHTS = (
 )
 # Words of a refusal → the line that fixes it.
 _MENDS = {
-    "is older than": "pushprune worker   # of this version: it migrates the store",
-    "is newer than": "pip install --upgrade pushprune   # or the image of the version that wrote the store",
+    "is older than": "pushprune worker   # of this version: it migrates the data in Redis",
+    "is newer than": "pip install --upgrade pushprune   # or the image of the version that wrote the data in Redis",
     "permission": f"redis-cli ACL SETUSER NAME {RIGHTS}   # NAME: pushprune's user",
     # Redis 6.2, of a command in a script.
     "can't run this command": f"redis-cli ACL SETUSER NAME {RIGHTS}   # NAME: pushprune's user",
@@ -43,7 +43,7 @@ def check(case: Case) -> Iterator[Finding]:
         yield error(_NAME, str(busy), "pushprune doctor   # afterwards; or pushprune import FILE, if none runs")
         return
     except StoreUnavailable as away:
-        yield error(_NAME, str(away), "redis: {url: redis://HOST:6379/0}   # where it really is; then start it")
+        yield error(_NAME, str(away), "redis: {url: redis://HOST:6379/0}   # its real address; and start Redis there")
         return
     findings = [*_version(server), *_eviction(server), *_memory(server), *_persistence(server)]
     # Another error, such as full memory, already explains the refusal and its fix.

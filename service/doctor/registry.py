@@ -19,7 +19,7 @@ NO_DELETES = "storage: {delete: {enabled: true}}   # in the registry's config.ym
 _READ_ONLY = "storage: {maintenance: {readonly: {enabled: false}}}   # in the registry's config.yml, then restart it"
 _LOGIN = "registry: {username: NAME, password_file: /run/secrets/registry_password}   # NAME may pull, push and delete"
 _NO_CACHE = (
-    "storage: {cache: {}}   # in the registry's config.yml: take `blobdescriptor` out of `cache`, then restart it"
+    "storage: {cache: {}}   # in the registry's config.yml: remove `blobdescriptor` from `cache`, then restart it"
 )
 _DISK = (
     "storage: {path: /var/lib/registry}   # its rootdirectory, mounted read-write here, and run as the registry's user"

@@ -28,9 +28,7 @@ def check(case: Case) -> Iterator[Finding]:
         sentence = (
             f"the web process at {case.web} answers, but cannot record events, which wait at the registry: {reason}"
         )
-        yield error(
-            _NAME, sentence, "redis: {url: redis://HOST:6379/0}   # as the web process sees it, once Redis works"
-        )
+        yield error(_NAME, sentence, "redis: {url: redis://HOST:6379/0}   # as the web process reaches it")
     elif posted.status == 401:
         yield _refused(case)
     elif ready.status != 200 or posted.status != 200:

@@ -51,7 +51,7 @@ def _findings(webhook: WebhookSettings, state: WebhookState, trouble: str | None
         sentence = (
             f"{named}: {state.dropped} events were dropped so far, because its receiver did not take them in time"
         )
-        yield warning(_NAME, sentence, "pushprune history   # has what happened")
+        yield warning(_NAME, sentence, "pushprune history   # shows what happened")
 
 
 def _address(webhook: WebhookSettings) -> Iterator[Finding]:

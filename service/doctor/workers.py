@@ -20,7 +20,7 @@ def check(case: Case) -> Iterator[Finding]:
     waits = f"{reading.waiting['due']} repositories to plan, {reading.waiting['doomed']} to delete from"
     for trouble in health.troubles:
         if trouble.about == "workers":
-            yield error("workers", trouble.message.partition(": start one")[0] + f" ({waits})", start_line(missing))
+            yield error("workers", trouble.message.partition("; start one")[0] + f" ({waits})", start_line(missing))
     if missing:
         return
     workers, oldest_s = reading.workers, reading.oldest_s

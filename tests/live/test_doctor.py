@@ -101,7 +101,7 @@ def test_a_blob_descriptor_cache_is_found(shared: LiveSystem, doctor: Doctor, ca
         severity, message, mend = only(findings, "cache")
         assert (code, severity) == (1, "error")
         assert "blob-descriptor cache" in message
-        assert "take `blobdescriptor` out of `cache`" in mend
+        assert "remove `blobdescriptor` from `cache`" in mend
     system.registry.restart({"storage": {"cache": {"blobdescriptor": ""}, "delete": {"enabled": True}}})
     assert only(doctor(system)[1], "cache")[0] == "ok"
 

@@ -54,7 +54,7 @@ def test_readiness_says_what_a_collection_is_at(edge: Edge) -> None:
 def test_without_a_worker_the_service_listens_and_says_what_to_start(edge: Edge) -> None:
     shown = ready(edge)
     assert (shown["workers"], shown["status"]) == (0, "degraded")
-    assert "no worker is running (none seen for 10 s), so nothing is planned or deleted: start one" in str(
+    assert "no worker is running (none seen for 10 s), so nothing is planned or deleted; start one" in str(
         shown["troubles"]
     )
 
@@ -65,7 +65,7 @@ def test_a_queue_without_a_worker_is_named_though_other_workers_live(edge: Edge)
     shown = ready(edge)
     assert (shown["status"], shown["workers"]) == ("degraded", 2)
     assert shown["queues"] == {"enforce": 0, "delete": 1, "reconcile": 1}
-    sentence = "workers: no worker for queue enforce, so no repository is planned: start one: pushprune worker"
+    sentence = "workers: no worker for queue enforce, so no repository is planned; start one: pushprune worker"
     assert isinstance(shown["troubles"], list)
     assert [trouble[: len(sentence)] for trouble in shown["troubles"]] == [sentence]
     edge.store.outbox.sign_of_life("worker@host", ("enforce",), "2-b")
@@ -86,7 +86,7 @@ def test_without_a_gate_process_every_push_fails_and_health_says_so(serve: Serve
     assert ready(edge)["troubles"] == []
     # It was killed: it did not check out.
     earlier(edge.store.connection, "gates", 11)
-    assert "so the proxy refuses every push: start one: pushprune gate" in str(ready(edge)["troubles"])
+    assert "so the proxy refuses every push; start one: pushprune gate" in str(ready(edge)["troubles"])
     assert "pushprune_gate_processes 0.0" in edge.http.get("/metrics").text
 
 
@@ -143,8 +143,8 @@ def test_a_plan_that_waits_for_approval_is_a_trouble_until_it_is_decided(edge: E
     assert history.commit(snapshot, held, "held")
     assert ready(edge)["status"] == "degraded"
     assert ready(edge)["troubles"] == [
-        "holds: 1 plan waits for approval; nothing of it is deleted before: shop/api: see pushprune prune "
-        "--held, then: pushprune prune --approve shop/api"
+        "holds: 1 plan waits for approval, in shop/api, and deletes nothing until then: see pushprune prune --held, "
+        "then run pushprune prune --approve shop/api"
     ]
     (hold,) = edge.store.approvals.holds(["shop/api"])
     approvals.reject(edge.store, "shop/api", hold.plan, by="alice")
