@@ -99,8 +99,7 @@ class CompanyPlayer:
     def doomed(self) -> tuple[str, ...]:
         """Return the repositories with doomed images."""
         connection = self._wiring.store.connection
-        with connection.reached() as client:
-            return tuple(client.zrange(connection.keys.of("doomed"), 0, -1))
+        return tuple(connection.redis.zrange(connection.keys.of("doomed"), 0, -1))
 
     def delete(self, repository: str) -> tuple[int, bool]:
         """Record that the doomed images of a repository are deleted.
@@ -133,8 +132,7 @@ class CompanyPlayer:
     def drop_messages(self) -> None:
         """Drop the messages to workers: this process does their work."""
         connection = self._wiring.store.connection
-        with connection.reached() as client:
-            client.delete(connection.keys.of("enforce"), connection.keys.of("delete"))
+        connection.redis.delete(connection.keys.of("enforce"), connection.keys.of("delete"))
 
 
 def batches(pushes: Iterable[CompanyPush]) -> Iterator[tuple[CompanyPush, ...]]:

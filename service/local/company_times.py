@@ -29,21 +29,21 @@ class CompanyTimes:
 
     def move(self, connection: Connection, repositories: tuple[str, ...]) -> None:
         """Move all entries of the history to their times. Nothing can be restored: no image was in the trash."""
-        with connection.reached() as client:
-            for key in (connection.keys.of("events"), *(connection.keys.of("history", name) for name in repositories)):
-                self._move(client, key)
-            for name in repositories:
-                client.delete(connection.keys.of("deleted", name))
+        client = connection.redis
+        for key in (connection.keys.of("events"), *(connection.keys.of("history", name) for name in repositories)):
+            self._move(client, key)
+        for name in repositories:
+            client.delete(connection.keys.of("deleted", name))
 
     def _move(self, client: Any, key: str) -> None:
         entries = client.xrange(key)
-        pipe = client.pipeline(transaction=False)
-        pipe.delete(key)
-        at_ms, nth = 0, 0
-        for _, fields in entries:
-            at_us = self.of(int(fields["at_us"]))
-            # The ids of a stream only grow.
-            before_ms, at_ms = at_ms, max(at_ms, at_us // 1000)
-            nth = nth + 1 if at_ms == before_ms else 0
-            pipe.xadd(key, {**fields, "at_us": at_us}, id=f"{at_ms}-{nth}")
-        pipe.execute()
+        with client.pipeline(transaction=False) as pipe:
+            pipe.delete(key)
+            at_ms, nth = 0, 0
+            for _, fields in entries:
+                at_us = self.of(int(fields["at_us"]))
+                # The ids of a stream only grow.
+                before_ms, at_ms = at_ms, max(at_ms, at_us // 1000)
+                nth = nth + 1 if at_ms == before_ms else 0
+                pipe.xadd(key, {**fields, "at_us": at_us}, id=f"{at_ms}-{nth}")
+            pipe.execute()

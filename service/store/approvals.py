@@ -44,13 +44,11 @@ class Approvals:
 
     def holds(self, repositories: Iterable[str] | None = None) -> tuple[Hold, ...]:
         """Return the plans that wait for approval, of these repositories or of all."""
-        with self._connection.reached() as client:
-            if repositories is None:
-                repositories = sorted(set(client.sscan_iter(self._keys.of("held"), count=AT_ONCE)))
-            names = tuple(repositories)
-            texts = [
-                text for part in chunks(names) for text in client.mget([self._keys.of("hold", name) for name in part])
-            ]
+        client = self._connection.redis
+        if repositories is None:
+            repositories = sorted(set(client.sscan_iter(self._keys.of("held"), count=AT_ONCE)))
+        names = tuple(repositories)
+        texts = [text for part in chunks(names) for text in client.mget([self._keys.of("hold", name) for name in part])]
         return tuple(unpack_hold(name, text) for name, text in zip(names, texts, strict=True) if text)
 
     def held(self, repository: str) -> str | None:
@@ -66,23 +64,23 @@ class Approvals:
         until_ms = self._connection.now_ms() + _APPROVED_MS
         approved = {digest: until_ms for hold in holds for digest in hold.digests}
         if approved:
-            with self._connection.reached() as client:
-                client.zadd(self._keys.of("approvals", repository), approved)
-                client.expire(self._keys.of("approvals", repository), _APPROVED_MS // 1000)
+            client = self._connection.redis
+            client.zadd(self._keys.of("approvals", repository), approved)
+            client.expire(self._keys.of("approvals", repository), _APPROVED_MS // 1000)
         return len(approved)
 
     def reject(self, repository: str, plan: str, by: str) -> None:
         """Record that a user rejected this plan. A later plan with other digests is not rejected by that."""
         rejection = Rejection(plan, by, now_us())
-        with self._connection.reached() as client:
-            client.set(self._keys.of("rejection", repository), json.dumps(asdict(rejection)), ex=_REJECTED_S)
+        self._connection.redis.set(
+            self._keys.of("rejection", repository), json.dumps(asdict(rejection)), ex=_REJECTED_S
+        )
 
     def rejections(self, repositories: Iterable[str]) -> Mapping[str, Rejection]:
         """Return repository → the plan that was last rejected there, if there is one."""
         names = tuple(repositories)
-        with self._connection.reached() as client:
-            keys = [self._keys.of("rejection", name) for name in names]
-            texts = [text for part in chunks(keys) for text in client.mget(part)]
+        keys = [self._keys.of("rejection", name) for name in names]
+        texts = [text for part in chunks(keys) for text in self._connection.redis.mget(part)]
         return {name: Rejection(**json.loads(text)) for name, text in zip(names, texts, strict=True) if text}
 
     def note(self, repository: str, action: str, by: str, reason: str) -> None:
@@ -90,7 +88,7 @@ class Approvals:
         fields = {"action": action, "tag": "", "digest": "", "size": "0", "actor": by, "agent": "", "address": ""}
         fields |= {"at_us": str(now_us()), "reason": reason, "rule": "", "media": ""}
         limits = self._limits
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.xadd(self._keys.of("history", repository), packed_row(fields), maxlen=limits.repository_entries)
             pipe.xadd(self._keys.of("events"), {"repository": repository, **fields}, maxlen=limits.events)
             pipe.execute()

@@ -75,8 +75,7 @@ class Archive:
     def newest(self, repository: str | None, count: int, before: str | None = None) -> tuple[Entry, ...]:
         """Return the newest entries of one repository or of all, newest first. before: only those older than it."""
         key = self._keys.of("history", repository) if repository else self._keys.of("events")
-        with self._connection.reached() as client:
-            rows = client.xrevrange(key, max=f"({before}" if before else "+", count=count)
+        rows = self._connection.redis.xrevrange(key, max=f"({before}" if before else "+", count=count)
         flat = Dictionary(self._connection).flat_row
         return tuple(
             unpack_entry(identifier, flat(fields) if repository else fields, repository) for identifier, fields in rows
@@ -109,8 +108,7 @@ class Archive:
 
     def rejected(self, count: int) -> tuple[RejectedEvent, ...]:
         """Return the newest events that pushprune could not parse, newest first."""
-        with self._connection.reached() as client:
-            rows = client.xrevrange(self._keys.of("rejected"), count=count)
+        rows = self._connection.redis.xrevrange(self._keys.of("rejected"), count=count)
         return tuple(
             RejectedEvent(int(name.partition("-")[0]), row.get("reason", ""), row.get("excerpt", ""))
             for name, row in rows
@@ -145,20 +143,19 @@ class Archive:
 
     def is_full(self) -> bool:
         """True if there are as many events of all repositories as there may be."""
-        with self._connection.reached() as client:
-            return int(client.xlen(self._keys.of("events"))) >= self.limits.events
+        return int(self._connection.redis.xlen(self._keys.of("events"))) >= self.limits.events
 
     def drop_before(self, at_ms: int) -> int:
         """Drop what was recorded before this time about all repositories; return the number of entries dropped."""
-        with self._connection.reached() as client, client.pipeline(transaction=False) as pipe:
+        with self._connection.redis.pipeline(transaction=False) as pipe:
             for name in ("events", "pulls", "rejected"):
                 # Exactly: an approximate XTRIM leaves up to 100 entries, which a quiet registry would keep for ever.
                 pipe.xtrim(self._keys.of(name), minid=at_ms, approximate=False)
             return sum(pipe.execute())
 
     def _stream(self, key: str) -> dict[str, Any]:
-        with self._connection.reached() as client:
-            return client.xinfo_stream(key) if client.exists(key) else {}
+        client = self._connection.redis
+        return client.xinfo_stream(key) if client.exists(key) else {}
 
     def _rows(self, key: str, after: str = "-") -> Iterator[Mapping[str, str]]:
         return (fields for _, fields in self._entries(key, after))
@@ -166,8 +163,7 @@ class Archive:
     def _entries(self, key: str, after: str = "-") -> Iterator[tuple[str, Mapping[str, str]]]:
         # One answer with the whole stream would block Redis for all other clients.
         while True:
-            with self._connection.reached() as client:
-                page = client.xrange(key, min=after, count=_PAGE)
+            page = self._connection.redis.xrange(key, min=after, count=_PAGE)
             yield from page
             if len(page) < _PAGE:
                 return

@@ -87,11 +87,11 @@ class Backup:
     def repositories(self) -> tuple[str, ...]:
         """Return the names of all repositories, sorted; also of those of which only images in use are known."""
         leased = self._keys.of("leased", "")
-        with self._connection.reached() as client:
-            names = {name for name, _ in client.hscan_iter(self._keys.of("generation"), count=AT_ONCE)}
-            # A user may have declared images to be in use before their repository was heard of.
-            prefix = f"{leased}:"
-            names |= {key.removeprefix(prefix) for key in client.scan_iter(match=f"{prefix}*", count=_PAGE)}
+        client = self._connection.redis
+        names = {name for name, _ in client.hscan_iter(self._keys.of("generation"), count=AT_ONCE)}
+        # A user may have declared images to be in use before their repository was heard of.
+        prefix = f"{leased}:"
+        names |= {key.removeprefix(prefix) for key in client.scan_iter(match=f"{prefix}*", count=_PAGE)}
         return tuple(sorted(names))
 
     def read_repository(self, repository: str) -> Iterator[SavedValue]:
@@ -121,9 +121,9 @@ class Backup:
             if kind == "stream":
                 yield from self._stream(name)
                 continue
-            with self._connection.reached() as client:
-                value = client.get(key) if kind == "string" else dict(client.hscan_iter(key, count=AT_ONCE))
-                left_ms, now_ms = client.pttl(key), self._connection.now_ms()
+            client = self._connection.redis
+            value = client.get(key) if kind == "string" else dict(client.hscan_iter(key, count=AT_ONCE))
+            left_ms, now_ms = client.pttl(key), self._connection.now_ms()
             if name == "troubles":
                 value = {about: text for about, text in value.items() if about.startswith(_OF_IMAGES)}
             if value:
@@ -132,24 +132,23 @@ class Backup:
     def is_empty(self) -> bool:
         """Return True if nothing is known of any repository, and no image was declared to be in use."""
         names = ("generation", "events", "trashed", "gc:runs", "pulls")
-        with self._connection.unchecked().reached() as client:
-            if client.exists(*(self._keys.of(name) for name in names)):
-                return False
-            # An import would delete them, and their users rely on them.
-            return not any(client.scan_iter(match=f"{self._keys.of('leased')}:*", count=_PAGE))
+        client = self._connection.unchecked().redis
+        if client.exists(*(self._keys.of(name) for name in names)):
+            return False
+        # An import would delete them, and their users rely on them.
+        return not any(client.scan_iter(match=f"{self._keys.of('leased')}:*", count=_PAGE))
 
     def is_incomplete(self) -> bool:
         """Return True if an import has begun and has not ended."""
-        with self._connection.unchecked().reached() as client:
-            state = client.get(self._keys.of("schema")) or ""
+        state = self._connection.unchecked().redis.get(self._keys.of("schema")) or ""
         # Another import may have begun since, and have died before it changed anything.
         return str(state).removeprefix(schema.IMPORT_BEGINS) == schema.IMPORTING
 
     def _stream(self, name: str) -> Iterator[SavedValue]:
-        with self._connection.reached() as client:
-            if not client.exists(self._keys.of(name)):
-                return
-            about = client.xinfo_stream(self._keys.of(name))
+        client = self._connection.redis
+        if not client.exists(self._keys.of(name)):
+            return
+        about = client.xinfo_stream(self._keys.of(name))
         for identifier, fields in self._entries(name, "", about["last-generated-id"]):
             yield SavedValue(name, value=fields, id=identifier)
         # Before Redis 7 it is not known.
@@ -159,8 +158,7 @@ class Backup:
     def _entries(self, name: str, repository: str, newest: str) -> Iterator[tuple[str, dict[str, str]]]:
         after = "-"
         while True:
-            with self._connection.reached() as client:
-                page = client.xrange(self._keys.of(name, repository), min=after, max=newest, count=_PAGE)
+            page = self._connection.redis.xrange(self._keys.of(name, repository), min=after, max=newest, count=_PAGE)
             yield from page
             if len(page) < _PAGE:
                 return

@@ -37,8 +37,7 @@ def begin_import(connection: Connection, version: int) -> Iterator["BackupImport
     with leases.hold("schema", COLLECT_MS) as lease:
         if lease is None:
             raise StoreBusy("another import or migration of the data in Redis is under way: wait until it has finished")
-        with connection.reached() as client:
-            state = client.get(connection.keys.of("schema")) or ""
+        state = connection.redis.get(connection.keys.of("schema")) or ""
         before = (state or str(schema.VERSION)).removeprefix(schema.IMPORT_BEGINS)
         begins = f"{schema.IMPORT_BEGINS}{before}"
         try:
@@ -52,8 +51,7 @@ def begin_import(connection: Connection, version: int) -> Iterator["BackupImport
         except BaseException:
             # Nothing was changed yet. Without the lease, the next process that looks restores the state.
             if lease.valid:
-                with connection.reached() as client:
-                    client.set(connection.keys.of("schema"), before)
+                connection.redis.set(connection.keys.of("schema"), before)
             raise
         yield BackupImport(connection, lease, version, run_id)
 
@@ -73,25 +71,24 @@ class BackupImport:
     def empty(self) -> None:
         """Delete what an import replaces, and what follows from it; nothing that belongs to running processes."""
         replaced = {*SAVED, *LEFT_OUT["work"], *LEFT_OUT["anew"]}
-        with self._connection.reached() as client:
-            page: list[str] = []
-            for key in client.scan_iter(match=f"{self._keys.prefix}*", count=_PAGE):
-                if name_of(key.removeprefix(self._keys.prefix)) in replaced:
-                    page.append(key)
-                if len(page) >= AT_ONCE:
-                    self._check_lease()
-                    client.unlink(*page)
-                    page.clear()
-            self._check_lease()
-            if page:
+        client = self._connection.redis
+        page: list[str] = []
+        for key in client.scan_iter(match=f"{self._keys.prefix}*", count=_PAGE):
+            if name_of(key.removeprefix(self._keys.prefix)) in replaced:
+                page.append(key)
+            if len(page) >= AT_ONCE:
+                self._check_lease()
                 client.unlink(*page)
+                page.clear()
+        self._check_lease()
+        if page:
+            client.unlink(*page)
 
     def number(self, numbers: Mapping[str, int]) -> None:
         """Store the numbers of the names in entries of histories. Called before the first entry."""
         self._numbers = numbers
         if numbers:
-            with self._connection.reached() as client:
-                client.hset(self._keys.of("dictionary"), mapping=dict(numbers))
+            self._connection.redis.hset(self._keys.of("dictionary"), mapping=dict(numbers))
 
     def write(self, saved: SavedValue) -> None:
         """Queue a value; some hundred are written in one request."""
@@ -148,11 +145,11 @@ class BackupImport:
 
     def _set_added(self, key: str, added: int) -> None:
         self._flush()
-        with self._connection.reached() as client:
-            newest = client.xrevrange(key, count=1)
-            # Redis before 7 does not know it, and needs nothing.
-            if newest and (known := client.xinfo_stream(key).get("entries-added")):
-                client.execute_command("XSETID", key, newest[0][0], "ENTRIESADDED", max(known, added))
+        client = self._connection.redis
+        newest = client.xrevrange(key, count=1)
+        # Redis before 7 does not know it, and needs nothing.
+        if newest and (known := client.xinfo_stream(key).get("entries-added")):
+            client.execute_command("XSETID", key, newest[0][0], "ENTRIESADDED", max(known, added))
 
     def _check_lease(self) -> None:
         """Raise StoreBusy if another import may have begun, and even ended, while this process was paused."""

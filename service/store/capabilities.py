@@ -38,8 +38,7 @@ class Capabilities:
 
     def lists_every_tag(self, restarts: str) -> bool | None:
         """Return True if the registry lists every tag, False if it hides some, None if that must be tested."""
-        with self._connection.reached() as client:
-            noted: str = client.hget(self._key, "list every tag") or ""
+        noted: str = self._connection.redis.hget(self._key, "list every tag") or ""
         when, _, state = noted.partition(" ")
         if when != restarts:
             return None
@@ -51,15 +50,12 @@ class Capabilities:
     def note_lists_every_tag(self, restarts: str, able: bool) -> None:
         """Record that the registry lists every tag, or that it hides some."""
         until = "" if able else f" {self._connection.now_ms() + self.HIDES_FOR_MS}"
-        with self._connection.reached() as client:
-            client.hset(self._key, "list every tag", f"{restarts} {'yes' if able else 'no'}{until}")
+        self._connection.redis.hset(self._key, "list every tag", f"{restarts} {'yes' if able else 'no'}{until}")
 
     def _ability(self, ability: str, restarts: str) -> bool | None:
-        with self._connection.reached() as client:
-            noted = client.hget(self._key, ability)
+        noted = self._connection.redis.hget(self._key, ability)
         when, _, able = (noted or "").partition(" ")
         return able == "yes" if noted and when == restarts else None
 
     def _note(self, ability: str, restarts: str, able: bool) -> None:
-        with self._connection.reached() as client:
-            client.hset(self._key, ability, f"{restarts} {'yes' if able else 'no'}")
+        self._connection.redis.hset(self._key, ability, f"{restarts} {'yes' if able else 'no'}")

@@ -46,12 +46,11 @@ class Catalog:
 
     def is_known(self, repository: str) -> bool:
         """Return True if anything is recorded about the repository."""
-        with self._connection.reached() as client:
-            return bool(client.hexists(self._keys.of("generation"), repository))
+        return bool(self._connection.redis.hexists(self._keys.of("generation"), repository))
 
     def tag(self, repository: str, tag: str) -> Tag | None:
         """Return a live tag without its pulls and creation date; None if the tag is not live."""
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.zscore(self._keys.of("tags", repository), tag)
             pipe.hget(self._keys.of("live", repository), tag)
             score, live = pipe.execute()
@@ -69,13 +68,11 @@ class Catalog:
 
     def count(self) -> int:
         """Return the number of all repositories."""
-        with self._connection.reached() as client:
-            return int(client.zcard(self._keys.of("by_name")))
+        return int(self._connection.redis.zcard(self._keys.of("by_name")))
 
     def live_tags(self) -> int:
         """Return the number of all live tags."""
-        with self._connection.reached() as client:
-            return int(client.get(self._keys.of("live_tags")) or 0)
+        return int(self._connection.redis.get(self._keys.of("live_tags")) or 0)
 
     def page(self, order: IndexOrder, after: Place | None, limit: int) -> Page[str]:
         """Return a page of the names of all repositories, in the order of an index."""
@@ -96,19 +93,17 @@ class Catalog:
         # "0" is the character after "/": all names below shop/ come before shop0.
         start, end = (f"[{path}", f"({path[:-1]}0") if path else ("-", "+")
         names: list[str] = []
-        with self._connection.reached() as client:
-            while True:
-                part = client.zrangebylex(self._keys.of("by_name"), start, end, start=0, num=AT_ONCE)
-                names += part
-                if len(part) < AT_ONCE:
-                    return tuple(names)
-                start = f"({part[-1]}"
+        while True:
+            part = self._connection.redis.zrangebylex(self._keys.of("by_name"), start, end, start=0, num=AT_ONCE)
+            names += part
+            if len(part) < AT_ONCE:
+                return tuple(names)
+            start = f"({part[-1]}"
 
     def ranks(self, order: IndexOrder, repositories: Sequence[str]) -> dict[str, int]:
         """Return the last push (µs), or the number of live tags, of each of these repositories."""
         key = self._keys.of(_INDEXES[order.lstrip("-")])
-        with self._connection.reached() as client:
-            scores = [score for names in chunks(repositories) for score in client.zmscore(key, list(names))]
+        scores = [score for names in chunks(repositories) for score in self._connection.redis.zmscore(key, list(names))]
         return {name: int(score or 0) for name, score in zip(repositories, scores, strict=True)}
 
     def folders(self, path: str, most: int) -> tuple[tuple[str, int], ...]:
@@ -129,27 +124,26 @@ class Catalog:
 
     def correct_indexes(self) -> tuple[str, ...]:
         """Correct the indexes of all repositories, and return the repositories whose entries were wrong."""
-        with self._connection.reached() as client:
-            names = {name for name, _ in client.hscan_iter(self._keys.of("generation"), count=AT_ONCE)}
-            names |= {name for name, _ in client.zscan_iter(self._keys.of("by_name"), count=AT_ONCE)}
+        client = self._connection.redis
+        names = {name for name, _ in client.hscan_iter(self._keys.of("generation"), count=AT_ONCE)}
+        names |= {name for name, _ in client.zscan_iter(self._keys.of("by_name"), count=AT_ONCE)}
         wrong = (self._connection.run("correct_indexes", repositories=some) for some in chunks(sorted(names)))
         return tuple(chain.from_iterable(wrong))
 
     def doomed(self) -> tuple[str, ...]:
         """Return the repositories with images to delete next."""
-        with self._connection.reached() as client:
-            return tuple({name for name, _ in client.zscan_iter(self._keys.of("doomed"), count=AT_ONCE)})
+        return tuple({name for name, _ in self._connection.redis.zscan_iter(self._keys.of("doomed"), count=AT_ONCE)})
 
     def planned_ms(self) -> dict[str, int]:
         """Return when each repository is planned again (ms); without those that only a push changes."""
-        with self._connection.reached() as client:
-            due = client.zscan_iter(self._keys.of("due"), count=AT_ONCE)
-            return {name: int(score) for name, score in due if score}
+        due = self._connection.redis.zscan_iter(self._keys.of("due"), count=AT_ONCE)
+        return {name: int(score) for name, score in due if score}
 
     def planned_after(self, time_ms: int, most: int) -> tuple[str, ...]:
         """Return the first repositories that are planned again after this time, in the order of their times."""
-        with self._connection.reached() as client:
-            return tuple(client.zrangebyscore(self._keys.of("due"), f"({time_ms}", "+inf", start=0, num=most))
+        return tuple(
+            self._connection.redis.zrangebyscore(self._keys.of("due"), f"({time_ms}", "+inf", start=0, num=most)
+        )
 
     def _read(self, names: Sequence[str]) -> list[RepositorySummary]:
         flat = self._connection.run("summaries", repositories=names)

@@ -69,32 +69,28 @@ class Claims:
 
     def release_repositories(self, names: Iterable[str]) -> None:
         """Release the claims of these repositories."""
-        with self._connection.reached() as client:
-            for page in _pages(f"/{name}" for name in names):
-                client.hdel(self._keys.of("gc:claimed"), *page)
+        for page in _pages(f"/{name}" for name in names):
+            self._connection.redis.hdel(self._keys.of("gc:claimed"), *page)
 
     def release(self, digests: Collection[bytes]) -> None:
         """Release the claims of these digests. What was to be done under the claims must have ended."""
         if digests:
-            with self._connection.reached() as client:
-                client.hdel(self._keys.of("gc:claimed"), *map(_short, digests))
+            self._connection.redis.hdel(self._keys.of("gc:claimed"), *map(_short, digests))
 
     def journal_id(self) -> str:
         """Return the id of the journal; "" if Redis has none."""
-        with self._connection.reached() as client:
-            return str(client.get(self._keys.of("gc:journal")) or "")
+        return str(self._connection.redis.get(self._keys.of("gc:journal")) or "")
 
     def begin_journal(self, journal_id: str) -> None:
         """Begin an empty journal."""
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.delete(self._keys.of("gc:unlinked"))
             pipe.set(self._keys.of("gc:journal"), journal_id)
             pipe.execute()
 
     def journal(self) -> dict[bytes, UnlinkedBlob]:
         """Return the journal. Only the storage knows the sizes and repositories."""
-        with self._connection.reached() as client:
-            entries = dict(client.hscan_iter(self._keys.of("gc:unlinked"), count=AT_ONCE))
+        entries = dict(self._connection.redis.hscan_iter(self._keys.of("gc:unlinked"), count=AT_ONCE))
         return {entry.digest: entry for entry in (_entry(*item) for item in entries.items())}
 
     def begin(self, blobs: Iterable[UnlinkedBlob]) -> None:
@@ -107,9 +103,8 @@ class Claims:
 
     def forget(self, digests: Iterable[bytes]) -> None:
         """Remove these digests from the journal."""
-        with self._connection.reached() as client:
-            for page in _pages(digests):
-                client.hdel(self._keys.of("gc:unlinked"), *map(_short, page))
+        for page in _pages(digests):
+            self._connection.redis.hdel(self._keys.of("gc:unlinked"), *map(_short, page))
 
     def _write(self, blobs: Iterable[UnlinkedBlob], *, is_begun: bool) -> None:
         for page in _pages(blobs):

@@ -49,14 +49,12 @@ class CollectionRuns:
 
     def latest(self, count: int = 20) -> tuple[Run, ...]:
         """Return the latest runs, newest first."""
-        with self._connection.reached() as client:
-            rows = client.xrevrange(self._keys.of("gc:runs"), count=count)
+        rows = self._connection.redis.xrevrange(self._keys.of("gc:runs"), count=count)
         return tuple(_run(row) for _, row in rows)
 
     def after(self, identifier: str, count: int = 100) -> tuple[tuple[str, Run], ...]:
         """Return the runs that were recorded after the entry `identifier` of gc:runs, each with its id there."""
-        with self._connection.reached() as client:
-            rows = client.xrange(self._keys.of("gc:runs"), min=f"({identifier}", count=count)
+        rows = self._connection.redis.xrange(self._keys.of("gc:runs"), min=f"({identifier}", count=count)
         return tuple((name, _run(row)) for name, row in rows)
 
     def keep_log(self, started_ms: int, file: bytes) -> None:
@@ -67,14 +65,12 @@ class CollectionRuns:
 
     def log(self, started_ms: int) -> bytes | None:
         """Return the output of the run that began at `started_ms` as a gzip file, None if it is not kept."""
-        with self._connection.reached() as client:
-            log = client.hget(self._keys.of("gc:logs"), str(started_ms))
+        log = self._connection.redis.hget(self._keys.of("gc:logs"), str(started_ms))
         return base64.b64decode(log) if log else None
 
     def totals(self) -> Totals:
         """Return the totals of all runs since the installation of pushprune."""
-        with self._connection.reached() as client:
-            known = client.hgetall(self._keys.of("gc:totals"))
+        known = self._connection.redis.hgetall(self._keys.of("gc:totals"))
         runs = {name.removeprefix("runs "): int(count) for name, count in known.items() if name.startswith("runs ")}
         done_ms, took_ms = (int(known[name]) if name in known else None for name in ("done_ms", "took_ms"))
         return Totals(runs, int(known.get("blobs", 0)), int(known.get("bytes", 0)), done_ms, took_ms)

@@ -56,8 +56,7 @@ class Collections:
 
     def forget_undeletion(self) -> None:
         """Remove the request for an undeletion."""
-        with self._connection.reached() as client:
-            client.delete(self._keys.of("gc:undelete"))
+        self._connection.redis.delete(self._keys.of("gc:undelete"))
 
     def requested_grace_s(self) -> int | None:
         """Return the grace that was requested for the requested collection; None for that of the settings."""
@@ -75,8 +74,7 @@ class Collections:
 
     def request_if_none(self, reason: str) -> None:
         """Request a collection soon, unless a collection is already requested."""
-        with self._connection.reached() as client:
-            client.set(self._keys.of("gc:due"), reason, nx=True)
+        self._connection.redis.set(self._keys.of("gc:due"), reason, nx=True)
 
     def requested(self) -> str | None:
         """Return the reason of the requested collection, None if there is no request."""
@@ -92,16 +90,15 @@ class Collections:
         After a True the answer is False for RESEND_MS, so that only one message is sent.
         """
         waiting = [self._keys.of(name) for name in ("gc:due", "gc:dry_run", "gc:undelete", "gc:readonly")]
-        with self._connection.reached() as client:
-            if not client.exists(*waiting) and not self.must_look_again():
-                return False
-            # NX and the expiry let only one caller per period send the message.
-            return bool(client.set(self._keys.of("gc:retry"), "1", nx=True, px=RESEND_MS))
+        client = self._connection.redis
+        if not client.exists(*waiting) and not self.must_look_again():
+            return False
+        # NX and the expiry let only one caller per period send the message.
+        return bool(client.set(self._keys.of("gc:retry"), "1", nx=True, px=RESEND_MS))
 
     def look_again_at(self, at_ms: int) -> None:
         """Let the next look at the links that a collection deleted begin at this time."""
-        with self._connection.reached() as client:
-            client.set(self._keys.of("gc:look_again"), at_ms)
+        self._connection.redis.set(self._keys.of("gc:look_again"), at_ms)
 
     def must_look_again(self) -> bool:
         """Return True if the links that the last collection deleted must be looked at now."""
@@ -110,33 +107,29 @@ class Collections:
 
     def looked_again(self) -> None:
         """Record that the links that the last collection deleted were looked at."""
-        with self._connection.reached() as client:
-            client.delete(self._keys.of("gc:look_again"))
+        self._connection.redis.delete(self._keys.of("gc:look_again"))
 
     def postpone(self, wait_s: float) -> None:
         """Postpone the next attempt at the requested work by `wait_s`."""
-        with self._connection.reached() as client:
-            client.set(self._keys.of("gc:retry"), "1", px=int(wait_s * 1000))
+        self._connection.redis.set(self._keys.of("gc:retry"), "1", px=int(wait_s * 1000))
 
     def deletions_so_far(self) -> tuple[int, int]:
         """Return the number of deletions that a collection covers if it begins now, and their size in bytes."""
-        with self._connection.reached() as client:
-            deletes, size_bytes = client.mget([self._keys.of("gc:deletes"), self._keys.of("gc:bytes")])
+        deletes, size_bytes = self._connection.redis.mget([self._keys.of("gc:deletes"), self._keys.of("gc:bytes")])
         return int(deletes or 0), int(size_bytes or 0)
 
     def note_deletions(self, trace: str) -> None:
         """Note the trace of a batch of deletions, for the collection that makes them final; nothing if it is ""."""
         if trace:
             traces = self._keys.of("gc:traces")
-            with self._connection.reached() as client, client.pipeline() as pipe:
+            with self._connection.redis.pipeline() as pipe:
                 pipe.lpush(traces, trace)
                 pipe.ltrim(traces, 0, MOST_LINKS - 1)
                 pipe.execute()
 
     def deletions_traced(self) -> tuple[str, ...]:
         """Return the traces of the deletions since the last collection, the newest first."""
-        with self._connection.reached() as client:
-            return tuple(client.lrange(self._keys.of("gc:traces"), 0, -1))
+        return tuple(self._connection.redis.lrange(self._keys.of("gc:traces"), 0, -1))
 
     def collected(self, reason: str, covered: tuple[int, int]) -> None:
         """Record that a collection ran for `reason`, and subtract the deletions (number, bytes) that it covered.
@@ -147,8 +140,7 @@ class Collections:
 
     def wait(self) -> Postponement | None:
         """Return the reason why the requested collection has not run yet, None if nothing delays it."""
-        with self._connection.reached() as client:
-            waiting = client.hgetall(self._keys.of("gc:waiting"))
+        waiting = self._connection.redis.hgetall(self._keys.of("gc:waiting"))
         if not waiting:
             return None
         times = int(waiting.get(f"said {waiting['last']}", 1))
@@ -156,13 +148,11 @@ class Collections:
 
     def publish_progress(self, under: CollectionStage) -> None:
         """Publish the progress of the running collection; the entry expires after `_STATE_MS`."""
-        with self._connection.reached() as client:
-            client.set(self._keys.of("gc:state"), json.dumps(asdict(under)), px=_STATE_MS)
+        self._connection.redis.set(self._keys.of("gc:state"), json.dumps(asdict(under)), px=_STATE_MS)
 
     def clear_progress(self) -> None:
         """Remove the published progress: no collection is running any more."""
-        with self._connection.reached() as client:
-            client.delete(self._keys.of("gc:state"))
+        self._connection.redis.delete(self._keys.of("gc:state"))
 
     def progress(self) -> CollectionStage | None:
         """Return the progress of the running collection, None if no collection is running."""
@@ -173,15 +163,14 @@ class Collections:
         """Keep the result of a dry run for a day and remove the request for the dry run."""
         largest = sorted(rehearsal.blobs, key=lambda blob: -(blob[1] or 0))[:_REHEARSED_AT_MOST]
         text = json.dumps({"at_ms": rehearsal.at_ms, "blobs": largest})
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.set(self._keys.of("gc:rehearsal"), text, ex=_REHEARSAL_S)
             pipe.delete(self._keys.of("gc:dry_run"))
             pipe.execute()
 
     def forget_rehearsal(self) -> None:
         """Remove the request for a dry run, because the dry run failed."""
-        with self._connection.reached() as client:
-            client.delete(self._keys.of("gc:dry_run"))
+        self._connection.redis.delete(self._keys.of("gc:dry_run"))
 
     def rehearsal(self) -> Rehearsal | None:
         """Return the result of the last dry run, None if none is kept."""
@@ -213,39 +202,34 @@ class Collections:
 
     def end_check(self) -> None:
         """Record that the checks of the last sweep are complete."""
-        with self._connection.reached() as client:
-            client.delete(self._keys.of("gc:unverified"))
+        self._connection.redis.delete(self._keys.of("gc:unverified"))
 
     def note_read_only(self) -> None:
         """Record, before it happens, that pushprune makes the registry read-only.
 
         If this process dies, the next collection must make the registry writable again.
         """
-        with self._connection.reached() as client:
-            # NX keeps the time since which the registry may have been read-only.
-            client.set(self._keys.of("gc:readonly"), now_ms(), nx=True)
+        # NX keeps the time since which the registry may have been read-only.
+        self._connection.redis.set(self._keys.of("gc:readonly"), now_ms(), nx=True)
 
     def may_be_read_only(self) -> bool:
         """Return True if pushprune may have left the registry read-only."""
-        with self._connection.reached() as client:
-            return bool(client.exists(self._keys.of("gc:readonly")))
+        return bool(self._connection.redis.exists(self._keys.of("gc:readonly")))
 
     def note_writable(self) -> None:
         """Record that the registry was seen to accept writes again."""
-        with self._connection.reached() as client:
-            client.delete(self._keys.of("gc:readonly"))
+        self._connection.redis.delete(self._keys.of("gc:readonly"))
 
     def scheduled(self, now_ms: int) -> int:
         """Return the time (ms) of the last schedule check; on the first call, record and return `now_ms`."""
-        with self._connection.reached() as client:
-            # The first call sets the start: no earlier time of the schedule counts as missed.
-            client.set(self._keys.of("gc:scheduled"), now_ms, nx=True)
-            return int(client.get(self._keys.of("gc:scheduled")) or now_ms)
+        client = self._connection.redis
+        # The first call sets the start: no earlier time of the schedule counts as missed.
+        client.set(self._keys.of("gc:scheduled"), now_ms, nx=True)
+        return int(client.get(self._keys.of("gc:scheduled")) or now_ms)
 
     def take_schedule(self, now_ms: int) -> None:
         """Record that the schedule was checked at `now_ms`."""
-        with self._connection.reached() as client:
-            client.set(self._keys.of("gc:scheduled"), now_ms)
+        self._connection.redis.set(self._keys.of("gc:scheduled"), now_ms)
 
     def _request(self, name: str, reason: str, life_ms: int, grace_s: int = 0) -> None:
         is_collection = name == "gc:due"
@@ -259,6 +243,5 @@ class Collections:
         )
 
     def _text(self, name: str) -> str | None:
-        with self._connection.reached() as client:
-            text: str | None = client.get(self._keys.of(name))
+        text: str | None = self._connection.redis.get(self._keys.of(name))
         return text

@@ -13,6 +13,7 @@ from redis.commands.core import Script
 from redis.retry import Retry
 
 from service.domain.errors import StoreRefuses, StoreUnavailable
+from service.store.guarded_client import GuardedClient
 from service.store.keys import Keys
 from service.store.redis_url import sentinel_address
 from service.store.script import lua_script
@@ -57,6 +58,9 @@ class Connection:
         replicas: a script has succeeded only once so many replicas have received its writes.
         schema: called before the first use, with a connection that does not call it. It raises StoreUnavailable while
             this process must not use the store.
+
+    Attributes:
+        redis: the commands of Redis. Each raises StoreUnavailable if Redis is away or refuses.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Connection:
         self._is_checked = schema is None
         self._silent_until_s: float | None = None
         self._scripts: dict[str, Script] = {}
+        self.redis = GuardedClient(self.reached)
 
     def run(self, name: str, repository: str = "", /, *, repositories: Sequence[str] = (), **named: Any) -> Any:
         """Run scripts/<name>.lua and return its result.
@@ -212,14 +217,12 @@ class Connection:
 
     def now_us(self) -> int:
         """Return the time of the Redis server (µs)."""
-        with self.reached() as client:
-            seconds, micros = client.time()
+        seconds, micros = self.redis.time()
         return int(seconds) * 1_000_000 + int(micros)
 
     def ping(self) -> None:
         """Raise StoreUnavailable if Redis does not answer."""
-        with self.reached() as client:
-            client.ping()
+        self.redis.ping()
 
 
 def new_token() -> str:

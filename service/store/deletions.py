@@ -87,13 +87,12 @@ class Deletions:
 
     def dangling(self, repository: str) -> frozenset[str]:
         """Return the tags that the registry still lists although their image was deleted."""
-        with self._connection.reached() as client:
-            return frozenset(client.smembers(self._keys.of("dangling", repository)))
+        return frozenset(self._connection.redis.smembers(self._keys.of("dangling", repository)))
 
     def note_dangling(self, repository: str, tags: Collection[str]) -> None:
         """Replace the recorded tags that the registry still lists although their image was deleted."""
         key = self._keys.of("dangling", repository)
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.delete(key)
             if tags:
                 pipe.sadd(key, *tags)
@@ -207,28 +206,25 @@ class Deletions:
 
     def own_put(self, repository: str, tag: str) -> str | None:
         """Return the digest that pushprune itself last put under a tag, within a day."""
-        with self._connection.reached() as client:
-            packed: str | None = client.hget(self._keys.of("own_puts", repository), tag)
+        packed: str | None = self._connection.redis.hget(self._keys.of("own_puts", repository), tag)
         return packed.partition(" ")[0] if packed else None
 
     def may_have_met_own_put(self, repository: str, tag: Tag) -> bool:
         """Return True if the last push of the tag may have come before pushprune's own last PUT under the tag ended."""
-        with self._connection.reached() as client:
-            packed: str | None = client.hget(self._keys.of("own_puts", repository), tag.name)
+        packed: str | None = self._connection.redis.hget(self._keys.of("own_puts", repository), tag.name)
         put_ms = int(packed.split(" ")[1]) if packed and " " in packed else None
         # Without the time of the PUT, no push can be ruled out.
         return put_ms is None or (tag.pushed_us or 0) <= (put_ms + LOOK_AGAIN_MS + UNANSWERED_MS) * 1000
 
     def is_restored(self, repository: str, tag: str) -> bool:
         """Return True if pushprune's last PUT under a tag was a restore that a user requested, within a day."""
-        with self._connection.reached() as client:
-            packed: str | None = client.hget(self._keys.of("own_puts", repository), tag)
+        packed: str | None = self._connection.redis.hget(self._keys.of("own_puts", repository), tag)
         return packed is not None and packed.endswith(" restored")
 
     def touch(self, repository: str, name: str) -> None:
         """Record, before a DELETE that needs no trash is sent, that the workers delete in this repository."""
         touched = self._keys.of("touched", repository)
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.zadd(touched, {name: self._connection.now_ms()})
             pipe.expire(touched, 86_400)
             pipe.execute()
@@ -239,7 +235,7 @@ class Deletions:
         Deletes are remembered for a day.
         """
         heal = self._keys.of("heal", repository)
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.zscore(self._keys.of("touched", repository), tag)
             pipe.zscore(heal, tag)
             pipe.zscore(heal, f"{tag} again")
@@ -248,7 +244,7 @@ class Deletions:
 
     def may_have_removed(self, repository: str) -> frozenset[str]:
         """Return the tags that an unfinished deletion by pushprune may have removed."""
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.hkeys(self._keys.of("untagging", repository))
             pipe.zrange(self._keys.of("heal", repository), 0, -1)
             untagging, heal = pipe.execute()
@@ -256,7 +252,7 @@ class Deletions:
 
     def still_exists(self, repository: str, digest: str, *, index: bool) -> None:
         """Record that a digest still exists that was recorded as deleted. index: its parts must be read."""
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.zrem(self._keys.of("voided", repository), f"@{short(digest)}")
             if index:
                 # "?" makes a worker read the index; HSETNX keeps references that are known already.

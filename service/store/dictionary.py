@@ -51,7 +51,6 @@ class Dictionary:
         if not packed or packed[0] == "=":
             return packed[1:]
         if packed not in self._names:
-            with self._connection.reached() as client:
-                numbers = client.hgetall(self._connection.keys.of("dictionary"))
+            numbers = self._connection.redis.hgetall(self._connection.keys.of("dictionary"))
             self._names = {number: name for name, number in numbers.items()}
         return self._names.setdefault(packed, _LOST)

@@ -18,27 +18,23 @@ class DoctorProbes:
 
     def begin(self, name: str) -> None:
         """Record that a doctor waits for this probe."""
-        with self._connection.reached() as client:
-            client.set(self._keys.of("probe", name), "waiting", ex=_LIFE_S)
+        self._connection.redis.set(self._keys.of("probe", name), "waiting", ex=_LIFE_S)
 
     def received(self, name: str, *, references: bool) -> None:
         """Record that the registry sent a notification of the probe. Does nothing if no doctor waits for the probe."""
-        with self._connection.reached() as client:
-            # XX: a probe that no doctor waits for must leave no key. KEEPTTL: the answer must not prolong its life.
-            client.set(
-                self._keys.of("probe", name), "received references" if references else "received", xx=True, keepttl=True
-            )
+        # XX: a probe that no doctor waits for must leave no key. KEEPTTL: the answer must not prolong its life.
+        self._connection.redis.set(
+            self._keys.of("probe", name), "received references" if references else "received", xx=True, keepttl=True
+        )
 
     def state(self, name: str) -> ProbeState:
         """Return the state of the probe; "" if there is no such probe."""
-        with self._connection.reached() as client:
-            state: ProbeState = client.get(self._keys.of("probe", name)) or ""
+        state: ProbeState = self._connection.redis.get(self._keys.of("probe", name)) or ""
         return state
 
     def end(self, name: str) -> None:
         """Record that no doctor waits for the probe any more."""
-        with self._connection.reached() as client:
-            client.delete(self._keys.of("probe", name))
+        self._connection.redis.delete(self._keys.of("probe", name))
 
     def admitted(self, repository: str, client_hash: str) -> bool:
         """Return True if the gate admitted a request to this repository, and delete the gate's notes of such requests.
@@ -47,10 +43,10 @@ class DoctorProbes:
         bypassed the gate.
         """
         key = self._keys.of("pushing")
-        with self._connection.reached() as client:
-            noted = [member for member in client.zrange(key, 0, -1) if _is_of(member, repository, client_hash)]
-            if noted:
-                client.zrem(key, *noted)
+        client = self._connection.redis
+        noted = [member for member in client.zrange(key, 0, -1) if _is_of(member, repository, client_hash)]
+        if noted:
+            client.zrem(key, *noted)
         return bool(noted)
 
 

@@ -30,13 +30,11 @@ class DoctorReports:
     def keep(self, findings: Iterable[Finding], by: str) -> None:
         """Replace the last findings. They must not contain a secret."""
         kept = {"at_ms": now_ms(), "by": by, "findings": [asdict(finding) for finding in findings]}
-        with self._connection.reached() as client:
-            client.set(self._key, json.dumps(kept), ex=_LIFE_S)
+        self._connection.redis.set(self._key, json.dumps(kept), ex=_LIFE_S)
 
     def last(self) -> DoctorReport | None:
         """Return the last findings; None if they are older than a week or from an incompatible version."""
-        with self._connection.reached() as client:
-            text = client.get(self._key)
+        text = self._connection.redis.get(self._key)
         if text is None:
             return None
         kept = json.loads(text)

@@ -11,10 +11,8 @@ class EndedSessions:
 
     def add(self, session: str, life_s: int) -> None:
         """Refuse this session from now on. life_s: how long a cookie of it is valid at most."""
-        with self._connection.reached() as client:
-            client.set(self._connection.keys.of("signout", session), "1", ex=life_s)
+        self._connection.redis.set(self._connection.keys.of("signout", session), "1", ex=life_s)
 
     def contains(self, session: str) -> bool:
         """Return True if this session was signed out."""
-        with self._connection.reached() as client:
-            return bool(client.exists(self._connection.keys.of("signout", session)))
+        return bool(self._connection.redis.exists(self._connection.keys.of("signout", session)))

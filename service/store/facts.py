@@ -204,11 +204,11 @@ class RegistryFacts:
             self._keys.of("layers", repository),
             None if of is None else tuple({short(digest) for digest in of}),
         )
-        with self._connection.reached() as client:
-            if asked is None:
-                packed = client.hgetall(key)
-            else:
-                packed = dict(zip(asked, client.hmget(key, asked), strict=True)) if asked else {}
+        client = self._connection.redis
+        if asked is None:
+            packed = client.hgetall(key)
+        else:
+            packed = dict(zip(asked, client.hmget(key, asked), strict=True)) if asked else {}
         return {long(digest): unpack_layers(text) for digest, text in packed.items() if text}
 
 

@@ -28,8 +28,7 @@ class GarbageRecord:
             steps=garbage.steps[:_STEPS],
             leftovers=garbage.leftovers[:_STEPS],
         )
-        with self._connection.reached() as client:
-            client.set(self._key, json.dumps(asdict(kept)))
+        self._connection.redis.set(self._key, json.dumps(asdict(kept)))
 
     def note_restorable(self, images: Mapping[tuple[str, str], tuple[GarbageStage, int]]) -> None:
         """Keep the stages of the images of the trash, in place of those that were kept before.
@@ -41,7 +40,7 @@ class GarbageRecord:
         values = {
             f"{name} {digest}": f"{stage.name} {since_ms}" for (name, digest), (stage, since_ms) in images.items()
         }
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.delete(key)
             if values:
                 pipe.hset(key, mapping=values)
@@ -51,16 +50,14 @@ class GarbageRecord:
         """Return the stages of these images (repository, digest); None if no collection has begun with their blobs."""
         if not images:
             return ()
-        with self._connection.reached() as client:
-            fields = [f"{name} {digest}" for name, digest in images]
-            values = [value for part in chunks(fields) for value in client.hmget(self._restorable, part)]
+        fields = [f"{name} {digest}" for name, digest in images]
+        values = [value for part in chunks(fields) for value in self._connection.redis.hmget(self._restorable, part)]
         words = (str(value).partition(" ") if value else None for value in values)
         return tuple(word and (GarbageStage[word[0]], int(word[2])) for word in words)
 
     def last(self) -> Garbage | None:
         """Return the garbage that was seen last, None if it was never looked for."""
-        with self._connection.reached() as client:
-            text = client.get(self._key)
+        text = self._connection.redis.get(self._key)
         if text is None:
             return None
         kept = json.loads(text)

@@ -156,8 +156,7 @@ class Gate:
 
     def state(self) -> GateState | None:
         """Return the closed or draining gate with its holder, None while the gate is open."""
-        with self._connection.reached() as client:
-            held = client.hgetall(self._keys.of("gate"))
+        held = self._connection.redis.hgetall(self._keys.of("gate"))
         if not held:
             return None
         at, fence = int(held["since_ms"]), int(held["fence"])
@@ -191,14 +190,13 @@ class Gate:
 
     def forgotten_s(self) -> float:
         """Return for how many seconds a push may continue that began before Redis lost everything; 0 if it did not."""
-        with self._connection.reached() as client:
-            return max(0.0, float(client.pttl(self._keys.of("gate:forgot"))) / 1000)
+        return max(0.0, float(self._connection.redis.pttl(self._keys.of("gate:forgot"))) / 1000)
 
     def check_out(self, *processes: str) -> None:
         """Record that these processes do not serve the gate any more."""
         if not processes:
             return
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.zrem(self._keys.of("gates"), *processes)
             pipe.hdel(self._keys.of("gates:seen"), *processes)
             pipe.execute()
@@ -206,36 +204,34 @@ class Gate:
     def processes(self) -> tuple[str, ...]:
         """Return the gate processes, including those that have been silent for a while."""
         since_ms = self._connection.now_ms() - FORGOTTEN_S * 1000
-        with self._connection.reached() as client:
-            return tuple(client.zrangebyscore(self._keys.of("gates"), since_ms, "+inf"))
+        return tuple(self._connection.redis.zrangebyscore(self._keys.of("gates"), since_ms, "+inf"))
 
     def silent(self) -> dict[str, int]:
         """Map each gate process that was not seen for 30 s, and is not forgotten, to its last contact (ms)."""
         now_ms = self._connection.now_ms()
-        with self._connection.reached() as client:
-            seen = client.zrangebyscore(
-                self._keys.of("gates"), now_ms - FORGOTTEN_S * 1000, now_ms - _LATE_MS, withscores=True
-            )
+        seen = self._connection.redis.zrangebyscore(
+            self._keys.of("gates"), now_ms - FORGOTTEN_S * 1000, now_ms - _LATE_MS, withscores=True
+        )
         return {process: int(seen_ms) for process, seen_ms in seen}
 
     def serving(self) -> int | None:
         """Return the number of gate processes seen within the last 10 s; None if no proxy asks them."""
         if not self._has_processes:
             return None
-        with self._connection.reached() as client:
-            return int(client.zcount(self._keys.of("gates"), self._connection.now_ms() - _SILENT_MS, "+inf"))
+        return int(
+            self._connection.redis.zcount(self._keys.of("gates"), self._connection.now_ms() - _SILENT_MS, "+inf")
+        )
 
     def unaware(self, token: str) -> tuple[str, ...]:
         """Return the gate processes that do not know yet that this holder closed the gate."""
         processes = self.processes()
-        with self._connection.reached() as client:
-            seen = client.hgetall(self._keys.of("gates:seen"))
+        seen = self._connection.redis.hgetall(self._keys.of("gates:seen"))
         return tuple(process for process in processes if seen.get(process) != token)
 
     def note_deleting(self, digests: Iterable[str]) -> None:
         """Remember the digests that are about to be swept, for the next run if this run is interrupted."""
         key, words = self._keys.of("gc:deleting"), [short(digest) for digest in digests]
-        with self._connection.reached() as client, client.pipeline(transaction=False) as pipe:
+        with self._connection.redis.pipeline(transaction=False) as pipe:
             # All are noted before the first is deleted. Not in one transaction, which Redis would run without a pause.
             for part in chunks(words):
                 pipe.sadd(key, *part)
@@ -244,26 +240,22 @@ class Gate:
 
     def was_deleting(self) -> frozenset[str]:
         """Return the short digests that an earlier run was about to sweep."""
-        with self._connection.reached() as client:
-            return frozenset(client.sscan_iter(self._keys.of("gc:deleting"), count=AT_ONCE))
+        return frozenset(self._connection.redis.sscan_iter(self._keys.of("gc:deleting"), count=AT_ONCE))
 
     def pin(self, repository: str, manifest: bytes) -> str:
         """Remember a manifest that is about to be pushed to hold blobs during a sweep; return its digest."""
         digest = f"sha256:{sha256(manifest).hexdigest()}"
-        with self._connection.reached() as client:
-            client.sadd(self._keys.of("gc:pins"), f"{repository} {digest}")
+        self._connection.redis.sadd(self._keys.of("gc:pins"), f"{repository} {digest}")
         return digest
 
     def pins(self) -> tuple[tuple[str, str], ...]:
         """Return (repository, digest) of the manifests that hold blobs during a sweep, or that a sweep left behind."""
-        with self._connection.reached() as client:
-            members = sorted(client.smembers(self._keys.of("gc:pins")))
+        members = sorted(self._connection.redis.smembers(self._keys.of("gc:pins")))
         return tuple((repository, digest) for repository, _, digest in (member.partition(" ") for member in members))
 
     def unpin(self, repository: str, digest: str) -> None:
         """Forget a manifest that held blobs during a sweep: it is removed."""
-        with self._connection.reached() as client:
-            client.srem(self._keys.of("gc:pins"), f"{repository} {digest}")
+        self._connection.redis.srem(self._keys.of("gc:pins"), f"{repository} {digest}")
 
     def _turn(self, action: str, token: str, fence: int = 0, reason: str = "", seen_ms: int = 0) -> bool:
         turned = self._connection.run(

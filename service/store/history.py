@@ -109,13 +109,12 @@ class History:
 
     def generation(self, repository: str) -> str:
         """Return the repository's generation: it changes with every change to its tags, not with pulls or time."""
-        with self._connection.reached() as client:
-            return client.hget(self._keys.of("generation"), repository) or "0"
+        return self._connection.redis.hget(self._keys.of("generation"), repository) or "0"
 
     def pushes_since(self, snapshot: Snapshot) -> PushesSince | None:
         """Return the pushes since the snapshot; None if anything else changed, or if it is not known what."""
         run_id = self._connection.run_id()
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.hget(self._keys.of("generation"), snapshot.repository)
             pipe.lrange(self._keys.of("pushes", snapshot.repository), 0, -1)
             pipe.get(self._keys.of("restarts"))
@@ -173,10 +172,10 @@ class History:
         Many: half of those that there may be. Only repositories whose first event came a while ago are returned.
         """
         until_ms = self._connection.now_ms() - _UNSEEN_MS
-        with self._connection.reached() as client:
-            if client.zcard(self._keys.of("unseen")) * 2 < self._limits.unseen_repositories:
-                return ()
-            return tuple(client.zrangebyscore(self._keys.of("unseen"), "-inf", until_ms))
+        client = self._connection.redis
+        if client.zcard(self._keys.of("unseen")) * 2 < self._limits.unseen_repositories:
+            return ()
+        return tuple(client.zrangebyscore(self._keys.of("unseen"), "-inf", until_ms))
 
     def forget_unseen(self, repository: str) -> bool:
         """Forget a repository known only from events of a while ago; return False if anything else is known."""
@@ -187,13 +186,12 @@ class History:
 
         before: the images that the last call returned. They are replaced, and unchanged images are not unpacked again.
         """
-        with self._connection.reached() as client:
-            packed = client.hvals(self._keys.of("dry_run" if dry else "doomed", repository))
+        packed = self._connection.redis.hvals(self._keys.of("dry_run" if dry else "doomed", repository))
         return (before or DoomedImages()).unpack(packed)
 
     def count_doomed(self, repositories: Iterable[str]) -> int:
         """Return the number of images to delete next in these repositories."""
-        with self._connection.reached() as client, client.pipeline(transaction=False) as pipe:
+        with self._connection.redis.pipeline(transaction=False) as pipe:
             for repository in repositories:
                 pipe.hlen(self._keys.of("doomed", repository))
             return sum(pipe.execute())
@@ -205,7 +203,7 @@ class History:
 
     def _empty(self, names: Sequence[str]) -> list[str]:
         """Return the repositories without tags and without deletions that can be restored."""
-        with self._connection.reached() as client, client.pipeline(transaction=False) as pipe:
+        with self._connection.redis.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.exists(self._keys.of("tags", name), self._keys.of("deleted", name), self._keys.of("trash", name))
             known = pipe.execute()
@@ -217,12 +215,12 @@ class History:
         names: of the repositories to look at; None: all.
         """
         key = self._keys.of("unannounced")
-        with self._connection.reached() as client:
-            if names is None:
-                counts = dict(client.hscan_iter(key, count=AT_ONCE))
-            else:
-                read = [count for part in chunks(names) for count in client.hmget(key, part)]
-                counts = dict(zip(names, read, strict=True))
+        client = self._connection.redis
+        if names is None:
+            counts = dict(client.hscan_iter(key, count=AT_ONCE))
+        else:
+            read = [count for part in chunks(names) for count in client.hmget(key, part)]
+            counts = dict(zip(names, read, strict=True))
         return {name: int(count) for name, count in counts.items() if count}
 
     def live(self, repository: str) -> tuple[Tag, ...]:
@@ -231,17 +229,15 @@ class History:
 
     def tag_names(self, repository: str) -> tuple[str, ...]:
         """Return the names of the live tags, newest push first; cheaper than `live`."""
-        with self._connection.reached() as client:
-            return tuple(client.zrevrange(self._keys.of("tags", repository), 0, -1))
+        return tuple(self._connection.redis.zrevrange(self._keys.of("tags", repository), 0, -1))
 
     def count_tags(self, repository: str) -> int:
         """Return the number of live tags."""
-        with self._connection.reached() as client:
-            return int(client.zcard(self._keys.of("tags", repository)))
+        return int(self._connection.redis.zcard(self._keys.of("tags", repository)))
 
     def standing(self, repository: str) -> frozenset[str]:
         """Return the digests that the registry has, as far as is known: those of tags, and those without one."""
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.hvals(self._keys.of("live", repository))
             pipe.hkeys(self._keys.of("untagged", repository))
             live, untagged = pipe.execute()
@@ -249,8 +245,7 @@ class History:
 
     def is_live(self, repository: str, tag: str) -> bool:
         """Return True if the history has this tag; cheaper than `live` in a large repository."""
-        with self._connection.reached() as client:
-            return client.zscore(self._keys.of("tags", repository), tag) is not None
+        return self._connection.redis.zscore(self._keys.of("tags", repository), tag) is not None
 
     def repositories(self) -> tuple[str, ...]:
         """Return the names of all repositories that anything is known of, sorted."""
@@ -258,15 +253,13 @@ class History:
 
     def generations(self) -> dict[str, str]:
         """Return the generation of every repository."""
-        with self._connection.reached() as client:
-            # In parts, because one answer about 500,000 repositories would keep Redis from all other work.
-            return dict(client.hscan_iter(self._keys.of("generation"), count=AT_ONCE))
+        # In parts, because one answer about 500,000 repositories would keep Redis from all other work.
+        return dict(self._connection.redis.hscan_iter(self._keys.of("generation"), count=AT_ONCE))
 
     def entries(self, repository: str | None = None, count: int | None = 100) -> tuple[Entry, ...]:
         """Return the newest history entries, of one repository or of all. count: at most; None: all that are kept."""
         key = self._keys.of("history", repository) if repository else self._keys.of("events")
-        with self._connection.reached() as client:
-            rows = client.xrevrange(key, count=count)
+        rows = self._connection.redis.xrevrange(key, count=count)
         flat = Dictionary(self._connection).flat_row
         return tuple(
             unpack_entry(identifier, flat(fields) if repository else fields, repository) for identifier, fields in rows

@@ -140,14 +140,12 @@ class Leases:
 
     def postpone(self, name: str, time_ms: int) -> None:
         """Let no caller be elected for this long."""
-        with self._connection.reached() as client:
-            client.set(self._keys.of("lease", name), new_token(), px=time_ms)
+        self._connection.redis.set(self._keys.of("lease", name), new_token(), px=time_ms)
 
     def writers(self) -> int:
         """Return the number of valid write permits."""
         now_ms = self._connection.now_ms()
-        with self._connection.reached() as client:
-            return int(client.zcount(self._keys.of("writers"), now_ms, "+inf"))
+        return int(self._connection.redis.zcount(self._keys.of("writers"), now_ms, "+inf"))
 
     def follow_clock(self) -> float:
         """Shorten what the clock of Redis made longer, if it was set back since the last call.
@@ -165,8 +163,7 @@ class Leases:
 
     def collecting(self) -> bool:
         """Return True if a collection runs, or waits to run."""
-        with self._connection.reached() as client:
-            return bool(client.exists(self._keys.of("lease", COLLECT)))
+        return bool(self._connection.redis.exists(self._keys.of("lease", COLLECT)))
 
     def _held(self, lease: Lease, release: Callable[[], None]) -> Iterator[Lease]:
         try:
@@ -183,7 +180,7 @@ class Leases:
         self._quietly(lambda: self._connection.run("release", NAME=name, token=token))
 
     def _leave(self, token: str, lingers_ms: int) -> None:
-        writers, client = self._keys.of("writers"), self._connection.client
+        writers, client = self._keys.of("writers"), self._connection.redis
         if lingers_ms:
             self._quietly(lambda: client.zadd(writers, {token: self._connection.now_ms() + lingers_ms}))
         else:
@@ -191,8 +188,7 @@ class Leases:
 
     def _quietly(self, release: Callable[[], object]) -> None:
         try:
-            with self._connection.reached():
-                release()
+            release()
         # This is no harm: a lease that cannot be released ends by itself.
         except StoreUnavailable:
             return

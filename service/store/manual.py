@@ -63,8 +63,7 @@ class ManualDeletions:
 
     def requests(self, repository: str) -> Mapping[str, ManualDeletion]:
         """Return the deletion requests that are still open, and those that were rejected."""
-        with self._connection.reached() as client:
-            fields = client.hgetall(self._keys.of("manual", repository))
+        fields = self._connection.redis.hgetall(self._keys.of("manual", repository))
         requests = ((field, unpack_manual(text)) for field, text in fields.items())
         return {request.digest if "@" in field else field: request for field, request in requests}
 

@@ -71,8 +71,7 @@ class Meter:
 
     def read(self) -> Metered:
         """Return the flushed counts and timings of all processes. Raises StoreUnavailable when Redis is away."""
-        with self._connection.reached() as client:
-            fields = client.hgetall(self._connection.keys.of("meter"))
+        fields = self._connection.redis.hgetall(self._connection.keys.of("meter"))
         counts: dict[tuple[str, str], int] = {}
         timings: dict[tuple[str, str], Timing] = {}
         for text, value in fields.items():

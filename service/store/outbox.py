@@ -77,8 +77,7 @@ class Outbox:
 
     def first_due(self, count: int) -> tuple[str, ...]:
         """Return the repositories that have been due for longest."""
-        with self._connection.reached() as client:
-            return tuple(client.zrange(self._keys.of("due"), 0, count - 1))
+        return tuple(self._connection.redis.zrange(self._keys.of("due"), 0, count - 1))
 
     def undoom(self, repository: str, short_digest: str) -> None:
         """Remove a digest from the doomed ones and make its repository due for a new plan."""
@@ -115,22 +114,21 @@ class Outbox:
         """
         now_ms, attempts = self._connection.now_ms(), self._keys.of("attempts")
         repositories: set[str] = set()
-        with self._connection.reached() as client:
-            for field in tuple(dict(client.hscan_iter(attempts, count=AT_ONCE))):
-                queue, repository, until = (*field.split(" "), "")[:3]
-                if until != "until":
-                    continue
-                for waiting in ("due", "healing") if queue == "due" else (queue,):
-                    # XX: a repository whose work ended meanwhile must not enter the queue again.
-                    client.zadd(self._keys.of(waiting), {repository: now_ms}, xx=True)
-                client.hdel(attempts, field)
-                repositories.add(repository)
+        client = self._connection.redis
+        for field in tuple(dict(client.hscan_iter(attempts, count=AT_ONCE))):
+            queue, repository, until = (*field.split(" "), "")[:3]
+            if until != "until":
+                continue
+            for waiting in ("due", "healing") if queue == "due" else (queue,):
+                # XX: a repository whose work ended meanwhile must not enter the queue again.
+                client.zadd(self._keys.of(waiting), {repository: now_ms}, xx=True)
+            client.hdel(attempts, field)
+            repositories.add(repository)
         return tuple(sorted(repositories))
 
     def backing_off(self, queue: Queue, repository: str) -> bool:
         """Return True if the repository's back-off in this queue is not over yet."""
-        with self._connection.reached() as client:
-            until = client.hget(self._keys.of("attempts"), f"{queue} {repository} until")
+        until = self._connection.redis.hget(self._keys.of("attempts"), f"{queue} {repository} until")
         return until is not None and int(float(until)) > self._connection.now_ms()
 
     def succeeded(self, queue: Queue, repository: str) -> None:
@@ -142,25 +140,22 @@ class Outbox:
 
     def end_trouble(self, about: str) -> None:
         """Remove a problem that is fixed."""
-        with self._connection.reached() as client:
-            client.hdel(self._keys.of("troubles"), about)
+        self._connection.redis.hdel(self._keys.of("troubles"), about)
 
     def note_trouble(self, about: str, message: str) -> None:
         """Record a problem that an operator must fix."""
         trouble = json.dumps({"message": message, "at_ms": now_ms()})
-        with self._connection.reached() as client:
-            client.hset(self._keys.of("troubles"), about, trouble)
+        self._connection.redis.hset(self._keys.of("troubles"), about, trouble)
 
     def troubles(self) -> tuple[Trouble, ...]:
         """Return the problems that the operator must solve, sorted by subject."""
-        with self._connection.reached() as client:
-            noted = client.hgetall(self._keys.of("troubles"))
+        noted = self._connection.redis.hgetall(self._keys.of("troubles"))
         return tuple(Trouble(about, **json.loads(text)) for about, text in sorted(noted.items()))
 
     def backlog(self) -> Backlog:
         """Return how much work waits, and for how long."""
         now_ms = self._connection.now_ms()
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             for queue in ("due", "doomed"):
                 # Work that only time makes due later (a grace, an age) is no backlog; work that backs off is.
                 pipe.zcount(self._keys.of(queue), "-inf", now_ms + LONGEST_WAIT_MS)
@@ -176,7 +171,7 @@ class Outbox:
             process: tells two processes of the same name apart.
         """
         now_ms = self._connection.now_ms()
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.zadd(self._keys.of("workers"), {f"{name} {process} {','.join(queues)}": now_ms})
             pipe.zremrangebyscore(self._keys.of("workers"), "-inf", now_ms - WORKER_LIFE_MS)
             pipe.execute()
@@ -184,36 +179,30 @@ class Outbox:
     def workers(self, within_s: float = 10) -> int:
         """Return the number of workers that gave a sign of life within `within_s`."""
         since_ms = self._connection.now_ms() - within_s * 1000
-        with self._connection.reached() as client:
-            return int(client.zcount(self._keys.of("workers"), since_ms, "+inf"))
+        return int(self._connection.redis.zcount(self._keys.of("workers"), since_ms, "+inf"))
 
     def signs(self) -> tuple[Worker, ...]:
         """Return the workers that are not forgotten yet, by name."""
-        with self._connection.reached() as client:
-            known = client.zrange(self._keys.of("workers"), 0, -1, withscores=True)
+        known = self._connection.redis.zrange(self._keys.of("workers"), 0, -1, withscores=True)
         workers = [unpack_worker(member, int(at_ms)) for member, at_ms in known]
         return tuple(sorted(workers, key=lambda worker: (worker.name, worker.at_ms)))
 
     def waiting(self, celery_queue: str) -> int:
         """Return the number of messages that wait in a Celery queue on this Redis."""
-        with self._connection.reached() as client:
-            return int(client.llen(celery_queue))
+        return int(self._connection.redis.llen(celery_queue))
 
     def pushes(self) -> int:
         """Return the number of reported pushes and mounts by others, of blobs and manifests, since the beginning."""
-        with self._connection.reached() as client:
-            counted = client.hmget(self._keys.of("counters"), "push", "mount", "blob push", "blob mount")
+        counted = self._connection.redis.hmget(self._keys.of("counters"), "push", "mount", "blob push", "blob mount")
         return sum(int(count or 0) for count in counted)
 
     def restarts(self) -> str:
         """Return the number of registry instances seen. A new one may have lost the notifications of the last."""
-        with self._connection.reached() as client:
-            return str(client.get(self._keys.of("restarts")) or "")
+        return str(self._connection.redis.get(self._keys.of("restarts")) or "")
 
     def healing(self) -> int:
         """Return the number of repositories with tags to check."""
-        with self._connection.reached() as client:
-            return int(client.zcard(self._keys.of("healing")))
+        return int(self._connection.redis.zcard(self._keys.of("healing")))
 
     def hasten_healing(self, within_ms: int = 0) -> None:
         """Schedule an early check of everything that a delete may have removed by accident.
@@ -222,29 +211,28 @@ class Outbox:
             within_ms: how long a DELETE can still be on its way; 0: none is.
         """
         soon_ms = self._connection.now_ms() + within_ms
-        with self._connection.reached() as client:
-            for repository in client.zrange(self._keys.of("healing"), 0, -1):
-                members = dict.fromkeys(client.zrange(self._keys.of("heal", repository), 0, -1), soon_ms)
-                if members:
-                    # XX: what was checked meanwhile must not return. LT: what is due earlier must not be delayed.
-                    client.zadd(self._keys.of("heal", repository), members, xx=True, lt=True)
-                client.zadd(self._keys.of("healing"), {repository: soon_ms}, xx=True, lt=True)
+        client = self._connection.redis
+        for repository in client.zrange(self._keys.of("healing"), 0, -1):
+            members = dict.fromkeys(client.zrange(self._keys.of("heal", repository), 0, -1), soon_ms)
+            if members:
+                # XX: what was checked meanwhile must not return. LT: what is due earlier must not be delayed.
+                client.zadd(self._keys.of("heal", repository), members, xx=True, lt=True)
+            client.zadd(self._keys.of("healing"), {repository: soon_ms}, xx=True, lt=True)
 
     def unhealed(self) -> tuple[str, ...]:
         """Return the tags and digests that must be checked and are not doomed, as "R name"."""
         unhealed = []
-        with self._connection.reached() as client:
-            for repository in client.zrange(self._keys.of("healing"), 0, -1):
-                doomed = [unpack_doomed(text) for text in client.hvals(self._keys.of("doomed", repository))]
-                deleted = {name for image in doomed for name in (*image.tags, image.digest)}
-                names = {member.partition(" ")[0] for member in client.zrange(self._keys.of("heal", repository), 0, -1)}
-                unhealed += [f"{repository} {name}" for name in sorted(names - deleted)]
+        client = self._connection.redis
+        for repository in client.zrange(self._keys.of("healing"), 0, -1):
+            doomed = [unpack_doomed(text) for text in client.hvals(self._keys.of("doomed", repository))]
+            deleted = {name for image in doomed for name in (*image.tags, image.digest)}
+            names = {member.partition(" ")[0] for member in client.zrange(self._keys.of("heal", repository), 0, -1)}
+            unhealed += [f"{repository} {name}" for name in sorted(names - deleted)]
         return tuple(unhealed)
 
     def counters(self) -> dict[str, int]:
         """Return the counters of events by name."""
-        with self._connection.reached() as client:
-            return {name: int(value) for name, value in client.hgetall(self._keys.of("counters")).items()}
+        return {name: int(value) for name, value in self._connection.redis.hgetall(self._keys.of("counters")).items()}
 
 
 def unpack_worker(member: str, at_ms: int) -> Worker:

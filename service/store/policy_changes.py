@@ -23,12 +23,12 @@ class PolicyChanges:
 
         The first policy is recorded and is no change. policy: as JSON, "" for none.
         """
-        with self._connection.reached() as client:
-            client.set(self._keys.of("policy"), digest, nx=True)
-            if client.get(self._keys.of("policy")) != digest:
-                return True
-            client.set(self._keys.of("policy:last"), policy, nx=True)
-            return False
+        client = self._connection.redis
+        client.set(self._keys.of("policy"), digest, nx=True)
+        if client.get(self._keys.of("policy")) != digest:
+            return True
+        client.set(self._keys.of("policy:last"), policy, nx=True)
+        return False
 
     def require_approvals(self, repositories: Sequence[str], removed: int, of: int) -> None:
         """Make the next plans of these repositories wait for an approval.
@@ -42,11 +42,11 @@ class PolicyChanges:
 
     def comparison(self, digest: str) -> tuple[str, Change]:
         """Return how far a changed policy was compared: the last repository, "" for none, and the effect until then."""
-        with self._connection.reached() as client:
-            fields = client.hgetall(self._keys.of("policy:comparison"))
-            if fields.get("policy") != digest:
-                return "", Change((), 0, 0)
-            repositories = set(client.sscan_iter(self._keys.of("policy:removes"), count=AT_ONCE))
+        client = self._connection.redis
+        fields = client.hgetall(self._keys.of("policy:comparison"))
+        if fields.get("policy") != digest:
+            return "", Change((), 0, 0)
+        repositories = set(client.sscan_iter(self._keys.of("policy:removes"), count=AT_ONCE))
         return fields["cursor"], Change(tuple(sorted(repositories)), int(fields["removed"]), int(fields["of"]))
 
     def note_comparison(self, digest: str, cursor: str, change: Change, since: Change) -> None:
@@ -59,7 +59,7 @@ class PolicyChanges:
         """
         key, removes = self._keys.of("policy:comparison"), self._keys.of("policy:removes")
         fields = {"policy": digest, "cursor": cursor, "removed": str(change.removed), "of": str(change.of)}
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.delete(key)
             if since == change:
                 pipe.unlink(removes)
@@ -72,21 +72,20 @@ class PolicyChanges:
 
     def marked_until(self, digest: str) -> str | None:
         """Return the last repository that was made due for this policy; None if none was yet."""
-        with self._connection.reached() as client:
-            policy, marked = client.hmget(self._keys.of("policy:comparison"), "policy", "marked")
+        policy, marked = self._connection.redis.hmget(self._keys.of("policy:comparison"), "policy", "marked")
         return str(marked) if marked and policy == digest else None
 
     def mark_due_until(self, digest: str, repositories: Sequence[str]) -> None:
         """Make repositories due for a changed policy, and record the last of them."""
         self._outbox.mark_due(repositories)
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.hset(self._keys.of("policy:comparison"), mapping={"policy": digest, "marked": repositories[-1]})
             pipe.expire(self._keys.of("policy:comparison"), _COMPARISON_S)
             pipe.execute()
 
     def note_applied(self, digest: str, policy: str) -> None:
         """Record that every repository was made due for this policy. policy: as JSON, "" for none."""
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.mset({self._keys.of("policy"): digest, self._keys.of("policy:last"): policy})
             pipe.delete(self._keys.of("policy:comparison"))
             pipe.unlink(self._keys.of("policy:removes"))
@@ -94,5 +93,4 @@ class PolicyChanges:
 
     def last(self) -> str:
         """Return the policy last applied, as JSON; "" for none."""
-        with self._connection.reached() as client:
-            return str(client.get(self._keys.of("policy:last")) or "")
+        return str(self._connection.redis.get(self._keys.of("policy:last")) or "")

@@ -22,32 +22,29 @@ class ReconcileRuns:
 
     def request(self, reason: str) -> None:
         """Request a comparison of everything; `reason` replaces that of an earlier request. The sweep starts it."""
-        with self._connection.reached() as client:
-            client.set(self._of("due"), reason)
-            # A user does not have to wait for the pause after a failure.
-            client.delete(self._of("pause"))
+        client = self._connection.redis
+        client.set(self._of("due"), reason)
+        # A user does not have to wait for the pause after a failure.
+        client.delete(self._of("pause"))
 
     def request_if_none(self, reason: str) -> None:
         """Request a comparison of everything, unless it is already requested."""
-        with self._connection.reached() as client:
-            client.set(self._of("due"), reason, nx=True)
+        self._connection.redis.set(self._of("due"), reason, nx=True)
 
     def requested(self) -> str | None:
         """Return the reason of the requested comparison of everything, None if there is no request."""
-        with self._connection.reached() as client:
-            reason = client.get(self._of("due"))
+        reason = self._connection.redis.get(self._of("due"))
         return str(reason) if reason else None
 
     def request_repositories(self, repositories: Sequence[str], reason: str) -> None:
         """Request a comparison of these repositories before all others."""
         self._connection.run("reconcile_request", repositories=repositories, reason=reason)
-        with self._connection.reached() as client:
-            # A user does not have to wait for the pause after a failure.
-            client.delete(self._of("pause"))
+        # A user does not have to wait for the pause after a failure.
+        self._connection.redis.delete(self._of("pause"))
 
     def waiting(self, repositories: Sequence[str]) -> tuple[str, ...]:
         """Return those of these repositories that are still to be compared."""
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             for repository in repositories:
                 pipe.zscore(self._of("todo"), repository)
             scores = pipe.execute()
@@ -58,15 +55,9 @@ class ReconcileRuns:
         self._connection.run("reconcile_begin", epoch=self.epoch())
         return self.current()
 
-    def skip(self) -> None:
-        """Record that a run over everything began, without a run: none is requested before the next restart."""
-        epoch = self.epoch()
-        with self._connection.reached() as client:
-            client.set(self._of("epoch"), epoch)
-
     def current(self) -> ReconcileRun | None:
         """Return the run under way, or None."""
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.hgetall(self._of("run"))
             pipe.zcard(self._of("todo"))
             fields, todo = pipe.execute()
@@ -106,8 +97,7 @@ class ReconcileRuns:
 
     def next_repository(self, *, asked: bool = False) -> str | None:
         """Return the repository to compare next, None if none is left. asked: only of those requested by name."""
-        with self._connection.reached() as client:
-            members = client.zrangebyscore(self._of("todo"), 0, 0 if asked else "+inf", 0, 1)
+        members = self._connection.redis.zrangebyscore(self._of("todo"), 0, 0 if asked else "+inf", 0, 1)
         return str(members[0]) if members else None
 
     def compared(self, repository: str, tags: int, changed: int) -> None:
@@ -134,27 +124,25 @@ class ReconcileRuns:
 
         After a True the answer is False for RESEND_MS, so that only one message is sent.
         """
-        with self._connection.reached() as client:
-            return self._has_work(client) and bool(client.set(self._of("sent"), "1", nx=True, px=RESEND_MS))
+        client = self._connection.redis
+        return self._has_work(client) and bool(client.set(self._of("sent"), "1", nx=True, px=RESEND_MS))
 
     def claim_next(self) -> bool:
         """Return True if the run has more to do after a worker's slice.
 
         The worker then sends the next message itself, so the sweep sends none for RESEND_MS.
         """
-        with self._connection.reached() as client:
-            return self._has_work(client) and bool(client.set(self._of("sent"), "1", px=RESEND_MS))
+        client = self._connection.redis
+        return self._has_work(client) and bool(client.set(self._of("sent"), "1", px=RESEND_MS))
 
     def count_with_tags(self, repositories: Sequence[str]) -> int:
         """Return how many of these repositories have live tags, as far as is known."""
         keys = [self._keys.of("tags", repository) for repository in repositories]
-        with self._connection.reached() as client:
-            return sum(int(client.exists(*part)) for part in chunks(keys))
+        return sum(int(self._connection.redis.exists(*part)) for part in chunks(keys))
 
     def last(self) -> ReconcileResult | None:
         """Return the run that ended last, None before the first end."""
-        with self._connection.reached() as client:
-            fields = client.hgetall(self._of("last"))
+        fields = self._connection.redis.hgetall(self._of("last"))
         if not fields:
             return None
         counts = ("at_ms", "took_ms", "repositories", "tags", "changed", "failed")
@@ -166,8 +154,7 @@ class ReconcileRuns:
     def epoch(self) -> str:
         """Return the epoch: the id of this start of Redis, and the number of registry starts seen."""
         run_id = self._connection.run_id()
-        with self._connection.reached() as client:
-            return f"{run_id}:{client.get(self._keys.of('restarts')) or '0'}"
+        return f"{run_id}:{self._connection.redis.get(self._keys.of('restarts')) or '0'}"
 
     def note_registry_start(self, start: str, age_ms: int) -> bool:
         """Record the start time that the registry reports, and how long ago that was.
@@ -178,21 +165,19 @@ class ReconcileRuns:
 
     def last_epoch(self) -> str | None:
         """Return the epoch in which the last run over everything began, None before the first."""
-        with self._connection.reached() as client:
-            epoch = client.get(self._of("epoch"))
+        epoch = self._connection.redis.get(self._of("epoch"))
         return str(epoch) if epoch else None
 
     def scheduled(self, now_ms: int) -> int:
         """Return the time (ms) up to which the schedule was checked; on the first call, record and return `now_ms`."""
-        with self._connection.reached() as client:
-            # The first call sets the start: no earlier time of the schedule counts as missed.
-            client.set(self._of("scheduled"), now_ms, nx=True)
-            return int(client.get(self._of("scheduled")))
+        client = self._connection.redis
+        # The first call sets the start: no earlier time of the schedule counts as missed.
+        client.set(self._of("scheduled"), now_ms, nx=True)
+        return int(client.get(self._of("scheduled")))
 
     def take_schedule(self, now_ms: int) -> None:
         """Record that the schedule was checked up to `now_ms`."""
-        with self._connection.reached() as client:
-            client.set(self._of("scheduled"), now_ms)
+        self._connection.redis.set(self._of("scheduled"), now_ms)
 
     def _has_work(self, client: Any) -> bool:
         return bool(client.exists(self._of("due"), self._of("run"))) and not client.exists(self._of("pause"))

@@ -34,10 +34,9 @@ class RedisInfo:
 
 def read_server(connection: Connection) -> RedisInfo:
     """Read the facts from the server. Raises StoreUnavailable when Redis is away."""
-    with connection.reached() as client:
-        info: dict[str, Any] = {}
-        for section in ("server", "memory", "persistence"):
-            info |= client.info(section)
+    info: dict[str, Any] = {}
+    for section in ("server", "memory", "persistence"):
+        info |= connection.redis.info(section)
     version = str(info.get("redis_version", "0"))
     is_valkey = "valkey_version" in info
     return RedisInfo(

@@ -46,9 +46,8 @@ class Restorations:
     def lease(self, repository: str, digests: Sequence[str], life_s: int) -> int:
         """Protect these digests from deletion for `life_s`, or longer if they already are; return until when (µs)."""
         until_ms = self._connection.now_ms() + life_s * 1000
-        with self._connection.reached() as client:
-            # GT: a longer protection must not be shortened.
-            client.zadd(self._keys.of("restored", repository), dict.fromkeys(digests, until_ms), gt=True)
+        # GT: a longer protection must not be shortened.
+        self._connection.redis.zadd(self._keys.of("restored", repository), dict.fromkeys(digests, until_ms), gt=True)
         return until_ms * 1000
 
     def restored(self, repository: str, manifest: RestoredManifest, before: str, since_us: int) -> bool:
@@ -90,6 +89,5 @@ class Restorations:
 
     def pushed_at(self, repository: str, tag: str) -> str:
         """Return the time of the tag's last push (µs) as text, "" if the tag is not live."""
-        with self._connection.reached() as client:
-            at_us = client.zscore(self._keys.of("tags", repository), tag) if tag else None
+        at_us = self._connection.redis.zscore(self._keys.of("tags", repository), tag) if tag else None
         return "" if at_us is None else f"{at_us:.0f}"

@@ -52,7 +52,7 @@ class Migration:
 
     def _write(self, fill: Callable[[Pipeline], object], states: Sequence[str]) -> None:
         key = self.connection.keys.of("schema")
-        with self.connection.reached() as client, client.pipeline() as pipe:
+        with self.connection.redis.pipeline() as pipe:
             pipe.watch(key)
             is_current = pipe.get(key) in states
             pipe.multi()
@@ -121,14 +121,12 @@ class Schema:
 
     def _found(self, connection: Connection) -> int:
         """Return the version of the store, this version at most. Raises SchemaTooNew or StoreBusy."""
-        key = connection.keys.of("schema")
-        with connection.reached() as client:
-            text = client.get(key)
+        key, client = connection.keys.of("schema"), connection.redis
+        text = client.get(key)
         if text is None:
             try:
-                with connection.reached() as client:
-                    client.set(key, self._version, nx=True)
-                    text = client.get(key)
+                client.set(key, self._version, nx=True)
+                text = client.get(key)
             except StoreRefuses:
                 # A server that takes no write can be read, so that the doctor can say why.
                 return self._version

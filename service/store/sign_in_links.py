@@ -13,18 +13,15 @@ class SignInLinks:
 
     def add(self, secret: str, life_s: int) -> None:
         """Let this secret sign in once, for so many seconds from now."""
-        with self._connection.reached() as client:
-            client.set(self._key(secret), "1", ex=life_s)
+        self._connection.redis.set(self._key(secret), "1", ex=life_s)
 
     def contains(self, secret: str) -> bool:
         """Return True if this secret still signs in."""
-        with self._connection.reached() as client:
-            return bool(client.exists(self._key(secret)))
+        return bool(self._connection.redis.exists(self._key(secret)))
 
     def use(self, secret: str) -> bool:
         """Use the secret up. Returns True for one caller only, however many try at the same time."""
-        with self._connection.reached() as client:
-            return bool(client.delete(self._key(secret)))
+        return bool(self._connection.redis.delete(self._key(secret)))
 
     def _key(self, secret: str) -> str:
         return self._connection.keys.of("sign_in", hashlib.sha256(secret.encode()).hexdigest())

@@ -52,7 +52,7 @@ class Stats:
     def read(self) -> StatsSnapshot:
         """Return all figures at one moment, by the clock of Redis. The cost does not grow with the history."""
         now_ms = self._connection.now_ms()
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.hlen(self._of("generation"))
             pipe.hgetall(self._of("counters"))
             pipe.zrangebyscore(self._of("workers"), now_ms - WORKER_SILENT_MS, "+inf")
@@ -77,14 +77,14 @@ class Stats:
 
     def last_rejected(self) -> tuple[int, str] | None:
         """Return the time (ms) and the reason of the last event that pushprune could not parse; None if none."""
-        with self._connection.reached() as client:
-            rows = client.xrevrange(self._of("rejected"), count=1)
+        rows = self._connection.redis.xrevrange(self._of("rejected"), count=1)
         return (int(rows[0][0].partition("-")[0]), str(rows[0][1].get("reason", ""))) if rows else None
 
     def trashed(self, before_us: int | None = None) -> int:
         """Return the number of deleted manifests that can still be restored. before_us: only those deleted before."""
-        with self._connection.reached() as client:
-            return int(client.zcount(self._of("trashed"), "-inf", "+inf" if before_us is None else before_us))
+        return int(
+            self._connection.redis.zcount(self._of("trashed"), "-inf", "+inf" if before_us is None else before_us)
+        )
 
 
 def _late_s(firsts: Iterable[tuple[str, float]], now_ms: int) -> float:

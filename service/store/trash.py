@@ -111,33 +111,29 @@ class Trash:
 
     def get(self, repository: str, digest: str) -> TrashedManifest | None:
         """Return a manifest from the trash; None if the trash does not hold it."""
-        with self._connection.reached() as client:
-            text = client.hget(self._keys.of("trash", repository), digest)
+        text = self._connection.redis.hget(self._keys.of("trash", repository), digest)
         return _kept(digest, text) if text else None
 
     def trashed_us(self, repository: str, digest: str) -> int | None:
         """Return when a manifest last entered the trash (µs), right before its DELETE was sent; None if not there."""
-        with self._connection.reached() as client:
-            at_us = client.zscore(self._keys.of("trashed"), f"{repository} {digest}")
+        at_us = self._connection.redis.zscore(self._keys.of("trashed"), f"{repository} {digest}")
         return None if at_us is None else int(at_us)
 
     def digests(self, repository: str) -> frozenset[str]:
         """Return the digests of a repository's manifests in the trash."""
-        with self._connection.reached() as client:
-            return frozenset(client.hkeys(self._keys.of("trash", repository)))
+        return frozenset(self._connection.redis.hkeys(self._keys.of("trash", repository)))
 
     def manifests(self, at_most: int | None = None) -> Iterator[tuple[str, TrashedManifest]]:
         """Yield every manifest in the trash with its repository, the latest deletion first."""
-        with self._connection.reached() as client:
-            if at_most is None:
-                newest = self._all_trashed()
-            else:
-                newest = client.zrevrange(self._keys.of("trashed"), 0, at_most - 1)
+        if at_most is None:
+            newest = self._all_trashed()
+        else:
+            newest = self._connection.redis.zrevrange(self._keys.of("trashed"), 0, at_most - 1)
         # "R -" means deleted tags only, without a manifest.
         members = [member.partition(" ")[::2] for member in newest if not member.endswith(" -")]
         for at in range(0, len(members), _PAGE):
             page = members[at : at + _PAGE]
-            with self._connection.reached() as client, client.pipeline() as pipe:
+            with self._connection.redis.pipeline() as pipe:
                 for repository, digest in page:
                     pipe.hget(self._keys.of("trash", repository), digest)
                 texts = pipe.execute()
@@ -185,16 +181,14 @@ class Trash:
 
     def latest(self, count: int) -> tuple[tuple[str, Deleted], ...]:
         """Return the latest deletions of all repositories that can still be restored, each with its repository."""
-        with self._connection.reached() as client:
-            newest = client.zrevrange(self._keys.of("trashed"), 0, count - 1)
+        newest = self._connection.redis.zrevrange(self._keys.of("trashed"), 0, count - 1)
         repositories = dict.fromkeys(member.partition(" ")[0] for member in newest)
         deletions = [(name, deletion) for name in repositories for deletion in self.deleted(name)]
         return tuple(sorted(deletions, key=lambda item: -item[1].at_us)[:count])
 
     def age_s(self) -> float:
         """Return the seconds since the last entry, which is made right before its DELETE; inf for an empty trash."""
-        with self._connection.reached() as client:
-            newest = client.zrevrange(self._keys.of("trashed"), 0, 0, withscores=True)
+        newest = self._connection.redis.zrevrange(self._keys.of("trashed"), 0, 0, withscores=True)
         return self._connection.now_ms() / 1000 - newest[0][1] / 1_000_000 if newest else float("inf")
 
     def kept_us(self, at_us: int) -> bool:
@@ -226,12 +220,10 @@ class Trash:
 
     def _all_trashed(self) -> list[str]:
         """Return the members of the index, the latest deletion first."""
-        with self._connection.reached() as client:
-            return list(by_score(client, self._keys.of("trashed")))[::-1]
+        return list(by_score(self._connection.redis, self._keys.of("trashed")))[::-1]
 
     def _drop_before(self, at_us: int, *, expired: bool) -> int:
-        with self._connection.reached() as client:
-            old = tuple(by_score(client, self._keys.of("trashed"), f"({at_us}"))
+        old = tuple(by_score(self._connection.redis, self._keys.of("trashed"), f"({at_us}"))
         digests: dict[str, list[str]] = {}
         for member in old:
             repository, _, digest = member.partition(" ")

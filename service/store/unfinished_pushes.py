@@ -60,10 +60,10 @@ class UnfinishedPushes:
         reported the push.
         """
         now_ms = self._connection.now_ms()
-        with self._connection.reached() as client:
-            signs = client.zrangebyscore(self._keys.of("pushing"), now_ms - _OPEN_MS, "+inf", withscores=True)
-            blobs = client.zrangebyscore(self._keys.of("unreferenced"), now_ms - _FRESH_MS, "+inf", withscores=True)
-            held_ms = client.hget(self._keys.of("gate"), "since_ms")
+        client = self._connection.redis
+        signs = client.zrangebyscore(self._keys.of("pushing"), now_ms - _OPEN_MS, "+inf", withscores=True)
+        blobs = client.zrangebyscore(self._keys.of("unreferenced"), now_ms - _FRESH_MS, "+inf", withscores=True)
+        held_ms = client.hget(self._keys.of("gate"), "since_ms")
         # What a client claims counts only for a moment; after that, the registry must have reported the push.
         believes = held_ms is None or now_ms - int(held_ms) < claims_ms
         read = self._read()
@@ -101,8 +101,7 @@ class UnfinishedPushes:
 
     def unread_manifests(self) -> tuple[UnreadManifest, ...]:
         """Return the recently pushed manifests whose references the registry did not report."""
-        with self._connection.reached() as client:
-            members = client.zrange(self._keys.of("unread_manifests"), 0, -1)
+        members = self._connection.redis.zrange(self._keys.of("unread_manifests"), 0, -1)
         parts = (member.split(" ") for member in members)
         return tuple(
             UnreadManifest(repository, long(word), pusher, int(put)) for repository, word, pusher, put in parts
@@ -128,8 +127,7 @@ class UnfinishedPushes:
         """
         wanted = {short(digest): digest for digest in digests}
         since_ms = self._connection.now_ms() - self._bounds.youth_ms
-        with self._connection.reached() as client:
-            members = client.zrangebyscore(self._keys.of("unreferenced"), since_ms, "+inf", withscores=True)
+        members = self._connection.redis.zrangebyscore(self._keys.of("unreferenced"), since_ms, "+inf", withscores=True)
         entries = []
         for member, at_ms in members:
             # "*" says that there were more blobs than can be remembered.
@@ -143,8 +141,7 @@ class UnfinishedPushes:
 
     def manifests_put(self, since_ms: float = 0) -> tuple[str, ...]:
         """Return the repositories that got a manifest since, within gc.youth at most; MORE if not all are known."""
-        with self._connection.reached() as client:
-            members = client.zrangebyscore(self._keys.of("pushing"), since_ms, "+inf")
+        members = self._connection.redis.zrangebyscore(self._keys.of("pushing"), since_ms, "+inf")
         repositories = {member.partition(" ")[0] for member in members if member.endswith((" put", " more"))}
         return tuple(sorted(repositories))
 
@@ -154,8 +151,7 @@ class UnfinishedPushes:
         The proxy may not have sent it to the registry yet. What the registry has reported since has arrived there.
         """
         since_ms = self._connection.now_ms() - within_s * 1000
-        with self._connection.reached() as client:
-            unknown_ms = client.zscore(self._keys.of("gc:noted"), _UNKNOWN)
+        unknown_ms = self._connection.redis.zscore(self._keys.of("gc:noted"), _UNKNOWN)
         return (unknown_ms is not None and unknown_ms >= since_ms) or not self.reported_ms(int(since_ms))
 
     def reported_ms(self, since_ms: int = 0) -> int:
@@ -171,5 +167,4 @@ class UnfinishedPushes:
 
     def noted_since(self, at_ms: int) -> bool:
         """Return True if an unfinished push was noted at `at_ms` or later to need a blob."""
-        with self._connection.reached() as client:
-            return bool(client.zcount(self._keys.of("unreferenced"), at_ms, "+inf"))
+        return bool(self._connection.redis.zcount(self._keys.of("unreferenced"), at_ms, "+inf"))

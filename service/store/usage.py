@@ -31,7 +31,7 @@ class UsageRecords:
     def note(self, usage: Usage, *, hourly: bool) -> None:
         """Store the usage as the current one, and (hourly) as a record of the stream as well."""
         fields = pack_usage(usage)
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.delete(self._of("usage:now"))
             pipe.hset(self._of("usage:now"), mapping={"at_ms": usage.at_ms, **fields})
             if hourly:
@@ -40,43 +40,38 @@ class UsageRecords:
 
     def now(self) -> Usage | None:
         """Return the last measured usage, or None before the first measurement."""
-        with self._connection.reached() as client:
-            fields = client.hgetall(self._of("usage:now"))
+        fields = self._connection.redis.hgetall(self._of("usage:now"))
         return _unpacked(int(fields["at_ms"]), fields) if fields else None
 
     def last_record_ms(self) -> int | None:
         """Return the time of the newest record of the stream, or None if there is none."""
-        with self._connection.reached() as client:
-            rows = client.xrevrange(self._of("usage"), count=1)
+        rows = self._connection.redis.xrevrange(self._of("usage"), count=1)
         return _time_ms(rows[0][0]) if rows else None
 
     def since(self, since_ms: int) -> tuple[Usage, ...]:
         """Return the hourly records since this time, the oldest first."""
-        with self._connection.reached() as client:
-            rows = client.xrange(self._of("usage"), min=max(since_ms, 0))
+        rows = self._connection.redis.xrange(self._of("usage"), min=max(since_ms, 0))
         return tuple(_unpacked(_time_ms(identifier), fields) for identifier, fields in rows)
 
     def sizes(self, repositories: Iterable[str] | None = None) -> dict[str, RepositorySize]:
         """Return the measured sizes of these repositories, or of all (None), as far as they are measured."""
-        with self._connection.reached() as client:
-            if repositories is None:
-                packed = dict(client.hscan_iter(self._of("sizes"), count=AT_ONCE))
-            else:
-                names = tuple(repositories)
-                texts = [text for part in chunks(names) for text in client.hmget(self._of("sizes"), part)]
-                packed = dict(zip(names, texts, strict=True))
+        client = self._connection.redis
+        if repositories is None:
+            packed = dict(client.hscan_iter(self._of("sizes"), count=AT_ONCE))
+        else:
+            names = tuple(repositories)
+            texts = [text for part in chunks(names) for text in client.hmget(self._of("sizes"), part)]
+            packed = dict(zip(names, texts, strict=True))
         return {name: _unpacked_size(text) for name, text in packed.items() if text}
 
     def size_bytes(self) -> dict[str, int]:
         """Return the size of each measured repository. Much cheaper than `sizes` for all of them."""
-        with self._connection.reached() as client:
-            packed = dict(client.hscan_iter(self._of("sizes"), count=AT_ONCE))
+        packed = dict(self._connection.redis.hscan_iter(self._of("sizes"), count=AT_ONCE))
         return {name: int(text[: text.index(" ")]) for name, text in packed.items()}
 
     def note_size(self, repository: str, size: RepositorySize) -> None:
         """Store the measured size of a repository."""
-        with self._connection.reached() as client:
-            client.hset(self._of("sizes"), repository, _packed_size(size))
+        self._connection.redis.hset(self._of("sizes"), repository, _packed_size(size))
 
     def note_image_sizes(self, repository: str, sizes: Mapping[Tag, int]) -> None:
         """Store the sizes of the images that these tags point at. A tag that has moved since is left alone."""
@@ -89,12 +84,11 @@ class UsageRecords:
 
         The sizes of repositories that do not exist any more are forgotten.
         """
-        with self._connection.reached() as client:
-            versions = versions_of(self._connection)
-            sizes = self.sizes()
-            if gone := sizes.keys() - versions.keys():
-                for part in chunks(tuple(gone)):
-                    client.hdel(self._of("sizes"), *part)
+        versions = versions_of(self._connection)
+        sizes = self.sizes()
+        if gone := sizes.keys() - versions.keys():
+            for part in chunks(tuple(gone)):
+                self._connection.redis.hdel(self._of("sizes"), *part)
         stale = [
             (sizes[name].at_ms if name in sizes else 0, name)
             for name, version in versions.items()
@@ -104,15 +98,14 @@ class UsageRecords:
 
     def shrunk(self, repository: str) -> str | None:
         """Return how many manifests pushprune deleted in the repository; None: no manifest."""
-        with self._connection.reached() as client:
-            count: str | None = client.hget(self._of("shrunk"), repository)
+        count: str | None = self._connection.redis.hget(self._of("shrunk"), repository)
         return count
 
     def blobs(self, repositories: Sequence[str]) -> Iterator[tuple[str, tuple[tuple[str, int], ...]]]:
         """Yield each repository with the (mark, size in bytes) of its known blobs, each blob once."""
         for start in range(0, len(repositories), _REPOSITORIES_AT_ONCE):
             names = repositories[start : start + _REPOSITORIES_AT_ONCE]
-            with self._connection.reached() as client, client.pipeline(transaction=False) as pipe:
+            with self._connection.redis.pipeline(transaction=False) as pipe:
                 for name in names:
                     pipe.hvals(self._of("layers", name))
                 packed = pipe.execute()
@@ -123,12 +116,11 @@ class UsageRecords:
 
 def versions_of(connection: Connection) -> dict[str, str]:
     """Return the version of each repository: it changes with its tags, and with each deletion by pushprune."""
-    with connection.reached() as client:
-        # In parts, because one answer about 500,000 repositories would keep Redis from all other work. A repository
-        # that changes between the two has an old version, which the next call finds changed.
-        generations, shrunk = (
-            dict(client.hscan_iter(connection.keys.of(name), count=AT_ONCE)) for name in ("generation", "shrunk")
-        )
+    # In parts, because one answer about 500,000 repositories would keep Redis from all other work. A repository
+    # that changes between the two has an old version, which the next call finds changed.
+    generations, shrunk = (
+        dict(connection.redis.hscan_iter(connection.keys.of(name), count=AT_ONCE)) for name in ("generation", "shrunk")
+    )
     return {name: version(generation, shrunk.get(name)) for name, generation in generations.items()}
 
 

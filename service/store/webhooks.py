@@ -74,7 +74,7 @@ class Webhooks:
     def state(self, name: str) -> WebhookState:
         """Return the state of a webhook."""
         queue = self._keys.of("webhook_queue", name)
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.hgetall(self._keys.of("webhook", name))
             pipe.xlen(queue)
             pipe.xrange(queue, count=1)
@@ -101,7 +101,7 @@ class Webhooks:
     def holds(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the repositories with a hold that the webhook does not know, and those whose hold has ended."""
         known, held = self._keys.of("webhook_held", name), self._keys.of("held")
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.sdiff(held, known)
             pipe.sdiff(known, held)
             new, ended = pipe.execute()
@@ -138,14 +138,12 @@ class Webhooks:
 
         until_id: the last event that is wanted; "" for no limit.
         """
-        with self._connection.reached() as client:
-            rows = client.xrange(self._keys.of("webhook_queue", name), max=until_id or "+", count=count)
+        rows = self._connection.redis.xrange(self._keys.of("webhook_queue", name), max=until_id or "+", count=count)
         return tuple((identifier, WebhookEvent(**json.loads(row["event"]))) for identifier, row in rows)
 
     def begin(self, name: str, message_id: str) -> None:
         """Record which event is the last of the message that is sent now: a retry must have the same content."""
-        with self._connection.reached() as client:
-            client.hset(self._keys.of("webhook", name), mapping={"message_id": message_id, "refusals": 0})
+        self._connection.redis.hset(self._keys.of("webhook", name), mapping={"message_id": message_id, "refusals": 0})
 
     def succeeded(self, name: str, ids: Sequence[str], until_ms: int) -> None:
         """Remove the events of a message that was received. until_ms: the next message is not sent before."""
@@ -163,7 +161,7 @@ class Webhooks:
             is_refused: True if the receiver does not take this message.
         """
         key = self._keys.of("webhook", name)
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.hincrby(key, "attempts", 1)
             pipe.hincrby(key, "failed", 1)
             pipe.hincrby(key, "refusals", int(is_refused))
@@ -173,18 +171,16 @@ class Webhooks:
 
     def stop(self, name: str) -> None:
         """Record that the receiver does not want any more events."""
-        with self._connection.reached() as client:
-            client.hset(self._keys.of("webhook", name), "gone", 1)
+        self._connection.redis.hset(self._keys.of("webhook", name), "gone", 1)
 
     def reopen(self, name: str) -> None:
         """Send again to a receiver that did not want any more events: the operator may have corrected that."""
-        with self._connection.reached() as client:
-            client.hdel(self._keys.of("webhook", name), "gone")
+        self._connection.redis.hdel(self._keys.of("webhook", name), "gone")
 
     def _end(self, name: str, ids: Sequence[str], counter: str, until_ms: int, fields: Sequence[str] = ()) -> None:
         """Remove a message. fields: others to remove, about failed attempts."""
         key = self._keys.of("webhook", name)
-        with self._connection.reached() as client, client.pipeline() as pipe:
+        with self._connection.redis.pipeline() as pipe:
             pipe.xdel(self._keys.of("webhook_queue", name), *ids)
             pipe.hincrby(key, counter, len(ids))
             pipe.hdel(key, "message_id", "refusals", *fields)

@@ -39,7 +39,7 @@ class Word:
 
     def _agree_on(self, proposed: str) -> str:
         key = self._connection.keys.of("word")
-        with self._connection.reached() as client, client.pipeline() as pipeline:
+        with self._connection.redis.pipeline() as pipeline:
             # NX: the first process decides, and all others read its word.
             pipeline.set(key, proposed, nx=True)
             pipeline.get(key)

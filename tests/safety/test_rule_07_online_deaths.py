@@ -68,8 +68,8 @@ def test_nothing_is_deleted_after_redis_or_the_storage_lost_the_journal(site: On
     unlinked(site)
     connection = site.store.connection
     if is_redis:
-        with connection.reached() as client:
-            client.delete(*client.scan_iter(connection.keys.of("*")))
+        client = connection.redis
+        client.delete(*client.scan_iter(connection.keys.of("*")))
         site.noting_for(YOUTH_S + 60)
     else:
         site.plain.delete([JOURNAL])

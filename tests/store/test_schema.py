@@ -35,9 +35,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def sizes_into_a_hash(migration: Migration, after: Callable[[], object] = lambda: None) -> None:
     """The made-up migration from version 0. after: called after each write."""
     keys = migration.connection.keys
-    with migration.connection.reached() as client:
-        old = sorted(client.scan_iter(match=f"{keys.prefix}{OLD}*"))
-        values = client.mget(old) if old else []
+    client = migration.connection.redis
+    old = sorted(client.scan_iter(match=f"{keys.prefix}{OLD}*"))
+    values = client.mget(old) if old else []
     for key, value in zip(old, values, strict=True):
         name = key.removeprefix(keys.prefix + OLD)
 

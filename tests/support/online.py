@@ -239,20 +239,20 @@ class OnlineSite:
     def noting_for(self, seconds: int) -> None:
         """The gate has noted digests for so long."""
         connection = self.store.connection
-        with connection.reached() as client:
-            seconds_now, _ = client.time()
-            client.set(connection.keys.of("gc:noting"), (int(seconds_now) - seconds) * 1000)
+        client = connection.redis
+        seconds_now, _ = client.time()
+        client.set(connection.keys.of("gc:noting"), (int(seconds_now) - seconds) * 1000)
 
     def later(self, seconds: float) -> None:
         """Time passes."""
         self.objects.skew_us += round(seconds * 1_000_000)
         for name in ("gc:noted", "pushing", "manifest_puts"):
             earlier(self.store.connection, name, seconds)
-        with self.store.connection.reached() as client:
-            key = self.store.connection.keys.of("gate")
-            for field in client.hkeys(key):
-                if field in ("since_ms", "claimed_ms"):
-                    client.hincrby(key, field, -round(seconds * 1000))
+        client = self.store.connection.redis
+        key = self.store.connection.keys.of("gate")
+        for field in client.hkeys(key):
+            if field in ("since_ms", "claimed_ms"):
+                client.hincrby(key, field, -round(seconds * 1000))
 
     def collect(self) -> Run:
         """Run a collection to its end."""
@@ -374,9 +374,9 @@ def make_site(
         "http://127.0.0.1:1", gc=GC | {"quarantine": quarantine}, storage={"path": folder}, registry=debug
     )
     connection = wiring.store.connection
-    with connection.reached() as client:
-        for key in client.scan_iter(connection.keys.of("*")):
-            client.delete(key)
+    client = connection.redis
+    for key in client.scan_iter(connection.keys.of("*")):
+        client.delete(key)
     return OnlineSite(wiring, folder, monkeypatch)
 
 

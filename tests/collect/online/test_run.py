@@ -423,15 +423,13 @@ def test_old_manifests_are_kept_while_pushes_of_manifests_do_not_end(
 def test_a_deletion_becomes_permanent_only_after_the_grace(site: OnlineSite) -> None:
     connection, gc = site.store.connection, site.wiring.settings.gc
     now_us = connection.now_us()
-    with connection.reached() as client:
-        client.zadd(
-            connection.keys.of("trashed"),
-            {"a sha256:1": now_us - 1, "b sha256:2": now_us - (GRACE_S + QUARANTINE_S) * 10**6 - 1},
-        )
+    connection.redis.zadd(
+        connection.keys.of("trashed"),
+        {"a sha256:1": now_us - 1, "b sha256:2": now_us - (GRACE_S + QUARANTINE_S) * 10**6 - 1},
+    )
     assert at_stake(site.store, gc) == 1
     site.store.collections.request("a full disk", GRACE_S)
-    with connection.reached() as client:
-        client.zadd(connection.keys.of("trashed"), {"c sha256:3": now_us - GRACE_S * 10**6 - 1})
+    connection.redis.zadd(connection.keys.of("trashed"), {"c sha256:3": now_us - GRACE_S * 10**6 - 1})
     assert at_stake(site.store, gc) == 2
     assert at_stake(site.store, gc.model_copy(update={"collector": "registry"})) == 3
 
