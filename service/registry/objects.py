@@ -280,19 +280,17 @@ class ObjectStore:
         try:
             yield
         except (exceptions.BaseError, OSError) as error:
-            reason, text = first_line(error), str(error)
+            reason, text, about = first_line(error), str(error), f"{self.name}: {failure}"
             # A failed listing is a GenericError that has the status in its text only.
             if isinstance(error, _DENIED) or "403 Forbidden" in text or "401 Unauthorized" in text:
                 raise StorageRefused(
-                    f"{self.name}: {failure}: the storage refuses the login, or its rights do not suffice ({reason}): "
+                    f"{about}: the storage refuses the login, or its rights do not suffice ({reason}): "
                     "check the credentials and the policy of the bucket"
                 ) from error
             if isinstance(error, FileNotFoundError) or "404 Not Found" in text:
-                raise StorageRefused(
-                    f"{self.name}: {failure}: there is no such bucket or folder: correct storage.url"
-                ) from error
+                raise StorageRefused(f"{about}: there is no such bucket or folder: correct storage.url") from error
             raise StorageUnavailable(
-                f"{self.name}: {failure}: {reason}: look at the storage, its free space and the network between"
+                f"{about}: {reason}: look at the storage, its free space and the network between"
             ) from error
 
 
