@@ -179,7 +179,7 @@ def _open(store: Store, yes: bool) -> None:
     if gate is None:
         click.echo("the gate is open")
         return
-    click.echo(f"the gate is {gate.state} since {when(gate.since_ms * 1000)}: {gate.reason}")
+    click.echo(f"the gate has been {gate.state} since {when(gate.since_ms * 1000)}: {gate.reason}")
     if not yes:
         click.confirm(
             "Is it certain that this collection no longer runs? If it still deletes blobs, images will be corrupted",

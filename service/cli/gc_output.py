@@ -22,14 +22,14 @@ def show_overview(status: CollectionStatus, as_document: bool) -> None:
         return
     if status.running:
         running = status.running
-        line(f"running: {running.stage}{spell_progress(running)}, because {running.reason}")
+        line(f"running ({running.reason}): {running.stage}{spell_progress(running)}")
     elif status.queued:
         kept = f"; waiting: {status.postponed.message} (tried {status.postponed.times}×)" if status.postponed else ""
         line(f"queued: {status.queued}{kept}")
         line(f"then {permanent(status.permanent)}; cancel it with: pushprune gc --cancel")
     if status.gate:
         only = "; only requests that name a blob which is being deleted wait" if status.gate.state == "claiming" else ""
-        line(f"the gate is {status.gate.state} since {when(status.gate.since_ms * 1000)}: {status.gate.reason}{only}")
+        line(f"the gate has been {status.gate.state} since {when(status.gate.since_ms * 1000)}: {status.gate.reason}{only}")
     if status.next_ms:
         line(f"next by the schedule: {when(status.next_ms * 1000)}")
     show_garbage(status.garbage)
@@ -85,7 +85,9 @@ def show_run(run: Run, rehearsal: Rehearsal | None) -> None:
 
 
 def show_garbage(known: Garbage | None) -> None:
-    """Print the garbage by repository and by age."""
+    """Print the garbage by repository and by age, and when it was measured: a later collection may have deleted it."""
+    if known and (known.repositories or known.steps or known.leftovers):
+        line(f"measured {when(known.at_ms * 1000)}:")
     if known and known.repositories:
         shares = known.repositories[:_LISTED]
         rows = [

@@ -435,16 +435,16 @@ def test_the_status_of_collections_says_what_is_wanted_what_it_waits_for_and_whe
     assert (status["queued"], status["postponed"]["message"], status["running"]) == ("scheduled", "not now", None)
     assert status["next_at"]
     store.collections.publish_progress(CollectionStage(SWEEPING, 1, 1, "scheduled"))
-    assert "running: deleting blobs, because scheduled" in run("gc")[1]
+    assert "running (scheduled): deleting blobs" in run("gc")[1]
 
 
 def test_the_status_of_collections_says_that_the_gate_is_closed_and_why(run: Run, make_wiring: MakeWiring) -> None:
     gate = make_wiring().store.gate
     assert "gate" not in run("gc")[1]
     gate.drain("lost", 1, "scheduled")
-    assert "the gate is draining since 20" in run("gc")[1]
+    assert "the gate has been draining since 20" in run("gc")[1]
     gate.close("lost")
-    assert re.search(r"the gate is closed since 20\S+ \S+: scheduled\n", run("gc")[1])
+    assert re.search(r"the gate has been closed since 20\S+ \S+: scheduled\n", run("gc")[1])
     held = json.loads(run("gc", "--json")[1])["gate"]
     assert (held["state"], held["reason"]) == ("closed", "scheduled")
 
@@ -599,7 +599,7 @@ def test_gc_opens_a_gate_that_a_lost_machine_left_closed_after_asking(
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     code, output, _ = run("gc", "--open")
     assert code != 0
-    assert "the gate is closed since" in output
+    assert "the gate has been closed since" in output
     assert gate.state() is not None
     assert run("gc", "--open", "--yes")[0] == 0
     assert gate.state() is None
