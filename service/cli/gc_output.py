@@ -29,7 +29,8 @@ def show_overview(status: CollectionStatus, as_document: bool) -> None:
         line(f"then {permanent(status.permanent)}; cancel it with: pushprune gc --cancel")
     if status.gate:
         only = "; only requests that name a blob which is being deleted wait" if status.gate.state == "claiming" else ""
-        line(f"the gate has been {status.gate.state} since {when(status.gate.since_ms * 1000)}: {status.gate.reason}{only}")
+        since = when(status.gate.since_ms * 1000)
+        line(f"the gate has been {status.gate.state} since {since}: {status.gate.reason}{only}")
     if status.next_ms:
         line(f"next by the schedule: {when(status.next_ms * 1000)}")
     show_garbage(status.garbage)
