@@ -1,6 +1,6 @@
 """The tags and manifests that the names of a manual deletion mean in one repository, and what is deleted of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -19,6 +19,8 @@ from service.settings import PolicySource
 from service.store import Store
 from service.store.snapshot import Snapshot
 
+_NO_INDEX = References()
+
 
 @dataclass(frozen=True)
 class DeletionRequest:
@@ -31,7 +33,7 @@ class DeletionRequest:
         targets: tag, or digest of a manifest → the digest it points at, for everything to be deleted.
         found: tags that the registry has and the history does not know.
         indexes: the digests of `found` that are indexes.
-        learnt: digest → its references, for untagged manifests that were read now for the first time.
+        learnt: digest → its references, for indexes and untagged manifests that were read now for the first time.
         released: restored digests that their restore no longer keeps.
     """
 
@@ -51,7 +53,10 @@ class RequestResolver:
     def __init__(self, store: Store, registry: Registry, policies: PolicySource, repository: str, force: bool) -> None:
         self._registry, self._policies, self._repository, self._force = registry, policies, repository, force
         self.refused: dict[TagSelector, PushpruneError] = {}
-        self._state = store.history.snapshot(repository)
+        snapshot = store.history.snapshot(repository)
+        # The references of the manifests that are read here are added.
+        self._links = dict(snapshot.links)
+        self._state = replace(snapshot, links=self._links)
         self._live = {tag.name: tag for tag in self._state.tags}
         listed = {name for name in registry.client.tags(repository) if is_tag(name)}
         self._names = frozenset(self._live) | listed
@@ -67,7 +72,9 @@ class RequestResolver:
         for selector in wanted:
             try:
                 self._refuse_everything(selector)
-                targets |= self._tags(selector) if not selector.digest else self._manifest(selector.digest)
+                meant = self._tags(selector) if not selector.digest else self._manifest(selector.digest)
+                self._read_indexes(meant.values())
+                targets |= meant
             except (NoSuchTag, NotDeletable) as error:
                 self.refused[selector] = error
         accepted = [selector for selector in wanted if selector not in self.refused]
@@ -101,8 +108,8 @@ class RequestResolver:
         tagged = {tag.digest for name, tag in self._live.items() if name not in targets}
         whole = {part for digest in targets.values() if digest not in tagged for part in self._state.closure(digest)}
         whole -= tagged
-        subjects = [(tag.digest, subject_of(tag.name, self._state.links.get(tag.digest))) for tag in self._state.tags]
-        subjects += [(digest, known.subject) for digest, known in self._state.links.items() if known]
+        subjects = [(tag.digest, subject_of(tag.name, self._links.get(tag.digest))) for tag in self._state.tags]
+        subjects += [(digest, known.subject) for digest, known in self._links.items() if known]
         referrers = {digest for digest, subject in subjects if subject in whole}
         return frozenset((whole | referrers) & self._state.restored.keys())
 
@@ -133,26 +140,45 @@ class RequestResolver:
             return None
         if head.media_type in INDEX_TYPES:
             self._indexes.add(head.digest)
+            self._links.setdefault(head.digest, None)
         self._live[name] = Tag(name, head.digest, None)
         return self._live[name]
 
     def _manifest(self, digest: str) -> dict[str, str]:
         """Return the digest and every tag that points at it, each mapped to the digest."""
         tags = [tag for tag in self._state.tags if tag.digest == digest]
-        if not tags and digest not in self._state.links:
-            self._learn(digest)
+        if not tags and digest not in self._links and not self._read(digest):
+            raise NoSuchTag(f"{self._repository}@{digest}: manifest not found")
         return {tag.name: digest for tag in tags} | {digest: digest}
 
-    def _learn(self, digest: str) -> None:
+    def _read_indexes(self, digests: Iterable[str]) -> None:
+        """Read the indexes among these digests that no worker has read yet, and those among their parts.
+
+        A lease of a part is a lease of its index. So the parts must be known before their leases can be released.
+        """
+        if not (self._state.restored or self._state.leased):
+            return
+        for digest in digests:
+            while unread := [part for part in self._state.closure(digest) if self._links.get(part, _NO_INDEX) is None]:
+                for index in unread:
+                    if not self._read(index):
+                        # An index that does not exist has no parts that its lease could protect.
+                        self._links[index] = _NO_INDEX
+
+    def _read(self, digest: str) -> bool:
+        """Read a manifest at the registry and remember its references. Return False if it does not exist."""
         manifest = self._registry.client.get(self._repository, digest)
         if manifest is None:
-            raise NoSuchTag(f"{self._repository}@{digest}: manifest not found")
+            return False
         try:
             references = read_references(manifest.media_type, manifest.content)
         except UnreadableManifest as error:
             raise NotDeletable(f"{self._repository}@{digest} cannot be read, so it is kept: {error}") from error
-        if references.children or references.subject:
-            self._learnt[digest] = references
+        if references.children or references.subject or digest in self._links:
+            self._links[digest] = self._learnt[digest] = references
+        for index in references.indexes:
+            self._links.setdefault(index, None)
+        return True
 
     def _verdicts(self, targets: Mapping[str, str]) -> tuple[Verdict, ...]:
         """Decide as the workers will: from a plan of these manual deletions alone."""
@@ -174,7 +200,7 @@ class RequestResolver:
             self._state,
             tags=tuple(self._live.values()),
             untagged=self._state.untagged + new,
-            links={**self._state.links, **self._learnt},
+            links=dict(self._links),
             manual_deletions=asked,
             restored={digest: until for digest, until in self._state.restored.items() if digest not in released},
         )

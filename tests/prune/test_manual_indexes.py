@@ -1,0 +1,106 @@
+"""A manual deletion of an index that no worker has read yet: its parts are read first, so that their leases end."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from service.domain.errors import NotDeletable, RegistryUnavailable
+from service.domain.retention.selector import TagSelector
+from service.prune import manual
+from service.prune.deletion_request import DeletionRequest
+from tests.conftest import keep_last
+from tests.fakes.images import Image, index_over, make_image
+from tests.fakes.pusher import Pusher
+from tests.support.system import SHOP, Make, System
+
+PART = make_image("part")
+
+
+def resolve(system: System, name: TagSelector) -> Sequence[DeletionRequest]:
+    wiring = system.wiring
+    return manual.resolve_requests(wiring.store, wiring.registry, wiring.policies, (name,))
+
+
+def remove(system: System, name: TagSelector) -> None:
+    wiring = system.wiring
+    manual.request_deletions(wiring.store, wiring.dispatch, wiring.verdicts, resolve(system, name), "alice")
+
+
+def holds_restored_part(make_system: Make, index: Image) -> System:
+    """A system in which alice has restored PART as v1, and moved v1 to an index that no worker has read yet."""
+    system = make_system(keep_last(1))
+    system.registry.push(SHOP, "v1", PART)
+    system.push("v2")
+    system.settle()
+    system.wiring.restore.restore(SHOP, tag="v1")
+    # The parts are not reported, so that only the index itself says which indexes it lists.
+    system.deaf = True
+    for part in index.children:
+        system.registry.push(SHOP, None, part)
+    system.missed.clear()
+    system.deaf = False
+    Pusher(system.registry.url).put(SHOP, "v1", index.media_type, index.manifest)
+    system.messages.sent.clear()
+    assert system.store.history.snapshot(SHOP).links[index.digest] is None
+    return system
+
+
+@pytest.mark.parametrize(
+    "name", [TagSelector(SHOP, "v1"), TagSelector(SHOP, digest=index_over([PART]).digest)], ids=["by tag", "by digest"]
+)
+def test_it_is_deleted_although_a_part_was_restored(make_system: Make, name: TagSelector) -> None:
+    system = holds_restored_part(make_system, index_over([PART]))
+    remove(system, name)
+    system.later()
+    assert system.tags() == {"v2"}
+    assert system.registry.manifests(SHOP).keys() == set(system.registry.tags(SHOP).values())
+
+
+def test_the_parts_of_an_index_in_it_are_read_too(make_system: Make) -> None:
+    system = holds_restored_part(make_system, index_over([index_over([PART], seed="inner")], seed="outer"))
+    remove(system, TagSelector(SHOP, "v1"))
+    system.later()
+    assert system.tags() == {"v2"}
+    assert PART.digest not in system.registry.manifests(SHOP)
+
+
+def test_an_unreported_index_is_read_too(make_system: Make) -> None:
+    system = holds_restored_part(make_system, index_over([PART]))
+    system.deaf = True
+    unreported = index_over([PART], seed="unreported")
+    system.registry.push(SHOP, "v3", unreported)
+    system.missed.clear()
+    system.deaf = False
+    (request,) = resolve(system, TagSelector(SHOP, "v3"))
+    assert request.learnt[unreported.digest].children == (PART.digest,)
+    assert PART.digest in request.released
+
+
+def test_nothing_is_deleted_and_no_lease_ends_if_the_registry_does_not_answer(make_system: Make) -> None:
+    index = index_over([PART])
+    system = holds_restored_part(make_system, index)
+    system.registry.drop_connection("GET", index.digest, times=None)
+    with pytest.raises(RegistryUnavailable):
+        remove(system, TagSelector(SHOP, "v1"))
+    assert system.store.manual.requests(SHOP) == {}
+    assert PART.digest in system.store.history.snapshot(SHOP).restored
+    assert system.registry.tags(SHOP)["v1"] == index.digest
+
+
+def test_an_index_that_cannot_be_read_is_kept_with_the_reason(make_system: Make) -> None:
+    index = index_over([PART])
+    manifest = index.manifest.replace(b'"annotations"', b'"Subject":null,"annotations"')
+    unreadable = Image(index.media_type, manifest, children=index.children)
+    system = holds_restored_part(make_system, unreadable)
+    with pytest.raises(NotDeletable, match="cannot be read, so it is kept"):
+        remove(system, TagSelector(SHOP, "v1"))
+    assert PART.digest in system.store.history.snapshot(SHOP).restored
+
+
+def test_no_index_is_read_if_nothing_is_leased(make_system: Make) -> None:
+    system = make_system(keep_last(9))
+    index = index_over([PART])
+    system.registry.push(SHOP, "v1", index)
+    (request,) = resolve(system, TagSelector(SHOP, "v1"))
+    assert not request.learnt
+    assert [sent for sent in system.registry.requests if index.digest in sent.path and sent.method == "GET"] == []
