@@ -50,6 +50,11 @@ class RestoreCandidate:
         """True if a manifest is known to have been in the repository: its push or deletion was recorded."""
         return any(entry.digest == digest for entry in self._entries)
 
+    def is_restored(self, digest: str) -> bool:
+        """True if a user restored the manifest without a tag, and no other client deleted it since."""
+        about = (entry for entry in self._entries if entry.digest == digest and not entry.tag)
+        return next((entry.action for entry in about if entry.action in ("restored", "delete")), "") == "restored"
+
     def pushed_by(self, tag: str, digest: str) -> str:
         """The user who last pushed this digest under this tag; "" if that is not recorded."""
         pushes = (push for push in self._entries if push.action == "push" and (push.tag, push.digest) == (tag, digest))

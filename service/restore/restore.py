@@ -88,6 +88,18 @@ class Restore:
             restoring = Restoring(self.store, self.registry, permit, repository, force=force, by="")
             return tuple(filter(None, restoring.resolve(tag, digest, as_tag)[0]))
 
+    def restore_again(self, repository: str, digest: str, permit: Lease) -> bool:
+        """Restore a missing manifest that a user had restored without a tag.
+
+        Returns:
+            False if no user restored it without a tag, or another client deleted it since.
+
+        Raises:
+            NotRestorable: with one sentence for the user.
+        """
+        restoring = Restoring(self.store, self.registry, permit, repository, by="pushprune")
+        return restoring.restore_again(digest)
+
     def restore_referrers(
         self, repository: str, since: Mapping[str, int], permit: Lease, by: str, reason: str
     ) -> tuple[str, ...]:

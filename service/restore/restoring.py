@@ -182,6 +182,15 @@ class Restoring:
     def _any_deletion(self, digest: str) -> Deleted | None:
         return next((deletion for deletion in self._deleted if deletion.digest == digest), None)
 
+    def restore_again(self, digest: str) -> bool:
+        """Restore a manifest without a tag, and its parts, once more; see `Restore.restore_again`."""
+        if not self._candidate.is_restored(digest):
+            return False
+        image = self._images.read(digest)
+        self._put_missing(image, digest)
+        self._put("", image, None, force=False, reason="a deletion that had begun before its restore removed it")
+        return True
+
     def restore_referrers(self, since: Mapping[str, int], reason: str = "") -> tuple[str, ...]:
         """Restore the referrers of these images, and the referrers of those; see `Restore.restore_referrers`."""
         since, remaining, restored = dict(since), list(self._deleted), []

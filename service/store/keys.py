@@ -42,7 +42,7 @@ Per repository: tags and manifests
         then. Writers: protections; you, for images that run somewhere (ZADD). Readers: snapshot, save_to_trash.
   restored:R           zset    digest in full → until when it is kept because a user restored it (ms). Life: a day, or
         as long as the user chose; it ends with a manual deletion. Writers: restore, request_deletions, protections.
-        Readers: snapshot, save_to_trash.
+        Readers: snapshot, save_to_trash, forget.
   history:R            stream  action tag digest size actor agent address at_us reason rule media: the history of the
         tags, packed: `events` has the same entries with flat values, for dashboards. digest: short. action, actor,
         agent, rule and media: the number of the name in `dictionary` (HGETALL it); "=" and the name, if it has no
@@ -74,10 +74,11 @@ Per repository: deletions
   manual_deleted:R     zset    short digest → when it, or its last tag, was deleted manually (µs). Its parts and
         referrers are deleted with it, whatever the policy says. Life: a day, or until pushed again, adopted or
         restored. Writers: untagged, forget, record, adopt, restore. Reader: snapshot.
-  heal:R               zset    tag, or digest of an index, or either with " again"; or the digest of the tombstone →
-        when to check it (ms): a delete by pushprune may have removed it, or a part of it. Life: until checked; after
-        a temporary refusal of the registry it is checked again, after waits that double. Writers: record,
-        save_to_trash, untagged, forget, restore, request_healing, healed, not_restored. Reader: healing.
+  heal:R               zset    tag, digest of an index or of a manifest that a user restored without a tag, or one of
+        these with " again"; or the digest of the tombstone → when to check it (ms): a delete by pushprune may have
+        removed it, or a part of it. Life: until checked; after a temporary refusal of the registry it is checked
+        again, after waits that double. Writers: record, save_to_trash, untagged, forget, restore, request_healing,
+        healed, not_restored. Reader: healing.
   trash:R              hash    digest → JSON {media_type, content (base64), at_us}: the bytes of deleted manifests.
         Life: until the next collection, history.trash at most. Writers: save_to_trash, drop_trash. Readers: record,
         forget, healing, restoring.
@@ -379,8 +380,9 @@ The installation
   policy:last          string  the same policy as JSON, empty for none: in force at a start while the policy file is
         broken. Life: for ever. Writer, reader: tick.
   policy:comparison    hash    how far a changed policy was compared with the one before: policy (its digest), cursor
-        (the last repository), removed, of (tags); and marked: the last repository that was made due for it. Life:
-        until the policy is in force; 15 minutes after its last change. Writer: tick. Readers: tick, commit.
+        (the last repository), removed, of (tags); and marked: the last repository that was made due for it, empty
+        once all were compared. Life: until the policy is in force or changed back; 15 minutes after its last change.
+        Writers: tick, mark_policy, apply_policy. Readers: tick, commit.
   policy:removes       set     R: repositories in which the changed policy deletes more. Life, writer, reader: as
         policy:comparison.
   change_limit         string  number of changes requested over the API in this minute. Life: a minute. Writer,

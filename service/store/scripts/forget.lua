@@ -3,7 +3,7 @@
 --
 -- KEYS  doomed:R doomed tags:R live:R pulled:R voided:R links:R heal:R history:R events dictionary generation due
 --       gc:deletes gc:due counters healing untagged:R revisions:R created:R approvals:R deleted:R layers:R trashed
---       gc:bytes manual:R manual_deleted:R untagging:R trash:R shrunk by_name by_push by_tags live_tags
+--       gc:bytes manual:R manual_deleted:R untagging:R trash:R shrunk by_name by_push by_tags live_tags restored:R
 -- ARGV  repository
 --       digest
 --       short
@@ -56,8 +56,13 @@ local function tags_of_digest()
   return found
 end
 
+-- A user restored the manifest while its DELETE was on its way.
+local function is_restored()
+  return tonumber(redis.call('ZSCORE', r.restored, digest) or 0) > now_ms
+end
+
 local function is_needed()
-  return void_until(r, '@' .. short) >= tonumber(sent_us) or #tags_of_digest() > 0
+  return is_restored() or void_until(r, '@' .. short) >= tonumber(sent_us) or #tags_of_digest() > 0
 end
 
 local function is_pushed_again()
@@ -79,6 +84,10 @@ if redis.call('HGET', r.doomed, short) ~= doomed and is_needed() then
       if is_deleted then redis.call('HSET', r.untagging, verdict.tag, short .. ' deleted') end
       redis.call('EXPIRE', r.untagging, 86400)
     end
+  end
+  if is_restored() then
+    check_at(r, repository, digest .. ' again', now_ms, now_ms + resend_ms)
+    must_check = true
   end
   if must_check then
     bump(repository)

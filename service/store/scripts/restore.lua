@@ -15,7 +15,7 @@
 --       history_entries
 --       event_entries
 --       resend_ms
---       again_ms         when to check the tag: a DELETE may still be on its way
+--       again_ms         when to check the tag, or the digest: a DELETE may still be on its way
 --       by               the user who restored it
 --       reason
 --       before           the tag's time when the restore began; '' = it was not live
@@ -61,6 +61,7 @@ local put = redis.call('HGET', r.own_puts, tag)
 if put and string.match(put, '^%S+') == digest then redis.call('HSET', r.own_puts, tag, put .. ' restored') end
 if tag == '' then
   redis.call('HSET', r.untagged, short, now_us .. ' ')
+  check_at(r, repository, digest .. ' again', now_ms + again_ms, now_ms + again_ms)
 else
   -- If a user has pushed the same digest again since, that push is the later one.
   if not (old == short and tonumber(score) > tonumber(pushed_us)) then

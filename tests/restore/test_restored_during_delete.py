@@ -1,0 +1,127 @@
+"""A manifest without a tag that a user restores while its DELETE is under way is kept, or comes back."""
+
+from collections.abc import Callable
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+from service.domain.errors import RegistryUnavailable
+from service.prune import deleting, planning
+from tests.fakes.images import Image, index_over, make_image
+from tests.fakes.pusher import Pusher
+from tests.support.makers import policy
+from tests.support.system import SHOP, Make, System
+
+PART, ONE = make_image("part"), make_image("one")
+INDEX = index_over([PART])
+both_kinds = pytest.mark.parametrize("image", [ONE, INDEX], ids=["image", "index"])
+
+
+def doomed_without_tag(make_system: Make, image: Image) -> System:
+    """A system in which the image has no tag any more and is doomed."""
+    system = make_system(policy("rules: [{name: all, keep: {last: 9}, untagged: 0s}]"))
+    system.registry.push(SHOP, "v1", image)
+    system.push("v1")
+    planning.enforce(system.wiring, SHOP)
+    assert [(doomed.digest, doomed.tags) for doomed in system.store.history.doomed(SHOP)] == [(image.digest, ())]
+    system.messages.sent.clear()
+    return system
+
+
+def restore(system: System, image: Image) -> None:
+    system.wiring.restore.restore(SHOP, digest=image.digest, by="alice")
+
+
+def remove(system: System, image: Image) -> None:
+    digests = (image.digest, *(part.digest for part in image.children))
+    system.store.manual.request(SHOP, {image.digest: image.digest}, "alice", released=digests)
+
+
+def check_that_it_is_kept(system: System, image: Image) -> None:
+    system.later()
+    assert system.pull_whole(image.digest) == image.digest
+    assert system.store.outbox.healing() == 0
+    # The history knows the image, so that it can be deleted.
+    remove(system, image)
+    system.later(rounds=5)
+    assert image.digest not in system.registry.manifests(SHOP)
+
+
+@both_kinds
+def test_it_comes_back_if_its_delete_was_sent_already(make_system: Make, image: Image) -> None:
+    system = doomed_without_tag(make_system, image)
+    system.registry.before("DELETE", image.digest, lambda: restore(system, image))
+    deleting.delete(system.wiring, SHOP)
+    assert image.digest not in system.registry.manifests(SHOP)
+    assert system.reasons() == {}
+    system.settle()
+    assert image.digest in system.registry.manifests(SHOP), "without waiting for a sweep"
+    check_that_it_is_kept(system, image)
+
+
+@both_kinds
+def test_it_comes_back_if_its_delete_was_never_answered(make_system: Make, image: Image) -> None:
+    system = doomed_without_tag(make_system, image)
+    system.registry.before("DELETE", image.digest, lambda: restore(system, image))
+    system.registry.drop_connection("DELETE", image.digest, handled=True)
+    with pytest.raises(RegistryUnavailable):
+        deleting.delete(system.wiring, SHOP)
+    check_that_it_is_kept(system, image)
+
+
+@both_kinds
+def test_it_comes_back_if_its_deletion_is_recorded_before_its_restore(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch, image: Image
+) -> None:
+    system = doomed_without_tag(make_system, image)
+    record = system.store.restorations.restored
+    is_put, is_forgotten = Event(), Event()
+
+    def record_late(*args: Any) -> bool:
+        is_put.set()
+        assert is_forgotten.wait(60)
+        return record(*args)
+
+    monkeypatch.setattr(system.store.restorations, "restored", record_late)
+    user = Thread(target=restore, args=(system, image))
+
+    def restore_until_recorded() -> None:
+        user.start()
+        assert is_put.wait(60)
+
+    system.registry.before("DELETE", image.digest, restore_until_recorded)
+    deleting.delete(system.wiring, SHOP)
+    is_forgotten.set()
+    user.join()
+    check_that_it_is_kept(system, image)
+
+
+def restored_during_delete(make_system: Make, then: Callable[[System], object]) -> System:
+    """A system in which alice restored ONE during its DELETE; `then` happens right after the restore."""
+    system = doomed_without_tag(make_system, ONE)
+
+    def restore_then() -> None:
+        restore(system, ONE)
+        then(system)
+
+    system.registry.before("DELETE", ONE.digest, restore_then)
+    deleting.delete(system.wiring, SHOP)
+    system.later()
+    return system
+
+
+def test_it_comes_back_although_a_push_dropped_the_plan(make_system: Make) -> None:
+    system = restored_during_delete(make_system, lambda system: system.push("v2"))
+    check_that_it_is_kept(system, ONE)
+
+
+def test_it_remains_deleted_if_the_user_deletes_it_after_the_restore(make_system: Make) -> None:
+    system = restored_during_delete(make_system, lambda system: remove(system, ONE))
+    assert ONE.digest not in system.registry.manifests(SHOP)
+
+
+def test_it_remains_deleted_if_another_client_deletes_it_after_the_restore(make_system: Make) -> None:
+    system = restored_during_delete(make_system, lambda system: Pusher(system.registry.url).delete(SHOP, ONE.digest))
+    assert ONE.digest not in system.registry.manifests(SHOP)
+    assert system.store.outbox.healing() == 0
