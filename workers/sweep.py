@@ -119,11 +119,11 @@ def _follow_policy(store: Store, policies: PolicySource, dispatch: Dispatch) -> 
     if store.policy_changes.is_new(digest, policy):
         if store.policy_changes.marked_until(digest) is None and not hold_change(store, policies.current(), digest):
             return
-        if not mark_all_due(store, digest):
+        marked = mark_all_due(store, digest)
+        # No plan is made by the new policy before this: a worker that was sent earlier would only wait.
+        if marked is None or not store.policy_changes.note_applied(digest, policy, marked):
             return
         log.info("the policy changed; every repository is planned again")
-        # No plan is made by the new policy before this: a worker that was sent earlier would only wait.
-        store.policy_changes.note_applied(digest, policy)
         # The sweep sends the others, as fast as the workers plan them.
         for repository in store.outbox.first_due(_MOST_SENT):
             dispatch.enforce(repository)

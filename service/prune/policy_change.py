@@ -30,48 +30,47 @@ def hold_change(store: Store, after: Policy | None, digest: str) -> bool:
     Returns:
         True once all repositories were compared.
     """
-    if after is None:
-        return True
     with store.leases.hold("policy") as lease:
         if lease is None:
             return False
         cursor, change = store.policy_changes.comparison(digest)
         before, since = _before(store), NO_CHANGE
-        names = store.history.repositories()
+        # A removed policy deletes nothing.
+        names = store.history.repositories() if after else ()
         rest, end_s = deque(names[bisect_right(names, cursor) :]), time.monotonic() + SLICE_S
-        while rest:
+        while after and rest:
             cursor = rest.popleft()
             since += changed([store.history.snapshot(cursor)], before, after, now_us())
             if time.monotonic() > end_s:
                 break
         lease.check()
         change += since
-        store.policy_changes.note_comparison(digest, cursor, change, since)
-        if rest:
-            return False
-        if change.is_over(after):
+        if after and not rest and change.is_over(after):
             store.policy_changes.require_approvals(change.repositories, change.removed, change.of)
             log.warning(
                 "the changed policy would delete many tags: its plans wait for approval",
                 tags=change.removed, of=change.of, repositories=len(change.repositories),
                 how="see them: pushprune prune --held; approve them: pushprune prune --approve-all",
             )  # fmt: skip
-        return True
+        store.policy_changes.note_comparison(digest, cursor, change, since, is_complete=not rest)
+        return not rest
 
 
-def mark_all_due(store: Store, digest: str) -> bool:
+def mark_all_due(store: Store, digest: str) -> str | None:
     """Make every repository due for the changed policy, for a slice of time; the next call continues.
 
     Returns:
-        True once all repositories are due.
+        The last repository, "" if there is none, once all are due; None before, or if another comparison runs by now.
     """
-    names, marked = store.history.repositories(), store.policy_changes.marked_until(digest)
+    names, marked = store.history.repositories(), store.policy_changes.marked_until(digest) or ""
     end_s = time.monotonic() + SLICE_S
-    for part in chunks(names[bisect_right(names, marked or "") :]):
-        store.policy_changes.mark_due_until(digest, part)
-        if time.monotonic() > end_s and part[-1] != names[-1]:
-            return False
-    return True
+    for part in chunks(names[bisect_right(names, marked) :]):
+        if not store.policy_changes.mark_due_until(digest, part):
+            return None
+        marked = part[-1]
+        if time.monotonic() > end_s and marked != names[-1]:
+            return None
+    return marked
 
 
 def _before(store: Store) -> Policy | None:

@@ -7,7 +7,7 @@ from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection
 from service.store.outbox import Outbox
 
-# The sweep continues a comparison every few seconds. One that the policy was changed back from is left: it ends then.
+# The sweep continues a comparison every few seconds. One that no worker continues ends then.
 _COMPARISON_S = 900
 
 
@@ -21,13 +21,17 @@ class PolicyChanges:
     def is_new(self, digest: str, policy: str) -> bool:
         """Return True if the policy in force differs from the last recorded policy.
 
-        The first policy is recorded and is no change. policy: as JSON, "" for none.
+        The first policy is recorded and is no change. If there is no change any more, its comparison ends. policy: as
+        JSON, "" for none.
         """
         client = self._connection.redis
         client.set(self._keys.of("policy"), digest, nx=True)
         if client.get(self._keys.of("policy")) != digest:
             return True
         client.set(self._keys.of("policy:last"), policy, nx=True)
+        # A worker that reads another policy begins its comparison again.
+        if client.exists(self._keys.of("policy:comparison")):
+            client.unlink(self._keys.of("policy:comparison"), self._keys.of("policy:removes"))
         return False
 
     def require_approvals(self, repositories: Sequence[str], removed: int, of: int) -> None:
@@ -49,16 +53,21 @@ class PolicyChanges:
         repositories = set(client.sscan_iter(self._keys.of("policy:removes"), count=AT_ONCE))
         return fields["cursor"], Change(tuple(sorted(repositories)), int(fields["removed"]), int(fields["of"]))
 
-    def note_comparison(self, digest: str, cursor: str, change: Change, since: Change) -> None:
+    def note_comparison(
+        self, digest: str, cursor: str, change: Change, since: Change, *, is_complete: bool = False
+    ) -> None:
         """Record how far a changed policy was compared.
 
         Args:
             cursor: the last repository that was compared.
             change: the effect on all repositories until then.
             since: the part of it that was not recorded yet.
+            is_complete: all repositories were compared, and the approvals that this requires are recorded.
         """
         key, removes = self._keys.of("policy:comparison"), self._keys.of("policy:removes")
         fields = {"policy": digest, "cursor": cursor, "removed": str(change.removed), "of": str(change.of)}
+        if is_complete:
+            fields["marked"] = ""
         with self._connection.redis.pipeline() as pipe:
             pipe.delete(key)
             if since == change:
@@ -71,25 +80,34 @@ class PolicyChanges:
             pipe.execute()
 
     def marked_until(self, digest: str) -> str | None:
-        """Return the last repository that was made due for this policy; None if none was yet."""
+        """Return the last repository that was made due for this policy.
+
+        "" if none was yet, None if not all repositories were compared by it.
+        """
         policy, marked = self._connection.redis.hmget(self._keys.of("policy:comparison"), "policy", "marked")
-        return str(marked) if marked and policy == digest else None
+        return str(marked) if marked is not None and policy == digest else None
 
-    def mark_due_until(self, digest: str, repositories: Sequence[str]) -> None:
-        """Make repositories due for a changed policy, and record the last of them."""
+    def mark_due_until(self, digest: str, repositories: Sequence[str]) -> bool:
+        """Make repositories due for a changed policy, and record the last of them.
+
+        Returns:
+            False if another comparison runs by now: begin again.
+        """
         self._outbox.mark_due(repositories)
-        with self._connection.redis.pipeline() as pipe:
-            pipe.hset(self._keys.of("policy:comparison"), mapping={"policy": digest, "marked": repositories[-1]})
-            pipe.expire(self._keys.of("policy:comparison"), _COMPARISON_S)
-            pipe.execute()
+        is_noted = self._connection.run("mark_policy", digest=digest, marked=repositories[-1], life_s=_COMPARISON_S)
+        return bool(is_noted)
 
-    def note_applied(self, digest: str, policy: str) -> None:
-        """Record that every repository was made due for this policy. policy: as JSON, "" for none."""
-        with self._connection.redis.pipeline() as pipe:
-            pipe.mset({self._keys.of("policy"): digest, self._keys.of("policy:last"): policy})
-            pipe.delete(self._keys.of("policy:comparison"))
-            pipe.unlink(self._keys.of("policy:removes"))
-            pipe.execute()
+    def note_applied(self, digest: str, policy: str, marked: str) -> bool:
+        """Put a policy in force, once every repository was made due for it.
+
+        Args:
+            policy: as JSON, "" for none.
+            marked: the last repository that was made due, "" for none.
+
+        Returns:
+            False if another comparison runs by now: begin again.
+        """
+        return bool(self._connection.run("apply_policy", digest=digest, text=policy, marked=marked))
 
     def last(self) -> str:
         """Return the policy last applied, as JSON; "" for none."""

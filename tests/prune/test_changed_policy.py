@@ -145,6 +145,24 @@ def test_taking_it_back_ends_what_waited(make_system: Make, change: Change) -> N
     assert left(system) == [3, 3, 3]
 
 
+def test_taking_it_back_while_repositories_are_made_due_leaves_none_of_them_planned_again_and_again(
+    make_system: Make, change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.store.chunks.AT_ONCE", 1)
+    monkeypatch.setattr(policy_change, "SLICE_S", -1)
+    system = three_each(make_system, last(3))
+    change(system, last(2))
+    for _ in range(len(REPOSITORIES) + 1):
+        sweep(system.wiring)
+    assert system.store.policy_changes.marked_until(system.wiring.policies.digest)
+    change(system, last(3))
+    sweep(system.wiring)
+    system.later()
+    client: Any = system.store.connection.client
+    assert client.zcard(system.store.connection.keys.of("due")) == 0
+    assert left(system) == [3, 3, 3]
+
+
 def test_a_second_change_does_not_slip_past_the_first(make_system: Make, change: Change) -> None:
     """Against `keep 2`, which waits, `keep 1` deletes little more; against what was in force it deletes much."""
     system = three_each(make_system, last(3))
@@ -181,17 +199,19 @@ def meet(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cal
     def to(worker: Wiring) -> None:
         put_in_force, commit = PolicyChanges.note_applied, History.commit
 
-        def note_applied(changes: PolicyChanges, *policy: str) -> None:
+        def note_applied(changes: PolicyChanges, *policy: str) -> bool:
+            applied: list[bool] = []
+
             def late_commit(history: History, *args: Any) -> CommitResult:
                 monkeypatch.setattr(History, "commit", commit)
-                put_in_force(changes, *policy)
+                applied.append(put_in_force(changes, *policy))
                 return commit(history, *args)
 
             if request.param == "committed after it":
                 monkeypatch.setattr(History, "commit", late_commit)
             for repository in REPOSITORIES:
                 planning.enforce(worker, repository)
-            put_in_force(changes, *policy)
+            return any(applied) or put_in_force(changes, *policy)
 
         monkeypatch.setattr(PolicyChanges, "note_applied", note_applied)
 

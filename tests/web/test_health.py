@@ -210,7 +210,7 @@ def test_a_policy_that_was_broken_at_the_start_is_a_trouble_until_it_is_mended(
     shown = ready(edge)
     assert str(shown["policy"]).endswith("did you mean rules?; no policy is in force, nothing is deleted")
     assert f"policy: {shown['policy']}" in str(shown["troubles"])
-    edge.store.policy_changes.note_applied("digest", '{"rules": [{"keep": {"last": 3}}]}')
+    assert not edge.store.policy_changes.is_new("digest", '{"rules": [{"keep": {"last": 3}}]}')
     assert str(ready(edge)["policy"]).endswith("; the previous policy stays in force")
     replace_file(file, KEEP_LAST_10)
     shown = ready(edge)
