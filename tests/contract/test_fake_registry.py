@@ -31,6 +31,15 @@ def test_before_and_after_surround_a_request() -> None:
         assert seen == [1, 0]
 
 
+def test_the_error_of_a_planted_call_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    """The client sees only that the connection ended."""
+    with FakeRegistry() as fake:
+        fake.after("GET", "/v2/", lambda: [][0], times=None)
+        with pytest.raises(RegistryUnavailable):
+            RegistryClient(fake.url).ping()
+    assert "IndexError" in capfd.readouterr().err
+
+
 def test_a_fault_strikes_as_often_as_it_says_and_where_it_says() -> None:
     with FakeRegistry() as fake:
         fake.fail_next("GET", "tags/list", status=503, times=2)

@@ -16,7 +16,9 @@ VERSIONS = ("2.8", "3")
 def kept_in(folder: Path) -> dict[str, tuple[str, ...]]:
     """digest → tags, of images that can be restored from the folder."""
     file = folder / "deleted.jsonl"
-    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    # Other threads write meanwhile, so that the last line may be incomplete.
+    whole_lines = file.read_text().split("\n")[:-1] if file.exists() else []
+    lines = [json.loads(line) for line in whole_lines]
     result: dict[str, tuple[str, ...]] = {}
     for line in lines:
         if line["media_type"]:
@@ -39,6 +41,11 @@ def watched(system: System, folder: Path) -> list[str]:
     for method in ("DELETE", "PUT"):
         system.registry.after(method, "/manifests/", look, times=None)
     return missing
+
+
+def test_a_line_that_is_being_written_is_not_read_yet(tmp_path: Path) -> None:
+    (tmp_path / "deleted.jsonl").write_text('{"digest": "a", "media_type": "", "tags": ["v1"]}\n{"digest": "b')
+    assert kept_in(tmp_path) == {"a": ("v1",)}
 
 
 def settings(folder: Path) -> dict[str, Any]:
