@@ -7,6 +7,18 @@ import click
 from service.cli.command import examples
 
 
+def _address(_: click.Context, __: click.Parameter, listen: str | None) -> str | None:
+    """Return the address. Raises BadParameter if it is not valid."""
+    from service.settings.kinds import listen_host
+
+    if listen is not None:
+        try:
+            listen_host(listen)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+    return listen
+
+
 @click.command(
     epilog=examples(
         "pushprune up --registry http://127.0.0.1:5000 --keep-last 10",
@@ -14,7 +26,12 @@ from service.cli.command import examples
     ),
 )
 @click.option("--registry", metavar="URL", help="The registry to keep small, http://… or https://….")
-@click.option("--listen", metavar="HOST:PORT", help="Where to listen for its notifications [127.0.0.1:8080].")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    callback=_address,
+    help="Where to listen for its notifications [127.0.0.1:8080].",
+)
 @click.option(
     "--data",
     metavar="DIR",

@@ -68,7 +68,7 @@ class DataDirectory:
             pid = os.read(descriptor, 20).decode(errors="replace").strip()
             raise DirectoryInUse(
                 f"{self.path} is in use by another `pushprune up` (process {pid or 'unknown'}): "
-                "stop that one, or choose another directory with --data."
+                "stop that one, or choose another directory with --data"
             )
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())

@@ -15,7 +15,7 @@ PACKAGE = "docker-registry"
 _DISTRIBUTION = re.compile(r"\b(?:docker|distribution)/distribution\b")
 _VERSION_TIMEOUT_S = 10
 _FETCH_TIMEOUT_S = 180
-_INSTALL = "install the package docker-registry, or set PUSHPRUNE_REGISTRY_BIN to a `registry` binary of Distribution."
+_INSTALL = "install the package docker-registry, or set PUSHPRUNE_REGISTRY_BIN to a `registry` binary of Distribution"
 
 
 class FetchFailed(PushpruneError):
@@ -34,7 +34,7 @@ def find(environ: Mapping[str, str] | None = None, say: Callable[[str], None] = 
     environ = os.environ if environ is None else environ
     if named := environ.get("PUSHPRUNE_REGISTRY_BIN"):
         if not version(named):
-            raise ConfigurationError(f"PUSHPRUNE_REGISTRY_BIN={named} is no `registry` binary of Distribution.")
+            raise ConfigurationError(f"PUSHPRUNE_REGISTRY_BIN={named} is no `registry` binary of Distribution")
         return Path(shutil.which(named) or named).absolute()
     for name in NAMES:
         path = shutil.which(name, path=environ.get("PATH"))

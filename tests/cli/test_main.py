@@ -141,3 +141,9 @@ def test_a_verb_without_a_service_sends_its_first_request_before_it_imports_the_
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert ended.stderr == "http://registry.example/v2/ []\n"
+
+
+def test_an_address_without_a_port_is_refused_by_the_option_that_names_it(run: Run) -> None:
+    code, _, error = run("up", "--registry", "http://127.0.0.1:5000", "--listen", "0.0.0.0")
+    assert code == 2
+    assert "Invalid value for '--listen': this is not HOST:PORT" in error

@@ -23,7 +23,7 @@ def test_a_second_claim_is_refused_with_one_sentence_that_names_the_first(tmp_pa
         DataDirectory(tmp_path)
     assert str(refusal.value) == (
         f"{tmp_path} is in use by another `pushprune up` (process {os.getpid()}): "
-        "stop that one, or choose another directory with --data."
+        "stop that one, or choose another directory with --data"
     )
 
 

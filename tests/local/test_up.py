@@ -206,7 +206,7 @@ def test_an_address_that_is_taken_is_refused_before_anything_starts(
     with pytest.raises(ConfigurationError) as refusal:
         prepare(change(options, listen=f"127.0.0.1:{taken}"), inherited)
     assert str(refusal.value) == (
-        f"cannot listen on 127.0.0.1:{taken}: Address already in use; choose another address with --listen."
+        f"cannot listen on 127.0.0.1:{taken}: Address already in use; choose another address with --listen"
     )
 
 
