@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 
-from service.collect import run as collect_run
-from service.domain.collection.run import Run
 from service.registry.collector import Collector
 from service.registry.collector_report import Report
-from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
 from tests.fakes.images import image_over, make_image, sha256
 from tests.fakes.pusher import Pusher
 from tests.support.collectors import collector
+from tests.support.drain import collect
 from tests.support.gate import earlier
 from tests.support.system import Make, System
 
@@ -25,12 +23,6 @@ BASE = make_image("base")
 LAYER = BASE.blobs[1]
 PUSHED = image_over([LAYER], "pushed")
 BLOB = "sha256:" + "a" * 64
-
-
-def collect(wiring: Wiring) -> Run:
-    wiring.store.collections.request("by hand")
-    collect_run.collect(wiring)
-    return wiring.store.collection_runs.latest()[0]
 
 
 def with_collector(system: System, folder: Path) -> System:

@@ -25,6 +25,9 @@ from service.domain.retention.state import State, Tag
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 START_S = 1_700_000_000
+DAY = 86_400
+# Seconds after the start at which tests about ages decide.
+NOW_S = 200 * DAY
 PLAIN_ENVELOPE = "application/json"
 V1_ENVELOPE = "application/vnd.docker.distribution.events.v1+json"
 V2_ENVELOPE = "application/vnd.docker.distribution.events.v2+json"
@@ -44,6 +47,12 @@ def tag(name: str, pushed: float | None = 0, digest: str | None = None, **more: 
     """A live tag. pushed: seconds after the start, None = not reported; digest: one of its own unless given."""
     pushed_us = None if pushed is None else us(pushed)
     return Tag(name, digest_of(name if digest is None else digest), pushed_us, **more)
+
+
+def old(name: str, days: float, digest: str | None = None, pulled: float | None = None) -> Tag:
+    """A tag pushed so many days before NOW_S; pulled: days before it."""
+    pulled_us = None if pulled is None else us(NOW_S - pulled * DAY)
+    return tag(name, NOW_S - days * DAY, digest, pulled_us=pulled_us)
 
 
 def event(

@@ -5,25 +5,16 @@ import re
 from service.domain.policy.model import Policy
 from service.domain.retention.state import Tag
 from tests.support import manual
-from tests.support.makers import planned, policy, tag, us
+from tests.support.makers import NOW_S, old, planned, policy, us
 
 _EXAMPLE = re.compile(r"<!-- example: (?P<name>[a-z-]+) -->\s*```yaml\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 
 _EXAMPLES = {item["name"]: item["text"] for text in manual.pages().values() for item in _EXAMPLE.finditer(text)}
 
-DAY = 86_400
-NOW_S = 200 * DAY
-
 
 def example(name: str) -> Policy:
     """The policy of the manual's example of this name."""
     return policy(_EXAMPLES[name])
-
-
-def old(name: str, days: float, digest: str | None = None, pulled: float | None = None) -> Tag:
-    """A tag pushed so many days ago; pulled: days ago."""
-    pulled_us = None if pulled is None else us(NOW_S - pulled * DAY)
-    return tag(name, NOW_S - days * DAY, digest, pulled_us=pulled_us)
 
 
 def decide(name: str, *tags: Tag) -> dict[str, tuple[bool, str]]:

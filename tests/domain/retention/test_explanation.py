@@ -13,17 +13,9 @@ from service.domain.retention.explanation import Explanation, with_hold
 from service.domain.retention.state import State, Tag, UnapprovedTags
 from tests.domain.retention.strategies import NOW, STATES, boundaries, policies
 from tests.support.examples import examples
-from tests.support.makers import digest_of, explain, policy, tag, us
+from tests.support.makers import DAY, NOW_S, digest_of, explain, old, policy, tag, us
 
-DAY = 86_400
-NOW_S = 100 * DAY
 KEEP = "shared: keep\n"
-
-
-def old(name: str, days: float, digest: str | None = None, pulled: float | None = None) -> Tag:
-    """A tag pushed so many days ago; pulled: days ago."""
-    pulled_us = None if pulled is None else us(NOW_S - pulled * DAY)
-    return tag(name, NOW_S - days * DAY, digest, pulled_us=pulled_us)
 
 
 def explained(name: str, sentence: str, *tags: Tag, **more: Any) -> Explanation:

@@ -5,16 +5,7 @@ import pytest
 from service.domain.oci.manifest import References
 from service.domain.retention.plan import Verdict
 from service.domain.retention.state import Tag
-from tests.support.makers import digest_of, planned, policy, tag, us
-
-DAY = 86_400
-NOW_S = 100 * DAY
-
-
-def old(name: str, days: float, digest: str | None = None, pulled: float | None = None) -> Tag:
-    """A tag pushed so many days ago; pulled: days ago."""
-    pulled_us = None if pulled is None else us(NOW_S - pulled * DAY)
-    return tag(name, NOW_S - days * DAY, digest, pulled_us=pulled_us)
+from tests.support.makers import DAY, NOW_S, digest_of, old, planned, policy, tag, us
 
 
 def verdicts(rule: str, *tags: Tag, more: str = "") -> dict[str, Verdict]:
