@@ -127,5 +127,5 @@ def write(store: Store, backup: CheckedBackup, shown: Shown) -> None:
             running.finish()
         except PushpruneError as error:
             raise ImportIncomplete(
-                f"the import stopped ({error}): run it again; until then no process uses this store"
+                f"the import stopped ({error}): run it again; until then no process uses the data in Redis"
             ) from error

@@ -172,7 +172,7 @@ class BackupImport:
 def _change_state(connection: Connection, before: str, after: str) -> None:
     """Change the state of the store. Raises StoreBusy if another process has changed it."""
     if not connection.run("set_schema", before=before, after=after):
-        raise StoreBusy("this import was paused for too long, and another process uses the store")
+        raise StoreBusy("this import was paused for too long, and another process uses the data in Redis")
 
 
 def _refuse_writers(leases: Leases) -> None:

@@ -301,7 +301,10 @@ def test_an_import_that_stopped_halfway_leaves_a_store_that_nothing_uses_until_i
         patch.setattr(stored, "AT_ONCE", 2)
         patch.setattr(BackupImport, "finish", _away)
         code, _, err = run("import", str(file), "--replace", "--yes")
-    assert (code, "the import stopped (Redis is away): run it again; until then no process uses this store" in err) == (
+    assert (
+        code,
+        "the import stopped (Redis is away): run it again; until then no process uses the data in Redis" in err,
+    ) == (
         1,
         True,
     )
@@ -369,7 +372,7 @@ def test_an_import_that_was_paused_changes_nothing_once_another_process_uses_the
         "service.store.backup_import.time.sleep", lambda _: connection.client.set(connection.keys.of("schema"), "1")
     )
     code, _, err = run("import", str(file), "--replace", "--yes")
-    assert (code, "this import was paused for too long, and another process uses the store" in err) == (1, True)
+    assert (code, "this import was paused for too long, and another process uses the data in Redis" in err) == (1, True)
     assert content(wiring) == before
 
 
