@@ -149,8 +149,8 @@ def _decoded(variable: str, location: tuple[str, ...], text: str) -> Any:
     if text[0] in "[{" and (location[0] == "policy" or location in _LISTS):
         try:
             return json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ConfigurationError(f"{variable} begins like JSON, but is not") from error
+        except (ValueError, RecursionError):
+            return Unusable(f"{variable} begins like JSON, but is not")
     return text
 
 

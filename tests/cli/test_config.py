@@ -76,11 +76,13 @@ def test_errors_of_named_files_are_reported_beside_all_others(tmp_path: Path) ->
         "- {name: audit}\n"
     )
     (tmp_path / "keep.yaml").write_text("grace: soon\nrules: [{kep: {last: 1}}]\n")
-    done = CliRunner().invoke(pushprune, ["config", "check", str(tmp_path / "p.yaml")])
+    environment = {"PUSHPRUNE_WEB__ADMINS": "[alice"}
+    done = CliRunner().invoke(pushprune, ["config", "check", str(tmp_path / "p.yaml")], env=environment)
     parts = (
         "line 1: tokens.notify and tokens.notify_file are both set",
         "line 1: tokens.read_file: cannot read",
         "line 2: registry.url must be text",
+        "PUSHPRUNE_WEB__ADMINS begins like JSON, but is not",
         "line 7: webhooks[1]: it needs url or url_file",
         "keep.yaml, line 1: grace: 'soon' is no duration",
         "keep.yaml, line 2: rules[0].kep is unknown",
