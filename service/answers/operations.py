@@ -134,7 +134,7 @@ class CollectionOverview(ApiAnswer):
     postponed: PostponedCollection | None = Field(description="what the requested collection waits for; null: nothing")
     next_at: TimeMs | None = Field(validation_alias="next_ms", description="next run by gc.schedule; null: no schedule")
     gate: CollectionGate | None = Field(description="the write gate; null: the gate is open")
-    permanent: int = Field(description="deletions that the next collection makes permanent")
+    permanent: int = Field(description="deletions that the next collection makes permanent, at most")
     garbage: StorageGarbage | None = Field(description="the garbage that was seen last; null: nothing looked for it")
     runs: tuple[CollectionRun, ...] = Field(description="past runs, newest first")
 

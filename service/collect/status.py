@@ -188,7 +188,8 @@ def permanent(count: int) -> str:
     """Describe the effect of a collection on deletions that can still be undone."""
     if count == 0:
         return "no deletion becomes permanent"
-    return f"{count} {'deletion becomes' if count == 1 else 'deletions become'} permanent"
+    # An image that was restored counts until it is deleted again.
+    return f"up to {count} {'deletion becomes' if count == 1 else 'deletions become'} permanent"
 
 
 def next_ms(registry: Registry, gc: GcSettings) -> int | None:

@@ -410,7 +410,7 @@ def test_a_queued_collection_is_shown_with_what_it_makes_permanent_and_cancelled
     wiring.store.connection.client.zadd(wiring.store.connection.keys.of("trashed"), {f"shop/api {digest('a')}": 1})
     _, output, _ = run("gc")
     assert "queued: requested manually" in output
-    assert "then 1 deletion becomes permanent; cancel it with: pushprune gc --cancel" in output
+    assert "then up to 1 deletion becomes permanent; cancel it with: pushprune gc --cancel" in output
     assert run("gc", "--cancel")[:2] == (0, "cancelled: requested manually\n")
     assert wiring.store.collections.requested() is None
     assert run("gc", "--cancel")[::2] == (1, "pushprune: no collection is queued\n")

@@ -72,7 +72,7 @@ class QueuedCollection(ApiAnswer):
 
     reason: str = Field(description="reason of the run that will be recorded")
     dry_run: bool = Field(description="true if nothing will be deleted")
-    permanent: int = Field(description="deletions that this collection makes permanent; 0 for a dry run")
+    permanent: int = Field(description="deletions that this collection makes permanent, at most; 0 for a dry run")
 
 
 class CancelledCollection(ApiAnswer):
