@@ -12,7 +12,7 @@ import yaml
 from service.cli.main import VERBS, pushprune
 from service.dispatch import QUEUES
 from service.doctor import redis as doctor_redis
-from service.domain.policy.model import Policy
+from service.domain.policy.model import Keep, Policy, Rule
 from service.settings import Settings, load_settings
 from service.store import keys
 from tests.support import manual
@@ -142,6 +142,13 @@ def test_every_policy_is_valid() -> None:
     assert len(policies) == 6
     for values in policies:
         Policy.model_validate(values)
+
+
+def test_the_page_on_the_policy_shows_every_key_of_the_language() -> None:
+    (whole,) = (values for page, values in manual.yaml_blocks() if page == "policy.md" and "version" in values)
+    (rule,) = whole["rules"]
+    shown = [values.keys() for values in (whole, rule, rule["keep"])]
+    assert shown == [model.model_fields.keys() for model in (Policy, Rule, Keep)]
 
 
 def test_every_configuration_is_valid() -> None:

@@ -1,6 +1,6 @@
 """Typed settings from YAML, the environment and secret files. Invalid settings are refused at the start.
 
-model.py     all settings, and the checks between sections
+model.py     all sections together, and the checks between them
 sections.py  the sections, with keys, defaults and descriptions; the long ones are in registry.py, gc.py, webhooks.py
 kinds.py     the kinds of values, with their checks
 layers.py    the sources of settings: overrides, environment, file, secret files; the stronger source wins

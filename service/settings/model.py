@@ -1,4 +1,4 @@
-"""All settings, and the checks between sections."""
+"""All sections of the settings together, and the checks between them; the sections themselves are in sections.py."""
 
 from collections.abc import Callable
 from pathlib import Path, PurePath

@@ -16,7 +16,6 @@ MOST_RULES = 1000
 
 # The lists of patterns that select every tag.
 EVERY_TAG = (("*",), ("**",))
-_CONDITIONS = ("last", "last_pulled", "pushed_within", "pulled_within", "revisions")
 _NOTHING = (None, None, None, None)
 
 
@@ -45,10 +44,14 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _refuse_no_condition(described: dict[str, Any]) -> None:
+    described["anyOf"] = [{"required": [name]} for name in described["properties"] if name != "mode"]
+
+
 class Keep(_Strict):
     """The conditions that keep a tag: one of them is enough (`mode: any`), or all must hold (`mode: all`)."""
 
-    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": [name]} for name in _CONDITIONS]})
+    model_config = ConfigDict(json_schema_extra=_refuse_no_condition)
 
     last: Count = Field(default=None, description="the first N in the rule's order")
     last_pulled: Count = Field(default=None, description="the N pulled last; a push counts as a pull")
@@ -68,6 +71,11 @@ class Keep(_Strict):
     def longest_s(self) -> int:
         """The longest period of the conditions, in seconds; 0 without a period."""
         return max(self.pushed_within or 0, self.pulled_within or 0)
+
+    @property
+    def compares_by_last_alone(self) -> bool:
+        """True if no condition but `last` depends on other tags, or on earlier digests of the tag."""
+        return self.last_pulled is None and not self.revisions
 
 
 def _no_bare_number(value: Any) -> Any:

@@ -1,9 +1,11 @@
 """States and policies of every kind, small enough that tags share digests, moments and rules."""
 
+from typing import Any
+
 from hypothesis import strategies as st
 
 from service.domain.oci.manifest import References
-from service.domain.policy.model import Keep, Policy, Rule
+from service.domain.policy.model import Count, Keep, Period, Policy, Rule
 from service.domain.retention.state import State, Tag, Untagged, subject_of
 from tests.support.makers import digest_of, us
 
@@ -51,18 +53,16 @@ STATES = st.builds(
     deleted=st.frozensets(st.sampled_from([*DIGESTS, subject_of(SIGNATURE, None) or ""]), max_size=2),
 )
 
-_COUNT = st.sampled_from([None, None, 1, 2, 3])
-_PERIOD = st.sampled_from([None, None, "1s", "300s", "700s"])
+_VALUES: dict[Any, st.SearchStrategy[Any]] = {
+    Count: st.sampled_from([None, None, 1, 2, 3]),
+    Period: st.sampled_from([None, None, "1s", "300s", "700s"]),
+    Keep.__annotations__["revisions"]: st.sampled_from([0, 0, 1, 2]),
+    Keep.__annotations__["mode"]: st.sampled_from(["any", "all"]),
+}
+# Every field of Keep is tried, so that no condition is forgotten here.
 LIMITS = st.builds(
-    lambda mode, revisions, **limits: Keep(
-        mode=mode, revisions=revisions, **{name: limit for name, limit in limits.items() if limit is not None}
-    ),
-    mode=st.sampled_from(["any", "all"]),
-    revisions=st.sampled_from([0, 0, 1, 2]),
-    last=_COUNT,
-    last_pulled=_COUNT,
-    pushed_within=_PERIOD,
-    pulled_within=_PERIOD,
+    lambda **limits: Keep(**{name: limit for name, limit in limits.items() if limit is not None}),
+    **{name: _VALUES[kind] for name, kind in Keep.__annotations__.items()},
 ).filter(lambda keep: keep.limits_tags or keep.revisions > 0)
 KEEPS = st.just("always") | st.just("none") | LIMITS | LIMITS | LIMITS
 
