@@ -28,13 +28,14 @@ def hold_change(store: Store, after: Policy | None, digest: str) -> bool:
         digest: of the changed policy. Another digest begins a new comparison.
 
     Returns:
-        True once all repositories were compared.
+        True once all repositories were compared, and the approvals are required.
     """
     with store.leases.hold("policy") as lease:
         if lease is None:
             return False
-        cursor, change = store.policy_changes.comparison(digest)
-        before, since = _before(store), NO_CHANGE
+        in_force, text = store.policy_changes.in_force()
+        cursor, change = store.policy_changes.comparison(digest, in_force)
+        before, since = _policy(text), NO_CHANGE
         # A removed policy deletes nothing.
         names = store.history.repositories() if after else ()
         rest, end_s = deque(names[bisect_right(names, cursor) :]), time.monotonic() + SLICE_S
@@ -45,15 +46,18 @@ def hold_change(store: Store, after: Policy | None, digest: str) -> bool:
                 break
         lease.check()
         change += since
-        if after and not rest and change.is_over(after):
+        # Recorded before the approvals: while there is a comparison, plans by the policy before do not drop them.
+        name = store.policy_changes.note_comparison(digest, in_force, cursor, change, since)
+        if rest:
+            return False
+        if after and change.is_over(after):
             store.policy_changes.require_approvals(change.repositories, change.removed, change.of)
             log.warning(
                 "the changed policy would delete many tags: its plans wait for approval",
                 tags=change.removed, of=change.of, repositories=len(change.repositories),
                 how="see them: pushprune prune --held; approve them: pushprune prune --approve-all",
             )  # fmt: skip
-        store.policy_changes.note_comparison(digest, cursor, change, since, is_complete=not rest)
-        return not rest
+        return store.policy_changes.note_compared(name)
 
 
 def mark_all_due(store: Store, digest: str) -> str | None:
@@ -73,9 +77,8 @@ def mark_all_due(store: Store, digest: str) -> str | None:
     return marked
 
 
-def _before(store: Store) -> Policy | None:
+def _policy(text: str) -> Policy | None:
     """Return the policy before; None for none, or for one that only an older version understood: it kept every tag."""
-    text = store.policy_changes.last()
     try:
         return Policy.model_validate_json(text) if text else None
     except ValidationError:

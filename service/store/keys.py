@@ -379,10 +379,11 @@ The installation
         ever. Writer: tick. Readers: snapshot, commit.
   policy:last          string  the same policy as JSON, empty for none: in force at a start while the policy file is
         broken. Life: for ever. Writer, reader: tick.
-  policy:comparison    hash    how far a changed policy was compared with the one before: policy (its digest), cursor
-        (the last repository), removed, of (tags); and marked: the last repository that was made due for it, empty
-        once all were compared. Life: until the policy is in force or changed back; 15 minutes after its last change.
-        Writers: tick, mark_policy, apply_policy. Readers: tick, commit.
+  policy:comparison    hash    how far a changed policy was compared with the one before: policy and before (their
+        digests), name (of this record), cursor (the last repository), removed, of (tags); and marked: the last
+        repository that was made due for it, empty once all were compared. Life: until the policy is in force or
+        changed back; 15 minutes after its last change. Writers: tick, note_compared, mark_policy, apply_policy.
+        Readers: tick, commit.
   policy:removes       set     R: repositories in which the changed policy deletes more. Life, writer, reader: as
         policy:comparison.
   change_limit         string  number of changes requested over the API in this minute. Life: a minute. Writer,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from service.domain.retention.change import Change
 from service.store.chunks import AT_ONCE, chunks
-from service.store.connection import Connection
+from service.store.connection import Connection, new_token
 from service.store.outbox import Outbox
 
 # The sweep continues a comparison every few seconds. One that no worker continues ends then.
@@ -44,30 +44,33 @@ class PolicyChanges:
         for part in chunks(repositories):
             self._connection.run("require_approvals", repositories=part, removed=removed, tags=of)
 
-    def comparison(self, digest: str) -> tuple[str, Change]:
-        """Return how far a changed policy was compared: the last repository, "" for none, and the effect until then."""
+    def comparison(self, digest: str, before: str) -> tuple[str, Change]:
+        """Return how far a changed policy was compared: the last repository, "" for none, and the effect until then.
+
+        before: the digest of the policy in force. A comparison with another policy does not count.
+        """
         client = self._connection.redis
         fields = client.hgetall(self._keys.of("policy:comparison"))
-        if fields.get("policy") != digest:
+        if fields.get("policy") != digest or fields.get("before") != before:
             return "", Change((), 0, 0)
         repositories = set(client.sscan_iter(self._keys.of("policy:removes"), count=AT_ONCE))
         return fields["cursor"], Change(tuple(sorted(repositories)), int(fields["removed"]), int(fields["of"]))
 
-    def note_comparison(
-        self, digest: str, cursor: str, change: Change, since: Change, *, is_complete: bool = False
-    ) -> None:
-        """Record how far a changed policy was compared.
+    def note_comparison(self, digest: str, before: str, cursor: str, change: Change, since: Change) -> str:
+        """Record how far a changed policy was compared, in place of any other comparison.
 
         Args:
+            before: the digest of the policy that it was compared with.
             cursor: the last repository that was compared.
             change: the effect on all repositories until then.
             since: the part of it that was not recorded yet.
-            is_complete: all repositories were compared, and the approvals that this requires are recorded.
+
+        Returns:
+            The name of this record, for `note_compared`.
         """
-        key, removes = self._keys.of("policy:comparison"), self._keys.of("policy:removes")
-        fields = {"policy": digest, "cursor": cursor, "removed": str(change.removed), "of": str(change.of)}
-        if is_complete:
-            fields["marked"] = ""
+        key, removes, name = self._keys.of("policy:comparison"), self._keys.of("policy:removes"), new_token()
+        fields = {"policy": digest, "before": before, "name": name, "cursor": cursor}
+        fields |= {"removed": str(change.removed), "of": str(change.of)}
         with self._connection.redis.pipeline() as pipe:
             pipe.delete(key)
             if since == change:
@@ -75,9 +78,21 @@ class PolicyChanges:
             for part in chunks(since.repositories):
                 pipe.sadd(removes, *part)
             pipe.hset(key, mapping=fields)
-            for name in (key, removes):
-                pipe.expire(name, _COMPARISON_S)
+            for expiring in (key, removes):
+                pipe.expire(expiring, _COMPARISON_S)
             pipe.execute()
+        return name
+
+    def note_compared(self, name: str) -> bool:
+        """Record that all repositories were compared, and that the approvals which this requires are recorded.
+
+        Args:
+            name: of the last record of the comparison.
+
+        Returns:
+            False if another comparison runs by now, or another policy is in force: begin again.
+        """
+        return bool(self._connection.run("note_compared", name=name))
 
     def marked_until(self, digest: str) -> str | None:
         """Return the last repository that was made due for this policy.
@@ -108,6 +123,11 @@ class PolicyChanges:
             False if another comparison runs by now: begin again.
         """
         return bool(self._connection.run("apply_policy", digest=digest, text=policy, marked=marked))
+
+    def in_force(self) -> tuple[str, str]:
+        """Return the digest of the policy last applied, and the policy as JSON; "" for none."""
+        digest, text = self._connection.redis.mget(self._keys.of("policy"), self._keys.of("policy:last"))
+        return digest or "", text or ""
 
     def last(self) -> str:
         """Return the policy last applied, as JSON; "" for none."""

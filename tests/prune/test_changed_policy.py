@@ -232,6 +232,31 @@ def test_a_plan_by_the_policy_before_does_not_end_what_is_about_to_wait(
     assert len(system.store.approvals.holds()) == 3
 
 
+@pytest.mark.parametrize("is_changed_back", [False, True])
+def test_a_plan_by_the_policy_before_does_not_end_approvals_that_were_just_required(
+    make_system: Make, change: Change, monkeypatch: pytest.MonkeyPatch, is_changed_back: bool
+) -> None:
+    """The comparison is complete only if no worker ended it after the approvals were recorded."""
+    system = three_each(make_system, last(3))
+    worker, require = system.wiring, PolicyChanges.require_approvals
+
+    def require_late(changes: PolicyChanges, *effect: Any) -> None:
+        monkeypatch.setattr(PolicyChanges, "require_approvals", require)
+        require(changes, *effect)
+        if is_changed_back:
+            sweep(worker)
+        for repository in REPOSITORIES:
+            planning.enforce(worker, repository)
+
+    monkeypatch.setattr(PolicyChanges, "require_approvals", require_late)
+    change(system, last(1))
+    sweep(system.wiring)
+    sweep(system.wiring)
+    system.settle()
+    assert left(system) == [3, 3, 3]
+    assert len(system.store.approvals.holds()) == 3
+
+
 @pytest.mark.parametrize("age", [{}, {"older_than": "30d"}])
 def test_a_plan_by_the_policy_before_does_not_answer_the_change(
     make_system: Make, change: Change, meet: Callable[[Wiring], None], age: dict[str, str]

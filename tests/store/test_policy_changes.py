@@ -21,10 +21,16 @@ def changes(connection: Connection) -> PolicyChanges:
     return changes
 
 
+def begin(changes: PolicyChanges, policy: str, until: str, effect: Change) -> str:
+    """Record the first part of a comparison with the policy in force; return its name."""
+    before, _ = changes.in_force()
+    return changes.note_comparison(policy, before, until, effect, effect)
+
+
 def compare(changes: PolicyChanges, policy: str) -> None:
     """Compare a policy over the repositories a and b."""
     assert changes.is_new(policy, policy)
-    changes.note_comparison(policy, "b", EFFECT, EFFECT, is_complete=True)
+    assert changes.note_compared(begin(changes, policy, "b", EFFECT))
 
 
 def in_force(changes: PolicyChanges) -> str:
@@ -39,7 +45,7 @@ def test_a_policy_is_in_force_once_it_was_compared_and_every_repository_is_due(c
 
 
 def test_a_policy_is_in_force_although_there_is_no_repository(changes: PolicyChanges) -> None:
-    changes.note_comparison(SECOND, "", NOTHING, NOTHING, is_complete=True)
+    assert changes.note_compared(begin(changes, SECOND, "", NOTHING))
     assert changes.note_applied(SECOND, SECOND, "")
     assert in_force(changes) == SECOND
 
@@ -47,9 +53,9 @@ def test_a_policy_is_in_force_although_there_is_no_repository(changes: PolicyCha
 def test_a_late_worker_does_not_end_the_comparison_of_a_newer_policy(changes: PolicyChanges) -> None:
     compare(changes, SECOND)
     changes.mark_due_until(SECOND, ["a", "b"])
-    changes.note_comparison(THIRD, "a", EFFECT, EFFECT)
+    begin(changes, THIRD, "a", EFFECT)
     assert not changes.note_applied(SECOND, SECOND, "b")
-    assert changes.comparison(THIRD) == ("a", EFFECT)
+    assert changes.comparison(THIRD, FIRST) == ("a", EFFECT)
     assert changes.is_new(SECOND, SECOND)
     assert changes.last() == "{}"
 
@@ -58,13 +64,31 @@ def test_a_late_worker_does_not_apply_a_policy_whose_comparison_began_again(chan
     compare(changes, SECOND)
     changes.mark_due_until(SECOND, ["a", "b"])
     compare(changes, THIRD)
-    changes.note_comparison(SECOND, "a", EFFECT, EFFECT)
+    begin(changes, SECOND, "a", EFFECT)
     assert not changes.note_applied(SECOND, SECOND, "b")
     assert not changes.mark_due_until(SECOND, ["b"])
     assert changes.marked_until(SECOND) is None
     compare(changes, SECOND)
     assert not changes.note_applied(SECOND, SECOND, "b")
     assert changes.marked_until(SECOND) == ""
+
+
+def test_a_late_worker_does_not_complete_a_comparison_that_began_again(changes: PolicyChanges) -> None:
+    name = begin(changes, SECOND, "b", EFFECT)
+    assert not changes.is_new(FIRST, "{}")
+    assert not changes.note_compared(name)
+    begin(changes, SECOND, "b", EFFECT)
+    assert not changes.note_compared(name)
+    assert changes.marked_until(SECOND) is None
+
+
+def test_a_comparison_with_a_policy_that_is_no_longer_in_force_does_not_count(changes: PolicyChanges) -> None:
+    compare(changes, SECOND)
+    assert changes.note_applied(SECOND, SECOND, "")
+    assert changes.in_force() == (SECOND, SECOND)
+    name = changes.note_comparison(THIRD, FIRST, "b", EFFECT, EFFECT)
+    assert not changes.note_compared(name)
+    assert changes.comparison(THIRD, SECOND) == ("", NOTHING)
 
 
 def test_a_late_worker_does_not_mark_repositories_in_the_comparison_of_another_policy(changes: PolicyChanges) -> None:
@@ -89,7 +113,7 @@ def test_the_comparison_ends_when_the_policy_is_changed_back(changes: PolicyChan
     compare(changes, SECOND)
     changes.mark_due_until(SECOND, ["a"])
     assert not changes.is_new(FIRST, "{}")
-    assert changes.comparison(SECOND) == ("", NOTHING)
+    assert changes.comparison(SECOND, FIRST) == ("", NOTHING)
     assert changes.marked_until(SECOND) is None
     assert not changes.note_applied(SECOND, SECOND, "a")
 
