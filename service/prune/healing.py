@@ -150,7 +150,9 @@ class _Healing:
             return None
         current = self._registry.client.get(repository, digest)
         if current is None and ":" in name:
-            if digest in self._snapshot.restored and self._restore.restore_again(repository, digest, self._permit):
+            # Read again: a user may have deleted it meanwhile.
+            restored = self._store.history.snapshot(repository).restored
+            if digest in restored and self._restore.restore_again(repository, digest, self._permit):
                 return "a deletion that had begun before its restore removed it"
             self._note_missing_index(name)
             # An index that does not exist needs no parts.

@@ -157,7 +157,9 @@ class BlobQuarantine:
             for batch in batches:
                 if digest in batch.sizes and self._objects.rename(batch.key(digest), blob_key(unpacked(digest))):
                     returned[digest] = batch.sizes.pop(digest)
-                    self._objects.delete_with_folders([batch.key(digest)])
+                    if self._objects.is_local:
+                        # The folder is left. A bucket has none.
+                        self._objects.delete_with_folders([batch.key(digest)])
                     break
         return returned
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from obstore.store import LocalStore
+from obstore.store import LocalStore, MemoryStore
 
 from service.domain.collection.digests import packed
 from service.domain.collection.online import Moment, UnlinkedBlob
@@ -70,3 +70,15 @@ def test_a_batch_that_is_deleted_for_good_leaves_nothing(objects: ObjectStore, t
     (tmp_path / batch.key(DIGESTS[0])).parent.mkdir()
     assert quarantine.delete(quarantine.batches()) == {}
     assert list((tmp_path / FOLDER).iterdir()) == []
+
+
+def test_data_comes_back_in_a_bucket_without_a_request_to_delete_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a request that is not answered would end the repair although the data is back."""
+    bucket = ObjectStore(MemoryStore(), "bucket")
+    quarantine = BlobQuarantine(bucket)
+    bucket.write(blob_key(sha256(DATA[0])), DATA[0])
+    batch = quarantine.begin(BLOBS[:1], Moment(1, 2))
+    quarantine.move(batch, DIGESTS[:1], lambda: None)
+    monkeypatch.setattr(bucket, "delete", None)
+    assert quarantine.bring_back(DIGESTS[:1], [batch])
+    assert bucket.read(blob_key(sha256(DATA[0]))) == DATA[0]

@@ -125,3 +125,15 @@ def test_it_remains_deleted_if_another_client_deletes_it_after_the_restore(make_
     system = restored_during_delete(make_system, lambda system: Pusher(system.registry.url).delete(SHOP, ONE.digest))
     assert ONE.digest not in system.registry.manifests(SHOP)
     assert system.store.outbox.healing() == 0
+
+
+def test_it_remains_deleted_if_the_user_deletes_it_while_healing_looks_for_it(make_system: Make) -> None:
+    system = doomed_without_tag(make_system, ONE)
+    system.registry.before("DELETE", ONE.digest, lambda: restore(system, ONE))
+    deleting.delete(system.wiring, SHOP)
+    system.registry.before("GET", ONE.digest, lambda: remove(system, ONE))
+    system.later()
+    assert ONE.digest not in system.registry.manifests(SHOP)
+    restored = [entry.actor for entry in system.store.history.entries(SHOP) if entry.action == "restored"]
+    assert restored == ["alice"]
+    assert system.store.outbox.healing() == 0
