@@ -52,8 +52,12 @@ class RestoreCandidate:
 
     def is_restored(self, digest: str) -> bool:
         """True if a user restored the manifest without a tag, and no other client deleted it since."""
-        about = (entry for entry in self._entries if entry.digest == digest and not entry.tag)
-        return next((entry.action for entry in about if entry.action in ("restored", "delete")), "") == "restored"
+        about = [entry for entry in self._entries if entry.digest == digest and not entry.tag]
+        restored_us = next((entry.at_us for entry in about if entry.action == "restored"), None)
+        # The event of an older deletion may arrive late.
+        return restored_us is not None and not any(
+            entry.action == "delete" and entry.at_us > restored_us for entry in about
+        )
 
     def pushed_by(self, tag: str, digest: str) -> str:
         """The user who last pushed this digest under this tag; "" if that is not recorded."""

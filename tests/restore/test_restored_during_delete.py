@@ -116,6 +116,20 @@ def test_it_comes_back_although_a_push_dropped_the_plan(make_system: Make) -> No
     check_that_it_is_kept(system, ONE)
 
 
+def test_it_comes_back_although_an_older_deletion_is_reported_after_the_restore(make_system: Make) -> None:
+    system = doomed_without_tag(make_system, ONE)
+
+    def delete_then_restore() -> None:
+        system.deaf = True
+        Pusher(system.registry.url).delete(SHOP, ONE.digest)
+        restore(system, ONE)
+
+    system.registry.before("DELETE", ONE.digest, delete_then_restore)
+    deleting.delete(system.wiring, SHOP)
+    system.hear_late()
+    check_that_it_is_kept(system, ONE)
+
+
 def test_it_remains_deleted_if_the_user_deletes_it_after_the_restore(make_system: Make) -> None:
     system = restored_during_delete(make_system, lambda system: remove(system, ONE))
     assert ONE.digest not in system.registry.manifests(SHOP)
