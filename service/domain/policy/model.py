@@ -17,6 +17,9 @@ MOST_RULES = 1000
 # The lists of patterns that select every tag.
 EVERY_TAG = (("*",), ("**",))
 _NOTHING = (None, None, None, None)
+# `last`, and the keys of `keep` that depend on one tag alone. Only with these may a plan leave tags aside, or commit
+# although pushes overtook it.
+_PLAIN = frozenset({"last", "pushed_within", "pulled_within", "mode"})
 
 
 def _given(value: Any) -> Any:
@@ -75,7 +78,7 @@ class Keep(_Strict):
     @property
     def compares_by_last_alone(self) -> bool:
         """True if no condition but `last` depends on other tags, or on earlier digests of the tag."""
-        return self.last_pulled is None and not self.revisions
+        return not any(getattr(self, name) for name in type(self).model_fields if name not in _PLAIN)
 
 
 def _no_bare_number(value: Any) -> Any:
