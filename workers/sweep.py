@@ -111,13 +111,16 @@ def _end_losses(store: Store) -> None:
 def _follow_policy(store: Store, policies: PolicySource, dispatch: Dispatch) -> None:
     """Plan every repository again after a change of the policy.
 
-    A policy file with a fault and no earlier policy is not a change: the operator will correct the file.
+    A worker that cannot read its policy file changes nothing: others may have read theirs, and the operator will
+    correct the file.
     """
-    if policies.current() is None and policies.error:
+    current = policies.current()
+    # After a loss of Redis, the policy before is recorded again.
+    if policies.error and (current is None or store.policy_changes.in_force()[0]):
         return
     digest, policy = policies.digest, policies.written
     if store.policy_changes.is_new(digest, policy):
-        if store.policy_changes.marked_until(digest) is None and not hold_change(store, policies.current(), digest):
+        if store.policy_changes.marked_until(digest) is None and not hold_change(store, current, digest):
             return
         marked = mark_all_due(store, digest)
         # No plan is made by the new policy before this: a worker that was sent earlier would only wait.

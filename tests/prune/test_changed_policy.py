@@ -1,6 +1,8 @@
 """A changed policy that would delete much more than the one before it waits for an approval."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from service.domain.retention import change as domain
 from service.domain.retention.change import changed
 from service.domain.retention.state import State
 from service.prune import approvals, planning, policy_change
+from service.settings import PolicySource
 from service.store.history import CommitResult, History
 from service.store.policy_changes import PolicyChanges
 from service.wiring import Wiring
@@ -273,6 +276,28 @@ def test_a_plan_by_the_policy_before_does_not_answer_the_change(
     system.later()
     assert left(system) == [3, 3, 3]
     assert len(system.store.approvals.holds()) == 3
+
+
+def test_a_worker_that_cannot_read_its_policy_file_decides_nothing_about_the_policy_of_the_others(
+    make_system: Make, change: Change, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The comparison of a policy that it has not read goes on, and its own policy is not put in force again."""
+    system = three_each(make_system, last(3))
+    file = tmp_path / "policy.yaml"
+    file.write_text(system.wiring.policies.written)
+    policies = PolicySource(system.wiring.settings.model_copy(update={"policy": file}))
+    worker = replace(system.wiring, policies=policies)
+    file.write_text("rules: [")
+    assert policies.current()
+    assert policies.error
+    monkeypatch.setattr(policy_change, "SLICE_S", 0)
+    change(system, last(2))
+    for _ in range(len(REPOSITORIES) + 1):
+        sweep(system.wiring)
+        sweep(worker)
+    assert system.store.policy_changes.in_force() == (system.wiring.policies.digest, system.wiring.policies.written)
+    system.settle()
+    assert left(system) == [2, 2, 2]
 
 
 def test_pushes_after_it_are_obeyed_at_once_where_it_deletes_nothing_older(make_system: Make, change: Change) -> None:
