@@ -125,9 +125,11 @@ def may_be_deleted(batch: Batch, doomed: Doomed, manifest: Manifest | None) -> b
 
 def _are_owners_deleted(batch: Batch, doomed: Doomed, references: References) -> bool:
     """Return True unless the image is a referrer that was not planned as one, or its subject or index still exists."""
-    subjects = {subject_of(verdict.tag.name, references) for verdict in doomed.verdicts} - {None}
-    if subjects and not all(verdict.follows for verdict in doomed.verdicts):
+    about = [(verdict, subject_of(verdict.tag.name, references)) for verdict in doomed.verdicts]
+    # A signature that was also pushed as v1 is an image there, and a referrer under its own tag.
+    if any(subject and not verdict.follows for verdict, subject in about):
         return False
+    subjects = {subject for _, subject in about} - {None}
     owners = subjects | {verdict.after for verdict in doomed.verdicts} - {""}
     existing = [owner for owner in owners if owner and batch.registry.client.head(batch.repository, owner) is not None]
     for owner in existing:

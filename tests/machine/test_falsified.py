@@ -191,3 +191,15 @@ def test_a_worker_that_dies_while_it_tests_the_listing_holds_up_no_deletion_for_
     machine.begin(rule=Rule(1, "tags", True, False), opening=[], order="pushed")
     machine.prune(crossing=[], kill=(15, True))
     machine.teardown()
+
+
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_a_signature_that_was_also_pushed_as_an_image_loses_that_tag(ground: Ground, version: Version) -> None:
+    """Its deletion was planned and dropped in turns, for ever."""
+    opening = Meeting(Deed("push again", "v1", 0), "", 0, "before", late=True), meeting("push again", "v1", 0)
+    machine = replayed(ground, version, Rule(1, "tags", True, False), *opening)
+    machine.overtake(deeds=[("any", "latest", Deed("push", "v3", 6))], dies=False)
+    machine.overtake(deeds=[("any", "v3", Deed("sign", "v3", 0))], dies=True)
+    shared = [("planned", "v1", Deed("move", "v3", 0)), ("planned", "v4", Deed("share", "v1", 0))]
+    machine.overtake(deeds=shared, dies=False)
+    machine.teardown()
