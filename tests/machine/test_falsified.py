@@ -195,7 +195,7 @@ def test_a_worker_that_dies_while_it_tests_the_listing_holds_up_no_deletion_for_
 
 @pytest.mark.parametrize("version", ["2.8", "3"])
 def test_a_signature_that_was_also_pushed_as_an_image_loses_that_tag(ground: Ground, version: Version) -> None:
-    """Its deletion was planned and dropped in turns, for ever."""
+    """The deletion of the tag was planned and dropped in turns, for ever."""
     opening = Meeting(Deed("push again", "v1", 0), "", 0, "before", late=True), meeting("push again", "v1", 0)
     machine = replayed(ground, version, Rule(1, "tags", True, False), *opening)
     machine.overtake(deeds=[("any", "latest", Deed("push", "v3", 6))], dies=False)
