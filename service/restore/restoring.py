@@ -186,6 +186,8 @@ class Restoring:
         """Restore a manifest without a tag, and its parts, once more; see `Restore.restore_again`."""
         if not self._candidate.is_restored(digest):
             return False
+        # A user may have asked to delete it since: that request counts.
+        self._since_us = 0
         image = self._images.read(digest)
         self._put_missing(image, digest)
         self._put("", image, None, force=False, reason="a deletion that had begun before its restore removed it")

@@ -55,7 +55,7 @@ class Restorations:
 
         Args:
             before: the tag's time as `pushed_at` returned it when the restore began.
-            since_us: when the restore began. Older events of the tag that arrive later are ignored.
+            since_us: when the restore began. Older requests and older events of the tag are ignored.
 
         Returns:
             False if the tag was pushed meanwhile: that push wins, and healing restores it.

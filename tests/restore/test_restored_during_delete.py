@@ -11,7 +11,7 @@ from service.prune import deleting, planning
 from tests.fakes.images import Image, index_over, make_image
 from tests.fakes.pusher import Pusher
 from tests.support.makers import policy
-from tests.support.system import SHOP, Make, System
+from tests.support.system import SHOP, Make, System, put_in_force
 
 PART, ONE = make_image("part"), make_image("one")
 INDEX = index_over([PART])
@@ -139,6 +139,22 @@ def test_it_remains_deleted_if_another_client_deletes_it_after_the_restore(make_
     system = restored_during_delete(make_system, lambda system: Pusher(system.registry.url).delete(SHOP, ONE.digest))
     assert ONE.digest not in system.registry.manifests(SHOP)
     assert system.store.outbox.healing() == 0
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/blobs/"), ("PUT", ONE.digest)])
+def test_it_is_deleted_again_if_the_user_deletes_it_while_healing_restores_it(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    system = doomed_without_tag(make_system, ONE)
+    system.registry.before("DELETE", ONE.digest, lambda: restore(system, ONE))
+    deleting.delete(system.wiring, SHOP)
+    # Only the request of the user deletes it.
+    put_in_force(monkeypatch, policy("rules: [{name: all, keep: {last: 9}}]"))
+    system.registry.before(method, path, lambda: remove(system, ONE))
+    system.later(rounds=5)
+    restored = [entry.actor for entry in system.store.history.entries(SHOP) if entry.action == "restored"]
+    assert restored == ["pushprune", "alice"]
+    assert ONE.digest not in system.registry.manifests(SHOP)
 
 
 def test_it_remains_deleted_if_the_user_deletes_it_while_healing_looks_for_it(make_system: Make) -> None:

@@ -19,7 +19,7 @@
 --       by               the user who restored it
 --       reason
 --       before           the tag's time when the restore began; '' = it was not live
---       since_us         when the restore began: older events of the tag do not count
+--       since_us         when the restore began: older events and requests do not count
 --       parts(digest short) of an index
 -- Result 1 noted, or noted before; 0 the tag was pushed meanwhile
 -- include lib/clock
@@ -45,14 +45,22 @@ if tag ~= '' and (score and string.format('%.0f', score) or '') ~= before then
   make_due(repository)
   return 0
 end
+
+-- What a user asked to delete after the restore began is deleted.
+local function drop_request(name)
+  local request = redis.call('HGET', r.manual, name)
+  local asked_us = request and string.match(request, '"at_us":(%d+)')
+  if asked_us and tonumber(asked_us) < tonumber(since_us) then redis.call('HDEL', r.manual, name) end
+end
+
 undoom(r, repository, short)
-redis.call('HDEL', r.manual, tag)
+drop_request(tag)
 parts[#parts + 1] = {digest = digest, short = short}
 for _, manifest in ipairs(parts) do
   redis.call('HDEL', r.untagged, manifest.digest, manifest.short)
   redis.call('HDEL', r.deleted, '@' .. manifest.short)
   redis.call('ZREM', r.voided, '@' .. manifest.short)
-  redis.call('HDEL', r.manual, '@' .. manifest.short)
+  drop_request('@' .. manifest.short)
   redis.call('ZREM', r.manual_deleted, manifest.short)
 end
 if links ~= '' then redis.call('HSET', r.links, digest, pushed_us .. ' ' .. links) end
