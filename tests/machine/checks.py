@@ -46,6 +46,8 @@ def nothing_kept_is_missing(world: World) -> None:
         broken = (closure(digest, model.children) & model.manifests) - manifests.keys()
         broken -= model.vague if world.lost else set()  # to be found at the next look at the registry
         assert not broken, f"{tag} cannot be pulled: {[called(missed) for missed in sorted(broken)]} is missing"
+    unkept = model.restored_alone - manifests.keys()
+    assert not unkept, f"{[called(missed) for missed in sorted(unkept)]} was restored by digest, and is missing"
     lost = model.manifests - manifests.keys() - model.once_dropped - model.vague
     assert not lost, f"{[called(missed) for missed in sorted(lost)]} went although nothing said so"
     for digest in manifests.keys() & model.contents.keys():
@@ -69,10 +71,19 @@ def nothing_dropped_remains(world: World) -> None:
     stays = {tag for tag, number in model.to_go.items() if tag in wanted and wanted[tag].number == number}
     stays -= world.refused() | model.in_use(wanted)
     assert not stays, f"{sorted(stays)} was to go by hand"
+    back = _deleted_but_existing(world)
+    assert not back, f"{[called(missed) for missed in sorted(back)]} was deleted, and has come back or remained"
     following = left_behind(world)
     assert not following, f"{sorted(following)} is about an image that is gone"
     left_over = left_without_a_tag(world)
     assert not left_over, f"{[called(missed) for missed in sorted(left_over)]} should be gone"
+
+
+def _deleted_but_existing(world: World) -> set[str]:
+    """Return the manifests that a user or a client deleted, and that no tag, index, image or restore keeps."""
+    model = world.model
+    kept = model.leased | set(world.registry.tags().values()) | world.refused()
+    return (model.must_not_come_back() & world.registry.manifests().keys()) - kept
 
 
 def left_behind(world: World) -> set[str]:

@@ -84,6 +84,8 @@ class Model:
         # Digests that a user restored, with the parts that had to be put back, until a user deletes all of their tags,
         # or an index that lists them while they have no tag.
         self.leased: set[str] = set()
+        self.restored_alone: set[str] = set()  # those that a user restored by digest, and nobody deleted since
+        self.gone: set[str] = set()  # digests that a user or a client deleted, and nobody pushed or restored since
         # Children of indexes that were deleted, and what lost to us the last tag heard of; nobody pushed them since.
         self.orphans: set[str] = set()
         self.unplanned: set[str] = set()  # digests whose tag we took off and did not note, and that no plan dooms now
@@ -92,6 +94,7 @@ class Model:
         self._taken_from: dict[str, str] = {}  # where each tag stood before we last took it off
         self.unread: set[str] = set()  # parts of indexes that users deleted before a worker had read what they list
         self.to_go: dict[str, int] = {}  # tag → the push that somebody wants gone, by hand
+        self._last_deletes: dict[str, int] = {}  # digest → its last delete, if nobody pushed or restored it since
         self._numbers = 0
         self._put_at: dict[str, int] = {}  # when we last put a tag back
         self._before: dict[str, str] = {}  # where each tag stood before what happens now
@@ -120,6 +123,8 @@ class Model:
         self.heard.append(event)
         self.heard_us[event.number] = now_us()
         self.believed.hear(event)
+        if self._last_deletes.get(event.digest) == event.number:
+            self.gone.add(event.digest)
         self.assess()
 
     def plan(self, live: dict[str, Tag], going: set[str]) -> None:
@@ -137,11 +142,12 @@ class Model:
             if tag in live and live[tag].digest == digest != standing.get(tag):
                 (self.unplanned.discard if digest in going else self.unplanned.add)(digest)
 
-    def asked(self, asks: Mapping[str, str]) -> None:
-        """Record a manual deletion: tag → the digest that the user saw there."""
+    def asked(self, asks: Mapping[str, str], tagged: set[str]) -> None:
+        """Record a manual deletion: tag → the digest that the user saw there. tagged: where other tags point then.
+
+        The restore of another tag still keeps its image, also if the image is a part of what is deleted.
+        """
         heard = {event.number for event in self.heard}
-        # The restore of another tag still keeps its image, also if the image is a part of what is deleted.
-        tagged = {push.digest for tag, push in self.believed.pushes.items() if tag not in asks}
         for tag, digest in asks.items():
             if digest not in tagged:
                 self.leased -= closure(digest, self.children) - tagged
@@ -151,6 +157,9 @@ class Model:
             push = self.wanted.get(tag)
             if push and push.digest == digest and push.number in heard:
                 self.to_go[tag] = push.number
+            if tag == digest:
+                self.gone.add(digest)
+        self.restored_alone &= self.leased
         self.assess()
 
     def change_rule(self, rule: Rule) -> None:
@@ -260,6 +269,35 @@ class Model:
         self.manifests |= kept
         self.restored(push, push.tag, missing, referrers)
 
+    def was_restored_alone(self, digest: str, missing: set[str], referrers: tuple[str, ...]) -> None:
+        """Record that a manifest was restored without a tag: it is kept until its lease ends or it is deleted again."""
+        self.restored_alone.add(digest)
+        self._exists_again(digest)
+        needed = closure(digest, self.children)
+        self.leased |= missing | {digest}
+        self.orphans -= needed
+        self.dropped -= needed
+        self.manifests |= needed
+        for referrer in referrers:
+            back = self.trash.get((referrer, self.registry.tags().get(referrer, "")))
+            if back:
+                self.wanted.setdefault(referrer, back)
+        self.assess()
+
+    def _exists_again(self, digest: str) -> None:
+        self.gone.discard(digest)
+        self._last_deletes.pop(digest, None)
+
+    def leases_end(self) -> None:
+        """From now on the policy decides again about everything that was restored."""
+        self.leased.clear()
+        self.restored_alone.clear()
+        self.assess()
+
+    def must_not_come_back(self) -> set[str]:
+        """Return the images that a user or a client deleted, and that nobody pushed or restored since."""
+        return self.gone - self.subjects.keys() - {part for parts in self.children.values() for part in parts}
+
     def held(self) -> set[str]:
         """Every digest that an uncondemned tag needs."""
         safe = [push.digest for push in self.wanted.values() if push.number not in self.condemned]
@@ -324,6 +362,7 @@ class Model:
         for digest in closure(event.digest, self.children):
             self.dropped.discard(digest)
             self.left_late.discard(digest)
+        self._exists_again(event.digest)
         self.orphans.discard(event.digest)
         self.unplanned.discard(event.digest)
         self.unread.discard(event.digest)
@@ -346,6 +385,8 @@ class Model:
             self.pruned.pop(event.tag, None)
             return
         self.manifests.discard(event.digest)
+        self.restored_alone.discard(event.digest)
+        self._last_deletes[event.digest] = event.number
         self._orphan(event.digest)
         for tag in [tag for tag, push in self.wanted.items() if push.digest == event.digest]:
             del self.wanted[tag]
@@ -388,6 +429,8 @@ class Model:
 
     def _saw_put_back(self, event: Happened) -> None:
         self.put_back.append((event.tag, event.digest))
+        if event.tag or event.digest not in self.gone:
+            self._exists_again(event.digest)
         self._put_at[event.tag] = event.at_us
         self.orphans.discard(event.digest)
         self.believed.put_back(event.tag, event.digest)

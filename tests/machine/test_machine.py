@@ -5,6 +5,7 @@ from typing import Literal
 import pytest
 from hypothesis.internal.conjecture import engine
 
+from tests.machine.by_digest import ByDigest
 from tests.machine.ground import Ground
 from tests.machine.machine import Awkward, ByHand, Changing, Forged, Machine, Protecting, PutBack
 from tests.support.machine import run
@@ -26,6 +27,8 @@ def shrink_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(Machine, 1000, id="a thousand examples", marks=pytest.mark.deep),
         pytest.param(ByHand, 6, id="by hand", marks=pytest.mark.live),
         pytest.param(ByHand, 500, id="by hand, many examples", marks=pytest.mark.deep),
+        pytest.param(ByDigest, 6, id="by digest", marks=pytest.mark.live),
+        pytest.param(ByDigest, 500, id="by digest, many examples", marks=pytest.mark.deep),
         pytest.param(PutBack, 6, id="put back", marks=pytest.mark.live),
         pytest.param(PutBack, 500, id="put back, many examples", marks=pytest.mark.deep),
         pytest.param(Protecting, 4, id="protecting", marks=pytest.mark.live),

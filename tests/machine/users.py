@@ -6,6 +6,7 @@ from service.domain.oci import tombstone
 from tests.fakes.images import Image
 from tests.fakes.registry_disk import StoredManifest
 from tests.fakes.registry_storage import Refused
+from tests.machine.digests import let_leases_end, restore_digest, trashed_images
 from tests.machine.goods import INDEXES, artifact_about, signature_of, signature_tag
 from tests.machine.oracle import Push
 from tests.machine.shops import SHOP
@@ -121,6 +122,25 @@ class Users:
     def _remove(self, deed: Deed) -> None:
         """Delete a tag with `pushprune rm`."""
         self._world.ask_for(deed.tag)
+
+    def _restore_digest(self, deed: Deed) -> None:
+        """Restore an image by its digest alone: the one that is being deleted, or else any from the trash."""
+        trashed = trashed_images(self._world)
+        if choices := sorted(trashed & {self._world.deleting} or trashed):
+            restore_digest(self._world, choices[deed.number % len(choices)])
+
+    def _remove_digest(self, deed: Deed) -> None:
+        """Delete what was restored by digest with `pushprune rm`."""
+        if choices := sorted(self._world.model.restored_alone):
+            self._world.ask_for(choices[deed.number % len(choices)])
+
+    def _delete_digest(self, deed: Deed) -> None:
+        """Delete what was restored by digest with another client."""
+        if choices := sorted(self._world.model.restored_alone & self._registry.manifests().keys()):
+            self._registry.delete(choices[deed.number % len(choices)])
+
+    def _let_leases_end(self, deed: Deed) -> None:
+        let_leases_end(self._world)
 
     def _protect(self, deed: Deed) -> None:
         """Protect a doomed image, or that of a tag."""

@@ -21,6 +21,7 @@ class Watch:
         self._seen: dict[str, str] = {}
         self._seen_at: dict[str, int] = {}
         self._faults: list[str] = []
+        self._gone: set[str] = set()
         self._failure: Exception | None = None
         self.deletions: list[tuple[str, dict[str, set[str]]]] = []
 
@@ -28,6 +29,7 @@ class Watch:
         """Another worker begins, which has read nothing yet."""
         self._seen.clear()
         self._seen_at.clear()
+        self._gone = self._model.must_not_come_back()
 
     def sends(self) -> None:
         self._sent += 1
@@ -50,6 +52,8 @@ class Watch:
             self._seen_at[reference] = self._sent
         if method == "DELETE" or (method == "PUT" and body == tombstone.CONTENT):
             self._deletes(reference, standing)
+        if method == "PUT" and reference in self._gone & self._model.must_not_come_back():
+            self._faults.append(f"{reference} is restored although it was deleted by hand, or by a client")
 
     def looks_at(self, tag: str, digest: str) -> None:
         """A worker reads in the storage where a tag points."""

@@ -99,6 +99,7 @@ class World:
         self._numbers: dict[str, int] = {}
         self._crossing: list[Cross] = []
         self._requests: list[str] = []
+        self.deleting = ""  # the tag or digest that the last request of a worker deletes
         self._offset_us = 0
         self._elsewhere = False
         ground.sender.around = self._around
@@ -252,6 +253,10 @@ class World:
             for doomed in self.history.doomed(SHOP):
                 self._written |= {doomed.digest, *doomed.tags}
         self._written |= {name_of(member) for member, _ in self.history.snapshot(SHOP).heal}
+
+    def kill_worker(self) -> None:
+        """The worker dies once the request is answered that it is sending."""
+        self.ground.life.over = True
 
     def work_overtaken(self, act: Callable[[Plan], object], *, dies: bool) -> None:
         """A worker plans, and users act right before it commits its first plan that deletes anything.
@@ -408,7 +413,7 @@ class World:
         assert self.registry.tags().get(as_tag) == deleted.digest, f"{as_tag} was not restored"
         broken = needed - self.registry.manifests().keys()
         assert not broken, f"{as_tag} was restored without {[called(missed) for missed in sorted(broken)]}"
-        with self._pardoning():
+        with self.pardoning():
             self.model.restored(deleted, as_tag, missing, referrers)
 
     def go_back(self, tag: str, digest: str, replaced: str) -> None:
@@ -429,11 +434,11 @@ class World:
         broken = needed - self.registry.manifests().keys()
         assert not broken, f"{tag} was put back without {[called(missed) for missed in sorted(broken)]}"
         (pushed_us,) = (item.pushed_us for item in self.history.live(SHOP) if item.name == tag)
-        with self._pardoning():
+        with self.pardoning():
             self.model.went_back(Push(-1, tag, digest, pushed_us), replaced, missing, undone.referrers)
 
     @contextmanager
-    def _pardoning(self) -> Iterator[None]:
+    def pardoning(self) -> Iterator[None]:
         """A restore pardons a push that was doomed: this is news from now on, however early the push was heard.
 
         A DELETE that was decided before the restore may still be sent, as before a push; what it meets is healed.
@@ -443,14 +448,25 @@ class World:
         for number in before - self.model.condemned:
             self.watch.hears(number)
 
-    def ask_for(self, tag: str) -> None:
+    @contextmanager
+    def another_process(self) -> Iterator[None]:
+        """Act in a process of its own: no user crosses its requests, and no worker dies at them."""
+        self._elsewhere = True
+        try:
+            with self.ground.life.somebody_else():
+                yield
+        finally:
+            self._elsewhere = False
+
+    def ask_for(self, name: str) -> None:
         """`pushprune rm`, in a process of its own; what it notes must be deleted, whatever the policy keeps."""
+        named = TagSelector(SHOP, digest=name) if ":" in name else TagSelector(SHOP, name)
         self._look_at_plan()
         self._elsewhere = True
         try:
             with self.ground.life.somebody_else():
                 wishes = manual.resolve_requests(
-                    self.wiring.store, self.wiring.registry, self.wiring.policies, (TagSelector(SHOP, tag),)
+                    self.wiring.store, self.wiring.registry, self.wiring.policies, (named,)
                 )
                 asked = manual.request_deletions(
                     self.wiring.store, self.wiring.dispatch, self.wiring.verdicts, wishes, "alice"
@@ -460,7 +476,8 @@ class World:
         finally:
             self._elsewhere = False
         for wish in asked:
-            self.model.asked(wish.targets)
+            others = {live.digest for live in self.history.live(SHOP) if live.name not in wish.targets}
+            self.model.asked(wish.targets, others)
 
     def protect(self, tag: str) -> None:
         """Protect the image of a tag on the dashboard, in a process of its own."""
@@ -472,7 +489,7 @@ class World:
                 self.wiring.store, self.wiring.dispatch, SHOP, {tag: digest}, _DAY_S, by="alice"
             )
         if not protection.moved:
-            with self._pardoning():
+            with self.pardoning():
                 self.model.protected(tag, digest)
 
     def end_protections(self) -> None:
@@ -530,6 +547,7 @@ class World:
     def _crossed(self, request: Request, answer: Callable[[], Answer]) -> Answer:
         method = request.method
         self._requests.append(method)
+        self.deleting = request.path.rpartition("/")[2] if method == "DELETE" else ""
         self.watch.sends()
         counts = {"": len(self._requests) - 1, method: self._requests.count(method) - 1}
         due = [cross for cross in self._crossing if counts.get(cross.method) == cross.nth]

@@ -1,0 +1,83 @@
+"""The machine with users who restore images by digest alone, most of them while these are deleted."""
+
+from dataclasses import replace
+from functools import partial
+
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, rule
+
+from tests.machine.goods import IMAGES
+from tests.machine.machine import TAGS, ByHand, Machine, Meeting, deeds, kills, races, rules
+from tests.machine.oracle import Rule
+from tests.machine.users import Deed
+from tests.machine.world import Cross
+
+_ENDS = ("remove digest", "delete digest", "let leases end", "restore digest")
+_rules = st.one_of(rules, rules.map(lambda rule: replace(rule, untagged=True)))
+_tags, _numbers = st.sampled_from(TAGS), st.integers(0, 7)
+_restores = st.builds(Deed, st.just("restore digest"), _tags, _numbers)
+_ends = st.builds(Deed, st.sampled_from(_ENDS), _tags, _numbers)
+_deeds = st.one_of(_restores, _ends, races, deeds)
+_restorations = st.builds(
+    Meeting,
+    deed=_restores,
+    method=st.sampled_from(("DELETE", "DELETE", "DELETE", "")),
+    nth=st.integers(0, 1),
+    when=st.sampled_from(("before", "before", "during", "after")),
+    late=st.booleans(),
+)
+_crosses = st.lists(
+    st.builds(
+        Meeting,
+        deed=_deeds,
+        method=st.sampled_from(("", "DELETE", "GET", "PUT")),
+        nth=st.integers(0, 3),
+        when=st.sampled_from(("before", "during", "after")),
+        late=st.booleans(),
+    ),
+    max_size=3,
+)
+
+
+class ByDigest(ByHand):
+    """The machine with users who restore images by digest, and end that by hand, with another client, or by waiting."""
+
+    @initialize(rule=_rules, opening=st.lists(_restorations, min_size=1, max_size=3))
+    def begin(self, rule: Rule, opening: list[Meeting]) -> None:
+        Machine.begin(self, rule=rule, opening=opening)
+
+    def _race(self, meeting: Meeting) -> None:
+        self._leave(meeting.deed.number)
+        super()._race(meeting)
+
+    def _leave(self, number: int) -> None:
+        """Push an image, and another one under its tag: where it has no other tag, a policy may delete it at once."""
+        for nth in (number, number + 1):
+            self.users.do(Deed("push", TAGS[number % 4], nth % len(IMAGES)), late=False)
+
+    @rule(deed=_deeds, late=st.booleans(), settles=st.booleans())
+    def restore_digest(self, deed: Deed, late: bool, settles: bool) -> None:
+        self.users.do(deed, late=late)
+        if settles:
+            self.world.settle()
+
+    @rule(meeting=_restorations, then=_crosses, dies=st.booleans())
+    def meet(self, meeting: Meeting, then: list[Meeting], dies: bool) -> None:
+        """Restore an image while it is deleted, and act again after that. dies: right after that request."""
+        self._leave(meeting.deed.number)
+        self.users.overflow()
+        self.world.work("enforce")
+        crosses = [self._cross(each) for each in (meeting, *then)]
+        if dies:
+            crosses.append(replace(crosses[0], do=self.world.kill_worker))
+        self.world.work("delete", tuple(crosses))
+
+    @rule(then=_crosses, kill=kills, passes=st.booleans())
+    def heal_and_cross(self, then: list[Meeting], kill: tuple[int, bool] | None, passes: bool) -> None:
+        """Act while it is checked if an image has come back. passes: the check is due."""
+        if passes:
+            self.world.time_passes()
+        self.world.work("enforce", tuple(self._cross(each) for each in then), kill)
+
+    def _cross(self, each: Meeting) -> Cross:
+        return Cross(each.nth, each.when, partial(self.users.do, each.deed, late=each.late), each.method)
