@@ -157,6 +157,21 @@ def test_it_is_deleted_again_if_the_user_deletes_it_while_healing_restores_it(
     assert ONE.digest not in system.registry.manifests(SHOP)
 
 
+def test_it_is_deleted_again_if_the_user_deletes_it_right_before_healing_restores_it(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = doomed_without_tag(make_system, ONE)
+    system.registry.before("DELETE", ONE.digest, lambda: restore(system, ONE))
+    deleting.delete(system.wiring, SHOP)
+    put_in_force(monkeypatch, policy("rules: [{name: all, keep: {last: 9}}]"))
+    remove(system, ONE)
+    with system.store.leases.write(heals=True) as permit:
+        assert permit
+        assert system.wiring.restore.restore_again(SHOP, ONE.digest, permit)
+    system.later(rounds=5)
+    assert ONE.digest not in system.registry.manifests(SHOP)
+
+
 def test_it_remains_deleted_if_the_user_deletes_it_while_healing_looks_for_it(make_system: Make) -> None:
     system = doomed_without_tag(make_system, ONE)
     system.registry.before("DELETE", ONE.digest, lambda: restore(system, ONE))
