@@ -39,12 +39,17 @@ _crosses = st.lists(
 )
 
 
+_FIRST = Meeting(Deed("restore digest", "v1", 0), "DELETE", 0, "before", late=False)
+
+
 class ByDigest(ByHand):
     """The machine with users who restore images by digest, and end that by hand, with another client, or by waiting."""
 
-    @initialize(rule=_rules, opening=st.lists(_restorations, min_size=1, max_size=3))
-    def begin(self, rule: Rule, opening: list[Meeting]) -> None:
+    @initialize(rule=_rules, opening=st.lists(_restorations, max_size=2), first=_restorations, dies=st.booleans())
+    def begin(self, rule: Rule, opening: list[Meeting], first: Meeting = _FIRST, dies: bool = False) -> None:
+        """first, dies: as for `meet`."""
         Machine.begin(self, rule=rule, opening=opening)
+        self.meet(meeting=first, then=[], dies=dies)
 
     def _race(self, meeting: Meeting) -> None:
         self._leave(meeting.deed.number)
