@@ -97,7 +97,7 @@ class RequestResolver:
         )
 
     def _released(self, targets: Mapping[str, str]) -> frozenset[str]:
-        """Return the restored digests whose lease ends: the digests of the request, with their parts and referrers.
+        """Return the restored digests that the request covers, also as parts or referrers: their leases end.
 
         A user who deletes a restored image manually no longer wants to keep it because of the restore. That also holds
         if the image remains as a part of an index. A digest at which another tag points is still kept: users may have

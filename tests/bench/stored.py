@@ -18,9 +18,10 @@ AGE_S = 2 * 86_400
 
 
 def _objects(standing: int, deleted: int) -> Iterator[tuple[str, bytes, int | None]]:
-    """Yield the key, content and size of each object. A deleted image lacks only the link of its manifest.
+    """Yield each object as key, content and size.
 
-    The content of a layer is shorter than its size: nobody reads it.
+    A deleted image lacks only the link of its manifest. The content of a layer is shorter than its size: nobody reads
+    it.
     """
     for number in range(standing + deleted):
         image, repository = make_image(f"stored {number}", layers=len(SIZES)), f"team/app-{number % REPOSITORIES:02}"

@@ -295,7 +295,7 @@ class Model:
         self.assess()
 
     def must_not_come_back(self) -> set[str]:
-        """Return the images that a user or a client deleted, and that nobody pushed or restored since."""
+        """Return the images that were deleted by a user or a client, and neither pushed nor restored since."""
         return self.gone - self.subjects.keys() - {part for parts in self.children.values() for part in parts}
 
     def held(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""Find the leftovers of a storage (uploads, tags, emptied repositories), and delete them if the settings allow it.
+"""Find abandoned uploads, dangling tags and emptied repositories in the storage; delete them if `gc.leftovers` says so.
 
 A push may race with each of these deletions. Links of leftovers are deleted under claims, like links of garbage.
 

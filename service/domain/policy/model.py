@@ -76,7 +76,7 @@ class Keep(_Strict):
         return max(self.pushed_within or 0, self.pulled_within or 0)
 
     @property
-    def compares_by_last_alone(self) -> bool:
+    def only_last_compares_tags(self) -> bool:
         """True if no condition but `last` depends on other tags, or on earlier digests of the tag."""
         return not any(getattr(self, name) for name in type(self).model_fields if name not in _PLAIN)
 

@@ -107,7 +107,7 @@ def _only_rises(rule: Rule) -> bool:
     keep = rule.keep
     if rule.older_than or rule.order not in _RISING:
         return False
-    return not isinstance(keep, Keep) or keep.compares_by_last_alone
+    return not isinstance(keep, Keep) or keep.only_last_compares_tags
 
 
 def _replaces_one_each(before: dict[str, str], tags: dict[str, str]) -> bool:

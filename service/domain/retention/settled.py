@@ -167,7 +167,7 @@ def _is_plain(rule: Rule) -> bool:
     keep = rule.keep
     if rule.final or rule.older_than or rule.order not in _ORDERS:
         return False
-    return not isinstance(keep, Keep) or (keep.compares_by_last_alone and keep.mode == "any")
+    return not isinstance(keep, Keep) or (keep.only_last_compares_tags and keep.mode == "any")
 
 
 def _is_doubtful(state: State, tags: Iterable[Tag]) -> bool:

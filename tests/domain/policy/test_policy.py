@@ -227,10 +227,10 @@ def test_a_new_condition_may_depend_on_other_tags_until_it_is_known_not_to() -> 
     class Newer(Keep):
         newest: int | None = None
 
-    assert Newer(last=1, pushed_within="1d", pulled_within="1d", mode="all").compares_by_last_alone
-    assert not Newer(last=1, newest=1).compares_by_last_alone
-    assert not Keep(last=1, last_pulled=1).compares_by_last_alone
-    assert not Keep(last=1, revisions=1).compares_by_last_alone
+    assert Newer(last=1, pushed_within="1d", pulled_within="1d", mode="all").only_last_compares_tags
+    assert not Newer(last=1, newest=1).only_last_compares_tags
+    assert not Keep(last=1, last_pulled=1).only_last_compares_tags
+    assert not Keep(last=1, revisions=1).only_last_compares_tags
 
 
 def test_the_schema_refuses_an_empty_keep_and_has_no_titles_but_its_own() -> None:
