@@ -16,7 +16,7 @@ from service.usage.measuring import measure
 from service.wiring import wire_service
 from workers import tasks
 from workers.reachability import watch_registry
-from workers.tick import tick
+from workers.tick import sign, tick
 from workers.webhooks import start_webhooks
 
 
@@ -33,8 +33,9 @@ def build() -> Celery:
 
     def start(sender: Any = None, **_: Any) -> None:
         consumed = tuple(str(queue) for queue in application.amqp.queues.consume_from)
-        sign = partial(wiring.store.outbox.sign_of_life, getattr(sender, "hostname", "worker"), consumed, new_token())
-        threading.Thread(target=tick, args=(wiring, sign, stopping), name="tick", daemon=True).start()
+        name, process = getattr(sender, "hostname", "worker"), new_token()
+        signed = partial(sign, wiring.store, wiring.policies, name, process, consumed)
+        threading.Thread(target=tick, args=(wiring, signed, stopping), name="tick", daemon=True).start()
         measured = (wiring.store, wiring.registry, wiring.settings.reconcile.rate, stopping)
         threading.Thread(target=measure, args=measured, name="measure", daemon=True).start()
         start_webhooks(wiring.store, wiring.settings, stopping)

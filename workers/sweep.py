@@ -6,7 +6,7 @@ from service.dispatch import Dispatch
 from service.domain.history.lost import lost_image
 from service.domain.oci.names import is_tag
 from service.log import log
-from service.prune.policy_change import hold_change, mark_all_due
+from service.prune.policy_change import follow_policy
 from service.reconcile import lost_parts
 from service.settings import PolicySource
 from service.store import Store
@@ -109,23 +109,9 @@ def _end_losses(store: Store) -> None:
 
 
 def _follow_policy(store: Store, policies: PolicySource, dispatch: Dispatch) -> None:
-    """Plan every repository again after a change of the policy.
-
-    A worker that cannot read its policy file changes nothing: others may have read theirs, and the operator will
-    correct the file.
-    """
-    current = policies.current()
-    # After a loss of Redis, the policy before is recorded again.
-    if policies.error and (current is None or store.policy_changes.in_force()[0]):
-        return
-    digest, policy = policies.digest, policies.written
-    if store.policy_changes.is_new(digest, policy):
-        if store.policy_changes.marked_until(digest) is None and not hold_change(store, current, digest):
-            return
-        marked = mark_all_due(store, digest)
-        # No plan is made by the new policy before this: a worker that was sent earlier would only wait.
-        if marked is None or not store.policy_changes.note_applied(digest, policy, marked):
-            return
+    """Plan every repository again once a changed policy is in force."""
+    # No plan is made by the new policy before this: a worker that was sent earlier would only wait.
+    if follow_policy(store, policies):
         log.info("the policy changed; every repository is planned again")
         # The sweep sends the others, as fast as the workers plan them.
         for repository in store.outbox.first_due(_MOST_SENT):

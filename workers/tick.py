@@ -1,28 +1,41 @@
 """The heartbeat of every worker process; one worker at a time is elected to sweep."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from service.collect.reopening import reopen
 from service.domain.errors import PushpruneError
 from service.log import log
+from service.settings import PolicySource
+from service.store import Store
 from service.wiring import Wiring
 from workers.sweep import sweep
 
 TICK_S = 0.5
 
 
-def tick(wiring: Wiring, sign: Callable[[], None], stopping: threading.Event) -> None:
+def sign(store: Store, policies: PolicySource, name: str, process: str, queues: Sequence[str]) -> None:
+    """Give a sign of life of this worker process, and record which policy it has read.
+
+    A worker that cannot read its policy file has read none: the others need not wait for it.
+    """
+    store.outbox.sign_of_life(name, queues, process)
+    policies.current()
+    if policies.error is None:
+        store.policy_changes.note_read(f"{name} {process}", policies.digest)
+
+
+def tick(wiring: Wiring, signed: Callable[[], None], stopping: threading.Event) -> None:
     """Twice a second, give a sign of life; in the worker that is elected, sweep.
 
     Args:
-        sign: records a sign of life of this process.
+        signed: gives a sign of life of this process.
         stopping: set when the process ends.
     """
     waits, refused = False, None
     while not stopping.wait(TICK_S):
         try:
-            sign()
+            signed()
             wiring.store.meter.flush()
             reopen(wiring.store, wiring.registry, wiring.settings.gc)
             if wiring.store.leases.elected("tick", int(TICK_S * 1000)):

@@ -37,6 +37,7 @@ _COMPONENT_OF: Mapping[str, str] = MappingProxyType(
         "rejected events": "notifications",
         "holds": "approvals",
         "policy": "policy",
+        "policies": "policy",
         "garbage": "collection",
         "read-only": "collection",
         "broken": "collection",
@@ -62,7 +63,9 @@ _CHECKED: Mapping[str, str] = MappingProxyType(
         "webhooks": "webhooks",
     }
 )
-_WARNINGS = frozenset({"slow answers", "late", "holds", "unannounced", "rejected events", "pushes", "webhook"})
+_WARNINGS = frozenset(
+    {"slow answers", "late", "holds", "policies", "unannounced", "rejected events", "pushes", "webhook"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,7 @@ def system_health(store: Store, registry: Registry, policies: PolicySource) -> H
         *((Trouble("gate process", _NO_GATE, reading.now_ms),) if gate_processes == 0 else ()),
         *_workers(reading, queues),
         *_policy(policies, reading),
+        *_different_policies(store, reading),
         # Deletions wait for the end of a collection, so lateness is expected then.
         *(() if running else _lateness(reading)),
         *_holds(holds),
@@ -212,3 +213,20 @@ def _clock(reading: StatsSnapshot, before_ms: int) -> Iterator[Trouble]:
 def _policy(policies: PolicySource, reading: StatsSnapshot) -> Iterator[Trouble]:
     if policies.complaint:
         yield Trouble("policy", policies.complaint, reading.now_ms)
+
+
+def different_policies(store: Store) -> str:
+    """Return which workers have read another policy than the one in force, as a sentence; "" if all read the same."""
+    read_by, in_force = store.policy_changes.read_by(), store.policy_changes.in_force()
+    if len(set(read_by.values())) < 2:
+        return ""
+    names = sorted({worker.partition(" ")[0] for worker, digest in read_by.items() if digest != in_force})
+    return (
+        f"the workers have read different policies: the policy in force stays, {_some(names)} "
+        f"{'has' if len(names) == 1 else 'have'} read another one and cannot delete by it"
+    )
+
+
+def _different_policies(store: Store, reading: StatsSnapshot) -> Iterator[Trouble]:
+    if sentence := different_policies(store):
+        yield Trouble("policies", f"{sentence}; give all workers the same policy", reading.now_ms)

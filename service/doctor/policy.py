@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from service.doctor.case import Case
+from service.doctor.health import different_policies
 from service.domain.errors import StoreUnavailable
 from service.domain.finding import Finding, error, fine, warning
 from service.domain.policy.disabling import disabled_rules
@@ -34,14 +35,16 @@ def check(case: Case) -> Iterator[Finding]:
             )
         if not disabled:
             yield fine(_NAME, f"a policy of {spell_count(count, 'rule')} is in force")
-    yield from _held(case)
+    yield from _recorded(case)
 
 
-def _held(case: Case) -> Iterator[Finding]:
+def _recorded(case: Case) -> Iterator[Finding]:
     try:
-        holds = held_plans.undecided(case.wiring.store)
+        holds, sentence = held_plans.undecided(case.wiring.store), different_policies(case.wiring.store)
     except StoreUnavailable:
         return
+    if sentence:
+        yield warning(_NAME, sentence, "pushprune config show   # on every host: all workers need the same policy")
     if holds:
         names = ", ".join(hold.repository for hold in holds[:3]) + (", …" if len(holds) > 3 else "")
         yield warning(

@@ -2,79 +2,102 @@
 
 import time
 from bisect import bisect_right
-from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic import ValidationError
 
 from service.clock import now_us
 from service.domain.policy.model import Policy
 from service.domain.retention.change import NO_CHANGE, changed
+from service.domain.retention.hold import is_over
 from service.log import log
+from service.settings import PolicySource
 from service.store import Store
 from service.store.chunks import chunks
+from service.store.policy_changes import PolicyComparison
 
-# The rest of a sweep waits for no longer than this.
+# The rest of a sweep waits for no longer than this, in each stage.
 SLICE_S = 1.0
 
 
-def hold_change(store: Store, after: Policy | None, digest: str) -> bool:
+def follow_policy(store: Store, policies: PolicySource) -> bool:
+    """Put a changed policy in force, once it was compared with the one before; work for a slice of time.
+
+    The policy in force stays while the workers have read different ones. A worker that cannot read its policy file
+    changes nothing: others may have read theirs, and the operator will correct the file.
+
+    Returns:
+        True once the changed policy is in force. The next call continues otherwise.
+    """
+    current, changes = policies.current(), store.policy_changes
+    digest, text, in_force = policies.digest, policies.written, changes.in_force()
+    # Another thread may have read a changed policy meanwhile.
+    if policies.current() is not current:
+        return False
+    # After a loss of Redis, the policy before is recorded again.
+    if policies.error and (current is None or in_force):
+        return False
+    if in_force and set(changes.read_by().values()) - {digest}:
+        return False
+    comparison = changes.begin(digest, text)
+    if comparison and comparison.stage == "compare":
+        comparison = _compare(store, comparison, current)
+    if comparison:
+        comparison = mark_all_due(store, comparison)
+    return comparison is not None and changes.apply(comparison, text)
+
+
+def _compare(store: Store, comparison: PolicyComparison, after: Policy | None) -> PolicyComparison | None:
     """Require an approval in every repository from which the changed policy deletes tags, if these are many in total.
 
-    Counted are tags that the policy before keeps. One worker at a time compares repositories for a slice of time; the
-    next call continues.
+    Counted are tags that the policy before keeps.
 
     Args:
         after: the changed policy; None if the policy was removed, so that every tag is kept.
-        digest: of the changed policy. Another digest begins a new comparison.
 
     Returns:
-        True once all repositories were compared, and the approvals are required.
+        None until all repositories were compared, and the approvals are required.
     """
-    with store.leases.hold("policy") as lease:
-        if lease is None:
-            return False
-        in_force, text = store.policy_changes.in_force()
-        cursor, change = store.policy_changes.comparison(digest, in_force)
-        before, since = _policy(text), NO_CHANGE
-        # A removed policy deletes nothing.
-        names = store.history.repositories() if after else ()
-        rest, end_s = deque(names[bisect_right(names, cursor) :]), time.monotonic() + SLICE_S
-        while after and rest:
-            cursor = rest.popleft()
-            since += changed([store.history.snapshot(cursor)], before, after, now_us())
-            if time.monotonic() > end_s:
-                break
-        lease.check()
-        change += since
-        # Recorded before the approvals: while there is a comparison, plans by the policy before do not drop them.
-        name = store.policy_changes.note_comparison(digest, in_force, cursor, change, since)
-        if rest:
-            return False
-        if after and change.is_over(after):
-            store.policy_changes.require_approvals(change.repositories, change.removed, change.of)
-            log.warning(
-                "the changed policy would delete many tags: its plans wait for approval",
-                tags=change.removed, of=change.of, repositories=len(change.repositories),
-                how="see them: pushprune prune --held; approve them: pushprune prune --approve-all",
-            )  # fmt: skip
-        return store.policy_changes.note_compared(name)
+    # A removed policy deletes nothing.
+    if after is None:
+        return store.policy_changes.note(replace(comparison, stage="due"))
+    before, effect, end_s = _policy(store.policy_changes.last()), NO_CHANGE, time.monotonic() + SLICE_S
+    names = _remaining(store, comparison)
+    for name in names:
+        effect += changed([store.history.snapshot(name)], before, after, now_us())
+        comparison = replace(comparison, cursor=name)
+        if time.monotonic() > end_s:
+            break
+    noted = store.policy_changes.note(comparison, effect)
+    if noted is None or (names and noted.cursor != names[-1]):
+        return None
+    if is_over(noted.removed, noted.of, after):
+        store.policy_changes.require_approvals(noted)
+        log.warning(
+            "the changed policy would delete many tags: its plans wait for approval",
+            tags=noted.removed, of=noted.of,
+            how="see them: pushprune prune --held; approve them: pushprune prune --approve-all",
+        )  # fmt: skip
+    return store.policy_changes.note(replace(noted, stage="due", cursor=""))
 
 
-def mark_all_due(store: Store, digest: str) -> str | None:
-    """Make every repository due for the changed policy, for a slice of time; the next call continues.
-
-    Returns:
-        The last repository, "" if there is none, once all are due; None before, or if another comparison runs by now.
-    """
-    names, marked = store.history.repositories(), store.policy_changes.marked_until(digest) or ""
-    end_s = time.monotonic() + SLICE_S
-    for part in chunks(names[bisect_right(names, marked) :]):
-        if not store.policy_changes.mark_due_until(digest, part):
+def mark_all_due(store: Store, comparison: PolicyComparison) -> PolicyComparison | None:
+    """Make every repository due for the changed policy; return None until all are."""
+    names, end_s = _remaining(store, comparison), time.monotonic() + SLICE_S
+    noted: PolicyComparison | None = comparison
+    for part in chunks(names):
+        store.outbox.mark_due(part)
+        noted = store.policy_changes.note(replace(comparison, cursor=part[-1]))
+        if noted is None or (time.monotonic() > end_s and part[-1] != names[-1]):
             return None
-        marked = part[-1]
-        if time.monotonic() > end_s and marked != names[-1]:
-            return None
-    return marked
+        comparison = noted
+    return noted
+
+
+def _remaining(store: Store, comparison: PolicyComparison) -> Sequence[str]:
+    names = store.history.repositories()
+    return names[bisect_right(names, comparison.cursor) :]
 
 
 def _policy(text: str) -> Policy | None:

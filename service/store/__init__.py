@@ -74,7 +74,7 @@ class Store:
         self.manual = ManualDeletions(connection)
         self.approvals = Approvals(connection, limits)
         self.outbox = Outbox(connection)
-        self.policy_changes = PolicyChanges(connection, self.outbox)
+        self.policy_changes = PolicyChanges(connection)
         self.leases = Leases(connection)
         self.collections = Collections(connection)
         self.collection_runs = CollectionRuns(connection, runs)

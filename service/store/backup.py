@@ -32,7 +32,7 @@ LEFT_OUT: Mapping[str, Sequence[str]] = {
         "doomed:R", "manual:R", "manual_deleted:R", "heal:R", "touched:R", "untagging:R", "own_puts:R", "dangling:R",
         "voided:R", "doomed", "healing", "enforce", "late:NAME", "attempts", "gc:due", "gc:undelete", "gc:grace",
         "gc:dry_run", "gc:retry", "gc:waiting", "gc:traces", "reconcile:due", "reconcile:run", "reconcile:todo",
-        "reconcile:attempts", "reconcile:pause", "reconcile:sent", "policy:comparison", "policy:removes",
+        "reconcile:attempts", "reconcile:pause", "reconcile:sent", "policy:comparison",
         "webhook_queue:NAME",
     ),
     "anew": (
@@ -44,7 +44,7 @@ LEFT_OUT: Mapping[str, Sequence[str]] = {
         "gc:claimed", "gc:unlinked", "gc:look_again", "gc:journal", "reconcile:scheduled", "writers", "gate",
         "gate:opens", "gate:memory", "gate:forgot", "gates", "gates:seen", "pushing", "manifest_puts", "unreferenced",
         "unread_manifests", "seen:N", "meter", "flushed:NAME", "schema", "lease:NAME", "fence", "clock", "workers",
-        "pulse", "change_limit", "signout:NAME", "probe:NAME", "doctor:last",
+        "policy:read", "pulse", "change_limit", "signout:NAME", "probe:NAME", "doctor:last",
     ),
     "observed": ("capabilities", "restarts", "started", "instances", "last_notification"),
     "secret": ("word", "sign_in:NAME"),

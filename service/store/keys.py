@@ -361,7 +361,7 @@ The installation
         everything. Writers: every process at its start, set_schema. Readers: every process at its start, and those of
         the service every second.
   lease:NAME           string  token of the holder. NAME: collect, tick, trim, retire, broken, lost, gate, walk,
-        started, reconcile, registry, listing, unseen, policy, index, measure, schema, enforce:R, delete:R,
+        started, reconcile, registry, listing, unseen, index, measure, schema, enforce:R, delete:R,
         webhook:NAME. Life: its TTL. Writers: acquire, renew, release, elect. Readers: these, enter_writer.
   fence                string  number of leases acquired: a later holder has a larger number. Life: for ever. Writer,
         reader: acquire.
@@ -376,16 +376,17 @@ The installation
   pulse                string  when a test write was last made (ms). Life: a minute. Writers: /readyz, /metrics;
         a new connection for messages. Reader: none.
   policy               string  digest of the policy last put in force. A change makes every repository due. Life: for
-        ever. Writer: tick. Readers: snapshot, commit.
+        ever. Writers: begin_comparison, apply_policy. Readers: these, snapshot, commit.
   policy:last          string  the same policy as JSON, empty for none: in force at a start while the policy file is
-        broken. Life: for ever. Writer, reader: tick.
-  policy:comparison    hash    how far a changed policy was compared with the one before: policy and before (their
-        digests), name (of this record), cursor (the last repository), removed, of (tags); and marked: the last
-        repository that was made due for it, empty once all were compared. Life: until the policy is in force or
-        changed back; 15 minutes after its last change. Writers: tick, note_compared, mark_policy, apply_policy.
-        Readers: tick, commit.
-  policy:removes       set     R: repositories in which the changed policy deletes more. Life, writer, reader: as
-        policy:comparison.
+        broken. Life: for ever. Writers: begin_comparison, apply_policy. Reader: tick.
+  policy:comparison    hash    how far a changed policy was compared with the one in force: policy and before (their
+        digests), name (of the last record), stage (compare; then due: repositories are made due for it), cursor (the
+        last repository of the stage), removed, of (tags); and a field "deletes R" for each repository in which the
+        changed policy deletes more. Life: until the policy is in force or changed back; 15 minutes after its last
+        change. Writers: begin_comparison, note_comparison, apply_policy. Readers: these, require_approvals, commit,
+        tick.
+  policy:read          zset    "<worker name> <process> <digest of the policy that it has read>" → when (ms). Life: 5
+        seconds after the last sign. Writer: tick. Readers: tick, health checks.
   change_limit         string  number of changes requested over the API in this minute. Life: a minute. Writer,
         reader: count_change.
   signout:NAME         string  the dashboard session NAME was signed out: its cookie is refused. Life: web.session, as

@@ -1,134 +1,116 @@
 """Changes of the policy: how far a changed policy was compared and applied, so that another worker can continue."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
-from service.domain.retention.change import Change
+from service.domain.retention.change import NO_CHANGE, Change
 from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection, new_token
-from service.store.outbox import Outbox
 
 # The sweep continues a comparison every few seconds. One that no worker continues ends then.
 _COMPARISON_S = 900
+# A worker says twice a second which policy it has read. One that is silent for longer does not count.
+_READ_MS = 5000
+_DELETES = "deletes "
+
+Stage = Literal["compare", "due"]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyComparison:
+    """A comparison of a changed policy with the one in force.
+
+    Attributes:
+        name: of its last record. Each record has another name, so that a late worker can change nothing.
+        stage: compare, then due: all repositories were compared, and are made due for the changed policy.
+        cursor: the last repository of this stage, "" for none.
+        removed: number of tags that the changed policy would delete and the other one keeps, until the cursor.
+        of: number of tags until the cursor.
+    """
+
+    name: str
+    stage: Stage
+    cursor: str
+    removed: int
+    of: int
 
 
 class PolicyChanges:
     """The last policy and its comparison in Redis. Every method raises StoreUnavailable when Redis is away."""
 
-    def __init__(self, connection: Connection, outbox: Outbox) -> None:
-        self._connection, self._outbox = connection, outbox
-        self._keys = connection.keys
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._keys = connection, connection.keys
 
-    def is_new(self, digest: str, policy: str) -> bool:
-        """Return True if the policy in force differs from the last recorded policy.
+    def begin(self, digest: str, policy: str) -> PolicyComparison | None:
+        """Begin to compare a changed policy with the one in force, or continue that comparison.
 
-        The first policy is recorded and is no change. If there is no change any more, its comparison ends. policy: as
-        JSON, "" for none.
-        """
-        client = self._connection.redis
-        client.set(self._keys.of("policy"), digest, nx=True)
-        if client.get(self._keys.of("policy")) != digest:
-            return True
-        client.set(self._keys.of("policy:last"), policy, nx=True)
-        # A worker that reads another policy begins its comparison again.
-        if client.exists(self._keys.of("policy:comparison")):
-            client.unlink(self._keys.of("policy:comparison"), self._keys.of("policy:removes"))
-        return False
-
-    def require_approvals(self, repositories: Sequence[str], removed: int, of: int) -> None:
-        """Make the next plans of these repositories wait for an approval.
-
-        Args:
-            removed: how many tags the changed policy would delete in all repositories.
-            of: how many tags all repositories have.
-        """
-        for part in chunks(repositories):
-            self._connection.run("require_approvals", repositories=part, removed=removed, tags=of)
-
-    def comparison(self, digest: str, before: str) -> tuple[str, Change]:
-        """Return how far a changed policy was compared: the last repository, "" for none, and the effect until then.
-
-        before: the digest of the policy in force. A comparison with another policy does not count.
-        """
-        client = self._connection.redis
-        fields = client.hgetall(self._keys.of("policy:comparison"))
-        if fields.get("policy") != digest or fields.get("before") != before:
-            return "", Change((), 0, 0)
-        repositories = set(client.sscan_iter(self._keys.of("policy:removes"), count=AT_ONCE))
-        return fields["cursor"], Change(tuple(sorted(repositories)), int(fields["removed"]), int(fields["of"]))
-
-    def note_comparison(self, digest: str, before: str, cursor: str, change: Change, since: Change) -> str:
-        """Record how far a changed policy was compared, in place of any other comparison.
-
-        Args:
-            before: the digest of the policy that it was compared with.
-            cursor: the last repository that was compared.
-            change: the effect on all repositories until then.
-            since: the part of it that was not recorded yet.
+        The first policy is in force at once. policy: as JSON, "" for none.
 
         Returns:
-            The name of this record, for `note_compared`.
+            None if this policy is in force.
         """
-        key, removes, name = self._keys.of("policy:comparison"), self._keys.of("policy:removes"), new_token()
-        fields = {"policy": digest, "before": before, "name": name, "cursor": cursor}
-        fields |= {"removed": str(change.removed), "of": str(change.of)}
-        with self._connection.redis.pipeline() as pipe:
-            pipe.delete(key)
-            if since == change:
-                pipe.unlink(removes)
-            for part in chunks(since.repositories):
-                pipe.sadd(removes, *part)
-            pipe.hset(key, mapping=fields)
-            for expiring in (key, removes):
-                pipe.expire(expiring, _COMPARISON_S)
-            pipe.execute()
-        return name
+        fields = self._connection.run(
+            "begin_comparison", digest=digest, text=policy, name=new_token(), life_s=_COMPARISON_S
+        )
+        if not fields:
+            return None
+        name, stage, cursor, removed, of = fields
+        return PolicyComparison(name, stage, cursor, int(removed), int(of))
 
-    def note_compared(self, name: str) -> bool:
-        """Record that all repositories were compared, and that the approvals which this requires are recorded.
+    def note(self, comparison: PolicyComparison, more: Change = NO_CHANGE) -> PolicyComparison | None:
+        """Record how far a comparison got; return it with the name of this record.
 
         Args:
-            name: of the last record of the comparison.
+            more: the effect of the changed policy on the repositories since the last record.
 
         Returns:
-            False if another comparison runs by now, or another policy is in force: begin again.
+            None if another worker continued, or another comparison runs by now: begin again.
         """
-        return bool(self._connection.run("note_compared", name=name))
+        removed, of = comparison.removed + more.removed, comparison.of + more.of
+        noted = replace(comparison, name=new_token(), removed=removed, of=of)
+        record = asdict(noted) | {"name": comparison.name, "next": noted.name, "deletes": more.repositories}
+        return noted if self._connection.run("note_comparison", **record, life_s=_COMPARISON_S) else None
 
-    def marked_until(self, digest: str) -> str | None:
-        """Return the last repository that was made due for this policy.
+    def require_approvals(self, comparison: PolicyComparison) -> None:
+        """Make the next plans wait for an approval in all repositories in which the changed policy deletes tags.
 
-        "" if none was yet, None if not all repositories were compared by it.
+        If another worker has continued, or another comparison runs by now, nothing is required: `note` says so.
         """
-        policy, marked = self._connection.redis.hmget(self._keys.of("policy:comparison"), "policy", "marked")
-        return str(marked) if marked is not None and policy == digest else None
+        key, name, removed, of = self._keys.of("policy:comparison"), comparison.name, comparison.removed, comparison.of
+        fields = dict(self._connection.redis.hscan_iter(key, match=f"{_DELETES}*", count=AT_ONCE))
+        for part in chunks([field.removeprefix(_DELETES) for field in fields]):
+            self._connection.run("require_approvals", repositories=part, name=name, removed=removed, tags=of)
 
-    def mark_due_until(self, digest: str, repositories: Sequence[str]) -> bool:
-        """Make repositories due for a changed policy, and record the last of them.
+    def apply(self, comparison: PolicyComparison, policy: str) -> bool:
+        """Put the changed policy in force, once every repository was made due for it. policy: as JSON, "" for none.
 
         Returns:
-            False if another comparison runs by now: begin again.
+            False if another worker continued, or another comparison runs by now: begin again.
         """
-        self._outbox.mark_due(repositories)
-        is_noted = self._connection.run("mark_policy", digest=digest, marked=repositories[-1], life_s=_COMPARISON_S)
-        return bool(is_noted)
+        return bool(self._connection.run("apply_policy", name=comparison.name, text=policy))
 
-    def note_applied(self, digest: str, policy: str, marked: str) -> bool:
-        """Put a policy in force, once every repository was made due for it.
-
-        Args:
-            policy: as JSON, "" for none.
-            marked: the last repository that was made due, "" for none.
-
-        Returns:
-            False if another comparison runs by now: begin again.
-        """
-        return bool(self._connection.run("apply_policy", digest=digest, text=policy, marked=marked))
-
-    def in_force(self) -> tuple[str, str]:
-        """Return the digest of the policy last applied, and the policy as JSON; "" for none."""
-        digest, text = self._connection.redis.mget(self._keys.of("policy"), self._keys.of("policy:last"))
-        return digest or "", text or ""
+    def in_force(self) -> str:
+        """Return the digest of the policy last put in force, "" for none."""
+        return str(self._connection.redis.get(self._keys.of("policy")) or "")
 
     def last(self) -> str:
-        """Return the policy last applied, as JSON; "" for none."""
+        """Return the policy last put in force, as JSON; "" for none."""
         return str(self._connection.redis.get(self._keys.of("policy:last")) or "")
+
+    def note_read(self, worker: str, digest: str) -> None:
+        """Record which policy a worker has read. worker: the name of the worker and that of its process."""
+        key, now_ms = self._keys.of("policy:read"), self._connection.now_ms()
+        with self._connection.redis.pipeline() as pipe:
+            pipe.zremrangebyscore(key, "-inf", now_ms - _READ_MS)
+            # The clock of Redis was set back.
+            pipe.zremrangebyscore(key, now_ms + 1, "+inf")
+            pipe.zadd(key, {f"{worker} {digest}": now_ms})
+            pipe.execute()
+
+    def read_by(self) -> Mapping[str, str]:
+        """Return worker → the digest of the policy that it has read, of the workers that run."""
+        since_ms = self._connection.now_ms() - _READ_MS
+        # The last entry of a worker counts.
+        members = self._connection.redis.zrangebyscore(self._keys.of("policy:read"), since_ms, "+inf")
+        return {worker: digest for worker, _, digest in (member.rpartition(" ") for member in members)}

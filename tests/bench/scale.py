@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -211,8 +211,11 @@ def _answered(name: str, of: str, most_ms: float, ask: Callable[[], object]) -> 
 def _policy_change(wiring: Wiring, of: str) -> Iterator[Figure]:
     """Make all repositories due in slices, as the sweep does, and plan some of them; all must be due in the end."""
     before_s = time.process_time()
-    slices = 1
-    while not mark_all_due(wiring.store, "changed"):
+    changes, slices = wiring.store.policy_changes, 1
+    changes.begin("first", "")
+    while (comparison := changes.begin("changed", "")) and not mark_all_due(
+        wiring.store, replace(comparison, stage="due")
+    ):
         slices += 1
     used_s = time.process_time() - before_s
     due = int(wiring.store.connection.client.zcard(wiring.store.connection.keys.of("due")))

@@ -500,7 +500,7 @@ def test_with_a_broken_policy_the_verbs_warn_once_and_answer_by_the_one_in_force
     arguments: tuple[str, ...], sentence: str,
 ) -> None:  # fmt: skip
     policies = make_wiring(policy=keep_last(2, grace="0s")).policies
-    assert not make_wiring().store.policy_changes.is_new(policies.digest, policies.written)
+    assert make_wiring().store.policy_changes.begin(policies.digest, policies.written) is None
     break_policy(tmp_path, monkeypatch)
     code, output, error = run(*arguments)
     assert (code, sentence in output, error.count("kep is unknown")) == (0, True, 1)

@@ -179,6 +179,16 @@ class TestPolicy:
         assert "shop/api" in finding.message
         assert finding.fix.startswith("pushprune prune --held")
 
+    def test_workers_that_have_read_another_policy_are_named(self, make_wiring: MakeWiring) -> None:
+        wiring = make_wiring()
+        assert wiring.store.policy_changes.begin("in-force", "") is None
+        for worker, policy in (("worker@a", "in-force"), ("worker@b", "another")):
+            wiring.store.policy_changes.note_read(f"{worker} 1", policy)
+        _, finding = look("policy", quick(wiring))
+        assert finding.severity == "warning"
+        assert "worker@b has read another one" in finding.message
+        assert finding.fix.startswith("pushprune config show")
+
 
 class TestGarbage:
     def test_no_command_is_reported(self, make_wiring: MakeWiring) -> None:

@@ -257,7 +257,7 @@ def test_a_policy_file_that_broke_since_the_last_start_leaves_that_one_s_policy_
     with pytest.raises(ConfigurationError, match="did you mean last"):
         system.policy_complaint()
     before = make_wiring(policy=keep_last(3)).policies
-    assert not make_wiring().store.policy_changes.is_new(before.digest, before.written)
+    assert make_wiring().store.policy_changes.begin(before.digest, before.written) is None
     assert str(system.policy_complaint()).endswith("; the previous policy stays in force")
     file.write_text("rules: [{keep: {last: 3}}]")
     assert system.policy_complaint() is None

@@ -8,19 +8,21 @@ from typing import Any
 import pytest
 
 from service.clock import now_us
-from service.domain.policy.model import Policy
+from service.doctor.health import different_policies
+from service.domain.policy.model import Keep, Policy
 from service.domain.retention import change as domain
 from service.domain.retention.change import changed
 from service.domain.retention.state import State
 from service.prune import approvals, planning, policy_change
 from service.settings import PolicySource
 from service.store.history import CommitResult, History
-from service.store.policy_changes import PolicyChanges
+from service.store.policy_changes import PolicyChanges, PolicyComparison
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
 from tests.support.makers import tag, us
 from tests.support.system import Make, System
 from workers.sweep import sweep
+from workers.tick import sign
 
 REPOSITORIES = ("shop/api", "shop/web", "shop/db")
 
@@ -51,6 +53,17 @@ def three_each(make_system: Make, policy: Policy) -> System:
     sweep(system.wiring)
     system.settle()
     return system
+
+
+def broken(system: System, folder: Path) -> Wiring:
+    """A worker whose policy file was valid and is broken by now."""
+    file = folder / "policy.yaml"
+    file.write_text(system.wiring.policies.written)
+    policies = PolicySource(system.wiring.settings.model_copy(update={"policy": file}))
+    file.write_text("rules: [")
+    assert policies.current()
+    assert policies.error
+    return replace(system.wiring, policies=policies)
 
 
 def left(system: System) -> list[int]:
@@ -117,14 +130,99 @@ def test_many_repositories_are_compared_in_slices_and_each_once(
     assert len(compared) == len(REPOSITORIES)
 
 
-def test_two_workers_never_compare_at_once(make_system: Make, change: Change) -> None:
+def test_two_workers_that_compare_at_once_count_each_repository_once(
+    make_system: Make, change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
     system = three_each(make_system, last(3))
     change(system, last(1))
-    with system.store.leases.hold("policy"):
+
+    def compared_beside_another(*arguments: Any) -> domain.Change:
+        monkeypatch.setattr(policy_change, "changed", domain.changed)
         sweep(system.wiring)
-        assert system.messages.sent == []
+        return domain.changed(*arguments)
+
+    monkeypatch.setattr(policy_change, "changed", compared_beside_another)
     sweep(system.wiring)
     system.settle()
+    assert len(system.store.approvals.holds()) == 3
+    assert "6 of the 9 tags of all repositories" in system.store.approvals.holds()[0].reason
+
+
+def in_force(system: System) -> int | None:
+    """The number of tags that the policy in force keeps."""
+    (rule,) = Policy.model_validate_json(system.store.policy_changes.last()).rules
+    return rule.keep.last if isinstance(rule.keep, Keep) else None
+
+
+def test_while_workers_have_read_different_policies_the_one_in_force_stays(make_system: Make, change: Change) -> None:
+    """Each worker put its own policy in force again and again, and deleted by it what the other one kept."""
+    system = three_each(make_system, last(3))
+    first = system.wiring
+    change(system, last(2))
+    second = system.wiring
+    for _ in range(2):
+        for name, worker in (("first@a", first), ("second@b", second)):
+            sign(worker.store, worker.policies, name, "1", ())
+            sweep(worker)
+            assert in_force(system) == 3
+            system.later()
+            assert left(system) == [3, 3, 3]
+    assert different_policies(system.store) == (
+        "the workers have read different policies: the policy in force stays, second@b has read another one and "
+        "cannot delete by it"
+    )
+    sign(first.store, second.policies, "first@a", "1", ())
+    sweep(first)
+    assert in_force(system) == 3
+    sweep(second)
+    system.later()
+    assert in_force(system) == 2
+    assert left(system) == [2, 2, 2]
+    assert different_policies(system.store) == ""
+
+
+def test_a_worker_that_cannot_read_its_policy_file_keeps_no_other_from_putting_theirs_in_force(
+    make_system: Make, change: Change, tmp_path: Path
+) -> None:
+    system = three_each(make_system, last(3))
+    sign(system.store, broken(system, tmp_path).policies, "first@a", "1", ())
+    change(system, last(2))
+    sign(system.store, system.wiring.policies, "second@b", "1", ())
+    sweep(system.wiring)
+    assert in_force(system) == 2
+
+
+def test_the_first_policy_is_in_force_although_workers_have_read_different_ones(
+    make_system: Make, change: Change
+) -> None:
+    """Without a policy in force, each of them would delete by its own."""
+    system = make_system(last(3))
+    first = system.wiring
+    sign(first.store, first.policies, "first@a", "1", ())
+    change(system, last(1))
+    sign(system.store, system.wiring.policies, "second@b", "1", ())
+    sweep(first)
+    sweep(system.wiring)
+    assert in_force(system) == 3
+
+
+def test_a_policy_that_another_thread_reads_meanwhile_is_not_compared_as_another_one(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The effect would be that of the policy before: none, so that no approval were required."""
+    system = three_each(make_system, last(3))
+    digest = PolicySource.digest
+
+    def read_late(source: PolicySource) -> str:
+        monkeypatch.setattr(PolicySource, "digest", digest)
+        source.use(last(1))
+        return source.digest
+
+    monkeypatch.setattr(PolicySource, "digest", property(read_late))
+    sweep(system.wiring)
+    sweep(system.wiring)
+    system.settle()
+    assert left(system) == [3, 3, 3]
     assert len(system.store.approvals.holds()) == 3
 
 
@@ -157,7 +255,9 @@ def test_taking_it_back_while_repositories_are_made_due_leaves_none_of_them_plan
     change(system, last(2))
     for _ in range(len(REPOSITORIES) + 1):
         sweep(system.wiring)
-    assert system.store.policy_changes.marked_until(system.wiring.policies.digest)
+    comparison = system.store.policy_changes.begin(system.wiring.policies.digest, "")
+    assert comparison
+    assert comparison.stage == "due"
     change(system, last(3))
     sweep(system.wiring)
     system.later()
@@ -200,9 +300,9 @@ def meet(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cal
     """meet(worker): a worker that has not read the changed policy yet plans while that policy is put in force."""
 
     def to(worker: Wiring) -> None:
-        put_in_force, commit = PolicyChanges.note_applied, History.commit
+        put_in_force, commit = PolicyChanges.apply, History.commit
 
-        def note_applied(changes: PolicyChanges, *policy: str) -> bool:
+        def apply_late(changes: PolicyChanges, *policy: Any) -> bool:
             applied: list[bool] = []
 
             def late_commit(history: History, *args: Any) -> CommitResult:
@@ -216,7 +316,7 @@ def meet(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cal
                 planning.enforce(worker, repository)
             return any(applied) or put_in_force(changes, *policy)
 
-        monkeypatch.setattr(PolicyChanges, "note_applied", note_applied)
+        monkeypatch.setattr(PolicyChanges, "apply", apply_late)
 
     return to
 
@@ -243,9 +343,9 @@ def test_a_plan_by_the_policy_before_does_not_end_approvals_that_were_just_requi
     system = three_each(make_system, last(3))
     worker, require = system.wiring, PolicyChanges.require_approvals
 
-    def require_late(changes: PolicyChanges, *effect: Any) -> None:
+    def require_late(changes: PolicyChanges, comparison: PolicyComparison) -> None:
         monkeypatch.setattr(PolicyChanges, "require_approvals", require)
-        require(changes, *effect)
+        require(changes, comparison)
         if is_changed_back:
             sweep(worker)
         for repository in REPOSITORIES:
@@ -283,19 +383,13 @@ def test_a_worker_that_cannot_read_its_policy_file_decides_nothing_about_the_pol
 ) -> None:
     """The comparison of a policy that it has not read goes on, and its own policy is not put in force again."""
     system = three_each(make_system, last(3))
-    file = tmp_path / "policy.yaml"
-    file.write_text(system.wiring.policies.written)
-    policies = PolicySource(system.wiring.settings.model_copy(update={"policy": file}))
-    worker = replace(system.wiring, policies=policies)
-    file.write_text("rules: [")
-    assert policies.current()
-    assert policies.error
+    worker = broken(system, tmp_path)
     monkeypatch.setattr(policy_change, "SLICE_S", 0)
     change(system, last(2))
     for _ in range(len(REPOSITORIES) + 1):
         sweep(system.wiring)
         sweep(worker)
-    assert system.store.policy_changes.in_force() == (system.wiring.policies.digest, system.wiring.policies.written)
+    assert in_force(system) == 2
     system.settle()
     assert left(system) == [2, 2, 2]
 
@@ -339,8 +433,8 @@ def test_repositories_are_made_due_in_slices_that_the_next_sweep_continues(
     calls = len(REPOSITORIES) * 2 - 1
     for _ in range(calls - 1):
         sweep(system.wiring)
-        assert system.store.policy_changes.is_new(system.wiring.policies.digest, "")
+        assert in_force(system) == 3
         assert system.messages.sent == []
     sweep(system.wiring)
-    assert not system.store.policy_changes.is_new(system.wiring.policies.digest, "")
+    assert in_force(system) == 2
     assert sorted(system.messages.sent) == [("enforce", name) for name in sorted(REPOSITORIES)]

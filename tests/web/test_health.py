@@ -210,7 +210,7 @@ def test_a_policy_that_was_broken_at_the_start_is_a_trouble_until_it_is_mended(
     shown = ready(edge)
     assert str(shown["policy"]).endswith("did you mean rules?; no policy is in force, nothing is deleted")
     assert f"policy: {shown['policy']}" in str(shown["troubles"])
-    assert not edge.store.policy_changes.is_new("digest", '{"rules": [{"keep": {"last": 3}}]}')
+    assert edge.store.policy_changes.begin("digest", '{"rules": [{"keep": {"last": 3}}]}') is None
     assert str(ready(edge)["policy"]).endswith("; the previous policy stays in force")
     replace_file(file, KEEP_LAST_10)
     shown = ready(edge)
@@ -284,3 +284,16 @@ def test_without_redis_a_stranger_learns_no_address(serve: ServeEdge, no_redis: 
 @pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Host": "rebind.evil.example"}])
 def test_without_tokens_a_page_from_elsewhere_sees_the_status_alone(edge: Edge, headers: dict[str, str]) -> None:
     assert edge.http.get("/readyz", headers=headers).json == {"status": "degraded"}
+
+
+def test_workers_that_have_read_another_policy_than_the_one_in_force_are_named(edge: Edge) -> None:
+    changes = edge.store.policy_changes
+    assert changes.begin("in-force", "") is None
+    changes.note_read("worker@a 1", "in-force")
+    assert "different policies" not in str(ready(edge)["troubles"])
+    changes.note_read("worker@b 1", "another")
+    changes.note_read("worker@c 1", "another")
+    assert (
+        "policies: the workers have read different policies: the policy in force stays, worker@b, worker@c have read "
+        "another one and cannot delete by it; give all workers the same policy"
+    ) in str(ready(edge)["troubles"])

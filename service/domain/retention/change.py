@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from service.domain.policy.model import Policy
 from service.domain.retention import planner
 from service.domain.retention.evaluation import Evaluation
-from service.domain.retention.hold import is_over
 from service.domain.retention.state import State
 
 
@@ -26,10 +25,6 @@ class Change:
 
     def __add__(self, other: "Change") -> "Change":
         return Change(self.repositories + other.repositories, self.removed + other.removed, self.of + other.of)
-
-    def is_over(self, policy: Policy) -> bool:
-        """Return True if the policy's limits, applied to all repositories together, require an approval."""
-        return is_over(self.removed, self.of, policy)
 
 
 NO_CHANGE = Change((), 0, 0)

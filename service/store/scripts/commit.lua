@@ -79,7 +79,7 @@ else
   redis.call('ZREM', all.doomed, repository)
 end
 -- The sweep makes every repository due for a changed policy before that policy is in force: this plan does not answer that.
-local is_marked = redis.call('HEXISTS', all['policy:comparison'], 'marked') == 1
+local is_marked = redis.call('HGET', all['policy:comparison'], 'stage') == 'due'
 if target == 'manual' then
   redis.call('ZADD', all.due, now_ms + 60000, repository)
 elseif tonumber(next_ms) > 0 then

@@ -1,11 +1,13 @@
 -- Make the next plans of these repositories wait for an approval if they delete a tag that exists now: the changed policy
--- would delete many. A first clean-up that waits already stays one.
+-- would delete many. A first clean-up that waits already stays one. A late worker requires nothing.
 --
--- KEYS  unapproved
--- ARGV  removed  tags that the policy would delete in all repositories
+-- KEYS  unapproved policy:comparison
+-- ARGV  name     of the last record of the comparison
+--       removed  tags that the policy would delete in all repositories
 --       tags     of all repositories
 --       repositories...
 -- include lib/clock
+if redis.call('HGET', all['policy:comparison'], 'name') ~= name then return end
 for _, repository in ipairs(repositories) do
   local before = redis.call('HGET', all.unapproved, repository)
   if not before or not string.find(before, ' first', 1, true) then
