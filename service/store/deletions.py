@@ -115,6 +115,8 @@ class Deletions:
         Returns:
             True if the repository became due for a new plan.
         """
+        references = snapshot.links.get(doomed.digest)
+        subject = references.subject if references else None
         _, is_due = self._connection.run(
             "forget",
             snapshot.repository,
@@ -132,7 +134,7 @@ class Deletions:
             is_manual=doomed.manual,
             made_from=snapshot.generation,
             dangling=_words(dangling),
-            verdicts=[_row(verdict) for verdict in doomed.verdicts if not verdict.recorded],
+            verdicts=[_row(verdict, subject) for verdict in doomed.verdicts if not verdict.recorded],
         )
         return bool(is_due)
 
@@ -265,8 +267,9 @@ def _words(tags: Collection[str]) -> str:
     return f" {' '.join(tags)} " if tags else ""
 
 
-def _row(verdict: Verdict) -> dict[str, str | int]:
-    is_part = not verdict.tag.name and verdict.after
+def _row(verdict: Verdict, subject: str | None = None) -> dict[str, str | int]:
+    # A part is restored because its index lists it. Nothing lists a referrer.
+    is_part = not verdict.tag.name and verdict.after not in ("", subject)
     return {
         "tag": verdict.tag.name,
         "pushed_us": f"part {verdict.after}" if is_part else verdict.tag.pushed_us or 0,
