@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import requests
@@ -40,9 +39,7 @@ class Server:
         wait_until(self._answers, f"{self._command} does not answer; see {self._log}")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         assert self._process is not None
         os.killpg(self._process.pid, signal.SIGTERM)
         try:

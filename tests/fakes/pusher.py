@@ -1,7 +1,6 @@
 """Push and pull over plain HTTP, against the real registry and the fake alike."""
 
 import itertools
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urljoin
 
@@ -30,9 +29,7 @@ class Pusher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._session.close()
 
     def push_image(self, repository: str, tag: str | None, *, layers: int = 1, seed: object = None, **mode: Any) -> str:

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import time
-from types import TracebackType
 from typing import Any, Self
 
 import requests
@@ -40,9 +39,7 @@ class S3Server:
             time.sleep(0.05)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         assert self._process is not None
         self._process.kill()
         self._process.wait()

@@ -4,7 +4,6 @@ import subprocess
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import redis
@@ -37,9 +36,7 @@ class Sentinels:
         _until(lambda: all(self._others(port) == (2, 2) for port in self.ports), "the sentinels do not find each other")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def primary(self) -> Valkey:

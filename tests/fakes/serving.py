@@ -2,7 +2,6 @@
 
 from http.server import ThreadingHTTPServer
 from threading import Thread
-from types import TracebackType
 from typing import Self
 
 _LOOK_S = 0.02
@@ -23,9 +22,7 @@ class Serving:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
