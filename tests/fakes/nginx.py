@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -13,6 +12,7 @@ import requests
 from service.process.die_with_parent import die_with_parent
 from tests.fakes.valkey import free_port
 from tests.support import manual
+from tests.support.waiting import until
 
 CONFIG = Path(__file__).parents[2] / "config" / "nginx.conf"
 
@@ -61,10 +61,7 @@ class Nginx:
                 [binary, "-c", str(file), "-p", str(self._folder), "-e", "stderr", "-g", directives]
             )
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        end = time.monotonic() + 120
-        while not self._answers():
-            assert time.monotonic() < end, f"nginx does not answer:\n{self.log()}"
-            time.sleep(0.02)
+        until(self._answers, "nginx does not answer")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,10 +15,10 @@ import requests
 import yaml
 
 from service.process.die_with_parent import die_with_parent
+from tests.support.waiting import until
 
 LOGIN = ("pruner", "s3cret-Password")
 _HTPASSWD = "pruner:$2b$04$ksXiwTcMIFC.pP8.3Ng7suxesYjqoPa4xmswSHT.IBuAgeXY6dGy2\n"
-_PATIENCE_S = 120.0
 _ACCESS = re.compile(
     r'^\S+ \S+ \S+ \[[^]]+\] "(?P<method>\S+) (?P<path>\S+) [^"]*" (?P<status>\d+) \d+ "[^"]*" "(?P<agent>.*)"$'
 )
@@ -205,13 +204,13 @@ class RealRegistry:
             return log.read().decode(errors="replace")
 
     def _wait(self, condition: Callable[[], Any]) -> Any:
-        deadline = time.monotonic() + _PATIENCE_S
-        while not (result := condition()):
-            ended = self._process is not None and self._process.poll() is not None
-            if ended or time.monotonic() > deadline:
-                raise AssertionError(f"the registry {'ended' if ended else 'is not ready'}:\n{self._log()[-3000:]}")
-            time.sleep(0.01)
-        return result
+        def answer() -> Any:
+            result = condition()
+            is_over = self._process is not None and self._process.poll() is not None
+            assert result or not is_over, f"the registry ended:\n{self._log()[-3000:]}"
+            return result
+
+        return until(answer, "the registry is not ready")
 
 
 def _environment() -> dict[str, str]:

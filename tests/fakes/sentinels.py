@@ -1,7 +1,6 @@
 """A primary with two replicas and the three sentinels that watch them: real servers, killed and started at will."""
 
 import subprocess
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -10,6 +9,7 @@ import redis
 
 from service.process.die_with_parent import die_with_parent
 from tests.fakes.valkey import Valkey, free_port, server_binary
+from tests.support.waiting import until
 
 SERVICE = "pushprune"
 
@@ -33,7 +33,7 @@ class Sentinels:
             replica.start()
         for port in self.ports:
             self._start_sentinel(port, primary.port)
-        _until(lambda: all(self._others(port) == (2, 2) for port in self.ports), "the sentinels do not find each other")
+        until(lambda: all(self._others(port) == (2, 2) for port in self.ports), "the sentinels do not find each other")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -51,13 +51,13 @@ class Sentinels:
 
     def wait_for_another_than(self, killed: Valkey) -> None:
         """Wait until a replica takes writes in place of the primary that was killed."""
-        _until(lambda: _replication(self.primary()).get("role") == "master", "no replica is promoted")
+        until(lambda: _replication(self.primary()).get("role") == "master", "no replica is promoted")
 
     def repair(self, server: Valkey) -> None:
         """Start a server that was killed. The sentinels make it a replica."""
         server.options = ()
         server.start()
-        _until(lambda: _replication(server).get("master_link_status") == "up", "the server does not become a replica")
+        until(lambda: _replication(server).get("master_link_status") == "up", "the server does not become a replica")
 
     def _start_sentinel(self, port: int, primary: int) -> None:
         file = self.folder / f"sentinel{port}.conf"
@@ -93,10 +93,3 @@ def _replication(server: Valkey) -> dict[str, Any]:
             return dict(info)
     except redis.RedisError:
         return {}
-
-
-def _until(condition: Any, what: str) -> None:
-    end = time.monotonic() + 240
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)

@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -14,6 +13,7 @@ from typing import Self
 import redis
 
 from service.process.die_with_parent import die_with_parent
+from tests.support.waiting import until
 
 
 def server_binary() -> str:
@@ -68,10 +68,7 @@ class Valkey:
         self._process = subprocess.Popen(
             die_with_parent(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
-        end = time.monotonic() + 120
-        while not self._answers():
-            assert time.monotonic() < end, "the Redis server for the tests does not start"
-            time.sleep(0.02)
+        until(self._answers, "the Redis server for the tests does not start")
 
     def kill(self) -> None:
         """End the server by SIGKILL."""
