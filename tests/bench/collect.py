@@ -101,7 +101,7 @@ def measure() -> Iterator[Figure]:
 
 def _in_a_bucket(standing: int, deleted: int, most_s: float, name: str) -> Iterator[Figure]:
     with ExitStack() as stack:
-        server = stack.enter_context(SlowS3(stored.in_a_bucket(standing, deleted)).running())
+        server = stack.enter_context(SlowS3(stored.in_a_bucket(standing, deleted)))
         system = _system(stack, server.config)
         wiring, holds = hasty(system.wiring.settings, grace=1, youth=_YOUTH_S), Holds()
         wiring = replace(wiring, registry=replace(wiring.registry, objects=server.objects(), storage=None))
@@ -120,7 +120,7 @@ def _in_a_bucket(standing: int, deleted: int, most_s: float, name: str) -> Itera
 def _registry_in_a_bucket(standing: int = 40, deleted: int = 20) -> Iterator[Figure]:
     """The registry's own collector, which makes one call after the other: its time grows with the images."""
     with ExitStack() as stack:
-        server = stack.enter_context(SlowS3(stored.in_a_bucket(standing, deleted)).running())
+        server = stack.enter_context(SlowS3(stored.in_a_bucket(standing, deleted)))
         system = _system(stack, server.config)
         server.slow(CALL_S)
         seconds = _garbage_collect(system)

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-import time
+from pathlib import Path
 from typing import Any, Self
 
 import requests
@@ -11,9 +11,9 @@ from service.process.die_with_parent import die_with_parent
 from service.registry.bucket import Bucket, open_bucket
 from service.registry.objects import ObjectStore
 from tests.fakes.valkey import free_port
+from tests.support.waiting import until
 
 BUCKET = "registry"
-_PATIENCE_S = 240.0
 
 
 class S3Server:
@@ -24,19 +24,12 @@ class S3Server:
 
     def __init__(self, prefix: str = "") -> None:
         self.prefix = prefix
-        self.url = f"http://127.0.0.1:{free_port()}"
+        self.port = str(free_port())
+        self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", self.url.rpartition(":")[2]]
-        self._process = subprocess.Popen(
-            die_with_parent(command), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + _PATIENCE_S
-        while not self._has_bucket():
-            assert self._process.poll() is None, "the S3 server ended"
-            assert time.monotonic() < deadline, "the S3 server does not answer"
-            time.sleep(0.05)
+        self._start("moto.server", "-H", "127.0.0.1", "-p", self.port)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -44,7 +37,18 @@ class S3Server:
         self._process.kill()
         self._process.wait()
 
+    def _start(self, module: str, *arguments: str) -> None:
+        """Start a server of this module, and wait until it has the bucket."""
+        self._process = subprocess.Popen(
+            die_with_parent([sys.executable, "-m", module, *arguments]),
+            cwd=Path(__file__).parents[2], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        until(self._has_bucket, "the S3 server does not answer")
+
     def _has_bucket(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, "the S3 server ended"
         try:
             return requests.put(f"{self.url}/{BUCKET}", timeout=5).ok
         except requests.RequestException:

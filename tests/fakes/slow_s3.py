@@ -6,22 +6,20 @@ no versions and no conditions.
 
 import json
 import pickle
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import IPPROTO_TCP, TCP_NODELAY
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import uuid4
 from xml.etree import ElementTree
@@ -29,7 +27,6 @@ from xml.sax.saxutils import escape
 
 import requests
 
-from service.process.die_with_parent import die_with_parent
 from tests.fakes.s3 import BUCKET, S3Server
 
 _PAGE = 1000
@@ -56,21 +53,12 @@ class SlowS3(S3Server):
         super().__init__(prefix)
         self._objects = objects
 
-    @contextmanager
-    def running(self) -> Iterator["SlowS3"]:
+    def __enter__(self) -> Self:
         with tempfile.NamedTemporaryFile() as seed:
             seed.write(pickle.dumps(dict(self._objects)))
             seed.flush()
-            command = [sys.executable, "-m", __name__, self.url.rpartition(":")[2], seed.name]
-            process = subprocess.Popen(die_with_parent(command), cwd=Path(__file__).parents[2])
-            try:
-                while not self._has_bucket():
-                    assert process.poll() is None, "the S3 server ended"
-                    time.sleep(0.05)
-                yield self
-            finally:
-                process.kill()
-                process.wait()
+            self._start(__name__, self.port, seed.name)
+        return self
 
     def slow(self, seconds: float) -> None:
         """Let each call from now on take so long, and count from zero."""

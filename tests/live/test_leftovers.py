@@ -81,7 +81,7 @@ def test_emptied_repositories_and_uploads_are_deleted_and_pushes_go_on(live: Liv
 
 
 def test_dangling_tags_and_links_in_a_bucket_are_deleted(live: Live) -> None:
-    with SlowS3({}, "some/folder").running() as server:
+    with SlowS3({}, "some/folder") as server:
         system = live(policy=last(9), gc=GC, storage=server.settings, registry_config=server.config)
         upload = leave(system)
         main = system.pusher.push_image("shop/web", "main", seed="main")

@@ -75,7 +75,7 @@ def place(storage: str) -> Iterator[dict[str, Any]]:
     if storage == "filesystem":
         yield {}
         return
-    with S3Server("some/folder") if storage == "moto" else SlowS3({}, "some/folder").running() as server:
+    with S3Server("some/folder") if storage == "moto" else SlowS3({}, "some/folder") as server:
         yield {"storage": server.settings, "registry_config": server.config}
 
 
