@@ -14,6 +14,7 @@ from tests.fakes.pusher import Pusher
 from tests.support.collectors import collector
 from tests.support.drain import collect
 from tests.support.gate import earlier
+from tests.support.storage import Disk
 from tests.support.system import Make, System
 
 pytestmark = pytest.mark.slow
@@ -74,9 +75,7 @@ SAYS_LINKS = f"""
 
 def test_a_young_link_that_nothing_is_known_of_is_not_deleted(make_wiring: MakeWiring, tmp_path: Path) -> None:
     root = tmp_path / "storage"
-    link = root / "docker/registry/v2/repositories/aaa/app/_layers" / BLOB.replace(":", "/") / "link"
-    link.parent.mkdir(parents=True)
-    link.write_text(BLOB)
+    Disk(root).layer("aaa/app", BLOB)
     wiring = make_wiring(gc=collector(tmp_path, SAYS_LINKS), storage={"path": str(root)})
     run = collect(wiring)
     assert run.result == "postponed"

@@ -20,12 +20,14 @@ from service.domain.errors import CollectionFailed, RegistryRefused, StaleCache
 from service.domain.oci.manifest import read_references
 from service.domain.timestamps import rfc3339
 from service.process import identity
+from service.registry.layout import blob_key
 from service.registry.probe import LEFTOVERS
 from service.store.gate import Gate
 from service.store.lease import COLLECT
 from service.store.limits import PushLimits
 from service.wiring import Wiring
 from tests.conftest import MakeWiring, keep_last
+from tests.fakes.registry_disk import write
 from tests.support.collectors import QUIET, collector
 from tests.support.drain import ANN, Counted, collect, collecting, leave_behind, obeying, state
 from tests.support.gate import blob_heard, earlier, heard
@@ -125,10 +127,8 @@ def test_a_push_at_the_gate_is_not_explained_by_what_we_deleted(
 
 def stored(root: Path, blob: str, age_s: float = 0) -> Path:
     """A blob in a mounted storage."""
-    hexadecimal = blob.partition(":")[2]
-    file = root / "docker/registry/v2/blobs/sha256" / hexadecimal[:2] / hexadecimal / "data"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(b"x")
+    file = root / blob_key(blob)
+    write(file, b"x")
     os.utime(file, (file.stat().st_mtime - age_s,) * 2)
     return file
 

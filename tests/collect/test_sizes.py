@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from service.collect.sizes import freed, sizes_of, unknown
+from service.registry.layout import blob_key
 from tests.conftest import MakeWiring
 from tests.support.storage import A, B, Disk
 
@@ -14,7 +15,7 @@ def test_what_is_still_on_the_disk_was_not_freed(make_wiring: MakeWiring, tmp_pa
     wiring = make_wiring(storage={"path": tmp_path})
     before = sizes_of(wiring.store, wiring.registry, [A, B])
     assert before == {A: 7, B: 7}
-    next((disk.base / "blobs/sha256/aa").rglob("data")).unlink()
+    (tmp_path / blob_key(A)).unlink()
     assert freed(wiring.registry, before, [A, B]) == {A: 7}
 
 

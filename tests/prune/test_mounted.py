@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.prune import deleting
+from service.registry.layout import blob_key
 from tests.fakes.images import make_image
 from tests.fakes.registry_disk import TagLinks, repository_folder
 from tests.support.deletions import many, one
@@ -84,8 +85,7 @@ def test_bytes_that_are_not_what_their_digest_names_are_asked_for(mounted: Make,
     system = mounted()
     whole = {tag: system.registry.manifests(SHOP)[digest].content for tag, digest in system.registry.tags(SHOP).items()}
     for tag, digest in system.registry.tags(SHOP).items():
-        hexadecimal = digest.partition(":")[2]
-        blob = tmp_path / "registry/docker/registry/v2/blobs/sha256" / hexadecimal[:2] / hexadecimal / "data"
+        blob = tmp_path / "registry" / blob_key(digest)
         blob.write_bytes(whole[tag] + b" ")
         system.registry.before("GET", f"manifests/{tag}$", partial(blob.write_bytes, whole[tag]))
     deleting.delete(system.wiring, SHOP)

@@ -14,9 +14,11 @@ from service.doctor.health import system_health
 from service.domain.oci.manifest import OCI_MANIFEST
 from service.prune import planning
 from service.reconcile import compare
+from service.registry.layout import current_key
 from service.store.snapshot import Snapshot
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
+from tests.fakes.registry_disk import write
 from tests.support.system import SHOP, Make, System
 
 TOLD = {"reconcile": {"late": 0}}
@@ -224,9 +226,8 @@ def test_a_push_that_is_told_late_has_its_own_time(make_system: Make) -> None:
 
 def linked(root: Path, digest: str, time_s: int) -> None:
     """Lays out the link of the tag `old` as a registry that pushed it then."""
-    link = root / "docker/registry/v2/repositories" / SHOP / "_manifests/tags/old/current/link"
-    link.parent.mkdir(parents=True)
-    link.write_text(digest)
+    link = root / current_key(SHOP, "old")
+    write(link, digest.encode())
     os.utime(link, (time_s, time_s))
 
 

@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+from service.registry.layout import blob_key, layer_key, revision_key
+from tests.fakes.registry_disk import write
+
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
 
@@ -11,23 +14,15 @@ class Disk:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.base = root / "docker/registry/v2"
 
     def blob(self, digest: str, content: bytes = b"content") -> None:
-        hexadecimal = digest.partition(":")[2]
-        self._write(self.base / "blobs/sha256" / hexadecimal[:2] / hexadecimal / "data", content)
+        write(self.root / blob_key(digest), content)
 
     def manifest(self, repository: str, digest: str) -> None:
-        place = self.base / "repositories" / repository / "_manifests/revisions" / digest.replace(":", "/") / "link"
-        self._write(place, digest.encode())
+        write(self.root / revision_key(repository, digest), digest.encode())
 
     def layer(self, repository: str, digest: str) -> None:
-        place = self.base / "repositories" / repository / "_layers" / digest.replace(":", "/") / "link"
-        self._write(place, digest.encode())
-
-    def _write(self, place: Path, content: bytes) -> None:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content)
+        write(self.root / layer_key(repository, digest), digest.encode())
 
 
 NOW_S = 1_700_000_000.0
