@@ -12,16 +12,13 @@ from typing import Any
 import fakeredis
 import pytest
 import redis
-from flask import Flask
 from flask.testing import FlaskClient
-from jinja2 import FileSystemBytecodeCache
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from service.clock import now_us
-from service.dispatch import Dispatch
 from service.domain.events import parse
 from service.domain.policy.model import Policy
 from service.prune import deleting, planning
@@ -29,34 +26,22 @@ from service.settings import load_settings
 from service.store import Store
 from service.web.app import create_app
 from service.wiring import Wiring, wire
-from tests.conftest import MakeWiring, keep_last
+from tests.conftest import MakeWiring, Messages, keep_last, messages_of
 from tests.fakes.registry import FakeRegistry
 from tests.support.makers import V2_ENVELOPE, envelope, understood
 
 
-class Messages(Dispatch):
-    """A stand-in for the dispatch, which keeps the messages."""
-
-    def __init__(self) -> None:
-        self.sent: list[str] = []
-
-    def enforce(self, repository: str) -> None:
-        self.sent.append(repository)
-
-    def collect(self) -> None:
-        self.sent.append("a collection")
-
-    def reconcile(self) -> None:
-        self.sent.append("a comparison")
-
-
 @dataclass(frozen=True)
 class Edge:
-    """The HTTP edge: a client of it, its wiring, and what it sent through the dispatch."""
+    """The HTTP edge: a client of it, and its wiring."""
 
     http: FlaskClient
     wiring: Wiring
-    sent: list[str]
+
+    @property
+    def sent(self) -> list[tuple[str, ...]]:
+        """The messages to workers."""
+        return messages_of(self.wiring).sent
 
     @property
     def redis(self) -> Any:
@@ -104,9 +89,8 @@ _COMPILED = ("_parts", "_trace", "_converters", "arguments", "_build", "_build_u
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compile routes and templates once for all applications, because nearly every test of the edge builds one."""
-    templates = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+def compiled_once() -> Iterator[None]:
+    """Compile routes once for all applications, because nearly every test of the edge builds one."""
     compile_rule = Rule.compile
     compiled: dict[tuple[str, bool], dict[str, Any]] = {}
 
@@ -124,7 +108,6 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Rule, "compile", compile_once)
-        patch.setitem(Flask.jinja_options, "bytecode_cache", templates)
         yield
 
 
@@ -140,10 +123,9 @@ def serve(redis_server: fakeredis.FakeServer) -> ServeEdge:
 
     def build(client: redis.Redis | None = None, **overrides: Any) -> Edge:
         settings = load_settings(environ={}, redis={"url": "redis://nowhere.invalid"}, **overrides)
-        messages = Messages()
         memory = fakeredis.FakeRedis(server=redis_server, decode_responses=True)
-        wiring = dataclasses.replace(wire(settings, client=client or memory, patient=True), dispatch=messages)
-        return Edge(create_app(wiring).test_client(), wiring, messages.sent)
+        wiring = dataclasses.replace(wire(settings, client=client or memory, patient=True), dispatch=Messages())
+        return Edge(create_app(wiring).test_client(), wiring)
 
     return build
 
@@ -159,9 +141,8 @@ def serve_over_valkey(make_wiring: MakeWiring) -> ServeEdge:
     """The function that builds the edge over a real server, which also answers INFO: serve_over_valkey(policy=…)."""
 
     def build(policy: Policy | None = None, **settings: Any) -> Edge:
-        messages = Messages()
-        wiring = dataclasses.replace(make_wiring(policy=policy, **settings), dispatch=messages)
-        return Edge(create_app(wiring).test_client(), wiring, messages.sent)
+        wiring = make_wiring(policy=policy, **settings)
+        return Edge(create_app(wiring).test_client(), wiring)
 
     return build
 
@@ -185,11 +166,11 @@ def pruned(serve_over_valkey: ServeEdge, registry: FakeRegistry, monkeypatch: py
     """v1 has been deleted from shop/api for v2."""
     edge = serve_over_valkey(policy=keep_last(1), registry_url=registry.url)
     monkeypatch.setattr("service.reconcile.compare.YOUNG_S", 0.0)
-    monkeypatch.setattr(type(edge.wiring.dispatch), "delete", lambda *_: None, raising=False)
     for tag in ("v1", "v2"):
         registry.push_image("shop/api", tag)
     edge.store.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
     planning.enforce(edge.wiring, "shop/api")
     deleting.delete(edge.wiring, "shop/api")
     assert registry.tags("shop/api").keys() == {"v2"}
+    edge.sent.clear()
     return edge

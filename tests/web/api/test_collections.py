@@ -73,7 +73,7 @@ def test_one_is_asked_for(serve: ServeEdge) -> None:
         200, {"reason": f"{MANUAL} (API)", "dry_run": False, "permanent": 0},
     )  # fmt: skip
     assert edge.store.collections.requested() == f"{MANUAL} (API)"
-    assert edge.sent == ["a collection"]
+    assert edge.sent == [("collect",)]
 
 
 def test_a_dry_run_is_asked_for_and_no_collection(serve: ServeEdge) -> None:

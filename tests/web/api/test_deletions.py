@@ -51,7 +51,7 @@ def test_what_is_asked_for_is_noted_and_a_worker_is_told(edge: Edge) -> None:
         True, [("shop/api", "v1")], [],
     )  # fmt: skip
     assert pending(edge) == [("v1", "API", None)]
-    assert edge.sent == ["shop/api"]
+    assert edge.sent == [("enforce", "shop/api")]
 
 
 def test_a_dry_run_only_says_what_would_be_deleted(edge: Edge) -> None:

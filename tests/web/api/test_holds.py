@@ -60,7 +60,7 @@ def test_approving_has_the_repository_planned_again(held: Edge) -> None:
     assert held.redis.zscore(held.store.connection.keys.of("due"), "shop/api") is None
     approve(held)
     assert held.redis.zscore(held.store.connection.keys.of("due"), "shop/api") is not None
-    assert held.sent == ["shop/api"]
+    assert held.sent == [("enforce", "shop/api")]
 
 
 def test_where_nothing_waits_there_is_nothing_to_approve(held: Edge) -> None:

@@ -53,7 +53,7 @@ def test_a_plan_is_approved_with_its_button_and_recorded_in_the_history(held: Ed
     assert response.headers["Location"] == "/approvals"
     assert "Approved: 2 images of 1 repository will be deleted." in browser.said(response)
     assert held.wiring.verdicts.plan("shop/api").hold is None
-    assert held.sent == ["shop/api"]
+    assert held.sent == [("enforce", "shop/api")]
     (entry, *_) = held.store.history.entries("shop/api")
     assert (entry.action, entry.actor) == ("approved", "dashboard")
 

@@ -25,7 +25,7 @@ def test_one_is_asked_for_and_says_who_did(edge: Edge, form: dict[str, str], ask
     browser = Browser(edge)
     answer = browser.said(browser.post("/collection", back="/collection", **form))
     assert "requested manually (dashboard)" in answer
-    assert edge.sent == ["a collection"]
+    assert edge.sent == [("collect",)]
     assert edge.store.collections.requested() == asked
     assert (edge.store.collections.rehearsal_requested() is None) == (asked is not None)
     assert "ueued</span>: <bdi>" in browser.text("/panels/collection/now")

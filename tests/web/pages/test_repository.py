@@ -234,7 +234,7 @@ def test_a_tag_is_deleted_by_hand_over_the_workers(pruned: Edge) -> None:
     assert "shop/api:v2 is queued for deletion" in answer
     assert pruned.wiring.store.manual.requests("shop/api")["v2"].by == "dashboard"
     assert "Deletion requested by" in browser.text(f"{WHY}:v2")
-    assert pruned.sent == ["shop/api"]
+    assert pruned.sent == [("enforce", "shop/api")]
 
 
 @pytest.mark.parametrize(
