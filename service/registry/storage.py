@@ -81,11 +81,7 @@ class Storage:
 
     def tags(self, repository: str) -> frozenset[str]:
         """Every tag of a repository that points at a manifest."""
-        try:
-            names = filter(is_tag, os.listdir(self.tags_folder(repository)))
-        except FileNotFoundError:
-            return frozenset()
-        return frozenset(tag for tag in names if self.digest_of(repository, tag))
+        return frozenset(self._digests(repository))
 
     def digest_of(self, repository: str, tag: str) -> str | None:
         """The digest that a tag points at; None if its link cannot be read."""
@@ -93,12 +89,16 @@ class Storage:
 
     def tags_at(self, repository: str, digests: Collection[str]) -> dict[str, str]:
         """Map each tag that points at one of these digests to its digest."""
+        return {tag: digest for tag, digest in self._digests(repository).items() if digest in digests}
+
+    def _digests(self, repository: str) -> dict[str, str]:
+        """Map each tag that points at a manifest to its digest."""
         try:
             names = filter(is_tag, os.listdir(self.tags_folder(repository)))
         except FileNotFoundError:
             return {}
-        digests_of = ((tag, self.digest_of(repository, tag)) for tag in names)
-        return {tag: digest for tag, digest in digests_of if digest and digest in digests}
+        digests = ((tag, self.digest_of(repository, tag)) for tag in names)
+        return {tag: digest for tag, digest in digests if digest}
 
     def manifest(self, repository: str, digest: str) -> Manifest | None:
         """Return a manifest of this repository, checked against its digest.
@@ -123,7 +123,7 @@ class Storage:
 
     def blob_size(self, digest: str) -> int | None:
         """The size of a blob in the storage, in bytes; None if the blob does not exist."""
-        status = self._blob(digest)
+        status = _status(self._blob_path(digest))
         return status.st_size if status else None
 
     def blob_sizes(self, digests: Collection[str]) -> Mapping[str, int | None]:
@@ -132,14 +132,7 @@ class Storage:
 
     def blob_us(self, digest: str) -> int | None:
         """The time of a blob's first push, in µs since the epoch; None if the blob does not exist."""
-        status = self._blob(digest)
-        return status.st_mtime_ns // 1000 if status else None
-
-    def _blob(self, digest: str) -> os.stat_result | None:
-        try:
-            return self._blob_path(digest).stat()
-        except OSError:
-            return None
+        return _modified_us(self._blob_path(digest))
 
     def holds_tags(self, repository: str) -> bool:
         """True if the repository ever had a tag."""
@@ -166,11 +159,7 @@ class Storage:
 
     def pushed_us(self, repository: str, tag: str) -> int | None:
         """The time of a tag's last push, in µs since the epoch: the mtime of its link, right within milliseconds."""
-        link = self.tag_folder(repository, tag) / "current" / "link"
-        try:
-            return link.stat().st_mtime_ns // 1000
-        except OSError:
-            return None
+        return _modified_us(self.tag_folder(repository, tag) / "current" / "link")
 
     def repositories(self) -> Iterator[str]:
         """Yield every repository, found by its folder."""
@@ -197,10 +186,7 @@ class Storage:
 
         Every upload and every mount writes this link, even if the blob itself is old. None if there is no link.
         """
-        try:
-            return self._layer(repository, digest).stat().st_mtime_ns // 1000
-        except OSError:
-            return None
+        return _modified_us(self._layer(repository, digest))
 
     def _layer(self, repository: str, digest: str) -> Path:
         return self.base / "repositories" / repository / "_layers" / digest.replace(":", "/", 1) / "link"
@@ -208,6 +194,18 @@ class Storage:
     def is_empty(self) -> bool:
         """True if nothing was ever pushed; garbage-collect then ends with exit code 1."""
         return not (self.base / "repositories").exists()
+
+
+def _modified_us(file: Path) -> int | None:
+    status = _status(file)
+    return status.st_mtime_ns // 1000 if status else None
+
+
+def _status(file: Path) -> os.stat_result | None:
+    try:
+        return file.stat()
+    except OSError:
+        return None
 
 
 def read_link(link: Path) -> str | None:
