@@ -2,8 +2,11 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from service.registry.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +24,20 @@ def unfinished(root: Path, now_s: float, older_than_s: float) -> Unfinished:
     An upload that ends meanwhile does not count.
     """
     count, size_bytes, oldest_s = 0, 0, 0.0
-    for upload in _uploads(root / "docker" / "registry" / "v2" / "repositories"):
+    for upload in _uploads(Storage(root)):
         written_s, size = _evaluate(upload)
         if written_s and now_s - written_s > older_than_s:
             count, size_bytes, oldest_s = count + 1, size_bytes + size, max(oldest_s, now_s - written_s)
     return Unfinished(count, size_bytes, oldest_s)
 
 
-def _uploads(root: Path) -> Iterator[Path]:
+def _uploads(storage: Storage) -> Iterator[Path]:
     """Yield the folder of every upload."""
-    for folder, inner, _ in os.walk(root):
-        if "_uploads" in inner:
-            try:
-                yield from [Path(entry.path) for entry in os.scandir(Path(folder) / "_uploads") if entry.is_dir()]
-            except FileNotFoundError:
-                continue
-        # No part of a repository's name begins with `_`; such folders belong to the registry.
-        inner[:] = [name for name in inner if not name.startswith("_")]
+    for repository in storage.repositories():
+        # A repository need not have a folder for uploads.
+        with suppress(FileNotFoundError):
+            folder = storage.base / "repositories" / repository / "_uploads"
+            yield from [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir()]
 
 
 def _evaluate(upload: Path) -> tuple[float, int]:
