@@ -4,7 +4,6 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
-from types import TracebackType
 from typing import Self
 
 from service.clock import now_ms
@@ -34,7 +33,7 @@ class Progress:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         # The thread must have ended before the key is deleted: it would write the key again.
         self._thread.join()

@@ -1,7 +1,6 @@
 """Run the collector while its lease is valid and no client pushes."""
 
 import threading
-from types import TracebackType
 from typing import Self
 
 from service.domain.errors import CollectionFailed, PushpruneError, StoreUnavailable
@@ -42,7 +41,7 @@ class Watch:
         threading.Thread(target=self._listen, name="pushes", daemon=True).start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
 
     def run(self, collector: Collector, rehearsal: Report | None = None) -> Finished:

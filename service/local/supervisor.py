@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 from service.domain.errors import PushpruneError
@@ -37,9 +37,8 @@ class Child:
     """One process to keep running.
 
     Attributes:
-        stop_signal: asks the process to end.
         death_signal: sent by the kernel when the supervisor dies.
-        grace_s: the time after `stop_signal` before SIGKILL.
+        grace_s: the time after SIGTERM before SIGKILL.
         held_fds: inherited by the child, so that their locks are held until the child and all its descendants ended.
     """
 
@@ -47,7 +46,6 @@ class Child:
     command: tuple[str, ...]
     environ: Mapping[str, str]
     cwd: Path | None = None
-    stop_signal: signal.Signals = signal.SIGTERM
     death_signal: signal.Signals = signal.SIGKILL
     grace_s: float = 5.0
     held_fds: tuple[int, ...] = ()
@@ -103,7 +101,7 @@ class Keeper(threading.Thread):
         with self._lock:
             if self._process:
                 # Popen.send_signal would reap the child, and `_reap` could no longer signal its group.
-                os.kill(self._process.pid, self.child.stop_signal)
+                os.kill(self._process.pid, signal.SIGTERM)
         deadline = time.monotonic() + self.child.grace_s
         while self.is_alive() and time.monotonic() < deadline:
             self.join(TURN_S)
@@ -174,7 +172,7 @@ class Supervisor:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self, child: Child) -> None:

@@ -61,8 +61,7 @@ transcript = Transcript()
 with Supervisor(transcript) as supervisor, stopping_on_signals(supervisor):
     try:
         for fields in json.loads(sys.argv[1]):
-            named = {key: signal.Signals(fields[key]) for key in ("stop_signal", "death_signal")}
-            supervisor.start(Child(**{**fields, **named}))
+            supervisor.start(Child(**{**fields, "death_signal": signal.Signals(fields["death_signal"])}))
         supervisor.wait()
     except KeyboardInterrupt:
         transcript.say("stopping")
