@@ -30,6 +30,9 @@ def _known(value: object) -> object:
 SizeBytes = Annotated[int | None, BeforeValidator(_known)]
 """The size of an image in bytes, 0 if it is not known. Leaves as null then."""
 
+TextIfAny = Annotated[str | None, BeforeValidator(_known)]
+"""A text that is empty if there is none. Leaves as null then."""
+
 TimeUs = Annotated[str, BeforeValidator(_from_us), _SCHEMA]
 """A time that is given in µs since the epoch."""
 

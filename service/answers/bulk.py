@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from service.answers.base import ApiAnswer
+from service.answers.base import ApiAnswer, TextIfAny
 from service.answers.history import RestoredImage
 from service.domain.bulk import ItemStatus
 from service.restore.bulk_restore import RestoredItem
@@ -14,18 +14,13 @@ class BulkItem(ApiAnswer):
     """The result of one item of a bulk operation."""
 
     repository: str = Field(description="name of the repository, or a glob that matches none")
-    tag: str | None = Field(description="the tag, or the glob of tags, as requested; null: a manifest")
-    digest: str | None = Field(description="the digest as requested; null: only the tag was named")
+    tag: TextIfAny = Field(description="the tag, or the glob of tags, as requested; null: a manifest")
+    digest: TextIfAny = Field(description="the digest as requested; null: only the tag was named")
     status: ItemStatus = Field(
         description="possible: a dry run, nothing was changed; requested: workers delete it; restored; refused: see "
         "`message`; not tried: an earlier item showed that the registry is away, or the time was up"
     )
     message: str = Field(description="the result in one sentence; for a refused item why, and what to do")
-
-    @field_validator("tag", "digest", mode="before")
-    @classmethod
-    def _null_if_empty(cls, value: str | None) -> str | None:
-        return value or None
 
 
 class RestorationItem(BulkItem):

@@ -42,7 +42,7 @@ def search(text: str, config: Path | None, data: Path | None, limit: int, as_doc
         raise click.UsageError(f"TEXT must have 1 to {LONGEST_QUERY} characters")
     result = connect(config, data).search.find(text, limit)
     if as_document:
-        show_document(SearchMatches.of(result))
+        show_document(SearchMatches.model_validate(result))
         return
     if show_names(_names(result)):
         return

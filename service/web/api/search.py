@@ -33,4 +33,4 @@ def add(api: Api, search: Search) -> None:
     @pages.get("/search", responses={HTTPStatus.OK: SearchMatches})
     def search_all(query: SearchText) -> Response:
         """Search repositories, tags (deleted ones, too), digests and users"""
-        return respond(SearchMatches.of(search.find(query.q, query.limit)))
+        return respond(SearchMatches.model_validate(search.find(query.q, query.limit)))
