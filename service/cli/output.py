@@ -40,7 +40,7 @@ def output_options(*, lists: bool = False) -> Callable[[Callable[..., Any]], Cal
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         command = click.option(
-            "--local", is_flag=True, expose_value=False, is_eager=True, callback=_keep,
+            "--local", is_flag=True, expose_value=False, is_eager=True, callback=keep,
             help="Show times in your time zone, not in UTC.",
         )(command)  # fmt: skip
         command = click.option(
@@ -48,7 +48,7 @@ def output_options(*, lists: bool = False) -> Callable[[Callable[..., Any]], Cal
         )(command)
         return click.option(
             "-o", "format", type=click.Choice(_LISTS if lists else _DOCUMENTS), expose_value=False, is_eager=True,
-            callback=_keep, help=_LISTS_HELP if lists else "Print the answer as JSON or YAML.",
+            callback=keep, help=_LISTS_HELP if lists else "Print the answer as JSON or YAML.",
         )(command)  # fmt: skip
 
     return add
@@ -60,7 +60,8 @@ _LISTS_HELP = "wide: all columns, never cut. name: one name per line, for script
 limit_option = click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Show the first N only.")
 
 
-def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
+def keep(context: click.Context, option: click.Parameter, value: Any) -> None:
+    """Keep the value of an option for `kept`, instead of handing it to the verb."""
     context.meta[f"{_KEY}.{option.name}"] = value
 
 
@@ -68,7 +69,8 @@ def _is_document(context: click.Context, option: click.Parameter, value: bool) -
     return value or context.meta.get(f"{_KEY}.format") in _DOCUMENTS
 
 
-def _asked(option: str) -> Any:
+def kept(option: str) -> Any:
+    """Return the value of an option of the current verb that `keep` kept; None without it."""
     context = click.get_current_context(silent=True)
     return context.meta.get(f"{_KEY}.{option}") if context else None
 
@@ -78,18 +80,18 @@ def when(at_us: int | None) -> str:
     if not at_us:
         return "unknown"
     moment = datetime.fromtimestamp(at_us // 1_000_000, UTC)
-    return (moment.astimezone() if _asked("local") else moment).isoformat(" ").replace("+00:00", "Z")
+    return (moment.astimezone() if kept("local") else moment).isoformat(" ").replace("+00:00", "Z")
 
 
 def short_digest(digest: str) -> str:
     """Return the first characters of a digest, enough to distinguish digests; with -o wide all of it."""
-    return digest if _asked("format") == "wide" else digest[:19]
+    return digest if kept("format") == "wide" else digest[:19]
 
 
 def show_document(value: Any) -> None:
     """Print one document as JSON, or as YAML with -o yaml; answers and paths may be inside."""
     plain = to_jsonable_python(value)
-    if _asked("format") == "yaml":
+    if kept("format") == "yaml":
         click.echo(yaml.safe_dump(plain, sort_keys=False, width=1000), nl=False)
     else:
         # Only ASCII, so that a control character in a name or User-Agent cannot reach the terminal.
@@ -98,7 +100,7 @@ def show_document(value: Any) -> None:
 
 def show_names(names: Iterable[str]) -> bool:
     """Print one name per line if the user wants that (-o name), and return True if so."""
-    if _asked("format") != "name":
+    if kept("format") != "name":
         return False
     shown: set[str] = set()
     for name in names:
@@ -106,13 +108,6 @@ def show_names(names: Iterable[str]) -> bool:
             shown.add(name)
             line(name)
     return True
-
-
-def limited(rows: Iterable[Any], limit: int | None) -> list[Any]:
-    """Return the first `limit` rows (None: all), and say on standard error if there are more."""
-    every = list(rows)
-    note_limit(limit, len(every))
-    return every[:limit]
 
 
 def note_limit(limit: int | None, total: int) -> None:
@@ -126,7 +121,7 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
 
     Each row is one line. Only on a terminal, and not with -o wide, long cells are cut so that a line fits.
     """
-    headings, rest, is_wide = tuple(headings), iter(rows), _asked("format") == "wide"
+    headings, rest, is_wide = tuple(headings), iter(rows), kept("format") == "wide"
     shown = [place for place, heading in enumerate(headings) if is_wide or not isinstance(heading, WideOnly)]
     widths: list[int] = []
     block = [headings, *islice(rest, _BLOCK)]

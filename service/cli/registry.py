@@ -9,23 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from service.cli.output import keep, kept
 from service.domain.errors import RegistryTooOld
 from service.restore.trash_folder import TrashFolder, default_folder
 
 if TYPE_CHECKING:
     from service.registry.v1 import RegistryV1
 
-_KEY = "service.cli.registry"
-
-
-def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
-    context.meta[f"{_KEY}.{option.name}"] = value
-
 
 def registry_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option --registry, which `asked_registry` and `connect` read."""
     return click.option(
-        "--registry", metavar="URL", expose_value=False, callback=_keep, is_eager=True,
+        "--registry", metavar="URL", expose_value=False, callback=keep, is_eager=True,
         help="Work directly on the registry at URL, without a pushprune service.",
     )(command)  # fmt: skip
 
@@ -33,7 +28,7 @@ def registry_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def v1_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option --v1, which `connect_v1` reads."""
     return click.option(
-        "--v1", is_flag=True, expose_value=False, callback=_keep, is_eager=True,
+        "--v1", is_flag=True, expose_value=False, callback=keep, is_eager=True,
         help="Legacy v1 registry, which has no history.",
     )(command)  # fmt: skip
 
@@ -61,13 +56,13 @@ def restore_hint(folder: Path) -> str:
 
 def asked_registry() -> str | None:
     """Return the URL of --registry, or None."""
-    url: str | None = click.get_current_context().meta.get(f"{_KEY}.registry")
+    url: str | None = kept("registry")
     return url
 
 
 def repeated_options() -> str:
     """Return the options --registry and --v1 of the current verb, to be added to another command; "" for neither."""
-    url, v1 = asked_registry(), click.get_current_context().meta.get(f"{_KEY}.v1")
+    url, v1 = asked_registry(), kept("v1")
     return f"{f' --registry {url}' if url else ''}{' --v1' if v1 else ''}"
 
 
@@ -76,14 +71,14 @@ def connect_v1(config: Path | None) -> RegistryV1 | None:
 
     Raises ConfigurationError if --v1 is given and no registry is known.
     """
-    url, v1 = asked_registry(), bool(click.get_current_context().meta.get(f"{_KEY}.v1"))
+    url, v1 = asked_registry(), kept("v1")
     if not (url or v1):
         return None
     # Imported here: most verbs need neither.
     from service.registry_clients import registry_v1
     from service.settings import load_settings
 
-    registry = registry_v1(load_settings(config, **({"registry": {"url": url}} if url else {})))
+    registry = registry_v1(load_settings(config, registry={"url": url}))
     return registry if v1 or registry.is_there() else None
 
 

@@ -55,7 +55,7 @@ def _restorer(folder: Path, config: Path | None, data: Path | None, *, force: bo
     if running is not None and is_watched and (data or load_settings(config).redis.url or _answers(running)):
         return restore_folder(running, folder, force=force, recorded_by=login_name())
     click.echo(_COUNT_AS_PUSHES, err=True)
-    return restore_folder(load_settings(config, **({"registry": {"url": url}} if url else {})), folder, force=force)
+    return restore_folder(load_settings(config, registry={"url": url}), folder, force=force)
 
 
 def _answers(running: Settings) -> bool:
