@@ -17,9 +17,9 @@ from click.shell_completion import (
 )
 
 from service.cli.command import examples
+from service.cli.main import COMPLETE
 from service.domain.errors import PushpruneError
 
-VARIABLE = "_PUSHPRUNE_COMPLETE"
 _REPOSITORY = frozenset({"repos", "prune", "trash", "reconcile"})
 _TAG = frozenset({"tags", "history", "explain", "rm", "restore", "protect"})
 _TAG_ONLY = frozenset({"rm", "restore", "protect"})
@@ -97,7 +97,7 @@ def completion(context: click.Context, shell: str) -> None:
 
     To try it in this terminal: source <(pushprune completion bash)
     """
-    complete = _SHELLS[shell](context.find_root().command, {}, "pushprune", VARIABLE)
+    complete = _SHELLS[shell](context.find_root().command, {}, "pushprune", COMPLETE)
     click.echo(complete.source(), nl=False)
 
 

@@ -22,7 +22,7 @@ from service.domain.errors import (
 
 FAILED, MISUSED = 1, 2
 # A shell sets this variable to ask for completions.
-_COMPLETE = "_PUSHPRUNE_COMPLETE"
+COMPLETE = "_PUSHPRUNE_COMPLETE"
 
 # verb: (its module, its line in `pushprune --help`).
 # A module is imported only when its verb is used: importing all of them would slow every command down.
@@ -113,7 +113,7 @@ def pushprune() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb and exit: 0 done, 1 failed, 2 wrong usage or configuration."""
-    if _COMPLETE in os.environ:
+    if COMPLETE in os.environ:
         import_module("service.cli.completion").register()
     try:
         code = pushprune.main(arguments, prog_name="pushprune", standalone_mode=False)

@@ -41,7 +41,7 @@ def policy_for_one_off(keep_last: int | None, order: str | None, file: Path | No
     if keep_last:
         rule = {"name": f"last-{keep_last}", "keep": {"last": keep_last}, "order": order or "pushed"}
         return Policy.model_validate({"protect": ["latest"], "first_plan": "apply", "rules": [rule]})
-    chosen = file or _configured(config)
+    chosen = file or load_settings(config).policy
     if chosen is None:
         raise ConfigurationError("nothing says what to keep: give --keep-last N, or --policy FILE")
     policy = load_policy_file(chosen) if isinstance(chosen, Path) else chosen
@@ -185,7 +185,11 @@ def _left(deletions: Sequence[RepositoryDeletions], previews: Sequence[Preview])
 def _rows(deletions: Sequence[RepositoryDeletions]) -> dict[str, Any]:
     """Return the deleted manifests with their tags, and the deleted tags whose manifest is kept."""
     deleted = [
-        {"repository": result.repository, "digest": digest, "tags": sorted(_tags_of(result, digest))}
+        {
+            "repository": result.repository,
+            "digest": digest,
+            "tags": sorted(tag for tag, at in result.tags.items() if at == digest),
+        }
         for result in deletions
         for digest in sorted(result.digests)
     ]
@@ -210,11 +214,3 @@ def _counted(deletions: Sequence[RepositoryDeletions], previews: Sequence[Previe
     if alone:
         parts.append(f"{spell_count(alone, 'tag')} whose image is kept")
     return ", and ".join(parts)
-
-
-def _tags_of(deletions: RepositoryDeletions, digest: str) -> list[str]:
-    return [tag for tag, stood in deletions.tags.items() if stood == digest]
-
-
-def _configured(config: Path | None) -> Policy | Path | None:
-    return load_settings(config).policy

@@ -11,8 +11,8 @@ from service.cli.names import parse_repository
 from service.cli.output import (
     WideOnly,
     limit_option,
-    limited,
     line,
+    note_limit,
     output_options,
     show_document,
     show_names,
@@ -45,7 +45,8 @@ def trash(
     if repository:
         known_repositories(wiring.inventory, [repository])
     listing = list_trash(wiring.store, lambda name: repository in (None, name))
-    deleted = limited(((row.repository, row.image) for row in listing.page.rows), limit)
+    deleted = [(row.repository, row.image) for row in listing.page.rows[:limit]]
+    note_limit(limit, len(listing.page.rows))
     gc, comes = wiring.settings.gc, next_ms(wiring.registry, wiring.settings.gc)
     images = [(name, image.digest, image.at_us) for name, image in deleted]
     ends_us = restorable_until(wiring.store, gc, wiring.settings.history.trash, images)
