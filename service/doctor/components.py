@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from service.doctor.health import Health
+from service.doctor.health import Health, some
 from service.domain.finding import Finding, Severity
 from service.domain.policy.units import spell_count
 from service.store import Store
@@ -142,7 +142,7 @@ def _problem(trouble: Trouble, health: Health) -> OpenProblem:
 
 def _waiting(health: Health) -> str:
     images = sum(len(hold.digests) for hold in health.holds)
-    names = ", ".join(hold.repository for hold in health.holds[:3]) + (", …" if len(health.holds) > 3 else "")
+    names = some([hold.repository for hold in health.holds])
     plans = f"{len(health.holds)} {'plan waits' if len(health.holds) == 1 else 'plans wait'} for approval"
     return f"{plans}: {spell_count(images, 'image')} in {names}"
 

@@ -172,7 +172,7 @@ def _lateness(reading: StatsSnapshot) -> Iterator[Trouble]:
 
 def _holds(holds: Sequence[Hold]) -> Iterator[Trouble]:
     if holds:
-        names = _some([hold.repository for hold in holds])
+        names = some([hold.repository for hold in holds])
         waiting = (
             f"1 plan waits for approval, in {names}, and deletes nothing until then"
             if len(holds) == 1
@@ -189,13 +189,14 @@ def _unheard(store: Store, reading: StatsSnapshot) -> Iterator[Trouble]:
         tags = sum(lost.values())
         message = (
             f"{tags} {'tag is' if tags == 1 else 'tags are'} kept only because the events of their pushes were lost: "
-            f"their push times are unknown, in {_some(sorted(lost))}. They expire by newer pushes only; "
+            f"their push times are unknown, in {some(sorted(lost))}. They expire by newer pushes only; "
             "to find their push times, set storage.path or storage.url and run: pushprune reconcile"
         )
         yield Trouble("unannounced", message, reading.now_ms)
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Return the first three names, with dots if there are more."""
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
@@ -222,7 +223,7 @@ def different_policies(store: Store) -> str:
         return ""
     names = sorted({worker.partition(" ")[0] for worker, digest in read_by.items() if digest != in_force})
     return (
-        f"the workers have read different policies: the policy in force stays, {_some(names)} "
+        f"the workers have read different policies: the policy in force stays, {some(names)} "
         f"{'has' if len(names) == 1 else 'have'} read another one and cannot delete by it"
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from service.doctor.case import Case
-from service.doctor.health import different_policies
+from service.doctor.health import different_policies, some
 from service.domain.errors import StoreUnavailable
 from service.domain.finding import Finding, error, fine, warning
 from service.domain.policy.disabling import disabled_rules
@@ -46,7 +46,7 @@ def _recorded(case: Case) -> Iterator[Finding]:
     if sentence:
         yield warning(_NAME, sentence, "pushprune config show   # on every host: all workers need the same policy")
     if holds:
-        names = ", ".join(hold.repository for hold in holds[:3]) + (", …" if len(holds) > 3 else "")
+        names = some([hold.repository for hold in holds])
         yield warning(
             _NAME, f"{len(holds)} plans wait for approval: {names}", "pushprune prune --held   # then --approve"
         )
