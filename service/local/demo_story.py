@@ -45,17 +45,17 @@ def push_story(user: DemoUser) -> Iterator[DemoPush]:
     for number in range(1, BUILDS + 1):
         digests[number] = _push_image(user, APP, f"build-{number}", f"build {number}")["digest"]
         yield DemoPush(APP, f"build-{number}", digests[number])
-        yield _retag(user, APP, digests[number], "latest")
+        yield _retag(user, digests[number], "latest")
         if number == AFTER:
-            yield _retag(user, APP, digests[RETAGGED], "stable")
-    yield _push_multi_arch(user, SITE, "1.0")
+            yield _retag(user, digests[RETAGGED], "stable")
+    yield _push_multi_arch(user)
 
 
-def _retag(user: DemoUser, repository: str, digest: str, tag: str) -> DemoPush:
-    manifest = user.get(repository, digest)
+def _retag(user: DemoUser, digest: str, tag: str) -> DemoPush:
+    manifest = user.get(APP, digest)
     if manifest is None:
-        raise RegistryUnavailable(f"the demo's registry does not have {repository}@{digest}, which was just pushed")
-    return DemoPush(repository, tag, user.put(repository, tag, manifest.media_type, manifest.content))
+        raise RegistryUnavailable(f"the demo's registry does not have {APP}@{digest}, which was just pushed")
+    return DemoPush(APP, tag, user.put(APP, tag, manifest.media_type, manifest.content))
 
 
 def _push_image(
@@ -79,13 +79,13 @@ def _push_image(
     return _push_manifest(user, repository, tag, OCI_MANIFEST, {"config": described, "layers": [layer]})
 
 
-def _push_multi_arch(user: DemoUser, repository: str, tag: str) -> DemoPush:
+def _push_multi_arch(user: DemoUser) -> DemoPush:
     children = []
     for architecture in ("amd64", "arm64"):
-        child = _push_image(user, repository, None, f"{tag} for {architecture}", architecture)
+        child = _push_image(user, SITE, None, f"1.0 for {architecture}", architecture)
         children.append(child | {"platform": {"os": "linux", "architecture": architecture}})
-    index = _push_manifest(user, repository, tag, OCI_INDEX, {"manifests": children})
-    return DemoPush(repository, tag, index["digest"])
+    index = _push_manifest(user, SITE, "1.0", OCI_INDEX, {"manifests": children})
+    return DemoPush(SITE, "1.0", index["digest"])
 
 
 def _push_blob(user: DemoUser, repository: str, media_type: str, content: bytes) -> dict[str, Any]:

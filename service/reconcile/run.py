@@ -45,7 +45,7 @@ def continue_run(wiring: Wiring) -> None:
         if run is None:
             return
         listed = run.listed or _list(wiring.store, wiring.registry, run, lease)
-        _compare_for(wiring.store, wiring.registry, wiring.settings, run, lease, SLICE_S, only_named=not listed)
+        _compare_for(wiring.store, wiring.registry, wiring.settings, run, lease, only_named=not listed)
         if listed and wiring.store.reconcile_runs.end():
             _report(wiring.store, wiring.registry)
             return
@@ -118,17 +118,16 @@ def _compare_for(
     settings: Settings,
     run: reconciliation.ReconcileRun,
     lease: Lease,
-    time_s: float,
     *,
     only_named: bool,
 ) -> None:
-    """Compare repositories until the time is over.
+    """Compare repositories until the slice of time is over.
 
     Args:
         only_named: compare only repositories that were requested by name, for which the catalog is not needed. All
             others would be listed again once the catalog is read.
     """
-    pace, end = Pace(settings.reconcile.rate), time.monotonic() + time_s
+    pace, end = Pace(settings.reconcile.rate), time.monotonic() + SLICE_S
     while time.monotonic() < end and (repository := store.reconcile_runs.next_repository(asked=only_named)):
         lease.check()
         try:
