@@ -111,7 +111,8 @@ def _caveats(simulation: Simulation, pulls_from_us: int | None) -> Iterator[str]
     yield from _holds(simulation)
     spared = sum(len(outcome.spared) for outcome in simulation.outcomes)
     if spared:
-        yield f"{spell_count(spared, 'image')} would have been kept longer than today's policy kept {_them(spared)}."
+        pronoun = "it" if spared == 1 else "them"
+        yield f"{spell_count(spared, 'image')} would have been kept longer than today's policy kept {pronoun}."
     unclear = sum(len(outcome.unclear) for outcome in simulation.outcomes)
     if unclear:
         yield f"{spell_count(unclear, 'image')} would have been read first: their content or their age is not known."
@@ -166,7 +167,3 @@ def _named(gone: Deletion) -> str:
     if gone.tags:
         return f"{gone.repository}:{', '.join(gone.tags)}"
     return f"{gone.repository}:{gone.lost_tag} (overwritten)" if gone.lost_tag else f"{gone.repository} (no tag)"
-
-
-def _them(count: int) -> str:
-    return "it" if count == 1 else "them"

@@ -169,8 +169,9 @@ class Inventory:
                     entries.append(entry)
                 last = entry.id
                 if len(entries) == limit:
-                    is_older = self._is_older(repository, last)
-                    return HistoryPage(tuple(entries), last) if is_older else self._last_page(repository, entries)
+                    if self.archive.newest(repository, 1, last):
+                        return HistoryPage(tuple(entries), last)
+                    return self._last_page(repository, entries)
             read += len(batch)
             # The caller can continue from here: a filter that matches little must not read the whole history at once.
             if read >= _MOST_READ:
@@ -185,9 +186,6 @@ class Inventory:
                 limit = f"history.events keeps the newest {limits.events:,}, for history.max_age at most"
             dropped = f"Older events were dropped: {limit}."
         return HistoryPage(tuple(entries), None, dropped)
-
-    def _is_older(self, repository: str | None, before: str) -> bool:
-        return bool(self.archive.newest(repository, 1, before))
 
     def _batches(self, repository: str | None, before: str | None) -> Iterator[tuple[Entry, ...]]:
         while batch := self.archive.newest(repository, _PAGE, before):
