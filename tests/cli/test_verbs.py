@@ -226,13 +226,6 @@ def test_tags_says_how_many_a_limit_leaves_out(run: Run) -> None:
     assert run("tags", "shop/api", "--limit", "3", "-o", "name")[2] == ""
 
 
-def test_history_of_a_tag_that_never_existed_says_so(run: Run) -> None:
-    code, _, error = run("history", "shop/api:nope")
-    assert (code, error) == (
-        1, "pushprune: shop/api:nope: tag not found; `pushprune tags shop/api` lists them\n",
-    )  # fmt: skip
-
-
 def test_history_says_who_when_and_from_where(run: Run) -> None:
     code, output, _ = run("history", "shop/api:v2", "--json")
     assert code == 0
@@ -362,12 +355,16 @@ def test_all_plans_that_wait_are_approved_together(run: Run, make_wiring: MakeWi
     assert run("prune", "--approve-all", "shop/api")[0] == 2
 
 
-def test_collecting_without_a_command_says_what_to_set(run: Run) -> None:
-    code, _, error = run("gc", "--now")
-    assert (code, error) == (
-        2,
-        "pushprune: gc.command is not set: set it to the registry's garbage-collect command\n",
-    )
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        ("history shop/api:nope", 1, "shop/api:nope: tag not found; `pushprune tags shop/api` lists them"),
+        ("gc --now", 2, "gc.command is not set: set it to the registry's garbage-collect command"),
+        ("gc --undelete", 2, "only online collections have a quarantine: set gc.collector: online"),
+    ],
+)
+def test_a_refusal_says_what_to_do(run: Run, words: str, code: int, sentence: str) -> None:
+    assert run(*words.split())[::2] == (code, f"pushprune: {sentence}\n")
 
 
 @pytest.mark.parametrize(
@@ -384,14 +381,6 @@ def test_collecting_without_a_command_says_what_to_set(run: Run) -> None:
 )
 def test_two_things_at_once_or_half_of_one_are_wrong_usage(run: Run, words: str) -> None:
     assert run(*words.split())[0] == 2
-
-
-def test_without_online_collections_there_is_nothing_to_undelete(run: Run) -> None:
-    code, _, error = run("gc", "--undelete")
-    assert (code, error) == (
-        2,
-        "pushprune: only online collections have a quarantine: set gc.collector: online\n",
-    )
 
 
 def test_collecting_without_a_worker_says_what_to_start(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
