@@ -148,10 +148,10 @@ def _waiting(health: Health) -> str:
 
 
 def _rejected(store: Store, now_ms: int) -> Iterable[OpenProblem]:
-    rejected = store.stats.last_rejected()
-    if rejected and rejected[0] > now_ms - _DAY_MS:
-        sentence = f"events were rejected, the last of them: {rejected[1]}"
-        yield OpenProblem("rejected events", "notifications", "warning", sentence, rejected[0])
+    for rejected in store.archive.rejected(1):
+        if rejected.at_ms > now_ms - _DAY_MS:
+            sentence = f"events were rejected, the last of them: {rejected.reason}"
+            yield OpenProblem("rejected events", "notifications", "warning", sentence, rejected.at_ms)
 
 
 def _from_problems(name: str, problems: Iterable[OpenProblem]) -> Component | None:

@@ -48,12 +48,12 @@ def check_troubles(case: Case) -> Iterator[Finding]:
             yield warning(
                 "troubles", trouble.message, "storage: {path: /var/lib/registry}   # then: pushprune reconcile"
             )
-    rejected = case.wiring.store.stats.last_rejected()
-    if rejected and rejected[0] > case.wiring.store.connection.now_ms() - _DAY_MS:
-        has_findings = True
-        key = case.wiring.store.connection.keys.of("rejected")
-        sentence = f"events were rejected, the last of them: {rejected[1]}"
-        yield warning("troubles", sentence, f"redis-cli XREVRANGE {key} + - COUNT 5   # shows them with the reason")
+    for rejected in case.wiring.store.archive.rejected(1):
+        if rejected.at_ms > case.wiring.store.connection.now_ms() - _DAY_MS:
+            has_findings = True
+            key = case.wiring.store.connection.keys.of("rejected")
+            sentence = f"events were rejected, the last of them: {rejected.reason}"
+            yield warning("troubles", sentence, f"redis-cli XREVRANGE {key} + - COUNT 5   # shows them with the reason")
     if not has_findings:
         yield fine("troubles", "no open troubles")
 

@@ -9,7 +9,7 @@ from service.domain.simulation.timeline import Kind, TimelineEvent
 from service.store.chunks import AT_ONCE
 from service.store.connection import Connection
 from service.store.dictionary import Dictionary
-from service.store.keys import paired
+from service.store.keys import entry_ms, paired
 from service.store.limits import Limits
 from service.store.packing import unpack_entry
 
@@ -109,10 +109,7 @@ class Archive:
     def rejected(self, count: int) -> tuple[RejectedEvent, ...]:
         """Return the newest events that pushprune could not parse, newest first."""
         rows = self._connection.redis.xrevrange(self._keys.of("rejected"), count=count)
-        return tuple(
-            RejectedEvent(int(name.partition("-")[0]), row.get("reason", ""), row.get("excerpt", ""))
-            for name, row in rows
-        )
+        return tuple(RejectedEvent(entry_ms(name), row.get("reason", ""), row.get("excerpt", "")) for name, row in rows)
 
     def pushes_since(self, recorded_ms: int) -> tuple[RecordedPush, ...]:
         """Return the manifests whose push was recorded at `recorded_ms` or later, by the clock of Redis."""
@@ -174,7 +171,7 @@ def _oldest_ms(stream: Mapping[str, Any]) -> int:
     """Return when the oldest entry that is left was recorded; of an empty stream, the last one that it had."""
     first = stream["first-entry"]
     identifier: str = first[0] if first else stream["last-generated-id"]
-    return int(identifier.partition("-")[0])
+    return entry_ms(identifier)
 
 
 def _kind(row: Mapping[str, str]) -> Kind:

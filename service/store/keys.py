@@ -445,6 +445,11 @@ def long(text: str) -> str:
     return "sha256:" + a2b_base64(text.replace("-", "+").replace("_", "/") + "=").hex()
 
 
+def entry_ms(identifier: str) -> int:
+    """The time (ms) at which an entry was added to a stream, by its id."""
+    return int(identifier.partition("-")[0])
+
+
 def paired(flat: Sequence[Any]) -> dict[str, Any]:
     """The mapping behind Redis' flat list of alternating fields and values."""
     return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from service.store.connection import Connection
+from service.store.keys import entry_ms
 from service.store.outbox import LONGEST_WAIT_MS, unpack_worker
 
 WORKER_SILENT_MS = 10_000
@@ -70,15 +71,10 @@ class Stats:
             workers=len(workers),
             consumers=Counter(queue for member in workers for queue in unpack_worker(member, now_ms).queues),
             repositories=repositories,
-            last_event_ms=int(events[0][0].partition("-")[0]) if events else None,
+            last_event_ms=entry_ms(events[0][0]) if events else None,
             late_s={queue: _late_s(first, now_ms) for queue, first in zip(_QUEUES, firsts, strict=True)},
             now_ms=now_ms,
         )
-
-    def last_rejected(self) -> tuple[int, str] | None:
-        """Return the time (ms) and the reason of the last event that pushprune could not parse; None if none."""
-        rows = self._connection.redis.xrevrange(self._of("rejected"), count=1)
-        return (int(rows[0][0].partition("-")[0]), str(rows[0][1].get("reason", ""))) if rows else None
 
     def trashed(self, before_us: int | None = None) -> int:
         """Return the number of deleted manifests that can still be restored. before_us: only those deleted before."""

@@ -6,7 +6,7 @@ from service.domain.retention.state import Tag
 from service.domain.usage import RepositorySize, Usage
 from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection
-from service.store.keys import short
+from service.store.keys import entry_ms, short
 from service.store.packing import unpack_layers
 
 # One record an hour for 400 days.
@@ -46,12 +46,12 @@ class UsageRecords:
     def last_record_ms(self) -> int | None:
         """Return the time of the newest record of the stream, or None if there is none."""
         rows = self._connection.redis.xrevrange(self._of("usage"), count=1)
-        return _time_ms(rows[0][0]) if rows else None
+        return entry_ms(rows[0][0]) if rows else None
 
     def since(self, since_ms: int) -> tuple[Usage, ...]:
         """Return the hourly records since this time, the oldest first."""
         rows = self._connection.redis.xrange(self._of("usage"), min=max(since_ms, 0))
-        return tuple(_unpacked(_time_ms(identifier), fields) for identifier, fields in rows)
+        return tuple(_unpacked(entry_ms(identifier), fields) for identifier, fields in rows)
 
     def sizes(self, repositories: Iterable[str] | None = None) -> dict[str, RepositorySize]:
         """Return the measured sizes of these repositories, or of all (None), as far as they are measured."""
@@ -151,10 +151,6 @@ def _unpacked(at_ms: int, fields: Mapping[str, str]) -> Usage:
         unknown=int(fields["unknown"]),
         repositories=int(fields["repositories"]),
     )
-
-
-def _time_ms(identifier: str) -> int:
-    return int(identifier.partition("-")[0])
 
 
 def _packed_size(size: RepositorySize) -> str:

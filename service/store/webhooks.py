@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 
 from service.domain.webhooks.event import WebhookEvent
 from service.store.connection import Connection
+from service.store.keys import entry_ms
 
 MOST_WAITING = 10_000
 KEEP_MS = 86_400_000
@@ -85,7 +86,7 @@ class Webhooks:
             runs_id=fields.get("runs_id", "0"),
             troubles=json.loads(fields.get("troubles", "{}")),
             waiting=waiting,
-            oldest_ms=_at_ms(first[0][0]) if first else None,
+            oldest_ms=entry_ms(first[0][0]) if first else None,
             until_ms=int(fields.get("until_ms", 0)),
             attempts=int(fields.get("attempts", 0)),
             since_ms=int(fields.get("since_ms", 0)),
@@ -186,7 +187,3 @@ class Webhooks:
             pipe.hdel(key, "message_id", "refusals", *fields)
             pipe.hset(key, "until_ms", until_ms)
             pipe.execute()
-
-
-def _at_ms(identifier: str) -> int:
-    return int(identifier.partition("-")[0])

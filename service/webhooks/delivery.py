@@ -10,6 +10,7 @@ from service.domain.webhooks.event import WebhookEvent
 from service.log import log
 from service.settings.webhooks import WebhookSettings
 from service.store import Store
+from service.store.keys import entry_ms
 from service.store.webhooks import KEEP_MS, Look, WebhookState
 from service.webhooks import compose
 from service.webhooks.message import CLOUDEVENT, JSON, chat_message, cloudevent
@@ -140,4 +141,4 @@ class Delivery:
 
 
 def _later(identifier: str, other: str) -> str:
-    return max(identifier, other, key=lambda name: int(name.partition("-")[0]))
+    return max(identifier, other, key=entry_ms)
