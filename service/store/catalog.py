@@ -11,8 +11,6 @@ from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection
 from service.store.packing import unpack_live
 
-# A script blocks Redis while it runs: between two chunks, Redis can serve other clients.
-_CHUNK = 500
 IndexOrder = Literal["name", "-name", "pushed", "-pushed", "tags", "-tags"]
 _INDEXES = {"name": "by_name", "pushed": "by_push", "tags": "by_tags"}
 
@@ -60,11 +58,7 @@ class Catalog:
 
     def summaries(self, repositories: Sequence[str]) -> tuple[RepositorySummary, ...]:
         """Return the figures of these repositories, in the same order."""
-        return tuple(
-            summary
-            for start in range(0, len(repositories), _CHUNK)
-            for summary in self._read(repositories[start : start + _CHUNK])
-        )
+        return tuple(summary for names in chunks(repositories) for summary in self._read(names))
 
     def count(self) -> int:
         """Return the number of all repositories."""

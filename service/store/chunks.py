@@ -10,7 +10,7 @@ AT_ONCE = 500
 
 
 def chunks(items: Sequence[T], most: int | None = None) -> Iterator[Sequence[T]]:
-    """Yield the items in order, in parts that Redis reads or writes within a few milliseconds."""
+    """Yield the items in order, in parts of `most`; None: that Redis reads or writes within a few milliseconds."""
     step = most or AT_ONCE
     for start in range(0, len(items), step):
         yield items[start : start + step]

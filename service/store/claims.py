@@ -1,12 +1,12 @@
 """The claims of an online collection, and its journal of the blobs that it unlinked, in Redis."""
 
 from base64 import urlsafe_b64encode
-from collections.abc import Collection, Iterable, Iterator
-from typing import Literal, TypeVar
+from collections.abc import Collection, Iterable
+from typing import Literal
 
 from service.domain.collection.digests import SHA256_BYTES, packed, unpacked
 from service.domain.collection.online import Moment, UnlinkedBlob
-from service.store.chunks import AT_ONCE
+from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection
 from service.store.keys import long, short
 
@@ -14,7 +14,6 @@ _AT_ONCE = 1000
 _USED = " used"
 _BEGUN = "?"
 
-T = TypeVar("T")
 Purpose = Literal["unlink", "delete"]
 
 
@@ -69,7 +68,7 @@ class Claims:
 
     def release_repositories(self, names: Iterable[str]) -> None:
         """Release the claims of these repositories."""
-        for page in _pages(f"/{name}" for name in names):
+        for page in chunks([f"/{name}" for name in names], _AT_ONCE):
             self._connection.redis.hdel(self._keys.of("gc:claimed"), *page)
 
     def release(self, digests: Collection[bytes]) -> None:
@@ -103,19 +102,13 @@ class Claims:
 
     def forget(self, digests: Iterable[bytes]) -> None:
         """Remove these digests from the journal."""
-        for page in _pages(digests):
+        for page in chunks(tuple(digests), _AT_ONCE):
             self._connection.redis.hdel(self._keys.of("gc:unlinked"), *map(_short, page))
 
     def _write(self, blobs: Iterable[UnlinkedBlob], *, is_begun: bool) -> None:
-        for page in _pages(blobs):
+        for page in chunks(tuple(blobs), _AT_ONCE):
             entries = [{"digest": _short(blob.digest), "at": _spell(blob)} for blob in page]
             self._connection.run("unlinked", is_begun=is_begun, entries=entries)
-
-
-def _pages(items: Iterable[T]) -> Iterator[list[T]]:
-    rest = list(items)
-    for at in range(0, len(rest), _AT_ONCE):
-        yield rest[at : at + _AT_ONCE]
 
 
 def _short(digest: bytes) -> str:

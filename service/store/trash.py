@@ -5,13 +5,14 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import NamedTuple
 
 from service.clock import now_us
 from service.domain.history.entry import Deleted
 from service.domain.oci.manifest import references_of
 from service.domain.retention.plan import Doomed
-from service.store.chunks import by_score
+from service.store.chunks import by_score, chunks
 from service.store.connection import Connection
 from service.store.keys import long, short
 from service.store.outbox import LOOK_AGAIN_MS
@@ -131,8 +132,7 @@ class Trash:
             newest = self._connection.redis.zrevrange(self._keys.of("trashed"), 0, at_most - 1)
         # "R -" means deleted tags only, without a manifest.
         members = [member.partition(" ")[::2] for member in newest if not member.endswith(" -")]
-        for at in range(0, len(members), _PAGE):
-            page = members[at : at + _PAGE]
+        for page in chunks(members, _PAGE):
             with self._connection.redis.pipeline() as pipe:
                 for repository, digest in page:
                     pipe.hget(self._keys.of("trash", repository), digest)
@@ -200,48 +200,37 @@ class Trash:
 
         Manifests that have lost only their tags, and are still to be deleted, are kept: nothing of them is swept.
         """
-        return self._drop_before(self._connection.now_ms() * 1000 + 1000, expired=False)
+        at_us = self._connection.now_ms() * 1000 + 1000
+        # Under "-" only tags were deleted: a collection sweeps nothing of them.
+        return self._drop((image for image in self._trashed_before(at_us) if image[1] != "-"), at_us)
 
     def forget_images(self, images: Iterable[tuple[str, str]]) -> int:
         """Forget these manifests (repository, digest), which can no longer be restored; return how many deletions."""
-        digests: dict[str, list[str]] = {}
-        for repository, digest in images:
-            digests.setdefault(repository, []).append(digest)
-        at_us = self._connection.now_ms() * 1000 + 1000
-        return sum(
-            self._drop(repository, names[at : at + _AT_ONCE], at_us, 0)
-            for repository, names in digests.items()
-            for at in range(0, len(names), _AT_ONCE)
-        )
+        return self._drop(images, self._connection.now_ms() * 1000 + 1000)
 
     def drop_before(self, at_us: int) -> int:
         """Forget the expired entries from before `at_us`; return how many deletions become final by that."""
-        return self._drop_before(at_us, expired=True)
+        return self._drop(self._trashed_before(at_us), at_us, at_us)
 
     def _all_trashed(self) -> list[str]:
         """Return the members of the index, the latest deletion first."""
         return list(by_score(self._connection.redis, self._keys.of("trashed")))[::-1]
 
-    def _drop_before(self, at_us: int, *, expired: bool) -> int:
-        old = tuple(by_score(self._connection.redis, self._keys.of("trashed"), f"({at_us}"))
-        digests: dict[str, list[str]] = {}
-        for member in old:
+    def _trashed_before(self, at_us: int) -> Iterator[tuple[str, str]]:
+        for member in by_score(self._connection.redis, self._keys.of("trashed"), f"({at_us}"):
             repository, _, digest = member.partition(" ")
-            # Under "-" only tags were deleted: a collection sweeps nothing of them.
-            if expired or digest != "-":
-                digests.setdefault(repository, []).append(digest)
-        return sum(
-            self._drop(repository, gone[at : at + _AT_ONCE], at_us, at_us if expired else 0)
-            for repository, gone in digests.items()
-            for at in range(0, len(gone), _AT_ONCE)
-        )
+            yield repository, digest
 
-    def _drop(self, repository: str, digests: list[str], at_us: int, expired_us: int) -> int:
-        manifests = [{"digest": digest, "short": short(digest)} for digest in digests]
-        final = self._connection.run(
-            "drop_trash", repository, before_us=at_us, expired_us=expired_us, manifests=manifests
+    def _drop(self, images: Iterable[tuple[str, str]], before_us: int, expired_us: int = 0) -> int:
+        manifests: dict[str, list[dict[str, str]]] = {}
+        for repository, digest in images:
+            manifests.setdefault(repository, []).append({"digest": digest, "short": short(digest)})
+        drop = partial(self._connection.run, "drop_trash", before_us=before_us, expired_us=expired_us)
+        return sum(
+            int(drop(repository, manifests=part))
+            for repository, dropped in manifests.items()
+            for part in chunks(dropped, _AT_ONCE)
         )
-        return int(final)
 
 
 def _kept(digest: str, text: str) -> TrashedManifest:

@@ -13,7 +13,6 @@ from service.store.packing import unpack_layers
 MOST_RECORDS = 9600
 _PREFIX = "prefix "
 # Redis serves other clients between two requests.
-_TAGS_AT_ONCE = 500
 _REPOSITORIES_AT_ONCE = 50
 
 
@@ -76,8 +75,8 @@ class UsageRecords:
     def note_image_sizes(self, repository: str, sizes: Mapping[Tag, int]) -> None:
         """Store the sizes of the images that these tags point at. A tag that has moved since is left alone."""
         rows = [{"tag": tag.name, "short": short(tag.digest), "size": size} for tag, size in sizes.items()]
-        for start in range(0, len(rows), _TAGS_AT_ONCE):
-            self._connection.run("size", repository, sizes=rows[start : start + _TAGS_AT_ONCE])
+        for part in chunks(rows):
+            self._connection.run("size", repository, sizes=part)
 
     def changed(self) -> tuple[str, ...]:
         """Return the repositories that changed since they were measured, those that waited longest first.
@@ -103,8 +102,7 @@ class UsageRecords:
 
     def blobs(self, repositories: Sequence[str]) -> Iterator[tuple[str, tuple[tuple[str, int], ...]]]:
         """Yield each repository with the (mark, size in bytes) of its known blobs, each blob once."""
-        for start in range(0, len(repositories), _REPOSITORIES_AT_ONCE):
-            names = repositories[start : start + _REPOSITORIES_AT_ONCE]
+        for names in chunks(repositories, _REPOSITORIES_AT_ONCE):
             with self._connection.redis.pipeline(transaction=False) as pipe:
                 for name in names:
                     pipe.hvals(self._of("layers", name))

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -157,7 +156,7 @@ def test_manifests_whose_batch_was_begun_long_before_get_batches_of_their_own(
     site: OnlineSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The time in quarantine counts from then, nothing is left of the old batch, and no batch replaces another."""
-    monkeypatch.setattr(preparation, "pages", partial(preparation.pages, count=MANIFESTS // 2))
+    monkeypatch.setattr(preparation, "PAGE", MANIFESTS // 2)
     prepared: list[int] = []
 
     def wait(action: str, keys: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ from service.domain.errors import CollectionFailed
 from service.registry.layout import blob_key, key_of_link
 from service.registry.mention_cache import MentionTable
 from service.registry.objects import ObjectStore
+from service.store.chunks import chunks
 
 # Bounds the memory for requests that wait.
 _AT_ONCE = 4096
@@ -129,8 +130,8 @@ class Marking:
         seen, todo = Marks(self._digests), array("i", manifests)
         while todo:
             parts = set[int]()
-            for at in range(0, len(todo), _AT_ONCE):
-                new = [each for each in dict.fromkeys(todo[at : at + _AT_ONCE]) if not seen.has_number(each)]
+            for part in chunks(todo, _AT_ONCE):
+                new = [each for each in dict.fromkeys(part) if not seen.has_number(each)]
                 seen.add_numbers(new)
                 self.marks.add_numbers(new)
                 self._read_unknown(new, repository)

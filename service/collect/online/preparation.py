@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from service.collect.attempt import Attempt
 from service.collect.online import prove
@@ -14,6 +13,7 @@ from service.domain.errors import StaleCache
 from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
 from service.registry.layout import blob_key, layer_key
 from service.registry.objects import PAGE, ObjectStore
+from service.store.chunks import chunks
 
 _PROBES = 3
 # Enough for nearly all configs: those of images are a few kB.
@@ -23,7 +23,6 @@ _READ = 10_000
 # A batch that was begun longer ago than this is begun again before its data is moved.
 FRESH_S = 60
 _FRESH_US = FRESH_S * 1_000_000
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class Preparation:
 
         What is stored under a digest never changes, so the journal keeps the answer for the run that deletes.
         """
-        for page in pages(blobs, _READ):
+        for page in chunks(blobs, _READ):
             self._attempt.lease.check()
             suspects = self._suspects(page)
             for blob in page:
@@ -68,7 +67,10 @@ class Preparation:
         manifests = [blob for blob in blobs if blob.may_be_manifest]
         layers = [blob for blob in blobs if not blob.may_be_manifest]
         kept = batch or self._begin(manifests)
-        return [BlobPage(page, batch) for page in pages(layers)], [BlobPage(page, kept) for page in pages(manifests)]
+        return (
+            [BlobPage(page, batch) for page in chunks(layers, PAGE)],
+            [BlobPage(page, kept) for page in chunks(manifests, PAGE)],
+        )
 
     def fresh(self, pages: Sequence[BlobPage]) -> list[BlobPage]:
         """Begin batches again that began a while ago, because the time in quarantine counts from the beginning."""
@@ -122,9 +124,3 @@ class Preparation:
 def now(attempt: Attempt, objects: ObjectStore) -> Moment:
     """Return the current time by the clock of the storage and by that of Redis."""
     return Moment(objects.now_us(), attempt.store.connection.now_us())
-
-
-def pages(blobs: Sequence[T], count: int = PAGE) -> Iterator[Sequence[T]]:
-    """Yield consecutive slices of at most `count` blobs."""
-    for at in range(0, len(blobs), count):
-        yield blobs[at : at + count]

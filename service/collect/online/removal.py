@@ -9,7 +9,7 @@ from service.collect.attempt import Attempt
 from service.collect.online import prove
 from service.collect.online.claiming import Claiming
 from service.collect.online.journal import Journal
-from service.collect.online.preparation import BlobPage, now, pages
+from service.collect.online.preparation import BlobPage, now
 from service.collect.online.pushed_manifests import PushedManifests
 from service.collect.online.repair import write_links
 from service.domain.collection.digests import unpacked
@@ -20,6 +20,7 @@ from service.log import log
 from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
 from service.registry.layout import blob_key, layer_key
 from service.registry.objects import ObjectStore
+from service.store.chunks import chunks
 
 # One request to a bucket deletes as many keys.
 _AT_ONCE = 1000
@@ -63,8 +64,8 @@ class BlobRemoval:
     def delete(self, pages: Iterable[BlobPage]) -> None:
         """Delete the data of configs and layers."""
         for page in pages:
-            for at in range(0, len(page.blobs), self._at_once):
-                blobs = self._claimed(replace(page, blobs=page.blobs[at : at + self._at_once]))
+            for part in chunks(page.blobs, self._at_once):
+                blobs = self._claimed(replace(page, blobs=part))
                 self._delete_claimed(blobs, page.batch)
                 self._claiming.release(frozenset(blob.digest for blob in blobs))
 
@@ -131,7 +132,7 @@ class BlobRemoval:
             unlinked = self._unlink(linked_page, inventory)
             # A page of which every blob was refused is not claimed again: nothing has proved the registry yet.
             done |= {blob.digest for blob in unlinked or linked_page}
-        for page in pages([blob for blob in blobs if blob.digest not in done], self._at_once):
+        for page in chunks([blob for blob in blobs if blob.digest not in done], self._at_once):
             unlinked += self._unlink(page)
             if len(unlinked) >= _AT_ONCE:
                 self._note_unlinked(unlinked)

@@ -31,7 +31,7 @@ from service.collect.online.checks import Checks
 from service.collect.online.claiming import ManifestsHeldTooLong
 from service.collect.online.journal import Journal
 from service.collect.online.leftovers import Leftovers
-from service.collect.online.preparation import FRESH_S, BlobPage, Preparation, pages
+from service.collect.online.preparation import FRESH_S, BlobPage, Preparation
 from service.collect.online.record import record_garbage, record_restorable
 from service.collect.online.removal import BlobRemoval
 from service.collect.online.repair import write_links
@@ -46,6 +46,7 @@ from service.domain.collection.storage_inventory import StorageInventory
 from service.domain.errors import CollectionFailed
 from service.registry.blob_quarantine import BlobQuarantine, QuarantineBatch
 from service.registry.objects import ObjectStore
+from service.store.chunks import chunks
 
 _RETRY_MS = 300_000
 # Blobs that are copied into quarantine before their deletion begins.
@@ -230,7 +231,7 @@ class _OnlineCollection:
         if plan.delete:
             progress.at(SWEEPING, *_amount(plan.delete))
         manifests: Sequence[BlobPage] = []
-        for blobs in pages(plan.delete, _PREPARED):
+        for blobs in chunks(plan.delete, _PREPARED):
             layers, suspects = self._preparation.prepare(blobs)
             manifests = [*manifests, *suspects]
             with removal.claiming.begun(survey.began.redis_us):
