@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -161,25 +161,18 @@ class ConfigFile(Layer):
         super().__init__(settings, document.values)
         self._document = document
         directory = Path(document.name).absolute().parent
-        for section, key in _files_named(self.values):
-            holder = self.values if section is None else self.values[section]
-            holder[key] = _beside(directory, holder[key])
+        if "policy" in self.values:
+            self.values["policy"] = _beside(directory, self.values["policy"])
         webhooks = self.values.get("webhooks")
-        for webhook in webhooks if isinstance(webhooks, list) else ():
-            for key in webhook if isinstance(webhook, dict) else ():
-                if key.endswith("_file"):
-                    webhook[key] = _beside(directory, webhook[key])
+        sections = [self.values.get(name) for name in ("redis", "registry", "storage", "tokens")]
+        for section in [*sections, *(webhooks if isinstance(webhooks, list) else ())]:
+            for key in section if isinstance(section, dict) else ():
+                if key.endswith("_file") or key == "docker_config":
+                    section[key] = _beside(directory, section[key])
 
     def subject(self, location: Location) -> str:
         """Return the name by which users know the value at this place."""
         return self._document.subject(location)
-
-
-def _files_named(values: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
-    yield from ((None, key) for key in ("policy",) if key in values)
-    for section in ("redis", "registry", "storage", "tokens"):
-        keys = tuple(_section(values, section))
-        yield from ((section, key) for key in keys if key.endswith("_file") or key == "docker_config")
 
 
 def _beside(directory: Path, path: Any) -> Any:
