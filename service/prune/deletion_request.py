@@ -1,6 +1,6 @@
 """The tags and manifests that the names of a manual deletion mean in one repository, and what is deleted of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -34,7 +34,7 @@ class DeletionRequest:
         found: tags that the registry has and the history does not know.
         indexes: the digests of `found` that are indexes.
         learnt: digest → its references, for indexes and untagged manifests that were read now for the first time.
-        released: restored digests that their restore no longer keeps.
+        released: restored digests that their restore no longer keeps → until when it would keep them (µs).
     """
 
     repository: str
@@ -44,7 +44,7 @@ class DeletionRequest:
     found: tuple[Tag, ...] = ()
     indexes: frozenset[str] = frozenset()
     learnt: Mapping[str, References] = field(default_factory=dict)
-    released: frozenset[str] = frozenset()
+    released: Mapping[str, int] = field(default_factory=dict)
 
 
 class RequestResolver:
@@ -96,7 +96,7 @@ class RequestResolver:
             self._repository, deletions, kept, targets, unknown, frozenset(self._indexes), self._learnt, released
         )
 
-    def _released(self, targets: Mapping[str, str]) -> frozenset[str]:
+    def _released(self, targets: Mapping[str, str]) -> Mapping[str, int]:
         """Return the restored digests that the request covers, also as parts or referrers: their leases end.
 
         A user who deletes a restored image manually no longer wants to keep it because of the restore. That also holds
@@ -104,14 +104,14 @@ class RequestResolver:
         restored that tag, and nobody asked to delete it.
         """
         if not self._state.restored:
-            return frozenset()
+            return {}
         tagged = {tag.digest for name, tag in self._live.items() if name not in targets}
         whole = {part for digest in targets.values() if digest not in tagged for part in self._state.closure(digest)}
         whole -= tagged
         subjects = [(tag.digest, subject_of(tag.name, self._links.get(tag.digest))) for tag in self._state.tags]
         subjects += [(digest, known.subject) for digest, known in self._links.items() if known]
         referrers = {digest for digest, subject in subjects if subject in whole}
-        return frozenset((whole | referrers) & self._state.restored.keys())
+        return {digest: until for digest, until in self._state.restored.items() if digest in whole | referrers}
 
     def _refuse_everything(self, wanted: TagSelector) -> None:
         """Refuse to delete every tag because no tag matches what the user wants to spare: probably a typo."""
@@ -191,7 +191,7 @@ class RequestResolver:
             verdict for verdict in (*plan.verdicts, *plan.untagged) if (verdict.tag.name or verdict.tag.digest) in asked
         )
 
-    def _with_all(self, asked: Mapping[str, ManualDeletion], released: frozenset[str]) -> Snapshot:
+    def _with_all(self, asked: Mapping[str, ManualDeletion], released: Collection[str]) -> Snapshot:
         """Return the snapshot with the tags and manifests that only the registry knows."""
         untagged = {known.digest for known in self._state.untagged}
         held = {tag.digest for tag in self._live.values()}

@@ -1,7 +1,8 @@
 """Manual deletion requests and their rejections."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from service.domain.retention.state import ManualDeletion
 from service.store.connection import Connection
@@ -26,14 +27,15 @@ class ManualDeletions:
         by: str,
         *,
         force: bool = False,
-        released: Collection[str] = (),
+        released: Mapping[str, int] = MappingProxyType({}),
     ) -> tuple[str, ...]:
         """Request the deletion of tags or manifests. The caller makes the repository due for a plan.
 
         Args:
             wanted: name → the digest that the user saw there. A name that points at another digest by now is left out.
             force: as in ManualDeletion.
-            released: digests that were restored, and that the restore does not protect any longer.
+            released: digests that were restored, and that the restore does not protect any longer → the end of the
+                protection (µs). They stay protected if a later restore protects them, or if a name is left out.
 
         Returns:
             The names whose deletion was requested.
@@ -55,7 +57,7 @@ class ManualDeletions:
             repository,
             resend_ms=RESEND_MS,
             life_s=_LIFE_S,
-            released=tuple(released),
+            released=[{"digest": digest, "until_ms": until_us // 1000} for digest, until_us in released.items()],
             requests=requests,
         )
         names = {_field(name): name for name in wanted}

@@ -240,7 +240,7 @@ class Model:
         referrers: tags of what is about it, which went after it, and is back with it.
         """
         for referrer in referrers:
-            back = self.trash.get((referrer, self.registry.tags()[referrer]))
+            back = self.trash.get((referrer, self.registry.tags().get(referrer, "")))
             if back:
                 self.wanted.setdefault(referrer, back)
         self.pushed.setdefault((tag, deleted.digest), set()).add(deleted.at_us)

@@ -104,3 +104,19 @@ def test_no_index_is_read_if_nothing_is_leased(make_system: Make) -> None:
     (request,) = resolve(system, TagSelector(SHOP, "v1"))
     assert not request.learnt
     assert [sent for sent in system.registry.requests if index.digest in sent.path and sent.method == "GET"] == []
+
+
+def test_a_restore_after_the_preview_of_a_deletion_keeps_its_image(make_system: Make) -> None:
+    """The user confirms the deletion of v1 after another one has restored the same image as v3."""
+    system = make_system(keep_last(1))
+    system.registry.push(SHOP, "v1", PART)
+    system.push("v2")
+    system.settle()
+    restore = system.wiring.restore.restore
+    restore(SHOP, tag="v1", lease_s=3600)
+    planned = resolve(system, TagSelector(SHOP, "v1"))
+    restore(SHOP, tag="v1", digest=PART.digest, as_tag="v3")
+    wiring = system.wiring
+    manual.request_deletions(wiring.store, wiring.dispatch, wiring.verdicts, planned, "alice")
+    system.later()
+    assert system.registry.tags(SHOP)["v3"] == PART.digest

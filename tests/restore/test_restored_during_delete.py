@@ -34,8 +34,8 @@ def restore(system: System, image: Image) -> None:
 
 
 def remove(system: System, image: Image) -> None:
-    digests = (image.digest, *(part.digest for part in image.children))
-    system.store.manual.request(SHOP, {image.digest: image.digest}, "alice", released=digests)
+    released = system.store.history.snapshot(SHOP).restored
+    system.store.manual.request(SHOP, {image.digest: image.digest}, "alice", released=released)
 
 
 def check_that_it_is_kept(system: System, image: Image) -> None:

@@ -34,7 +34,7 @@ def check_that_it_is_whole(system: System, *images: Image) -> None:
     assert {image.digest for image in images} <= system.registry.manifests(SHOP).keys()
     assert system.wiring.restore.deleted(SHOP) == ()
     # The history knows the referrers again, so that they are deleted with their image.
-    released = [PART.digest, *(image.digest for image in images)]
+    released = system.store.history.snapshot(SHOP).restored
     system.store.manual.request(SHOP, {"v1": images[0].digest}, "alice", released=released)
     system.later(rounds=6)
     assert not {image.digest for image in images} & system.registry.manifests(SHOP).keys()

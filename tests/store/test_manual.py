@@ -39,6 +39,27 @@ def test_what_stands_elsewhere_by_now_is_not_noted(wiring: Wiring) -> None:
     assert (asked.digest, asked.by, asked.force, asked.rejected) == (digest(1), "alice", False, "")
 
 
+@pytest.mark.parametrize(
+    ("seen", "restores_again", "is_protected"),
+    [
+        ({"v1": digest(1)}, False, False),
+        ({"v1": digest(1), "v2": digest(9)}, False, True),
+        ({"v1": digest(1)}, True, True),
+    ],
+    ids=["", "v2 points at another image", "a user restores the image again"],
+)
+def test_a_request_ends_the_protection_by_a_restore_that_its_user_saw(
+    wiring: Wiring, seen: dict[str, str], restores_again: bool, is_protected: bool
+) -> None:
+    """If a name is left out, the image may also belong to that name."""
+    restorations = wiring.store.restorations
+    released = {digest(1): restorations.lease(SHOP, [digest(1)], 60)}
+    if restores_again:
+        restorations.lease(SHOP, [digest(1)], 90)
+    assert wiring.store.manual.request(SHOP, seen, "alice", released=released) == ("v1",)
+    assert (digest(1) in wiring.store.history.snapshot(SHOP).restored) is is_protected
+
+
 def test_many_manifests_in_one_request_do_not_block_redis(wiring: Wiring) -> None:
     """A thousand manifests and ten thousand tags took many seconds when each manifest read every tag."""
     client: Any = wiring.store.connection.client

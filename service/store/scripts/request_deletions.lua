@@ -5,7 +5,8 @@
 -- ARGV  repository
 --       resend_ms
 --       life_s
---       released...  digests that a user restored, and that a restore does not protect any longer
+--       released(digest until_ms)  digests that a user restored, and that this restore does not protect any longer.
+--         until_ms: the end of its lease; one that ends later is of a later restore
 --       requests(name digest short json)  name: a tag, or "@<short digest>" of a manifest that exists at the registry
 -- Result the names that were noted
 -- include lib/clock
@@ -46,7 +47,12 @@ for _, request in ipairs(requests) do
   end
 end
 if #noted == 0 then return noted end
-for _, digest in ipairs(released) do redis.call('ZREM', r.restored, digest) end
+-- A part or an image that also belongs to a tag that was left out stays protected.
+for _, lease in ipairs(#noted == #requests and released or {}) do
+  if tonumber(redis.call('ZSCORE', r.restored, lease.digest) or 0) <= tonumber(lease.until_ms) then
+    redis.call('ZREM', r.restored, lease.digest)
+  end
+end
 redis.call('EXPIRE', r.manual, life_s)
 bump(repository)
 drop_doomed(r, repository)
