@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import from_json, to_json
 
 from service.domain.errors import MalformedNotification, TooManyEvents
@@ -16,6 +16,7 @@ from service.domain.oci.names import is_digest, is_repository, is_tag
 BLOB_TYPE = "application/octet-stream"
 OUR_AGENT = "pushprune/"
 MOST_EVENTS = 1000
+MOST_REFERENCES = 10_000
 
 # Our requests that change something: the word of the installation, and the name of a probe of the doctor.
 _WITH_WORD = re.compile(r"pushprune/\S+ \(([\w-]+)(?:; probe ([0-9a-f]{16}))?\)", re.ASCII)
@@ -149,13 +150,19 @@ class _Reference(_Model):
     size: int = 0
 
 
+def _unless_too_many(references: Any) -> Any:
+    # A pusher may write 300,000 references into a manifest. Reading them takes longer than the registry waits for an
+    # answer, and it would send the event again for ever. Without them, a worker reads the manifest.
+    return None if isinstance(references, list) and len(references) > MOST_REFERENCES else references
+
+
 class _Target(_Model):
     repository: str
     mediaType: str | None = None
     digest: str | None = None
     tag: str | None = None
     size: Annotated[int, Field(ge=0, lt=2**53)] = 0
-    references: list[_Reference] | None = None
+    references: Annotated[list[_Reference] | None, BeforeValidator(_unless_too_many)] = None
 
 
 class _Request(_Model):

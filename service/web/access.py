@@ -64,7 +64,11 @@ def _count_guess() -> None:
 
 
 def _sent_token(sent: Request) -> str:
-    return sent.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+    return _token_of(sent.headers.get("Authorization", ""))
+
+
+def _token_of(authorization: str) -> str:
+    return authorization.removeprefix("Bearer ").strip()
 
 
 def notify_refusal(settings: Settings, sent: Request) -> Response | None:
@@ -82,6 +86,12 @@ def notify_refusal(settings: Settings, sent: Request) -> Response | None:
     if "notify" in _carried(tokens, sent):
         return None
     return _unauthorized(_WRONG_NOTIFY)
+
+
+def may_notify(settings: Settings, authorization: str) -> bool:
+    """Return True if a request with this Authorization header may post notifications, as far as tokens decide it."""
+    tokens = _tokens(settings)
+    return not tokens or "notify" in _names(tokens, authorization)
 
 
 def refusal(settings: Settings, right: Right) -> Response | None:
@@ -172,7 +182,11 @@ def _tokens(settings: Settings) -> dict[str, bytes]:
 
 def _carried(tokens: Mapping[str, bytes], sent: Request) -> frozenset[str]:
     """The names of the tokens that the request carries: more than one if the same token is set for two names."""
-    given = _sent_token(sent).encode()
+    return _names(tokens, sent.headers.get("Authorization", ""))
+
+
+def _names(tokens: Mapping[str, bytes], authorization: str) -> frozenset[str]:
+    given = _token_of(authorization).encode()
     # Every token is compared, also after a match: the time of the answer must not show which token matched.
     return frozenset([name for name, secret in tokens.items() if hmac.compare_digest(given, secret)])
 

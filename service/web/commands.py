@@ -1,6 +1,7 @@
 """`pushprune web` and `pushprune gate`: the processes of the HTTP edge, each with all of its options."""
 
 import ipaddress
+from functools import partial
 from pathlib import Path
 from threading import Thread
 
@@ -9,6 +10,7 @@ import click
 from service import tracing
 from service.settings import load_settings
 from service.web import server
+from service.web.access import may_notify
 from service.web.app import create_app, create_gate
 from service.web.notifications import RECEIVE
 from service.web.pages.rendering import compile_templates
@@ -37,7 +39,8 @@ def web(config: Path | None) -> None:
     # Notifications have a thread of their own, so that they never wait for slow pages.
     pools = {"": thread_pool(THREADS), "/notifications": GatheringPool(application.extensions[RECEIVE])}
     proxies = [ipaddress.ip_network(name) for name in settings.web.proxies]
-    server.DeadlineServer(application, listener, pools, trusted=proxies).run()
+    is_large = partial(may_notify, settings)
+    server.DeadlineServer(application, listener, pools, trusted=proxies, is_large=is_large).run()
 
 
 @click.command(epilog="\b\nExamples:\n  pushprune gate\n  pushprune gate --config pushprune.yaml")

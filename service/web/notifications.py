@@ -21,7 +21,7 @@ from service.settings import PolicySource, Settings
 from service.store import Store
 from service.web.access import notify_refusal
 from service.web.body import whole_body
-from service.web.problems import MAX_BODY_BYTES, answer_to, wrong_method
+from service.web.problems import MAX_NOTIFICATION_BYTES, answer_to, wrong_method
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,7 +39,7 @@ _PATHS = frozenset({"/notifications", "/notifications/"})
 class NotificationRequest(Request):
     """A POST of the registry."""
 
-    max_content_length = MAX_BODY_BYTES
+    max_content_length = MAX_NOTIFICATION_BYTES
 
 
 class Notifications:

@@ -23,8 +23,11 @@ from service.log import log
 from service.web.trials import RETRY_S, Busy, TooLarge
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
+# A notification repeats the references of a manifest, which has 4 MiB at most, with indentation and with six bytes for
+# each "<". Distribution makes 58 MiB of the worst manifest. Its User-Agent, of 1 MiB at most, becomes 6 MiB.
+MAX_NOTIFICATION_BYTES = 80 * 1024 * 1024
 MOST_FAULTS = 200
-TOO_LARGE = "a body of more than 4 MiB is not accepted"
+TOO_LARGE = "a body of more than 4 MiB, or 80 MiB of notifications, is not accepted"
 
 
 class InvalidRequest(Exception):

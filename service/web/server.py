@@ -11,7 +11,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from types import FrameType
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
@@ -26,7 +27,7 @@ from service.domain.errors import ConfigurationError
 from service.settings.kinds import listen_host
 from service.web.attempts import owner_of
 from service.web.pools import ReceivedTask
-from service.web.problems import MAX_BODY_BYTES, TOO_LARGE
+from service.web.problems import MAX_BODY_BYTES, MAX_NOTIFICATION_BYTES, TOO_LARGE
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -68,6 +69,26 @@ class MalformedRequestTask(ErrorTask):
         self.write(body.encode())
 
 
+class SizedParser(HTTPRequestParser):
+    """The parser of one request. The head decides how large the body may be.
+
+    Args:
+        adj: the options of the server.
+        large: the options for a request that may have a large body.
+        is_large: returns True for the Authorization header of such a request.
+    """
+
+    def __init__(self, adj: Adjustments, large: Adjustments, is_large: Callable[[str], bool]) -> None:
+        super().__init__(adj)
+        self._large, self._is_large = large, is_large
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Parse the head, before the server compares the length of the body with the limit."""
+        super().parse_header(header_plus)
+        if self._is_large(self.headers.get("AUTHORIZATION", "")):
+            self.adj = self._large
+
+
 class DeadlineChannel(HTTPChannel):
     """One connection.
 
@@ -88,6 +109,10 @@ class DeadlineChannel(HTTPChannel):
         self.owner = owner_of(addr[0])
         super().__init__(server, sock, addr, adj, map)
         server.make_room_for(self)
+
+    def parser_class(self, adj: Adjustments) -> SizedParser:
+        """Return a new parser; waitress expects a class here."""
+        return SizedParser(adj, self.server.large, self.server.is_large)
 
     def received(self, data: bytes) -> bool:
         """Take bytes of a request, and note when the first of them came."""
@@ -145,6 +170,7 @@ class DeadlineServer(TcpWSGIServer):
         connections: int = CONNECTIONS,
         per_address: int | None = CONNECTIONS_PER_ADDRESS,
         trusted: Iterable[Network] = (),
+        is_large: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """Listen on a socket that is bound already.
 
@@ -153,21 +179,14 @@ class DeadlineServer(TcpWSGIServer):
             per_address: the bound for one address; None: no bound.
             trusted: networks to which, as to this machine, `per_address` does not apply: proxies connect for many
                 users.
+            is_large: returns True for the Authorization header of a client whose bodies may be as large as
+                notifications. No other client may fill the disk that much.
         """
         self._pools = pools
         self._connections, self._per_address, self._trusted = connections, per_address, tuple(trusted)
         self._next_check_s = 0.0
-        adjustments = Adjustments(
-            asyncore_use_poll=True,
-            # service.web.proxy decides whose headers count.
-            clear_untrusted_proxy_headers=False,
-            ident="",
-            inbuf_overflow=_IN_MEMORY_BYTES,
-            log_socket_errors=False,
-            # One byte more than Flask accepts: a body at the limit must not be refused here.
-            max_request_body_size=MAX_BODY_BYTES + 1,
-            max_request_header_size=_HEAD_BYTES,
-        )
+        adjustments = _options(MAX_BODY_BYTES)
+        self.is_large, self.large = is_large, _options(MAX_NOTIFICATION_BYTES)
         address = (listener.family, listener.type, listener.proto, listener.getsockname())
         super().__init__(
             application, {}, True, listener, dispatcher=pools[""], adj=adjustments, sockinfo=address, bind_socket=False
@@ -218,6 +237,21 @@ class DeadlineServer(TcpWSGIServer):
     def _trusts(self, address: str) -> bool:
         client = ipaddress.ip_address(address)
         return client.is_loopback or any(client in network for network in self._trusted)
+
+
+def _options(most_bytes: int) -> Adjustments:
+    """Return the options of waitress. most_bytes: of a body."""
+    return Adjustments(
+        asyncore_use_poll=True,
+        # service.web.proxy decides whose headers count.
+        clear_untrusted_proxy_headers=False,
+        ident="",
+        inbuf_overflow=_IN_MEMORY_BYTES,
+        log_socket_errors=False,
+        # One byte more than Flask accepts: a body at the limit must not be refused here.
+        max_request_body_size=most_bytes + 1,
+        max_request_header_size=_HEAD_BYTES,
+    )
 
 
 def listening(listen: str) -> socket.socket:

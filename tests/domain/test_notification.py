@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.domain.errors import MalformedNotification
-from service.domain.events import parse
+from service.domain.events import MOST_REFERENCES, parse
 from service.domain.oci.manifest import DOCKER_LIST, FOREIGN_LAYER_TYPES, OCI_INDEX
 from service.domain.oci.names import is_digest, is_repository, is_tag
 from tests.support.makers import blob_event, digest_of, envelope, event, understood, us
@@ -194,6 +194,15 @@ def test_foreign_layers_do_not_count() -> None:
     sent["target"]["references"][1]["mediaType"] = sorted(FOREIGN_LAYER_TYPES)[0]
     (push,) = understood(sent).events
     assert push.blobs == ((digest_of("config"), 7), (digest_of("own"), 5))
+
+
+def test_more_references_than_any_image_has_are_not_read() -> None:
+    """The manifest itself says what it needs, and reading so many takes longer than the registry waits."""
+    sent = event()
+    sent["target"]["references"] = [{"digest": digest_of("layer"), "size": 1}] * MOST_REFERENCES
+    assert understood(sent).events[0].blobs is not None
+    sent["target"]["references"] *= 2
+    assert understood(sent).events[0].blobs is None
 
 
 def test_of_what_is_no_manifest_that_is_understood_no_layers_are_known() -> None:

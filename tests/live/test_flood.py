@@ -1,5 +1,6 @@
-"""Half-sent requests at the web process stop no other request: no page, no notification, no push through the gate."""
+"""Half-sent requests and large events stop no other request: no page, no notification, no push through the gate."""
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,6 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from service.domain.oci.manifest import OCI_MANIFEST
+from tests.fakes.images import make_image
 from tests.live.conftest import TOKEN, Live, LiveSystem, last, wait_until
 
 HEAD = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-a: "
@@ -84,3 +87,25 @@ def test_no_flood_of_the_web_process_stops_a_push_through_the_gate(
     wait_until(lambda: system.heard("shop/api", {"v1"}), "its notification was not taken")
     system.kill(system.web)
     assert system.pusher.push_image("shop/api", "v2")
+
+
+def test_no_client_of_the_registry_stops_its_queue_with_a_large_event(live: Live) -> None:
+    """An event repeats the references of a manifest, indented and with six bytes for each "<", and the User-Agent."""
+    system = live(policy=last(3))
+    image = make_image("large")
+    for blob in image.blobs:
+        system.pusher.push_blob("shop/api", blob)
+    manifest = json.loads(image.manifest)
+    (layer,) = manifest["layers"]
+    several = {
+        "letters": [layer | {"annotations": {"a": "<" * 1_000_000}}],
+        "entries": [layer, *[{"urls": [""]}] * 250_000],
+    }
+    for tag, layers in several.items():
+        content = json.dumps(manifest | {"layers": layers}, separators=(",", ":")).encode()
+        system.pusher.put("shop/api", tag, OCI_MANIFEST, content)
+    agent = {"User-Agent": "<" * 900_000, "Accept": OCI_MANIFEST}
+    assert requests.get(f"{system.url}/v2/shop/api/manifests/letters", headers=agent, timeout=60).status_code == 200
+    system.pusher.push_image("shop/web", "v1")
+    wait_until(lambda: system.heard("shop/web", {"v1"}), "the queue of the registry stands still")
+    assert system.heard("shop/api", set(several))

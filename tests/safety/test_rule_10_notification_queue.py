@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from service.web.problems import MAX_BODY_BYTES
+from service.web.problems import MAX_NOTIFICATION_BYTES, TOO_LARGE
 from tests.support.edge import Edge, ServeEdge, post, send
 from tests.support.makers import envelope, event
 from tests.support.problem import problem
@@ -49,9 +49,9 @@ def test_what_is_no_envelope_is_refused(edge: Edge, body: bytes) -> None:
     assert problem(send(edge, body)) == (400, 'the body is no envelope; expected {"events": […]}')
 
 
-def test_a_larger_body_is_refused(edge: Edge) -> None:
-    response = send(edge, envelope(event()).ljust(MAX_BODY_BYTES + 1))
-    assert problem(response) == (413, "a body of more than 4 MiB is not accepted")
+def test_a_body_larger_than_any_registry_sends_is_refused(edge: Edge) -> None:
+    response = send(edge, envelope(event()).ljust(MAX_NOTIFICATION_BYTES + 1))
+    assert problem(response) == (413, TOO_LARGE)
     assert edge.tags() == []
 
 

@@ -17,7 +17,7 @@ from service.domain.events import Envelope
 from service.store.history import History
 from service.store.ingest import RecordResult
 from service.web.notifications import RECEIVE
-from service.web.problems import MAX_BODY_BYTES
+from service.web.problems import MAX_NOTIFICATION_BYTES, TOO_LARGE
 from tests.support.edge import Edge, ServeEdge, answer, post, send
 from tests.support.makers import PLAIN_ENVELOPE, V1_ENVELOPE, V2_ENVELOPE, digest_of, envelope, event
 from tests.support.problem import problem
@@ -76,7 +76,7 @@ def test_only_the_newest_of_what_was_not_understood_is_kept(serve: ServeEdge) ->
 
 
 def test_a_body_as_large_as_allowed_is_read(edge: Edge) -> None:
-    assert send(edge, envelope(event()).ljust(MAX_BODY_BYTES)).json == answer(1)
+    assert send(edge, envelope(event()).ljust(MAX_NOTIFICATION_BYTES)).json == answer(1)
 
 
 def send_chunked(edge: Edge, body: bytes) -> TestResponse:
@@ -90,8 +90,8 @@ def test_a_body_of_unknown_length_is_read(edge: Edge) -> None:
 
 
 def test_a_larger_body_of_unknown_length_is_refused(edge: Edge) -> None:
-    response = send_chunked(edge, envelope(event()).ljust(MAX_BODY_BYTES + 1))
-    assert problem(response) == (413, "a body of more than 4 MiB is not accepted")
+    response = send_chunked(edge, envelope(event()).ljust(MAX_NOTIFICATION_BYTES + 1))
+    assert problem(response) == (413, TOO_LARGE)
     assert edge.tags() == []
 
 

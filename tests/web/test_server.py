@@ -14,7 +14,7 @@ import pytest
 from service.domain.errors import ConfigurationError
 from service.web import attempts, server
 from service.web.pools import GatheringPool, thread_pool
-from service.web.problems import MAX_BODY_BYTES, TOO_LARGE
+from service.web.problems import MAX_BODY_BYTES, MAX_NOTIFICATION_BYTES, TOO_LARGE
 from tests.fakes.valkey import free_port
 from tests.support.waiting import until
 
@@ -294,6 +294,23 @@ def test_a_body_that_is_too_large_is_refused_in_one_sentence(serve: Serve) -> No
     connection = served.connect(f"POST / HTTP/1.1\r\nContent-Length: {MAX_BODY_BYTES + 1}\r\n\r\n".encode())
     status, body = answer(connection)
     assert (status, json.loads(body)["detail"]) == (413, TOO_LARGE)
+
+
+def test_only_a_client_that_may_post_notifications_sends_a_larger_body(serve: Serve) -> None:
+    served = serve(is_large=lambda authorization: authorization == "Bearer right")
+    head = f"POST / HTTP/1.1\r\nContent-Length: {MAX_BODY_BYTES + 1}\r\n"
+    refused, accepted = (
+        served.connect(f"{head}Authorization: Bearer {token}\r\n\r\n".encode()) for token in ("wrong", "right")
+    )
+    assert answer(refused)[0] == 413
+    accepted.sendall(b"x" * (MAX_BODY_BYTES + 1))
+    assert answer(accepted) == (200, str(MAX_BODY_BYTES + 1).encode())
+
+
+def test_a_body_larger_than_any_notification_is_refused(serve: Serve) -> None:
+    served = serve(is_large=lambda _: True)
+    connection = served.connect(f"POST / HTTP/1.1\r\nContent-Length: {MAX_NOTIFICATION_BYTES + 1}\r\n\r\n".encode())
+    assert answer(connection)[0] == 413
 
 
 @pytest.mark.parametrize("nonsense", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n"])
