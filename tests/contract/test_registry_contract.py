@@ -1,5 +1,6 @@
 """Promises of our client, and facts that we rely on, on the real registry and on the fake alike."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -15,6 +16,7 @@ from service.domain.oci.manifest import (
     OCI_MANIFEST,
     image_config,
     read_created,
+    references_of,
 )
 from service.registry.auth import build_auth
 from service.registry.client import RegistryClient
@@ -273,6 +275,16 @@ class TestPutting:
     def test_a_referrer_may_come_before_its_subject(self, site: Site) -> None:
         referrer = make_image("signature", subject=make_image("never pushed"))
         assert site.pusher.push("shop/api", "sha256-abc.sig", referrer) == referrer.digest
+
+    def test_a_subject_may_be_any_text(self, site: Site) -> None:
+        image = make_image("a")
+        for blob in image.blobs:
+            site.pusher.push_blob("shop/api", blob)
+        manifest = json.dumps(json.loads(image.manifest) | {"subject": {"digest": "\ud800 child=a"}}).encode()
+        site.pusher.put("shop/api", "v1", OCI_MANIFEST, manifest)
+        pushed = site.client.get("shop/api", "v1")
+        assert pushed is not None
+        assert not references_of(pushed.media_type, pushed.content).readable
 
     def test_garbage_is_refused(self, site: Site) -> None:
         with pytest.raises(RegistryRefused, match="MANIFEST_INVALID"):

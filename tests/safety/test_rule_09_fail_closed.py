@@ -1,10 +1,14 @@
 """Safety rule 9: whatever is not known for certain is kept."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from service.domain.errors import RegistryUnavailable
 from service.prune import deleting, planning
 from tests.conftest import keep_last
+from tests.fakes.images import make_image
 from tests.support.makers import planned, policy, tag, us
 from tests.support.system import Make
 
@@ -44,6 +48,21 @@ def test_half_a_listing_deletes_nothing(make_system: Make) -> None:
     with pytest.raises(RegistryUnavailable):
         system.settle()
     assert system.tags() == {"v1", "v2", "v3"}
+
+
+@pytest.mark.parametrize("media_type", ["application/vnd.oci.image.config.v1+json", "application/vnd.example"])
+def test_an_image_whose_subject_is_any_text_is_kept_and_is_no_fault(make_system: Make, media_type: str) -> None:
+    """A registry checks no subject, and a text that is no UTF-8 cannot be stored."""
+    system = make_system(keep_last(1))
+    for tag_name in ("v0", "v1", "v2"):
+        image = make_image(tag_name)
+        manifest = json.loads(image.manifest) | {"subject": {"digest": "\ud800"}}
+        manifest["config"]["mediaType"] = media_type
+        system.registry.push("shop/api", tag_name, replace(image, manifest=json.dumps(manifest).encode()))
+    system.work()
+    system.later()
+    assert system.tags() == {"v0", "v1", "v2"}
+    assert not any("fault in pushprune" in trouble.message for trouble in system.store.outbox.troubles())
 
 
 def test_a_registry_that_restarted_is_compared_before_the_next_delete(make_system: Make) -> None:

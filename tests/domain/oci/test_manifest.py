@@ -140,14 +140,18 @@ def test_annotations_may_have_any_names() -> None:
     assert read(OCI_MANIFEST, image).blobs == ((digest_of("config"), 1),)
 
 
-def test_a_subject_that_is_no_digest_is_unreadable() -> None:
-    with pytest.raises(UnreadableManifest):
-        read(OCI_INDEX, {"manifests": [], "subject": {"digest": 5}})
+@pytest.mark.parametrize("text", [5, "", "x", "\ud800", f"{digest_of('a')} child={digest_of('b')}", "a" * 1000])
+def test_a_reference_that_is_no_digest_is_unreadable(text: object) -> None:
+    """Distribution 2.8 accepts any text as the digest of a subject, and the store separates references by spaces."""
+    image = {"config": descriptor("config"), "layers": [], "subject": {"digest": text}}
+    for media_type, body in ((OCI_MANIFEST, image), (OCI_INDEX, {"manifests": [{"digest": text}]})):
+        with pytest.raises(UnreadableManifest):
+            read(media_type, body)
 
 
 def test_a_size_beyond_all_numbers_is_unreadable() -> None:
     with pytest.raises(UnreadableManifest):
-        read_references(OCI_MANIFEST, b'{"config": {"digest": "d", "size": 1e999}}')
+        read_references(OCI_MANIFEST, b'{"config": {"digest": "sha256:%s", "size": 1e999}}' % (b"0" * 64))
 
 
 def test_the_types_we_ask_for_are_images_and_indexes() -> None:
