@@ -1,11 +1,13 @@
 """Translate the answers of a registry, and missing answers, into the project's errors. This happens only here."""
 
 import json
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import InvalidURL
 from typing import Any
+from urllib.parse import quote
 
 from urllib3.exceptions import InvalidHeader
 from urllib3.util.retry import Retry
@@ -24,6 +26,8 @@ GONE_CODES = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN"})
 # Only a registry of version 1 sends this header, with every answer.
 VERSION_1 = "X-Docker-Registry-Version"
 _CODES_LENGTH = 200
+_CODE = re.compile(r"\w+", re.ASCII)
+_PATH_LENGTH = 500
 
 
 @contextmanager
@@ -86,8 +90,9 @@ def refusal(answer: Answer, where: str, request: str) -> Exception:
 
 
 def request_of(answer: Answer) -> str:
-    """The request of an answer, for messages."""
-    return f"{answer.request.method} {answer.request.path}"
+    """The request of an answer, for messages: without the query, in which a redirect to a bucket has its signature."""
+    path = quote(answer.request.path.partition("?")[0], safe="/:@%")
+    return f"{answer.request.method} {path[:_PATH_LENGTH]}"
 
 
 def is_gone(answer: Answer) -> bool:
@@ -106,7 +111,9 @@ def error_codes(answer: Answer) -> tuple[str, ...]:
     errors = body.get("errors") if isinstance(body, dict) else None
     if not isinstance(errors, list):
         return ()
-    return tuple(error["code"] for error in errors if isinstance(error, dict) and isinstance(error.get("code"), str))
+    codes = (error.get("code") for error in errors if isinstance(error, dict))
+    # Messages show the codes: another text than a code could control a terminal, or be no text that can be stored.
+    return tuple(code for code in codes if isinstance(code, str) and _CODE.fullmatch(code))
 
 
 def read_json(answer: Answer) -> Any:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from functools import cached_property
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from service.domain.errors import ManifestRefused, MisnamedManifest, RegistryUnavailable, TagDeletesUnknown
 from service.domain.oci.manifest import DOCKER_MANIFEST, MANIFEST_TYPES
@@ -230,8 +230,7 @@ def _is_empty(digest: str) -> bool:
 def upload_path(location: str) -> str:
     """The path of an upload, from the Location header."""
     # Behind a proxy, only the part from /v2/ on is reliable.
-    parts = urlsplit(location)
-    at = parts.path.find("/v2/")
-    if at < 0:
+    _, root, rest = location.partition("#")[0].partition("/v2/")
+    if not root:
         raise RegistryUnavailable("the registry started an upload without a valid Location header")
-    return parts.path[at:] + (f"?{parts.query}" if parts.query else "")
+    return root + rest

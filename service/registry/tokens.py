@@ -20,6 +20,8 @@ Value = TypeVar("Value")
 _REMEMBERED = 1024
 # Distribution's token specification: a token without expires_in is valid for 60 s.
 _DEFAULT_LIFE_S = 60.0
+# A token is fetched again after this time, even if it is valid for longer.
+_LONGEST_LIFE_S = 24 * 3600.0
 _CLIENT_ID = "pushprune"
 
 
@@ -148,4 +150,6 @@ def _granted(answer: Answer, where: str) -> tuple[str, float]:
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         raise AccessDenied(f"{where} answers without a token")
     life_s = body.get("expires_in")
-    return value, float(life_s) if isinstance(life_s, int | float) and life_s > 0 else _DEFAULT_LIFE_S
+    if not isinstance(life_s, int | float) or not life_s > 0:
+        life_s = _DEFAULT_LIFE_S
+    return value, float(min(life_s, _LONGEST_LIFE_S))

@@ -14,9 +14,9 @@ from service.domain.errors import AccessDenied, ConfigurationError, RegistryUnav
 from service.registry.auth import RegistryAuth, build_auth
 from service.registry.client import RegistryClient
 from service.registry.docker_config import Credentials
-from service.registry.exchange import USER_AGENT, Request, agent_with
+from service.registry.exchange import USER_AGENT, Answer, Request, agent_with
 from service.registry.session import HttpSession
-from service.registry.tokens import Token
+from service.registry.tokens import Challenge, Token, TokenCache
 from tests.fakes.certificates import make_certificates
 from tests.fakes.registry import FakeRegistry, Login
 
@@ -147,6 +147,23 @@ class TestToken:
         client.tags("shop/api")
         assert bearer.count(path_part="/token") == 2
         assert statuses(bearer).count(401) == 1
+
+    @pytest.mark.parametrize("life_s", ["9" * 400, "Infinity"])
+    def test_one_that_lives_for_ever_is_used_for_a_day(self, life_s: str) -> None:
+        clock, fetched = Clock(), []
+
+        class TokenServer:
+            def send(self, request: Request, *, timeout_s: float, most_bytes: int | None = None) -> Answer:
+                fetched.append(request)
+                return Answer(request, 200, {}, f'{{"token": "t", "expires_in": {life_s}}}'.encode())
+
+        tokens, challenge = TokenCache(TokenServer(), lambda: None, 1.0, clock), Challenge("http://tokens/", "", "")
+        for _ in range(2):
+            assert tokens.header(challenge) == "Bearer t"
+        assert len(fetched) == 1
+        clock.now += 24 * 3600
+        tokens.header(challenge)
+        assert len(fetched) == 2
 
     def test_one_that_is_refused_early_is_replaced(self, bearer: FakeRegistry) -> None:
         client = client_for(bearer)

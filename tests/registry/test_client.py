@@ -111,6 +111,36 @@ class TestRefusals:
         with pytest.raises(RegistryUnavailable):
             client.ping()
 
+    @every_call
+    def test_a_message_shows_no_text_that_a_registry_could_choose(
+        self, fake: FakeRegistry, client: RegistryClient, call: Call
+    ) -> None:
+        """A code of an error may be any text: one that controls a terminal, or that is no UTF-8."""
+        codes = b'{"errors": [{"code": "\\u001b[31m"}, {"code": "\\ud800"}, {"code": "a\\nb"}, {"code": "DENIED"}]}'
+        for method in ("GET", "HEAD", "PUT", "DELETE"):
+            fake.fail_next(method, status=400, body=codes, times=None)
+        with pytest.raises((RegistryRefused, RegistryUnavailable)) as refused:
+            call(client)
+        message = str(refused.value)
+        assert message.isascii()
+        assert message.isprintable()
+
+    def test_the_signature_of_a_redirect_is_in_no_message(self, fake: FakeRegistry, client: RegistryClient) -> None:
+        """Registries redirect to a bucket by an address whose query is a right to read for a while."""
+        with FakeRegistry() as bucket:
+            bucket.fail_next("GET", status=403)
+            address = f"{bucket.url}/\x1b[31m/data?X-Amz-Signature=secret"
+            fake.fail_next("GET", status=307, headers={"Location": address})
+            with pytest.raises(AccessDenied) as denied:
+                client.blob("shop/api", DIGEST, 100)
+        assert "GET /%1B%5B31m/data: check" in str(denied.value)
+
+    def test_an_upload_that_continues_nowhere_is_an_error(self, fake: FakeRegistry, client: RegistryClient) -> None:
+        for location in ("http://[", "//[::1", "/elsewhere"):
+            fake.fail_next("POST", status=202, headers={"Location": location})
+            with pytest.raises(RegistryUnavailable, match="Location"):
+                client.upload("shop/api", DIGEST, b"")
+
     def test_both_kinds_of_405(self, fake: FakeRegistry, client: RegistryClient) -> None:
         fake.delete_enabled = False
         with pytest.raises(DeletesDisabled, match="REGISTRY_STORAGE_DELETE_ENABLED=true"):
