@@ -24,7 +24,7 @@ PAGE = 1000
 # With 20 ms a call, 70 are 3,500 calls a second. S3 takes as many writes.
 PARALLEL = 70
 # On ext4 that discards freed blocks, the removal of a folder sleeps for 0.1 ms.
-_FILES_AT_ONCE = 8
+_FILES_AT_ONCE = 16
 K = TypeVar("K")
 T = TypeVar("T")
 _DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)

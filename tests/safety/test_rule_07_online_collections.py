@@ -5,6 +5,7 @@ Clients push, mount, put manifests blindly and delete between any two accesses o
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import count, cycle
 from pathlib import Path
@@ -15,8 +16,11 @@ from hypothesis import strategies as st
 
 from service.collect.online import claiming
 from service.collect.online import run as online_run
+from service.domain.collection.digests import unpacked
 from service.domain.collection.gate import WriteRequest
 from service.domain.collection.run import Run
+from service.domain.errors import StoreUnavailable
+from service.registry.layout import parse
 from tests.conftest import MakeWiring
 from tests.fakes.images import Image, image_over, index_over, make_image, sha256, variant
 from tests.support.online import ANN, GRACE_S, QUARANTINE_S, YOUTH_S, Client, OnlineSite, ended, make_site
@@ -120,6 +124,7 @@ def test_no_image_is_ever_broken_and_no_push_refused(
         st.booleans(),
         st.booleans(),
         st.booleans(),
+        st.booleans(),
         st.sampled_from([QUARANTINE_S, 0]),
     )
     def interleaved(
@@ -129,11 +134,14 @@ def test_no_image_is_ever_broken_and_no_push_refused(
         counts_puts: bool,
         renames: bool,
         reports_puts: bool,
+        in_pages: bool,
         quarantine_s: int,
     ) -> None:
         with monkeypatch.context() as patches:
             site = make_site(make_wiring, tmp_path, patches, quarantine_s)
             site.counts_puts, site.objects.renames, site.reports_puts = counts_puts, renames, reports_puts
+            if in_pages:
+                site.in_pages(patches)
             if reports_puts:
                 # A look at what was put lets clients continue, so that a moment may come later.
                 patches.setattr(claiming, "_PAUSE_S", 0.05)
@@ -234,6 +242,31 @@ def test_a_put_of_a_manifest_waits_while_manifests_are_deleted(site: OnlineSite)
     assert ended(client)
     assert site.registry.broken() == ()
     assert "brought back" not in run.note
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_requests_wait_until_the_links_that_they_name_are_deleted(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """Invariant 2, page by page: also if an error ends the run while links of a page before are being deleted."""
+    site.in_pages(monkeypatch)
+    for number in range(6):
+        site.registry.upload("a", bytes([number]))
+    waiting: list[bool] = []
+    claims = count(1)
+
+    def step(action: str, keys: tuple[str, ...]) -> None:
+        # The sixth claim is that of the fourth page, while the links of the third are left to delete.
+        if action == "claim" and next(claims) == 6 and fails:
+            raise StoreUnavailable("Redis is away")
+        for place in filter(None, map(parse, keys if action == "delete" else ())):
+            request = WriteRequest("asks", place.repository, unpacked(place.digest))
+            waiting.append(not site.store.gate.admit(request, ANN).passes)
+
+    site.objects.before_step = step
+    with pytest.raises(StoreUnavailable) if fails else nullcontext():
+        site.collect_after()
+    assert waiting == [True] * (6 if fails else 9)
 
 
 def test_nothing_is_deleted_until_each_gate_process_knows_that_digests_are_claimed(

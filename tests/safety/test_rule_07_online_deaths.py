@@ -103,8 +103,13 @@ def test_redis_that_is_flushed_while_data_is_deleted_harms_nothing(site: OnlineS
     assert site.registry.broken() == ()
 
 
-def test_a_worker_that_is_killed_at_any_step_harms_nothing(site: OnlineSite) -> None:
+@pytest.mark.parametrize("in_pages", [False, True])
+def test_a_worker_that_is_killed_at_any_step_harms_nothing(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch, in_pages: bool
+) -> None:
     """Invariant 4: the next run goes on where it ended, and every claim ends with the proof of the death."""
+    if in_pages:
+        site.in_pages(monkeypatch)
     deaths = 0
     for wait_s in (YOUTH_S + 1, GRACE_S + 1):
         site.later(wait_s)

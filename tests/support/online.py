@@ -1,6 +1,7 @@
 """A site for online collections: a registry over an object store in memory, the gate, and time that passes at once."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
@@ -11,7 +12,7 @@ from obstore.store import MemoryStore
 
 from service.clock import now_us
 from service.collect import run as collect_run
-from service.collect.online import checks, claiming, marking, prove
+from service.collect.online import checks, claiming, marking, prove, removal
 from service.collect.online.checks import Checks
 from service.collect.reopening import LATEST_MS, reopen
 from service.domain.collection import digests
@@ -50,6 +51,39 @@ def hasty(settings: Settings, grace: int, youth: int) -> Wiring:
 
 class Killed(BaseException):
     """The worker was killed at this step."""
+
+
+class _Late(Future[Any]):
+    """A result that is worked out as soon as somebody waits for it, so that the order of steps is certain."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        super().__init__()
+        self._work = work
+
+    def result(self, timeout: float | None = None) -> Any:
+        if not self.done():
+            self.set_result(self._work())
+        return super().result(timeout)
+
+
+class LateThread:
+    """A stand-in for the thread that deletes links: it begins when its result is waited for, and no sooner."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self._results: list[_Late] = []
+
+    def __enter__(self) -> "LateThread":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # The threads of a killed worker die with it.
+        if kind is None or issubclass(kind, Exception):
+            for result in self._results:
+                result.result()
+
+    def submit(self, function: Callable[..., object], *args: object) -> _Late:
+        self._results.append(_Late(lambda: function(*args)))
+        return self._results[-1]
 
 
 class SteppedStore(ObjectStore):
@@ -235,6 +269,12 @@ class OnlineSite:
         monkeypatch.setattr(marking, "_AT_ONCE", 2)
         gate.check_in("web:1")
         self.noting_for(YOUTH_S + 60)
+
+    @staticmethod
+    def in_pages(patch: pytest.MonkeyPatch) -> None:
+        """Unlink two blobs at a time. The next two are claimed before the links of the first are deleted."""
+        patch.setattr(removal, "_AT_ONCE", 2)
+        patch.setattr(removal, "ThreadPoolExecutor", LateThread)
 
     def noting_for(self, seconds: int) -> None:
         """The gate has noted digests for so long."""

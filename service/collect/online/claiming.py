@@ -46,7 +46,8 @@ class Claiming:
         self._attempt, self._store = attempt, attempt.store
         self._token = ""
         self._began_us = self._since_ms = 0
-        self._claimed_s, self._has_claims = 0.0, False
+        # The packed digests that are claimed, with the times of their claims.
+        self._claimed_s: dict[bytes, float] = {}
         self._may_open = True
         self._are_manifests_held = False
         self._aware_s = self._end_s = 0.0
@@ -64,7 +65,7 @@ class Claiming:
             ManifestsHeldTooLong: PUTs of manifests did not end in time.
         """
         self._token, self._began_us, self._may_open = new_token(), began_us, True
-        self._has_claims = False
+        self._claimed_s = {}
         self._are_manifests_held = with_manifests
         gate, self._aware_s, self._end_s = self._store.gate, 0.0, time.monotonic() + _HOLD_S
         self._since_ms = self._store.connection.now_ms()
@@ -131,12 +132,13 @@ class Claiming:
         """
         self._attempt.lease.check()
         self._wait_for_gate_processes()
-        if digests and not self._has_claims:
-            self._claimed_s, self._has_claims = time.monotonic(), True
+        claimed_s = time.monotonic()
         refused = self._store.claims.claim(self._token, digests, purpose, self._began_us)
         if refused is None:
             raise LeaseLost(_OPENED)
-        return frozenset(digests) - refused
+        granted = frozenset(digests) - refused
+        self._claimed_s |= dict.fromkeys(granted, claimed_s)
+        return granted
 
     @contextmanager
     def emptied(self, names: Iterable[str]) -> Iterator[frozenset[str]]:
@@ -167,8 +169,7 @@ class Claiming:
     def release(self, digests: frozenset[bytes]) -> None:
         """Release claims of packed digests, once the requests to delete have ended."""
         self._store.claims.release(digests)
-        self._has_claims = False
-        self._note_held()
+        self._note_held(digests)
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -206,9 +207,10 @@ class Claiming:
             raise CollectionFailed("registry.debug_url is not set: set it to the registry's http.debug.addr")
         return self._attempt.registry.debug
 
-    def _note_held(self) -> None:
-        held_ms = round((time.monotonic() - self._claimed_s) * 1000)
-        self._attempt.learn(held_ms=max(held_ms, self._attempt.run.held_ms))
+    def _note_held(self, digests: Iterable[bytes]) -> None:
+        now_s = time.monotonic()
+        held_s = max((now_s - self._claimed_s.pop(digest, now_s) for digest in digests), default=0)
+        self._attempt.learn(held_ms=max(round(held_s * 1000), self._attempt.run.held_ms))
 
     def _open(self) -> None:
         """Open the gate, which releases all claims."""
@@ -216,8 +218,7 @@ class Claiming:
             return
         try:
             self._store.gate.open(self._token)
-            if self._has_claims:
-                self._note_held()
+            self._note_held(list(self._claimed_s))
         except StoreUnavailable as error:
             log.warning("the gate will be opened when Redis is available again", error=str(error))
 

@@ -1,8 +1,9 @@
 """Delete the links and the data of blobs, batch by batch, under claims."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from service.collect.attempt import Attempt
@@ -30,6 +31,23 @@ _FILES_AT_ONCE = 200
 _FIRST = 3
 # The pages of manifests that are claimed before PUTs of manifests are held.
 _PAGES_A_MOMENT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Unlinking:
+    """Claimed blobs whose links a thread deletes.
+
+    Attributes:
+        blobs: that were granted.
+        links: to delete, with their digests.
+        probes: those of these links that the registry knew before.
+        failed: the packed digests of the links that the storage did not delete.
+    """
+
+    blobs: Sequence[UnlinkedBlob]
+    links: Mapping[tuple[str, bytes], bytes]
+    probes: Sequence[BlobProbe]
+    failed: Future[frozenset[bytes]]
 
 
 class BlobRemoval:
@@ -128,16 +146,32 @@ class BlobRemoval:
         """
         blobs, unlinked, done = list(blobs), list[UnlinkedBlob](), set[bytes]()
         linked = (blob for blob in blobs if _probe(blob, inventory))
-        while not unlinked and (linked_page := list(islice(linked, self._at_once))):
-            unlinked = self._unlink(linked_page, inventory)
-            # A page of which every blob was refused is not claimed again: nothing has proved the registry yet.
-            done |= {blob.digest for blob in unlinked or linked_page}
-        for page in chunks([blob for blob in blobs if blob.digest not in done], self._at_once):
-            unlinked += self._unlink(page)
-            if len(unlinked) >= _AT_ONCE:
-                self._note_unlinked(unlinked)
-                unlinked = []
+        # Leaving the block waits for the thread, also after an error: the claims end only after it.
+        with ThreadPoolExecutor(1, thread_name_prefix="unlink") as thread:
+            while not unlinked and (linked_page := list(islice(linked, self._at_once))):
+                unlinked = self._unlinked(self._unlinking(thread, linked_page, inventory))
+                # A page of which every blob was refused is not claimed again: nothing has proved the registry yet.
+                done |= {blob.digest for blob in unlinked or linked_page}
+            rest = [blob for blob in blobs if blob.digest not in done]
+            for page in self._unlinked_pages(thread, rest):
+                unlinked += page
+                if len(unlinked) >= _AT_ONCE:
+                    self._note_unlinked(unlinked)
+                    unlinked = []
         self._note_unlinked(unlinked)
+
+    def _unlinked_pages(
+        self, thread: ThreadPoolExecutor, blobs: Sequence[UnlinkedBlob]
+    ) -> Iterator[Sequence[UnlinkedBlob]]:
+        """Unlink page after page, and yield the unlinked blobs of each. Each page is claimed during the one before."""
+        before: _Unlinking | None = None
+        for page in chunks(blobs, self._at_once):
+            unlinking = self._unlinking(thread, page)
+            if before:
+                yield self._unlinked(before)
+            before = unlinking
+        if before:
+            yield self._unlinked(before)
 
     def expire(self, batches: Sequence[QuarantineBatch], has_data: Callable[[bytes], bool]) -> None:
         """Delete batches of the quarantine for good.
@@ -172,10 +206,14 @@ class BlobRemoval:
         images = {image for digest in digests for image in self._images.get(unpacked(digest), ())}
         self.final += self._attempt.store.trash.forget_images(images)
 
-    def _unlink(self, page: Sequence[UnlinkedBlob], inventory: StorageInventory | None = None) -> list[UnlinkedBlob]:
-        """Claim these blobs, delete the links of the granted ones, and return the unlinked blobs.
+    def _unlinking(
+        self, thread: ThreadPoolExecutor, page: Sequence[UnlinkedBlob], inventory: StorageInventory | None = None
+    ) -> _Unlinking:
+        """Claim these blobs, and begin to delete the links of the granted ones.
 
         Args:
+            thread: for the deletion.
+            page: of blobs.
             inventory: given until the registry has proved to obey the storage. Only a few blobs are unlinked then.
         """
         granted = self._claiming.claim([blob.digest for blob in page], "unlink")
@@ -188,13 +226,17 @@ class BlobRemoval:
         probes = prove.choose(self._attempt, probes, self._objects.name)
         links = {(name, blob.digest): blob.digest for blob in page for name in blob.repositories}
         keys = {layer_key(name, unpacked(digest)): digest for name, digest in links}
-        failed = self._remove(keys, lambda: self._erase(keys))
-        if probe := prove.still_known(self._attempt, probes):
-            write_links(self._attempt, self._objects, links)
+        return _Unlinking(page, links, probes, thread.submit(self._remove, keys, lambda: self._erase(keys)))
+
+    def _unlinked(self, unlinking: _Unlinking) -> list[UnlinkedBlob]:
+        """Wait until the links are deleted, release the claims, and return the unlinked blobs."""
+        failed = unlinking.failed.result()
+        if probe := prove.still_known(self._attempt, unlinking.probes):
+            write_links(self._attempt, self._objects, unlinking.links)
             raise prove.refusal(probe, self._objects.name)
-        self._claiming.release(frozenset(blob.digest for blob in page))
-        self._advance(page)
-        return [blob for blob in page if blob.digest not in failed]
+        self._claiming.release(frozenset(blob.digest for blob in unlinking.blobs))
+        self._advance(unlinking.blobs)
+        return [blob for blob in unlinking.blobs if blob.digest not in failed]
 
     def _note_unlinked(self, blobs: Sequence[UnlinkedBlob]) -> None:
         """Begin the grace of blobs. If a request has named a blob since its claim, the journal keeps that as a use."""
