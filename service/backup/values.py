@@ -11,7 +11,11 @@ from service.domain.oci.names import is_digest, is_repository, is_tag
 from service.domain.retention.plan import Rejection
 from service.store.approvals import unpack_hold
 from service.store.backup import SAVED, SavedValue
+from service.store.collection_runs import NUMBERS_OF_RUN
+from service.store.collections import unpack_rehearsal
+from service.store.garbage import unpack_garbage
 from service.store.keys import long
+from service.store.outbox import Trouble
 from service.store.packing import (
     unpack_doomed,
     unpack_entry,
@@ -54,7 +58,7 @@ def check_value(saved: SavedValue) -> None:
             try:
                 check(name, value)
             except Exception as error:
-                raise ValueError(f"{name[:100]!r} of {saved.repository} cannot be read") from error
+                raise ValueError(f"{name[:100]!r} of {saved.repository or saved.key} cannot be read") from error
 
 
 def entry_id(text: str) -> tuple[int, int]:
@@ -134,28 +138,51 @@ def _check_tag(tag: str, pushed_us: Any) -> None:
         raise ValueError(tag)
 
 
-def _check_generation(_: str, text: str) -> None:
+def _check_number(_: str, text: str) -> None:
     if not _is_number(int(text)):
         raise ValueError(text)
 
 
+def _check_numbers(_: str, text: str) -> None:
+    for word in text.split(" ")[:2]:
+        _check_number("", word)
+
+
+def _check_trouble(_: str, text: str) -> None:
+    trouble = Trouble("", **json.loads(text))
+    if not isinstance(trouble.message, str) or not _is_number(trouble.at_ms):
+        raise ValueError(text)
+
+
+def _check_run(field: str, text: str) -> None:
+    # Every page and metric of collections reads all runs.
+    if text and field in NUMBERS_OF_RUN and abs(int(text)) >= _LARGEST:
+        raise ValueError(text)
+
+
 _CHECKS: Mapping[str, Callable[[str, Any], object]] = {
-    "generation": _check_generation,
+    "generation": _check_number,
+    "counters": _check_number,
+    "usage:now": _check_number,
+    "gc:totals": _check_number,
+    "gc:runs": _check_run,
+    "gc:garbage": lambda _, text: unpack_garbage(text),
+    "gc:rehearsal": lambda _, text: unpack_rehearsal(text),
     "compared": lambda _, text: int(text.split(" ")[1]),
     "planned": lambda _, text: int(text),
     "unapproved": lambda _, text: int(text.split(" ")[0]),
-    "sizes": lambda _, text: [int(word) for word in text.split(" ")[:2]],
+    "sizes": _check_numbers,
     "tags:R": _check_tag,
     "live:R": _check_live,
     "untagged:R": unpack_untagged,
     "revisions:R": lambda _, text: unpack_revisions(text),
-    "created:R": lambda _, text: int(text),
+    "created:R": _check_number,
     "layers:R": lambda _, text: unpack_layers(text),
     "links:R": lambda _, text: unpack_links(text),
     "dry_run:R": lambda _, text: unpack_doomed(text),
     "hold:R": lambda _, text: unpack_hold("", text),
     "rejection:R": lambda _, text: Rejection(**json.loads(text)),
-    "troubles": lambda _, text: int(json.loads(text)["at_ms"]),
+    "troubles": _check_trouble,
     "trash:R": _check_manifest,
     "deleted:R": _check_deleted,
 }

@@ -8,6 +8,7 @@ from typing import Any
 from service.domain.collection.run import Run, Totals
 from service.store.connection import Connection
 
+NUMBERS_OF_RUN = frozenset(field.name for field in fields(Run)) - {"result", "reason", "message", "gate", "note"}
 _LOGS = 20
 # In base64. Redis must never be full of logs: it could not record events then.
 _LOGS_BYTES = 16 * 1024 * 1024
@@ -78,9 +79,8 @@ class CollectionRuns:
 
 def _run(row: Mapping[str, str]) -> Run:
     """Return the run behind a row of gc:runs. A row of an older version of pushprune lacks the newer fields."""
-    words = ("result", "reason", "message", "gate", "note")
     values: dict[str, Any] = {
-        field.name: row[field.name] if field.name in words else int(row[field.name])
+        field.name: int(row[field.name]) if field.name in NUMBERS_OF_RUN else row[field.name]
         for field in fields(Run)
         if row.get(field.name)
     }

@@ -175,10 +175,7 @@ class Collections:
     def rehearsal(self) -> Rehearsal | None:
         """Return the result of the last dry run, None if none is kept."""
         text = self._text("gc:rehearsal")
-        if text is None:
-            return None
-        kept = json.loads(text)
-        return Rehearsal(kept["at_ms"], tuple((digest, size) for digest, size in kept["blobs"]))
+        return None if text is None else unpack_rehearsal(text)
 
     def begin_check(self, sweep: Sweep) -> bool:
         """Record a sweep, before it begins, that must be checked afterwards.
@@ -245,3 +242,9 @@ class Collections:
     def _text(self, name: str) -> str | None:
         text: str | None = self._connection.redis.get(self._keys.of(name))
         return text
+
+
+def unpack_rehearsal(text: str) -> Rehearsal:
+    """Return the dry run behind the value of gc:rehearsal."""
+    kept = json.loads(text)
+    return Rehearsal(kept["at_ms"], tuple((digest, size) for digest, size in kept["blobs"]))

@@ -58,12 +58,15 @@ class GarbageRecord:
     def last(self) -> Garbage | None:
         """Return the garbage that was seen last, None if it was never looked for."""
         text = self._connection.redis.get(self._key)
-        if text is None:
-            return None
-        kept = json.loads(text)
-        return Garbage(
-            kept["at_ms"],
-            tuple(RepositoryGarbage(**share) for share in kept["repositories"]),
-            tuple(GarbageStep(**{**step, "stage": GarbageStage(step["stage"])}) for step in kept["steps"]),
-            tuple(Leftover(**{**each, "kind": LeftoverKind(each["kind"])}) for each in kept.get("leftovers", ())),
-        )
+        return None if text is None else unpack_garbage(text)
+
+
+def unpack_garbage(text: str) -> Garbage:
+    """Return the garbage behind the value of gc:garbage."""
+    kept = json.loads(text)
+    return Garbage(
+        kept["at_ms"],
+        tuple(RepositoryGarbage(**share) for share in kept["repositories"]),
+        tuple(GarbageStep(**{**step, "stage": GarbageStage(step["stage"])}) for step in kept["steps"]),
+        tuple(Leftover(**{**each, "kind": LeftoverKind(each["kind"])}) for each in kept.get("leftovers", ())),
+    )

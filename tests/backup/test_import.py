@@ -115,6 +115,11 @@ def of(key: str, value: Any, **more: Any) -> Callable[[Path], None]:
     return with_a_line({"key": key, "repository": SHOP, "value": value, **more})
 
 
+def shared(key: str, value: Any, **more: Any) -> Callable[[Path], None]:
+    """Add a value that belongs to no repository."""
+    return with_a_line({"key": key, "value": value, **more})
+
+
 def entry(identifier: str) -> Callable[[Path], None]:
     return with_a_line({"key": "gc:runs", "id": identifier, "value": {"result": "done"}})
 
@@ -160,6 +165,20 @@ def with_other_bytes_in_the_trash(file: Path) -> None:
         (of("generation", "5", expires_ms=1), "line 2: a value of generation has no expires_ms and no added"),
         (of("generation", str(1 << 53)), "line 2: '' of shop/api cannot be read"),
         (of("tags", {"v1": "inf"}), "line 2: 'v1' of shop/api cannot be read"),
+        # What pages, metrics and /readyz read as numbers.
+        (shared("counters", {"push": "9" * 400}), "line 2: 'push' of counters cannot be read"),
+        (shared("usage:now", {"size": "-1"}), "line 2: 'size' of usage:now cannot be read"),
+        (shared("gc:totals", {"runs done": "x"}), "line 2: 'runs done' of gc:totals cannot be read"),
+        (shared("gc:runs", {"bytes_freed": "9" * 400}, id="1-1"), "line 2: 'bytes_freed' of gc:runs cannot be read"),
+        (shared("gc:garbage", "{}"), "line 2: '' of gc:garbage cannot be read"),
+        (shared("gc:rehearsal", "[]"), "line 2: '' of gc:rehearsal cannot be read"),
+        (shared("troubles", {"lost x": '{"message": 1, "at_ms": 1}'}), "line 2: 'lost x' of troubles cannot be read"),
+        (
+            shared("troubles", {"lost x": '{"message": "", "at_ms": 1, "x": 1}'}),
+            "line 2: 'lost x' of troubles cannot be read",
+        ),
+        (of("created", {"a": "-1"}), "line 2: 'a' of shop/api cannot be read"),
+        (of("sizes", "1 99999999999999999999 1:1 1"), "line 2: '' of shop/api cannot be read"),
         (with_deep_brackets, "line 2: it is no line of a backup"),
         (changed(-1, values={"history": "x"}), "the last line has no counts; nothing was imported"),
         (changed(0, schema=0), " has schema 0, which this pushprune cannot migrate"),
