@@ -169,7 +169,7 @@ class Inventory:
                     entries.append(entry)
                 last = entry.id
                 if len(entries) == limit:
-                    if self.archive.newest(repository, 1, last):
+                    if self.history.entries(repository, 1, last):
                         return HistoryPage(tuple(entries), last)
                     return self._last_page(repository, entries)
             read += len(batch)
@@ -188,7 +188,7 @@ class Inventory:
         return HistoryPage(tuple(entries), None, dropped)
 
     def _batches(self, repository: str | None, before: str | None) -> Iterator[tuple[Entry, ...]]:
-        while batch := self.archive.newest(repository, _PAGE, before):
+        while batch := self.history.entries(repository, _PAGE, before):
             yield batch
             if len(batch) < _PAGE:
                 return

@@ -6,14 +6,13 @@ from typing import Any
 
 from service.domain.history.entry import Entry
 from service.domain.simulation.timeline import Kind, TimelineEvent
-from service.store.chunks import AT_ONCE
+from service.store.chunks import AT_ONCE, by_id
 from service.store.connection import Connection
 from service.store.dictionary import Dictionary
 from service.store.keys import entry_ms, paired
 from service.store.limits import Limits
 from service.store.packing import unpack_entry
 
-_PAGE = 1000
 _MOST_READ = 20_000
 
 # The other actions in history:R (rescued, healed, lost) do not change where a tag points.
@@ -72,22 +71,13 @@ class Archive:
             pulls.setdefault(row["repository"], []).append(_event("pulled", row))
         return {repository: tuple(events) for repository, events in pulls.items()}
 
-    def newest(self, repository: str | None, count: int, before: str | None = None) -> tuple[Entry, ...]:
-        """Return the newest entries of one repository or of all, newest first. before: only those older than it."""
-        key = self._keys.of("history", repository) if repository else self._keys.of("events")
-        rows = self._connection.redis.xrevrange(key, max=f"({before}" if before else "+", count=count)
-        flat = Dictionary(self._connection).flat_row
-        return tuple(
-            unpack_entry(identifier, flat(fields) if repository else fields, repository) for identifier, fields in rows
-        )
-
     def of_tag(self, repository: str, tag: str) -> tuple[Entry, ...]:
         """Return the entries of one tag, and those of its repository that name no tag, in the order of arrival."""
         flat = Dictionary(self._connection).flat_row
         # Only these are unpacked: most entries of a large repository are about other tags.
         return tuple(
             unpack_entry(identifier, flat(fields), repository)
-            for identifier, fields in self._entries(self._keys.of("history", repository))
+            for identifier, fields in by_id(self._connection.redis, self._keys.of("history", repository))
             if fields["tag"] in (tag, "")
         )
 
@@ -155,16 +145,7 @@ class Archive:
         return client.xinfo_stream(key) if client.exists(key) else {}
 
     def _rows(self, key: str, after: str = "-") -> Iterator[Mapping[str, str]]:
-        return (fields for _, fields in self._entries(key, after))
-
-    def _entries(self, key: str, after: str = "-") -> Iterator[tuple[str, Mapping[str, str]]]:
-        # One answer with the whole stream would block Redis for all other clients.
-        while True:
-            page = self._connection.redis.xrange(key, min=after, count=_PAGE)
-            yield from page
-            if len(page) < _PAGE:
-                return
-            after = f"({page[-1][0]}"
+        return (fields for _, fields in by_id(self._connection.redis, key, after))
 
 
 def _oldest_ms(stream: Mapping[str, Any]) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from service.store import schema
-from service.store.chunks import AT_ONCE
+from service.store.chunks import AT_ONCE, by_id
 from service.store.connection import Connection
 from service.store.dictionary import Dictionary
 from service.store.keys import paired
@@ -111,7 +111,7 @@ class Backup:
             yield SavedValue(key, repository, plain, expires_ms=int(expires_ms or 0))
         if newest:
             flat = Dictionary(self._connection).flat_row
-            for identifier, fields in self._entries("history", repository, newest):
+            for identifier, fields in by_id(self._connection.redis, self._keys.of("history", repository), last=newest):
                 yield SavedValue("history:R", repository, flat(fields), identifier)
 
     def read_shared(self) -> Iterator[SavedValue]:
@@ -149,20 +149,11 @@ class Backup:
         if not client.exists(self._keys.of(name)):
             return
         about = client.xinfo_stream(self._keys.of(name))
-        for identifier, fields in self._entries(name, "", about["last-generated-id"]):
+        for identifier, fields in by_id(client, self._keys.of(name), last=about["last-generated-id"]):
             yield SavedValue(name, value=fields, id=identifier)
         # Before Redis 7 it is not known.
         if added := about.get("entries-added"):
             yield SavedValue(name, added=added)
-
-    def _entries(self, name: str, repository: str, newest: str) -> Iterator[tuple[str, dict[str, str]]]:
-        after = "-"
-        while True:
-            page = self._connection.redis.xrange(self._keys.of(name, repository), min=after, max=newest, count=_PAGE)
-            yield from page
-            if len(page) < _PAGE:
-                return
-            after = f"({page[-1][0]}"
 
 
 def name_of(key: str) -> str:

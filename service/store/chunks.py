@@ -1,6 +1,6 @@
 """Parts of long lists. A command that reads or writes 500,000 keys would keep Redis from all other work meanwhile."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -31,3 +31,13 @@ def by_score(client: Any, key: str, before: str = "+inf") -> Iterator[str]:
         # Where all members of a part have one score, the next part begins with them again.
         count = count * 2 if page[0][1] == last else AT_ONCE
         lowest, known = repr(last), frozenset(member for member, score in page if score == last)
+
+
+def by_id(client: Any, key: str, first: str = "-", last: str = "+") -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Yield the entries of a stream from the id `first` to the id `last`, in such parts."""
+    while True:
+        page = client.xrange(key, min=first, max=last, count=AT_ONCE)
+        yield from page
+        if len(page) < AT_ONCE:
+            return
+        first = f"({page[-1][0]}"

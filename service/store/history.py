@@ -256,10 +256,17 @@ class History:
         # In parts, because one answer about 500,000 repositories would keep Redis from all other work.
         return dict(self._connection.redis.hscan_iter(self._keys.of("generation"), count=AT_ONCE))
 
-    def entries(self, repository: str | None = None, count: int | None = 100) -> tuple[Entry, ...]:
-        """Return the newest history entries, of one repository or of all. count: at most; None: all that are kept."""
+    def entries(
+        self, repository: str | None = None, count: int | None = 100, before: str | None = None
+    ) -> tuple[Entry, ...]:
+        """Return the newest history entries, of one repository or of all, newest first.
+
+        Args:
+            count: at most; None: all that are kept.
+            before: the id of an entry; only older ones are returned.
+        """
         key = self._keys.of("history", repository) if repository else self._keys.of("events")
-        rows = self._connection.redis.xrevrange(key, count=count)
+        rows = self._connection.redis.xrevrange(key, max=f"({before}" if before else "+", count=count)
         flat = Dictionary(self._connection).flat_row
         return tuple(
             unpack_entry(identifier, flat(fields) if repository else fields, repository) for identifier, fields in rows

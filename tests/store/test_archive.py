@@ -9,7 +9,6 @@ from service.domain.errors import StoreUnavailable
 from service.domain.oci.manifest import DOCKER_MANIFEST, OCI_INDEX
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
-from service.store import archive as module
 from service.store.archive import Archive
 from service.store.connection import Connection, connect
 from service.store.deletions import Deletions
@@ -100,7 +99,7 @@ def test_pulls_are_read_once_for_every_repository(history: History, archive: Arc
 def test_many_entries_come_in_pages_and_each_once(
     history: History, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_PAGE", 3)
+    monkeypatch.setattr("service.store.chunks.AT_ONCE", 3)
     for count in (7, 9):
         record(history, *(event(number, tag=f"v{number}") for number in range(count)))
         assert [item.tag for item in archive.events("shop/api")] == [f"v{number}" for number in range(count)]
