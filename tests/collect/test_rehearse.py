@@ -15,7 +15,7 @@ from service.domain.errors import CollectionFailed
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
 from tests.support.collectors import collector
-from tests.support.drain import ANN, Counted, collect, leave_behind, obeying, state
+from tests.support.drain import ANN, Counted, collect, collecting, leave_behind, obeying, state
 from tests.support.gate import blob_heard, earlier, heard
 from tests.support.record import event, record, user_delete
 from tests.support.system import SHOP
@@ -27,7 +27,7 @@ BODY = """
     runs = folder / "runs"
     with runs.open("a") as file: print("dry" if dry else "sweep", file=file)
     (folder / "began").touch()
-    while (folder / "hold").exists(): time.sleep(0.01)
+    while (folder / "hold").exists() and not (folder / "go").exists(): time.sleep(0.01)
     print("0 blobs marked, 0 blobs and 0 manifests eligible for deletion")
     sys.exit(1 if (folder / "fail").exists() and len(runs.read_text().split()) == 1 else 0)
 """
@@ -50,14 +50,9 @@ def runs(folder: Path) -> list[str]:
 def meanwhile(wiring: Wiring, folder: Path, do: Callable[[], object]) -> list[str]:
     """Do something during the dry run before the gate closes, and return the commands that were run."""
     (folder / "hold").touch()
-    wiring.store.collections.request("by hand")
-    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
-    thread.start()
-    until(lambda: (folder / "began").exists())
-    assert state(wiring) == "open"
-    do()
-    (folder / "hold").unlink()
-    thread.join(240)
+    with collecting(wiring, folder, "began"):
+        assert state(wiring) == "open"
+        do()
     assert wiring.store.collection_runs.latest()[0].result == "done", wiring.store.collection_runs.latest()[0].message
     return runs(folder)
 
@@ -88,18 +83,12 @@ CHANGES: dict[str, Callable[[Wiring], object]] = {
 
 def test_one_that_can_count_no_more_is_stopped(gated: Wiring, tmp_path: Path) -> None:
     (tmp_path / "hold").touch()
-    wiring = gated
-    wiring.store.collections.request("by hand")
-    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
-    thread.start()
-    until(lambda: (tmp_path / "began").exists())
-    (tmp_path / "began").unlink()
-    heard(wiring.store.history)
-    until(lambda: (tmp_path / "began").exists())
-    assert state(wiring) == "closed"
-    (tmp_path / "hold").unlink()
-    thread.join(240)
-    assert wiring.store.collection_runs.latest()[0].result == "done"
+    with collecting(gated, tmp_path, "began"):
+        (tmp_path / "began").unlink()
+        heard(gated.store.history)
+        until(lambda: (tmp_path / "began").exists())
+        assert state(gated) == "closed"
+    assert gated.store.collection_runs.latest()[0].result == "done"
 
 
 @pytest.mark.parametrize("what", CHANGES)
@@ -152,13 +141,8 @@ def test_a_gate_that_a_dead_holder_left_closed_does_not_stay_so_for_its_sake(gat
     """The rehearsal's lock would keep every worker from proving that holder dead."""
     leave_behind(gated)
     (tmp_path / "hold").touch()
-    gated.store.collections.request("by hand")
-    thread = threading.Thread(target=collect_run.collect, args=(gated,))
-    thread.start()
-    until(lambda: (tmp_path / "began").exists())
-    held = gated.store.gate.state()
-    (tmp_path / "hold").unlink()
-    thread.join(240)
+    with collecting(gated, tmp_path, "began"):
+        held = gated.store.gate.state()
     assert held is None or held.token != "dead", "it is closed for as long as the dry run takes"
     assert gated.store.collection_runs.latest()[0].result == "done"
 

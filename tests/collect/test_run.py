@@ -16,6 +16,7 @@ from service.store.lease import COLLECT
 from service.store.outbox import Outbox
 from tests.conftest import MakeWiring, keep_last
 from tests.support.collectors import QUIET, collector
+from tests.support.drain import collect
 from tests.support.system import SHOP, Make, doomed_system
 from tests.support.waiting import until
 from workers import tasks
@@ -36,9 +37,7 @@ def test_it_becomes_due_by_the_number_of_deletes(make_system: Make, tmp_path: Pa
 
 def test_what_was_printed_is_kept_with_its_run(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.store.collections.request("by hand")
-    collect_run.collect(wiring)
-    (run,) = wiring.store.collection_runs.latest()
+    run = collect(wiring)
     printed = [
         "0 blobs marked, 2 blobs and 0 manifests eligible for deletion",
         *(f"blob eligible for deletion: sha256:{letter * 64}" for letter in "ab"),
@@ -54,9 +53,7 @@ def test_what_was_printed_is_kept_with_its_run(make_wiring: MakeWiring, tmp_path
 
 def test_what_was_printed_before_it_failed_is_kept(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "print('no such volume'); sys.exit(3)"))
-    wiring.store.collections.request("by hand")
-    collect_run.collect(wiring)
-    (run,) = wiring.store.collection_runs.latest()
+    run = collect(wiring)
     printed = ["$ gc.command --dry-run", "no such volume", "exit code 3"]
     assert lines_of(wiring.store.collection_runs.log(run.started_ms) or b"") == printed
     collect_run.collect(wiring)
@@ -76,8 +73,7 @@ def test_logs_are_kept_within_a_number_and_a_total_size(make_wiring: MakeWiring)
 
 def test_a_run_is_recorded_with_its_result_and_the_want_is_over(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.store.collections.request("by hand")
-    collect_run.collect(wiring)
+    collect(wiring)
     (run,) = wiring.store.collection_runs.latest()
     assert (run.result, run.reason, run.exit_code, run.blobs) == ("done", "by hand", 0, 2)
     assert wiring.store.collections.requested() is None
@@ -114,9 +110,7 @@ def test_deletes_that_came_during_a_run_still_count_for_the_next(make_wiring: Ma
 
 def test_a_failing_collector_is_recorded_told_and_tried_again(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "print('failed to mark: boom'); sys.exit(1)"))
-    wiring.store.collections.request("by hand")
-    collect_run.collect(wiring)
-    (run,) = wiring.store.collection_runs.latest()
+    run = collect(wiring)
     assert run.result == "failed"
     assert "exit code 1: failed to mark: boom" in run.message
     assert wiring.store.collections.requested() == "by hand"
@@ -126,9 +120,7 @@ def test_a_failing_collector_is_recorded_told_and_tried_again(make_wiring: MakeW
 def test_a_store_where_nothing_was_pushed_yet_is_no_failure(make_wiring: MakeWiring, tmp_path: Path) -> None:
     message = "filesystem: Path not found: /docker/registry/v2/repositories"
     wiring = make_wiring(gc=collector(tmp_path, f"print('failed to mark: {message}'); sys.exit(1)"))
-    wiring.store.collections.request("by hand")
-    collect_run.collect(wiring)
-    assert wiring.store.collection_runs.latest()[0].result == "done"
+    assert collect(wiring).result == "done"
 
 
 def test_it_is_put_off_when_deletes_do_not_end(make_wiring: MakeWiring, tmp_path: Path) -> None:
@@ -160,8 +152,7 @@ def test_a_collector_that_still_runs_on_this_host_is_not_joined_by_another(
     orphan = threading.Thread(target=wiring.registry.collector.run, args=(lambda: True,))
     orphan.start()
     until(lambda: bool(list(tmp_path.glob("began-*"))))
-    wiring.store.collections.request("by hand")
-    second = threading.Thread(target=collect_run.collect, args=(wiring,))
+    second = threading.Thread(target=collect, args=(wiring,))
     second.start()
     until(lambda: bool(wiring.store.collection_runs.latest()) or len(list(tmp_path.glob("began-*"))) > 1)
     began = len(list(tmp_path.glob("began-*")))
@@ -176,9 +167,7 @@ def test_a_collector_that_still_runs_on_this_host_is_not_joined_by_another(
 @pytest.mark.slow
 def test_a_collector_takes_no_longer_than_its_timeout(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, "time.sleep(600)"), "timeout": 1})
-    wiring.store.collections.request("by hand")
-    collect_run.collect(wiring)
-    assert "gc.timeout" in wiring.store.collection_runs.latest()[0].message
+    assert "gc.timeout" in collect(wiring).message
 
 
 def test_without_a_command_a_want_is_told_to_the_operator(make_wiring: MakeWiring) -> None:
@@ -198,9 +187,7 @@ def test_a_collection_ends_the_undo_of_what_was_deleted_before_it(make_system: M
     system.settle()
     assert system.store.trash.get("shop/api", digest) is not None
     (tmp_path / "marks").write_text(f"shop/api: marking manifest {system.registry.tags('shop/api')['v2']} \n")
-    system.store.collections.request("by hand")
-    collect_run.collect(system.wiring)
-    assert system.store.collection_runs.latest()[0].result == "done"
+    assert collect(system.wiring).result == "done"
     assert system.store.trash.get("shop/api", digest) is None
 
 
@@ -233,9 +220,7 @@ def test_it_does_not_begin_right_after_a_delete(make_system: Make, tmp_path: Pat
     system = make_system(keep_last(1), gc=settings)
     system.push("v1", "v2")
     system.settle()
-    system.store.collections.request("by hand")
-    collect_run.collect(system.wiring)
-    assert system.store.collection_runs.latest()[0].result == "postponed"
+    assert collect(system.wiring).result == "postponed"
     assert not (tmp_path / "dry").exists()
 
 
@@ -245,9 +230,7 @@ def test_what_must_be_healed_goes_first(
     monkeypatch.setattr(quiesce, "_HEAL_S", 0.2)
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.deletions.request_healing("shop/api", ["v1"])
-    wiring.store.collections.request("by hand")
-    collect_run.collect(wiring)
-    assert wiring.store.collection_runs.latest()[0].result == "postponed"
+    assert collect(wiring).result == "postponed"
     assert not (tmp_path / "dry").exists()
 
 
@@ -256,9 +239,8 @@ def test_what_must_be_healed_does_not_wait_for_a_collection_that_waits_for_a_del
 ) -> None:
     monkeypatch.setattr(quiesce, "_HEAL_S", 0.2)
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 600})
-    wiring.store.collections.request("by hand")
     with wiring.store.leases.write():
-        thread = threading.Thread(target=collect_run.collect, args=(wiring,))
+        thread = threading.Thread(target=collect, args=(wiring,))
         thread.start()
         until(wiring.store.leases.collecting)
         wiring.store.deletions.request_healing(SHOP, ["v1"])
@@ -270,8 +252,7 @@ def test_what_must_be_healed_does_not_wait_for_a_collection_that_waits_for_a_del
 def test_a_push_stops_the_collector(make_system: Make, tmp_path: Path) -> None:
     body = "(folder / 'began').touch()\ntime.sleep(600)"
     system = make_system(keep_last(5), gc=collector(tmp_path, body))
-    system.store.collections.request("by hand")
-    thread = threading.Thread(target=collect_run.collect, args=(system.wiring,))
+    thread = threading.Thread(target=collect, args=(system.wiring,))
     thread.start()
     until(lambda: (tmp_path / "began").exists())
     system.push("v1")
@@ -293,9 +274,7 @@ def test_a_delete_that_was_not_answered_may_be_at_work_and_keeps_collections_awa
     with pytest.raises(RegistryUnavailable):
         deleting.delete(system.wiring, SHOP)
     system.later()
-    system.store.collections.request("by hand")
-    collect_run.collect(system.wiring)
-    (run,) = system.store.collection_runs.latest()
+    run = collect(system.wiring)
     assert (run.result, run.message) == ("postponed", "deletions by pushprune did not end in time")
     assert not (tmp_path / "dry").exists()
 
@@ -320,8 +299,7 @@ def test_a_redis_that_hangs_does_not_keep_a_collector_alive_whose_lease_is_lost(
     monkeypatch.setattr(collect_run, "COLLECT_MS", 4000)
     body = "(folder / 'pid').write_text(str(os.getpid()))\ntime.sleep(600)"
     wiring = make_wiring(gc=collector(tmp_path, body))
-    wiring.store.collections.request("by hand")
-    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
+    thread = threading.Thread(target=collect, args=(wiring,))
     asked, answered = threading.Event(), threading.Event()
 
     def hang(_outbox: Outbox) -> int:
@@ -405,9 +383,7 @@ def test_a_sweep_is_stopped_that_is_not_what_was_rehearsed(
     (folder / ("dry" if dry else "swept")).touch()
     """
     wiring = make_wiring(gc=collector(tmp_path, body))
-    wiring.store.collections.request("by hand")
-    collect_run.collect(wiring)
-    (run,) = wiring.store.collection_runs.latest()
+    run = collect(wiring)
     assert run.result == "failed"
     assert run.message.startswith("it was stopped: it was about to delete ")
     assert not (tmp_path / "swept").exists()
@@ -419,7 +395,5 @@ def test_a_sweep_that_takes_what_was_not_rehearsed_has_failed(make_wiring: MakeW
     print("blob eligible for deletion: sha256:" + ("a" if dry else "b") * 64)
     """
     wiring = make_wiring(gc=collector(tmp_path, body))
-    wiring.store.collections.request("by hand")
-    collect_run.collect(wiring)
-    (run,) = wiring.store.collection_runs.latest()
+    run = collect(wiring)
     assert (run.result, "which the dry run did not list" in run.message) == ("failed", True)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from service.collect import run as collect_run
-from service.domain.collection.run import MANUAL, Run
+from service.domain.collection.run import MANUAL
 from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.support.collectors import command
+from tests.support.drain import collect
 
 CACHE = {"storage": {"cache": {"blobdescriptor": "inmemory"}}}
 
@@ -70,12 +70,6 @@ def delete_v1(system: LiveSystem) -> str:
     return blob
 
 
-def collect(system: LiveSystem) -> Run:
-    system.store.collections.request(MANUAL)
-    collect_run.collect(system.wiring)
-    return system.store.collection_runs.latest()[0]
-
-
 def gc(folder: Path, **more: Any) -> dict[str, Any]:
     return {"command": command(folder), "settle": 0, **more}
 
@@ -87,7 +81,7 @@ def test_a_stale_cache_is_found_and_healed_by_a_restart(live: Live, tmp_path: Pa
     system.registry.restart(CACHE)
     blob = delete_v1(system)
     with restarts(system, {"as it was": {}}) as made:
-        run = collect(system)
+        run = collect(system.wiring, MANUAL)
         assert (run.result, run.message) == ("done", "")
         assert "the registry claimed to have shop/api@sha256:" in run.note
         assert "which was garbage-collected, until gc.after restarted it" in run.note
@@ -134,7 +128,7 @@ def test_a_manifest_that_is_hidden_from_the_collector_stops_the_sweep(
         tags = {"tag": {"v1"}, "part": {"v1", "multi"}, "untagged": {"v2"}}[which]
         wait_until(lambda: system.heard("shop/api", tags), "the pushes were not heard")
     (tmp_path / "hidden").write_text(hidden)
-    run = collect(system)
+    run = collect(system.wiring, MANUAL)
     assert run.result == "failed"
     assert "did not mark shop/api" in run.message
     assert "which still exists; nothing was deleted" in run.message
@@ -168,7 +162,7 @@ def test_the_registry_is_read_only_while_it_is_collected_and_writable_again(live
     (tmp_path / "url").write_text(system.registry.url)
     blob = delete_v1(system)
     with restarts(system, {"read-only": readonly(True), "as it was": readonly(False)}) as made:
-        run = collect(system)
+        run = collect(system.wiring, MANUAL)
         assert (run.result, run.message, run.gate, run.note) == ("done", "", "readonly", "")
         assert made == ["read-only", "as it was"]
         assert (tmp_path / "statuses").read_text().split() == ["405", "405"], "dry run and sweep"

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from service.collect import run as collect_run
-from service.domain.collection.run import MANUAL, Run
+from service.domain.collection.run import MANUAL
 from tests.fakes.images import make_image, sha256
 from tests.fakes.pusher import Pusher
 from tests.live.conftest import Live, LiveSystem, last, wait_until
 from tests.support.collectors import command
+from tests.support.drain import collect
 
 SHOP = "shop/api"
 ABORTED = make_image("aborted", layers=2)
@@ -47,12 +47,6 @@ def delete_v1(system: LiveSystem) -> str:
     return sha256(make_image("v1").blobs[1])
 
 
-def collect(system: LiveSystem) -> Run:
-    system.store.collections.request(MANUAL)
-    collect_run.collect(system.wiring)
-    return system.store.collection_runs.latest()[0]
-
-
 @pytest.mark.parametrize("mounted", [True, pytest.param(False, marks=pytest.mark.deep)])
 def test_an_aborted_push_does_not_put_off_what_it_does_not_need_and_may_go_on(
     live: Live, tmp_path: Path, mounted: bool
@@ -61,7 +55,7 @@ def test_an_aborted_push_does_not_put_off_what_it_does_not_need_and_may_go_on(
     swept = delete_v1(system)
     abort_a_push(system)
     manifests = system.registry.manifests(SHOP)
-    run = collect(system)
+    run = collect(system.wiring, MANUAL)
     assert (run.result, run.message, run.blobs) == ("done", "", 3)
     assert not system.wiring.registry.client.claims_blob(SHOP, swept)
     assert system.registry.manifests(SHOP) == manifests, "what held them is gone"

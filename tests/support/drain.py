@@ -15,9 +15,9 @@ from tests.support.waiting import until
 ANN = client_of("10.0.0.7", "docker/27")
 
 
-def collect(wiring: Wiring) -> Run:
+def collect(wiring: Wiring, reason: str = "by hand") -> Run:
     """One collection, as a worker makes it."""
-    wiring.store.collections.request("by hand")
+    wiring.store.collections.request(reason)
     collect_run.collect(wiring)
     return wiring.store.collection_runs.latest()[0]
 
