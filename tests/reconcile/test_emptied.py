@@ -15,6 +15,15 @@ def known(system: System, repository: str = SHOP) -> set[str]:
     return {tag.name for tag in system.store.history.live(repository)}
 
 
+@pytest.fixture
+def system(make_system: Make) -> System:
+    """The tags were compared, and the policy keeps all of them."""
+    system = make_system(keep_last(9))
+    system.push(*NAMES)
+    look(system)
+    return system
+
+
 def look(system: System, repository: str = SHOP) -> None:
     compare.compare(system.store, system.wiring.registry, system.store.history.snapshot(repository))
 
@@ -30,10 +39,7 @@ def restart(system: System) -> None:
     system.registry.notifier.instance = f"{system.registry.notifier.instance}-again"
 
 
-def test_one_push_into_an_empty_storage_takes_no_known_tag_out_of_the_history(make_system: Make) -> None:
-    system = make_system(keep_last(9))
-    system.push(*NAMES)
-    look(system)
+def test_one_push_into_an_empty_storage_takes_no_known_tag_out_of_the_history(system: System) -> None:
     delete_unheard(system, *NAMES)
     restart(system)
     system.push("v4")
@@ -56,10 +62,7 @@ def test_nothing_is_deleted_on_account_of_it(make_system: Make) -> None:
     assert "pushprune reconcile shop/api" in " ".join(trouble.message for trouble in system.store.outbox.troubles())
 
 
-def test_an_older_tag_that_is_still_there_proves_the_storage(make_system: Make) -> None:
-    system = make_system(keep_last(9))
-    system.push(*NAMES)
-    look(system)
+def test_an_older_tag_that_is_still_there_proves_the_storage(system: System) -> None:
     delete_unheard(system, "v2", "v3")
     restart(system)
     system.push("v4")
@@ -79,10 +82,7 @@ def test_an_older_tag_of_another_repository_proves_it_as_well(make_system: Make)
     assert known(system) == {"v4"}
 
 
-def test_a_storage_that_is_unmounted_while_the_registry_runs_takes_no_tag_out_of_the_history(make_system: Make) -> None:
-    system = make_system(keep_last(9))
-    system.push(*NAMES)
-    look(system)
+def test_a_storage_that_is_unmounted_while_the_registry_runs_takes_no_tag_out_of_the_history(system: System) -> None:
     delete_unheard(system, *NAMES)
     system.push("v4")
     with pytest.raises(RegistryRefused, match=r"shop/api are missing at the registry \(3 of 4\)"):
@@ -91,12 +91,9 @@ def test_a_storage_that_is_unmounted_while_the_registry_runs_takes_no_tag_out_of
 
 
 def test_a_tag_that_the_last_comparison_found_beside_the_missing_ones_proves_the_storage(
-    make_system: Make, monkeypatch: pytest.MonkeyPatch
+    system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(emptied, "_SKEW_US", 0)
-    system = make_system(keep_last(9))
-    system.push(*NAMES)
-    look(system)
     delete_unheard(system, "v1")
     look(system)
     assert known(system) == {"v2", "v3"}
