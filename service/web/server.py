@@ -87,6 +87,8 @@ class SizedParser(HTTPRequestParser):
         super().parse_header(header_plus)
         if self._is_large(self.headers.get("AUTHORIZATION", "")):
             self.adj = self._large
+            if self.body_rcv is not None:
+                self.body_rcv.buf.overflow = self._large.inbuf_overflow
 
 
 class DeadlineChannel(HTTPChannel):
@@ -185,8 +187,9 @@ class DeadlineServer(TcpWSGIServer):
         self._pools = pools
         self._connections, self._per_address, self._trusted = connections, per_address, tuple(trusted)
         self._next_check_s = 0.0
-        adjustments = _options(MAX_BODY_BYTES)
-        self.is_large, self.large = is_large, _options(MAX_NOTIFICATION_BYTES)
+        adjustments = _options(MAX_BODY_BYTES, _IN_MEMORY_BYTES)
+        # In memory: /tmp may be too small, and the registry would send the same notification for ever.
+        self.is_large, self.large = is_large, _options(MAX_NOTIFICATION_BYTES, MAX_NOTIFICATION_BYTES)
         address = (listener.family, listener.type, listener.proto, listener.getsockname())
         super().__init__(
             application, {}, True, listener, dispatcher=pools[""], adj=adjustments, sockinfo=address, bind_socket=False
@@ -239,14 +242,19 @@ class DeadlineServer(TcpWSGIServer):
         return client.is_loopback or any(client in network for network in self._trusted)
 
 
-def _options(most_bytes: int) -> Adjustments:
-    """Return the options of waitress. most_bytes: of a body."""
+def _options(most_bytes: int, in_memory_bytes: int) -> Adjustments:
+    """Return the options of waitress.
+
+    Args:
+        most_bytes: of a body.
+        in_memory_bytes: a larger body is kept in a file.
+    """
     return Adjustments(
         asyncore_use_poll=True,
         # service.web.proxy decides whose headers count.
         clear_untrusted_proxy_headers=False,
         ident="",
-        inbuf_overflow=_IN_MEMORY_BYTES,
+        inbuf_overflow=in_memory_bytes,
         log_socket_errors=False,
         # One byte more than Flask accepts: a body at the limit must not be refused here.
         max_request_body_size=most_bytes + 1,

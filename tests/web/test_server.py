@@ -1,5 +1,6 @@
 """The HTTP server: half-sent requests, unread answers and too many connections do not stop the others."""
 
+import errno
 import http.client
 import json
 import socket
@@ -10,6 +11,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
+from waitress.buffers import TempfileBasedBuffer
 
 from service.domain.errors import ConfigurationError
 from service.web import attempts, server
@@ -305,6 +307,14 @@ def test_only_a_client_that_may_post_notifications_sends_a_larger_body(serve: Se
     assert answer(refused)[0] == 413
     accepted.sendall(b"x" * (MAX_BODY_BYTES + 1))
     assert answer(accepted) == (200, str(MAX_BODY_BYTES + 1).encode())
+
+
+def test_a_large_notification_needs_no_room_on_the_disk(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(TempfileBasedBuffer, "newfile", full)
+    assert serve(is_large=lambda _: True).status("POST", "/", b"x" * MAX_BODY_BYTES) == 200
 
 
 def test_a_body_larger_than_any_notification_is_refused(serve: Serve) -> None:
