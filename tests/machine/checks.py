@@ -46,7 +46,7 @@ def nothing_kept_is_missing(world: World) -> None:
         broken = (closure(digest, model.children) & model.manifests) - manifests.keys()
         broken -= model.vague if world.lost else set()  # to be found at the next look at the registry
         assert not broken, f"{tag} cannot be pulled: {[called(missed) for missed in sorted(broken)]} is missing"
-    unkept = model.restored_alone - manifests.keys()
+    unkept = {held for digest in model.restored_alone for held in closure(digest, model.children)} - manifests.keys()
     assert not unkept, f"{[called(missed) for missed in sorted(unkept)]} was restored by digest, and is missing"
     lost = model.manifests - manifests.keys() - model.once_dropped - model.vague
     assert not lost, f"{[called(missed) for missed in sorted(lost)]} went although nothing said so"

@@ -4,22 +4,22 @@ from typing import Any
 
 from service.domain.errors import NotRestorable
 from tests.machine.goods import called
+from tests.machine.oracle import closure
 from tests.machine.shops import SHOP
 from tests.machine.world import World
 
 
-def trashed_images(world: World) -> set[str]:
-    """Return the images in the trash that have no parts and are about no other image."""
+def trashed_images(world: World) -> frozenset[str]:
+    """Return the images in the trash, indexes included, that are about no other image."""
     with world.ground.life.somebody_else():
         trashed = world.wiring.restore.trashed(SHOP)
-    model = world.model
-    return {digest for digest in trashed & model.contents.keys() if not model.children[digest]} - model.subjects.keys()
+    return trashed & world.model.contents.keys() - world.model.subjects.keys()
 
 
 def restore_digest(world: World, digest: str) -> None:
     """`pushprune restore REPO@DIGEST`, in a process of its own: the image exists again, with its deleted tags."""
     deleted = {push.tag: push for push in world.deleted() if push.digest == digest}
-    missing = {digest} - world.registry.manifests().keys()
+    missing = closure(digest, world.model.children) - world.registry.manifests().keys()
     standing, refused = world.registry.tags(), ""
     try:
         with world.another_process():
@@ -28,10 +28,11 @@ def restore_digest(world: World, digest: str) -> None:
         refused = str(error)
     if refused:
         moved = [tag for tag in deleted if standing.get(tag, digest) != digest]
-        assert moved or digest not in world.model.binned, f"{called(digest)} is not restored: {refused}"
+        assert moved or missing - world.model.binned, f"{called(digest)} is not restored: {refused}"
         return
     assert set(restored.tags) == deleted.keys(), f"{called(digest)} was restored with other tags"
-    assert digest in world.registry.manifests(), f"{called(digest)} was not restored"
+    broken = closure(digest, world.model.children) - world.registry.manifests().keys()
+    assert not broken, f"{called(digest)} was restored without {[called(missed) for missed in sorted(broken)]}"
     with world.pardoning():
         for tag in restored.tags:
             world.model.restored(deleted[tag], tag, missing, restored.referrers)
