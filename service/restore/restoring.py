@@ -16,9 +16,11 @@ from service.restore.candidates import RestoreCandidate
 from service.restore.whole_image import WholeImage, WholeImages
 from service.store import Store
 from service.store.lease import Lease
+from service.store.outbox import LOOK_AGAIN_MS
 from service.store.restorations import RestoredManifest
 
 LEASE_S = 86_400
+_UNDER_WAY_S = LOOK_AGAIN_MS // 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,9 @@ class Restoring:
         digests = (digest, *(manifest.digest for manifest in image.missing))
         # Leased before the first PUT, so that no plan dooms a part that was just restored.
         until_us = self._store.restorations.lease(self._repository, digests, self._lease_s) if self._lease_s else None
+        if not self._lease_s and not any(names):
+            # Only a lease tells a DELETE that is under way from one that is sent later.
+            self._store.restorations.lease(self._repository, digests, _UNDER_WAY_S)
         if self._replaced:
             self._store.restorations.lease(self._repository, (self._replaced,), LEASE_S)
         self._put_missing(image, digest)

@@ -1,6 +1,7 @@
 """A manifest without a tag that a user restores while its DELETE is under way is kept, or comes back."""
 
 from collections.abc import Callable
+from functools import partial
 from threading import Event, Thread
 from typing import Any
 
@@ -58,6 +59,16 @@ def test_it_comes_back_if_its_delete_was_sent_already(make_system: Make, image: 
     system.settle()
     assert image.digest in system.registry.manifests(SHOP), "without waiting for a sweep"
     check_that_it_is_kept(system, image)
+
+
+@both_kinds
+def test_it_comes_back_although_no_policy_has_to_keep_it(make_system: Make, image: Image) -> None:
+    system = doomed_without_tag(make_system, image)
+    unprotected = partial(system.wiring.restore.restore, SHOP, digest=image.digest, lease_s=0, by="alice")
+    system.registry.before("DELETE", image.digest, unprotected)
+    deleting.delete(system.wiring, SHOP)
+    system.settle()
+    assert system.pull_whole(image.digest) == image.digest
 
 
 @both_kinds
