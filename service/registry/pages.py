@@ -57,6 +57,7 @@ def _names(registry: RegistryTransport, answer: Answer, key: str) -> list[str]:
     names = body.get(key, ...)
     if names is None:
         return []
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    # A name with control characters could control a terminal, and one with half a character cannot be stored.
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.isprintable() for name in names):
         raise RegistryUnavailable(f"{registry.where} sent a listing without a list of {key}")
     return names

@@ -236,7 +236,13 @@ class TestNonsense:
         with pytest.raises(RegistryUnavailable):
             EVERY_CALL[name](client)
 
-    @pytest.mark.parametrize("body", [b"{}", b'{"tags": "v1"}', b'{"tags": [1]}', b'{"tags": {"v1": 1}}'])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"{}", b'{"tags": "v1"}', b'{"tags": [1]}', b'{"tags": {"v1": 1}}',
+            b'{"tags": ["\\u001b[31m"]}', b'{"tags": ["\\ud800"]}',
+        ],
+    )  # fmt: skip
     def test_not_a_list_of_tags(self, fake: FakeRegistry, client: RegistryClient, body: bytes) -> None:
         fake.fail_next("GET", status=200, body=body)
         with pytest.raises(RegistryUnavailable, match="without a list of tags"):
