@@ -2,7 +2,6 @@
 
 import sys
 import threading
-from functools import partial
 from typing import Any
 
 from celery import Celery
@@ -16,7 +15,7 @@ from service.usage.measuring import measure
 from service.wiring import wire_service
 from workers import tasks
 from workers.reachability import watch_registry
-from workers.tick import sign, tick
+from workers.tick import tick
 from workers.webhooks import start_webhooks
 
 
@@ -33,9 +32,8 @@ def build() -> Celery:
 
     def start(sender: Any = None, **_: Any) -> None:
         consumed = tuple(str(queue) for queue in application.amqp.queues.consume_from)
-        name, process = getattr(sender, "hostname", "worker"), new_token()
-        signed = partial(sign, wiring.store, wiring.policies, name, process, consumed)
-        threading.Thread(target=tick, args=(wiring, signed, stopping), name="tick", daemon=True).start()
+        sweeping = (wiring, getattr(sender, "hostname", "worker"), new_token(), consumed, stopping)
+        threading.Thread(target=tick, args=sweeping, name="tick", daemon=True).start()
         measured = (wiring.store, wiring.registry, wiring.settings.reconcile.rate, stopping)
         threading.Thread(target=measure, args=measured, name="measure", daemon=True).start()
         start_webhooks(wiring.store, wiring.settings, stopping)

@@ -1,7 +1,8 @@
 """The heartbeat of every worker process; one worker at a time is elected to sweep."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 
 from service.collect.reopening import reopen
 from service.domain.errors import PushpruneError
@@ -25,17 +26,17 @@ def sign(store: Store, policies: PolicySource, name: str, process: str, queues: 
         store.policy_changes.note_read(f"{name} {process}", policies.digest)
 
 
-def tick(wiring: Wiring, signed: Callable[[], None], stopping: threading.Event) -> None:
+def tick(wiring: Wiring, name: str, process: str, queues: Sequence[str], stopping: threading.Event) -> None:
     """Twice a second, give a sign of life; in the worker that is elected, sweep.
 
     Args:
-        signed: gives a sign of life of this process.
+        name, process, queues: as in `sign`.
         stopping: set when the process ends.
     """
     waits, refused = False, None
     while not stopping.wait(TICK_S):
         try:
-            signed()
+            sign(wiring.store, wiring.policies, name, process, queues)
             wiring.store.meter.flush()
             reopen(wiring.store, wiring.registry, wiring.settings.gc)
             if wiring.store.leases.elected("tick", int(TICK_S * 1000)):
@@ -55,3 +56,5 @@ def tick(wiring: Wiring, signed: Callable[[], None], stopping: threading.Event) 
             waits = True
         except Exception:  # noqa: BLE001 - the tick must outlive anything: without it lost work stays lost
             log.exception("the check for unfinished work failed; it is repeated")
+    with suppress(PushpruneError):
+        wiring.store.policy_changes.forget_reader(f"{name} {process}")

@@ -10,8 +10,9 @@ from service.store.connection import Connection, new_token
 
 # The sweep continues a comparison every few seconds. One that no worker continues ends then.
 _COMPARISON_S = 900
-# A worker says twice a second which policy it has read. One that is silent for longer does not count.
-_READ_MS = 5000
+# A worker says twice a second which policy it has read. It counts for this long after that: it is silent while Redis
+# restarts and during a long sweep, and another worker must not put an older policy in force meanwhile.
+_READ_MS = 60_000
 _DELETES = "deletes "
 
 Stage = Literal["compare", "due"]
@@ -103,10 +104,16 @@ class PolicyChanges:
         key, now_ms = self._keys.of("policy:read"), self._connection.now_ms()
         with self._connection.redis.pipeline() as pipe:
             pipe.zremrangebyscore(key, "-inf", now_ms - _READ_MS)
-            # The clock of Redis was set back.
-            pipe.zremrangebyscore(key, now_ms + 1, "+inf")
+            # The clock of Redis was set back. A time that is only a little later is that of a worker that was faster.
+            pipe.zremrangebyscore(key, now_ms + _READ_MS, "+inf")
             pipe.zadd(key, {f"{worker} {digest}": now_ms})
             pipe.execute()
+
+    def forget_reader(self, worker: str) -> None:
+        """Forget which policy a worker has read, because it ends: no changed policy need wait for it."""
+        key = self._keys.of("policy:read")
+        if members := [each for each in self._connection.redis.zrange(key, 0, -1) if each.startswith(f"{worker} ")]:
+            self._connection.redis.zrem(key, *members)
 
     def read_by(self) -> Mapping[str, str]:
         """Return worker → the digest of the policy that it has read, of the workers that run."""

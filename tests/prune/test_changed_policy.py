@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from tests.conftest import MakeWiring, keep_last
 from tests.support.makers import tag, us
 from tests.support.system import Make, System
 from workers.sweep import sweep
-from workers.tick import sign
+from workers.tick import sign, tick
 
 REPOSITORIES = ("shop/api", "shop/web", "shop/db")
 
@@ -179,6 +180,48 @@ def test_while_workers_have_read_different_policies_the_one_in_force_stays(make_
     assert in_force(system) == 2
     assert left(system) == [2, 2, 2]
     assert different_policies(system.store) == ""
+
+
+def late(system: System, _: pytest.MonkeyPatch) -> None:
+    """Redis was away, or the first worker sweeps for that long."""
+    key, client = system.store.connection.keys.of("policy:read"), system.store.connection.redis
+    client.zincrby(key, -50_000, f"first@a 1 {system.store.policy_changes.in_force()}")
+
+
+def early(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second worker asked for the time before the first one gave its sign, and gives its own afterwards."""
+    kind, now_ms = type(system.store.connection), system.store.connection.now_ms() - 3
+    monkeypatch.setattr(kind, "now_ms", lambda _: now_ms)
+
+
+@pytest.mark.parametrize("meanwhile", [late, early])
+def test_a_worker_that_has_read_an_older_policy_does_not_put_it_in_force_while_the_others_are_silent(
+    make_system: Make,
+    change: Change,
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: Callable[[System, pytest.MonkeyPatch], None],
+) -> None:
+    """The older policy would delete what the one in force keeps."""
+    system = three_each(make_system, last(3))
+    sign(system.store, system.wiring.policies, "first@a", "1", ())
+    change(system, last(2))
+    meanwhile(system, monkeypatch)
+    sign(system.store, system.wiring.policies, "second@b", "1", ())
+    monkeypatch.undo()
+    sweep(system.wiring)
+    system.later()
+    assert (in_force(system), left(system)) == (3, [3, 3, 3])
+
+
+def test_a_changed_policy_does_not_wait_for_a_worker_that_ended(make_system: Make, change: Change) -> None:
+    system, stopping = three_each(make_system, last(3)), Event()
+    sign(system.store, system.wiring.policies, "first@a", "1", ())
+    stopping.set()
+    tick(system.wiring, "first@a", "1", (), stopping)
+    change(system, last(2))
+    sign(system.store, system.wiring.policies, "first@a", "2", ())
+    sweep(system.wiring)
+    assert in_force(system) == 2
 
 
 def test_a_worker_that_cannot_read_its_policy_file_keeps_no_other_from_putting_theirs_in_force(

@@ -148,7 +148,10 @@ def test_the_last_policy_that_a_worker_has_read_counts_while_the_worker_runs(
         changes.note_read(worker, policy)
     assert changes.read_by() == {"a 1": SECOND, "b 1": FIRST, "a 2": FIRST}
     key, now_ms = connection.keys.of("policy:read"), connection.now_ms()
-    connection.redis.zadd(key, {f"b 1 {FIRST}": now_ms - 6000, f"a 2 {FIRST}": now_ms + 60_000})
+    connection.redis.zadd(key, {f"b 1 {FIRST}": now_ms - 61_000, f"a 2 {FIRST}": now_ms + 3_600_000})
     assert "b 1" not in changes.read_by()
     changes.note_read("a 1", SECOND)
     assert changes.read_by() == {"a 1": SECOND}
+    changes.note_read("a 10", FIRST)
+    changes.forget_reader("a 1")
+    assert changes.read_by() == {"a 10": FIRST}
