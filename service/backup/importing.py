@@ -1,7 +1,7 @@
 """Check a whole backup, and only then replace the store by it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -12,6 +12,7 @@ from service.store import Store
 from service.store.backup import SAVED, SavedValue
 from service.store.backup_import import begin_import
 from service.store.dictionary import MOST_NAMES, names_in
+from service.store.live_tags import user_in
 from service.store.schema import MIGRATIONS, VERSION
 
 # Shows the progress of going through the values of a backup.
@@ -25,7 +26,7 @@ class CheckedBackup:
     Attributes:
         stream: the file, which is read again.
         counts: the number of its lines by key, and of the tags and deleted images in them.
-        numbers: of the names in entries of histories, for the dictionary.
+        numbers: of the names in entries of histories and of users of tags, for the dictionary.
     """
 
     stream: BinaryIO
@@ -68,11 +69,17 @@ def check(stream: BinaryIO, name: str, shown: Shown) -> CheckedBackup:
     backup = CheckedBackup(stream, name, header)
     for value in shown(_checked(backup)):
         backup.counts[value.key.removesuffix(":R")] += 1
-        if value.key == "history:R" and isinstance(value.value, dict):
-            for word in names_in(value.value):
-                if len(backup.numbers) < MOST_NAMES:
-                    backup.numbers.setdefault(word, len(backup.numbers) + 1)
+        for word in _names(value):
+            if len(backup.numbers) < MOST_NAMES:
+                backup.numbers.setdefault(word, len(backup.numbers) + 1)
     return backup
+
+
+def _names(saved: SavedValue) -> Iterable[str]:
+    """Return the names in a value that get a number."""
+    if isinstance(saved.value, Mapping) and saved.key == "live:R":
+        return filter(None, map(user_in, saved.value.values()))
+    return names_in(saved.value) if isinstance(saved.value, Mapping) and saved.key == "history:R" else ()
 
 
 def _checked(backup: CheckedBackup) -> Iterator[SavedValue]:

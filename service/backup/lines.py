@@ -1,12 +1,12 @@
 """The lines of a backup: the first says what it is, the last counts the others, each between them is one value.
 
-    {"pushprune": "backup", "format": 1, "schema": 1, "version": "1.2.0", "at": "2026-11-30T05:11:06Z"}
+    {"pushprune": "backup", "format": 1, "schema": 2, "version": "1.2.0", "at": "2026-11-30T05:11:06Z"}
     {"key": "tags", "repository": "shop/api", "value": {"v1": 1764479466123456}}
     {"key": "history", "repository": "shop/api", "id": "1764479466123-0", "value": {"action": "push", …}}
     {"end": true, "lines": 2, "values": {"history": 1, "tags": 1}}
 
-The keys, and the values of all but `history`, are those of docs/redis-schema.md. An entry of `history` is flat, as in
-`events`.
+The keys, and the values of all but `history` and `live`, are those of docs/redis-schema.md. An entry of `history` is
+flat, as in `events`. A value of `live` is "<short digest> <size>[!] <name of the user>".
 """
 
 import gzip

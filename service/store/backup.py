@@ -1,6 +1,6 @@
 """The part of Redis that a backup holds, read one repository at a time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,7 +8,8 @@ from service.store import schema
 from service.store.chunks import AT_ONCE, by_id
 from service.store.connection import Connection
 from service.store.dictionary import Dictionary
-from service.store.keys import paired
+from service.store.keys import decoded, paired
+from service.store.live_tags import flat_live
 
 Kind = Literal["string", "hash", "zset", "stream", "field", "score", "member", "scores"]
 
@@ -96,9 +97,11 @@ class Backup:
 
     def read_repository(self, repository: str) -> Iterator[SavedValue]:
         """Yield the values of a repository, all of one moment, then its history until then."""
-        rows = self._connection.run("read_repository", repository)
+        rows = self._connection.run_undecoded("read_repository", repository)
+        dictionary = Dictionary(self._connection)
         newest = ""
-        for name, expires_ms, value in zip(rows[::3], rows[1::3], rows[2::3], strict=True):
+        for name, expires_ms, packed in zip(map(decoded, rows[::3]), rows[1::3], rows[2::3], strict=True):
+            value: Any = _flat_tags(packed, dictionary.name) if name == "live" else decoded(packed)
             if name == "history":
                 newest = value
                 continue
@@ -110,9 +113,8 @@ class Backup:
                 plain = {member: _score(text) for member, text in plain.items()}
             yield SavedValue(key, repository, plain, expires_ms=int(expires_ms or 0))
         if newest:
-            flat = Dictionary(self._connection).flat_row
             for identifier, fields in by_id(self._connection.redis, self._keys.of("history", repository), last=newest):
-                yield SavedValue("history:R", repository, flat(fields), identifier)
+                yield SavedValue("history:R", repository, dictionary.flat_row(fields), identifier)
 
     def read_shared(self) -> Iterator[SavedValue]:
         """Yield the values that belong to no repository."""
@@ -163,6 +165,19 @@ def name_of(key: str) -> str:
         return key
     before = key.partition(":")[0]
     return next((name for name in (f"{before}:R", f"{before}:NAME", f"{before}:N") if name in known), "")
+
+
+def _flat_tags(live: Sequence[bytes], name_of: Callable[[str], str]) -> list[str]:
+    """Return the fields and values of live:R, in their flat form."""
+    flat = []
+    for name, packed in zip(live[::2], live[1::2], strict=True):
+        try:
+            text = flat_live(packed, name_of)
+        except ValueError:
+            # No import takes this value, and `export` says so.
+            text = packed.decode(errors="replace")
+        flat += [name.decode(), text]
+    return flat
 
 
 def _score(text: str) -> int | float | str:

@@ -13,6 +13,7 @@ from service.store.chunks import AT_ONCE
 from service.store.connection import Connection
 from service.store.dictionary import packed_row
 from service.store.lease import COLLECT_MS, Lease, Leases
+from service.store.live_tags import packed_live
 
 # The epoch of repositories that were imported: no epoch is like it, so that each is compared before its first plan.
 _IMPORTED = "imported"
@@ -85,7 +86,7 @@ class BackupImport:
             client.unlink(*page)
 
     def number(self, numbers: Mapping[str, int]) -> None:
-        """Store the numbers of the names in entries of histories. Called before the first entry."""
+        """Store the numbers of the names in entries of histories and of users in live:R. Called before `write`."""
         self._numbers = numbers
         if numbers:
             self._connection.redis.hset(self._keys.of("dictionary"), mapping=dict(numbers))
@@ -108,6 +109,8 @@ class BackupImport:
         elif kind in ("zset", "scores"):
             # All scores are times: no value of a backup replaces a later one.
             pipe.zadd(key, value, gt=True)
+        elif saved.key == "live:R":
+            pipe.hset(key, mapping={tag: packed_live(flat, self._numbers) for tag, flat in value.items()})
         elif kind == "hash":
             pipe.hset(key, mapping=value)
         else:

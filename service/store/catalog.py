@@ -9,7 +9,8 @@ from service.domain.page import Page, Place
 from service.domain.retention.state import Tag
 from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection
-from service.store.packing import unpack_live
+from service.store.dictionary import Dictionary
+from service.store.live_tags import unpack_live
 
 IndexOrder = Literal["name", "-name", "pushed", "-pushed", "tags", "-tags"]
 _INDEXES = {"name": "by_name", "pushed": "by_push", "tags": "by_tags"}
@@ -48,13 +49,10 @@ class Catalog:
 
     def tag(self, repository: str, tag: str) -> Tag | None:
         """Return a live tag without its pulls and creation date; None if the tag is not live."""
-        with self._connection.redis.pipeline() as pipe:
-            pipe.zscore(self._keys.of("tags", repository), tag)
-            pipe.hget(self._keys.of("live", repository), tag)
-            score, live = pipe.execute()
+        score, live = self._connection.run_undecoded("read_tag", repository, tag=tag)
         if score is None or live is None:
             return None
-        return unpack_live(tag, live, int(score) or None)
+        return unpack_live(tag, live, Dictionary(self._connection).name, int(float(score)) or None)
 
     def summaries(self, repositories: Sequence[str]) -> tuple[RepositorySummary, ...]:
         """Return the figures of these repositories, in the same order."""

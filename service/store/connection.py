@@ -3,12 +3,13 @@
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import redis
 from redis.backoff import ExponentialBackoff
+from redis.client import NEVER_DECODE
 from redis.commands.core import Script
 from redis.retry import Retry
 
@@ -16,7 +17,7 @@ from service.domain.errors import StoreRefuses, StoreUnavailable
 from service.store.guarded_client import GuardedClient
 from service.store.keys import Keys
 from service.store.redis_url import sentinel_address
-from service.store.script import lua_script
+from service.store.script import Argument, lua_script
 from service.store.script_client import ScriptClient
 
 _PLACE = re.compile(r" script: (?=\w+, on )")
@@ -94,42 +95,60 @@ class Connection:
             StoreUnavailable: Redis is away or refuses writes.
             TypeError: the arguments are not those of the head.
         """
+        return self.script(name, *self._bound(name, repository, repositories, named))
+
+    def run_undecoded(
+        self, name: str, repository: str = "", /, *, repositories: Sequence[str] = (), **named: Any
+    ) -> Any:
+        """Run a script as `run` does, and return its result with bytes for texts: live:R has digests as bytes."""
+        return self._run(name, *self._bound(name, repository, repositories, named), {NEVER_DECODE: True})
+
+    def _bound(
+        self, name: str, repository: str, repositories: Sequence[str], named: dict[str, Any]
+    ) -> tuple[list[str], list[Argument]]:
+        """Return the keys and the arguments of a script in the order of its head."""
         script = lua_script(name)
         members = {word: named.pop(word) for word in script.members}
         if "repository" in script.names:
             named["repository"] = repository
         if "repositories" in script.names:
             named["repositories"] = repositories
-        keys = script.bind_keys(self.keys, repository, repositories, members)
-        return self.script(name, keys, script.bind_arguments(named))
+        return script.bind_keys(self.keys, repository, repositories, members), script.bind_arguments(named)
 
-    def script(self, name: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+    def script(self, name: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         """Return the result of scripts/<name>.lua with these keys and arguments in their order in its head."""
+        return self._run(name, keys, args, {})
+
+    def _run(self, name: str, keys: Sequence[str], args: Sequence[Argument], options: Mapping[str, bool]) -> Any:
+        """Return the result of a script. options: of redis-py, about its answer."""
         registered = self._scripts.get(name)
         if registered is None:
             registered = self._scripts[name] = self.client.register_script(lua_script(name).text)
         with self.reached():
-            return self._call(self.client, registered, list(keys), list(args))
+            return self._call(self.client, registered, list(keys), list(args), options)
 
-    def _call(self, client: Any, script: Script, keys: list[str], args: list[str | int]) -> Any:
+    def _call(
+        self, client: Any, script: Script, keys: list[str], args: list[Argument], options: Mapping[str, bool]
+    ) -> Any:
         """Return the result of a script once its writes are safe from a failover."""
-        if not self._replicas:
-            return script(keys=keys, args=args, client=client)
+        command = ("EVALSHA", script.sha, len(keys), *keys, *args)
 
-        def call() -> list[Any]:
+        def call() -> tuple[Any, int]:
+            if not self._replicas:
+                return client.execute_command(*command, **options), 0
             # WAIT counts the replicas that have the writes of its own connection, which a pipeline uses for both.
             pipe = client.pipeline(transaction=False)
-            pipe.evalsha(script.sha, len(keys), *keys, *args)
+            pipe.execute_command(*command, **options)
             pipe.wait(self._replicas, round(PULSE_S * 1000))
-            answers: list[Any] = pipe.execute()
-            return answers
+            answer, received = pipe.execute()
+            return answer, int(received)
 
         try:
             result, received = call()
         except redis.exceptions.NoScriptError:
             client.script_load(script.script)
             result, received = call()
-        if int(received) < self._replicas:
+        if received < self._replicas:
             raise StoreUnavailable(
                 f"{received} of {self._replicas} replicas of Redis (redis.replicas) received a write within "
                 f"{PULSE_S:g} s: it may be lost by a failover; start the others again, or lower redis.replicas"
@@ -173,7 +192,7 @@ class Connection:
         """
         with self._translated():
             script = self._hasty.register_script(lua_script("pulse").text)
-            now_ms = int(self._call(self._hasty, script, [self.keys.of("pulse")], []))
+            now_ms = int(self._call(self._hasty, script, [self.keys.of("pulse")], [], {}))
         self._silent_until_s = None
         if not self._is_checked:
             self.check_schema()

@@ -1,4 +1,4 @@
-"""Pack the entries of history:R and unpack them again: the names in them are numbers of a dictionary.
+"""Pack the entries of history:R and unpack them again: the names in them, as in live:R, are numbers of a dictionary.
 
 The values of tag, size, address, at_us and reason stay as they are. The digest is short. Action, actor, agent, rule and
 media are numbers of names in `dictionary`; a name that is not there follows a "=". lib/entry.lua packs, too.
@@ -17,7 +17,7 @@ MOST_NAMES = 4096
 
 def packed_row(fields: Mapping[str, str], numbers: Mapping[str, int] = MappingProxyType({})) -> dict[str, str]:
     """Return the fields of an entry as history:R holds them. numbers: of names in `dictionary`."""
-    names = {name: _packed_name(fields[name], numbers) for name in _NAMED}
+    names = {name: packed_name(fields[name], numbers) for name in _NAMED}
     return {**fields, "digest": short(fields["digest"]), **names}
 
 
@@ -26,14 +26,15 @@ def names_in(fields: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(fields[name] for name in _NAMED if fields[name])
 
 
-def _packed_name(name: str, numbers: Mapping[str, int]) -> str:
+def packed_name(name: str, numbers: Mapping[str, int]) -> str:
+    """Return the number of a name; "=" and the name if it has none."""
     if not name:
         return ""
     return str(numbers[name]) if name in numbers else f"={name}"
 
 
 class Dictionary:
-    """The names behind the numbers, for one reading of a history."""
+    """The names behind the numbers, for one reading of a history or of tags."""
 
     # Not for the life of a process: after a wiped Redis, or a failover that lost writes, a number gets another name.
 
@@ -44,13 +45,15 @@ class Dictionary:
     def flat_row(self, packed: Mapping[str, str]) -> dict[str, str]:
         """Return the fields of an entry of history:R as `events` holds them."""
         digest = packed["digest"]
-        names = {name: self._name(packed[name]) for name in _NAMED}
+        names = {name: self.name(packed[name]) for name in _NAMED}
         return {**packed, "digest": long(digest) if digest else "", **names}
 
-    def _name(self, packed: str) -> str:
+    def name(self, packed: str) -> str:
+        """Return the name behind its number, or behind a "="."""
+        if packed in self._names:
+            return self._names[packed]
         if not packed or packed[0] == "=":
             return packed[1:]
-        if packed not in self._names:
-            numbers = self._connection.redis.hgetall(self._connection.keys.of("dictionary"))
-            self._names = {number: name for name, number in numbers.items()}
+        numbers = self._connection.redis.hgetall(self._connection.keys.of("dictionary"))
+        self._names = {number: name for name, number in numbers.items()}
         return self._names.setdefault(packed, _LOST)

@@ -9,8 +9,9 @@ from service.domain.retention.state import Tag
 from service.store.connection import Connection
 from service.store.keys import long, short
 from service.store.limits import Limits
+from service.store.live_tags import pack_actor
 from service.store.outbox import RESEND_MS
-from service.store.packing import NO_LAYERS, pack_actor, pack_layers, pack_links, pack_media, unpack_layers
+from service.store.packing import NO_LAYERS, pack_layers, pack_links, pack_media, unpack_layers
 from service.store.snapshot import Snapshot
 
 _UNANNOUNCED = "counts as pushed when it was first seen, and is not counted by `last`: its push was not reported"

@@ -13,13 +13,14 @@ from service.store.chunks import AT_ONCE, chunks
 from service.store.connection import Connection
 from service.store.dictionary import Dictionary
 from service.store.ingest import RecordResult, record
-from service.store.keys import long, paired, short
+from service.store.keys import long, short
 from service.store.limits import Limits, PushLimits
+from service.store.live_tags import unpack_digest
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
 from service.store.packing import DoomedImages, pack_doomed, unpack_entry
 from service.store.pushes import PushesSince, unpack_pushes
 from service.store.remembered_tags import ReadTags, RememberedTags, unpack_tags, with_changes
-from service.store.snapshot import Snapshot, unpack_snapshot
+from service.store.snapshot import Snapshot, decoded_answer, unpack_snapshot
 from service.store.word import Word
 
 # Parts of an image are pushed before the first tag of its repository.
@@ -83,18 +84,19 @@ class History:
         """Return everything that a plan needs, read at one moment."""
         known = self._remembered.of(repository)
         answer = self._read(repository, known)
-        tags = with_changes(known, answer) if known and answer["is_changes"] else unpack_tags(answer)
+        name_of = Dictionary(self._connection).name
+        tags = with_changes(known, answer, name_of) if known and answer["is_changes"] else unpack_tags(answer, name_of)
         if tags is None:
             answer = self._read(repository, None)
-            tags = unpack_tags(answer)
+            tags = unpack_tags(answer, name_of)
         is_remembered = self._remembered.remember(repository, tags)
         return unpack_snapshot(repository, answer, tags, self._late_us, is_remembered=is_remembered)
 
     def _read(self, repository: str, known: ReadTags | None) -> dict[str, Any]:
         """Return the fields of the answer of snapshot.lua. known: if possible, only changes of these tags are read."""
         server, generation, relabeled = (known.server, known.generation, known.relabeled) if known else ("", "", "")
-        return paired(
-            self._connection.run(
+        return decoded_answer(
+            self._connection.run_undecoded(
                 "snapshot",
                 repository,
                 known_server=server,
@@ -237,11 +239,8 @@ class History:
 
     def standing(self, repository: str) -> frozenset[str]:
         """Return the digests that the registry has, as far as is known: those of tags, and those without one."""
-        with self._connection.redis.pipeline() as pipe:
-            pipe.hvals(self._keys.of("live", repository))
-            pipe.hkeys(self._keys.of("untagged", repository))
-            live, untagged = pipe.execute()
-        return frozenset(long(text.partition(" ")[0]) for text in (*live, *untagged))
+        live, untagged = self._connection.run_undecoded("standing", repository)
+        return frozenset((*map(unpack_digest, live), *(long(digest.decode()) for digest in untagged)))
 
     def is_live(self, repository: str, tag: str) -> bool:
         """Return True if the history has this tag; cheaper than `live` in a large repository."""

@@ -10,8 +10,10 @@ from service.domain.oci import tombstone
 from service.store.connection import Connection
 from service.store.keys import SEEN_BUCKET_S, short
 from service.store.limits import Limits, PushLimits
+from service.store.live_tags import pack_digest
 from service.store.outbox import RESEND_MS
 from service.store.packing import pack_layers, pack_media
+from service.store.script import Argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def _results(envelopes: Sequence[Envelope], outcomes: str, due: Sequence[str]) -
         yield RecordResult(own.count("r"), own.count("d"), repositories, own.count("f"), own.count("u"), own)
 
 
-def _row(event: Event, repository: int, word: str) -> dict[str, str | int]:
+def _row(event: Event, repository: int, word: str) -> dict[str, Argument]:
     kind = "own" if event.is_ours(word) else "blob" if event.is_blob else "manifest" if event.counts else "ignored"
     if kind == "manifest" and event.action == "push" and event.digest == tombstone.DIGEST:
         kind = "other tombstone" if event.is_by_pushprune else "tombstone"
@@ -113,6 +115,7 @@ def _row(event: Event, repository: int, word: str) -> dict[str, str | int]:
         "tag": event.tag or "",
         "digest": digest,
         "short": short(digest),
+        "packed": pack_digest(digest),
         "size": event.size_bytes,
         "index": int(event.needs_its_manifest),
         "actor": actor,

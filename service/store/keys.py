@@ -8,11 +8,12 @@ pushprune.
 Per repository: tags and manifests
   tags:R               zset    tag → time of its last push (µs), 0 if no push was seen. The live tags, oldest first.
         Life: as long as the tag. Writers: record, adopt, prove, date, untagged, forget, restore. Readers: all.
-  live:R               hash    tag → "<short digest> <size>[!] <actor>". size: bytes of config and layers, of an index
-        those of its parts, each blob once; 0: not known yet. "!": a worker has read its manifest, so links:R knows it
-        if it is an index. The actor is "?" if no push was reported: the tag has the time at which it
+  live:R               hash    tag → "<digest><size><mark><actor>", such as "#…1573!2". digest: "#" and the 32 bytes of
+        a sha256; another digest in full, and a space. size: bytes of config and layers, of an index those of its parts,
+        each blob once; 0: not known yet. mark: "!" if a worker has read its manifest, so that links:R knows it if it is
+        an index; else ":". actor: as in history:R; or "?" if no push was reported: the tag has the time at which it
         was first seen, and does not count against `last`. "?first": the first comparison of the repository found the
-        tag. "?first?": both. Life and writers: as tags:R; and resolve. Readers: all.
+        tag. "?first?": both. Life and writers: as tags:R; and resolve, size. Readers: all.
   pulled:R             zset    tag, or "@<short digest>" for pulls by digest → time of its last pull (µs). Pulls by
         pushprune and by `policy.ignore_pulls` do not count. Life: until the tag or the manifest is deleted, or no tag
         points at the digest any more. Writers: record, adopt, untagged, forget, commit. Readers: snapshot,
@@ -303,9 +304,9 @@ Streams and counters of all repositories
         without the port; media: of a push or an adoption: "oci", "oci index", "docker", "docker list", or the media
         type. Life: the newest history.events, history.max_age at most. Writers: as history:R; the sweep. Readers:
         command line, API, dashboards, webhooks.
-  dictionary           hash    name → its number in the entries of history:R: actions, users, agents, rules and media.
-        A number never gets another name. Life: for ever; 4096 names at most, later ones have no number. Writers: as
-        history:R. Readers: as history:R.
+  dictionary           hash    name → its number in the entries of history:R: actions, users, agents, rules and media;
+        users also in live:R. A number never gets another name. Life: for ever; 4096 names at most, later ones have no
+        number. Writers: as history:R. Readers: as history:R and live:R.
   pulls                stream  pulls of manifests by others: repository tag digest actor agent address at_us. Life:
         the newest history.pulls, history.max_age at most. Writers: record, the sweep. Readers: simulations, dashboards.
   rejected             stream  events that could not be parsed or recorded, or that exceed a limit: reason, excerpt.
@@ -410,7 +411,6 @@ SEEN_BUCKET_S = 3600
 UNANNOUNCED = "?"
 FOUND = "?first"
 FOUND_AND_UNANNOUNCED = "?first?"
-PROVED = "!"  # behind the size of a tag whose manifest a worker has seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,6 +450,19 @@ def entry_ms(identifier: str) -> int:
     return int(identifier.partition("-")[0])
 
 
-def paired(flat: Sequence[Any]) -> dict[str, Any]:
+def decoded(answer: Any) -> Any:
+    """The answer of a script that was run undecoded, with texts instead of bytes."""
+    if isinstance(answer, bytes):
+        return answer.decode()
+    if isinstance(answer, list):
+        try:
+            # Long lists have texts only.
+            return list(map(bytes.decode, answer))
+        except TypeError:
+            return [decoded(value) for value in answer]
+    return answer
+
+
+def paired(flat: Sequence[Any]) -> dict[Any, Any]:
     """The mapping behind Redis' flat list of alternating fields and values."""
     return dict(zip(flat[::2], flat[1::2], strict=True))

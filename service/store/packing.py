@@ -10,7 +10,7 @@ from service.domain.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX,
 from service.domain.oci.names import is_digest
 from service.domain.retention.plan import Doomed, Verdict
 from service.domain.retention.state import ManualDeletion, Tag, Untagged
-from service.store.keys import FOUND, FOUND_AND_UNANNOUNCED, PROVED, UNANNOUNCED, long
+from service.store.keys import long
 
 _MORE = ("follows", "after", "kept_as", "recorded", "manual", "by")
 _MEDIA = {OCI_MANIFEST: "oci", OCI_INDEX: "oci index", DOCKER_MANIFEST: "docker", DOCKER_LIST: "docker list"}
@@ -21,20 +21,6 @@ MOST_BLOBS = 128
 # A manifest that does not exist has no config and no layers.
 NO_LAYERS = "-"
 _BASE_36 = "0123456789abcdefghijklmnopqrstuvwxyz"
-
-
-def pack_actor(tag: Tag) -> str:
-    """Return the actor in live:R of a tag whose push was not reported."""
-    if tag.found:
-        return FOUND_AND_UNANNOUNCED if tag.unannounced else FOUND
-    return UNANNOUNCED if tag.unannounced else ""
-
-
-def unpack_actor(packed: str) -> tuple[str, bool, bool]:
-    """Return the user who pushed a tag, by its actor in live:R, and whether the tag is only unannounced, and found."""
-    if packed in (UNANNOUNCED, FOUND, FOUND_AND_UNANNOUNCED):
-        return "", packed != FOUND, packed != UNANNOUNCED
-    return packed, False, False
 
 
 def pack_doomed(doomed: Doomed) -> str:
@@ -149,18 +135,6 @@ def pack_links(references: References) -> str:
     words += [f"subject={references.subject}"] if references.subject else []
     words += [] if references.readable else ["unreadable"]
     return " ".join(words)
-
-
-def unpack_live(
-    name: str, text: str, pushed_us: int | None = None, pulled_us: int | None = None, created_us: int | None = None
-) -> Tag:
-    """Return the live tag behind its field of live:R, with these times."""
-    digest, size, actor = text.split(" ", 2)
-    pushed_by, unannounced, is_found = unpack_actor(actor)
-    size_bytes, proved = int(size.removesuffix(PROVED)), size.endswith(PROVED)
-    return Tag(
-        name, long(digest), pushed_us, size_bytes, pushed_by, pulled_us, created_us, unannounced, is_found, proved
-    )
 
 
 def pack_layers(blobs: Iterable[tuple[str, int]] | None) -> str:

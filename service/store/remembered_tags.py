@@ -1,7 +1,7 @@
 """The tags of large repositories as this process read them last, so that the next snapshot reads only what changed."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
@@ -9,7 +9,10 @@ from typing import Any
 from service.domain.retention.settled import Settled
 from service.domain.retention.state import Tag
 from service.store.keys import long, paired, short
-from service.store.packing import unpack_live
+from service.store.live_tags import short_in, unpack_live
+
+# Returns the name behind its number in `dictionary`.
+NameOf = Callable[[str], str]
 
 # In repositories with fewer tags, reading all of them is cheap.
 LEAST_TAGS = 2_000
@@ -79,17 +82,20 @@ class RememberedTags:
         return is_large
 
 
-def unpack_tags(answer: Mapping[str, Any]) -> ReadTags:
+def unpack_tags(answer: Mapping[str, Any], name_of: NameOf) -> ReadTags:
     """Return the tags behind an answer of snapshot.lua that has all of them."""
     pulled, created = paired(answer["pulled"]), paired(answer["created"])
-    tags = _unpacked(paired(answer["tags"]), paired(answer["live"]), pulled, created)
+    tags = _unpacked(paired(answer["tags"]), answer["live"], pulled, created, name_of)
     return ReadTags(answer["server"], answer["generation"], answer["relabeled"], pulled, created, tags)
 
 
-def with_changes(known: ReadTags, answer: Mapping[str, Any]) -> ReadTags | None:
+def with_changes(known: ReadTags, answer: Mapping[str, Any], name_of: NameOf) -> ReadTags | None:
     """Return the known tags with the changes in an answer of snapshot.lua; None if these are not all changes."""
     pulled, created = paired(answer["pulled"]), paired(answer["created"])
-    tags, names = _merged(known, paired(answer["tags"]), paired(answer["live"]), pulled, created)
+    times = paired(answer["tags"])
+    existing = {name: score for name, score in times.items() if score}
+    read = _unpacked(existing, answer["live"], pulled, created, name_of)
+    tags, names = _merged(known, times, read, pulled, created)
     # A deletion is noted in voided:R, but only for a day, and only the latest.
     if answer["counts"] != [len(tags), len(tags)]:
         return None
@@ -100,17 +106,21 @@ def with_changes(known: ReadTags, answer: Mapping[str, Any]) -> ReadTags | None:
 
 
 def _unpacked(
-    times: Mapping[str, str], live: Mapping[str, str], pulled: Mapping[str, str], created: Mapping[str, str]
+    times: Mapping[str, str],
+    live: Mapping[str, bytes],
+    pulled: Mapping[str, str],
+    created: Mapping[str, str],
+    name_of: NameOf,
 ) -> dict[str, Tag]:
     tags: dict[str, Tag] = {}
     used_us, created_us = None, None
     for name, score in times.items():
-        text = live[name]
+        packed = live[name]
         if pulled or created:
-            digest = text.partition(" ")[0]
+            digest = short_in(packed)
             used_us, created_us = _used_us(name, digest, pulled), _created_us(digest, created)
         # A score of 0 means that no push was seen.
-        tags[name] = unpack_live(name, text, int(float(score)) or None, used_us, created_us)
+        tags[name] = unpack_live(name, packed, name_of, int(float(score)) or None, used_us, created_us)
     return tags
 
 
@@ -126,7 +136,7 @@ def _created_us(digest: str, created: Mapping[str, str]) -> int | None:
 def _merged(
     known: ReadTags,
     times: Mapping[str, str],
-    live: Mapping[str, str],
+    changed: dict[str, Tag],
     pulled: Mapping[str, str],
     created: Mapping[str, str],
 ) -> tuple[dict[str, Tag], set[str]]:
@@ -134,16 +144,14 @@ def _merged(
 
     Args:
         known: the tags.
-        times: "" for a tag that does not exist any more.
-        live: as times.
+        times: of tags that may have changed; "" for a tag that does not exist any more.
+        changed: those of them that exist; the unchanged ones are removed.
         pulled: all pulls.
         created: all creation dates.
     """
     # `dict(…)` takes five times as long once a key was deleted.
     tags = known.tags.copy()
     names: set[str] = set()
-    existing = {name: score for name, score in times.items() if score}
-    changed = _unpacked(existing, live, pulled, created)
     for name in times:
         if tags.get(name) != changed.get(name):
             tags.pop(name, None)

@@ -16,8 +16,9 @@ from service.domain.errors import SchemaTooNew, StoreBusy, StoreRefuses, StoreUn
 from service.log import log
 from service.store.connection import Connection
 from service.store.lease import Leases
+from service.store.migrations import pack_live_tags
 
-VERSION = 1
+VERSION = 2
 # The value of the key while an import deletes what it replaces, and writes.
 IMPORTING = "import"
 # Its value right before that: this prefix and the previous value. Nothing is changed yet.
@@ -72,7 +73,7 @@ class Migration:
 
 # From which version → the function that migrates to the next. It writes by `Migration.write` only. It begins anew after
 # a crash, so it must accept keys that it has changed already. Nothing else uses the store meanwhile.
-MIGRATIONS: Mapping[int, Callable[[Migration], None]] = {}
+MIGRATIONS: Mapping[int, Callable[[Migration], None]] = {1: pack_live_tags}
 
 
 class Schema:

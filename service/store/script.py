@@ -22,6 +22,8 @@ from typing import Any
 
 from service.store.keys import Keys
 
+# A digest of live:R is bytes.
+Argument = str | bytes | int
 _FOLDER = files("service.store") / "scripts"
 _INCLUDE = re.compile(r"^-- include ([\w/]+)$", re.MULTILINE)
 _KEYS = re.compile(r"^-- KEYS  (.*(?:\n--       .*)*)", re.MULTILINE)
@@ -74,11 +76,12 @@ class LuaScript:
             bound += keys.of_each(self.each, name)
         return bound
 
-    def bind_arguments(self, given: Mapping[str, Any]) -> list[str | int]:
+    def bind_arguments(self, given: Mapping[str, Any]) -> list[Argument]:
         """Return the arguments in the order of the head.
 
         Args:
-            given: argument → text, number, bool (1 or 0) or None (""); a list of these; or rows, each field → value.
+            given: argument → text, bytes, number, bool (1 or 0) or None (""); a list of these; or rows, each field →
+                value.
 
         Raises:
             TypeError: an argument or a field is missing, or unknown to the script.
@@ -103,7 +106,7 @@ class LuaScript:
         return [value if type(value) is str or type(value) is int else _plain(value) for value in flat]
 
 
-def _plain(value: Any) -> str | int:
+def _plain(value: Any) -> Argument:
     if value is None:
         return ""
     # The client of Redis refuses a bool.

@@ -5,6 +5,7 @@ from typing import Any
 
 import hiredis
 import redis
+from redis.client import NEVER_DECODE
 
 # redis-py changes nothing of the answers to these commands.
 _DIRECT = frozenset({"EVALSHA", "GET", "HGET", "ZCARD"})
@@ -27,13 +28,14 @@ class ScriptClient(redis.Redis):
             pool: Any = self.connection_pool
             # The pool counts the connections that it makes up to a bound, and never hears that a thread has ended.
             own = self._of_thread.connection = pool.connection_class(**pool.connection_kwargs)
-        return own.retry.call_with_retry(lambda: _answer(own, args), lambda _: own.disconnect())
+        has_bytes = NEVER_DECODE in options
+        return own.retry.call_with_retry(lambda: _answer(own, args, has_bytes), lambda _: own.disconnect())
 
 
-def _answer(own: Any, command: tuple[Any, ...]) -> Any:
+def _answer(own: Any, command: tuple[Any, ...], has_bytes: bool) -> Any:
     try:
         own.send_packed_command([hiredis.pack_command(command)])
-        return own.read_response()
+        return own.read_response(disable_decoding=has_bytes)
     except BaseException:
         # The name or address of a server that refuses may lead to another server by now. And after Ctrl-C, the next
         # call would read the answer to this one.

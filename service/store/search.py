@@ -1,13 +1,16 @@
 """A search over the tags, manifests and users of many repositories, in Redis itself."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from service.domain.history.search import ParsedSearch, TagMatch, UserMatch
+from service.domain.retention.state import Tag
 from service.store.connection import Connection
-from service.store.keys import long
-from service.store.packing import unpack_live
+from service.store.dictionary import Dictionary
+from service.store.keys import decoded, long
+from service.store.live_tags import unpack_live
 from service.store.trash import PackedDeletion
 
 # A script blocks Redis while it runs, here for some milliseconds: between two runs, Redis can serve other clients.
@@ -78,11 +81,12 @@ class Searcher:
             ranks: the ranks to list, from the best one; matches of other ranks are only counted.
         """
         chosen, digest = repositories[place.searched : place.searched + _CHUNK], query.digest
-        searched, kind, cursor, count, *flat = self._connection.run(
-            "search", repositories=chosen, text=query.text, short=_short_prefix(digest), digest=digest, most=most,
-            ranks=ranks, most_fields=_MOST_FIELDS, kind=place.kind, cursor=place.cursor,
+        searched, kind, cursor, count, *flat = self._connection.run_undecoded(
+            "search", repositories=chosen, text=query.text, short=_short_prefix(digest), packed=_packed_prefix(digest),
+            digest=digest, most=most, ranks=ranks, most_fields=_MOST_FIELDS, kind=place.kind, cursor=place.cursor,
         )  # fmt: skip
-        rows = [flat[at : at + 5] for at in range(0, len(flat), 5)]
+        name_of = Dictionary(self._connection).name
+        rows = [_row(name_of, *flat[at : at + 5]) for at in range(0, len(flat), 5)]
         users = tuple(UserMatch(name, tags) for _, kind, name, tags, _ in rows if kind == "user")
         tags = [
             match
@@ -92,7 +96,7 @@ class Searcher:
             # The script compares 6 bits at a time, which is less than the whole text of a digest.
             if match.state == "part" or query.matches(match.tag, match.digest)
         ]
-        return SearchStep(SearchPlace(place.searched + searched, kind, cursor), count, tuple(tags), users)
+        return SearchStep(SearchPlace(place.searched + searched, kind, cursor.decode()), count, tuple(tags), users)
 
     def events(self, query: ParsedSearch, before: str | None) -> SearchedEvents:
         """Search a page of the events of all repositories, newest first. before: only those older than this event."""
@@ -110,9 +114,17 @@ class Searcher:
         return SearchedEvents(last if read == _EVENTS else None, int(at_us or 0), tags, users)
 
 
-def _matches(repository: str, digest: str, kind: str, name: str, value: str, pushed: str) -> Iterator[TagMatch]:
+def _row(name_of: Callable[[str], str], number: int, kind: bytes, name: bytes, value: Any, pushed: bytes) -> list[Any]:
+    """Return a row of the answer with texts; with the tag as the value of a live one."""
+    if kind == b"live":
+        tag = unpack_live(name.decode(), value, name_of, int(float(pushed or 0)) or None)
+        return [number, "live", tag.name, tag, ""]
+    return [number, *map(decoded, (kind, name, value, pushed))]
+
+
+def _matches(repository: str, digest: str, kind: str, name: str, value: Any, _: str) -> Iterator[TagMatch]:
     if kind == "live":
-        tag = unpack_live(name, value, int(float(pushed or 0)) or None)
+        tag: Tag = value
         yield TagMatch(repository, name, tag.digest, "live", tag.pushed_us, tag.actor)
     elif kind == "deleted":
         deleted = PackedDeletion(repository, name, *value.split(" ", 4)).unpacked()
@@ -129,6 +141,14 @@ def _matches(repository: str, digest: str, kind: str, name: str, value: str, pus
                 yield TagMatch(repository, name, long(known), "earlier", int(at_us) or None)
     elif kind == "part":
         yield TagMatch(repository, "", name, "part")
+
+
+def _packed_prefix(digest: str) -> bytes:
+    """Return the first bytes in live:R of all digests that begin like this one."""
+    algorithm, _, hexadecimal = digest.partition(":")
+    if algorithm != "sha256":
+        return digest.encode()
+    return b"#" + bytes.fromhex(hexadecimal[: len(hexadecimal) // 2 * 2])
 
 
 def _short_prefix(digest: str) -> str:

@@ -1,13 +1,13 @@
 """The state of a repository in Redis at one moment: everything that a plan is made from."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from service.domain.history.lost import lost_tags
 from service.domain.retention.state import ManualDeletion, State, UnapprovedTags, Untagged
 from service.store.approvals import unpack_hold
-from service.store.keys import long, paired
+from service.store.keys import decoded, long, paired
 from service.store.packing import unpack_links, unpack_manual, unpack_revisions, unpack_untagged
 from service.store.remembered_tags import ReadTags
 
@@ -52,6 +52,14 @@ class Snapshot(State):
     def restarts(self) -> str:
         """Return the number of registry starts that were known when the snapshot was read."""
         return self.epoch.rpartition(":")[2]
+
+
+def decoded_answer(answer: Sequence[Any]) -> dict[str, Any]:
+    """Return the fields of the answer of snapshot.lua. The values of live:R are still bytes."""
+    fields = {name.decode(): value for name, value in paired(answer).items()}
+    flat = fields.pop("live")
+    live = dict(zip(map(bytes.decode, flat[::2]), flat[1::2], strict=True))
+    return {name: decoded(value) for name, value in fields.items()} | {"live": live}
 
 
 def unpack_snapshot(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.client import NEVER_DECODE
 
 from service.backup import importing
 from service.domain.errors import StoreBusy, StoreUnavailable
@@ -17,7 +18,7 @@ from service.store.backup import SavedValue
 from service.store.backup_import import BackupImport
 from service.store.connection import Connection
 from service.store.lease import Leases
-from service.store.schema import IMPORT_BEGINS, IMPORTING
+from service.store.schema import IMPORT_BEGINS, IMPORTING, VERSION, Schema
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
 from tests.fakes.valkey import Valkey
@@ -141,8 +142,8 @@ def with_other_bytes_in_the_trash(file: Path) -> None:
     [
         (of_another_tool, "is no backup: its first line is not that of `pushprune export`"),
         (lambda file: file.write_bytes(b""), "is no backup"),
-        (changed(0, format=2, version="9.9"), "was written by pushprune 9.9 (format 2, schema 1), which is newer than"),
-        (changed(0, schema=2), "(format 1, schema 2), which is newer than this one (format 1, schema 1): install that"),
+        (changed(0, format=2, version="9.9"), "was written by pushprune 9.9 (format 2, schema 2), which is newer than"),
+        (changed(0, schema=3), "(format 1, schema 3), which is newer than this one (format 1, schema 2): install that"),
         (without_the_end, "is cut off: its last line, which counts the others, is missing; use another backup"),
         (without_a_line, "is cut off"),
         (cut_in_a_line, "is cut off"),
@@ -372,7 +373,7 @@ def test_an_import_that_is_killed_before_it_changes_anything_leaves_a_store_that
     code, _, err = run("import", str(file))
     assert (code, "Redis holds a history already: give --replace" in err) == (1, True)
     assert run("repos")[0] == 0
-    assert (client.get(key), content(wiring)) == ("1", before)
+    assert (client.get(key), content(wiring)) == (str(VERSION), before)
 
 
 def test_an_import_that_stopped_is_repeated_also_after_a_repetition_that_was_killed_at_once(
@@ -388,7 +389,7 @@ def test_an_import_that_was_paused_changes_nothing_once_another_process_uses_the
 ) -> None:
     before, connection = content(wiring), wiring.store.connection
     monkeypatch.setattr(
-        "service.store.backup_import.time.sleep", lambda _: connection.client.set(connection.keys.of("schema"), "1")
+        "service.store.backup_import.time.sleep", lambda _: connection.client.set(connection.keys.of("schema"), VERSION)
     )
     code, _, err = run("import", str(file), "--replace", "--yes")
     assert (code, "this import was paused for too long, and another process uses the data in Redis" in err) == (1, True)
@@ -500,8 +501,26 @@ def test_standard_output_becomes_standard_input(
 def test_an_older_backup_is_migrated_by_the_service(
     run: Run, wiring: Wiring, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importing, "MIGRATIONS", {0: lambda _: None})
-    changed(0, schema=0)(file)
+    before = content(wiring)
+    changed(0, schema=1)(file)
     assert run("import", str(file), "--replace", "--yes")[0] == 0
     code, _, err = run("repos")
-    assert (code, "has schema version 0, which is older than version 1" in err) == (1, True)
+    assert (code, "has schema version 1, which is older than version 2" in err) == (1, True)
+    monkeypatch.setattr("service.store.schema.WATCH_S", 0.01)
+    Schema(migrates=True)(wiring.store.connection.unchecked())
+    assert run("repos")[0] == 0
+    assert content(wiring) == before
+
+
+def test_users_of_live_tags_have_numbers_after_an_import(run: Run, wiring: Wiring, file: Path) -> None:
+    rows = lines(file)
+    (live,) = (row for row in rows if row.get("key") == "live")
+    # The entries of their pushes may be too old for the history.
+    live["value"] = {tag: flat.removesuffix("ci") + "robot" for tag, flat in live["value"].items()}
+    rewrite(file, rows)
+    assert run("import", str(file), "--replace", "--yes")[0] == 0
+    connection: Any = wiring.store.connection
+    values = connection.client.execute_command("HVALS", connection.keys.of("live", SHOP), **{NEVER_DECODE: True})
+    number = connection.client.hget(connection.keys.of("dictionary"), "robot").encode()
+    assert values
+    assert all(packed[33:].endswith((b"!" + number, b":" + number)) for packed in values)

@@ -87,7 +87,7 @@ def test_a_backup_has_plain_lines_and_neither_secrets_nor_work(lived: System, ru
     text = gzip.decompress(file.read_bytes()).decode()
     assert lived.store.history.word() not in text
     first, *rows, last = map(json.loads, text.splitlines())
-    assert (first["pushprune"], first["format"], first["schema"]) == ("backup", 1, 1)
+    assert (first["pushprune"], first["format"], first["schema"]) == ("backup", 1, 2)
     assert last["lines"] == len(rows)
     assert {row["key"] for row in rows} <= kinds()
     pruned = [row for row in rows if row["key"] == "history" and row["value"]["action"] == "pruned"]

@@ -2,19 +2,22 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from service.domain.policy.model import Keep, Policy, Rule
 from service.settings import load_settings
+from service.store.keys import short
+from service.store.live_tags import packed_live
 from service.wiring import Wiring, wire
 from tests.bench.figure import Figure, percentile
+from tests.fakes.images import sha256
 from tests.fakes.valkey import Valkey
 
 REPOSITORIES, TAGS, TIMES = 10_000, 5000, 7
 MOST_S = 0.5
 _START_US = 1_700_000_000_000_000
-_DIGEST = "A" * 38
 
 
 def measure() -> Iterator[Figure]:
@@ -57,6 +60,10 @@ def _figure(title: str, list_it: Callable[[], int], rows: int) -> Figure:
     return Figure(title, f"{middle:.3f} ({min(taken):.3f}–{max(taken):.3f})", f"≤ {MOST_S}", middle <= MOST_S)
 
 
+def _live(tags: Iterable[str]) -> dict[Any, Any]:
+    return {tag: packed_live(f"{short(sha256(tag.encode()))} 400 ci", {}) for tag in tags}
+
+
 def _fill(wiring: Wiring) -> None:
     """Fill Redis as recording would, but for the history: each repository with ten tags, one with many."""
     keys = wiring.store.connection.keys
@@ -67,11 +74,11 @@ def _fill(wiring: Wiring) -> None:
             for number, name in enumerate(names[start : start + 500], start):
                 tags = {f"v{tag}": _START_US + number * 1000 + tag for tag in range(10)}
                 pipe.zadd(keys.of("tags", name), tags)
-                pipe.hset(keys.of("live", name), mapping={tag: f"{_DIGEST}{tag:_>5} 400 ci" for tag in tags})
+                pipe.hset(keys.of("live", name), mapping=_live(tags))
                 pipe.hset(keys.of("generation"), name, "1")
             pipe.execute()
         tags = {f"v{tag}": _START_US + tag * 1_000_000 for tag in range(TAGS)}
         client.zadd(keys.of("tags", "shop/large"), tags)
-        client.hset(keys.of("live", "shop/large"), mapping={tag: f"{_DIGEST}{tag:_>5} 400 ci" for tag in tags})
+        client.hset(keys.of("live", "shop/large"), mapping=_live(tags))
         client.hset(keys.of("generation"), "shop/large", "1")
     wiring.store.catalog.correct_indexes()

@@ -43,9 +43,9 @@ _PLANNED, _PLANNED_TAGS = 1_000, 20
 _FILL = """
 local first_us, generation = tonumber(ARGV[3]), ARGV[4]
 for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
-  local short = string.format('%042dA', i)
+  local digest = string.format('#%032d', i)
   redis.call('ZADD', KEYS[1], string.format('%.0f', first_us + i * 1000), string.format('main-%06d', i))
-  redis.call('HSET', KEYS[2], string.format('main-%06d', i), short .. ' 1000! ci')
+  redis.call('HSET', KEYS[2], string.format('main-%06d', i), digest .. '1000!=ci')
 end
 redis.call('HSET', KEYS[3], ARGV[5], generation)
 redis.call('HSET', KEYS[4], ARGV[5], ARGV[6])
@@ -54,7 +54,7 @@ _FILL_MANY = """
 for i = tonumber(ARGV[2]), tonumber(ARGV[3]) do
   local name = string.format('team%03d/app%06d', i % 997, i)
   for tag = 1, i <= tonumber(ARGV[6]) and tonumber(ARGV[7]) or 1 do
-    local live = string.format('%043d', i * 100 + tag) .. ' 1000! ci'
+    local live = string.format('#%032d', i * 100 + tag) .. '1000!=ci'
     redis.call('ZADD', ARGV[1] .. 'tags:' .. name, string.format('%.0f', ARGV[4] + i * 1000 + tag), 'v' .. tag)
     redis.call('HSET', ARGV[1] .. 'live:' .. name, 'v' .. tag, live)
   end

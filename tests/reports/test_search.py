@@ -7,6 +7,7 @@ import pytest
 
 from service.domain.history.search import TagMatch, UserMatch
 from service.store.keys import short
+from service.store.live_tags import packed_live
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
 from tests.support.makers import digest_of
@@ -90,18 +91,20 @@ def test_a_large_repository_is_searched_in_steps_that_do_not_block_redis(
     wiring: Wiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = wiring.store.connection
-    live: dict[Any, Any] = {f"build-{number}": f"{short(digest_of(str(number)))} 7! Bob" for number in range(2000)}
+    live: dict[Any, Any] = {
+        f"build-{number}": packed_live(f"{short(digest_of(str(number)))} 7! Bob", {}) for number in range(2000)
+    }
     connection.client.hset(connection.keys.of("live", "shop/api"), mapping=live)
     monkeypatch.setattr("service.store.search._MOST_FIELDS", 100)
     steps = 0
-    run = connection.run
+    run = connection.run_undecoded
 
     def counted(*args: Any, **named: Any) -> object:
         nonlocal steps
         steps += args[0] == "search"
         return run(*args, **named)
 
-    monkeypatch.setattr(connection, "run", counted)
+    monkeypatch.setattr(connection, "run_undecoded", counted)
     result = wiring.search.find("build", 5, patience_s=60)
     assert steps >= 15
     assert (result.tag_count, result.unsearched, len(result.tags)) == (2000, 0, 5)

@@ -13,18 +13,15 @@ from service.store.keys import short
 from service.store.packing import (
     MOST_BLOBS,
     DoomedImages,
-    pack_actor,
     pack_doomed,
     pack_layers,
     pack_links,
     pack_manual,
     pack_media,
-    unpack_actor,
     unpack_doomed,
     unpack_entry,
     unpack_layers,
     unpack_links,
-    unpack_live,
     unpack_manual,
     unpack_media,
     unpack_revisions,
@@ -69,14 +66,6 @@ def test_references_are_words(references: References) -> None:
 
 def test_references_that_no_worker_has_read_are_unknown() -> None:
     assert unpack_links("17 ?") is None
-
-
-@pytest.mark.parametrize("unannounced", [False, True])
-@pytest.mark.parametrize("is_first", [False, True])
-def test_a_mark_says_how_a_tag_was_found(unannounced: bool, is_first: bool) -> None:
-    tag = Tag("v1", X, None, 5, unannounced=unannounced, found=is_first, proved=True)
-    assert unpack_actor(pack_actor(tag)) == ("", unannounced, is_first)
-    assert unpack_live("v1", f"{short(X)} 5! {pack_actor(tag)}") == tag
 
 
 def test_an_untagged_manifest_is_words() -> None:

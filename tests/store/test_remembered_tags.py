@@ -59,15 +59,15 @@ def test_what_is_remembered_and_what_changed_make_the_whole_snapshot(
 def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of tags that each snapshot reads from Redis."""
     counts: list[int] = []
-    run = Connection.run
+    run = Connection.run_undecoded
 
     def counted(self: Connection, name: str, *given: Any, **named: Any) -> Any:
         result = run(self, name, *given, **named)
         if name == "snapshot":
-            counts.append(len(result[result.index("tags") + 1]) // 2)
+            counts.append(len(result[result.index(b"tags") + 1]) // 2)
         return result
 
-    monkeypatch.setattr(Connection, "run", counted)
+    monkeypatch.setattr(Connection, "run_undecoded", counted)
     return counts
 
 

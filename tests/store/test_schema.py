@@ -122,7 +122,7 @@ def test_no_process_of_the_service_starts_over_a_newer_store(make_wiring: MakeWi
     process = run_verb(verb, environment={**os.environ, **environ}, timeout_s=300)
     assert process.returncode == 1
     assert process.stderr.splitlines()[-1].startswith(
-        "pushprune: the data in Redis has schema version 2, which is newer"
+        f"pushprune: the data in Redis has schema version {VERSION + 1}, which is newer"
     )
 
 

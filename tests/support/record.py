@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from redis.client import NEVER_DECODE
 
 from service.clock import now_us
 from service.domain.events import Action, Envelope, Event
@@ -12,6 +13,7 @@ from service.store.connection import Connection
 from service.store.dictionary import Dictionary
 from service.store.facts import RegistryFacts
 from service.store.history import History
+from service.store.live_tags import flat_live
 
 NOW = now_us() - 3_600_000_000
 
@@ -71,7 +73,7 @@ def state(connection: Connection) -> dict[str, Any]:
                 rows = list(map(Dictionary(connection).flat_row, rows))
             result[name] = sorted(sorted(fields.items()) for fields in rows)
         elif kind == "hash":
-            values = client.hgetall(key)
+            values = _flat_tags(connection, key) if name.startswith("live:") else client.hgetall(key)
             values.pop("duplicate", None)
             result[name] = sorted(values) if name in ("generation", "dictionary") else values
         elif kind == "set":
@@ -86,3 +88,10 @@ def state(connection: Connection) -> dict[str, Any]:
         else:
             result[name] = "some time" if name == "last_notification" else client.get(key)
     return result
+
+
+def _flat_tags(connection: Connection, key: str) -> dict[str, str]:
+    client: Any = connection.client
+    fields = client.execute_command("HGETALL", key, **{NEVER_DECODE: True})
+    name_of = Dictionary(connection).name
+    return {tag.decode(): flat_live(packed, name_of) for tag, packed in fields.items()}

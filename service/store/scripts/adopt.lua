@@ -14,7 +14,7 @@
 --       lost             1 if nothing is left that could be restored
 --       resend_ms
 --       found(tag digest short size pushed_us is_index before_us source actor media)  tags to adopt. before_us: the tag's
---         time when the comparison began, '' = unknown; source: of the push time, '' = none; actor: as in live:R
+--         time when the comparison began, '' = unknown; source: of the push time, '' = none; actor: a mark of live:R, or empty
 --       vanished(tag before_us)  tags that do not exist any more
 -- Result the number of tags that changed
 -- include lib/clock
@@ -52,7 +52,7 @@ for _, tag in ipairs(found) do
     redis.call('HDEL', r.manual, '@' .. tag.short)
     redis.call('ZREM', r.manual_deleted, tag.short)
     redis.call('ZADD', r.tags, tag.pushed_us, tag.tag)
-    redis.call('HSET', r.live, tag.tag, tag.short .. ' ' .. tag.size .. '! ' .. tag.actor)
+    redis.call('HSET', r.live, tag.tag, pack_digest(tag.short) .. tag.size .. '!' .. tag.actor)
     if tag.is_index == '1' then redis.call('HSETNX', r.links, tag.digest, tag.pushed_us .. ' ?') end
     local source = tag.source ~= '' and '; ' .. tag.source or ''
     local entry = {tag = tag.tag, digest = tag.digest, size = tag.size, media = tag.media}

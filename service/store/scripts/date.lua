@@ -25,8 +25,9 @@ for _, tag in ipairs(dated) do
     redis.call('ZADD', r.tags, at_us, tag.tag)
     if not is_believed then
       -- A tag that was there before pushprune keeps that mark.
-      local before, actor = string.match(live, '^(%S+ %S+) (.*)$')
-      redis.call('HSET', r.live, tag.tag, before .. ((actor == '?first' or actor == '?first?') and ' ?first?' or ' ?'))
+      local digest, size, mark, actor = parts_of(live)
+      local is_found = actor == '?first' or actor == '?first?'
+      redis.call('HSET', r.live, tag.tag, digest .. size .. mark .. (is_found and '?first?' or '?'))
     end
     local reason = is_believed and 'counts as pushed when the image was made, as its config says' or tag.source
     add_entry(r.history, repository, 'dated', {tag = tag.tag, digest = tag.digest, at_us = at_us}, reason)

@@ -15,15 +15,16 @@
 -- include lib/index_tags
 -- include lib/short
 -- include lib/entry
+-- include lib/live
 -- include lib/relabel
 local changes = 0
 for _, proof in ipairs(proofs) do
-  local live = redis.call('HGET', r.live, proof.tag) or ''
-  local short, size, actor = string.match(live, '^(%S+) (%d+)!? (.*)$')
+  local live = redis.call('HGET', r.live, proof.tag)
   local score = redis.call('ZSCORE', r.tags, proof.tag)
   -- A push that was reported meanwhile is proved later.
-  if short == proof.short and score and tonumber(score) == tonumber(proof.pushed_us) then
-    relabel(r, repository, proof.tag, short .. ' ' .. size .. '! ' .. actor)
+  if points_at(live, proof.short) and score and tonumber(score) == tonumber(proof.pushed_us) then
+    local digest, size, _, actor = parts_of(live)
+    relabel(r, repository, proof.tag, digest .. size .. '!' .. actor)
     local changed = 0
     if proof.is_index == '1' then changed = redis.call('HSETNX', r.links, proof.digest, '0 ?') end
     if proof.link_us ~= '' then

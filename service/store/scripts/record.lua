@@ -24,10 +24,10 @@
 --       repositories...
 --       messages...       for each repository what asks the workers to plan it; '' = the caller sends it
 --       unparsed(reason excerpt)
---       received(id at_us action repository tag digest short size index actor agent address instance kind media client
---         references layers)  events. repository: its number; index: 1 if it must be read; kind: manifest, tombstone (pushed
---         by a user), other tombstone (pushed by another pushprune), blob, own or ignored; references: short digests of the
---         blobs and children of a push; layers: as in layers:R, '' = unknown
+--       received(id at_us action repository tag digest short packed size index actor agent address instance kind media
+--         client references layers)  events. repository: its number; packed: the digest as in live:R; index: 1 if it must be
+--         read; kind: manifest, tombstone (pushed by a user), other tombstone (pushed by another pushprune), blob, own or
+--         ignored; references: short digests of the blobs and children of a push; layers: as in layers:R, '' = unknown
 -- Result {a letter for each event: r = recorded, d = duplicate, f = refused, u = unrecordable; repository that became due, …}
 -- include lib/clock
 -- include lib/bump
@@ -132,6 +132,7 @@ local outcomes = {}
 for _, e in ipairs(received) do
   local r = each[tonumber(e.repository)]
   e.at, e.index = tonumber(e.at_us), e.index == '1'
+  note_digest(e.short, e.packed)
   if redis.call('SISMEMBER', all['seen:HOUR_BEFORE'], e.id) == 1 or redis.call('SADD', all['seen:HOUR'], e.id) == 0 then
     outcomes[#outcomes + 1] = 'd'
     count('duplicate')

@@ -11,6 +11,7 @@
 -- Result the names that were noted
 -- include lib/clock
 -- include lib/bump
+-- include lib/short
 -- include lib/live
 -- include lib/doomed
 -- include lib/due
@@ -29,9 +30,12 @@ local tagged
 local function has_tag(short)
   if not tagged then
     tagged = {}
-    for _, live in ipairs(redis.call('HVALS', r.live)) do tagged[digest_of(live)] = true end
+    for _, live in ipairs(redis.call('HVALS', r.live)) do
+      local digest = parts_of(live)
+      tagged[digest] = true
+    end
   end
-  return tagged[short]
+  return tagged[pack_digest(short)]
 end
 
 local noted = {}

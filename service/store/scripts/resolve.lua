@@ -14,6 +14,8 @@
 -- include lib/bump
 -- include lib/due
 -- include lib/pushes
+-- include lib/short
+-- include lib/live
 -- include lib/relabel
 
 -- Have the tags that point at missing digests read again, should these come back: their references are not known any more.
@@ -21,10 +23,8 @@ local function unprove(missing)
   if not next(missing) then return end
   local tags = redis.call('HGETALL', r.live)
   for i = 1, #tags, 2 do
-    local short, size, actor = string.match(tags[i + 1], '^(%S+) (%d+)! (.*)$')
-    if short and missing[short] then
-      relabel(r, repository, tags[i], short .. ' ' .. size .. ' ' .. actor)
-    end
+    local digest, size, mark, actor = parts_of(tags[i + 1])
+    if mark == '!' and missing[digest] then relabel(r, repository, tags[i], digest .. size .. ':' .. actor) end
   end
 end
 
@@ -41,7 +41,7 @@ for _, manifest in ipairs(learnt) do
       changes = changes + redis.call('HDEL', r.links, digest)
       changes = changes + redis.call('HDEL', r.untagged, digest, short)
       redis.call('HDEL', r.layers, short)
-      missing[short] = true
+      missing[pack_digest(short)] = true
     end
   elseif links == '?' then
     changes = changes + redis.call('HSETNX', r.links, digest, '0 ?')

@@ -74,7 +74,7 @@ else
   -- If a user has pushed the same digest again since, that push is the later one.
   if not (old == short and tonumber(score) > tonumber(pushed_us)) then
     redis.call('ZADD', r.tags, pushed_us, tag)
-    redis.call('HSET', r.live, tag, short .. ' ' .. size .. '! ' .. pushed_by)
+    redis.call('HSET', r.live, tag, pack_digest(short) .. size .. '!' .. packed_name(pushed_by))
   end
   redis.call('HDEL', r.deleted, tag .. ' ' .. short)
   if score and old ~= short then

@@ -1,9 +1,10 @@
 -- Find tags, manifests and users in repositories, from one place on. Changes nothing. Stops after about `most_fields`
 -- fields, because a script blocks Redis while it runs: the caller goes on from the place that the script reached.
 --
--- KEYS  live:EACH tags:EACH deleted:EACH untagged:EACH revisions:EACH links:EACH
+-- KEYS  dictionary live:EACH tags:EACH deleted:EACH untagged:EACH revisions:EACH links:EACH
 -- ARGV  text             a part of a tag or of a user, in lower case; '': tags and users are not searched
 --       short            the first characters of a short digest; '': digests are not searched
+--       packed           the first bytes of the same digest in live:R
 --       digest           the first characters of the same digest in full
 --       most             rows at most, for each rank
 --       ranks            only rows of so many ranks are listed; the others are counted
@@ -15,6 +16,8 @@
 --        tag), deleted, untagged, earlier (field: a tag; value: its earlier digests), part (field: digest of the index),
 --        user (field: the name; value: number of live tags).
 --        Of the tags, those that equal the text come first, then those that begin with it.
+-- include lib/short
+-- include lib/live
 most, ranks, most_fields, kind = tonumber(most), tonumber(ranks), tonumber(most_fields), tonumber(kind)
 local rows, matches, users, is_user, fields = {{}, {}, {}}, 0, {}, {}, 0
 local find, lower, sub = string.find, string.lower, string.sub
@@ -33,16 +36,28 @@ end
 
 local function is_short(value) return short ~= '' and sub(value, 1, #short) == short end
 
+local names
+local function user_of(live)
+  local _, _, _, actor = parts_of(live)
+  if sub(actor, 1, 1) == '=' then return sub(actor, 2) end
+  if not names then
+    names = {}
+    local flat = redis.call('HGETALL', all.dictionary)
+    for at = 1, #flat, 2 do names[flat[at + 1]] = flat[at] end
+  end
+  return names[actor] or ''
+end
+
 -- Count the tag for its user if the user matches. Each user is compared with the text only once.
-local function count_user(value)
-  local size = find(value, ' ', 1, true)
-  local user = sub(value, find(value, ' ', size + 1, true) + 1)
+local function count_user(live)
+  local user = user_of(live)
   if is_user[user] == nil then is_user[user] = user ~= '' and find(lower(user), text, 1, true) and true or false end
   if is_user[user] then users[user] = (users[user] or 0) + 1 end
 end
 
 local function live(i, r, tag, value)
-  local rank = is_short(value) and 1 or rank_of(tag)
+  local is_digest = short ~= '' and sub(value, 1, #packed) == packed
+  local rank = is_digest and 1 or rank_of(tag)
   if rank then add(rank, i, 'live', tag, value, redis.call('ZSCORE', r.tags, tag) or '') end
   if text ~= '' then count_user(value) end
 end

@@ -3,12 +3,13 @@
 -- KEYS  live:R relabeled
 -- ARGV  repository
 --       sizes(tag short size)
+-- include lib/short
 -- include lib/live
 -- include lib/relabel
 for _, tag in ipairs(sizes) do
   local live = redis.call('HGET', r.live, tag.tag)
   if points_at(live, tag.short) then
-    local mark, actor = string.match(live, '^%S+ %d+(!?) (.*)$')
-    relabel(r, repository, tag.tag, tag.short .. ' ' .. tag.size .. mark .. ' ' .. actor)
+    local digest, _, mark, actor = parts_of(live)
+    relabel(r, repository, tag.tag, digest .. tag.size .. mark .. actor)
   end
 end

@@ -10,6 +10,7 @@ import pytest
 
 from service.domain.collection.run import Run
 from service.store.keys import short
+from service.store.live_tags import packed_live
 from tests.conftest import keep_last
 from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of, event
@@ -48,7 +49,7 @@ def edge(serve_over_valkey: ServeEdge) -> Edge:
     live, trash = {}, {}
     for number, name in enumerate(NAMES):
         known, at_us = short(digest_of(name)), 1_700_000_000_000_000 + number
-        live[name], pushed[name] = f"{known} {number}! {longest(128, number)}", at_us
+        live[name], pushed[name] = packed_live(f"{known} {number}! {longest(128, number)}", {}), at_us
         trash[f"{name[::-1]} {known}"] = f"{known} {at_us} {at_us} 7 {longest(200, number)}"
     with edge.redis.pipeline() as pipe:
         pipe.hset(keys.of("live", REPOSITORY), mapping=live)

@@ -30,10 +30,10 @@ end
 -- Handle a push of a tag that is live already. Returns true if it is late: another push of the tag is newer.
 local function overwrite(r, e, old, current, mark)
   local is_late = e.at < tonumber(current) or (e.at == tonumber(current) and e.short <= old)
-  local actor = string.match(redis.call('HGET', r.live, e.tag), '^%S+ %S+ (.*)$')
+  local _, _, _, actor = parts_of(redis.call('HGET', r.live, e.tag))
   if old == e.short then
     -- It was recorded in part before, and Redis refused the rest.
-    if e.at == tonumber(current) and e.actor == actor then return false end
+    if e.at == tonumber(current) and packed_name(e.actor) == actor then return false end
     if actor == '?' or actor == '?first?' then
       -- A tag that was found before its push was reported gets the time of that push. But a push that is older than a push
       -- of another image to the tag did not create it.
@@ -107,7 +107,7 @@ local function push(r, e)
   local size = e.size
   if size == '0' then size = old == e.short and size_of(redis.call('HGET', r.live, e.tag)) or image_size(r, e.short) end
   -- Not marked as read: an event may call an index an image.
-  redis.call('HSET', r.live, e.tag, e.short .. ' ' .. size .. ' ' .. e.actor)
+  redis.call('HSET', r.live, e.tag, pack_digest(e.short) .. size .. ':' .. packed_name(e.actor))
   index_tags(r, r.name)
   if may_have_met_us(r, e) then
     check(r, e.tag, true)
