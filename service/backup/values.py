@@ -31,6 +31,8 @@ T = TypeVar("T")
 _ID = re.compile(r"(\d{1,19})-(\d{1,19})", re.ASCII)
 # The scripts compute with these numbers, as floating-point numbers.
 _LARGEST = 1 << 53
+# Behind the end of the year 9999 (µs). An image may say that it was created then.
+_LATEST_US = 10**18
 # Redis takes larger ones for infinite.
 _LARGEST_SCORE = 1e300
 _INFINITE = ("inf", "-inf")
@@ -144,9 +146,16 @@ def _check_number(_: str, text: str) -> None:
         raise ValueError(text)
 
 
-def _check_numbers(_: str, text: str) -> None:
+def _check_created(_: str, text: str) -> None:
+    if not 0 <= int(text) < _LATEST_US:
+        raise ValueError(text)
+
+
+def _check_amounts(_: str, text: str) -> None:
+    # Manifests may state any size of a blob, and two of them different ones: a sum is not limited, and may be negative.
     for word in text.split(" ")[:2]:
-        _check_number("", word)
+        if abs(int(word)) >= _LARGEST_SCORE:
+            raise ValueError(text)
 
 
 def _check_trouble(_: str, text: str) -> None:
@@ -164,7 +173,7 @@ def _check_run(field: str, text: str) -> None:
 _CHECKS: Mapping[str, Callable[[str, Any], object]] = {
     "generation": _check_number,
     "counters": _check_number,
-    "usage:now": _check_number,
+    "usage:now": _check_amounts,
     "gc:totals": _check_number,
     "gc:runs": _check_run,
     "gc:garbage": lambda _, text: unpack_garbage(text),
@@ -172,12 +181,12 @@ _CHECKS: Mapping[str, Callable[[str, Any], object]] = {
     "compared": lambda _, text: int(text.split(" ")[1]),
     "planned": lambda _, text: int(text),
     "unapproved": lambda _, text: int(text.split(" ")[0]),
-    "sizes": _check_numbers,
+    "sizes": _check_amounts,
     "tags:R": _check_tag,
     "live:R": _check_live,
     "untagged:R": unpack_untagged,
     "revisions:R": lambda _, text: unpack_revisions(text),
-    "created:R": _check_number,
+    "created:R": _check_created,
     "layers:R": lambda _, text: unpack_layers(text),
     "links:R": lambda _, text: unpack_links(text),
     "dry_run:R": lambda _, text: unpack_doomed(text),

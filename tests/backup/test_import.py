@@ -13,6 +13,8 @@ from redis.client import NEVER_DECODE
 
 from service.backup import importing
 from service.domain.errors import StoreBusy, StoreUnavailable
+from service.domain.oci.manifest import read_created
+from service.domain.usage import RepositorySize, UsageSum
 from service.store import backup_import as stored
 from service.store.backup import SavedValue
 from service.store.backup_import import BackupImport
@@ -168,7 +170,7 @@ def with_other_bytes_in_the_trash(file: Path) -> None:
         (of("tags", {"v1": "inf"}), "line 2: 'v1' of shop/api cannot be read"),
         # What pages, metrics and /readyz read as numbers.
         (shared("counters", {"push": "9" * 400}), "line 2: 'push' of counters cannot be read"),
-        (shared("usage:now", {"size": "-1"}), "line 2: 'size' of usage:now cannot be read"),
+        (shared("usage:now", {"size": "9" * 400}), "line 2: 'size' of usage:now cannot be read"),
         (shared("gc:totals", {"runs done": "x"}), "line 2: 'runs done' of gc:totals cannot be read"),
         (shared("gc:runs", {"bytes_freed": "9" * 400}, id="1-1"), "line 2: 'bytes_freed' of gc:runs cannot be read"),
         (shared("gc:garbage", "{}"), "line 2: '' of gc:garbage cannot be read"),
@@ -179,7 +181,8 @@ def with_other_bytes_in_the_trash(file: Path) -> None:
             "line 2: 'lost x' of troubles cannot be read",
         ),
         (of("created", {"a": "-1"}), "line 2: 'a' of shop/api cannot be read"),
-        (of("sizes", "1 99999999999999999999 1:1 1"), "line 2: '' of shop/api cannot be read"),
+        (of("created", {"a": str(10**19)}), "line 2: 'a' of shop/api cannot be read"),
+        (of("sizes", f"1 {'9' * 400} 1:1 1"), "line 2: '' of shop/api cannot be read"),
         (with_deep_brackets, "line 2: it is no line of a backup"),
         (changed(-1, values={"history": "x"}), "the last line has no counts; nothing was imported"),
         (changed(0, schema=0), " has schema 0, which this pushprune cannot migrate"),
@@ -200,6 +203,22 @@ def test_a_file_that_cannot_be_imported_is_refused_in_one_sentence_and_changes_n
         assert (code, out, err.count("\n")) == (1, "", 1), err
         assert sentence in err
     assert content(wiring) == before
+
+
+def test_numbers_that_pushers_may_choose_are_imported(run: Run, wiring: Wiring, file: Path) -> None:
+    """Images of the year 9999, and manifests that state large or different sizes of a blob, are in a backup."""
+    largest, usage = 2**53 - 1, UsageSum()
+    usage.add("a/x", (("blob", 1),), 0)
+    usage.add("b/y", (("blob", largest), ("other", largest), ("third", largest)), 0)
+    total = usage.usage(1)
+    assert total.prefixes == {"a": 1 - largest, "b": 2 * largest}
+    wiring.store.usage.note(total, hourly=False)
+    wiring.store.usage.note_size(SHOP, RepositorySize(2 * largest, 0, "1+0", 1))
+    client, keys = wiring.store.connection.client, wiring.store.connection.keys
+    client.hset(keys.of("created", SHOP), "a", read_created(b'{"created": "9999-12-31T23:59:59-14:00"}'))
+    assert "left out" not in run("export", str(file))[2]
+    assert run("import", str(file), "--replace", "--yes")[0] == 0
+    assert wiring.store.usage.now() == total
 
 
 def test_a_file_that_is_not_there_is_one_sentence(run: Run, tmp_path: Path) -> None:
