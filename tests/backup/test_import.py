@@ -19,6 +19,7 @@ from service.store import backup_import as stored
 from service.store.backup import SavedValue
 from service.store.backup_import import BackupImport
 from service.store.connection import Connection
+from service.store.keys import short
 from service.store.lease import Leases
 from service.store.schema import IMPORT_BEGINS, IMPORTING, VERSION, Schema
 from service.wiring import Wiring
@@ -163,6 +164,8 @@ def with_other_bytes_in_the_trash(file: Path) -> None:
         (of("counters", {"a": "\ud800"}), "line 2: it has a text that is no UTF-8; nothing was imported"),
         (of("pulled", {"v1": 10**400}), "line 2: its value is an object of numbers; nothing was imported"),
         (of("pulled", {"v1": True}), "line 2: its value is an object of numbers; nothing was imported"),
+        (of("live", {"v9": f"{short(digest(1))} \u0661 ci"}), "line 2: 'v9' of shop/api cannot be read"),
+        (of("live", {"v9": f"{short(digest(1))} {'1' * 5000} ci"}), "line 2: 'v9' of shop/api cannot be read"),
         (of("live", {"v1": "x 1 ci"}, added=5), "line 2: a value of live has no expires_ms and no added"),
         # What would expire for all repositories, or what the scripts cannot compute with.
         (of("generation", "5", expires_ms=1), "line 2: a value of generation has no expires_ms and no added"),
