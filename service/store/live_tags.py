@@ -15,7 +15,8 @@ from service.store.dictionary import packed_name
 from service.store.keys import FOUND, FOUND_AND_UNANNOUNCED, UNANNOUNCED, long, short
 
 _PACKED = re.compile(rb"(#.{32}|[^# :]+:[^ ]+ )(\d+)([!:])(\d*|[?=].*)", re.DOTALL)
-# Not \d: that is also a digit of another script, which would be no digit in _PACKED. Python refuses to read many digits.
+# Not \d, which also is a digit of another script; _PACKED, which has bytes, would not match it. Python refuses to read
+# thousands of digits.
 _FLAT = re.compile(r"([^ ]+) ([0-9]{1,30})(!?) (.*)", re.DOTALL)
 # Behind the size of a tag whose manifest a worker has seen, and of others.
 _PROVED, _NOT_PROVED = b"!", b":"
