@@ -69,7 +69,9 @@ def _compare(store: Store, comparison: PolicyComparison, after: Policy | None) -
         comparison = replace(comparison, cursor=name)
         if time.monotonic() > end_s:
             break
-    noted = store.policy_changes.note(comparison, effect)
+    # Without a new record if nothing is left: another worker may be requiring the approvals, which can take longer than
+    # the next worker needs to come here.
+    noted = store.policy_changes.note(comparison, effect) if names else comparison
     if noted is None or (names and noted.cursor != names[-1]):
         return None
     if is_over(noted.removed, noted.of, after):

@@ -10,6 +10,7 @@ import pytest
 
 from service.clock import now_us
 from service.doctor.health import different_policies
+from service.domain.errors import StoreUnavailable
 from service.domain.policy.model import Keep, Policy
 from service.domain.retention import change as domain
 from service.domain.retention.change import changed
@@ -247,6 +248,28 @@ def test_the_first_policy_is_in_force_although_workers_have_read_different_ones(
     sweep(first)
     sweep(system.wiring)
     assert in_force(system) == 3
+
+
+def test_two_workers_that_require_the_approvals_at_once_do_not_stop_each_other(
+    make_system: Make, change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With very many repositories, each of them began again before the other one had finished, for ever."""
+    system, require = three_each(make_system, last(3)), PolicyChanges.require_approvals
+    change(system, last(1))
+
+    def dies(*_: object) -> None:
+        raise StoreUnavailable("it dies")
+
+    def meets_another(*arguments: Any) -> None:
+        monkeypatch.setattr(PolicyChanges, "require_approvals", dies)
+        with pytest.raises(StoreUnavailable, match="it dies"):
+            sweep(system.wiring)
+        require(*arguments)
+
+    monkeypatch.setattr(PolicyChanges, "require_approvals", meets_another)
+    sweep(system.wiring)
+    system.settle()
+    assert (in_force(system), left(system), len(system.store.approvals.holds())) == (1, [3, 3, 3], 3)
 
 
 def test_a_policy_that_another_thread_reads_meanwhile_is_not_compared_as_another_one(
