@@ -9,6 +9,7 @@ from service.domain.errors import PushpruneError
 from service.log import log
 from service.settings import PolicySource
 from service.store import Store
+from service.store.policy_changes import UNREADABLE
 from service.wiring import Wiring
 from workers.sweep import sweep
 
@@ -18,12 +19,11 @@ TICK_S = 0.5
 def sign(store: Store, policies: PolicySource, name: str, process: str, queues: Sequence[str]) -> None:
     """Give a sign of life of this worker process, and record which policy it has read.
 
-    A worker that cannot read its policy file has read none: the others need not wait for it.
+    The others need not wait for a worker that cannot read its policy file, but health checks name it.
     """
     store.outbox.sign_of_life(name, queues, process)
     policies.current()
-    if policies.error is None:
-        store.policy_changes.note_read(f"{name} {process}", policies.digest)
+    store.policy_changes.note_read(f"{name} {process}", UNREADABLE if policies.error else policies.digest)
 
 
 def tick(wiring: Wiring, name: str, process: str, queues: Sequence[str], stopping: threading.Event) -> None:

@@ -3,7 +3,7 @@
 `/readyz`, the API, the dashboard, `/metrics` and the doctor all read the health here, so that they cannot disagree.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.clock import now_ms
@@ -17,6 +17,7 @@ from service.store.approvals import Hold
 from service.store.doctor_reports import DoctorReport
 from service.store.gate import GateState
 from service.store.outbox import Trouble, Worker
+from service.store.policy_changes import UNREADABLE
 from service.store.stats import StatsSnapshot
 
 LATE_S = 60.0
@@ -217,15 +218,21 @@ def _policy(policies: PolicySource, reading: StatsSnapshot) -> Iterator[Trouble]
 
 
 def different_policies(store: Store) -> str:
-    """Return which workers have read another policy than the one in force, as a sentence; "" if all read the same."""
+    """Return which workers have read another policy than the one in force, or none; "" if all have read the same."""
     read_by, in_force = store.policy_changes.read_by(), store.policy_changes.in_force()
+    if names := _workers_with(read_by, lambda digest: digest == UNREADABLE):
+        return f"{some(names)} cannot read the policy file, as the log there says: a change of it has no effect there"
     if len(set(read_by.values())) < 2:
         return ""
-    names = sorted({worker.partition(" ")[0] for worker, digest in read_by.items() if digest != in_force})
+    names = _workers_with(read_by, lambda digest: digest != in_force)
     return (
         f"the workers have read different policies: the policy in force stays, {some(names)} "
         f"{'has' if len(names) == 1 else 'have'} read another one and cannot delete by it"
     )
+
+
+def _workers_with(read_by: Mapping[str, str], is_meant: Callable[[str], bool]) -> list[str]:
+    return sorted({worker.partition(" ")[0] for worker, digest in read_by.items() if is_meant(digest)})
 
 
 def _different_policies(store: Store, reading: StatsSnapshot) -> Iterator[Trouble]:

@@ -15,7 +15,7 @@ from service.log import log
 from service.settings import PolicySource
 from service.store import Store
 from service.store.chunks import chunks
-from service.store.policy_changes import PolicyComparison
+from service.store.policy_changes import UNREADABLE, PolicyComparison
 
 # The rest of a sweep waits for no longer than this, in each stage.
 SLICE_S = 1.0
@@ -38,7 +38,7 @@ def follow_policy(store: Store, policies: PolicySource) -> bool:
     # After a loss of Redis, the policy before is recorded again.
     if policies.error and (current is None or in_force):
         return False
-    if in_force and set(changes.read_by().values()) - {digest}:
+    if in_force and set(changes.read_by().values()) - {digest, UNREADABLE}:
         return False
     comparison = changes.begin(digest, text)
     if comparison and comparison.stage == "compare":

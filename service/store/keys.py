@@ -386,8 +386,9 @@ The installation
         changed policy deletes more. Life: until the policy is in force or changed back; 15 minutes after its last
         change. Writers: begin_comparison, note_comparison, apply_policy. Readers: these, require_approvals, commit,
         tick.
-  policy:read          zset    "<worker name> <process> <digest of the policy that it has read>" → when (ms). Life: a
-        minute after the last sign, or until the worker ends. Writer: tick. Readers: tick, health checks.
+  policy:read          zset    "<worker name> <process> <digest of the policy that it has read>" → when (ms). No digest:
+        the worker cannot read its policy file. Life: a minute after the last sign, or until the worker ends. Writer:
+        tick. Readers: tick, health checks.
   change_limit         string  number of changes requested over the API in this minute. Life: a minute. Writer,
         reader: count_change.
   signout:NAME         string  the dashboard session NAME was signed out: its cookie is refused. Life: web.session, as

@@ -14,6 +14,8 @@ _COMPARISON_S = 900
 # restarts and during a long sweep, and another worker must not put an older policy in force meanwhile.
 _READ_MS = 60_000
 _DELETES = "deletes "
+# Instead of the digest: a worker cannot read its policy file.
+UNREADABLE = ""
 
 Stage = Literal["compare", "due"]
 
@@ -100,7 +102,12 @@ class PolicyChanges:
         return str(self._connection.redis.get(self._keys.of("policy:last")) or "")
 
     def note_read(self, worker: str, digest: str) -> None:
-        """Record which policy a worker has read. worker: the name of the worker and that of its process."""
+        """Record which policy a worker has read.
+
+        Args:
+            worker: the name of the worker and that of its process.
+            digest: of the policy; UNREADABLE if the worker cannot read its policy file.
+        """
         key, now_ms = self._keys.of("policy:read"), self._connection.now_ms()
         with self._connection.redis.pipeline() as pipe:
             pipe.zremrangebyscore(key, "-inf", now_ms - _READ_MS)
@@ -116,7 +123,7 @@ class PolicyChanges:
             self._connection.redis.zrem(key, *members)
 
     def read_by(self) -> Mapping[str, str]:
-        """Return worker → the digest of the policy that it has read, of the workers that run."""
+        """Return worker → the digest of the policy that it has read, or UNREADABLE; of the workers that run."""
         since_ms = self._connection.now_ms() - _READ_MS
         # The last entry of a worker counts.
         members = self._connection.redis.zrangebyscore(self._keys.of("policy:read"), since_ms, "+inf")

@@ -234,6 +234,7 @@ def test_a_worker_that_cannot_read_its_policy_file_keeps_no_other_from_putting_t
     sign(system.store, system.wiring.policies, "second@b", "1", ())
     sweep(system.wiring)
     assert in_force(system) == 2
+    assert different_policies(system.store).startswith("first@a cannot read the policy file")
 
 
 def test_the_first_policy_is_in_force_although_workers_have_read_different_ones(
