@@ -15,6 +15,7 @@ from service.prune.committing import commit, commit_deletions
 from service.prune.ensure_compared import ensure_compared
 from service.prune.healing import heal
 from service.prune.manual_planning import plan_manual
+from service.reconcile.compare import compare
 from service.registry import Registry
 from service.store import Store
 from service.store.lease import WORK_MS
@@ -22,6 +23,8 @@ from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
 _ROUNDS = 50
+# Far fewer than the tags that may be recorded of a repository that was never found at the registry.
+_MANY_TAGS = 100
 _WAIT_S = 0.3
 
 
@@ -68,6 +71,9 @@ def _plan_once(wiring: Wiring, snapshot: Snapshot) -> bool:
         settled = plan_manual(wiring, snapshot)
         if settled is not None:
             return settled
+    if _may_reach_limit(wiring.store, snapshot):
+        compare(wiring.store, wiring.registry, snapshot)
+        return False
     policy = wiring.policies.current()
     if policy is None:
         if heal(wiring, snapshot, Plan()):
@@ -97,6 +103,14 @@ def _plan_once(wiring: Wiring, snapshot: Snapshot) -> bool:
     if plan.hold:
         return _commit_held(wiring.store, wiring.registry, snapshot, plan, policy)
     return commit_deletions(wiring, snapshot, plan, policy, "doomed")
+
+
+def _may_reach_limit(store: Store, snapshot: Snapshot) -> bool:
+    """True if a comparison is needed although nothing may be doomed.
+
+    Until one finds the repository at the registry, its pushes are recorded up to a limit of tags only.
+    """
+    return not snapshot.compared and len(snapshot.tags) >= _MANY_TAGS and store.history.is_unseen(snapshot.repository)
 
 
 def plan_policy(snapshot: Snapshot, policy: Policy, now_us: int) -> Plan:

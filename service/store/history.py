@@ -179,6 +179,10 @@ class History:
             return ()
         return tuple(client.zrangebyscore(self._keys.of("unseen"), "-inf", until_ms))
 
+    def is_unseen(self, repository: str) -> bool:
+        """Return True if no comparison has found a tag of this repository at the registry yet."""
+        return self._connection.redis.zscore(self._keys.of("unseen"), repository) is not None
+
     def forget_unseen(self, repository: str) -> bool:
         """Forget a repository known only from events of a while ago; return False if anything else is known."""
         return bool(self._connection.run("forget_unseen", repository, known_ms=_UNSEEN_MS))

@@ -29,6 +29,18 @@ def test_a_push_that_overflows_nothing_makes_no_request(make_system: Make) -> No
     assert system.registry.count("pushprune/") == 0
 
 
+def test_a_repository_of_which_nothing_is_deleted_is_found_before_its_pushes_reach_the_limit_of_unknown_ones(
+    make_system: Make,
+) -> None:
+    system = make_system(policy("rules: [{keep: always}]"))
+    system.push("v1")
+    system.settle()
+    assert system.store.history.is_unseen(SHOP)
+    system.push(*(f"v1.{number}" for number in range(99)))
+    system.settle()
+    assert not system.store.history.is_unseen(SHOP)
+
+
 def test_a_push_that_overflows_by_one_makes_three_requests_once_compared(make_system: Make) -> None:
     system = make_system(keep_last(3))
     system.push("a", "b", "c", "d")
