@@ -64,7 +64,7 @@ def sweep(wiring: Wiring) -> None:
         log.warning("the indexes of repositories were wrong and were corrected", repositories=len(wrong))
     follow_schedule(wiring.store, wiring.registry, wiring.settings)
     if wiring.registry.is_configured:
-        if wiring.store.leases.elected("unseen", _UNSEEN_MS) and (unseen := wiring.store.history.unseen()):
+        if wiring.store.leases.elected("unseen", _UNSEEN_MS) and (unseen := wiring.store.unseen.old()):
             wiring.store.reconcile_runs.request_repositories(
                 unseen, "a notification names it, and the registry was not asked about it yet"
             )

@@ -97,7 +97,9 @@ class RequestResolver:
         )
 
     def _released(self, targets: Mapping[str, str]) -> Mapping[str, int]:
-        """Return the restored digests that the request covers, also as parts or referrers: their leases end.
+        """Return the restored digests whose leases end by the request, each with the end of its lease (µs).
+
+        The request covers parts and referrers, too.
 
         A user who deletes a restored image manually no longer wants to keep it because of the restore. That also holds
         if the image remains as a part of an index. A digest at which another tag points is still kept: users may have

@@ -110,7 +110,7 @@ def _may_reach_limit(store: Store, snapshot: Snapshot) -> bool:
 
     Until one finds the repository at the registry, its pushes are recorded up to a limit of tags only.
     """
-    return not snapshot.compared and len(snapshot.tags) >= _MANY_TAGS and store.history.is_unseen(snapshot.repository)
+    return not snapshot.compared and len(snapshot.tags) >= _MANY_TAGS and store.unseen.has(snapshot.repository)
 
 
 def plan_policy(snapshot: Snapshot, policy: Policy, now_us: int) -> Plan:

@@ -76,7 +76,7 @@ def compare(
     done = Compared(len(names), changed, missing, check_parts(store, registry, snapshot))
     find_referrers(store, registry, snapshot.repository)
     log.info("compared with the registry", repository=snapshot.repository, tags=done.tags, changed=done.differed)
-    if not listed and store.history.forget_unseen(snapshot.repository):
+    if not listed and store.unseen.forget(snapshot.repository):
         log.info("a repository without a tag was removed from the history", repository=snapshot.repository)
     return done
 

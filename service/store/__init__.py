@@ -39,6 +39,7 @@ from service.store.sign_in_links import SignInLinks
 from service.store.stats import Stats
 from service.store.trash import Trash
 from service.store.unfinished_pushes import UnfinishedPushes
+from service.store.unseen_repositories import UnseenRepositories
 from service.store.usage import UsageRecords
 from service.store.webhooks import Webhooks
 
@@ -67,6 +68,7 @@ class Store:
         """
         self.connection = connection
         self.history = History(connection, limits, look_again_ms, pushes, late_s)
+        self.unseen = UnseenRepositories(connection, limits)
         self.facts = RegistryFacts(connection, limits)
         self.deletions = Deletions(connection, limits, trash_s, collect_after)
         self.trash = Trash(connection, trash_s, look_again_ms, save_also)

@@ -23,8 +23,6 @@ from service.store.remembered_tags import ReadTags, RememberedTags, unpack_tags,
 from service.store.snapshot import Snapshot, decoded_answer, unpack_snapshot
 from service.store.word import Word
 
-# Parts of an image are pushed before the first tag of its repository.
-_UNSEEN_MS = 10 * 60_000
 Target = Literal["doomed", "manual", "dry_run", "held", "none"]
 
 
@@ -167,25 +165,6 @@ class History:
             images=[{"short": short(doomed.digest), "json": pack_doomed(doomed)} for doomed in images],
         )
         return CommitResult(int(result))
-
-    def unseen(self) -> tuple[str, ...]:
-        """Return the repositories that were never seen at the registry, once there are many of them.
-
-        Many: half of those that there may be. Only repositories whose first event came a while ago are returned.
-        """
-        until_ms = self._connection.now_ms() - _UNSEEN_MS
-        client = self._connection.redis
-        if client.zcard(self._keys.of("unseen")) * 2 < self._limits.unseen_repositories:
-            return ()
-        return tuple(client.zrangebyscore(self._keys.of("unseen"), "-inf", until_ms))
-
-    def is_unseen(self, repository: str) -> bool:
-        """Return True if no comparison has found a tag of this repository at the registry yet."""
-        return self._connection.redis.zscore(self._keys.of("unseen"), repository) is not None
-
-    def forget_unseen(self, repository: str) -> bool:
-        """Forget a repository known only from events of a while ago; return False if anything else is known."""
-        return bool(self._connection.run("forget_unseen", repository, known_ms=_UNSEEN_MS))
 
     def doomed(self, repository: str, dry: bool = False, before: DoomedImages | None = None) -> tuple[Doomed, ...]:
         """Return the images to delete next, or (dry) the images that would be deleted.

@@ -35,10 +35,10 @@ def test_a_repository_of_which_nothing_is_deleted_is_found_before_its_pushes_rea
     system = make_system(policy("rules: [{keep: always}]"))
     system.push("v1")
     system.settle()
-    assert system.store.history.is_unseen(SHOP)
+    assert system.store.unseen.has(SHOP)
     system.push(*(f"v1.{number}" for number in range(99)))
     system.settle()
-    assert not system.store.history.is_unseen(SHOP)
+    assert not system.store.unseen.has(SHOP)
 
 
 def test_a_push_that_overflows_by_one_makes_three_requests_once_compared(make_system: Make) -> None:

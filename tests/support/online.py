@@ -54,7 +54,7 @@ class Killed(BaseException):
 
 
 class _Late(Future[Any]):
-    """A result that is worked out as soon as somebody waits for it, so that the order of steps is certain."""
+    """The result of work that begins when a caller asks for the result, so that the order of steps is certain."""
 
     def __init__(self, work: Callable[[], object]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Find abandoned uploads, dangling tags and emptied repositories in the storage; delete them if `gc.leftovers` says so.
+"""Delete abandoned uploads, dangling tags and emptied repositories from the storage, or only report what was found.
 
 A push may race with each of these deletions. Links of leftovers are deleted under claims, like links of garbage.
 
