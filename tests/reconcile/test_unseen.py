@@ -8,7 +8,7 @@ from service.clock import now_us
 from service.domain.events import Envelope
 from service.domain.retention.state import Tag
 from service.reconcile import compare
-from service.store import history as history_module
+from service.store import unseen_repositories
 from service.store.connection import Connection
 from service.store.history import History
 from service.store.limits import Limits
@@ -71,7 +71,7 @@ def test_what_a_comparison_found_at_the_registry_is_not_bounded(history: History
 def test_a_repository_that_the_registry_does_not_have_is_forgotten(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history_module, "_UNSEEN_MS", 0)
+    monkeypatch.setattr(unseen_repositories, "_OLD_MS", 0)
     system = make_system(keep_last(3))
     history, client = system.store.history, system.store.connection.client
     # An older image of another repository proves that this is still the same storage.
@@ -92,7 +92,7 @@ def test_one_that_was_reported_just_now_is_not(make_system: Make) -> None:
 
 
 def test_the_sweep_has_those_compared_that_take_the_room(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history_module, "_UNSEEN_MS", 0)
+    monkeypatch.setattr(unseen_repositories, "_OLD_MS", 0)
     system = make_system(keep_last(3), history={"unseen_repositories": 4})
     named(system.store.history, 2)
     sweep.sweep(system.wiring)
