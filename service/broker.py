@@ -18,7 +18,7 @@ _WAIT_S = 0.01
 
 
 class _Proved:
-    """A connection that opens a channel only once the server has taken a write and a wait for messages.
+    """A connection that opens a channel only after the server has accepted a write and a blocking read.
 
     A PING proves neither, because a replica answers it and any user may send it. If the server refuses here, Celery
     connects again in growing intervals. If it refused later, Celery would connect again without a pause.

@@ -15,7 +15,7 @@ from service.settings import Settings
 def registry_client(
     settings: Settings, timed: Callable[[str, float], object] = lambda *_: None, word: Callable[[], str] | None = None
 ) -> RegistryClient | None:
-    """The client of the registry; None if `registry.url` is not set. timed, word: as RegistryTransport has them."""
+    """The client of the registry; None if `registry.url` is not set. timed, word: as for RegistryTransport."""
     registry = settings.registry
     if registry.url is None:
         return None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def wire_registry(settings: Settings, timed: Callable[[str, float], object], word: Callable[[], str]) -> Registry:
-    """Construct the registry. timed, word: as RegistryTransport has them.
+    """Construct the registry. timed, word: as for RegistryTransport.
 
     Raises:
         ConfigurationError: the storage is a bucket that cannot be used.

@@ -84,7 +84,7 @@ class DeletedImage(ApiAnswer):
 
     @classmethod
     def of(cls, repository: str, deleted: Deleted, until_us: int) -> "DeletedImage":
-        """Return the answer about a deleted image. until_us: when it can be restored no more."""
+        """Return the answer about a deleted image. until_us: the end of the time in which a restore is possible."""
         return cls(
             repository=repository,
             tag=deleted.tag or None,

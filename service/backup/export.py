@@ -50,7 +50,7 @@ def _values(store: Store, names: Iterable[str]) -> Iterator[SavedValue]:
 
 
 def _lines(saved: SavedValue, left_out: Callable[[str], object]) -> Iterator[bytes]:
-    """Yield the line of a value; if an import would refuse it, a line for each of its members that one would take."""
+    """Yield the line of a value; if an import would refuse it, a line for each member that an import accepts."""
     line = packed_value(saved)
     fault = _fault(saved, line)
     if not fault:
@@ -64,7 +64,7 @@ def _lines(saved: SavedValue, left_out: Callable[[str], object]) -> Iterator[byt
 
 
 def _fault(saved: SavedValue, line: bytes) -> str:
-    """Return why an import would refuse a value; "" if it would take it."""
+    """Return why an import would refuse a value; "" if an import accepts it."""
     if len(line) >= LONGEST_LINE:
         return "it is too long"
     try:

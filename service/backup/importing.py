@@ -15,7 +15,7 @@ from service.store.dictionary import MOST_NAMES, names_in
 from service.store.live_tags import user_in
 from service.store.schema import MIGRATIONS, VERSION
 
-# Shows the progress of going through the values of a backup.
+# Shows the progress while the values of a backup are read.
 Shown = Callable[[Iterable[SavedValue]], Iterable[SavedValue]]
 
 
@@ -107,7 +107,7 @@ def _checked(backup: CheckedBackup) -> Iterator[SavedValue]:
 
 
 def _check_order(before: SavedValue, value: SavedValue) -> None:
-    """Raise ValueError if an entry does not follow the one before it: Redis takes entries in order only."""
+    """Raise ValueError if an entry does not follow the one before it: Redis accepts entries only in order."""
     is_next = SAVED[value.key] == "stream" and (before.key, before.repository) == (value.key, value.repository)
     if is_next and value.id and before.id and entry_id(value.id) <= entry_id(before.id):
         raise ValueError(f"the entry {value.id} does not come after {before.id}")
@@ -119,7 +119,7 @@ def is_free(store: Store) -> bool:
 
 
 def write(store: Store, backup: CheckedBackup, shown: Shown) -> None:
-    """Replace the store by a backup. While it is written, no process uses the store.
+    """Replace the store by a backup. No process uses the store meanwhile.
 
     Raises:
         StoreBusy: nothing was changed, because other work is under way.

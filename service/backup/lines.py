@@ -1,4 +1,4 @@
-"""The lines of a backup: the first says what it is, the last counts the others, each between them is one value.
+"""The lines of a backup: a header, a line for each value, and a last line that counts the values.
 
     {"pushprune": "backup", "format": 1, "schema": 2, "version": "1.2.0", "at": "2026-11-30T05:11:06Z"}
     {"key": "tags", "repository": "shop/api", "value": {"v1": 1764479466123456}}
@@ -55,7 +55,7 @@ def packed_end(values: Mapping[str, int]) -> bytes:
 
 
 def read_header(line: bytes, name: str) -> Header:
-    """Return the first line of a file. Raises UnusableBackup if it is no backup."""
+    """Return the first line of a file. Raises UnusableBackup if the file is no backup."""
     row = _row(line)
     if row.get("pushprune") != "backup":
         raise UnusableBackup(f"{name} is no backup: its first line is not that of `pushprune export`")

@@ -1,4 +1,4 @@
-"""The check of each value of a backup: what is imported must be readable, because everything relies on it later."""
+"""Check each value of a backup before it is imported, because pushprune relies on valid values in Redis."""
 
 import base64
 import hashlib
@@ -33,7 +33,7 @@ _ID = re.compile(r"(\d{1,19})-(\d{1,19})", re.ASCII)
 _LARGEST = 1 << 53
 # Behind the end of the year 9999 (µs). An image may say that it was created then.
 _LATEST_US = 10**18
-# Redis takes larger ones for infinite.
+# For Redis, larger numbers are infinite.
 _LARGEST_SCORE = 1e300
 _INFINITE = ("inf", "-inf")
 # Kinds of values that are one part of a key of all repositories.

@@ -100,7 +100,7 @@ def _name(file: str) -> str:
 
 @contextmanager
 def _written(file: str) -> Iterator[BinaryIO]:
-    """Yield a stream that becomes the file at the end of the block, and only if the block ends well."""
+    """Yield a stream that becomes the file when the block ends without an error."""
     if file == _STANDARD:
         yield cast(BinaryIO, sys.stdout.buffer)
         return

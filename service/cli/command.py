@@ -19,7 +19,7 @@ def examples(*commands: str) -> str:
 
 
 class VerbGroup(click.Group):
-    """A group of verbs that suggests a verb for a word that is none."""
+    """A group of verbs that suggests the most similar verb for an unknown word."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

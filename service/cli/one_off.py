@@ -50,7 +50,7 @@ def compare_once(
 def open_once(
     url: str, config: Path | None, policy: Policy, repositories: Sequence[str] = (), trash: Path | None = None
 ) -> tuple[OneOff, Sequence[str]]:
-    """Return the system for this verb alone, and the repositories that it is about. See `compare_once`."""
+    """Return the system for this verb alone, and the repositories to work on. See `compare_once`."""
     refuse_v1(config)
     # Imported after the first request: a wrong URL is reported at once, and the other imports take most of the start.
     from service.local.one_off_system import one_off_system

@@ -99,7 +99,7 @@ def show_document(value: Any) -> None:
 
 
 def show_names(names: Iterable[str]) -> bool:
-    """Print one name per line if the user wants that (-o name), and return True if so."""
+    """Print one name per line with -o name. Returns True if names were printed."""
     if kept("format") != "name":
         return False
     shown: set[str] = set()

@@ -117,7 +117,7 @@ def false_claim(registry: Registry, probes: Iterable[BlobProbe]) -> BlobProbe | 
     """Return the first blob that the registry claims to have and cannot read; None if there is none."""
     for probe in probes:
         at = probe.repository, probe.digest
-        # A blob that can be read was pushed again, and is claimed rightly.
+        # A blob that can be read was pushed again, so the registry is right.
         if registry.client.claims_blob(*at) and not registry.client.has_blob(*at):
             return probe
     return None

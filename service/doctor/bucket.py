@@ -27,7 +27,7 @@ _LIFECYCLE = "aws s3api put-bucket-lifecycle-configuration …   # NoncurrentVer
 
 
 def check(case: Case) -> Iterator[Finding]:
-    """Check that the bucket is the registry's, and that pushprune may do there what it needs."""
+    """Check that the bucket is the registry's, and that pushprune has the rights there that it needs."""
     objects = case.wiring.registry.objects
     if objects is None:
         yield fine(_NAME, "not checked: storage.path and storage.url are not set")

@@ -133,7 +133,7 @@ class PreparedSystem:
         wire_service(self.settings)
 
     def start_service(self, supervisor: Supervisor, report: Callable[[str], None] | None = None) -> None:
-        """Start web, worker and gate, and wait until they answer. Raises, and takes the same `report`, as `start`."""
+        """Start web, worker and gate, and wait until they answer. `report` and errors: as for `start`."""
 
         def wait_for(condition: processes.Condition, failure: str) -> None:
             processes.until(condition, failure, patience_s=_READY_PATIENCE_S, meanwhile=supervisor.check)

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 
 _NAMES = frozenset({
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
-    # The way out, and who is trusted there.
+    # Proxies, and the authorities whose certificates are trusted.
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"),
     # Go programs, such as the registry.
     *("GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT"),
-    # docker exec, kubectl exec and ssh reach the registry with these; credential helpers their store.
+    # docker exec, kubectl exec and ssh need these to reach the registry; credential helpers, to reach their store.
     *("KUBECONFIG", "SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "GNUPGHOME", "PASSWORD_STORE_DIR"),
 })  # fmt: skip
 _PREFIXES = (

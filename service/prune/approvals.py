@@ -86,7 +86,7 @@ def reject(store: Store, repository: str, plan: str | None, *, by: str) -> Hold:
 
 @dataclass(frozen=True, slots=True)
 class PlanDecision:
-    """The result of a decision about one plan. error: why nothing was decided, as a sentence; "" if it was."""
+    """The result of a decision about one plan. error: why the plan was not decided, as a sentence; "" if it was."""
 
     repository: str
     images: int

@@ -75,7 +75,7 @@ def _delete_manifest(batch: Batch, doomed: Doomed, manifest: Manifest) -> None:
 
 
 def _send_delete(batch: Batch, doomed: Doomed, saved: SaveResult) -> None:
-    """Send the DELETE of a manifest that was saved to the trash, and forget the image. Not saved: not deleted."""
+    """Send the DELETE of a manifest, and forget the image. Nothing is sent if the trash does not have the manifest."""
     if saved is SaveResult.LEASED:
         batch.spare(doomed, LEASED)
     if saved is not SaveResult.SAVED:

@@ -54,7 +54,7 @@ def enforce(wiring: Wiring, repository: str) -> None:
 
 
 def _pushes(snapshot: Snapshot) -> tuple[str, ...]:
-    """Return the contexts of the pushes that no plan has answered yet, of each tag the last one, the newest first."""
+    """Return the trace contexts of pushes that no plan has answered: the last push of each tag, the newest first."""
     if not tracing.is_on():
         return ()
     pushed = [(tag.pushed_us or 0, tag.name, tag.digest) for tag in snapshot.tags if tag.is_reported]
@@ -80,7 +80,7 @@ def _plan_once(wiring: Wiring, snapshot: Snapshot) -> bool:
             return False
         return commit(wiring.store, wiring.registry, snapshot, Plan(planned_us=snapshot.newest_us), "none").is_settled
     if snapshot.policy not in ("", wiring.policies.digest):
-        # The sweep compares a changed policy with the one before, and then makes every repository due.
+        # The sweep compares a changed policy with the previous one, and then makes every repository due.
         return not heal(wiring, snapshot, Plan())
     plan = plan_policy(snapshot, policy, now_us())
     if heal(wiring, snapshot, Plan() if policy.dry_run or plan.hold else plan):

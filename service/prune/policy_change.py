@@ -1,4 +1,4 @@
-"""Compare a changed policy with the one before, over all repositories, before any plan is made by it."""
+"""Compare a changed policy with the previous one, over all repositories, before any plan is made by it."""
 
 import time
 from bisect import bisect_right
@@ -22,7 +22,7 @@ SLICE_S = 1.0
 
 
 def follow_policy(store: Store, policies: PolicySource) -> bool:
-    """Put a changed policy in force, once it was compared with the one before; work for a slice of time.
+    """Put a changed policy in force, once it was compared with the previous one; work for a slice of time.
 
     The policy in force stays while the workers have read different ones. A worker that cannot read its policy file
     changes nothing: others may have read theirs, and the operator will correct the file.
@@ -35,7 +35,7 @@ def follow_policy(store: Store, policies: PolicySource) -> bool:
     # Another thread may have read a changed policy meanwhile.
     if policies.current() is not current:
         return False
-    # After a loss of Redis, the policy before is recorded again.
+    # After a loss of Redis, the previous policy is recorded again.
     if policies.error and (current is None or in_force):
         return False
     if in_force and set(changes.read_by().values()) - {digest, UNREADABLE}:
@@ -103,7 +103,7 @@ def _remaining(store: Store, comparison: PolicyComparison) -> Sequence[str]:
 
 
 def _policy(text: str) -> Policy | None:
-    """Return the policy before; None for none, or for one that only an older version understood: it kept every tag."""
+    """Return the previous policy; None (every tag was kept) if there was none, or only an older version reads it."""
     try:
         return Policy.model_validate_json(text) if text else None
     except ValidationError:

@@ -1,4 +1,4 @@
-"""Notice a registry whose storage is empty or another one, before its missing tags leave the history."""
+"""Notice that the registry's storage is empty or was replaced, before missing tags leave the history."""
 
 import random
 from collections.abc import Collection, Mapping, Sequence

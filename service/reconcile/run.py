@@ -54,7 +54,7 @@ def continue_run(wiring: Wiring) -> None:
 
 
 def _list(store: Store, registry: Registry, run: reconciliation.ReconcileRun, lease: Lease) -> bool:
-    """Read the catalog from the end of the last attempt on; return True if the run can continue."""
+    """Continue to read the catalog where the last attempt ended; return True if the run can continue."""
     runs, seen = store.reconcile_runs, bool(run.cursor)
     others = (*store.history.repositories(), *registry.named, *_in_bucket(registry))
     try:

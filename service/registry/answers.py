@@ -158,7 +158,7 @@ def is_certificate_failure(error: BaseException | None) -> bool:
 
 
 def innermost(error: BaseException) -> str:
-    """Return the words of an error of ours, or of the socket behind an error of HTTP, which show no URL."""
+    """Return the text of pushprune's own error, or of the socket error behind an HTTP error: they show no URL."""
     if isinstance(error, NoAnswer):
         return str(error)
     words = [cause.strerror or str(cause) for cause in _causes(error) if isinstance(cause, OSError)]

@@ -74,7 +74,7 @@ class BucketBatch:
             raise self._being_pushed(tag)
         if self._is_pushed(tag, indexes):
             raise self._being_pushed(tag)
-        # The tag is deleted. Index links that fail to be are deleted by a later batch, as those of a dead process.
+        # The tag is deleted. Index links that are left are deleted by a later batch, like those of a dead process.
         with suppress(StorageUnavailable):
             self._objects.delete([layout.index_key(self._repository, tag, unpacked(index)) for index in indexes])
         with self._lock:

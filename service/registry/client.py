@@ -34,7 +34,7 @@ class RegistryClient(RegistryTransport):
         return ManifestMemory(_MEMORY_BYTES)
 
     def ping(self, timeout_s: float | None = None) -> None:
-        """Return if the registry answers and accepts the login. timeout_s: instead of the usual timeout."""
+        """Check that the registry answers and accepts the login. timeout_s: instead of the usual timeout."""
         self.expect_object(self.send("GET", "/v2/", {}, timeout_s=timeout_s))
 
     def tags(self, repository: str) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ class Answer:
 
 
 class Sender(Protocol):
-    """A way to send requests. Tests put another one in the place of the network."""
+    """A way to send requests. Tests replace the network by another sender."""
 
     def send(self, request: Request, *, timeout_s: float, most_bytes: int | None = None) -> Answer:
         """Send a request and return the answer, whatever its status.

@@ -36,7 +36,7 @@ def names(root: str, folder: str) -> list[str]:
 def files_of_folders(root: str, folder: str, name: str) -> Iterator[tuple[str, int, int]]:
     """Yield the file of this name in each inner folder that has one: (inner folder, size in bytes, time in µs)."""
     try:
-        # A path relative to a handle is followed in three quarters of the time.
+        # To look up a path relative to an open folder takes three quarters of the time.
         handle = os.open(f"{root}/{folder}", os.O_RDONLY | os.O_DIRECTORY)
     except _MISSING:
         return

@@ -88,13 +88,13 @@ class Probe(RegistryClient):
             return None
 
     def try_delete(self, repository: str) -> None:
-        """Return if manifests may be deleted.
+        """Check that manifests may be deleted. Nothing is deleted.
 
         Raises:
             DeletesDisabled: deletes are disabled at the registry.
             AccessDenied: the login may not delete.
         """
-        # 2.8 and 3 refuse before they look the digest up, so the DELETE of an unknown digest is a test.
+        # Distribution refuses before it looks the digest up, so the DELETE of an unknown digest is a test.
         self.delete(repository, UNKNOWN)
 
     def push(self, repository: str) -> None:

@@ -51,7 +51,7 @@ class HttpSession:
         self._servers: dict[str, Connections] = {}
 
     def send(self, request: Request, *, timeout_s: float, most_bytes: int | None = None) -> Answer:
-        """Send a request, as Sender has it.
+        """Send a request and return the answer, see `Sender.send`.
 
         A GET or HEAD is sent once more if its connection turns out to be closed, but never after a timeout.
         """

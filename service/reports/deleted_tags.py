@@ -1,4 +1,4 @@
-"""The tags of a repository that were deleted, by pushprune or by others, with the reason, restorable or not."""
+"""The tags of a repository that were deleted, by pushprune or another client, with the reason, restorable or not."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass

@@ -60,7 +60,7 @@ class RestoreFolder:
     def __init__(
         self, folder: TrashFolder, registry: RegistryClient, *, force: bool, record: RestoreRecord | None = None
     ) -> None:
-        """Create it; nothing is sent yet. record: of the service that watches this registry, if that is known."""
+        """Prepare a restore; nothing is sent yet. record: of the service that watches this registry, if known."""
         self._folder, self._registry, self._force, self._record = folder, registry, force, record
 
     def restore(self, wanted: TagSelector | None = None) -> Iterator[Result]:

@@ -103,7 +103,7 @@ class Restoring:
         # Leased before the first PUT, so that no plan dooms a part that was just restored.
         until_us = self._store.restorations.lease(self._repository, digests, self._lease_s) if self._lease_s else None
         if not self._lease_s and not any(names):
-            # Only a lease tells a DELETE that is under way from one that is sent later.
+            # Only a lease distinguishes a DELETE that is under way from one that is sent later.
             self._store.restorations.lease(self._repository, digests, _UNDER_WAY_S)
         if self._replaced:
             self._store.restorations.lease(self._repository, (self._replaced,), LEASE_S)

@@ -70,7 +70,7 @@ class Approvals:
         return len(approved)
 
     def reject(self, repository: str, plan: str, by: str) -> None:
-        """Record that a user rejected this plan. A later plan with other digests is not rejected by that."""
+        """Record that a user rejected this plan. A later plan with other digests is not rejected."""
         rejection = Rejection(plan, by, now_us())
         self._connection.redis.set(
             self._keys.of("rejection", repository), json.dumps(asdict(rejection)), ex=_REJECTED_S

@@ -62,7 +62,7 @@ class Archive:
         return tuple(_event(_kind(row), row) for row in rows if row["action"] in _KINDS)
 
     def pulls(self) -> Mapping[str, tuple[TimelineEvent, ...]]:
-        """Return the recorded pulls by others: repository → its pulls, in the order of arrival.
+        """Return the recorded pulls of clients: repository → its pulls, in the order of arrival.
 
         One read serves all repositories.
         """

@@ -50,7 +50,7 @@ LEFT_OUT: Mapping[str, Sequence[str]] = {
     "observed": ("capabilities", "restarts", "started", "instances", "last_notification"),
     "secret": ("word", "sign_in:NAME"),
 }  # fmt: skip
-# Troubles about images. Each of the others is noted again where it still is one.
+# Troubles about images. All other troubles are noted again while they exist.
 _OF_IMAGES = ("lost ", "broken ")
 _PAGE = 1000
 _OF_ALL = tuple(name for name, kind in SAVED.items() if ":R" not in name and kind in ("string", "hash", "stream"))
@@ -137,7 +137,7 @@ class Backup:
         client = self._connection.unchecked().redis
         if client.exists(*(self._keys.of(name) for name in names)):
             return False
-        # An import would delete them, and their users rely on them.
+        # An import would delete these leases, and users rely on them.
         return not any(client.scan_iter(match=f"{self._keys.of('leased')}:*", count=_PAGE))
 
     def is_incomplete(self) -> bool:
@@ -153,7 +153,7 @@ class Backup:
         about = client.xinfo_stream(self._keys.of(name))
         for identifier, fields in by_id(client, self._keys.of(name), last=about["last-generated-id"]):
             yield SavedValue(name, value=fields, id=identifier)
-        # Before Redis 7 it is not known.
+        # Redis before 7 does not have this number.
         if added := about.get("entries-added"):
             yield SavedValue(name, added=added)
 

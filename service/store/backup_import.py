@@ -45,7 +45,7 @@ def begin_import(connection: Connection, version: int) -> Iterator["BackupImport
             _change_state(connection, state, begins)
             # Processes that run look at the schema this often, and wait then.
             time.sleep(2 * schema.WATCH_S)
-            # One that began meanwhile may send its DELETE after all, and its trash would be lost (safety rule 4).
+            # A deletion that began meanwhile may still send its DELETE, and its trash would be lost (safety rule 4).
             _refuse_writers(leases)
             run_id = connection.run_id()
             _change_state(connection, begins, schema.IMPORTING)
@@ -150,7 +150,7 @@ class BackupImport:
         self._flush()
         client = self._connection.redis
         newest = client.xrevrange(key, count=1)
-        # Redis before 7 does not know it, and needs nothing.
+        # Redis before 7 has no such number.
         if newest and (known := client.xinfo_stream(key).get("entries-added")):
             client.execute_command("XSETID", key, newest[0][0], "ENTRIESADDED", max(known, added))
 

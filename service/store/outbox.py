@@ -192,7 +192,7 @@ class Outbox:
         return int(self._connection.redis.llen(celery_queue))
 
     def pushes(self) -> int:
-        """Return the number of reported pushes and mounts by others, of blobs and manifests, since the beginning."""
+        """Return the number of reported pushes and mounts of clients, of blobs and manifests, since the first start."""
         counted = self._connection.redis.hmget(self._keys.of("counters"), "push", "mount", "blob push", "blob mount")
         return sum(int(count or 0) for count in counted)
 

@@ -1,4 +1,4 @@
-"""The pushes that a plan under way was overtaken by."""
+"""The pushes that were recorded after the snapshot of a plan."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -65,7 +65,7 @@ def decoded_answer(answer: Sequence[Any]) -> dict[str, Any]:
 def unpack_snapshot(
     repository: str, answer: Mapping[str, Any], read: ReadTags, late_us: int = 0, *, is_remembered: bool = False
 ) -> Snapshot:
-    """Return the snapshot behind the script's answer. read: the tags behind it; late_us: as in History."""
+    """Return the snapshot behind the script's answer. read: its tags, unpacked; late_us: as in History."""
     pulled, untagged, created = read.pulled, paired(answer["untagged"]), read.created
     compared_epoch, _, compared_us = answer["compared"].partition(" ")
     epoch = f"{answer['run_id']}:{answer['restarts']}"

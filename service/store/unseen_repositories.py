@@ -1,4 +1,4 @@
-"""The repositories that events have named and no comparison has found at the registry yet."""
+"""The repositories that notifications named and no comparison has found at the registry yet."""
 
 from service.store.connection import Connection
 from service.store.limits import Limits
@@ -18,12 +18,12 @@ class UnseenRepositories:
         return self._connection.redis.zscore(self._key, repository) is not None
 
     def old(self) -> tuple[str, ...]:
-        """Return the repositories whose first event came a while ago, once there are half as many as there may be."""
+        """Return the repositories whose first event is old, once there are half as many as the limit allows."""
         until_ms = self._connection.now_ms() - _OLD_MS
         if self._connection.redis.zcard(self._key) * 2 < self._limits.unseen_repositories:
             return ()
         return tuple(self._connection.redis.zrangebyscore(self._key, "-inf", until_ms))
 
     def forget(self, repository: str) -> bool:
-        """Forget a repository known only from events of a while ago; return False if anything else is known."""
+        """Forget a repository that is known from old events alone; return False if anything else is known."""
         return bool(self._connection.run("forget_unseen", repository, known_ms=_OLD_MS))

@@ -77,7 +77,7 @@ def received(repository: str, tag: str, digest: str, pushed_us: int, began_ns: i
 
 @contextmanager
 def span(name: str, parent: str = "", links: Sequence[str] = (), **fields: Any) -> Iterator[None]:
-    """Make a span of what is done meanwhile; log lines get its ids.
+    """Make a span of the block; log lines in it get its ids.
 
     Args:
         parent: the context of its parent; "": the current span, if there is one.

@@ -1,4 +1,4 @@
-"""The threads that answer requests: a pool, or one thread that takes all requests that wait together."""
+"""The threads that answer requests: a pool, or one thread that serves all waiting requests together."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ class ReceivedTask(WSGITask):
 
 
 class GatheringPool(ThreadedTaskDispatcher):
-    """One thread that takes all requests that wait, hands them to `receive` together, and then answers each.
+    """One thread that hands all waiting requests to `receive` together, and then answers each.
 
     Args:
         receive: takes the WSGI environments of the requests.

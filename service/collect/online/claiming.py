@@ -36,7 +36,7 @@ _HELD = "another collection holds the gate and may still run; if its machine is 
 
 
 class ManifestsHeldTooLong(Exception):
-    """PUTs of manifests did not end within the time for which others may wait."""
+    """PUTs of manifests did not end within the time for which clients may wait."""
 
 
 class Claiming:

@@ -102,7 +102,7 @@ def _row(blob: UnlinkedBlob) -> list[object]:
 
 
 def _parsed(content: bytes | None) -> tuple[str, Mapping[bytes, UnlinkedBlob]]:
-    """Return the id and the entries of a journal. What cannot be read is a journal without entries and id."""
+    """Return the id and the entries of a journal. An unreadable journal has neither."""
     lines = map(json.loads, BytesIO(content or b""))
     try:
         head: Any = next(lines, None)

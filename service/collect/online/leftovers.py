@@ -38,7 +38,7 @@ class Leftovers:
     """The leftovers of one look at the storage."""
 
     def __init__(self, attempt: Attempt, objects: ObjectStore, survey: Survey) -> None:
-        """Find them. Nothing is written."""
+        """Find the leftovers. Nothing is written."""
         self._attempt, self._objects, self._survey = attempt, objects, survey
         began_us, gc, inventory = survey.began.storage_us, attempt.gc, survey.inventory
         self._silent_us = began_us - gc.uploads_after * 1_000_000

@@ -47,7 +47,7 @@ class Marking:
         self.marks = Marks(self._digests)
 
     def mark(self, held: Collection[bytes] = (), contents: Iterable[bytes] = ()) -> None:
-        """Mark all manifests of all repositories with what they mention, and the same of each part that is a manifest.
+        """Mark all manifests of all repositories and what they mention; likewise of each part that is a manifest.
 
         Args:
             held: packed digests that are kept for another reason.
@@ -92,7 +92,7 @@ class Marking:
         self._known.add(self._digests.add(digest), read_mentions(self._checked(digest, content, "")))
 
     def read(self, repository: str, manifests: Iterable[bytes]) -> None:
-        """Read manifests of a repository that came after the inventory, with their parts."""
+        """Read manifests of a repository that were pushed after the inventory, with their parts."""
         self._follow(map(self._digests.add, manifests), repository)
 
     def _mark_renamed(self) -> None:

@@ -73,7 +73,7 @@ class Preparation:
         )
 
     def fresh(self, pages: Sequence[BlobPage]) -> list[BlobPage]:
-        """Begin batches again that began a while ago, because the time in quarantine counts from the beginning."""
+        """Begin old batches anew, because the time in quarantine counts from the beginning of a batch."""
         began = [page.batch.at for page in pages if page.batch]
         # Redis first: the clock of a bucket takes two requests.
         redis_us = self._attempt.store.connection.now_us()

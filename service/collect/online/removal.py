@@ -27,7 +27,7 @@ from service.store.chunks import chunks
 _AT_ONCE = 1000
 # Two hundred renames or deletions take about 10 ms, and requests that name one of the blobs wait for all.
 _FILES_AT_ONCE = 200
-# The first batch shows that the registry obeys the storage, so it is small.
+# The first batch proves that the registry serves this storage, so it is small.
 _FIRST = 3
 # The pages of manifests that are claimed before PUTs of manifests are held.
 _PAGES_A_MOMENT = 4
@@ -202,7 +202,7 @@ class BlobRemoval:
             self._make_final(blob.digest for blob in deleted)
 
     def _make_final(self, digests: Iterable[bytes]) -> None:
-        """Forget the images of the trash that need these blobs, after their data: until then they can be restored."""
+        """Forget the images of the trash that need these blobs, whose data was deleted: they cannot be restored."""
         images = {image for digest in digests for image in self._images.get(unpacked(digest), ())}
         self.final += self._attempt.store.trash.forget_images(images)
 
@@ -219,7 +219,7 @@ class BlobRemoval:
         granted = self._claiming.claim([blob.digest for blob in page], "unlink")
         page, probes = [blob for blob in page if blob.digest in granted], list[BlobProbe]()
         if inventory:
-            # Few blobs until the registry has proved to obey the storage. The others are claimed again.
+            # Few blobs until it is proved that the registry serves this storage. The others are claimed again.
             self._claiming.release(frozenset(blob.digest for blob in page[_FIRST:]))
             page = page[:_FIRST]
             probes = [probe for blob in page if (probe := _probe(blob, inventory))]

@@ -38,7 +38,7 @@ class Repair:
     """
 
     def __init__(self, attempt: Attempt, objects: ObjectStore, *, is_dry: bool = False) -> None:
-        """Look into the quarantine. is_dry: leave the data there, and only tell which of it would be brought back."""
+        """Look into the quarantine. is_dry: leave the data there, and only report what would be brought back."""
         self._attempt, self._objects, self._is_dry = attempt, objects, is_dry
         self._quarantine = BlobQuarantine(objects)
         self._batches = self._quarantine.batches()
@@ -65,7 +65,7 @@ class Repair:
             Packed digest → bytes, of the blobs that were brought back now.
         """
         missing = [digest for digest in digests if digest in self._copies and not has_data(digest)]
-        # An inventory does not show what was pushed again behind its cursor.
+        # An inventory does not show data that was pushed again in a part that was listed already.
         lost = {digest for digest in missing if not self._has_data(digest)}
         for digest in lost:
             self._attempt.lease.check()

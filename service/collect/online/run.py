@@ -104,7 +104,7 @@ def rehearse(attempt: Attempt) -> None:
 
 def look_again_later(attempt: Attempt) -> None:
     """Check the links that the last collection deleted, once every push that began before its end has ended."""
-    # Tried again in a while if it fails.
+    # If this look fails, it is repeated after a while.
     attempt.store.collections.look_again_at(now_ms() + _RETRY_MS)
     objects = objects_of(attempt)
     journal = Journal(objects, attempt.store.claims)
@@ -250,13 +250,13 @@ class _OnlineCollection:
             self._delete_manifests(manifests, survey)
 
     def _delete_manifests(self, pages: Sequence[BlobPage], survey: Survey) -> None:
-        """Delete manifests between the PUTs of others; if there are too many PUTs, they wait."""
+        """Delete manifests between the PUTs of clients; if there are too many PUTs, these wait."""
         # No manifest is deleted once the gate may have forgotten a PUT (gc.youth).
         removal, tried_s = self._removal, min(_BETWEEN_PUTS_S, self._attempt.gc.youth / 10)
         end = time.monotonic() + tried_s
         while pages:
             is_busy = time.monotonic() > end
-            # Before others wait: in a bucket, this copies data.
+            # Before clients wait, because this copies data in a bucket.
             before = pages = self._preparation.fresh(pages)
             with suppress(ManifestsHeldTooLong), removal.claiming.begun(survey.began.redis_us, with_manifests=is_busy):
                 pages = removal.delete_manifests(pages, survey.began.redis_us)

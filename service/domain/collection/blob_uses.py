@@ -1,4 +1,4 @@
-"""The uses of blobs by the manifests of one repository, to tell what a collection frees after deletions."""
+"""The uses of blobs by the manifests of one repository, to compute what a collection frees after deletions."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

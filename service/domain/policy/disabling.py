@@ -1,4 +1,4 @@
-"""Rules of a policy that can never delete a tag, because another rule keeps or takes all of their tags."""
+"""Rules that can never delete a tag, because another rule keeps all of their tags, or hides them as `final`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,10 +36,10 @@ def _pairs(rules: tuple[Rule, ...]) -> Iterator[tuple[int, int, str]]:
 
 
 def _effect(rules: tuple[Rule, ...], number: int, other: int) -> str:
-    """Return how the other rule disables a rule that it covers: "takes" or "keeps" its tags; "" if it does not."""
+    """Return how the other rule disables a rule that it covers: it "hides" or "keeps" its tags; "" if it does not."""
     rule, covering = rules[number], rules[other]
     if covering.final and other < number:
-        return "takes"
+        return "hides"
     # A final rule hides its tags from the rules after it: then the covering rule does not see them all.
     hides = any(before.final for before in rules[:other])
     if not _may_delete(covering) and not hides and not (rule.final and number < other):
@@ -59,7 +59,7 @@ def _may_delete(rule: Rule) -> bool:
 
 
 def _sentence(rule: str, other: str, effect: str) -> str:
-    if effect == "takes":
+    if effect == "hides":
         return (
             f"rule {rule!r} never sees a tag, because rule {other!r} before it is final and selects all of its tags: "
             f"move rule {rule!r} before it, or narrow the `tags` of rule {other!r}"

@@ -71,7 +71,7 @@ def captures(expression: str, tag: str) -> tuple[str | None, ...]:
 
     Every plan needs this of every tag, and matching takes RE2 longer than all else that a plan does with a tag.
     """
-    # Of a str, RE2's package for Python computes the places of all letters, which takes twice as long.
+    # For a str, RE2's Python package computes the position of every letter, which takes twice as long.
     match = compile_expression(expression, expression).search(tag.encode())
     captured = match.groups() if match else ()
     return tuple(None if part is None else part.decode(errors="replace") for part in captured)

@@ -86,7 +86,7 @@ def hold_reason(load: Load, evaluation: Evaluation) -> str | None:
 
 
 def _pushed_since(state: State) -> tuple[int, int]:
-    """Return how many tags were pushed, and how many manifests lost their last tag, since the plan before.
+    """Return how many tags were pushed, and how many manifests lost their last tag, since the previous plan.
 
     After an outage, many pushes are reported together. Had each been planned when it was made, its plan would not have
     waited. In a repository without a plan before, no user has seen the policy at work, so nothing is subtracted there.

@@ -67,7 +67,7 @@ def is_still_valid(plan: Plan, state: State, policy: Policy, pushes: Iterable[La
 
 
 def _known(plan: Plan, state: State) -> set[str]:
-    """Return the digests of the state except `_unused`. A push of them may give an image a place, or need it."""
+    """Return the digests of the state except `_unused`. A push of one may give an image a place, or need an image."""
     digests = {tag.digest for tag in state.tags}
     digests.update(image.digest for image in plan.doomed)
     digests.update(manifest.digest for manifest in state.untagged if not _is_unused(manifest))

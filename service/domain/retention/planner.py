@@ -27,7 +27,7 @@ def plan(state: State, policy: Policy, now_us: int, *, manual_only: bool = False
 
 
 def plan_deletions(state: State, policy: Policy, now_us: int) -> Plan:
-    """Return the same plan without the verdicts on most of the tags that it keeps: in a tenth of the time."""
+    """Return the plan without the verdicts on most of the kept tags, in a tenth of the time of `plan`."""
     return plan_evaluated(Evaluation(state, policy, now_us))
 
 
@@ -37,7 +37,7 @@ def plan_evaluated(evaluation: Evaluation) -> Plan:
 
 
 def _plan(evaluation: Evaluation, tags: Iterable[Tag], *, manual_only: bool = False) -> Plan:
-    """Return the plan. tags: whose verdicts it has, the newest push first; all others are kept until another push."""
+    """Return the plan. tags: those with a verdict, the newest push first; all others are kept until another push."""
     policy = evaluation.policy
     verdicts = tuple(evaluation.verdict(tag) for tag in tags)
     untagged = tuple(_untagged_verdicts(evaluation))

@@ -106,7 +106,7 @@ def _certainly_kept(evaluation: Evaluation) -> Iterator[tuple[Tag, Group, Any]]:
 def without_settled(
     settled: Settled, state: State, now_us: int, tags: Mapping[str, Tag], changed: AbstractSet[str]
 ) -> Evaluation | None:
-    """Return the evaluation of the other tags; None if it is not certain that the settled tags are settled still.
+    """Return the evaluation of the other tags; None if it is not certain that the settled tags are still settled.
 
     Args:
         settled: of an earlier state.

@@ -33,7 +33,7 @@ def is_index(state: State, digest: str) -> bool:
 
 
 def sized(verdict: Verdict, state: State, layers: Layers) -> Verdict:
-    """Return the verdict with the size of its image, if only the layers tell it."""
+    """Return the verdict with the size of its image, if only its layers give it."""
     tag = verdict.tag
     if tag.size_bytes:
         return verdict
