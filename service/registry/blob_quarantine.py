@@ -1,7 +1,8 @@
 """The quarantine of an online collection: the data that it deleted is kept for a while, and can be brought back.
 
 Each batch has a folder `pushprune/quarantine/<storage µs>-<redis µs>` with `<hexadecimal>/data` for each blob, and with
-`links`: a line for each blob tells which repositories had a link to it. No registry looks at this folder.
+`links`: a line for each blob tells which repositories had a link to it. No registry looks at this folder. On a
+filesystem, another batch has the deleted links, each below the path that it had: they are never brought back.
 """
 
 import json
@@ -89,6 +90,27 @@ class BlobQuarantine:
             return self._each(self._objects.rename_folder, places)
         failed = {key: batch.errors[key] for key in places if key in batch.errors}
         return failed | self._objects.delete((key for key in places if key not in failed), before_each)
+
+    def unlink(
+        self, batch: QuarantineBatch, keys: Collection[str], before_each: Callable[[], object]
+    ) -> dict[str, str]:
+        """Delete links: in a local folder, move each with its folder into a batch, without a way back.
+
+        Args:
+            batch: of this moment.
+            keys: of the links. Their digests are claimed, so that no client writes them.
+            before_each: as in `move`.
+
+        Returns:
+            The keys of the links that are left, each with the error.
+        """
+        if not self._objects.is_local:
+            return self._objects.delete(keys, before_each)
+        before_each()
+        # The removal of a folder takes five times as long (ext4 that discards freed blocks), and requests would wait.
+        failed = self._each(self._objects.rename_folder, {key: f"{batch.folder}/{key}" for key in keys})
+        # A repository may be on a volume of its own.
+        return self._objects.delete_with_folders(failed, before_each) if failed else {}
 
     def leave(self, batch: QuarantineBatch, digests: Collection[bytes]) -> None:
         """Take these blobs out of a batch that was begun: their data is not moved."""

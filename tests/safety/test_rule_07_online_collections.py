@@ -248,7 +248,7 @@ def test_a_put_of_a_manifest_waits_while_manifests_are_deleted(site: OnlineSite)
 def test_requests_wait_until_the_links_that_they_name_are_deleted(
     site: OnlineSite, monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
-    """Invariant 2, page by page: also if an error ends the run while links of a page before are being deleted."""
+    """Invariant 2, page by page: also if an error ends the run."""
     site.in_pages(monkeypatch)
     for number in range(6):
         site.registry.upload("a", bytes([number]))
@@ -256,7 +256,7 @@ def test_requests_wait_until_the_links_that_they_name_are_deleted(
     claims = count(1)
 
     def step(action: str, keys: tuple[str, ...]) -> None:
-        # The sixth claim is that of the fourth page, while the links of the third are left to delete.
+        # The sixth claim is that of the fourth page.
         if action == "claim" and next(claims) == 6 and fails:
             raise StoreUnavailable("Redis is away")
         for place in filter(None, map(parse, keys if action == "delete" else ())):

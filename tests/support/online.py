@@ -1,7 +1,6 @@
 """A site for online collections: a registry over an object store in memory, the gate, and time that passes at once."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future
 from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
@@ -51,39 +50,6 @@ def hasty(settings: Settings, grace: int, youth: int) -> Wiring:
 
 class Killed(BaseException):
     """The worker was killed at this step."""
-
-
-class _Late(Future[Any]):
-    """The result of work that begins when a caller asks for the result, so that the order of steps is certain."""
-
-    def __init__(self, work: Callable[[], object]) -> None:
-        super().__init__()
-        self._work = work
-
-    def result(self, timeout: float | None = None) -> Any:
-        if not self.done():
-            self.set_result(self._work())
-        return super().result(timeout)
-
-
-class LateThread:
-    """A stand-in for the thread that deletes links: it begins when its result is waited for, and no sooner."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        self._results: list[_Late] = []
-
-    def __enter__(self) -> "LateThread":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # The threads of a killed worker die with it.
-        if kind is None or issubclass(kind, Exception):
-            for result in self._results:
-                result.result()
-
-    def submit(self, function: Callable[..., object], *args: object) -> _Late:
-        self._results.append(_Late(lambda: function(*args)))
-        return self._results[-1]
 
 
 class SteppedStore(ObjectStore):
@@ -272,9 +238,8 @@ class OnlineSite:
 
     @staticmethod
     def in_pages(patch: pytest.MonkeyPatch) -> None:
-        """Unlink two blobs at a time. The next two are claimed before the links of the first are deleted."""
+        """Unlink two blobs at a time."""
         patch.setattr(removal, "_AT_ONCE", 2)
-        patch.setattr(removal, "ThreadPoolExecutor", LateThread)
 
     def noting_for(self, seconds: int) -> None:
         """The gate has noted digests for so long."""

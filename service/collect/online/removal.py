@@ -1,9 +1,8 @@
 """Delete the links and the data of blobs, batch by batch, under claims."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from service.collect.attempt import Attempt
@@ -14,7 +13,7 @@ from service.collect.online.preparation import BlobPage, now
 from service.collect.online.pushed_manifests import PushedManifests
 from service.collect.online.repair import write_links
 from service.domain.collection.digests import unpacked
-from service.domain.collection.online import UnlinkedBlob
+from service.domain.collection.online import Moment, UnlinkedBlob
 from service.domain.collection.run import BlobProbe
 from service.domain.collection.storage_inventory import StorageInventory
 from service.log import log
@@ -25,29 +24,12 @@ from service.store.chunks import chunks
 
 # One request to a bucket deletes as many keys.
 _AT_ONCE = 1000
-# Two hundred renames or deletions take about 10 ms, and requests that name one of the blobs wait for all.
-_FILES_AT_ONCE = 200
+# Four hundred renames take 10 ms, deletions with folders 60 ms, and requests that name one of the blobs wait for all.
+_FILES_AT_ONCE = 400
 # The first batch proves that the registry serves this storage, so it is small.
 _FIRST = 3
 # The pages of manifests that are claimed before PUTs of manifests are held.
 _PAGES_A_MOMENT = 4
-
-
-@dataclass(frozen=True, slots=True)
-class _Unlinking:
-    """Claimed blobs whose links a thread deletes.
-
-    Attributes:
-        blobs: that were granted.
-        links: to delete, with their digests.
-        probes: those of these links that the registry knew before.
-        failed: the packed digests of the links that the storage did not delete.
-    """
-
-    blobs: Sequence[UnlinkedBlob]
-    links: Mapping[tuple[str, bytes], bytes]
-    probes: Sequence[BlobProbe]
-    failed: Future[frozenset[bytes]]
 
 
 class BlobRemoval:
@@ -134,44 +116,30 @@ class BlobRemoval:
         self._advance(left)
         return [blob for blob in blobs if blob.digest not in used]
 
-    def unlink(self, blobs: Iterable[UnlinkedBlob], inventory: StorageInventory) -> None:
+    def unlink(self, blobs: Iterable[UnlinkedBlob], inventory: StorageInventory, began: Moment) -> None:
         """Delete all links of blobs that no manifest needs.
 
         Args:
             blobs: of the journal.
             inventory: has the links that exist, to test the registry with.
+            began: when the inventory began.
 
         Raises:
             StaleCache: the registry still knows a link that was deleted. It is written again.
         """
         blobs, unlinked, done = list(blobs), list[UnlinkedBlob](), set[bytes]()
+        batch = QuarantineBatch(began)
         linked = (blob for blob in blobs if _probe(blob, inventory))
-        # Leaving the block waits for the thread, also after an error: the claims end only after it.
-        with ThreadPoolExecutor(1, thread_name_prefix="unlink") as thread:
-            while not unlinked and (linked_page := list(islice(linked, self._at_once))):
-                unlinked = self._unlinked(self._unlinking(thread, linked_page, inventory))
-                # A page of which every blob was refused is not claimed again: nothing has proved the registry yet.
-                done |= {blob.digest for blob in unlinked or linked_page}
-            rest = [blob for blob in blobs if blob.digest not in done]
-            for page in self._unlinked_pages(thread, rest):
-                unlinked += page
-                if len(unlinked) >= _AT_ONCE:
-                    self._note_unlinked(unlinked)
-                    unlinked = []
+        while not unlinked and (linked_page := list(islice(linked, self._at_once))):
+            unlinked = self._unlinked(linked_page, batch, inventory)
+            # A page of which every blob was refused is not claimed again: nothing has proved the registry yet.
+            done |= {blob.digest for blob in unlinked or linked_page}
+        for page in chunks([blob for blob in blobs if blob.digest not in done], self._at_once):
+            unlinked += self._unlinked(page, batch)
+            if len(unlinked) >= _AT_ONCE:
+                self._note_unlinked(unlinked)
+                unlinked = []
         self._note_unlinked(unlinked)
-
-    def _unlinked_pages(
-        self, thread: ThreadPoolExecutor, blobs: Sequence[UnlinkedBlob]
-    ) -> Iterator[Sequence[UnlinkedBlob]]:
-        """Unlink page after page, and yield the unlinked blobs of each. Each page is claimed during the one before."""
-        before: _Unlinking | None = None
-        for page in chunks(blobs, self._at_once):
-            unlinking = self._unlinking(thread, page)
-            if before:
-                yield self._unlinked(before)
-            before = unlinking
-        if before:
-            yield self._unlinked(before)
 
     def expire(self, batches: Sequence[QuarantineBatch], has_data: Callable[[bytes], bool]) -> None:
         """Delete batches of the quarantine for good.
@@ -206,14 +174,14 @@ class BlobRemoval:
         images = {image for digest in digests for image in self._images.get(unpacked(digest), ())}
         self.final += self._attempt.store.trash.forget_images(images)
 
-    def _unlinking(
-        self, thread: ThreadPoolExecutor, page: Sequence[UnlinkedBlob], inventory: StorageInventory | None = None
-    ) -> _Unlinking:
-        """Claim these blobs, and begin to delete the links of the granted ones.
+    def _unlinked(
+        self, page: Sequence[UnlinkedBlob], batch: QuarantineBatch, inventory: StorageInventory | None = None
+    ) -> list[UnlinkedBlob]:
+        """Delete the links of these blobs under claims, and return the unlinked blobs.
 
         Args:
-            thread: for the deletion.
             page: of blobs.
+            batch: of the quarantine, for the links of a local folder.
             inventory: given until the registry has proved to obey the storage. Only a few blobs are unlinked then.
         """
         granted = self._claiming.claim([blob.digest for blob in page], "unlink")
@@ -226,17 +194,13 @@ class BlobRemoval:
         probes = prove.choose(self._attempt, probes, self._objects.name)
         links = {(name, blob.digest): blob.digest for blob in page for name in blob.repositories}
         keys = {layer_key(name, unpacked(digest)): digest for name, digest in links}
-        return _Unlinking(page, links, probes, thread.submit(self._remove, keys, lambda: self._erase(keys)))
-
-    def _unlinked(self, unlinking: _Unlinking) -> list[UnlinkedBlob]:
-        """Wait until the links are deleted, release the claims, and return the unlinked blobs."""
-        failed = unlinking.failed.result()
-        if probe := prove.still_known(self._attempt, unlinking.probes):
-            write_links(self._attempt, self._objects, unlinking.links)
+        failed = self._remove(keys, lambda: self._quarantine.unlink(batch, keys, self._claiming.confirm))
+        if probe := prove.still_known(self._attempt, probes):
+            write_links(self._attempt, self._objects, links)
             raise prove.refusal(probe, self._objects.name)
-        self._claiming.release(frozenset(blob.digest for blob in unlinking.blobs))
-        self._advance(unlinking.blobs)
-        return [blob for blob in unlinking.blobs if blob.digest not in failed]
+        self._claiming.release(frozenset(blob.digest for blob in page))
+        self._advance(page)
+        return [blob for blob in page if blob.digest not in failed]
 
     def _note_unlinked(self, blobs: Sequence[UnlinkedBlob]) -> None:
         """Begin the grace of blobs. If a request has named a blob since its claim, the journal keeps that as a use."""

@@ -244,7 +244,7 @@ class _OnlineCollection:
             # Files are read below, while the gate processes learn of the claims. A bucket takes seconds for it.
             unused = classified if self._objects.is_local else list(classified)
             with removal.claiming.begun(survey.began.redis_us):
-                removal.unlink((*unused, *plan.stale), survey.inventory)
+                removal.unlink((*unused, *plan.stale), survey.inventory, survey.began)
         if manifests:
             progress.at(SWEEPING, *_amount([blob for page in manifests for blob in page.blobs]))
             self._delete_manifests(manifests, survey)
