@@ -73,11 +73,12 @@ class Layer(PydanticBaseSettingsSource, Source):
             mine = self.values.get(name)
             if not isinstance(stronger, dict) or mine is None or isinstance(mine, Mapping):
                 continue
+            subject, reason = self.subject((name,)), "must hold `key: value` pairs"
             if name == "policy":
                 key = next(iter(stronger), "")
                 reason = f"is a file of its own: policy.{key} cannot be set from elsewhere, change it there"
-                raise ConfigurationError(f"{self.subject((name,))} {reason}")
-            raise ConfigurationError(f"{self.subject((name,))} must hold `key: value` pairs")
+            # Under a name of its own, because the section of the stronger layer hides what stands beside it.
+            self.values[subject] = Unusable(f"{subject} {reason}")
 
 
 def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -113,12 +114,16 @@ class Environment(Layer):
     def _take(self, variable: str, text: str) -> None:
         location = tuple(variable[len(PREFIX) :].lower().split("__"))
         if variable != variable.upper():
-            raise ConfigurationError(f"{variable} is unknown; did you mean {variable.upper()}?")
+            self.values[variable] = Unusable(f"{variable} is unknown; did you mean {variable.upper()}?")
+            return
         section = self.values
         for depth, name in enumerate(location[:-1], 1):
-            section = section.setdefault(name, {})
-            if not isinstance(section, dict):
-                raise ConfigurationError(f"{self._variables[location[:depth]]} and {variable} exclude each other")
+            inner = section.setdefault(name, {})
+            if not isinstance(inner, dict):
+                other = self._variables[location[:depth]]
+                section[name] = Unusable(f"{other} and {variable} exclude each other")
+                return
+            section = inner
         section[location[-1]] = _decoded(variable, location, text)
         self._variables[location] = variable
 

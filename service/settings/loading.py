@@ -44,7 +44,7 @@ def setting_faults(config: Path) -> tuple[str, ...]:
     Checked are the file, the environment, and the policy, secret and certificate files that they name.
 
     Raises:
-        ConfigurationError: the file cannot be read as YAML, or the names in it contradict those of the environment.
+        ConfigurationError: the file cannot be read as YAML, or is a policy.
     """
     layers = _Origin(config.absolute(), os.environ, {}).layers()
     faults: tuple[str, ...] = ()

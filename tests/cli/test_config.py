@@ -93,6 +93,27 @@ def test_errors_of_named_files_are_reported_beside_all_others(tmp_path: Path) ->
         assert part in line
 
 
+def test_names_that_contradict_each_other_are_reported_beside_all_others(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("policy: keep.yaml\nregistry: here\nlog: {levle: info}\n")
+    (tmp_path / "keep.yaml").write_text("rules: [{keep: always}]\n")
+    environment = {
+        "pushprune_log__level": "debug",
+        "PUSHPRUNE_GC": "off",
+        "PUSHPRUNE_GC__GATE": "none",
+        "PUSHPRUNE_POLICY__DRY_RUN": "true",
+        "PUSHPRUNE_REGISTRY__URL": "http://registry:5000",
+    }
+    done = CliRunner().invoke(pushprune, ["config", "check", str(tmp_path / "p.yaml")], env=environment)
+    assert done.exit_code == 2
+    assert sorted(line.rpartition("p.yaml, ")[2].removeprefix("pushprune: ") for line in done.output.splitlines()) == [
+        "PUSHPRUNE_GC and PUSHPRUNE_GC__GATE exclude each other",
+        "line 1: policy is a file of its own: policy.dry_run cannot be set from elsewhere, change it there",
+        "line 2: registry must hold `key: value` pairs",
+        "line 3: log.levle is unknown; did you mean log.level?",
+        "pushprune_log__level is unknown; did you mean PUSHPRUNE_LOG__LEVEL?",
+    ]
+
+
 def test_settings_are_shown_from_all_sources_without_secrets(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text("redis: {url: 'redis://u:geheim@h/0'}\ntokens: {admin: geheim-geheim-geheim}\n")
     environment = {"PUSHPRUNE_CONFIG": str(tmp_path / "p.yaml"), "PUSHPRUNE_LOG__LEVEL": "debug"}
