@@ -1,5 +1,6 @@
 """Logging: what is logged shows no values of variables, and is no part of an answer."""
 
+import json
 import subprocess
 import sys
 from typing import Literal
@@ -32,3 +33,16 @@ def test_what_is_logged_before_the_settings_are_read_is_no_part_of_the_answer() 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == ""
     assert "no traces are sent" in done.stderr
+
+
+def test_a_message_of_a_library_is_one_event_in_the_format_of_the_log() -> None:
+    code = (
+        "import logging; from service import log; log.configure('json')\n"
+        "try:\n    int('hunter2-secret'[8:])\nexcept ValueError:\n"
+        "    logging.getLogger('celery').error('Cannot connect to %s.\\nTrying again\\n', 'redis', exc_info=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    (line,) = done.stderr.splitlines()
+    entry = json.loads(line)
+    assert (entry["event"], entry["level"]) == ("Cannot connect to redis. Trying again", "error")
+    assert entry["exception"][0]["exc_type"] == "ValueError"
