@@ -14,7 +14,7 @@ from service.doctor import CHECKS, NOT_CHECKED, ONCE_FIXED, REPOSITORY, Case, ex
 from service.domain.finding import Finding, warning, worst
 
 _FOUND_WRONG = 1
-_COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
+_COLOURS = {"skipped": None, "ok": "green", "warning": "yellow", "error": "red"}
 
 
 @click.command(
@@ -59,18 +59,18 @@ def _seen(case: Case, as_document: bool) -> Iterator[Finding]:
 
     Checks that could not be made are printed at the end, on one line for each reason.
     """
-    skipped: dict[str, list[str]] = {}
+    unchecked: dict[str, list[str]] = {}
     with Console(stderr=True).status("checking") as status:
         for finding in examine(case, lambda name: status.update(f"checking: {name}")):
             if finding.fix == ONCE_FIXED and finding.message.startswith(NOT_CHECKED):
-                skipped.setdefault(finding.message.removeprefix(NOT_CHECKED), []).append(finding.name)
+                unchecked.setdefault(finding.message.removeprefix(NOT_CHECKED), []).append(finding.name)
             elif not as_document:
                 status.stop()
                 _show(finding)
                 status.start()
             yield finding
     if not as_document:
-        for reason, names in skipped.items():
+        for reason, names in unchecked.items():
             _show(warning("not checked", f"{', '.join(names)}: {reason}", ONCE_FIXED))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from service.doctor.case import Case, not_now
 from service.doctor.registry import BUCKET
 from service.domain.errors import RegistryRefused
-from service.domain.finding import Finding, error, fine, warning
+from service.domain.finding import Finding, error, fine, skipped, warning
 from service.domain.oci.names import is_repository
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def check(case: Case) -> Iterator[Finding]:
     """Check that the bucket is the registry's, and that pushprune has the rights there that it needs."""
     objects = case.wiring.registry.objects
     if objects is None:
-        yield fine(_NAME, "not checked: storage.path and storage.url are not set")
+        yield skipped(_NAME, "storage.path and storage.url are not set")
         return
     with case.wiring.store.leases.write() as permit:
         if permit is None:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from service.doctor.health import Health, some
-from service.domain.finding import Finding, Severity
+from service.domain.finding import SEVERITIES, Finding
 from service.domain.policy.units import spell_count
 from service.store import Store
 from service.store.doctor_reports import DoctorReport
@@ -92,7 +92,7 @@ class OpenProblem:
 
     subject: str
     component: str
-    severity: Severity
+    severity: Literal["warning", "error"]
     message: str
     at_ms: int
 
@@ -134,7 +134,7 @@ def open_problems(store: Store, health: Health) -> tuple[OpenProblem, ...]:
 
 def _problem(trouble: Trouble, health: Health) -> OpenProblem:
     kind = trouble.about if trouble.about in _COMPONENT_OF else trouble.about.partition(" ")[0]
-    severity: Severity = "warning" if kind in _WARNINGS else "error"
+    severity: Literal["warning", "error"] = "warning" if kind in _WARNINGS else "error"
     # The sentence of the trouble names commands; here a link leads to the page.
     message = _waiting(health) if kind == "holds" else trouble.message
     return OpenProblem(trouble.about, _COMPONENT_OF.get(kind, "deletions"), severity, message, trouble.at_ms)
@@ -164,10 +164,11 @@ def _from_problems(name: str, problems: Iterable[OpenProblem]) -> Component | No
 
 def _from_report(name: str, report: DoctorReport | None) -> Component | None:
     findings = [finding for finding in report.findings if _CHECKED.get(finding.name) == name] if report else []
-    worst: Finding | None = min(findings, key=lambda finding: _ORDER.index(finding.severity), default=None)
-    if worst is None or worst.severity == "ok" or report is None:
+    worst: Finding | None = max(findings, key=lambda finding: SEVERITIES.index(finding.severity), default=None)
+    if report is None or worst is None or worst.severity in ("skipped", "ok"):
         return None
-    return Component(name, worst.severity, f"the last check found: {worst.message}", report.at_ms, worst.fix)
+    state: State = "error" if worst.severity == "error" else "warning"
+    return Component(name, state, f"the last check found: {worst.message}", report.at_ms, worst.fix)
 
 
 _ORDER: tuple[State, ...] = ("error", "warning", "unknown", "ok")
@@ -181,7 +182,6 @@ def _healthy(health: Health, report: DoctorReport | None) -> dict[str, Component
     """Return the components as they are without a problem."""
     reading, waiting = health.reading, health.reading.waiting
     queued = f"{waiting['due']} repositories to plan, {waiting['doomed']} to delete from, none of them late"
-    stored = [finding for finding in report.findings if finding.name == "storage"] if report else []
     last_ms = reading.last_event_ms
     states = (
         _registry(health),
@@ -200,10 +200,8 @@ def _healthy(health: Health, report: DoctorReport | None) -> dict[str, Component
         _collection(health),
         Component("gate", "ok", f"{health.gate.state}: {health.gate.reason}", health.gate.since_ms)
         if health.gate
-        else Component("gate", "ok", "open: pushes are admitted"),
-        Component("storage", "ok", stored[0].message, report.at_ms if report else None)
-        if stored
-        else Component("storage", "unknown", "not checked in the last 7 days", None, "pushprune doctor"),
+        else _open_gate(health),
+        _storage(report),
         Component("clock", "ok", "Redis and this machine agree"),
         *_webhooks(health, report),
     )
@@ -225,6 +223,21 @@ def _registry(health: Health) -> Component:
         return Component("registry", "ok", "reachable, credentials accepted")
     reason = "not checked while no worker runs" if not health.reading.workers else "registry.url is not set"
     return Component("registry", "unknown", reason)
+
+
+def _open_gate(health: Health) -> Component:
+    if health.gate_processes is None:
+        return Component("gate", "unknown", "not configured: gc.gate is not proxy")
+    return Component("gate", "ok", "open: pushes are admitted")
+
+
+def _storage(report: DoctorReport | None) -> Component:
+    for finding in report.findings if report else ():
+        if report and finding.name == "storage":
+            if finding.severity == "skipped":
+                return Component("storage", "unknown", f"not configured: {finding.message}", report.at_ms)
+            return Component("storage", "ok", finding.message, report.at_ms)
+    return Component("storage", "unknown", "not checked in the last 7 days", None, "pushprune doctor")
 
 
 def _collection(health: Health) -> Component:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from service.collect import gate_processes
 from service.doctor.case import Case
 from service.domain.collection.gate import client_of
-from service.domain.finding import Finding, error, fine, warning
+from service.domain.finding import Finding, error, fine, skipped, warning
 from service.domain.timestamps import rfc3339
 from service.registry.probe import knock, look_agent
 
@@ -17,7 +17,7 @@ def check(case: Case) -> Iterator[Finding]:
     """Look for the gate process, and send a write that changes nothing to the front door while the gate is open."""
     settings, kind = case.wiring.settings, case.wiring.settings.gc.gate
     if kind != "proxy":
-        yield fine(_NAME, f"gc.gate is {kind}: nothing to check")
+        yield skipped(_NAME, f"gc.gate is {kind}: no proxy asks before a write")
         return
     yield from _silent(case)
     if not case.wiring.store.gate.serving():

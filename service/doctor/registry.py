@@ -11,7 +11,7 @@ from service.domain.errors import (
     RegistryTooOld,
     RegistryUnavailable,
 )
-from service.domain.finding import Finding, error, fine, warning
+from service.domain.finding import Finding, error, fine, skipped, warning
 from service.registry.listing import HIDES, deletes_single_tags, lists_every_tag, untried
 from service.registry.probe import UNKNOWN
 
@@ -108,7 +108,7 @@ def check_listing(case: Case) -> Iterator[Finding]:
     # Raises if the registry does not answer at all: that is the finding then, not its listing.
     _ = case.probe
     if (storage := case.wiring.registry.storage) and storage.is_on_disk:
-        yield fine("listing", "not checked: the storage is a file system, and only object storage hides tags")
+        yield skipped("listing", "the storage is a file system, and only object storage hides tags")
         return
     with case.wiring.store.leases.write() as permit:
         if permit is None:

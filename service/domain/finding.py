@@ -1,12 +1,13 @@
-"""One result of `pushprune doctor`: a check that passed, or a problem and the line that fixes it."""
+"""One result of `pushprune doctor`: a check that passed or does not apply, or a problem and the line that fixes it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Severity = Literal["ok", "warning", "error"]
+Severity = Literal["skipped", "ok", "warning", "error"]
 
-_ORDER: tuple[Severity, ...] = ("ok", "warning", "error")
+# The worst last.
+SEVERITIES: tuple[Severity, ...] = ("skipped", "ok", "warning", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,11 @@ def fine(name: str, message: str) -> Finding:
     return Finding(name, "ok", message)
 
 
+def skipped(name: str, message: str) -> Finding:
+    """Return the finding of a check that does not apply to these settings."""
+    return Finding(name, "skipped", message)
+
+
 def warning(name: str, message: str, fix: str) -> Finding:
     """Return the finding of a future problem, or of a check that could not be made. fix: one line."""
     return Finding(name, "warning", message, _one_line(fix))
@@ -42,7 +48,7 @@ def error(name: str, message: str, fix: str) -> Finding:
 
 def worst(findings: Iterable[Finding]) -> Severity:
     """Return the highest severity of these findings; "ok" if there are none."""
-    return max((finding.severity for finding in findings), key=_ORDER.index, default="ok")
+    return max((finding.severity for finding in findings), key=SEVERITIES.index, default="ok")
 
 
 def _one_line(fix: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from service import doctor
 from service.doctor import Case
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StoreUnavailable
-from service.domain.finding import Finding, error, fine, warning
+from service.domain.finding import Finding, error, fine, skipped, warning
 from tests.cli.conftest import Call
 from tests.conftest import MakeWiring
 from tests.fakes.valkey import free_port
@@ -82,6 +82,12 @@ def test_a_warning_is_no_failure(run: Run, plant: Plant) -> None:
     assert run()[0] == 0
 
 
+def test_a_check_that_does_not_apply_is_skipped(run: Run, plant: Plant) -> None:
+    plant(skipped("thing", "nobody uses it"))
+    assert run()[1].splitlines()[0].split() == ["skipped", "thing", "nobody", "uses", "it"]
+    assert json.loads(run("--json")[1])["severity"] == "ok"
+
+
 def test_programs_get_json(run: Run, plant: Plant) -> None:
     plant(warning("thing", "it could be better", "better it"))
     code, output, _ = run("--json")
@@ -140,5 +146,5 @@ def test_everything_that_is_found_wrong_has_a_line_that_mends_it(run: Run) -> No
     """A system with as few settings as possible."""
     _, output, _ = run("--json", "--wait", "1")
     for finding in json.loads(output)["findings"]:
-        assert bool(finding["fix"]) == (finding["severity"] != "ok"), finding
+        assert bool(finding["fix"]) == (finding["severity"] not in ("ok", "skipped")), finding
         assert "\n" not in finding["fix"] + finding["message"]

@@ -44,8 +44,9 @@ def pushing(wiring: Wiring) -> str:
     return wiring.store.connection.keys.of("pushing")
 
 
-def test_no_gate_is_nothing_to_look_at(make_wiring: MakeWiring) -> None:
-    assert one("gate", quick(make_wiring())).severity == "ok"
+def test_the_check_of_the_gate_is_skipped_without_a_gate(make_wiring: MakeWiring) -> None:
+    finding = one("gate", quick(make_wiring()))
+    assert (finding.severity, finding.message) == ("skipped", "gc.gate is none: no proxy asks before a write")
 
 
 def test_a_gate_process_that_does_not_run_is_an_error(make_wiring: MakeWiring) -> None:

@@ -5,7 +5,7 @@ import re
 import fakeredis
 import pytest
 
-from service.domain.finding import error, fine, warning
+from service.domain.finding import error, fine, skipped, warning
 from service.settings.masking import masked
 from service.web.pages import health
 from tests.conftest import keep_last, messages_of
@@ -103,6 +103,16 @@ def test_what_the_last_check_found_shows_at_its_component_with_its_age(serve: Se
     assert (states(text)["Registry"], states(text)["Storage"]) == ("ok", "warn")
     assert "the last check found: 3% is free" in text
     assert "pushprune gc --now" in text
+
+
+def test_what_is_not_configured_is_not_called_ok(serve: ServeEdge) -> None:
+    edge = serve(policy=keep_last(1))
+    edge.store.doctor_reports.keep((skipped("storage", "storage.path and storage.url are not set"),), "alice")
+    browser = Browser(edge)
+    text = browser.text("/panels/health/now")
+    assert (states(text)["Storage"], states(text)["Gate"], states(text)["Collection"]) == ("off", "off", "off")
+    assert "not configured: storage.path and storage.url are not set" in text
+    assert "Skipped" in browser.text("/panels/health/found")
 
 
 def test_without_redis_the_panel_says_so(serve: ServeEdge, redis_server: fakeredis.FakeServer) -> None:
