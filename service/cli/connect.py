@@ -25,9 +25,9 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     file = click.Path(dir_okay=False, path_type=Path)
     folder = click.Path(file_okay=False, path_type=Path)
     command = click.option("--config", metavar="FILE", type=file, help="Settings as YAML [PUSHPRUNE_CONFIG].")(command)
-    return click.option(
-        "--data", metavar="DIR", type=folder, help="The data directory of a running `pushprune up` [./pushprune-data]."
-    )(command)
+    return click.option("--data", metavar="DIR", type=folder, help="The data of `pushprune up` [./pushprune-data].")(
+        command
+    )
 
 
 def connect(config: Path | None, data: Path | None, only: Sequence[str] = ()) -> Wiring:

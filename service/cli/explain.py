@@ -139,7 +139,7 @@ def _last_event(settings: Settings, inventory: Inventory, restore: Restore, repo
     name = f"{repository}:{tag}"
     if newest is None:
         near = get_close_matches(tag, inventory.tag_names(repository), cutoff=0.5)
-        return f"{name}: no tag of that name was ever seen" + (f"; near: {', '.join(near)}" if near else "")
+        return f"{name}: no tag of that name is known" + (f"; similar tags: {', '.join(near)}" if near else "")
     if newest.action not in _BECAME:
         return f"{name} no longer exists; `pushprune history {name}` shows its events"
     by = f" by {newest.actor}" if newest.actor else ""

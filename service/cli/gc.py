@@ -103,12 +103,12 @@ def gc(
     """
     if dry_run + now + undelete + cancel + log + status + open_gate + forget_gates > 1:
         raise click.UsageError(
-            "give one of --dry-run, --now, --undelete, --cancel, --log, --status, --open and --forget-gates"
+            "give only one of --dry-run, --now, --undelete, --cancel, --log, --status, --open and --forget-gates"
         )
     if digests and not undelete:
-        raise click.UsageError("digests are for --undelete only")
+        raise click.UsageError("digests can only be given with --undelete")
     if grace is not None and not now:
-        raise click.UsageError("--grace is for --now only")
+        raise click.UsageError("--grace can only be given with --now")
     grace_s = _period(grace) if grace is not None else None
     wiring = connect(config, data)
     if cancel:

@@ -17,7 +17,8 @@ T = TypeVar("T")
 _KEY = "service.cli.output"
 _DOCUMENTS = ("json", "yaml")
 _LISTS = ("table", "wide", "name", *_DOCUMENTS)
-_NARROWEST, _REASON = 10, 16
+# Room for a date without its time; for the beginning of a reason; and for what is left of it beside a long name.
+_NARROWEST, _REASON, _LEAST = 11, 16, 6
 _GAP = 2
 # A longer table is printed in blocks while its rows are read. Its columns can be wider in a later block.
 _BLOCK = 1_000
@@ -131,7 +132,10 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
         widths = list(starmap(max, zip_longest(longest, widths, fillvalue=0)))
         if sys.stdout.isatty() and not is_wide:
             widths = _fitted(widths, shutil.get_terminal_size().columns)
-        texts = [(" " * _GAP).join(map(_cell, cells, widths)).rstrip() for cells in lines]
+        texts = [
+            (" " * _GAP).join([_name(cells[0], widths[0]), *map(_cell, cells[1:], widths[1:])]).rstrip()
+            for cells in lines
+        ]
         if block[0] is headings:
             texts[0] = click.style(texts[0], bold=True)
         click.echo("\n".join(texts))
@@ -141,13 +145,22 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
 def _fitted(widths: Sequence[int], most: int) -> list[int]:
     """Return narrower columns that fit: the last one, a reason, is cut first, and the first one, a name, last."""
     fitted, last = list(widths), len(widths) - 1
-    for places, least in (((last,), _REASON), (range(1, last + 1), _NARROWEST), ((0,), _NARROWEST)):
+    others = range(1, last + 1)
+    for places, least in (((last,), _REASON), (others, _NARROWEST), ((last,), _LEAST), ((0,), _NARROWEST)):
         while places and sum(fitted) + _GAP * last > most:
             widest = max(places, key=fitted.__getitem__)
             if fitted[widest] <= least:
                 break
             fitted[widest] -= 1
     return fitted
+
+
+def _name(text: str, width: int) -> str:
+    """Return the first cell of a row. A name loses its middle, because its end distinguishes it from other names."""
+    if len(text) <= width or " " in text or not text.isascii():
+        return _cell(text, width)
+    end = width * 2 // 3
+    return f"{text[: width - 1 - end]}…{text[-end:]}"
 
 
 def _cell(text: str, width: int) -> str:

@@ -43,13 +43,13 @@ class _Pasted(click.Command):
 @click.option(
     "--within",
     metavar="NAME",
-    help="Where it applied, when it does not say: a repository or a project; '' is everywhere.",
+    help="The repository or project of a policy that does not name one; '' is everywhere.",
 )
 @click.argument("given", nargs=-1, type=click.UNPROCESSED, metavar="FILE | - | FLAGS...")
 def import_policy(tool: str, within: str | None, given: tuple[str, ...]) -> None:
-    """Write the policy of another tool as one of pushprune's, with a comment where the meaning differs.
+    """Translate the policy of another tool and print it, with a comment where the meaning differs.
 
-    For deckschrubber, registry-cli and `acr purge` give the flags, or a whole command line, behind --. For the others
+    For deckschrubber, registry-cli and `acr purge` give the flags, or a whole command line, after --. For the others
     give a FILE, or - for standard input.
     """
     if within is not None and tool not in PLACED:

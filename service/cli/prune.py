@@ -50,7 +50,7 @@ def prune(
     """Plan each REPO (all if none is named; or globs) and delete what the policy does not keep."""
     repositories = tuple(map(parse_repositories, repositories))
     if dry_run + held + approve + approve_all > 1:
-        raise click.UsageError("give one of --dry-run, --held, --approve and --approve-all")
+        raise click.UsageError("give only one of --dry-run, --held, --approve and --approve-all")
     if url := asked_registry():
         if held or approve or approve_all or plan:
             raise click.UsageError("with --registry no plan waits: leave --held, --approve… and --plan out")
@@ -64,7 +64,7 @@ def prune(
         return
     if keep_last or order or trash:
         option = "--keep-last" if keep_last else "--order" if order else "--trash"
-        raise click.UsageError(f"{option} belongs to --registry; what a service does is set in its configuration")
+        raise click.UsageError(f"{option} needs --registry; a running service applies the policy of its configuration")
     if policy_file and not dry_run:
         raise click.UsageError("--policy needs --dry-run; the policy in force is set in the configuration")
     _check_approval(repositories, approve, approve_all, plan, yes)

@@ -35,7 +35,7 @@ def policy_for_one_off(keep_last: int | None, order: str | None, file: Path | No
     Its first plan waits for no approval: the command itself asks before it deletes.
     """
     if keep_last and file:
-        raise click.UsageError("--keep-last is a policy, and --policy names another: give one of them")
+        raise click.UsageError("--keep-last is a policy, and --policy names another: give only one of them")
     if order and not keep_last:
         raise click.UsageError("--order belongs to --keep-last; in a policy each rule has its `order`")
     if keep_last:
@@ -43,7 +43,7 @@ def policy_for_one_off(keep_last: int | None, order: str | None, file: Path | No
         return Policy.model_validate({"protect": ["latest"], "first_plan": "apply", "rules": [rule]})
     chosen = file or load_settings(config).policy
     if chosen is None:
-        raise ConfigurationError("nothing says what to keep: give --keep-last N, or --policy FILE")
+        raise ConfigurationError("a policy is missing: give --keep-last N, or --policy FILE")
     policy = load_policy_file(chosen) if isinstance(chosen, Path) else chosen
     return policy.model_copy(update={"first_plan": "apply"})
 

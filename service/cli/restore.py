@@ -37,7 +37,7 @@ from service.restore.restoring import LEASE_S
     type=click.Path(file_okay=False, path_type=Path),
     help="Restore from the folder that `prune --registry` or `rm --registry` wrote; without a name everything in it.",
 )
-@click.option("--as", "as_tag", metavar="TAG", help="Restore it under this tag instead.")
+@click.option("--as", "as_tag", metavar="TAG", help="Restore the image under this tag instead.")
 @click.option(
     "--force",
     is_flag=True,

@@ -90,9 +90,7 @@ def rm(
         raise ConfigurationError("not a terminal: add --yes to delete, or --dry-run to preview")
     url = asked_registry()
     if trash and not url:
-        raise click.UsageError(
-            "--trash belongs to --registry; a service keeps what it deletes itself (`pushprune trash`)"
-        )
+        raise click.UsageError("--trash needs --registry; a running service has a trash of its own (`pushprune trash`)")
     folder = trash_folder(url, trash) if url else None
     old = connect_v1(config)
     if old:

@@ -30,7 +30,7 @@ def _address(_: click.Context, __: click.Parameter, listen: str | None) -> str |
     "--listen",
     metavar="HOST:PORT",
     callback=_address,
-    help="Where to listen for its notifications [127.0.0.1:8080].",
+    help="The address of the web process, for notifications and browsers [127.0.0.1:8080].",
 )
 @click.option(
     "--data",

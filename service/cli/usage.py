@@ -36,7 +36,7 @@ _DAY_MS = 86_400_000
 def usage(config: Path | None, data: Path | None, days: int, as_document: bool) -> None:
     """Show the storage that images use, by the first part of repository names, and its change.
 
-    Each config and layer counts once. "(shared)": those that several of these prefixes use.
+    Each config and layer counts once. "(shared)": configs and layers that several prefixes use.
     """
     records = usage_records(connect(config, data).store, days * _DAY_MS)
     if as_document:

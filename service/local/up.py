@@ -188,7 +188,7 @@ def prepared(options: UpOptions, inherited: Mapping[str, str] | None = None) -> 
     if options.needs_registry and not first_look.registry.url:
         raise ConfigurationError("the registry's address is missing: give it with --registry http://HOST:PORT")
     if options.keep_last and first_look.policy:
-        raise ConfigurationError("--keep-last is a policy, and the settings hold another: give one of them")
+        raise ConfigurationError("--keep-last is a policy, and the settings have another: give only one of them")
     with DataDirectory(first_look.data_dir) as directory:
         environ["PUSHPRUNE_DATA_DIR"] = str(directory.path)
         missing = [name for name in NAMES if getattr(first_look.tokens, name) is None]

@@ -120,7 +120,8 @@ class RequestResolver:
         if wanted.exclude and self._names and not wanted.excluded(self._names) and not self._force:
             names = " or ".join(wanted.exclude)
             raise NotDeletable(
-                f"no tag of {self._repository} is {names}: all tags would be deleted; add --force if you want that"
+                f"{self._repository} has no tag {names}, so all of its tags would be deleted: "
+                "add --force if you want that"
             )
 
     def _tags(self, wanted: TagSelector) -> dict[str, str]:

@@ -118,7 +118,8 @@ def select_tags(registry: RegistryV1, selectors: Sequence[TagSelector], *, force
         if name.exclude and existing and not name.excluded(existing) and not force:
             exceptions = " or ".join(name.exclude)
             raise NotDeletable(
-                f"no tag of {name.repository} is {exceptions}: all tags would be deleted; add --force if you want that"
+                f"{name.repository} has no tag {exceptions}, so all of its tags would be deleted: "
+                "add --force if you want that"
             )
         matches = name.tags(existing)
         if not matches and not name.exclude:

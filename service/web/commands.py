@@ -46,10 +46,10 @@ def web(config: Path | None) -> None:
 @click.command(epilog="\b\nExamples:\n  pushprune gate\n  pushprune gate --config pushprune.yaml")
 @_config
 @click.option(
-    "--only", is_flag=True, help="No other gate process runs: collections do not wait for any that was killed."
+    "--only", is_flag=True, help="This is the only gate process: collections do not wait for one that was killed."
 )
 def gate(config: Path | None, only: bool) -> None:
-    """Answer the proxy that asks before a write passes, at `gc.gate_listen`, until SIGTERM or Ctrl-C.
+    """Run the gate process, which the proxy asks before each write, at `gc.gate_listen`, until SIGTERM or Ctrl-C.
 
     A process of its own: nothing that happens to the web process stops a push.
     """

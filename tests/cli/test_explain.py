@@ -101,7 +101,7 @@ def test_of_a_tag_that_was_pruned_it_says_by_which_rule(run: Run, wiring: Wiring
 def test_of_a_tag_that_was_never_seen_it_says_what_is_near(run: Run) -> None:
     code, output = run("explain", "shop/api:v9")
     assert code == 1
-    assert "shop/api:v9: no tag of that name was ever seen; near: v" in output
+    assert "shop/api:v9: no tag of that name is known; similar tags: v" in output
 
 
 @pytest.mark.usefixtures("held")

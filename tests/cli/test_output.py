@@ -63,6 +63,22 @@ def test_on_a_terminal_each_line_fits_and_wide_cuts_nothing(
     assert ("…" in output, long_tag in output, len(re.findall(r"sha256:[0-9a-f]{64}", output))) == (False, True, 4)
 
 
+def test_on_a_narrow_terminal_the_end_of_a_name_and_the_whole_date_are_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("LINES", "24")
+    repository, digest = "team/shop/backend/api", "sha256:9c8a9869327e"
+    names = [f"{repository}:main-{build}" for build in ("00041-9f2c", "00042-1b7d")]
+    rows = [(name, digest, "200.5 kB", "2026-11-24 21:03:40Z", "number 1 of the newest 10") for name in names]
+    table(("tag", "digest", "size", "pushed", "reason"), rows)
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [len(line) <= 60 for line in lines] == [True, True]
+    assert [line.split()[0].partition("…")[2][-8:] for line in lines] == ["041-9f2c", "042-1b7d"]
+    assert all("2026-11-24…" in line for line in lines)
+
+
 def test_names_are_one_per_line_for_scripts(run: Run, long_tag: str) -> None:
     assert run("tags", "shop/api", "-o", "name")[1].split("\n") == [
         f"shop/api:{long_tag}", "shop/api:v3", "shop/api:v2", "shop/api:v1", ""

@@ -142,7 +142,7 @@ def test_what_cannot_be_is_one_sentence(run: Run, arguments: tuple[str, ...], se
 
 def test_a_duration_without_a_unit_is_asked_back(run: Run) -> None:
     code, output = run("restore", "shop/api:v1", "--for", "7")
-    assert (code, "7 of what?" in output) == (2, True)
+    assert (code, "the unit of 7 is missing" in output) == (2, True)
 
 
 def test_trash_of_a_tag_is_asked_for_by_its_repository(run: Run) -> None:

@@ -132,7 +132,7 @@ def test_all_but_one(run: Run, shop: Shop) -> None:
 
 def test_all_but_what_is_not_there_is_refused(run: Run, shop: Shop) -> None:
     code, _, error = run("--all-but", "lates", SHOP, "--yes")
-    message = f"pushprune: no tag of {SHOP} is lates: all tags would be deleted; add --force if you want that\n"
+    message = f"pushprune: {SHOP} has no tag lates, so all of its tags would be deleted: add --force if you want that\n"
     assert (code, error) == (1, message)
     assert run("--all-but", "lates", SHOP, "--yes", "--force")[0] == 0
     assert shop.tags() == set()

@@ -155,7 +155,7 @@ def test_no_question_is_asked_without_a_terminal(run: Run, registry: FakeRegistr
         ((f"shop/api@sha256:{ONE}",), "a registry of version 1 knows no digests: name a tag of shop/api"),
         (
             ("--all-but", "x", "shop/api"),
-            "no tag of shop/api is x: all tags would be deleted; add --force if you want that",
+            "shop/api has no tag x, so all of its tags would be deleted: add --force if you want that",
         ),
     ],
 )

@@ -114,7 +114,7 @@ def test_keep_last_beside_another_policy_is_refused(
 ) -> None:
     config = tmp_path / "config.yml"
     config.write_text("policy: {rules: [{keep: {last: 3}}]}")
-    with pytest.raises(ConfigurationError, match="give one of them"):
+    with pytest.raises(ConfigurationError, match="give only one of them"):
         prepare(change(options, keep_last=7, config=config), inherited)
 
 

@@ -43,7 +43,9 @@ def parse_span(value: Any) -> int:
     number = str(value).strip()
     # `pushed_within: 30` was probably meant as days, and YAML reads `1:30` as 90.
     if duration_s and number.isdigit():
-        raise ValueError(f"{number} of what? write {number}w, {number}d, {number}h, {number}m or {number}s")
+        raise ValueError(
+            f"the unit of {number} is missing: write {number}w, {number}d, {number}h, {number}m or {number}s"
+        )
     return duration_s
 
 

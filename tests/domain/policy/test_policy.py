@@ -262,8 +262,8 @@ def test_editors_are_told_what_is_refused() -> None:
 @pytest.mark.parametrize("sentence", ["30", "'30'", "1:30"])
 def test_a_number_without_a_unit_is_no_duration_of_a_policy(sentence: str) -> None:
     for text in ("grace: SAID", "rules: [{keep: {pushed_within: SAID}}]", "rules: [{older_than: SAID, keep: none}]"):
-        assert "of what? write" in refused(text.replace("SAID", sentence))[1]
-    assert "30 of what? write 30w, 30d, 30h, 30m or 30s" in refused("grace: 30")[1]
+        assert "is missing: write" in refused(text.replace("SAID", sentence))[1]
+    assert "the unit of 30 is missing: write 30w, 30d, 30h, 30m or 30s" in refused("grace: 30")[1]
     assert policy("grace: 0").grace == policy("grace: '0'").grace == 0
 
 
