@@ -259,7 +259,7 @@ def test_the_registry_allows_deleting_has_no_cache_and_tells_us() -> None:
     assert config["notifications"]["events"] == {"includereferences": True}
     (endpoint,) = config["notifications"]["endpoints"]
     assert endpoint["url"] == "http://web:8080/notifications"
-    assert config["log"]["level"] == "warn"  # at info it prints the token (FACTS)
+    assert config["log"]["level"] == "warn"  # at info it prints the token (service/README.md, Delivery)
 
 
 def run_entrypoint(name: str, secrets: Path, place: Path, binary: str) -> subprocess.CompletedProcess[str]:

@@ -375,7 +375,7 @@ def test_a_collection_that_is_wanted_during_a_run_is_still_wanted_after_it(
 def test_a_sweep_is_stopped_that_is_not_what_was_rehearsed(
     make_wiring: MakeWiring, tmp_path: Path, totals: str
 ) -> None:
-    """Exit 0 proves nothing: a repository may have lost its marks since the dry run (FACTS)."""
+    """Exit 0 proves nothing: a repository may have lost its marks since the dry run (service/README.md)."""
     body = f"""
     print("1 blobs marked, 1 blobs and 0" if dry else "{totals}", "manifests eligible for deletion", flush=True)
     if not dry: time.sleep(60)

@@ -11,7 +11,7 @@ from tests.fakes.registry import FakeRegistry
 
 
 def test_a_push_in_the_middle_of_a_delete_loses_its_tag() -> None:
-    """FACTS, lost re-push: the pusher gets his 201, the tag is gone, the manifest is still there by digest."""
+    """The pusher gets 201, the tag does not exist, and the manifest exists by its digest (service/README.md)."""
     with FakeRegistry() as fake:
         old = fake.push_image("shop/api", "v1", seed="old")
         fake.during_delete(lambda: fake.push_image("shop/api", "v1", seed="new"))

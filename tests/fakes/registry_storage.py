@@ -269,7 +269,7 @@ class Storage:
         """Delete the blobs that no manifest of any repository references.
 
         3 also deletes the layer links of each repository whose blobs are not marked by the time that the repository
-        is enumerated (FACTS, garbage-collect).
+        is enumerated (service/README.md, garbage-collect).
         """
         with self.lock:
             marked: set[str] = set()

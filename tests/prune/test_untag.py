@@ -263,7 +263,7 @@ def test_no_tombstone_is_put_while_the_one_before_is_deleted(
 def test_a_collection_waits_for_an_unanswered_delete_of_a_tombstone_that_may_be_left(
     make_system: Make, known: bool | None
 ) -> None:
-    """A DELETE that lands while it marks can cost a whole repository (FACTS)."""
+    """A DELETE while the collector marks can cost a whole repository (service/README.md)."""
     system = shared(make_system)
     if known is not None:
         system.store.capabilities.note_deletes_tags("1", able=known)

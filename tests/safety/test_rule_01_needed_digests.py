@@ -44,20 +44,20 @@ def test_an_index_inside_a_kept_index_is_kept() -> None:
     ] * 3
 
 
-def test_the_child_of_an_index_that_is_deleted_is_kept_until_the_index_is_gone() -> None:
+def test_a_child_of_a_doomed_index_is_kept_until_the_index_is_deleted() -> None:
     tags = [tag("v1", 1, "index"), tag("amd64", 2)]
     result = reasons(tags, NONE, index=index_of("amd64"))
     assert (result["v1"][0], result["amd64"][0]) == (False, True)
     assert not reasons(tags[1:], NONE)["amd64"][0]
 
 
-def test_the_same_index_is_named_in_the_order_of_any_input() -> None:
+def test_the_reason_names_the_same_index_whatever_the_order_of_the_input() -> None:
     links = {"one": index_of("amd64"), "two": index_of("amd64")}
     assert reasons([tag("amd64")], NONE, **links) == reasons([tag("amd64")], NONE, **dict(reversed(links.items())))
 
 
 def test_tagged_children_of_an_index_take_no_slot() -> None:
-    """Rule 1: children are never counted. Else v1, a whole image, would go for the parts of v2."""
+    """Otherwise v1, a whole image, would be deleted because of the parts of v2."""
     rules = policy("rules: [{name: newest, keep: {last: 2}}]")
     tags = [tag("v1", 1), tag("v2-amd64", 2), tag("v2-arm64", 3), tag("v2", 4, "index")]
     result = reasons(tags, rules, index=index_of("v2-amd64", "v2-arm64"))
@@ -71,7 +71,7 @@ def test_an_index_that_was_not_read_is_reported_before_any_deletion() -> None:
     assert planned([tag("v1", 1)], NONE, NOW, links=links).unresolved == (first, second)
 
 
-def test_nothing_need_be_looked_into_while_nothing_is_deleted() -> None:
+def test_a_plan_without_deletions_needs_no_manifest_to_be_read() -> None:
     decided = planned([tag("v1", 1)], policy(""), NOW, links={digest_of("a"): None})
     assert decided.unresolved == ()
 
@@ -84,14 +84,14 @@ def test_a_referrers_tag_is_kept_and_takes_no_slot(name: str) -> None:
     assert result["v1"][0]
 
 
-def test_what_names_a_subject_is_kept_and_takes_no_slot() -> None:
+def test_a_manifest_with_a_subject_is_kept_and_takes_no_slot() -> None:
     rules = policy("rules: [{keep: {last: 1}}]")
     result = reasons([tag("v1", 1), tag("sbom", 2)], rules, sbom=References(subject=digest_of("v1")))
     assert result["sbom"] == (True, f"it belongs to {digest_of('v1')} and is deleted only after it")
     assert result["v1"][0]
 
 
-def test_what_cannot_be_read_is_kept_and_takes_no_slot() -> None:
+def test_an_unreadable_manifest_is_kept_and_takes_no_slot() -> None:
     rules = policy("rules: [{keep: {last: 1}}]")
     result = reasons([tag("v1", 1), tag("odd", 2)], rules, odd=References(readable=False))
     assert result["odd"] == (True, "its manifest cannot be read, so its layers and parts are unknown")
@@ -122,7 +122,7 @@ def test_the_children_of_a_kept_index_are_kept_even_when_they_are_tagged_and_old
     assert child in system.registry.manifests("shop/api")
 
 
-def test_what_an_index_inside_an_index_lists_is_kept_although_no_push_of_them_was_reported(make_system: Make) -> None:
+def test_children_of_an_inner_index_are_kept_although_their_pushes_were_not_reported(make_system: Make) -> None:
     system = make_system(keep_last(2))
     leaf = make_image("leaf")
     outer = index_over([index_over([leaf], seed="inner")], seed="outer")
@@ -137,7 +137,7 @@ def test_what_an_index_inside_an_index_lists_is_kept_although_no_push_of_them_wa
     pusher.pull_whole("shop/api", "outer")
 
 
-def test_an_unannounced_second_tag_saves_the_digest_it_stands_on(make_system: Make) -> None:
+def test_a_second_tag_whose_push_was_not_reported_keeps_its_digest(make_system: Make) -> None:
     system = make_system(keep_last(2))
     system.push("v1", "v2")
     system.deaf = True
@@ -150,7 +150,7 @@ def test_an_unannounced_second_tag_saves_the_digest_it_stands_on(make_system: Ma
     system.pull_whole("stable")
 
 
-def test_a_signature_is_deleted_after_its_image_and_that_of_a_kept_one_is_kept(make_system: Make) -> None:
+def test_a_signature_is_deleted_after_its_image_and_kept_with_a_kept_image(make_system: Make) -> None:
     system = make_system(keep_last(1))
     system.push("v1")
     first = sign(system, "v1")

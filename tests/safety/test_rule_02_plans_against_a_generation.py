@@ -1,4 +1,4 @@
-"""Safety rule 2: a plan commits only against the state that it was made from, and a push rescues what is doomed."""
+"""Safety rule 2: a plan commits only against the state that it was made from, and a push rescues a doomed image."""
 
 from collections.abc import Callable
 
@@ -38,7 +38,7 @@ def test_a_rescue_by_digest_alone_has_the_repository_planned_again(history: Hist
     assert record(history, event(5, tag=None, seed=1)) == ("shop/api",)
 
 
-def test_a_generation_from_before_a_wiped_redis_never_comes_again(history: History, connection: Connection) -> None:
+def test_no_generation_from_before_a_loss_of_redis_is_used_again(history: History, connection: Connection) -> None:
     for number in range(5):
         record(history, event(number))
     before = history.snapshot("shop/api")
@@ -99,7 +99,7 @@ def test_a_plan_commits_only_against_the_state_it_was_made_from(history: History
     assert connection.client.zscore(connection.keys.of("due"), "shop/api") is None
 
 
-def test_a_push_between_plan_and_commit_means_plan_again(make_system: Make) -> None:
+def test_a_repository_is_planned_again_after_a_push_between_plan_and_commit(make_system: Make) -> None:
     system = make_system(keep_last(2))
     system.push("v1", "v2")
     system.settle()
@@ -179,7 +179,7 @@ USED = {"rules": [{"name": "last", "keep": {"last": 2}}, {"name": "used", "keep"
 
 
 @pytest.mark.parametrize("what", ["nothing else", *OVERTAKING])
-def test_what_keeps_a_doomed_image_refuses_the_plan_beside_pushes_that_do_not(
+def test_a_plan_is_refused_after_a_change_that_keeps_a_doomed_image_also_among_harmless_pushes(
     make_system: Make, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     system = make_system(Policy.model_validate({"hold_over": 100, "hold_min": 1_000_000, **USED}))
@@ -194,7 +194,7 @@ def test_what_keeps_a_doomed_image_refuses_the_plan_beside_pushes_that_do_not(
         if what != "nothing else":
             OVERTAKING[what](system)
 
-    # No second plan mends what the first one commits: its deletion may already have been made then.
+    # A second plan would hide what the first one commits, although its deletion may have been made by then.
     monkeypatch.setattr(planning, "_ROUNDS", 1)
     system.registry.before("GET", "tags/list", overtake, times=1)
     planning.enforce(system.wiring, SHOP)

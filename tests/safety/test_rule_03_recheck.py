@@ -1,4 +1,4 @@
-"""Safety rule 3: right before a deletion the registry says where the tag points. Only an unchanged tag is deleted."""
+"""Safety rule 3: before each deletion, the registry is asked where the tag points. Only an unchanged tag is deleted."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def test_a_moving_tag_that_moved_meanwhile_is_not_deleted(make_system: Make) -> 
     assert system.tags() == {"v1", "v3"}
 
 
-def test_a_digest_that_is_gone_already_counts_as_deleted(make_system: Make) -> None:
+def test_a_digest_that_does_not_exist_any_more_counts_as_deleted(make_system: Make) -> None:
     system = doomed_system(make_system)
     system.registry.drop_connection("DELETE", handled=True)
     with pytest.raises(RegistryUnavailable):
@@ -42,7 +42,7 @@ def test_a_digest_that_is_gone_already_counts_as_deleted(make_system: Make) -> N
     assert system.store.outbox.counters()["rule last"] == 1
 
 
-def test_a_manifest_with_a_subject_is_found_out_and_kept(make_system: Make) -> None:
+def test_a_manifest_with_a_subject_is_recognized_and_kept(make_system: Make) -> None:
     system = make_system(keep_last(1))
     image = make_image("attestation", subject=make_image("shop/api:v9"))
     system.registry.push("shop/api", "att", image)
@@ -51,7 +51,7 @@ def test_a_manifest_with_a_subject_is_found_out_and_kept(make_system: Make) -> N
     assert system.tags() == {"att", "v2"}
 
 
-def test_a_tag_that_another_deleted_without_an_event_leaves_the_history(make_system: Make) -> None:
+def test_a_tag_that_another_client_deleted_without_an_event_is_removed_from_the_history(make_system: Make) -> None:
     system = doomed_system(make_system)
     system.deaf = True
     Pusher(system.registry.url).delete("shop/api", system.registry.tags("shop/api")["v1"])
@@ -62,7 +62,7 @@ def test_a_tag_that_another_deleted_without_an_event_leaves_the_history(make_sys
     assert "v1" in system.reasons("vanished")
 
 
-def test_an_index_pushed_over_a_doomed_image_saves_it(make_system: Make) -> None:
+def test_a_doomed_image_is_kept_if_an_index_that_lists_it_was_pushed(make_system: Make) -> None:
     system = doomed_system(make_system)
     index = index_over([make_image(f"{SHOP}:v1")], seed="multi")
     pusher = Pusher(system.registry.url)
@@ -73,7 +73,7 @@ def test_an_index_pushed_over_a_doomed_image_saves_it(make_system: Make) -> None
     pusher.pull_whole(SHOP, "multi")
 
 
-def test_what_is_leased_after_it_was_doomed_is_kept(make_system: Make) -> None:
+def test_an_image_that_is_leased_after_it_was_doomed_is_kept(make_system: Make) -> None:
     system = doomed_system(make_system)
     client: Any = system.store.connection.client
     leased = system.store.connection.keys.of("leased", SHOP)

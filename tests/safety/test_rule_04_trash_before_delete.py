@@ -12,7 +12,7 @@ from tests.support.deletions import ago, live, pruned
 from tests.support.system import SHOP, Make
 
 
-def test_every_deleted_manifest_lies_in_the_trash_before_its_delete(make_system: Make) -> None:
+def test_every_manifest_is_in_the_trash_before_its_delete_is_sent(make_system: Make) -> None:
     system = make_system(keep_last(1))
     system.push("v1")
     digest = system.registry.tags("shop/api")["v1"]
@@ -29,7 +29,7 @@ both = pytest.mark.parametrize("version", ["2.8", "3"])
 
 @pytest.mark.slow
 @both
-def test_an_image_comes_back_with_the_time_of_its_push_and_who_pushed_it(make_system: Make, version: str) -> None:
+def test_an_image_is_restored_with_the_time_and_the_user_of_its_push(make_system: Make, version: str) -> None:
     system = pruned(make_system, version=version)
     (deleted,) = system.wiring.restore.deleted(SHOP)
     undone = system.wiring.restore.restore(SHOP, tag="v1", by="alice")
@@ -49,7 +49,7 @@ def test_an_image_comes_back_with_the_time_of_its_push_and_who_pushed_it(make_sy
 
 
 @pytest.mark.slow
-def test_after_a_collection_it_is_refused_in_a_sentence_that_says_so(make_system: Make) -> None:
+def test_a_restore_after_a_collection_is_refused_with_that_reason(make_system: Make) -> None:
     system = pruned(make_system)
     system.store.trash.collected()
     system.store.collection_runs.record(Run(now_ms(), now_ms(), "done", "requested manually"))

@@ -9,8 +9,8 @@ from tests.support.pushes import put, unheard
 from tests.support.system import SHOP, Make, doomed_system
 
 
-def test_a_tag_that_our_delete_took_along_is_restored_at_its_last_push(make_system: Make) -> None:
-    """FACTS: the registry's own lost re-push."""
+def test_a_tag_that_our_delete_removed_during_its_push_is_restored_at_that_push(make_system: Make) -> None:
+    """The registry's fault "lost re-push" (service/README.md, Deleting)."""
     system = doomed_system(make_system)
     pushed: list[str] = []
     system.registry.during_delete(lambda: pushed.append(system.registry.push_image("shop/api", "v1", seed="again")))
@@ -20,7 +20,7 @@ def test_a_tag_that_our_delete_took_along_is_restored_at_its_last_push(make_syst
     assert system.registry.tags("shop/api") == {"v1": pushed[0]}
 
 
-def test_a_late_event_of_a_tag_on_a_deleted_digest_brings_it_back_from_the_trash(make_system: Make) -> None:
+def test_a_late_event_of_a_push_to_a_deleted_digest_restores_the_image_from_the_trash(make_system: Make) -> None:
     system = doomed_system(make_system)
     system.deaf = True
     digest = system.registry.push_image("shop/api", "stable", seed="shop/api:v1")
@@ -32,7 +32,7 @@ def test_a_late_event_of_a_tag_on_a_deleted_digest_brings_it_back_from_the_trash
     assert "stable" in system.reasons("healed")
 
 
-def test_a_rescue_between_trash_and_delete_is_healed(make_system: Make) -> None:
+def test_an_image_that_is_pushed_between_trash_and_delete_is_healed(make_system: Make) -> None:
     system = doomed_system(make_system)
     digest = system.registry.tags("shop/api")["v1"]
     system.registry.before(
@@ -43,10 +43,10 @@ def test_a_rescue_between_trash_and_delete_is_healed(make_system: Make) -> None:
     assert system.registry.tags("shop/api") == {"stable": digest, "v1": digest}
 
 
-def test_an_image_whose_links_an_online_collection_deleted_meanwhile_is_healed(
+def test_an_image_is_healed_although_an_online_collection_has_deleted_its_links(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The push met our delete, and is reported after gc.youth."""
+    """The push came during our delete, and is reported after gc.youth."""
     system = doomed_system(make_system)
     system.deaf = True
     digest = system.registry.push_image("shop/api", "stable", seed="shop/api:v1")
@@ -68,7 +68,7 @@ def test_an_image_whose_links_an_online_collection_deleted_meanwhile_is_healed(
 V1 = make_image(f"{SHOP}:v1")
 
 
-def test_a_push_that_our_put_crossed_wins(make_system: Make) -> None:
+def test_a_push_that_overlaps_our_own_put_wins(make_system: Make) -> None:
     system = doomed_system(make_system)
     newest: list[str] = []
     system.registry.during_delete(lambda: system.registry.push_image(SHOP, "v1", seed="second"))
@@ -82,7 +82,7 @@ def test_a_push_that_our_put_crossed_wins(make_system: Make) -> None:
     assert system.registry.tags(SHOP)["v1"] == newest[0]
 
 
-def test_a_push_that_met_our_delete_and_is_reported_after_it_is_restored(make_system: Make) -> None:
+def test_a_push_during_our_delete_that_is_reported_later_is_restored(make_system: Make) -> None:
     system = doomed_system(make_system)
     pushed: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Safety rule 6: our own requests are no use of an image, and cause no work."""
+"""Safety rule 6: requests of pushprune do not count as use of an image, and cause no work."""
 
 from typing import Any
 
@@ -33,17 +33,17 @@ def test_a_write_is_our_own_only_with_the_word_of_this_installation(useragent: s
     ("useragent", "ours"),
     [("pushprune/0.1.0", True), ("pushprune/0.1.0 (other)", True), ("docker/29 pushprune/0.1", False), ("", False)],
 )
-def test_a_pull_by_any_pushprune_is_no_use(useragent: str, ours: bool) -> None:
+def test_a_pull_by_any_pushprune_does_not_count_as_use(useragent: str, ours: bool) -> None:
     assert understood(event("pull", useragent=useragent)).events[0].is_ours("w0rd-_") is ours
 
 
-def test_what_moves_no_tag_asks_for_no_plan(edge: Edge) -> None:
+def test_an_event_that_moves_no_tag_requests_no_plan(edge: Edge) -> None:
     ours = event(useragent=agent_with(edge.store.history.word()), tag="mine")
     assert post(edge, blob_event(), blob_event("mount"), event("pull"), event(tag=None), ours).json == answer(5)
     assert (edge.planned, edge.tags()) == ([], [])
 
 
-def test_what_we_did_ourselves_costs_redis_nothing_once_its_registry_is_known(edge: Edge) -> None:
+def test_events_of_our_own_cost_redis_nothing_once_their_registry_is_known(edge: Edge) -> None:
     ours: dict[str, Any] = {"useragent": agent_with(edge.store.history.word()), "instance": "one"}
     for number in range(3):
         post(edge, event("pull", tag="v1", **ours), event("push", tag="v2", **ours))

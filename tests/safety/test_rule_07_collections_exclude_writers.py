@@ -1,4 +1,4 @@
-"""Safety rule 7: a collection excludes everything that writes; its collector is proved dead before others write."""
+"""Safety rule 7: a collection excludes all other writers, and its collector is proved dead before they may write."""
 
 import threading
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_nothing_is_deleted_while_a_collection_holds_the_registry(make_system: M
 
 
 @pytest.mark.slow
-def test_it_waits_for_deletes_under_way(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_a_collection_waits_for_deletes_under_way(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.collections.request("by hand")
     with wiring.store.leases.write() as permit:
@@ -87,7 +87,7 @@ def test_the_gate_is_closed_while_the_collector_runs_and_open_after_it(make_wiri
 
 
 @pytest.mark.slow
-def test_what_a_push_may_need_is_not_swept(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_a_blob_that_a_push_may_need_is_not_deleted(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.gate.admit(WriteRequest("uploads", SHOP, SWEPT), ANN)
     earlier(wiring.store.connection, "pushing", 60)
@@ -101,8 +101,8 @@ def test_what_a_push_may_need_is_not_swept(make_wiring: MakeWiring, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_our_deletes_keep_out_while_a_gate_stands_whose_lease_is_gone(make_wiring: MakeWiring) -> None:
-    """The gate's holder may only be paused while its collector runs."""
+def test_our_deletes_wait_while_the_gate_is_not_open_although_its_lease_has_ended(make_wiring: MakeWiring) -> None:
+    """The holder of the gate may only be paused, and its collector may still run."""
     wiring = make_wiring()
     wiring.store.gate.drain("t1", 1, "x")
     with wiring.store.leases.write() as permit:
@@ -150,7 +150,7 @@ def test_the_gate_stays_closed_while_anything_that_the_collector_started_lives(
     until(is_open)
 
 
-def test_a_second_holder_is_refused_until_the_first_lets_go(leases: Leases) -> None:
+def test_a_second_holder_is_refused_until_the_first_releases_the_lease(leases: Leases) -> None:
     with leases.hold("x") as first:
         assert first is not None
         with leases.hold("x") as second:

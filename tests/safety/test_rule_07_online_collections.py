@@ -1,4 +1,4 @@
-"""Safety rule 7: an online collection deletes only what nothing needs, whatever clients do meanwhile.
+"""Safety rule 7: an online collection deletes only blobs that nothing needs, whatever clients do meanwhile.
 
 Clients push, mount, put manifests blindly and delete between any two accesses of a collection to the storage.
 """
@@ -210,15 +210,15 @@ def collect_twice(site: OnlineSite, action: str, do: Callable[[], object]) -> Ru
     return site.collect()
 
 
-def test_what_is_pushed_again_after_the_inventory_is_not_deleted(site: OnlineSite) -> None:
-    """Invariant 1: the gate knows of the push, although no inventory does."""
+def test_an_image_that_is_pushed_again_after_the_inventory_is_not_deleted(site: OnlineSite) -> None:
+    """The gate knows of the push, although no inventory does."""
     collect_twice(site, "claim", lambda: ended(site.pushing("a", "again", GARBAGE)))
     assert site.registry.broken() == ()
     assert site.registry.head("a", sha256(BASE))
 
 
 def test_data_is_kept_if_a_link_was_written_past_the_gate(site: OnlineSite) -> None:
-    """Invariant 1: by pushprune itself, which restores an image, or by a registry without the gate."""
+    """pushprune writes such links itself when it restores an image, as does a registry without the gate."""
     assert site.collect_after().unlinked
     site.registry.upload("a", BASE)
     site.collect_after(GRACE_S + 1)
@@ -233,7 +233,7 @@ def test_a_manifest_that_is_put_again_after_the_inventory_is_not_deleted(site: O
 
 
 def test_a_put_of_a_manifest_waits_while_manifests_are_deleted(site: OnlineSite) -> None:
-    """Invariant 2."""
+    """The registry would find the data and not write it again, and the deletion would then remove the data."""
     site.registry.push("a", "kept", variant(GARBAGE, 1))
     client = site.blind("a", "again", GARBAGE)
     # Only the manifest's own data is unused.
@@ -248,7 +248,7 @@ def test_a_put_of_a_manifest_waits_while_manifests_are_deleted(site: OnlineSite)
 def test_requests_wait_until_the_links_that_they_name_are_deleted(
     site: OnlineSite, monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
-    """Invariant 2, page by page: also if an error ends the run."""
+    """Pages are unlinked one after the other, and an error may end the run meanwhile."""
     site.in_pages(monkeypatch)
     for number in range(6):
         site.registry.upload("a", bytes([number]))
@@ -272,7 +272,7 @@ def test_requests_wait_until_the_links_that_they_name_are_deleted(
 def test_nothing_is_deleted_until_each_gate_process_knows_that_digests_are_claimed(
     site: OnlineSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Invariant 2: a process that does not know lets requests pass if Redis loses the gate."""
+    """A gate process that does not know of the claims would let requests pass if Redis lost the gate."""
     monkeypatch.setattr(claiming, "_AWARE_S", 0.05)
     monkeypatch.setattr(site.store.gate, "unaware", lambda token: ("web:2",))
     run = site.collect_after()
@@ -282,7 +282,7 @@ def test_nothing_is_deleted_until_each_gate_process_knows_that_digests_are_claim
 
 
 def test_manifests_are_not_deleted_while_a_put_of_one_is_in_progress(site: OnlineSite) -> None:
-    """Invariant 2: it was admitted before, and the registry counts it."""
+    """The PUT passed the gate before the claims, and the registry counts it."""
     site.registry.push("a", "kept", variant(GARBAGE, 1))
     assert site.collect_after().unlinked
     site.later(GRACE_S + 1)
@@ -303,7 +303,7 @@ def test_manifests_are_not_deleted_while_a_put_of_one_is_in_progress(site: Onlin
 
 
 def test_manifests_are_not_deleted_after_a_put_that_the_gate_has_just_let_pass(site: OnlineSite) -> None:
-    """Invariant 2: no PUT was in progress when the claims began, and the registry does not count this one yet."""
+    """No PUT was in progress when the claims began, and the registry does not count this PUT yet."""
     site.registry.push("a", "kept", variant(GARBAGE, 1))
     assert site.collect_after().unlinked
     site.later(GRACE_S + 1)
@@ -326,7 +326,7 @@ def test_manifests_are_not_deleted_after_a_put_that_the_gate_has_just_let_pass(s
 def test_a_put_that_the_gate_let_pass_before_the_claims_is_waited_for(
     site: OnlineSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Invariant 2: it is on its way from the proxy to the registry, which counts it only after a pause."""
+    """The PUT is on its way from the proxy to the registry, which counts it only after a pause."""
     site.registry.push("a", "kept", variant(GARBAGE, 1))
     assert site.collect_after().unlinked
     site.later(GRACE_S + 1)
@@ -387,8 +387,8 @@ def test_manifests_are_deleted_although_the_look_for_pushes_takes_longer_than_ot
     assert held
 
 
-def test_what_was_pushed_and_deleted_again_has_its_grace_from_then_on(site: OnlineSite) -> None:
-    """Invariant 1: it was in use between, so what an earlier run knew of it counts no more."""
+def test_an_image_that_was_pushed_and_deleted_again_has_its_grace_from_then_on(site: OnlineSite) -> None:
+    """The image was in use in between, so the notes of an earlier run do not count any more."""
     assert site.collect_after().unlinked
     # Its links are young, so only the time of the journal tells the age of the manifest's own data.
     assert site.registry.push("a", "again", GARBAGE)
@@ -429,7 +429,7 @@ def test_old_manifests_are_kept_if_the_gate_may_have_forgotten_that_one_was_put_
 
 
 def test_the_next_run_writes_a_link_that_a_late_manifest_needs(site: OnlineSite) -> None:
-    """Invariant 7: during grace every mistake is undone by writing links."""
+    """During gc.grace, every mistake is undone by writing links."""
     late = site.blind("a", "late", GARBAGE)
     for _ in range(len(GARBAGE.blobs) + 2):
         next(late)
@@ -443,7 +443,7 @@ def test_the_next_run_writes_a_link_that_a_late_manifest_needs(site: OnlineSite)
 
 
 def test_the_blobs_of_a_part_without_a_revision_are_kept(site: OnlineSite) -> None:
-    """Invariant 3: the registry's own collector would delete them."""
+    """The registry's own collector would delete these blobs."""
     site.registry.push("a", "index", INDEX)
     for child in INDEX.children:
         site.registry.delete("a", child.digest)

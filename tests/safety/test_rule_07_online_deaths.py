@@ -39,7 +39,7 @@ def unlinked(site: OnlineSite) -> None:
 
 
 def test_a_client_that_loses_a_race_sees_an_error_and_never_a_hole(site: OnlineSite) -> None:
-    """Invariant 6: what was unlinked is 404, a mount becomes an upload, and a manifest that needs it is refused."""
+    """An unlinked blob is answered 404, its mount becomes an upload, and a manifest that needs it is refused."""
     unlinked(site)
     assert site.stored() == blobs_of(KEPT, UNUSED)
     assert not site.registry.head(SHOP, LAYER)
@@ -52,7 +52,7 @@ def test_a_client_that_loses_a_race_sees_an_error_and_never_a_hole(site: OnlineS
 
 
 def test_data_is_deleted_no_sooner_than_its_grace_after_it_was_unlinked(site: OnlineSite) -> None:
-    """Invariant 1, by both clocks."""
+    """Both clocks count: that of the storage and that of Redis."""
     unlinked(site)
     assert site.collect_after(GRACE_S - 60).blobs == 0
     connection, real_us = site.store.connection, site.store.connection.now_us
@@ -64,7 +64,7 @@ def test_data_is_deleted_no_sooner_than_its_grace_after_it_was_unlinked(site: On
 
 @pytest.mark.parametrize("is_redis", [True, False])
 def test_nothing_is_deleted_after_redis_or_the_storage_lost_the_journal(site: OnlineSite, is_redis: bool) -> None:
-    """Invariant 4: grace begins anew."""
+    """The grace of all blobs begins anew."""
     unlinked(site)
     connection = site.store.connection
     if is_redis:
@@ -107,7 +107,7 @@ def test_redis_that_is_flushed_while_data_is_deleted_harms_nothing(site: OnlineS
 def test_a_worker_that_is_killed_at_any_step_harms_nothing(
     site: OnlineSite, monkeypatch: pytest.MonkeyPatch, in_pages: bool
 ) -> None:
-    """Invariant 4: the next run goes on where it ended, and every claim ends with the proof of the death."""
+    """The next run continues its work, and every claim ends with the proof of its death."""
     if in_pages:
         site.in_pages(monkeypatch)
     deaths = 0
@@ -161,7 +161,7 @@ def admits(site: OnlineSite) -> bool:
 def test_claims_in_a_bucket_are_kept_until_no_request_of_their_worker_can_arrive(
     site: OnlineSite, stopped: Callable[[], Run]
 ) -> None:
-    """Invariant 5: no lock proves the death of a worker on another machine, and its requests stay valid for a while."""
+    """No lock proves the death of a worker on another machine, and its requests stay valid for a while."""
     site.later(15 * 60)
     second = site.collect()
     assert (second.result, second.blobs) == ("postponed", 0)
@@ -174,7 +174,7 @@ def test_claims_in_a_bucket_are_kept_until_no_request_of_their_worker_can_arrive
     assert site.store.outbox.troubles() == ()
 
 
-def test_the_trouble_says_so_if_all_pushes_wait_for_a_dead_worker(site: OnlineSite) -> None:
+def test_a_trouble_reports_that_all_pushes_wait_for_a_dead_worker(site: OnlineSite) -> None:
     """Old manifests are deleted while PUTs of manifests wait, and a request to a bucket may arrive late."""
     assert site.store.gate.claim("token", 1, "by hand", with_manifests=True)
     site.later(5 * 60)
@@ -275,7 +275,7 @@ def test_claims_are_kept_if_the_storage_does_not_answer(site: OnlineSite) -> Non
 def test_a_stopped_worker_on_a_filesystem_keeps_its_claims_by_the_kernel_lock(
     site: OnlineSite, stopped: Callable[[], Run]
 ) -> None:
-    """Invariant 5: it may rename the data at any time, however long ago its lease ended."""
+    """The worker may rename the data at any time, however long ago its lease ended."""
     site.objects.renames = True
     site.later(24 * 3600)
     assert site.collect().result == "postponed"

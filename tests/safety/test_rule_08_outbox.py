@@ -1,4 +1,4 @@
-"""Safety rule 8: the outbox says what must still happen; whatever message is lost, the sweep sends it again."""
+"""Safety rule 8: the outbox says what must still happen, and the sweep sends every lost message again."""
 
 import random
 from collections.abc import Sequence
@@ -39,14 +39,14 @@ def test_a_lost_message_about_a_due_repository_is_sent_again(make_system: Make) 
 
 
 @pytest.mark.live
-def test_a_lost_message_about_something_doomed_is_sent_again(make_system: Make) -> None:
+def test_a_lost_message_about_a_doomed_image_is_sent_again(make_system: Make) -> None:
     system = make_system(keep_last(1))
     system.push("v1", "v2")
     planning.enforce(system.wiring, "shop/api")
     assert swept(system) == [("delete", "shop/api")]
 
 
-def test_a_wanted_collection_is_asked_for_again(make_system: Make) -> None:
+def test_a_lost_message_about_a_requested_collection_is_sent_again(make_system: Make) -> None:
     system = make_system(keep_last(1))
     system.store.collections.request("by hand")
     assert swept(system) == [("collect",)]
@@ -103,7 +103,7 @@ def test_the_same_envelope_a_thousand_times_is_recorded_once(history: History, c
 
 
 @pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 8))])
-def test_events_in_any_order_and_doubled_end_in_the_same_state(
+def test_repeated_and_unordered_events_lead_to_the_same_state(
     history: History, connection: Connection, seed: int
 ) -> None:
     events = many_events()
@@ -118,7 +118,9 @@ def test_events_in_any_order_and_doubled_end_in_the_same_state(
     assert state(connection) == in_order
 
 
-def test_an_envelope_of_many_events_ends_like_many_envelopes(history: History, connection: Connection) -> None:
+def test_an_envelope_of_many_events_leads_to_the_same_state_as_many_envelopes(
+    history: History, connection: Connection
+) -> None:
     events = many_events()
     for item in events:
         record(history, item)

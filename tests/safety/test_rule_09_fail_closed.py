@@ -1,4 +1,4 @@
-"""Safety rule 9: whatever is not known for certain is kept."""
+"""Safety rule 9: an image is kept while anything about it is not known for certain."""
 
 import json
 from dataclasses import replace
@@ -24,7 +24,7 @@ def test_a_wiped_redis_deletes_nothing(make_system: Make) -> None:
     assert system.tags() == {"v1", "v2", "v3", "v4"}
 
 
-def test_a_large_plan_waits_for_approval_and_then_goes_on(make_system: Make) -> None:
+def test_a_large_plan_waits_for_approval_and_is_then_carried_out(make_system: Make) -> None:
     policy = keep_last(1).model_copy(update={"hold_over": 50, "hold_min": 2})
     system = make_system(policy)
     system.push("v1", "v2", "v3", "v4")
@@ -41,7 +41,7 @@ def test_a_large_plan_waits_for_approval_and_then_goes_on(make_system: Make) -> 
     assert system.tags() == {"v5"}
 
 
-def test_half_a_listing_deletes_nothing(make_system: Make) -> None:
+def test_nothing_is_deleted_if_a_page_of_the_tag_list_cannot_be_read(make_system: Make) -> None:
     system = make_system(keep_last(1), "3", fake={"page_size": 2})
     system.push("v1", "v2", "v3")
     system.registry.fail_next("GET", "last=", status=500, times=None)
@@ -51,8 +51,8 @@ def test_half_a_listing_deletes_nothing(make_system: Make) -> None:
 
 
 @pytest.mark.parametrize("media_type", ["application/vnd.oci.image.config.v1+json", "application/vnd.example"])
-def test_an_image_whose_subject_is_any_text_is_kept_and_is_no_fault(make_system: Make, media_type: str) -> None:
-    """A registry checks no subject, and a text that is no UTF-8 cannot be stored."""
+def test_an_image_whose_subject_is_no_digest_is_kept_without_an_error(make_system: Make, media_type: str) -> None:
+    """A registry does not check subjects, and text that is not UTF-8 cannot be stored."""
     system = make_system(keep_last(1))
     for tag_name in ("v0", "v1", "v2"):
         image = make_image(tag_name)
@@ -80,7 +80,7 @@ def test_a_registry_that_restarted_is_compared_before_the_next_delete(make_syste
 
 
 @pytest.mark.parametrize("rule", ["{keep: none}", "{order: name, keep: {last: 1}}", "{order: semver, keep: {last: 1}}"])
-def test_a_tag_of_unknown_push_time_is_kept_even_where_time_decides_nothing(rule: str) -> None:
+def test_a_tag_of_unknown_push_time_is_kept_also_by_a_rule_without_times(rule: str) -> None:
     """The notification of its push may only be late (`reconcile.late`)."""
     tags = (tag("v1", None, found=True), tag("v2", None, found=True))
     assert planned(tags, policy(f"rules: [{rule}]"), us(100)).doomed == ()

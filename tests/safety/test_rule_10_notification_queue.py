@@ -11,7 +11,7 @@ from tests.support.problem import problem
 TOKENS = {"notify": "notify-s3cret", "read": "read-s3cret", "admin": "admin-s3cret"}
 
 
-def test_what_cannot_be_understood_is_accepted_with_its_reasons_and_kept(edge: Edge) -> None:
+def test_events_that_cannot_be_understood_are_accepted_and_kept_with_the_reason(edge: Edge) -> None:
     response = post(edge, event(tag="v1"), 5, event(tag="v2"), event("rename"), event(repository="../etc"))
     reasons = (
         "action: Input should be 'push', 'pull', 'mount' or 'delete'",
@@ -38,14 +38,14 @@ def test_events_about_too_many_unknown_repositories_are_accepted_and_not_recorde
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"\xff\xfe", b'{"events": [', b'{"events": [NaN]}', b"[" * 100_000])
-def test_what_is_no_json_is_refused(edge: Edge, body: bytes) -> None:
+def test_a_body_that_is_no_json_is_refused(edge: Edge, body: bytes) -> None:
     status, detail = problem(send(edge, body))
     assert status == 400
     assert detail.startswith("the body is not JSON: ")
 
 
 @pytest.mark.parametrize("body", [b"{}", b"[]", b"null", b'{"events": {}}'])
-def test_what_is_no_envelope_is_refused(edge: Edge, body: bytes) -> None:
+def test_a_body_that_is_no_envelope_is_refused(edge: Edge, body: bytes) -> None:
     assert problem(send(edge, body)) == (400, 'the body is no envelope; expected {"events": […]}')
 
 
@@ -84,7 +84,7 @@ def test_no_path_is_ever_a_redirect(serve: ServeEdge, path: str) -> None:
     assert "Location" not in response.headers
 
 
-def test_without_redis_the_registry_is_told_to_come_again(serve: ServeEdge, no_redis: redis.Redis) -> None:
+def test_the_registry_is_asked_to_send_again_while_redis_is_away(serve: ServeEdge, no_redis: redis.Redis) -> None:
     response = post(serve(client=no_redis), event())
     status, detail = problem(response)
     assert (status, response.headers["Retry-After"]) == (503, "1")

@@ -165,7 +165,7 @@ def test_only_what_is_unlinked_may_be_deleted(gate: Gate, claims: Claims) -> Non
 def test_nothing_is_unlinked_before_requests_were_noted_for_the_youth(
     gate: Gate, claims: Claims, connection: Connection
 ) -> None:
-    """Invariant 4: Redis that lost the notes of the last hour knows no use."""
+    """Redis that lost the notes of the last hour knows of no use."""
     begin(claims)
     for since_ms in (None, connection.now_ms() - 3_500_000):
         connection.client.delete(connection.keys.of("gc:noting"))
@@ -192,7 +192,7 @@ def test_a_use_after_the_links_were_deleted_outlives_the_record_of_their_time(ga
 
 
 def test_a_holder_without_the_gate_claims_nothing(gate: Gate, claims: Claims) -> None:
-    """Invariant 2 and 5: a worker that was stopped meanwhile goes no further."""
+    """A worker that was stopped for a while must not continue to delete."""
     begin(claims)
     assert claims.claim("t1", [BLOB.digest], "unlink", 0) is None
     assert gate.claim("t2", 1, "x")
@@ -213,7 +213,7 @@ def test_a_claiming_gate_that_redis_lost_is_closed(gate: Gate, connection: Conne
 def test_nothing_passes_between_the_loss_of_redis_and_the_next_look_of_a_gate_process(
     gate: Gate, claims: Claims, connection: Connection
 ) -> None:
-    """Invariant 2: the deletion under the lost claim may still be in progress."""
+    """The deletion under the lost claim may still be in progress."""
     memory = gate.check_in("web:1").memory
     begin(claims)
     assert claimed(gate, claims)

@@ -169,7 +169,7 @@ def populate(registry: ObjectRegistry, pushes: list[tuple[str, Image]], deleted:
 
 @given(PUSHES, st.lists(st.integers(0, 50), max_size=6))
 def test_the_marks_are_a_superset_of_those_of_the_registry(pushes: list[tuple[str, Image]], deleted: list[int]) -> None:
-    """Invariant 3."""
+    """A blob that any manifest mentions is marked, so it is never deleted."""
     registry = ObjectRegistry(ObjectStore(MemoryStore(), "memory"))
     populate(registry, pushes, deleted)
     assert unmarked(registry.objects) <= registry.eligible()
@@ -178,7 +178,7 @@ def test_the_marks_are_a_superset_of_those_of_the_registry(pushes: list[tuple[st
 @pytest.mark.live
 @pytest.mark.parametrize("examples", [15, pytest.param(300, marks=pytest.mark.deep)])
 def test_the_marks_are_a_superset_of_those_of_the_real_registry(tmp_path: Path, examples: int) -> None:
-    """Invariant 3, by the dry run of garbage-collect over the same folder."""
+    """The marks of the registry are those of a dry run of garbage-collect over the same folder."""
     require_registry()
     folders = iter(range(10_000))
 

@@ -89,7 +89,7 @@ def test_a_blob_without_data_leaves_the_journal() -> None:
 
 
 def test_a_journal_that_redis_lost_or_that_has_other_times_there_is_not_believed() -> None:
-    """Invariant 4."""
+    """Without a valid journal, the grace of all blobs begins anew."""
     assert merged({}, {BLOB: ENTRY}) is None
     assert merged({BLOB: ENTRY._replace(at=Moment(9_000, 19_001))}, {BLOB: ENTRY}) is None
 
@@ -133,7 +133,7 @@ def evidences(draw: st.DrawFn) -> Evidence:
 
 @given(evidences())
 def test_nothing_is_deleted_that_is_marked_linked_used_or_within_its_grace(evidence: Evidence) -> None:
-    """Invariant 1."""
+    """Data is deleted only if nothing has needed it for the whole grace, by all evidence."""
     for entry in decide(evidence, RULES).delete:
         assert entry == evidence.journal[entry.digest]
         assert entry.digest not in evidence.marks
@@ -156,7 +156,7 @@ def test_nothing_is_unlinked_that_is_marked_or_young(evidence: Evidence) -> None
 
 @given(evidences())
 def test_each_mistake_is_undone_by_writing_links(evidence: Evidence) -> None:
-    """Invariant 7: a link that a collection deleted and a manifest needs is there afterwards; no other is written."""
+    """A link that a collection deleted and a manifest needs exists afterwards; no other link is written."""
     decision = decide(evidence, RULES)
     assert {name for name, _ in decision.relink} <= {"a", "b"}
     for digest, entry in evidence.journal.items():

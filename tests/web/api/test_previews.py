@@ -185,7 +185,7 @@ def test_a_question_that_cannot_be_understood_is_refused(edge: Edge, body: Any, 
     "body",
     [b"", b"x", b"\xff", b'{"policy": NaN}', b"[" * 100_000, b'{"policy": ' * 5000, b'{"policy": {}, "x": "\\ud800"}'],
 )
-def test_what_is_no_json_is_refused(edge: Edge, body: bytes) -> None:
+def test_a_body_that_is_no_json_is_refused(edge: Edge, body: bytes) -> None:
     status, detail = problem(edge.http.post("/api/v1/preview", data=body))
     assert (status, detail.startswith("the body is not JSON: ")) == (400, True)
 
