@@ -75,7 +75,8 @@ class Model:
         self.subjects: dict[str, str] = {}
         self.heard: list[Happened] = []
         self.taken: list[tuple[str, str]] = []  # (tag, digest) of every removal of ours
-        self.deleted: dict[int, tuple[str, str, int]] = {}  # users' deletes of tags, by event: tag, digest, time
+        # Users' deletes of tags, by event: tag, the digests where it stood or was believed to stand until then, time.
+        self.deleted: dict[int, tuple[str, set[str], int]] = {}
         self.heard_us: dict[int, int] = {}  # when we heard of an event
         self.put_back: list[tuple[str, str]] = []
         self.trash: dict[tuple[str, str], Push] = {}  # (tag, digest) → what was pruned, for ever
@@ -123,6 +124,9 @@ class Model:
         self.heard.append(event)
         self.heard_us[event.number] = now_us()
         self.believed.hear(event)
+        for tag, digests, _ in self.deleted.values():
+            if tag == event.tag:
+                digests.add(event.digest)
         if self._last_deletes.get(event.digest) == event.number:
             self.gone.add(event.digest)
         self.assess()
@@ -175,6 +179,8 @@ class Model:
         if tag in self.pruned and self.pruned[tag].digest == digest:
             self.wanted.setdefault(tag, self.pruned.pop(tag))
         push, needed = self.wanted.get(tag), closure(digest, self.children)
+        if needed & self._last_deletes.keys():
+            return  # a user has deleted a part of the index, so that the registry does not accept the index again
         if push and push.digest == digest:
             self.condemned.discard(push.number)
             self.manifests |= needed
@@ -332,8 +338,8 @@ class Model:
     def was_deleted_unheard(self, tag: str, digest: str, at_us: int) -> bool:
         """True if a user had deleted a tag by then and no event had reported it."""
         return any(
-            (deleted, stood) == (tag, digest) and deleted_us <= at_us < self.heard_us.get(number, at_us + 1)
-            for number, (deleted, stood, deleted_us) in self.deleted.items()
+            deleted == tag and digest in digests and deleted_us <= at_us < self.heard_us.get(number, at_us + 1)
+            for number, (deleted, digests, deleted_us) in self.deleted.items()
         )
 
     def was_under(self, tag: str) -> set[str]:
@@ -380,7 +386,9 @@ class Model:
     def _saw_delete(self, event: Happened) -> None:
         if event.tag:
             self._unheard.pop(event.tag, None)
-            self.deleted[event.number] = (event.tag, self._last.get(event.tag, ""), event.at_us)
+            believed = self.believed.pushes.get(event.tag)
+            digests = {self._last.get(event.tag, ""), believed.digest if believed else ""}
+            self.deleted[event.number] = (event.tag, digests, event.at_us)
             self.wanted.pop(event.tag, None)
             self.pruned.pop(event.tag, None)
             return

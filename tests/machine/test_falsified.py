@@ -4,7 +4,7 @@ import pytest
 
 from tests.fakes.registry_storage import Version
 from tests.machine.ground import Ground
-from tests.machine.machine import Awkward, ByHand, Machine, Meeting
+from tests.machine.machine import Awkward, ByHand, Machine, Meeting, Protecting
 from tests.machine.oracle import Rule
 from tests.machine.users import Deed
 
@@ -202,4 +202,30 @@ def test_a_signature_that_was_also_pushed_as_an_image_loses_that_tag(ground: Gro
     machine.overtake(deeds=[("any", "v3", Deed("sign", "v3", 0))], dies=True)
     shared = [("planned", "v1", Deed("move", "v3", 0)), ("planned", "v4", Deed("share", "v1", 0))]
     machine.overtake(deeds=shared, dies=False)
+    machine.teardown()
+
+
+def test_a_tag_that_a_user_deletes_unheard_while_it_is_doomed_may_be_recorded_as_pruned(ground: Ground) -> None:
+    """Seed 12: a deletion by pushprune had just touched the tag, and the tag's last push was not heard either."""
+    machine = Protecting(ground, "2.8")
+    machine.begin(rule=Rule(2, "tags", False, True), opening=[meeting("protect", "v1", 0, "PUT")])
+    machine.race(meeting=meeting("push", "v1", 0, "GET"))
+    unheard, heard = (0, "before", Deed("push", "v1", 0), True), (0, "before", Deed("push", "v4", 0), False)
+    machine.prune(crossing=[unheard, heard], kill=None)
+    machine.work(crossing=[], kill=None, kind="next")
+    machine.happen(what="lose messages")
+    machine.race(meeting=Meeting(Deed("delete", "v1", 0), "", 0, "before", late=True))
+    machine.teardown()
+
+
+def test_an_index_whose_part_a_user_deleted_is_not_restored_if_it_is_protected_during_its_deletion(
+    ground: Ground,
+) -> None:
+    """Seed 12: the registry does not accept the index without the part."""
+    machine = Protecting(ground, "2.8")
+    machine.begin(rule=Rule(1, "digests", False, False), opening=[meeting("protect", "v1", 0)])
+    machine.push_many(tags=["v3", "v2"], what=6)
+    machine.do(deed=Deed("push", "v1", 0), late=False)
+    machine.do(deed=Deed("delete", "v1", 0), late=False)
+    machine.meet(meeting=meeting("protect", "v3", 0, "DELETE", 0, "during"))
     machine.teardown()
