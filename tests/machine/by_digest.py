@@ -13,7 +13,8 @@ from tests.machine.users import Deed
 from tests.machine.world import Cross
 
 _ENDS = ("remove digest", "delete digest", "let leases end", "restore digest")
-_rules = st.one_of(rules, rules.map(lambda rule: replace(rule, untagged=True)))
+_untagged = rules.map(lambda rule: replace(rule, untagged=True))
+_rules = st.one_of(_untagged, _untagged, rules)
 _tags, _numbers = st.sampled_from(TAGS), st.integers(0, 7)
 _restores = st.builds(Deed, st.just("restore digest"), _tags, _numbers)
 _ends = st.builds(Deed, st.sampled_from(_ENDS), _tags, _numbers)
@@ -47,18 +48,19 @@ class ByDigest(ByHand):
 
     @initialize(rule=_rules, opening=st.lists(_restorations, max_size=2), first=_restorations, dies=st.booleans())
     def begin(self, rule: Rule, opening: list[Meeting], first: Meeting = _FIRST, dies: bool = False) -> None:
-        """first, dies: as for `meet`."""
+        """first, dies: as for `meet` and `meet_untagged`."""
         Machine.begin(self, rule=rule, opening=opening)
         self.meet(meeting=first, then=[], dies=dies)
+        self.meet_untagged(meeting=first, dies=dies)
 
     def _race(self, meeting: Meeting) -> None:
         self._leave(meeting.deed.number)
         super()._race(meeting)
 
-    def _leave(self, number: int) -> None:
+    def _leave(self, number: int, tag: str = "") -> None:
         """Push an image, and another one under its tag: where it has no other tag, a policy may delete it at once."""
         for nth in (number, number + 1):
-            self.users.do(Deed("push", TAGS[number % 4], nth % len(IMAGES)), late=False)
+            self.users.do(Deed("push", tag or TAGS[number % 4], nth % len(IMAGES)), late=False)
 
     @rule(deed=_deeds, late=st.booleans(), settles=st.booleans())
     def restore_digest(self, deed: Deed, late: bool, settles: bool) -> None:
@@ -76,6 +78,27 @@ class ByDigest(ByHand):
         if dies:
             crosses.append(replace(crosses[0], do=self.world.kill_worker))
         self.world.work("delete", tuple(crosses))
+
+    @rule(meeting=_restorations, dies=st.booleans())
+    def meet_untagged(self, meeting: Meeting, dies: bool) -> None:
+        """Restore an image without a tag during the first DELETE. No tag is checked that would restore it, too.
+
+        dies: as for `meet`. Everything then comes to rest, before a user restores or deletes the image once more.
+        """
+        self.world.time_passes()
+        self.world.settle()
+        manifests = self.world.registry.manifests()
+        absent = [number for number, image in enumerate(IMAGES) if image.digest not in manifests]
+        for number in absent[:1]:
+            # A protected tag pushes no other tag out of the newest ones, so that no image with a tag is doomed.
+            self._leave(number, "latest")
+        self.world.work("enforce")
+        restore = self._cross(replace(meeting, method="DELETE", nth=0))
+        if dies:
+            self.world.work("delete", (restore, replace(restore, do=self.world.kill_worker)))
+            self._quiet()
+        else:
+            self.world.work("delete", (restore,))
 
     @rule(then=_crosses, kill=kills, passes=st.booleans())
     def heal_and_cross(self, then: list[Meeting], kill: tuple[int, bool] | None, passes: bool) -> None:

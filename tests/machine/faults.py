@@ -22,20 +22,35 @@ from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
 _RESCUE = "undoom(r, r.name, e.short)"
+_CHECK_AGAIN = "check_at(r, repository, digest .. ' again', now_ms + again_ms, now_ms + again_ms)"
+
+
+@contextmanager
+def _changed_script(name: str, line: str, replacement: str) -> Iterator[None]:
+    """Replace a line of one Lua script."""
+
+    def faulty(wanted: str) -> LuaScript:
+        script = lua_script(wanted)
+        if wanted != name:
+            return script
+        assert line in script.text, f"{name}.lua is different now: plant the fault anew"
+        return replace(script, text=script.text.replace(line, replacement, 1))
+
+    with mock.patch("service.store.connection.lua_script", faulty):
+        yield
 
 
 @contextmanager
 def no_rescue() -> Iterator[None]:
     """A push does not take its digest off the doomed ones."""
+    with _changed_script("record", _RESCUE, "false"):
+        yield
 
-    def faulty(name: str) -> LuaScript:
-        script = lua_script(name)
-        if name != "record":
-            return script
-        assert _RESCUE in script.text, "record.lua rescues otherwise now: plant the fault anew"
-        return replace(script, text=script.text.replace(_RESCUE, "false", 1))
 
-    with mock.patch("service.store.connection.lua_script", faulty):
+@contextmanager
+def unchecked_restore() -> Iterator[None]:
+    """No later check looks for a manifest that a user restored without a tag while it was deleted."""
+    with _changed_script("restore", _CHECK_AGAIN, ""):
         yield
 
 
@@ -106,6 +121,7 @@ FAULTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "blind-commit": blind_commit,
     "believed-parts": believed_parts,
     "old-policy": old_policy,
+    "unchecked-restore": unchecked_restore,
 }
 
 # What the machine says of each; that something else went wrong as well proves nothing.
@@ -118,4 +134,5 @@ SAID_OF: Mapping[str, str] = {
     # Images that are no parts any more are counted, and others beyond the limit are deleted instead.
     "believed-parts": r"cannot be pulled|was heard and keeps it|went although nothing said so|is kept, and missing",
     "old-policy": r"is deleted although the push of \S+ was heard and keeps it|is kept, and missing",
+    "unchecked-restore": r"was restored by digest, and is missing",
 }

@@ -5,13 +5,14 @@ from typing import Literal
 import pytest
 
 from tests.machine import faults
+from tests.machine.by_digest import ByDigest
 from tests.machine.ground import Ground
 from tests.machine.machine import Awkward, Changing, Forged, Machine
 from tests.support.machine import run
 
 _AT_MOST = 300
 # All other faults are found by the plain machine.
-_KINDS = {"believed-parts": Forged, "old-policy": Changing}
+_KINDS = {"believed-parts": Forged, "old-policy": Changing, "unchecked-restore": ByDigest}
 
 
 @pytest.mark.deep
