@@ -1,6 +1,7 @@
 """The tags and manifests that the names of a manual deletion mean in one repository, and what is deleted of them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -13,7 +14,8 @@ from service.domain.policy.model import Policy
 from service.domain.retention import planner
 from service.domain.retention.plan import PROTECTED, Verdict
 from service.domain.retention.selector import TagSelector
-from service.domain.retention.state import ManualDeletion, Tag, Untagged, subject_of
+from service.domain.retention.state import ManualDeletion, State, Tag, Untagged, subject_of
+from service.reconcile.confirm import unreadable
 from service.registry import Registry
 from service.settings import PolicySource
 from service.store import Store
@@ -73,7 +75,7 @@ class RequestResolver:
             try:
                 self._refuse_everything(selector)
                 meant = self._tags(selector) if not selector.digest else self._manifest(selector.digest)
-                self._read_indexes(meant.values())
+                self._read_indexes(frozenset(meant.values()))
                 targets |= meant
             except (NoSuchTag, NotDeletable) as error:
                 self.refused[selector] = error
@@ -97,23 +99,7 @@ class RequestResolver:
         )
 
     def _released(self, targets: Mapping[str, str]) -> Mapping[str, int]:
-        """Return the restored digests whose leases end by the request, each with the end of its lease (µs).
-
-        The request covers parts and referrers, too.
-
-        A user who deletes a restored image manually no longer wants to keep it because of the restore. That also holds
-        if the image remains as a part of an index. A digest at which another tag points is still kept: users may have
-        restored that tag, and nobody asked to delete it.
-        """
-        if not self._state.restored:
-            return {}
-        tagged = {tag.digest for name, tag in self._live.items() if name not in targets}
-        whole = {part for digest in targets.values() if digest not in tagged for part in self._state.closure(digest)}
-        whole -= tagged
-        subjects = [(tag.digest, subject_of(tag.name, self._links.get(tag.digest))) for tag in self._state.tags]
-        subjects += [(digest, known.subject) for digest, known in self._links.items() if known]
-        referrers = {digest for digest, subject in subjects if subject in whole}
-        return {digest: until for digest, until in self._state.restored.items() if digest in whole | referrers}
+        return released_by(replace(self._state, tags=tuple(self._live.values())), targets)
 
     def _refuse_everything(self, wanted: TagSelector) -> None:
         """Refuse to delete every tag because no tag matches what the user wants to spare: probably a typo."""
@@ -150,38 +136,51 @@ class RequestResolver:
     def _manifest(self, digest: str) -> dict[str, str]:
         """Return the digest and every tag that points at it, each mapped to the digest."""
         tags = [tag for tag in self._state.tags if tag.digest == digest]
-        if not tags and digest not in self._links and not self._read(digest):
-            raise NoSuchTag(f"{self._repository}@{digest}: manifest not found")
+        if not tags and digest not in self._links:
+            references = self._references(digest)
+            if references is None:
+                raise NoSuchTag(f"{self._repository}@{digest}: manifest not found")
+            self._learn(digest, references)
         return {tag.name: digest for tag in tags} | {digest: digest}
 
-    def _read_indexes(self, digests: Iterable[str]) -> None:
+    def _read_indexes(self, digests: Collection[str]) -> None:
         """Read the indexes among these digests that no worker has read yet, and those among their parts.
 
         A lease of a part is a lease of its index. So the parts must be known before their leases can be released.
         """
         if not (self._state.restored or self._state.leased):
             return
-        for digest in digests:
-            while unread := [part for part in self._state.closure(digest) if self._links.get(part, _NO_INDEX) is None]:
-                for index in unread:
-                    if not self._read(index):
-                        # An index that does not exist has no parts that its lease could protect.
-                        self._links[index] = _NO_INDEX
+        while unread := self._unread_indexes(digests):
+            with ThreadPoolExecutor(self._registry.parallel, thread_name_prefix="index") as pool:
+                references = tuple(pool.map(self._references, unread))
+            for index, known in zip(unread, references, strict=True):
+                if known:
+                    self._learn(index, known)
+                else:
+                    # An index that does not exist has no parts that its lease could protect.
+                    self._links[index] = _NO_INDEX
 
-    def _read(self, digest: str) -> bool:
-        """Read a manifest at the registry and remember its references. Return False if it does not exist."""
+    def _unread_indexes(self, digests: Iterable[str]) -> Sequence[str]:
+        needed = {part for digest in digests for part in self._state.closure(digest)}
+        return sorted(digest for digest in needed if self._links.get(digest, _NO_INDEX) is None)
+
+    def _references(self, digest: str) -> References | None:
+        """Read the references of a manifest at the registry; None if it does not exist."""
         manifest = self._registry.client.get(self._repository, digest)
         if manifest is None:
-            return False
+            return None
         try:
-            references = read_references(manifest.media_type, manifest.content)
+            return read_references(manifest.media_type, manifest.content)
         except UnreadableManifest as error:
+            if digest in self._links:
+                raise NotDeletable(unreadable(self._repository, digest, error)) from error
             raise NotDeletable(f"{self._repository}@{digest} cannot be read, so it is kept: {error}") from error
+
+    def _learn(self, digest: str, references: References) -> None:
         if references.children or references.subject or digest in self._links:
             self._links[digest] = self._learnt[digest] = references
         for index in references.indexes:
             self._links.setdefault(index, None)
-        return True
 
     def _verdicts(self, targets: Mapping[str, str]) -> tuple[Verdict, ...]:
         """Decide as the workers will: from a plan of these manual deletions alone."""
@@ -210,6 +209,26 @@ class RequestResolver:
 
     def _is_known(self, name: str) -> bool:
         return any(tag.name == name for tag in self._state.tags)
+
+
+def released_by(state: State, targets: Mapping[str, str]) -> Mapping[str, int]:
+    """Return the restored digests whose leases end by a request, each with the end of its lease (µs).
+
+    The request covers parts and referrers, too.
+
+    A user who deletes a restored image manually no longer wants to keep it because of the restore. That also holds
+    if the image remains as a part of an index. A digest at which another tag points is still kept: users may have
+    restored that tag, and nobody asked to delete it.
+    """
+    if not state.restored:
+        return {}
+    tagged = {tag.digest for tag in state.tags if tag.name not in targets}
+    whole = {part for digest in targets.values() if digest not in tagged for part in state.closure(digest)}
+    whole -= tagged
+    subjects = [(tag.digest, subject_of(tag.name, state.links.get(tag.digest))) for tag in state.tags]
+    subjects += [(digest, known.subject) for digest, known in state.links.items() if known]
+    referrers = {digest for digest, subject in subjects if subject in whole}
+    return {digest: until for digest, until in state.restored.items() if digest in whole | referrers}
 
 
 def _why_not(repository: str, verdict: Verdict) -> str:

@@ -9,7 +9,7 @@ from service.domain.retention.manual import DRY
 from service.domain.retention.plan import Verdict
 from service.domain.retention.selector import TagSelector
 from service.domain.retention.state import ManualDeletion
-from service.prune.deletion_request import DeletionRequest, RequestResolver
+from service.prune.deletion_request import DeletionRequest, RequestResolver, released_by
 from service.registry import Registry
 from service.reports.verdicts import Verdicts
 from service.settings import PolicySource
@@ -171,9 +171,16 @@ def _record(store: Store, dispatch: Dispatch, request: DeletionRequest, by: str,
         )
     if request.learnt:
         store.facts.resolve(snapshot, request.learnt)
-    noted = store.manual.request(request.repository, request.targets, by, force=force, released=request.released)
+    released = request.released
+    noted = store.manual.request(request.repository, request.targets, by, force=force, released=released)
+    targets = {name: request.targets[name] for name in noted}
+    if released and 0 < len(targets) < len(request.targets):
+        # No lease has ended, because an image may also belong to a tag that was left out. By now it is known which.
+        current = released_by(store.history.snapshot(request.repository), targets)
+        released = {digest: until_us for digest, until_us in released.items() if digest in current}
+        store.manual.request(request.repository, targets, by, force=force, released=released)
     dispatch.enforce(request.repository)
-    return replace(request, targets={name: request.targets[name] for name in noted})
+    return replace(request, targets=targets)
 
 
 def _why_waiting(store: Store, *, has_worker: bool) -> str:

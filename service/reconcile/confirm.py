@@ -88,8 +88,13 @@ def resolve(store: Store, registry: Registry, snapshot: Snapshot, digests: Itera
                 # The manifest is not known to be an index: nothing else depends on it, and it is kept.
                 learnt[digest] = References(readable=False)
                 continue
-            raise RegistryUnavailable(
-                f"{repository}@{digest} says it is an index and cannot be read ({error}); "
-                "nothing is deleted in this repository while this index exists"
-            ) from error
+            raise RegistryUnavailable(unreadable(repository, digest, error)) from error
     store.facts.resolve(snapshot, learnt)
+
+
+def unreadable(repository: str, digest: str, error: UnreadableManifest) -> str:
+    """Return the sentence about an index, or an artifact, of which nobody can say which images it needs."""
+    return (
+        f"{repository}@{digest} is an index or an artifact, and cannot be read ({error}); "
+        "nothing is deleted in this repository while it exists: if you do not need it, delete it with another client"
+    )

@@ -16,14 +16,24 @@ from tests.support.system import SHOP, Make, System
 PART = make_image("part")
 
 
-def resolve(system: System, name: TagSelector) -> Sequence[DeletionRequest]:
+def resolve(system: System, *names: TagSelector) -> Sequence[DeletionRequest]:
     wiring = system.wiring
-    return manual.resolve_requests(wiring.store, wiring.registry, wiring.policies, (name,))
+    return manual.resolve_requests(wiring.store, wiring.registry, wiring.policies, names)
+
+
+def request(system: System, resolved: Sequence[DeletionRequest]) -> Sequence[DeletionRequest]:
+    wiring = system.wiring
+    return manual.request_deletions(wiring.store, wiring.dispatch, wiring.verdicts, resolved, "alice")
 
 
 def remove(system: System, name: TagSelector) -> None:
-    wiring = system.wiring
-    manual.request_deletions(wiring.store, wiring.dispatch, wiring.verdicts, resolve(system, name), "alice")
+    request(system, resolve(system, name))
+
+
+def unreadable_index() -> Image:
+    index = index_over([PART])
+    manifest = index.manifest.replace(b'"annotations"', b'"Subject":null,"annotations"')
+    return Image(index.media_type, manifest, children=index.children)
 
 
 def holds_restored_part(make_system: Make, index: Image) -> System:
@@ -88,13 +98,23 @@ def test_nothing_is_deleted_and_no_lease_ends_if_the_registry_does_not_answer(ma
 
 
 def test_an_index_that_cannot_be_read_is_kept_with_the_reason(make_system: Make) -> None:
-    index = index_over([PART])
-    manifest = index.manifest.replace(b'"annotations"', b'"Subject":null,"annotations"')
-    unreadable = Image(index.media_type, manifest, children=index.children)
-    system = holds_restored_part(make_system, unreadable)
-    with pytest.raises(NotDeletable, match="cannot be read, so it is kept"):
-        remove(system, TagSelector(SHOP, "v1"))
+    """Its parts are not known, so that the workers delete nothing else in this repository either."""
+    system = holds_restored_part(make_system, unreadable_index())
+    with pytest.raises(NotDeletable, match="nothing is deleted in this repository while it exists"):
+        remove(system, TagSelector(SHOP, "v*"))
     assert PART.digest in system.store.history.snapshot(SHOP).restored
+
+
+def test_an_unreadable_manifest_stops_the_deletions_of_its_repository_with_a_sentence(make_system: Make) -> None:
+    """The events of an artifact about an image are the same as those of an index."""
+    system = make_system(keep_last(1))
+    unreadable = unreadable_index()
+    system.registry.push(SHOP, None, PART)
+    Pusher(system.registry.url).put(SHOP, "v1", unreadable.media_type, unreadable.manifest)
+    system.push("v2")
+    with pytest.raises(RegistryUnavailable, match=f"{unreadable.digest} is an index or an artifact, and cannot"):
+        system.settle()
+    assert system.tags() == {"v1", "v2"}
 
 
 def test_no_index_is_read_if_nothing_is_leased(make_system: Make) -> None:
@@ -116,7 +136,27 @@ def test_a_restore_after_the_preview_of_a_deletion_keeps_its_image(make_system: 
     restore(SHOP, tag="v1", lease_s=3600)
     planned = resolve(system, TagSelector(SHOP, "v1"))
     restore(SHOP, tag="v1", digest=PART.digest, as_tag="v3")
-    wiring = system.wiring
-    manual.request_deletions(wiring.store, wiring.dispatch, wiring.verdicts, planned, "alice")
+    request(system, planned)
     system.later()
     assert system.registry.tags(SHOP)["v3"] == PART.digest
+
+
+@pytest.mark.parametrize(
+    ("pushed", "remaining"),
+    [(make_image("newer"), {"v2"}), (PART, {"v1", "v2"})],
+    ids=["another image", "the same image"],
+)
+def test_a_tag_that_is_pushed_before_the_request_keeps_only_the_protection_of_its_own_image(
+    make_system: Make, pushed: Image, remaining: set[str]
+) -> None:
+    system = make_system(keep_last(1))
+    system.registry.push(SHOP, "v1", PART)
+    system.push("v2")
+    system.settle()
+    system.wiring.restore.restore(SHOP, tag="v1")
+    planned = resolve(system, TagSelector(SHOP, "v1"), TagSelector(SHOP, "v2"))
+    system.registry.push(SHOP, "v2", pushed)
+    (requested,) = request(system, planned)
+    assert requested.targets == {"v1": PART.digest}
+    system.later()
+    assert system.tags() == remaining
