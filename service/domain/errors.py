@@ -178,7 +178,7 @@ class StaysReadOnly(CollectionFailed):
 
 
 class TrashUnwritable(PushpruneError):
-    """The folder for deleted images cannot be written."""
+    """The folder for deleted images cannot be written, or Redis has no room for them."""
 
 
 class NoSuchName(PushpruneError):

@@ -81,8 +81,8 @@ Per repository: deletions
         again, after waits that double. Writers: record, save_to_trash, untagged, forget, restore, request_healing,
         healed, not_restored. Reader: healing.
   trash:R              hash    digest → JSON {media_type, content (base64), at_us}: the bytes of deleted manifests.
-        Life: until the next collection, history.trash at most. Writers: save_to_trash, drop_trash. Readers: record,
-        forget, healing, restoring.
+        Life: until the next collection, history.trash at most. Nothing is added over 90% of maxmemory.
+        Writers: save_to_trash, drop_trash. Readers: record, forget, healing, restoring.
   deleted:R            hash    "<tag> <short digest>", or "@<short digest>" of a manifest without a tag → "<short
         digest> <last push> <deletion> <size> <reason>" (µs): deletions that can be restored. Life: until restored or
         dropped with the trash. Writers: untagged, forget, restore, drop_trash, healed, not_restored. Reader:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from service.clock import now_us
+from service.domain.errors import TrashUnwritable
 from service.domain.history.entry import Deleted
 from service.domain.oci.manifest import references_of
 from service.domain.retention.plan import Doomed
@@ -42,6 +43,13 @@ class SaveResult(IntEnum):
     SAVED = 1
     LEASED = 2
     MISSING = 3
+    FULL = 4
+
+
+_FULL = (
+    "the trash has no room, as more than 90% of the memory of Redis (maxmemory) is in use, so nothing more is deleted: "
+    "run a garbage collection (pushprune gc --now), which empties the trash, or raise maxmemory"
+)
 
 
 class Trash:
@@ -76,12 +84,17 @@ class Trash:
         Returns:
             RESCUED: the image was pushed again or planned again, or the registry has restarted since the snapshot, so
             that events may be missing. LEASED: the image, or a part of it, is leased.
+
+        Raises:
+            TrashUnwritable: Redis, or the folder for deleted images, has no room for it.
         """
         entry = ""
         if manifest is not None:
             content = base64.b64encode(manifest[1]).decode()
             entry = json.dumps({"media_type": manifest[0], "content": content, "at_us": str(now_us())})
         put = self._put(snapshot, doomed, entry)
+        if put is SaveResult.FULL:
+            raise TrashUnwritable(_FULL)
         if put is SaveResult.SAVED:
             # This may raise, and must come before the DELETE: the image must then not be deleted.
             self._also(snapshot.repository, doomed, manifest)

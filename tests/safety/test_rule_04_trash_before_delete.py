@@ -1,10 +1,12 @@
 """Safety rule 4: every deletion can be undone until the next collection, as the trash is written before the DELETE."""
 
+from typing import Any
+
 import pytest
 
 from service.clock import now_ms
 from service.domain.collection.run import Run
-from service.domain.errors import NotRestorable
+from service.domain.errors import NotRestorable, TrashUnwritable
 from service.store.trash import TrashedManifest
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
@@ -22,6 +24,30 @@ def test_every_manifest_is_in_the_trash_before_its_delete_is_sent(make_system: M
     system.push("v2")
     system.settle()
     assert [entry.content for entry in kept if entry] == [content]
+
+
+@pytest.mark.slow
+def test_nothing_is_deleted_while_redis_has_no_room_for_the_trash_and_pushes_are_still_recorded(
+    make_system: Make,
+) -> None:
+    """Manifests of 4 MiB that a user pushes and the policy deletes must not use up the memory of Redis."""
+    system = make_system(keep_last(1))
+    client: Any = system.store.connection.client
+    filler = system.store.connection.keys.of("trash", "filler")
+    system.push("v1")
+    client.setrange(filler, 50_000_000, "x")
+    client.config_set("maxmemory", int(client.info("memory")["used_memory"] / 0.95))
+    try:
+        system.push("v2")
+        with pytest.raises(TrashUnwritable, match="more than 90% of the memory of Redis"):
+            system.settle()
+        assert system.tags() == {"v1", "v2"}
+        assert {tag.name for tag in system.store.history.live(SHOP)} == {"v1", "v2"}
+    finally:
+        client.config_set("maxmemory", 0)
+        client.delete(filler)
+    system.later()
+    assert system.tags() == {"v2"}
 
 
 both = pytest.mark.parametrize("version", ["2.8", "3"])

@@ -15,9 +15,18 @@
 --       closure... digests of which none may be leased: its own and those of its parts, at any depth
 --       tags...
 -- Result 1 saved: delete it; 0 rescued, or the registry restarted: leave it alone; 2 it is leased by now; 3 it is not in the
---        trash, and should be
+--        trash, and should be; 4 Redis has no room for it
 -- include lib/clock
 -- include lib/heal
+
+-- The rest of the memory is for what users push: whoever may push could fill all of it with large manifests (4 MiB each, and
+-- 6.4 MB here) that a policy deletes.
+local function is_full()
+  local memory = redis.call('INFO', 'memory')
+  local limit = tonumber(string.match(memory, 'maxmemory:(%d+)') or 0)
+  return limit > 0 and tonumber(string.match(memory, 'used_memory:(%d+)')) > 0.9 * limit
+end
+
 if redis.call('HGET', r.doomed, short) ~= doomed then return 0 end
 if (redis.call('GET', all.restarts) or '0') ~= restarts then return 0 end
 for _, leases in ipairs({r.leased, r.restored}) do
@@ -30,7 +39,9 @@ end
 local member = repository .. ' -'
 if entry ~= '' then
   member = repository .. ' ' .. digest
-  if entry ~= 'again' then redis.call('HSET', r.trash, digest, entry)
+  if entry ~= 'again' then
+    if is_full() then return 4 end
+    redis.call('HSET', r.trash, digest, entry)
   elseif redis.call('HEXISTS', r.trash, digest) == 0 then return 3 end
   redis.call('EXPIRE', r.trash, life_s)
 end
