@@ -98,7 +98,7 @@ def test_nothing_is_deleted_and_no_lease_ends_if_the_registry_does_not_answer(ma
 
 
 def test_an_index_that_cannot_be_read_is_kept_with_the_reason(make_system: Make) -> None:
-    """Its parts are not known, so that the workers delete nothing else in this repository either."""
+    """The parts of the index are not known, so that the workers delete nothing else in this repository either."""
     system = holds_restored_part(make_system, unreadable_index())
     with pytest.raises(NotDeletable, match="nothing is deleted in this repository while it exists"):
         remove(system, TagSelector(SHOP, "v*"))
