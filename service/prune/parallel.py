@@ -24,7 +24,7 @@ def in_parallel(parallel: int) -> Iterator[Work]:
     """Provide a call for each image of a batch, in at most `parallel` threads; it raises the first error at the end.
 
     An error stops the calls that have not begun, except a fault of a single request. All batches of the `with` block
-    share the threads, each of which has a connection to Redis: opening one takes as long as ten calls.
+    share the threads.
     """
     with ThreadPoolExecutor(parallel, thread_name_prefix="delete") as pool:
         yield partial(_in_parallel, pool, parallel)
@@ -33,7 +33,7 @@ def in_parallel(parallel: int) -> Iterator[Work]:
 def _in_parallel(
     pool: ThreadPoolExecutor, parallel: int, call: Callable[[Doomed], None], batch: Collection[Doomed]
 ) -> None:
-    # Nearly every push displaces one image. The thread of the caller has a connection to Redis already.
+    # Nearly every push displaces one image, which the thread of the caller deletes.
     if len(batch) == 1:
         one_by_one(call, batch)
         return

@@ -1,6 +1,6 @@
-"""A client of Redis whose scripts and simplest commands cost half as much: each thread has a connection for them."""
+"""A client of Redis whose scripts and simplest commands cost half as much: they have connections of their own."""
 
-import threading
+from collections import deque
 from typing import Any
 
 import hiredis
@@ -16,20 +16,27 @@ class ScriptClient(redis.Redis):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._of_thread = threading.local()
+        # Both ends of a deque may be used by several threads at the same time.
+        self._idle: deque[Any] = deque()
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Execute one command; a script or one of the simplest over the connection of this thread."""
+        """Execute one command; a script or one of the simplest over a connection outside of the pool."""
         if args[0] not in _DIRECT:
             through_pool: Any = super().execute_command
             return through_pool(*args, **options)
-        own: Any = getattr(self._of_thread, "connection", None)
-        if own is None:
+        own, has_bytes = self._connection(), NEVER_DECODE in options
+        try:
+            return own.retry.call_with_retry(lambda: _answer(own, args, has_bytes), lambda _: own.disconnect())
+        finally:
+            self._idle.append(own)
+
+    def _connection(self) -> Any:
+        """Return a connection that no other thread uses. Opening one takes as long as ten calls."""
+        try:
+            return self._idle.pop()
+        except IndexError:
             pool: Any = self.connection_pool
-            # The pool counts the connections that it makes up to a bound, and never hears that a thread has ended.
-            own = self._of_thread.connection = pool.connection_class(**pool.connection_kwargs)
-        has_bytes = NEVER_DECODE in options
-        return own.retry.call_with_retry(lambda: _answer(own, args, has_bytes), lambda _: own.disconnect())
+            return pool.connection_class(**pool.connection_kwargs)
 
 
 def _answer(own: Any, command: tuple[Any, ...], has_bytes: bool) -> Any:

@@ -79,20 +79,27 @@ def script_connections(connection: Connection) -> set[str]:
     return {client["id"] for client in clients if client["cmd"] == "evalsha"}
 
 
-def test_a_thread_calls_scripts_over_one_connection_of_its_own(server: Valkey) -> None:
+def test_scripts_of_one_thread_after_the_other_share_a_connection(server: Valkey) -> None:
     connection = connection_to(server.url)
     undoom(connection)
     own = script_connections(connection)
     assert len(own) == 1
-    undoom(connection)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(undoom, connection).result()
     assert script_connections(connection) == own
 
-    def other_thread() -> None:
-        undoom(connection)
-        assert len(script_connections(connection) - own) == 1
 
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(other_thread).result()
+def test_threads_get_the_answers_to_their_own_commands(server: Valkey) -> None:
+    client = connection_to(server.url).client
+    numbers = [str(number) for number in range(8)]
+    for number in numbers:
+        client.set(number, number)
+
+    def answers(number: str) -> set[object]:
+        return {client.get(number) for _ in range(200)}
+
+    with ThreadPoolExecutor(len(numbers)) as pool:
+        assert list(pool.map(answers, numbers)) == [{number} for number in numbers]
 
 
 def test_a_script_is_called_again_over_a_new_connection_if_the_old_one_is_lost(server: Valkey) -> None:
