@@ -29,10 +29,15 @@ def sign(store: Store, policies: PolicySource, name: str, process: str, queues: 
 def tick(wiring: Wiring, name: str, process: str, queues: Sequence[str], stopping: threading.Event) -> None:
     """Twice a second, give a sign of life; in the worker that is elected, sweep.
 
+    Before that, a worker that collects makes the file of its lock: once the disk is full, there may be no room for it.
+
     Args:
         name, process, queues: as in `sign`.
         stopping: set when the process ends.
     """
+    collector = wiring.registry.collector
+    if collector and f"{wiring.settings.redis.prefix}garbage" in queues:
+        collector.reserve()
     waits, refused = False, None
     while not stopping.wait(TICK_S):
         try:

@@ -22,6 +22,7 @@ from service.registry.storage import Storage
 
 _POLL_S = 0.1
 _PROOF_S = 1.0
+_LOCK_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +99,29 @@ class Collector:
             # Before the token is overwritten, because the token of the previous holder is the proof.
             if (before := _token_in(lock)) and before != token:
                 succeed(before, self._proves(lock))
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, f"{token} {identity.boot()}\n".encode(), 0)
-            os.fsync(lock)
+            self._write(lock, f"{token} {identity.boot()}\n".ljust(_LOCK_BYTES), 0)
             self._claimed = lock
             try:
                 yield
             finally:
                 self._claimed = None
+
+    def reserve(self) -> None:
+        """Make the file of the lock in its full size, so that a collection is possible later on a full disk."""
+        # If this fails, the next collection reports the reason.
+        with suppress(CollectionFailed), self._locked() as lock:
+            size = os.fstat(lock).st_size
+            self._write(lock, " " * (_LOCK_BYTES - size), size)
+
+    def _write(self, lock: int, text: str, offset: int) -> None:
+        """Write a part of the file of the lock."""
+        # The file is never truncated: a full disk might not have room for it again.
+        try:
+            os.pwrite(lock, text.encode(), offset)
+            os.fsync(lock)
+        except OSError as error:
+            sentence = f"{self._lock} cannot be written ({error.strerror}): make room for it, such as by `pushprune rm`"
+            raise CollectionFailed(sentence) from error
 
     def is_dead(self, token: str) -> bool:
         """True if it is proved that neither the holder with this token nor its collectors can still run."""
@@ -207,7 +223,7 @@ def _token_in(descriptor: int) -> str:
 
 def _words_in(descriptor: int) -> list[str]:
     """The token of the last holder, and the boot id of its kernel."""
-    return os.pread(descriptor, 200, 0).decode("ascii", "replace").split()
+    return os.pread(descriptor, _LOCK_BYTES, 0).decode("ascii", "replace").split()
 
 
 def _lines(stream: IO[str]) -> Iterator[str]:

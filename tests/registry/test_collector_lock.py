@@ -1,0 +1,61 @@
+"""The file of the kernel lock: a collection must be possible on a disk without room for one more block."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from service.domain.errors import CollectionFailed
+from service.registry.collector import Collector
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    return tmp_path / "lock"
+
+
+def make_collector(lock: Path) -> Collector:
+    return Collector((), lock, 60)
+
+
+def test_a_reserved_file_never_changes_its_size(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_collector(lock).reserve()
+    size = lock.stat().st_size
+
+    def truncate(*_: object) -> None:
+        pytest.fail("a full disk may have no room for the file again")
+
+    monkeypatch.setattr(os, "ftruncate", truncate)
+    for token in ("a-long-token-of-a-first-holder", "short"):
+        with make_collector(lock).claimed(token):
+            assert lock.stat().st_size == size > 0
+        assert make_collector(lock).is_dead(token)
+    assert not make_collector(lock).is_dead("a-long-token-of-a-first-holder")
+
+
+def test_reserving_keeps_the_token_of_an_earlier_version(lock: Path) -> None:
+    with make_collector(lock).claimed("before"):
+        pass
+    lock.write_bytes(lock.read_bytes().rstrip(b" "))
+    make_collector(lock).reserve()
+    assert make_collector(lock).is_dead("before")
+
+
+def test_reserving_beside_a_running_collection_changes_nothing(lock: Path) -> None:
+    with make_collector(lock).claimed("running"):
+        make_collector(lock).reserve()
+    assert make_collector(lock).is_dead("running")
+
+
+def test_a_full_disk_is_named_with_a_way_to_make_room(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", write)
+    make_collector(lock).reserve()
+    with pytest.raises(CollectionFailed) as failure, make_collector(lock).claimed("token"):
+        pytest.fail("the file has no token")
+    assert str(failure.value) == (
+        f"{lock} cannot be written (No space left on device): make room for it, such as by `pushprune rm`"
+    )
