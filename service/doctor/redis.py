@@ -34,10 +34,10 @@ def check(case: Case) -> Iterator[Finding]:
         try:
             case.wiring.store.connection.pulse()
         except StoreRefuses as refuses:
-            refusal = error(_NAME, str(refuses), _fix(str(refuses)))
+            refusal = error(_NAME, str(refuses), fix_of(str(refuses)))
         server = read_server(case.wiring.store.connection)
     except StoreRefuses as refuses:
-        yield error(_NAME, str(refuses), _fix(str(refuses)))
+        yield error(_NAME, str(refuses), fix_of(str(refuses)))
         return
     except StoreBusy as busy:
         yield error(_NAME, str(busy), "pushprune doctor   # afterwards; or pushprune import FILE, if none runs")
@@ -55,11 +55,12 @@ def check(case: Case) -> Iterator[Finding]:
         yield fine(_NAME, f"{server.name} {kept} and evicts nothing")
 
 
-def _fix(refusal: str) -> str:
+def fix_of(refusal: str, otherwise: str = "redis-cli INFO   # and the log of Redis: it says more") -> str:
+    """Return the line that ends a refusal of Redis; `otherwise` if its words are not known."""
     for words, line in _MENDS.items():
         if words in refusal:
             return line
-    return "redis-cli INFO   # and the log of Redis: it says more"
+    return otherwise
 
 
 def _version(server: RedisInfo) -> Iterator[Finding]:

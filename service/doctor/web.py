@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 
 from service.doctor.case import Case
+from service.doctor.redis import fix_of
 from service.domain.finding import Finding, error, fine, warning
 from service.registry.answers import read_json
 from service.registry.exchange import FAILURES, Answer, Request
@@ -28,7 +29,9 @@ def check(case: Case) -> Iterator[Finding]:
         sentence = (
             f"the web process at {case.web} answers, but cannot record events, which wait at the registry: {reason}"
         )
-        yield error(_NAME, sentence, "redis: {url: redis://HOST:6379/0}   # as the web process reaches it")
+        yield error(
+            _NAME, sentence, fix_of(reason, "redis: {url: redis://HOST:6379/0}   # as the web process reaches it")
+        )
     elif posted.status == 401:
         yield _refused(case)
     elif ready.status != 200 or posted.status != 200:

@@ -55,10 +55,11 @@ class TestWeb:
     def test_one_whose_redis_takes_no_writes_is_no_stranger(self, make_wiring: MakeWiring, site: FakeRegistry) -> None:
         """A full disk of Redis: it answers whatever only reads."""
         site.fail_next("GET", "/readyz", status=200)
-        body = b'{"detail": "Redis refuses: MISCONF Errors writing to the AOF file"}'
+        body = b'{"detail": "Redis refuses: MISCONF Errors writing to the AOF file: it cannot write to its disk"}'
         site.fail_next("POST", "/notifications", status=503, body=body)
         finding = one("web", quick(make_wiring(), web=site.url))
         assert "cannot record events, which wait at the registry: Redis refuses: MISCONF" in finding.message
+        assert finding.fix == "df -h   # on the machine of Redis: make room"
 
     def test_one_that_was_started_with_another_token_is_found(
         self, make_wiring: MakeWiring, site: FakeRegistry
