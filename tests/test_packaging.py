@@ -49,7 +49,7 @@ def wheel(release: tuple[Path, Path]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def programs(release: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of an environment that has nothing of ours but the wheel."""
+    """The programs of an environment in which only the wheel is installed."""
     return package.environment_of(release[1], tmp_path_factory.mktemp("installed"))
 
 

@@ -53,7 +53,7 @@ class CollectionRun(ApiAnswer):
     ended_at: TimeMs = Field(validation_alias="ended_ms", description="its end")
     result: str = Field(description="done, failed, postponed, dry run, or undeletion")
     reason: str = Field(description="why it was requested")
-    exit_code: int | None = Field(description="of garbage-collect; null: garbage-collect was not run")
+    exit_code: int | None = Field(description="exit code of garbage-collect; null: garbage-collect was not run")
     in_use: int = Field(validation_alias="marked", description="blobs in use")
     blobs: int = Field(description="blobs that were deleted, or in a dry run would be")
     manifests: int = Field(description="manifests that were deleted, or in a dry run would be")

@@ -18,7 +18,7 @@ class SimulatedDeletion(ApiAnswer):
     at: TimeUs = Field(validation_alias="at_us", description="time of the deletion")
     rule: str = Field(description="the rule that decided")
     reason: str = Field(description="the reason, in words")
-    size_bytes: SizeBytes = Field(description="of the image in bytes; null: not known")
+    size_bytes: SizeBytes = Field(description="size of the image in bytes; null: not known")
     only_tags: bool = Field(description="true if the image is kept and only these tags are deleted")
 
 
@@ -61,7 +61,7 @@ class KeptLonger(ApiAnswer):
     digest: str = Field(description="digest of the manifest")
     tag: str = Field(description="the deleted tag")
     at: TimeUs = Field(validation_alias="at_us", description="when the current policy deleted it")
-    size_bytes: SizeBytes = Field(description="of the image in bytes; null: not known")
+    size_bytes: SizeBytes = Field(description="size of the image in bytes; null: not known")
 
 
 class SimulationAnswer(ApiAnswer):

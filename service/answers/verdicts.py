@@ -19,7 +19,7 @@ class VerdictAnswer(ApiAnswer):
     tag: str | None = Field(description="name of the tag; null: a manifest without a tag")
     digest: str = Field(description="digest of the manifest")
     size_bytes: int | None = Field(
-        description="of the image in bytes: its config and layers, of an index those of its parts; null: not known"
+        description="size of the image in bytes: its config and layers, of an index those of its parts; null: not known"
     )
     platforms: tuple[str, ...] | None = Field(
         default=None, description="such as linux/arm64; empty: not in the manifest; null: not requested"
@@ -42,8 +42,8 @@ class VerdictAnswer(ApiAnswer):
         description="what keeps the image, so that only the tag is deleted; null: nothing, or the tag is kept"
     )
     unknown_age: Literal["tied", "undated"] | None = Field(
-        description="set if the tag is kept only because its age is not known. tied: the rule's order cannot tell it "
-        "from the last image that the rule keeps; undated: no push time and no creation date is known"
+        description="set if the tag is kept only because its age is not known. tied: the rule's order cannot "
+        "distinguish it from the last image that the rule keeps; undated: no push time and no creation date is known"
     )
     by: str = Field(description="the user who requested the deletion manually; empty: the policy decided")
     held: str | None = Field(description="why the plan that deletes the tag waits for approval; null: no plan waits")
@@ -131,7 +131,7 @@ class DeletionTotal(ApiAnswer):
     )
     tags: int = Field(description="number of tags")
     digests: int = Field(description="number of images")
-    size_bytes: int = Field(description="of the images in bytes, without those of unknown size")
+    size_bytes: int = Field(description="size of the images in bytes, without those of unknown size")
     unsized: int = Field(description="number of images of unknown size")
 
 

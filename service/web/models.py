@@ -39,7 +39,7 @@ class ApiRequest(BaseModel):
 class Problem(ApiAnswer):
     """The reason for which a request was refused (RFC 9457, `application/problem+json`)."""
 
-    type: str = Field(description="always about:blank: the status tells the kind of error")
+    type: str = Field(description="always about:blank: the status gives the kind of error")
     title: str = Field(description="the status in words")
     status: int = Field(description="the HTTP status")
     detail: str = Field(description="one sentence that says what to do")

@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def _measured(name: str) -> tuple[Figure, ...]:
-    """A figure that cannot be taken is said so, and does not keep the others from being taken."""
+    """Take each figure. One that cannot be taken is reported, and does not prevent the others."""
     figures: list[Figure] = []
     try:
         figures.extend(FIGURES[name]())

@@ -1,4 +1,4 @@
-"""Other load on this machine: figures are taken when it is calm, or say that it was not."""
+"""Other load on this machine: figures are taken when there is none, or say that there was some."""
 
 import os
 import time

@@ -45,7 +45,7 @@ def _ms(taken_ms: float) -> str:
 
 
 def _push(system: LiveSystem, number: int) -> float:
-    """Milliseconds from the registry's 201 until the folder of the tag that overflows is gone from its storage."""
+    """Milliseconds from the registry's 201 until its storage has no folder of the tag that is one too many."""
     image = make_image(f"gone {number}")
     for blob in image.blobs:
         system.pusher.push_blob(REPOSITORY, blob)

@@ -115,7 +115,7 @@ def by_command(folder: Path, pushed: Pushes, code: Path = ROOT) -> Cost:
 
 @contextmanager
 def _copied(folder: Path) -> Iterator[RealRegistry]:
-    """Provide a registry with a copy of what was filled."""
+    """Provide a registry with a copy of the filled storage."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
         shutil.copytree(folder / "filled" / "storage", Path(name) / "storage")
         with RealRegistry(directory=Path(name)) as registry:

@@ -1,4 +1,4 @@
-"""Seconds until the work of a worker that was killed in the middle of a batch is taken up by another."""
+"""Seconds until another worker continues the work of a worker that was killed in the middle of a batch."""
 
 import tempfile
 import time

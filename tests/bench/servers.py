@@ -20,7 +20,7 @@ TOKEN = "bench-notify-token"
 
 
 class Server:
-    """One process: ours, or the bare view under the same server."""
+    """One process: the web process, or a bare view under the same server."""
 
     def __init__(self, folder: Path, command: tuple[str, ...], redis_url: str) -> None:
         self.port = free_port()

@@ -41,7 +41,7 @@ class Visit:
         self.loads += 1
 
     def go(self, path: str) -> Page:
-        """Open a page of ours and wait until its panels are there."""
+        """Open a page of the dashboard and wait until its panels are loaded."""
         self.page.goto(self.site.url + path)
         self.settle()
         return self.page

@@ -1,4 +1,4 @@
-"""`pushprune explain`, `tags` and `prune` where a plan waits, a tag is gone, or a name is none."""
+"""`pushprune explain`, `tags` and `prune` while a plan waits, for a deleted tag, and for a name that does not exist."""
 
 import json
 import sys
@@ -28,7 +28,7 @@ WAITS = "it would delete 3 of 5 tags"
 
 @pytest.fixture
 def wiring(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> Wiring:
-    """Five pushes to shop/api, of which the last two stay."""
+    """Five pushes to shop/api, of which the last two are kept."""
     wiring = make_wiring(policy=keep_last(2))
     record(wiring.store.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3, 4, 5)))
     configure(monkeypatch, wiring, keep=2)
@@ -237,7 +237,7 @@ def test_a_dry_run_says_what_it_does_not_know_of_the_sizes(run: Run, wiring: Wir
 
 
 def push(number: int, blobs: dict[str, int] | None, **more: Any) -> Event:
-    """v1 to v3 in shop/web, of which the last two stay."""
+    """Push v1 to v3 to shop/web, of which the last two are kept."""
     known = None if blobs is None else tuple((digest(blob), size) for blob, size in blobs.items())
     return event(number, tag=f"v{number}", **{"repository": "shop/web", "blobs": known, **more})
 

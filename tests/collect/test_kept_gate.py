@@ -68,7 +68,7 @@ def test_it_stays_when_the_next_run_is_put_off(
 def test_it_is_never_open_while_something_of_the_run_before_still_lives(
     make_wiring: MakeWiring, tmp_path: Path
 ) -> None:
-    """The collector's death cannot be proved for a moment. The next run has the lock then; the gate stays closed."""
+    """For a moment the collector's death cannot be proved, because the next run has the lock. The gate stays closed."""
     wiring = left_closed(make_wiring, tmp_path, keep=True)
     assert wiring.registry.collector is not None
     alive = os.open(wiring.registry.collector._lock, os.O_RDWR)

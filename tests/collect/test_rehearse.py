@@ -162,7 +162,7 @@ def test_a_dry_run_that_takes_too_long_does_not_close_the_gate(
 
 
 def test_deletes_of_ours_are_waited_for_while_the_gate_is_open(gated: Wiring, tmp_path: Path) -> None:
-    """Most collections come after deletions of ours. No push need wait until they have settled."""
+    """Most collections follow deletions by pushprune. No push has to wait until these have ended."""
     (tmp_path / "hold").touch()
     gated.store.collections.request("after deletes")
     thread = threading.Thread(target=collect_run.collect, args=(gated,))

@@ -162,7 +162,7 @@ def test_an_alarm_waits_for_no_window(make_system: Make, tmp_path: Path) -> None
 
 
 def push_during_the_sweep(make_system: Make, folder: Path, image: Image, lost: Image) -> System:
-    """A push of `image` is heard while the collector sweeps, and blobs of `lost` are gone."""
+    """Report a push of `image` while the collector deletes, and delete blobs of `lost`."""
     body = "if not dry:\n    (folder / 'sweeps').touch()\n    time.sleep(600)\n"
     system = make_system(keep_last(5), gc=collector(folder, body))
     system.store.collections.request_if_none("scheduled")

@@ -34,7 +34,7 @@ def front() -> Iterator[FakeRegistry]:
 
 
 def asks(front: FakeRegistry, case: Case, member: str) -> None:
-    """The front door notes this at the gate when something comes in; HASH stands for how our client is named there."""
+    """The note that the front door makes at the gate for each request. HASH stands for the name of our client."""
     messages = member.replace("HASH", hashlib.sha256(f"{USER_AGENT} (probe {case.name})".encode()).hexdigest()[:8])
     client, key = case.wiring.store.connection.client, pushing(case.wiring)
     front.before("DELETE", "/uploads/", lambda: client.zadd(key, {messages: case.wiring.store.connection.now_ms()}))

@@ -71,7 +71,7 @@ def test_no_stranger_can_forge_a_probe(make_wiring: MakeWiring) -> None:
 
 
 def test_an_empty_envelope_does_not_end_the_trouble_with_the_token(make_wiring: MakeWiring) -> None:
-    """The doctor posts one to see whether its token is taken: that says nothing of the registry's."""
+    """The doctor posts one to check its own token, which proves nothing about the token of the registry."""
     wiring = make_wiring(tokens={"notify": "right"})
     web = create_app(wiring).test_client()
     web.post("/notifications", data='{"events": []}', headers={"Authorization": "Bearer wrong"})

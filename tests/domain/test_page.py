@@ -1,4 +1,4 @@
-"""Pages of a listing: every row once, whatever its neighbours, also when something comes or goes in between."""
+"""Pages of a listing: every row once, also if rows are added or removed between two pages."""
 
 import pytest
 from hypothesis import given

@@ -30,7 +30,7 @@ class Caused:
 
 
 class Notifier:
-    """Every event goes into `events`, then to `receive` at once, or to `url` from a thread, or nowhere."""
+    """A sender of events: each is in `events`, then handed to `receive`, posted to `url` by a thread, or dropped."""
 
     def __init__(
         self,

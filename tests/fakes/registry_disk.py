@@ -16,7 +16,7 @@ class StoredManifest:
 
 
 class TagLinks(MutableMapping[str, str]):
-    """tag → digest, read from the disk each time; a tag without a link is listed and stands nowhere."""
+    """tag → digest, read from the disk each time. A tag without a link is listed and points at nothing."""
 
     def __init__(self, repository: Path) -> None:
         self._tags = repository / "_manifests" / "tags"
@@ -56,7 +56,7 @@ class TagLinks(MutableMapping[str, str]):
 
 
 class ManifestLinks(MutableMapping[str, StoredManifest]):
-    """digest → manifest. What is deleted loses its link; its bytes stay until they are collected."""
+    """digest → manifest. A deleted manifest loses its link; its bytes exist until the next collection."""
 
     def __init__(self, root: Path, repository: Path) -> None:
         self._blobs, self._revisions = root / "docker/registry/v2/blobs/sha256", repository / "_manifests/revisions"

@@ -324,7 +324,7 @@ def is_digest(reference: str) -> bool:
 
 
 def _referenced(media_type: str, body: Any) -> list[dict[str, Any]]:
-    """Descriptors of what must be there before this manifest is accepted; a subject need not be."""
+    """Descriptors of everything that must exist before this manifest is accepted. A subject need not exist."""
     if media_type in INDEX_TYPES:
         return list(body["manifests"])
     return [body["config"], *body["layers"]]

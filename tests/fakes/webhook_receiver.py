@@ -1,4 +1,4 @@
-"""A receiver of webhooks: keeps what it takes, and answers as a test wants: fails, stalls, redirects, is gone."""
+"""A receiver of webhooks: it keeps the accepted events, and fails, stalls, redirects or answers 410 as a test wants."""
 
 import json
 import ssl

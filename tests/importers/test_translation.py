@@ -1,4 +1,4 @@
-"""The YAML that comes out: whatever stands in a name, a pattern or a note is read back as it was meant."""
+"""The YAML of a translation: any text in a name, a pattern or a note is read back unchanged."""
 
 import pytest
 import yaml

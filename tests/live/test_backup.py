@@ -25,7 +25,7 @@ def test_the_service_waits_for_an_import_and_continues_with_what_was_imported(li
     wait_until(lambda: system.tags(SHOP) == {"v3", "v4", "stable"} and system.quiet(), "it is not pruned")
 
     def is_noticed() -> bool:
-        """Import. A worker that stands still for the two seconds that an import waits does not notice it."""
+        """Import. A worker that is stopped for the two seconds that an import waits does not notice the import."""
         pushprune(system, "import", file, "--replace", "--yes")
         return "Redis cannot be used yet" in system.log("worker1")
 

@@ -1,4 +1,4 @@
-"""Collections with the real garbage-collect: what is kept stays whole, and the collector dies with its holder."""
+"""Collections with the real garbage-collect: kept images stay complete, and the collector dies with its holder."""
 
 import sys
 from pathlib import Path

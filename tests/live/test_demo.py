@@ -43,7 +43,7 @@ def opened(link: str, page: str = "/") -> str:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program of an environment with nothing of ours but the wheel."""
+    """The program of an environment in which only the wheel is installed."""
     _, wheel = package.built(tmp_path_factory.mktemp("release"))
     return package.environment_of(wheel, tmp_path_factory.mktemp("installed")) / "pushprune"
 

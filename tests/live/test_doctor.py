@@ -42,7 +42,7 @@ def doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSystem]:
-    """One system without a worker, for the tests that mend its registry at their end."""
+    """One system without a worker, for the tests that repair its registry at their end."""
     require_registry()
     with ExitStack() as stack:
         yield LiveSystem(tmp_path_factory.mktemp("doctor"), stack, {"policy": last(10)})

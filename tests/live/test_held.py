@@ -22,7 +22,7 @@ def system_of(live: Live, folder: Path, **more: Any) -> LiveSystem:
 
 
 def abort_a_push(system: LiveSystem) -> None:
-    """A client vanishes before it sends the manifest; half a minute goes by."""
+    """A client ends before it sends the manifest, and half a minute passes."""
     with Pusher(system.url, agent="docker/27 (vanishes)") as pusher:
         for blob in ABORTED.blobs:
             pusher.push_blob(SHOP, blob)

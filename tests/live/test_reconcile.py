@@ -49,7 +49,7 @@ def test_a_registry_that_was_there_before(live: Live, repositories: int, tags: i
 
 
 def heard_all(system: LiveSystem) -> None:
-    """The registry tells one thing after the other: with this push, all that was before it has been told."""
+    """The registry reports events in order: with this push, all events before it were reported."""
     pushed = system.pusher.push_image("marks/heard", "now")
 
     def heard() -> bool:

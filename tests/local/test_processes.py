@@ -1,4 +1,4 @@
-"""The web and the worker process: ours whatever lies in the current directory, and waited for by conditions."""
+"""The web and the worker process: run from this project whatever the current directory holds, and waited for."""
 
 import subprocess
 import threading

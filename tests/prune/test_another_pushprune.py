@@ -1,4 +1,4 @@
-"""Deletions by `pushprune prune --registry` are no loss and stay; a stranger gains nothing by its name."""
+"""Deletions by `pushprune prune --registry` are not healed, and a client gains nothing by calling itself pushprune."""
 
 import pytest
 

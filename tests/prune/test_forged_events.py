@@ -42,7 +42,7 @@ def forger(system: System) -> Forger:
 
 
 def kept_index(system: System) -> None:
-    """A whole index stands under `latest`, and an image beside it."""
+    """Push a complete index as `latest`, and an image beside it."""
     system.registry.push(SHOP, "other", OTHER)
     for part in PARTS:
         system.registry.push(SHOP, None, part)

@@ -180,7 +180,7 @@ def test_a_tag_that_is_lost_is_let_go_when_it_is_reported_later_that_its_image_w
 
 
 def test_an_image_that_its_user_deleted_is_not_restored_from_the_trash(make_system: Make) -> None:
-    """The trash has it from an earlier delete of ours. The next one removes a tag that was moved to it."""
+    """The trash has the image from an earlier delete. The next delete removes a tag that was moved to the image."""
     system = doomed_system(make_system)
     deleting.delete(system.wiring, SHOP)
     system.push("v3")
@@ -256,7 +256,7 @@ def test_a_tag_whose_return_was_not_answered_may_still_be_on_its_way_and_keeps_c
 
 
 def test_what_was_restored_and_then_replaced_is_deleted_as_anything_without_a_tag(make_system: Make) -> None:
-    """The DELETE had taken the tag along; its image stands again until its user pushes the tag elsewhere."""
+    """The DELETE had removed the tag; its image exists again until its user pushes the tag to another image."""
     rule = {"name": "last", "keep": {"last": 1}, "untagged": 0}
     system = make_system(Policy.model_validate({"protect": ["prod"], "hold_min": 100, "rules": [rule]}))
     system.push("v1", "v2")

@@ -1,4 +1,4 @@
-"""A tag that a delete of ours took along stays known, reported and restorable until it exists again."""
+"""A tag that one of our deletes removed by accident stays known, reported and restorable until it exists again."""
 
 from typing import Any
 

@@ -61,7 +61,7 @@ def test_after_a_restart_of_the_registry_nothing_is_deleted_before_it_is_compare
 
 
 def registry_falls_silent(system: System) -> None:
-    """A minute goes by in which it tells of nothing."""
+    """A minute passes in which the registry reports nothing."""
     client: Any = system.store.connection.client
     keys = system.store.connection.keys
     snapshot = system.store.history.snapshot(SHOP)

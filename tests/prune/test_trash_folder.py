@@ -28,7 +28,7 @@ def kept_in(folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def watched(system: System, folder: Path) -> list[str]:
-    """Note at each write of ours which tags were not in the folder by then, though the registry has lost them."""
+    """Note at each write the tags that the registry has lost and the folder does not have yet."""
     missing: list[str] = []
     before = dict(system.registry.tags(SHOP))
 

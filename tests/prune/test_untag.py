@@ -1,4 +1,4 @@
-"""Taking tags off: one alone where its image stays, all of them first where many images go; every crash in between."""
+"""Untagging: one tag if its image is kept, all tags first if many images are deleted; and every crash in between."""
 
 import threading
 from collections.abc import Callable

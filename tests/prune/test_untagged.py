@@ -12,7 +12,7 @@ DAY = policy("rules: [{name: moving, keep: always, untagged: 24h}]")
 
 
 def pruned(system: System) -> dict[str, tuple[str, str]]:
-    """digest → (tag, reason) of what was deleted."""
+    """Map each deleted digest to (tag, reason)."""
     entries = system.store.history.entries(SHOP)
     return {entry.digest: (entry.tag, entry.reason) for entry in entries if entry.action == "pruned"}
 

@@ -358,7 +358,7 @@ def entry(username: str, password: str) -> dict[str, str]:
 
 
 class TestTokenServer:
-    """`registry.token_server`: the login goes there and nowhere else."""
+    """`registry.token_server`: the login is sent to this server only."""
 
     def test_the_one_that_is_named_gets_the_login(self, bearer: FakeRegistry) -> None:
         client = client_for(bearer, token_server=f"{bearer.url}/token")

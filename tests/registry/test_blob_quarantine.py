@@ -90,7 +90,7 @@ def test_data_that_another_collection_deleted_is_no_error(objects: ObjectStore) 
 
 
 def test_a_batch_that_is_deleted_for_good_leaves_nothing(objects: ObjectStore, tmp_path: Path) -> None:
-    """A killed registry left a file beside the data, and a killed worker the folder of what it brought back."""
+    """A killed registry left a file beside the data, and a killed worker the folder of data that it brought back."""
     quarantine = BlobQuarantine(objects)
     batch = quarantine.begin(BLOBS, Moment(1, 2))
     objects.write(f"{blob_key(sha256(DATA[1]))}.5f1c.tmp", b"tw")

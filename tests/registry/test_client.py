@@ -250,7 +250,7 @@ class TestNonsense:
 
     @pytest.mark.parametrize("name", ["tags", "head", "get", "delete"])
     def test_a_proxys_404_is_not_the_registrys(self, fake: FakeRegistry, client: RegistryClient, name: str) -> None:
-        """Taken for the registry's, it would say that everything is gone."""
+        """Taken for an answer of the registry, it would mean that nothing exists."""
         fake.fail_next("*", status=404, body=b"<h1>Not Found</h1>", headers={"Content-Type": "text/html"})
         with pytest.raises(RegistryUnavailable, match="not the answer of a registry"):
             EVERY_CALL[name](client)

@@ -236,7 +236,7 @@ def test_a_connection_that_was_closed_between_two_requests_is_not_used_again() -
 
 @pytest.mark.parametrize("has_blob", [True, False])
 def test_a_blob_without_its_first_byte_does_not_exist(has_blob: bool) -> None:
-    """A registry with a cache answers 200 for a blob whose data is gone, and sends nothing."""
+    """A registry with a cache answers 200 for a blob whose data was deleted, and sends nothing."""
     with answering(OK + b"Content-Length: 5000\r\n\r\n" + b"x" * has_blob * 5000) as (url, _):
         assert RegistryClient(url).has_blob("shop/api", DIGEST) is has_blob
 

@@ -1,4 +1,4 @@
-"""The inventory: repositories, tags and their past, page by page, and quick where there are many."""
+"""The inventory: repositories, tags and their past, page by page, and fast for many rows."""
 
 import os
 from collections.abc import Iterator, Sequence

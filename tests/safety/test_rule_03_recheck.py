@@ -91,7 +91,7 @@ def test_an_image_that_is_leased_after_it_was_doomed_is_kept(make_system: Make) 
 def test_a_known_manifest_is_proved_by_its_tag_alone_and_a_tag_that_points_nowhere_is_removed(
     make_system: Make,
 ) -> None:
-    """The bytes were read before, so the registry is asked only for the tag: 304, although its manifest is gone."""
+    """The bytes were read before, so only the tag is asked for: 304, although its manifest does not exist."""
     system = doomed_system(make_system)
     digest = system.registry.tags(SHOP)["v1"]
     assert system.wiring.registry.client.get(SHOP, "v1")

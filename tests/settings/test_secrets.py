@@ -1,4 +1,4 @@
-"""Secrets come from files too, and are never shown, whatever goes wrong."""
+"""Secrets can be in files, and no error ever shows them."""
 
 import traceback
 from pathlib import Path

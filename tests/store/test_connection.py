@@ -64,7 +64,7 @@ def test_a_replica_has_no_pulse_until_it_is_promoted(server: Valkey) -> None:
 
 
 def test_a_demoted_server_is_left_for_the_one_its_name_leads_to(server: Valkey) -> None:
-    """The name of a managed Redis leads elsewhere after a failover; an open connection stays with the old server."""
+    """After a failover, the name of a managed Redis leads to another server; open connections use the old one."""
     connection = connection_to(server.url)
     before = connection.client.client_id()
     demote(server.client())

@@ -113,7 +113,7 @@ def compiled_once() -> Iterator[None]:
 
 @pytest.fixture
 def redis_server() -> fakeredis.FakeServer:
-    """A Redis in memory; it goes away while its `connected` is False."""
+    """A Redis in memory. It does not answer while its `connected` is False."""
     return fakeredis.FakeServer()
 
 

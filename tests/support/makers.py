@@ -39,7 +39,7 @@ def us(seconds: float) -> int:
 
 
 def digest_of(name: str) -> str:
-    """The digest that goes by this short name; a whole digest stays as it is."""
+    """The digest with this short name; a whole digest is returned unchanged."""
     return name if ":" in name else f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
 
 

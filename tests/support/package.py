@@ -1,4 +1,4 @@
-"""Builds of the package from a folder with secrets, and an environment with nothing of ours but the wheel."""
+"""Builds of the package from a folder with secrets, and an environment in which only the wheel is installed."""
 
 import shutil
 import site

@@ -1,4 +1,4 @@
-"""Events are made from the record, and wait until the receiver has taken them."""
+"""Events are made from the record, and wait until the receiver has accepted them."""
 
 from collections.abc import Iterator
 from typing import Any

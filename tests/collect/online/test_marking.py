@@ -1,4 +1,4 @@
-"""Marks: a superset of what the registry's own collector marks, and no doubt about any manifest."""
+"""Marks: a superset of the marks of the registry's own collector; a doubtful manifest ends the run."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""An online collection from its request to its record, and what goes wrong meanwhile."""
+"""An online collection from its request to its record, and failures in between."""
 
 import gc
 import sys

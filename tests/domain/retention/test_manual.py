@@ -16,7 +16,7 @@ REVISIONS = policy("rules: [{name: main, keep: {revisions: 1}}]")
 
 
 def wanted(*names: str, at: str | None = None, **more: Any) -> dict[str, ManualDeletion]:
-    """alice wants these tags or digests gone; at: where the tags stood then, if not at digests of their own."""
+    """Requests of alice to delete these tags or digests. at: the digests of the tags then, if not their own."""
     return {name: ManualDeletion(digest_of(at or name), "alice", us(50), **more) for name in names}
 
 
@@ -25,7 +25,7 @@ def state(*tags: Tag, **more: Any) -> State:
 
 
 def going(made: Plan) -> dict[str, str]:
-    """tag, or digest without one → why it goes."""
+    """Map each tag, or digest without a tag, that is to be deleted to the reason."""
     verdicts = (verdict for doomed in made.doomed for verdict in doomed.verdicts)
     return {verdict.tag.name or verdict.tag.digest: verdict.reason for verdict in verdicts}
 

@@ -1,4 +1,4 @@
-"""Previews: how much goes by each rule, and of how much of it the size is known."""
+"""Previews: the number of deletions by each rule, and their known size."""
 
 from service.domain.retention.freed import Freed
 from service.domain.retention.plan import Doomed, Plan, Verdict

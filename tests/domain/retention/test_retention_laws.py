@@ -23,7 +23,7 @@ NOT_FINAL = st.just(False)
 
 
 def doomed(decided: Plan) -> frozenset[str]:
-    """The digests of which anything goes, be it only a tag."""
+    """The digests that are doomed, or of which a tag is."""
     return frozenset(item.digest for item in decided.doomed)
 
 
@@ -41,7 +41,7 @@ def kept_digests(decided: Plan) -> frozenset[str]:
 
 
 def kept_revisions(state: State, wanted: Policy, decided: Plan) -> frozenset[str]:
-    """The overwritten digests that the rules keep of each tag that stays, or is not seen at the moment."""
+    """The overwritten digests that the rules keep of each tag that is kept or was not listed."""
     goes, result = gone(decided), set[str]()
     for name, overwritten in state.revisions.items():
         for _, rule in wanted.rules_for(state.repository) if name not in goes else ():

@@ -1,4 +1,4 @@
-"""Manifests that no tag points at: which stay, which go, and when."""
+"""Manifests without a tag: which are kept, which are deleted, and when."""
 
 from typing import Any
 

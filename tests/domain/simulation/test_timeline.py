@@ -7,7 +7,7 @@ from tests.support.past import adopted, pruned, pulled, pushed
 
 
 def tell(*events: TimelineEvent, present: tuple[Tag, ...] = ()) -> list[tuple[str, str, int, int | None]]:
-    """(kind, tag, at_us, pushed_us) of everything told."""
+    """Return (kind, tag, at_us, pushed_us) of every event of the timeline."""
     timeline = Timeline(State(repository="shop/api", tags=present), events)
     return [(event.kind, event.tag, event.at_us, event.pushed_us) for event in with_implied_events(timeline)]
 

@@ -1,4 +1,4 @@
-"""Access to the API and /metrics: each route with each token, and strangers where there is none."""
+"""Access to the API and /metrics: each route with each token, and without any token."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""GET /api/v1/repositories/R/explain: why each tag stays or goes."""
+"""GET /api/v1/repositories/R/explain: why each tag is kept or deleted."""
 
 from typing import Any
 from urllib.parse import quote

@@ -19,7 +19,7 @@ KEEP_1 = {"rules": [{"name": "one", "keep": {"last": 1}}]}
 
 @pytest.fixture
 def shop(serve_over_valkey: ServeEdge) -> Edge:
-    """Three tags in shop/api and one in shop/web, of which two each stay."""
+    """Three tags in shop/api and one in shop/web; two of each repository are kept."""
     edge = serve_over_valkey(policy=keep_last(2))
     edge.heard(*(event(tag=f"v{number}", at=number) for number in (1, 2, 3)), event(repository="shop/web"))
     return edge

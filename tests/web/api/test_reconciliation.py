@@ -1,4 +1,4 @@
-"""/api/v1/reconciliation: how the comparison with the registry goes and went, and having it done."""
+"""/api/v1/reconciliation: the current and the last reconcile run, and requests for one."""
 
 from typing import Any
 

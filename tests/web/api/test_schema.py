@@ -100,7 +100,7 @@ def test_a_read_token_changes_nothing_whatever_it_asks(wiring: Wiring) -> None:
 
 
 def dump(wiring: Wiring) -> dict[str, bytes]:
-    """All that stands in this test's Redis, as it is stored, without the test write that a look may make."""
+    """All that the Redis of this test holds, as it is stored, without the test write of a health check."""
     client: Any = Redis.from_url(str(wiring.settings.redis.url))
     keys = sorted(client.scan_iter(match=f"{wiring.settings.redis.prefix}*", count=1000))
     return {key.decode(): client.dump(key) for key in keys if not key.endswith(b":pulse")}

@@ -44,7 +44,7 @@ class Browser:
             return str(session["csrf"])
 
     def post(self, path: str, **form: Any) -> TestResponse:
-        """Send a form of ours."""
+        """Send a form of the dashboard."""
         return self.http.post(path, data={"csrf": self.csrf(), **form}, headers={"Origin": self.origin})
 
     def sign_in(self, token: str, **more: str) -> TestResponse:

@@ -1,4 +1,4 @@
-"""Assets of pages: ours or vendored, from nowhere else, and none of it inline."""
+"""Assets of pages: all from this repository, and none of them inline."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""Laws of every page and panel: access, texts of strangers stay text, nothing is inline."""
+"""Rules for every page and panel: access, texts of clients stay text, nothing is inline."""
 
 import gzip
 import re

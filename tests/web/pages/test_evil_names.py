@@ -1,4 +1,4 @@
-"""Texts of strangers, rules, registries and collectors stay text on every page, by whichever door they came.
+"""Texts of clients, rules, registries and collectors stay text on every page, whatever their source is.
 
 The registry refuses such names of repositories and tags; who has the notify token, or a fault of ours, need not.
 """

@@ -69,7 +69,7 @@ def test_no_other_token_opens(edge: Edge, token: str) -> None:
 def test_no_request_has_a_right_for_which_there_is_no_token(
     serve: ServeEdge, tokens: dict[str, str], right: str
 ) -> None:
-    """Cookies are signed by the tokens: who knows all of them, or where there are none, can sign one himself."""
+    """Cookies are signed with the tokens. A client that knows all of them, or has none to know, can sign one."""
     browser = Browser(serve(tokens=tokens))
     with browser.http.session_transaction() as session:
         session["right"] = right
