@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from service.domain.errors import RegistryUnavailable, TagDeletesUnknown
+from service.domain.errors import RegistryUnavailable, TagDeletesUnknown, TrashUnwritable
 from service.domain.oci import tombstone
 from service.domain.retention.plan import Doomed
 from service.prune.batch import LEASED, NEEDED, Batch, ImageOutcome, traced
@@ -28,19 +28,19 @@ def untag(batch: Batch, images: tuple[Doomed, ...], work: Work, *, no_tombstone:
             that, and no tag points at it.
 
     Raises:
-        RegistryUnavailable, RegistryRefused, LeaseLost: some tags may not be removed.
+        RegistryUnavailable, RegistryRefused, LeaseLost, TrashUnwritable: some tags may not be removed.
     """
     untagging = _Untagging(batch)
     if not no_tombstone:
         untagging.begin()
-    fault: RegistryUnavailable | None = None
+    fault: RegistryUnavailable | TrashUnwritable | None = None
     try:
         try:
             work(untagging.untag, images)
-        except RegistryUnavailable as error:
-            if not error.is_fault:
+        except (RegistryUnavailable, TrashUnwritable) as error:
+            if isinstance(error, RegistryUnavailable) and not error.is_fault:
                 raise
-            # The failure of a single request is no reason to leave the other tags at the tombstone.
+            # Neither a single failed request nor a full trash is a reason to leave the other tags at the tombstone.
             fault = error
         untagging.end()
     finally:

@@ -6,9 +6,10 @@ from contextlib import suppress
 
 import pytest
 
-from service.domain.errors import DeletesDisabled, RegistryUnavailable
+from service.domain.errors import DeletesDisabled, RegistryUnavailable, TrashUnwritable
 from service.domain.oci import tombstone
 from service.domain.policy.model import Policy
+from service.domain.retention.plan import Doomed
 from service.prune import deleting as prune_deleting
 from service.prune import planning
 from tests.conftest import keep_last
@@ -237,6 +238,24 @@ def test_a_fault_under_one_tag_leaves_no_tombstone_under_the_others(
     system.later()
     assert system.tags() == {"v8"}
     assert len(system.registry.manifests(SHOP)) == 1
+
+
+def test_a_full_trash_leaves_no_tag_at_the_tombstone(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    untag_first(monkeypatch)
+    system = many(make_system, count=9)
+
+    def refuse(_: str, doomed: Doomed, __: object) -> None:
+        if doomed.tags == ("v3",):
+            raise TrashUnwritable("the trash has no room")
+
+    monkeypatch.setattr(system.store.trash, "_also", refuse)
+    with pytest.raises(TrashUnwritable):
+        prune_deleting.delete(system.wiring, SHOP)
+    assert no_tombstone(system)
+    assert {tag.name for tag in system.store.history.live(SHOP)} == system.tags() >= {"v3", "v8"}
+    monkeypatch.undo()
+    system.later()
+    assert system.tags() == {"v8"}
 
 
 def test_no_tombstone_is_put_while_the_one_before_is_deleted(
