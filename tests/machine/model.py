@@ -93,6 +93,7 @@ class Model:
         self.left_late: set[str] = set()  # digests whose push was told when its tag had gone on
         self._unheard: dict[str, Push] = {}  # tags whose delete nobody will ever hear of, as they are believed to stand
         self._taken_from: dict[str, str] = {}  # where each tag stood before we last took it off
+        self._to_heal: dict[str, Push] = {}  # what we took off by a plan that was dropped: until it is healed it counts
         self.unread: set[str] = set()  # parts of indexes that users deleted before a worker had read what they list
         self.to_go: dict[str, int] = {}  # tag → the push that somebody wants gone, by hand
         self._last_deletes: dict[str, int] = {}  # digest → its last delete, if nobody pushed or restored it since
@@ -145,6 +146,12 @@ class Model:
         for tag, digest in self._taken_from.items():
             if tag in live and live[tag].digest == digest != standing.get(tag):
                 (self.unplanned.discard if digest in going else self.unplanned.add)(digest)
+        self._to_heal = {
+            tag: push
+            for tag, push in self.believed.taken.items()
+            if tag in live and live[tag].digest == push.digest != standing.get(tag) and push.digest not in going
+        }
+        self.assess()
 
     def asked(self, asks: Mapping[str, str], tagged: set[str]) -> None:
         """Record a manual deletion: tag → the digest that the user saw there. tagged: where other tags point then.
@@ -317,7 +324,7 @@ class Model:
             for tag, push in self.believed.pushes.items()
             if self.wanted.get(tag, push).number == push.number or tag not in self.wanted
         }
-        heard = self.believed.pushes
+        heard = self._to_heal | self.believed.pushes
         parts = self.parts()
         late = perhaps_overflowing(heard.values(), self.rule, self.known_parts(), self.bound(heard))
         late -= self.in_use(heard)

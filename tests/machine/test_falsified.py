@@ -229,3 +229,18 @@ def test_an_index_whose_part_a_user_deleted_is_not_restored_if_it_is_protected_d
     machine.do(deed=Deed("delete", "v1", 0), late=False)
     machine.meet(meeting=meeting("protect", "v3", 0, "DELETE", 0, "during"))
     machine.teardown()
+
+
+def test_a_tag_that_is_to_be_restored_counts_until_a_later_push_of_it_is_heard(ground: Ground) -> None:
+    """Seed 31: a restore dropped the plan that deleted v4. The push of a part of an index as v4 is not heard yet."""
+    machine = Protecting(ground, "3")
+    machine.begin(rule=Rule(1, "tags", True, False), opening=[])
+    for tag, number in (("latest", 5), ("v1", 2), ("v4", 1)):
+        machine.do(deed=Deed("push", tag, number), late=False)
+    machine.happen(what="settle")
+    machine.do(deed=Deed("push", "v1", 3), late=False)
+    machine.race(meeting=meeting("replace", "v1", 0, "DELETE", 0, "during"))
+    machine.do(deed=Deed("push", "v4", 8), late=True)
+    machine.heal(deed=Deed("pull", "latest", 0), late=False, when="before")
+    machine.race(meeting=meeting("pull", "latest", 0))
+    machine.teardown()
