@@ -48,10 +48,10 @@ class ByDigest(ByHand):
 
     @initialize(rule=_rules, opening=st.lists(_restorations, max_size=2), first=_restorations, dies=st.booleans())
     def begin(self, rule: Rule, opening: list[Meeting], first: Meeting = _FIRST, dies: bool = False) -> None:
-        """first, dies: as for `meet` and `meet_untagged`."""
+        """first, dies: as for `meet`."""
         Machine.begin(self, rule=rule, opening=opening)
         self.meet(meeting=first, then=[], dies=dies)
-        self.meet_untagged(meeting=first, dies=dies)
+        self.meet_untagged(meeting=_FIRST, dies=dies)
 
     def _race(self, meeting: Meeting) -> None:
         self._leave(meeting.deed.number)
