@@ -262,13 +262,13 @@ def test_a_dry_run_says_what_a_collection_then_frees(run: Run, wiring: Wiring) -
     assert [preview[name] for name in ("freed_bytes", "freed_at_most", "freed_unknown")] == [10_000, False, 0]
 
 
-def test_it_says_at_most_where_what_is_kept_is_not_known(run: Run, wiring: Wiring) -> None:
+def test_the_freed_space_is_at_most_a_number_if_layers_of_kept_images_are_unknown(run: Run, wiring: Wiring) -> None:
     pushes = push(11, {"one": 10_000, **BASE}), push(12, None), push(13, BASE)
     message = "a collection then frees at most 10.0 kB, unless other repositories use these layers"
     assert freed(run, wiring, *pushes) == message
 
 
-def test_it_says_of_how_many_images_that_are_deleted_it_knows_no_layers(run: Run, wiring: Wiring) -> None:
+def test_deleted_images_with_unknown_layers_are_counted(run: Run, wiring: Wiring) -> None:
     pushes = [push(11, None), push(12, {"two": 2000, **BASE}), push(13, BASE), push(14, BASE)]
     message = (
         "a collection then frees 2.0 kB, besides 1 image of unknown layers, unless other repositories use these layers"

@@ -64,7 +64,7 @@ def document(output: str) -> dict[str, Any]:
     return result
 
 
-def test_it_says_how_many_of_the_deleted_were_pulled_afterwards_and_lists_them(run: Run) -> None:
+def test_the_output_counts_and_lists_deleted_images_that_were_pulled_afterwards(run: Run) -> None:
     output = run(KEEP_2)
     assert output.startswith("1 of the 2 images it would have deleted was pulled afterwards:\n")
     assert "In the last 30d it would have deleted 2 images (2 tags, 800 B) from 1 repository." in output
@@ -73,7 +73,7 @@ def test_it_says_how_many_of_the_deleted_were_pulled_afterwards_and_lists_them(r
     assert listed.split()[-1] == "2"
 
 
-def test_it_shows_what_is_deleted_per_day_rule_and_repository(run: Run) -> None:
+def test_the_output_has_the_deletions_per_day_rule_and_repository(run: Run) -> None:
     table = run(KEEP_2).splitlines()
     assert [line.split()[1:] for line in table if line.startswith(("newest", "shop/api "))] == [
         ["2", "2", "800", "B"]
@@ -146,7 +146,7 @@ def test_a_plan_that_waits_is_told_and_can_be_taken_as_approved(run: Run) -> Non
     assert "it would have deleted 2 images" in run(held, "--approve-holds")
 
 
-def test_it_says_how_far_back_the_record_reaches(run: Run) -> None:
+def test_the_output_says_how_far_back_the_record_reaches(run: Run) -> None:
     output = run(KEEP_2)
     assert "The record of shop/api begins" in output
     assert "The record of shop/api begins" not in run(KEEP_2, "--since", "30m")
@@ -160,7 +160,7 @@ def test_many_records_that_begin_late_are_one_line(run: Run, wiring: Wiring) -> 
     assert "Plans of 5 repositories would have waited for approval (--json lists them;" in output
 
 
-def test_it_changes_nothing(run: Run, connection: Connection) -> None:
+def test_a_simulation_changes_nothing(run: Run, connection: Connection) -> None:
     before = state(connection)
     run(KEEP_2)
     assert state(connection) == before

@@ -64,7 +64,7 @@ def test_without_a_worker_it_says_so(run: Run, wiring: Wiring) -> None:
     assert (code, error) == (1, "pushprune: no worker is running: start one, and the comparison runs then\n")
 
 
-def test_it_need_not_be_waited_for(run: Run, wiring: Wiring) -> None:
+def test_no_wait_ends_before_the_run(run: Run, wiring: Wiring) -> None:
     code, output, _ = run("reconcile", "shop/api", "--no-wait")
     assert (code, "requested" in output) == (0, True)
     assert wiring.store.reconcile_runs.waiting(["shop/api"]) == ("shop/api",)

@@ -91,7 +91,9 @@ def test_of_a_tag_that_can_come_back_explain_says_how(
 
 
 @pytest.mark.parametrize("name", ["shop/api:v1", f"shop/api@{V1}"])
-def test_restore_puts_it_back_and_says_for_how_long_it_stays(run: Run, registry: FakeRegistry, name: str) -> None:
+def test_restore_restores_the_image_and_says_how_long_it_is_protected(
+    run: Run, registry: FakeRegistry, name: str
+) -> None:
     code, output = run("restore", name)
     assert (code, output.startswith("restored: shop/api:v1  sha256:")) == (0, True)
     assert "no policy deletes it before " in output

@@ -177,7 +177,7 @@ def test_on_a_terminal_it_asks(
     assert (len(asked), code, shop.tags()) == (1, 0 if answer == "y" else 1, left)
 
 
-def test_json_says_what_is_gone(run: Run, shop: Shop) -> None:
+def test_json_lists_the_deleted_tags(run: Run, shop: Shop) -> None:
     code, output, _ = run(f"{SHOP}:pr-*", "--yes", "--json")
     message = json.loads(output)
     assert (code, {row["tag"] for row in message["deletions"]}, message["kept"]) == (0, {"pr-1", "pr-2"}, [])
@@ -240,7 +240,7 @@ def test_what_is_protected_is_refused_by_name_and_left_out_by_glob(
     assert shop.tags() == {"latest"}
 
 
-def test_without_a_worker_it_says_so_and_goes_once_there_is_one(
+def test_without_a_worker_rm_says_so_and_a_later_worker_deletes_the_tag(
     run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.cli.rm._NO_WORKER_S", 1)
@@ -266,7 +266,7 @@ def test_a_worker_that_is_restarted_is_waited_for(run: Run, shop: Shop) -> None:
     assert "v1" not in shop.tags()
 
 
-def test_it_need_not_be_waited_for(run: Run, shop: Shop) -> None:
+def test_no_wait_ends_before_the_deletion(run: Run, shop: Shop) -> None:
     code, output, _ = run(f"{SHOP}:v1", "--yes", "--no-wait")
     assert (code, "requested: 1 deletion" in output, shop.waited) == (0, True, [])
     shop.work()
@@ -292,7 +292,7 @@ def test_an_old_trouble_is_not_taken_for_its_own(run: Run, shop: Shop) -> None:
     assert run(f"{SHOP}:v1", "--yes")[0] == 0
 
 
-def test_it_says_that_it_waits_for_a_collection(run: Run, shop: Shop) -> None:
+def test_rm_says_that_it_waits_for_a_collection(run: Run, shop: Shop) -> None:
     shop.store.gate.drain("gc", 1, "by hand")
     shop.store.gate.close("gc")
     shop.meanwhile = lambda: len(shop.waited) > 2 and shop.store.gate.open("gc")

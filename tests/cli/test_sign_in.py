@@ -8,7 +8,7 @@ from tests.support.verbs import Run, run
 __all__ = ["run"]  # the fixture
 
 
-def test_it_prints_one_link_and_nothing_else(
+def test_sign_in_prints_one_link_and_nothing_else(
     run: Run, make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("READ", "ADMIN"):

@@ -92,9 +92,7 @@ def test_the_configured_one_may_be_meant(run: Run, registry: FakeRegistryV1, mon
     assert run("tags", "shop/api", "--v1")[0] == 0
 
 
-def test_it_logs_in_with_what_is_configured(
-    run: Run, registry: FakeRegistryV1, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_configured_login_is_used(run: Run, registry: FakeRegistryV1, monkeypatch: pytest.MonkeyPatch) -> None:
     registry.login = ("alice", "secret")
     code, _, error = run("tags", "shop/api", *HERE)
     assert (code, "check registry.username, registry.password" in error) == (1, True)
@@ -110,7 +108,7 @@ def test_a_repository_without_a_slash_lies_in_library(run: Run, registry: FakeRe
     assert registry.tags("library/base") == {"v2": TWO}
 
 
-def test_rm_takes_the_tag_and_says_how_it_comes_back(run: Run, registry: FakeRegistryV1) -> None:
+def test_rm_deletes_the_tag_and_says_how_to_restore_it(run: Run, registry: FakeRegistryV1) -> None:
     code, output, _ = run("rm", "shop/api:v2", *HERE, "--yes")
     assert (code, registry.tags("shop/api")) == (0, {"v1": ONE, "latest": TWO})
     assert "deleted: 1 tag" in output

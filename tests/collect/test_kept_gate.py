@@ -35,7 +35,7 @@ def left_closed(make_wiring: MakeWiring, folder: Path, *, keep: bool) -> Wiring:
     return wiring
 
 
-def test_it_is_not_opened_by_the_proof_that_the_holder_died_before_its_checks(
+def test_the_gate_stays_closed_although_its_holder_is_proved_dead_before_its_checks(
     make_wiring: MakeWiring, tmp_path: Path
 ) -> None:
     wiring = left_closed(make_wiring, tmp_path, keep=False)
@@ -46,7 +46,7 @@ def test_it_is_not_opened_by_the_proof_that_the_holder_died_before_its_checks(
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_it_stays_when_the_next_run_cannot_ask_the_registry(
+def test_the_gate_stays_closed_if_the_next_run_cannot_ask_the_registry(
     make_wiring: MakeWiring, tmp_path: Path, keep: bool
 ) -> None:
     wiring = left_closed(make_wiring, tmp_path, keep=keep)
@@ -54,7 +54,7 @@ def test_it_stays_when_the_next_run_cannot_ask_the_registry(
     assert state(wiring) == "closed"
 
 
-def test_it_stays_when_the_next_run_is_put_off(
+def test_the_gate_stays_closed_if_the_next_run_is_postponed(
     make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quiesce, "_CLOSED_S", 0.2)
@@ -65,7 +65,7 @@ def test_it_stays_when_the_next_run_is_put_off(
     assert state(wiring) == "closed"
 
 
-def test_it_is_never_open_while_something_of_the_run_before_still_lives(
+def test_the_gate_stays_closed_while_a_process_of_the_previous_run_lives(
     make_wiring: MakeWiring, tmp_path: Path
 ) -> None:
     """For a moment the collector's death cannot be proved, because the next run has the lock. The gate stays closed."""

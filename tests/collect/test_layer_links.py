@@ -43,9 +43,7 @@ def mount_and_stall(system: System, pusher: Pusher) -> None:
 
 
 @pytest.mark.parametrize("version", ["2.8", "3", "3.1.1"])
-def test_a_push_that_stands_still_keeps_the_layer_that_it_mounted(
-    make_system: Make, tmp_path: Path, version: str
-) -> None:
+def test_a_stalled_push_keeps_the_layer_that_it_mounted(make_system: Make, tmp_path: Path, version: str) -> None:
     system = with_collector(make_system(keep_last(5), version, {"references": True}, gc={"settle": 0}), tmp_path)
     with Pusher(system.registry.url) as pusher:
         mount_and_stall(system, pusher)

@@ -42,7 +42,7 @@ def system_of(make_system: Make, folder: Path, **settings: object) -> System:
     return make_system(keep_last(5), fake={"references": True}, gc=collector(folder, SPEAKS), **settings)
 
 
-def test_a_part_of_an_index_that_stands_must_be_marked(make_system: Make, tmp_path: Path) -> None:
+def test_a_part_of_an_existing_index_must_be_marked(make_system: Make, tmp_path: Path) -> None:
     system = system_of(make_system, tmp_path)
     index = make_index("v1")
     system.registry.push(SHOP, "v1", index)

@@ -286,7 +286,7 @@ def test_a_lock_that_is_free_but_was_another_holders_proves_nothing(make_wiring:
 
 
 @pytest.mark.parametrize("is_local", [True, False])
-def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_ours_alone(
+def test_a_free_lock_of_another_kernel_is_a_proof_only_on_a_disk_of_this_machine(
     make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_local: bool
 ) -> None:
     """The holder may be on another machine, with the storage on a network's filesystem that keeps locks to itself."""
@@ -501,7 +501,7 @@ def test_a_gate_closed_for_longer_than_a_write_waits_is_reported(
     assert "the gate was closed for 61 s" in collect(obeyed).note
 
 
-def test_where_no_gate_stands_none_was_closed(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_without_a_gate_no_gate_was_closed(make_wiring: MakeWiring, tmp_path: Path) -> None:
     assert collect(make_wiring(gc=collector(tmp_path, QUIET))).closed_ms == 0
 
 

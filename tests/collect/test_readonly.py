@@ -49,7 +49,7 @@ def becomes(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.collect.restarting.run_command", obey)
 
 
-def test_it_is_collected_while_the_registry_is_read_only(
+def test_garbage_is_collected_while_the_registry_is_read_only(
     make_system: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = system_of(make_system, tmp_path)
@@ -96,7 +96,7 @@ def test_nothing_is_swept_when_it_still_takes_writes(make_system: Make, tmp_path
 
 
 @pytest.mark.parametrize("body", ["print('boom'); sys.exit(1)", "sys.exit(0 if dry else 1)"])
-def test_it_is_writable_again_also_after_a_run_that_fails(
+def test_the_registry_is_writable_again_also_after_a_run_that_fails(
     make_system: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str
 ) -> None:
     system = system_of(make_system, tmp_path, body)

@@ -97,7 +97,7 @@ def test_after_any_change_there_is_another_one_behind_the_gate(gated: Wiring, tm
     assert meanwhile(gated, tmp_path, lambda: CHANGES[what](gated)) == ["dry", "dry", "sweep"]
 
 
-def test_what_stands_and_was_not_marked_is_looked_at_behind_the_gate(
+def test_an_existing_manifest_that_was_not_marked_is_checked_behind_the_gate(
     gated: Wiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = iter([CollectionFailed("garbage-collect did not mark shop/api:v1")])
@@ -125,7 +125,7 @@ def test_no_dry_run_is_made_during_a_push(gated: Wiring, tmp_path: Path, monkeyp
     assert not (tmp_path / "runs").exists()
 
 
-def test_while_something_of_ours_may_change_what_stands_there_is_none(gated: Wiring, tmp_path: Path) -> None:
+def test_there_is_no_early_dry_run_while_pushprune_may_change_the_registry(gated: Wiring, tmp_path: Path) -> None:
     gated.store.deletions.request_healing(SHOP, ["v1"])
     thread = threading.Thread(target=collect, args=(gated,))
     thread.start()
@@ -161,7 +161,7 @@ def test_a_dry_run_that_takes_too_long_does_not_close_the_gate(
     assert drains == []
 
 
-def test_deletes_of_ours_are_waited_for_while_the_gate_is_open(gated: Wiring, tmp_path: Path) -> None:
+def test_our_deletes_are_waited_for_while_the_gate_is_open(gated: Wiring, tmp_path: Path) -> None:
     """Most collections follow deletions by pushprune. No push has to wait until these have ended."""
     (tmp_path / "hold").touch()
     gated.store.collections.request("after deletes")

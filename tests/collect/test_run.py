@@ -25,7 +25,7 @@ from workers.sweep import sweep
 pytestmark = pytest.mark.slow
 
 
-def test_it_becomes_due_by_the_number_of_deletes(make_system: Make, tmp_path: Path) -> None:
+def test_a_collection_becomes_due_by_the_number_of_deletes(make_system: Make, tmp_path: Path) -> None:
     system = make_system(keep_last(1), gc=collector(tmp_path, QUIET))
     system.push("v1", "v2", "v3")
     system.settle()
@@ -123,7 +123,7 @@ def test_a_store_where_nothing_was_pushed_yet_is_no_failure(make_wiring: MakeWir
     assert collect(wiring).result == "done"
 
 
-def test_it_is_put_off_when_deletes_do_not_end(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_a_collection_is_postponed_while_deletes_do_not_end(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
     wiring.store.collections.request("by hand")
     with wiring.store.leases.write():
@@ -214,7 +214,7 @@ def test_what_real_collectors_print_is_read(version: str) -> None:
     assert len(report.marks) == 12
 
 
-def test_it_does_not_begin_right_after_a_delete(make_system: Make, tmp_path: Path) -> None:
+def test_a_collection_does_not_begin_right_after_a_delete(make_system: Make, tmp_path: Path) -> None:
     """A push that met the delete may not be reported yet, and needs blobs that the sweep would delete."""
     settings = {**collector(tmp_path, QUIET), "settle": 60, "max_wait": 0}
     system = make_system(keep_last(1), gc=settings)
@@ -224,7 +224,7 @@ def test_it_does_not_begin_right_after_a_delete(make_system: Make, tmp_path: Pat
     assert not (tmp_path / "dry").exists()
 
 
-def test_what_must_be_healed_goes_first(
+def test_healing_comes_before_a_collection(
     make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quiesce, "_HEAL_S", 0.2)
@@ -335,7 +335,7 @@ def test_a_look_at_the_registry_that_fails_is_recorded_and_told(make_system: Mak
     assert not (tmp_path / "swept").exists()
 
 
-def test_a_fault_of_ours_is_told_and_not_repeated_at_once(
+def test_an_unexpected_error_is_recorded_and_not_repeated_at_once(
     make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))

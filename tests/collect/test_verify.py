@@ -94,7 +94,9 @@ def test_probed_is_what_the_registry_claims_before_the_sweep(make_system: Make, 
     assert verify.choose_probes(system.store, system.wiring.registry, [blob]) == ()
 
 
-def test_one_that_goes_on_claiming_it_is_restarted_once_and_then_an_alarm(make_system: Make, tmp_path: Path) -> None:
+def test_a_registry_that_still_claims_a_deleted_blob_is_restarted_once_and_then_reported(
+    make_system: Make, tmp_path: Path
+) -> None:
     system, blob = garbage_of(make_system, tmp_path, after=after(tmp_path))
     lie(system, blob)
     collect_run.collect(system.wiring)
@@ -116,7 +118,7 @@ def test_while_it_lies_nothing_more_is_collected_and_it_is_reported_once(make_sy
     assert (ran(tmp_path, "dry"), ran(tmp_path, "swept"), ran(tmp_path, "restarted")) == (1, 1, 1)
 
 
-def test_once_it_is_mended_the_alarm_ends_and_the_next_one_is_made(make_system: Make, tmp_path: Path) -> None:
+def test_the_alarm_ends_once_the_registry_denies_deleted_blobs(make_system: Make, tmp_path: Path) -> None:
     system, blob = garbage_of(make_system, tmp_path)
     lie(system, blob)
     collect_run.collect(system.wiring)

@@ -72,7 +72,7 @@ def test_unchanged_does_not_prove_that_the_manifest_is_there(registry: RealRegis
     assert client.head("shop/api", "v1") is None
 
 
-def test_it_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
+def test_the_registry_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     require_registry()
     root = Path(__file__).resolve().parents[2]
     command = [sys.executable, "-c", _STARTS_ONE, str(tmp_path)]

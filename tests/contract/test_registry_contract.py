@@ -152,7 +152,7 @@ class TestLooking:
             assert site.client.head(repository, reference) is None
             assert site.client.get(repository, reference) is None
 
-    def test_a_conditional_head_says_unchanged_moved_or_gone(self, site: Site) -> None:
+    def test_a_conditional_head_distinguishes_unchanged_moved_and_missing_tags(self, site: Site) -> None:
         first = site.pusher.push_image("shop/api", "v1")
         assert site.client.head("shop/api", "v1", unless=first) == ManifestHead(first, "")
         second = site.pusher.push_image("shop/api", "v1")
@@ -189,12 +189,12 @@ class TestLooking:
 
 
 class TestDeleting:
-    def test_a_second_delete_finds_it_gone(self, site: Site) -> None:
+    def test_a_second_delete_is_answered_404(self, site: Site) -> None:
         digest = site.pusher.push_image("shop/api", "v1")
         assert site.client.delete("shop/api", digest) is True
         assert site.client.delete("shop/api", digest) is False
 
-    def test_in_an_unknown_repository_it_is_gone(self, site: Site) -> None:
+    def test_a_delete_in_an_unknown_repository_is_answered_404(self, site: Site) -> None:
         assert site.client.delete("no/such", NOWHERE) is False
 
     def test_every_tag_on_the_digest_is_deleted_along(self, site: Site) -> None:
@@ -239,7 +239,7 @@ class TestDeleting:
 
 
 class TestPutting:
-    def test_a_deleted_image_comes_back_whole_before_a_collection(self, site: Site) -> None:
+    def test_a_deleted_image_can_be_restored_completely_before_a_collection(self, site: Site) -> None:
         digest = site.pusher.push_image("shop/api", "v1")
         saved = site.client.get("shop/api", "v1")
         assert saved is not None

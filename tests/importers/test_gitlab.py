@@ -40,7 +40,7 @@ def test_the_published_workflow_deletes_the_three_tags_that_gitlab_deletes() -> 
     assert gone(made, *(aged(name, days) for name, days in ages.items())) == {"dev-v42", "v43", "v42"}
 
 
-def test_a_regex_is_for_the_whole_name_and_the_newer_key_goes_before_the_older() -> None:
+def test_a_regex_matches_the_whole_name_and_the_newer_key_outranks_the_older() -> None:
     made = imported("gitlab", project(name_regex_delete="a|b", keep_n=1), None)
     assert rules_of(made)[0]["tags"] == ["re:^(?:a|b)$", "!latest"]
 

@@ -33,7 +33,7 @@ def test_every_process_has_a_name_of_its_own() -> None:
     assert all(str(os.getpid()) in name and " " not in name for name in names)
 
 
-def test_a_process_of_ours_that_is_there_no_more_is_dead(ended: int, alive: int) -> None:
+def test_a_process_of_this_machine_that_does_not_exist_is_dead(ended: int, alive: int) -> None:
     ours = identity.current()
     assert identity.is_dead(str(replace(ours, pid=ended)))
     assert not identity.is_dead(str(replace(ours, pid=alive)))

@@ -36,7 +36,9 @@ def signed_system(make_system: Make, version: str = "2.8", *more: tuple[str, Ima
 
 
 @pytest.mark.parametrize("version", ["2.8", "3"])
-def test_a_signature_that_followed_a_rescued_image_comes_back_with_it(make_system: Make, version: str) -> None:
+def test_a_signature_that_was_deleted_after_a_rescued_image_is_restored_with_it(
+    make_system: Make, version: str
+) -> None:
     system = signed_system(make_system, version)
     push_unheard(system)
     deleting.delete(system.wiring, SHOP)
@@ -48,7 +50,7 @@ def test_a_signature_that_followed_a_rescued_image_comes_back_with_it(make_syste
     assert {tag.name for tag in system.store.history.live(SHOP)} == {"v1", SIGNATURE}
 
 
-def test_an_attached_artifact_comes_back_with_its_fallback_index(make_system: Make) -> None:
+def test_an_attached_artifact_is_restored_with_its_fallback_index(make_system: Make) -> None:
     artifact = make_image("sbom", subject=V1)
     fallback = V1.digest.replace(":", "-")
     system = signed_system(make_system, "3", (fallback, index_over([artifact])))
@@ -63,7 +65,7 @@ def test_an_attached_artifact_comes_back_with_its_fallback_index(make_system: Ma
     assert system.tags() == {"v1", SIGNATURE, fallback}
 
 
-def test_a_signature_of_a_signature_comes_back_as_well(make_system: Make) -> None:
+def test_a_signature_of_a_signature_is_restored_as_well(make_system: Make) -> None:
     second = f"{SIGNED.digest.replace(':', '-')}.sig"
     system = signed_system(make_system, "2.8", (second, make_image("second signature")))
     push_unheard(system)
@@ -89,7 +91,9 @@ def test_a_newer_signature_is_not_overwritten(make_system: Make) -> None:
     assert system.registry.tags(SHOP) == {"v1": V1.digest, SIGNATURE: newer.digest}
 
 
-def test_a_signature_whose_delete_was_under_way_when_its_image_came_back_comes_back_later(make_system: Make) -> None:
+def test_a_signature_whose_delete_was_under_way_when_its_image_was_restored_is_restored_later(
+    make_system: Make,
+) -> None:
     system = signed_system(make_system)
     push_unheard(system)
     deleting.delete(system.wiring, SHOP)
@@ -108,7 +112,7 @@ def test_a_signature_whose_delete_was_under_way_when_its_image_came_back_comes_b
     assert system.tags() == {"v1", SIGNATURE}
 
 
-def test_a_signature_that_followed_just_when_its_image_was_pushed_again_comes_back(make_system: Make) -> None:
+def test_a_signature_that_was_deleted_while_its_image_was_pushed_again_is_restored(make_system: Make) -> None:
     """The image exists by its user's own push; the signature was deleted after that."""
     system = signed_system(make_system)
     deleting.delete(system.wiring, SHOP)
@@ -130,7 +134,7 @@ def test_a_signature_that_had_followed_its_image_before_that_was_pushed_again_st
     assert system.tags() == {"v1"}
 
 
-def test_a_signature_that_the_registry_refuses_for_a_while_comes_back_after_that(make_system: Make) -> None:
+def test_a_signature_that_the_registry_refuses_for_a_while_is_restored_after_that(make_system: Make) -> None:
     system = signed_system(make_system)
     push_unheard(system)
     deleting.delete(system.wiring, SHOP)
@@ -144,7 +148,7 @@ def test_a_signature_that_the_registry_refuses_for_a_while_comes_back_after_that
     assert system.tags() == {"v1", SIGNATURE}
 
 
-def test_the_signature_of_a_part_comes_back_with_its_index(make_system: Make) -> None:
+def test_the_signature_of_a_part_is_restored_with_its_index(make_system: Make) -> None:
     system = make_system(keep_last(1))
     index = index_over([V1], seed="multi")
     system.registry.push(SHOP, "multi", index)

@@ -263,7 +263,7 @@ def test_a_tag_that_points_nowhere_is_deleted(on_disk: Make) -> None:
     assert system.tags() == {"v2"}
 
 
-def test_a_registry_that_goes_on_serving_what_was_removed_is_told_of(on_disk: Make) -> None:
+def test_a_registry_that_still_serves_a_deleted_image_is_reported(on_disk: Make) -> None:
     system = doomed_system(on_disk)
     digest = system.registry.tags(SHOP)["v1"]
     says = {"Docker-Content-Digest": digest, "Content-Type": "application/json", "Content-Length": "2"}

@@ -240,7 +240,7 @@ def test_the_trouble_ends_when_its_user_deletes_the_tag(make_system: Make) -> No
     assert troubles(system) == {}
 
 
-def test_the_trouble_of_an_image_that_cannot_be_restored_stays(make_system: Make) -> None:
+def test_the_trouble_about_an_image_that_cannot_be_restored_remains(make_system: Make) -> None:
     system = doomed_system(make_system)
     lose_for_good(system)
     a_minute_passes(system)

@@ -206,7 +206,7 @@ def test_what_is_in_use_is_refused(make_system: Make) -> None:
     assert (system.tags(), refused(system)) == ({"v1", "v2"}, {"v1": "protected by a user"})
 
 
-def test_a_signature_of_an_image_that_stands_is_refused(make_system: Make) -> None:
+def test_the_deletion_of_a_signature_of_an_existing_image_is_refused(make_system: Make) -> None:
     system = settled(make_system, "v1")
     name = sign(system, "v1")
     ask(system, name)
@@ -234,7 +234,7 @@ def test_an_unreported_manifest_is_deleted_too(make_system: Make) -> None:
     assert system.tags() == {"v1"}
 
 
-def test_one_that_stands_under_a_tag_after_all_is_kept(make_system: Make) -> None:
+def test_a_manifest_that_has_a_tag_after_all_is_kept(make_system: Make) -> None:
     system = settled(make_system, "v1")
     system.deaf = True
     digest = system.registry.push_image(SHOP, "found", seed="unheard of")

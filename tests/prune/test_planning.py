@@ -117,7 +117,7 @@ def test_a_push_does_not_slip_past_a_hold(make_system: Make) -> None:
     assert system.tags() == {"v4", "w1", "w2", "w3", "w4"}
 
 
-def test_a_push_that_is_announced_before_its_tag_stands_does_not_vanish(
+def test_a_push_that_is_reported_before_its_tag_exists_is_not_dropped(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Measured on 2.8.3: the event may come some 50 ms before the tag can be read."""

@@ -49,7 +49,7 @@ def test_a_manifest_without_a_tag_that_cannot_be_read_is_kept_and_stops_nothing(
     assert strange.digest in system.registry.manifests(SHOP)
 
 
-def test_one_whose_image_is_back_stays(make_system: Make) -> None:
+def test_a_referrer_whose_image_exists_again_is_kept(make_system: Make) -> None:
     system = make_system(keep_last(1))
     image = make_image("image")
     system.registry.push(SHOP, "v1", image)

@@ -132,7 +132,7 @@ def test_of_many_images_the_tags_are_deleted_first(make_system: Make, version: s
         *(pytest.param(at, False, marks=() if at in (1, 2, 17, 18) else pytest.mark.deep) for at in ALL),
     ],
 )
-def test_wherever_it_is_cut_off_it_goes_on_and_nothing_is_left(
+def test_an_untag_that_was_interrupted_at_any_step_is_completed(
     make_system: Make, monkeypatch: pytest.MonkeyPatch, at: int, handled: bool
 ) -> None:
     """Eight times GET and PUT, the tombstone, then each digest. A GET whose answer is lost is asked again."""

@@ -242,7 +242,7 @@ class TestToken:
                 client_for(bearer).tags("shop/api")
             assert elsewhere.requests == []
 
-    def test_over_tls_no_password_goes_to_a_token_server_without(self, tmp_path: Path) -> None:
+    def test_a_password_for_a_registry_with_tls_is_not_sent_to_a_token_server_without(self, tmp_path: Path) -> None:
         made = make_certificates(tmp_path)
         with FakeRegistry() as plain, FakeRegistry(tls=made.server, login=Login(scheme="token")) as fake:
             assert fake.login is not None

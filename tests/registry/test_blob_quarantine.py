@@ -27,7 +27,7 @@ def objects(tmp_path: Path) -> ObjectStore:
     return objects
 
 
-def test_data_leaves_with_its_folder_and_comes_back(objects: ObjectStore, tmp_path: Path) -> None:
+def test_data_is_moved_with_its_folder_and_brought_back(objects: ObjectStore, tmp_path: Path) -> None:
     """An empty folder would have to be removed while requests wait, and a PUT might just be writing into it."""
     quarantine = BlobQuarantine(objects)
     batch = quarantine.begin(BLOBS, Moment(1, 2))
@@ -101,7 +101,7 @@ def test_a_batch_that_is_deleted_for_good_leaves_nothing(objects: ObjectStore, t
     assert list((tmp_path / FOLDER).iterdir()) == []
 
 
-def test_data_comes_back_in_a_bucket_without_a_request_to_delete_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_in_a_bucket_is_brought_back_without_a_request_to_delete_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Such a request that is not answered would end the repair although the data is back."""
     bucket = ObjectStore(MemoryStore(), "bucket")
     quarantine = BlobQuarantine(bucket)

@@ -72,7 +72,7 @@ class TestRefusals:
         assert len(fake.requests) == 1
 
     @every_call
-    def test_a_registry_that_goes_on_to_answer_500_is_not_available(
+    def test_a_registry_that_keeps_answering_500_is_not_available(
         self, fake: FakeRegistry, client: RegistryClient, call: Call
     ) -> None:
         fake.fail_next("*", status=500, times=None)
@@ -376,7 +376,7 @@ class TestConnections:
             list(pool.map(lambda _: client.ping(), range(60)))
         assert fake.connections <= 3
 
-    def test_our_name_goes_along_and_no_password_from_netrc(
+    def test_requests_have_our_name_and_no_password_from_netrc(
         self, fake: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password else\n")

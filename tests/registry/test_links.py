@@ -69,7 +69,7 @@ def test_a_tag_is_deleted_alone(site: Site) -> None:
     assert ONE.digest in site.registry.manifests(SHOP)
 
 
-def test_a_tag_that_stands_elsewhere_is_not_touched(site: Site) -> None:
+def test_a_tag_that_points_at_another_digest_is_left_alone(site: Site) -> None:
     batch = site.open()
     with pytest.raises(RegistryUnavailable, match="v2 is being pushed") as raised:
         batch.untag("v2", (ONE.digest,))

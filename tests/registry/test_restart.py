@@ -20,7 +20,7 @@ def test_one_that_works_says_nothing() -> None:
         (["sleep", "600"], 0.1, "gc.after took longer than 0 s and was stopped"),
     ],
 )
-def test_what_goes_wrong_is_reported(command: list[str], timeout_s: float, sentence: str) -> None:
+def test_a_failed_command_is_reported(command: list[str], timeout_s: float, sentence: str) -> None:
     with pytest.raises(CollectionFailed) as raised:
         run_command("gc.after", command, timeout_s)
     assert str(raised.value).startswith(sentence)

@@ -25,7 +25,7 @@ def test_an_empty_storage_has_none(disk: Disk) -> None:
     assert list(Storage(disk.root).manifests("shop/api")) == []
 
 
-def test_a_manifest_stands_where_its_link_and_its_bytes_are(disk: Disk) -> None:
+def test_a_manifest_exists_if_its_link_and_its_bytes_exist(disk: Disk) -> None:
     disk.blob(A)
     disk.manifest("shop/api", A)
     disk.manifest("shop/api", B)

@@ -40,7 +40,7 @@ def test_without_a_lease_the_next_plan_deletes_it_again(make_system: Make) -> No
 
 
 @both
-def test_an_index_comes_back_with_all_its_parts_and_keeps_them(make_system: Make, version: str) -> None:
+def test_an_index_is_restored_with_all_its_parts_and_keeps_them(make_system: Make, version: str) -> None:
     inner = make_index("inner", platforms=2)
     system = pruned(make_system, index_over([make_image("a"), inner, make_image("b")]), version)
     assert len(system.registry.manifests(SHOP)) == 1
@@ -52,7 +52,7 @@ def test_an_index_comes_back_with_all_its_parts_and_keeps_them(make_system: Make
     assert [image.tag for image in system.wiring.restore.deleted(SHOP)] == []
 
 
-def test_its_signature_comes_back_with_it(make_system: Make) -> None:
+def test_a_signature_is_restored_with_its_image(make_system: Make) -> None:
     image = make_image("one")
     system = make_system(keep_last(1))
     signature = f"sha256-{image.digest.removeprefix('sha256:')}.sig"
@@ -107,7 +107,7 @@ def test_a_tag_that_was_pushed_again_is_not_overwritten_unless_forced(make_syste
     assert system.registry.tags(SHOP)["v1"] == make_image("one").digest
 
 
-def test_a_digest_comes_back_with_every_tag_it_was_deleted_with(make_system: Make) -> None:
+def test_a_digest_is_restored_with_every_tag_that_was_deleted_with_it(make_system: Make) -> None:
     system = make_system(keep_last(1))
     for tag in ("v1", "stable"):
         system.registry.push(SHOP, tag, make_image("one"))
@@ -118,7 +118,7 @@ def test_a_digest_comes_back_with_every_tag_it_was_deleted_with(make_system: Mak
     assert system.tags() == {"v1", "stable", "v2"}
 
 
-def test_a_tag_that_was_deleted_alone_comes_back(make_system: Make) -> None:
+def test_a_tag_that_was_deleted_alone_is_restored(make_system: Make) -> None:
     system = make_system(keep_last(1, protect=["latest"]))
     for tag in ("v1", "latest"):
         system.registry.push(SHOP, tag, make_image("one"))
@@ -131,7 +131,7 @@ def test_a_tag_that_was_deleted_alone_comes_back(make_system: Make) -> None:
     assert system.tags() == {"v1", "latest", "v2"}
 
 
-def test_after_a_collection_that_was_not_ours_nothing_half_is_restored(make_system: Make) -> None:
+def test_no_incomplete_image_is_restored_after_a_collection_by_another_program(make_system: Make) -> None:
     system = pruned(make_system, make_index("multi"))
     assert system.registry.collect()
     before = system.registry.count("pushprune/", "PUT")
@@ -172,7 +172,7 @@ def test_what_was_not_deleted_is_no_matter_of_undo(make_system: Make, tag: str, 
         system.wiring.restore.restore(SHOP, tag=tag)
 
 
-def test_it_waits_for_no_collection_and_never_meets_one(make_system: Make) -> None:
+def test_a_restore_is_refused_during_a_collection(make_system: Make) -> None:
     system = pruned(make_system)
     with (
         system.store.leases.hold(COLLECT),

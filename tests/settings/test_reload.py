@@ -70,7 +70,7 @@ def test_a_policy_is_taken_up_when_its_file_is_replaced(home: tuple[Path, Path, 
     assert_in_force(source, 12)
 
 
-def test_a_policy_that_breaks_leaves_the_one_before_until_it_is_mended(
+def test_an_invalid_policy_leaves_the_previous_one_in_force_until_it_is_valid(
     home: tuple[Path, Path, Callable[[int], str]],
 ) -> None:
     config, file, text = home
@@ -88,7 +88,7 @@ def test_a_policy_that_breaks_leaves_the_one_before_until_it_is_mended(
     assert source.digest != digest
 
 
-def test_a_file_that_goes_away_leaves_its_policy_until_it_is_back(
+def test_the_policy_of_a_removed_file_stays_in_force_until_the_file_exists_again(
     home: tuple[Path, Path, Callable[[int], str]],
 ) -> None:
     config, file, text = home

@@ -85,7 +85,7 @@ def test_closed_lets_nothing_pass(gate: Gate) -> None:
     assert (held.state, held.token, held.fence, held.reason) == ("closed", "t1", 1, "by hand")
 
 
-def test_while_draining_an_open_push_goes_on_to_its_tag_and_the_next_one_waits(gate: Gate) -> None:
+def test_while_draining_an_open_push_may_finish_and_the_next_one_waits(gate: Gate) -> None:
     passes(gate, begins())
     drain(gate)
     assert all(passes(gate, write) for write in (asks(), begins(), uploaded(), put(), tagged()))
@@ -129,7 +129,7 @@ def test_tags_that_never_end_do_not_keep_a_collection_away(gate: Gate, connectio
     assert not passes(gate, tagged())
 
 
-def test_a_client_that_is_not_the_pusher_passes_once_the_push_stands_still(gate: Gate, connection: Connection) -> None:
+def test_another_client_passes_once_the_push_makes_no_progress(gate: Gate, connection: Connection) -> None:
     passes(gate, begins(), ANN)
     drain(gate)
     assert not passes(gate, asks(), BOB)
@@ -163,7 +163,7 @@ def test_a_push_is_waited_for_from_its_beginning_to_its_tag(gate: Gate, pushes: 
     assert pushes.repositories() == ()
 
 
-def test_a_push_that_stands_still_is_not_waited_for_and_what_it_needs_is_kept(
+def test_a_stalled_push_is_not_waited_for_and_its_blobs_are_kept(
     gate: Gate, connection: Connection, pushes: UnfinishedPushes
 ) -> None:
     passes(gate, begins())
@@ -288,7 +288,7 @@ def test_more_than_can_be_remembered_is_not_forgotten_but_told(connection: Conne
     assert {item.digest for item in pushes.unreferenced([digest(0), digest(4)])} == {digest(0), ""}
 
 
-def test_who_stands_still_makes_room_for_who_does_not(connection: Connection) -> None:
+def test_stalled_pushes_are_forgotten_before_active_ones(connection: Connection) -> None:
     gate = Gate(connection, PushLimits(pushes=2))
     pushes = UnfinishedPushes(connection, PushLimits(pushes=2))
     for number in range(2):
@@ -344,9 +344,7 @@ def test_what_is_told_of_one_makes_no_claim_of_another_true(
     assert pushes.repositories() == (SHOP,)
 
 
-def test_who_goes_on_with_an_upload_while_it_drains_does_not_become_a_push_by_that(
-    gate: Gate, pushes: UnfinishedPushes
-) -> None:
+def test_continuing_an_upload_while_the_gate_drains_begins_no_push(gate: Gate, pushes: UnfinishedPushes) -> None:
     """The upload may be one that no client began."""
     drain(gate)
     assert passes(gate, uploaded())

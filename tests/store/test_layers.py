@@ -175,13 +175,13 @@ def test_layers_are_written_as_keys_says(history: History, connection: Connectio
     assert client.hgetall(connection.keys.of("layers", SHOP)) == {short(digest("x")): f"{mark}:15o {layer}:hv05c"}
 
 
-def test_what_is_packed_is_what_comes_back() -> None:
+def test_packed_layers_are_unpacked_unchanged() -> None:
     sizes = (0, 1, 35, 36, 2**53 - 1)
     result = unpack_layers(pack_layers((digest(size), size) for size in sizes))
     assert result == tuple((short(digest(size))[:8], size) for size in sizes)
 
 
-def test_a_blob_that_stands_twice_in_a_manifest_is_one() -> None:
+def test_a_blob_that_a_manifest_lists_twice_counts_once() -> None:
     assert len(unpack_layers(pack_layers([*BLOBS, *BLOBS]))) == 2
 
 

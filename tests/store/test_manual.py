@@ -32,7 +32,7 @@ def mark(wiring: Wiring, of: str) -> None:
     client.zadd(wiring.store.connection.keys.of("manual_deleted", SHOP), {short(of): wiring.store.connection.now_us()})
 
 
-def test_what_stands_elsewhere_by_now_is_not_noted(wiring: Wiring) -> None:
+def test_a_request_for_a_tag_that_has_moved_is_not_noted(wiring: Wiring) -> None:
     seen = {"v1": digest(1), "v2": digest(1), "v3": digest(3)}
     assert wiring.store.manual.request(SHOP, seen, "alice") == ("v1",)
     (asked,) = wiring.store.manual.requests(SHOP).values()
@@ -79,7 +79,7 @@ def test_a_part_that_is_noted_in_full_is_noted_once(wiring: Wiring) -> None:
     assert client.hgetall(key) == {digest(3): "1 "}
 
 
-def test_it_is_planned_anew_before_anything_more_goes(wiring: Wiring) -> None:
+def test_the_repository_is_planned_again_before_anything_more_is_deleted(wiring: Wiring) -> None:
     before = wiring.store.history.snapshot(SHOP)
     wiring.store.manual.request(SHOP, {"v1": digest(1)}, "alice")
     assert not wiring.store.history.is_current(before)

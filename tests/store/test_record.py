@@ -44,7 +44,7 @@ def test_a_late_push_does_not_bring_back_a_deleted_tag(history: History) -> None
     assert history.live("shop/api") == ()
 
 
-def test_a_delete_of_ours_that_took_along_a_living_tag_makes_it_looked_at(history: History) -> None:
+def test_a_live_tag_that_our_delete_removed_is_checked(history: History) -> None:
     record(history, event(1))
     history.commit(history.snapshot("shop/api"), Plan(), "none")
     due = record(history, event(4, "delete", digest=None, media_type="", useragent=agent_with(history.word())))
@@ -52,7 +52,7 @@ def test_a_delete_of_ours_that_took_along_a_living_tag_makes_it_looked_at(histor
     assert history.snapshot("shop/api").heal[0][0] == "v1"
 
 
-def test_a_delete_of_ours_of_an_unknown_manifest_is_no_history(history: History) -> None:
+def test_our_own_delete_of_an_unknown_manifest_is_not_in_the_history(history: History) -> None:
     ours = agent_with(history.word())
     record(history, event(1, "delete", None, useragent=ours), event(2, "delete", digest=None, useragent=ours))
     assert history.repositories() == ()

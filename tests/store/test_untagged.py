@@ -79,7 +79,7 @@ def test_a_tag_deleted_by_itself_leaves_its_digest_untagged(history: History) ->
 
 
 @pytest.mark.parametrize("first", ["digest", "tag"])
-def test_a_deleted_digest_is_not_untagged_but_gone(history: History, first: str) -> None:
+def test_a_deleted_digest_does_not_count_as_untagged(history: History, first: str) -> None:
     by_digest = event(4, "delete", tag=None, seed="x", media_type="")
     by_tag = replace(user_delete(4, "v1"), id="another")
     record(history, event(1, seed="x"))
@@ -204,7 +204,7 @@ def test_that_a_tag_vanished_proves_nothing_about_what_it_stood_at_and_before(hi
     assert history.snapshot(SHOP).revisions == {"v1": (digest("old"),)}
 
 
-def test_what_stands_there_for_ever_is_bounded(history: History, connection: Connection) -> None:
+def test_the_number_of_remembered_untagged_manifests_is_bounded(history: History, connection: Connection) -> None:
     client: Any = connection.client
     key = connection.keys.of("untagged", SHOP)
     client.hset(key, mapping={digest(f"old {number}"): "1 v0" for number in range(10_000)})
@@ -226,7 +226,9 @@ def test_a_pull_that_does_not_count_is_recorded_and_no_use(history: History, con
     assert connection.client.xlen(connection.keys.of("pulls")) == 1
 
 
-def test_times_of_creation_are_remembered_while_a_tag_stands_there(history: History, connection: Connection) -> None:
+def test_creation_times_are_remembered_while_a_tag_points_at_the_image(
+    history: History, connection: Connection
+) -> None:
     record(history, event(1, seed="x"))
     facts_of(history).date(history.snapshot(SHOP), {digest("x"): 17, digest("gone"): 18})
     snapshot = history.snapshot(SHOP)

@@ -49,7 +49,7 @@ def test_a_process_takes_over_the_word_that_another_one_made_up_since(connection
 
 
 @pytest.mark.usefixtures("expired")
-def test_without_redis_a_process_goes_on_with_the_word_that_it_knows(connection: Connection) -> None:
+def test_without_redis_a_process_uses_the_word_that_it_knows(connection: Connection) -> None:
     word = Word(connection)
     known = word()
     word._connection = away = Connection(connect(f"redis://127.0.0.1:{free_port()}/0"), connection.keys)

@@ -201,7 +201,7 @@ def test_an_invalid_policy_is_shown_while_the_one_before_stays_in_force(serve: S
     assert ready(edge)["policy"] == "in force"
 
 
-def test_a_policy_that_was_broken_at_the_start_is_a_trouble_until_it_is_mended(
+def test_a_policy_that_was_invalid_at_the_start_is_a_trouble_until_it_is_valid(
     serve: ServeEdge, tmp_path: Path
 ) -> None:
     file = tmp_path / "policy.yaml"
@@ -233,14 +233,14 @@ def test_without_redis_it_is_not_ready_and_says_why(serve: ServeEdge, no_redis: 
     assert response.json["redis"].startswith("Redis does not answer (")
 
 
-def test_it_is_ready_again_once_redis_is_back(edge: Edge, redis_server: fakeredis.FakeServer) -> None:
+def test_the_web_process_is_ready_again_once_redis_answers(edge: Edge, redis_server: fakeredis.FakeServer) -> None:
     redis_server.connected = False
     assert edge.http.get("/readyz").status_code == 503
     redis_server.connected = True
     assert ready(edge)["workers"] == 0
 
 
-def test_it_lives_with_and_without_redis(edge: Edge, serve: ServeEdge, no_redis: redis.Redis) -> None:
+def test_the_web_process_is_live_with_and_without_redis(edge: Edge, serve: ServeEdge, no_redis: redis.Redis) -> None:
     for item in (edge, serve(client=no_redis)):
         response = item.http.get("/livez")
         assert (response.status_code, response.json) == (200, {"status": "alive"})

@@ -32,7 +32,7 @@ def test_a_pull_by_those_whom_the_policy_names_is_no_use(serve: ServeEdge, who: 
     assert used(edge) == ({"v1": us(2)} if counts else {})
 
 
-def test_it_stands_in_the_record_of_pulls_all_the_same(serve: ServeEdge) -> None:
+def test_an_ignored_pull_is_recorded_nevertheless(serve: ServeEdge) -> None:
     edge = serve(policy=IGNORING)
     edge.http.post("/notifications", data=envelope(event("pull", useragent="trivy/0.58")))
     assert edge.redis.xlen(edge.store.connection.keys.of("pulls")) == 1

@@ -209,7 +209,7 @@ def test_while_redis_is_full_there_is_no_figure_but_what_to_do(serve_over_valkey
     assert "its memory is full: raise its maxmemory" in detail
 
 
-def test_it_is_back_with_redis(edge: Edge, redis_server: fakeredis.FakeServer) -> None:
+def test_metrics_are_served_again_once_redis_answers(edge: Edge, redis_server: fakeredis.FakeServer) -> None:
     redis_server.connected = False
     assert problem(edge.http.get("/metrics"))[0] == 503
     redis_server.connected = True

@@ -182,7 +182,7 @@ def test_malformed_notifications_are_refused_even_without_redis(serve: ServeEdge
     assert problem(send(serve(client=no_redis), b"x"))[0] == 400
 
 
-def test_a_fault_of_ours_shows_nothing_of_our_insides(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_shows_no_detail_to_the_client(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("inside knowledge")
 

@@ -37,7 +37,7 @@ def link_again(site: OnlineSite) -> None:
     site.plain.write(current_key(SHOP, "late"), UNUSED.digest.encode())
 
 
-def test_all_that_a_manifest_needs_comes_back_with_its_links(site: OnlineSite) -> None:
+def test_everything_that_a_manifest_needs_is_brought_back_with_its_links(site: OnlineSite) -> None:
     link_again(site)
     run = undelete(site)
     assert run.result == "undeletion"

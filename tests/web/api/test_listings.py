@@ -172,7 +172,7 @@ def test_an_unknown_name_is_not_found(edge: Edge, path: str) -> None:
 
 @pytest.mark.parametrize("cursor", ["x", "é", "W10", "bnVsbA", "WyJuYW1lIiwxLCJhIl0", "1-", "9" * 30 + "-0", "A" * 999])
 @pytest.mark.parametrize("path", ["repositories", "repositories/shop/api/tags", "events", "plan"])
-def test_a_cursor_that_is_none_of_ours_is_refused(edge: Edge, path: str, cursor: str) -> None:
+def test_an_invalid_cursor_is_refused(edge: Edge, path: str, cursor: str) -> None:
     response = edge.http.get(f"/api/v1/{path}", query_string={"cursor": cursor})
     assert problem(response) == (422, NO_CURSOR)
 

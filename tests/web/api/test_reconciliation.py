@@ -33,7 +33,7 @@ def test_the_one_under_way_and_the_last_are_shown(edge: Edge) -> None:
     assert looked_up(edge)["running"] is None
 
 
-def test_it_is_asked_for_whole_or_by_repository(serve: ServeEdge) -> None:
+def test_a_reconcile_run_is_requested_for_all_or_some_repositories(serve: ServeEdge) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:5000"})
     answer = edge.http.post("/api/v1/reconciliation", json={})
     assert (answer.status_code, answer.json) == (200, {"reason": f"{reconciliation.MANUAL} (API)"})

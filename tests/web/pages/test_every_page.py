@@ -173,9 +173,7 @@ def test_who_may_only_look_is_refused_a_change(edge: Edge) -> None:
         assert (response.status_code, "read-only: sign in with tokens.admin" in response.text) == (403, True)
 
 
-def test_a_fault_of_ours_is_reported_in_one_sentence_where_the_panel_would_be(
-    edge: Edge, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unexpected_error_is_one_sentence_in_place_of_the_panel(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = Browser(edge, TOKENS["admin"])
     monkeypatch.setattr(type(edge.store.stats), "read", lambda figures: 1 // 0)
     panel, page = browser.panel("/panels/overview/now"), browser.get("/panels/overview/now")

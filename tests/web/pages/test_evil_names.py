@@ -168,7 +168,7 @@ def test_no_page_takes_it_for_its_own(edge: Edge) -> None:
         f"tag/compare/shop/api:v2?before={digest_of('d1')}&after={digest_of('e1')}",
     ],
 )  # fmt: skip
-def test_it_stands_there_as_text(edge: Edge, page: str) -> None:
+def test_an_evil_name_is_shown_as_text(edge: Edge, page: str) -> None:
     text = Browser(edge, TOKENS["admin"]).text(f"/panels/{page}")
     assert "&gt;&lt;evil" in text
     assert "evil=1&gt;&lt;script&gt;" in text

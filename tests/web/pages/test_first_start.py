@@ -19,7 +19,7 @@ def copied(browser: Browser) -> str:
     return text.replace("&#34;", '"').replace("&lt;", "<").replace("&gt;", ">")
 
 
-def test_each_step_ticks_itself_and_after_the_first_push_the_list_is_gone(edge: Edge) -> None:
+def test_each_step_is_ticked_once_done_and_the_list_ends_with_the_first_push(edge: Edge) -> None:
     browser = Browser(edge)
     assert f'hx-get="{PANEL}"' in browser.text("/")
     assert (ticks(browser.text(PANEL)), STEPS in browser.text(PANEL)) == ([False, False, False], True)

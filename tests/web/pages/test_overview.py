@@ -111,7 +111,7 @@ def rows(text: str) -> list[list[str]]:
     return [re.findall(r'<td class="number">([^<]*)</td>', row) for row in text.split("<tbody>")[1].split("</tr>")[:-1]]
 
 
-def test_what_happened_is_drawn_in_steps_and_stands_in_a_table(edge: Edge) -> None:
+def test_pushes_and_deletions_are_drawn_in_steps_and_listed_in_a_table(edge: Edge) -> None:
     assert "Nothing happened in this period" in Browser(edge).text("/panels/overview/past")
     edge.heard(event(), event(tag="v2"))
     now_ms = edge.store.connection.now_ms()

@@ -43,7 +43,7 @@ def test_where_the_proxy_says_nothing_a_token_is_asked_for(serve: ServeEdge) -> 
     assert edge.http.get("/", environ_overrides=PROXY).status_code == 303
 
 
-def test_the_path_at_the_proxy_stands_in_every_link_whether_it_hands_it_on_or_not(serve: ServeEdge) -> None:
+def test_every_link_has_the_path_at_the_proxy_whether_the_proxy_strips_it_or_not(serve: ServeEdge) -> None:
     edge = serve(web={"prefix": "/pushprune"})
     for path in ("/", "/pushprune/", "/pushprune"):
         page = edge.http.get(path)

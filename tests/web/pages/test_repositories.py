@@ -43,7 +43,7 @@ def browser(edge: Edge) -> Browser:
         ("search=nothing", []),
     ],
 )
-def test_they_are_found_and_sorted(browser: Browser, query: str, result: list[str]) -> None:
+def test_repositories_are_found_and_sorted(browser: Browser, query: str, result: list[str]) -> None:
     assert names(browser.text(f"{LIST}?{query}")) == result
 
 

@@ -215,7 +215,7 @@ def test_any_two_digests_of_a_tag_are_compared(kept: Edge) -> None:
     assert "only ever pointed at one digest" in browser.text("/panels/tag/images/shop/api:a")
 
 
-def test_what_is_compared_stands_in_the_address(kept: Edge) -> None:
+def test_the_address_names_the_images_that_are_compared(kept: Edge) -> None:
     page = Browser(kept).text(f"/tag/shop/api:e?before={digest_of('4')}&after={digest_of('5')}")
     assert f'hx-get="{COMPARE}:e?before={digest_of("4")}&amp;after={digest_of("5")}"' in page
     assert COMPARE not in Browser(kept).text("/tag/shop/api:e")
