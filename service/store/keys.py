@@ -206,14 +206,15 @@ Garbage collection
         registry accepted a write. Writer, reader: collections.
   gc:noted             zset    short digest that a request named at the gate (HEAD, mount or upload of a blob) → when
         (ms). An online collection unlinks none of them. "*": there were more than can be stored; "?": the last upload
-        or mount of a digest that is no sha256, so that any data may be its: a collection that began before it deletes
-        none; "!": the last request that the gate let pass and did not understand. Life: twice gc.youth; 200000 at
-        most. Writer: gate_admit. Readers: claim, a collection.
+        or mount of a digest that is no sha256: any data may belong to it, and a collection that began before deletes
+        none; "!": the last request that the gate let pass and did not understand. Life: twice gc.youth;
+        200000 at most. Writer: gate_admit. Readers: claim, a collection.
   gc:noting            string  since when the gate notes digests (ms). An online collection unlinks nothing before
         gc.youth has passed. Life: for ever. Writer: gate_check_in. Reader: claim.
   gc:claimed           hash    short digest, or "/R" → token of the gate's holder: requests that name the digest wait,
-        because its links or its data are being deleted; or those to R, whose empty folders are. Life: a batch; a dead
-        holder's until its gate is opened. Writers: claim, claims, gate_turn. Reader: gate_admit.
+        because its links or its data are being deleted. "/R": all requests to R wait, because its empty folders are
+        being deleted. Life: a batch; a dead holder's until its gate is opened. Writers: claim, claims, gate_turn.
+        Reader: gate_admit.
   gc:unlinked          hash    short digest → "<storage_us> <redis_us>": when an online collection deleted its layer
         links, by both clocks; "?" before that. " used" follows if a request named the digest since, or a manifest
         needed it. Life: until the data is deleted, or a manifest needs it. Writers: unlinked, claims, gate_admit.
@@ -249,7 +250,7 @@ The write gate, and pushes in progress
         none is left. Life: until the write ends. Writers: enter_writer, leases. Reader: leases.
   gate                 hash    state (draining, closed, claiming or manifests; no key: open), token, fence, since_ms,
         reason, claimed_ms (the last claim of an online collection), kept (closed on purpose after the collection ended,
-        because the registry has a stale cache). While it exists, writes by others wait at the gate, in the state
+        because the registry has a stale cache). While it exists, writes of clients wait at the gate, in the state
         claiming only those that name a claimed digest; and pushprune does not write. Life: until its holder opens it,
         or another process proves that the holder is dead; it never expires. Writers: gate_turn, gate_check_in, claim.
         Readers: gate_admit, claim, enter_writer.
@@ -307,7 +308,7 @@ Streams and counters of all repositories
   dictionary           hash    name → its number in the entries of history:R: actions, users, agents, rules and media;
         users also in live:R. A number never gets another name. Life: for ever; 4096 names at most, later ones have no
         number. Writers: as history:R. Readers: as history:R and live:R.
-  pulls                stream  pulls of manifests by others: repository tag digest actor agent address at_us. Life:
+  pulls                stream  pulls of manifests by clients: repository tag digest actor agent address at_us. Life:
         the newest history.pulls, history.max_age at most. Writers: record, the sweep. Readers: simulations, dashboards.
   rejected             stream  events that could not be parsed or recorded, or that exceed a limit: reason, excerpt.
         Life: the newest history.rejected, history.max_age at most. Writers: record, the sweep. Readers: command line,
