@@ -180,8 +180,8 @@ class HistorySettings(SettingsPart):
     runs: Whole = Field(default=1000, description="the newest garbage collections that are kept")
     max_age: Annotated[Duration, Field(ge=3600)] = Field(
         default=400 * 86_400,
-        description="the age at which these events, pulls and rejected notifications are dropped, even if there is room "
-        "for more; the history of a repository is not shortened by age",
+        description="the age at which these events, pulls and rejected notifications are dropped, even if there is "
+        "room for more; the history of a repository is not shortened by age",
     )
     trash: Annotated[Duration, Field(ge=1)] = Field(
         default=30 * 86_400, description="how long deleted images can be restored, unless a collection comes first"
