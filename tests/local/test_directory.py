@@ -13,7 +13,7 @@ from service.domain.errors import ConfigurationError
 from service.local.directory import DataDirectory, DirectoryInUse
 
 
-def test_it_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+def test_only_its_owner_can_read_the_data_directory(tmp_path: Path) -> None:
     with DataDirectory(tmp_path / "a" / "b") as directory:
         assert stat.S_IMODE(directory.path.stat().st_mode) == 0o700
 
@@ -27,7 +27,7 @@ def test_a_second_claim_is_refused_with_one_sentence_that_names_the_first(tmp_pa
     )
 
 
-def test_it_is_free_again_once_released(tmp_path: Path) -> None:
+def test_the_directory_is_free_again_once_released(tmp_path: Path) -> None:
     for _ in range(3):
         with DataDirectory(tmp_path):
             pass

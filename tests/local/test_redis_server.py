@@ -76,7 +76,7 @@ def test_the_server_refuses_clients_without_the_password(tmp_path: Path) -> None
             stranger.ping()
 
 
-def test_it_listens_on_this_machine_alone_and_never_evicts(tmp_path: Path) -> None:
+def test_redis_listens_on_this_machine_alone_and_never_evicts(tmp_path: Path) -> None:
     expected = {
         "bind": "127.0.0.1",
         "appendonly": "yes",
@@ -88,7 +88,7 @@ def test_it_listens_on_this_machine_alone_and_never_evicts(tmp_path: Path) -> No
         assert {name: client.config_get(name)[name] for name in expected} == expected
 
 
-def test_its_secrets_are_readable_by_their_owner_alone_and_on_no_command_line(tmp_path: Path) -> None:
+def test_the_secrets_of_redis_are_readable_by_their_owner_alone_and_on_no_command_line(tmp_path: Path) -> None:
     with running(tmp_path / "redis") as (client, supervisor):
         password = client.connection_pool.connection_kwargs["password"]
         assert len(password) >= 32
@@ -143,7 +143,7 @@ def test_an_address_without_an_answer_is_not_up() -> None:
 
 
 @pytest.mark.live
-def test_it_is_not_up_before_it_has_loaded_all_it_had(tmp_path: Path) -> None:
+def test_redis_is_not_up_before_it_has_loaded_its_data(tmp_path: Path) -> None:
     keys = 20_000  # while it loads it looks up once in 1024 commands, and a client has much to say before its first
     with running(tmp_path / "redis") as (client, _), client.pipeline(transaction=False) as pipe:
         for number in range(keys):

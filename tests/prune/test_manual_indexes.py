@@ -58,7 +58,7 @@ def holds_restored_part(make_system: Make, index: Image) -> System:
 @pytest.mark.parametrize(
     "name", [TagSelector(SHOP, "v1"), TagSelector(SHOP, digest=index_over([PART]).digest)], ids=["by tag", "by digest"]
 )
-def test_it_is_deleted_although_a_part_was_restored(make_system: Make, name: TagSelector) -> None:
+def test_an_index_is_deleted_although_a_part_was_restored(make_system: Make, name: TagSelector) -> None:
     system = holds_restored_part(make_system, index_over([PART]))
     remove(system, name)
     system.later()

@@ -29,7 +29,7 @@ def parts(system: System) -> set[str]:
     return {image.digest for image in (INDEX, *INDEX.children)} & system.registry.manifests(SHOP).keys()
 
 
-def test_it_is_kept_with_the_part_that_it_has_and_nothing_complains(make_system: Make) -> None:
+def test_a_sparse_index_is_kept_with_the_part_that_it_has_without_an_alarm(make_system: Make) -> None:
     system = make_system(keep_last(2), "3.1.1", SPARSE)
     system.push("v0")
     push(system.registry)
@@ -42,7 +42,7 @@ def test_it_is_kept_with_the_part_that_it_has_and_nothing_complains(make_system:
     assert system.store.outbox.troubles() == ()
 
 
-def test_it_is_deleted_with_its_part_and_restored_with_it(make_system: Make) -> None:
+def test_a_sparse_index_is_deleted_and_restored_with_its_part(make_system: Make) -> None:
     system = make_system(keep_last(1), "3.1.1", SPARSE)
     push(system.registry)
     system.push("v2")

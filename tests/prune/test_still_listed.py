@@ -37,7 +37,7 @@ def test_a_tag_that_is_still_listed_is_not_called_pruned_and_a_trouble_names_it(
     assert "Upgrade the registry" in trouble.message
 
 
-def test_it_is_removed_once_nothing_begins_with_its_name_and_the_trouble_ends(make_system: Make) -> None:
+def test_a_left_tag_is_removed_once_no_tag_begins_with_its_name_and_the_trouble_ends(make_system: Make) -> None:
     system = on_s3(make_system, protect=["main-1"])
     system.push("main", "main-1", "v2")
     system.settle()

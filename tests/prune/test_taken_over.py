@@ -128,7 +128,7 @@ def test_the_image_is_deleted_although_a_restore_took_its_tag_over(
 
 
 @both
-def test_it_can_be_restored(cut_off: Callable[[str], System], version: str) -> None:
+def test_the_image_can_be_restored(cut_off: Callable[[str], System], version: str) -> None:
     system = cut_off(version)
     digest = image(system, "v1")
     push_elsewhere(system, "v1")
@@ -139,7 +139,7 @@ def test_it_can_be_restored(cut_off: Callable[[str], System], version: str) -> N
 
 
 @both
-def test_it_is_deleted_although_the_push_was_reported_after_the_deletion_had_met_it(
+def test_the_image_is_deleted_although_the_push_was_reported_after_the_deletion_had_met_it(
     cut_off: Callable[[str], System], version: str
 ) -> None:
     system = cut_off(version)
@@ -152,7 +152,7 @@ def test_it_is_deleted_although_the_push_was_reported_after_the_deletion_had_met
 
 
 @both
-def test_it_is_deleted_although_the_next_plan_was_made_in_between(
+def test_the_image_is_deleted_although_the_next_plan_was_made_in_between(
     cut_off: Callable[[str], System], version: str
 ) -> None:
     system = cut_off(version)
@@ -165,7 +165,7 @@ def test_it_is_deleted_although_the_next_plan_was_made_in_between(
 
 
 @both
-def test_it_is_kept_where_the_plan_was_dropped_before(cut_off: Callable[[str], System], version: str) -> None:
+def test_the_image_is_kept_if_the_plan_was_dropped_before(cut_off: Callable[[str], System], version: str) -> None:
     """The next plan might have kept it; it is then as if the push had come first."""
     system = cut_off(version)
     digest = image(system, "v1")
@@ -176,7 +176,7 @@ def test_it_is_kept_where_the_plan_was_dropped_before(cut_off: Callable[[str], S
 
 
 @both
-def test_it_is_kept_where_the_push_came_before_the_deletion_began_and_was_not_reported(
+def test_the_image_is_kept_if_the_push_came_before_the_deletion_began_and_was_not_reported(
     make_system: Make, version: str
 ) -> None:
     system = make_system(keep_last(1), version, **DELETES)
@@ -191,7 +191,7 @@ def test_it_is_kept_where_the_push_came_before_the_deletion_began_and_was_not_re
 
 
 @both
-def test_it_is_kept_where_the_next_plan_keeps_it_and_the_push_was_not_reported(
+def test_the_image_is_kept_if_the_next_plan_keeps_it_and_the_push_was_not_reported(
     cut_off: Callable[[str], System], version: str
 ) -> None:
     system = cut_off(version)
@@ -206,7 +206,7 @@ def test_it_is_kept_where_the_next_plan_keeps_it_and_the_push_was_not_reported(
 
 
 @both
-def test_it_is_kept_once_its_tag_was_restored(cut_off: Callable[[str], System], version: str) -> None:
+def test_the_image_is_kept_once_its_tag_was_restored(cut_off: Callable[[str], System], version: str) -> None:
     system = cut_off(version)
     digest = image(system, "v2")
     Pusher(system.registry.url).delete(SHOP, image(system, "v3"))
@@ -219,7 +219,7 @@ def test_it_is_kept_once_its_tag_was_restored(cut_off: Callable[[str], System], 
 
 
 @both
-def test_it_is_kept_once_its_user_has_pushed_it_again(cut_off: Callable[[str], System], version: str) -> None:
+def test_the_image_is_kept_once_its_user_has_pushed_it_again(cut_off: Callable[[str], System], version: str) -> None:
     system = cut_off(version)
     digest = system.registry.push_image(SHOP, "v2")
     assert digest == image(system, "v2")
@@ -261,7 +261,7 @@ def test_an_image_of_which_only_a_tag_was_to_be_deleted_is_kept(
 
 
 @both
-def test_it_is_deleted_if_the_next_plan_deletes_all_of_it_and_a_user_took_the_tag_over(
+def test_the_image_is_deleted_if_the_next_plan_deletes_all_of_it_and_a_user_took_the_tag_over(
     make_system: Make, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Found by the machine: the other tag, which kept the image, was pushed elsewhere meanwhile."""
@@ -278,7 +278,7 @@ def test_it_is_deleted_if_the_next_plan_deletes_all_of_it_and_a_user_took_the_ta
     assert set(system.registry.manifests(SHOP)) == {pushed, latest}
 
 
-def test_it_is_deleted_although_users_pushed_both_tags_elsewhere_around_the_tombstone(make_system: Make) -> None:
+def test_the_image_is_deleted_although_users_pushed_both_tags_elsewhere_around_the_tombstone(make_system: Make) -> None:
     """The second push is reported after the next plan, whose recheck finds the tag elsewhere."""
     system = make_system(keep_last(1, protect=["latest"]), **DELETES)
     for tag in ("v1", "latest"):

@@ -58,7 +58,7 @@ def statuses(fake: FakeRegistry) -> list[int]:
 
 
 class TestBasic:
-    def test_it_is_asked_for_once_and_sent_up_front_from_then_on(self, basic: FakeRegistry) -> None:
+    def test_the_login_is_asked_for_once_and_then_sent_with_each_request(self, basic: FakeRegistry) -> None:
         client = client_for(basic)
         for _ in range(3):
             assert client.tags("shop/api") == ("v1",)
@@ -136,7 +136,7 @@ class TestToken:
         client.tags("shop/api")
         assert statuses(bearer).count(401) == len(scopes)  # each kind of request goes on with its own
 
-    def test_it_is_renewed_before_it_expires_without_another_refusal(self, bearer: FakeRegistry) -> None:
+    def test_a_token_is_renewed_before_it_expires_without_another_refusal(self, bearer: FakeRegistry) -> None:
         clock = Clock()
         client = client_for(bearer, clock=clock)
         client.tags("shop/api")
@@ -379,7 +379,7 @@ class TestTokenServer:
             client.tags("shop/api")
         assert all("Authorization" not in request.headers for request in basic.requests)
 
-    def test_it_never_gets_the_word_that_our_writes_carry(self, bearer: FakeRegistry) -> None:
+    def test_the_token_server_never_gets_the_word_that_our_writes_carry(self, bearer: FakeRegistry) -> None:
         auth = RegistryAuth(bearer.url, lambda: RIGHT)
         RegistryClient(bearer.url, auth=auth, word=lambda: "w0rd").delete("shop/api", UNKNOWN)
         messages = [request.user_agent for request in bearer.requests if request.path.startswith("/token")]

@@ -47,7 +47,7 @@ def test_a_tag_goes_back_and_what_it_leaves_is_not_lost(make_system: Make, rules
     assert system.registry.tags(SHOP) == {"v1": TWO}
 
 
-def test_it_keeps_the_place_of_the_push_that_it_takes_the_place_of(make_system: Make) -> None:
+def test_a_restored_image_counts_as_old_as_the_push_that_it_replaces(make_system: Make) -> None:
     system = moved(make_system, keep_last(2))
     system.registry.push(SHOP, "w", make_image("w"), at=datetime.now(UTC) - timedelta(minutes=30))
     system.settle()

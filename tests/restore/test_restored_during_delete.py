@@ -50,7 +50,7 @@ def check_that_it_is_kept(system: System, image: Image) -> None:
 
 
 @both_kinds
-def test_it_comes_back_if_its_delete_was_sent_already(make_system: Make, image: Image) -> None:
+def test_the_manifest_is_restored_again_if_its_delete_was_sent_already(make_system: Make, image: Image) -> None:
     system = doomed_without_tag(make_system, image)
     system.registry.before("DELETE", image.digest, lambda: restore(system, image))
     deleting.delete(system.wiring, SHOP)
@@ -62,7 +62,7 @@ def test_it_comes_back_if_its_delete_was_sent_already(make_system: Make, image: 
 
 
 @both_kinds
-def test_it_comes_back_although_no_policy_has_to_keep_it(make_system: Make, image: Image) -> None:
+def test_the_manifest_is_restored_again_although_no_policy_has_to_keep_it(make_system: Make, image: Image) -> None:
     system = doomed_without_tag(make_system, image)
     unprotected = partial(system.wiring.restore.restore, SHOP, digest=image.digest, lease_s=0, by="alice")
     system.registry.before("DELETE", image.digest, unprotected)
@@ -72,7 +72,7 @@ def test_it_comes_back_although_no_policy_has_to_keep_it(make_system: Make, imag
 
 
 @both_kinds
-def test_it_comes_back_if_its_delete_was_never_answered(make_system: Make, image: Image) -> None:
+def test_the_manifest_is_restored_again_if_its_delete_was_never_answered(make_system: Make, image: Image) -> None:
     system = doomed_without_tag(make_system, image)
     system.registry.before("DELETE", image.digest, lambda: restore(system, image))
     system.registry.drop_connection("DELETE", image.digest, handled=True)
@@ -82,7 +82,7 @@ def test_it_comes_back_if_its_delete_was_never_answered(make_system: Make, image
 
 
 @both_kinds
-def test_it_comes_back_if_its_deletion_is_recorded_before_its_restore(
+def test_the_manifest_is_restored_again_if_its_deletion_is_recorded_before_its_restore(
     make_system: Make, monkeypatch: pytest.MonkeyPatch, image: Image
 ) -> None:
     system = doomed_without_tag(make_system, image)
@@ -122,12 +122,14 @@ def restored_during_delete(make_system: Make, then: Callable[[System], object]) 
     return system
 
 
-def test_it_comes_back_although_a_push_dropped_the_plan(make_system: Make) -> None:
+def test_the_manifest_is_restored_again_although_a_push_dropped_the_plan(make_system: Make) -> None:
     system = restored_during_delete(make_system, lambda system: system.push("v2"))
     check_that_it_is_kept(system, ONE)
 
 
-def test_it_comes_back_although_an_older_deletion_is_reported_after_the_restore(make_system: Make) -> None:
+def test_the_manifest_is_restored_again_although_an_older_deletion_is_reported_after_the_restore(
+    make_system: Make,
+) -> None:
     system = doomed_without_tag(make_system, ONE)
 
     def delete_then_restore() -> None:
@@ -141,19 +143,19 @@ def test_it_comes_back_although_an_older_deletion_is_reported_after_the_restore(
     check_that_it_is_kept(system, ONE)
 
 
-def test_it_remains_deleted_if_the_user_deletes_it_after_the_restore(make_system: Make) -> None:
+def test_the_manifest_remains_deleted_if_the_user_deletes_it_after_the_restore(make_system: Make) -> None:
     system = restored_during_delete(make_system, lambda system: remove(system, ONE))
     assert ONE.digest not in system.registry.manifests(SHOP)
 
 
-def test_it_remains_deleted_if_another_client_deletes_it_after_the_restore(make_system: Make) -> None:
+def test_the_manifest_remains_deleted_if_another_client_deletes_it_after_the_restore(make_system: Make) -> None:
     system = restored_during_delete(make_system, lambda system: Pusher(system.registry.url).delete(SHOP, ONE.digest))
     assert ONE.digest not in system.registry.manifests(SHOP)
     assert system.store.outbox.healing() == 0
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/blobs/"), ("PUT", ONE.digest)])
-def test_it_is_deleted_again_if_the_user_deletes_it_while_healing_restores_it(
+def test_the_manifest_is_deleted_again_if_the_user_deletes_it_while_healing_restores_it(
     make_system: Make, monkeypatch: pytest.MonkeyPatch, method: str, path: str
 ) -> None:
     system = doomed_without_tag(make_system, ONE)
@@ -168,7 +170,7 @@ def test_it_is_deleted_again_if_the_user_deletes_it_while_healing_restores_it(
     assert ONE.digest not in system.registry.manifests(SHOP)
 
 
-def test_it_is_deleted_again_if_the_user_deletes_it_right_before_healing_restores_it(
+def test_the_manifest_is_deleted_again_if_the_user_deletes_it_right_before_healing_restores_it(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = doomed_without_tag(make_system, ONE)
@@ -183,7 +185,7 @@ def test_it_is_deleted_again_if_the_user_deletes_it_right_before_healing_restore
     assert ONE.digest not in system.registry.manifests(SHOP)
 
 
-def test_it_remains_deleted_if_the_user_deletes_it_while_healing_looks_for_it(make_system: Make) -> None:
+def test_the_manifest_remains_deleted_if_the_user_deletes_it_while_healing_looks_for_it(make_system: Make) -> None:
     system = doomed_without_tag(make_system, ONE)
     system.registry.before("DELETE", ONE.digest, lambda: restore(system, ONE))
     deleting.delete(system.wiring, SHOP)

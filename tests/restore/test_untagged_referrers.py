@@ -41,7 +41,7 @@ def check_that_it_is_whole(system: System, *images: Image) -> None:
 
 
 @subjects
-def test_it_is_restored_with_its_image(make_system: Make, image: Image, subject: Image) -> None:
+def test_a_referrer_is_restored_with_its_image(make_system: Make, image: Image, subject: Image) -> None:
     signature = make_image("signature", subject=subject)
     of_signature = make_image("signature of the signature", subject=signature)
     system = signed(make_system, image, [signature, of_signature])
@@ -52,7 +52,7 @@ def test_it_is_restored_with_its_image(make_system: Make, image: Image, subject:
 
 
 @subjects
-def test_it_comes_back_if_its_delete_was_sent_before_its_image_was_restored(
+def test_a_referrer_is_restored_again_if_its_delete_was_sent_before_its_image_was_restored(
     make_system: Make, image: Image, subject: Image
 ) -> None:
     signature = make_image("signature", subject=subject)

@@ -79,7 +79,7 @@ def test_pulls_and_pushes_of_our_own_teach_nothing(history: History) -> None:
     assert facts_of(history).layers(SHOP) == {}
 
 
-def test_they_are_forgotten_when_the_manifest_is_deleted(history: History) -> None:
+def test_layers_are_forgotten_when_the_manifest_is_deleted(history: History) -> None:
     record(history, push(1), push(2, "y", tag="v2"), deleted(3))
     assert list(facts_of(history).layers(SHOP)) == [digest("y")]
 
@@ -91,7 +91,7 @@ def test_a_push_that_comes_after_the_news_of_its_deletion_teaches_nothing(histor
     assert facts_of(history).layers(SHOP) == {digest("x"): KNOWN}
 
 
-def test_they_are_forgotten_when_we_deleted_it(history: History, removals: Deletions) -> None:
+def test_layers_are_forgotten_when_we_deleted_it(history: History, removals: Deletions) -> None:
     record(history, push(1), push(2, "y", tag="v2"))
     doomed = Doomed(digest("x"), (Verdict(Tag("v1", digest("x"), NOW + 1000), False, "old", "r"),))
     snapshot = history.snapshot(SHOP)
@@ -111,7 +111,7 @@ def test_one_rescued_by_a_push_while_its_delete_was_on_its_way_is_still_known(
     assert list(facts_of(history).layers(SHOP)) == [digest("x")]
 
 
-def test_they_are_forgotten_when_a_look_finds_it_gone_and_nothing_happened_since(history: History) -> None:
+def test_layers_are_forgotten_when_the_manifest_is_missing_and_no_push_came_since(history: History) -> None:
     record(history, push(1))
     before = history.snapshot(SHOP)
     record(history, push(2, "y"))

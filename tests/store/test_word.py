@@ -24,7 +24,7 @@ def test_all_processes_of_an_installation_have_the_same_word_and_no_other_has(co
     assert len(first()) >= 20
 
 
-def test_it_is_asked_for_once(connection: Connection) -> None:
+def test_the_word_is_read_once(connection: Connection) -> None:
     word = Word(connection)
     known = word()
     connection.client.delete(connection.keys.of("word"))
@@ -33,7 +33,7 @@ def test_it_is_asked_for_once(connection: Connection) -> None:
 
 
 @pytest.mark.usefixtures("expired")
-def test_it_is_stored_again_when_redis_lost_everything(connection: Connection) -> None:
+def test_the_word_is_stored_again_when_redis_lost_everything(connection: Connection) -> None:
     word = Word(connection)
     known = word()
     connection.client.delete(connection.keys.of("word"))

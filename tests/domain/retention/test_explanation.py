@@ -81,7 +81,7 @@ def test_the_other_tags_of_its_digest_are_shown_by_name() -> None:
     }
 
 
-def test_its_index_is_shown() -> None:
+def test_the_index_of_a_part_is_shown() -> None:
     links = {digest_of("i"): References(children=(digest_of("x"),))}
     assert explained("x", "rules: [{keep: none}]", old("x", 1), links=links).index == digest_of("i")
 
@@ -94,7 +94,7 @@ def test_names_that_are_no_tags_are_left_out_and_the_newest_push_comes_first() -
     assert explain(state, rules, us(NOW_S), ()) == ()
 
 
-def test_it_waits_for_grace_and_a_lease() -> None:
+def test_a_deletion_waits_for_grace_and_a_lease() -> None:
     assert in_days("x", "grace: 9d\nrules: [{keep: none}]", old("x", 3)) == 6
     assert in_days("x", "rules: [{keep: none}]", old("x", 3), leased={digest_of("x"): us(NOW_S + 5 * DAY)}) == 5
     image = {digest_of("x"): References(children=(digest_of("amd64"),))}
@@ -103,7 +103,7 @@ def test_it_waits_for_grace_and_a_lease() -> None:
         assert in_days("x", rules, old("x", 3), links=image, leased=leased) == 5
 
 
-def test_it_waits_for_the_other_tags_of_its_digest_only_where_the_policy_says_so() -> None:
+def test_a_deletion_waits_for_the_other_tags_of_its_digest_only_if_the_policy_says_so() -> None:
     rules = "rules: [{keep: none}, {tags: y*, keep: {pushed_within: 30d}}]"
     assert in_days("x", rules, old("x", 3), old("y", 1, "x")) == 0
     assert in_days("x", KEEP + rules, old("x", 3), old("y", 1, "x")) == 29
@@ -111,7 +111,7 @@ def test_it_waits_for_the_other_tags_of_its_digest_only_where_the_policy_says_so
 
 
 @pytest.mark.parametrize("more", ["", ", {tags: z, older_than: 1d, keep: none}"])
-def test_it_waits_for_the_tag_whose_revision_it_is_only_where_the_policy_says_so(more: str) -> None:
+def test_a_deletion_waits_for_the_tag_whose_revision_it_is_only_if_the_policy_says_so(more: str) -> None:
     rules = f"rules: [{{tags: x, keep: none}}, {{tags: y, keep: {{pushed_within: 9d, revisions: 1}}}}{more}]"
     revisions = {"y": (digest_of("x"),)}
     assert in_days("x", rules, old("x", 3), old("y", 1), revisions=revisions) == 0
@@ -132,7 +132,7 @@ def test_one_that_goes_alone_goes_now_and_says_as_what_its_image_stays() -> None
     )
 
 
-def test_it_may_stay_for_a_while_go_and_stay_again() -> None:
+def test_a_verdict_may_change_from_keep_to_delete_and_back() -> None:
     """The second rule keeps the tag once it is old. The explanation says when the first could delete it before."""
     rules = "rules: [{keep: {pushed_within: 5d}}, {older_than: 9d, keep: always}]"
     assert in_days("x", rules, old("x", 3)) == 2
@@ -167,7 +167,7 @@ def agrees(state: State, rules: Policy) -> None:
 
 @examples(120)
 @given(STATES, policies())
-def test_it_could_be_deleted_at_the_first_moment_at_which_a_plan_dooms_it(state: State, rules: Policy) -> None:
+def test_a_tag_could_be_deleted_at_the_first_moment_at_which_a_plan_dooms_it(state: State, rules: Policy) -> None:
     agrees(state, rules)
 
 

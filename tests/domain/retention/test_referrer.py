@@ -23,12 +23,12 @@ def goes(*others: Tag, **state: Any) -> bool:
     return any(SIGNATURE in doomed.tags for doomed in plan.doomed)
 
 
-def test_it_is_deleted_when_its_image_was_seen_to_be_deleted() -> None:
+def test_a_referrer_is_deleted_when_its_image_was_seen_to_be_deleted() -> None:
     assert goes()
     assert not goes(deleted=frozenset())
 
 
-def test_it_is_deleted_when_it_is_about_a_tombstone_that_stood_under_a_tag_of_the_image() -> None:
+def test_a_referrer_is_deleted_when_its_subject_is_a_tombstone_that_a_tag_of_the_image_pointed_at() -> None:
     report = digest_of("report")
     links = {report: References(subject=tombstone.DIGEST)}
     (doomed,) = planned([tag("report", 5, report)], LAST, NOW, links=links).doomed
@@ -50,12 +50,12 @@ def test_it_is_deleted_when_it_is_about_a_tombstone_that_stood_under_a_tag_of_th
         ([], {"links": {digest_of("other"): References(children=(digest_of(SIGNATURE),))}}),
     ],
 )
-def test_it_is_kept_while_anything_keeps_it_or_its_image(others: list[Tag], state: dict[str, object]) -> None:
+def test_a_referrer_is_kept_while_anything_keeps_it_or_its_image(others: list[Tag], state: dict[str, object]) -> None:
     assert goes()
     assert not goes(*others, **state)
 
 
-def test_it_says_after_what_it_goes() -> None:
+def test_the_reason_names_the_image_after_which_a_referrer_is_deleted() -> None:
     (doomed,) = planned([tag(SIGNATURE, 5)], LAST, NOW, deleted={IMAGE}).doomed
     assert [(verdict.reason, verdict.follows, verdict.after) for verdict in doomed.verdicts] == [
         (f"its image {IMAGE} was deleted", True, IMAGE)
