@@ -1,6 +1,7 @@
 """A client of Redis whose scripts and simplest commands cost half as much: they have connections of their own."""
 
-from collections import deque
+import os
+from collections import defaultdict, deque
 from typing import Any
 
 import hiredis
@@ -16,24 +17,30 @@ class ScriptClient(redis.Redis):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        # By process: a forked process would read the answers of its parent.
         # Both ends of a deque may be used by several threads at the same time.
-        self._idle: deque[Any] = deque()
+        self._idle: defaultdict[int, deque[Any]] = defaultdict(deque)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Execute one command; a script or one of the simplest over a connection outside of the pool."""
         if args[0] not in _DIRECT:
             through_pool: Any = super().execute_command
             return through_pool(*args, **options)
-        own, has_bytes = self._connection(), NEVER_DECODE in options
+        idle = self._idle[os.getpid()]
+        own, has_bytes = self._connection(idle), NEVER_DECODE in options
         try:
             return own.retry.call_with_retry(lambda: _answer(own, args, has_bytes), lambda _: own.disconnect())
+        except BaseException:
+            # After a failover, the other connections would still read from the old server.
+            idle.clear()
+            raise
         finally:
-            self._idle.append(own)
+            idle.append(own)
 
-    def _connection(self) -> Any:
+    def _connection(self, idle: deque[Any]) -> Any:
         """Return a connection that no other thread uses. Opening one takes as long as ten calls."""
         try:
-            return self._idle.pop()
+            return idle.pop()
         except IndexError:
             pool: Any = self.connection_pool
             return pool.connection_class(**pool.connection_kwargs)

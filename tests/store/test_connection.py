@@ -124,6 +124,40 @@ def test_a_script_leaves_a_server_that_refuses_it(server: Valkey) -> None:
     assert script_connections(connection).isdisjoint(before)
 
 
+def test_a_refused_script_also_closes_the_connections_that_other_threads_left(server: Valkey) -> None:
+    """After a failover, the next thread would read from the old server."""
+    connection = connection_to(server.url)
+    client: Any = server.client()
+    undoom(connection)
+    client.execute_command("CLIENT", "PAUSE", 600_000, "WRITE")
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(undoom, connection) for _ in range(2)]
+        until(lambda: client.info("clients")["blocked_clients"] == 2)
+        client.execute_command("CLIENT", "UNPAUSE")
+        for call in calls:
+            call.result()
+    before = script_connections(connection)
+    assert len(before) == 2
+    demote(client)
+    with pytest.raises(StoreRefuses):
+        undoom(connection)
+    until(lambda: script_connections(connection).isdisjoint(before))
+
+
+def test_a_forked_process_opens_a_connection_of_its_own(server: Valkey) -> None:
+    """Both would read the answers of each other over a shared connection."""
+    connection, client = connection_to(server.url), server.client()
+    undoom(connection)
+    before = client.info("stats")["total_connections_received"]
+    if not (child := os.fork()):
+        try:
+            undoom(connection)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert client.info("stats")["total_connections_received"] == before + 1
+
+
 def test_an_interrupted_script_leaves_no_answer_for_the_next_one(
     server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
