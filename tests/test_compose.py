@@ -167,6 +167,15 @@ def test_everybody_but_us_gets_to_the_registry_through_the_gate() -> None:
     assert f"listen {published.rpartition(':')[2]};" in nginx
 
 
+def test_nginx_ends_before_it_is_killed_if_the_address_of_the_registry_is_gone() -> None:
+    """A request that waited a minute for the connection kept nginx from ending, and all clients from their images."""
+    server = re.search(r"server \{\n +listen.*?location", (ROOT / "config/nginx.conf").read_text(), re.DOTALL)
+    assert server
+    connects_s = re.search(r"^ +proxy_connect_timeout (\d+)s;", server[0], re.MULTILINE)
+    assert connects_s
+    assert 3 * int(connects_s[1]) < int(SERVICES["gate"]["stop_grace_period"].removesuffix("s"))
+
+
 def gate_port() -> str:
     return ":" + str(SERVICES["gatekeeper"]["environment"]["PUSHPRUNE_GC__GATE_LISTEN"]).rpartition(":")[2]
 
@@ -299,6 +308,7 @@ def test_the_registry_does_not_start_with_a_token_it_cannot_send(token: str, sec
     refused = run_entrypoint("registry", secrets, tmp_path, "registry")
     assert refused.returncode == 1
     assert refused.stderr.startswith("notify_token must be one word")
+    assert "sh config/secrets.sh" in refused.stderr
     assert not (tmp_path / "arguments").exists()
 
 
