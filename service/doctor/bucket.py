@@ -30,7 +30,7 @@ def check(case: Case) -> Iterator[Finding]:
     """Check that the bucket is the registry's, and that pushprune has the rights there that it needs."""
     objects = case.wiring.registry.objects
     if objects is None:
-        yield skipped(_NAME, "storage.path and storage.url are not set")
+        yield skipped(_NAME, "storage.path and storage.url are not set for this process")
         return
     with case.wiring.store.leases.write() as permit:
         if permit is None:

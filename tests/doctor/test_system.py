@@ -246,7 +246,8 @@ class TestGarbage:
 class TestStorage:
     def test_the_check_is_skipped_if_the_settings_name_no_storage(self, make_wiring: MakeWiring) -> None:
         finding = one("storage", quick(make_wiring()))
-        assert (finding.severity, finding.message) == ("skipped", "storage.path and storage.url are not set")
+        assert finding.severity == "skipped"
+        assert finding.message == "storage.path and storage.url are not set for this process"
 
     def test_a_place_that_is_none_is_reported(self, make_wiring: MakeWiring, tmp_path: Path) -> None:
         finding = one("storage", quick(make_wiring(storage={"path": str(tmp_path / "nowhere")})))
