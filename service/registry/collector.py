@@ -108,8 +108,8 @@ class Collector:
 
     def reserve(self) -> None:
         """Make the file of the lock in its full size, so that a collection is possible later on a full disk."""
-        # If this fails, the next collection reports the reason.
-        with suppress(CollectionFailed), self._locked() as lock:
+        # If this fails, the next collection reports the reason. A network filesystem may have no locks.
+        with suppress(CollectionFailed, OSError), self._locked() as lock:
             size = os.fstat(lock).st_size
             self._write(lock, " " * (_LOCK_BYTES - size), size)
 

@@ -1,6 +1,7 @@
 """The file of the kernel lock: a collection must be possible on a disk without room for one more block."""
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -46,6 +47,19 @@ def test_reserving_beside_a_running_collection_changes_nothing(lock: Path) -> No
     with make_collector(lock).claimed("running"):
         make_collector(lock).reserve()
     assert make_collector(lock).is_dead("running")
+
+
+def test_reserving_on_a_filesystem_without_locks_does_not_end_the_worker(
+    lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that gives signs of life and sends lost work again reserves the file."""
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    make_collector(lock).reserve()
+    assert lock.exists()
 
 
 def test_a_full_disk_is_named_with_a_way_to_make_room(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
