@@ -10,12 +10,11 @@ from celery.signals import worker_process_shutdown, worker_ready, worker_shuttin
 from service import tracing
 from service.domain.errors import ConfigurationError, SchemaTooNew
 from service.settings import load_settings
-from service.store.connection import new_token
 from service.usage.measuring import measure
 from service.wiring import wire_service
 from workers import tasks
 from workers.reachability import watch_registry
-from workers.tick import tick
+from workers.tick import Tick
 from workers.webhooks import start_webhooks
 
 
@@ -32,8 +31,8 @@ def build() -> Celery:
 
     def start(sender: Any = None, **_: Any) -> None:
         consumed = tuple(str(queue) for queue in application.amqp.queues.consume_from)
-        sweeping = (wiring, getattr(sender, "hostname", "worker"), new_token(), consumed, stopping)
-        threading.Thread(target=tick, args=sweeping, name="tick", daemon=True).start()
+        tick = Tick(wiring, getattr(sender, "hostname", "worker"), consumed)
+        threading.Thread(target=tick.run, args=(stopping,), name="tick", daemon=True).start()
         measured = (wiring.store, wiring.registry, wiring.settings.reconcile.rate, stopping)
         threading.Thread(target=measure, args=measured, name="measure", daemon=True).start()
         start_webhooks(wiring.store, wiring.settings, stopping)

@@ -12,6 +12,7 @@ from service.domain.errors import (
     PushpruneError,
     RegistryRefused,
     RegistryUnavailable,
+    StoreDamaged,
     StoreUnavailable,
     TrashUnwritable,
 )
@@ -49,7 +50,7 @@ def attempt(wiring: Wiring, queue: Queue, repository: str, work: Callable[[Wirin
     """Do one piece of work. After a failure, the work remains in the outbox and is retried after a wait."""
     try:
         work(wiring, repository)
-    except (RegistryUnavailable, RegistryRefused, TrashUnwritable) as error:
+    except (RegistryUnavailable, RegistryRefused, TrashUnwritable, StoreDamaged) as error:
         _back_off(wiring.store, queue, repository, error)
     except LeaseLost as error:
         log.info("the work was interrupted; it continues later", repository=repository, reason=str(error))
@@ -83,7 +84,10 @@ def attempt_reconcile(wiring: Wiring) -> None:
 
 
 def _back_off(
-    store: Store, queue: Queue, repository: str, error: RegistryUnavailable | RegistryRefused | TrashUnwritable
+    store: Store,
+    queue: Queue,
+    repository: str,
+    error: RegistryUnavailable | RegistryRefused | TrashUnwritable | StoreDamaged,
 ) -> None:
     asked_s = error.retry_after_s if isinstance(error, RegistryUnavailable) else None
     try:

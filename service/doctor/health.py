@@ -38,6 +38,9 @@ _NO_GATE = (
     "no gate process answers (none seen for 10 s), so the proxy refuses every push; start one: pushprune gate; if one "
     "runs, its log says why it does not reach Redis"
 )
+_OTHER_PREVIEWS = (
+    "this process has read another policy than the one in force: its pages and previews are not what the workers delete"
+)
 _WORK = {"due": "to be planned", "doomed": "for its deletions", "healing": "to be checked after a deletion"}
 
 
@@ -89,7 +92,7 @@ def system_health(store: Store, registry: Registry, policies: PolicySource) -> H
         *((Trouble("gate process", _NO_GATE, reading.now_ms),) if gate_processes == 0 else ()),
         *_workers(reading, queues),
         *_policy(policies, reading),
-        *_different_policies(store, reading),
+        *_different_policies(store, policies, reading),
         # Deletions wait for the end of a collection, so lateness is expected then.
         *(() if running else _lateness(reading)),
         *_holds(holds),
@@ -217,24 +220,36 @@ def _policy(policies: PolicySource, reading: StatsSnapshot) -> Iterator[Trouble]
         yield Trouble("policy", policies.complaint, reading.now_ms)
 
 
-def different_policies(store: Store) -> str:
-    """Return which workers have read another policy than the one in force, or none; "" if all have read the same."""
-    read_by, in_force = store.policy_changes.read_by(), store.policy_changes.in_force()
+def different_policies(store: Store, policies: PolicySource) -> tuple[str, ...]:
+    """Return a sentence for each problem: workers or this process have read another policy than the others, or none.
+
+    Args:
+        policies: of this process, which shows and previews by them.
+    """
+    read_by, in_force, sentences = store.policy_changes.read_by(), store.policy_changes.in_force(), []
     if names := _workers_with(read_by, lambda digest: digest == UNREADABLE):
-        return f"{some(names)} cannot read the policy file, as the log there says: a change of it has no effect there"
-    if len(set(read_by.values())) < 2:
-        return ""
-    names = _workers_with(read_by, lambda digest: digest != in_force)
-    return (
-        f"the workers have read different policies: the policy in force stays, {some(names)} "
-        f"{'has' if len(names) == 1 else 'have'} read another one and cannot delete by it"
-    )
+        sentences.append(
+            f"{some(names)} cannot read the policy file, as the log there says: a change of it has no effect there"
+        )
+    digests = set(read_by.values()) - {UNREADABLE}
+    if len(digests) > 1:
+        names = _workers_with(read_by, lambda digest: digest not in (in_force, UNREADABLE))
+        sentences.append(
+            "the workers have read different policies: the policy in force stays; with another one, "
+            f"{some(names)} can neither plan nor delete"
+        )
+    # While all have read the same changed policy, it is about to be in force.
+    policies.current()
+    if policies.digest != in_force and digests - {policies.digest}:
+        sentences.append(_OTHER_PREVIEWS)
+    return tuple(sentences)
 
 
 def _workers_with(read_by: Mapping[str, str], is_meant: Callable[[str], bool]) -> list[str]:
     return sorted({worker.partition(" ")[0] for worker, digest in read_by.items() if is_meant(digest)})
 
 
-def _different_policies(store: Store, reading: StatsSnapshot) -> Iterator[Trouble]:
-    if sentence := different_policies(store):
-        yield Trouble("policies", f"{sentence}; give all workers the same policy", reading.now_ms)
+def _different_policies(store: Store, policies: PolicySource, reading: StatsSnapshot) -> Iterator[Trouble]:
+    for sentence in different_policies(store, policies):
+        message = f"{sentence}; give all workers and web processes the same policy"
+        yield Trouble("policies", message, reading.now_ms)

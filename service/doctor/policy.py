@@ -40,11 +40,12 @@ def check(case: Case) -> Iterator[Finding]:
 
 def _recorded(case: Case) -> Iterator[Finding]:
     try:
-        holds, sentence = held_plans.undecided(case.wiring.store), different_policies(case.wiring.store)
+        holds = held_plans.undecided(case.wiring.store)
+        sentences = different_policies(case.wiring.store, case.wiring.policies)
     except StoreUnavailable:
         return
-    if sentence:
-        yield warning(_NAME, sentence, "pushprune config show   # on every host: all workers need the same policy")
+    for sentence in sentences:
+        yield warning(_NAME, sentence, "pushprune config show   # on every host: all processes need the same policy")
     if holds:
         names = some([hold.repository for hold in holds])
         yield warning(

@@ -17,6 +17,7 @@ PushpruneError
 │   └── StorageUnavailable  …the object storage
 ├── StoreUnavailable        no action: Redis will come back
 │   └── StoreRefuses        the operator: Redis refuses writes because its memory or its disk is full
+│       └── StoreDamaged    …an entry in Redis cannot be read: it must be deleted by hand
 ├── LeaseLost               no action: another process holds the lease now
 ├── CollectionFailed        the operator: garbage-collect itself failed
 │   ├── CollectionTooSlow   …the collection takes longer than gc.timeout
@@ -124,6 +125,10 @@ class StoreUnavailable(PushpruneError):
 
 class StoreRefuses(StoreUnavailable):
     """Redis answers, but refuses writes."""
+
+
+class StoreDamaged(StoreRefuses, ValueError):
+    """An entry in Redis that this version cannot read, so that nothing may be decided by it."""
 
 
 class UnusableBackup(PushpruneError):

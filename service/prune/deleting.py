@@ -13,6 +13,7 @@ from service.prune import listing
 from service.prune.batch import open_batch
 from service.prune.image import delete_image
 from service.prune.parallel import Work, in_parallel
+from service.prune.policy_change import has_policy_in_force
 from service.prune.recheck import is_of_current_policy
 from service.prune.still_listed import still_listed
 from service.prune.untag import untag
@@ -76,6 +77,10 @@ def _delete(
     tags = len(snapshot.tags)
     while remaining:
         lease.check()
+        # Another worker deletes them, or the sweep makes the repository due for a changed policy. A new plan would only
+        # come back to this worker.
+        if not has_policy_in_force(wiring.policies, snapshot):
+            return False
         batch, untags = _next_batch(
             wiring.store, wiring.registry, wiring.settings, snapshot, remaining, tags, learnt.size
         )

@@ -15,6 +15,7 @@ from service.prune.committing import commit, commit_deletions
 from service.prune.ensure_compared import ensure_compared
 from service.prune.healing import heal
 from service.prune.manual_planning import plan_manual
+from service.prune.policy_change import has_policy_in_force
 from service.reconcile.compare import compare
 from service.registry import Registry
 from service.store import Store
@@ -67,21 +68,21 @@ def _pushes(snapshot: Snapshot) -> tuple[str, ...]:
 
 def _plan_once(wiring: Wiring, snapshot: Snapshot) -> bool:
     """Plan once. Return True if a plan was committed, False if the repository must be planned again."""
-    if snapshot.manual_deletions or snapshot.manual_deleted:
-        settled = plan_manual(wiring, snapshot)
-        if settled is not None:
-            return settled
     if _may_reach_limit(wiring.store, snapshot):
         compare(wiring.store, wiring.registry, snapshot)
         return False
     policy = wiring.policies.current()
+    if not has_policy_in_force(wiring.policies, snapshot):
+        # Another worker plans, or the sweep compares the changed policy and then makes every repository due.
+        return not heal(wiring, snapshot, Plan())
+    if snapshot.manual_deletions or snapshot.manual_deleted:
+        settled = plan_manual(wiring, snapshot)
+        if settled is not None:
+            return settled
     if policy is None:
         if heal(wiring, snapshot, Plan()):
             return False
         return commit(wiring.store, wiring.registry, snapshot, Plan(planned_us=snapshot.newest_us), "none").is_settled
-    if snapshot.policy not in ("", wiring.policies.digest):
-        # The sweep compares a changed policy with the previous one, and then makes every repository due.
-        return not heal(wiring, snapshot, Plan())
     plan = plan_policy(snapshot, policy, now_us())
     if heal(wiring, snapshot, Plan() if policy.dry_run or plan.hold else plan):
         return False

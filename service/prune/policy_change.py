@@ -8,39 +8,42 @@ from dataclasses import replace
 from pydantic import ValidationError
 
 from service.clock import now_us
+from service.domain.errors import StoreDamaged
 from service.domain.policy.model import Policy
-from service.domain.retention.change import NO_CHANGE, changed
+from service.domain.retention.change import NO_CHANGE, Change, changed
 from service.domain.retention.hold import is_over
 from service.log import log
 from service.settings import PolicySource
 from service.store import Store
 from service.store.chunks import chunks
-from service.store.policy_changes import UNREADABLE, PolicyComparison
+from service.store.policy_changes import PolicyComparison
+from service.store.snapshot import Snapshot
 
 # The rest of a sweep waits for no longer than this, in each stage.
 SLICE_S = 1.0
+
+
+def has_policy_in_force(policies: PolicySource, snapshot: Snapshot) -> bool:
+    """Return True if this worker has read the policy in force, and no changed policy is compared with that one."""
+    policies.current()
+    return snapshot.policy in ("", policies.digest)
 
 
 def follow_policy(store: Store, policies: PolicySource) -> bool:
     """Put a changed policy in force, once it was compared with the previous one; work for a slice of time.
 
     The policy in force stays while the workers have read different ones. A worker that cannot read its policy file
-    changes nothing: others may have read theirs, and the operator will correct the file.
+    decides nothing: others may have read theirs, and the operator will correct the file.
 
     Returns:
         True once the changed policy is in force. The next call continues otherwise.
     """
     current, changes = policies.current(), store.policy_changes
-    digest, text, in_force = policies.digest, policies.written, changes.in_force()
-    # Another thread may have read a changed policy meanwhile.
-    if policies.current() is not current:
+    digest, text, is_read = policies.digest, policies.written, policies.error is None
+    # Another thread may have read a changed policy meanwhile. Without any policy, there is none to record.
+    if policies.current() is not current or (current is None and not is_read):
         return False
-    # After a loss of Redis, the previous policy is recorded again.
-    if policies.error and (current is None or in_force):
-        return False
-    if in_force and set(changes.read_by().values()) - {digest, UNREADABLE}:
-        return False
-    comparison = changes.begin(digest, text)
+    comparison = changes.begin(digest, text, is_read=is_read)
     if comparison and comparison.stage == "compare":
         comparison = _compare(store, comparison, current)
     if comparison:
@@ -65,7 +68,7 @@ def _compare(store: Store, comparison: PolicyComparison, after: Policy | None) -
     before, effect, end_s = _policy(store.policy_changes.last()), NO_CHANGE, time.monotonic() + SLICE_S
     names = _remaining(store, comparison)
     for name in names:
-        effect += changed([store.history.snapshot(name)], before, after, now_us())
+        effect += _effect(store, name, before, after)
         comparison = replace(comparison, cursor=name)
         if time.monotonic() > end_s:
             break
@@ -82,6 +85,15 @@ def _compare(store: Store, comparison: PolicyComparison, after: Policy | None) -
             how="see them: pushprune prune --held; approve them: pushprune prune --approve-all",
         )  # fmt: skip
     return store.policy_changes.note(replace(noted, stage="due", cursor=""))
+
+
+def _effect(store: Store, repository: str, before: Policy | None, after: Policy) -> Change:
+    """Return the effect of a changed policy on one repository."""
+    try:
+        return changed([store.history.snapshot(repository)], before, after, now_us())
+    except StoreDamaged:
+        # Nothing is planned there either. Once that is corrected, its deletions need an approval if others do.
+        return Change((repository,), 0, 0)
 
 
 def mark_all_due(store: Store, comparison: PolicyComparison) -> PolicyComparison | None:

@@ -57,9 +57,9 @@ class PolicySource:
 
         Args:
             patient: True to start even if the policy's own file cannot be read; then `error` says why. The web process
-                must receive notifications even then. Until the file can be read, the remembered policy is in force.
-            remembered: returns the policy that was last in force, in the format of `written`; may raise
-                StoreUnavailable.
+                must receive notifications even then.
+            remembered: returns the policy that was last put in force, in the format of `written`; may raise
+                StoreUnavailable. It is used while the policy cannot be read.
 
         Raises:
             ConfigurationError: the policy cannot be read.
@@ -80,12 +80,13 @@ class PolicySource:
     def current(self) -> Policy | None:
         """Return the policy in force; None if there is none.
 
-        If a changed policy cannot be read, the previous policy stays in force.
+        If a changed policy cannot be read, the policy last put in force is used: the one that this process has read
+        before may have been replaced by other processes, or never have come into force.
         """
         with self._lock:
             if not self._state.is_settled or _prints(self._state.prints) != self._state.prints:
                 self._state = self._read_again()
-            if self._state.error and self._state.policy is None:
+            if self._state.error:
                 self._state = self._recalled()
             return self._state.policy
 
@@ -161,11 +162,15 @@ class PolicySource:
         """Return the state with the remembered policy in force; unchanged if there is none or Redis is away."""
         try:
             text = self._remembered() if self._remembered else ""
-            policy = Policy.model_validate_json(text) if text else None
+            if text in ("", self.written):
+                return self._state
+            policy = Policy.model_validate_json(text)
         # ValidationError: another version of pushprune wrote the policy.
         except (StoreUnavailable, ValidationError):
             return self._state
-        return replace(self._state, policy=policy, digest=_digest(policy))
+        return (
+            self._state if policy == self._state.policy else replace(self._state, policy=policy, digest=_digest(policy))
+        )
 
 
 def _prints(files: Iterable[Path]) -> _Prints:

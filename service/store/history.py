@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import Any, Literal
 
+from service.domain.errors import StoreDamaged
 from service.domain.events import Envelope
 from service.domain.history.entry import Entry
 from service.domain.retention.plan import Doomed, Plan
@@ -19,7 +20,7 @@ from service.store.live_tags import unpack_digest
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
 from service.store.packing import DoomedImages, pack_doomed, unpack_entry
 from service.store.pushes import PushesSince, unpack_pushes
-from service.store.remembered_tags import ReadTags, RememberedTags, unpack_tags, with_changes
+from service.store.remembered_tags import ReadTags, RememberedTags, UnreadableTag, unpack_tags, with_changes
 from service.store.snapshot import Snapshot, decoded_answer, unpack_snapshot
 from service.store.word import Word
 
@@ -79,7 +80,25 @@ class History:
         return record(self._connection, envelopes, self.word(), self._limits, gate, again_ms, message_of)
 
     def snapshot(self, repository: str) -> Snapshot:
-        """Return everything that a plan needs, read at one moment."""
+        """Return everything that a plan needs, read at one moment.
+
+        Raises:
+            StoreDamaged: the entry of a tag cannot be read, so that nothing may be decided about the repository.
+        """
+        try:
+            answer, tags = self._read_tags(repository)
+        except UnreadableTag as tag:
+            live, times = (self._keys.of(key, repository) for key in ("live", "tags"))
+            raise StoreDamaged(
+                f"the entry of {repository}:{tag} in Redis cannot be read, so nothing is planned or deleted in this "
+                f"repository: delete the entry (redis-cli HDEL {live} {tag}; redis-cli ZREM {times} {tag}), then run "
+                "pushprune reconcile, which reads the tag at the registry again"
+            ) from tag
+        is_remembered = self._remembered.remember(repository, tags)
+        return unpack_snapshot(repository, answer, tags, self._late_us, is_remembered=is_remembered)
+
+    def _read_tags(self, repository: str) -> tuple[dict[str, Any], ReadTags]:
+        """Return the fields of the answer of snapshot.lua, and the tags behind it."""
         known = self._remembered.of(repository)
         answer = self._read(repository, known)
         name_of = Dictionary(self._connection).name
@@ -87,8 +106,7 @@ class History:
         if tags is None:
             answer = self._read(repository, None)
             tags = unpack_tags(answer, name_of)
-        is_remembered = self._remembered.remember(repository, tags)
-        return unpack_snapshot(repository, answer, tags, self._late_us, is_remembered=is_remembered)
+        return answer, tags
 
     def _read(self, repository: str, known: ReadTags | None) -> dict[str, Any]:
         """Return the fields of the answer of snapshot.lua. known: if possible, only changes of these tags are read."""

@@ -378,18 +378,18 @@ The installation
   pulse                string  when a test write was last made (ms). Life: a minute. Writers: /readyz, /metrics;
         a new connection for messages. Reader: none.
   policy               string  digest of the policy last put in force. A change makes every repository due. Life: for
-        ever. Writers: begin_comparison, apply_policy. Readers: these, snapshot, commit.
+        ever. Writers: begin_comparison, apply_policy. Readers: these, snapshot, commit, health checks.
   policy:last          string  the same policy as JSON, empty for none: in force at a start while the policy file is
         broken. Life: for ever. Writers: begin_comparison, apply_policy. Reader: tick.
   policy:comparison    hash    how far a changed policy was compared with the one in force: policy and before (their
         digests), name (of the last record), stage (compare; then due: repositories are made due for it), cursor (the
         last repository of the stage), removed, of (tags); and a field "deletes R" for each repository in which the
-        changed policy deletes more. Life: until the policy is in force or changed back; 15 minutes after its last
-        change. Writers: begin_comparison, note_comparison, apply_policy. Readers: these, require_approvals, commit,
-        tick.
+        changed policy deletes more. No plan is made meanwhile. Life: until the policy is in force or changed back, or
+        the workers have read different policies; 15 minutes after its last change. Writers: begin_comparison,
+        note_comparison, apply_policy. Readers: these, require_approvals, snapshot, commit, tick.
   policy:read          zset    "<worker name> <process> <digest of the policy that it has read>" → when (ms). No digest:
-        the worker cannot read its policy file. Life: a minute after the last sign, or until the worker ends. Writer:
-        tick. Readers: tick, health checks.
+        the worker cannot read its policy file. Life: a minute after the last sign, in which other workers gave some, or
+        until the worker ends. Writer: note_read. Readers: begin_comparison, apply_policy, health checks.
   change_limit         string  number of changes requested over the API in this minute. Life: a minute. Writer,
         reader: count_change.
   signout:NAME         string  the dashboard session NAME was signed out: its cookie is refused. Life: web.session, as

@@ -10,9 +10,11 @@ from service.store.connection import Connection, new_token
 
 # The sweep continues a comparison every few seconds. One that no worker continues ends then.
 _COMPARISON_S = 900
-# A worker says twice a second which policy it has read. It counts for this long after that: it is silent while Redis
-# restarts and during a long sweep, and another worker must not put an older policy in force meanwhile.
+# A worker says twice a second which policy it has read. It counts for this long after that: it is silent during a long
+# sweep, and another worker must not put an older policy in force meanwhile.
 _READ_MS = 60_000
+# So much of the time without a sign of any worker counts.
+_SILENCE_MS = 5000
 _DELETES = "deletes "
 # Instead of the digest: a worker cannot read its policy file.
 UNREADABLE = ""
@@ -45,16 +47,25 @@ class PolicyChanges:
     def __init__(self, connection: Connection) -> None:
         self._connection, self._keys = connection, connection.keys
 
-    def begin(self, digest: str, policy: str) -> PolicyComparison | None:
+    def begin(self, digest: str, policy: str, *, is_read: bool = True) -> PolicyComparison | None:
         """Begin to compare a changed policy with the one in force, or continue that comparison.
 
-        The first policy is in force at once. policy: as JSON, "" for none.
+        The first policy is in force at once. A comparison ends if the workers have read different policies.
+
+        Args:
+            digest, policy: of the policy that this worker uses; the policy as JSON, "" for none.
+            is_read: False if the worker cannot read its policy file by now, so that the others decide.
 
         Returns:
-            None if this policy is in force.
+            None if this policy is in force or may not be compared now.
         """
         fields = self._connection.run(
-            "begin_comparison", digest=digest, text=policy, name=new_token(), life_s=_COMPARISON_S
+            "begin_comparison",
+            digest=digest,
+            text=policy,
+            read=digest if is_read else UNREADABLE,
+            name=new_token(),
+            life_s=_COMPARISON_S,
         )
         if not fields:
             return None
@@ -89,7 +100,7 @@ class PolicyChanges:
         """Put the changed policy in force, once every repository was made due for it. policy: as JSON, "" for none.
 
         Returns:
-            False if another worker continued, or another comparison runs by now: begin again.
+            False if the workers differ, another worker continued, or another comparison runs by now: begin again.
         """
         return bool(self._connection.run("apply_policy", name=comparison.name, text=policy))
 
@@ -108,13 +119,7 @@ class PolicyChanges:
             worker: the name of the worker and that of its process.
             digest: of the policy; UNREADABLE if the worker cannot read its policy file.
         """
-        key, now_ms = self._keys.of("policy:read"), self._connection.now_ms()
-        with self._connection.redis.pipeline() as pipe:
-            pipe.zremrangebyscore(key, "-inf", now_ms - _READ_MS)
-            # The clock of Redis was set back. A time that is only a little later is that of a worker that was faster.
-            pipe.zremrangebyscore(key, now_ms + _READ_MS, "+inf")
-            pipe.zadd(key, {f"{worker} {digest}": now_ms})
-            pipe.execute()
+        self._connection.run("note_read", worker=worker, digest=digest, life_ms=_READ_MS, most_ms=_SILENCE_MS)
 
     def forget_reader(self, worker: str) -> None:
         """Forget which policy a worker has read, because it ends: no changed policy need wait for it."""
@@ -125,6 +130,5 @@ class PolicyChanges:
     def read_by(self) -> Mapping[str, str]:
         """Return worker → the digest of the policy that it has read, or UNREADABLE; of the workers that run."""
         since_ms = self._connection.now_ms() - _READ_MS
-        # The last entry of a worker counts.
         members = self._connection.redis.zrangebyscore(self._keys.of("policy:read"), since_ms, "+inf")
         return {worker: digest for worker, _, digest in (member.rpartition(" ") for member in members)}

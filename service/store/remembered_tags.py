@@ -82,6 +82,10 @@ class RememberedTags:
         return is_large
 
 
+class UnreadableTag(ValueError):
+    """A tag whose value in live:R is missing or has another form. Its argument is the name."""
+
+
 def unpack_tags(answer: Mapping[str, Any], name_of: NameOf) -> ReadTags:
     """Return the tags behind an answer of snapshot.lua that has all of them."""
     pulled, created = paired(answer["pulled"]), paired(answer["created"])
@@ -115,12 +119,15 @@ def _unpacked(
     tags: dict[str, Tag] = {}
     used_us, created_us = None, None
     for name, score in times.items():
-        packed = live[name]
+        packed = live.get(name, b"")
         if pulled or created:
             digest = short_in(packed)
             used_us, created_us = _used_us(name, digest, pulled), _created_us(digest, created)
         # A score of 0 means that no push was seen.
-        tags[name] = unpack_live(name, packed, name_of, int(float(score)) or None, used_us, created_us)
+        try:
+            tags[name] = unpack_live(name, packed, name_of, int(float(score)) or None, used_us, created_us)
+        except ValueError as error:
+            raise UnreadableTag(name) from error
     return tags
 
 

@@ -30,7 +30,8 @@ class Snapshot(State):
         stale_untagged: obsolete fields of untagged:R; a commit deletes them.
         stale_created: obsolete fields of created:R; a commit deletes them.
         stale_pulled: obsolete members of pulled:R; a commit deletes them.
-        policy: digest of the policy last put in force, "" if no sweep has recorded a policy yet.
+        policy: digest of the policy in force, "" if no sweep has recorded a policy yet; another text while a changed
+            policy is compared with it, so that nothing is planned or deleted meanwhile.
         remembered: the tags of a large repository, with what earlier plans found out about them.
     """
 

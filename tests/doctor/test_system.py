@@ -182,13 +182,21 @@ class TestPolicy:
 
     def test_workers_that_have_read_another_policy_are_named(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
-        assert wiring.store.policy_changes.begin("in-force", "") is None
-        for worker, policy in (("worker@a", "in-force"), ("worker@b", "another")):
+        digest = wiring.policies.digest
+        assert wiring.store.policy_changes.begin(digest, "") is None
+        for worker, policy in (("worker@a", digest), ("worker@b", "another")):
             wiring.store.policy_changes.note_read(f"{worker} 1", policy)
         _, finding = look("policy", quick(wiring))
         assert finding.severity == "warning"
-        assert "worker@b has read another one" in finding.message
+        assert "worker@b can neither plan nor delete" in finding.message
         assert finding.fix.startswith("pushprune config show")
+
+    def test_a_policy_of_the_doctor_itself_that_is_not_in_force_is_reported(self, make_wiring: MakeWiring) -> None:
+        wiring = make_wiring()
+        assert wiring.store.policy_changes.begin("in-force", "") is None
+        wiring.store.policy_changes.note_read("worker@a 1", "in-force")
+        _, finding = look("policy", quick(wiring))
+        assert (finding.severity, "this process has read another policy" in finding.message) == ("warning", True)
 
 
 class TestGarbage:

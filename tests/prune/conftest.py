@@ -1,5 +1,6 @@
 """The fixtures of a whole system in one process."""
 
+from tests.support.policies import change
 from tests.support.system import make_system, old_pushes, on_disk, short_pauses, whole_listings
 
-__all__ = ["make_system", "old_pushes", "on_disk", "short_pauses", "whole_listings"]
+__all__ = ["change", "make_system", "old_pushes", "on_disk", "short_pauses", "whole_listings"]

@@ -1,17 +1,13 @@
 """A changed policy that would delete much more than the one before it waits for an approval."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
-from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
 
 from service.clock import now_us
-from service.doctor.health import different_policies
 from service.domain.errors import StoreUnavailable
-from service.domain.policy.model import Keep, Policy
+from service.domain.policy.model import Policy
 from service.domain.retention import change as domain
 from service.domain.retention.change import changed
 from service.domain.retention.state import State
@@ -20,56 +16,10 @@ from service.settings import PolicySource
 from service.store.history import CommitResult, History
 from service.store.policy_changes import PolicyChanges, PolicyComparison
 from service.wiring import Wiring
-from tests.conftest import MakeWiring, keep_last
 from tests.support.makers import tag, us
-from tests.support.system import Make, System
+from tests.support.policies import REPOSITORIES, Change, in_force, last, left, three_each
+from tests.support.system import SHOP, Make
 from workers.sweep import sweep
-from workers.tick import sign, tick
-
-REPOSITORIES = ("shop/api", "shop/web", "shop/db")
-
-Change = Callable[[System, Policy], None]
-
-
-def last(count: int, **more: object) -> Policy:
-    """Keep the last `count`; no repository alone is over these bounds, and all of them together are."""
-    return keep_last(count, **{"hold_over": 50, "hold_min": 4, **more})
-
-
-@pytest.fixture
-def change(make_wiring: MakeWiring) -> Change:
-    """change(system, policy): every worker has read another policy, and none has swept yet."""
-
-    def to(system: System, policy: Policy) -> None:
-        system.wiring = make_wiring(system.registry.url, policy)
-
-    return to
-
-
-def three_each(make_system: Make, policy: Policy) -> System:
-    """Three tags in each of three repositories, under a policy that was weighed."""
-    system = make_system(policy)
-    for repository in REPOSITORIES:
-        system.push("v1", "v2", "v3", repository=repository)
-    system.settle()
-    sweep(system.wiring)
-    system.settle()
-    return system
-
-
-def broken(system: System, folder: Path) -> Wiring:
-    """A worker whose policy file was valid and is broken by now."""
-    file = folder / "policy.yaml"
-    file.write_text(system.wiring.policies.written)
-    policies = PolicySource(system.wiring.settings.model_copy(update={"policy": file}))
-    file.write_text("rules: [")
-    assert policies.current()
-    assert policies.error
-    return replace(system.wiring, policies=policies)
-
-
-def left(system: System) -> list[int]:
-    return [len(system.tags(repository)) for repository in REPOSITORIES]
 
 
 def test_what_it_would_delete_in_all_repositories_together_waits(make_system: Make, change: Change) -> None:
@@ -148,107 +98,6 @@ def test_two_workers_that_compare_at_once_count_each_repository_once(
     system.settle()
     assert len(system.store.approvals.holds()) == 3
     assert "6 of the 9 tags of all repositories" in system.store.approvals.holds()[0].reason
-
-
-def in_force(system: System) -> int | None:
-    """The number of tags that the policy in force keeps."""
-    (rule,) = Policy.model_validate_json(system.store.policy_changes.last()).rules
-    return rule.keep.last if isinstance(rule.keep, Keep) else None
-
-
-def test_while_workers_have_read_different_policies_the_one_in_force_stays(make_system: Make, change: Change) -> None:
-    """Each worker put its own policy in force again and again, and deleted by it what the other one kept."""
-    system = three_each(make_system, last(3))
-    first = system.wiring
-    change(system, last(2))
-    second = system.wiring
-    for _ in range(2):
-        for name, worker in (("first@a", first), ("second@b", second)):
-            sign(worker.store, worker.policies, name, "1", ())
-            sweep(worker)
-            assert in_force(system) == 3
-            system.later()
-            assert left(system) == [3, 3, 3]
-    assert different_policies(system.store) == (
-        "the workers have read different policies: the policy in force stays, second@b has read another one and "
-        "cannot delete by it"
-    )
-    sign(first.store, second.policies, "first@a", "1", ())
-    sweep(first)
-    assert in_force(system) == 3
-    sweep(second)
-    system.later()
-    assert in_force(system) == 2
-    assert left(system) == [2, 2, 2]
-    assert different_policies(system.store) == ""
-
-
-def late(system: System, _: pytest.MonkeyPatch) -> None:
-    """Redis was away, or the first worker sweeps for that long."""
-    key, client = system.store.connection.keys.of("policy:read"), system.store.connection.redis
-    client.zincrby(key, -50_000, f"first@a 1 {system.store.policy_changes.in_force()}")
-
-
-def early(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second worker asked for the time before the first one gave its sign, and gives its own afterwards."""
-    kind, now_ms = type(system.store.connection), system.store.connection.now_ms() - 3
-    monkeypatch.setattr(kind, "now_ms", lambda _: now_ms)
-
-
-@pytest.mark.parametrize("meanwhile", [late, early])
-def test_a_worker_that_has_read_an_older_policy_does_not_put_it_in_force_while_the_others_are_silent(
-    make_system: Make,
-    change: Change,
-    monkeypatch: pytest.MonkeyPatch,
-    meanwhile: Callable[[System, pytest.MonkeyPatch], None],
-) -> None:
-    """The older policy would delete what the one in force keeps."""
-    system = three_each(make_system, last(3))
-    sign(system.store, system.wiring.policies, "first@a", "1", ())
-    change(system, last(2))
-    meanwhile(system, monkeypatch)
-    sign(system.store, system.wiring.policies, "second@b", "1", ())
-    monkeypatch.undo()
-    sweep(system.wiring)
-    system.later()
-    assert (in_force(system), left(system)) == (3, [3, 3, 3])
-
-
-def test_a_changed_policy_does_not_wait_for_a_worker_that_ended(make_system: Make, change: Change) -> None:
-    system, stopping = three_each(make_system, last(3)), Event()
-    sign(system.store, system.wiring.policies, "first@a", "1", ())
-    stopping.set()
-    tick(system.wiring, "first@a", "1", (), stopping)
-    change(system, last(2))
-    sign(system.store, system.wiring.policies, "first@a", "2", ())
-    sweep(system.wiring)
-    assert in_force(system) == 2
-
-
-def test_a_worker_that_cannot_read_its_policy_file_keeps_no_other_from_putting_theirs_in_force(
-    make_system: Make, change: Change, tmp_path: Path
-) -> None:
-    system = three_each(make_system, last(3))
-    sign(system.store, broken(system, tmp_path).policies, "first@a", "1", ())
-    change(system, last(2))
-    sign(system.store, system.wiring.policies, "second@b", "1", ())
-    sweep(system.wiring)
-    assert in_force(system) == 2
-    assert different_policies(system.store).startswith("first@a cannot read the policy file")
-
-
-def test_the_first_policy_is_in_force_although_workers_have_read_different_ones(
-    make_system: Make, change: Change
-) -> None:
-    """Without a policy in force, each of them would delete by its own."""
-    system = make_system(last(3))
-    first = system.wiring
-    sign(first.store, first.policies, "first@a", "1", ())
-    change(system, last(1))
-    sign(system.store, system.wiring.policies, "second@b", "1", ())
-    sweep(first)
-    sweep(system.wiring)
-    assert in_force(system) == 3
 
 
 def test_two_workers_that_require_the_approvals_at_once_do_not_stop_each_other(
@@ -445,22 +294,6 @@ def test_a_plan_by_the_policy_before_does_not_answer_the_change(
     assert len(system.store.approvals.holds()) == 3
 
 
-def test_a_worker_that_cannot_read_its_policy_file_decides_nothing_about_the_policy_of_the_others(
-    make_system: Make, change: Change, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The comparison of a policy that it has not read goes on, and its own policy is not put in force again."""
-    system = three_each(make_system, last(3))
-    worker = broken(system, tmp_path)
-    monkeypatch.setattr(policy_change, "SLICE_S", 0)
-    change(system, last(2))
-    for _ in range(len(REPOSITORIES) + 1):
-        sweep(system.wiring)
-        sweep(worker)
-    assert in_force(system) == 2
-    system.settle()
-    assert left(system) == [2, 2, 2]
-
-
 def test_pushes_after_it_are_obeyed_at_once_where_it_deletes_nothing_older(make_system: Make, change: Change) -> None:
     system = three_each(make_system, last(3))
     change(system, last(1))
@@ -505,3 +338,16 @@ def test_repositories_are_made_due_in_slices_that_the_next_sweep_continues(
     sweep(system.wiring)
     assert in_force(system) == 2
     assert sorted(system.messages.sent) == [("enforce", name) for name in sorted(REPOSITORIES)]
+
+
+def test_a_repository_whose_entry_in_redis_is_damaged_keeps_no_changed_policy_from_coming_into_force(
+    make_system: Make, change: Change
+) -> None:
+    """Each sweep ended there, and with it all other work that a sweep does."""
+    system = three_each(make_system, last(3))
+    client: Any = system.store.connection.client
+    client.hset(system.store.connection.keys.of("live", SHOP), "v1", "damaged")
+    change(system, last(1))
+    sweep(system.wiring)
+    system.work()
+    assert (in_force(system), left(system)) == (1, [3, 1, 1])

@@ -11,6 +11,7 @@ from service.domain.retention.plan import Doomed, Plan
 from service.prune import approvals
 from service.store.connection import Connection
 from service.store.outbox import Queue
+from service.store.policy_changes import UNREADABLE
 from service.store.snapshot import Snapshot
 from tests.support.edge import Edge, ServeEdge
 from tests.support.gate import earlier
@@ -287,13 +288,30 @@ def test_without_tokens_a_page_from_elsewhere_sees_the_status_alone(edge: Edge, 
 
 
 def test_workers_that_have_read_another_policy_than_the_one_in_force_are_named(edge: Edge) -> None:
-    changes = edge.store.policy_changes
-    assert changes.begin("in-force", "") is None
-    changes.note_read("worker@a 1", "in-force")
-    assert "different policies" not in str(ready(edge)["troubles"])
+    changes, digest = edge.store.policy_changes, edge.wiring.policies.digest
+    assert changes.begin(digest, "") is None
+    changes.note_read("worker@a 1", digest)
+    assert "policies: " not in str(ready(edge)["troubles"])
     changes.note_read("worker@b 1", "another")
     changes.note_read("worker@c 1", "another")
+    changes.note_read("worker@d 1", UNREADABLE)
+    for sentence in (
+        "policies: worker@d cannot read the policy file, as the log there says: a change of it has no effect there; "
+        "give all workers and web processes the same policy",
+        "policies: the workers have read different policies: the policy in force stays; with another one, "
+        "worker@b, worker@c can neither plan nor delete; give all workers and web processes the same policy",
+    ):
+        assert sentence in str(ready(edge)["troubles"])
+
+
+def test_a_web_process_that_has_read_another_policy_than_the_one_in_force_says_so(edge: Edge) -> None:
+    changes, digest = edge.store.policy_changes, edge.wiring.policies.digest
+    assert changes.begin("in force", "") is None
+    # All have read the changed policy, which is about to be in force.
+    changes.note_read("worker@a 1", digest)
+    assert "policies: " not in str(ready(edge)["troubles"])
+    changes.note_read("worker@a 1", "in force")
     assert (
-        "policies: the workers have read different policies: the policy in force stays, worker@b, worker@c have read "
-        "another one and cannot delete by it; give all workers the same policy"
+        "policies: this process has read another policy than the one in force: its pages and previews are not what the "
+        "workers delete; give all workers and web processes the same policy"
     ) in str(ready(edge)["troubles"])

@@ -26,8 +26,9 @@
 --        2 committed, and the deletion is backing off
 -- include lib/clock
 -- include lib/due
+-- include lib/planned_by
 if (redis.call('HGET', all.generation, repository) or '0') ~= made_from then return 0 end
-if (redis.call('GET', all.policy) or '') ~= policy then return 0 end
+if planned_by() ~= policy then return 0 end
 
 for _, use in ipairs(used) do
   local pulled_us = redis.call('ZSCORE', r.pulled, use.member)
@@ -58,11 +59,7 @@ elseif target == 'dry_run' then
 elseif target ~= 'none' then
   for _, image in ipairs(images) do redis.call('HSET', r.doomed, image.short, image.json) end
 end
--- While a changed policy is compared, plans are still made by the policy before. They do not end what waits because of the
--- change.
-if approved == '1' and redis.call('EXISTS', all['policy:comparison']) == 0 then
-  redis.call('HDEL', all.unapproved, repository)
-end
+if approved == '1' then redis.call('HDEL', all.unapproved, repository) end
 -- Such a plan is committed only after the registry listed the tags that the history knows.
 if target == 'doomed' then redis.call('SREM', all.unconfirmed, repository) end
 
@@ -78,14 +75,12 @@ if (target == 'doomed' or target == 'manual') and #images > 0 then
 else
   redis.call('ZREM', all.doomed, repository)
 end
--- The sweep makes every repository due for a changed policy before that policy is in force: this plan does not answer that.
-local is_marked = redis.call('HGET', all['policy:comparison'], 'stage') == 'due'
 if target == 'manual' then
   redis.call('ZADD', all.due, now_ms + 60000, repository)
 elseif tonumber(next_ms) > 0 then
   redis.call('ZADD', all.due, next_ms, repository)
-elseif overtaken == '0' and not is_marked then
+elseif overtaken == '0' then
   redis.call('ZREM', all.due, repository)
 end
-if overtaken == '1' or is_marked then make_due(repository) end
+if overtaken == '1' then make_due(repository) end
 return result

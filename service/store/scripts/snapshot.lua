@@ -3,13 +3,14 @@
 --
 -- KEYS  tags:R live:R links:R approvals:R heal:R generation compared restarts last_notification pulled:R untagged:R
 --       revisions:R created:R leased:R voided:R hold:R manual:R manual_deleted:R unapproved policy troubles capabilities
---       restored:R unconfirmed planned pushes:R relabeled
+--       restored:R unconfirmed planned pushes:R relabeled policy:comparison
 -- ARGV  repository
 --       known_server      of the tags that the caller remembers: as in the result; '' = none
 --       known_generation
 --       known_relabeled   the number of changes without a generation when they were read
 -- Result the fields of `unpack_snapshot`: name, value, name, value, …
 -- include lib/clock
+-- include lib/planned_by
 local compared = redis.call('HGET', all.compared, repository) or ''
 local compared_ms = math.floor(tonumber(string.match(compared, ' (%d+)$') or 0) / 1000)
 redis.call('ZREMRANGEBYSCORE', r.leased, '-inf', now_ms)
@@ -85,7 +86,7 @@ return {
   'manual_deleted', redis.call('ZRANGE', r.manual_deleted, 0, -1),
   'silent_ms', now_ms - math.max(tonumber(redis.call('GET', all.last_notification) or 0), compared_ms),
   'unapproved', redis.call('HGET', all.unapproved, repository),
-  'policy', redis.call('GET', all.policy),
+  'policy', planned_by(),
   'troubles', redis.call('HKEYS', all.troubles),
   'hides_tags', hides_tags and 1 or 0,
   'unconfirmed', redis.call('SISMEMBER', all.unconfirmed, repository),
