@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import MakeWiring
 from tests.support.collectors import QUIET, collector
-from workers.tick import tick
+from workers.tick import Tick
 
 
 @pytest.mark.parametrize(("queue", "is_there"), [("garbage", True), ("enforce", False)])
@@ -17,5 +17,5 @@ def test_a_worker_that_collects_makes_the_file_of_its_lock_at_its_start(
     wiring = make_wiring(gc=collector(tmp_path, QUIET), storage={"path": str(tmp_path)})
     stopping = threading.Event()
     stopping.set()
-    tick(wiring, "first@a", "1", (f"{wiring.settings.redis.prefix}{queue}",), stopping)
+    Tick(wiring, "first@a", (f"{wiring.settings.redis.prefix}{queue}",)).run(stopping)
     assert (tmp_path / ".pushprune-collect.lock").exists() == is_there
