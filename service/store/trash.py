@@ -48,7 +48,8 @@ class SaveResult(IntEnum):
 
 _FULL = (
     "the trash has no room, as more than 90% of the memory of Redis (maxmemory) is in use, so nothing more is deleted: "
-    "run a garbage collection (pushprune gc --now), which empties the trash, or raise maxmemory"
+    "raise maxmemory, or run a garbage collection (pushprune gc --now), which empties the trash; an online collection "
+    "empties it only after gc.grace and gc.quarantine"
 )
 
 

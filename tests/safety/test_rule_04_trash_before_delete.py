@@ -7,6 +7,7 @@ import pytest
 from service.clock import now_ms
 from service.domain.collection.run import Run
 from service.domain.errors import NotRestorable, TrashUnwritable
+from service.prune.batch import Batch
 from service.store.trash import TrashedManifest
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
@@ -48,6 +49,34 @@ def test_nothing_is_deleted_while_redis_has_no_room_for_the_trash_and_pushes_are
         client.delete(filler)
     system.later()
     assert system.tags() == {"v2"}
+
+
+@pytest.mark.slow
+def test_a_deletion_that_was_interrupted_ends_although_redis_is_full_by_now(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manifest is in the trash already, and needs no more memory."""
+    system = make_system(keep_last(1))
+    client: Any = system.store.connection.client
+
+    def die(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    system.push("v1")
+    system.push("v2")
+    with monkeypatch.context() as patch:
+        patch.setattr(Batch, "delete", die)
+        with pytest.raises(KeyboardInterrupt):
+            system.settle()
+    filler = system.store.connection.keys.of("trash", "filler")
+    client.setrange(filler, 50_000_000, "x")
+    client.config_set("maxmemory", int(client.info("memory")["used_memory"] / 0.95))
+    try:
+        system.later()
+        assert system.tags() == {"v2"}
+    finally:
+        client.config_set("maxmemory", 0)
+        client.delete(filler)
 
 
 both = pytest.mark.parametrize("version", ["2.8", "3"])

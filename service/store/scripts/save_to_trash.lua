@@ -40,7 +40,8 @@ local member = repository .. ' -'
 if entry ~= '' then
   member = repository .. ' ' .. digest
   if entry ~= 'again' then
-    if is_full() then return 4 end
+    -- A deletion that was interrupted after this must still end: its tags may be moved or removed already.
+    if redis.call('HEXISTS', r.trash, digest) == 0 and is_full() then return 4 end
     redis.call('HSET', r.trash, digest, entry)
   elseif redis.call('HEXISTS', r.trash, digest) == 0 then return 3 end
   redis.call('EXPIRE', r.trash, life_s)
