@@ -6,7 +6,7 @@ The exit code of the collector proves nothing: see "garbage-collect" in `service
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from service.domain.errors import AccessDenied, CollectionFailed
+from service.domain.errors import AccessDenied, CollectionFailed, StoreDamaged
 from service.registry import Registry
 from service.store import Store
 
@@ -34,11 +34,15 @@ def refuse_unmarked(store: Store, registry: Registry, marks: Marks, before: Comp
         before: an earlier comparison with the same marks.
 
     Raises:
-        CollectionFailed: a manifest that exists would be deleted.
+        CollectionFailed: a manifest that exists would be deleted, or an entry in Redis cannot be read.
         RegistryUnavailable, RegistryRefused: the registry gave no answer that decides this.
     """
-    comparison = _compared(store, marks, before or Comparison()) if registry.is_configured else Comparison()
-    name = _on_disk(store, registry, marks) or _in_history(registry, comparison) or _in_catalog(registry, marks)
+    try:
+        comparison = _compared(store, marks, before or Comparison()) if registry.is_configured else Comparison()
+        name = _on_disk(store, registry, marks) or _in_history(registry, comparison) or _in_catalog(registry, marks)
+    except StoreDamaged as error:
+        # Redis is not away: without a trouble and a wait, the dry run would be repeated every two seconds.
+        raise CollectionFailed(str(error)) from error
     if name is not None:
         raise CollectionFailed(f"garbage-collect did not mark {name}, which still exists; nothing was deleted")
     return comparison

@@ -66,6 +66,19 @@ def test_a_referrer_must_be_marked_and_so_must_what_it_is_about(make_system: Mak
     assert collect(system, tmp_path, digests) == ""
 
 
+def test_an_entry_in_redis_that_cannot_be_read_fails_the_collection_with_a_trouble(
+    make_system: Make, tmp_path: Path
+) -> None:
+    """Without a trouble and a wait, the sweep would ask for another dry run every two seconds."""
+    system = system_of(make_system, tmp_path)
+    digest = system.registry.push(SHOP, "v1", make_image("v1"))
+    system.settle()
+    system.store.connection.redis.hset(system.store.connection.keys.of("live", SHOP), "v1", "damaged")
+    assert f"the entry of {SHOP}:v1 in Redis cannot be read" in collect(system, tmp_path, [digest])
+    assert "garbage" in {trouble.about for trouble in system.store.outbox.troubles()}
+    assert not system.store.collections.overdue()
+
+
 def test_a_manifest_that_lost_its_tag_and_is_kept_must_be_marked(make_system: Make, tmp_path: Path) -> None:
     system = system_of(make_system, tmp_path)
     before = system.registry.push_image(SHOP, "main", seed="before")
