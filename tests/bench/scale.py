@@ -211,24 +211,31 @@ def _answered(name: str, of: str, most_ms: float, ask: Callable[[], object]) -> 
 def _policy_change(wiring: Wiring, of: str) -> Iterator[Figure]:
     """Make all repositories due in slices, as the sweep does, and plan some of them; all must be due in the end."""
     before_s = time.process_time()
-    changes, slices = wiring.store.policy_changes, 1
+    store, slices, marked = wiring.store, 0, None
+    changes, digest, text = store.policy_changes, wiring.policies.digest, wiring.policies.written
     changes.begin("first", "")
-    while (comparison := changes.begin("changed", "")) and not mark_all_due(
-        wiring.store, replace(comparison, stage="due")
-    ):
-        slices += 1
+    while not marked:
+        begun = changes.begin(digest, text)
+        assert begun, "no policy is in force, or this one"
+        marked, slices = mark_all_due(store, replace(begun, stage="due")), slices + 1
     used_s = time.process_time() - before_s
-    due = int(wiring.store.connection.client.zcard(wiring.store.connection.keys.of("due")))
+    assert changes.apply(marked, text)
+    due = _due(wiring)
     # As a worker does, but without Celery: each has a lease, and as many tags as usual.
     names = [f"team{number % 997:03}/app{number:06}" for number in range(1, _PLANNED + 1)]
     before_s = time.process_time()
     for name in names:
         planning.enforce(wiring, name)
     per_s = len(names) / (time.process_time() - before_s)
+    assert _due(wiring) == due - len(names), "some were not planned"
     measured = f"{due:,} due after {slices} slices, {used_s:.1f} s of CPU; "
     measured += f"of {_PLANNED_TAGS} tags, {per_s:,.0f} planned a second of CPU"
     is_met = due >= REPOSITORIES and per_s >= PLANNED_PER_S
     yield Figure(f"{of}: a changed policy", measured, f"all; ≥ {PLANNED_PER_S}/s", is_met)
+
+
+def _due(wiring: Wiring) -> int:
+    return int(wiring.store.connection.client.zcard(wiring.store.connection.keys.of("due")))
 
 
 @contextmanager
