@@ -171,16 +171,23 @@ def _record(store: Store, dispatch: Dispatch, request: DeletionRequest, by: str,
         )
     if request.learnt:
         store.facts.resolve(snapshot, request.learnt)
-    released = request.released
+    released = _released(store, request, request.targets)
     noted = store.manual.request(request.repository, request.targets, by, force=force, released=released)
     targets = {name: request.targets[name] for name in noted}
     if released and 0 < len(targets) < len(request.targets):
         # No lease has ended, because an image may also belong to a tag that was left out. By now it is known which.
-        current = released_by(store.history.snapshot(request.repository), targets)
-        released = {digest: until_us for digest, until_us in released.items() if digest in current}
+        released = _released(store, request, targets)
         store.manual.request(request.repository, targets, by, force=force, released=released)
     dispatch.enforce(request.repository)
     return replace(request, targets=targets)
+
+
+def _released(store: Store, request: DeletionRequest, targets: Mapping[str, str]) -> Mapping[str, int]:
+    """Return the leases that end by the deletion of these targets. Users may have restored tags since the preview."""
+    if not request.released:
+        return {}
+    current = released_by(store.history.snapshot(request.repository), targets)
+    return {digest: until_us for digest, until_us in request.released.items() if digest in current}
 
 
 def _why_waiting(store: Store, *, has_worker: bool) -> str:

@@ -8,6 +8,7 @@ from service.domain.errors import NotDeletable, RegistryUnavailable
 from service.domain.retention.selector import TagSelector
 from service.prune import manual
 from service.prune.deletion_request import DeletionRequest
+from service.restore.restoring import LEASE_S
 from tests.conftest import keep_last
 from tests.fakes.images import Image, index_over, make_image
 from tests.fakes.pusher import Pusher
@@ -126,19 +127,22 @@ def test_no_index_is_read_if_nothing_is_leased(make_system: Make) -> None:
     assert [sent for sent in system.registry.requests if index.digest in sent.path and sent.method == "GET"] == []
 
 
-def test_a_restore_after_the_preview_of_a_deletion_keeps_its_image(make_system: Make) -> None:
+@pytest.mark.parametrize("leases_s", [(3600, LEASE_S), (LEASE_S, 3600)], ids=["for longer", "for a shorter time"])
+def test_a_restore_after_the_preview_of_a_deletion_keeps_its_image(
+    make_system: Make, leases_s: tuple[int, int]
+) -> None:
     """The user confirms the deletion of v1 after another one has restored the same image as v3."""
     system = make_system(keep_last(1))
     system.registry.push(SHOP, "v1", PART)
     system.push("v2")
     system.settle()
     restore = system.wiring.restore.restore
-    restore(SHOP, tag="v1", lease_s=3600)
+    restore(SHOP, tag="v1", lease_s=leases_s[0])
     planned = resolve(system, TagSelector(SHOP, "v1"))
-    restore(SHOP, tag="v1", digest=PART.digest, as_tag="v3")
+    restore(SHOP, tag="v1", digest=PART.digest, as_tag="v3", lease_s=leases_s[1])
     request(system, planned)
     system.later()
-    assert system.registry.tags(SHOP)["v3"] == PART.digest
+    assert system.registry.tags(SHOP).get("v3") == PART.digest
 
 
 @pytest.mark.parametrize(
