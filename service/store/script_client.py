@@ -2,6 +2,7 @@
 
 import os
 from collections import defaultdict, deque
+from contextlib import suppress
 from typing import Any
 
 import hiredis
@@ -32,7 +33,7 @@ class ScriptClient(redis.Redis):
             return own.retry.call_with_retry(lambda: _answer(own, args, has_bytes), lambda _: own.disconnect())
         except BaseException:
             # After a failover, the other connections would still read from the old server.
-            idle.clear()
+            _close(idle)
             raise
         finally:
             idle.append(own)
@@ -44,6 +45,13 @@ class ScriptClient(redis.Redis):
         except IndexError:
             pool: Any = self.connection_pool
             return pool.connection_class(**pool.connection_kwargs)
+
+
+def _close(idle: deque[Any]) -> None:
+    """Close connections. Another thread may take one meanwhile."""
+    with suppress(IndexError):
+        while True:
+            idle.pop().disconnect()
 
 
 def _answer(own: Any, command: tuple[Any, ...], has_bytes: bool) -> Any:

@@ -59,7 +59,8 @@ def test_a_right_system_is_right_and_nothing_is_left_of_the_look(live: Live, doc
     system.start_worker()
     for _ in range(5):
         code, findings = doctor(system, "--wait", "60")
-        wrong = [finding for item in findings.values() for finding in item if finding["severity"] != "ok"]
+        every = [finding for item in findings.values() for finding in item]
+        wrong = [finding for finding in every if finding["severity"] not in ("ok", "skipped")]
         # On a machine that stands still a process answers too late, once.
         if not wrong:
             break
