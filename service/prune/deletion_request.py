@@ -212,7 +212,7 @@ class RequestResolver:
 
 
 def released_by(state: State, targets: Mapping[str, str]) -> Mapping[str, int]:
-    """Return the restored digests whose leases end by a request, each with the end of its lease (µs).
+    """Map each restored digest whose lease a manual deletion ends to the end of the lease (µs).
 
     The request covers parts and referrers, too.
 

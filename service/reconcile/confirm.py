@@ -93,7 +93,7 @@ def resolve(store: Store, registry: Registry, snapshot: Snapshot, digests: Itera
 
 
 def unreadable(repository: str, digest: str, error: UnreadableManifest) -> str:
-    """Return the sentence about an index, or an artifact, of which nobody can say which images it needs."""
+    """Return the error sentence for an unreadable index or artifact, whose references to images are unknown."""
     return (
         f"{repository}@{digest} is an index or an artifact, and cannot be read ({error}); "
         "nothing is deleted in this repository while it exists: if you do not need it, delete it with another client"

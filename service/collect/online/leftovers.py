@@ -1,4 +1,4 @@
-"""Delete abandoned uploads, dangling tags and emptied repositories from the storage, or only report what was found.
+"""Delete or report the leftovers of a storage: abandoned uploads, dangling tags and emptied repositories.
 
 A push may race with each of these deletions. Links of leftovers are deleted under claims, like links of garbage.
 
