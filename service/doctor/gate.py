@@ -5,12 +5,16 @@ from collections.abc import Iterator
 from service.collect import gate_processes
 from service.doctor.case import Case
 from service.domain.collection.gate import client_of
+from service.domain.errors import RegistryRefused
 from service.domain.finding import Finding, error, fine, skipped, warning
 from service.domain.timestamps import rfc3339
-from service.registry.probe import knock, look_agent
+from service.registry.probe import is_registry, knock, look_agent
 
 _NAME = "gate"
 _SERVER_ERROR = 500
+_AS_CLIENTS = (
+    "pushprune doctor --front https://registry.example.com   # as clients name it; in Compose: http://gate:5000"
+)
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -26,10 +30,7 @@ def check(case: Case) -> Iterator[Finding]:
         return
     if case.front is None:
         sentence = "not checked if writes ask the gate: the address that clients push to is unknown"
-        fix = (
-            "pushprune doctor --front https://registry.example.com   # as clients name it; in Compose: http://gate:5000"
-        )
-        yield warning(_NAME, sentence, fix)
+        yield warning(_NAME, sentence, _AS_CLIENTS)
         return
     if case.wiring.store.leases.collecting():
         yield warning(
@@ -44,16 +45,25 @@ def check(case: Case) -> Iterator[Finding]:
 def _front(case: Case, front: str) -> Finding:
     """Send a write that changes nothing to the front door, and look for it at the gate."""
     registry, agent = case.wiring.settings.registry, look_agent(case.name)
-    status = knock(front, case.repository, agent, registry.timeout_s, registry.ca_file)
+    try:
+        answer = knock(front, case.repository, agent, registry.timeout_s, registry.ca_file)
+    except RegistryRefused as untrusted:
+        fix = f"PUSHPRUNE_REGISTRY__CA_FILE=/etc/pushprune/registry-ca.pem pushprune doctor --front {front}"
+        return warning(_NAME, f"not checked: {untrusted}", fix)
     # The hash of the agent alone: the gate may see another address than this machine's.
     if case.wiring.store.doctor_probes.admitted(case.repository, client_of("", agent).rpartition("/")[2]):
         return fine(_NAME, f"writes through {front} ask the gate")
     if gate := case.wiring.store.gate.state():
         return warning(_NAME, f"not checked if writes ask the gate: it is {gate.state}", "pushprune gc   # says why")
-    if status >= _SERVER_ERROR:
-        sentence = f"a write through {front} was refused ({status}) and did not reach the gate process: no push passes"
+    if answer.status >= _SERVER_ERROR:
+        sentence = (
+            f"a write through {front} was refused ({answer.status}) and did not reach the gate process: no push passes"
+        )
         fix = "docker compose restart gate   # nginx looks up the address of the gate process only when it starts"
         return error(_NAME, sentence, fix)
+    if not is_registry(answer):
+        sentence = f"not checked: {front} answers {answer.status} to a write, and not as a registry does"
+        return warning(_NAME, sentence, _AS_CLIENTS)
     sentence = f"a write through {front} did not ask the gate: a collection can break what is pushed there"
     return error(
         _NAME, sentence, "auth_request /-/gate;   # in `location /v2/` of the nginx there, see config/nginx.conf"

@@ -26,6 +26,16 @@ _READY_S = 60.0
 _EVERYTHING = "100000000"
 # Requests per second. The user waits for the comparison, so it is faster than the one beside everyday pushes.
 _RATE = "1000"
+# The settings of the service's Redis, which may be in the same file or environment.
+_NO_OTHER_REDIS = {
+    "PUSHPRUNE_REDIS__URL_FILE": "",
+    "PUSHPRUNE_REDIS__SENTINEL_PASSWORD": "",
+    "PUSHPRUNE_REDIS__SENTINEL_PASSWORD_FILE": "null",
+    "PUSHPRUNE_REDIS__CA_FILE": "null",
+    "PUSHPRUNE_REDIS__CERTIFICATE_FILE": "null",
+    "PUSHPRUNE_REDIS__KEY_FILE": "null",
+    "PUSHPRUNE_REDIS__REPLICAS": "0",
+}
 
 
 @contextmanager
@@ -50,6 +60,7 @@ def one_off_system(
         url = redis.prepare()
         environ = {
             **inherited,
+            **_NO_OTHER_REDIS,
             "PUSHPRUNE_REGISTRY__URL": registry,
             "PUSHPRUNE_DATA_DIR": folder,
             "PUSHPRUNE_REDIS__URL": url,

@@ -28,6 +28,8 @@ VERSION_1 = "X-Docker-Registry-Version"
 _CODES_LENGTH = 200
 _CODE = re.compile(r"\w+", re.ASCII)
 _PATH_LENGTH = 500
+# OpenSSL's codes X509_V_ERR_… of a certificate whose authority is not known. Others: it is expired, or of another host.
+_UNKNOWN_CA = range(18, 22)
 
 
 @contextmanager
@@ -49,9 +51,10 @@ def translated(where: str, timeout_s: float) -> Iterator[None]:
     except TimeoutError as error:
         raise RegistryUnavailable(f"{where} did not answer within {timeout_s:g} s") from error
     except ssl.SSLError as error:
-        if is_certificate_failure(error):
+        if failure := _certificate_failure(error):
+            advice = ": set registry.ca_file to its CA's certificate" if failure.verify_code in _UNKNOWN_CA else ""
             raise RegistryRefused(
-                f"{where} shows a certificate that is not trusted here: set registry.ca_file to its CA's certificate"
+                f"{where} shows a certificate that is not trusted here ({failure.verify_message}){advice}"
             ) from error
         raise RegistryUnavailable(
             f"{where} ended the TLS handshake: if it does not use TLS, its address must begin with http://"
@@ -154,7 +157,7 @@ def _codes_of(answer: Answer) -> str:
 
 def is_certificate_failure(error: BaseException | None) -> bool:
     """True if a certificate was not trusted."""
-    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
+    return _certificate_failure(error) is not None
 
 
 def innermost(error: BaseException) -> str:
@@ -163,6 +166,11 @@ def innermost(error: BaseException) -> str:
         return str(error)
     words = [cause.strerror or str(cause) for cause in _causes(error) if isinstance(cause, OSError)]
     return next(filter(None, reversed(words)), type(error).__name__)
+
+
+def _certificate_failure(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
+    """Return OpenSSL's refusal of a certificate; None if that is not the cause of this error."""
+    return next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLCertVerificationError)), None)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

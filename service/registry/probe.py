@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from service.domain.errors import PushpruneError, RegistryUnavailable
+from service.domain.errors import PushpruneError
 from service.domain.oci.manifest import OCI_MANIFEST
+from service.registry.answers import error_codes, translated
 from service.registry.auth import RegistryAuth
 from service.registry.client import RegistryClient, upload_path
-from service.registry.exchange import FAILURES, USER_AGENT, Request, agent_with
+from service.registry.exchange import USER_AGENT, Answer, Request, agent_with
 from service.registry.session import HttpSession
 
 # The repository for probes; it belongs to no user.
@@ -142,17 +143,21 @@ class Probe(RegistryClient):
                 return
 
 
-def knock(url: str, repository: str, agent: str, timeout_s: float, ca_file: Path | None = None) -> int:
-    """Send a write that changes nothing, as clients send their writes, and return the status of the answer.
+def knock(url: str, repository: str, agent: str, timeout_s: float, ca_file: Path | None = None) -> Answer:
+    """Send a write that changes nothing, as clients send their writes, and return the answer.
 
     The write cancels an upload that does not exist.
 
     Raises:
         RegistryUnavailable: there is no answer at this URL.
+        RegistryRefused: its certificate is not trusted.
     """
     path = f"{url.rstrip('/').removesuffix('/v2')}/v2/{repository}/blobs/uploads/{_NO_UPLOAD}"
     request = Request("DELETE", path, {"User-Agent": agent})
-    try:
-        return HttpSession(url, ca_file=ca_file).send(request, timeout_s=timeout_s).status
-    except FAILURES as error:
-        raise RegistryUnavailable(f"there is no answer at {url} ({type(error).__name__})") from error
+    with translated(url, timeout_s):
+        return HttpSession(url, ca_file=ca_file).send(request, timeout_s=timeout_s)
+
+
+def is_registry(answer: Answer) -> bool:
+    """True if a registry of version 2 sent this answer; False for a page of a proxy."""
+    return bool(answer.header("Docker-Distribution-Api-Version") or error_codes(answer))

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from service.registry.exchange import USER_AGENT
 from service.wiring import Wiring
 from tests.conftest import MakeWiring
 from tests.doctor.conftest import look, one, quick
+from tests.fakes.certificates import make_certificates
+from tests.fakes.proxy_page import ProxyPage
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.valkey import free_port
 from tests.support.gate import earlier
@@ -126,8 +129,24 @@ def test_a_silent_gate_process_is_named_because_collections_wait_for_it(gated: W
 
 
 def test_a_front_door_that_does_not_answer_is_reported(gated: Wiring) -> None:
-    with pytest.raises(RegistryUnavailable, match="there is no answer"):
+    with pytest.raises(RegistryUnavailable, match="cannot be reached: Connection refused"):
         look("gate", quick(gated, front=f"http://127.0.0.1:{free_port()}"))
+
+
+def test_a_front_door_whose_certificate_is_not_trusted_is_not_checked(gated: Wiring, tmp_path: Path) -> None:
+    with FakeRegistry(tls=make_certificates(tmp_path).server) as front:
+        finding = one("gate", quick(gated, front=front.url))
+    assert finding.severity == "warning"
+    assert "not trusted here (unable to get local issuer certificate): set registry.ca_file to" in finding.message
+    assert finding.fix.startswith("PUSHPRUNE_REGISTRY__CA_FILE=")
+
+
+@pytest.mark.parametrize("status", [301, 400, 401, 404])
+def test_a_front_door_that_is_no_registry_is_not_accused(gated: Wiring, status: int) -> None:
+    with ProxyPage(status) as proxy:
+        finding = one("gate", quick(gated, front=proxy.url))
+    assert finding.severity == "warning"
+    assert f"answers {status} to a write, and not as a registry does" in finding.message
 
 
 def test_a_collection_is_not_waited_for(gated: Wiring, front: FakeRegistry) -> None:

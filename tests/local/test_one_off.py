@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +62,31 @@ def test_nothing_is_deleted_while_the_policy_is_only_tried(registry: FakeRegistr
     assert made_deletions(system.wiring.store) == ()
     assert len(registry.tags(SHOP)) == 5
     assert {request.method for request in registry.requests} == {"GET"}
+
+
+@pytest.mark.parametrize(
+    "redis",
+    [
+        "{url: rediss://127.0.0.1:1/0, ca_file: ca, certificate_file: ca, key_file: ca}",
+        "{url: redis+sentinel://127.0.0.1:1/shop/0, sentinel_password: secret}",
+        "{url: redis+sentinel://127.0.0.1:1/shop/0, sentinel_password_file: ca}",
+        "{url: redis://127.0.0.1:1/0, replicas: 2}",
+    ],
+)
+def test_the_redis_of_the_service_in_the_same_settings_is_left_alone(
+    registry: FakeRegistry, tmp_path: Path, redis: str
+) -> None:
+    (tmp_path / "ca").write_text("of another Redis")
+    config = tmp_path / "pushprune.yaml"
+    config.write_text(f"redis: {redis}\n")
+    with one_off_system(registry.url, POLICY, config, os.environ) as system:
+        assert system.compare([SHOP]) == 5
+        assert (system.wiring.settings.redis.replicas, system.wiring.settings.redis.ca_file) == (0, None)
+
+
+def test_the_redis_of_the_service_in_the_environment_is_left_alone(registry: FakeRegistry, tmp_path: Path) -> None:
+    (tmp_path / "redis-url").write_text("redis://127.0.0.1:1/0")
+    redis = {"URL_FILE": str(tmp_path / "redis-url"), "SENTINEL_PASSWORD": "secret"}
+    environ = os.environ | {f"PUSHPRUNE_REDIS__{name}": value for name, value in redis.items()}
+    with one_off_system(registry.url, POLICY, None, environ) as system:
+        assert system.compare([SHOP]) == 5

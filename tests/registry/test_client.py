@@ -408,6 +408,12 @@ class TestCertificates:
             authority.write_bytes(certificates.authority.read_bytes())
             client.ping()
 
+    def test_a_certificate_for_another_host_is_refused_with_that_reason(self, certificates: Certificates) -> None:
+        with FakeRegistry(tls=certificates.server) as fake:
+            url = fake.url.replace("127.0.0.1", "localhost")
+            with pytest.raises(RegistryRefused, match=r"not valid for 'localhost'\.?\)$"):
+                RegistryClient(url, ca_file=certificates.authority).ping()
+
     def test_plain_http_where_tls_is_spoken(self, certificates: Certificates) -> None:
         with FakeRegistry(tls=certificates.server) as fake, pytest.raises(RegistryUnavailable):
             RegistryClient(fake.url.replace("https", "http")).ping()
