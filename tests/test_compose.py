@@ -14,6 +14,9 @@ import yaml
 
 from service.dispatch import QUEUES
 from service.settings import Settings, load_settings
+from tests.fakes.certificates import make_certificates
+from tests.fakes.nginx import nginx_binary, rendered
+from tests.support import manual
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -178,6 +181,24 @@ def test_nginx_ends_before_it_is_killed_if_the_address_of_the_registry_is_gone()
 
 def gate_port() -> str:
     return ":" + str(SERVICES["gatekeeper"]["environment"]["PUSHPRUNE_GC__GATE_LISTEN"]).rpartition(":")[2]
+
+
+def test_nginx_speaks_tls_as_the_manual_says(tmp_path: Path) -> None:
+    (override,) = re.findall(r"```yaml\n( +services:\n +gate:.*?)```", manual.page("production"), re.DOTALL)
+    gate = yaml.safe_load(override)["services"]["gate"]
+    assert gate["ports"] == ["443:443"]
+    _, folder, mode = gate["volumes"][0].split(":")
+    assert mode == "ro"
+    text = rendered(tmp_path, listen="127.0.0.1:5000", gate="127.0.0.1:8081", registry="127.0.0.1:5000")
+    text, lines = re.subn(r"# (listen 443 ssl|ssl_certificate\w* \S+);", r"\1;", text)
+    assert lines == 3
+    certificates = make_certificates(tmp_path)
+    for name, file in zip(("fullchain.pem", "privkey.pem"), certificates.server, strict=True):
+        assert f"{folder}/{name};" in text
+        text = text.replace(f"{folder}/{name};", f"{file};")
+    (tmp_path / "nginx.conf").write_text(text)
+    tried = subprocess.run([nginx_binary(), "-t", "-c", str(tmp_path / "nginx.conf")], capture_output=True, text=True)
+    assert tried.returncode == 0, tried.stderr
 
 
 def test_only_nginx_reaches_the_process_that_it_asks() -> None:

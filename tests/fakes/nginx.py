@@ -34,6 +34,12 @@ def rendered(folder: Path, *, listen: str, gate: str, registry: str, ask: bool =
     return text
 
 
+def nginx_binary() -> str:
+    binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
+    assert binary, "nginx is missing; `make test` installs it as root on Debian"
+    return binary
+
+
 class Nginx:
     """nginx from `with` to its end. url: where clients go instead of to the registry."""
 
@@ -50,8 +56,7 @@ class Nginx:
         return rendered(self._folder, listen=f"127.0.0.1:{self._port}", ask=ask, gate=gate, registry=registry)
 
     def __enter__(self) -> Self:
-        binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
-        assert binary, "nginx is missing; `make test` installs it as root on Debian"
+        binary = nginx_binary()
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / "nginx.conf"
         file.write_text(self._config)
