@@ -115,7 +115,7 @@ def _decision(result: RuleResult, verdict_reason: str) -> str:
     place = f" (place {result.place}, last: {result.limit})" if result.place else ""
     reason = "" if result.reason == verdict_reason else f": {result.reason.removesuffix(f' (rule {result.rule})')}"
     until = f", until {when(result.until_us)}" if result.until_us else ""
-    return f"  rule {result.rule} {'keeps it' if result.keep else 'deletes it'}{reason}{place}{until}"
+    return f"  rule {result.rule} {'keeps it' if result.keep else 'does not keep it'}{reason}{place}{until}"
 
 
 def _earliest_deletion_in_full(explanation: Explanation) -> str:
@@ -139,7 +139,8 @@ def _last_event(settings: Settings, inventory: Inventory, restore: Restore, repo
     name = f"{repository}:{tag}"
     if newest is None:
         near = get_close_matches(tag, inventory.tag_names(repository), cutoff=0.5)
-        return f"{name}: no tag of that name is known" + (f"; similar tags: {', '.join(near)}" if near else "")
+        similar = f"; similar tags: {', '.join(near)}" if near else f"; `pushprune tags {repository}` lists its tags"
+        return f"{name}: no tag of that name is known{similar}"
     if newest.action not in _BECAME:
         return f"{name} no longer exists; `pushprune history {name}` shows its events"
     by = f" by {newest.actor}" if newest.actor else ""

@@ -126,7 +126,7 @@ def gc(
     if not (now or dry_run or undelete):
         show_overview(overview(wiring.store, wiring.registry, wiring.settings.gc), as_document)
         if wiring.registry.collector is None and not as_document:
-            line("garbage collection is not configured: set gc.command, or gc.collector: online")
+            line("garbage collection is not configured: set gc.command, or gc.collector: online, in the configuration")
         return
     asked_ms = now_ms()
     if undelete:

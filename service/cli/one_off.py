@@ -14,6 +14,7 @@ from service.cli.registry import refuse_v1
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.domain.history.reconciliation import NAME_THEM
 from service.domain.policy.model import Policy
+from service.domain.policy.units import spell_count
 from service.domain.retention.selector import TagSelector, is_glob
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def compare_once(
     system, names = open_once(url, config, policy, repositories, trash)
     with shown_progress(system):
         tags = system.compare(names)
-    _say(f"{len(names)} repositories with {tags} tags")
+    _say(f"{spell_count(len(names), 'repository')} with {spell_count(tags, 'tag')}")
     return system
 
 

@@ -54,7 +54,7 @@ def unknown_ages(previews: Sequence[Preview]) -> str:
         return ""
     undated, tied = counts[UnknownAge.UNDATED], counts[UnknownAge.TIED]
     kinds = [f"{undated} without a usable creation date"] if undated else []
-    kinds += [f"{tied} of the same date as the last one that the rule keeps"] if tied else []
+    kinds += [f"{tied} as old as the last image that the rule keeps"] if tied else []
     return (
         f"kept because of unknown age: {spell_count(len(images), 'image')} ({', '.join(kinds)}); "
         "--order name and --order semver need no age"
@@ -66,14 +66,15 @@ def _show_deletions(previews: Sequence[Preview], deletions: Sequence[tuple[str, 
     table(("repository", "tag", "digest", "reason"), rows)
     click.echo()
     rules = ((rule.name or "(no rule)", str(rule.tags), str(rule.digests), rule.size) for rule in totals(previews))
-    table(("rule", "tags", "images", "up to"), rules)
+    table(("rule", "tags", "images", "size"), rules)
     freed = _freed(freed_together(preview.freed for preview in previews if preview.deletions))
-    click.echo(f"up to: a layer that several images share counts for each of them; {freed}")
+    click.echo(f"size: a layer that several images share counts for each of them; {freed}")
     for preview in previews:
         if preview.hold:
             line(f"{preview.repository}: the plan would wait for approval: {preview.hold}")
         if preview.unclear:
-            line(f"{preview.repository}: {len(preview.unclear)} manifests must be read first; the plan may change")
+            unclear = spell_count(len(preview.unclear), "manifest")
+            line(f"{preview.repository}: {unclear} must be read first; the plan may change")
 
 
 def _freed(freed: Freed) -> str:

@@ -56,7 +56,8 @@ def protect(
         else:
             ended = end_protection(wiring.store, wiring.dispatch, repository, known, by=login_name())
             answers.append(ProtectionAnswer.ended(repository, len(known), ended))
-            sentence = f"{repository}: the protection of {spell_count(ended, 'image')} has ended"
+            images = spell_count(ended, "image")
+            sentence = f"{repository}: the protection of {images} has ended; from now on the policy decides"
         if not as_document:
             line(sentence)
     if as_document:

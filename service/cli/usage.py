@@ -9,7 +9,7 @@ from service.answers.usage import StorageUsage
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options
 from service.cli.output import line, output_options, show_document, table
-from service.domain.policy.units import spell_change, spell_size
+from service.domain.policy.units import spell_change, spell_count, spell_size
 from service.domain.usage import Usage
 from service.reports.usage import usage_records
 
@@ -47,7 +47,7 @@ def usage(config: Path | None, data: Path | None, days: int, as_document: bool) 
         return
     table(("prefix", "size", f"change in {days}d"), _rows(records))
     if unknown := records[-1].unknown:
-        line(f"at least: the sizes of {unknown} tags are not known")
+        line(f"at least: the size of {spell_count(unknown, 'tag')} is not known")
 
 
 def _rows(records: Sequence[Usage]) -> Iterator[tuple[str, str, str]]:

@@ -49,5 +49,7 @@ def _recorded(case: Case) -> Iterator[Finding]:
     if holds:
         names = some([hold.repository for hold in holds])
         yield warning(
-            _NAME, f"{len(holds)} plans wait for approval: {names}", "pushprune prune --held   # then --approve"
+            _NAME,
+            f"{spell_count(len(holds), 'plan')} waiting for approval: {names}",
+            "pushprune prune --held   # then --approve",
         )

@@ -17,7 +17,7 @@ def check(case: Case) -> Iterator[Finding]:
     """Check that a worker runs for every queue, and that the workers keep up."""
     health = system_health(case.wiring.store, case.wiring.registry, case.wiring.policies)
     reading, missing = health.reading, tuple(queue for queue, workers in health.queues.items() if not workers)
-    waits = f"{reading.waiting['due']} repositories to plan, {reading.waiting['doomed']} to delete from"
+    waits = f"repositories to plan: {reading.waiting['due']}, to delete from: {reading.waiting['doomed']}"
     for trouble in health.troubles:
         if trouble.about == "workers":
             yield error("workers", trouble.message.partition("; start one")[0] + f" ({waits})", start_line(missing))

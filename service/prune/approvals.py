@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from service.dispatch import Dispatch
 from service.domain.errors import NotWaiting
+from service.domain.policy.units import spell_count
 from service.reports.held_plans import joint_name, undecided
 from service.store import Store
 from service.store.approvals import Hold
@@ -23,7 +24,7 @@ def approve(store: Store, dispatch: Dispatch, repository: str, plan: str | None,
     approved = store.approvals.approve(repository, plan)
     if not approved:
         raise NotWaiting(_why_not_waiting(store, repository))
-    store.approvals.note(repository, "approved", by, f"{approved} images may be deleted: {reason}")
+    store.approvals.note(repository, "approved", by, f"{spell_count(approved, 'image')} may be deleted: {reason}")
     plan_now(store, dispatch, [repository])
     return approved
 
@@ -80,7 +81,7 @@ def reject(store: Store, repository: str, plan: str | None, *, by: str) -> Hold:
     if hold is None:
         raise NotWaiting(_why_not_waiting(store, repository))
     store.approvals.reject(repository, hold.plan, by)
-    store.approvals.note(repository, "refused", by, f"{len(hold.digests)} images are kept: {hold.reason}")
+    store.approvals.note(repository, "refused", by, f"{spell_count(len(hold.digests), 'image')} kept: {hold.reason}")
     return hold
 
 

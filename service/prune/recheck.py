@@ -99,7 +99,7 @@ def _recheck(
     if tag is None and batch.store.deletions.touched(repository, name, verdict.tag.pushed_us):
         return RecheckResult(RecheckState.REMOVED)
     if being_pushed(verdict.tag):
-        raise RegistryUnavailable(f"{repository}:{name} was pushed just now, and the registry does not show it yet")
+        raise RegistryUnavailable(f"{repository}:{name} was pushed just now, and the registry does not show this push")
     current = manifest or answer
     is_index = current is not None and current.media_type in INDEX_TYPES
     if tag is None:

@@ -261,6 +261,8 @@ def _head_of_known(registry: Registry, repository: str, name: str, known: Tag) -
         if (head and head.digest in (known.digest, tombstone.DIGEST)) or not being_pushed(known):
             return head
         if pause_s > _LONGEST_PAUSE_S:
-            raise RegistryUnavailable(f"{repository}:{name} was pushed just now and the registry does not show it yet")
+            raise RegistryUnavailable(
+                f"{repository}:{name} was pushed just now, and the registry does not show this push"
+            )
         time.sleep(pause_s)
         pause_s *= 2

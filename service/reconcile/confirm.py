@@ -95,6 +95,7 @@ def resolve(store: Store, registry: Registry, snapshot: Snapshot, digests: Itera
 def unreadable(repository: str, digest: str, error: UnreadableManifest) -> str:
     """Return the error sentence for an unreadable index or artifact, whose references to images are unknown."""
     return (
-        f"{repository}@{digest} is an index or an artifact, and cannot be read ({error}); "
-        "nothing is deleted in this repository while it exists: if you do not need it, delete it with another client"
+        f"{repository}@{digest} is an index or an artifact that cannot be read ({error}); nothing is deleted in "
+        "this repository while this manifest exists: if no user needs the manifest, delete it with another client, "
+        f"such as crane delete HOST:PORT/{repository}@{digest}"
     )

@@ -7,6 +7,7 @@ from itertools import islice
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.domain.history import reconciliation
 from service.domain.oci.names import is_repository
+from service.domain.policy.units import spell_count
 from service.log import log
 from service.reconcile import compare
 from service.reconcile.pace import Pace
@@ -175,7 +176,7 @@ def _report(store: Store, registry: Registry) -> None:
     log.info("the history was compared with the registry", reason=last.reason, repositories=last.repositories,
              tags=last.tags, changed=last.changed, failed=last.failed)  # fmt: skip
     if last.failed:
-        message = f"{last.failed} repositories could not be compared, the last: {last.message}"
+        message = f"{spell_count(last.failed, 'repository')} could not be compared, the last: {last.message}"
         store.outbox.note_trouble(_ABOUT, message)
     elif last.catalog and last.whole and not registry.named:
         store.outbox.note_trouble(_ABOUT, f"{last.catalog}: {reconciliation.NAME_THEM}")

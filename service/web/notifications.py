@@ -14,6 +14,7 @@ from werkzeug.wrappers import Request
 
 from service.clock import now_us
 from service.domain.events import MOST_EVENTS, Envelope, parse
+from service.domain.policy.units import spell_count
 from service.ingest.record import Recorder, RecordResult
 from service.ingest.unauthenticated import UnauthenticatedAlert
 from service.log import log
@@ -114,9 +115,10 @@ class _Recorded:
     def __init__(self, envelope: Envelope, result: RecordResult) -> None:
         rejected = [rejected.reason for rejected in envelope.rejected]
         if result.refused:
-            rejected.append(f"{result.refused} events name too many unknown repositories or tags")
+            rejected.append(f"too many unknown repositories or tags in {spell_count(result.refused, 'event')}")
         if result.unrecordable:
-            rejected.append(f"{result.unrecordable} events cannot be recorded in Redis; see the rejected events")
+            unrecordable = spell_count(result.unrecordable, "event")
+            rejected.append(f"{unrecordable} cannot be recorded in Redis; see the rejected events")
         answer = {"recorded": result.events, "duplicates": result.duplicates, "rejected": rejected}
         self._status, self._body = "202 ACCEPTED" if rejected else "200 OK", json.dumps(answer).encode()
 

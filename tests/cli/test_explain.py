@@ -75,7 +75,7 @@ def test_a_list_of_tags_knows_what_waits(run: Run, verb: str) -> None:
 def test_the_reason_is_given_once_and_the_place_with_it(run: Run) -> None:
     _, output = run("explain", "shop/api:v1")
     assert output.count("older than the newest 2") == 1
-    assert "  rule last deletes it (place 5, last: 2)" in output
+    assert "  rule last does not keep it (place 5, last: 2)" in output
     _, output = run("explain", "shop/api:v1", "--json")
     (result,) = json.loads(output)[0]["rule_results"]
     assert (result["place"], result["limit"]) == (5, 2)
@@ -228,7 +228,7 @@ def test_a_dry_run_says_what_it_does_not_know_of_the_sizes(run: Run, wiring: Wir
     _, output = run("prune", "--dry-run")
     assert "1.2 kB" in output
     assert output.splitlines()[-1] == (
-        "up to: a layer that several images share counts for each of them; "
+        "size: a layer that several images share counts for each of them; "
         "a collection frees an unknown part of it: the layers of these images are not known"
     )
     record(wiring.store.history, event(0, tag="v0", seed=90, size_bytes=0))
@@ -246,7 +246,7 @@ def freed(run: Run, wiring: Wiring, *pushes: Event, repositories: tuple[str, ...
     """Return the sentence of a dry run about the bytes that a collection frees."""
     record(wiring.store.history, *pushes)
     _, output = run("prune", "--dry-run", *repositories)
-    (line,) = (line for line in output.splitlines() if line.startswith("up to: "))
+    (line,) = (line for line in output.splitlines() if line.startswith("size: "))
     return line.partition("; ")[2]
 
 

@@ -350,7 +350,7 @@ def test_the_restored_tag_of_a_part_is_still_kept_when_its_index_is_to_be_delete
     shop.wiring.restore.restore(SHOP, tag="v1")
     code, _, error = run(f"{SHOP}:index", "--yes")
     assert part.digest in shop.store.history.snapshot(SHOP).restored
-    assert (code, "index is kept: a part of it is kept for a while after a restore, until" in error) == (
+    assert (code, "index is kept: a part of it is protected for a while after a restore, until" in error) == (
         1,
         True,
     )

@@ -77,7 +77,7 @@ def test_repos_and_usage_show_the_measured_sizes(run: Run, make_wiring: MakeWiri
         "shop      3.5 MB  +500.0 kB",
         "(shared)  500 B   +500 B",
         "total     3.5 MB  +500.5 kB",
-        "at least: the sizes of 2 tags are not known",
+        "at least: the size of 2 tags is not known",
     ]
     assert json.loads(run("usage", "-o", "json")[1])["change_bytes"] == 500_500
 
@@ -288,7 +288,7 @@ def test_explain_says_of_a_tag_why_and_when_it_could_be_deleted(run: Run) -> Non
     code, output, _ = run("explain", "shop/api:v1")
     assert code == 0
     assert "to be deleted: older than the newest 2 (rule last)" in output
-    assert "  rule last deletes it (place 3, last: 2)" in output
+    assert "  rule last does not keep it (place 3, last: 2)" in output
     _, output, _ = run("explain", "shop/api:v3")
     assert "kept: number 1 of the newest 2 (rule last)" in output
     assert "could be deleted: not scheduled (needs newer pushes or a changed policy)" in output

@@ -71,7 +71,7 @@ def test_a_push_in_the_middle_of_a_deletion_does_not_lose_its_reason(make_system
     deleting.delete(system.wiring, "shop/api")
     system.settle()
     assert system.tags() == {"v3"}
-    assert system.reasons() == dict.fromkeys(("v1", "v2"), "older than the newest 1 (rule last)")
+    assert system.reasons() == dict.fromkeys(("v1", "v2"), "older than the newest (rule last)")
 
 
 def dangling_system(make_system: Make) -> System:
@@ -92,7 +92,7 @@ def test_a_tag_that_an_interrupted_delete_left_pointing_nowhere_is_removed(make_
     deleting.delete(system.wiring, "shop/api")
     system.settle()
     assert system.tags() == {"v2"}
-    assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
+    assert system.reasons() == {"v1": "older than the newest (rule last)"}
 
 
 def test_what_is_pushed_while_its_dangling_tag_is_removed_is_kept(make_system: Make) -> None:

@@ -204,7 +204,7 @@ def test_what_is_doomed_is_not_healed_when_its_delete_works_and_is_never_answere
     system.later()
     assert system.tags() == {"v2"}
     assert system.store.history.doomed(SHOP) == ()
-    assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
+    assert system.reasons() == {"v1": "older than the newest (rule last)"}
 
 
 def test_a_push_that_was_looked_at_before_the_delete_took_it_is_looked_at_after_it(make_system: Make) -> None:

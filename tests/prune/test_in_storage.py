@@ -59,7 +59,7 @@ def test_what_the_policy_does_not_keep_is_deleted_with_its_reason(
     assert len(system.registry.manifests(SHOP)) == 3
     assert system.pull_whole("v5") == make_index("v5").digest
     reasons = {tag: reason for tag, reason in system.reasons().items() if tag}
-    assert reasons == dict.fromkeys(("v1", "v2", "v3", "v4"), "older than the newest 1 (rule last)")
+    assert reasons == dict.fromkeys(("v1", "v2", "v3", "v4"), "older than the newest (rule last)")
     assert system.store.history.doomed(SHOP) == ()
     assert sent(system) == 0
 
@@ -70,7 +70,7 @@ def test_a_tag_whose_image_is_kept_as_another_is_deleted_alone(on_disk: Make) ->
     system.settle()
     assert system.tags() == {"latest", "v2"}
     system.pull_whole("latest")
-    assert system.reasons() == {"v1": "older than the newest 1 (rule last); its image is kept as latest"}
+    assert system.reasons() == {"v1": "older than the newest (rule last); its image is kept as latest"}
     assert sent(system) == 0
 
 
@@ -203,7 +203,7 @@ def test_what_was_removed_and_not_noted_is_noted_by_the_next(on_disk: Make, monk
             deleting.delete(system.wiring, SHOP)
     system.later()
     assert system.tags() == {"v2"}
-    assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
+    assert system.reasons() == {"v1": "older than the newest (rule last)"}
     assert system.wiring.restore.restore(SHOP, tag="v1").tags == ("v1",)
 
 

@@ -175,7 +175,7 @@ def test_the_policy_has_its_turn_afterwards(make_system: Make) -> None:
     ask(system, "v3")
     assert system.tags() == {"v2"}
     assert system.reasons() == {
-        "v3": "deleted manually by alice", "v1": "older than the newest 1 (rule last)",
+        "v3": "deleted manually by alice", "v1": "older than the newest (rule last)",
     }  # fmt: skip
 
 

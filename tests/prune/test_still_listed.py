@@ -30,7 +30,7 @@ def test_a_tag_that_is_still_listed_is_not_called_pruned_and_a_trouble_names_it(
     assert listed(system) == {"main", sibling, "v2"}
     assert system.wiring.registry.client.head(SHOP, "main") is None
     assert "main" not in system.reasons()
-    assert system.reasons("still listed") == {"main": "older than the newest 1 (rule last)"}
+    assert system.reasons("still listed") == {"main": "older than the newest (rule last)"}
     (trouble,) = system.store.outbox.troubles()
     assert trouble.about == f"still listed {SHOP}"
     assert "(main)" in trouble.message

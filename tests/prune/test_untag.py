@@ -34,7 +34,7 @@ def test_a_tag_whose_image_is_kept_as_another_is_deleted_alone_and_says_why(make
     system.settle()
     assert system.tags() == {"latest", "v2"}
     system.pull_whole("latest")
-    assert system.reasons() == {"v1": "older than the newest 1 (rule last); its image is kept as latest"}
+    assert system.reasons() == {"v1": "older than the newest (rule last); its image is kept as latest"}
     assert no_tombstone(system)
     assert system.store.history.doomed(SHOP) == ()
 
@@ -222,7 +222,7 @@ def test_a_revision_that_a_rule_keeps_loses_only_its_tag(make_system: Make) -> N
     system.settle()
     assert system.tags() == {"main", "b2"}
     assert image.digest in system.registry.manifests(SHOP)
-    assert system.reasons() == {"b1": "older than the newest 1 (rule builds); its image is kept as a revision of main"}
+    assert system.reasons() == {"b1": "older than the newest (rule builds); its image is kept as a revision of main"}
 
 
 def test_a_fault_under_one_tag_leaves_no_tombstone_under_the_others(

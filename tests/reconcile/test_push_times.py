@@ -219,7 +219,7 @@ def test_a_push_that_is_told_late_has_its_own_time(make_system: Make) -> None:
     system.later()
     assert system.tags() == {"v2"}
     (late,) = [entry for entry in system.store.history.entries(SHOP) if (entry.action, entry.tag) == ("push", "late")]
-    assert system.reasons()["late"] == "older than the newest 1 (rule last)"
+    assert system.reasons()["late"] == "older than the newest (rule last)"
     (dated,) = [entry for entry in system.store.history.entries(SHOP) if entry.action == "dated"]
     assert dated.at_us > late.at_us
 

@@ -160,6 +160,6 @@ def test_a_signature_is_deleted_after_its_image_and_kept_with_a_kept_image(make_
     system.settle()
     assert system.tags() == {"v2", second}
     assert system.reasons() == {
-        "v1": "older than the newest 1 (rule last)", first: f"its image {image} was deleted",
+        "v1": "older than the newest (rule last)", first: f"its image {image} was deleted",
     }  # fmt: skip
     assert len(system.registry.manifests(SHOP)) == 2

@@ -96,7 +96,7 @@ def test_an_image_is_restored_with_the_time_and_the_user_of_its_push(make_system
     assert (deleted.tag, deleted.pushed_us, deleted.reason) == (
         "v1",
         back.pushed_us,
-        "older than the newest 1 (rule last)",
+        "older than the newest (rule last)",
     )
     entry = next(entry for entry in system.store.history.entries(SHOP) if entry.action == "restored")
     assert (entry.tag, entry.actor) == ("v1", "alice")

@@ -38,7 +38,7 @@ def removals(history: History) -> Deletions:
 
 def prune(history: History, tag: Tag) -> None:
     """Delete the tag as the workers do."""
-    doomed = Doomed(tag.digest, (Verdict(tag, False, "older than the newest 1 (rule last)", "last"),))
+    doomed = Doomed(tag.digest, (Verdict(tag, False, "older than the newest (rule last)", "last"),))
     history.commit(history.snapshot("shop/api"), Plan(doomed=(doomed,)), "doomed")
     removals(history).forget(history.snapshot("shop/api"), doomed)
 

@@ -162,7 +162,7 @@ def test_an_event_that_can_never_be_recorded_is_kept_aside_and_its_repository_co
     edge.redis.set("pushprune:history:shop/api", "not what belongs here")
     response = post(edge, event())
     assert response.status_code == 202
-    assert "1 events cannot be recorded in Redis" in response.get_data(as_text=True)
+    assert "1 event cannot be recorded in Redis" in response.get_data(as_text=True)
     ((_, rejected),) = edge.redis.xrange("pushprune:rejected")
     assert "WRONGTYPE" in rejected["reason"]
     assert (rejected["excerpt"][:17], edge.planned) == ("push shop/api v1 ", ["shop/api"])

@@ -399,7 +399,7 @@ class TestChat:
         end_wait(system)
         send_all(chat)
         first, second = (message.json["text"] for message in receiver.received)
-        assert "deleted in `shop/api`: `v1` (older than the newest 1 (rule last))" in first
+        assert "deleted in `shop/api`: `v1` (older than the newest (rule last))" in first
         assert "deleted 4 tags: `shop/db` 2, `shop/web` 2" in second or "`shop/web` 2, `shop/db` 2" in second
 
     def test_a_message_is_the_same_when_it_is_sent_again(self, make_system: Make, receiver: WebhookReceiver) -> None:

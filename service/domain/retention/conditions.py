@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from service.domain.policy.model import Keep, Rule
-from service.domain.policy.units import spell_duration
+from service.domain.policy.units import spell_count, spell_duration
 from service.domain.retention.ranking import Ranking
 from service.domain.retention.state import Tag
 
@@ -15,11 +15,21 @@ _ORDER = {
     "semver": ("the highest {} versions", "below the highest {} versions"),
     "created": ("the {} created last", "created before the last {}"),
     "name": ("the last {} by name", "before the last {} by name"),
+    "pulled": ("the {} pulled last", "not among the {} pulled last"),
+}
+# The same for a limit of one image.
+_FIRST = {
+    "pushed": ("the newest", "older than the newest"),
+    "semver": ("the highest version", "below the highest version"),
+    "created": ("the one created last", "created before the last one"),
+    "name": ("the last by name", "before the last by name"),
+    "pulled": ("the one pulled last", "not the one pulled last"),
 }
 _TIED = {
-    "pushed": "has the same date as the last of {}",
-    "semver": "has the same version and date as the last of {}",
-    "created": "was created at the same time as the last of {}",
+    "pushed": "has the same date as {}",
+    "semver": "has the same version and date as {}",
+    "created": "was created at the same time as {}",
+    "pulled": "was last used at the same time as {}",
 }
 
 
@@ -107,37 +117,42 @@ def _joined(results: list[_Condition]) -> str:
 def _conditions(rule: Rule, keep: Keep, tag: Tag, place: Place, now_us: int) -> Iterator[_Condition]:
     in_group = f" in group {' '.join(place.group.split())}" if place.group else ""
     if keep.last is not None and place.order is not None:
-        inside, outside = (words.format(keep.last) + in_group for words in _ORDER[rule.order])
-        tied = _TIED.get(rule.order, "ties with the last of {}")
-        yield _among(keep.last, place.order, place.group, tag, (inside, outside, tied))
+        yield _among(keep.last, place.order, place.group, tag, _words(rule.order, keep.last, in_group))
     if keep.last_pulled is not None and place.pulls is not None:
-        inside = f"the {keep.last_pulled} pulled last{in_group}"
-        words = (inside, f"not among {inside}", "was last used at the same time as the last of {}")
-        yield _among(keep.last_pulled, place.pulls, place.group, tag, words)
+        yield _among(keep.last_pulled, place.pulls, place.group, tag, _words("pulled", keep.last_pulled, in_group))
     if keep.pushed_within is not None:
         yield _pushed_within(keep.pushed_within, tag, now_us)
     if keep.pulled_within is not None:
         yield _used_within(keep.pulled_within, tag, now_us)
 
 
+def _words(order: str, most: int, in_group: str) -> tuple[str, str, str]:
+    """Return a name for the first `most` images, and the reasons for a tag beyond them and for a tie with the last."""
+    names = _FIRST if most == 1 else _ORDER
+    inside, outside = (words.format(most) + in_group for words in names[order])
+    last = inside if most == 1 else f"number {most} of {inside}"
+    return inside, outside, _TIED.get(order, "ties with {}").format(last)
+
+
 def _among(most: int, ranking: Ranking, group: str, tag: Tag, words: tuple[str, str, str]) -> _Condition:
     """Return the result of the condition that the tag is among the first `most` of its group.
 
     Args:
-        words: a name for the first `most` images; the reason for a tag beyond them; the reason for a tag that ties with
-            the last of them, with {} in place of that name.
+        words: see `_words`.
     """
     inside, outside, tied = words
     number = ranking.place(group, tag, most)
     if number is None:
         return _Condition(False, outside)
     if not ranking.takes_slot(tag):
+        newer = spell_count(most, "newer image")
+        is_known = "is" if most == 1 else "are"
         return _Condition(
-            True, f"its age is not known, so it is kept until {most} newer images are known", None, UnknownAge.UNDATED
+            True, f"its age is not known, so it is kept until {newer} {is_known} known", None, UnknownAge.UNDATED
         )
     if number > most:
-        return _Condition(True, tied.format(inside), None, UnknownAge.TIED)
-    return _Condition(True, f"number {number} of {inside}")
+        return _Condition(True, tied, None, UnknownAge.TIED)
+    return _Condition(True, inside if most == 1 else f"number {number} of {inside}")
 
 
 def _pushed_within(period_s: int, tag: Tag, now_us: int) -> _Condition:

@@ -14,9 +14,9 @@ def leased_verdict(state: State, tag: Tag, rule: str | None, now_us: int) -> Ver
     if now_us < _until_us(state, state.leased, tag.digest):
         reason = "protected by a user"
     elif now_us < state.restored.get(tag.digest, 0):
-        reason = "kept for a while after a restore"
+        reason = "protected for a while after a restore"
     else:
-        reason = "a part of it is kept for a while after a restore"
+        reason = "a part of it is protected for a while after a restore"
     return Verdict(tag, True, reason, rule, until_us)
 
 

@@ -30,8 +30,8 @@ class Revisions:
             for rule_name, rule in self._selections.naming(name):
                 most = rule.keep.revisions if isinstance(rule.keep, Keep) else 0
                 if number <= most:
-                    reason = f"number {number} of the last {most} revisions of {name} (rule {rule_name})"
-                    yield Revision(name, reason, rule_name)
+                    place = "the last revision" if most == 1 else f"number {number} of the last {most} revisions"
+                    yield Revision(name, f"{place} of {name} (rule {rule_name})", rule_name)
                     break
 
     @cached_property

@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
+from service.doctor.health import different_policies
 from service.domain.policy.model import Policy
 from service.domain.policy.patterns import compile_patterns
 from service.domain.retention.total import added, total
@@ -14,6 +15,7 @@ from service.reports.inventory import Inventory
 from service.reports.policy_difference import PolicyDifference, policy_difference
 from service.reports.verdicts import Verdicts
 from service.settings import PolicySource, parse_policy
+from service.store import Store
 from service.web import trials
 from service.web.pages import rendering
 from service.web.pages.text import as_yaml
@@ -51,7 +53,7 @@ class _RuleMatchesCache:
         return reaches
 
 
-def add(pages: Blueprint, policies: PolicySource, inventory: Inventory, verdicts: Verdicts) -> None:
+def add(pages: Blueprint, store: Store, policies: PolicySource, inventory: Inventory, verdicts: Verdicts) -> None:
     reaches = _RuleMatchesCache()
 
     @pages.get("/policy")
@@ -69,6 +71,7 @@ def add(pages: Blueprint, policies: PolicySource, inventory: Inventory, verdicts
             source=policies.file or "the configuration",
             digest=policies.digest,
             complaint=policies.complaint,
+            differences=different_policies(store, policies),
             read_ms=policies.read_ms,
             rules=reaches.of(now, inventory.names()) if now else (),
         )

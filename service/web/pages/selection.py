@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request
 from service.domain.bulk import ItemResult
 from service.domain.errors import ConfigurationError
 from service.domain.oci.names import is_digest, is_tag
+from service.domain.policy.units import spell_count
 from service.domain.retention.selector import TagSelector
 from service.prune.bulk_deletion import BulkDeletion, BulkDeletions
 from service.prune.manual import deletion_progress, not_deleted
@@ -87,7 +88,8 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         user, period = rendering.current_visitor().name, request.form.get("for", "")
         if period == "end":
             count = end_protection(store, dispatch, repository, tags, by=user)
-            return rendering.redirect_back(f"{repository}: the protection of {count} images has ended.")
+            ended = f"{repository}: the protection of {spell_count(count, 'image')} has ended"
+            return rendering.redirect_back(f"{ended}; from now on the policy decides.")
         if not period.isascii() or not period.isdigit() or int(period) not in _PERIODS:
             raise ConfigurationError("choose for how long the images are protected")
         protection = protect(store, dispatch, repository, tags, int(period), by=user)
@@ -96,10 +98,8 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
 def _protected(repository: str, protection: Protection) -> str:
     moved = f" These tags now point at another image, which is not protected: {protection.moved}."
-    return (
-        f"{repository}: {protection.images} images of {protection.tags} tags are protected until {protection.until}."
-        + moved * bool(protection.moved)
-    )
+    images, tags = spell_count(protection.images, "image"), spell_count(protection.tags, "tag")
+    return f"{repository}: {images} of {tags} protected until {protection.until}." + moved * bool(protection.moved)
 
 
 def _items() -> tuple[tuple[str, str], ...]:

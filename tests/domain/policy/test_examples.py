@@ -46,10 +46,10 @@ def test_two_of_each_branch_and_one_of_each_pull_request_for_a_fortnight() -> No
         "main-0000002": (True, "number 2 of the newest 2 in group main (rule branches)"),
         "main-0000001": (False, "older than the newest 2 in group main (rule branches)"),
         "fix-login-000000a": (True, "number 1 of the newest 2 in group fix-login (rule branches)"),
-        "pr-7-0000005": (True, "number 1 of the newest 1 in group pr-7 and pushed within 14d (rule pull requests)"),
-        "pr-7-0000004": (False, "older than the newest 1 in group pr-7 (rule pull requests)"),
+        "pr-7-0000005": (True, "the newest in group pr-7 and pushed within 14d (rule pull requests)"),
+        "pr-7-0000004": (False, "older than the newest in group pr-7 (rule pull requests)"),
         "pr-8-0000006": (False, "not pushed within 14d (rule pull requests)"),
-        "pr-9-0000007": (True, "number 1 of the newest 1 in group pr-9 and pushed within 14d (rule pull requests)"),
+        "pr-9-0000007": (True, "the newest in group pr-9 and pushed within 14d (rule pull requests)"),
         "pr-x": (True, "no rule selects it"),
         "v1": (True, "no rule selects it"),
     }
@@ -76,13 +76,13 @@ def test_the_newest_two_patches_of_each_minor_and_what_was_pulled_lately() -> No
 
 def test_by_age_with_one_survivor() -> None:
     assert decide("by-age", old("a", 89), old("b", 90), old("c", 91)) == {
-        "a": (True, "number 1 of the newest 1 (rule by age)"),
-        "b": (False, "older than the newest 1 and not pushed within 90d (rule by age)"),
-        "c": (False, "older than the newest 1 and not pushed within 90d (rule by age)"),
+        "a": (True, "the newest (rule by age)"),
+        "b": (False, "older than the newest and not pushed within 90d (rule by age)"),
+        "c": (False, "older than the newest and not pushed within 90d (rule by age)"),
     }
     assert decide("by-age", old("b", 90), old("c", 91)) == {
-        "b": (True, "number 1 of the newest 1 (rule by age)"),
-        "c": (False, "older than the newest 1 and not pushed within 90d (rule by age)"),
+        "b": (True, "the newest (rule by age)"),
+        "c": (False, "older than the newest and not pushed within 90d (rule by age)"),
     }
     assert decide("by-age", old("a", 1), old("b", 2))["b"] == (True, "pushed within 90d (rule by age)")
 

@@ -40,7 +40,7 @@ SEVERAL = """
 def test_every_rule_that_selects_a_tag_has_its_result() -> None:
     result = explained("v1", SEVERAL, old("v2", 1), old("v1", 2), old("b1", 3))
     assert result.rule_results == (
-        RuleResult("n", False, "older than the newest 1 (rule n)", place=2, limit=1),
+        RuleResult("n", False, "older than the newest (rule n)", place=2, limit=1),
         RuleResult("v", True, "pushed within 30d, which counts as a pull (rule v)", us(NOW_S + 28 * DAY)),
     )
     assert (result.verdict.kept, result.verdict.rule, result.verdict.tag.name) == (True, "v", "v1")
@@ -123,7 +123,7 @@ def test_a_deletion_waits_for_the_tag_whose_revision_it_is_only_if_the_policy_sa
 def test_one_that_goes_alone_goes_now_and_says_as_what_its_image_stays() -> None:
     tags = (old("latest", 0, "x"), old("v1", 1), old("b2", 2, "x"))
     results = explained("b2", "protect: latest\nrules: [{name: r, keep: {last: 1}}]", *tags)
-    assert results.verdict.reason == "older than the newest 1 (rule r); its image is kept as latest"
+    assert results.verdict.reason == "older than the newest (rule r); its image is kept as latest"
     assert (results.earliest_deletion_us, [result.place for result in results.rule_results]) == (us(NOW_S), [2])
     results = explained("b2", KEEP + "protect: latest\nrules: [{name: r, keep: {last: 1}}]", *tags)
     assert (results.verdict.reason, results.earliest_deletion_us) == (

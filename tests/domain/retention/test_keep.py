@@ -55,20 +55,20 @@ def test_last_pulled_counts_by_last_use() -> None:
 def test_last_pulled_counts_in_each_group() -> None:
     rule = r"group: '^(.)', keep: {last_pulled: 1}"
     assert reasons(rule, old("a1", 1), old("a2", 9, pulled=0), old("b1", 5)) == {
-        "a1": (False, "not among the 1 pulled last in group a (rule r)"),
-        "b1": (True, "number 1 of the 1 pulled last in group b (rule r)"),
-        "a2": (True, "number 1 of the 1 pulled last in group a (rule r)"),
+        "a1": (False, "not the one pulled last in group a (rule r)"),
+        "b1": (True, "the one pulled last in group b (rule r)"),
+        "a2": (True, "the one pulled last in group a (rule r)"),
     }
 
 
 def test_one_condition_is_enough_and_the_one_that_lasts_is_named() -> None:
     rule = "keep: {last: 1, pushed_within: 7d, pulled_within: 30d}"
     assert reasons(rule, old("a", 1), old("b", 2), old("c", 8), old("d", 40, pulled=29), old("e", 31)) == {
-        "a": (True, "number 1 of the newest 1 (rule r)"),
+        "a": (True, "the newest (rule r)"),
         "b": (True, "pushed within 30d, which counts as a pull (rule r)"),
         "c": (True, "pushed within 30d, which counts as a pull (rule r)"),
         "d": (True, "pulled within 30d (rule r)"),
-        "e": (False, "older than the newest 1 and not pushed within 7d and not pulled within 30d (rule r)"),
+        "e": (False, "older than the newest and not pushed within 7d and not pulled within 30d (rule r)"),
     }
     assert next_days(rule, old("a", 1)) is None
     assert next_days(rule, old("a", 1), old("b", 2)) == 28
@@ -104,8 +104,8 @@ def test_a_tag_younger_than_older_than_is_not_selected_and_takes_no_slot() -> No
     rule = "older_than: 7d, keep: {last: 1}"
     assert reasons(rule, old("a", 1), old("b", 7), old("c", 8)) == {
         "a": (True, "no rule selects it"),
-        "b": (True, "number 1 of the newest 1 (rule r)"),
-        "c": (False, "older than the newest 1 (rule r)"),
+        "b": (True, "the newest (rule r)"),
+        "c": (False, "older than the newest (rule r)"),
     }
     assert next_days(rule, old("a", 1), old("b", 7), old("c", 5)) == 2
     assert next_days(rule, old("b", 7)) is None
@@ -230,9 +230,9 @@ def test_a_leased_image_takes_its_slot() -> None:
     leased = {digest_of("a"): us(NOW_S + 1), digest_of("b"): us(NOW_S + 1)}
     decided = planned([old("a", 1), old("b", 2), old("c", 3)], rules, us(NOW_S), leased=leased)
     assert [v.reason for v in decided.verdicts] == [
-        "number 1 of the newest 1 (rule #1)",
+        "the newest (rule #1)",
         "protected by a user",
-        "older than the newest 1 (rule #1)",
+        "older than the newest (rule #1)",
     ]
 
 

@@ -154,14 +154,14 @@ def kept(tags: list[Tag], order: str) -> list[tuple[str, str]]:
 def test_every_order_has_its_own_words() -> None:
     tags = [tag("1.10.0", 3, created_us=us(2)), tag("1.9.0", 4, created_us=us(1))]
     assert kept(tags, "pushed") == [
-        ("1.9.0", "number 1 of the newest 1 (rule r)"), ("1.10.0", "older than the newest 1 (rule r)"),
+        ("1.9.0", "the newest (rule r)"), ("1.10.0", "older than the newest (rule r)"),
     ]  # fmt: skip
     assert kept(tags, "semver") == [
-        ("1.9.0", "below the highest 1 versions (rule r)"), ("1.10.0", "number 1 of the highest 1 versions (rule r)"),
+        ("1.9.0", "below the highest version (rule r)"), ("1.10.0", "the highest version (rule r)"),
     ]  # fmt: skip
     assert kept(tags, "created") == [
-        ("1.9.0", "created before the last 1 (rule r)"), ("1.10.0", "number 1 of the 1 created last (rule r)"),
+        ("1.9.0", "created before the last one (rule r)"), ("1.10.0", "the one created last (rule r)"),
     ]  # fmt: skip
     assert kept(tags, "name") == [
-        ("1.9.0", "number 1 of the last 1 by name (rule r)"), ("1.10.0", "before the last 1 by name (rule r)"),
+        ("1.9.0", "the last by name (rule r)"), ("1.10.0", "before the last by name (rule r)"),
     ]  # fmt: skip

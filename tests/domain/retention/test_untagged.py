@@ -205,8 +205,8 @@ def test_4_revisions_are_those_of_each_tag() -> None:
     decided = decide("{keep: {revisions: 1}, untagged: 0s}", lost("x", 9, "b"), lost("y", 9, "b"),
                      tags=[tag("a", 1), tag("b", 2)], revisions=revisions)  # fmt: skip
     assert sorted(verdict.reason for verdict in decided.untagged) == [
-        "number 1 of the last 1 revisions of a (rule #1)",
-        "number 1 of the last 1 revisions of b (rule #1)",
+        "the last revision of a (rule #1)",
+        "the last revision of b (rule #1)",
     ]
 
 
@@ -224,7 +224,7 @@ def test_4_of_a_protected_tag_the_rules_for_its_name_keep_revisions() -> None:
 
 def test_4_the_largest_number_of_revisions_counts() -> None:
     result = revised("{keep: {revisions: 1}, untagged: 0s}, {name: b, keep: {last: 1, revisions: 3}}, {keep: always}")
-    assert result["r1"] == "number 1 of the last 1 revisions of main (rule #1)"
+    assert result["r1"] == "the last revision of main (rule #1)"
     assert result["r3"] == "number 3 of the last 3 revisions of main (rule b)"
 
 
@@ -302,9 +302,7 @@ def test_what_follows_is_kept_while_anything_keeps_it(item: Untagged) -> None:
     assert unless(item, leased=leased) == "protected by a user"
     assert decide("{keep: always}", item, leased=leased).next_us == us(NOW_S + 1)
     revised: dict[str, Any] = {"tags": [tag("main", 1)], "revisions": {"main": (digest_of("x"),)}}
-    assert unless(item, "{name: r, keep: {last: 1, revisions: 1}}", **revised) == (
-        "number 1 of the last 1 revisions of main (rule r)"
-    )
+    assert unless(item, "{name: r, keep: {last: 1, revisions: 1}}", **revised) == ("the last revision of main (rule r)")
     assert decide("{keep: none}", item, tags=[tag("main", 1, "x")]).untagged == ()
 
 

@@ -55,7 +55,7 @@ def test_whether_anything_is_deleted_at_all_is_reported(serve_over_valkey: Serve
 def test_a_tag_that_goes(shop: Edge) -> None:
     tag = explain(shop)["v1"]
     result = {
-        "rule": "last", "keep": False, "reason": "older than the newest 1 (rule last)", "kept_until": None,
+        "rule": "last", "keep": False, "reason": "older than the newest (rule last)", "kept_until": None,
         "place": 2, "limit": 1,
     }  # fmt: skip
     assert tag.pop("earliest_deletion") > rfc3339(us(0))
@@ -63,7 +63,7 @@ def test_a_tag_that_goes(shop: Edge) -> None:
         "repository": "shop/api", "tag": "v1", "digest": digest_of("v1"), "pushed_at": rfc3339(us(1)),
         "pulled_at": None, "created_at": None, "kept_until": None, "kept_as": None, "unknown_age": None, "by": "",
         "platforms": None, "actor": "alice", "size_bytes": None, "verdict": "delete",
-        "reason": "older than the newest 1 (rule last)",
+        "reason": "older than the newest (rule last)",
         "rule": "last", "rule_results": [result], "shares": [], "index": None, "held": None, "only_after": None,
         "needs_approval": False,
     }  # fmt: skip

@@ -31,7 +31,7 @@ def test_deleted_images_are_listed_with_their_reason(pruned: Edge) -> None:
     answer = pruned.http.get(WHERE).json or {}
     (image,) = answer["deleted"]
     assert (image["repository"], image["tag"], image["digest"]) == ("shop/api", "v1", V1)
-    assert image["reason"] == "older than the newest 1 (rule last)"
+    assert image["reason"] == "older than the newest (rule last)"
     assert image["restorable_until"] > image["deleted_at"] > image["pushed_at"]
     assert (answer["total"], answer["unread"], answer["next_collection_at"]) == (1, 0, None)
 

@@ -50,6 +50,15 @@ def test_what_rules_match_is_found_once_for_all_who_look(held: Edge, monkeypatch
     assert len(matched) == 2
 
 
+def test_the_page_says_that_another_policy_is_in_force(edge: Edge) -> None:
+    changes = edge.store.policy_changes
+    assert changes.begin("in force", "") is None
+    changes.note_read("worker@a 1", edge.wiring.policies.digest)
+    assert "another policy" not in Browser(edge).text("/panels/policy/force")
+    changes.note_read("worker@a 1", "in force")
+    assert "this process has read another policy than the one in force" in Browser(edge).text("/panels/policy/force")
+
+
 def test_why_a_newer_policy_is_not_in_force_is_reported(serve: ServeEdge, tmp_path: Path) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text("rules: [{keep: {last: 3}}]")

@@ -62,7 +62,7 @@ def test_protected_images_are_kept_until_the_protection_ends(edge: Edge, digests
     browser, chosen = Browser(edge), items(digests, "v1", "v2")
     form = {"repository": "shop/api", "item": chosen, "back": "/repository/shop/api"}
     assert "2 tags, 2 images" in browser.post("/selection", do="protect", **form).text
-    assert "2 images of 2 tags are protected until" in browser.said(
+    assert "2 images of 2 tags protected until" in browser.said(
         browser.post("/selection/protect", **form, **{"for": "604800"})
     )
     assert edge.store.history.snapshot("shop/api").leased.keys() == {digests["v1"], digests["v2"]}
