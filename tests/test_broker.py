@@ -36,7 +36,7 @@ def test_a_channel_is_open_only_where_a_write_is_taken(valkey: Valkey) -> None:
         connection.ensure_connection(max_retries=1, interval_start=0)
 
 
-def test_what_redis_refuses_is_a_lost_connection(valkey: Valkey) -> None:
+def test_a_refusal_of_redis_counts_as_a_lost_connection(valkey: Valkey) -> None:
     """Celery reconnects after those, and ends the worker after any other error."""
     with celery_app(valkey.url, "p:").connection_for_write() as connection:
         channel: Any = connection.default_channel

@@ -136,7 +136,7 @@ def test_a_service_says_how_it_is_and_comes_back(name: str) -> None:
     assert service["logging"]["options"]["max-size"]
 
 
-def test_what_is_waited_for_is_healthy_and_the_registry_waits_for_none_of_us() -> None:
+def test_services_wait_for_healthy_services_and_the_registry_waits_for_none_of_pushprune() -> None:
     assert {condition for _, condition in WAITED_FOR} == {"service_healthy", "service_completed_successfully"}
     assert set(SERVICES["registry"]["depends_on"]) == {"prepare"}
     assert "depends_on" not in SERVICES["prepare"]
@@ -241,7 +241,7 @@ def secrets(tmp_path: Path) -> Path:
     return folder
 
 
-def test_one_command_makes_every_secret_and_never_another_in_its_place(secrets: Path) -> None:
+def test_a_command_makes_every_secret_and_never_replaces_one(secrets: Path) -> None:
     made = {file.name: file.read_text() for file in secrets.iterdir() if not file.name.startswith(".")}
     assert made.keys() == COMPOSE["secrets"].keys()
     assert len(set(made.values())) == len(made)

@@ -48,8 +48,11 @@ PRONOUNS = frozenset(
     }
 )
 
-# Words in names of tests that say neither who acts nor what happens.
-UNCLEAR = re.compile(r"_(nobody|somebody|whoever|put_back|puts_back|taken_off)(_|$)")
+# Words in names of tests that say neither who acts nor what happens, and first words that are no subject.
+UNCLEAR = re.compile(
+    r"_(nobody|somebody|whoever|put_back|puts_back|taken_off)(_|$)"
+    r"|^test_(what|whatever|that|one|who|where|why|how|which|it|its|they|these|those)_"
+)
 
 # One noun for each capability (glossary in CONTRIBUTING.md): these words were second names of one, and stay away.
 RETIRED = frozenset(

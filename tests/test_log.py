@@ -28,7 +28,7 @@ def test_a_traceback_in_the_log_shows_no_values(
     assert "hunter2-secret" not in message
 
 
-def test_what_is_logged_before_the_settings_are_read_is_no_part_of_the_answer() -> None:
+def test_log_lines_before_the_settings_are_read_are_no_part_of_the_answer() -> None:
     code = "from service.log import log; log.warning('no traces are sent')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == ""

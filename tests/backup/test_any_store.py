@@ -122,7 +122,7 @@ def test_a_large_repository_is_written_in_lines_of_moderate_length(wiring: Wirin
     }
 
 
-def test_it_is_decided_of_every_key_whether_a_backup_holds_it() -> None:
+def test_every_key_is_either_in_a_backup_or_left_out_of_backups() -> None:
     decided = [*SAVED, *(name for names in LEFT_OUT.values() for name in names)]
     assert len(decided) == len(set(decided))
     assert {

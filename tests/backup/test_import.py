@@ -309,7 +309,7 @@ def test_images_that_were_declared_to_be_in_use_are_replaced_only_on_request(
     assert connection.client.zcard(connection.keys.of("leased", "in/use")) == 1
 
 
-def test_what_no_import_would_take_is_left_out_of_a_backup_and_reported(
+def test_an_entry_that_no_import_accepts_is_left_out_of_a_backup_and_reported(
     run: Run, wiring: Wiring, file: Path, tmp_path: Path
 ) -> None:
     before, connection = content(wiring), wiring.store.connection

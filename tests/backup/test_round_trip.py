@@ -122,7 +122,7 @@ def test_after_an_import_nothing_is_deleted_before_a_look_at_the_registry(
     assert lived.store.reconcile_runs.requested()
 
 
-def test_what_was_in_the_trash_can_be_restored_after_an_import(lived: System, run: Run, tmp_path: Path) -> None:
+def test_an_image_in_the_trash_can_be_restored_after_an_import(lived: System, run: Run, tmp_path: Path) -> None:
     file = str(tmp_path / "backup.jsonl")
     run("export", file)
     forget_all(lived.wiring)

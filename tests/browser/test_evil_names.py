@@ -14,7 +14,7 @@ Visiting = Callable[..., Visit]
 EVIL = "\"'><img src=x onerror=alert(1)><script>alert(2)</script><b onclick=alert(3)>\u202e\u200f"
 
 
-def test_what_strangers_send_starts_nothing(site: Site, visit: Visiting) -> None:
+def test_no_name_from_a_notification_runs_a_script(site: Site, visit: Visiting) -> None:
     history, rulings = site.system.store.history, site.system.store.approvals
     (item,) = understood(event("pull", "evil/names", actor=EVIL[:128], useragent=EVIL)).events
     pushed = replace(item, action="push", id="evil push", address=EVIL, media_type=EVIL)

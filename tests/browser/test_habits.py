@@ -84,7 +84,7 @@ def test_a_page_of_the_proxy_in_place_of_a_panel_is_not_shown_as_one(visit: Visi
     expect(page.get_by_text("Connection lost")).to_be_hidden()
 
 
-def test_who_does_not_answer_in_time_is_away(visit: Visiting) -> None:
+def test_a_server_that_does_not_answer_in_time_is_shown_as_away(visit: Visiting) -> None:
     window = visit()
     page = window.go("/collection")
     held: list[Route] = []

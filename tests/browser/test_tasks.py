@@ -37,7 +37,7 @@ def fifty(site: Site) -> Callable[[], str]:
     return made
 
 
-def test_who_pushed_a_tag_takes_one_click(operator: Operator, repository: str) -> None:
+def test_the_user_who_pushed_a_tag_is_found_with_one_click(operator: Operator, repository: str) -> None:
     page = operator.start()
     operator.click(page.get_by_role("link", name="Activity"))
     operator.type(page.get_by_label("Tag", exact=True), "v3", enter=True)
@@ -55,7 +55,7 @@ def _search(operator: Operator, repository: str, tag: str) -> None:
     operator.type(page.get_by_label("Tag", exact=True), tag, enter=True)
 
 
-def test_why_a_tag_was_deleted_takes_two_clicks_and_its_restore_a_third(operator: Operator, site: Site) -> None:
+def test_the_reason_of_a_deletion_takes_two_clicks_and_the_restore_a_third(operator: Operator, site: Site) -> None:
     name = f"tasks/{uuid.uuid4().hex[:8]}"
     for tag in ("v1", "v2", "v3"):
         site.system.pusher.push_image(name, tag)
@@ -69,7 +69,7 @@ def test_why_a_tag_was_deleted_takes_two_clicks_and_its_restore_a_third(operator
     assert operator.clicks <= 3
 
 
-def test_which_tag_is_deleted_next_takes_one_click(operator: Operator, site: Site) -> None:
+def test_the_tag_that_is_deleted_next_is_found_with_one_click(operator: Operator, site: Site) -> None:
     name = f"aging/{uuid.uuid4().hex[:8]}"
     for tag in ("v1", "v2", "v3"):
         site.system.pusher.push_image(name, tag)

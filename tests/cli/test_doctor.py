@@ -41,7 +41,7 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
     return install
 
 
-def test_what_is_wrong_is_shown_with_the_line_that_mends_it(run: Run, plant: Plant) -> None:
+def test_each_problem_is_shown_with_the_line_that_fixes_it(run: Run, plant: Plant) -> None:
     plant(error("thing", "it is broken", "fix it"))
     code, output, progress = run()
     assert code == 1
@@ -138,7 +138,7 @@ def test_without_redis_it_still_says_so_and_looks_at_the_rest(run: Run, monkeypa
 @pytest.mark.parametrize(
     "options", [("--probe-repository", "No Such"), ("--front", "registry:5000"), ("--web", "ftp://x"), ("--wait", "0")]
 )
-def test_what_cannot_be_meant_is_wrong_usage(run: Run, options: tuple[str, ...]) -> None:
+def test_options_that_contradict_each_other_are_wrong_usage(run: Run, options: tuple[str, ...]) -> None:
     assert run(*options)[0] == 2
 
 

@@ -148,7 +148,7 @@ def test_the_plans_that_wait_are_followed_by_what_to_do(
     "arguments", [("explain", "shop/api"), ("explain", "shop/api:v1"), ("tags", "shop/api"), ("prune", "--dry-run"),
                   ("prune", "shop/api")],
 )  # fmt: skip
-def test_where_nothing_is_deleted_verdicts_say_so(
+def test_verdicts_say_that_nothing_is_deleted(
     run: Run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     assert "dry_run: nothing" not in run(*arguments)[1]
@@ -277,7 +277,7 @@ def test_deleted_images_with_unknown_layers_are_counted(run: Run, wiring: Wiring
     assert "besides 2 images of unknown layers" in freed(run, wiring, push(10, None))
 
 
-def test_what_a_collection_frees_is_added_up_over_repositories(run: Run, wiring: Wiring) -> None:
+def test_the_bytes_that_a_collection_frees_are_added_up_over_repositories(run: Run, wiring: Wiring) -> None:
     web = push(11, {"one": 10_000, **BASE}), push(12, BASE), push(13, BASE)
     pay = [push(number, blobs, repository="pay") for number, blobs in ((21, {"two": 500}), (22, BASE), (23, BASE))]
     message = freed(run, wiring, *web, *pay, repositories=("shop/web", "pay"))

@@ -125,7 +125,7 @@ def test_a_wrong_period_is_wrong_usage(run: Run, period: str, sentence: str) -> 
         run(KEEP_2, "--since", period)
 
 
-def test_who_pulled_is_an_address_without_its_port(run: Run, wiring: Wiring) -> None:
+def test_a_client_without_a_name_is_shown_by_its_address_without_the_port(run: Run, wiring: Wiring) -> None:
     record(wiring.store.history, pull(8, "v2", 2, actor=""))
     output = run(KEEP_2)
     listed = next(line for line in output.splitlines() if line.startswith("shop/api:v2"))

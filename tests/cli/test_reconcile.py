@@ -42,7 +42,7 @@ def test_everything_is_compared_and_what_differed_is_reported(run: Run, worker: 
     assert "3 tags differed" in output
 
 
-def test_one_repository_as_json(run: Run, worker: None) -> None:
+def test_the_comparison_of_one_repository_is_printed_as_json(run: Run, worker: None) -> None:
     code, output, _ = run("reconcile", "shop/api", "--json")
     assert (code, json.loads(output)["tags"]) == (0, 4)
 
@@ -71,7 +71,7 @@ def test_no_wait_ends_before_the_run(run: Run, wiring: Wiring) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("shop/api:v1",), ("--status", "shop/api"), ("--status", "--no-wait")])
-def test_what_makes_no_sense_is_reported(run: Run, wiring: Wiring, arguments: tuple[str, ...]) -> None:
+def test_wrong_arguments_are_refused_in_one_sentence(run: Run, wiring: Wiring, arguments: tuple[str, ...]) -> None:
     code, _, error = run("reconcile", *arguments)
     assert code == 2
     assert "Traceback" not in error

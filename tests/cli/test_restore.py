@@ -137,7 +137,7 @@ def test_of_many_images_each_that_can_be_restored_is_restored(run: Run, registry
         (("shop/none:v1",), "no repository shop/none is known; `pushprune repos` lists them"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(run: Run, arguments: tuple[str, ...], sentence: str) -> None:
+def test_an_impossible_restore_is_refused_in_one_sentence(run: Run, arguments: tuple[str, ...], sentence: str) -> None:
     code = 2 if sentence.startswith(("a tag", "write")) or "can be no tag" in sentence else 1
     assert run("restore", *arguments) == (code, f"pushprune: {sentence}\n")
 

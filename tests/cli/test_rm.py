@@ -183,7 +183,7 @@ def test_json_lists_the_deleted_tags(run: Run, shop: Shop) -> None:
     assert (code, {row["tag"] for row in message["deletions"]}, message["kept"]) == (0, {"pr-1", "pr-2"}, [])
 
 
-def test_what_is_in_use_says_until_when(run: Run, shop: Shop) -> None:
+def test_the_refusal_of_a_protected_image_says_until_when(run: Run, shop: Shop) -> None:
     client: Any = shop.store.connection.client
     leased = shop.store.connection.keys.of("leased", SHOP)
     client.zadd(leased, {make_image(f"{SHOP}:v1").digest: 4_102_444_800_000})
@@ -212,7 +212,7 @@ def test_what_is_in_use_says_until_when(run: Run, shop: Shop) -> None:
         (f"127.0.0.1:5000/{SHOP}:v1", 2, f"name it without the registry's address: {SHOP}:v1"),
     ],
 )
-def test_what_means_nothing_is_one_sentence_and_nothing_is_deleted(
+def test_a_name_without_a_meaning_is_refused_in_one_sentence_and_nothing_is_deleted(
     run: Run, shop: Shop, name: str, code: int, sentence: str
 ) -> None:
     got, _, error = run(f"{SHOP}:v1" if code == 1 else name, name, "--yes")
@@ -226,7 +226,7 @@ def policy_in_force(shop: Shop, monkeypatch: pytest.MonkeyPatch, **message: Any)
     monkeypatch.setattr(shop.wiring.policies, "current", lambda: policy)
 
 
-def test_what_is_protected_is_refused_by_name_and_left_out_by_glob(
+def test_a_protected_tag_is_refused_by_name_and_left_out_of_a_glob(
     run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy_in_force(shop, monkeypatch, protect=["v1"])
@@ -301,7 +301,7 @@ def test_rm_says_that_it_waits_for_a_collection(run: Run, shop: Shop) -> None:
     assert "v1" not in shop.tags()
 
 
-def test_what_is_pushed_meanwhile_is_kept_and_is_told(run: Run, shop: Shop) -> None:
+def test_a_tag_that_is_pushed_meanwhile_is_kept_and_the_output_says_so(run: Run, shop: Shop) -> None:
     def push() -> None:
         shop.meanwhile = lambda: None
         shop.registry.push_image(SHOP, "v1", seed="newer")
@@ -320,7 +320,7 @@ def test_nothing_that_matches_is_nothing_to_do(run: Run, shop: Shop) -> None:
     assert (code, output) == (0, "nothing to delete\n")
 
 
-def test_what_was_restored_is_deleted_by_hand_all_the_same(shop: Shop, run: Run) -> None:
+def test_a_user_can_delete_an_image_that_was_restored(shop: Shop, run: Run) -> None:
     """Restoring keeps it from the policy, and not from the user who then deletes it."""
     assert run(f"{SHOP}:v1", "--yes")[0] == 0
     shop.wiring.restore.restore(SHOP, tag="v1")

@@ -157,7 +157,7 @@ def test_no_question_is_asked_without_a_terminal(run: Run, registry: FakeRegistr
         ),
     ],
 )
-def test_what_means_nothing_there_is_one_sentence(
+def test_a_name_that_the_old_registry_does_not_know_is_refused_in_one_sentence(
     run: Run, registry: FakeRegistryV1, arguments: tuple[str, ...], sentence: str
 ) -> None:
     code, _, error = run("rm", *arguments, *HERE, "--yes")
@@ -165,7 +165,7 @@ def test_what_means_nothing_there_is_one_sentence(
     assert len(registry.tags("shop/api")) == 3
 
 
-def test_what_is_pushed_meanwhile_is_kept(run: Run, registry: FakeRegistryV1) -> None:
+def test_a_tag_that_is_pushed_meanwhile_is_kept(run: Run, registry: FakeRegistryV1) -> None:
     pushes = iter(({"v2": THREE}, {}))
     registry.after_delete = lambda: registry.push("shop/api", **next(pushes))
     code, _, error = run("rm", "shop/api:v1", "shop/api:v2", *HERE, "--yes")

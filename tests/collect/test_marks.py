@@ -90,7 +90,7 @@ def test_a_manifest_that_lost_its_tag_and_is_kept_must_be_marked(make_system: Ma
     assert collect(system, tmp_path, [now, before, never]) == ""
 
 
-def test_what_is_gone_need_not_be_marked(make_system: Make, tmp_path: Path) -> None:
+def test_a_deleted_manifest_need_not_be_marked(make_system: Make, tmp_path: Path) -> None:
     system = make_system(keep_last(1), gc=collector(tmp_path, SPEAKS))
     system.push("v1", "v2")
     system.settle()
@@ -122,7 +122,7 @@ def test_a_catalog_that_we_may_not_see_is_no_obstacle(make_system: Make, tmp_pat
     assert collect(system, tmp_path, []) == ""
 
 
-def test_where_the_storage_is_mounted_it_is_asked_what_stands(make_system: Make, tmp_path: Path) -> None:
+def test_the_storage_if_mounted_says_which_manifests_exist(make_system: Make, tmp_path: Path) -> None:
     """A repository, and manifests without a tag, are covered too, although no event reported them."""
     disk, digest = Disk(tmp_path / "storage"), "sha256:" + "a" * 64
     disk.blob(digest)
@@ -149,7 +149,7 @@ def test_behind_the_gate_only_repositories_that_changed_since_are_read_again(mak
     assert [call.args[1] for call in snapshot.call_args_list] == [SHOP]
 
 
-def test_what_was_absent_when_it_was_compared_is_looked_up_again(make_system: Make, tmp_path: Path) -> None:
+def test_a_manifest_that_was_absent_when_compared_is_looked_up_again(make_system: Make, tmp_path: Path) -> None:
     system = system_of(make_system, tmp_path)
     system.push("v1")
     system.deaf = True

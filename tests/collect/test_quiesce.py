@@ -100,7 +100,7 @@ class Trash:
         return iter(())
 
 
-def test_what_was_reported_and_deleted_by_us_since_needs_no_manifest_with_references(
+def test_a_reported_blob_needs_no_manifest_if_its_image_was_deleted_by_pushprune_since(
     make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
@@ -165,9 +165,7 @@ def test_a_young_blob_of_something_that_we_deleted_is_swept(make_system: Make, t
     assert collect(system.wiring).result == "done", system.store.collection_runs.latest()[0].message
 
 
-def test_what_a_run_was_about_to_sweep_when_it_was_cut_off_is_swept_by_the_next(
-    make_wiring: MakeWiring, tmp_path: Path
-) -> None:
+def test_the_blobs_of_a_run_that_was_cut_off_are_swept_by_the_next_run(make_wiring: MakeWiring, tmp_path: Path) -> None:
     """The manifests that needed these blobs have left the trash by then."""
     root = tmp_path / "storage"
     stored(root, SWEPT)
@@ -176,7 +174,9 @@ def test_what_a_run_was_about_to_sweep_when_it_was_cut_off_is_swept_by_the_next(
     assert collect(wiring).result == "done"
 
 
-def test_what_a_delete_took_along_is_restored_while_a_collection_drains_and_not_later(make_wiring: MakeWiring) -> None:
+def test_a_tag_removed_by_a_racing_delete_is_restored_while_a_collection_drains_and_not_later(
+    make_wiring: MakeWiring,
+) -> None:
     wiring = make_wiring()
     with wiring.store.leases.hold(COLLECT) as lease:
         assert lease is not None
@@ -191,7 +191,7 @@ def test_what_a_delete_took_along_is_restored_while_a_collection_drains_and_not_
     wiring.store.gate.open("t1")
 
 
-def test_what_is_to_be_looked_at_again_later_is_looked_at_before_a_collection(
+def test_a_second_look_that_is_due_later_happens_before_a_collection(
     make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second look is made when every DELETE must have ended."""
@@ -386,7 +386,7 @@ def guarded(make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyP
     return build
 
 
-def test_what_is_at_work_at_the_registry_is_waited_for(guarded: MakeWiring, tmp_path: Path) -> None:
+def test_a_collection_waits_for_requests_that_the_registry_still_handles(guarded: MakeWiring, tmp_path: Path) -> None:
     assert collect(guarded(writes=2)).message == "2 writes did not end at the registry in time"
     assert collect(guarded(undelivered=3)).message == "3 notifications were not delivered in time"
     assert not (tmp_path / "swept").exists()
@@ -462,7 +462,7 @@ def test_more_pushes_than_can_be_remembered_put_it_off(make_wiring: MakeWiring, 
     assert not (tmp_path / "dry").exists()
 
 
-def test_what_a_push_without_references_has_needed_is_read_from_its_manifest(make_system: Make, tmp_path: Path) -> None:
+def test_the_blobs_of_a_push_without_references_are_read_from_its_manifest(make_system: Make, tmp_path: Path) -> None:
     """The push is over: the gate protects the blobs of its manifest no longer, but still what else its client named."""
     body = """
         for line in open(folder / "said"): print(line, end="")
@@ -558,7 +558,7 @@ def test_a_slow_push_holds_others_back_for_less_than_they_wait(guarded: MakeWiri
     assert state(wiring) == "open"
 
 
-def test_what_is_put_off_for_long_is_tried_seldom(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_a_collection_that_is_postponed_for_long_is_tried_seldom(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
     blob_heard(wiring.store.history)
     wiring.store.collections.request_if_none("scheduled")
@@ -574,7 +574,7 @@ def test_what_is_put_off_for_long_is_tried_seldom(make_wiring: MakeWiring, tmp_p
     assert 500_000 < client.pttl(retry) <= 600_000
 
 
-def test_what_the_doctor_leaves_behind_may_be_swept(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_the_manifests_that_the_doctor_leaves_may_be_swept(make_wiring: MakeWiring, tmp_path: Path) -> None:
     (blob, *_) = LEFTOVERS
     body = f"""
     print("0 blobs marked, 1 blobs and 0 manifests eligible for deletion")

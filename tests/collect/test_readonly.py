@@ -67,7 +67,7 @@ def test_garbage_is_collected_while_the_registry_is_read_only(
     assert not system.store.collections.may_be_read_only()
 
 
-def test_that_it_is_read_only_is_noted_before_it_becomes_so(
+def test_the_read_only_state_is_noted_before_the_registry_enters_it(
     make_system: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that dies right after gc.before leaves gc.after to the next worker."""
@@ -107,7 +107,7 @@ def test_the_registry_is_writable_again_also_after_a_run_that_fails(
     assert not system.registry.readonly
 
 
-def test_one_that_stays_read_only_is_an_alarm_until_it_is_not(
+def test_a_registry_that_stays_read_only_is_an_alarm_until_it_accepts_writes(
     make_system: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = system_of(make_system, tmp_path)

@@ -81,7 +81,7 @@ CHANGES: dict[str, Callable[[Wiring], object]] = {
 }
 
 
-def test_one_that_can_count_no_more_is_stopped(gated: Wiring, tmp_path: Path) -> None:
+def test_a_rehearsal_is_stopped_once_a_push_has_made_it_useless(gated: Wiring, tmp_path: Path) -> None:
     (tmp_path / "hold").touch()
     with collecting(gated, tmp_path, "began"):
         (tmp_path / "began").unlink()
@@ -112,7 +112,7 @@ def test_an_existing_manifest_that_was_not_marked_is_checked_behind_the_gate(
     assert runs(tmp_path) == ["dry", "dry", "sweep"]
 
 
-def test_one_that_fails_beside_pushes_is_made_again(gated: Wiring, tmp_path: Path) -> None:
+def test_a_rehearsal_that_fails_beside_pushes_is_repeated(gated: Wiring, tmp_path: Path) -> None:
     (tmp_path / "fail").touch()
     assert collect(gated).result == "done"
     assert runs(tmp_path) == ["dry", "dry", "sweep"]
@@ -177,9 +177,7 @@ def test_our_deletes_are_waited_for_while_the_gate_is_open(gated: Wiring, tmp_pa
     assert runs(tmp_path) == ["dry", "sweep"]
 
 
-def test_what_must_be_healed_does_not_wait_until_they_have_settled(
-    gated: Wiring, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_healing_does_not_wait_until_the_writers_have_settled(gated: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
     """Healing writes, and only a gate that drains lets it in."""
     monkeypatch.setattr("service.collect.rehearse._WRITERS_S", 600)
     gated.store.deletions.request_healing(SHOP, ["v1"])

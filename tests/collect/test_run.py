@@ -35,7 +35,7 @@ def test_a_collection_becomes_due_by_the_number_of_deletes(make_system: Make, tm
     assert system.store.collections.requested() == "3 digests deleted since the last collection"
 
 
-def test_what_was_printed_is_kept_with_its_run(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_the_output_of_the_collector_is_kept_with_its_run(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     run = collect(wiring)
     printed = [
@@ -51,7 +51,7 @@ def test_what_was_printed_is_kept_with_its_run(make_wiring: MakeWiring, tmp_path
     ]
 
 
-def test_what_was_printed_before_it_failed_is_kept(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_the_output_of_a_collector_that_failed_is_kept(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "print('no such volume'); sys.exit(3)"))
     run = collect(wiring)
     printed = ["$ gc.command --dry-run", "no such volume", "exit code 3"]
@@ -80,7 +80,7 @@ def test_a_run_is_recorded_with_its_result_and_the_want_is_over(make_wiring: Mak
     assert (tmp_path / "swept").exists()
 
 
-def test_one_that_is_cancelled_before_it_sweeps_makes_nothing_permanent(
+def test_a_collection_that_is_cancelled_before_it_sweeps_makes_nothing_permanent(
     make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
@@ -204,7 +204,7 @@ def test_a_schedule_is_followed_once_for_each_time(make_wiring: MakeWiring, tmp_
 
 
 @pytest.mark.parametrize("version", ["2.8.3", "3"])
-def test_what_real_collectors_print_is_read(version: str) -> None:
+def test_the_output_of_real_collectors_is_read(version: str) -> None:
     report = Report()
     for line in (Path(__file__).parents[1] / "data" / "gc-output" / f"distribution-{version}-plain.txt").open():
         report.read(line)
@@ -234,7 +234,7 @@ def test_healing_comes_before_a_collection(
     assert not (tmp_path / "dry").exists()
 
 
-def test_what_must_be_healed_does_not_wait_for_a_collection_that_waits_for_a_delete(
+def test_healing_does_not_wait_for_a_collection_that_waits_for_a_delete(
     make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quiesce, "_HEAL_S", 0.2)

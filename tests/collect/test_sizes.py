@@ -8,7 +8,7 @@ from tests.conftest import MakeWiring
 from tests.support.storage import A, B, Disk
 
 
-def test_what_is_still_on_the_disk_was_not_freed(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_a_blob_that_is_still_on_the_disk_does_not_count_as_freed(make_wiring: MakeWiring, tmp_path: Path) -> None:
     disk = Disk(tmp_path)
     disk.blob(A, b"seven..")
     disk.blob(B)

@@ -51,7 +51,9 @@ def test_outside_its_hours_it_does_not_even_wait_for_quiet(make_wiring: MakeWiri
     assert "gc.window" in run.message
 
 
-def test_what_it_waits_for_is_recorded_once_and_tried_again(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_the_reason_of_a_postponed_collection_is_recorded_once_and_the_collection_tried_again(
+    make_wiring: MakeWiring, tmp_path: Path
+) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
     wiring.store.collections.request_if_none("scheduled")
     with wiring.store.leases.write():
@@ -62,7 +64,7 @@ def test_what_it_waits_for_is_recorded_once_and_tried_again(make_wiring: MakeWir
     assert results(wiring) == ["done", "postponed"]
 
 
-def test_it_is_tried_when_they_begin(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_a_postponed_collection_is_tried_when_its_hours_begin(make_wiring: MakeWiring, tmp_path: Path) -> None:
     gc = collector(tmp_path, QUIET)
     shut_wiring = make_wiring(gc={**gc, "window": shut()})
     shut_wiring.store.collections.request_if_none("scheduled")
@@ -96,7 +98,7 @@ def test_the_next_one_waits_for_the_interval_after_the_last_good_one(make_wiring
     assert (run.result, run.message) == ("postponed", "the last one ended less than gc.min_interval (1h) ago")
 
 
-def test_what_is_asked_for_by_hand_is_not_lost_to_a_schedule(make_wiring: MakeWiring) -> None:
+def test_a_collection_that_a_user_requested_is_not_lost_to_a_schedule(make_wiring: MakeWiring) -> None:
     wiring = make_wiring()
     wiring.store.collections.request(MANUAL)
     wiring.store.collections.request_if_none("scheduled")
@@ -130,7 +132,7 @@ def test_a_run_that_redis_hears_twice_is_recorded_once(
     assert (runs.totals().runs, runs.totals().blobs) == ({"done": 2}, 10)
 
 
-def test_what_the_next_one_waits_for_is_recorded_anew(make_wiring: MakeWiring) -> None:
+def test_the_reason_that_postpones_the_next_collection_is_recorded_again(make_wiring: MakeWiring) -> None:
     wiring = make_wiring()
     for _ in range(2):
         wiring.store.collections.request_if_none("scheduled")
@@ -271,7 +273,7 @@ def test_the_record_says_what_is_not_protected_without_a_gate(make_wiring: MakeW
     assert run.note.startswith("pushes were not blocked (gc.gate: none): ")
 
 
-def test_what_a_collection_waits_for_does_not_fill_the_record(make_wiring: Callable[..., Any]) -> None:
+def test_postponed_attempts_of_one_collection_do_not_fill_the_record(make_wiring: Callable[..., Any]) -> None:
     """Sentences name repositories and digests: each may be another one."""
     wiring = make_wiring()
     wiring.store.collections.request_if_none("scheduled")

@@ -130,13 +130,13 @@ def test_the_alarm_ends_once_the_registry_denies_deleted_blobs(make_system: Make
     assert system.store.collections.open_check() is None
 
 
-def test_what_was_pushed_again_is_no_lie(make_system: Make, tmp_path: Path) -> None:
+def test_a_blob_that_was_pushed_again_is_no_failure_of_the_collection(make_system: Make, tmp_path: Path) -> None:
     system, _ = garbage_of(make_system, tmp_path)
     collect_run.collect(system.wiring)  # the fake keeps its blobs: as if a user had pushed them again
     assert system.store.collection_runs.latest()[0].result == "done"
 
 
-def test_who_died_between_a_sweep_and_its_checks_is_made_up_for_before_anything_else(
+def test_the_checks_of_a_worker_that_died_after_its_sweep_come_before_anything_else(
     make_system: Make, tmp_path: Path
 ) -> None:
     system, blob = garbage_of(make_system, tmp_path)
@@ -260,7 +260,7 @@ def test_a_run_after_which_a_push_is_broken_has_failed_and_is_not_wanted_again(
     assert system.store.collections.requested() is None
 
 
-def test_where_nothing_could_be_probed_the_record_says_so(make_system: Make, tmp_path: Path) -> None:
+def test_the_record_says_if_no_deleted_blob_could_be_probed(make_system: Make, tmp_path: Path) -> None:
     system, _ = garbage_of(make_system, tmp_path)
     system.store.trash.collected()
     collect_run.collect(system.wiring)

@@ -43,7 +43,7 @@ def test_the_probe_is_heard_under_its_name_and_leaves_no_tag_and_no_manifest(sit
     assert site.client.get(REPOSITORY, manifest) is None
 
 
-def test_its_clock_is_read(site: Site) -> None:
+def test_the_clock_of_the_registry_is_read(site: Site) -> None:
     dated = Probe(site.url, NAME).date()
     assert dated is not None
     assert dated.before_s - 1 <= dated.clock_s <= dated.after_s

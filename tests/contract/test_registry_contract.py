@@ -100,7 +100,7 @@ class TestBlobs:
         digest = site.pusher.push_blob("shop/api", b"{}")
         assert site.client.blob("shop/api", digest, 10) == b"{}"
 
-    def test_one_that_is_not_there_or_larger_is_none(self, site: Site) -> None:
+    def test_a_blob_that_is_missing_or_too_large_is_none(self, site: Site) -> None:
         digest = site.pusher.push_blob("shop/api", b"x" * 200_000)
         assert site.client.blob("shop/api", digest, 199_999) is None
         assert site.client.blob("shop/api", NOWHERE, 10) is None
@@ -146,7 +146,7 @@ class TestLooking:
         assert site.client.head("shop/api", image.digest) == expected
 
     @pytest.mark.parametrize("reference", ["v9", NOWHERE])
-    def test_what_is_not_there_is_none(self, site: Site, reference: str) -> None:
+    def test_a_missing_manifest_is_none(self, site: Site, reference: str) -> None:
         site.pusher.push_image("shop/api", "v1")
         for repository in ("shop/api", "no/such"):
             assert site.client.head(repository, reference) is None
@@ -345,7 +345,7 @@ class TestNotifications:
         site.client.get("shop/api", digest)
         assert pulls(site) == [("HEAD", "v1"), ("GET", None)]
 
-    def test_what_we_do_carries_our_name(self, site: Site) -> None:
+    def test_every_change_by_pushprune_has_its_user_agent(self, site: Site) -> None:
         digest = site.pusher.push_image("shop/api", "v1")
         site.client.delete("shop/api", digest)
         events = site.events_until_marker()

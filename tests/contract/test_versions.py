@@ -166,7 +166,7 @@ class TestObjectStorage:
             assert client.head("shop/api", "main") is None
 
     @pytest.mark.parametrize(("version", "left"), [("2.8", "main1"), ("3", "main-1"), ("3.1.1", "main-1")])
-    def test_it_is_removed_by_other_versions_and_beside_other_names(self, version: Version, left: str) -> None:
+    def test_the_tag_is_removed_by_other_versions_and_beside_other_names(self, version: Version, left: str) -> None:
         fake, client = self.filled(version, "main", left)
         with fake:
             assert client.delete("shop/api", fake.tags("shop/api")["main"])

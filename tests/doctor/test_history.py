@@ -44,7 +44,7 @@ def test_a_quiet_registry_drops_events_only_by_their_age(make_wiring: MakeWiring
     assert one("history", quick(wiring)).severity == "ok"
 
 
-def test_who_wants_events_for_a_day_only_is_not_warned(make_wiring: MakeWiring) -> None:
+def test_a_history_limited_to_one_day_is_no_warning(make_wiring: MakeWiring) -> None:
     wiring = make_wiring(history={"events": 2, "max_age": "1d"})
     _keep(wiring, 1.1, 0.1)
     assert one("history", quick(wiring)).severity == "ok"

@@ -56,7 +56,9 @@ def test_a_registry_that_says_no_references_is_warned_of(make_wiring: MakeWiring
     assert finding.fix.startswith("notifications: {events: {includereferences: true}}")
 
 
-def test_what_cannot_be_removed_is_no_fault_of_the_notifications(make_wiring: MakeWiring, site: FakeRegistry) -> None:
+def test_a_probe_that_cannot_be_deleted_is_no_fault_of_the_notifications(
+    make_wiring: MakeWiring, site: FakeRegistry
+) -> None:
     site.delete_enabled = False
     wiring = make_wiring(site.url)
     for _ in range(2):

@@ -95,7 +95,7 @@ def test_a_server_that_refuses_config_is_asked_for_the_rest(own: Valkey) -> None
         (RedisInfo("Redis 7", (7, 0), "noeviction", 100, 96, True, False, False), "error", "96% of maxmemory"),
     ],
 )
-def test_what_no_server_here_is_like(
+def test_each_fault_of_a_redis_server_has_its_severity_and_a_fix(
     own: Valkey, monkeypatch: pytest.MonkeyPatch, server: RedisInfo, severity: str, sentence: str
 ) -> None:
     monkeypatch.setattr("service.doctor.redis.read_server", lambda connection: server)

@@ -36,7 +36,7 @@ def test_an_address_without_a_server_is_reported(make_wiring: MakeWiring) -> Non
     assert finding.fix.startswith(f"curl -i {url}/v2/")
 
 
-def test_one_of_version_1_is_found(make_wiring: MakeWiring) -> None:
+def test_a_registry_of_version_1_is_found(make_wiring: MakeWiring) -> None:
     with FakeRegistryV1() as old:
         finding = one("registry", quick(make_wiring(old.url)))
     assert (finding.severity, "is of version 1, which has no notifications" in finding.message) == ("error", True)
@@ -94,9 +94,7 @@ def test_whether_it_deletes_is_found_without_a_delete(make_wiring: MakeWiring, m
     assert finding.fix.startswith(fix)
 
 
-def test_where_deletes_are_off_and_the_storage_is_mounted_the_other_way_is_named(
-    make_wiring: MakeWiring, tmp_path: Path
-) -> None:
+def test_disabled_deletes_with_a_mounted_storage_name_the_other_way(make_wiring: MakeWiring, tmp_path: Path) -> None:
     with FakeRegistry(delete_enabled=False) as registry:
         finding = one("deletes", quick(make_wiring(registry.url, storage={"path": str(tmp_path)})))
     assert finding.message.endswith(f"; or set delete.via: storage, as its storage is at {tmp_path}")
@@ -135,7 +133,9 @@ def test_a_registry_that_does_not_list_its_repositories_is_found(make_wiring: Ma
     assert one("catalog", quick(make_wiring(site.url))).message == "the registry lists its repositories"
 
 
-def test_where_the_answers_do_not_tell_of_a_cache_that_is_reported(make_wiring: MakeWiring, site: FakeRegistry) -> None:
+def test_an_answer_that_does_not_show_if_there_is_a_cache_is_reported(
+    make_wiring: MakeWiring, site: FakeRegistry
+) -> None:
     site.fail_next("PUT", "blobs/uploads", status=400, body=b'{"errors": [{"code": "DIGEST_INVALID"}]}')
     finding = one("cache", quick(make_wiring(site.url)))
     assert finding.severity == "warning"
@@ -222,7 +222,7 @@ class TestListing:
         assert finding.severity == "warning"
         assert "the test that the registry lists every tag failed" in finding.message
 
-    def test_where_the_storage_is_mounted_it_is_not_tried(self, make_wiring: MakeWiring, tmp_path: Path) -> None:
+    def test_the_listing_is_not_tried_if_the_storage_is_mounted(self, make_wiring: MakeWiring, tmp_path: Path) -> None:
         with FakeRegistry("3.1.1") as registry:
             finding = one("listing", quick(make_wiring(registry.url, storage={"path": str(tmp_path)})))
             assert [request.method for request in registry.requests] == ["GET"]

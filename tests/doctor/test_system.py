@@ -19,13 +19,15 @@ QUEUES = ("enforce", "delete", "reconcile")
 
 
 class TestWeb:
-    def test_one_that_does_not_answer_where_the_user_says_is_an_error(self, make_wiring: MakeWiring) -> None:
+    def test_a_web_process_that_does_not_answer_at_the_given_address_is_an_error(self, make_wiring: MakeWiring) -> None:
         finding = one("web", quick(make_wiring(), web=f"http://127.0.0.1:{free_port()}"))
         assert finding.severity == "error"
         assert finding.fix == "pushprune web"
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-    def test_one_that_may_be_in_another_container_is_not_checked(self, make_wiring: MakeWiring, host: str) -> None:
+    def test_a_web_process_that_may_be_in_another_container_is_not_checked(
+        self, make_wiring: MakeWiring, host: str
+    ) -> None:
         """All containers may share a file with `listen`; the check of notifications proves that one records events."""
         tokens = {name: name * 4 for name in ("notify", "read", "admin")}
         finding = one("web", quick(make_wiring(listen=f"{host}:{free_port()}", tokens=tokens)))
@@ -46,13 +48,15 @@ class TestWeb:
         assert finding.severity == "error"
         assert "is not pushprune" in finding.message
 
-    def test_one_without_redis_is_found(self, make_wiring: MakeWiring, site: FakeRegistry) -> None:
+    def test_a_web_process_without_redis_is_found(self, make_wiring: MakeWiring, site: FakeRegistry) -> None:
         site.fail_next("GET", "/readyz", status=503)
         finding = one("web", quick(make_wiring(), web=site.url))
         assert finding.severity == "error"
         assert "cannot reach Redis" in finding.message
 
-    def test_one_whose_redis_takes_no_writes_is_no_stranger(self, make_wiring: MakeWiring, site: FakeRegistry) -> None:
+    def test_a_web_process_whose_redis_refuses_writes_is_recognized(
+        self, make_wiring: MakeWiring, site: FakeRegistry
+    ) -> None:
         """A full disk of Redis: it answers whatever only reads."""
         site.fail_next("GET", "/readyz", status=200)
         body = b'{"detail": "Redis refuses: MISCONF Errors writing to the AOF file: it cannot write to its disk"}'
@@ -61,9 +65,7 @@ class TestWeb:
         assert "cannot record events, which wait at the registry: Redis refuses: MISCONF" in finding.message
         assert finding.fix == "df -h   # on the machine of Redis: make room"
 
-    def test_one_that_was_started_with_another_token_is_found(
-        self, make_wiring: MakeWiring, site: FakeRegistry
-    ) -> None:
+    def test_a_web_process_with_another_token_is_found(self, make_wiring: MakeWiring, site: FakeRegistry) -> None:
         site.fail_next("GET", "/readyz", status=200)
         site.fail_next("POST", "/notifications", status=401)
         finding = one("web", quick(make_wiring(tokens={"notify": "s3cret"}), web=site.url))
@@ -93,13 +95,13 @@ class TestWorkers:
         assert (finding.severity, "no worker for queue delete" in finding.message) == ("error", True)
         assert finding.fix.startswith("pushprune worker --queues delete ")
 
-    def test_one_that_lives_is_fine(self, make_wiring: MakeWiring) -> None:
+    def test_a_worker_that_gives_signs_of_life_is_fine(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
         wiring.store.outbox.sign_of_life("w1", QUEUES)
         assert one("workers", quick(wiring)).severity == "ok"
 
     @pytest.mark.parametrize(("late_s", "severity"), [(30, "ok"), (120, "warning"), (1200, "error")])
-    def test_what_waits_too_long_is_found(self, make_wiring: MakeWiring, late_s: int, severity: str) -> None:
+    def test_work_that_waits_too_long_is_found(self, make_wiring: MakeWiring, late_s: int, severity: str) -> None:
         wiring = make_wiring()
         wiring.store.outbox.sign_of_life("w1", QUEUES)
         due = wiring.store.connection.keys.of("due")
@@ -156,7 +158,7 @@ class TestTroubles:
 
 
 class TestPolicy:
-    def test_one_in_force_is_fine(self, make_wiring: MakeWiring) -> None:
+    def test_a_policy_in_force_is_fine(self, make_wiring: MakeWiring) -> None:
         assert one("policy", quick(make_wiring())).message == "a policy of 1 rule is in force"
 
     def test_none_is_reported(self, make_wiring: MakeWiring) -> None:
@@ -218,7 +220,7 @@ class TestGarbage:
         wiring.store.collection_runs.record(Run(1, 2, "done", "by hand"))
         assert one("garbage", quick(wiring)).severity == "ok", "the worker that collects is elsewhere"
 
-    def test_what_never_starts_is_reported(self, make_wiring: MakeWiring) -> None:
+    def test_a_collection_that_nothing_starts_is_reported(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring(gc={"command": [sys.executable, "garbage-collect"]})
         _, finding = look("garbage", quick(wiring))
         assert (finding.severity, finding.fix) == ("warning", 'gc: {schedule: "0 3 * * *"}')

@@ -30,14 +30,14 @@ def test_without_webhooks_there_is_nothing_to_say(make_wiring: MakeWiring) -> No
     assert look("webhooks", quick(make_wiring())) == ()
 
 
-def test_one_that_can_be_reached_is_fine_and_gets_nothing(make_wiring: MakeWiring) -> None:
+def test_a_receiver_that_can_be_reached_is_fine_and_gets_no_request(make_wiring: MakeWiring) -> None:
     with WebhookReceiver() as receiver:
         finding = one("webhooks", quick(wired(make_wiring, receiver.url)))
         assert (finding.severity, finding.message) == ("ok", "chat: reachable, events that wait: 0")
         assert receiver.requests == []
 
 
-def test_one_that_is_away_is_an_error_that_shows_no_secret(make_wiring: MakeWiring) -> None:
+def test_a_receiver_that_is_away_is_an_error_that_shows_no_secret(make_wiring: MakeWiring) -> None:
     port = free_port()
     finding = one("webhooks", quick(wired(make_wiring, f"http://127.0.0.1:{port}/hunter2")))
     assert finding.severity == "error"
@@ -53,7 +53,7 @@ def test_a_certificate_that_is_not_trusted_is_an_error(make_wiring: MakeWiring, 
         assert one("webhooks", quick(trusted)).severity == "ok"
 
 
-def test_one_that_takes_nothing_is_an_error_and_dropped_events_a_warning(make_wiring: MakeWiring) -> None:
+def test_a_receiver_that_accepts_nothing_is_an_error_and_dropped_events_are_a_warning(make_wiring: MakeWiring) -> None:
     with WebhookReceiver() as receiver:
         wiring = wired(make_wiring, receiver.url)
         store = wiring.store.webhooks
@@ -85,7 +85,7 @@ def states(wiring: Wiring) -> dict[str, str]:
     return {component.name: component.state for component in components(health, last_report(wiring.store))}
 
 
-def test_it_is_a_component_once_something_is_known_of_it(make_wiring: MakeWiring) -> None:
+def test_webhooks_are_a_component_once_their_state_is_known(make_wiring: MakeWiring) -> None:
     with WebhookReceiver() as receiver:
         wiring = wired(make_wiring, receiver.url)
         assert "webhooks" not in states(wiring)

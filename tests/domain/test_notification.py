@@ -78,7 +78,7 @@ BAD_EVENTS: dict[str, tuple[Any, str]] = {
 NO_EVENTS: tuple[Any, ...] = (None, 5, True, "push", [], [[[]]], math.pi)
 
 
-def test_one_push_is_read_whole() -> None:
+def test_every_field_of_a_push_is_read() -> None:
     (push,) = understood(event("push", "shop/api", "v1", "d", at=1.25, actor="alice", instance="i")).events
     assert (push.action, push.repository, push.tag, push.digest) == ("push", "shop/api", "v1", digest_of("d"))
     assert (push.at_us, push.size_bytes, push.actor, push.useragent) == (us(1.25), 0, "alice", "docker/29")
@@ -106,7 +106,7 @@ def test_an_event_that_cannot_be_understood_is_set_aside_and_the_others_count(na
 
 
 @pytest.mark.parametrize("bad", NO_EVENTS, ids=repr)
-def test_what_is_no_object_is_set_aside(bad: object) -> None:
+def test_an_event_that_is_no_object_is_set_aside(bad: object) -> None:
     parsed = understood(event(tag="before"), bad, event(tag="after"))
     assert [event.tag for event in parsed.events] == ["before", "after"]
     assert [rejected.excerpt for rejected in parsed.rejected] == [json.dumps(bad)]
@@ -158,7 +158,7 @@ def test_an_event_may_be_ten_minutes_ahead_of_our_clock_and_no_more() -> None:
 @pytest.mark.parametrize("body", [b"", b"x", b"{", b"\xff\xfe", b"\x00", b'{"events": []} {}', b'{"events": [NaN]}',
                                   b'{"events": [-Infinity]}', b"[" * 100_000, b'{"events": [' + b"[" * 100_000,
                                   b'{"events": [' + b"9" * 5_000 + b"]}"])  # fmt: skip
-def test_what_is_no_json_is_malformed(body: bytes) -> None:
+def test_a_body_that_is_no_json_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedNotification, match=r"^the body is not JSON: "):
         parse(body, us(0))
 
@@ -210,7 +210,7 @@ def test_of_what_is_no_manifest_that_is_understood_no_layers_are_known() -> None
     assert push.blobs is None
 
 
-def test_what_strangers_wrote_is_cut_to_size() -> None:
+def test_long_texts_from_clients_are_cut() -> None:
     message = event(actor="é" * 1000, useragent="u" * 1000, instance="i" * 1000, media_type="m" * 1000)
     message["request"]["addr"] = "a" * 1000
     (cut,) = understood(message).events
@@ -219,7 +219,7 @@ def test_what_strangers_wrote_is_cut_to_size() -> None:
     ]  # fmt: skip
 
 
-def test_what_the_registry_leaves_out_or_sends_as_null_is_empty() -> None:
+def test_a_field_that_is_absent_or_null_is_empty() -> None:
     (bare,) = understood({k: event()[k] for k in ("id", "timestamp", "action", "target")}).events
     null = {"actor": {"name": None}, "request": {"useragent": None, "addr": None}, "source": {"instanceID": None}}
     (nulls,) = understood(event() | null).events

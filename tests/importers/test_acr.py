@@ -52,7 +52,7 @@ def test_every_repository_is_the_default_of_ours() -> None:
     assert "repos" not in rules_of(commanded("acr", "--filter", ".*:.*", "--ago", "7d"))[0]
 
 
-def test_it_keeps_the_newest_of_those_that_are_old_enough() -> None:
+def test_keep_counts_only_the_tags_that_are_old_enough() -> None:
     made = commanded("acr", "--filter", "shop/api:^v", "--ago", "7d", "--keep", "1")
     tags = [aged(f"v{days}", days) for days in (1, 8, 9, 10)]
     assert gone(made, *tags, aged("other", 99)) == {"v9", "v10"}
@@ -99,7 +99,7 @@ def test_a_retention_policy_that_is_off_makes_no_rule() -> None:
         (("--filter", "a:b", "--ago", "1d", "--purge"), "'--purge' is no flag"),
     ],
 )
-def test_what_cannot_be_understood_is_refused_by_name(words: tuple[str, ...], sentence: str) -> None:
+def test_an_option_that_cannot_be_translated_is_refused_by_name(words: tuple[str, ...], sentence: str) -> None:
     assert sentence in refused_command("acr", *words)
 
 
@@ -125,5 +125,5 @@ def test_a_colon_in_a_group_or_a_class_is_no_divider() -> None:
 
 
 @pytest.mark.parametrize("values", [{}, [], {"days": "7"}, {"days": -1}, {"days": 10**9}, "", "7", "{"])
-def test_what_is_no_retention_policy_is_refused(values: object) -> None:
+def test_a_document_that_is_no_retention_policy_is_refused(values: object) -> None:
     assert refused("acr", values).startswith("given.json")

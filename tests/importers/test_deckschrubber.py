@@ -43,13 +43,13 @@ def test_a_dry_run_stays_one() -> None:
     assert "dry_run" not in commanded("deckschrubber", "-dry=false", "-latest", "5").values
 
 
-def test_what_is_no_policy_is_named_and_secrets_are_not_shown() -> None:
+def test_options_that_are_no_policy_are_named_without_their_secrets() -> None:
     text = commanded("deckschrubber", "-user", "me", "-password", "hush", "-insecure", "-latest", "5").text
     assert "-user, -password, -insecure: no part of a policy" in text
     assert "hush" not in text
 
 
-def test_that_it_looks_at_few_repositories_has_no_equivalent() -> None:
+def test_a_limit_of_repositories_has_no_equivalent() -> None:
     assert "-repos (5, its default)" in commanded("deckschrubber", "-latest", "5").text
     assert "-repos (100)" in commanded("deckschrubber", "-latest", "5", "-repos", "100").text
 
@@ -76,5 +76,5 @@ def test_the_whole_line_may_be_given_with_the_program_in_front(front: str) -> No
         ("latest 3", "'latest' is neither a flag nor a file"),
     ],
 )
-def test_what_cannot_be_understood_is_refused_by_name(line: str, sentence: str) -> None:
+def test_an_option_that_cannot_be_translated_is_refused_by_name(line: str, sentence: str) -> None:
     assert sentence in refused_command("deckschrubber", *line.split())

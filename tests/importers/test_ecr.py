@@ -53,7 +53,7 @@ def test_untagged_images_are_deleted_by_the_first_rule_that_concerns_them() -> N
     assert not untagged_gone(imported("ecr", policy(*rules), "shop/api"), 3, repository="shop/web")
 
 
-def test_what_has_lost_a_tag_that_a_rule_matches_is_deleted_too() -> None:
+def test_a_manifest_that_lost_a_tag_of_a_rule_is_deleted_too() -> None:
     rules = [expire(1, "tagged", "imageCountMoreThan", 9, "prod"), expire(2, "untagged", "sinceImagePushed", 2)]
     made = imported("ecr", policy(*rules), "shop/api")
     assert [untagged_gone(made, 3, lost) for lost in ("prod1", "dev1", "")] == [True, True, True]
@@ -156,7 +156,7 @@ def test_a_count_may_be_larger_than_the_longest_age() -> None:
         ({"lifecyclePolicyText": "{"}, "lifecyclePolicyText: in it, line 1: this is not JSON"),
     ],
 )
-def test_what_cannot_be_understood_is_refused_at_its_place(values: Any, sentence: str) -> None:
+def test_a_field_that_cannot_be_translated_is_refused_at_its_place(values: Any, sentence: str) -> None:
     assert sentence in refused("ecr", values)
 
 

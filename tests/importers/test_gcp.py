@@ -53,7 +53,7 @@ def test_keep_wins_over_delete_for_all_tags_of_a_version() -> None:
     assert gone(made, aged("release1", 40, "one"), aged("latest", 40, "one"), aged("x", 40)) == {"x"}
 
 
-def test_what_keep_matches_but_delete_does_not_is_kept_all_the_same() -> None:
+def test_a_tag_that_only_the_keep_policy_matches_is_kept() -> None:
     made = imported("gcp", [delete(tagPrefixes=["pr-"]), recent(1), keep(newerThan="3d")])
     assert gone(made, aged("v1", 99), aged("pr-1", 9), aged("pr-2", 8)) == {"pr-1"}
 
@@ -64,7 +64,7 @@ def test_untagged_versions_are_deleted_by_age_and_no_tag_does() -> None:
     assert gone(made, aged("v1", 99)) == set()
 
 
-def test_what_has_lost_a_tag_that_a_policy_deletes_is_deleted_by_the_age_for_what_is_untagged() -> None:
+def test_a_manifest_that_lost_a_deleted_tag_is_deleted_by_the_age_of_untagged_images() -> None:
     packages = delete(tagState="untagged", olderThan="7d", packageNamePrefixes=["api"])
     made = imported("gcp", [delete(tagPrefixes=["pr-"], olderThan="90d"), packages])
     assert (untagged_gone(made, 8, "pr-1"), untagged_gone(made, 6, "pr-1")) == (True, False)
@@ -133,5 +133,5 @@ def test_a_repository_as_it_is_printed() -> None:
         ([delete()] * 300, "more than 200 policies"),
     ],
 )
-def test_what_cannot_be_understood_is_refused_at_its_place(values: Any, sentence: str) -> None:
+def test_a_field_that_cannot_be_translated_is_refused_at_its_place(values: Any, sentence: str) -> None:
     assert sentence in refused("gcp", values)

@@ -71,5 +71,5 @@ def test_alone_it_does_not_say_whose_it_is() -> None:
         (project(keep_n="5"), "container_expiration_policy.keep_n: must be a whole number"),
     ],
 )
-def test_what_cannot_be_understood_is_refused_at_its_place(values: Any, sentence: str) -> None:
+def test_a_field_that_cannot_be_translated_is_refused_at_its_place(values: Any, sentence: str) -> None:
     assert sentence in refused("gitlab", values, None)

@@ -27,7 +27,7 @@ def policy(*rules: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"algorithm": "or", "rules": list(rules), **more}
 
 
-def test_its_own_policy_for_what_was_pulled_of_late() -> None:
+def test_the_published_policy_by_pull_time_is_translated() -> None:
     made = imported("harbor", published("harbor-pulled"))
     (rule,) = rules_of(made)
     assert rule == {"name": "nDaysSinceLastPull **", "repos": ["shop/**"], "keep": {"pulled_within": "7d"}}
@@ -61,7 +61,7 @@ def test_every_template_has_a_condition(template: str, keep: object) -> None:
     assert rules_of(imported("harbor", policy(retain(template, 3))))[0]["keep"] == keep
 
 
-def test_what_is_excluded_is_not_retained() -> None:
+def test_an_excluded_tag_is_not_retained() -> None:
     rule = retain("always", tag_selectors=[selector("excludes", "{pr,tmp}-*", extras='{"untagged":true}')])
     made = imported("harbor", policy(rule))
     assert rules_of(made)[0]["tags"] == ["!pr-*", "!tmp-*"]
@@ -141,5 +141,5 @@ def test_without_a_project_no_repository_is_meant() -> None:
         ),
     ],
 )
-def test_what_cannot_be_understood_is_refused_at_its_place(values: Any, sentence: str) -> None:
+def test_a_field_that_cannot_be_translated_is_refused_at_its_place(values: Any, sentence: str) -> None:
     assert sentence in refused("harbor", values)

@@ -72,5 +72,5 @@ def test_a_repository_is_meant_alone_and_an_organization_with_all_below_it() -> 
         (count(1, unless="x"), "unless: pushprune does not know `unless` here"),
     ],
 )
-def test_what_cannot_be_understood_is_refused_at_its_place(values: Any, sentence: str) -> None:
+def test_a_field_that_cannot_be_translated_is_refused_at_its_place(values: Any, sentence: str) -> None:
     assert sentence in refused("quay", values)

@@ -55,7 +55,7 @@ def test_the_readmes_delete_by_hours() -> None:
     ]
 
 
-def test_what_is_young_is_kept_beside_what_is_last() -> None:
+def test_a_young_tag_is_kept_beside_the_last_tags() -> None:
     (rule,) = rules_of(commanded("registry-cli", "--delete-all", "--keep-by-hours", "48", "--images-like", "^shop/"))
     assert rule == {"name": "all", "repos": ["re:^shop/"], "keep": {"pushed_within": "2d"}}
 
@@ -91,5 +91,5 @@ def test_an_image_with_a_tag_is_no_matter_of_a_policy() -> None:
         ("nonsense", "'nonsense' is neither a flag nor a file"),
     ],
 )
-def test_what_cannot_be_understood_is_refused_by_name(line: str, sentence: str) -> None:
+def test_an_option_that_cannot_be_translated_is_refused_by_name(line: str, sentence: str) -> None:
     assert sentence in refused_command("registry-cli", *line.split())

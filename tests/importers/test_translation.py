@@ -75,7 +75,7 @@ def test_a_period_is_never_shortened(text: str, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "7", "d", "-1d", "1 d", "1y", "1e9s", "٣d", "nan", "9" * 999 + "d", "1d" * 9999])
-def test_what_is_no_period_is_refused(text: str) -> None:
+def test_a_text_that_is_no_period_is_refused(text: str) -> None:
     with pytest.raises(NotImportable):
         parse_period(text, units="s m h")
 
@@ -99,7 +99,7 @@ _ECR = {"tagStatus": "tagged", "tagPrefixList": ["v"], "countType": "imageCountM
     ],
     ids=lambda value: value.tool if isinstance(value, Translation) else "",
 )
-def test_what_deletes_whole_images_leaves_an_image_that_another_tag_keeps_with_all_its_tags(
+def test_a_policy_of_whole_images_keeps_all_tags_of_an_image_that_one_tag_keeps(
     made: Translation, shared: str | None
 ) -> None:
     assert made.values.get("shared") == shared

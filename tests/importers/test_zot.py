@@ -51,7 +51,7 @@ def test_without_entries_every_tag_is_kept_and_only_untagged_manifests_are_delet
     assert (untagged_gone(made, 3), untagged_gone(made, 1)) == (True, False)
 
 
-def test_what_has_lost_a_tag_that_an_entry_matches_is_deleted_too() -> None:
+def test_a_manifest_that_lost_a_tag_of_an_entry_is_deleted_too() -> None:
     made = imported("zot", alone({"repositories": ["**"], "keepTags": [{"patterns": ["^v"]}]}), None)
     assert [untagged_gone(made, 2, lost) for lost in ("v1", "x", "")] == [True, True, True]
     assert not untagged_gone(made, 0.5)
@@ -106,7 +106,7 @@ def test_a_pattern_never_becomes_a_negation() -> None:
         (alone(*[{}] * 300), "policies: must hold at most 200"),
     ],
 )
-def test_what_cannot_be_understood_is_refused_at_its_place(values: Any, sentence: str) -> None:
+def test_a_field_that_cannot_be_translated_is_refused_at_its_place(values: Any, sentence: str) -> None:
     assert sentence in refused("zot", values, None)
 
 

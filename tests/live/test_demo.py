@@ -136,7 +136,7 @@ def test_without_once_it_stays_up_until_ctrl_c_and_leaves_nothing(
         process.wait()
 
 
-def test_where_there_is_no_registry_it_says_how_to_get_one(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_without_a_registry_the_demo_says_how_to_get_one(tmp_path: Path, environment: dict[str, str]) -> None:
     environment["PUSHPRUNE_REGISTRY_BIN"] = str(tmp_path / "none")
     ended = subprocess.run(command("--once"), env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")

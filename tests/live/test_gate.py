@@ -75,7 +75,7 @@ def test_reads_pass_a_closed_gate_and_writes_wait_until_it_opens(shared: LiveSys
     system.pusher.pull_whole(SHOP, "v2")
 
 
-def test_who_waited_in_vain_is_told_when_to_come_again(gated: Live) -> None:
+def test_a_client_that_waited_in_vain_is_told_when_to_try_again(gated: Live) -> None:
     system = gated(gate_wait=1)
     system.pusher.push_image(SHOP, "v1")
     close(system)
@@ -95,7 +95,7 @@ def test_without_a_gate_process_writes_are_told_to_come_again_and_reads_pass(gat
     system.pusher.pull_whole(SHOP, "v1")
 
 
-def test_what_the_registry_itself_refuses_comes_through_as_it_is(shared: LiveSystem) -> None:
+def test_a_refusal_of_the_registry_passes_unchanged(shared: LiveSystem) -> None:
     manifest = f"{shared.url}/v2/shop/refused/manifests/v1"
     answer = requests.put(manifest, data=b"{}", timeout=60)
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "MANIFEST_INVALID")
@@ -189,7 +189,7 @@ def test_a_push_in_progress_ends_while_draining_and_the_next_one_waits(
     system.pusher.pull_whole(SHOP, "v2")
 
 
-def test_what_a_push_that_stands_still_has_uploaded_is_not_swept(gated: Live, tmp_path: Path) -> None:
+def test_the_blobs_of_a_stalled_push_are_not_swept(gated: Live, tmp_path: Path) -> None:
     system = gated(command=command(tmp_path))
     system.start_worker()
     push = SlowPush(system, "v1")

@@ -64,7 +64,7 @@ def test_an_aborted_push_does_not_put_off_what_it_does_not_need_and_may_go_on(
     go_on(system)
 
 
-def test_what_a_run_that_died_has_held_is_released_by_the_next(live: Live, tmp_path: Path) -> None:
+def test_the_claims_of_a_run_that_died_are_released_by_the_next_run(live: Live, tmp_path: Path) -> None:
     system = system_of(live, tmp_path)
     delete_v1(system)
     abort_a_push(system)

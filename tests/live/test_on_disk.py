@@ -43,7 +43,7 @@ def tree(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("cache", [{}, {"storage": {"cache": {"blobdescriptor": "inmemory"}}}], ids=["plain", "cache"])
-def test_what_is_removed_is_what_a_delete_of_the_registrys_own_removes(cache: dict[str, Any]) -> None:
+def test_a_deletion_in_the_storage_removes_what_a_delete_of_the_registry_removes(cache: dict[str, Any]) -> None:
     """Two repositories with the same images: in one it deletes by digest, in the other we do."""
     require_registry()
     with RealRegistry(config=cache) as registry, Pusher(registry.url) as pusher:

@@ -118,7 +118,7 @@ def test_rm_takes_what_is_named_and_nothing_else(registry: RealRegistry, tmp_pat
             pusher.pull_whole("shop/api", tag)
 
 
-def test_what_cannot_be_deleted_is_not_promised_for_later(registry: RealRegistry, tmp_path: Path) -> None:
+def test_an_image_that_was_not_deleted_is_not_promised_for_later(registry: RealRegistry, tmp_path: Path) -> None:
     registry.restart({"storage": {"delete": {"enabled": False}}})
     refused = pushprune("rm", "--registry", registry.url, "shop/web:v1", "--yes", "--trash", str(tmp_path))
     assert refused.returncode == 1
@@ -204,7 +204,7 @@ def test_tags_and_repositories_are_listed(registry: RealRegistry) -> None:
     assert nothing.stderr == expected
 
 
-def test_what_is_wrong_is_one_sentence() -> None:
+def test_an_error_is_one_sentence() -> None:
     failure = pushprune("repos", "--registry", "http://127.0.0.1:1")
     assert failure.returncode == 1
     assert failure.stderr.startswith("pushprune: the registry at http://127.0.0.1:1 ")

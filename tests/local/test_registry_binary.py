@@ -50,7 +50,9 @@ def notes(environ: dict[str, str]) -> list[str]:
 
 @pytest.mark.parametrize("name", ["registry", "docker-registry"])
 @pytest.mark.parametrize("says", [SAYS_2, SAYS_3])
-def test_it_is_found_on_path_under_either_name(path: Path, environ: dict[str, str], name: str, says: str) -> None:
+def test_the_registry_is_found_on_path_under_either_name(
+    path: Path, environ: dict[str, str], name: str, says: str
+) -> None:
     placed = program(path, name, f"echo '{says}'")
     assert find(environ) == placed
 
@@ -68,13 +70,13 @@ def test_the_one_named_in_the_environment_comes_first(tmp_path: Path, path: Path
 
 
 @pytest.mark.parametrize("script", ["echo 'registry 1.0'", "exit 1", "kill -9 $$", "printf '\\377'"])
-def test_one_that_is_named_and_is_none_is_refused(tmp_path: Path, environ: dict[str, str], script: str) -> None:
+def test_a_named_program_that_is_no_registry_is_refused(tmp_path: Path, environ: dict[str, str], script: str) -> None:
     named = program(tmp_path, "mine", script)
     with pytest.raises(ConfigurationError, match=r"PUSHPRUNE_REGISTRY_BIN=.* is no `registry` binary of Distribution"):
         find(environ | {"PUSHPRUNE_REGISTRY_BIN": str(named)})
 
 
-def test_one_that_is_named_and_does_not_exist_is_refused(environ: dict[str, str]) -> None:
+def test_a_named_program_that_does_not_exist_is_refused(environ: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match="is no `registry` binary"):
         find(environ | {"PUSHPRUNE_REGISTRY_BIN": "/no/such/registry"})
 
@@ -92,7 +94,7 @@ def test_on_debian_it_is_fetched_into_the_cache_once(tmp_path: Path, path: Path,
     assert [entry.name for entry in (tmp_path / "cache/pushprune").iterdir()] == ["docker-registry"]
 
 
-def test_where_apt_knows_no_packages_it_gets_lists_of_its_own(path: Path, environ: dict[str, str]) -> None:
+def test_apt_without_package_lists_gets_lists_of_its_own(path: Path, environ: dict[str, str]) -> None:
     program(path, "apt-get", KNOWS_NO_PACKAGES)
     program(path, "dpkg-deb", UNPACKS)
     assert registry_binary.version(find(environ)) == SAYS_2
@@ -114,7 +116,7 @@ def test_a_fetch_that_fails_is_one_sentence_with_the_reason(path: Path, environ:
     assert "\n" not in str(refusal.value)
 
 
-def test_what_does_not_run_here_is_not_taken(path: Path, environ: dict[str, str]) -> None:
+def test_a_program_that_does_not_run_here_is_not_used(path: Path, environ: dict[str, str]) -> None:
     program(path, "apt-get", DOWNLOADS)
     program(path, "dpkg-deb", NOTE + 'mkdir -p "$3/usr/bin"')
     with pytest.raises(ConfigurationError, match="does not run on this machine"):

@@ -15,7 +15,7 @@ from tests.fakes.receiver import Receiver
 BLOCK = snippet.notifications("http://127.0.0.1:8080", "t0ken")
 
 
-def test_it_is_six_lines_of_yaml() -> None:
+def test_the_snippet_is_six_lines_of_yaml() -> None:
     assert len(BLOCK.splitlines()) == 6
     assert yaml.safe_load(BLOCK) == {
         "notifications": {

@@ -255,9 +255,7 @@ def test_a_child_that_cannot_be_started_at_all_is_tried_again(
     until(lambda: pids(tmp_path, "web"))
 
 
-def test_what_a_dead_child_left_behind_is_ended_before_it_is_started_again(
-    tmp_path: Path, supervisor: Supervisor
-) -> None:
+def test_processes_left_by_a_dead_child_are_ended_before_its_restart(tmp_path: Path, supervisor: Supervisor) -> None:
     supervisor.start(child(tmp_path, "web", LEAVING_A_STRAY))
     until(lambda: pids(tmp_path, "web") and pids(tmp_path, "stray"))
     stray = pids(tmp_path, "stray")[0]
@@ -279,7 +277,7 @@ def test_a_lock_a_child_holds_lasts_until_it_is_gone(tmp_path: Path, supervisor:
     os.close(read_end)
 
 
-def test_what_children_say_comes_out_line_by_line_under_their_names(
+def test_the_output_of_children_is_printed_line_by_line_under_their_names(
     tmp_path: Path, supervisor: Supervisor, log: io.StringIO
 ) -> None:
     talk = 'print("to stdout", flush=True); print("to stderr", file=sys.stderr, flush=True); forever()'

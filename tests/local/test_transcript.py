@@ -33,7 +33,7 @@ def test_the_last_line_needs_no_end() -> None:
     assert relayed(b"one\ntwo") == ["web       | one", "web       | two"]
 
 
-def test_what_would_move_the_cursor_is_shown_instead() -> None:
+def test_characters_that_would_move_the_cursor_are_escaped() -> None:
     assert relayed(b"a\rb\x07\xff\n") == ["web       | a\\rb\\x07\N{REPLACEMENT CHARACTER}"]
 
 

@@ -231,7 +231,9 @@ def test_a_refused_start_leaves_the_directory_free(options: UpOptions, inherited
     prepare(options, inherited)
 
 
-def test_what_the_children_are_told_is_kept_for_the_other_verbs(options: UpOptions, inherited: dict[str, str]) -> None:
+def test_the_settings_of_the_children_are_kept_for_the_other_verbs(
+    options: UpOptions, inherited: dict[str, str]
+) -> None:
     system = prepare(options, inherited)
     kept = environment_of(system.settings.data_dir)
     assert kept == {name: value for name, value in system.environ.items() if name.startswith("PUSHPRUNE_")}

@@ -131,9 +131,7 @@ def test_the_parts_of_an_index_that_its_user_deletes_before_it_was_read_are_kept
 
 
 @pytest.mark.parametrize("version", ["2.8", "3"])
-def test_what_was_restored_is_deleted_with_its_parts_if_a_user_deletes_it_by_hand(
-    ground: Ground, version: Version
-) -> None:
+def test_a_restored_index_that_a_user_deletes_is_deleted_with_its_parts(ground: Ground, version: Version) -> None:
     """Seed 602: the image is no longer kept by its restore."""
     machine = ByHand(ground, version)
     machine.begin(rule=Rule(2, "digests", False, True), opening=[meeting("push", "v1", 0)])

@@ -26,7 +26,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_what_is_needed_is_handed_on_and_nothing_else() -> None:
+def test_a_child_gets_the_variables_that_it_needs_and_no_others() -> None:
     assert child_environment({**SECRETS, **NEEDED, "MY_OTHER_SECRET": "x"}) == NEEDED
 
 

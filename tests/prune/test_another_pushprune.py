@@ -28,7 +28,7 @@ def no_trouble(system: System) -> bool:
 
 
 @VERSIONS
-def test_what_was_deleted_before_the_service_was_started_is_not_lost(make_system: Make, version: str) -> None:
+def test_images_deleted_before_the_service_started_are_not_reported_as_lost(make_system: Make, version: str) -> None:
     system = make_system(keep_last(5), version)
     system.deaf = True
     system.push("v1", "v2")
@@ -65,9 +65,7 @@ def test_a_tag_that_was_deleted_by_a_tombstone_is_not_restored(make_system: Make
 
 
 @VERSIONS
-def test_what_is_deleted_beside_a_service_that_deletes_there_as_well_is_not_lost(
-    make_system: Make, version: str
-) -> None:
+def test_images_deleted_by_another_pushprune_are_not_reported_as_lost(make_system: Make, version: str) -> None:
     system = doomed_system(make_system, version=version)
     deleting.delete(system.wiring, SHOP)
     digest = system.registry.tags(SHOP)["v2"]
@@ -78,7 +76,9 @@ def test_what_is_deleted_beside_a_service_that_deletes_there_as_well_is_not_lost
 
 
 @VERSIONS
-def test_what_a_delete_of_the_workers_took_along_is_restored_all_the_same(make_system: Make, version: str) -> None:
+def test_a_tag_removed_by_a_racing_delete_of_the_workers_is_restored_all_the_same(
+    make_system: Make, version: str
+) -> None:
     """All events of the repository come late: nothing but the trash tells who deleted it."""
     system = make_system(keep_last(1), version)
     system.push("v1", "v2")

@@ -56,7 +56,7 @@ def test_overwritten_images_of_a_backlog_are_no_hold(make_system: Make) -> None:
     assert len(system.registry.storage.repositories[SHOP].manifests) == 3
 
 
-def test_what_a_backlog_does_not_explain_still_waits(make_system: Make) -> None:
+def test_a_deletion_that_a_backlog_does_not_explain_still_waits(make_system: Make) -> None:
     """A push explains one deletion, not the four that a stricter policy makes of it."""
     system = planned(make_system, keep_last(4, hold_over=50, hold_min=2))
     system.push("b1")

@@ -22,7 +22,9 @@ from tests.support.system import SHOP, Make
 from workers.sweep import sweep
 
 
-def test_what_it_would_delete_in_all_repositories_together_waits(make_system: Make, change: Change) -> None:
+def test_the_plans_of_a_policy_that_deletes_much_more_in_all_repositories_wait(
+    make_system: Make, change: Change
+) -> None:
     system = three_each(make_system, last(3))
     change(system, last(1))
     sweep(system.wiring)
@@ -142,7 +144,7 @@ def test_a_policy_that_another_thread_reads_meanwhile_is_not_compared_as_another
     assert len(system.store.approvals.holds()) == 3
 
 
-def test_one_that_deletes_little_more_is_obeyed_at_once(make_system: Make, change: Change) -> None:
+def test_a_policy_that_deletes_little_more_is_in_force_at_once(make_system: Make, change: Change) -> None:
     system = three_each(make_system, last(3))
     change(system, last(2))
     sweep(system.wiring)

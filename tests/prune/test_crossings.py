@@ -39,9 +39,7 @@ def test_a_user_who_deletes_what_is_just_being_restored_is_obeyed(make_system: M
 
 
 @pytest.mark.parametrize("version", ["2.8", "3"])
-def test_what_is_restored_after_its_user_deleted_it_without_an_event_is_deleted_whole(
-    make_system: Make, version: str
-) -> None:
+def test_an_image_restored_after_an_unreported_deletion_is_deleted_whole(make_system: Make, version: str) -> None:
     system = make_system(keep_last(2), version)
     system.push("v1", "v2", "v3")
     system.settle()
@@ -143,7 +141,7 @@ def test_a_users_delete_makes_its_repository_due(make_system: Make) -> None:
     assert set(system.registry.manifests(SHOP)) == {make_image(f"{SHOP}:v2").digest}
 
 
-def test_what_is_pushed_without_a_tag_is_looked_at_in_an_hour(make_system: Make) -> None:
+def test_a_manifest_pushed_without_a_tag_is_planned_again_after_an_hour(make_system: Make) -> None:
     system = make_system(keep_last(5))
     system.registry.push_image(SHOP, None)
     client, keys = system.store.connection.client, system.store.connection.keys

@@ -16,9 +16,7 @@ def troubles(system: System) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("value", ["damaged", None])
-def test_one_sentence_says_which_entry_to_delete_and_that_ends_the_trouble(
-    make_system: Make, value: str | None
-) -> None:
+def test_the_trouble_names_the_entry_to_delete_and_ends_with_the_entry(make_system: Make, value: str | None) -> None:
     system = make_system(keep_last(2))
     system.push("v1", "v2")
     system.settle()

@@ -95,7 +95,7 @@ def test_a_tag_that_an_interrupted_delete_left_pointing_nowhere_is_removed(make_
     assert system.reasons() == {"v1": "older than the newest (rule last)"}
 
 
-def test_what_is_pushed_while_its_dangling_tag_is_removed_is_kept(make_system: Make) -> None:
+def test_a_tag_that_is_pushed_while_its_dangling_tag_is_removed_is_kept(make_system: Make) -> None:
     system = dangling_system(make_system)
     image = make_image("shop/api:v1")
     system.registry.after("PUT", "manifests/v1", lambda: system.registry.push(SHOP, "stable", image))

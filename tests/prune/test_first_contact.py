@@ -231,7 +231,7 @@ def test_a_wiped_redis_makes_every_repository_first_again(make_system: Make) -> 
     assert "it would delete 2 of 3 tags" in reason(system)
 
 
-def test_what_a_user_deletes_by_hand_waits_for_no_approval(make_system: Make) -> None:
+def test_a_manual_deletion_waits_for_no_approval(make_system: Make) -> None:
     system = make_system(first(), **NOBODY_TELLS)
     found(system, "v1", "v2", "v3")
     plan(system)

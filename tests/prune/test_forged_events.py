@@ -157,13 +157,13 @@ def test_forged_events_delete_no_part_of_a_kept_index(
 
 
 @pytest.mark.parametrize("attack", ["all three steps", "the index is called an image", "its tag is said to have moved"])
-def test_they_delete_none_where_the_storage_is_mounted(on_disk: Make, attack: str) -> None:
+def test_forged_events_delete_no_part_if_the_storage_is_mounted(on_disk: Make, attack: str) -> None:
     system = on_disk(POLICIES["untagged"], fake={"references": True})
     check_that_the_index_survives(system, attack)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_they_delete_no_part_where_they_come_before_the_first_look_at_an_old_registry(
+def test_forged_events_before_the_first_comparison_of_an_old_registry_delete_no_part(
     make_system: Make, attack: str
 ) -> None:
     """The true pushes were never reported: the registry is older than pushprune."""

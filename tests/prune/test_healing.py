@@ -124,7 +124,7 @@ def test_an_index_that_went_before_its_last_push_was_told_holds_its_parts_no_lon
     assert system.tags() == {"moved", "v2"}
 
 
-def test_what_cannot_be_restored_is_recorded_as_lost_and_blocks_nothing(make_system: Make) -> None:
+def test_an_image_that_cannot_be_restored_is_recorded_as_lost_and_blocks_nothing(make_system: Make) -> None:
     system = doomed_system(make_system)
     unheard(system, lambda: put(system, "stable", V1))
     deleting.delete(system.wiring, SHOP)
@@ -194,7 +194,7 @@ def test_an_image_that_its_user_deleted_is_not_restored_from_the_trash(make_syst
     assert system.tags() == {tag.name for tag in system.store.history.live(SHOP)} == {"v3"}
 
 
-def test_what_is_doomed_is_not_healed_when_its_delete_works_and_is_never_answered(make_system: Make) -> None:
+def test_a_doomed_image_is_not_healed_if_its_delete_worked_without_an_answer(make_system: Make) -> None:
     system = doomed_system(make_system)
     system.registry.drop_connection("DELETE", handled=True, times=None)
     with pytest.raises(RegistryUnavailable):
@@ -255,7 +255,7 @@ def test_a_tag_whose_return_was_not_answered_may_still_be_on_its_way_and_keeps_c
     assert system.store.leases.writers() == 1
 
 
-def test_what_was_restored_and_then_replaced_is_deleted_as_anything_without_a_tag(make_system: Make) -> None:
+def test_a_healed_image_whose_tag_moved_since_is_deleted_as_one_without_a_tag(make_system: Make) -> None:
     """The DELETE had removed the tag; its image exists again until its user pushes the tag to another image."""
     rule = {"name": "last", "keep": {"last": 1}, "untagged": 0}
     system = make_system(Policy.model_validate({"protect": ["prod"], "hold_min": 100, "rules": [rule]}))

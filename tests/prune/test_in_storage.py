@@ -47,7 +47,7 @@ def shared(on_disk: Make) -> System:
 
 @REFUSING
 @pytest.mark.parametrize("version", ["2.8", "3"])
-def test_what_the_policy_does_not_keep_is_deleted_with_its_reason(
+def test_an_image_that_the_policy_does_not_keep_is_deleted_with_its_reason(
     on_disk: Make, fake: dict[str, Any], version: str
 ) -> None:
     system = on_disk(keep_last(1), version, fake=fake)
@@ -76,7 +76,7 @@ def test_a_tag_whose_image_is_kept_as_another_is_deleted_alone(on_disk: Make) ->
 
 @pytest.mark.parametrize("image", [make_image("one"), make_index("one")], ids=["image", "index"])
 @pytest.mark.parametrize("readonly", [False, True], ids=["takes pushes", "read-only"])
-def test_what_was_deleted_can_be_restored_whatever_the_registry_takes(
+def test_a_deleted_image_can_be_restored_whatever_the_registry_accepts(
     on_disk: Make, image: Image, readonly: bool
 ) -> None:
     system = on_disk(keep_last(1), fake={"delete_enabled": False})
@@ -191,7 +191,9 @@ def test_nothing_is_removed_while_a_collection_holds_the_registry(on_disk: Make)
     assert system.tags() == {"v2"}
 
 
-def test_what_was_removed_and_not_noted_is_noted_by_the_next(on_disk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_removal_that_a_worker_did_not_record_is_recorded_by_the_next(
+    on_disk: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     system = doomed_system(on_disk)
 
     def away(*_: Any, **__: Any) -> bool:
@@ -207,7 +209,7 @@ def test_what_was_removed_and_not_noted_is_noted_by_the_next(on_disk: Make, monk
     assert system.wiring.restore.restore(SHOP, tag="v1").tags == ("v1",)
 
 
-def test_what_a_worker_that_died_had_set_aside_is_deleted_later(
+def test_links_that_a_dead_worker_had_set_aside_are_deleted_later(
     on_disk: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     system = doomed_system(on_disk)
@@ -228,7 +230,7 @@ def test_what_a_worker_that_died_had_set_aside_is_deleted_later(
     assert not quarantine.exists()
 
 
-def test_what_is_mounted_must_be_what_the_registry_serves(on_disk: Make, tmp_path: Path) -> None:
+def test_the_mounted_storage_must_be_the_one_that_the_registry_serves(on_disk: Make, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     system = doomed_system(on_disk, storage={"path": str(copy)})
     shutil.copytree(tmp_path / "registry", copy)

@@ -84,7 +84,7 @@ def test_wherever_a_worker_dies_the_next_one_ends_its_work(
     assert not (repository_folder(tmp_path / "registry", SHOP) / FOLDER).exists()
 
 
-def test_what_a_worker_that_died_left_is_settled_where_nothing_more_is_deleted(
+def test_the_leftovers_of_a_dead_worker_are_settled_although_nothing_more_is_deleted(
     on_disk: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The worker's marker is listed as a tag, and a push wrote into a folder that was set aside."""

@@ -53,7 +53,7 @@ def test_a_referrer_that_was_looked_into_is_known(make_system: Make) -> None:
     assert system.registry.count("pushprune", "GET", referrer.digest) == 1
 
 
-def test_what_was_healed_is_known(make_system: Make) -> None:
+def test_the_layers_of_a_healed_image_are_known(make_system: Make) -> None:
     system = doomed_system(make_system)
     system.registry.during_delete(lambda: system.registry.push_image(SHOP, "v1", seed="second"))
     deleting.delete(system.wiring, SHOP)
@@ -62,7 +62,7 @@ def test_what_was_healed_is_known(make_system: Make) -> None:
     assert known(system) == {system.registry.tags(SHOP)["v1"]: layers(make_image("second"))}
 
 
-def test_what_was_deleted_is_not_known(make_system: Make) -> None:
+def test_the_layers_of_a_deleted_image_are_forgotten(make_system: Make) -> None:
     system = make_system(NEWEST)
     for day in (1, 2):
         image = make_image(day, created=datetime(2026, 1, day, tzinfo=UTC))

@@ -126,7 +126,7 @@ def test_2_8_is_told_by_one_refused_request_and_tried_no_further(make_system: Ma
     assert requests_of_a_try(system) == [("DELETE", 400)]
 
 
-def test_where_the_storage_is_mounted_nothing_is_tried(on_disk: Make) -> None:
+def test_the_listing_is_not_tried_if_the_storage_is_mounted(on_disk: Make) -> None:
     system = on_disk(keep_last(1), "3.1.1", delete={"via": "api"})
     system.push("v1", "v2")
     system.settle()
@@ -140,7 +140,7 @@ def forbid(system: System, method: str, *, status: int = 403, times: int | None 
 
 
 @pytest.mark.parametrize("method", ["PUT", "*"])
-def test_where_it_cannot_be_tried_only_tags_are_deleted_and_the_sentence_names_the_rights(
+def test_only_tags_are_deleted_if_the_listing_cannot_be_tried_and_the_trouble_names_the_rights(
     make_system: Make, method: str
 ) -> None:
     system = make_system(keep_last(1), "3.1.1")
@@ -164,7 +164,7 @@ def test_2_8_is_told_without_rights_in_the_probe_repository(make_system: Make) -
     assert system.store.outbox.troubles() == ()
 
 
-def test_it_is_tried_again_after_a_while_and_the_trouble_ends(
+def test_the_listing_is_tried_again_after_a_while_and_the_trouble_ends(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Capabilities, "HIDES_FOR_MS", 0)
@@ -213,7 +213,7 @@ def test_tags_that_vanish_during_the_try_prove_nothing(make_system: Make) -> Non
     assert len(system.registry.manifests(SHOP)) == 1
 
 
-def test_where_deletes_are_disabled_that_is_reported(make_system: Make) -> None:
+def test_disabled_deletes_are_reported(make_system: Make) -> None:
     system = make_system(keep_last(1), "3.1.1", {"delete_enabled": False})
     system.push("v1", "v2")
     system.work()

@@ -50,7 +50,9 @@ def troubles(system: System) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("refusal", [READ_ONLY, NO_LOGIN, NO_RIGHTS, GONE_FOR_NOW, TOO_MANY])
-def test_what_the_registry_refuses_for_a_while_is_restored_after_that(make_system: Make, refusal: Refusal) -> None:
+def test_a_restore_that_the_registry_refuses_for_a_while_succeeds_after_that(
+    make_system: Make, refusal: Refusal
+) -> None:
     system = doomed_system(make_system)
     lose_a_push(system)
     system.registry.fail_next(**refusal, times=None)
@@ -62,7 +64,7 @@ def test_what_the_registry_refuses_for_a_while_is_restored_after_that(make_syste
     assert troubles(system) == {}
 
 
-def test_what_is_not_restored_yet_is_reported_with_the_registrys_reason(make_system: Make) -> None:
+def test_an_image_that_is_not_restored_yet_is_reported_with_the_registrys_reason(make_system: Make) -> None:
     system = doomed_system(make_system)
     lose_a_push(system)
     system.registry.fail_next(**NO_RIGHTS, times=None)

@@ -43,9 +43,7 @@ def settled(make_system: Make, *tags: str, policy: Policy = NO_RULES, version: s
 
 
 @both
-def test_it_is_deleted_although_no_rule_says_so_and_the_history_says_who_wanted_it(
-    make_system: Make, version: str
-) -> None:
+def test_a_manual_deletion_needs_no_rule_and_the_history_names_the_user(make_system: Make, version: str) -> None:
     system = settled(make_system, "v1", "v2", version=version)
     ask(system, "v1")
     assert system.tags() == {"v2"}
@@ -55,14 +53,14 @@ def test_it_is_deleted_although_no_rule_says_so_and_the_history_says_who_wanted_
     assert refused(system) == {}
 
 
-def test_it_is_deleted_where_no_policy_is_in_force(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manual_deletion_needs_no_policy(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     system = settled(make_system, "v1", "v2")
     monkeypatch.setattr(system.wiring.policies, "current", lambda: None)
     ask(system, "v1")
     assert system.tags() == {"v2"}
 
 
-def test_it_can_be_undone_and_is_kept_then(make_system: Make) -> None:
+def test_a_manually_deleted_image_can_be_restored_and_is_kept_then(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2")
     ask(system, "v1")
     system.wiring.restore.restore(SHOP, tag="v1", lease_s=0)
@@ -111,7 +109,7 @@ def test_the_parts_and_the_signatures_of_an_index_are_deleted_after_it(make_syst
     assert len(system.registry.manifests(SHOP)) == 3
 
 
-def test_what_follows_parts_is_deleted_after_them(make_system: Make) -> None:
+def test_signatures_of_parts_are_deleted_after_the_parts(make_system: Make) -> None:
     system = make_system(NO_RULES)
     part = make_image("part")
     system.registry.push(SHOP, "v1", index_over([index_over([part], seed="inner")]))
@@ -182,7 +180,9 @@ def test_the_policy_has_its_turn_afterwards(make_system: Make) -> None:
 @pytest.mark.parametrize(
     ("message", "why"), [({"dry_run": True}, DRY), ({"protect": ["v1"]}, "protected by the policy")]
 )
-def test_what_the_policy_forbids_is_refused_unless_forced(make_system: Make, message: dict[str, Any], why: str) -> None:
+def test_a_deletion_that_the_policy_forbids_is_refused_unless_forced(
+    make_system: Make, message: dict[str, Any], why: str
+) -> None:
     system = settled(make_system, "v1", "v2", policy=Policy.model_validate(message))
     ask(system, "v1")
     assert (system.tags(), refused(system)) == ({"v1", "v2"}, {"v1": why})
@@ -197,7 +197,7 @@ def test_a_dry_run_still_shows_what_would_be_deleted(make_system: Make) -> None:
     assert [doomed.tags for doomed in system.store.history.doomed(SHOP, dry=True)] == [("v1",)]
 
 
-def test_what_is_in_use_is_refused(make_system: Make) -> None:
+def test_the_deletion_of_a_protected_image_is_refused(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2")
     key = system.store.connection.keys.of("leased", SHOP)
     client: Any = system.store.connection.client
@@ -257,7 +257,7 @@ def test_an_overwritten_digest_is_kept_where_only_its_tag_was_asked_for(make_sys
 
 @both
 @pytest.mark.parametrize("answered", [True, False])
-def test_what_fails_in_the_middle_is_ended(make_system: Make, version: str, answered: bool) -> None:
+def test_a_deletion_that_failed_in_the_middle_is_completed(make_system: Make, version: str, answered: bool) -> None:
     system = settled(make_system, "v1", "v2", version=version)
     system.registry.drop_connection("DELETE", handled=answered)
     ask(system, "v1", settle=False)
@@ -331,7 +331,7 @@ def test_images_whose_tags_are_off_are_deleted_although_the_plan_is_dropped_in_b
     assert len(system.registry.manifests(SHOP)) == 1
 
 
-def test_what_was_asked_for_anew_is_not_answered_by_what_was_reported_of_the_first(
+def test_a_repeated_request_is_not_answered_by_the_result_of_the_first(
     make_wiring: MakeWiring, make_system: Make
 ) -> None:
     system = settled(make_system, "v1", policy=Policy(protect=("v1",)))

@@ -40,7 +40,7 @@ def test_a_long_time_after_the_last_push_nothing_is_timed(make_system: Make) -> 
     assert ("push_to_deletion", "") in metered(system).timings
 
 
-def test_what_is_spared_is_counted(make_system: Make) -> None:
+def test_an_image_that_is_spared_is_counted(make_system: Make) -> None:
     system = doomed_system(make_system)
     system.deaf = True
     Pusher(system.registry.url).push_image(SHOP, "v1", seed="another")
@@ -48,7 +48,7 @@ def test_what_is_spared_is_counted(make_system: Make) -> None:
     assert metered(system).counts["deletes", "spared"] == 1
 
 
-def test_what_fails_is_counted_by_its_queue(make_system: Make) -> None:
+def test_a_failed_task_is_counted_by_its_queue(make_system: Make) -> None:
     system = doomed_system(make_system)
     system.registry.fail_next("DELETE", status=503)
     tasks.attempt(system.wiring, "doomed", SHOP, deleting.delete)

@@ -53,7 +53,7 @@ def test_of_a_batch_only_the_first_manifest_is_asked_for(mounted: Make, version:
     assert len(system.store.trash.deleted(SHOP)) == count - 1
 
 
-def test_what_is_read_from_the_disk_can_be_restored(mounted: Make) -> None:
+def test_an_image_read_from_the_mounted_storage_can_be_restored(mounted: Make) -> None:
     system = mounted()
     digest = system.registry.tags(SHOP)["v7"]
     deleting.delete(system.wiring, SHOP)

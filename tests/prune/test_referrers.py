@@ -62,7 +62,7 @@ def test_a_referrer_whose_image_exists_again_is_kept(make_system: Make) -> None:
     assert system.tags() == {"back", signature}
 
 
-def test_one_whose_image_is_back_without_an_event_stays_and_is_asked_about_once(make_system: Make) -> None:
+def test_a_signature_whose_image_is_back_without_an_event_is_kept_and_looked_up_once(make_system: Make) -> None:
     """The push of the image is lost: only the registry knows that it is there."""
     system = make_system(keep_last(1))
     image = make_image("image")

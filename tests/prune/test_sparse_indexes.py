@@ -58,7 +58,7 @@ def test_a_sparse_index_is_deleted_and_restored_with_its_part(make_system: Make)
     assert system.registry.tags(SHOP)["v1"] == INDEX.digest
 
 
-def test_where_the_registry_does_not_accept_it_any_more_the_restore_is_refused_in_a_sentence(
+def test_a_sparse_index_that_the_registry_no_longer_accepts_is_refused_in_one_sentence(
     make_system: Make,
 ) -> None:
     system = make_system(keep_last(1), "3.1.1", SPARSE)

@@ -93,7 +93,7 @@ def test_after_a_silence_nothing_is_deleted_by_hand_before_it_is_compared(make_s
     system.pull_whole("v2")
 
 
-def test_what_was_compared_meanwhile_is_not_compared_again(make_system: Make) -> None:
+def test_a_repository_that_was_compared_meanwhile_is_not_compared_again(make_system: Make) -> None:
     system = make_system(keep_last(9))
     system.push("v1", "v2")
     compare.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
@@ -229,7 +229,7 @@ def pull(system: System, reference: str, tag: str | None, ago: timedelta = timed
 
 
 @pytest.mark.parametrize("by_tag", [True, False])
-def test_what_is_pulled_after_it_was_doomed_is_planned_again_before_it_is_deleted(
+def test_an_image_pulled_after_it_was_doomed_is_planned_again_before_its_deletion(
     make_system: Make, by_tag: bool
 ) -> None:
     system = old_push(make_system, "v1", "v2")

@@ -51,7 +51,7 @@ def test_a_left_tag_is_removed_once_no_tag_begins_with_its_name_and_the_trouble_
     assert system.store.deletions.dangling(SHOP) == frozenset()
 
 
-def test_what_is_deleted_together_leaves_nothing(make_system: Make) -> None:
+def test_tags_that_are_deleted_together_leave_no_dangling_tag(make_system: Make) -> None:
     system = on_s3(make_system)
     system.deaf = True
     system.push("main", "main-1", "main-1-a", "v2")

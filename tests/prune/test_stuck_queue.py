@@ -11,7 +11,7 @@ DOOMED = make_image(f"{SHOP}:v1")
 
 
 @pytest.mark.parametrize("version", ["2.8", "3"])
-def test_it_is_restored_to_its_last_reported_image_until_the_notification_arrives(
+def test_a_tag_is_restored_to_its_last_reported_image_until_the_notification_arrives(
     make_system: Make, version: str
 ) -> None:
     system = doomed_system(make_system, version=version)

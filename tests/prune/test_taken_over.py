@@ -302,7 +302,7 @@ def test_the_image_is_deleted_although_users_pushed_both_tags_elsewhere_around_t
     assert system.tags() == {"v1", "latest"}
 
 
-def test_what_stood_at_a_tombstone_goes_although_a_user_deletes_that(make_system: Make) -> None:
+def test_an_image_moved_to_the_tombstone_is_deleted_although_a_user_deletes_the_tombstone(make_system: Make) -> None:
     """The user resolves the tag between our PUT and our DELETE, and deletes the digest that the registry answers."""
     system = make_system(keep_last(1), **DELETES)
     system.push("v1", "v2", "v3")
@@ -342,7 +342,7 @@ def test_an_index_that_is_gone_takes_its_parts_along_although_its_plan_was_dropp
 
 
 @both
-def test_what_was_pushed_again_during_its_deletion_is_not_gone(make_system: Make, version: str) -> None:
+def test_an_image_pushed_again_during_its_deletion_is_not_recorded_as_deleted(make_system: Make, version: str) -> None:
     """Both tags are pushed to other images after that, and the notification of the second push is late."""
     system = make_system(keep_last(2), version, **DELETES)
     digest = system.registry.push_image(SHOP, "v1", seed="one")

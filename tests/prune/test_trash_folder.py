@@ -84,7 +84,7 @@ def test_a_tag_that_is_deleted_alone_is_noted_before(make_system: Make, tmp_path
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_where_the_folder_cannot_be_written_nothing_is_deleted_and_one_sentence_says_so(
+def test_nothing_is_deleted_if_the_folder_cannot_be_written_and_one_sentence_says_so(
     make_system: Make, tmp_path: Path, version: str
 ) -> None:
     (tmp_path / "full").write_text("")

@@ -40,7 +40,7 @@ def test_a_tag_whose_image_is_kept_as_another_is_deleted_alone_and_says_why(make
 
 
 @both
-def test_what_the_registry_can_do_is_found_out_once(make_system: Make, version: str) -> None:
+def test_the_abilities_of_the_registry_are_found_out_once(make_system: Make, version: str) -> None:
     system = shared(make_system, version)
     prune_deleting.delete(system.wiring, SHOP)
     before = len(system.registry.requests)
@@ -53,7 +53,7 @@ def test_what_the_registry_can_do_is_found_out_once(make_system: Make, version: 
     assert deleted == (["v3"] if version == "3" else [])
 
 
-def test_where_deletes_are_off_no_tombstone_is_put_on_anything(make_system: Make) -> None:
+def test_no_tag_is_moved_to_the_tombstone_if_deletes_are_disabled(make_system: Make) -> None:
     system = shared(make_system, fake={"delete_enabled": False})
     system.store.capabilities.note_deletes_tags("1", able=False)
     with pytest.raises(DeletesDisabled):

@@ -17,7 +17,7 @@ def pruned(system: System) -> dict[str, tuple[str, str]]:
     return {entry.digest: (entry.tag, entry.reason) for entry in entries if entry.action == "pruned"}
 
 
-def test_what_a_moving_tag_left_behind_is_deleted_when_its_time_is_over(make_system: Make) -> None:
+def test_the_manifest_that_a_moving_tag_lost_is_deleted_when_its_time_is_over(make_system: Make) -> None:
     system = make_system(DAY)
     first, second, third = moved(system, 50, 30, 2)
     system.settle()

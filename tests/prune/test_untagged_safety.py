@@ -177,7 +177,7 @@ def test_many_manifests_without_a_tag_wait_for_approval(make_system: Make) -> No
     assert len(system.registry.manifests(SHOP)) == 50
 
 
-def test_what_was_approved_and_pushed_again_needs_another_approval(make_system: Make) -> None:
+def test_an_approved_image_that_is_pushed_again_needs_another_approval(make_system: Make) -> None:
     system = make_system(policy("rules: [{keep: {last: 1}}]\nhold_min: 2\nhold_over: 10%"))
     system.push(*(f"v{number}" for number in range(10)))
     system.settle()

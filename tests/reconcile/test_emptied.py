@@ -39,7 +39,7 @@ def restart(system: System) -> None:
     system.registry.notifier.instance = f"{system.registry.notifier.instance}-again"
 
 
-def test_one_push_into_an_empty_storage_takes_no_known_tag_out_of_the_history(system: System) -> None:
+def test_a_push_into_an_empty_storage_removes_no_known_tag_from_the_history(system: System) -> None:
     delete_unheard(system, *NAMES)
     restart(system)
     system.push("v4")

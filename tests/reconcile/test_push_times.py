@@ -52,7 +52,7 @@ def compared(system: System) -> Snapshot:
     return system.store.history.snapshot(SHOP)
 
 
-def test_what_stood_there_before_us_counts_by_when_its_image_was_made(make_system: Make) -> None:
+def test_a_tag_older_than_pushprune_counts_by_the_creation_date_of_its_image(make_system: Make) -> None:
     system = make_system(keep_last(3), **TOLD)
     for tag, made in (("a", 3), ("b", 1), ("c", 2)):
         unheard(system, tag, day(made))
@@ -64,7 +64,7 @@ def test_what_stood_there_before_us_counts_by_when_its_image_was_made(make_syste
     assert system.reasons()["b"] == "older than the newest 3 (rule last)"
 
 
-def test_what_says_nothing_believable_counts_from_when_it_was_first_seen_and_takes_no_slot(make_system: Make) -> None:
+def test_a_tag_without_a_plausible_date_counts_from_when_it_was_first_seen_and_takes_no_slot(make_system: Make) -> None:
     system = make_system(keep_last(2), **TOLD)
     unheard(system, "old", _EPOCH_ZERO)
     before_us = now_us()
@@ -116,7 +116,7 @@ def test_nothing_is_looked_up_where_no_limit_overflows(make_system: Make) -> Non
     assert not system.reasons("dated")
 
 
-def test_what_may_still_be_announced_is_kept_and_takes_no_slot_until_then(make_system: Make) -> None:
+def test_a_tag_whose_push_may_still_be_reported_is_kept_and_takes_no_slot(make_system: Make) -> None:
     system = make_system(keep_last(2))
     unheard(system, "old", day(1))
     system.push("v1", "v2")
@@ -261,7 +261,7 @@ def test_a_link_that_stands_elsewhere_than_the_registry_says_is_another_s(make_s
     assert old.pushed_us is None
 
 
-def test_what_is_found_is_noted_with_its_media_type(make_system: Make) -> None:
+def test_a_tag_that_a_comparison_finds_is_recorded_with_its_media_type(make_system: Make) -> None:
     system = make_system(keep_last(3), **TOLD)
     unheard(system, "old", day(1))
     compared(system)

@@ -57,7 +57,7 @@ def test_no_more_tags_of_such_a_repository_are_recorded(history: History) -> Non
     assert next(tag for tag in history.live("shop/api") if tag.name == "v1").digest == event(11).digest
 
 
-def test_what_a_comparison_found_at_the_registry_is_not_bounded(history: History) -> None:
+def test_the_number_of_tags_that_a_comparison_finds_is_not_bounded(history: History) -> None:
     named(history, 3)
     snapshot = history.snapshot("made/up-0")
     seen = Tag("v9", "sha256:" + "1" * 64, None)
@@ -83,7 +83,7 @@ def test_a_repository_that_the_registry_does_not_have_is_forgotten(
     assert not list(client.scan_iter(match=f"{system.store.connection.keys.prefix}*made/up*"))
 
 
-def test_one_that_was_reported_just_now_is_not(make_system: Make) -> None:
+def test_a_repository_that_was_reported_just_now_is_not_forgotten(make_system: Make) -> None:
     """Parts of its first image may be pushed, and no tag yet."""
     system = make_system(keep_last(3))
     system.store.history.record(Envelope((replace(event(1, tag=None), repository="new"),), ()))

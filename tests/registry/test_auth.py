@@ -112,7 +112,7 @@ class TestBasic:
 
 
 class TestToken:
-    def test_one_serves_all_requests_of_its_scope(self, bearer: FakeRegistry) -> None:
+    def test_a_token_serves_all_requests_of_its_scope(self, bearer: FakeRegistry) -> None:
         client = client_for(bearer)
         for _ in range(3):
             client.tags("shop/api")
@@ -149,7 +149,7 @@ class TestToken:
         assert statuses(bearer).count(401) == 1
 
     @pytest.mark.parametrize("life_s", ["9" * 400, "Infinity"])
-    def test_one_that_lives_for_ever_is_used_for_a_day(self, life_s: str) -> None:
+    def test_a_token_without_an_end_is_used_for_a_day(self, life_s: str) -> None:
         clock, fetched = Clock(), []
 
         class TokenServer:
@@ -165,7 +165,7 @@ class TestToken:
         tokens.header(challenge)
         assert len(fetched) == 2
 
-    def test_one_that_is_refused_early_is_replaced(self, bearer: FakeRegistry) -> None:
+    def test_a_token_that_is_refused_early_is_replaced(self, bearer: FakeRegistry) -> None:
         client = client_for(bearer)
         client.tags("shop/api")
         assert bearer.login is not None

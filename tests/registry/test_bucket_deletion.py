@@ -154,7 +154,7 @@ def test_a_manifest_that_was_collected_since_is_not_restored(bucket: Bucket) -> 
     assert layout.revision_key(SHOP, ONE.digest) not in bucket.listed()
 
 
-def test_what_dead_processes_and_the_registry_left_is_deleted_by_the_next(
+def test_the_leftovers_of_dead_processes_and_of_the_registry_are_deleted_by_the_next_process(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.objects.write(f"{layout.tags_key(SHOP)}/{SIGN}left/current/link", ONE.digest.encode())

@@ -35,7 +35,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> ReadableStorage:
     return Storage(tmp_path) if request.param == "mounted" else BucketStorage(objects)
 
 
-def test_where_a_tag_points_and_when_it_was_pushed(storage: ReadableStorage) -> None:
+def test_the_digest_and_the_push_time_of_a_tag_are_read(storage: ReadableStorage) -> None:
     assert storage.digest_of(SHOP, "rel") == MANIFEST
     assert storage.digest_of(SHOP, "odd") is None
     assert storage.digest_of(SHOP, "none") is None

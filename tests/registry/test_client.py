@@ -362,7 +362,7 @@ class TestPages:
 
 
 class TestConnections:
-    def test_one_connection_serves_one_thread(self, fake: FakeRegistry, client: RegistryClient) -> None:
+    def test_a_connection_serves_one_thread(self, fake: FakeRegistry, client: RegistryClient) -> None:
         for number in range(20):
             client.delete("shop/api", fake.push_image("shop/api", f"v{number}"))
         client.tags("shop/api")
@@ -465,7 +465,7 @@ class TestNames:
 
 
 class TestTheWord:
-    def test_what_changes_something_carries_it_and_what_looks_does_not(self, fake: FakeRegistry) -> None:
+    def test_requests_that_change_something_carry_the_secret_word_and_others_do_not(self, fake: FakeRegistry) -> None:
         client = RegistryClient(fake.url, word=lambda: "w0rd")
         client.tags("shop/api")
         client.head("shop/api", "v1")
@@ -477,7 +477,7 @@ class TestTheWord:
             "PUT": f"{USER_AGENT} (w0rd)", "DELETE": f"{USER_AGENT} (w0rd)",
         }  # fmt: skip
 
-    def test_it_is_asked_for_only_when_it_is_sent(self, fake: FakeRegistry) -> None:
+    def test_the_secret_word_is_read_only_when_it_is_sent(self, fake: FakeRegistry) -> None:
         def away() -> str:
             raise StoreUnavailable("Redis does not answer")
 

@@ -56,7 +56,7 @@ def test_an_upload_counts_until_it_is_answered(registry: RealRegistry, port: int
     until(lambda: counted.writes() == 0)
 
 
-def test_what_was_not_delivered_is_counted(registry: RealRegistry, port: int) -> None:
+def test_undelivered_notifications_are_counted(registry: RealRegistry, port: int) -> None:
     with Pusher(registry.url) as pusher:
         pusher.push_image("shop/api", "v1")
     until(lambda: in_flight(port).undelivered() == 3)
@@ -116,7 +116,7 @@ def test_a_registry_that_does_not_tell_is_said_so(port: int) -> None:
         in_flight(port).writes()
 
 
-def test_it_says_when_it_was_started(registry: RealRegistry, port: int) -> None:
+def test_the_registry_reports_when_it_was_started(registry: RealRegistry, port: int) -> None:
     (first,) = in_flight(port).starts()
     assert 0 <= first.age_ms + 1000 < 120_000, "a whole second is the finest that its Date says"
     (again,) = in_flight(port).starts()

@@ -78,7 +78,7 @@ def test_a_tag_that_points_at_another_digest_is_left_alone(site: Site) -> None:
     assert site.registry.tags(SHOP)["v2"] == OTHER.digest
 
 
-def test_where_one_tag_of_a_manifest_has_moved_all_of_it_is_kept(site: Site) -> None:
+def test_a_manifest_is_kept_with_all_tags_if_one_of_its_tags_has_moved(site: Site) -> None:
     batch = site.open()
     with pytest.raises(RegistryUnavailable):
         batch.delete(ONE.digest, ("v1", "v1b", "v2"))
@@ -87,7 +87,7 @@ def test_where_one_tag_of_a_manifest_has_moved_all_of_it_is_kept(site: Site) -> 
     assert ONE.digest in site.registry.manifests(SHOP)
 
 
-def test_what_a_push_writes_while_its_tag_is_set_aside_is_restored(site: Site) -> None:
+def test_a_link_that_a_push_writes_while_its_tag_is_set_aside_is_restored(site: Site) -> None:
     """Distribution 2.8.3 opens the link, empties it and writes; it writes on even if the file is moved meanwhile."""
     with site.link("v1").open("r+") as pushing:
         batch = site.open()
@@ -136,7 +136,7 @@ def test_a_link_that_distribution_3_is_writing_beside_the_old_one_is_kept(site: 
     assert site.registry.tags(SHOP)["v1"] == OTHER.digest
 
 
-def test_what_distribution_3_left_half_written_long_ago_is_deleted_with_its_tag(site: Site) -> None:
+def test_a_link_half_written_by_distribution_3_is_deleted_with_its_tag(site: Site) -> None:
     fresh = site.link("v1").with_name("link.0f0e0d0c-1234-4abc-8def-0123456789ab.tmp")
     fresh.write_text("sha2")
     os.utime(fresh, (1, 1))
@@ -164,7 +164,7 @@ def test_a_manifest_that_was_collected_since_is_not_restored(site: Site) -> None
     assert not site.storage.revision(SHOP, ONE.digest).exists()
 
 
-def test_what_a_process_that_died_left_behind_is_settled_by_the_next(site: Site) -> None:
+def test_the_leftovers_of_a_dead_process_are_settled_by_the_next_process(site: Site) -> None:
     with site.link("v1").open("r+") as pushing:
         batch = site.open()
         batch.delete(ONE.digest, ("v1", "v1b"))
@@ -309,7 +309,7 @@ def test_another_user_than_the_registrys_is_refused(site: Site, monkeypatch: pyt
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_what_is_restored_belongs_to_whom_the_repository_belongs_to(site: Site) -> None:
+def test_restored_files_belong_to_the_owner_of_the_repository(site: Site) -> None:
     os.chown(site.folder, 1234, 2345)
     site.folder.chmod(0o775)
     batch = site.open()
@@ -334,7 +334,7 @@ def test_a_repository_in_which_nothing_was_ever_tagged_is_no_exception(site: Sit
     assert ONE.digest in site.registry.manifests(SHOP)
 
 
-def test_what_was_collected_is_not_restored(site: Site) -> None:
+def test_a_collected_image_is_not_restored(site: Site) -> None:
     with pytest.raises(RegistryRefused, match="were garbage-collected"):
         site.open().put(make_image("never pushed").manifest, "v1")
     assert site.registry.tags(SHOP)["v1"] == ONE.digest

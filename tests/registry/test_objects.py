@@ -155,7 +155,7 @@ def test_a_deletion_without_an_answer_is_uncertain_and_not_sent_again(
     assert len(stub.requests) == 1
 
 
-def test_one_key_without_an_answer_makes_the_whole_deletion_uncertain(stub: StubS3) -> None:
+def test_a_key_without_an_answer_makes_the_whole_deletion_uncertain(stub: StubS3) -> None:
     def answer(method: str, path: str, body: bytes) -> tuple[int, bytes]:
         if body.count(b"<Key>") > 1:
             return 200, b"<DeleteResult><Error><Key>a</Key><Code>AccessDenied</Code><Message/></Error></DeleteResult>"

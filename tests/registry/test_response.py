@@ -157,7 +157,7 @@ def test_a_connection_that_the_server_closes_or_might_misuse_is_not_used_again(a
 
 @pytest.mark.parametrize("is_tls", [True, False], ids=["https", "http"])
 @pytest.mark.parametrize("length", [2, 8192 - len(OK + b"Content-Length: 8000\r\n\r\n")], ids=["short", "fills buffer"])
-def test_what_the_server_sends_after_an_answer_is_not_the_next_answer(
+def test_bytes_after_an_answer_are_not_read_as_the_next_answer(
     length: int, is_tls: bool, certificates: Certificates
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -289,6 +289,6 @@ def test_a_url_may_lack_its_path(end: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["registry:5000", "ftp://registry", "http://", "http://registry:port", "http://[::1"])
-def test_what_is_no_url_is_refused(url: str) -> None:
+def test_a_text_that_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(RegistryRefused, match=r"registry\.url"):
         RegistryClient(url).ping()

@@ -8,7 +8,7 @@ from service.domain.errors import CollectionFailed
 from service.registry.restart import run_command
 
 
-def test_one_that_works_says_nothing() -> None:
+def test_a_command_that_succeeds_reports_nothing() -> None:
     run_command("gc.after", ["true"], 60)
 
 
@@ -26,7 +26,7 @@ def test_a_failed_command_is_reported(command: list[str], timeout_s: float, sent
     assert str(raised.value).startswith(sentence)
 
 
-def test_what_it_leaves_running_is_not_waited_for(tmp_path: Path) -> None:
+def test_processes_that_a_command_leaves_running_are_not_waited_for(tmp_path: Path) -> None:
     waiting = f"echo started; (while ! [ -e {tmp_path}/go ]; do sleep 0.05; done; touch {tmp_path}/ended) &"
     run_command("gc.after", ["sh", "-c", waiting], 60)
     assert not (tmp_path / "ended").exists()

@@ -41,13 +41,13 @@ def test_a_layer_is_had_by_the_repository_with_a_link(disk: Disk) -> None:
 
 
 @pytest.mark.parametrize("tag", ["../../../b/_manifests/tags/v1", "..", ".", "", "a/b", "/etc", ".pushprune-x"])
-def test_what_is_no_tag_has_no_folder(disk: Disk, tag: str) -> None:
+def test_a_name_that_is_no_tag_has_no_folder(disk: Disk, tag: str) -> None:
     """A name with such a path could remove a tag of another repository."""
     with pytest.raises(ValueError, match="is not a tag"):
         Storage(disk.root).tag_folder("a", tag)
 
 
 @pytest.mark.parametrize("digest", ["sha256:../../../b", "sha256:", "x"])
-def test_what_is_no_digest_has_no_link(disk: Disk, digest: str) -> None:
+def test_a_text_that_is_no_digest_has_no_link(disk: Disk, digest: str) -> None:
     with pytest.raises(ValueError, match="is not a digest"):
         Storage(disk.root).revision("a", digest)

@@ -80,7 +80,7 @@ def test_a_link_without_data_is_no_blob(store: ObjectStore) -> None:
     assert (inventory.blob(packed(A)), list(inventory.linked_digests())) == (None, [packed(A)])
 
 
-def test_what_no_registry_wrote_is_left_out(store: ObjectStore) -> None:
+def test_files_that_no_registry_wrote_are_left_out(store: ObjectStore) -> None:
     push(store, "app", "v1", A)
     store.write("other/file", b"")
     store.write(f"{layout.REPOSITORIES}/app/_layers/sha256/abc/link", b"")

@@ -255,12 +255,12 @@ def test_the_end_of_a_history_says_if_older_events_were_dropped(make_wiring: Mak
     )
 
 
-def test_what_is_wanted_of_it_is_found_however_far_back(inventory: Inventory) -> None:
+def test_entries_that_match_a_filter_are_found_however_far_back(inventory: Inventory) -> None:
     page = inventory.entries("shop/api", lambda entry: entry.tag == "v1", limit=1)
     assert ([entry.tag for entry in page.entries], page.before) == (["v1"], None)
 
 
-def test_where_a_tag_stood_is_told_also_after_it_was_deleted(inventory: Inventory) -> None:
+def test_the_last_digest_of_a_deleted_tag_is_known(inventory: Inventory) -> None:
     (first,) = inventory.intervals("ops/old", "v1")
     assert (first.from_us, first.to_us, first.ended) == (NOW + 5000, NOW + 6000, "deleted by ci")
     (first,) = inventory.intervals("shop/api", "v2")

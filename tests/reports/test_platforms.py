@@ -29,7 +29,7 @@ def test_an_image_says_its_own_and_an_index_those_of_its_parts(registry: FakeReg
     }  # fmt: skip
 
 
-def test_what_was_read_is_remembered_and_no_more_than_so_much(registry: FakeRegistry) -> None:
+def test_platforms_that_were_read_are_remembered_up_to_a_limit(registry: FakeRegistry) -> None:
     images = [make_image(f"v{number}") for number in range(3)]
     for image in images:
         registry.push(SHOP, image.digest[-8:], image)
@@ -42,7 +42,7 @@ def test_what_was_read_is_remembered_and_no_more_than_so_much(registry: FakeRegi
     assert asked == [2, 0, 4, 0, 2]
 
 
-def test_what_is_gone_says_none_and_is_asked_for_again(registry: FakeRegistry) -> None:
+def test_a_deleted_image_has_no_platforms_and_is_looked_up_again(registry: FakeRegistry) -> None:
     image = make_image("v1")
     platforms = Platforms(RegistryClient(registry.url), 2)
     assert platforms.of(SHOP, [image.digest]) == {image.digest: ()}

@@ -42,7 +42,7 @@ def names(listing: TagListing, order: TagOrder = "name", status: TagStatus | Non
     return [row.verdict.tag.name.removeprefix("sha256-")[:8].strip("0") for row in rows]
 
 
-def test_what_is_deleted_next_comes_first_and_what_does_not_expire_last(listing: TagListing) -> None:
+def test_the_next_deletion_comes_first_and_tags_that_do_not_expire_come_last(listing: TagListing) -> None:
     assert names(listing, "expires") == ["dev-1", "dev-2", "pr-1", "pr-2", "also", "dev-3", "", "stable"]
     assert names(listing, "status")[:2] == ["dev-1", "dev-2"]
 

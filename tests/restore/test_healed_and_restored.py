@@ -58,7 +58,9 @@ def test_a_restored_image_counts_as_old_as_the_push_that_it_replaces(make_system
 
 
 @pytest.mark.parametrize("finished", [None, ONE, make_image("three").digest])
-def test_where_another_stands_than_was_seen_nothing_is_overwritten(make_system: Make, finished: str | None) -> None:
+def test_a_tag_that_points_elsewhere_than_the_user_saw_is_not_overwritten(
+    make_system: Make, finished: str | None
+) -> None:
     system = moved(make_system, keep_last(9))
     with pytest.raises(NotRestorable, match=f"was pushed again since and points at {TWO}"):
         system.wiring.restore.restore(SHOP, tag="v1", digest=ONE, replaces=finished)
@@ -93,7 +95,7 @@ def test_a_digest_at_which_the_tag_never_stood_is_not_put_there(make_system: Mak
         system.wiring.restore.restore(SHOP, tag="v1", digest=other, replaces=TWO)
 
 
-def test_what_is_gone_for_good_is_said_to_be(make_system: Make) -> None:
+def test_an_image_that_cannot_be_restored_any_more_is_named(make_system: Make) -> None:
     system = moved(make_system, policy(UNTAGGED_GOES))
     system.later()
     system.store.trash.collected()
@@ -126,7 +128,7 @@ def test_an_image_whose_push_was_not_reported_does_not_count_as_the_oldest(make_
     assert (latest.digest, latest.pushed_us) == (ONE, None)
 
 
-def test_it_is_found_however_much_has_happened_since(make_system: Make) -> None:
+def test_an_earlier_digest_is_found_however_much_has_happened_since(make_system: Make) -> None:
     system = make_system(keep_last(9), history={"repository_entries": 3000})
     system.registry.push(SHOP, "v1", make_image("one"))
     system.registry.push(SHOP, "v1", make_image("two"))

@@ -166,7 +166,7 @@ def test_a_process_without_the_storage_tells_where_to_restore_after_an_online_co
         ("v9", "shop/api:v9 was not deleted by pushprune; `pushprune trash shop/api` lists"),
     ],
 )
-def test_what_was_not_deleted_is_no_matter_of_undo(make_system: Make, tag: str, sentence: str) -> None:
+def test_a_restore_of_an_image_that_was_not_deleted_is_refused(make_system: Make, tag: str, sentence: str) -> None:
     system = pruned(make_system)
     with pytest.raises(NotRestorable, match=sentence):
         system.wiring.restore.restore(SHOP, tag=tag)
@@ -204,7 +204,7 @@ def test_a_delete_that_was_still_on_its_way_is_healed(make_system: Make) -> None
     assert live(system, "v1") is not None
 
 
-def test_what_is_restored_in_the_middle_of_a_large_deletion_is_kept(make_system: Make, monkeypatch: Any) -> None:
+def test_an_image_restored_in_the_middle_of_a_large_deletion_is_kept(make_system: Make, monkeypatch: Any) -> None:
     """The tag is untagged already, and the digest is still to be deleted."""
     untag_first(monkeypatch)
     system = make_system(keep_last(1))

@@ -80,7 +80,7 @@ def test_a_name_that_could_not_be_flushed_is_flushed_with_the_next_image(
     assert flushed == [tmp_path, tmp_path], "once more, and then no more"
 
 
-def test_one_flush_serves_the_threads_that_wait_for_it_and_no_thread_that_writes_later(
+def test_a_flush_serves_the_threads_that_wait_for_it_and_no_thread_that_writes_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = TrashFolder(tmp_path)
@@ -163,7 +163,7 @@ def test_changed_bytes_are_not_the_manifest(tmp_path: Path) -> None:
     assert folder.content(IMAGE.digest) == IMAGE.manifest, "the image was saved again"
 
 
-def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_reported_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(TrashUnwritable, match=r"cannot be saved in .*file/trash \(Not a directory\), so nothing more"):
         TrashFolder(tmp_path / "file" / "trash").save("shop/api", doomed("v1"), MANIFEST)

@@ -119,7 +119,9 @@ def test_a_collection_in_a_large_clean_up_takes_no_undo_of_what_still_stands(
     assert {image.tag for image in system.wiring.restore.deleted(SHOP)} == {"v0", "v1", "v2", "v3"}
 
 
-def test_what_lost_only_its_tag_can_be_restored_after_a_collection(make_system: Make, monkeypatch: Any) -> None:
+def test_an_image_that_lost_only_its_tag_can_be_restored_after_a_collection(
+    make_system: Make, monkeypatch: Any
+) -> None:
     untag_first(monkeypatch)
     system = make_system(keep_last(1))
     for n in range(3):
@@ -151,7 +153,7 @@ def test_tag_only_deletions_leave_the_trash_some_day(make_system: Make) -> None:
     assert not left
 
 
-def test_what_force_replaced_is_deleted_by_the_policy(make_system: Make) -> None:
+def test_an_image_that_a_forced_restore_replaced_is_deleted_by_the_policy(make_system: Make) -> None:
     system = make_system(
         Policy.model_validate(
             {"hold_over": 100, "hold_min": 1000, "rules": [{"name": "r", "keep": {"last": 1}, "untagged": "0s"}]}
@@ -170,7 +172,7 @@ def test_what_force_replaced_is_deleted_by_the_policy(make_system: Make) -> None
     assert again not in system.registry.manifests(SHOP)
 
 
-def test_what_was_doomed_for_a_push_that_force_replaced_is_planned_again(make_system: Make) -> None:
+def test_an_image_doomed_for_a_push_that_a_forced_restore_replaced_is_planned_again(make_system: Make) -> None:
     system = make_system(policy_of("rules: [{keep: {last: 1}, count: tags}]"))
     system.registry.push(SHOP, "v1", make_image("one"), at=ago(1))
     system.push("v2")

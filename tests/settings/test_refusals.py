@@ -159,7 +159,7 @@ def test_an_impossible_value_is_refused_with_its_key(refuse: Refuse, text: str, 
 
 
 @pytest.mark.parametrize("time", [".nan", ".inf", "-.inf"])
-def test_what_is_not_finite_is_no_time(refuse: Refuse, time: str) -> None:
+def test_a_number_that_is_not_finite_is_no_time(refuse: Refuse, time: str) -> None:
     sentence = refuse(f"registry: {{timeout_s: {time}}}")
     assert sentence.startswith("pushprune.yaml, line 1: registry.timeout_s must be ")
 
@@ -304,7 +304,7 @@ def test_without_a_token_only_this_machine_may_connect(load: Load, refuse: Refus
         ("{notify: 0123456789abcdef, admin: 0123456789abcdef}", "two tokens are the same"),
     ],
 )
-def test_where_strangers_may_connect_tokens_cannot_be_guessed(
+def test_tokens_must_be_long_if_other_machines_can_connect(
     load: Load, refuse: Refuse, tokens: str, sentence: str
 ) -> None:
     assert sentence in refuse(f"tokens: {tokens}\nlisten: 0.0.0.0:80")
@@ -313,7 +313,7 @@ def test_where_strangers_may_connect_tokens_cannot_be_guessed(
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:80", "127.8.0.1:0", "[::1]:80", "localhost:80"])
-def test_this_machine_needs_no_token(load: Load, listen: str) -> None:
+def test_a_client_of_this_machine_needs_no_token(load: Load, listen: str) -> None:
     assert load(f"listen: '{listen}'").listen == listen
 
 

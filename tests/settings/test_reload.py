@@ -288,7 +288,7 @@ def test_equal_policies_have_equal_digests(write: Write) -> None:
     assert PolicySource(Settings()).digest not in (first.digest, other.digest, "")
 
 
-def test_who_only_listens_waits_for_a_policy_file_that_cannot_be_read(tmp_path: Path) -> None:
+def test_a_patient_process_waits_for_a_policy_file_that_cannot_be_read(tmp_path: Path) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text("rules: what")
     settings = load_settings(environ={}, policy=str(file))
@@ -352,7 +352,7 @@ def test_a_file_that_is_broken_at_the_start_leaves_the_policy_of_the_life_before
 
 
 @pytest.mark.parametrize("text", ["", '{"rules": [{"keep": {"lst": 1}}]}', "no JSON"])
-def test_where_nothing_of_use_is_remembered_no_policy_is_in_force(write: Write, text: str) -> None:
+def test_no_policy_is_in_force_if_no_usable_policy_is_remembered(write: Write, text: str) -> None:
     source = PolicySource(Settings(policy=write("ruls: []", "policy.yaml")), patient=True, remembered=lambda: text)
     assert source.current() is None
     assert str(source.complaint).endswith("; no policy is in force, nothing is deleted")

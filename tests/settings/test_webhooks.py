@@ -29,7 +29,7 @@ def test_the_address_and_the_key_come_from_files_beside_the_configuration(load: 
     assert SECRET not in repr(receiver)
 
 
-def test_one_variable_holds_them_all() -> None:
+def test_a_single_variable_holds_all_webhooks() -> None:
     variable = '[{"name": "chat", "url": "http://chat/x", "events": ["plan.held"]}]'
     (webhook,) = load_settings(environ={"PUSHPRUNE_WEBHOOKS": variable}).webhooks
     assert (webhook.name, webhook.events) == ("chat", ("plan.held",))

@@ -80,7 +80,7 @@ def test_each_way_for_a_tag_to_come_and_are_deleted_is_told_apart(history: Histo
     ]
 
 
-def test_what_changes_no_tag_is_left_out(history: History, archive: Archive) -> None:
+def test_an_entry_that_changes_no_tag_is_left_out(history: History, archive: Archive) -> None:
     record(history, event(1))
     removals(history).healed("shop/api", ("v1", 0), digest(1), "a delete of ours had taken it along")
     assert [item.kind for item in archive.events("shop/api")] == ["pushed"]
@@ -117,7 +117,7 @@ def test_pulls_that_were_dropped_are_told_by_the_oldest_that_is_left(connection:
     assert archive.pulls_from_us() == int(oldest.split("-")[0]) * 1000
 
 
-def test_what_was_recorded_before_a_time_is_dropped_to_the_last_entry(connection: Connection) -> None:
+def test_entries_recorded_before_a_time_are_all_dropped(connection: Connection) -> None:
     history, archive = History(connection), Archive(connection)
     client: Any = connection.client
     names = ("events", "pulls", "rejected")

@@ -88,7 +88,7 @@ def test_puts_of_manifests_wait_while_manifests_are_deleted(gate: Gate) -> None:
     assert passes(gate)
 
 
-def test_what_was_named_within_the_youth_is_not_unlinked(gate: Gate, claims: Claims, connection: Connection) -> None:
+def test_a_digest_named_within_the_youth_is_not_unlinked(gate: Gate, claims: Claims, connection: Connection) -> None:
     begin(claims)
     assert passes(gate)
     assert not claimed(gate, claims)
@@ -96,14 +96,14 @@ def test_what_was_named_within_the_youth_is_not_unlinked(gate: Gate, claims: Cla
     assert claimed(gate, claims)
 
 
-def test_what_was_named_long_ago_is_forgotten(gate: Gate, connection: Connection) -> None:
+def test_a_digest_named_long_ago_is_forgotten(gate: Gate, connection: Connection) -> None:
     assert passes(gate)
     earlier(connection, "gc:noted", 2 * 3_600 + 1)
     assert passes(gate, replace(ASKS, digest=OTHER))
     assert connection.client.zcard(connection.keys.of("gc:noted")) == 1
 
 
-def test_what_was_named_since_the_inventory_began_is_not_unlinked(
+def test_a_digest_named_since_the_inventory_began_is_not_unlinked(
     gate: Gate, claims: Claims, connection: Connection
 ) -> None:
     """However long the inventory takes: the manifest may have come after it."""
@@ -142,7 +142,7 @@ def test_a_request_that_passed_while_redis_was_away_is_noted_later(gate: Gate, c
     assert not claimed(gate, claims, "delete")
 
 
-def test_what_was_named_since_it_was_unlinked_is_not_deleted(
+def test_a_digest_named_since_it_was_unlinked_is_not_deleted(
     gate: Gate, claims: Claims, connection: Connection
 ) -> None:
     begin(claims, AT)

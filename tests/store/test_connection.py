@@ -242,7 +242,7 @@ class TestSilence:
         answer = web.post("/notifications", data=envelope(event()))
         assert (answer.status_code, "a moment ago" in answer.text) == (503, True), "it was asked again"
 
-    def test_it_is_asked_again_once_it_answers(self, silent: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_redis_is_used_again_once_it_answers(self, silent: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
         connection = connection_to(silent.url)
         with pytest.raises(StoreUnavailable):
             connection.pulse()

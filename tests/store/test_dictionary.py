@@ -29,7 +29,7 @@ def packed(connection: Connection) -> dict[str, str]:
     return dict(fields)
 
 
-def test_what_a_script_packs_is_read_as_it_was(connection: Connection, history: History) -> None:
+def test_a_text_that_a_script_packs_is_read_unchanged(connection: Connection, history: History) -> None:
     push(history, "v1")
     (entry,) = history.entries(SHOP)
     assert (entry.action, entry.tag, entry.digest, entry.actor) == ("push", "v1", digest_of("v1"), "alicia")
@@ -41,7 +41,7 @@ def test_what_a_script_packs_is_read_as_it_was(connection: Connection, history: 
     )  # fmt: skip
 
 
-def test_what_python_packs_is_read_as_it_was(connection: Connection) -> None:
+def test_a_text_that_python_packs_is_read_unchanged(connection: Connection) -> None:
     flat = {"action": "approved", "digest": "", "actor": "alicia", "agent": "", "rule": "", "media": ""}
     for digest in ("", digest_of("v1"), f"sha512:{'a' * 128}"):
         row = flat | {"digest": digest}

@@ -6,7 +6,7 @@ from service.domain.finding import fine
 from tests.conftest import MakeWiring
 
 
-def test_what_was_found_is_kept_and_what_another_version_kept_is_not_understood(
+def test_a_report_is_kept_and_the_report_of_another_version_is_ignored(
     make_wiring: MakeWiring,
 ) -> None:
     wiring = make_wiring()

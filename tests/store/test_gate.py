@@ -173,7 +173,9 @@ def test_a_stalled_push_is_not_waited_for_and_its_blobs_are_kept(
     assert needed(pushes) == {X}
 
 
-def test_who_only_asks_is_not_waited_for_long(gate: Gate, connection: Connection, pushes: UnfinishedPushes) -> None:
+def test_a_client_that_only_reads_is_waited_for_briefly(
+    gate: Gate, connection: Connection, pushes: UnfinishedPushes
+) -> None:
     passes(gate, asks())
     assert pushes.repositories() == (SHOP,)
     drain(gate)
@@ -263,7 +265,7 @@ def test_a_part_of_an_index_does_not_end_the_push(gate: Gate, connection: Connec
     assert pushes.repositories() == (SHOP,)
 
 
-def test_what_is_too_old_is_forgotten(connection: Connection) -> None:
+def test_requests_older_than_the_youth_are_forgotten(connection: Connection) -> None:
     gate = Gate(connection, PushLimits(youth_ms=60_000))
     pushes = UnfinishedPushes(connection, PushLimits(youth_ms=60_000))
     passes(gate, uploaded())
@@ -304,7 +306,7 @@ def test_stalled_pushes_are_forgotten_before_active_ones(connection: Connection)
 
 
 @pytest.mark.parametrize("what", ["pushes", "blobs"])
-def test_what_notifications_tell_beyond_what_is_remembered_is_told_as_well(connection: Connection, what: str) -> None:
+def test_notifications_beyond_the_limit_are_reported_as_an_overflow(connection: Connection, what: str) -> None:
     bounds = PushLimits(**{what: 1})
     history, gate = History(connection, gate=bounds), Gate(connection, bounds)
     pushes = UnfinishedPushes(connection, bounds)
@@ -314,7 +316,7 @@ def test_what_notifications_tell_beyond_what_is_remembered_is_told_as_well(conne
     assert (MORE in pushes.repositories()) == (what == "pushes")
 
 
-def test_what_a_client_claims_is_believed_only_for_a_moment(
+def test_a_request_of_a_client_is_believed_only_for_a_moment(
     gate: Gate, connection: Connection, pushes: UnfinishedPushes
 ) -> None:
     """The registry may have refused the request: every client that reaches the proxy can send some."""
@@ -331,7 +333,7 @@ def test_what_a_client_claims_is_believed_only_for_a_moment(
         assert passes(gate, write)
 
 
-def test_what_is_told_of_one_makes_no_claim_of_another_true(
+def test_a_notification_about_one_client_proves_no_request_of_another(
     gate: Gate, connection: Connection, pushes: UnfinishedPushes
 ) -> None:
     passes(gate, begins(), BOB)
@@ -401,7 +403,9 @@ def test_a_gate_does_not_open_by_time(gate: Gate, connection: Connection) -> Non
     assert connection.client.ttl(connection.keys.of("gate")) == -1
 
 
-def test_what_passed_without_redis_is_noted_whatever_the_gate_says_now(gate: Gate, pushes: UnfinishedPushes) -> None:
+def test_requests_that_passed_without_redis_are_noted_whatever_the_gate_says_now(
+    gate: Gate, pushes: UnfinishedPushes
+) -> None:
     close(gate)
     assert gate.admit(uploaded(), ANN, passed=True).passes
     assert needed(pushes) == {X}
@@ -434,7 +438,7 @@ def test_a_process_is_forgotten_after_an_hour_and_not_before(gate: Gate, connect
     assert gate.processes() == ("web:3",)
 
 
-def test_what_was_about_to_be_swept_is_remembered(gate: Gate) -> None:
+def test_the_digests_that_were_about_to_be_swept_are_remembered(gate: Gate) -> None:
     gate.note_deleting([])
     gate.note_deleting(digest(number) for number in range(1500))
     assert len(gate.was_deleting()) == 1500

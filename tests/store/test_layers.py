@@ -59,7 +59,7 @@ def test_only_what_is_asked_about_is_read(history: History, asked: tuple[str, ..
     assert messages == {digest(name): KNOWN for name in asked if name != "z"}
 
 
-def test_one_that_does_not_say_leaves_what_is_known(history: History) -> None:
+def test_a_push_without_layers_leaves_the_known_layers(history: History) -> None:
     record(history, push(1), push(2, blobs=None))
     assert facts_of(history).layers(SHOP) == {digest("x"): KNOWN}
     record(history, push(3, "y", blobs=None))
@@ -100,7 +100,7 @@ def test_layers_are_forgotten_when_we_deleted_it(history: History, removals: Del
     assert list(facts_of(history).layers(SHOP)) == [digest("y")]
 
 
-def test_one_rescued_by_a_push_while_its_delete_was_on_its_way_is_still_known(
+def test_the_layers_of_an_image_rescued_during_its_delete_are_still_known(
     history: History, removals: Deletions
 ) -> None:
     record(history, push(1))
@@ -129,7 +129,7 @@ def test_a_manifest_that_was_fetched_is_known_as_well(history: History) -> None:
     assert facts_of(history).layers(SHOP) == {digest("x"): KNOWN}
 
 
-def test_one_that_was_deleted_meanwhile_is_not(history: History) -> None:
+def test_the_layers_of_an_image_deleted_meanwhile_are_not_known(history: History) -> None:
     record(history, deleted(1))
     facts_of(history).learn(SHOP, {digest("x"): References(blobs=BLOBS)})
     assert facts_of(history).layers(SHOP) == {}
@@ -150,7 +150,7 @@ def test_no_more_manifests_are_remembered_than_is_set(connection: Connection) ->
     assert set(facts_of(history).layers(SHOP)) == known, "what is known already takes no room"
 
 
-def test_how_many_is_a_setting(make_wiring: MakeWiring) -> None:
+def test_the_number_of_images_with_known_layers_is_a_setting(make_wiring: MakeWiring) -> None:
     wiring = make_wiring(history={"repository_layers": 2})
     record(wiring.store.history, *(push(number, number) for number in range(4)))
     assert len(wiring.store.facts.layers(SHOP)) == 2

@@ -87,14 +87,14 @@ def test_the_repository_is_planned_again_before_anything_more_is_deleted(wiring:
     assert wiring.store.outbox.backlog().due == 1
 
 
-def test_what_was_refused_is_reported_and_planned_no_more(wiring: Wiring) -> None:
+def test_a_rejected_request_is_reported_and_not_planned_again(wiring: Wiring) -> None:
     wiring.store.manual.request(SHOP, {"v1": digest(1), "v2": digest(2)}, "alice")
     wiring.store.manual.reject(SHOP, wiring.store.manual.requests(SHOP), {"v1": "no", "v2": ""})
     assert {name: request.rejected for name, request in wiring.store.manual.requests(SHOP).items()} == {"v1": "no"}
     assert wiring.store.history.snapshot(SHOP).manual_deletions == {}
 
 
-def test_what_was_refused_a_day_ago_makes_room(wiring: Wiring) -> None:
+def test_a_request_rejected_a_day_ago_makes_room(wiring: Wiring) -> None:
     wiring.store.manual.request(SHOP, {"v1": digest(1)}, "alice")
     wiring.store.manual.reject(SHOP, wiring.store.manual.requests(SHOP), {"v1": "no"})
     client: Any = wiring.store.connection.client
@@ -149,7 +149,7 @@ def test_so_does_an_undo(wiring: Wiring) -> None:
     assert (after.manual_deletions, after.manual_deleted) == ({}, frozenset())
 
 
-def test_what_was_deleted_by_hand_a_day_ago_has_no_more_followers(wiring: Wiring) -> None:
+def test_a_manual_deletion_of_a_day_ago_has_no_more_followers(wiring: Wiring) -> None:
     client: Any = wiring.store.connection.client
     late_us = wiring.store.connection.now_us() - 86_401 * 1_000_000
     client.zadd(wiring.store.connection.keys.of("manual_deleted", SHOP), {short(digest(7)): late_us})

@@ -15,7 +15,7 @@ from service.store.meter import Meter
 from tests.fakes.valkey import free_port
 
 
-def test_what_several_processes_count_is_added_up(connection: Connection) -> None:
+def test_counts_of_several_processes_are_added_up(connection: Connection) -> None:
     first, second = Meter(connection), Meter(connection)
     first.count("plans", "none", 2)
     second.count("plans", "none")
@@ -26,7 +26,7 @@ def test_what_several_processes_count_is_added_up(connection: Connection) -> Non
     assert first.read().counts == second.read().counts == {("plans", "none"): 3, ("plans", "doomed"): 1}
 
 
-def test_what_is_timed_falls_into_the_stretch_that_it_ends_in(connection: Connection) -> None:
+def test_a_duration_falls_into_the_bucket_of_its_length(connection: Connection) -> None:
     meter = Meter(connection)
     for seconds in (0.1, 0.1001, 299.0, 301.0):
         meter.time("push_to_deletion", "", seconds)

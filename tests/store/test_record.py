@@ -19,7 +19,7 @@ def test_a_push_is_live_with_time_digest_size_and_actor(history: History) -> Non
     )  # fmt: skip
 
 
-def test_who_when_and_from_where_stand_in_the_history_of_the_repository_and_of_all(history: History) -> None:
+def test_the_history_of_the_repository_and_of_all_has_the_user_the_time_and_the_address(history: History) -> None:
     record(history, event(1))
     for repository in ("shop/api", None):
         (entry,) = history.entries(repository)
@@ -106,7 +106,7 @@ def test_the_children_of_an_index_are_kept_as_its_manifest_lists_them_whatever_a
     assert links.children == (digest("x"),)
 
 
-def test_what_a_look_found_does_not_undo_a_push_that_came_meanwhile(history: History) -> None:
+def test_the_result_of_a_comparison_does_not_undo_a_push_that_came_meanwhile(history: History) -> None:
     record(history, event(1, seed="old"), event(2, tag="v2"))
     before = history.snapshot("shop/api")
     record(history, event(3, seed="new"), event(4, tag="v2"))

@@ -9,7 +9,7 @@ WHOLE = "rediss+sentinel://u:p%40w@one:1,two,three:3/shop/2?ssl_ca_certs=%2Fca.p
 
 
 @pytest.mark.parametrize("url", ["redis://h:1/0", "rediss://u:p@h:1/0", "unix:///run/redis.sock"])
-def test_one_server_has_no_sentinels(url: str) -> None:
+def test_a_single_server_has_no_sentinels(url: str) -> None:
     assert sentinel_address(url) is None
 
 

@@ -42,7 +42,7 @@ _STEP = st.tuples(
 @settings(deadline=None, max_examples=part_of(120), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(_STEP, min_size=1, max_size=25))
 @pytest.mark.slow
-def test_what_is_remembered_and_what_changed_make_the_whole_snapshot(
+def test_remembered_and_changed_tags_make_the_whole_snapshot(
     connection: Connection, steps: list[tuple[str, str, str, int, bool]]
 ) -> None:
     for key in list(connection.client.scan_iter(match=f"{connection.keys.prefix}*", count=1000)):
@@ -125,7 +125,7 @@ def test_a_pull_changes_tags_that_are_remembered(
     assert read == [5, 0]
 
 
-def test_what_plans_found_out_ends_when_changes_are_forgotten(
+def test_facts_of_plans_end_when_changes_are_forgotten(
     monkeypatch: pytest.MonkeyPatch, repository: ChangingRepository, connection: Connection
 ) -> None:
     monkeypatch.setattr("service.store.remembered_tags._MOST_CHANGED", 1)

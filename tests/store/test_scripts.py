@@ -25,10 +25,10 @@ def body(name: str) -> str:
 
 @pytest.mark.parametrize("name", script_names())
 class TestEveryScript:
-    def test_it_uses_no_key_and_no_argument_by_its_number(self, name: str) -> None:
+    def test_a_script_uses_no_key_and_no_argument_by_its_number(self, name: str) -> None:
         assert not re.search(r"\b(KEYS|ARGV)\b", body(name))
 
-    def test_it_uses_each_key_that_its_head_names_and_no_other(self, name: str) -> None:
+    def test_a_script_uses_each_key_that_its_head_names_and_no_other(self, name: str) -> None:
         """A script with another name would read and write the key `nil`."""
         script = lua_script(name)
         matches = re.findall(r"\b(r|all)(?:\.(\w+)|\['([\w:]+)'\])", body(name))
@@ -39,7 +39,7 @@ class TestEveryScript:
             named.add(("r", key) if member == "R" else ("all", f"{key}:{member}".strip(":")))
         assert used == named
 
-    def test_it_uses_each_argument_that_its_head_names(self, name: str) -> None:
+    def test_a_script_uses_each_argument_that_its_head_names(self, name: str) -> None:
         script, text = lua_script(name), body(name)
         for word in {*script.values, *(argument.name for argument in script.lists)} - {"repositories"}:
             assert re.search(rf"\b{word}\b", text), word
@@ -47,7 +47,7 @@ class TestEveryScript:
             for field in argument.fields:
                 assert re.search(rf"\.{field}\b", text), f"{argument.name}.{field}"
 
-    def test_its_keys_are_described(self, name: str) -> None:
+    def test_the_keys_of_a_script_are_described(self, name: str) -> None:
         script = lua_script(name)
         assert {(key, True) for key in script.each} <= DESCRIBED
         for key, member in script.keys:

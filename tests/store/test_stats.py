@@ -23,7 +23,7 @@ def test_nothing_is_known_at_first(figures: Stats) -> None:
     assert reading.oldest_s == 0.0
 
 
-def test_what_was_recorded_is_read(figures: Stats, connection: Connection) -> None:
+def test_the_recorded_figures_are_read(figures: Stats, connection: Connection) -> None:
     before_ms = connection.now_ms()
     History(connection).record(understood(event(), event(repository="shop/web"), event("pull"), event()))
     reading = figures.read()
@@ -42,13 +42,13 @@ def test_pushes_of_layers_and_configs_are_counted_apart(figures: Stats, connecti
     assert Outbox(connection).pushes() == 5, "a collection minds every one of them"
 
 
-def test_what_is_not_late_yet_is_not_late(figures: Stats, connection: Connection) -> None:
+def test_work_before_its_time_is_not_late(figures: Stats, connection: Connection) -> None:
     connection.client.zadd(connection.keys.of("due"), {"shop/api": connection.now_ms() + 30_000})
     reading = figures.read()
     assert (reading.waiting["due"], reading.oldest_s) == (1, 0.0)
 
 
-def test_what_time_alone_makes_due_later_does_not_wait(figures: Stats, connection: Connection) -> None:
+def test_a_repository_that_time_makes_due_later_does_not_wait(figures: Stats, connection: Connection) -> None:
     later = {"shop/api": connection.now_ms() + 3_600_000, "shop/web": connection.now_ms() + 30_000}
     connection.client.zadd(connection.keys.of("due"), later)
     assert figures.read().waiting["due"] == Outbox(connection).backlog().due == 1
@@ -81,7 +81,7 @@ def test_sending_again_does_not_make_work_less_late(figures: Stats, connection: 
 
 
 @pytest.mark.parametrize("later_s", [None, 3600])
-def test_what_left_its_queue_or_waits_for_a_later_time_is_not_late(
+def test_work_that_left_its_queue_or_waits_for_a_later_time_is_not_late(
     figures: Stats, connection: Connection, later_s: int | None
 ) -> None:
     """A worker that died between its plan and the note of its progress changes nothing."""

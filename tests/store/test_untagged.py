@@ -33,14 +33,14 @@ def test_an_overwritten_digest_is_untagged_since_the_push_that_took_its_tag(hist
     assert untagged(history) == {digest("old"): (5, "v1")}
 
 
-def test_one_that_another_tag_holds_is_not(history: History) -> None:
+def test_a_manifest_that_another_tag_points_at_is_not_untagged(history: History) -> None:
     record(history, event(1, seed="old"), event(2, seed="old", tag="v2"), event(5, seed="new"))
     assert untagged(history) == {}
     record(history, event(9, seed="newer", tag="v2"))
     assert untagged(history) == {digest("old"): (9, "v2")}
 
 
-def test_one_that_is_tagged_again_is_not(history: History) -> None:
+def test_a_manifest_that_is_tagged_again_is_not_untagged(history: History) -> None:
     record(history, event(1, seed="old"), event(5, seed="new"), event(6, seed="old", tag="stable"))
     assert untagged(history) == {}
 
@@ -101,7 +101,7 @@ def test_the_parts_of_a_deleted_index_are_untagged_from_then_on(history: History
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 3, 1, 2), (3, 0, 1, 2), (1, 2, 3, 0), (1, 0, 3, 2)])
-def test_what_was_deleted_before_its_tag_went_on_is_not_untagged(history: History, order: tuple[int, ...]) -> None:
+def test_a_manifest_deleted_before_its_tag_moved_is_not_untagged(history: History, order: tuple[int, ...]) -> None:
     deleted = (event(4, "delete", None, "old", media_type=""), user_delete(5, "v1"))
     messages = (event(2, seed="old"), *deleted, event(8, seed="new"))
     record(history, *(messages[nth] for nth in order))
@@ -118,7 +118,7 @@ def test_a_part_that_was_deleted_after_its_index_is_not_untagged_whatever_is_rep
     assert untagged(history) == {digest("b"): (4, "")}
 
 
-def test_one_of_them_stays_so_when_an_older_deletion_of_it_is_reported_late(history: History) -> None:
+def test_a_part_stays_untagged_when_an_older_deletion_of_it_is_reported_late(history: History) -> None:
     record(history, event(2, tag=None, seed="part"))
     record(history, event(3, media_type=INDEX, seed="i"))
     read_index(history)
@@ -136,7 +136,7 @@ def test_the_parts_of_an_index_are_not_believed_to_an_event(history: History) ->
     assert (part.since_us, part.index) == (NOW + 1000, "")
 
 
-def test_they_are_also_where_the_index_was_read_before_its_push_and_its_deletion_were_reported(
+def test_parts_are_untagged_also_if_the_index_was_read_before_its_push_and_deletion_were_reported(
     history: History,
 ) -> None:
     record(history, event(9, "delete", tag=None, seed="i", media_type=""), user_delete(10, "v1"))
@@ -197,7 +197,7 @@ def test_a_tag_found_elsewhere_leaves_what_it_stood_at(history: History) -> None
     assert history.snapshot(SHOP).revisions == {"v1": (digest("old"),)}
 
 
-def test_that_a_tag_vanished_proves_nothing_about_what_it_stood_at_and_before(history: History) -> None:
+def test_a_vanished_tag_proves_nothing_about_the_manifests_that_it_pointed_at(history: History) -> None:
     record(history, event(1, seed="old"), event(2, seed="new"))
     facts_of(history).adopt(history.snapshot(SHOP), vanished=["v1"])
     assert [left.digest for left in history.snapshot(SHOP).untagged] == [digest("old")]

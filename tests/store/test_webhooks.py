@@ -59,7 +59,7 @@ def test_the_oldest_make_room(store: Webhooks, monkeypatch: pytest.MonkeyPatch) 
     assert store.state(NAME).dropped == 1
 
 
-def test_what_is_too_old_is_dropped(store: Webhooks, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_that_is_too_old_is_dropped(store: Webhooks, monkeypatch: pytest.MonkeyPatch) -> None:
     queue(store, event(1))
     monkeypatch.setattr(webhooks, "KEEP_MS", -1000)
     queue(store)

@@ -96,7 +96,7 @@ def test_an_image_that_cannot_be_read_is_of_unknown_size_and_read_once(make_syst
     assert system.registry.count(method="GET", path_part="/manifests/") == asked + 1
 
 
-def test_what_cannot_be_read_now_is_read_later(make_system: Make) -> None:
+def test_a_manifest_that_cannot_be_read_now_is_read_later(make_system: Make) -> None:
     system = make_system(keep_last(9))
     system.push("v1")
     system.registry.fail_next("GET", "/manifests/")

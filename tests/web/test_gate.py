@@ -128,7 +128,7 @@ def test_reads_never_wait(stand: Stand) -> None:
     assert door.ask("HEAD", MANIFEST).status_code == 204
 
 
-def test_who_waits_passes_as_soon_as_the_gate_opens(stand: Stand) -> None:
+def test_a_waiting_request_passes_as_soon_as_the_gate_opens(stand: Stand) -> None:
     door = stand()
     door.close()
     answers = [door.ask_later("PUT", MANIFEST), door.ask_later("POST", UPLOAD)]
@@ -381,7 +381,9 @@ def test_a_write_passes_soon_after_a_redis_with_an_open_gate_has_lost_everything
     assert door.ask("PUT", MANIFEST).status_code == 204
 
 
-def test_what_passed_without_redis_is_noted_before_the_process_is_heard_of_again(stand: Stand, mortal: Valkey) -> None:
+def test_requests_that_passed_without_redis_are_noted_before_the_process_reports_again(
+    stand: Stand, mortal: Valkey
+) -> None:
     door = stand(mortal.url)
     assert door.ask("PUT", MANIFEST).status_code == 204
     mortal.kill()

@@ -170,7 +170,7 @@ def test_readiness_shows_workers_backlog_and_trouble(edge: Edge) -> None:
     assert shown["backlog"] == {"due": 2, "doomed": 0, "oldest_s": 0.0}
 
 
-def test_what_waits_for_long_is_shown(edge: Edge) -> None:
+def test_work_that_waits_for_long_is_shown(edge: Edge) -> None:
     edge.redis.zadd("pushprune:doomed", {"shop/api": 0})
     backlog = ready(edge)["backlog"]
     assert isinstance(backlog, dict)
@@ -267,7 +267,7 @@ TOKENS = {"notify": "n0tify-0123456789", "read": "r3ad-0123456789ab", "admin": "
 
 
 @pytest.mark.parametrize(("token", "sees"), [("read", True), ("admin", True), ("notify", False), ("wrong", False)])
-def test_where_there_are_tokens_only_who_may_look_sees_more_than_the_status(
+def test_with_tokens_only_a_user_with_read_rights_sees_more_than_the_status(
     serve: ServeEdge, token: str, sees: bool
 ) -> None:
     http = serve(tokens=TOKENS).http

@@ -69,7 +69,7 @@ def test_an_idle_service_has_every_figure(edge: Edge) -> None:
     }  # fmt: skip
 
 
-def test_what_is_timed_is_a_histogram(edge: Edge) -> None:
+def test_durations_are_histograms(edge: Edge) -> None:
     for seconds in (0.12, 0.14, 0.7, 9999.0):
         edge.store.meter.time("push_to_deletion", "", seconds)
     edge.store.meter.time("registry_request", "HEAD 304", 0.003)
@@ -86,7 +86,7 @@ def test_what_is_timed_is_a_histogram(edge: Edge) -> None:
     assert result['plans_total{result="stale"}'] == 1
 
 
-def test_what_was_reported_is_counted(edge: Edge) -> None:
+def test_reported_events_are_counted(edge: Edge) -> None:
     own = event(useragent=agent_with(edge.store.history.word()), tag="mine")
     edge.http.post(
         "/notifications", data=envelope(event(), event(), event(), blob_event("mount"), event("pull"), own, 5)
@@ -109,7 +109,7 @@ def test_the_oldest_event_is_shown_once_older_ones_were_dropped(edge: Edge) -> N
     assert scrape(edge)["oldest_event_timestamp_seconds"] == int(identifier.partition("-")[0]) / 1000
 
 
-def test_what_waits_and_what_is_wrong_is_shown(edge: Edge) -> None:
+def test_waiting_work_and_troubles_are_shown(edge: Edge) -> None:
     edge.store.outbox.sign_of_life("worker-1@host", ("enforce", "delete", "reconcile"))
     edge.store.outbox.note_trouble("due shop/api", "set storage.delete.enabled")
     edge.redis.zadd("pushprune:doomed", {"shop/api": 0, "shop/web": 0})
@@ -189,7 +189,7 @@ def test_the_policy_in_force_and_one_that_cannot_be_obeyed(serve: ServeEdge, tmp
 @pytest.mark.parametrize(
     "accept", ["", "text/plain; version=x", "application/openmetrics-text; version=a.b; escaping=<", "text/html", "é"]
 )
-def test_whatever_is_asked_for_the_form_is_the_same(edge: Edge, accept: str) -> None:
+def test_the_format_is_the_same_for_every_accept_header(edge: Edge, accept: str) -> None:
     response = edge.http.get("/metrics", headers={"Accept": accept})
     assert (response.status_code, response.content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
 
@@ -216,7 +216,7 @@ def test_metrics_are_served_again_once_redis_answers(edge: Edge, redis_server: f
     assert scrape(edge)["repositories"] == 0
 
 
-def test_what_was_deleted_is_counted_by_rule_and_by_hand(edge: Edge) -> None:
+def test_deletions_are_counted_by_rule_and_as_manual(edge: Edge) -> None:
     edge.redis.hset(edge.store.connection.keys.of("counters"), mapping={"rule last": 4, "rule ": 2})
     result = scrape(edge)
     assert result['pruned_total{rule="last"}'] == 4

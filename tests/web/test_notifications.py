@@ -130,7 +130,7 @@ def test_an_unknown_path_is_a_problem_document(edge: Edge) -> None:
     assert problem(edge.http.post("/notification", data=envelope()))[0] == 404
 
 
-def test_what_was_sent_while_redis_was_away_counts_once_it_is_back(
+def test_events_sent_while_redis_was_away_count_once_redis_is_back(
     edge: Edge, redis_server: fakeredis.FakeServer
 ) -> None:
     redis_server.connected = False

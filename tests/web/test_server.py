@@ -202,7 +202,7 @@ def test_a_request_that_is_being_answered_has_no_deadline(serve: Serve, monkeypa
     assert answer(connection)[0] == 200
 
 
-def test_who_does_not_read_an_answer_gives_its_thread_back(serve: Serve) -> None:
+def test_a_client_that_does_not_read_its_answer_frees_its_thread(serve: Serve) -> None:
     served = serve(UNREAD_S=1.0)
     served._server.adj.outbuf_high_watermark = 4 * len(PIECE)  # a thread waits once so much is unread
     large = WHOLE.replace(b"/ ", b"/large ", 1)
@@ -262,7 +262,7 @@ def test_too_many_connections_of_which_none_waits_close_the_new_one(serve: Serve
     assert all(answer(connection)[0] == 200 for connection in slow)
 
 
-def test_one_address_cannot_take_all_connections(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_address_cannot_take_all_connections(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server.DeadlineServer, "_trusts", lambda *_: False)
     served = serve(connections=100, per_address=2)
     first = served.connect(HEAD)
@@ -274,7 +274,7 @@ def test_one_address_cannot_take_all_connections(serve: Serve, monkeypatch: pyte
     assert not is_closed(second)
 
 
-def test_this_machine_and_proxies_have_no_bound_of_their_own(serve: Serve) -> None:
+def test_clients_of_this_machine_and_proxies_have_no_limit_of_their_own(serve: Serve) -> None:
     served = serve(connections=100, per_address=2)
     held = [served.connect(HEAD) for _ in range(10)]
     until(lambda: served.connections == 10)
@@ -324,7 +324,7 @@ def test_a_body_larger_than_any_notification_is_refused(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("nonsense", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n"])
-def test_what_is_no_http_is_refused_in_one_sentence(serve: Serve, nonsense: bytes) -> None:
+def test_bytes_that_are_no_http_are_refused_in_one_sentence(serve: Serve, nonsense: bytes) -> None:
     status, body = answer(serve().connect(nonsense))
     assert status == 400
     assert json.loads(body)["detail"].startswith("not a valid HTTP request: ")

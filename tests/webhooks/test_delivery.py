@@ -383,7 +383,7 @@ class TestBounds:
 
 
 class TestChat:
-    def test_one_message_tells_all_that_happened_since_the_last(
+    def test_a_message_contains_all_events_since_the_last_message(
         self, make_system: Make, receiver: WebhookReceiver
     ) -> None:
         system = make_system(keep_last(1))

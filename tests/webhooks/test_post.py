@@ -103,7 +103,7 @@ def test_a_receiver_that_stalls_or_answers_nonsense_is_tried_again(
     assert SECRET not in result.error
 
 
-def test_one_that_is_away_is_named_without_the_secret_part_of_its_address() -> None:
+def test_a_receiver_that_is_away_is_named_without_the_secret_part_of_its_address() -> None:
     port = free_port()
     result = send(f"http://127.0.0.1:{port}/{SECRET}?token={SECRET}")
     assert result == PostResult(PostOutcome.RETRY, f"http://127.0.0.1:{port} cannot be reached: Connection refused")

@@ -21,7 +21,7 @@ def test_a_worker_that_gave_a_sign_of_life_is_alive(connection: Connection) -> N
     assert is_alive(connection, "gc-worker")
 
 
-def test_one_of_two_workers_of_a_name_is_enough(connection: Connection) -> None:
+def test_a_living_worker_among_two_of_a_name_is_enough(connection: Connection) -> None:
     Outbox(connection).sign_of_life(f"worker@{HOST}", ("enforce",), "2-b")
     client, signs = connection.client, connection.keys.of("workers")
     client.zadd(signs, {f"worker@{HOST} 1-a enforce": connection.now_ms() - 11_000})
@@ -34,7 +34,7 @@ def test_another_workers_sign_of_life_does_not_count(other: str, connection: Con
     assert not is_alive(connection, "gc-worker")
 
 
-def test_one_that_fell_silent_is_not_alive(connection: Connection) -> None:
+def test_a_worker_that_fell_silent_is_not_alive(connection: Connection) -> None:
     long_ago_ms = (time.time() - 11) * 1000
     connection.client.zadd(connection.keys.of("workers"), {f"worker@{HOST} 1-a enforce": long_ago_ms})
     assert not is_alive(connection, "worker")

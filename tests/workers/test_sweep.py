@@ -63,7 +63,7 @@ def test_a_clock_that_is_years_ahead_drops_no_event(
     assert system.store.connection.client.xlen(key) == 2
 
 
-def test_what_backs_off_is_not_sent_before_its_time(make_system: Make) -> None:
+def test_work_that_backs_off_is_not_sent_before_its_time(make_system: Make) -> None:
     system = make_system(keep_last(1))
     system.push("v1")
     system.messages.sent.clear()
@@ -72,7 +72,7 @@ def test_what_backs_off_is_not_sent_before_its_time(make_system: Make) -> None:
     assert system.messages.sent == []
 
 
-def test_what_is_to_be_healed_backs_off_as_well(make_system: Make) -> None:
+def test_healing_backs_off_as_well(make_system: Make) -> None:
     """The registry has asked to be left alone, and nothing of it says otherwise."""
     system = make_system(keep_last(5))
     system.push("v1")
@@ -143,7 +143,7 @@ def test_requests_for_a_collection_do_not_pile_up_behind_one_that_waits(make_sys
     assert system.messages.sent == [("collect",)]
 
 
-def test_what_is_old_leaves_the_trash_though_more_goes_there(make_system: Make) -> None:
+def test_old_images_leave_the_trash_although_new_ones_arrive(make_system: Make) -> None:
     system = make_system(keep_last(1))
     system.push("v1", "v2")
     old, new = (system.registry.tags(SHOP)[tag] for tag in ("v1", "v2"))

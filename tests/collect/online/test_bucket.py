@@ -55,7 +55,7 @@ def test_no_request_waits_while_small_blobs_are_read_before_they_are_unlinked(
     assert reads == [False] * len(another.blobs)
 
 
-def test_what_cannot_be_copied_into_quarantine_is_kept(site: OnlineSite) -> None:
+def test_a_blob_that_cannot_be_copied_into_quarantine_is_kept(site: OnlineSite) -> None:
     """S3 copies up to 5 GB."""
 
     def refuse(action: str, keys: tuple[str, ...]) -> None:
@@ -109,7 +109,7 @@ def test_a_blob_that_the_listing_missed_is_not_deleted(site: OnlineSite) -> None
     assert blobs_of(UNUSED) <= site.stored()
 
 
-def test_what_a_worker_deleted_that_was_stopped_right_before_its_request_comes_back(site: OnlineSite) -> None:
+def test_a_blob_deleted_by_the_late_request_of_a_stopped_worker_comes_back(site: OnlineSite) -> None:
     """The worker had confirmed claims that then ended, and the image was pushed again before its request arrived."""
     assert site.collect().blobs == SIZE
     assert ended(site.pushing(SHOP, "again", UNUSED))

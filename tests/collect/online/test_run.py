@@ -351,7 +351,7 @@ def test_a_cache_that_was_switched_on_since_the_unlinking_is_refused(site: Onlin
     assert site.stored() == blobs_of(KEPT, UNUSED)
 
 
-def test_what_the_storage_does_not_delete_is_kept_in_the_journal(site: OnlineSite) -> None:
+def test_a_blob_that_the_storage_does_not_delete_is_kept_in_the_journal(site: OnlineSite) -> None:
     unlinked(site)
     site.objects.failing = lambda key: key == blob_key(LAYER)
     run = site.collect_after(GRACE_S + 1)

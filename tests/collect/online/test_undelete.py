@@ -81,7 +81,7 @@ def test_no_link_is_written_where_no_collection_deleted_one(site: OnlineSite) ->
     assert site.links(LAYER) == frozenset()
 
 
-def test_these_digests_come_back_and_the_others_are_kept(site: OnlineSite) -> None:
+def test_the_named_digests_come_back_and_the_others_are_kept(site: OnlineSite) -> None:
     run = undelete(site, LAYER, KEPT.digest)
     assert f"{LAYER} came back" in run.note
     assert f"{KEPT.digest} has its data" in run.note
@@ -91,7 +91,7 @@ def test_these_digests_come_back_and_the_others_are_kept(site: OnlineSite) -> No
     assert site.collect_after(GRACE_S + 1).quarantined
 
 
-def test_what_is_not_there_any_more_is_reported(site: OnlineSite) -> None:
+def test_data_that_left_the_quarantine_is_reported(site: OnlineSite) -> None:
     site.collect_after(QUARANTINE_S + 1)
     link_again(site)
     run = undelete(site, LAYER)

@@ -64,7 +64,7 @@ def test_a_request_is_known_by_its_method_and_path(method: str, uri: str, write:
         ("PATCH", UPLOADS),
     ],
 )
-def test_what_is_not_understood_is_a_write(method: str, uri: str) -> None:
+def test_a_request_that_is_not_understood_counts_as_a_write(method: str, uri: str) -> None:
     assert classify(method, uri) == WriteRequest("writes")
 
 

@@ -33,12 +33,12 @@ def test_no_hours_are_all_hours() -> None:
 @pytest.mark.parametrize(
     "text", ["", "22:00", "22-06", "24:00-06:00", "22:00-25:00", "22:60-06:00", "05:00-05:00", "now", 22, None]
 )
-def test_what_are_no_hours_is_refused(text: object) -> None:
+def test_a_text_that_names_no_hours_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="are no hours"):
         parse_hours(text)
 
 
-def test_it_opens_when_the_next_hours_begin() -> None:
+def test_the_window_opens_when_its_next_hours_begin() -> None:
     window = (parse_hours("22:00-02:00"), parse_hours("12:00-13:00"))
     assert opens_at(window, at("12:30")) == at("12:30")
     assert opens_at(window, at("11:00")).strftime("%d %H:%M:%S") == "01 12:00:00"

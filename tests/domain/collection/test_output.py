@@ -33,7 +33,7 @@ def test_of_a_long_log_the_beginning_the_end_and_the_errors_are_kept() -> None:
     assert len(kept) + int(note.split()[1]) == len(lines) + 2
 
 
-def test_one_line_that_never_ends_is_cut() -> None:
+def test_a_line_that_never_ends_is_cut() -> None:
     (line,) = printed("x" * 10_000)
     assert (len(line), line[-1]) == (2002, "…")
 

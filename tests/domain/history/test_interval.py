@@ -38,7 +38,7 @@ def test_a_push_begins_one_and_the_next_push_elsewhere_ends_it() -> None:
     )
 
 
-def test_what_is_pushed_again_to_the_same_digest_goes_on() -> None:
+def test_the_interval_of_a_tag_pushed_again_to_the_same_digest_continues() -> None:
     (first,) = intervals("v1", [entry("push", 1), entry("push", 5, actor="bob")], standing(5, "a"))
     assert (first.from_us, first.to_us, first.pushed_us, first.pushes, first.by) == (us(1), None, us(5), 2, "ci")
 
@@ -72,7 +72,7 @@ def test_a_deletion_that_is_told_twice_ends_it_once() -> None:
     assert told(*twice) == [(A, us(1), us(5), "old")]
 
 
-def test_what_was_deleted_and_restored_stands_again() -> None:
+def test_a_restored_tag_begins_a_new_interval() -> None:
     again = [entry("push", 1), entry("pruned", 5, reason="old"), entry("restored", 7, actor="ann")]
     result = intervals("v1", again, standing(1, "a"))
     assert [(item.from_us, item.to_us, item.how, item.by, item.media_type) for item in result] == [
@@ -80,7 +80,7 @@ def test_what_was_deleted_and_restored_stands_again() -> None:
     ]  # fmt: skip
 
 
-def test_what_was_found_and_what_was_lost_says_so() -> None:
+def test_an_imported_interval_and_a_lost_tag_are_named_as_such() -> None:
     result = intervals("v1", [entry("adopted", 3), entry("lost", 8, reason="taken along")], None)
     assert [(item.how, item.ended) for item in result] == [("adopted", "taken along")]
 
@@ -89,7 +89,7 @@ def test_a_deletion_tells_of_a_push_that_is_no_longer_recorded() -> None:
     assert told(entry("pruned", 9, reason="old")) == [(A, None, us(9), "old")]
 
 
-def test_what_stands_there_has_the_last_word() -> None:
+def test_the_digest_that_the_tag_points_at_now_overrules_the_history() -> None:
     assert told(now=standing(4, "a")) == [(A, us(4), None, "")]
     assert told(entry("push", 1), now=standing(4, "b")) == [(B, us(4), None, ""), (A, us(1), us(4), "overwritten")]
     gone = "it was deleted; the history no longer says when and why"

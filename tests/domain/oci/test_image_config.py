@@ -27,7 +27,7 @@ def test_an_image_names_its_config(media_type: str) -> None:
         ("text/plain", make_image("a").manifest),
     ],
 )
-def test_what_is_no_image_has_none(media_type: str, content: bytes) -> None:
+def test_a_manifest_that_is_no_image_has_no_config(media_type: str, content: bytes) -> None:
     assert image_config(media_type, content) is None
 
 
@@ -45,10 +45,10 @@ def test_what_is_no_image_has_none(media_type: str, content: bytes) -> None:
         (5, 0),
     ],
 )
-def test_its_config_says_when_or_says_nothing(created: object, us: int) -> None:
+def test_a_plausible_creation_date_is_read_from_the_config(created: object, us: int) -> None:
     assert read_created(json.dumps({"created": created}).encode()) == us
 
 
 @pytest.mark.parametrize("config", [b"", b"{}", b"[]", b"5", b"\xff", b"[" * 100_000])
-def test_what_is_no_config_says_nothing(config: bytes) -> None:
+def test_a_blob_that_is_no_config_has_no_creation_date(config: bytes) -> None:
     assert read_created(config) == 0

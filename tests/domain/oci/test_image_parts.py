@@ -27,7 +27,7 @@ def test_an_index_has_images_with_platforms() -> None:
     )
 
 
-def test_what_cannot_be_read_has_no_parts() -> None:
+def test_a_manifest_that_cannot_be_read_has_no_parts() -> None:
     for content in (b"{", b"[]", b'{"layers": [{"digest": 7}]}', b'{"manifests": 7}'):
         assert image_parts(OCI_INDEX, content) == image_parts(OCI_MANIFEST, content) == ()
     assert image_parts("text/plain", b"{}") == ()

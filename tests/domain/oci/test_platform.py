@@ -31,10 +31,10 @@ def test_a_config_names_its_own() -> None:
     "config",
     [b"", b"[]", b"{}", b'"linux"', b'{"os": 5, "architecture": "x"}', b'{"os": "a\\nb", "architecture": "x"}'],
 )
-def test_what_is_no_config_names_none(config: bytes) -> None:
+def test_a_blob_that_is_no_config_names_no_platform(config: bytes) -> None:
     assert platform_of_config(config) == ()
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"manifests": [5]}', b'{"manifests": [{"platform": 5}]}'])
-def test_what_is_no_index_names_none(content: bytes) -> None:
+def test_a_manifest_that_is_no_index_names_no_platforms(content: bytes) -> None:
     assert platforms_of_index(OCI_INDEX, content) == ()

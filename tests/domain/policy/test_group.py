@@ -41,7 +41,7 @@ def test_an_expression_that_captures_nothing_is_refused(expression: str) -> None
 
 
 @pytest.mark.parametrize("expression", ["(", "(?=a)", r"(a)\1", "(a{1001})"])
-def test_what_is_no_expression_is_refused(expression: str) -> None:
+def test_a_group_that_is_no_expression_is_refused(expression: str) -> None:
     with pytest.raises(ValueError, match="is no regular expression that RE2 understands"):
         checked_group(expression)
 

@@ -104,7 +104,7 @@ def test_an_odd_pattern_matches_what_it_says(pattern: str, matching: list[str], 
     assert [text for text in matching + others if matches(text)] == matching
 
 
-def test_where_texts_are_no_paths_a_star_crosses_every_slash() -> None:
+def test_a_star_crosses_every_slash_in_texts_that_are_no_paths() -> None:
     matches = compile_patterns(("trivy*", "curl?[/-]*", "[!a-z]*"), crossing=True)
     assert all(map(matches, ("trivy/0.5 (linux/amd64)", "curl-/8", "/x")))
     assert not any(map(matches, ("docker/29 trivy", "curl/8")))
@@ -190,7 +190,7 @@ def test_expressions_of_policies_that_are_gone_are_forgotten() -> None:
     assert compile_expression.cache_info().maxsize is not None
 
 
-def test_what_is_refused_is_reported_once_and_not_by_the_engine_on_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_refused_pattern_is_reported_once_and_not_by_the_engine_itself(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match=r"missing \)"):
         compile_patterns(("re:(never closed",))
     assert capfd.readouterr().err == ""

@@ -143,7 +143,7 @@ def test_the_whole_first_form_can_be_expressed() -> None:
         ),
     ],
 )
-def test_what_cannot_be_obeyed_is_refused_at_its_place(text: str, where: str, what: str) -> None:
+def test_a_key_that_cannot_be_obeyed_is_refused_at_its_place(text: str, where: str, what: str) -> None:
     assert refused(text) == (where, what)
 
 
@@ -159,7 +159,7 @@ def test_hold_over_is_a_percentage(value: str) -> None:
 
 
 @pytest.mark.parametrize("message", [-1, 1.5, True, None, "", "h", "-1h", "1y", "1h30m", "1.5h", "٣d", "1h\n\n2", []])
-def test_what_is_no_duration_is_refused(message: Any) -> None:
+def test_a_text_that_is_no_duration_is_refused(message: Any) -> None:
     with pytest.raises(ValueError, match="is no duration; write a number and a unit"):
         parse_duration(message)
 

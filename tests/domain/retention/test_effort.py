@@ -68,7 +68,7 @@ def test_each_tag_is_evaluated_once_in_a_plan(work: Counter[str], rules: Policy)
     ids=["every", "aged", "new", "old"],
 )
 @pytest.mark.slow
-def test_one_tag_of_ten_thousand_is_explained_at_few_moments(
+def test_explaining_a_tag_among_ten_thousand_evaluates_few_moments(
     work: Counter[str], state: State, rules: Policy, name: str
 ) -> None:
     """The number of moments depends neither on the number of tags nor on the number of final rules."""

@@ -47,7 +47,7 @@ def test_every_rule_that_selects_a_tag_has_its_result() -> None:
     assert (result.shares, result.index) == ((), None)
 
 
-def test_what_a_waiting_plan_would_delete_is_held_and_what_is_kept_is_not() -> None:
+def test_the_tags_of_a_waiting_plan_are_held_and_kept_tags_are_not() -> None:
     state = State(repository="shop/api", tags=(old("a", 1), old("b", 2), old("c", 3)))
     rules = explain(state, policy("rules: [{keep: {last: 1}}]"), us(NOW_S))
     held = with_hold(rules, (digest_of("a"), digest_of("b")), "too many")
@@ -120,7 +120,7 @@ def test_a_deletion_waits_for_the_tag_whose_revision_it_is_only_if_the_policy_sa
     assert in_days("x", KEEP + rules, old("x", 3), revisions=revisions) is None
 
 
-def test_one_that_goes_alone_goes_now_and_says_as_what_its_image_stays() -> None:
+def test_a_tag_deleted_alone_is_deleted_now_and_its_reason_names_the_tag_that_keeps_its_image() -> None:
     tags = (old("latest", 0, "x"), old("v1", 1), old("b2", 2, "x"))
     results = explained("b2", "protect: latest\nrules: [{name: r, keep: {last: 1}}]", *tags)
     assert results.verdict.reason == "older than the newest (rule r); its image is kept as latest"
@@ -139,7 +139,7 @@ def test_a_verdict_may_change_from_keep_to_delete_and_back() -> None:
     assert in_days("x", rules, old("x", 10)) is None
 
 
-def test_what_ends_long_after_every_period_is_found() -> None:
+def test_an_end_long_after_every_period_of_the_policy_is_found() -> None:
     rule = "rules: [{older_than: 5d, keep: {last: 1}}]"
     assert in_days("x", rule, old("x", 9), old("y", -1)) == 6
     assert in_days("x", rule, old("x", 9), old("y", 8), leased={digest_of("x"): us(NOW_S + 90 * DAY)}) == 90
@@ -173,9 +173,7 @@ def test_a_tag_could_be_deleted_at_the_first_moment_at_which_a_plan_dooms_it(sta
 
 @examples(80)
 @given(STATES, policies())
-def test_where_not_every_turn_is_looked_at_a_later_moment_is_said_never_an_earlier_one(
-    state: State, rules: Policy
-) -> None:
+def test_the_explanation_may_name_a_later_moment_and_never_an_earlier_one(state: State, rules: Policy) -> None:
     exact = explain(state, rules, NOW)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(explanation, "_MOST_TURNING_POINTS", 0)
@@ -239,7 +237,7 @@ def test_a_tag_whose_push_was_not_reported_is_kept_where_no_rule_can_delete_it()
         ("sha256-" + digest_of("v2")[7:] + ".sig", LAST, "the deletion of the image or index that it belongs to"),
     ],
 )
-def test_what_has_to_happen_first_is_reported_where_time_alone_does_not_do_it(
+def test_the_explanation_names_what_must_happen_if_time_alone_deletes_no_tag(
     name: str, sentence: str, needs: str
 ) -> None:
     signature = old("sha256-" + digest_of("v2")[7:] + ".sig", 1, "signature")
@@ -248,7 +246,7 @@ def test_what_has_to_happen_first_is_reported_where_time_alone_does_not_do_it(
 
 
 @pytest.mark.parametrize(("first_plan", "needed"), [("hold", True), ("apply", False)])
-def test_that_its_deletion_will_need_an_approval_is_reported(first_plan: str, needed: bool) -> None:
+def test_the_explanation_says_that_a_deletion_will_need_an_approval(first_plan: str, needed: bool) -> None:
     tags = (old("v1", 1), Tag("old", digest_of("old"), us(0), found=True))
     result = explained("old", f"first_plan: {first_plan}\n{LAST}", *tags, unapproved=UnapprovedTags(us(1)))
     assert (result.earliest_deletion_us, result.needs_approval) == (us(NOW_S), needed)

@@ -44,12 +44,12 @@ def test_a_kept_image_whose_layers_are_not_known_may_hold_any_of_it() -> None:
     assert frees((OLD, NEW), {"old": {"a": 7}}) == Freed(7, 1, at_most=True)
 
 
-def test_where_nothing_is_deleted_nothing_is_freed() -> None:
+def test_a_plan_without_deletions_frees_nothing() -> None:
     result = frees((NEW,), {"new": {"a": 7}})
     assert (result, result.is_unknown) == (Freed(), False)
 
 
-def test_what_a_protected_tag_holds_as_well_is_kept() -> None:
+def test_a_layer_that_a_protected_tag_uses_as_well_is_not_freed() -> None:
     rules = policy("protect: [prod]\nhold_over: 100\nrules: [{keep: {last: 1}}]")
     known = {"old": {"a": 7}, "mid": {"a": 7, "b": 2}, "new": {}}
     assert frees((tag("prod", 1, "old"), MID, NEW), known, rules) == Freed(2, 1)

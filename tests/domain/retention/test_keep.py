@@ -61,7 +61,7 @@ def test_last_pulled_counts_in_each_group() -> None:
     }
 
 
-def test_one_condition_is_enough_and_the_one_that_lasts_is_named() -> None:
+def test_a_tag_needs_one_condition_and_its_reason_names_the_longest() -> None:
     rule = "keep: {last: 1, pushed_within: 7d, pulled_within: 30d}"
     assert reasons(rule, old("a", 1), old("b", 2), old("c", 8), old("d", 40, pulled=29), old("e", 31)) == {
         "a": (True, "the newest (rule r)"),
@@ -111,7 +111,7 @@ def test_a_tag_younger_than_older_than_is_not_selected_and_takes_no_slot() -> No
     assert next_days(rule, old("b", 7)) is None
 
 
-def test_what_no_group_takes_never_grows_old_enough() -> None:
+def test_a_tag_outside_of_every_group_never_expires_by_age() -> None:
     assert next_days(r"older_than: 7d, group: '^(a)', keep: {last: 1}", old("a", 1), old("b", 5)) == 6
 
 
@@ -183,7 +183,7 @@ def test_a_tag_that_stays_for_the_sake_of_others_does_so_as_long_as_they_do() ->
     assert said("untag") == [kept[0], ("c", "rule #3 keeps none; its image is kept as a", None), kept[1]]
 
 
-def test_its_image_is_kept_as_long_as_any_of_its_tags() -> None:
+def test_an_image_is_kept_as_long_as_any_of_its_tags() -> None:
     rules = "rules: [{tags: a*, keep: {pushed_within: 7d}}, {tags: b*, keep: {pushed_within: 9d}}, {keep: none}]"
     rules = f"shared: keep\n{rules}"
     until = [v.until_us for v in planned([old("a", 1, "x"), old("b", 2, "x"), old("c", 4, "x")], policy(rules),

@@ -30,7 +30,7 @@ def going(made: Plan) -> dict[str, str]:
     return {verdict.tag.name or verdict.tag.digest: verdict.reason for verdict in verdicts}
 
 
-def test_what_is_asked_for_is_deleted_and_takes_no_slot() -> None:
+def test_a_tag_that_a_user_deletes_is_not_counted_by_last() -> None:
     of = state(tag("v1", 1), tag("v2", 2), tag("v3", 3), manual_deletions=wanted("v3"))
     assert going(plan(of, LAST_1, NOW)) == {
         "v3": "deleted manually by alice", "v1": "older than the newest (rule last)",
@@ -64,7 +64,7 @@ def test_only_the_tag_is_deleted_where_an_index_holds_its_image_whatever_else_do
     assert doomed.verdicts[0].reason == message
 
 
-def test_what_cannot_be_read_is_refused() -> None:
+def test_a_manual_deletion_of_an_unreadable_manifest_is_refused() -> None:
     of = state(tag("v1", 1), links={digest_of("v1"): References(readable=False)}, manual_deletions=wanted("v1"))
     made = plan(of, Policy(), NOW, manual_only=True)
     assert rejections(of, Policy(), made) == {"v1": "its manifest cannot be read, so its layers and parts are unknown"}
@@ -94,7 +94,7 @@ def test_a_digest_of_which_a_tag_is_kept_is_not_what_was_asked_for() -> None:
     assert rejections(of, Policy(), made) == {digest_of("one"): ""}
 
 
-def test_it_counts_towards_no_hold() -> None:
+def test_a_manual_deletion_counts_towards_no_hold() -> None:
     of = state(tag("v1", 1), tag("v2", 2), manual_deletions=wanted("v1", "v2"))
     assert plan(of, policy("hold_over: 0%\nhold_min: 0"), NOW).hold is None
 

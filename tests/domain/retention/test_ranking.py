@@ -130,9 +130,7 @@ TIMES = {"pushed": {}, "created": {"created_us": us(1)}, "semver": {}, "pulled":
 
 
 @pytest.mark.parametrize(("order", "times"), TIMES.items())
-def test_what_an_order_cannot_tell_apart_from_the_last_place_is_not_beyond_it(
-    order: str, times: dict[str, Any]
-) -> None:
+def test_a_tag_that_ties_with_the_last_place_is_not_beyond_it(order: str, times: dict[str, Any]) -> None:
     tags = [tag(name, 5, **times) for name in "mzakc"]
     tags.sort(key=ORDERS[order])
     places = rank([(each, "") for each in tags], by_digest=True, order=order)

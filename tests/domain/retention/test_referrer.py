@@ -62,7 +62,7 @@ def test_the_reason_names_the_image_after_which_a_referrer_is_deleted() -> None:
     ]
 
 
-def test_where_another_tag_keeps_its_manifest_only_its_tag_is_deleted() -> None:
+def test_only_the_tag_of_a_referrer_is_deleted_if_another_tag_keeps_its_manifest() -> None:
     tags = [tag(SIGNATURE, 5), tag("prod", 9, digest_of(SIGNATURE))]
     (doomed,) = planned(tags, LAST, NOW, deleted={IMAGE}).doomed
     (verdict,) = doomed.verdicts
@@ -70,7 +70,7 @@ def test_where_another_tag_keeps_its_manifest_only_its_tag_is_deleted() -> None:
     assert (verdict.reason, verdict.kept_as) == (f"its image {IMAGE} was deleted; its manifest is kept as prod", "prod")
 
 
-def test_one_without_a_tag_follows_too_unless_it_is_leased_or_a_revision() -> None:
+def test_a_referrer_without_a_tag_is_deleted_too_unless_it_is_leased_or_a_revision() -> None:
     artifact = digest_of("artifact")
     of_it: dict[str, Any] = {
         "untagged": (Untagged(artifact, us(5)),), "links": {artifact: References(subject=IMAGE)}, "deleted": {IMAGE},

@@ -355,7 +355,7 @@ def held_again(*going: str, waiting: tuple[str, ...] = (), approved: tuple[str, 
     return decide(tags, rules, held=held, held_under=rules.fingerprint(), approved=ok).hold
 
 
-def test_what_waited_waits_on_whatever_its_share_is_now() -> None:
+def test_an_image_that_waits_keeps_waiting_whatever_share_its_plan_has_now() -> None:
     reason = "it would delete 2 of 10 tags; 1 image of an earlier plan still waits for approval (a push is no approval)"
     assert held_again("t1", "t2", waiting=("t1",)) == reason
 
@@ -393,7 +393,7 @@ def test_manifests_without_a_tag_do_not_dilute_a_hold_on_tags(untagged_going: in
     assert str(decided.hold).startswith("it would delete 21 of 40 tags")
 
 
-def test_what_was_approved_does_not_count_towards_a_hold() -> None:
+def test_an_approved_image_does_not_count_towards_a_hold() -> None:
     rules = policy("hold_over: 0%\nhold_min: 1\nrules: [{keep: none}]")
     tags = [tag("a", 1, "x"), tag("b", 2, "x"), tag("c", 3)]
     assert decide(tags, rules).hold == "it would delete 3 of 3 tags, more than 0% (hold_over)"

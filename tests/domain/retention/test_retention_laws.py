@@ -54,7 +54,7 @@ def kept_revisions(state: State, wanted: Policy, decided: Plan) -> frozenset[str
 
 @thorough
 @given(STATES, policies(), LATER)
-def test_what_is_held_is_never_doomed(state: State, wanted: Policy, now_us: int) -> None:
+def test_a_held_image_is_never_doomed(state: State, wanted: Policy, now_us: int) -> None:
     decided = plan(state, wanted, now_us)
     goes, leaves = whole(decided), doomed(decided)
     known = {digest: references for digest, references in state.links.items() if references}
@@ -73,7 +73,7 @@ def test_what_is_held_is_never_doomed(state: State, wanted: Policy, now_us: int)
 
 @thorough
 @given(STATES, policies(), LATER)
-def test_where_only_tags_are_deleted_something_that_is_kept_holds_their_digest(
+def test_a_tag_is_deleted_alone_only_if_something_kept_needs_its_digest(
     state: State, wanted: Policy, now_us: int
 ) -> None:
     decided = plan(state, wanted, now_us)
@@ -106,7 +106,9 @@ def test_of_what_is_leased_nothing_is_deleted_not_even_a_tag(state: State, wante
 
 @thorough
 @given(STATES, policies(), LATER)
-def test_what_is_without_a_tag_follows_only_what_is_not_there(state: State, wanted: Policy, now_us: int) -> None:
+def test_a_manifest_without_a_tag_follows_only_a_manifest_that_no_longer_exists(
+    state: State, wanted: Policy, now_us: int
+) -> None:
     decided = plan(state, wanted, now_us)
     there = {each.digest for each in state.tags} | {each.digest for each in state.untagged} | set(state.links)
     there |= {child for known in state.links.values() if known for child in known.children}
@@ -134,7 +136,7 @@ def test_the_revisions_of_a_kept_tag_are_never_doomed(state: State, wanted: Poli
 
 @thorough
 @given(STATES, policies(), LATER)
-def test_what_never_had_a_tag_is_given_an_hour(state: State, wanted: Policy, now_us: int) -> None:
+def test_a_manifest_that_never_had_a_tag_is_kept_for_an_hour(state: State, wanted: Policy, now_us: int) -> None:
     """Referrers and parts of a deleted image are the exception."""
     young = {each.digest for each in state.untagged if not each.tag and each.since_us > now_us - NEVER_TAGGED_US}
     for verdict in plan(state, wanted, now_us).untagged:
@@ -214,7 +216,7 @@ MORE: tuple[tuple[dict[str, int | None], dict[str, int]], ...] = (
 
 @thorough
 @given(STATES, policies(), rules(), LIMITS, st.integers(0, 4), st.sampled_from(MORE))
-def test_one_more_condition_never_deletes_more(
+def test_another_condition_never_deletes_more(
     state: State, wanted: Policy, rule: Rule, keep: Keep, number: int, added: tuple[dict[str, Any], dict[str, Any]]
 ) -> None:
     def deleted(limits: dict[str, Any]) -> tuple[frozenset[str], frozenset[str]]:

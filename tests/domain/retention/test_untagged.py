@@ -274,12 +274,12 @@ def test_a_manifest_is_deleted_at_once_with_the_last_of_its_tags(rule: str) -> N
     assert (verdict.follows, verdict.after, verdict.recorded) == (True, "", True)
 
 
-def test_where_no_rule_matches_the_repository_nothing_follows() -> None:
+def test_parts_and_referrers_are_kept_in_a_repository_without_rules() -> None:
     assert reasons(decide("{repos: other, keep: none, untagged: 0s}", part("x"), taken("y"))) == [SILENT, SILENT]
     assert decide("{repos: other, keep: none}", part("x"), taken("y")).doomed == ()
 
 
-def test_what_follows_does_not_count_towards_a_hold() -> None:
+def test_parts_and_referrers_do_not_count_towards_a_hold() -> None:
     decided = decide("{keep: always}", part("x"), taken("y"), more="hold_over: 0%\nhold_min: 0")
     assert (len(decided.doomed), decided.hold) == (2, None)
 
@@ -292,7 +292,7 @@ def unless(item: Untagged, rules: str = "{keep: always}", **state: Any) -> str |
 
 
 @pytest.mark.parametrize("item", [part("x"), taken("x")])
-def test_what_follows_is_kept_while_anything_keeps_it(item: Untagged) -> None:
+def test_parts_and_referrers_are_kept_while_anything_keeps_them(item: Untagged) -> None:
     listed = {digest_of("other"): References(children=(digest_of("x"),))}
     assert unless(item, links=listed) == f"it is part of the index {digest_of('other')}"
     assert unless(item, links={digest_of("x"): References(readable=False)}) == (

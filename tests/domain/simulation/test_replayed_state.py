@@ -24,11 +24,11 @@ from tests.support.past import (
 # Reality
 
 
-def test_what_both_policies_delete_is_not_kept_longer() -> None:
+def test_an_image_that_both_policies_delete_is_not_reported_as_kept_longer() -> None:
     assert lived(LAST_2, *THREE, pruned("v1", 4)).spared == ()
 
 
-def test_what_was_pruned_before_the_period_is_gone() -> None:
+def test_an_image_pruned_before_the_period_is_deleted_in_the_replay() -> None:
     outcome = lived(LAST_2, *THREE, pruned("v1", 4), start=10)
     assert (gone(outcome), left(outcome), outcome.spared) == ([], ["v2", "v3"], ())
 
@@ -117,7 +117,7 @@ def test_the_parts_of_an_index_are_kept_with_it_and_are_deleted_after_it() -> No
     assert gone(outcome) == [("v1", 3), ("(v1)", 3), ("(v1)", 3)]
 
 
-def test_one_pull_of_an_index_and_its_part_is_one_pull_of_one_image() -> None:
+def test_a_pull_of_an_index_and_its_part_counts_once() -> None:
     pulls = (pulled("v1", 2 * DAY, "index"), pulled("", 2 * DAY + 1, "amd64"))
     outcome = lived(LAST_2_UNTAGGED, *PARTS, pushed("v1", 1, "index"), *NEWER, *pulls, links=INDEX)
     assert missed(outcome) == [("v1", 1)]
@@ -190,7 +190,7 @@ def test_the_parts_of_an_index_that_is_kept_as_another_tag_are_kept() -> None:
     assert gone(lived(rules, *happened, *tagged, *NEWER, links=INDEX, start=10)) == []
 
 
-def test_what_is_kept_as_a_revision_is_deleted_by_the_rules_of_the_tag_it_lost_once_it_is_none() -> None:
+def test_a_former_revision_is_deleted_by_the_rules_of_the_tag_that_it_lost() -> None:
     rules = policy("rules: [{tags: v*, keep: none, untagged: 1h}, {tags: main, keep: {revisions: 1}}]")
     pushes = (pushed("main", 0, "a"), pushed("main", 1, "b"), pushed("v1", 2, "a"), pushed("main", 9000, "c"))
     outcome = lived(rules, *pushes)
@@ -201,7 +201,7 @@ def test_what_is_kept_as_a_revision_is_deleted_by_the_rules_of_the_tag_it_lost_o
     assert outcome.deletions[0].reason == "rule #1 keeps none; its image is kept as a revision of main"
 
 
-def test_what_was_pruned_without_a_tag_before_the_period_is_gone() -> None:
+def test_a_manifest_without_a_tag_pruned_before_the_period_is_deleted_in_the_replay() -> None:
     rules = policy("rules: [{keep: always, untagged: 2h}]")
     overwritten = (pushed("main", 1, "a"), pushed("main", 2, "b"))
     assert gone(lived(rules, *overwritten, start=5000)) == [("(main)", 7202)]

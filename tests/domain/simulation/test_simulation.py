@@ -45,7 +45,7 @@ def test_a_dry_run_policy_is_tried_as_if_it_were_none() -> None:
     assert gone(lived(LAST_2.model_copy(update={"dry_run": True}), *THREE)) == [("v1", 3)]
 
 
-def test_what_is_leased_today_is_kept() -> None:
+def test_an_image_that_is_leased_today_is_kept() -> None:
     assert gone(lived(LAST_2, *THREE, leased={digest_of("v1"): us(END)}, end=END - 1)) == []
 
 
@@ -142,7 +142,7 @@ def test_a_tag_that_is_deleted_alone_counts_as_a_tag_and_as_no_image() -> None:
     assert simulation.rules == (Total("newest", 2, 1, SIZE),)
 
 
-def test_what_was_pulled_most_often_is_named_first() -> None:
+def test_the_image_that_was_pulled_most_often_is_named_first() -> None:
     pulls = (pulled("v1", 10), pulled("v2", 11), pulled("v2", 12))
     outcome = lived(LAST_2, *THREE, pushed("v4", 4), *pulls)
     named = [event.deletion.tags for event in Simulation(us(0), us(END), (outcome,)).missed]
@@ -182,7 +182,9 @@ def test_without_pulls_nothing_is_missed(pushes: list[tuple[str, int, int]], rul
 
 
 @given(PUSHES, POLICIES)
-def test_what_is_left_is_what_plans_made_step_by_step_keep(pushes: list[tuple[str, int, int]], rules: Policy) -> None:
+def test_a_simulation_keeps_the_images_that_plans_made_step_by_step_keep(
+    pushes: list[tuple[str, int, int]], rules: Policy
+) -> None:
     tags: dict[str, Tag] = {}
     next_us: int | None = None
     held: set[str] = set()

@@ -99,7 +99,7 @@ def test_an_admin_token_alone_may_look(serve: ServeEdge) -> None:
     assert not is_open(ask(http, QUERIES[0]))
 
 
-def test_one_token_under_two_names_may_do_what_either_may(serve: ServeEdge) -> None:
+def test_a_token_under_two_names_has_the_rights_of_both(serve: ServeEdge) -> None:
     http = serve(tokens={"notify": "s3cret", "admin": "s3cret"}).http
     assert is_open(ask(http, CHANGES[0], "s3cret"))
 

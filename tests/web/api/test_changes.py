@@ -16,7 +16,7 @@ def look(edge: Edge) -> TestResponse:
     return edge.http.get("/api/v1/reconciliation", headers={"Authorization": "Bearer admin-s3cret"})
 
 
-def test_one_too_many_is_told_when_to_come_back(serve: ServeEdge) -> None:
+def test_a_change_beyond_the_limit_is_told_when_to_try_again(serve: ServeEdge) -> None:
     first, other = (serve(tokens=TOKENS, api={"changes_per_minute": 3}) for _ in range(2))
     assert [change(edge).status_code for edge in (first, other, first)] == [409, 409, 409], "no registry is configured"
     response = change(other)
@@ -36,7 +36,7 @@ def test_after_that_minute_there_is_room_again(serve: ServeEdge) -> None:
     assert change(edge).status_code == 409
 
 
-def test_who_may_change_nothing_takes_no_room(serve: ServeEdge) -> None:
+def test_a_request_without_the_right_does_not_count_towards_the_limit(serve: ServeEdge) -> None:
     edge = serve(tokens=TOKENS, api={"changes_per_minute": 1})
     assert [change(edge, token).status_code for token in ("read-s3cret", "notify-s3cret", "wrong")] == [403, 403, 401]
     assert not edge.redis.exists(edge.store.connection.keys.of("change_limit"))

@@ -56,7 +56,7 @@ def test_the_one_under_way_and_the_next_are_shown(serve: ServeEdge) -> None:
     assert datetime.fromisoformat(shown["next_at"]).hour == 22, "the window opens after the time it comes"
 
 
-def test_what_keeps_a_wanted_one_is_shown_once_with_how_often(serve: ServeEdge) -> None:
+def test_the_reason_of_a_postponed_collection_is_shown_once_with_the_number_of_attempts(serve: ServeEdge) -> None:
     edge = serve(gc={"command": "true"})
     edge.store.collections.request_if_none("scheduled")
     for ended_ms in (5, 9):
@@ -66,7 +66,7 @@ def test_what_keeps_a_wanted_one_is_shown_once_with_how_often(serve: ServeEdge) 
     assert shown["postponed"] == {"message": "not now", "since": rfc3339(5000), "at": rfc3339(9000), "times": 2}
 
 
-def test_one_is_asked_for(serve: ServeEdge) -> None:
+def test_a_collection_is_requested(serve: ServeEdge) -> None:
     edge = serve(gc={"command": "true"})
     response = edge.http.post("/api/v1/collections", json={"dry_run": False})
     assert (response.status_code, response.json) == (

@@ -42,7 +42,7 @@ def pending(edge: Edge) -> list[tuple[str, str, str | None]]:
     return [(item["name"], item["by"], item["rejected"]) for item in result["pending"]]
 
 
-def test_what_is_asked_for_is_noted_and_a_worker_is_told(edge: Edge) -> None:
+def test_a_requested_deletion_is_recorded_and_sent_to_a_worker(edge: Edge) -> None:
     response = delete(edge, tags=["v1"])
     assert response.status_code == 200, response.text
     result = response.json
@@ -74,14 +74,14 @@ def test_all_but_some_and_a_digest(edge: Edge) -> None:
     assert ("v2", "API", None) in pending(edge)
 
 
-def test_what_the_policy_protects_is_kept_unless_forced(edge: Edge) -> None:
+def test_a_tag_that_the_policy_protects_is_kept_unless_forced(edge: Edge) -> None:
     status, sentence = problem(delete(edge, tags=["latest"]))
     assert (status, sentence.startswith("shop/api:latest is kept: protected")) == (409, True)
     assert delete(edge, tags=["latest"], force=True).status_code == 200
     assert [name for name, _, _ in pending(edge)] == ["latest"]
 
 
-def test_what_is_not_there_is_not_found(edge: Edge) -> None:
+def test_an_unknown_name_is_not_found(edge: Edge) -> None:
     assert problem(delete(edge, tags=["nope"]))[0] == 404
     assert problem(delete(edge, repository="shop/nope", tags=["v1"]))[0] == 404
 
@@ -132,7 +132,7 @@ def test_a_tag_that_moved_since_the_user_looked_is_kept(edge: Edge) -> None:
      *(({**names, "seen": {"v1": "sha256:" + "0" * 64}}, "name each of its tags in tags, and no glob")
        for names in ({"tags": ["v*"]}, {"tags": ["v1", "v*"]}, {"tags": ["v2"]}, {"all_but": ["latest"]}))],
 )  # fmt: skip
-def test_what_makes_no_sense_is_refused_with_a_sentence(edge: Edge, asked: dict[str, Any], message: str) -> None:
+def test_a_wrong_request_is_refused_in_one_sentence(edge: Edge, asked: dict[str, Any], message: str) -> None:
     status, sentence = problem(delete(edge, **asked))
     assert (status, message in sentence) == (422, True), sentence
 

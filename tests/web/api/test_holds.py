@@ -63,7 +63,7 @@ def test_approving_has_the_repository_planned_again(held: Edge) -> None:
     assert held.sent == [("enforce", "shop/api")]
 
 
-def test_where_nothing_waits_there_is_nothing_to_approve(held: Edge) -> None:
+def test_an_approval_without_a_waiting_plan_is_refused(held: Edge) -> None:
     response = held.http.post("/api/v1/holds/shop/web/approve")
     assert problem(response) == (
         409,

@@ -110,7 +110,7 @@ def test_platforms_without_a_registry_are_a_conflict(edge: Edge) -> None:
     assert problem(response) == (409, "registry.url is not set, and only the registry knows platforms")
 
 
-def test_what_happened_everywhere_and_in_one_repository(edge: Edge) -> None:
+def test_events_are_listed_of_all_repositories_and_of_one(edge: Edge) -> None:
     rows = every_page(edge, "events", "events", limit=2)
     assert [(row["repository"], row["tag"]) for row in rows] == [
         ("ops/api", "v1"), ("shop/web", "v1"), ("shop/api", "v3"), ("shop/api", "v2"), ("shop/api", "v1"),
@@ -190,7 +190,7 @@ def test_a_query_that_makes_no_sense_is_refused(edge: Edge, query: str) -> None:
     assert problem(edge.http.get(f"/api/v1/repositories?{query}"))[0] == 422
 
 
-def test_what_did_not_change_is_not_sent_again(edge: Edge) -> None:
+def test_an_unchanged_answer_is_not_sent_again(edge: Edge) -> None:
     first = edge.http.get("/api/v1/repositories")
     tag = first.headers["ETag"]
     again = edge.http.get("/api/v1/repositories", headers={"If-None-Match": tag})

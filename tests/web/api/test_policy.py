@@ -27,7 +27,7 @@ def test_a_policy_in_the_configuration(serve: ServeEdge) -> None:
     assert shown["digest"] == edge.wiring.policies.digest
 
 
-def test_what_is_shown_can_be_asked_about(serve_over_valkey: ServeEdge) -> None:
+def test_the_policy_that_the_api_shows_can_be_previewed(serve_over_valkey: ServeEdge) -> None:
     edge = serve_over_valkey(policy=keep_last(1))
     edge.heard(event(tag="v1", at=1), event(tag="v2", at=2))
     asked = edge.http.post("/api/v1/preview", json={"policy": in_force(edge)["policy"]})

@@ -41,7 +41,7 @@ def gone(preview: dict[str, Any]) -> list[str]:
     return [row["tag"] for row in preview["deletions"]]
 
 
-def test_what_would_be_deleted_by_the_policy_in_force(shop: Edge) -> None:
+def test_a_preview_shows_the_deletions_of_the_policy_in_force(shop: Edge) -> None:
     result = previews(shop.http.get("/api/v1/preview"))
     (deletion,) = result["shop/api"].pop("deletions")
     message = [deletion[name] for name in ("tag", "digest", "verdict", "reason", "rule", "size_bytes")]
@@ -62,7 +62,7 @@ def test_only_the_repositories_asked_for_each_once(shop: Edge) -> None:
     assert list(previews(shop.http.get(twice))) == ["shop/web", "shop/api"]
 
 
-def test_what_would_be_deleted_by_another_policy(shop: Edge) -> None:
+def test_a_preview_shows_the_deletions_of_another_policy(shop: Edge) -> None:
     result = previews(ask(shop, policy=KEEP_1))
     assert sorted(gone(result["shop/api"])) == ["v1", "v2"]
     assert result["shop/api"]["rules"] == [{"name": "one", "tags": 2, "digests": 2, "size_bytes": 0, "unsized": 2}]
@@ -81,7 +81,7 @@ def test_whether_anything_is_deleted_at_all_is_reported(shop: Edge, serve_over_v
     assert (dry.http.get("/api/v1/preview").json or {})["dry_run"] is True
 
 
-def test_what_must_be_looked_at_first_is_named(shop: Edge) -> None:
+def test_a_preview_names_the_manifests_that_must_be_read_first(shop: Edge) -> None:
     shop.heard(event(tag="multi", media_type="application/vnd.oci.image.index.v1+json", at=9))
     assert previews(shop.http.get("/api/v1/preview"))["shop/api"]["unread"] == [digest_of("multi")]
 
@@ -212,7 +212,7 @@ class TestWhatTryingAPolicyCosts:
         assert (status, "more than 100 kB" in message) == (413, True)
 
     @pytest.mark.parametrize("policy", [{"rules": 1}, {"rules": [1, None]}, {"protect": 1}, {"rules": [{"tags": {}}]}])
-    def test_what_is_no_policy_is_still_said_to_be_none(self, shop: Edge, policy: dict[str, Any]) -> None:
+    def test_a_text_that_is_no_policy_is_refused(self, shop: Edge, policy: dict[str, Any]) -> None:
         assert problem(ask(shop, policy=policy))[0] == 422
 
     def test_no_more_than_two_previews_are_computed_at_once_by_api_and_dashboard_together(self, shop: Edge) -> None:
@@ -225,12 +225,14 @@ class TestWhatTryingAPolicyCosts:
             assert shop.http.post("/notifications", json={"events": []}).status_code == 200
         assert ask(shop, policy=KEEP_1).status_code == 200
 
-    def test_one_that_takes_too_long_is_given_up(self, shop: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_preview_that_takes_too_long_is_given_up(self, shop: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(trials, "PATIENCE_S", -1.0)
         status, message = problem(ask(shop, policy=KEEP_1))
         assert (status, "name fewer repositories" in message) == (503, True)
 
-    def test_one_repository_alone_cannot_take_longer(self, shop: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_single_repository_cannot_take_longer_than_the_limit(
+        self, shop: Edge, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(trials, "in_time", lambda names: names)
         monkeypatch.setattr(trials, "PATIENCE_S", -1.0)
         assert problem(ask(shop, policy=KEEP_1))[0] == 503

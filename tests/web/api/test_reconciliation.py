@@ -42,7 +42,7 @@ def test_a_reconcile_run_is_requested_for_all_or_some_repositories(serve: ServeE
     assert edge.store.reconcile_runs.waiting(["shop/api"]) == ("shop/api",)
 
 
-def test_what_is_no_repository_is_refused(serve: ServeEdge) -> None:
+def test_a_name_that_is_no_repository_is_refused(serve: ServeEdge) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:5000"})
     answer = edge.http.post("/api/v1/reconciliation", json={"repositories": ["Shop/../x"]})
     status, _ = problem(answer)

@@ -46,7 +46,7 @@ def test_an_image_is_restored(pruned: Edge, registry: FakeRegistry, asked: dict[
         (items({"tag": "v2"}), 409, "shop/api:v2 exists"),
     ],
 )
-def test_one_image_that_cannot_be_restored_is_a_problem(
+def test_an_image_that_cannot_be_restored_is_a_problem(
     pruned: Edge, asked: dict[str, Any], status: int, sentence: str
 ) -> None:
     got, detail = problem(pruned.http.post(WHERE, json=asked))

@@ -66,7 +66,7 @@ def bearer(name: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("mode", GenerationMode)
-def test_whatever_is_asked_the_answer_is_as_the_document_says(wiring: Wiring, mode: GenerationMode) -> None:
+def test_every_answer_is_as_the_schema_says(wiring: Wiring, mode: GenerationMode) -> None:
     """All checks but two: what a schema cannot say, such as which cursors are ours, is refused with a sentence."""
     asked: set[tuple[str, str, int]] = set()
 

@@ -64,6 +64,6 @@ def test_more_deletions_than_one_answer_reads_are_reported(edge: Edge, monkeypat
     assert ([image["repository"] for image in answer["deleted"]], answer["unread"]) == (["shop/api"], 1)
 
 
-def test_what_one_script_does_not_read_the_next_one_does(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_trash_is_read_by_several_scripts(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.store.trash._MOST_FIELDS", 0)
     assert trash(edge) == [("shop/api", "v1"), ("web/site", "old")]

@@ -51,7 +51,7 @@ def test_the_page_hands_its_filters_on(busy: Edge) -> None:
     assert '<option value="push" selected>' in page
 
 
-def test_what_is_no_filter_is_refused_in_one_sentence(busy: Edge) -> None:
+def test_a_wrong_filter_is_refused_in_one_sentence(busy: Edge) -> None:
     assert "is no glob" in Browser(busy).panel("/panels/activity/entries?repository=!x*").text
 
 
@@ -91,9 +91,7 @@ def test_however_a_formula_begins_it_is_none(edge: Edge, actor: str) -> None:
     ("actor", "shown"),
     [("x;=1+1", "x;'=1+1"), ("x, @a", "x,' @a"), ("x|-1", "x|'-1"), ("x\t\t=a", "x\t'\t'=a"), ("x;y-1", "x;y-1")],
 )
-def test_where_a_spreadsheet_splits_cells_elsewhere_there_is_no_formula_either(
-    edge: Edge, actor: str, shown: str
-) -> None:
+def test_a_spreadsheet_that_splits_cells_elsewhere_finds_no_formula(edge: Edge, actor: str, shown: str) -> None:
     edge.heard(event(actor=actor))
     (row,) = csv.DictReader(io.StringIO(Browser(edge).get("/activity.csv").data.decode(), newline=""))
     assert row["actor"] == shown
@@ -109,7 +107,7 @@ def test_failures_that_still_wait_for_an_operator_are_shown(edge: Edge) -> None:
     assert 'hx-get="/panels/activity/troubles"' in browser.text("/activity")
 
 
-def test_what_could_not_be_understood_is_shown_with_the_reason(edge: Edge) -> None:
+def test_a_rejected_event_is_shown_with_the_reason(edge: Edge) -> None:
     edge.heard({"id": "1", "action": "push", "target": {"repository": "<b>"}})
     text = Browser(edge).text("/panels/activity/rejected")
     assert "&lt;b&gt;" in text

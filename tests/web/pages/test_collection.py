@@ -21,7 +21,7 @@ def edge(serve: ServeEdge) -> Edge:
 
 
 @pytest.mark.parametrize(("form", "asked"), [({}, "requested manually (dashboard)"), ({"dry_run": "yes"}, None)])
-def test_one_is_asked_for_and_says_who_did(edge: Edge, form: dict[str, str], asked: str | None) -> None:
+def test_a_collection_is_requested_and_names_the_user(edge: Edge, form: dict[str, str], asked: str | None) -> None:
     browser = Browser(edge)
     answer = browser.said(browser.post("/collection", back="/collection", **form))
     assert "requested manually (dashboard)" in answer
@@ -43,7 +43,7 @@ def test_the_queued_one_says_what_it_makes_permanent_and_can_be_cancelled(edge: 
     assert "no collection is queued" in browser.said(browser.post("/collection/cancel", back="/collection"))
 
 
-def test_where_none_can_be_made_there_is_no_button(serve: ServeEdge) -> None:
+def test_the_page_has_no_button_if_no_collection_can_run(serve: ServeEdge) -> None:
     browser = Browser(serve())
     assert "<form" not in browser.text("/collection").split("<main")[1]
     assert "gc.command is not set" in browser.said(browser.post("/collection"))
@@ -84,7 +84,7 @@ def test_data_in_quarantine_is_shown_with_the_way_back(edge: Edge) -> None:
     assert "undeletion" in Browser(edge).text("/panels/collection/runs")
 
 
-def test_those_that_ran_are_shown_with_their_figures(edge: Edge) -> None:
+def test_past_collections_are_shown_with_their_figures(edge: Edge) -> None:
     edge.store.collection_runs.record(
         Run(1000, 3500, "failed", "schedule", message="exit 1", blobs=1234, bytes_freed=5_000)
     )
@@ -93,7 +93,7 @@ def test_those_that_ran_are_shown_with_their_figures(edge: Edge) -> None:
         assert item in text
 
 
-def test_what_a_dry_run_said_is_shown(edge: Edge) -> None:
+def test_the_result_of_a_dry_run_is_shown(edge: Edge) -> None:
     edge.store.collections.note_rehearsal(Rehearsal(1000, ((digest_of("a"), 7_000), (digest_of("b"), None))))
     text = Browser(edge).text("/panels/collection/rehearsal")
     assert "2 blobs would be deleted, 7.0 kB and 1 of unknown size" in text
@@ -160,7 +160,7 @@ def test_the_whole_log_of_a_run_is_a_file(edge: Edge, accepted: str) -> None:
     assert edge.http.get("/collection/run/99/log").status_code == 404
 
 
-def test_what_each_run_freed_is_drawn_and_a_missing_gate_is_reported_once(edge: Edge) -> None:
+def test_the_bytes_that_each_run_freed_are_drawn_and_a_missing_gate_is_reported_once(edge: Edge) -> None:
     browser = Browser(edge)
     for number, freed in enumerate((1_000_000, 4_000_000, None), 1):
         result = "done" if freed else "failed"

@@ -121,7 +121,7 @@ def test_the_navigation_says_where_one_is(edge: Edge, path: str, part: str, mode
     assert re.findall(r'<a href="[^"]+" aria-current="(page|true)">(\w+)</a>', page) == [(mode, part)]
 
 
-def test_what_cannot_be_seen_is_named(edge: Edge) -> None:
+def test_invisible_characters_are_named(edge: Edge) -> None:
     text = Browser(edge, TOKENS["read"]).text("/panels/activity/entries")
     assert '&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;<span class="unseen">U+202E</span>' in text
 
@@ -145,7 +145,7 @@ def test_nothing_of_any_is_kept_or_comes_from_elsewhere(edge: Edge) -> None:
         assert "unsafe" not in policy
 
 
-def test_who_may_only_look_sees_no_button_that_changes(edge: Edge) -> None:
+def test_a_user_with_read_rights_sees_no_button_that_changes(edge: Edge) -> None:
     seen = {token: set[str]() for token in (TOKENS["read"], TOKENS["admin"])}
     for token, item in seen.items():
         browser = Browser(edge, token)
@@ -166,7 +166,7 @@ def test_who_may_only_look_sees_no_button_that_changes(edge: Edge) -> None:
     assert seen[TOKENS["admin"]] == {*seen[TOKENS["read"]], *CHANGES} - hidden
 
 
-def test_who_may_only_look_is_refused_a_change(edge: Edge) -> None:
+def test_a_change_by_a_user_with_read_rights_is_refused(edge: Edge) -> None:
     browser = Browser(edge, TOKENS["read"])
     for path in CHANGES:
         response = browser.post(path, repository="shop/api", plan="x")

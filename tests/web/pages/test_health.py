@@ -40,7 +40,7 @@ def test_the_configuration_is_shown_without_its_secrets(secretive: Browser) -> N
         ("http://[", "http://["),
     ],
 )
-def test_what_a_url_holds_of_a_login_is_masked(written: str, sentence: str) -> None:
+def test_the_login_in_a_url_is_masked(written: str, sentence: str) -> None:
     assert masked({"url": written, "n": 1}) == {"url": sentence, "n": 1}
 
 
@@ -92,7 +92,7 @@ def test_a_registry_that_is_away_is_red(serve: ServeEdge) -> None:
     assert "All systems operational." not in text
 
 
-def test_what_the_last_check_found_shows_at_its_component_with_its_age(serve: ServeEdge) -> None:
+def test_the_finding_of_the_last_check_is_shown_at_its_component_with_its_age(serve: ServeEdge) -> None:
     edge = serve(policy=keep_last(1), registry={"url": "http://127.0.0.1:1"})
     edge.store.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
     assert states(Browser(edge).text("/panels/health/now"))["Storage"] == "off"
@@ -105,7 +105,7 @@ def test_what_the_last_check_found_shows_at_its_component_with_its_age(serve: Se
     assert "pushprune gc --now" in text
 
 
-def test_what_is_not_configured_is_not_called_ok(serve: ServeEdge) -> None:
+def test_a_component_that_is_not_configured_is_not_called_ok(serve: ServeEdge) -> None:
     edge = serve(policy=keep_last(1))
     edge.store.doctor_reports.keep((skipped("storage", "storage.path and storage.url are not set"),), "alice")
     browser = Browser(edge)
@@ -146,7 +146,7 @@ def test_the_doctor_looks_once_it_is_asked(edge: Edge, monkeypatch: pytest.Monke
     assert "date -s now" in text
 
 
-def test_what_the_doctor_found_is_seen_by_who_may_only_look_without_logins(
+def test_a_user_with_read_rights_sees_the_findings_of_the_doctor_without_logins(
     serve: ServeEdge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edge = serve(tokens=TOKENS, registry={"url": "http://127.0.0.1:1"})

@@ -33,7 +33,7 @@ def test_the_page_is_there_without_a_word_from_redis(serve: ServeEdge, redis_ser
     assert "<html" not in panel.text
 
 
-def test_one_line_says_that_all_is_good_or_what_needs_an_operator(serve: ServeEdge) -> None:
+def test_a_line_says_that_all_is_good_or_what_needs_an_operator(serve: ServeEdge) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:1"})
     outbox = edge.store.outbox
     outbox.sign_of_life("w1", ALL)
@@ -156,7 +156,7 @@ def test_a_tally_is_read_in_pieces_and_no_more_than_it_may(edge: Edge, monkeypat
         assert messages.is_whole == is_whole
 
 
-def test_what_was_counted_is_not_read_again_and_what_is_too_old_goes(edge: Edge) -> None:
+def test_counted_events_are_not_read_again_and_old_counts_are_dropped(edge: Edge) -> None:
     edge.heard(event(tag="v1"), event(tag="v2"))
     tallies, now_ms = edge.store.event_counts, edge.store.connection.now_ms()
     assert sum(of["push"] for of in tallies.since(now_ms - 60_000, 1000).counts.values()) == 2

@@ -33,7 +33,7 @@ def test_the_rules_in_force_name_what_they_match(held: Edge) -> None:
     assert "<summary>1</summary>" in text
 
 
-def test_what_rules_match_is_found_once_for_all_who_look(held: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_matches_of_rules_are_computed_once_for_all_windows(held: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     """20 rules and 10,000 repositories take most of a second, and every open window asks every 10 s."""
     matched: list[tuple[str, ...]] = []
 
@@ -59,7 +59,7 @@ def test_the_page_says_that_another_policy_is_in_force(edge: Edge) -> None:
     assert "this process has read another policy than the one in force" in Browser(edge).text("/panels/policy/force")
 
 
-def test_why_a_newer_policy_is_not_in_force_is_reported(serve: ServeEdge, tmp_path: Path) -> None:
+def test_the_page_says_why_a_newer_policy_is_not_in_force(serve: ServeEdge, tmp_path: Path) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text("rules: [{keep: {last: 3}}]")
     edge = serve(policy=file)
@@ -80,7 +80,7 @@ def test_another_policy_is_tried_and_nothing_changes(held: Edge) -> None:
     assert held.wiring.policies.current() == held.wiring.settings.policy
 
 
-def test_those_who_try_policies_leave_threads_for_the_registry(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trials_of_policies_leave_threads_for_the_registry(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     """A trial may take seconds: a user with the right to read must not hold up notifications with many of them."""
     others: list[TestResponse] = []
 
@@ -103,7 +103,7 @@ def test_those_who_try_policies_leave_threads_for_the_registry(edge: Edge, monke
         ({"policy": "rules: []", "repositories": "!x*"}, "is no glob"),
     ],
 )
-def test_what_is_no_policy_is_refused_in_one_sentence(edge: Edge, form: dict[str, str], sentence: str) -> None:
+def test_a_text_that_is_no_policy_is_refused_in_one_sentence(edge: Edge, form: dict[str, str], sentence: str) -> None:
     browser = Browser(edge)
     response = browser.http.post(
         TRIAL, data={"csrf": browser.csrf(), **form}, headers={"Origin": browser.origin, "HX-Request": "true"}

@@ -13,7 +13,7 @@ PROXY = {"REMOTE_ADDR": "10.0.0.7"}
 WEB = {"proxies": ["10.0.0.0/24"], "user_header": "X-Remote-User", "admins": ["alice"]}
 
 
-def test_who_signed_in_at_the_proxy_is_known_by_its_word(serve: ServeEdge) -> None:
+def test_the_proxy_names_the_user_who_signed_in_there(serve: ServeEdge) -> None:
     edge = serve(tokens=TOKENS, web=WEB)
     for name, may in (("alice", ""), ("bob", "(read-only)")):
         page = edge.http.get("/", headers={"X-Remote-User": name}, environ_overrides=PROXY)
@@ -38,7 +38,7 @@ def test_a_name_that_begins_as_that_of_an_admin_is_another(serve: ServeEdge) -> 
     assert "(read-only)" in page.text
 
 
-def test_where_the_proxy_says_nothing_a_token_is_asked_for(serve: ServeEdge) -> None:
+def test_a_request_without_a_user_of_the_proxy_needs_a_token(serve: ServeEdge) -> None:
     edge = serve(tokens=TOKENS, web=WEB)
     assert edge.http.get("/", environ_overrides=PROXY).status_code == 303
 
@@ -53,7 +53,7 @@ def test_every_link_has_the_path_at_the_proxy_whether_the_proxy_strips_it_or_not
     assert edge.http.get("/pushprunes").status_code == 404
 
 
-def test_what_it_forwards_is_believed_of_it_alone(serve: ServeEdge) -> None:
+def test_forwarded_headers_are_believed_from_the_proxy_alone(serve: ServeEdge) -> None:
     edge = serve(tokens=TOKENS, web=WEB)
     answer = {"X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/p", "X-Forwarded-Host": "prune.example"}
     believed = edge.http.get("/login", headers=answer, environ_overrides=PROXY)

@@ -79,7 +79,7 @@ def test_paths_lead_on_with_how_many_are_behind_them(browser: Browser) -> None:
     assert 'aria-current="true"><bdi>shop/web/</bdi>' in within
 
 
-def test_one_page_follows_the_other_in_every_order(edge: Edge) -> None:
+def test_pages_follow_each_other_in_every_order(edge: Edge) -> None:
     edge.heard(*(event(repository=f"r{number:03}", tag="v1", at=number) for number in range(150)))
     browser = Browser(edge)
     for order in ("name", "-pushed", "-tags"):
@@ -91,5 +91,5 @@ def test_one_page_follows_the_other_in_every_order(edge: Edge) -> None:
         assert f"order={order}" in more
 
 
-def test_what_is_no_glob_is_refused_in_one_sentence(browser: Browser) -> None:
+def test_a_text_that_is_no_glob_is_refused_in_one_sentence(browser: Browser) -> None:
     assert "is no glob" in browser.panel(f"{LIST}?search=!x*").text

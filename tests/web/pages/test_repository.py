@@ -40,7 +40,7 @@ def test_each_tag_says_what_becomes_of_it_and_why(kept: Edge) -> None:
     assert 'data-copy="docker pull reg.example:5000/shop/api:e"' in text
 
 
-def test_what_shares_a_digest_is_named(kept: Edge) -> None:
+def test_tags_that_share_a_digest_are_named(kept: Edge) -> None:
     (b,) = [row for row in Browser(kept).text(TAGS).split("<tr>") if "shop/api:b" in row.split("</th>")[0]]
     assert re.search(r"same image as\s+<a href=\"/tag/shop/api:c\">", b)
 
@@ -87,7 +87,7 @@ def test_a_search_finds_deleted_tags_that_cannot_be_restored(kept: Edge) -> None
     assert names(browser.text(f"{TRASH}?search=x")) == []
 
 
-def test_one_page_of_tags_follows_the_other(kept: Edge) -> None:
+def test_pages_of_tags_follow_each_other(kept: Edge) -> None:
     kept.heard(*(event(tag=f"t{number:03}", at=100 + number) for number in range(150)))
     browser = Browser(kept)
     for order in ("name", "-pushed", "-size"):
@@ -113,12 +113,12 @@ def test_platforms_are_read_only_if_requested(pruned: Edge, registry: FakeRegist
 
 
 @pytest.mark.parametrize("digest", ["latest", "..", "sha256:zz"])
-def test_what_is_no_digest_has_no_platforms(pruned: Edge, digest: str) -> None:
+def test_a_text_that_is_no_digest_has_no_platforms(pruned: Edge, digest: str) -> None:
     answer = Browser(pruned).panel(f"/panels/tag/platforms/shop/api@{digest}")
     assert (answer.status_code, "is not a valid digest" in answer.text) == (409, True)
 
 
-def test_what_was_deleted_is_restored_and_the_history_says_by_whom(pruned: Edge, registry: FakeRegistry) -> None:
+def test_a_deleted_tag_is_restored_and_the_history_names_the_user(pruned: Edge, registry: FakeRegistry) -> None:
     browser = Browser(pruned)
     assert "older than the newest" in browser.text(TRASH)
     assert 'aria-label="Restore shop/api:v1"' in browser.text("/panels/overview/deletions")
@@ -143,7 +143,7 @@ def test_what_was_deleted_is_restored_and_the_history_says_by_whom(pruned: Edge,
         ({"repository": "nobody/knows", "tag": "v1"}, "no repository"),
     ],
 )
-def test_what_cannot_be_restored_is_reported_in_one_sentence(pruned: Edge, form: dict[str, str], sentence: str) -> None:
+def test_an_impossible_restore_is_reported_in_one_sentence(pruned: Edge, form: dict[str, str], sentence: str) -> None:
     browser = Browser(pruned)
     assert sentence in browser.said(browser.post("/restore", **{"repository": "shop/api", **form}))
 
@@ -221,7 +221,7 @@ def test_the_address_names_the_images_that_are_compared(kept: Edge) -> None:
     assert COMPARE not in Browser(kept).text("/tag/shop/api:e")
 
 
-def test_what_each_rule_says_of_a_tag_is_shown(kept: Edge) -> None:
+def test_the_result_of_each_rule_about_a_tag_is_shown(kept: Edge) -> None:
     text = Browser(kept).text(f"{WHY}:b")
     assert '<span class="status delete">To be deleted</span>' in text
     assert "3 (rule keeps 2)" in text
@@ -240,7 +240,7 @@ def test_a_tag_is_deleted_by_hand_over_the_workers(pruned: Edge) -> None:
 @pytest.mark.parametrize(
     ("tag", "sentence"), [("v9", "tag not found"), ("*", "is not a valid tag"), ("", "name the tag")]
 )
-def test_what_cannot_be_deleted_is_reported(pruned: Edge, tag: str, sentence: str) -> None:
+def test_an_impossible_deletion_is_reported(pruned: Edge, tag: str, sentence: str) -> None:
     browser = Browser(pruned)
     assert sentence in browser.said(browser.post("/delete", repository="shop/api", tag=tag))
     assert pruned.wiring.store.manual.requests("shop/api") == {}
