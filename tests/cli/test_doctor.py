@@ -142,7 +142,7 @@ def test_options_that_contradict_each_other_are_wrong_usage(run: Run, options: t
     assert run(*options)[0] == 2
 
 
-def test_everything_that_is_found_wrong_has_a_line_that_mends_it(run: Run) -> None:
+def test_every_problem_has_a_line_that_fixes_it(run: Run) -> None:
     """A system with as few settings as possible."""
     _, output, _ = run("--json", "--wait", "1")
     for finding in json.loads(output)["findings"]:

@@ -81,13 +81,13 @@ def test_the_reason_is_given_once_and_the_place_with_it(run: Run) -> None:
     assert (result["place"], result["limit"]) == (5, 2)
 
 
-def test_of_a_tag_that_is_gone_it_says_what_became_of_it(run: Run, wiring: Wiring) -> None:
+def test_explain_says_what_happened_to_a_deleted_tag(run: Run, wiring: Wiring) -> None:
     record(wiring.store.history, event(6, "delete", "v1", 1, actor="alice"))
     code, output = run("explain", "shop/api:v1")
     assert (code, "shop/api:v1 was deleted 2" in output, " by alice" in output) == (1, True, True)
 
 
-def test_of_a_tag_that_was_pruned_it_says_by_which_rule(run: Run, wiring: Wiring) -> None:
+def test_explain_names_the_rule_that_deleted_a_tag(run: Run, wiring: Wiring) -> None:
     history, plan = wiring.store.history, wiring.verdicts.plan("shop/api")
     snapshot = history.snapshot("shop/api")
     assert history.commit(snapshot, plan, "doomed")
@@ -98,7 +98,7 @@ def test_of_a_tag_that_was_pruned_it_says_by_which_rule(run: Run, wiring: Wiring
     assert " by pushprune: older than the newest 2 (rule last)" in output
 
 
-def test_of_a_tag_that_was_never_seen_it_says_what_is_near(run: Run) -> None:
+def test_explain_names_tags_similar_to_an_unknown_tag(run: Run) -> None:
     code, output = run("explain", "shop/api:v9")
     assert code == 1
     assert "shop/api:v9: no tag of that name is known; similar tags: v" in output
@@ -191,7 +191,7 @@ def test_a_user_who_can_be_asked_need_not_name_the_plan(run: Run, wiring: Wiring
 
 @pytest.mark.usefixtures("held")
 @pytest.mark.parametrize(("typed", "images"), [("y\n", 3), ("n\n", 0), ("\n", 0)])
-def test_on_a_terminal_it_is_shown_and_asked(
+def test_a_terminal_shows_the_deletions_and_asks(
     run: Run, wiring: Wiring, monkeypatch: pytest.MonkeyPatch, typed: str, images: int
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal(typed))

@@ -34,7 +34,7 @@ def worker(wiring: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.dispatch.Dispatch.reconcile", works)
 
 
-def test_everything_is_compared_and_what_differed_is_reported(run: Run, worker: None) -> None:
+def test_all_repositories_are_compared_and_differences_are_reported(run: Run, worker: None) -> None:
     code, output, _ = run("reconcile")
     assert code == 0
     assert "1 repository with 4 tags compared" in output

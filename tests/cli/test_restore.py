@@ -80,9 +80,7 @@ def test_the_trash_names_what_had_no_tag_as_restore_takes_it(
     assert f"shop/web@{part}" in run("trash", "shop/web")[1].replace("\n", "")
 
 
-def test_of_a_tag_that_can_come_back_explain_says_how(
-    run: Run, registry: FakeRegistry, make_wiring: MakeWiring
-) -> None:
+def test_explain_says_how_a_deleted_tag_is_restored(run: Run, registry: FakeRegistry, make_wiring: MakeWiring) -> None:
     assert run("explain", "shop/api:v1")[1].endswith(
         "older than the newest (rule last); `pushprune restore shop/api:v1` restores it\n"
     )
@@ -111,7 +109,7 @@ def test_restore_under_another_name_and_without_a_lease(run: Run, registry: Fake
     assert registry.tags("shop/api").keys() == {"v2", "rescued"}
 
 
-def test_of_many_images_each_that_can_be_restored_is_restored(run: Run, registry: FakeRegistry) -> None:
+def test_each_of_many_images_that_can_be_restored_is_restored(run: Run, registry: FakeRegistry) -> None:
     names = ("shop/api:v7", "shop/api:v1")
     code, output = run("restore", *names, "--dry-run")
     assert (code, "shop/api:v1: can be restored as v1" in output, "v1" in registry.tags("shop/api")) == (1, True, False)

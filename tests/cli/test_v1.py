@@ -185,7 +185,7 @@ def test_every_other_verb_says_why_it_does_not(run: Run, registry: FakeRegistryV
     assert (code, error) == (1, f"pushprune: {RegistryTooOld(f'the registry at {registry.url}')}\n")
 
 
-def test_so_does_whatever_speaks_to_it_as_to_a_later_one(registry: FakeRegistryV1) -> None:
+def test_every_call_of_the_client_of_version_2_names_the_old_version(registry: FakeRegistryV1) -> None:
     client = RegistryClient(registry.url)
     for call in (client.ping, lambda: client.tags("shop/api"), lambda: list(client.repositories())):
         with pytest.raises(RegistryTooOld, match="is of version 1, which has no notifications"):

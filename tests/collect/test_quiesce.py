@@ -453,7 +453,7 @@ def test_with_everybody_quiet_it_collects(obeyed: Wiring) -> None:
     assert (run.result, run.message) == ("done", "")
 
 
-def test_more_pushes_than_can_be_remembered_put_it_off(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_more_pushes_than_can_be_remembered_postpone_the_collection(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
     wiring.store.gate = Gate(wiring.store.connection, PushLimits(pushes=1))
     for number in range(2):
@@ -487,7 +487,7 @@ def test_the_blobs_of_a_push_without_references_are_read_from_its_manifest(make_
     assert {item.digest for item in loose if item.client == ANN} == {tags["v1"]}
 
 
-def test_for_how_long_the_gate_was_closed_is_recorded(obeyed: Wiring) -> None:
+def test_the_time_for_which_the_gate_was_closed_is_recorded(obeyed: Wiring) -> None:
     run = collect(obeyed)
     assert run.result == "done"
     assert 0 < run.closed_ms <= run.ended_ms - run.started_ms + 1

@@ -125,7 +125,7 @@ def test_no_dry_run_is_made_during_a_push(gated: Wiring, tmp_path: Path, monkeyp
     assert not (tmp_path / "runs").exists()
 
 
-def test_there_is_no_early_dry_run_while_pushprune_may_change_the_registry(gated: Wiring, tmp_path: Path) -> None:
+def test_no_early_dry_run_begins_while_pushprune_may_change_the_registry(gated: Wiring, tmp_path: Path) -> None:
     gated.store.deletions.request_healing(SHOP, ["v1"])
     thread = threading.Thread(target=collect, args=(gated,))
     thread.start()

@@ -76,7 +76,7 @@ def test_a_postponed_collection_is_tried_when_its_hours_begin(make_wiring: MakeW
     assert wiring.store.collections.requested() is None
 
 
-def test_by_hand_it_is_made_at_any_time_and_the_record_says_so(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_a_manual_collection_runs_at_any_time_and_the_record_says_so(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "window": shut(), "min_interval": "1d"})
     wiring.store.collection_runs.record(Run(now_ms(), now_ms(), "done", "scheduled"))
     wiring.store.collections.request(MANUAL)

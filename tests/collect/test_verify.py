@@ -215,7 +215,7 @@ def test_pushes_that_were_dropped_before_their_check_are_logged(
     assert ["history.events is too small" in warning for warning in warnings] == [True]
 
 
-def test_so_is_one_whose_part_is_broken(make_system: Make, tmp_path: Path) -> None:
+def test_an_index_whose_part_is_broken_is_an_alarm(make_system: Make, tmp_path: Path) -> None:
     part, whole = make_image("arm"), make_image("amd")
     system = push_during_the_sweep(make_system, tmp_path, index_over((whole, part)), part)
     messages = {trouble.about: trouble.message for trouble in system.store.outbox.troubles()}

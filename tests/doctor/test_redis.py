@@ -131,7 +131,7 @@ def test_a_server_or_a_store_that_refuses_is_one_error_with_the_line_for_it(
     assert finding.fix.startswith(fix)
 
 
-def test_of_a_whole_look_one_check_waits_where_redis_hangs(tmp_path: Path) -> None:
+def test_only_one_check_of_the_doctor_waits_for_a_redis_that_hangs(tmp_path: Path) -> None:
     with Valkey(tmp_path) as server:
         case = quick(wired(server.url))
         assert server.pid is not None

@@ -205,7 +205,7 @@ def test_more_references_than_any_image_has_are_not_read() -> None:
     assert understood(sent).events[0].blobs is None
 
 
-def test_of_what_is_no_manifest_that_is_understood_no_layers_are_known() -> None:
+def test_a_manifest_that_is_not_understood_has_no_known_layers() -> None:
     (push,) = understood(event(blobs={"config": 7}, media_type="application/vnd.unheard.of+json")).events
     assert push.blobs is None
 

@@ -10,7 +10,7 @@ from tests.fakes.images import make_image, oci_layout, variant
 from tests.live.conftest import PATIENCE_S, Live, LiveSystem, last, wait_until
 
 
-def test_of_thirteen_images_pushed_by_skopeo_the_last_ten_remain(live: Live, tmp_path: Path) -> None:
+def test_the_last_ten_of_thirteen_images_pushed_by_skopeo_remain(live: Live, tmp_path: Path) -> None:
     system = live(policy=last(10))
     system.start_worker("enforce,delete")  # without a walk, whose requests would count
     names = [f"{random.Random(number).randrange(10**6):06x}-build" for number in range(13)]

@@ -78,7 +78,7 @@ def all_ended(system: LiveSystem, repushes: Repushes) -> bool:
     return system.quiet() and repushes.all_ended({tag.name for tag in system.store.history.live(SHOP)})
 
 
-def test_of_two_tags_pushed_without_end_the_one_pushed_last_stands_at_its_last_push(live: Live) -> None:
+def test_the_tag_pushed_last_of_two_points_at_its_last_push(live: Live) -> None:
     """Each push dooms the other tag, which is being pushed again meanwhile."""
     system = live(policy=last(1), history=HISTORY)
     system.start_worker()

@@ -81,7 +81,7 @@ def test_a_named_program_that_does_not_exist_is_refused(environ: dict[str, str])
         find(environ | {"PUSHPRUNE_REGISTRY_BIN": "/no/such/registry"})
 
 
-def test_on_debian_it_is_fetched_into_the_cache_once(tmp_path: Path, path: Path, environ: dict[str, str]) -> None:
+def test_the_debian_package_is_fetched_into_the_cache_once(tmp_path: Path, path: Path, environ: dict[str, str]) -> None:
     program(path, "apt-get", DOWNLOADS)
     program(path, "dpkg-deb", UNPACKS)
     message: list[str] = []

@@ -164,7 +164,7 @@ def test_images_of_unknown_age_wait_where_a_storage_that_is_mounted_later_dates_
     assert "first clean-up" in reason(system)
 
 
-def test_of_images_that_were_there_before_no_event_was_lost(make_system: Make) -> None:
+def test_images_older_than_pushprune_are_not_reported_as_lost_events(make_system: Make) -> None:
     system = make_system(first(2), **NOBODY_TELLS)
     found(system, "a", "b", "c", "d", created=UNDATED)
     system.later()

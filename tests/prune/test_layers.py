@@ -30,7 +30,7 @@ def test_an_image_that_was_dated_is_known(make_system: Make) -> None:
     assert system.registry.count("pushprune", "GET", "/manifests/") == 2
 
 
-def test_so_are_the_parts_of_an_index_that_was_dated(make_system: Make) -> None:
+def test_the_layers_of_the_parts_of_a_dated_index_are_known(make_system: Make) -> None:
     system = make_system(NEWEST)
     part = make_image("amd64")
     system.registry.push(SHOP, "multi", index_over([part]))

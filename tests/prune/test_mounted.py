@@ -44,7 +44,7 @@ def wholly_pruned(system: System, count: int) -> bool:
 
 @one
 @pytest.mark.parametrize("count", [COUNT, pytest.param(MANY, marks=pytest.mark.deep)])
-def test_of_a_batch_only_the_first_manifest_is_asked_for(mounted: Make, version: str, count: int) -> None:
+def test_only_the_first_manifest_of_a_batch_is_requested(mounted: Make, version: str, count: int) -> None:
     system = mounted(version, count=count)
     deleting.delete(system.wiring, SHOP)
     assert wholly_pruned(system, count)

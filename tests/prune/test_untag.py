@@ -109,7 +109,7 @@ def test_a_push_that_crosses_a_tombstone_wins(make_system: Make, crossing: str, 
 
 
 @one
-def test_of_many_images_the_tags_are_deleted_first(make_system: Make, version: str) -> None:
+def test_the_tags_of_many_images_are_deleted_first(make_system: Make, version: str) -> None:
     system = many(make_system, version)
     prune_deleting.delete(system.wiring, SHOP)
     assert system.tags() == {"v149"}

@@ -95,7 +95,7 @@ def test_images_without_a_date_or_all_of_the_same_date_are_kept_whatever_they_ar
     assert not system.reasons()
 
 
-def test_of_images_that_have_dates_the_oldest_is_deleted_beside_those_without_one(make_system: Make) -> None:
+def test_the_oldest_dated_image_is_deleted_beside_images_without_a_date(make_system: Make) -> None:
     system = make_system(keep_last(2), **TOLD)
     for number, tag in enumerate("mza", 1):
         unheard(system, tag, day(number))

@@ -231,7 +231,9 @@ class TestNonsense:
         [b"<html>It works!</html>", b"", b"[]", b"null", b'"tags"', b"[" * 100_000, b"\xff\xfe", b"1" * 5000],
         ids=["html", "empty", "list", "null", "string", "deep", "bytes", "number"],
     )
-    def test_not_a_listing(self, fake: FakeRegistry, client: RegistryClient, name: str, body: bytes) -> None:
+    def test_an_answer_that_is_no_listing_is_refused(
+        self, fake: FakeRegistry, client: RegistryClient, name: str, body: bytes
+    ) -> None:
         fake.fail_next("GET", status=200, body=body)
         with pytest.raises(RegistryUnavailable):
             EVERY_CALL[name](client)
@@ -243,7 +245,9 @@ class TestNonsense:
             b'{"tags": ["\\u001b[31m"]}', b'{"tags": ["\\ud800"]}',
         ],
     )  # fmt: skip
-    def test_not_a_list_of_tags(self, fake: FakeRegistry, client: RegistryClient, body: bytes) -> None:
+    def test_an_answer_that_is_no_list_of_tags_is_refused(
+        self, fake: FakeRegistry, client: RegistryClient, body: bytes
+    ) -> None:
         fake.fail_next("GET", status=200, body=body)
         with pytest.raises(RegistryUnavailable, match="without a list of tags"):
             client.tags("shop/api")

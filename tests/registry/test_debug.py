@@ -62,7 +62,7 @@ def test_undelivered_notifications_are_counted(registry: RealRegistry, port: int
     until(lambda: in_flight(port).undelivered() == 3)
 
 
-def test_of_several_registries_all_are_asked(registry: RealRegistry, port: int, tmp_path: Path) -> None:
+def test_each_of_several_registries_is_asked(registry: RealRegistry, port: int, tmp_path: Path) -> None:
     """The registries share a storage behind a balancer, and one of them is in the middle of a write."""
     other_port = free_port()
     (tmp_path / "other").mkdir()

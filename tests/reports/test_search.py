@@ -52,7 +52,7 @@ def test_a_digest_is_found_wherever_it_is_recorded(wiring: Wiring) -> None:
     )
 
 
-def test_of_tags_those_with_exactly_this_name_come_first_and_deleted_ones_are_found(wiring: Wiring) -> None:
+def test_tags_with_exactly_this_name_come_first_and_deleted_tags_are_found(wiring: Wiring) -> None:
     assert found(wiring, "v1") == [("web/api", "v1", "live"), ("shop/api", "v1", "live"), ("shop/api", "v10", "live")]
     assert found(wiring, "V0") == [("shop/api", "v0", "deleted")]
     keys, went = wiring.store.connection.keys, short(digest_of("went"))

@@ -128,7 +128,7 @@ def test_a_tag_at_the_tombstone_of_an_interrupted_deletion_is_free(shop: Shop) -
     assert outcomes(shop.restore()) == {"v1": Outcome.RESTORED}
 
 
-def test_of_several_deletions_of_a_tag_the_last_one_counts(shop: Shop) -> None:
+def test_the_last_of_several_deletions_of_a_tag_counts(shop: Shop) -> None:
     first, second = make_image("first"), make_image("second")
     for image in (first, second):
         shop.registry.push(SHOP, "v1", image)

@@ -111,7 +111,7 @@ def test_no_secret_is_shown(load: Load, write: Write) -> None:
         assert KEY not in text
 
 
-def test_there_are_ten_at_most() -> None:
+def test_more_than_ten_webhooks_are_refused() -> None:
     webhooks = [{"name": f"w{number}", "url": "http://x"} for number in range(11)]
     with pytest.raises((ValidationError, Exception), match="at most 10"):
         load_settings(environ={}, webhooks=webhooks)

@@ -278,7 +278,7 @@ def test_requests_older_than_the_youth_are_forgotten(connection: Connection) -> 
     assert client.zcard(connection.keys.of("pushing")) == 1
 
 
-def test_more_than_can_be_remembered_is_not_forgotten_but_told(connection: Connection) -> None:
+def test_more_digests_than_can_be_remembered_are_reported_as_an_overflow(connection: Connection) -> None:
     gate = Gate(connection, PushLimits(pushes=2, blobs=2))
     pushes = UnfinishedPushes(connection, PushLimits(pushes=2, blobs=2))
     for number in range(5):

@@ -104,7 +104,7 @@ def test_a_lease_ends_while_its_machine_is_suspended(monkeypatch: pytest.MonkeyP
     lease.stop()
 
 
-def test_of_many_that_want_it_at_once_one_gets_it(leases: Leases) -> None:
+def test_only_one_of_many_threads_gets_the_lease(leases: Leases) -> None:
     won, start, done = [], threading.Barrier(8), threading.Barrier(8)
 
     def want() -> None:

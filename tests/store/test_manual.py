@@ -130,7 +130,7 @@ def test_any_push_of_a_digest_voids_what_was_asked_of_it(wiring: Wiring, tag: st
     assert (after.manual_deletions, after.manual_deleted) == ({}, frozenset())
 
 
-def test_so_does_a_tag_that_is_found_there(wiring: Wiring) -> None:
+def test_a_tag_that_a_comparison_finds_ends_the_manual_deletion(wiring: Wiring) -> None:
     gone = digest(7)
     wiring.store.manual.request(SHOP, {gone: gone}, "alice")
     mark(wiring, gone)
@@ -139,7 +139,7 @@ def test_so_does_a_tag_that_is_found_there(wiring: Wiring) -> None:
     assert (after.manual_deletions, after.manual_deleted) == ({}, frozenset())
 
 
-def test_so_does_an_undo(wiring: Wiring) -> None:
+def test_a_restore_ends_the_manual_deletion(wiring: Wiring) -> None:
     wiring.store.manual.request(SHOP, {"v1": digest(1), digest(1): digest(1)}, "alice")
     mark(wiring, digest(1))
     restored = RestoredManifest("v1", digest(1), 1, 400, None, "ci", "alice", "its deletion was undone")

@@ -31,7 +31,7 @@ def test_after_ten_within_a_minute_an_address_waits_for_the_rest_of_it() -> None
     assert attempted.wait_s("10.0.0.1") == 0
 
 
-def test_of_ipv6_a_whole_network_is_one() -> None:
+def test_a_whole_network_of_ipv6_counts_as_one_address() -> None:
     """A user with one address of a network has 2⁶⁴ of them."""
     attempted = Attempts(Clock())
     failing(attempted, *(f"2001:db8::{number:x}" for number in range(10)))

@@ -162,7 +162,7 @@ class TestEvents:
         assert broken["type"] == "pushprune.image.broken"
         assert broken["data"] == {"repository": SHOP, "image": image, "message": "it is broken"}
 
-    def test_of_before_the_webhook_was_set_nothing_is_sent(self, make_system: Make, receiver: WebhookReceiver) -> None:
+    def test_no_event_before_the_webhook_was_set_is_sent(self, make_system: Make, receiver: WebhookReceiver) -> None:
         system = make_system(keep_last(1))
         system.push("v1", "v2")
         system.settle()
@@ -337,7 +337,7 @@ class TestAttempts:
 
 
 class TestBounds:
-    def test_of_too_many_events_the_oldest_are_dropped_and_counted(
+    def test_the_oldest_of_too_many_events_are_dropped_and_counted(
         self, make_system: Make, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(webhooks, "MOST_WAITING", 2)

@@ -85,7 +85,7 @@ class TestChats:
         assert sentence(text) == harmless
         assert name(text) == f"`{harmless}`"
 
-    def test_there_are_words_for_every_event(self) -> None:
+    def test_every_event_has_its_words(self) -> None:
         assert set(message._WORDS) == set(EVENT_TYPES)
 
     def test_every_text_of_an_event_is_harmless(self) -> None:

@@ -86,7 +86,7 @@ def test_the_workers_go_on_looking(make_wiring: MakeWiring, monkeypatch: pytest.
 class TestWorkResumes:
     """Work resumes at once when the registry answers again, without the end of a back-off."""
 
-    def test_as_soon_as_the_registry_answers_again(self, make_wiring: MakeWiring) -> None:
+    def test_postponed_work_continues_as_soon_as_the_registry_answers_again(self, make_wiring: MakeWiring) -> None:
         with FakeRegistry() as registry:
             wiring = make_wiring(registry.url)
             wiring.store.outbox.mark_due(["shop/api"])
@@ -113,7 +113,7 @@ class TestWorkResumes:
 
 
 class TestRetryAfter:
-    def test_is_waited_for_and_does_not_double(self, make_wiring: MakeWiring) -> None:
+    def test_a_delay_that_the_registry_asks_for_does_not_double(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
         wiring.store.outbox.mark_due(["shop/api"])
         assert [wiring.store.outbox.postpone("due", "shop/api", 3) for _ in range(6)] == [3] * 6
@@ -155,7 +155,7 @@ class TestSlowAnswers:
         answers.look_at(wiring.store, 5.0)
         assert troubles(wiring) == {}
 
-    def test_of_long_ago_are_no_trouble(self, make_wiring: MakeWiring) -> None:
+    def test_slow_answers_of_long_ago_are_no_trouble(self, make_wiring: MakeWiring) -> None:
         wiring = make_wiring()
         self.answer(wiring, 5.0, 5.0, 5.0)
         reachability.Answers().look_at(wiring.store, 0.0)

@@ -21,7 +21,7 @@ def test_nothing_printed_is_no_file() -> None:
     assert Output().finish() == b""
 
 
-def test_of_a_long_log_the_beginning_the_end_and_the_errors_are_kept() -> None:
+def test_the_beginning_the_end_and_the_errors_of_a_long_log_are_kept() -> None:
     noise = (f"{number * 7919**9:x}" for number in count(1))
     lines = ["first", *(next(noise) for _ in range(20_000)), "failed to delete: permission denied"]
     lines += [*(next(noise) for _ in range(100)), "€" * 10, "the last"]

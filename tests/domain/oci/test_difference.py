@@ -11,6 +11,6 @@ def test_each_blob_is_new_gone_or_shared_and_counts_once() -> None:
     assert (result.new_bytes, result.removed_bytes, result.shared_bytes) == (32, 21, 100)
 
 
-def test_of_what_is_not_known_nothing_is_reported() -> None:
+def test_an_image_of_unknown_layers_has_no_difference() -> None:
     assert difference((), (("a", 1),)) is None
     assert difference((("a", 1),), None) is None

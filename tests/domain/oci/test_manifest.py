@@ -199,5 +199,5 @@ def test_the_type_that_a_registry_serves_bytes_with_is_told_where_it_is_certain(
 
 
 @pytest.mark.parametrize("content", [b"", b"null", b"\xff", b"[" * 100_000])
-def test_of_what_is_no_manifest_no_type_is_told(content: bytes) -> None:
+def test_a_text_that_is_no_manifest_has_no_type(content: bytes) -> None:
     assert media_type_of(content) is None

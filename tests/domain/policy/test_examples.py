@@ -74,7 +74,7 @@ def test_the_newest_two_patches_of_each_minor_and_what_was_pulled_lately() -> No
     }
 
 
-def test_by_age_with_one_survivor() -> None:
+def test_a_policy_by_age_keeps_at_least_one_image() -> None:
     assert decide("by-age", old("a", 89), old("b", 90), old("c", 91)) == {
         "a": (True, "the newest (rule by age)"),
         "b": (False, "older than the newest and not pushed within 90d (rule by age)"),

@@ -4,7 +4,7 @@ from service.domain.oci.manifest import References
 from service.domain.retention.state import State, Tag, Untagged
 
 
-def test_everything_the_history_knows_of_may_stand() -> None:
+def test_every_manifest_that_the_history_knows_may_exist() -> None:
     state = State(
         repository="shop/api",
         tags=(Tag("v1", "sha256:a", 1), Tag("multi", "sha256:i", 1)),

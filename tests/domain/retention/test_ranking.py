@@ -137,7 +137,7 @@ def test_a_tag_that_ties_with_the_last_place_is_not_beyond_it(order: str, times:
     assert [places.place("", each, 2) for each in tags] == [1, 2, 3, 4, 5]
 
 
-def test_by_version_only_what_is_none_is_deleted_by_its_age() -> None:
+def test_only_a_tag_that_is_no_version_is_deleted_by_its_age() -> None:
     tags = [replace(tag(name, 5), unannounced=True) for name in ("1.1", "1.0", "x", "y")]
     places = rank([(each, "") for each in tags], by_digest=True, order="semver")
     assert [places.place("", each, 3) for each in tags] == [1, 2, 3, 3]

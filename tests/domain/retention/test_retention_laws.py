@@ -98,7 +98,7 @@ def test_with_shared_keep_no_tag_is_deleted_whose_digest_is_kept(state: State, w
 
 @thorough
 @given(STATES, policies(), LATER)
-def test_of_what_is_leased_nothing_is_deleted_not_even_a_tag(state: State, wanted: Policy, now_us: int) -> None:
+def test_no_tag_of_a_leased_image_is_deleted(state: State, wanted: Policy, now_us: int) -> None:
     leased = {digest for digest, until_us in state.leased.items() if until_us > now_us}
     holding = {digest for digest, known in state.links.items() if known and leased.intersection(known.children)}
     assert not doomed(plan(state, wanted, now_us)) & (leased | holding)
@@ -279,7 +279,7 @@ def test_a_verdict_holds_until_it_says(state: State, wanted: Policy) -> None:
 
 @thorough
 @given(STATES, policies())
-def test_by_a_policy_that_keeps_always_nothing_is_deleted_but_what_follows(state: State, wanted: Policy) -> None:
+def test_a_policy_that_keeps_always_deletes_only_parts_and_referrers(state: State, wanted: Policy) -> None:
     always = Rule(name="always", keep="always", untagged="keep")
     rules = tuple(rule.model_copy(update={"final": False}) for rule in wanted.rules)
     decided = plan(state, wanted.model_copy(update={"rules": (*rules, always)}), NOW)

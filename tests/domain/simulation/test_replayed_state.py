@@ -152,7 +152,7 @@ def test_the_parts_of_an_index_that_had_no_tag_any_more_had_its_last_tag() -> No
 LATEST = policy("protect: latest\nrules: [{name: newest, keep: {last: 2}}]")
 
 
-def test_of_an_image_that_is_kept_as_another_tag_only_the_tag_is_deleted() -> None:
+def test_only_the_tag_is_deleted_of_an_image_that_another_tag_keeps() -> None:
     outcome = lived(LATEST, pushed("v1", 0), pushed("latest", 0.5, "v1"), *NEWER)
     (deletion,) = outcome.deletions
     assert (deletion.tags, deletion.digest, deletion.at_us) == (("v1",), digest_of("v1"), us(3))

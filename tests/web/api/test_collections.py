@@ -19,7 +19,7 @@ def looked_up(edge: Edge) -> dict[str, Any]:
     return response.json
 
 
-def test_at_first_there_is_nothing(edge: Edge) -> None:
+def test_a_new_installation_has_nothing_to_show(edge: Edge) -> None:
     assert looked_up(edge) == {
         "running": None,
         "queued": None,

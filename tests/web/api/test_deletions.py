@@ -91,7 +91,7 @@ def results(response: TestResponse) -> list[tuple[str | None, str]]:
     return [(result["tag"], result["status"]) for result in (response.json or {})["results"]]
 
 
-def test_of_many_names_each_has_its_result_and_a_refused_name_stops_no_other(edge: Edge) -> None:
+def test_each_of_many_names_has_its_result_and_a_refused_name_stops_no_other(edge: Edge) -> None:
     names = ["nope", "v1", "latest", "v*"]
     assert results(delete(edge, tags=names, dry_run=True)) == [
         ("nope", "refused"), ("v1", "possible"), ("latest", "refused"), ("v*", "possible"),

@@ -37,7 +37,7 @@ def answer(serve: ServeEdge, registry: FakeRegistry, request: str) -> Any:
     return response.json
 
 
-def test_there_are_three_requests() -> None:
+def test_the_manual_has_three_requests() -> None:
     assert len(REQUESTS) == 3
 
 

@@ -14,7 +14,7 @@ def looked_up(edge: Edge) -> dict[str, Any]:
     return response.json
 
 
-def test_at_first_there_is_nothing(edge: Edge) -> None:
+def test_a_new_installation_has_nothing_to_show(edge: Edge) -> None:
     shown = looked_up(edge)
     assert (shown["running"], shown["queued"], shown["last"]) == (None, None, None)
 

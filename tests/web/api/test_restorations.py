@@ -53,7 +53,7 @@ def test_an_image_that_cannot_be_restored_is_a_problem(
     assert (got, sentence in detail) == (status, True), detail
 
 
-def test_of_many_images_each_has_its_result(pruned: Edge, registry: FakeRegistry) -> None:
+def test_each_of_many_images_has_its_result(pruned: Edge, registry: FakeRegistry) -> None:
     asked = items({"tag": "v9"}, {"tag": "v1"}, {"tag": "v1"})
     assert results(pruned, {**asked, "dry_run": True}) == [("v9", "refused"), ("v1", "possible")]
     assert registry.tags("shop/api").keys() == {"v2"}, "a dry run restores nothing"

@@ -73,7 +73,7 @@ def test_all_of_it_as_json(busy: Edge) -> None:
     assert entries[0].keys() == RecordedEvent.model_fields.keys()
 
 
-def test_as_csv_no_cell_is_a_formula(busy: Edge) -> None:
+def test_no_cell_of_the_csv_is_a_formula(busy: Edge) -> None:
     response = Browser(busy).get("/activity.csv?tag=v2")
     (row,) = csv.DictReader(io.StringIO(response.text))
     assert row["actor"] == "'=cmd()"

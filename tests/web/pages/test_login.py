@@ -174,12 +174,12 @@ def test_after_ten_wrong_tokens_every_token_from_there_is_refused(edge: Edge) ->
 
 class TestAChange:
     @pytest.mark.parametrize("headers", [{}, {"Origin": "null"}, {"Origin": "http://evil.example"}])
-    def test_is_refused_to_a_page_from_elsewhere(self, edge: Edge, headers: dict[str, str]) -> None:
+    def test_a_sign_out_sent_by_another_site_is_refused(self, edge: Edge, headers: dict[str, str]) -> None:
         browser = Browser(edge, TOKENS["admin"])
         form: dict[str, Any] = {"csrf": browser.csrf()}
         assert browser.http.post("/logout", data=form, headers=headers).status_code == 403
 
-    def test_is_refused_without_what_the_form_brings_along(self, edge: Edge) -> None:
+    def test_a_sign_out_without_the_hidden_field_of_the_form_is_refused(self, edge: Edge) -> None:
         browser = Browser(edge, TOKENS["admin"])
         origin = {"Origin": "http://localhost"}
         for form in ({}, {"csrf": ""}, {"csrf": "ä"}, {"csrf": Browser(edge, TOKENS["admin"]).csrf()}):
