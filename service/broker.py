@@ -51,7 +51,7 @@ class Transport(kombu_redis.Transport):
 
 
 class SentinelTransport(Transport):
-    """The same transport for a Redis behind Sentinels."""
+    """The transport for a Redis behind Sentinels."""
 
     Channel = SentinelChannel
     default_port = 26379

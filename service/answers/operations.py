@@ -116,7 +116,7 @@ class PostponedCollection(ApiAnswer):
 
 
 class CollectionGate(ApiAnswer):
-    """The write gate while it is not open."""
+    """The write gate while the gate drains or is closed."""
 
     state: str = Field(
         description="draining: pushes that already began may finish; closed: every write waits; claiming: only writes "
@@ -127,7 +127,7 @@ class CollectionGate(ApiAnswer):
 
 
 class CollectionOverview(ApiAnswer):
-    """All that is known of collections."""
+    """The state of garbage collections: running, requested and past."""
 
     running: RunningCollection | None = Field(description="the running collection; null: none is running")
     queued: str | None = Field(description="why a collection is requested; null: none is requested")

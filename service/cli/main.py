@@ -75,7 +75,7 @@ class Verbs(VerbGroup):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command when it is first needed."""
+        """Import a command at its first use."""
         if cmd_name not in VERBS:
             return None
         # A verb may be a word that Python keeps for itself.

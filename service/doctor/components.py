@@ -179,7 +179,7 @@ def _worse(*states: Component | None) -> Component:
 
 
 def _healthy(health: Health, report: DoctorReport | None) -> dict[str, Component]:
-    """Return the components as they are without a problem."""
+    """Return the components in the state that they have without a problem."""
     reading, waiting = health.reading, health.reading.waiting
     queued = f"repositories to plan: {waiting['due']}, to delete from: {waiting['doomed']}; none of them late"
     last_ms = reading.last_event_ms

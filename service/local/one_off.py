@@ -29,7 +29,7 @@ _POLL_S = 0.05
 
 
 class OneOff:
-    """Everything that the tasks of a service do, in this process, for a few repositories at a time.
+    """The tasks of a service, done in this process for a few repositories at a time.
 
     Without notifications, it knows only the result of comparing with the registry.
 

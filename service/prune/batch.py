@@ -205,7 +205,7 @@ class Batch:
 
 @contextmanager
 def open_batch(wiring: Wiring, snapshot: Snapshot, permit: Lease) -> Iterator[Batch]:
-    """Provide a batch, and end it afterwards.
+    """Provide a batch of deletions for a block, and end the batch afterwards.
 
     Raises:
         RegistryRefused: `delete.via` is the storage, and the storage is not proved to be the registry's.

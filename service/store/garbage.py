@@ -21,7 +21,7 @@ class GarbageRecord:
         self._key, self._restorable = connection.keys.of("gc:garbage"), connection.keys.of("gc:restorable")
 
     def note(self, garbage: Garbage) -> None:
-        """Keep this as the garbage that is known."""
+        """Store the garbage that a collection or a dry run has found."""
         kept = replace(
             garbage,
             repositories=garbage.repositories[:_REPOSITORIES],

@@ -1,4 +1,4 @@
-"""The machine with users who restore images by digest alone, most of them while these are deleted."""
+"""The machine with users who restore images by digest alone, mostly while the images are deleted."""
 
 from dataclasses import replace
 from functools import partial
@@ -44,11 +44,11 @@ _FIRST = Meeting(Deed("restore digest", "v1", 0), "DELETE", 0, "before", late=Fa
 
 
 class ByDigest(ByHand):
-    """The machine with users who restore images by digest, and end that by hand, with another client, or by waiting."""
+    """The machine with users who restore images by digest, and delete them again or let their leases end."""
 
     @initialize(rule=_rules, opening=st.lists(_restorations, max_size=2), first=_restorations, dies=st.booleans())
     def begin(self, rule: Rule, opening: list[Meeting], first: Meeting = _FIRST, dies: bool = False) -> None:
-        """first, dies: as for `meet`."""
+        """Begin with a restore that meets a deletion. first, dies: as for `meet`."""
         Machine.begin(self, rule=rule, opening=opening)
         self.meet(meeting=first, then=[], dies=dies)
         self.meet_untagged(meeting=_FIRST, dies=dies)
@@ -58,7 +58,7 @@ class ByDigest(ByHand):
         super()._race(meeting)
 
     def _leave(self, number: int, tag: str = "") -> None:
-        """Push an image, and another one under its tag: where it has no other tag, a policy may delete it at once."""
+        """Push an image, and another under its tag: without another tag, a policy may delete the first image."""
         for nth in (number, number + 1):
             self.users.do(Deed("push", tag or TAGS[number % 4], nth % len(IMAGES)), late=False)
 
@@ -70,7 +70,7 @@ class ByDigest(ByHand):
 
     @rule(meeting=_restorations, then=_crosses, dies=st.booleans())
     def meet(self, meeting: Meeting, then: list[Meeting], dies: bool) -> None:
-        """Restore an image while it is deleted, and act again after that. dies: right after that request."""
+        """Restore an image while it is deleted, and act again afterwards. dies: the worker, after that request."""
         self._leave(meeting.deed.number)
         self.users.overflow()
         self.world.work("enforce")
@@ -81,7 +81,7 @@ class ByDigest(ByHand):
 
     @rule(meeting=_restorations, dies=st.booleans())
     def meet_untagged(self, meeting: Meeting, dies: bool) -> None:
-        """Restore an image without a tag during the first DELETE. No tag is checked that would restore it, too.
+        """Restore an image without a tag during the first DELETE: no check of a tag would restore the image.
 
         dies: as for `meet`. Everything then comes to rest, before a user restores or deletes the image once more.
         """
@@ -102,7 +102,7 @@ class ByDigest(ByHand):
 
     @rule(then=_crosses, kill=kills, passes=st.booleans())
     def heal_and_cross(self, then: list[Meeting], kill: tuple[int, bool] | None, passes: bool) -> None:
-        """Act while it is checked if an image has come back. passes: the check is due."""
+        """Act while a worker checks if an image has come back. passes: the check is due."""
         if passes:
             self.world.time_passes()
         self.world.work("enforce", tuple(self._cross(each) for each in then), kill)

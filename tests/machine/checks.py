@@ -34,7 +34,7 @@ KNOWN_GAPS = frozenset(
 
 
 def nothing_kept_is_missing(world: World) -> None:
-    """Tags, manifests, and every part of a kept index."""
+    """Check that no kept tag, manifest or part of an index is missing."""
     model, standing = world.model, world.registry.tags()
     manifests = world.registry.manifests()
     for tag, push in model.wanted.items():
@@ -98,7 +98,7 @@ def left_behind(world: World) -> set[str]:
 
 
 def left_without_a_tag(world: World) -> set[str]:
-    """Manifests that nothing holds, and that should be gone."""
+    """The manifests without a tag that nothing keeps and that should be deleted."""
     model, manifests = world.model, world.registry.manifests()
     in_use = {digest for digest in manifests if closure(digest, model.children) & model.leased}
     held = {held for digest in in_use.union(world.registry.tags().values()) for held in closure(digest, model.children)}
@@ -120,7 +120,7 @@ def left_without_a_tag(world: World) -> set[str]:
 
 
 def history_tells_the_truth(world: World) -> None:
-    """The live tags are the registry's, and each entry tells of something that happened, once."""
+    """Check that the live tags are the registry's, and that each entry of the history happened, once."""
     # A tag that cannot be restored is live, and in trouble, until its user pushes it again.
     lost = world.history.snapshot(SHOP).lost
     live = {tag.name: tag.digest for tag in world.history.live(SHOP) if tag.name not in lost}
@@ -143,7 +143,7 @@ def history_tells_the_truth(world: World) -> None:
 
 
 def what_was_deleted_can_be_undone(world: World) -> None:
-    """The trash lists what the history says was pruned, and not restored since, with the times of the pushes."""
+    """Check that the trash lists the pruned images that were not restored since, with the times of the pushes."""
     listed = {(image.tag, image.digest): image for image in world.deleted()}
     entries = world.history.entries(SHOP, _MANY)
     unannounced = {(entry.tag, entry.digest) for entry in entries if entry.action in ("adopted", "dated")}
@@ -163,7 +163,7 @@ def what_was_deleted_can_be_undone(world: World) -> None:
 
 
 def no_tombstone_is_left(world: World) -> None:
-    """Distribution 2.8 deletes a tag by moving it to a tombstone."""
+    """Check that no tag points at a tombstone, by which Distribution 2.8 deletes a tag."""
     assert tombstone.DIGEST not in world.registry.manifests(), "a tombstone is left"
 
 

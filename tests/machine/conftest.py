@@ -51,7 +51,7 @@ def tried(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ground:
 
 @pytest.fixture(autouse=True)
 def planted(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The fault that --plant names."""
+    """The planted fault that --plant names."""
     name = request.config.getoption("--plant", default=None)
     with faults.FAULTS[name]() if name else nullcontext():
         yield

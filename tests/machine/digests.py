@@ -17,7 +17,7 @@ def trashed_images(world: World) -> frozenset[str]:
 
 
 def restore_digest(world: World, digest: str) -> None:
-    """`pushprune restore REPO@DIGEST`, in a process of its own: the image exists again, with its deleted tags."""
+    """Run `pushprune restore REPO@DIGEST` in another process: the image exists again, with its deleted tags."""
     deleted = {push.tag: push for push in world.deleted() if push.digest == digest}
     missing = closure(digest, world.model.children) - world.registry.manifests().keys()
     standing, refused = world.registry.tags(), ""
@@ -40,7 +40,7 @@ def restore_digest(world: World, digest: str) -> None:
 
 
 def let_leases_end(world: World) -> None:
-    """A day passes for whatever was restored, and the repository is due."""
+    """Let the leases of restored images end: a day passes, and the repository is due."""
     client: Any = world.ground.plain
     client.delete(world.keys.of("restored", SHOP))
     world.model.leases_end()

@@ -1,4 +1,4 @@
-"""The steps that a worker takes in the registry's storage: users may act, or the worker dies, before or after each."""
+"""The steps of a worker in the registry's storage: before or after each, users may act or the worker may die."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from service.registry.storage import Storage
 
 @dataclass(frozen=True)
 class DiskStep:
-    """One step on the disk.
+    """A step of a worker on the disk.
 
     Attributes:
         action: "delete" or "push" for a tag or a manifest that is moved away or restored, "" for any other step.
@@ -50,7 +50,7 @@ class Disk:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Let the world take part in the steps."""
+        """Let users act, and workers die, at the steps of a block."""
         with mock.patch.multiple(
             Quarantine,
             add_tag=self._step(Quarantine.add_tag, lambda _, tag, __: DiskStep("delete", tag)),
@@ -102,7 +102,7 @@ class Disk:
 
 @contextmanager
 def settled_at_once() -> Iterator[None]:
-    """Count whatever is in quarantine as left by a dead process."""
+    """Count all files in quarantine as left by a dead process."""
     with mock.patch.object(quarantine, "_ABANDONED_S", -10.0), mock.patch.object(
         bucket_deletion, "_ABANDONED_US", -10_000_000
     ):  # fmt: skip

@@ -42,21 +42,21 @@ def _changed_script(name: str, line: str, replacement: str) -> Iterator[None]:
 
 @contextmanager
 def no_rescue() -> Iterator[None]:
-    """A push does not take its digest off the doomed ones."""
+    """Plant: a push leaves its digest among the doomed digests."""
     with _changed_script("record", _RESCUE, "false"):
         yield
 
 
 @contextmanager
 def unchecked_restore() -> Iterator[None]:
-    """No later check looks for a manifest that a user restored without a tag while it was deleted."""
+    """Plant: no check looks for a manifest that a user restored without a tag during its deletion."""
     with _changed_script("restore", _CHECK_AGAIN, ""):
         yield
 
 
 @contextmanager
 def no_recheck() -> Iterator[None]:
-    """A doomed manifest is deleted without a look at where its tags stand by now."""
+    """Plant: a doomed manifest is deleted without a recheck of its tags."""
 
     def rechecked(
         batch: Batch, doomed: Doomed, verdict: Verdict, *, fetch: bool, storage: Storage | None
@@ -70,7 +70,7 @@ def no_recheck() -> Iterator[None]:
 
 @contextmanager
 def no_healing() -> Iterator[None]:
-    """Leave unrestored what one of our deletions removed by accident."""
+    """Plant: a tag that one of pushprune's deletions removed in a race is not restored."""
 
     def looked(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
         for member in snapshot.heal:
@@ -82,14 +82,14 @@ def no_healing() -> Iterator[None]:
 
 @contextmanager
 def blind_commit() -> Iterator[None]:
-    """A plan commits whatever was pushed since its snapshot."""
+    """Plant: a plan commits although images were pushed since its snapshot."""
     with mock.patch.object(committing, "is_still_valid", return_value=True):
         yield
 
 
 @contextmanager
 def believed_parts() -> Iterator[None]:
-    """The parts that an event names replace those that were read from the manifest of the index."""
+    """Plant: the parts that an event names replace the parts read from the manifest of the index."""
     record = History.record
 
     def believing(self: History, envelope: Envelope) -> RecordResult:
@@ -107,7 +107,7 @@ def believed_parts() -> Iterator[None]:
 
 @contextmanager
 def old_policy() -> Iterator[None]:
-    """Delete what an earlier policy doomed, although another one is in force."""
+    """Plant: an image that an earlier policy doomed is deleted although another policy is in force."""
     with contextlib.ExitStack() as stack:
         for module in (deleting, image, untag):
             stack.enter_context(mock.patch.object(module, "is_of_current_policy", return_value=True))

@@ -33,13 +33,13 @@ _TIMES = (timedelta(), timedelta(), timedelta(minutes=9), timedelta(hours=-2))
 
 
 class Forgers:
-    """Tell one lie: an event or two about what there is and what there is not, at some time, as some user."""
+    """Users with the notify token, who report an event or two that never happened, at any time, as any user."""
 
     def __init__(self, world: World) -> None:
         self._world, self._registry, self._model = world, world.registry, world.model
 
     def do(self, lie: Deed) -> None:
-        """Send the events of a lie. Its number chooses whatever the lie leaves open."""
+        """Send the events of a lie. The number of the lie makes its open choices."""
         number = lie.number
         agent, actor = _AGENTS[number % len(_AGENTS)], _ACTORS[number // 2 % len(_ACTORS)]
         self._forged = Forger(self._world.forge, SHOP, actor=actor, agent=agent)
@@ -47,7 +47,7 @@ class Forgers:
         getattr(self, f"_{lie.what.replace(' ', '_')}")(lie)
 
     def take_apart(self, index: str, order: tuple[int, ...]) -> None:
-        """Say that an index lists something else, and that its parts belong to an index that was deleted."""
+        """Report an index with other parts, and its true parts as those of an index that was deleted."""
         steps = (
             lambda: self._forged.push_index(None, index, invented("part")),
             lambda: self._forged.push_index("j", invented("index"), *self._model.children.get(index, ())),
@@ -59,16 +59,16 @@ class Forgers:
             self._world.settle()
 
     def _wrong_list(self, lie: Deed) -> None:
-        """An index lists other parts than it does, or an image lists any."""
+        """Report an index with parts that it does not have, or an image with parts."""
         tag = "j" if lie.number % 2 else None
         self._forged.push_index(tag, self._digest(lie.number), self._digest(lie.number + 1), later=self._later)
 
     def _no_list(self, lie: Deed) -> None:
-        """A manifest is an index, and nothing is said of its parts."""
+        """Report a manifest as an index without naming parts."""
         self._forged.push(None, self._digest(lie.number), OCI_INDEX, later=self._later)
 
     def _invented_index(self, lie: Deed) -> None:
-        """Report an index that was never pushed, with the parts of real ones."""
+        """Report an index that was never pushed, with the parts of real indexes."""
         parts = {part for index in INDEXES for part in self._model.children.get(index.digest, ())}
         self._forged.push_index("j" if lie.number % 2 else lie.tag, invented("index"), *sorted(parts))
 
@@ -83,12 +83,12 @@ class Forgers:
         self._forged.delete(self._digest(lie.number), later=self._later)
 
     def _move(self, lie: Deed) -> None:
-        """A tag points where it does not: at another image, or at none."""
+        """Report that a tag points at another image, or was deleted."""
         digest = invented(lie.tag) if lie.number % 2 else self._digest(lie.number)
         self._forged.push(lie.tag, digest, later=self._later)
 
     def _go_back(self, lie: Deed) -> None:
-        """A tag points again at an image that it has left."""
+        """Report that a tag points again at an earlier image."""
         left = sorted(self._model.stood.get(lie.tag, {invented(lie.tag)}))
         self._forged.push(lie.tag, left[lie.number % len(left)], later=self._later)
 
@@ -96,7 +96,7 @@ class Forgers:
         self._forged.push(f"x{lie.number}", invented(f"x{lie.number}"), later=self._later)
 
     def _call_an_image(self, lie: Deed) -> None:
-        """An index is an image, and was pushed long ago: pushed now, it would be a true push that is reported again."""
+        """Report an index as an image that was pushed long ago; as pushed now, the report would be true."""
         self._forged.push(lie.tag, self._registry.tags().get(lie.tag, invented("image")), later=_TIMES[-1])
 
     def _age_parts(self, lie: Deed) -> None:
@@ -104,18 +104,18 @@ class Forgers:
             self._forged.push(None, part, later=_TIMES[-1])
 
     def _sign(self, lie: Deed) -> None:
-        """An image is the signature of an image that was deleted."""
+        """Report an image as the signature of an image that was deleted."""
         self._forged.push(signature_tag(invented("gone")), self._digest(lie.number), later=self._later)
         self._forged.delete(invented("gone"))
 
     def _bury(self, lie: Deed) -> None:
-        """A tag points at a tombstone."""
+        """Report that a tag points at a tombstone."""
         self._forged.push(lie.tag, tombstone.DIGEST, tombstone.MEDIA_TYPE, later=self._later)
 
     def _pull(self, lie: Deed) -> None:
         self._forged.pull(lie.tag, self._digest(lie.number), later=self._later)
 
     def _digest(self, number: int) -> str:
-        """Return the digest of a manifest that is there, or was."""
+        """Return the digest of a manifest that exists or existed."""
         known = sorted(self._model.contents) or [invented("first")]
         return known[number % len(known)]

@@ -70,7 +70,7 @@ def subject_by_name(tag: str) -> str | None:
 
 
 def called(digest: str) -> str:
-    """A name that says more than the digest, for messages."""
+    """A readable name of an image, for messages."""
     named = [(image.digest, f"image {number}") for number, image in enumerate(IMAGES)]
     named += [(index.digest, f"index {number}") for number, index in enumerate(INDEXES)]
     named += [(child.digest, f"child {number}") for number, child in enumerate(_CHILDREN)]

@@ -1,4 +1,4 @@
-"""The machine: users, events, workers and their deaths in any order, and a look at everything once it is quiet."""
+"""The machine: users, events, workers and their deaths in any order, and all checks once no work is left."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -55,7 +55,7 @@ kills = st.none() | st.tuples(st.integers(0, 25), st.booleans())
 
 @dataclass(frozen=True)
 class Meeting:
-    """A user's deed and the request of a deletion that it meets; method "": it comes right before all of them."""
+    """A user's deed and the request of a deletion that the deed meets; method "": right before all requests."""
 
     deed: Deed
     method: str
@@ -85,7 +85,7 @@ protections = st.builds(
 
 
 class Machine(RuleBasedStateMachine):
-    """One registry of one version under one policy."""
+    """The machine over a registry of one version under one policy."""
 
     def __init__(self, ground: Ground, version: Version) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(rule=rules, opening=st.lists(meetings, min_size=1, max_size=4))
     def begin(self, rule: Rule, opening: list[Meeting]) -> None:
-        """opening: races that every example begins with; most of what can go wrong goes wrong there."""
+        """Begin an example. opening: races that every example begins with, because most faults show there."""
         self._world = self._new_world(rule)
         self.users = Users(self.world)
         for meeting in opening:
@@ -164,7 +164,7 @@ class Machine(RuleBasedStateMachine):
         dies=st.booleans(),
     )
     def overtake(self, deeds: list[tuple[str, str, Deed]], dies: bool) -> None:
-        """Let users act after a plan was made and before it is committed, also on images that it deletes."""
+        """Let users act between a plan and its commit, also on images that the plan deletes."""
 
         def act(plan: Plan) -> None:
             for about, tag, deed in deeds:
@@ -195,7 +195,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(what=st.sampled_from(("lose messages", "restart", "time passes", "settle", "quiet")))
     def happen(self, what: str) -> None:
-        """Take a step of the environment: lost messages, a restart, time that passes."""
+        """Take a step of the environment: lost messages, a restart, or time that passes."""
         match what:
             case "lose messages":
                 self.world.messages.clear()
@@ -237,7 +237,7 @@ class Forged(Machine):
 
     @rule(tag=tags, index=indexes, order=orders)
     def take_apart(self, tag: str, index: Image, order: tuple[int, ...]) -> None:
-        """An index is there, and is known; its parts would be deleted if the reports about it were believed."""
+        """Forge reports about a known index: if they were believed, its parts would be deleted."""
         self.users.do(Deed("push", tag, GOODS.index(index)), late=False)
         self.world.settle()
         Forgers(self.world).take_apart(index.digest, order)
@@ -257,7 +257,7 @@ class Forged(Machine):
 
     @rule(lies=st.lists(lies, min_size=1, max_size=3))
     def forge_after_a_while(self, lies: list[Deed]) -> None:
-        """No write of ours is so young that a report could be about a request that met it."""
+        """Forge once no write of pushprune is so young that a report could be about a request that met the write."""
         self._quiet()
         self._tell(lies)
         self.world.settle()
@@ -277,7 +277,7 @@ class Forged(Machine):
 
 
 class ByHand(Machine):
-    """The same, with users who delete by hand, whatever the policy keeps."""
+    """The machine with users who delete images manually, whatever the policy keeps."""
 
     @rule(tag=st.sampled_from(TAGS), settles=st.booleans())
     def remove(self, tag: str, settles: bool) -> None:
@@ -295,7 +295,7 @@ class ByHand(Machine):
 
 
 class PutBack(Machine):
-    """The machine with users who put tags back to earlier images."""
+    """The machine with users who restore earlier images of tags."""
 
     @rule(tag=st.sampled_from(TAGS), which=_NUMBERS, settles=st.booleans())
     def go_back(self, tag: str, which: int, settles: bool) -> None:
@@ -307,7 +307,7 @@ class PutBack(Machine):
     def go_back_and_cross(
         self, tag: str, which: int, crossing: list[tuple[int, str, Deed, bool]], kill: tuple[int, bool] | None
     ) -> None:
-        """Restore a doomed image; without a recheck it would be deleted all the same."""
+        """Restore a doomed image, which would be deleted all the same without a recheck."""
         self.users.overflow()
         self.world.work("enforce")
         self.users.do(Deed("go back", tag, which), late=False)
@@ -315,7 +315,7 @@ class PutBack(Machine):
 
 
 class Protecting(Machine):
-    """The machine with users who protect images, most of them while these are deleted."""
+    """The machine with users who protect images, mostly while the images are deleted."""
 
     @initialize(rule=rules, opening=st.lists(protections, min_size=1, max_size=4))
     def begin(self, rule: Rule, opening: list[Meeting]) -> None:
@@ -332,13 +332,13 @@ class Protecting(Machine):
         self._race(meeting)
 
     def _race(self, meeting: Meeting) -> None:
-        """Earlier protections end first, or nothing would be deleted any more."""
+        """Delete the doomed images while users protect them; earlier protections end first, so that there are some."""
         self.world.end_protections()
         super()._race(meeting)
 
 
 class Changing(Machine):
-    """The machine with an operator who changes the policy, also back again while deletions are under way."""
+    """The machine with an operator who changes the policy, and changes it back while deletions are under way."""
 
     @rule(rule=rules, sweeps=st.booleans(), settles=st.booleans())
     def change_policy(self, rule: Rule, sweeps: bool, settles: bool) -> None:
@@ -348,7 +348,7 @@ class Changing(Machine):
 
     @rule(sweeps=st.booleans(), kill=kills)
     def change_and_change_back(self, sweeps: bool, kill: tuple[int, bool] | None) -> None:
-        """`last: 1` by mistake, which is in force until the worker has planned by it."""
+        """Put `last: 1` in force by mistake, until the worker has planned by that policy."""
         before = replace(self.world.rule, keep=2)
         self.world.change_policy(before, sweeps=True)
         self.users.overflow()
@@ -360,7 +360,9 @@ class Changing(Machine):
 
 
 class Awkward(Machine):
-    """Distribution 3.1.1 on object storage: it hides tags, and it answers late. Images have one date, or none.
+    """The machine over Distribution 3.1.1 on object storage, which hides tags and answers late.
+
+    Images have one date or none.
 
     Nothing that is kept is lost; what stays for ever is not looked at.
     """
@@ -409,7 +411,7 @@ class Awkward(Machine):
 
 
 def quiet(world: World) -> None:
-    """Let everything come to rest, and check it."""
+    """Work until nothing is left to do, and check registry and history."""
     world.come_to_rest()
     checks.nothing_kept_is_missing(world)
     if world.lost:

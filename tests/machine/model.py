@@ -18,7 +18,7 @@ from tests.machine.shops import Shop
 
 @dataclass(frozen=True)
 class Happened:
-    """One manifest event of the registry, as the model reads it. number: the same for the same event."""
+    """A manifest event of the registry, as the model reads it. number: the same for the same event."""
 
     number: int
     ours: bool
@@ -30,7 +30,7 @@ class Happened:
 
 @dataclass
 class Believed:
-    """The state that follows from the reported events: per tag its last push, or that it was deleted."""
+    """The state that follows from the reported events: the last push or the deletion of each tag."""
 
     pushes: dict[str, Push] = field(default_factory=dict)
     times: dict[str, int] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Believed:
 
 
 class Model:
-    """wanted: the last push of each tag; pruned: of those we took away; manifests: what users pushed, by digest."""
+    """The model. wanted: the last push of each tag; pruned: of deleted tags; manifests: pushed by users, by digest."""
 
     def __init__(self, rule: Rule, registry: Shop) -> None:
         self.rule, self.registry = rule, registry
@@ -106,7 +106,7 @@ class Model:
     # What happens.
 
     def saw(self, event: Happened) -> None:
-        """The registry did something."""
+        """Record an act of the registry."""
         self._learn()
         if event.ours:
             self._saw_ours(event)
@@ -119,7 +119,7 @@ class Model:
         self.assess()
 
     def hear(self, event: Happened) -> None:
-        """An event of a user was recorded."""
+        """Record that an event of a user was reported."""
         if event.action == "push" and event.tag and event.at_us < self.believed.times.get(event.tag, 0):
             self.left_late.update(closure(event.digest, self.children))
         self.heard.append(event)
@@ -174,13 +174,13 @@ class Model:
         self.assess()
 
     def change_rule(self, rule: Rule) -> None:
-        """Another rule is in force: what is still there, and the rule keeps, must not be deleted any more."""
+        """Put another rule in force: existing images that the rule keeps must not be deleted any more."""
         self.rule, standing = rule, self.registry.tags()
         self.condemned -= {push.number for tag, push in self.wanted.items() if standing.get(tag) == push.digest}
         self.assess()
 
     def protected(self, tag: str, digest: str) -> None:
-        """A user protects the image of a tag: a deletion that is under way at this moment must be undone."""
+        """Protect the image of a tag: a deletion that is under way at this moment must be undone."""
         self.leased.add(digest)
         self.believed.put_back(tag, digest)
         if tag in self.pruned and self.pruned[tag].digest == digest:
@@ -196,11 +196,11 @@ class Model:
         self.assess()
 
     def deleted_unread(self, digest: str) -> None:
-        """Record a user's delete of a manifest that no worker has read: only events said what the manifest lists."""
+        """Record a user's delete of a manifest that no worker has read: its parts are known only from events."""
         self.unread |= closure(digest, self.children) - {digest}
 
     def lose(self, events: list[Happened]) -> None:
-        """The registry restarted before these were heard."""
+        """Drop events that the registry lost by a restart."""
         about: dict[str, int] = {}
         for event in events:
             about[event.tag] = about.get(event.tag, 0) + 1
@@ -211,7 +211,7 @@ class Model:
         self.assess()
 
     def rest(self) -> None:
-        """Pardon the tags that still exist when everything is quiet."""
+        """Pardon the tags that still exist when no work is left."""
         standing, manifests = self.registry.tags(), self.registry.manifests()
         self.wanted = {tag: push for tag, push in self.wanted.items() if standing.get(tag) == push.digest}
         self.manifests &= manifests.keys()
@@ -227,7 +227,7 @@ class Model:
     # What follows.
 
     def parts(self) -> set[str]:
-        """The digests that an index lists which is there."""
+        """The digests that an existing index lists."""
         return {child for digest in self.registry.manifests() for child in self.children.get(digest, ())}
 
     def known_parts(self) -> set[str]:
@@ -244,7 +244,7 @@ class Model:
         return {tag for tag, push in pushes.items() if self.subject_of(tag, push.digest)}
 
     def in_use(self, pushes: dict[str, Push]) -> set[str]:
-        """The leased tags among these: the policy counts them, and keeps them."""
+        """The leased ones of some tags, which the policy counts and keeps."""
         return {tag for tag, push in pushes.items() if closure(push.digest, self.children) & self.leased}
 
     def restored(self, deleted: Push, tag: str, missing: set[str], referrers: tuple[str, ...]) -> None:
@@ -302,7 +302,7 @@ class Model:
         self._last_deletes.pop(digest, None)
 
     def leases_end(self) -> None:
-        """From now on the policy decides again about everything that was restored."""
+        """End the leases: the policy decides again about all restored images."""
         self.leased.clear()
         self.restored_alone.clear()
         self.assess()
@@ -312,7 +312,7 @@ class Model:
         return self.gone - self.subjects.keys() - {part for parts in self.children.values() for part in parts}
 
     def held(self) -> set[str]:
-        """Every digest that an uncondemned tag needs."""
+        """The digests that an uncondemned tag needs."""
         safe = [push.digest for push in self.wanted.values() if push.number not in self.condemned]
         safe += self.leased & self.manifests
         return {held for digest in safe for held in closure(digest, self.children)}
@@ -350,7 +350,7 @@ class Model:
         )
 
     def was_under(self, tag: str) -> set[str]:
-        """Every manifest that ever belonged to a tag."""
+        """The manifests that ever belonged to a tag."""
         return {held for digest in self.stood.get(tag, ()) for held in closure(digest, self.children)}
 
     def stands(self, digest: str) -> bool:
@@ -358,7 +358,7 @@ class Model:
         return digest in self.held() or (digest in self.manifests and digest not in self.dropped)
 
     def _drop(self, reported: set[str]) -> None:
-        """reported: digests that are to go by what was heard, whatever is true."""
+        """Drop images. reported: digests to delete by the reported events, whatever is true."""
         held = self.held()
         going = {push.digest for push in self.wanted.values() if push.number in self.condemned}
         going |= reported | {push.digest for push in self.pruned.values()}

@@ -15,20 +15,20 @@ class Killed(BaseException):
 
 
 class Life:
-    """One worker's life after another. Once killed, every step raises until the next life begins."""
+    """The lives of a worker, one after another. Once killed, every step raises until the next life begins."""
 
     def __init__(self) -> None:
         self._elsewhere = False
         self.begin()
 
     def begin(self, ends_at: int | None = None, done: bool = False) -> None:
-        """ends_at: the step (from 0) at which it is killed, None = never; done: after that step rather than before."""
+        """Begin a life. ends_at: the step (from 0) that kills it, None: no step; done: after that step, not before."""
         self._ends_at, self._after, self._steps = ends_at, done, 0
         self.over = False
 
     @contextmanager
     def somebody_else(self) -> Iterator[None]:
-        """Meanwhile another process is at work, whose steps are not counted."""
+        """Count no steps during a block, in which another process works."""
         before, self._elsewhere = self._elsewhere, True
         try:
             yield
@@ -54,7 +54,7 @@ class Life:
 
 
 class MortalRedis(redis.Redis):
-    """A client whose calls are steps of a life."""
+    """A client of Redis whose calls are steps of a life."""
 
     life: Life
 
@@ -63,7 +63,7 @@ class MortalRedis(redis.Redis):
         return self.life.step(lambda: execute(*args, **options))
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
-        """A pipeline is one step: the server does all of it or nothing."""
+        """Return a pipeline, which is one step: the server executes all of it or nothing."""
         pipe: Any = super().pipeline(transaction, shard_hint)
         execute = pipe.execute
         pipe.execute = lambda *args, **options: self.life.step(lambda: execute(*args, **options))
@@ -71,7 +71,7 @@ class MortalRedis(redis.Redis):
 
 
 def mortal(url: str, life: Life) -> MortalRedis:
-    """A client as the product makes one (answers decoded), bound to a life."""
+    """A client of Redis as the product makes it, bound to a life."""
     client = MortalRedis.from_url(url, decode_responses=True, single_connection_client=True)
     assert isinstance(client, MortalRedis)
     client.life = life

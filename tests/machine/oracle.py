@@ -115,7 +115,7 @@ def _age(push: Push, rule: Rule) -> tuple[int, int]:
 
 
 def closure(digest: str, children: Mapping[str, tuple[str, ...]]) -> set[str]:
-    """A manifest with all that it needs."""
+    """The digests of a manifest and of all that the manifest needs."""
     digests = {digest}
     for child in children.get(digest, ()):
         digests |= closure(child, children)

@@ -1,4 +1,4 @@
-"""The registry as the model sees it: the in-process one, or the real one over HTTP, its storage read from disk."""
+"""The registry as the model sees it: in this process, or a real one over HTTP with its storage on disk."""
 
 import json
 import time
@@ -26,7 +26,7 @@ Notify = Callable[[dict[str, Any]], object]
 
 
 class Shop(Protocol):
-    """One repository. What a registry refuses raises Refused. Every event so far has been told when a call returns."""
+    """A repository. A refused request raises Refused. When a call returns, all events so far were sent."""
 
     def tags(self) -> dict[str, str]: ...
     def manifests(self) -> dict[str, StoredManifest]: ...
@@ -82,20 +82,20 @@ class FakeShop:
         return True
 
     def restart(self) -> None:
-        """The first event after it tells that it was one."""
+        """Restart the registry; the first event afterwards shows the restart."""
         self._starts += 1
         self.fake.notifier.instance = f"start {self._starts}"
         self.fake.put_blob(SHOP, b"first sign", self._cause("PUT"))
 
     def tell(self) -> None:
-        """Events are told as they happen."""
+        """Do nothing: events are sent as they happen."""
 
     def _cause(self, method: str) -> Caused:
         return Caused(method, self.fake.host, useragent=_AGENT)
 
 
 class RealShop:
-    """A real registry; `tell` waits until it has posted what it has, and passes that on."""
+    """A real registry; `tell` waits until all its events were posted, and passes them on."""
 
     def __init__(self, folder: Path) -> None:
         self.receiver = Receiver()

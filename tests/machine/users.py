@@ -15,7 +15,7 @@ from tests.machine.world import World
 
 @dataclass(frozen=True)
 class Deed:
-    """what: the verb; tag: which tag it is about, where it is about one; number: which of what there is to choose."""
+    """An act of a user. what: the verb; tag: the tag, if the verb needs one; number: makes its open choices."""
 
     what: str
     tag: str
@@ -23,14 +23,14 @@ class Deed:
 
 
 class Users:
-    """Docker, cosign and the like: they push whole, and take a refusal for an answer."""
+    """Docker, cosign and other clients: they push whole images, and do not repeat a refused request."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._registry = world.registry
 
     def do(self, deed: Deed, *, late: bool) -> None:
-        """late: its notifications arrive only later."""
+        """Act as a user. late: the notifications arrive only later."""
         deed = replace(deed, tag=self._world.names.get(deed.tag, deed.tag))
         before, self._world.late = self._world.late, late
         try:
@@ -66,7 +66,7 @@ class Users:
             self._retag(*chosen)
 
     def _move(self, deed: Deed) -> None:
-        """A tag that is to be deleted goes elsewhere."""
+        """Move a tag that is to be deleted to another image."""
         if chosen := self._doomed(deed.number):
             self._put(chosen[0] or deed.tag, self._good(deed.number))
 
@@ -82,7 +82,7 @@ class Users:
         self._registry.delete(digest)
 
     def _untag(self, deed: Deed) -> None:
-        """Distribution 3 has it; 2.8 refuses."""
+        """Delete a tag alone, which Distribution 3 can and 2.8 refuses."""
         self._registry.untag(deed.tag)
 
     def _pull(self, deed: Deed) -> None:
@@ -93,13 +93,13 @@ class Users:
         self._put(signature_tag(digest), signature_of(digest))
 
     def _attach(self, deed: Deed) -> None:
-        """Half of them with a tag, the others by digest."""
+        """Attach an artifact to an image, in half of the cases with a tag, else by digest."""
         about = self._found(deed.tag)
         artifact = artifact_about(about.digest, len(about.content), about.media_type)
         self._put("report" if deed.number % 2 else None, artifact)
 
     def _push_parts(self, deed: Deed) -> None:
-        """An index whose push was broken off."""
+        """Push the parts of an index without the index, as a push that was broken off."""
         self._put(None, INDEXES[deed.number % len(INDEXES)].children[0])
 
     def _restore(self, deed: Deed) -> None:
@@ -130,12 +130,12 @@ class Users:
             restore_digest(self._world, choices[deed.number % len(choices)])
 
     def _remove_digest(self, deed: Deed) -> None:
-        """Delete what was restored by digest with `pushprune rm`."""
+        """Delete an image that was restored by digest, with `pushprune rm`."""
         if choices := sorted(self._world.model.restored_alone):
             self._world.ask_for(choices[deed.number % len(choices)])
 
     def _delete_digest(self, deed: Deed) -> None:
-        """Delete what was restored by digest with another client."""
+        """Delete an image that was restored by digest, with another client."""
         if choices := sorted(self._world.model.restored_alone & self._registry.manifests().keys()):
             self._registry.delete(choices[deed.number % len(choices)])
 
@@ -143,7 +143,7 @@ class Users:
         let_leases_end(self._world)
 
     def _protect(self, deed: Deed) -> None:
-        """Protect a doomed image, or that of a tag."""
+        """Protect a doomed image, or the image of a tag."""
         chosen = self._doomed(deed.number)
         self._world.protect(chosen[0] if chosen and chosen[0] else deed.tag)
 

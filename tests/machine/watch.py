@@ -12,7 +12,7 @@ _MANIFEST = re.compile(rf"/v2/{SHOP}/manifests/(.+)")
 
 
 class Watch:
-    """looks: (digest deleted, where each tag stood then, and where the worker last saw it; "": nowhere)."""
+    """looks: (deleted digest, the digest of each tag then, and the one that the worker saw last; "": none)."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -26,7 +26,7 @@ class Watch:
         self.deletions: list[tuple[str, dict[str, set[str]]]] = []
 
     def begins(self) -> None:
-        """Another worker begins, which has read nothing yet."""
+        """Begin the watch over another worker, which has read nothing yet."""
         self._seen.clear()
         self._seen_at.clear()
         self._gone = self._model.must_not_come_back()
@@ -35,14 +35,14 @@ class Watch:
         self._sent += 1
 
     def hears(self, number: int) -> None:
-        """A push was recorded: what a worker sends next must take it into account.
+        """Record a push, which the next request of a worker must take into account.
 
         What takes a tag off goes by the last look at that tag; what it meets after that is healed.
         """
         self._heard_at[number] = self._sent
 
     def sees(self, method: str, path: str, body: object) -> None:
-        """A request is about to be handled."""
+        """Watch a request that is about to be handled."""
         match = _MANIFEST.fullmatch(path)
         if match is None:
             return
@@ -56,16 +56,16 @@ class Watch:
             self._faults.append(f"{reference} is restored although it was deleted by hand, or by a client")
 
     def looks_at(self, tag: str, digest: str) -> None:
-        """A worker reads in the storage where a tag points."""
+        """Record that a worker reads in the storage where a tag points."""
         self._seen[tag] = digest
         self._seen_at[tag] = self._sent
 
     def fails(self, error: Exception) -> None:
-        """A mistake in the middle of something."""
+        """Record a mistake, to fail with it later."""
         self._failure = self._failure or error
 
     def check(self) -> None:
-        """Fail with all that went wrong meanwhile."""
+        """Fail with all mistakes recorded so far."""
         failure, self._failure = self._failure, None
         if failure:
             raise failure

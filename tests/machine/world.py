@@ -1,4 +1,4 @@
-"""One registry with its users, events and workers, all in one process; the machine says what happens next."""
+"""A registry with its users, events and workers in one process; the machine chooses the next act."""
 
 import itertools
 import json
@@ -66,7 +66,7 @@ class Cross:
 
 
 class World:
-    """late: whether what happens now is heard later only. faults: what went wrong in the middle of something."""
+    """The world of an example. late: events arrive only later. faults: mistakes recorded so far."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class World:
         names: Mapping[str, str] | None = None,
         goods: Sequence[Image] = GOODS,
     ) -> None:
-        """names: what the users call their tags instead. goods: what they push."""
+        """Begin an example. names: other names of the users' tags. goods: the images that users push."""
         self.ground, self.rule, self._is_policy_changed = ground, rule, False
         self.keys = Keys(f"machine{next(_prefixes)}:")
         self.registry = ground.shop(version, self._emitted, driver)
@@ -135,7 +135,7 @@ class World:
             self.deliver(event)
 
     def deliver(self, event: dict[str, Any]) -> None:
-        """The registry posts an event, and it is recorded."""
+        """Record an event that the registry posts."""
         instance, happened = event["source"]["instanceID"], self._read(event)
         if happened.ours and happened.action == "pull" and instance in self._instances:
             return  # counted, and nothing else
@@ -153,7 +153,7 @@ class World:
                 self.model.hear(happened)
 
     def forge(self, envelope: dict[str, Any]) -> None:
-        """Report a forged event: it is recorded, and the model does not learn of it."""
+        """Record a forged event, of which the model learns nothing."""
         (event,) = envelope["events"]
         if self._may_do_harm(event):
             return
@@ -179,7 +179,7 @@ class World:
         return is_again or bool({tag, digest} & self._written)
 
     def minutes_pass(self) -> None:
-        """No report is believed any more because it may be about a request that a write of ours has met."""
+        """Let minutes pass: no report can be about a request any more that a write of pushprune has met."""
         self._written.clear()
         client: Any = self.ground.plain
         touched, put = self.keys.of("touched", SHOP), self.keys.of("own_puts", SHOP)
@@ -227,7 +227,7 @@ class World:
     # Workers.
 
     def work(self, kind: str, crosses: tuple[Cross, ...] = (), kill: tuple[int, bool] | None = None) -> None:
-        """Let a worker do some work. kill: the step at which the worker dies, and True if it still takes that step."""
+        """Let a worker do some work. kill: the step at which the worker dies, and True if the step still happens."""
         self._look_at_plan()
         self._note_written(kind)
         self._requests, self._crossing = [], list(crosses)
@@ -248,18 +248,18 @@ class World:
         self.watch.check()
 
     def _note_written(self, kind: str) -> None:
-        """A worker notes that it writes before it does, and may die in between."""
+        """Let a worker note that it is about to write; the worker may die before the write."""
         if kind == "delete":
             for doomed in self.history.doomed(SHOP):
                 self._written |= {doomed.digest, *doomed.tags}
         self._written |= {name_of(member) for member, _ in self.history.snapshot(SHOP).heal}
 
     def kill_worker(self) -> None:
-        """The worker dies once the request is answered that it is sending."""
+        """Kill the worker as soon as its current request is answered."""
         self.ground.life.over = True
 
     def work_overtaken(self, act: Callable[[Plan], object], *, dies: bool) -> None:
-        """A worker plans, and users act right before it commits its first plan that deletes anything.
+        """Let a worker plan, and users act right before its first plan that deletes anything is committed.
 
         dies: it dies once it has committed an overtaken plan, so that another worker deletes by it.
         """
@@ -300,7 +300,7 @@ class World:
         return self.messages.pop(0)[0] if self.messages else None
 
     def settle(self, at_most: int = 60) -> None:
-        """Work off the messages."""
+        """Handle all messages of the queues."""
         for _ in range(at_most):
             kind = self.next_message()
             if kind is None:
@@ -308,7 +308,7 @@ class World:
             self.work(kind)
 
     def time_passes(self) -> None:
-        """Leases of the dead are over, back-offs too, and whatever waits in the outbox is overdue."""
+        """Let time pass: leases of dead workers and back-offs end, and all work in the outbox is overdue."""
         self.answer_late()  # a request ends long before what it may have met is looked at again
         client: Any = self.ground.plain
         pipe = client.pipeline()
@@ -334,7 +334,7 @@ class World:
                 deletion.settle(SHOP)
 
     def come_to_rest(self) -> None:
-        """Every event arrives, and everything is worked off."""
+        """Let every event arrive, and work until nothing is left to do."""
         self.answer_late()
         self._settle_storage()
         while self.waiting:
@@ -358,14 +358,14 @@ class World:
         self.nudge()
 
     def _reconcile(self) -> None:
-        """`pushprune reconcile`: its user says that the storage is the right one."""
+        """Run `pushprune reconcile`, by which the user says that the storage is the right one."""
         self._asks_to_reconcile = False
         reconcile_compare.compare(
             self.wiring.store, self.wiring.registry, self.wiring.store.history.snapshot(SHOP), trusts_listing=True
         )
 
     def change_policy(self, rule: Rule, *, sweeps: bool) -> None:
-        """The operator changes the policy. sweeps: a worker plans by it soon; else only at the next sweep."""
+        """Change the policy. sweeps: a worker plans by the new policy soon; else only at the next sweep."""
         self.rule, self._is_policy_changed = replace(rule, order=self.rule.order), True
         self.wiring.policies.use(policy_of(self.rule))
         self.model.change_rule(self.rule)
@@ -385,7 +385,7 @@ class World:
         return [Push(-1, image.tag, image.digest, image.pushed_us) for image in listed if image.tag]
 
     def restore(self, deleted: Push, as_tag: str, *, force: bool) -> None:
-        """Restore, in a process of its own: the same bytes are back; refused where the tag was pushed again since."""
+        """Restore an image in another process; refused if the tag was pushed again since."""
         standing = self.registry.tags().get(as_tag, deleted.digest)
         if standing == tombstone.DIGEST or standing not in self.registry.manifests():
             standing = deleted.digest  # no image is there: in the middle of a DELETE its tags point nowhere
@@ -439,7 +439,7 @@ class World:
 
     @contextmanager
     def pardoning(self) -> Iterator[None]:
-        """A restore pardons a push that was doomed: this is news from now on, however early the push was heard.
+        """Pardon a doomed push that was restored; the restore counts as news, however early the push was reported.
 
         A DELETE that was decided before the restore may still be sent, as before a push; what it meets is healed.
         """
@@ -459,7 +459,7 @@ class World:
             self._elsewhere = False
 
     def ask_for(self, name: str) -> None:
-        """`pushprune rm`, in a process of its own; what it notes must be deleted, whatever the policy keeps."""
+        """Run `pushprune rm` in another process; the recorded tags must be deleted, whatever the policy keeps."""
         named = TagSelector(SHOP, digest=name) if ":" in name else TagSelector(SHOP, name)
         self._look_at_plan()
         self._elsewhere = True
@@ -493,7 +493,7 @@ class World:
                 self.model.protected(tag, digest)
 
     def end_protections(self) -> None:
-        """Let the policy decide again about everything that was protected or restored."""
+        """Let the policy decide again about all protected and restored images."""
         if not self.model.leased:
             return
         with self.ground.life.somebody_else():
@@ -518,7 +518,7 @@ class World:
             sweep(self.wiring)
 
     def _watched(self, work: Callable[[Wiring, str], None]) -> Callable[[Wiring, str], None]:
-        """A worker survives its own mistakes; here they count."""
+        """Record the mistakes of a worker, who would survive them."""
 
         def watched(wiring: Wiring, repository: str) -> None:
             try:
@@ -537,7 +537,7 @@ class World:
         return watched
 
     def _around(self, request: Request, answer: Callable[[], Answer]) -> Answer:
-        """One request of a worker, with all that crosses it."""
+        """Handle a request of a worker, with all acts that cross the request."""
         if self._elsewhere:
             response = answer()
             self.registry.tell()
@@ -569,7 +569,7 @@ class World:
         return response
 
     def _around_disk(self, step: DiskStep, take: Callable[[], Any]) -> Any:
-        """One step of a worker in the storage, with all that crosses it."""
+        """Take a step of a worker in the storage, with all acts that cross the step."""
         if self._elsewhere:
             return take()
         return self.ground.life.step(lambda: self._crossed_on_disk(step, take))
@@ -615,5 +615,5 @@ class World:
 
     @property
     def store(self) -> Store:
-        """Everything in Redis."""
+        """The store over the Redis of the ground."""
         return self.wiring.store

@@ -57,7 +57,7 @@ class Leftovers:
         self._repositories = {name: changed_us for name, changed_us in emptied if changed_us < young_us}
 
     def found(self) -> tuple[Leftover, ...]:
-        """Everything that was found and is not deleted yet, by kind and repository."""
+        """The leftovers that were found and are not deleted yet, by kind and repository."""
         return tuple(self._found())
 
     def _found(self) -> Iterator[Leftover]:

@@ -121,7 +121,7 @@ class Marking:
                     self.marks.update(self._inventory.link(number).digest for number in links)
 
     def _follow(self, manifests: Iterable[int], repository: str = "") -> None:
-        """Mark these manifests, what they mention, and so on.
+        """Mark these manifests, the digests that the manifests mention, and so on to any depth.
 
         Args:
             manifests: the numbers of their digests.

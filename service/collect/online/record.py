@@ -22,7 +22,7 @@ def record_garbage(
     batches: tuple[QuarantineBatch, ...],
     leftovers: tuple[Leftover, ...],
 ) -> None:
-    """Record the garbage as it is now.
+    """Record the garbage of this moment.
 
     Args:
         attempt: of the collection or dry run.

@@ -92,7 +92,7 @@ class OnlinePlan:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything that a decision rests on.
+    """The facts that a decision about blobs rests on.
 
     Attributes:
         inventory: of the storage.
