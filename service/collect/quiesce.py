@@ -35,6 +35,7 @@ _PROOF_S = 5.0
 _HEAL_S = 3.0
 _NOT_DEAD = "the gate is held by another collection, whose collector may still run"
 _DELETES = "deletions by pushprune did not end in time"
+_SETTLES = "the last deletion by pushprune was less than gc.settle ago"
 _MOST_NAMES = 3
 
 
@@ -142,9 +143,11 @@ def _wait_for_writers(attempt: Attempt) -> None:
     claims_ms = min(CLAIMS_MS, round(_patience_s(attempt.gc) * 500))
 
     def busy() -> str:
-        # A push that met a recent deletion may not have been reported yet: a deletion counts for gc.settle longer.
-        if attempt.store.leases.writers() or attempt.store.trash.age_s() < attempt.gc.settle:
+        if attempt.store.leases.writers():
             return _DELETES
+        # A push that met a recent deletion may not have been reported yet. Tags are healed meanwhile.
+        if attempt.store.trash.age_s() < attempt.gc.settle:
+            return _SETTLES
         pushing = attempt.store.pushes.repositories(claims_ms)
         if MORE in pushing:
             return TOO_MANY

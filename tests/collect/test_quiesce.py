@@ -20,6 +20,7 @@ from service.domain.errors import CollectionFailed, RegistryRefused, StaleCache
 from service.domain.oci.manifest import read_references
 from service.domain.timestamps import rfc3339
 from service.process import identity
+from service.prune.planning import enforce
 from service.registry.layout import blob_key
 from service.registry.probe import LEFTOVERS
 from service.store.gate import Gate
@@ -38,6 +39,31 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.slow
 
 SWEPT = "sha256:" + "a" * 64
+
+
+def test_tags_are_healed_while_a_collection_waits_for_gc_settle(
+    make_system: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.collect.quiesce._HEAL_S", 240)
+    system = make_system(keep_last(1), gc={**collector(tmp_path, QUIET), "settle": 1, "max_wait": 600})
+    system.push("v2")
+    system.settle()
+    settled = threading.Event()
+    monkeypatch.setattr(system.store.trash, "age_s", lambda: 100.0 if settled.is_set() else 0.0)
+    client: Any = system.store.connection.client
+    keys = system.store.connection.keys
+    later_ms = system.store.connection.now_ms() + 600_000
+    # As after the push of an index to a repository with a trash.
+    client.zadd(keys.of("heal", SHOP), {"v2 again": later_ms})
+    client.zadd(keys.of("healing"), {SHOP: later_ms})
+    thread = threading.Thread(target=collect, args=(system.wiring,))
+    thread.start()
+    until(lambda: client.zscore(keys.of("heal", SHOP), "v2 again") < later_ms)
+    enforce(system.wiring, SHOP)
+    assert not system.store.outbox.healing()
+    settled.set()
+    thread.join(240)
+    assert (tmp_path / "dry").exists(), "it was not postponed"
 
 
 @pytest.mark.parametrize("body", ["sys.exit(1)", "os.kill(os.getpid(), 9)"])
