@@ -107,7 +107,7 @@ class RegistryFacts:
         for digest, references in learnt.items():
             rows.append(_links_row(digest, "missing" if references is None else pack_links(references)))
             rows += [_links_row(nested, "?") for nested in (references.indexes if references else ())]
-        changed = self._resolve(snapshot, learnt=rows)
+        changed = self._resolve(snapshot, learnt=rows, moved=_moved(snapshot, learnt))
         known = {digest: references for digest, references in learnt.items() if references}
         self.learn(snapshot.repository, known)
         return changed
@@ -124,6 +124,7 @@ class RegistryFacts:
         self,
         snapshot: Snapshot,
         learnt: Sequence[Mapping[str, str]] = (),
+        moved: Sequence[Mapping[str, str]] = (),
         referrers: Sequence[Mapping[str, object]] = (),
     ) -> int:
         changed = self._connection.run(
@@ -132,6 +133,7 @@ class RegistryFacts:
             made_from=snapshot.generation,
             resend_ms=RESEND_MS,
             learnt=learnt,
+            moved=moved,
             referrers=referrers,
         )
         return int(changed)
@@ -211,6 +213,17 @@ class RegistryFacts:
         else:
             packed = dict(zip(asked, client.hmget(key, asked), strict=True)) if asked else {}
         return {long(digest): unpack_layers(text) for digest, text in packed.items() if text}
+
+
+def _moved(snapshot: Snapshot, learnt: Mapping[str, References | None]) -> list[dict[str, str]]:
+    """Return the tags that pointed at parts of these indexes before, each with the index."""
+    parts = {index: frozenset(known.children) for index, known in learnt.items() if known and known.children}
+    return [
+        {"tag": tag, "index": index, "short": short(index)}
+        for tag, digests in (snapshot.revisions.items() if parts else ())
+        for index, children in parts.items()
+        if not children.isdisjoint(digests)
+    ]
 
 
 def _links_row(digest: str, links: str) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """Manifests without a tag, which moving tags leave behind: when they are deleted, and everything that keeps them."""
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from service.store.keys import short
@@ -49,6 +51,20 @@ def test_a_manifest_that_another_deleted_is_forgotten(make_system: Make) -> None
     assert set(system.registry.manifests(SHOP)) == {second}
     assert system.store.history.snapshot(SHOP).untagged == ()
     assert pruned(system) == {}
+
+
+def test_parts_that_were_pushed_under_the_tag_of_their_index_take_no_place_of_a_revision(make_system: Make) -> None:
+    system = make_system(policy("rules: [{name: moving, keep: {revisions: 1}, untagged: 0s}]"))
+    images = [make_index(number, platforms=3) for number in range(3)]
+    for number, image in enumerate(images):
+        # As Docker with the containerd image store does it.
+        for part, child in enumerate(image.children):
+            system.registry.push(SHOP, "latest", child, at=ago(50 - number) + timedelta(seconds=part))
+        index = replace(image, children=())
+        system.registry.push(SHOP, "latest", index, at=ago(50 - number) + timedelta(seconds=9))
+    system.settle()
+    kept = {digest for image in images[1:] for digest in (image.digest, *(child.digest for child in image.children))}
+    assert set(system.registry.manifests(SHOP)) == kept
 
 
 def test_the_parts_of_a_pushed_index_are_kept_and_are_deleted_after_it(make_system: Make) -> None:

@@ -182,6 +182,61 @@ def test_revisions_end_with_their_tag(history: History) -> None:
     assert history.snapshot(SHOP).revisions == {}
 
 
+MINUTE = 60_000
+
+
+def pushed_with_its_parts(history: History, at: int, index: str, *parts: str, tag: str = "v1") -> None:
+    """A push as by Docker with the containerd image store: each part under the tag, then the index."""
+    for number, part in enumerate(parts):
+        record(history, event(at + number, seed=part, tag=tag))
+    record(history, event(at + len(parts), seed=index, tag=tag, media_type=INDEX))
+
+
+def read_parts(history: History, index: str, *parts: str) -> None:
+    references = References(children=tuple(map(digest, parts)))
+    facts_of(history).resolve(history.snapshot(SHOP), {digest(index): references})
+
+
+def revisions(history: History, tag: str = "v1") -> tuple[str, ...]:
+    return history.snapshot(SHOP).revisions.get(tag, ())
+
+
+def test_the_parts_of_an_index_that_were_pushed_under_its_tag_are_no_revisions_once_it_was_read(
+    history: History,
+) -> None:
+    record(history, event(1, seed="old"))
+    pushed_with_its_parts(history, MINUTE, "i", "a", "b")
+    pushed_with_its_parts(history, MINUTE, "i", "a", "b", tag="latest")
+    read_parts(history, "i", "a", "b")
+    assert revisions(history) == (digest("old"),)
+    assert revisions(history, "latest") == ()
+    pushed_with_its_parts(history, 2 * MINUTE, "j", "a", "c")
+    record(history, event(3 * MINUTE, seed="new"))
+    read_parts(history, "j", "a", "c")
+    assert revisions(history) == (digest("j"), digest("i"), digest("old")), "the tag has moved since"
+
+
+def test_the_parts_of_an_index_that_was_read_before_are_no_revisions_when_it_is_pushed_again(history: History) -> None:
+    pushed_with_its_parts(history, 1, "i", "a", "b")
+    read_parts(history, "i", "a", "b")
+    record(history, event(MINUTE, seed="between"))
+    pushed_with_its_parts(history, 2 * MINUTE, "i", "a", "b")
+    assert revisions(history) == (digest("between"),)
+
+
+def test_a_part_that_the_tag_pointed_at_long_before_its_index_is_a_revision(history: History) -> None:
+    record(history, event(1, seed="a"))
+    pushed_with_its_parts(history, 11 * MINUTE, "i", "b")
+    read_parts(history, "i", "a", "b")
+    assert revisions(history) == (digest("a"),)
+
+
+def test_a_part_that_is_pushed_under_the_tag_after_its_index_has_made_the_index_a_revision(history: History) -> None:
+    record(history, event(1, seed="i", media_type=INDEX), event(MINUTE, seed="a"), event(2 * MINUTE, seed="new"))
+    read_parts(history, "i", "a")
+    assert revisions(history) == (digest("a"), digest("i"))
+
+
 def test_no_more_revisions_are_kept_than_a_policy_can_ask_for(history: History) -> None:
     for number in range(105):
         record(history, event(number))

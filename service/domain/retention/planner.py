@@ -14,6 +14,10 @@ from service.domain.retention.state import State, Tag, Untagged
 
 # A client pushes the parts of an index before the index, without a tag. The push gets this time to be completed.
 NEVER_TAGGED_US = 3600 * 1_000_000
+# Until the push of an index has ended, the tag may have lost only a part of it (lib/revisions.lua says why).
+ONE_PUSH_US = 600 * 1_000_000
+# Half of those that are remembered of a tag (lib/revisions.lua).
+_MANY_REVISIONS = 50
 
 
 def plan(state: State, policy: Policy, now_us: int, *, manual_only: bool = False) -> Plan:
@@ -97,12 +101,14 @@ def _unresolved(evaluation: Evaluation, dooms: bool) -> list[str]:
 
     Args:
         dooms: True if the plan deletes anything. Then these are all unread manifests; otherwise only those that decide
-            whether a part of an index is deleted.
+            whether a part of an index is deleted, and revisions of a tag that soon has more than are remembered: they
+            may be parts of each other.
     """
     state = evaluation.state
     unknown = {digest for digest, known in state.links.items() if known is None}
     if not dooms:
-        return sorted(unknown & {untagged.index for untagged in state.untagged})
+        many = {digest for digests in state.revisions.values() if len(digests) > _MANY_REVISIONS for digest in digests}
+        return sorted(unknown & (many | {untagged.index for untagged in state.untagged}))
     # A manifest that was pushed by its digest, and is no part of an index, may be a referrer. No event says so.
     without_tag = {untagged.digest for untagged in state.untagged if not (untagged.tag or untagged.index)}
     return sorted(unknown | (without_tag - state.links.keys() - evaluation.fixed.parents.keys()))
@@ -190,11 +196,13 @@ def _by_age(evaluation: Evaluation, untagged: Untagged, tag: Tag) -> Verdict:
     """Return the verdict by the `untagged` settings of the rules: the longest period of all rules counts."""
     against: Verdict | None = None
     keeping: Verdict | None = None
+    tagged = evaluation.selections.naming(untagged.tag) if untagged.tag else ()
+    has_revisions = any(isinstance(rule.keep, Keep) and rule.keep.revisions for _, rule in tagged)
+    least_us = NEVER_TAGGED_US if not untagged.tag else ONE_PUSH_US if has_revisions else 0
     for name, period_s in _periods(evaluation, untagged):
         if period_s is None:
             return Verdict(tag, True, f"rule {name} keeps untagged manifests", name)
-        period_us = max(period_s * 1_000_000, evaluation.policy.grace * 1_000_000)
-        period_us = period_us if untagged.tag else max(period_us, NEVER_TAGGED_US)
+        period_us = max(period_s * 1_000_000, evaluation.policy.grace * 1_000_000, least_us)
         end_us, period = untagged.since_us + period_us, spell_duration(period_us // 1_000_000)
         if evaluation.now_us >= end_us:
             reason = f"untagged for {period} or more (rule {name})"

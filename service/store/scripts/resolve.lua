@@ -1,13 +1,14 @@
 -- Note what was learnt about manifests: their references, or that they do not exist.
 --
 -- KEYS  links:R generation untagged:R layers:R due live:R pushes:R by_name by_push by_tags relabeled
---       counters
+--       counters tags:R revisions:R
 -- ARGV  repository
 --       made_from  the generation at which the look began
 --       resend_ms
 --       learnt(digest short links)  links: as in links:R, without its time; 'missing' counts only if nothing happened since
 --         (its parts lose their index, but are not deleted with it, because a failed look proves nothing); '?' = an index
 --         that was found inside another, and that no worker has read
+--       moved(tag index short)  tags that pointed at parts of these indexes
 --       referrers(digest short pushed_us links)  without a tag, whose push was not reported
 -- Result the number of entries that changed
 -- include lib/clock
@@ -17,6 +18,7 @@
 -- include lib/short
 -- include lib/live
 -- include lib/relabel
+-- include lib/revisions
 
 -- Have the tags that point at missing digests read again, should these come back: their references are not known any more.
 local function unprove(missing)
@@ -54,6 +56,7 @@ for _, manifest in ipairs(learnt) do
   end
 end
 unprove(missing)
+for _, row in ipairs(moved) do drop_parts(r, row.tag, row.short, redis.call('HGET', r.links, row.index) or '') end
 for _, manifest in ipairs(referrers) do
   if redis.call('HSETNX', r.links, manifest.digest, manifest.pushed_us .. ' ' .. manifest.links) == 1 then
     if redis.call('HLEN', r.untagged) < 10000 then

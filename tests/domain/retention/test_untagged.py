@@ -200,6 +200,26 @@ def test_4_the_last_overwritten_digests_of_a_kept_tag_are_kept() -> None:
     }
 
 
+def test_4_a_digest_waits_until_the_push_that_overwrote_it_may_have_pushed_more_than_one_part() -> None:
+    rules = "{name: r, tags: main, keep: {revisions: 1}}, {name: all, keep: always, untagged: 0s}"
+    lasts = [lost("a", 9 / 60, "main"), lost("b", 10 / 60, "main"), lost("c", 0, "other")]
+    decided = decide(rules, *lasts, revisions={"main": (digest_of("part"), digest_of("a"), digest_of("b"))})
+    assert {verdict.tag.digest: verdict.reason for verdict in decided.untagged} == {
+        digest_of("a"): "untagged for less than 10m (rule all)",
+        digest_of("b"): "untagged for 10m or more (rule all)",
+        digest_of("c"): "untagged for 0s or more (rule all)",
+    }
+    assert decided.next_us == us(NOW_S + 60)
+
+
+def test_4_indexes_among_many_revisions_are_read_because_the_others_may_be_their_parts() -> None:
+    for count, unread in ((50, ()), (51, (digest_of("i"),))):
+        digests = tuple(map(digest_of, ["i", *map(str, range(count - 1))]))
+        links = {digest_of("i"): None, digest_of("j"): None}
+        decided = decide("{keep: {revisions: 1}}", revisions={"main": digests}, links=links)
+        assert decided.unresolved == unread
+
+
 def test_4_revisions_are_those_of_each_tag() -> None:
     revisions = {"a": (digest_of("x"),), "b": (digest_of("y"), digest_of("x"))}
     decided = decide("{keep: {revisions: 1}, untagged: 0s}", lost("x", 9, "b"), lost("y", 9, "b"),

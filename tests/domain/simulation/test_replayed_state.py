@@ -74,13 +74,13 @@ def test_a_tag_that_a_user_deleted_has_lost_its_revisions() -> None:
 def test_a_revision_that_is_recorded_takes_no_slot_before_it_is_one() -> None:
     rules = policy("rules: [{keep: {revisions: 1}, untagged: 10s}]")
     present = {"main": (digest_of("b"), digest_of("a"), digest_of("old"))}
-    pushes = [pushed("main", at, digest) for at, digest in ((100, "a"), (200, "b"), (300, "c"))]
+    pushes = [pushed("main", at, digest) for at, digest in ((1000, "a"), (2000, "b"), (3000, "c"))]
     outcome = lived(
-        rules, *pushes, revisions=present, untagged=(Untagged(digest_of("old"), us(50), "main"),), start=150
+        rules, *pushes, revisions=present, untagged=(Untagged(digest_of("old"), us(500), "main"),), start=1500
     )
     assert [(item.digest, item.at_us) for item in outcome.deletions] == [
-        (digest_of("old"), us(200)),
-        (digest_of("a"), us(300)),
+        (digest_of("old"), us(2000)),
+        (digest_of("a"), us(3000)),
     ]
 
 

@@ -23,3 +23,20 @@ local function set_revisions(r, tag, since, current, at_us, digest)
   if #order == 0 then redis.call('HDEL', r.revisions, tag) return end
   redis.call('HSET', r.revisions, tag, table.concat(order, ' ', 1, math.min(#order, 100)))
 end
+
+-- Docker with the containerd image store pushes the parts of an index under the tag of the index, right before the index
+-- (github.com/moby/moby/pull/49949 ended that). Such a part was no revision of the tag: take it out, so that it takes no place
+-- of one. index: a short digest; links: what is known of it, as in links:R. Needs lib/short, lib/live and the keys tags:R, live:R.
+local ONE_PUSH_US = 600000000
+local function drop_parts(r, tag, index, links)
+  local known, parts, order = redis.call('HGET', r.revisions, tag) or '', {}, {}
+  local pushed_us = points_at(redis.call('HGET', r.live, tag), index) and redis.call('ZSCORE', r.tags, tag)
+  for child in string.gmatch(links, 'child=(%S+)') do parts[short_of(child)] = true end
+  for time, digest in string.gmatch(known, '(%d+):(%S+)') do
+    if digest == index and not pushed_us then pushed_us = time end
+    local age_us = parts[digest] and pushed_us and tonumber(pushed_us) - tonumber(time)
+    if not age_us or age_us > ONE_PUSH_US then order[#order + 1] = time .. ':' .. digest end
+  end
+  if #order == 0 then redis.call('HDEL', r.revisions, tag) return end
+  redis.call('HSET', r.revisions, tag, table.concat(order, ' '))
+end

@@ -109,6 +109,7 @@ local function push(r, e)
   -- Not marked as read: an event may call an index an image.
   redis.call('HSET', r.live, e.tag, pack_digest(e.short) .. size .. ':' .. packed_name(e.actor))
   index_tags(r, r.name)
+  if e.index then drop_parts(r, e.tag, e.short, redis.call('HGET', r.links, e.digest)) end
   if may_have_met_us(r, e) then
     check(r, e.tag, true)
     is_plain = false
