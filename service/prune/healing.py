@@ -43,7 +43,8 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
         return False
     repository, is_news = snapshot.repository, False
     doomed = _names(wiring.store.history.doomed(repository))
-    undecided = _names(plan.doomed) - doomed
+    # A worker with another policy than the one in force has no plan, and must not undo what a user asked for.
+    undecided = (_names(plan.doomed) | snapshot.manual_deletions.keys()) - doomed
     with wiring.store.leases.write(heals=True) as permit:
         if permit is None:
             raise LeaseLost("a garbage collection is running; restoring continues after it")

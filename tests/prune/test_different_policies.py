@@ -11,6 +11,7 @@ import pytest
 from service.doctor.health import different_policies
 from service.prune import deleting, planning, policy_change
 from service.settings import PolicySource
+from service.store.deletions import Deletions
 from service.store.history import CommitResult, History
 from service.store.policy_changes import PolicyChanges
 from service.wiring import Wiring
@@ -81,6 +82,40 @@ def test_while_workers_have_read_different_policies_the_one_in_force_stays(make_
     assert in_force(system) == 2
     assert left(system) == [2, 2, 2]
     assert different_policies(system.store, system.wiring.policies) == ()
+
+
+@pytest.mark.parametrize("by_digest", [False, True])
+def test_a_manual_deletion_that_was_interrupted_is_not_undone_by_a_worker_with_another_policy(
+    make_system: Make, change: Change, monkeypatch: pytest.MonkeyPatch, by_digest: bool
+) -> None:
+    system = three_each(make_system, last(3))
+    first, digest = system.wiring, system.registry.tags(SHOP)["v1"]
+    asked = {"v1": digest, digest: digest} if by_digest else {"v1": digest}
+    system.store.manual.request(SHOP, asked, "alice")
+    planning.enforce(first, SHOP)
+    with monkeypatch.context() as patch:
+        patch.setattr(Deletions, "forget", killed)
+        with pytest.raises(KeyboardInterrupt):
+            deleting.delete(first, SHOP)
+    assert system.tags() == {"v2", "v3"}
+    # It drops the plan, and with it the note that the image is deleted.
+    system.registry.push_index(SHOP, "v4")
+    assert system.store.history.doomed(SHOP) == ()
+    change(system, last(2))
+    client: Any = system.store.connection.client
+    key = system.store.connection.keys.of("heal", SHOP)
+    client.zadd(key, dict.fromkeys(client.zrange(key, 0, -1), 1))
+    planning.enforce(system.wiring, SHOP)
+    assert system.tags() == {"v2", "v3", "v4"}
+    assert system.reasons("healed") == {}
+    system.wiring = first
+    system.later()
+    assert system.reasons()["v1"] == "deleted manually by alice"
+    assert client.zrange(key, 0, -1) == []
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_comparison_ends_when_a_worker_comes_back_that_has_read_the_policy_in_force(
