@@ -12,9 +12,10 @@ from service.domain.oci.manifest import INDEX_TYPES, References, UnreadableManif
 from service.domain.oci.names import is_tag
 from service.domain.policy.model import Policy
 from service.domain.retention import planner
+from service.domain.retention.leases import released_by
 from service.domain.retention.plan import PROTECTED, Verdict
 from service.domain.retention.selector import TagSelector
-from service.domain.retention.state import ManualDeletion, State, Tag, Untagged, subject_of
+from service.domain.retention.state import ManualDeletion, Tag, Untagged
 from service.reconcile.confirm import unreadable
 from service.registry import Registry
 from service.settings import PolicySource
@@ -209,26 +210,6 @@ class RequestResolver:
 
     def _is_known(self, name: str) -> bool:
         return any(tag.name == name for tag in self._state.tags)
-
-
-def released_by(state: State, targets: Mapping[str, str]) -> Mapping[str, int]:
-    """Map each restored digest whose lease a manual deletion ends to the end of the lease (µs).
-
-    The request covers parts and referrers, too.
-
-    A user who deletes a restored image manually no longer wants to keep it because of the restore. That also holds
-    if the image remains as a part of an index. A digest at which another tag points is still kept: users may have
-    restored that tag, and nobody asked to delete it.
-    """
-    if not state.restored:
-        return {}
-    tagged = {tag.digest for tag in state.tags if tag.name not in targets}
-    whole = {part for digest in targets.values() if digest not in tagged for part in state.closure(digest)}
-    whole -= tagged
-    subjects = [(tag.digest, subject_of(tag.name, state.links.get(tag.digest))) for tag in state.tags]
-    subjects += [(digest, known.subject) for digest, known in state.links.items() if known]
-    referrers = {digest for digest, subject in subjects if subject in whole}
-    return {digest: until for digest, until in state.restored.items() if digest in whole | referrers}
 
 
 def _why_not(repository: str, verdict: Verdict) -> str:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 
 from service.dispatch import Dispatch
 from service.domain.errors import NotDeletable, PushpruneError, unknown_repository, unknown_tag
+from service.domain.retention.leases import released_by
 from service.domain.retention.manual import DRY
 from service.domain.retention.plan import Verdict
 from service.domain.retention.selector import TagSelector
 from service.domain.retention.state import ManualDeletion
-from service.prune.deletion_request import DeletionRequest, RequestResolver, released_by
+from service.prune.deletion_request import DeletionRequest, RequestResolver
 from service.registry import Registry
 from service.reports.verdicts import Verdicts
 from service.settings import PolicySource

@@ -46,8 +46,14 @@ class Restorations:
     def lease(self, repository: str, digests: Sequence[str], life_s: int) -> int:
         """Protect these digests from deletion for `life_s`, or longer if they already are; return until when (µs)."""
         until_ms = self._connection.now_ms() + life_s * 1000
-        # GT: a longer protection must not be shortened.
-        self._connection.redis.zadd(self._keys.of("restored", repository), dict.fromkeys(digests, until_ms), gt=True)
+        key = self._keys.of("restored", repository)
+        with self._connection.redis.pipeline() as pipe:
+            for digest in digests:
+                # Each restore moves the end: a manual deletion whose preview is older must not end this protection.
+                pipe.zincrby(key, 1, digest)
+            # GT: a longer protection must not be shortened.
+            pipe.zadd(key, dict.fromkeys(digests, until_ms), gt=True)
+            pipe.execute()
         return until_ms * 1000
 
     def restored(self, repository: str, manifest: RestoredManifest, before: str, since_us: int) -> bool:

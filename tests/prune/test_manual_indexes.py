@@ -1,6 +1,7 @@
 """A manual deletion of an index that no worker has read yet: its parts are read first, so that their leases end."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -143,6 +144,27 @@ def test_a_restore_after_the_preview_of_a_deletion_keeps_its_image(
     request(system, planned)
     system.later()
     assert system.registry.tags(SHOP).get("v3") == PART.digest
+
+
+def test_a_restore_by_digest_right_before_the_deletion_is_recorded_keeps_its_image(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = make_system(keep_last(1))
+    system.registry.push(SHOP, "v1", PART)
+    system.push("v2")
+    system.settle()
+    restore, ask = system.wiring.restore.restore, system.store.manual.request
+    restore(SHOP, tag="v1", lease_s=LEASE_S)
+    planned = resolve(system, TagSelector(SHOP, "v1"))
+
+    def restore_first(*wanted: Any, **more: Any) -> tuple[str, ...]:
+        restore(SHOP, digest=PART.digest, lease_s=3600)
+        return ask(*wanted, **more)
+
+    monkeypatch.setattr(system.store.manual, "request", restore_first)
+    request(system, planned)
+    system.later()
+    assert system.pull_whole(PART.digest) == PART.digest
 
 
 @pytest.mark.parametrize(

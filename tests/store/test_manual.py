@@ -40,22 +40,23 @@ def test_a_request_for_a_tag_that_has_moved_is_not_noted(wiring: Wiring) -> None
 
 
 @pytest.mark.parametrize(
-    ("seen", "restores_again", "is_protected"),
+    ("seen", "restored_again_s", "is_protected"),
     [
-        ({"v1": digest(1)}, False, False),
-        ({"v1": digest(1), "v2": digest(9)}, False, True),
-        ({"v1": digest(1)}, True, True),
+        ({"v1": digest(1)}, 0, False),
+        ({"v1": digest(1), "v2": digest(9)}, 0, True),
+        ({"v1": digest(1)}, 90, True),
+        ({"v1": digest(1)}, 30, True),
     ],
-    ids=["", "v2 points at another image", "a user restores the image again"],
+    ids=["", "v2 points at another image", "a user restores the image again", "for a shorter time"],
 )
 def test_a_request_ends_the_protection_by_a_restore_that_its_user_saw(
-    wiring: Wiring, seen: dict[str, str], restores_again: bool, is_protected: bool
+    wiring: Wiring, seen: dict[str, str], restored_again_s: int, is_protected: bool
 ) -> None:
     """If a name is left out, the image may also belong to that name."""
     restorations = wiring.store.restorations
     released = {digest(1): restorations.lease(SHOP, [digest(1)], 60)}
-    if restores_again:
-        restorations.lease(SHOP, [digest(1)], 90)
+    if restored_again_s:
+        restorations.lease(SHOP, [digest(1)], restored_again_s)
     assert wiring.store.manual.request(SHOP, seen, "alice", released=released) == ("v1",)
     assert (digest(1) in wiring.store.history.snapshot(SHOP).restored) is is_protected
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from service.domain.retention.plan import Verdict
-from service.domain.retention.state import State, Tag
+from service.domain.retention.state import State, Tag, subject_of
 
 
 def leased_verdict(state: State, tag: Tag, rule: str | None, now_us: int) -> Verdict | None:
@@ -23,6 +23,26 @@ def leased_verdict(state: State, tag: Tag, rule: str | None, now_us: int) -> Ver
 def leased_us(state: State, digest: str) -> int:
     """Return until when (µs) the manifest is leased. A lease of a part, at any depth, is a lease of its index."""
     return max(_until_us(state, state.leased, digest), _until_us(state, state.restored, digest))
+
+
+def released_by(state: State, targets: Mapping[str, str]) -> Mapping[str, int]:
+    """Map each restored digest whose lease a manual deletion ends to the end of the lease (µs).
+
+    The request covers parts and referrers, too.
+
+    A user who deletes a restored image manually no longer wants to keep it because of the restore. That also holds
+    if the image remains as a part of an index. A digest at which another tag points is still kept: users may have
+    restored that tag, and nobody asked to delete it.
+    """
+    if not state.restored:
+        return {}
+    tagged = {tag.digest for tag in state.tags if tag.name not in targets}
+    whole = {part for digest in targets.values() if digest not in tagged for part in state.closure(digest)}
+    whole -= tagged
+    subjects = [(tag.digest, subject_of(tag.name, state.links.get(tag.digest))) for tag in state.tags]
+    subjects += [(digest, known.subject) for digest, known in state.links.items() if known]
+    referrers = {digest for digest, subject in subjects if subject in whole}
+    return {digest: until for digest, until in state.restored.items() if digest in whole | referrers}
 
 
 def _until_us(state: State, leases: Mapping[str, int], digest: str) -> int:
