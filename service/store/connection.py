@@ -18,7 +18,7 @@ from service.store.guarded_client import GuardedClient
 from service.store.keys import Keys
 from service.store.redis_url import sentinel_address
 from service.store.script import Argument, lua_script
-from service.store.script_client import ScriptClient
+from service.store.script_client import ScriptClient, close_idle
 
 _PLACE = re.compile(r" script: (?=\w+, on )")
 _DEMOTED = re.compile(r"\b(READONLY|MASTERDOWN)\b|read only replica")
@@ -217,13 +217,17 @@ class Connection:
             self._silent_until_s = time.monotonic() + _SILENCE_S
             raise StoreUnavailable(f"Redis does not answer ({_brief(error)})") from error
         except redis.ConnectionError as error:
+            self._close_idle()
             raise StoreUnavailable(f"Redis does not answer ({_brief(error)})") from error
         except redis.ResponseError as error:
             if _DEMOTED.search(str(error)):
-                # The name or address may lead to another server by now, but an open connection still uses the old one.
-                for client in (self.client, self._hasty):
-                    client.connection_pool.disconnect(inuse_connections=False)
+                self._close_idle()
             raise StoreRefuses(f"Redis refuses: {_brief(error)}{_remedy(str(error))}") from error
+
+    def _close_idle(self) -> None:
+        # The name or address may lead to another server by now, but an open connection still uses the old one.
+        for client in (self.client, self._hasty):
+            close_idle(client)
 
     def run_id(self) -> str:
         """Return the id of this start of the Redis server. After a new start, the last writes may be missing."""

@@ -31,12 +31,15 @@ class ScriptClient(redis.Redis):
         own, has_bytes = self._connection(idle), NEVER_DECODE in options
         try:
             return own.retry.call_with_retry(lambda: _answer(own, args, has_bytes), lambda _: own.disconnect())
-        except BaseException:
-            # After a failover, the other connections would still read from the old server.
-            _close(idle)
-            raise
         finally:
             idle.append(own)
+
+    def close_idle(self) -> None:
+        """Close the connections outside of the pool that no thread uses. Another thread may take one meanwhile."""
+        idle = self._idle[os.getpid()]
+        with suppress(IndexError):
+            while True:
+                idle.pop().disconnect()
 
     def _connection(self, idle: deque[Any]) -> Any:
         """Return a connection that no other thread uses. Opening one takes as long as ten calls."""
@@ -47,11 +50,11 @@ class ScriptClient(redis.Redis):
             return pool.connection_class(**pool.connection_kwargs)
 
 
-def _close(idle: deque[Any]) -> None:
-    """Close connections. Another thread may take one meanwhile."""
-    with suppress(IndexError):
-        while True:
-            idle.pop().disconnect()
+def close_idle(client: Any) -> None:
+    """Close the connections of a client that no thread uses: after a failover, they still lead to the old server."""
+    client.connection_pool.disconnect(inuse_connections=False)
+    if isinstance(client, ScriptClient):
+        client.close_idle()
 
 
 def _answer(own: Any, command: tuple[Any, ...], has_bytes: bool) -> Any:

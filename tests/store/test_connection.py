@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -124,7 +124,14 @@ def test_a_script_leaves_a_server_that_refuses_it(server: Valkey) -> None:
     assert script_connections(connection).isdisjoint(before)
 
 
-def test_a_refused_script_also_closes_the_connections_that_other_threads_left(server: Valkey) -> None:
+@pytest.mark.parametrize(
+    "write",
+    [lambda connection: undoom(connection), lambda connection: connection.redis.set("p:x", 1)],
+    ids=["script", "command"],
+)
+def test_a_refused_write_also_closes_the_connections_that_scripts_of_other_threads_left(
+    server: Valkey, write: Callable[[Connection], object]
+) -> None:
     """After a failover, the next thread would read from the old server."""
     connection = connection_to(server.url)
     client: Any = server.client()
@@ -140,7 +147,7 @@ def test_a_refused_script_also_closes_the_connections_that_other_threads_left(se
     assert len(before) == 2
     demote(client)
     with pytest.raises(StoreRefuses):
-        undoom(connection)
+        write(connection)
     until(lambda: script_connections(connection).isdisjoint(before))
 
 
