@@ -1,6 +1,8 @@
 """A manual deletion of an index that no worker has read yet: its parts are read first, so that their leases end."""
 
+import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -74,6 +76,23 @@ def test_the_parts_of_an_index_in_it_are_read_too(make_system: Make) -> None:
     system.later()
     assert system.tags() == {"v2"}
     assert PART.digest not in system.registry.manifests(SHOP)
+
+
+def test_indexes_that_were_not_read_yet_are_read_at_the_same_time(make_system: Make) -> None:
+    other = make_image("other part")
+    indexes = (index_over([PART]), index_over([other], seed="other"))
+    system = holds_restored_part(make_system, indexes[0])
+    for part in (other, replace(indexes[1], children=())):
+        system.registry.push(SHOP, "v3", part)
+    together = threading.Barrier(len(indexes))
+    for index in indexes:
+        system.registry.before("GET", index.digest, lambda: together.wait(240))
+    (wanted,) = resolve(system, TagSelector(SHOP, "v*"))
+    assert not together.broken
+    assert {index: known.children for index, known in wanted.learnt.items()} == {
+        indexes[0].digest: (PART.digest,),
+        indexes[1].digest: (other.digest,),
+    }
 
 
 def test_an_unreported_index_is_read_too(make_system: Make) -> None:
