@@ -20,6 +20,7 @@ from service.registry.objects import ObjectStore
 
 FOLDER = f"{OURS}/quarantine"
 _LINKS, _DATA = "links", "data"
+_AT_ONCE = 1000
 
 
 @dataclass(slots=True)
@@ -185,16 +186,19 @@ class BlobQuarantine:
                     break
         return returned
 
-    def delete(self, batches: Iterable[QuarantineBatch]) -> dict[str, str]:
-        """Delete batches for good. Returns the keys that were not deleted, each with the error."""
-        folders = [batch.folder for batch in batches]
+    def delete(self, batch: QuarantineBatch) -> Iterator[tuple[Sequence[str], dict[str, str]]]:
+        """Delete a batch for good, 1,000 objects at a time.
+
+        Yields:
+            The keys of these objects; and those of them that were not deleted, each with the error.
+        """
         # Data leaves with its folder: a registry that was killed may have left another file there.
-        keys = [stored.key for folder in folders for stored in self._objects.list(folder)]
-        failed = self._objects.delete_with_folders(keys)
+        keys = [stored.key for stored in self._objects.list(batch.folder)]
+        for start in range(0, len(keys), _AT_ONCE):
+            part = keys[start : start + _AT_ONCE]
+            yield part, self._objects.delete_with_folders(part)
         if self._objects.root:
-            for folder in folders:
-                remove_empty(self._objects.root / folder)
-        return failed
+            remove_empty(self._objects.root / batch.folder)
 
     def _each(self, move: Callable[[str, str], bool], places: Mapping[str, str]) -> dict[str, str]:
         """Move or copy each object to its place, and return the errors by key. A missing object is no error."""

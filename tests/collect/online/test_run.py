@@ -3,7 +3,7 @@
 import gc
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
@@ -176,6 +176,38 @@ def test_an_image_can_be_restored_until_its_data_leaves_the_quarantine(
     site.objects.failing = lambda key: False
     site.collect_after(1)
     assert forgotten == [(SHOP, UNUSED.digest)]
+
+
+def test_a_collection_that_loses_its_lease_while_a_batch_expires_leaves_the_rest_to_the_next(
+    site: OnlineSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.registry.blob_quarantine._AT_ONCE", 1)
+    forgotten: list[object] = []
+
+    def forget(images: Iterable[object]) -> int:
+        forgotten.extend(images)
+        return 0
+
+    monkeypatch.setattr(site.store.trash, "blobs", lambda: [(SHOP, UNUSED.digest, tuple(blobs_of(UNUSED)))])
+    monkeypatch.setattr(site.store.trash, "forget_images", forget)
+    unlinked(site)
+    site.collect_after(GRACE_S + 1)
+    before, lost = len(list(site.plain.list(FOLDER))), list[str]()
+
+    def lose_it(action: str, keys: Sequence[str]) -> None:
+        lost.extend(key for key in keys if action == "delete" and key.startswith(FOLDER))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lease, "valid", property(lambda lease: not lost))
+        site.objects.before_step = lose_it
+        assert "lease" in site.collect_after(QUARANTINE_S + 1).message
+    assert len(lost) == 1
+    assert len(list(site.plain.list(FOLDER))) == before - 1
+    assert bool(forgotten) is lost[0].endswith("data")
+    site.objects.before_step = lambda action, keys: None
+    site.collect_after(1)
+    assert not list(site.plain.list(FOLDER))
+    assert forgotten
 
 
 def test_the_trash_tells_when_an_image_loses_the_first_of_its_blobs(
