@@ -64,6 +64,17 @@ def test_a_button_under_the_pointer_stays_that_of_its_row(site: Site, visit: Vis
     expect(page.get_by_role("link", name="second")).to_be_visible()
 
 
+def test_the_link_that_skips_the_navigation_moves_no_button(visit: Visiting) -> None:
+    """A click ends the focus of the link: a button that moves at that moment would not be clicked."""
+    page = visit().go("/policy")
+    button = page.get_by_role("button", name="Preview deletions")
+    before = button.bounding_box()
+    link = page.get_by_role("link", name="Skip to the content")
+    link.focus()
+    expect(link).to_be_in_viewport()
+    assert button.bounding_box() == before
+
+
 def test_while_no_page_is_visible_nothing_is_requested(visit: Visiting) -> None:
     page = visit().go("/collection")
     page.evaluate(_HIDE)
@@ -94,3 +105,16 @@ def test_a_server_that_does_not_answer_in_time_is_shown_as_away(visit: Visiting)
     page.close()
     assert all(item.startswith("error: htmx:") for item in window.complaints)
     window.complaints.clear()
+
+
+def test_a_session_that_ends_takes_no_written_text_away(visit: Visiting) -> None:
+    window = visit()
+    page = window.go("/policy")
+    text = page.get_by_label("Policy", exact=True)
+    text.fill("rules: []")
+    page.context.clear_cookies()
+    expect(page.get_by_text("you may have to sign in again")).to_be_visible()
+    expect(text).to_have_value("rules: []")
+    text.fill(text.evaluate("field => field.defaultValue"))
+    page.wait_for_url("**/login?next=/policy")
+    window.complaints[:] = [text for text in window.complaints if "401" not in text]

@@ -2,7 +2,6 @@
 
 rendering.py     a page, a panel, the redirect after a change
 text.py          formats of times, bytes, digests, untrusted text, and YAML
-masking.py       the configuration without its secrets
 login.py         signing in, with a token or a one-time link, and out
 overview.py      current state and recent activity; first_start.py the checklist of a new installation
 repositories.py  all repositories; treemap.py lays them out by size
@@ -18,6 +17,7 @@ collection.py    garbage collections
 health.py        the doctor, workers, queues, the configuration
 """
 
+import re
 from http import HTTPStatus
 from types import ModuleType
 
@@ -120,12 +120,22 @@ def _unwanted(user: Visitor | None) -> Response | None:
 
 def _to_login() -> Response:
     """Redirect to the sign-in page. A panel makes the browser load the whole page."""
-    address = url_for("pages.log_in_page", next=None if rendering.is_panel() else rendering.here())
+    address = url_for("pages.log_in_page", next=_current_page() or None)
     if not rendering.is_panel():
         return rendering.see_other(address)
     response = Response("sign in again", 401, mimetype="text/plain")
     response.headers["HX-Redirect"] = address
     return response
+
+
+def _current_page() -> str:
+    """Return the page that the user sees: the page of a panel, or the page that sent a form; "" if unknown."""
+    if request.method == "POST":
+        return request.form.get("back", "")
+    if not rendering.is_panel():
+        return rendering.here()
+    address = re.sub("^https?://[^/]*", "", request.headers.get("HX-Current-URL", ""))
+    return address.removeprefix(request.script_root)
 
 
 def _no_page(store: Store, settings: Settings, error: NotFound) -> Response:

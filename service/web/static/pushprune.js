@@ -79,6 +79,14 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   note(target);
 });
 
+// A session that has ended leads to the sign-in page, unless a text that the user wrote would be lost by it.
+document.addEventListener("htmx:beforeOnLoad", (event) => {
+  const isWritten = [...document.querySelectorAll("textarea")].some((field) => field.value !== field.defaultValue);
+  if (event.detail.xhr.status !== 401 || !isWritten) return;
+  event.preventDefault();
+  say(true);
+});
+
 for (const name of ["htmx:sendError", "htmx:timeout"]) document.addEventListener(name, () => say(true));
 
 // A link to a part of a page leads there although panels that arrive later push that part down, until the reader acts.

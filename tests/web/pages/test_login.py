@@ -50,9 +50,22 @@ def test_over_a_link_from_elsewhere_the_page_asks_once_more_for_itself(edge: Edg
     assert browser.get("/policy", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 303
 
 
-def test_a_panel_has_the_whole_page_go_to_the_login(edge: Edge) -> None:
-    response = Browser(edge).panel("/panels/overview/now")
-    assert (response.status_code, response.headers["HX-Redirect"]) == (401, "/login")
+@pytest.mark.parametrize(
+    ("page", "login"),
+    [
+        ("", "/login"),
+        ("http://localhost/trash?order=size", "/login?next=/trash?order%3Dsize"),
+        ("http://[", "/login"),
+    ],
+)
+def test_a_panel_without_a_session_leads_its_page_to_the_login_and_back(edge: Edge, page: str, login: str) -> None:
+    response = edge.http.get("/panels/overview/now", headers={"HX-Request": "true", "HX-Current-URL": page})
+    assert (response.status_code, response.headers["HX-Redirect"]) == (401, login)
+
+
+def test_a_form_without_a_session_leads_to_the_login_and_back_to_its_page(edge: Edge) -> None:
+    response = edge.http.post("/restore", data={"back": "/trash"}, headers={"Origin": "http://localhost"})
+    assert (response.status_code, response.headers["Location"]) == (303, "/login?next=/trash")
 
 
 @pytest.mark.parametrize("token", ["", "wrong", TOKENS["notify"], "ädmin"])

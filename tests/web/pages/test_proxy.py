@@ -53,6 +53,13 @@ def test_every_link_has_the_path_at_the_proxy_whether_the_proxy_strips_it_or_not
     assert edge.http.get("/pushprunes").status_code == 404
 
 
+def test_the_login_leads_a_panel_back_to_its_page_under_the_prefix(serve: ServeEdge) -> None:
+    edge = serve(tokens=TOKENS, web={"prefix": "/pushprune"})
+    headers = {"HX-Request": "true", "HX-Current-URL": "http://localhost/pushprune/trash"}
+    response = edge.http.get("/panels/overview/now", headers=headers)
+    assert response.headers["HX-Redirect"] == "/pushprune/login?next=/trash"
+
+
 def test_forwarded_headers_are_believed_from_the_proxy_alone(serve: ServeEdge) -> None:
     edge = serve(tokens=TOKENS, web=WEB)
     answer = {"X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/p", "X-Forwarded-Host": "prune.example"}
