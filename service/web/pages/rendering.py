@@ -1,6 +1,7 @@
 """Pages, panels, error responses, and the redirect after a change."""
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from flask import Flask, Response, flash, g, make_response, render_template, request, url_for
@@ -81,7 +82,9 @@ def panel(template: str, title: str, **values: Any) -> Response:
 
 def error_page(message: str, status: int, title: str = "") -> Response:
     """Return an error response with one sentence, as a panel or as a page with this title."""
-    response = page("panels/refusal.html" if is_panel() else "refusal.html", said=message, title=title)
+    is_away = status == HTTPStatus.SERVICE_UNAVAILABLE and request.method == "GET"
+    template = "panels/refusal.html" if is_panel() else "refusal.html"
+    response = page(template, said=message, title=title, is_away=is_away)
     response.status_code = status
     return response
 

@@ -147,6 +147,7 @@ def test_a_session_is_refused_while_it_is_not_known_if_it_was_signed_out(
     redis_server.connected = False
     page = browser.get("/health")
     assert (page.status_code, "Redis does not answer" in page.text) == (503, True)
+    assert '<meta http-equiv="refresh" content="10">' in page.text
     assert "Sign out" not in page.text
     redis_server.connected = True
     assert browser.get("/health").status_code == 200
