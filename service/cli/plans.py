@@ -37,6 +37,8 @@ def show_held(store: Store, names: Sequence[str], as_document: bool) -> None:
         return
     if show_names(plan.hold.repository for plan in plans):
         return
+    if unplanned := held_plans.unplanned(store):
+        line(f"still to be planned: {spell_count(unplanned, 'repository')}")
     if not plans:
         click.echo("no plan waits for approval")
         return

@@ -31,7 +31,7 @@ def edit(config: Path | None, data: Path | None, yes: bool) -> None:
         raise ConfigurationError("not a terminal: add --yes to put the edited policy in force without a question")
     wiring = connect(config, data)
     if wiring.policies.file is None:
-        raise ConfigurationError("no file holds a policy: write one, and name it in the configuration as `policy: FILE`")
+        raise ConfigurationError("no file holds a policy: write one, and name it in the settings as `policy: FILE`")
     edited = EditedPolicy(wiring.policies.file.resolve())
     try:
         if not edited.ask_user():

@@ -40,6 +40,11 @@ def undecided(store: Store) -> tuple[Hold, ...]:
     return tuple(entry.hold for entry in waiting(store) if entry.rejection is None)
 
 
+def unplanned(store: Store) -> int:
+    """Return the number of repositories that are still to be planned: their plans may wait. Raises as `waiting`."""
+    return store.stats.read().waiting["due"]
+
+
 def joint_name(holds: Iterable[Hold]) -> str:
     """Return one name for several plans. The name changes as soon as any of them is replaced."""
     plans = sorted(f"{hold.repository} {hold.plan}" for hold in holds)

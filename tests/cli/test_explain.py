@@ -127,7 +127,7 @@ def test_planning_a_repository_that_waits_says_that_it_waits(run: Run) -> None:
 def test_the_plans_that_wait_are_followed_by_what_to_do(
     run: Run, wiring: Wiring, request: pytest.FixtureRequest
 ) -> None:
-    assert run("prune", "--held") == (0, "no plan waits for approval\n")
+    assert run("prune", "--held") == (0, "still to be planned: 1 repository\nno plan waits for approval\n")
     request.getfixturevalue("held")
     plan = wiring.store.approvals.holds()[0].plan
     _, output = run("prune", "--held")
