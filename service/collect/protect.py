@@ -150,7 +150,7 @@ class BlobProtection:
 
     def _explained(self) -> Mapping[str, int]:
         """Map each blob that a deletion explains to the time of that deletion (µs), pushprune's own blobs included."""
-        return self._store.trash.held() | dict.fromkeys((tombstone.DIGEST, *LEFTOVERS), now_us())
+        return self._store.trash.held() | dict.fromkeys((*tombstone.DIGESTS, *LEFTOVERS), now_us())
 
     def _hold(self, needed: Collection[UnreferencedBlob]) -> None:
         if not self._registry.is_configured or self._gc.gate == "readonly":

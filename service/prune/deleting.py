@@ -7,7 +7,7 @@ from functools import partial
 from service import tracing
 from service.dispatch import Dispatch
 from service.domain.errors import RegistryUnavailable
-from service.domain.retention.batching import batch_size, next_size, tags_first
+from service.domain.retention.batching import LARGEST_UNTAGGING, batch_size, next_size, tags_first
 from service.domain.retention.plan import Doomed
 from service.prune import listing
 from service.prune.batch import open_batch
@@ -35,11 +35,13 @@ class _Learnt:
     """The facts that the batches before, under the same lease, have shown.
 
     Attributes:
-        size: number of digests that the registry deletes in the time of one batch.
+        deletes: number of digests that the registry deletes in the time of one batch.
+        untags: number of images whose tags the registry deletes in the time of one batch.
         no_tombstone: True if the last batch removed its tags, and deleted the tombstone at its end.
     """
 
-    size: int
+    deletes: int
+    untags: int = 0
     no_tombstone: bool = False
 
 
@@ -81,8 +83,9 @@ def _delete(
         # come back to this worker.
         if not has_policy_in_force(wiring.policies, snapshot):
             return False
+        step = batch_size(tags, wiring.settings.delete.batch_size)
         batch, untags = _next_batch(
-            wiring.store, wiring.registry, wiring.settings, snapshot, remaining, tags, learnt.size
+            wiring.store, wiring.registry, wiring.settings, snapshot, remaining, tags, learnt, step
         )
         if _is_stale(wiring.store, wiring.registry, wiring.policies, snapshot, batch):
             _plan_again(wiring.store, wiring.dispatch, snapshot.repository)
@@ -97,13 +100,17 @@ def _delete(
                 return False
             began_s = time.monotonic()
             try:
-                _delete_batch(wiring, snapshot, batch, permit, work, untags=untags, no_tombstone=learnt.no_tombstone)
+                _delete_batch(
+                    wiring, snapshot, batch, permit, work, step=untags and step, no_tombstone=learnt.no_tombstone
+                )
             except RegistryUnavailable:
                 _reset_back_off(wiring.store, snapshot.repository, batch)
                 raise
-        learnt.no_tombstone = untags
-        if not untags:
-            learnt.size = next_size(len(batch), time.monotonic() - began_s)
+        fits, learnt.no_tombstone = next_size(len(batch), time.monotonic() - began_s), untags
+        if untags:
+            learnt.untags = fits
+        else:
+            learnt.deletes = fits
         wiring.store.outbox.succeeded("doomed", snapshot.repository)
         remaining, tags = remaining[len(batch) :], tags - sum(len(image.tags) for image in batch)
         if remaining and not wiring.store.history.is_current(snapshot):
@@ -130,24 +137,26 @@ def _next_batch(
     snapshot: Snapshot,
     remaining: list[Doomed],
     tags: int,
-    fits: int,
+    learnt: _Learnt,
+    step: int,
 ) -> tuple[tuple[Doomed, ...], bool]:
     """Return the next batch, and True if its tags are to be removed before its manifests.
 
     Args:
-        fits: number of digests that the registry deletes in the time of one batch.
+        tags: number of tags in the repository now.
+        step: number of images whose tags are removed at a time.
     """
-    most = settings.delete.batch_size
-    alike = tuple(image for image in remaining[: batch_size(tags, most)] if image.only_tags == remaining[0].only_tags)
-    size = min(most, fits)
+    only_tags = remaining[0].only_tags
+    alike = tuple(image for image in remaining[:LARGEST_UNTAGGING] if image.only_tags == only_tags)
+    size = min(settings.delete.batch_size, learnt.deletes)
     if not remaining[0].tags:
         return alike[:size], False
     # In the storage, a digest with its tags costs the same in a repository of any size.
     if not registry.deletion.cost_grows_with_tags:
-        return alike, remaining[0].only_tags
+        return alike[:step], only_tags
     known = store.capabilities.deletes_tags(snapshot.restarts)
-    untags = remaining[0].only_tags or (len(remaining) > 1 and tags_first(remaining, tags, deletes_tags=known))
-    return alike if untags else alike[:size], untags
+    untags = only_tags or (len(remaining) > 1 and tags_first(remaining, tags, deletes_tags=known))
+    return alike[: max(step, learnt.untags)] if untags else alike[:size], untags
 
 
 def _is_stale(
@@ -175,18 +184,22 @@ def _delete_batch(
     permit: Lease,
     work: Work,
     *,
-    untags: bool,
+    step: int,
     no_tombstone: bool,
 ) -> None:
-    """Delete the images of one batch. untags: remove all their tags before their manifests."""
+    """Delete the images of one batch.
+
+    Args:
+        step: number of images whose tags are removed at a time, all before the first manifest; 0: each with its tags.
+    """
     # All images that are doomed at one time are of the same plan.
     traced = tracing.span("delete", images[0].trace, repository=snapshot.repository, images=len(images))
     with traced, open_batch(wiring, snapshot, permit) as batch:
-        if untags:
-            for outcome in untag(batch, images, work, no_tombstone=no_tombstone):
+        if step:
+            for outcome in untag(batch, images, work, step=step, no_tombstone=no_tombstone):
                 batch.record(outcome)
         else:
-            work(partial(delete_image, batch), images)
+            work([partial(delete_image, batch, image) for image in images])
         # A tag that is still listed because of a longer tag can be removed once this batch deleted the longer one.
         still_listed(batch, ())
         wiring.store.collections.note_deletions(tracing.context())

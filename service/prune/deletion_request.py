@@ -126,7 +126,7 @@ class RequestResolver:
 
     def _found(self, name: str) -> Tag | None:
         head = self._registry.client.head(self._repository, name)
-        if head is None or head.digest == tombstone.DIGEST:
+        if head is None or head.digest in tombstone.DIGESTS:
             return None
         if head.media_type in INDEX_TYPES:
             self._indexes.add(head.digest)

@@ -54,7 +54,7 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
             name = name_of(member[0])
             live = _live(snapshot, name)
             digest = name if ":" in name else live.digest if live else None
-            if (doomed | undecided).intersection((name, digest)) or (name == tombstone.DIGEST and doomed | undecided):
+            if (doomed | undecided).intersection((name, digest)) or (name in tombstone.DIGESTS and doomed | undecided):
                 # The deletion finishes its work on this name. If its plan is dropped instead, healing runs again.
                 continue
             try:
@@ -133,17 +133,18 @@ class _Healing:
             log.warning("healing pushed a tag that its user had deleted; it is deleted again", tag=tag)
             with open_batch(self._wiring, self._snapshot, self._permit) as batch:
                 untag_again(batch, tag, current.digest)
-            if current.digest != tombstone.DIGEST:
+            if current.digest not in tombstone.DIGESTS:
                 self._store.deletions.untagged_again(self._repository, tag, current.digest)
 
     def _is_ours(self, tag: str, current: ManifestHead) -> bool:
         """Return True if the tag points at a manifest that we pushed: a tombstone, or a healed image."""
-        return current.digest in (tombstone.DIGEST, self._store.deletions.own_put(self._repository, tag))
+        own = self._store.deletions.own_put(self._repository, tag)
+        return current.digest in tombstone.DIGESTS or current.digest == own
 
     def _restore_image(self, name: str, digest: str) -> str | None:
         """Restore what is missing; return the reason, or None if nothing was missing. The parts first, then the tag."""
         repository = self._repository
-        if name == tombstone.DIGEST:
+        if name in tombstone.DIGESTS:
             self._store.deletions.touch(repository, name)
             with open_batch(self._wiring, self._snapshot, self._permit) as batch:
                 # A crash may have left a tombstone behind.
@@ -274,8 +275,8 @@ class _Healing:
         current = self._registry.client.head(repository, tag.name)
         if current is not None and (current.digest == tag.digest or not self._is_ours(tag.name, current)):
             return False
-        if current is not None and current.digest == tombstone.DIGEST:
-            self._store.deletions.request_healing(repository, [tombstone.DIGEST])
+        if current is not None and current.digest in tombstone.DIGESTS:
+            self._store.deletions.request_healing(repository, [current.digest])
         elif current is not None and not self._store.deletions.may_have_met_own_put(repository, tag):
             # No write of ours met that push, so it would still be there: its report is not believed.
             return False

@@ -43,7 +43,7 @@ def _delete_image(batch: Batch, doomed: Doomed) -> None:
         _finish(batch, doomed)
     elif is_untagging:
         # A crash interrupted an untag of this image: continue the untag.
-        for result in untag(batch, (doomed,), one_by_one):
+        for result in untag(batch, (doomed,), one_by_one, step=1):
             batch.record(result)
     else:
         _delete_manifest(batch, doomed, manifest)

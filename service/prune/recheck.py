@@ -20,7 +20,7 @@ class RecheckState(StrEnum):
     """The state of a tag right before its deletion."""
 
     UNCHANGED = "unchanged"  # points at the doomed digest
-    TOMBSTONE = "tombstone"  # points at the tombstone: an untag was interrupted
+    TOMBSTONE = "tombstone"  # points at a tombstone: an untag was interrupted
     REMOVED = "removed"  # was deleted by pushprune: by an untag or a DELETE
     HEALED = "healed"  # points where healing put it, before its last push was reported
     VANISHED = "vanished"  # was deleted by another client
@@ -92,7 +92,7 @@ def _recheck(
         tag = Tag(name, answer.digest, None) if answer else None
     if tag is not None and tag.digest == doomed.digest:
         return RecheckResult(RecheckState.UNCHANGED, manifest or known)
-    if tag is not None and tag.digest == tombstone.DIGEST:
+    if tag is not None and tag.digest in tombstone.DIGESTS:
         return RecheckResult(RecheckState.TOMBSTONE)
     if tag is not None and tag.digest == batch.store.deletions.own_put(repository, name):
         return RecheckResult(RecheckState.HEALED, healed_digest=tag.digest)

@@ -76,10 +76,10 @@ def _remove_unprotected(batch: Batch, dangling: Collection[str], listed: set[str
     for tag in sorted(dangling, key=len, reverse=True):
         if _longer(tag, sorted(listed - removed)):
             continue
-        asked_ms = store.deletions.request_healing(repository, [tombstone.DIGEST, tag])
-        batch.write(partial(registry.client.put, repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT))
-        batch.write(partial(registry.client.delete, repository, tombstone.DIGEST))
-        store.deletions.healed(repository, (tombstone.DIGEST, asked_ms), "", None)
+        asked_ms = store.deletions.request_healing(repository, [tombstone.FIRST.digest, tag])
+        batch.write(partial(registry.client.put, repository, tag, tombstone.MEDIA_TYPE, tombstone.FIRST.content))
+        batch.write(partial(registry.client.delete, repository, tombstone.FIRST.digest))
+        store.deletions.healed(repository, (tombstone.FIRST.digest, asked_ms), "", None)
         removed.add(tag)
     return removed
 

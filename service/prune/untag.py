@@ -1,31 +1,39 @@
-"""Untag doomed tags: by a DELETE of each tag if the registry supports that, else by one tombstone.
+"""Untag doomed tags: by a DELETE of each tag if the registry supports that, else by tombstones.
 
-Every tag of a batch is moved to the tombstone, and one DELETE of the tombstone deletes all of them (Distribution 2.8
-cannot delete a tag alone). A crash in between leaves tags at the tombstone; the next batch continues from there.
+Tags are moved to a tombstone, and one DELETE of the tombstone deletes all of them (Distribution 2.8 cannot delete a tag
+alone). Meanwhile, the next tags are moved to the other tombstone. A crash in between leaves tags at the tombstones; the
+next batch continues from there.
 """
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import cycle
 from threading import Lock
 
 from service.domain.errors import RegistryUnavailable, TagDeletesUnknown, TrashUnwritable
 from service.domain.oci import tombstone
+from service.domain.oci.tombstone import Tombstone
 from service.domain.retention.plan import Doomed
 from service.prune.batch import LEASED, NEEDED, Batch, ImageOutcome, traced
+from service.prune.mounted import MountedStorage
 from service.prune.parallel import Work
+from service.prune.policy_change import has_policy_in_force
 from service.prune.recheck import RecheckResult, RecheckState, is_of_current_policy, may_be_deleted, recheck
 from service.prune.still_listed import still_listed
-from service.registry.storage import ReadableStorage
+from service.store.chunks import chunks
 from service.store.trash import SaveResult
 
 
-def untag(batch: Batch, images: tuple[Doomed, ...], work: Work, *, no_tombstone: bool = False) -> list[ImageOutcome]:
-    """Untag these images. The removed tags are recorded, also if this fails on the way.
+def untag(
+    batch: Batch, images: Sequence[Doomed], work: Work, *, step: int, no_tombstone: bool = False
+) -> list[ImageOutcome]:
+    """Untag these images, step by step. The removed tags are recorded, also if this fails on the way.
 
     Args:
-        work: runs a call for each of the images, one by one or in parallel.
-        no_tombstone: True if the last batch of this repository has just deleted the tombstone: the registry can do
-            that, and no tag points at it.
+        work: makes many calls, one by one or in parallel.
+        step: number of images whose tags are moved to the same tombstone.
+        no_tombstone: True if the last batch of this repository has just deleted a tombstone: the registry can do that.
 
     Raises:
         RegistryUnavailable, RegistryRefused, LeaseLost, TrashUnwritable: some tags may not be removed.
@@ -33,29 +41,33 @@ def untag(batch: Batch, images: tuple[Doomed, ...], work: Work, *, no_tombstone:
     untagging = _Untagging(batch)
     if not no_tombstone:
         untagging.begin()
-    fault: RegistryUnavailable | TrashUnwritable | None = None
-    try:
-        try:
-            work(untagging.untag, images)
-        except (RegistryUnavailable, TrashUnwritable) as error:
-            if isinstance(error, RegistryUnavailable) and not error.is_fault:
-                raise
-            # Neither a single failed request nor a full trash is a reason to leave the other tags at the tombstone.
-            fault = error
-        untagging.end()
-    finally:
-        untagging.record()
-    if fault:
-        raise fault
-    return untagging.outcomes
+    return untagging.untag(images, work, step)
 
 
 def untag_again(batch: Batch, tag: str, digest: str) -> None:
     """Remove a tag that our healing pushed although its user had just deleted it."""
     untagging = _Untagging(batch)
     untagging.begin()
-    untagging.untag_one(tag, digest, RecheckResult(RecheckState.UNCHANGED))
-    untagging.end()
+    untagging.untag_again(tag, digest)
+
+
+@dataclass(slots=True)
+class _Step:
+    """The images of a batch whose tags are moved to the same tombstone.
+
+    Attributes:
+        moved_ms: the time at which the tombstone was recorded for healing; None if no tag was moved to it yet.
+        still_listed: deleted tags that the registry still lists.
+        is_over: True if the tombstone was deleted with its tags, or none was needed.
+        is_recorded: True if the deleted tags were recorded.
+    """
+
+    tombstone: Tombstone
+    moved_ms: int | None = None
+    outcomes: list[ImageOutcome] = field(default_factory=list)
+    still_listed: frozenset[str] = frozenset()
+    is_over: bool = False
+    is_recorded: bool = False
 
 
 class _Untagging:
@@ -63,35 +75,62 @@ class _Untagging:
         self._batch, self._store, self._client = batch, batch.store, batch.registry.client
         self._repository, self._restarts = batch.repository, batch.snapshot.restarts
         self._by_tag = batch.exact or batch.store.capabilities.deletes_tags(self._restarts) is not False
-        self._is_done = self._by_tag
-        # The time at which the tombstone was recorded for healing. None: no tag was moved to a tombstone yet.
-        self._tombstone_ms: int | None = None
         self._listed: frozenset[str] | None = None
         self._lock = Lock()
-        self._mounted = _Mounted(batch.registry.storage)
-        self._left: frozenset[str] = frozenset()
-        self.outcomes: list[ImageOutcome] = []
+        self._mounted = MountedStorage(batch.registry.storage)
 
     def begin(self) -> None:
         """If a tombstone is needed, make sure before each batch that the registry can delete it."""
         if not self._by_tag:
-            self._delete_tombstone()
+            self._delete(tombstone.FIRST)
 
-    def _delete_tombstone(self) -> None:
-        self._store.deletions.touch(self._repository, tombstone.DIGEST)
-        self._batch.write(lambda: self._client.delete(self._repository, tombstone.DIGEST))
+    def untag(self, images: Sequence[Doomed], work: Work, size: int) -> list[ImageOutcome]:
+        """Untag images in steps of this size. The tombstone of a step is deleted while the next step is under way."""
+        steps: list[_Step] = []
+        fault: RegistryUnavailable | TrashUnwritable | None = None
+        try:
+            for part, stone in zip(chunks(images, size), cycle((tombstone.FIRST, tombstone.SECOND)), strict=False):
+                if steps and not has_policy_in_force(self._batch.policies, self._batch.snapshot):
+                    break
+                step, before = _Step(stone), steps[-1:]
+                steps.append(step)
+                calls = [partial(self._try_to_end, other) for other in before]
+                calls += [partial(self._untag_traced, step, doomed) for doomed in part]
+                try:
+                    work(calls)
+                    for other in before:
+                        self._end(other)
+                except (RegistryUnavailable, TrashUnwritable) as error:
+                    if isinstance(error, RegistryUnavailable) and not error.is_fault:
+                        raise
+                    # Neither a failed request nor a full trash is a reason to leave the other tags at the tombstone.
+                    fault = error
+                    break
+            self._end(steps[-1])
+        finally:
+            for step in steps:
+                self._record(step)
+        if fault:
+            raise fault
+        return [outcome for step in steps for outcome in step.outcomes]
 
-    def untag(self, doomed: Doomed) -> None:
-        """Untag one doomed digest. For each tag: recheck → trash → the write that removes the tag."""
+    def untag_again(self, tag: str, digest: str) -> None:
+        """Remove one tag. Nothing is recorded."""
+        step = _Step(tombstone.FIRST)
+        self._untag_tag(step, tag, digest, RecheckResult(RecheckState.UNCHANGED))
+        self._end(step)
+
+    def _untag_traced(self, step: _Step, doomed: Doomed) -> None:
         with traced("untag image", doomed):
-            self._untag(doomed)
+            self._untag(step, doomed)
 
-    def _untag(self, doomed: Doomed) -> None:
+    def _untag(self, step: _Step, doomed: Doomed) -> None:
+        """Untag one doomed digest. For each tag: recheck → trash → the write that removes the tag."""
         self._batch.permit.check()
         if not is_of_current_policy(self._batch.policies, doomed):
             return
         outcome = ImageOutcome(doomed)
-        self.outcomes.append(outcome)
+        step.outcomes.append(outcome)
         kept = False
         for verdict in doomed.verdicts:
             fetch, storage = not kept and not doomed.only_tags, self._batch.storage or self._mounted.live
@@ -105,28 +144,62 @@ class _Untagging:
                 return
             else:
                 kept = True
-                self.untag_one(verdict.tag.name, doomed.digest, check)
+                self._untag_tag(step, verdict.tag.name, doomed.digest, check)
                 outcome.untagged.append(verdict)
         if outcome.moved or outcome.vanished:
             names = ", ".join([*(tag.name for tag in outcome.moved), *outcome.vanished])
             outcome.spared = f"another client moved or deleted {names}"
 
-    def end(self) -> None:
-        """Delete the tombstone, and with it every tag that points at it."""
-        if not self._is_done and self._tombstone_ms is not None:
-            self._batch.permit.check()
-            self._delete_tombstone()
-            self._store.deletions.healed(self._repository, (tombstone.DIGEST, self._tombstone_ms), "", None)
-            removed = [verdict.tag.name for outcome in self.outcomes for verdict in outcome.untagged]
-            self._left = still_listed(self._batch, removed)
-        self._is_done = True
+    def _try_to_end(self, step: _Step) -> None:
+        """End a step while tags are pushed. If its DELETE meets one of these pushes, it is repeated after them."""
+        try:
+            self._end(step)
+        except RegistryUnavailable as error:
+            if not error.is_fault:
+                raise
 
-    def record(self) -> None:
-        """Record the removed tags. While the tombstone exists, no tag counts as removed."""
-        untagged = [(outcome.doomed, tuple(outcome.untagged)) for outcome in self.outcomes if outcome.untagged]
-        if not self._is_done or not untagged:
+    def _end(self, step: _Step) -> None:
+        """Delete the tombstone of a step, once, and with it every tag that points at it. Record these tags."""
+        if step.is_over:
             return
-        if self._store.deletions.untagged(self._repository, untagged, self._left):
+        if step.moved_ms is not None:
+            self._batch.permit.check()
+            self._delete_with_tags(step.tombstone)
+            self._store.deletions.healed(self._repository, (step.tombstone.digest, step.moved_ms), "", None)
+            removed = [verdict.tag.name for outcome in step.outcomes for verdict in outcome.untagged]
+            step.still_listed = still_listed(self._batch, removed)
+        step.is_over = True
+        self._record(step)
+
+    def _delete_with_tags(self, stone: Tombstone) -> None:
+        """Delete a tombstone that tags point at.
+
+        On a filesystem, Distribution 2.8 answers 500 if it reads any tag of the repository while that tag is being
+        written. By then it has deleted the manifest, but no tag. The manifest is pushed again, without a tag.
+        """
+        try:
+            if self._delete(stone):
+                return
+        except RegistryUnavailable as error:
+            if not error.is_fault:
+                raise
+        with self._batch.permit.writing():
+            self._client.put(self._repository, stone.digest, tombstone.MEDIA_TYPE, stone.content)
+        self._delete(stone)
+
+    def _delete(self, stone: Tombstone) -> bool:
+        """Delete a tombstone; return False if it did not exist."""
+        self._store.deletions.touch(self._repository, stone.digest)
+        with self._batch.permit.writing():
+            return self._client.delete(self._repository, stone.digest)
+
+    def _record(self, step: _Step) -> None:
+        """Record the removed tags of a step, once. While its tombstone exists, no tag counts as removed."""
+        untagged = [(outcome.doomed, tuple(outcome.untagged)) for outcome in step.outcomes if outcome.untagged]
+        if step.is_recorded or not untagged or not (step.is_over or self._by_tag):
+            return
+        step.is_recorded = True
+        if self._store.deletions.untagged(self._repository, untagged, step.still_listed):
             self._batch.dispatch.enforce(self._repository)
         self._batch.log_deleted(verdict for _, verdicts in untagged for verdict in verdicts)
 
@@ -155,31 +228,30 @@ class _Untagging:
             outcome.spared = LEASED
         return saved is SaveResult.SAVED
 
-    def untag_one(self, tag: str, digest: str, check: RecheckResult) -> None:
-        """Remove one tag, or move it to the tombstone."""
+    def _untag_tag(self, step: _Step, tag: str, digest: str, check: RecheckResult) -> None:
+        """Remove one tag, or move it to the tombstone of the step."""
         # A registry that is killed during a DELETE leaves a tag that is listed and points at nothing.
         if check.state is RecheckState.REMOVED and tag not in self._tags():
             return
         current = digest if check.state is RecheckState.UNCHANGED else None
-        if self._by_tag and self._deletes_tag(tag, current, (digest, tombstone.DIGEST, check.healed_digest)):
-            # Another worker, which cannot delete single tags, left the tombstone: its manifest must be deleted, too.
+        if self._by_tag and self._deletes_tag(tag, current, (digest, *tombstone.DIGESTS, check.healed_digest)):
+            # Another worker, which cannot delete single tags, left a tombstone: its manifest must be deleted, too.
             if check.state is RecheckState.TOMBSTONE:
-                self._store.deletions.request_healing(self._repository, [tombstone.DIGEST])
+                self._store.deletions.request_healing(self._repository, sorted(tombstone.DIGESTS))
             return
-        self._note_tombstone()
-        if check.state is not RecheckState.TOMBSTONE:
-            put = (self._repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT)
-            with self._mounted.changing(self._repository, tag, current, tombstone.DIGEST):
-                self._batch.write(lambda: self._client.put(*put))
+        self._note_tombstone(step)
+        put = (self._repository, tag, tombstone.MEDIA_TYPE, step.tombstone.content)
+        with self._mounted.changing(self._repository, tag, current, step.tombstone.digest):
+            self._batch.write(lambda: self._client.put(*put))
 
-    def _note_tombstone(self) -> None:
+    def _note_tombstone(self, step: _Step) -> None:
         """Record that a tombstone is about to exist, so that healing deletes it after a crash.
 
         If users then push over all tags that point at the tombstone, no other trace of it is left.
         """
         with self._lock:
-            if self._tombstone_ms is None:
-                self._tombstone_ms = self._store.deletions.request_healing(self._repository, [tombstone.DIGEST])
+            if step.moved_ms is None:
+                step.moved_ms = self._store.deletions.request_healing(self._repository, [step.tombstone.digest])
 
     def _deletes_tag(self, tag: str, current: str | None, expected: Collection[str]) -> bool:
         """Delete the tag alone; return False if the registry cannot do that. The first refusal is remembered."""
@@ -191,9 +263,9 @@ class _Untagging:
             with self._lock:
                 if self._by_tag:
                     # Before another thread pushes a tombstone: a DELETE that meets a PUT fails.
-                    self._delete_tombstone()
+                    self._delete(tombstone.FIRST)
                     self._store.capabilities.note_deletes_tags(self._restarts, able=False)
-                    self._by_tag = self._is_done = False
+                    self._by_tag = False
             return False
         if can_delete_tags is None:
             self._store.capabilities.note_deletes_tags(self._restarts, able=True)
@@ -203,41 +275,3 @@ class _Untagging:
         if self._listed is None:
             self._listed = frozenset(self._client.tags(self._repository))
         return self._listed
-
-
-class _Mounted:
-    """The proof that the mounted storage is the one that the registry serves. A failed proof is final.
-
-    The storage is trusted for one batch once a write over HTTP has changed it. A stale copy, the storage of another
-    registry, or files left by a registry that now uses an object store would not change.
-
-    Args:
-        storage: the mounted storage, None if nothing is mounted.
-    """
-
-    def __init__(self, storage: ReadableStorage | None) -> None:
-        # A bucket may fail to answer right after the write, and a write must not seem to have failed because of that.
-        self._storage = storage if storage and storage.is_on_disk else None
-        self._is_live: bool | None = None
-
-    @property
-    def live(self) -> ReadableStorage | None:
-        """The mounted storage if it is proved to be the registry's, else None."""
-        return self._storage if self._is_live else None
-
-    @contextmanager
-    def changing(self, repository: str, tag: str, before: str | None, after: str | None) -> Iterator[None]:
-        """Watch the storage around a write over HTTP that changes a tag.
-
-        Args:
-            before: the digest that the tag points at, by an answer of the registry; None if it is not known.
-            after: the digest that it points at after the write; None if the tag is deleted.
-        """
-        if self._storage is None or self._is_live is not None or before is None:
-            yield
-            return
-        stored_before = self._storage.digest_of(repository, tag)
-        yield
-        # Both states must match: a stale copy may happen to show one of them.
-        is_seen = stored_before == before and self._storage.digest_of(repository, tag) == after
-        self._is_live = is_seen and self._is_live is not False

@@ -201,9 +201,10 @@ def _without_tombstones(
     store: Store, repository: str, heads: dict[str, ManifestHead | None], known: Collection[str]
 ) -> dict[str, ManifestHead | None]:
     """Return the tags without those at a tombstone: an untag is under way, or was interrupted and is healed."""
-    untagging = [name for name, head in heads.items() if head and head.digest == tombstone.DIGEST]
+    untagging = {name: head.digest for name, head in heads.items() if head and head.digest in tombstone.DIGESTS}
     if untagging:
-        store.deletions.request_healing(repository, [tombstone.DIGEST, *(name for name in untagging if name in known)])
+        known_names = {name for name in untagging if name in known}
+        store.deletions.request_healing(repository, sorted({*untagging.values(), *known_names}))
     return {name: head for name, head in heads.items() if name not in untagging}
 
 
@@ -258,7 +259,7 @@ def _head_of_known(registry: Registry, repository: str, name: str, known: Tag) -
     while True:
         # The answer to a conditional HEAD lacks the media type, which the event of an unproved tag may have forged.
         head = registry.client.head(repository, name, unless=known.digest if known.proved else None)
-        if (head and head.digest in (known.digest, tombstone.DIGEST)) or not being_pushed(known):
+        if (head and head.digest in (known.digest, *tombstone.DIGESTS)) or not being_pushed(known):
             return head
         if pause_s > _LONGEST_PAUSE_S:
             raise RegistryUnavailable(

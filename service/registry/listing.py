@@ -59,14 +59,14 @@ def lists_every_tag(
     try:
         for tag in (TAG, HIDDEN_TAG):
             with writing():
-                client.put(repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT)
+                client.put(repository, tag, tombstone.MEDIA_TYPE, tombstone.FIRST.content)
         missing = {TAG, HIDDEN_TAG}.difference(tags_of(client, storage, repository))
         if any(client.head(repository, tag) is None for tag in missing):
             raise RegistryUnavailable(f"the tags that test the listing vanished from {repository}")
         return not missing
     finally:
         with writing():
-            client.delete(repository, tombstone.DIGEST)
+            client.delete(repository, tombstone.FIRST.digest)
 
 
 def tags_of(client: RegistryClient, storage: ReadableStorage | None, repository: str) -> frozenset[str]:

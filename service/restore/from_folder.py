@@ -129,7 +129,7 @@ class _Repository:
         current = self._registry.head(image.repository, tag, unless=image.digest)
         if current and current.digest == image.digest:
             return Result(image.repository, tag, image.digest, Outcome.PRESENT)
-        if current and current.digest != tombstone.DIGEST and not self._force:
+        if current and current.digest not in tombstone.DIGESTS and not self._force:
             reason = f"the tag points at {current.digest} by now: to replace that, add --force"
             return Result(image.repository, tag, image.digest, Outcome.REFUSED, reason)
         manifest = self._manifest(image.repository, image.digest)

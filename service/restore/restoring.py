@@ -122,7 +122,7 @@ class Restoring:
         if force:
             return
         current = self._client.head(self._repository, tag, unless=digest)
-        if current is None or current.digest in (digest, tombstone.DIGEST):
+        if current is None or current.digest in (digest, *tombstone.DIGESTS):
             return
         if current.digest == self._replaces:
             self._replaced = current.digest
@@ -223,7 +223,7 @@ class Restoring:
         """Restore one referrer; False if that is not possible, or if its tag points at another referrer by now."""
         # `force` is only for the tag that the user named, not for its signatures.
         current = self._client.head(self._repository, deleted.tag or deleted.digest)
-        if current is not None and current.digest != tombstone.DIGEST:
+        if current is not None and current.digest not in tombstone.DIGESTS:
             return False
         try:
             image = self._images.read(deleted.digest)

@@ -102,7 +102,7 @@ def _results(envelopes: Sequence[Envelope], outcomes: str, due: Sequence[str]) -
 
 def _row(event: Event, repository: int, word: str) -> dict[str, Argument]:
     kind = "own" if event.is_ours(word) else "blob" if event.is_blob else "manifest" if event.counts else "ignored"
-    if kind == "manifest" and event.action == "push" and event.digest == tombstone.DIGEST:
+    if kind == "manifest" and event.action == "push" and event.digest in tombstone.DIGESTS:
         kind = "other tombstone" if event.is_by_pushprune else "tombstone"
     digest, is_push = event.digest or "", event.action == "push"
     # A name that begins with "?" could be taken for the mark of a push that was not reported (keys.UNANNOUNCED).

@@ -76,7 +76,7 @@ Per repository: deletions
         referrers are deleted with it, whatever the policy says. Life: a day, or until pushed again, adopted or
         restored. Writers: untagged, forget, record, adopt, restore. Reader: snapshot.
   heal:R               zset    tag, digest of an index or of a manifest that a user restored without a tag, or one of
-        these with " again"; or the digest of the tombstone → when to check it (ms): a delete by pushprune may have
+        these with " again"; or the digest of a tombstone → when to check it (ms): a delete by pushprune may have
         removed it, or a part of it. Life: until checked; after a temporary refusal of the registry it is checked
         again, after waits that double. Writers: record, save_to_trash, untagged, forget, restore, request_healing,
         healed, not_restored. Reader: healing.
@@ -87,7 +87,7 @@ Per repository: deletions
         digest> <last push> <deletion> <size> <reason>" (µs): deletions that can be restored. Life: until restored or
         dropped with the trash. Writers: untagged, forget, restore, drop_trash, healed, not_restored. Reader:
         restoring.
-  touched:R            zset    tag, or the digest of the tombstone → when a delete by pushprune last concerned it
+  touched:R            zset    tag, or the digest of a tombstone → when a delete by pushprune last concerned it
         (ms). Life: a day. Writers: save_to_trash, untagging. Reader: record.
   untagging:R          hash    tag → short digest of the image that pushprune is deleting or untagging, and " deleted"
         if the image was deleted although its plan had been dropped and a tag still needed it. Life: until the result

@@ -49,6 +49,13 @@ class Site:
     def collect(self) -> None:
         self.registry.collect()
 
+    def drop_manifest(self, repository: str, digest: str) -> None:
+        """Remove a manifest and leave its tags, as a DELETE that fails halfway does."""
+        if isinstance(self.registry, FakeRegistry):
+            del self.registry.storage.repositories[repository].manifests[digest]
+        else:
+            self.registry.manifest_link(repository, digest).unlink()
+
     def events_until_marker(self) -> list[dict[str, Any]]:
         """All events so far: a push into a repository of its own, the last to be delivered, marks their end."""
         marker = self.pusher.push_image("marker", "end")

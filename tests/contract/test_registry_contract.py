@@ -88,11 +88,22 @@ class TestTagsAlone:
         site.pusher.retag("shop/api", "v1", "v2")
         site.pusher.push_image("shop/api", "other")
         for tag in ("v1", "other"):
-            put = site.client.put("shop/api", tag, tombstone.MEDIA_TYPE, tombstone.CONTENT)
-            assert put == tombstone.DIGEST
-        assert site.client.delete("shop/api", tombstone.DIGEST)
+            put = site.client.put("shop/api", tag, tombstone.MEDIA_TYPE, tombstone.FIRST.content)
+            assert put == tombstone.FIRST.digest
+        assert site.client.delete("shop/api", tombstone.FIRST.digest)
         assert site.pusher.tags("shop/api") == {"v2"}
         assert site.pusher.pull_whole("shop/api", "v2") == digest
+
+    def test_tags_whose_tombstone_lost_its_manifest_are_deleted_once_it_was_pushed_again_by_digest(
+        self, site: Site
+    ) -> None:
+        site.client.put("shop/api", "v1", tombstone.MEDIA_TYPE, tombstone.FIRST.content)
+        site.drop_manifest("shop/api", tombstone.FIRST.digest)
+        assert not site.client.delete("shop/api", tombstone.FIRST.digest)
+        assert site.pusher.tags("shop/api") == {"v1"}
+        site.client.put("shop/api", tombstone.FIRST.digest, tombstone.MEDIA_TYPE, tombstone.FIRST.content)
+        assert site.client.delete("shop/api", tombstone.FIRST.digest)
+        assert site.pusher.tags("shop/api") == set()
 
 
 class TestBlobs:

@@ -169,7 +169,11 @@ class RealRegistry:
 
     def has_manifest(self, repository: str, digest: str) -> bool:
         """True if a manifest can be reached by its digest, as its storage says."""
-        return (self._manifests(repository) / "revisions" / digest.replace(":", "/") / "link").exists()
+        return self.manifest_link(repository, digest).exists()
+
+    def manifest_link(self, repository: str, digest: str) -> Path:
+        """The file by which a manifest can be reached by its digest."""
+        return self._manifests(repository) / "revisions" / digest.replace(":", "/") / "link"
 
     def manifests(self, repository: str) -> frozenset[str]:
         """The digests of all manifests that can be reached, with and without a tag, as its storage says."""

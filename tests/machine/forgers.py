@@ -110,7 +110,7 @@ class Forgers:
 
     def _bury(self, lie: Deed) -> None:
         """Report that a tag points at a tombstone."""
-        self._forged.push(lie.tag, tombstone.DIGEST, tombstone.MEDIA_TYPE, later=self._later)
+        self._forged.push(lie.tag, tombstone.FIRST.digest, tombstone.MEDIA_TYPE, later=self._later)
 
     def _pull(self, lie: Deed) -> None:
         self._forged.pull(lie.tag, self._digest(lie.number), later=self._later)

@@ -28,6 +28,7 @@ rules = st.builds(
     count=st.sampled_from(("digests", "tags")),
     untagged=st.booleans(),
     tags_first=st.booleans(),
+    step=st.sampled_from((1, 1, 100)),
 )
 pushes = st.builds(Deed, st.just("push"), st.sampled_from(TAGS), st.integers(0, 8))
 races = st.builds(Deed, st.sampled_from(("push again", "move", "share")), st.sampled_from(TAGS), _NUMBERS)

@@ -420,7 +420,7 @@ class Model:
             self.believed.digests.pop(event.digest, None)
             self.binned.add(event.digest)
             self._orphan(event.digest)
-        elif event.action == "delete" or event.digest == tombstone.DIGEST:
+        elif event.action == "delete" or event.digest in tombstone.DIGESTS:
             self._saw_taken(event.tag)
         elif event.action == "push":
             self._saw_put_back(event)
@@ -428,7 +428,7 @@ class Model:
     def _saw_taken(self, tag: str) -> None:
         push = self.wanted.get(tag)
         digest = self._before.get(tag, "")
-        if digest not in ("", tombstone.DIGEST):
+        if digest not in ("", *tombstone.DIGESTS):
             self._taken_from[tag] = digest
         self.taken.append((tag, self._last.get(tag, "")))  # a DELETE by digest tells of its tags when all are off
         if tag in self.believed.pushes:

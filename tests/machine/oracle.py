@@ -49,6 +49,7 @@ class Rule:
         tags_first: True if tags are removed before their manifests are deleted, even if they are few.
         order: the order of the last N. With `created`, an image without a date counts as created at its push; all other
             images of the machine have the same date.
+        step: number of images whose tags are moved to the same tombstone.
     """
 
     keep: int
@@ -57,6 +58,7 @@ class Rule:
     tags_first: bool = False
     protect: frozenset[str] = frozenset({"latest"})
     order: str = "pushed"
+    step: int = 100
 
 
 def overflowing(pushes: Iterable[Push], rule: Rule, parts: Collection[str], bound: Collection[str]) -> set[str]:

@@ -115,8 +115,8 @@ class Users:
     def _go_back(self, deed: Deed) -> None:
         """Restore a tag to its earlier image, over the image that the user sees there."""
         standing = self._registry.tags().get(deed.tag)
-        left = sorted(self._world.model.stood.get(deed.tag, set()) - {standing, tombstone.DIGEST})
-        if left and standing in self._registry.manifests() and standing not in (None, tombstone.DIGEST):
+        left = sorted(self._world.model.stood.get(deed.tag, set()) - {standing, *tombstone.DIGESTS})
+        if left and standing in self._registry.manifests() and standing not in (None, *tombstone.DIGESTS):
             self._world.go_back(deed.tag, left[deed.number % len(left)], replaced=standing)
 
     def _remove(self, deed: Deed) -> None:

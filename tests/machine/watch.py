@@ -10,6 +10,8 @@ from tests.machine.shops import SHOP
 
 _MANIFEST = re.compile(rf"/v2/{SHOP}/manifests/(.+)")
 
+_TOMBSTONES = {tombstone.FIRST.content, tombstone.SECOND.content}
+
 
 class Watch:
     """looks: (deleted digest, the digest of each tag then, and the one that the worker saw last; "": none)."""
@@ -50,7 +52,7 @@ class Watch:
         if ":" not in reference and method in ("GET", "HEAD"):
             self._seen[reference] = standing.get(reference, "")
             self._seen_at[reference] = self._sent
-        if method == "DELETE" or (method == "PUT" and body == tombstone.CONTENT):
+        if method == "DELETE" or (method == "PUT" and ":" not in reference and body in _TOMBSTONES):
             self._deletes(reference, standing)
         if method == "PUT" and reference in self._gone & self._model.must_not_come_back():
             self._faults.append(f"{reference} is restored although it was deleted by hand, or by a client")

@@ -237,6 +237,7 @@ class World:
             with (
                 mock.patch.object(planning, "now_us", self._planners_now_us),
                 mock.patch.object(deleting, "tags_first", return_value=self.rule.tags_first),
+                mock.patch.object(deleting, "batch_size", return_value=self.rule.step),
             ):
                 self._do(kind)
         except Killed:
@@ -387,7 +388,7 @@ class World:
     def restore(self, deleted: Push, as_tag: str, *, force: bool) -> None:
         """Restore an image in another process; refused if the tag was pushed again since."""
         standing = self.registry.tags().get(as_tag, deleted.digest)
-        if standing == tombstone.DIGEST or standing not in self.registry.manifests():
+        if standing in tombstone.DIGESTS or standing not in self.registry.manifests():
             standing = deleted.digest  # no image is there: in the middle of a DELETE its tags point nowhere
         needed = closure(deleted.digest, self.model.children)
         missing = needed - self.registry.manifests().keys()

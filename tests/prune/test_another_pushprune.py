@@ -56,8 +56,8 @@ def test_a_tag_that_was_deleted_by_a_tombstone_is_not_restored(make_system: Make
     system.deaf = True
     system.push("v1")
     Pusher(system.registry.url).put(SHOP, "stable", V1.media_type, V1.manifest)
-    one_off(system).put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.CONTENT)
-    delete_unheard(system, tombstone.DIGEST)
+    one_off(system).put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.FIRST.content)
+    delete_unheard(system, tombstone.FIRST.digest)
     system.hear_late()
     system.later()
     assert system.tags() == {tag.name for tag in system.store.history.live(SHOP)} == {"stable"}
@@ -97,10 +97,10 @@ def test_a_tombstone_that_another_pushprune_is_about_to_delete_is_not_undone_mea
     system = make_system(keep_last(5))
     system.push("v1")
     Pusher(system.registry.url).put(SHOP, "stable", V1.media_type, V1.manifest)
-    one_off(system).put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.CONTENT)
+    one_off(system).put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.FIRST.content)
     system.settle()
-    assert system.registry.tags(SHOP)["v1"] == tombstone.DIGEST
-    one_off(system).delete(SHOP, tombstone.DIGEST)
+    assert system.registry.tags(SHOP)["v1"] == tombstone.FIRST.digest
+    one_off(system).delete(SHOP, tombstone.FIRST.digest)
     system.later()
     assert system.tags() == {tag.name for tag in system.store.history.live(SHOP)} == {"stable"}
     assert no_trouble(system)
@@ -109,7 +109,7 @@ def test_a_tombstone_that_another_pushprune_is_about_to_delete_is_not_undone_mea
 def test_a_tombstone_that_a_program_called_pushprune_leaves_on_a_tag_is_undone(make_system: Make) -> None:
     system = make_system(keep_last(5))
     system.push("v1")
-    one_off(system).put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.CONTENT)
+    one_off(system).put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.FIRST.content)
     system.later()
     assert system.registry.tags(SHOP) == {"v1": V1.digest}
     assert {tag.name for tag in system.store.history.live(SHOP)} == {"v1"}

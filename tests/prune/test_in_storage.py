@@ -246,11 +246,11 @@ def test_the_mounted_storage_must_be_the_one_that_the_registry_serves(on_disk: M
 
 def test_a_tombstone_that_was_left_over_the_api_is_deleted_too(on_disk: Make) -> None:
     system = shared(on_disk)
-    Pusher(system.registry.url, agent=system.agent).put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.CONTENT)
+    Pusher(system.registry.url, agent=system.agent).put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.FIRST.content)
     deleting.delete(system.wiring, SHOP)
     system.later()
     assert system.tags() == {"latest", "v2"}
-    assert tombstone.DIGEST not in system.registry.manifests(SHOP)
+    assert tombstone.FIRST.digest not in system.registry.manifests(SHOP)
     assert sent(system) == 1, "nothing but that tombstone was put"
 
 

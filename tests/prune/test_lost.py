@@ -169,14 +169,14 @@ def test_a_tombstone_that_cannot_be_removed_for_a_while_is_removed_after_that(ma
     system = make_system(keep_last(5))
     system.push("v1")
     system.settle()
-    Pusher(system.registry.url).put(SHOP, tombstone.DIGEST, tombstone.MEDIA_TYPE, tombstone.CONTENT)
-    system.store.deletions.request_healing(SHOP, [tombstone.DIGEST])
+    Pusher(system.registry.url).put(SHOP, tombstone.FIRST.digest, tombstone.MEDIA_TYPE, tombstone.FIRST.content)
+    system.store.deletions.request_healing(SHOP, [tombstone.FIRST.digest])
     system.registry.fail_next("DELETE", status=405, times=None)
     system.later()
     assert [entry.action for entry in system.store.history.entries(SHOP) if entry.action == "lost"] == []
     system.registry.faults.clear()
     system.later()
-    assert tombstone.DIGEST not in system.registry.manifests(SHOP)
+    assert tombstone.FIRST.digest not in system.registry.manifests(SHOP)
     assert troubles(system) == {}
 
 

@@ -1,6 +1,7 @@
 """The threads that work through batches."""
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -21,7 +22,7 @@ def test_all_batches_share_the_threads() -> None:
 
     with in_parallel(3) as work:
         for _ in range(20):
-            work(note, IMAGES)
+            work([partial(note, image) for image in IMAGES])
     assert len(threads) <= 3
     assert len(done) == 20 * len(IMAGES)
 
@@ -29,7 +30,7 @@ def test_all_batches_share_the_threads() -> None:
 def test_a_single_image_is_the_work_of_the_caller() -> None:
     threads = list[int]()
     with in_parallel(3) as work:
-        work(lambda image: threads.append(threading.get_ident()), IMAGES[:1])
+        work([lambda: threads.append(threading.get_ident())])
     assert threads == [threading.get_ident()]
 
 
@@ -42,8 +43,8 @@ def test_the_first_error_stops_the_batch_and_not_the_next_one() -> None:
 
     with in_parallel(1) as work:
         with pytest.raises(LeaseLost, match="sha256:0"):
-            work(fail, IMAGES)
-        work(done.append, IMAGES)
+            work([partial(fail, image) for image in IMAGES])
+        work([partial(done.append, image) for image in IMAGES])
     assert tried == [IMAGES[0]]
     assert done == list(IMAGES)
 
@@ -57,5 +58,5 @@ def test_the_fault_of_one_request_stops_no_other_image() -> None:
             raise RegistryUnavailable("500", is_fault=True)
 
     with in_parallel(1) as work, pytest.raises(RegistryUnavailable):
-        work(fail_first, IMAGES)
+        work([partial(fail_first, image) for image in IMAGES])
     assert done == list(IMAGES)

@@ -311,8 +311,8 @@ def test_an_image_moved_to_the_tombstone_is_deleted_although_a_user_deletes_the_
     user = Pusher(system.registry.url)
 
     def delete() -> None:
-        if system.registry.tags(SHOP)["v1"] == system.registry.tags(SHOP)["v2"] == tombstone.DIGEST:
-            user.delete(SHOP, tombstone.DIGEST)
+        if system.registry.tags(SHOP)["v1"] == system.registry.tags(SHOP)["v2"] == tombstone.FIRST.digest:
+            user.delete(SHOP, tombstone.FIRST.digest)
 
     system.registry.after("PUT", "manifests/v[12]", delete, times=2)
     with pytest.MonkeyPatch.context() as patched:

@@ -15,16 +15,10 @@ from service.prune import planning
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.pusher import Pusher
-from tests.support.deletions import both, many, one, shared
+from tests.support.deletions import both, many, no_tombstone, one, shared
 from tests.support.system import SHOP, Make, System, put_in_force, untag_first
 
 ALL = range(1, 29)
-
-
-def no_tombstone(system: System) -> bool:
-    messages = {entry.digest for entry in system.store.history.entries(SHOP, 5000)}
-    live = {tag.digest for tag in system.store.history.live(SHOP)}
-    return tombstone.DIGEST not in {*messages, *live, *system.registry.manifests(SHOP)}
 
 
 @both
@@ -81,7 +75,7 @@ CROSSINGS: dict[str, Cross] = {
     "before the tombstone": lambda system, call: system.registry.before("PUT", "manifests/v1", call),
     "after the tombstone": lambda system, call: system.registry.after("PUT", "manifests/v1", call),
     "in the middle of its DELETE": lambda system, call: system.registry.during_delete(call),
-    "after its DELETE": lambda system, call: system.registry.after("DELETE", tombstone.DIGEST, call),
+    "after its DELETE": lambda system, call: system.registry.after("DELETE", tombstone.FIRST.digest, call),
 }
 
 
@@ -160,11 +154,12 @@ def test_tags_at_a_tombstone_whose_plan_was_dropped_are_restored_where_the_new_p
 ) -> None:
     system = shared(make_system)
     before = dict(system.registry.tags(SHOP))
-    system.registry.fail_next("DELETE", tombstone.DIGEST, status=404, body=b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}')
-    system.registry.fail_next("DELETE", tombstone.DIGEST, status=503)
+    unknown = b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}'
+    system.registry.fail_next("DELETE", tombstone.FIRST.digest, status=404, body=unknown)
+    system.registry.fail_next("DELETE", tombstone.FIRST.digest, status=503)
     with pytest.raises(RegistryUnavailable):
         prune_deleting.delete(system.wiring, SHOP)
-    assert system.registry.tags(SHOP)["v1"] == tombstone.DIGEST
+    assert system.registry.tags(SHOP)["v1"] == tombstone.FIRST.digest
     put_in_force(monkeypatch, keep_last(9))
     system.store.outbox.mark_due([SHOP])
     system.later()
@@ -176,7 +171,7 @@ def test_tags_at_a_tombstone_whose_plan_was_dropped_are_restored_where_the_new_p
 def test_a_tombstone_under_an_unknown_tag_is_removed_and_never_adopted(make_system: Make) -> None:
     system = make_system(keep_last(2))
     system.deaf = True
-    Pusher(system.registry.url).put(SHOP, "left", tombstone.MEDIA_TYPE, tombstone.CONTENT)
+    Pusher(system.registry.url).put(SHOP, "left", tombstone.MEDIA_TYPE, tombstone.FIRST.content)
     system.missed.clear()
     system.deaf = False
     system.push("v1", "v2", "v3")
@@ -191,7 +186,7 @@ def test_a_tombstone_that_a_user_copied_is_removed_and_never_in_the_history(make
     system = make_system(keep_last(2))
     system.push("v2", "v3")
     before = system.registry.tags(SHOP)
-    Pusher(system.registry.url).put(SHOP, onto, tombstone.MEDIA_TYPE, tombstone.CONTENT)
+    Pusher(system.registry.url).put(SHOP, onto, tombstone.MEDIA_TYPE, tombstone.FIRST.content)
     system.settle()
     system.later()
     assert system.registry.tags(SHOP) == before
@@ -234,7 +229,7 @@ def test_a_fault_under_one_tag_leaves_no_tombstone_under_the_others(
     with pytest.raises(RegistryUnavailable):
         prune_deleting.delete(system.wiring, SHOP)
     assert system.tags() == {"v3", "v8"}
-    assert system.registry.tags(SHOP)["v3"] != tombstone.DIGEST
+    assert system.registry.tags(SHOP)["v3"] != tombstone.FIRST.digest
     system.later()
     assert system.tags() == {"v8"}
     assert len(system.registry.manifests(SHOP)) == 1
@@ -272,7 +267,7 @@ def test_no_tombstone_is_put_while_the_one_before_is_deleted(
 
     system.registry.before("PUT", "manifests/v", put.set, times=None)
     system.registry.before("GET", "manifests/v1$", lambda: deleting.wait(240))
-    system.registry.before("DELETE", tombstone.DIGEST, clear)
+    system.registry.before("DELETE", tombstone.FIRST.digest, clear)
     prune_deleting.delete(system.wiring, SHOP)
     assert meeting == [False]
     assert system.tags() == {"v11"}
@@ -286,7 +281,7 @@ def test_a_collection_waits_for_an_unanswered_delete_of_a_tombstone_that_may_be_
     system = shared(make_system)
     if known is not None:
         system.store.capabilities.note_deletes_tags("1", able=known)
-    system.registry.drop_connection("DELETE", tombstone.DIGEST)
+    system.registry.drop_connection("DELETE", tombstone.FIRST.digest)
     with pytest.raises(RegistryUnavailable):
         prune_deleting.delete(system.wiring, SHOP)
     assert system.store.leases.writers() == 1
@@ -304,10 +299,10 @@ def test_a_tag_that_was_copied_from_one_at_a_tombstone_is_kept_where_it_was(
     system.messages.sent.clear()
 
     def copy() -> None:
-        if system.registry.tags(SHOP)["v1"] == tombstone.DIGEST:
+        if system.registry.tags(SHOP)["v1"] == tombstone.FIRST.digest:
             Pusher(system.registry.url).retag(SHOP, "v1", "stable")
 
-    system.registry.before("DELETE", tombstone.DIGEST, copy, times=2)
+    system.registry.before("DELETE", tombstone.FIRST.digest, copy, times=2)
     prune_deleting.delete(system.wiring, SHOP)
     system.settle()
     system.later()

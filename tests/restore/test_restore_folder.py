@@ -124,7 +124,7 @@ def test_a_tag_at_the_tombstone_of_an_interrupted_deletion_is_free(shop: Shop) -
     image = make_image("v1")
     shop.registry.push(SHOP, "v1", image)
     shop.delete(image, "v1")
-    shop.client.put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.CONTENT)
+    shop.client.put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.FIRST.content)
     assert outcomes(shop.restore()) == {"v1": Outcome.RESTORED}
 
 

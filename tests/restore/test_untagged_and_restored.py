@@ -30,11 +30,11 @@ def policy(system: System, monkeypatch: Any, new: Policy, name: str = "another")
 
 def tombstoned(make_system: Make) -> System:
     system = shared(make_system)
-    system.registry.fail_next("DELETE", tombstone.DIGEST, status=404, body=GONE)
-    system.registry.fail_next("DELETE", tombstone.DIGEST, status=503)
+    system.registry.fail_next("DELETE", tombstone.FIRST.digest, status=404, body=GONE)
+    system.registry.fail_next("DELETE", tombstone.FIRST.digest, status=503)
     with pytest.raises(RegistryUnavailable):
         deleting.delete(system.wiring, SHOP)
-    assert system.registry.tags(SHOP)["v1"] == tombstone.DIGEST
+    assert system.registry.tags(SHOP)["v1"] == tombstone.FIRST.digest
     return system
 
 
@@ -72,7 +72,7 @@ def test_dry_run_leaves_no_tombstone_and_no_healing_that_never_ends(make_system:
     system = tombstoned(make_system)
     policy(system, monkeypatch, keep_last(1, protect=["latest"], dry_run=True))
     system.later(rounds=15)
-    assert system.registry.tags(SHOP).get("v1") != tombstone.DIGEST
+    assert system.registry.tags(SHOP).get("v1") != tombstone.FIRST.digest
     assert system.store.outbox.healing() == 0
 
 
@@ -82,15 +82,15 @@ def test_a_hold_leaves_no_tombstone_and_keeps_no_collection_waiting(make_system:
     for _ in range(5):
         system.later()
     assert system.store.approvals.holds()
-    assert system.registry.tags(SHOP).get("v1") != tombstone.DIGEST
+    assert system.registry.tags(SHOP).get("v1") != tombstone.FIRST.digest
 
 
 def test_a_tombstone_that_users_pushed_over_is_removed(make_system: Make) -> None:
     """The worker ended before it deleted the tombstone, and no tag points at the tombstone any more."""
     system = tombstoned(make_system)
-    system.push(*(tag for tag, digest in system.registry.tags(SHOP).items() if digest == tombstone.DIGEST))
+    system.push(*(tag for tag, digest in system.registry.tags(SHOP).items() if digest == tombstone.FIRST.digest))
     system.later()
-    assert tombstone.DIGEST not in system.registry.manifests(SHOP)
+    assert tombstone.FIRST.digest not in system.registry.manifests(SHOP)
 
 
 def test_a_collection_in_a_large_clean_up_takes_no_undo_of_what_still_stands(
@@ -281,7 +281,7 @@ def test_deletes_that_were_switched_off_unheard_leave_no_tombstone(make_system: 
         deleting.delete(system.wiring, SHOP)
     for _ in range(3):
         system.later()
-    assert tombstone.DIGEST not in system.registry.tags(SHOP).values()
+    assert tombstone.FIRST.digest not in system.registry.tags(SHOP).values()
 
 
 def test_a_collection_ends_the_undo_of_what_was_deleted_while_it_waited(make_system: Make) -> None:
@@ -331,14 +331,14 @@ def test_a_tombstone_over_an_image_that_its_user_deleted_is_removed(
     untag_first(monkeypatch)
     image = f"{system.registry.url}/v2/{SHOP}/manifests/{system.registry.tags(SHOP)['v1']}"
     system.registry.before("PUT", "manifests/v1", lambda: requests.delete(image))
-    system.registry.fail_next("DELETE", tombstone.DIGEST, status=404, body=GONE)
-    system.registry.fail_next("DELETE", tombstone.DIGEST, status=503)
+    system.registry.fail_next("DELETE", tombstone.FIRST.digest, status=404, body=GONE)
+    system.registry.fail_next("DELETE", tombstone.FIRST.digest, status=503)
     with suppress(RegistryUnavailable):
         deleting.delete(system.wiring, SHOP)
-    assert system.registry.tags(SHOP).get("v1") == tombstone.DIGEST
+    assert system.registry.tags(SHOP).get("v1") == tombstone.FIRST.digest
     for _ in range(6):
         system.later()
-    assert tombstone.DIGEST not in system.registry.tags(SHOP).values()
+    assert tombstone.FIRST.digest not in system.registry.tags(SHOP).values()
 
 
 def test_a_healing_that_redis_hears_twice_is_told_once(make_system: Make, monkeypatch: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from service.domain.oci import tombstone
 from service.domain.retention.state import Tag
 from service.prune import planning
 from tests.conftest import keep_last
@@ -71,3 +72,10 @@ def pruned(make_system: Make, image: Image | None = None, version: str = "2.8", 
 
 def live(system: System, tag: str) -> Tag | None:
     return next((item for item in system.store.history.live(SHOP) if item.name == tag), None)
+
+
+def no_tombstone(system: System) -> bool:
+    """True if no tombstone is in the registry, among the live tags or in the history."""
+    messages = {entry.digest for entry in system.store.history.entries(SHOP, 5000)}
+    tags = {tag.digest for tag in system.store.history.live(SHOP)}
+    return not tombstone.DIGESTS & {*messages, *tags, *system.registry.manifests(SHOP)}

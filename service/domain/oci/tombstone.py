@@ -1,17 +1,33 @@
-"""The tombstone: an empty index that a tag is moved to, so that the tag alone can be deleted.
+"""Tombstones: empty indexes that tags are moved to, so that the tags alone can be deleted.
 
-Distribution 2.8 deletes no single tags, only manifests with all tags that point at them. A tag that was moved to the
+Distribution 2.8 deletes no single tags, only manifests with all tags that point at them. A tag that was moved to a
 tombstone is deleted together with the tombstone's manifest, and its image is kept. The bytes are the same everywhere,
 so that every process recognizes a tombstone by its digest.
 """
 
 import hashlib
+from typing import NamedTuple
 
 from service.domain.oci.manifest import OCI_INDEX
 
 MEDIA_TYPE = OCI_INDEX
-CONTENT = (
-    b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[],'
-    b'"annotations":{"pushprune.tombstone":"this tag is being deleted"}}'
-)
-DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
+
+
+class Tombstone(NamedTuple):
+    """The manifest of one tombstone, and its digest."""
+
+    content: bytes
+    digest: str
+
+
+def _tombstone(annotation: str) -> Tombstone:
+    content = (
+        f'{{"schemaVersion":2,"mediaType":"{MEDIA_TYPE}","manifests":[],'
+        f'"annotations":{{"pushprune.tombstone":"{annotation}"}}}}'
+    ).encode()
+    return Tombstone(content, f"sha256:{hashlib.sha256(content).hexdigest()}")
+
+
+# While one of them is deleted with its tags, more tags are moved to the other.
+FIRST, SECOND = _tombstone("this tag is being deleted"), _tombstone("this tag is being deleted, too")
+DIGESTS = frozenset({FIRST.digest, SECOND.digest})

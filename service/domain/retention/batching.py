@@ -19,6 +19,8 @@ _TOMBSTONE = 2.5
 # One conditional HEAD. Before digests without tags are deleted, every remaining tag is checked.
 _LOOK = 0.7
 _SMALLEST_BATCH, _LARGEST_BATCH = 100, 500
+# Images whose tags are deleted first, while the lease to write is held once.
+LARGEST_UNTAGGING = 2_000
 # A batch should not hold the lease to write for longer than this, because a collection waits for it.
 _BATCH_S = 20.0
 
@@ -42,12 +44,12 @@ def tags_first(doomed: Sequence[Doomed], tags: int, *, deletes_tags: bool | None
 
 
 def batch_size(tags: int, at_least: int) -> int:
-    """Return how many tags to delete in one batch: the more tags there are, the more the end of a batch costs."""
+    """Return how many tags to delete at a time: the more tags there are, the more each DELETE of a digest costs."""
     return max(at_least, min(tags // 10, _LARGEST_BATCH))
 
 
 def next_size(size: int, took_s: float) -> int:
-    """Return how many digests to delete next, so that they fit into one batch. The last `size` digests took `took_s`.
+    """Return how many images to delete next, so that they fit into one batch. The last `size` images took `took_s`.
 
     One DELETE by digest takes a millisecond in a small repository on a disk, and 22 s among 1,000 tags on object
     storage (measured).

@@ -106,8 +106,8 @@ class FixedVerdicts:
         A referrer is deleted after its image was deleted, unless a rule of the repository keeps referrers.
         """
         keeping = next((name for name, rule in self._rules if rule.referrers == "keep"), None)
-        # The subject of a referrer is the tombstone if the client resolved the tag during its deletion.
-        was_deleted = subject in self._state.deleted or subject == tombstone.DIGEST
+        # The subject of a referrer is a tombstone if the client resolved the tag during its deletion.
+        was_deleted = subject in self._state.deleted or subject in tombstone.DIGESTS
         manual = subject in self._state.manual_deleted
         if not was_deleted or self.exists(subject) or not (self._rules or manual):
             return Verdict(tag, True, f"it belongs to {subject} and is deleted only after it")

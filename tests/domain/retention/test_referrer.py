@@ -30,9 +30,9 @@ def test_a_referrer_is_deleted_when_its_image_was_seen_to_be_deleted() -> None:
 
 def test_a_referrer_is_deleted_when_its_subject_is_a_tombstone_that_a_tag_of_the_image_pointed_at() -> None:
     report = digest_of("report")
-    links = {report: References(subject=tombstone.DIGEST)}
+    links = {report: References(subject=tombstone.FIRST.digest)}
     (doomed,) = planned([tag("report", 5, report)], LAST, NOW, links=links).doomed
-    assert [verdict.reason for verdict in doomed.verdicts] == [f"its image {tombstone.DIGEST} was deleted"]
+    assert [verdict.reason for verdict in doomed.verdicts] == [f"its image {tombstone.FIRST.digest} was deleted"]
 
 
 @pytest.mark.parametrize(
