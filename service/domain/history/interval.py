@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from service.domain.history.entry import Entry
+from service.domain.oci.manifest import INDEX_TYPES
 from service.domain.retention.state import Tag
 
 _BEGINS = frozenset({"push", "adopted", "restored", "healed"})
 _ENDS = frozenset({"delete", "pruned", "still listed", "vanished", "lost"})
+_ONE_PUSH_US = 10 * 1_000_000
 _FORGOTTEN = "it was deleted; the history no longer says when and why"
 
 
@@ -65,6 +67,8 @@ def intervals(tag: str, entries: Iterable[Entry], current: Tag | None) -> tuple[
 
 def _begin(spans: list[Interval], entry: Entry) -> None:
     pushed = entry.action == "push"
+    if pushed and entry.media_type in INDEX_TYPES:
+        _drop_parts(spans, entry)
     last = spans[-1] if spans and not spans[-1].ended else None
     if last and last.digest == entry.digest:
         if pushed:
@@ -88,6 +92,26 @@ def _begin(spans: list[Interval], entry: Entry) -> None:
             pushes=1 if pushed else 0,
         )
     )
+
+
+def _drop_parts(spans: list[Interval], index: Entry) -> None:
+    """Drop the images that the client pushed under the tag right before this index.
+
+    Docker with the containerd image store pushes the parts of an index so (github.com/moby/moby/pull/49949 ended that).
+    No user pushed them as images of the tag.
+    """
+    count = len(spans)
+    while spans and _is_part(spans[-1], index):
+        spans.pop()
+    if spans and len(spans) < count and spans[-1].digest == index.digest and not spans[-1].deleted:
+        spans[-1] = replace(spans[-1], to_us=None, ended="", ended_by="")
+
+
+def _is_part(span: Interval, index: Entry) -> bool:
+    is_same_client = (span.by, span.useragent) == (index.actor, index.useragent)
+    is_image = span.how == "push" and bool(span.media_type) and span.media_type not in INDEX_TYPES
+    is_recent = span.from_us is not None and index.at_us - span.from_us < _ONE_PUSH_US
+    return is_same_client and is_image and is_recent and not span.deleted
 
 
 def _end(spans: list[Interval], entry: Entry) -> None:

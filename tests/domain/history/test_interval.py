@@ -4,6 +4,7 @@ from typing import Any
 
 from service.domain.history.entry import Entry
 from service.domain.history.interval import Interval, intervals
+from service.domain.oci.manifest import OCI_INDEX
 from service.domain.retention.state import Tag
 from tests.support.makers import digest_of, us
 
@@ -41,6 +42,39 @@ def test_a_push_begins_one_and_the_next_push_elsewhere_ends_it() -> None:
 def test_the_interval_of_a_tag_pushed_again_to_the_same_digest_continues() -> None:
     (first,) = intervals("v1", [entry("push", 1), entry("push", 5, actor="bob")], standing(5, "a"))
     assert (first.from_us, first.to_us, first.pushed_us, first.pushes, first.by) == (us(1), None, us(5), 2, "ci")
+
+
+def pushed_with_parts(at: float, index: str, *parts: str, **more: Any) -> list[Entry]:
+    """The push of an index by Docker with the containerd image store."""
+    images = [entry("push", at + number / 10, digest=part) for number, part in enumerate(parts)]
+    return [*images, entry("push", at + 1, digest=index, media_type=OCI_INDEX, **more)]
+
+
+def test_parts_that_were_pushed_under_the_tag_right_before_their_index_are_no_intervals() -> None:
+    pushes = [entry("push", 1), *pushed_with_parts(100, "i", "x", "y"), *pushed_with_parts(200, "b", "y", "z")]
+    index = digest_of("i")
+    assert told(*pushes, now=standing(201, "b")) == [
+        (B, us(201), None, ""),
+        (index, us(101), us(200), "overwritten by ci"),
+        (A, us(1), us(100), "overwritten by ci"),
+    ]
+    assert [item.pushes for item in intervals("v1", pushes, standing(201, "b"))] == [1, 1, 1]
+
+
+def test_the_interval_of_an_index_that_is_pushed_again_with_its_parts_continues() -> None:
+    pushes = [*pushed_with_parts(100, "b", "x", "y"), *pushed_with_parts(200, "b", "x", "y")]
+    assert told(*pushes, now=standing(201, "b")) == [(B, us(101), None, "")]
+
+
+def test_images_of_another_client_or_long_before_the_index_are_intervals() -> None:
+    other = pushed_with_parts(100, "b", "x", actor="bob")
+    assert [digest for digest, *_ in told(*other, now=standing(101, "b"))] == [B, digest_of("x")]
+    before = [entry("push", 90), *pushed_with_parts(100, "b", "x")]
+    assert [digest for digest, *_ in told(*before, now=standing(101, "b"))] == [B, A]
+    deleted = [entry("push", 99), entry("delete", 99.5, digest="", actor="eve"), *pushed_with_parts(100, "b", "x")]
+    assert [digest for digest, *_ in told(*deleted, now=standing(101, "b"))] == [B, A]
+    lonely = [entry("push", 99), entry("push", 100, digest="b")]
+    assert [digest for digest, *_ in told(*lonely, now=standing(100, "b"))] == [B, A], "no index"
 
 
 def test_other_tags_have_histories_of_their_own() -> None:
