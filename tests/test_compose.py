@@ -65,7 +65,7 @@ def validate(file: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_the_compose_specification_allows_it(tmp_path: Path) -> None:
+def test_the_compose_specification_allows_every_key_of_the_file(tmp_path: Path) -> None:
     checked = validate(ROOT / "docker-compose.yml")
     assert checked.returncode == 0, checked.stdout
     (tmp_path / "misspelt.yml").write_text(TEXT.replace("read_only:", "readonly:"))

@@ -155,7 +155,7 @@ def pythons() -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
-def test_every_supported_python_of_this_machine_compiles_it_without_a_warning(version: str) -> None:
+def test_every_supported_python_of_this_machine_compiles_the_sources_without_a_warning(version: str) -> None:
     python = pythons().get(version) or pytest.skip(f"this machine has no Python {version}")
     script = (
         "from pathlib import Path\n"

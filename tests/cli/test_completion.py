@@ -58,7 +58,7 @@ def complete(run: Run, make_wiring: MakeWiring, tmp_path: Path) -> Complete:
     ],
 )
 @pytest.mark.slow
-def test_bash_completes(complete: Complete, line: str, words: list[str]) -> None:
+def test_bash_completes_verbs_options_repositories_and_tags(complete: Complete, line: str, words: list[str]) -> None:
     assert complete(line) == words
 
 

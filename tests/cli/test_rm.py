@@ -124,7 +124,7 @@ def test_globs_mean_what_they_mean_in_a_policy(run: Run, shop: Shop) -> None:
     assert (shop.tags(), shop.tags(WEB)) == ({"v2", "latest"}, {"v1"})
 
 
-def test_all_but_one(run: Run, shop: Shop) -> None:
+def test_rm_all_but_one_tag_deletes_all_others_of_the_repository(run: Run, shop: Shop) -> None:
     assert run("--all-but", "latest", SHOP, "--yes")[0] == 0
     assert (shop.tags(), len(shop.registry.manifests(SHOP))) == ({"latest"}, 1)
     assert shop.tags(WEB) == {"v1", "pr-3"}

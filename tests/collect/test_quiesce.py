@@ -474,7 +474,7 @@ def test_nothing_is_swept_before_every_web_process_obeys(guarded: MakeWiring, tm
     assert state(wiring) == "open"
 
 
-def test_with_everybody_quiet_it_collects(obeyed: Wiring) -> None:
+def test_a_collection_runs_once_no_client_writes(obeyed: Wiring) -> None:
     run = collect(obeyed)
     assert (run.result, run.message) == ("done", "")
 

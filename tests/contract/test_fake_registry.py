@@ -21,7 +21,7 @@ def test_a_push_in_the_middle_of_a_delete_loses_its_tag() -> None:
         assert client.head("shop/api", fake.events[-3]["target"]["digest"]) is not None
 
 
-def test_before_and_after_surround_a_request() -> None:
+def test_hooks_run_before_and_after_a_request() -> None:
     with FakeRegistry() as fake:
         digest = fake.push_image("shop/api", "v1")
         seen: list[int] = []

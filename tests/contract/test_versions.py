@@ -173,7 +173,7 @@ class TestObjectStorage:
             assert client.tags("shop/api") == (left,)
 
     @pytest.mark.parametrize(("version", "status"), [("2.8", 404), ("3.1.1", 200)])
-    def test_an_emptied_repository(self, version: Version, status: int) -> None:
+    def test_an_emptied_repository_is_listed_as_its_version_lists_it(self, version: Version, status: int) -> None:
         fake, client = self.filled(version, "main")
         with fake:
             client.delete("shop/api", fake.tags("shop/api")["main"])

@@ -28,7 +28,7 @@ from tests.importers import (
         }),
     ],
 )  # fmt: skip
-def test_the_examples_of_its_help(words: tuple[str, ...], rule: dict[str, object]) -> None:
+def test_the_examples_of_its_help_are_translated(words: tuple[str, ...], rule: dict[str, object]) -> None:
     (made,) = rules_of(commanded("acr", "acr", "purge", "-r", "example", *words))
     assert made == {"name": "hello-world", "repos": ["hello-world"], **rule}
 

@@ -26,7 +26,7 @@ from tests.importers import aged, commanded, gone, refused_command, rules_of, us
         ("-latest 0", {"keep": "none"}),
     ],
 )  # fmt: skip
-def test_the_examples_of_its_readme(line: str, rule: dict[str, object]) -> None:
+def test_the_examples_of_its_readme_are_translated(line: str, rule: dict[str, object]) -> None:
     (made,) = rules_of(commanded("deckschrubber", *line.split()))
     assert made == {"name": "deckschrubber", **rule}
 

@@ -21,7 +21,7 @@ def policy(*rules: dict[str, Any]) -> dict[str, Any]:
     return {"rules": list(rules)}
 
 
-def test_the_published_example_by_age() -> None:
+def test_the_published_example_by_age_is_translated() -> None:
     made = imported("ecr", published("ecr-age"), "shop/api")
     assert rules_of(made) == [
         {

@@ -31,7 +31,7 @@ def recent(count: int, *packages: str) -> dict[str, Any]:
         ("other/else", set()),
     ],
 )
-def test_the_published_example(repository: str, expected: set[str]) -> None:
+def test_the_published_example_is_translated(repository: str, expected: set[str]) -> None:
     made = imported("gcp", published("gcp-policies"))
     tags = [
         *(aged(f"v0.{number}", 40 + number) for number in range(1, 7)), aged("alpha1", 41.5), aged("v0.9", 29),

@@ -17,7 +17,7 @@ def project(**policy: Any) -> dict[str, Any]:
     }
 
 
-def test_the_published_example_of_the_api() -> None:
+def test_the_published_example_of_the_api_is_translated() -> None:
     made = imported("gitlab", published("gitlab-policy"), "shop/api")
     (rule,) = rules_of(made)
     assert rule == {

@@ -66,7 +66,7 @@ def compare(made: Translation, theirs: Callable[[State], set[str]], state: State
 
 @examples(100)
 @given(states())
-def test_deckschrubber(state: State) -> None:
+def test_a_translated_policy_of_deckschrubber_deletes_no_more(state: State) -> None:
     def theirs(state: State) -> set[str]:
         old: set[str] = set()
         passed = 0
@@ -85,7 +85,7 @@ def test_deckschrubber(state: State) -> None:
 
 @examples(100)
 @given(states())
-def test_registry_cli(state: State) -> None:
+def test_a_translated_policy_of_registry_cli_deletes_no_more(state: State) -> None:
     def theirs(state: State) -> set[str]:
         chosen = [tag for image in state for tag in sorted(image.tags) if tag.startswith("v")]
         spared = {*chosen[:2], "latest"}
@@ -99,7 +99,7 @@ def test_registry_cli(state: State) -> None:
 
 @examples(100)
 @given(states())
-def test_acr(state: State) -> None:
+def test_a_translated_policy_of_acr_deletes_no_more(state: State) -> None:
     def theirs(state: State) -> set[str]:
         return {tag for image in state if image.days >= 7 for tag in image.tags if tag.startswith(("v", "pr"))}
 
@@ -109,7 +109,7 @@ def test_acr(state: State) -> None:
 
 @examples(100)
 @given(states())
-def test_harbor(state: State) -> None:
+def test_a_translated_policy_of_harbor_deletes_no_more(state: State) -> None:
     def theirs(state: State) -> set[str]:
         newest = [image for image in state if image.has("v")][:2]
         young = [image for image in state if image.has("pr-") and image.days < 14]
@@ -125,7 +125,7 @@ def test_harbor(state: State) -> None:
 
 @examples(100)
 @given(states())
-def test_zot(state: State) -> None:
+def test_a_translated_policy_of_zot_deletes_no_more(state: State) -> None:
     def theirs(state: State) -> set[str]:
         tags = [(tag, image.days) for image in state for tag in sorted(image.tags)]
         newest = [tag for tag, _ in tags if tag.startswith("v")][:2]
@@ -139,7 +139,7 @@ def test_zot(state: State) -> None:
 
 @examples(100)
 @given(states())
-def test_ecr(state: State) -> None:
+def test_a_translated_policy_of_ecr_deletes_no_more(state: State) -> None:
     def theirs(state: State) -> set[str]:
         first = [image for image in state if image.has("release")]
         second = [image for image in state if image.has("v")]
@@ -163,7 +163,7 @@ def test_ecr(state: State) -> None:
 
 @examples(100)
 @given(states())
-def test_gcp(state: State) -> None:
+def test_a_translated_policy_of_gcp_deletes_no_more(state: State) -> None:
     def theirs(state: State) -> set[str]:
         deleted = [image for image in state if image.days >= 30 or (image.has("pr-") and image.days >= 5)]
         kept = [*state[:2], *(image for image in state if image.has("release"))]
@@ -180,7 +180,7 @@ def test_gcp(state: State) -> None:
 
 @examples(100)
 @given(states())
-def test_gitlab(state: State) -> None:
+def test_a_translated_policy_of_gitlab_deletes_no_more(state: State) -> None:
     def theirs(state: State) -> set[str]:
         tags = [(tag, image.days) for image in state for tag in sorted(image.tags)]
         left = [(tag, days) for tag, days in tags if tag != "latest" and not re.fullmatch("release.", tag)]
@@ -192,7 +192,7 @@ def test_gitlab(state: State) -> None:
 
 @examples(100)
 @given(states())
-def test_quay(state: State) -> None:
+def test_a_translated_policy_of_quay_deletes_no_more(state: State) -> None:
     def theirs(state: State) -> set[str]:
         tags = [(tag, image.days) for image in state for tag in sorted(image.tags)]
         return {tag for tag, _ in tags[3:]} | {tag for tag, days in tags if days >= 14}

@@ -22,7 +22,7 @@ def age(value: Any, **more: Any) -> dict[str, Any]:
         ("quay-age", {"tags": ["re:^v*"], "keep": {"pushed_within": "4d"}}),
     ],
 )
-def test_the_published_examples(name: str, rule: dict[str, Any]) -> None:
+def test_the_published_examples_are_translated(name: str, rule: dict[str, Any]) -> None:
     (made,) = rules_of(imported("quay", published(name)))
     assert made == {"name": "auto-prune 1", "repos": ["shop/**"], **rule}
 

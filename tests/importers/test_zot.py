@@ -22,7 +22,7 @@ def alone(*policies: dict[str, Any], **more: Any) -> dict[str, Any]:
         ("a/infra", set()),
     ],
 )
-def test_the_published_example(repository: str, expected: set[str]) -> None:
+def test_the_published_example_is_translated(repository: str, expected: set[str]) -> None:
     made = imported("zot", published("zot-config"), None)
     tags = [
         aged("v2.1", 99), aged("x-prod", 99), aged("v3.0", 99, pulled_us=used(1)), aged("v3.1", 99), aged("other", 99),

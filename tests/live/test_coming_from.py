@@ -101,7 +101,9 @@ def test_docker_reg_tool_and_remove_image(registry: RealRegistry, shell: Callabl
 
 
 @pytest.mark.deep
-def test_deckschrubber(registry: RealRegistry, shell: Callable[..., str]) -> None:
+def test_the_command_for_users_of_deckschrubber_keeps_the_same_images(
+    registry: RealRegistry, shell: Callable[..., str]
+) -> None:
     """The newest three of five images older than two months are kept, and so are all younger ones."""
     with Pusher(registry.url) as pusher:
         for day in range(1, 6):
@@ -112,20 +114,24 @@ def test_deckschrubber(registry: RealRegistry, shell: Callable[..., str]) -> Non
 
 
 @pytest.mark.deep
-def test_registry_cli(registry: RealRegistry, shell: Callable[..., str]) -> None:
+def test_the_command_for_users_of_registry_cli_keeps_the_same_images(
+    registry: RealRegistry, shell: Callable[..., str]
+) -> None:
     shell(the("registry-cli"), registry.url)
     assert registry.tag_names("shop/api") == kept(*range(3, 8))
 
 
 @pytest.mark.deep
-def test_the_call_of_version_1(shell: Callable[..., str]) -> None:
+def test_the_command_for_a_registry_of_version_1_deletes_the_tag(shell: Callable[..., str]) -> None:
     with FakeRegistryV1() as registry:
         registry.push("shop/api", v1="a" * 64, v2="b" * 64)
         shell(the("/v1/repositories"), registry.url)
         assert set(registry.tags("shop/api")) == {"v2"}
 
 
-def test_folders_deleted_by_hand_and_a_collection(live: Live, tmp_path: Path, shell: Callable[..., str]) -> None:
+def test_the_commands_in_place_of_deleted_folders_free_the_space(
+    live: Live, tmp_path: Path, shell: Callable[..., str]
+) -> None:
     system = live(policy=last(9), gc={"command": collector(tmp_path), "settle": 0})
     system.start_worker()
     for number in range(3):

@@ -105,7 +105,7 @@ def test_a_worker_killed_in_the_middle_of_a_batch_loses_nothing(live: Live) -> N
         _settled(system, remain)
 
 
-def test_redis_killed_in_the_middle_of_a_batch_and_restarted(live: Live) -> None:
+def test_a_batch_continues_after_redis_was_killed_and_restarted(live: Live) -> None:
     with Middle() as middle:
         system = middle.begin(live)
         remain = _batch(system)

@@ -15,7 +15,9 @@ FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("mounted", [True, False])
-def test_first_contact_with_eight_repositories(make_system: Make, tmp_path: Path, mounted: bool) -> None:
+def test_the_first_contact_with_eight_repositories_takes_few_requests(
+    make_system: Make, tmp_path: Path, mounted: bool
+) -> None:
     disk = {"disk": tmp_path / "registry"} if mounted else {}
     settings: dict[str, Any] = {"storage": {"path": str(tmp_path / "registry")}} if mounted else {}
     policy = keep_last(10, first_plan="apply")

@@ -51,7 +51,7 @@ def known(system: System, repository: str) -> set[str]:
     return {tag.name for tag in system.store.history.live(repository)}
 
 
-def test_the_first_sweep_wants_everything_compared(make_system: Make) -> None:
+def test_the_first_sweep_requests_a_comparison_of_all_repositories(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, "shop/api:v1", "shop/api:v2", "shop/web:v1")
     sweep(system.wiring)

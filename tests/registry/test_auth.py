@@ -288,7 +288,7 @@ class TestDockerConfig:
         return RegistryClient(fake.url, auth=auth)
 
     @pytest.mark.parametrize("key", ["{host}", "http://{host}", "https://{host}/v1/"])
-    def test_auths(self, basic: FakeRegistry, key: str) -> None:
+    def test_the_login_of_auths_is_used(self, basic: FakeRegistry, key: str) -> None:
         self.write(auths={"other:5000": entry("a", "b"), key.format(host=basic.host): entry("pruner", SECRET)})
         self.client(basic).ping()
 

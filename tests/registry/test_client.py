@@ -57,7 +57,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 class TestRefusals:
     @every_call
     @pytest.mark.parametrize("status", [401, 403])
-    def test_no_rights(self, fake: FakeRegistry, client: RegistryClient, call: Call, status: int) -> None:
+    def test_a_missing_right_names_the_setting_of_the_login(
+        self, fake: FakeRegistry, client: RegistryClient, call: Call, status: int
+    ) -> None:
         fake.fail_next("*", status=status)
         with pytest.raises(AccessDenied, match=r"registry\.username"):
             call(client)
@@ -141,7 +143,9 @@ class TestRefusals:
             with pytest.raises(RegistryUnavailable, match="Location"):
                 client.upload("shop/api", DIGEST, b"")
 
-    def test_both_kinds_of_405(self, fake: FakeRegistry, client: RegistryClient) -> None:
+    def test_a_405_names_disabled_deletes_or_a_read_only_registry(
+        self, fake: FakeRegistry, client: RegistryClient
+    ) -> None:
         fake.delete_enabled = False
         with pytest.raises(DeletesDisabled, match="REGISTRY_STORAGE_DELETE_ENABLED=true"):
             client.delete("shop/api", DIGEST)
@@ -189,7 +193,7 @@ class TestRefusals:
 
 class TestNoAnswer:
     @every_call
-    def test_no_server_at_the_address(self, call: Call) -> None:
+    def test_an_address_without_a_server_is_reported(self, call: Call) -> None:
         with socket.socket() as placeholder:
             placeholder.bind(("127.0.0.1", 0))
             client = RegistryClient(f"http://127.0.0.1:{placeholder.getsockname()[1]}")
@@ -261,7 +265,9 @@ class TestNonsense:
 
     @pytest.mark.parametrize("headers", [{}, {"Docker-Content-Digest": "sha256:short"}])
     @pytest.mark.parametrize("name", ["head", "get"])
-    def test_no_digest(self, fake: FakeRegistry, client: RegistryClient, name: str, headers: dict[str, str]) -> None:
+    def test_an_answer_that_names_no_digest_is_refused(
+        self, fake: FakeRegistry, client: RegistryClient, name: str, headers: dict[str, str]
+    ) -> None:
         fake.fail_next("*", status=200, headers=headers)
         with pytest.raises(RegistryUnavailable, match="named no digest"):
             EVERY_CALL[name](client)
@@ -272,7 +278,7 @@ class TestNonsense:
         with pytest.raises(RegistryUnavailable, match="does not match"):
             client.get("shop/api", "v1")
 
-    def test_another_manifest_than_the_one_asked_for(self, fake: FakeRegistry, client: RegistryClient) -> None:
+    def test_a_manifest_with_another_digest_is_refused(self, fake: FakeRegistry, client: RegistryClient) -> None:
         digest = fake.push_image("shop/api", "v1")
         other = fake.manifests("shop/api")[digest]
         headers = {"Docker-Content-Digest": other.digest, "Content-Type": OCI_MANIFEST}
@@ -280,7 +286,7 @@ class TestNonsense:
         with pytest.raises(RegistryUnavailable, match="does not match"):
             client.get("shop/api", DIGEST)
 
-    def test_a_put_that_stored_something_else(self, fake: FakeRegistry, client: RegistryClient) -> None:
+    def test_a_put_that_stored_another_manifest_is_reported(self, fake: FakeRegistry, client: RegistryClient) -> None:
         fake.fail_next("PUT", status=201, headers={"Docker-Content-Digest": DIGEST})
         with pytest.raises(RegistryUnavailable, match="another manifest"):
             client.put("shop/api", "v1", OCI_MANIFEST, b"{}")
@@ -374,7 +380,7 @@ class TestConnections:
         assert len(fake.requests) == 22
         assert fake.connections == 1
 
-    def test_never_more_connections_than_parallel(self, fake: FakeRegistry) -> None:
+    def test_a_client_opens_no_more_connections_than_parallel(self, fake: FakeRegistry) -> None:
         client = RegistryClient(fake.url, parallel=3)
         with ThreadPoolExecutor(12) as pool:
             list(pool.map(lambda _: client.ping(), range(60)))

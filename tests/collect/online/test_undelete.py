@@ -46,7 +46,7 @@ def test_everything_that_a_manifest_needs_is_brought_back_with_its_links(site: O
     assert (run.quarantined, site.registry.broken()) == (0, ())
 
 
-def test_the_next_collection_repairs_the_same(site: OnlineSite) -> None:
+def test_the_next_collection_brings_the_same_data_back(site: OnlineSite) -> None:
     link_again(site)
     run = site.collect()
     assert (run.result, run.quarantined, site.registry.broken()) == ("done", 0, ())

@@ -62,7 +62,7 @@ def test_a_dry_run_only_says_what_would_be_deleted(edge: Edge) -> None:
     assert (pending(edge), edge.sent) == ([], [])
 
 
-def test_all_but_some_and_a_digest(edge: Edge) -> None:
+def test_a_deletion_selects_all_tags_but_some_or_a_digest(edge: Edge) -> None:
     result = delete(edge, all_but=["latest", "v2"], dry_run=True).json
     assert isinstance(result, dict)
     assert [row["tag"] for row in result["deletions"]] == ["v1"]

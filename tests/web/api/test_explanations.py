@@ -69,7 +69,7 @@ def test_a_tag_that_goes(shop: Edge) -> None:
     }  # fmt: skip
 
 
-def test_only_the_tags_asked_for(shop: Edge) -> None:
+def test_the_answer_has_only_the_requested_tags(shop: Edge) -> None:
     assert list(explain(shop, "?tag=v1")) == ["v1"]
     assert list(explain(shop, "?tag=v1&tag=same&tag=v1")) == ["same", "v1"]
 

@@ -17,7 +17,7 @@ def in_force(edge: Edge) -> dict[str, Any]:
     return response.json
 
 
-def test_a_policy_in_the_configuration(serve: ServeEdge) -> None:
+def test_a_policy_of_the_configuration_is_shown_with_its_source(serve: ServeEdge) -> None:
     policy = keep_last(3, grace="1h")
     edge = serve(policy=policy)
     shown = in_force(edge)

@@ -56,7 +56,7 @@ def test_a_preview_shows_the_deletions_of_the_policy_in_force(shop: Edge) -> Non
     }
 
 
-def test_only_the_repositories_asked_for_each_once(shop: Edge) -> None:
+def test_a_preview_has_only_the_requested_repositories_each_once(shop: Edge) -> None:
     assert list(previews(shop.http.get("/api/v1/preview?repository=shop/web"))) == ["shop/web"]
     twice = "/api/v1/preview?repository=shop/web&repository=shop/api&repository=shop/web"
     assert list(previews(shop.http.get(twice))) == ["shop/web", "shop/api"]
@@ -68,7 +68,7 @@ def test_a_preview_shows_the_deletions_of_another_policy(shop: Edge) -> None:
     assert result["shop/api"]["rules"] == [{"name": "one", "tags": 2, "digests": 2, "size_bytes": 0, "unsized": 2}]
 
 
-def test_another_policy_for_some_repositories(shop: Edge) -> None:
+def test_a_preview_of_another_policy_has_only_the_requested_repositories(shop: Edge) -> None:
     assert list(previews(ask(shop, policy=KEEP_1, repositories=["shop/api"]))) == ["shop/api"]
     assert list(previews(ask(shop, policy=KEEP_1, repositories=None))) == ["shop/api", "shop/web"]
     assert list(previews(ask(shop, policy=KEEP_1, repositories=[]))) == []

@@ -67,7 +67,7 @@ def test_older_entries_follow_page_by_page(edge: Edge) -> None:
     assert "Older events</a>" not in rest
 
 
-def test_all_of_it_as_json(busy: Edge) -> None:
+def test_all_matching_events_are_downloaded_as_json(busy: Edge) -> None:
     entries = json.loads(Browser(busy).get("/activity.json?action=push").data)
     assert [entry["tag"] for entry in entries] == ["v1", "v2", "v1"]
     assert entries[0].keys() == RecordedEvent.model_fields.keys()

@@ -66,7 +66,7 @@ def test_an_error_of_the_last_check_needs_an_operator_and_a_missing_worker_does_
     assert "the last check found: the registry has deletes disabled" in text
 
 
-def test_five_figures(edge: Edge) -> None:
+def test_the_overview_shows_five_figures(edge: Edge) -> None:
     edge.heard(event(), event(tag="v2"), event(repository="shop/web"))
     now_ms = edge.store.connection.now_ms()
     day_ms = 86_400_000
