@@ -106,7 +106,8 @@ class _Untagging:
                     # Neither a failed request nor a full trash is a reason to leave the other tags at the tombstone.
                     fault = error
                     break
-            self._end(steps[-1])
+            for step in reversed(steps):
+                self._end(step)
         finally:
             for step in steps:
                 self._record(step)

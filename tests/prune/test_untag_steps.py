@@ -1,5 +1,7 @@
 """Untagging in steps: while the tombstone of one step is deleted, the next tags are moved to the other."""
 
+from functools import partial
+
 import pytest
 
 from service.domain.errors import RegistryUnavailable
@@ -65,10 +67,8 @@ def test_a_tombstone_whose_delete_met_a_push_is_deleted_again_with_its_tags(
     assert_done(system)
 
 
-def test_a_tombstone_whose_deletes_met_the_pushes_of_a_step_is_deleted_after_them(
-    make_system: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    system = steps(make_system, monkeypatch)
+def deletes_meet_pushes(system: System) -> list[int]:
+    """Let the DELETE of a tombstone fail twice during the next step; return the number of tags moved at each DELETE."""
     deletes: list[int] = []
 
     def meet() -> None:
@@ -78,8 +78,31 @@ def test_a_tombstone_whose_deletes_met_the_pushes_of_a_step_is_deleted_after_the
             system.registry.during_delete(fault)
 
     system.registry.before("DELETE", FIRST.digest, meet, times=None)
+    return deletes
+
+
+def test_a_tombstone_whose_deletes_met_the_pushes_of_a_step_is_deleted_after_them(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = steps(make_system, monkeypatch)
+    deletes = deletes_meet_pushes(system)
     deleting.delete(system.wiring, SHOP)
     assert deletes[4:] == [3, 3]
+    assert_done(system)
+
+
+def test_a_fault_of_a_step_leaves_no_tag_of_the_step_before_at_its_tombstone(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = steps(make_system, monkeypatch, parallel=1)
+    deletes_meet_pushes(system)
+    fail_push = partial(system.registry.fail_next, "PUT", "manifests/v", status=500)
+    system.registry.after("PUT", "manifests/sha256:", fail_push)
+    with pytest.raises(RegistryUnavailable):
+        deleting.delete(system.wiring, SHOP)
+    assert at(system, FIRST.digest) == at(system, SECOND.digest) == set()
+    assert no_tombstone(system)
+    system.later()
     assert_done(system)
 
 
