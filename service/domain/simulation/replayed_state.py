@@ -122,8 +122,10 @@ class ReplayedState:
             self._holders[previous.digest] -= 1
         if previous and previous.digest != event.digest:
             self._untagged[previous.digest] = Untagged(previous.digest, event.at_us, event.tag)
-            older = (digest for digest in self._revisions.get(event.tag, ()) if digest != event.digest)
-            self._revisions[event.tag] = tuple(dict.fromkeys((previous.digest, *older)))
+            # Docker may have pushed the parts of an index under its tag. They are no revisions (lib/revisions.lua).
+            others = {event.digest, *self.parts(event.digest)}
+            older = (previous.digest, *self._revisions.get(event.tag, ()))
+            self._revisions[event.tag] = tuple(digest for digest in dict.fromkeys(older) if digest not in others)
         self._untagged.pop(event.digest, None)
         pushed_us = event.at_us if event.kind == "pushed" else event.pushed_us
         created_us, size_bytes = self._created.get(event.digest), self.size_bytes(event.digest)

@@ -84,6 +84,14 @@ def test_a_revision_that_is_recorded_takes_no_slot_before_it_is_one() -> None:
     ]
 
 
+def test_parts_that_were_pushed_under_the_tag_of_their_index_are_no_revisions() -> None:
+    rules = policy("rules: [{keep: {revisions: 1}, untagged: 1h}]")
+    links = {digest_of(name): References(children=(digest_of(f"{name} part"),)) for name in ("i", "j")}
+    pushes = [pushed("main", number * 1000, name) for number, name in enumerate(("old", "i part", "i", "j part", "j"))]
+    outcome = lived(rules, *pushes, links=links)
+    assert [item.digest for item in outcome.deletions] == [digest_of("old")]
+
+
 def test_a_manifest_that_never_had_a_tag_counts_from_its_last_push() -> None:
     rules = policy("rules: [{keep: always, untagged: 2h}]")
     present = (Untagged(digest_of("lone"), us(5000), ""),)
