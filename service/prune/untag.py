@@ -90,7 +90,7 @@ class _Untagging:
         fault: RegistryUnavailable | TrashUnwritable | None = None
         try:
             for part, stone in zip(chunks(images, size), cycle((tombstone.FIRST, tombstone.SECOND)), strict=False):
-                if steps and not has_policy_in_force(self._batch.policies, self._batch.snapshot):
+                if steps and not self._may_continue():
                     break
                 step, before = _Step(stone), steps[-1:]
                 steps.append(step)
@@ -114,6 +114,11 @@ class _Untagging:
         if fault:
             raise fault
         return [outcome for step in steps for outcome in step.outcomes]
+
+    def _may_continue(self) -> bool:
+        """Return False if the policy changes, or if a collection waits for this batch, and pushes with it."""
+        is_in_force = has_policy_in_force(self._batch.policies, self._batch.snapshot)
+        return is_in_force and not self._store.leases.collecting()
 
     def untag_again(self, tag: str, digest: str) -> None:
         """Remove one tag. Nothing is recorded."""

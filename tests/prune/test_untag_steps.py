@@ -1,5 +1,6 @@
 """Untagging in steps: while the tombstone of one step is deleted, the next tags are moved to the other."""
 
+from contextlib import ExitStack
 from functools import partial
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from service.domain.errors import RegistryUnavailable
 from service.domain.oci.tombstone import FIRST, SECOND
 from service.prune import deleting, untag
+from service.store.lease import COLLECT
 from tests.fakes.registry_storage import Refused
 from tests.support.deletions import many, no_tombstone
 from tests.support.system import SHOP, Make, System, untag_first
@@ -149,3 +151,19 @@ def test_no_step_begins_once_another_policy_is_in_force(make_system: Make, monke
     deleting.delete(system.wiring, SHOP)
     assert len(system.tags()) == 4
     assert no_tombstone(system)
+
+
+def test_no_step_begins_while_a_collection_waits_for_the_batch(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = steps(make_system, monkeypatch)
+    with ExitStack() as collection:
+        began = partial(collection.enter_context, system.store.leases.hold(COLLECT))
+        # The sixth tag is one of the first step of the second batch.
+        pushes = iter(range(1, 100))
+        system.registry.after("PUT", "manifests/v", lambda: next(pushes) == 6 and began(), times=None)
+        deleting.delete(system.wiring, SHOP)
+        assert len(system.tags()) == 4
+        assert no_tombstone(system)
+    system.later()
+    assert_done(system)
