@@ -9,7 +9,7 @@ chmod 700 "$folder"
 echo '*' > "$folder/.gitignore"
 
 keep() { # NAME: standard input becomes the secret, unless there is one
-    [ -s "$folder/$1" ] || cat > "$folder/$1"
+    [ -s "$folder/$1" ] || { rm -f "$folder/$1" && cat > "$folder/$1"; } # an empty one may not be writable
     # Readable for the containers' user; the folder keeps all others out.
     chmod 444 "$folder/$1"
 }

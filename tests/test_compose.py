@@ -201,6 +201,25 @@ def test_nginx_speaks_tls_as_the_manual_says(tmp_path: Path) -> None:
     assert tried.returncode == 0, tried.stderr
 
 
+def test_a_bucket_takes_the_place_of_the_volume_as_the_manual_says(secrets: Path, tmp_path: Path) -> None:
+    """All processes of pushprune read the file that names the secret of the bucket; only workers had a path."""
+    (override,) = re.findall(r"```yaml\n( +services:\n +web:.*?)```", manual.page("bucket"), re.DOTALL)
+    added = yaml.safe_load(override)
+    (secret,) = added["secrets"]
+    (secrets / secret).write_text("key")
+    storage = f"{{url: 's3://registry/some/folder', access_key: pushprune, secret_key_file: {secrets / secret}}}"
+    (tmp_path / "bucket.yaml").write_text(f"storage: {storage}\n")
+    assert added["services"].keys() == set(OURS)
+    for name, service in added["services"].items():
+        assert service["secrets"] == [secret]
+        environment = {**SERVICES[name]["environment"], **service.get("environment", {})}
+        environment = {key: value.replace("/run/secrets/", f"{secrets}/") for key, value in environment.items()}
+        settings = load_settings(tmp_path / "bucket.yaml", environ=environment)
+        assert (settings.storage.url, settings.storage.path) == ("s3://registry/some/folder", None)
+    # The root of the container is read-only, and a collection of a bucket has its lock there.
+    assert SERVICES["gc-worker"]["environment"]["PUSHPRUNE_DATA_DIR"] == "/tmp"
+
+
 def test_only_nginx_reaches_the_process_that_it_asks() -> None:
     assert COMPOSE["networks"]["gate"] == {"internal": True}
     assert {name for name in LASTING if "gate" in SERVICES[name]["networks"]} == {"gate", "gatekeeper"}
@@ -250,6 +269,16 @@ def test_a_command_makes_every_secret_and_never_replaces_one(secrets: Path) -> N
     subprocess.run(["sh", str(ROOT / "config/secrets.sh"), str(secrets)], check=True, capture_output=True)
     again = {name: (secrets / name).read_text() for name in made}
     assert {name for name in made if made[name] != again[name]} == {"read_token"}
+
+
+def test_an_empty_secret_is_replaced_although_its_owner_may_not_write_it(secrets: Path) -> None:
+    """A second name of the file shows that it is replaced, because root may write every file."""
+    (secrets / "read_token").write_text("")
+    (secrets / "read_token").chmod(0o444)
+    (secrets.parent / "same_file").hardlink_to(secrets / "read_token")
+    subprocess.run(["sh", str(ROOT / "config/secrets.sh"), str(secrets)], check=True, capture_output=True)
+    assert len((secrets / "read_token").read_text()) == 64
+    assert (secrets.parent / "same_file").read_text() == ""
 
 
 def settings_of(name: str, secrets: Path) -> Settings:

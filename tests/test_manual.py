@@ -171,7 +171,15 @@ def test_every_configuration_is_valid() -> None:
 def test_every_other_block_of_yaml_is_for_the_registry_a_proxy_compose_or_kustomize() -> None:
     known = {*Settings.model_fields, "rules"}
     others = [values for _, values in manual.yaml_blocks() if not known & values.keys()]
-    firsts = ["http", "nginx.ingress.kubernetes.io/auth-url", "notifications", "patches", "secrets", "services"]
+    firsts = [
+        "http",
+        "nginx.ingress.kubernetes.io/auth-url",
+        "notifications",
+        "patches",
+        "secrets",
+        "secrets",
+        "services",
+    ]
     assert sorted(min(values) for values in others) == firsts
 
 
