@@ -40,3 +40,15 @@ class VerbGroup(click.Group):
         verbs = self.list_commands(ctx)
         near = [_SYNONYMS[word]] if _SYNONYMS.get(word) in verbs else get_close_matches(word, verbs, 1)
         return f" Did you mean {near[0]}?" if near else ""
+
+
+class RegistryAddress(click.ParamType[str]):
+    """The URL of a registry. An address without its scheme, as clients name it, is refused with what to type."""
+
+    name = "URL"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the URL; its other rules are those of `registry.url`."""
+        if "://" not in value:
+            self.fail(f"write http://{value[:200]} or https://{value[:200]}", param, ctx)
+        return value

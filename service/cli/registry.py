@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from service.cli.command import RegistryAddress
 from service.cli.output import keep, kept
 from service.domain.errors import RegistryTooOld
 from service.restore.trash_folder import TrashFolder, default_folder
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def registry_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option --registry, which `asked_registry` and `connect` read."""
     return click.option(
-        "--registry", metavar="URL", expose_value=False, callback=keep, is_eager=True,
+        "--registry", metavar="URL", type=RegistryAddress(), expose_value=False, callback=keep, is_eager=True,
         help="Work directly on the registry at URL, without a pushprune service.",
     )(command)  # fmt: skip
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from service.cli.command import examples
+from service.cli.command import RegistryAddress, examples
 
 
 def _address(_: click.Context, __: click.Parameter, listen: str | None) -> str | None:
@@ -25,7 +25,12 @@ def _address(_: click.Context, __: click.Parameter, listen: str | None) -> str |
         "pushprune up --config pushprune.yaml",
     ),
 )
-@click.option("--registry", metavar="URL", help="The registry to keep small, http://… or https://….")
+@click.option(
+    "--registry",
+    metavar="URL",
+    type=RegistryAddress(),
+    help="The registry to keep small, http://… or https://….",
+)
 @click.option(
     "--listen",
     metavar="HOST:PORT",

@@ -14,7 +14,11 @@ _DAY_MS = 86_400_000
 
 
 def check(case: Case) -> Iterator[Finding]:
-    """Check that a worker runs for every queue, and that the workers keep up."""
+    """Check that a worker runs for every queue, and that the workers keep up.
+
+    Raises StoreUnavailable if Redis refuses writes: then it does not show which workers run.
+    """
+    case.wiring.store.connection.pulse()
     health = system_health(case.wiring.store, case.wiring.registry, case.wiring.policies)
     reading, missing = health.reading, tuple(queue for queue, workers in health.queues.items() if not workers)
     waits = f"repositories to plan: {reading.waiting['due']}, to delete from: {reading.waiting['doomed']}"

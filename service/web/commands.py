@@ -8,6 +8,7 @@ from threading import Thread
 import click
 
 from service import tracing
+from service.log import log
 from service.settings import load_settings
 from service.web import server
 from service.web.access import may_notify
@@ -33,6 +34,7 @@ def web(config: Path | None) -> None:
     listener = server.listening(settings.listen)
     server.stop_on_signals()
     application = create_app(wire_service(settings))
+    log.info("web process starts", listen=settings.listen)
     tracing.start()
     # Beside the first requests: notifications must not wait for it.
     Thread(target=compile_templates, args=[application], name="compile templates", daemon=True).start()
@@ -57,6 +59,7 @@ def gate(config: Path | None, only: bool) -> None:
     listener = server.listening(settings.gc.gate_listen)
     server.stop_on_signals()
     application = create_gate(wire_service(settings), is_only=only)
+    log.info("gate process starts", listen=settings.gc.gate_listen)
     # Each waiting request takes a thread; the threads beyond these answer requests that need not wait.
     waiting = settings.gc.gate_waiting
     pools = {"": thread_pool(THREADS + waiting)}

@@ -78,6 +78,8 @@ def test_a_traceback_is_shown_on_request(
         (("upp",), "No such command 'upp'"),
         (("up", "--no-such-option"), "No such option"),
         (("up", "--keep-last", "0"), "0 is not in the range x>=1"),
+        (("up", "--registry", "127.0.0.1:5000"), "write http://127.0.0.1:5000 or https://127.0.0.1:5000"),
+        (("tags", "shop/api", "--registry", "localhost"), "write http://localhost or https://localhost"),
         (("up", "surplus"), "unexpected extra argument"),
         (("--no-such-option",), "No such option"),
     ],

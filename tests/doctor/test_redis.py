@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from service.doctor import examine
+from service.domain.errors import StoreRefuses
 from service.domain.finding import Finding
 from service.settings import load_settings
 from service.store.redis_info import RedisInfo, read_server
@@ -37,6 +38,12 @@ def found(own: Valkey, **changes: str) -> tuple[Finding, ...]:
     for name, value in {**sound, **{name.replace("_", "-"): value for name, value in changes.items()}}.items():
         client.config_set(name, value)
     return look("redis", quick(wired(own.url)))
+
+
+def test_workers_are_not_said_to_be_missing_if_redis_records_none(own: Valkey) -> None:
+    own.client().config_set("maxmemory", "1")
+    with pytest.raises(StoreRefuses, match="maxmemory"):
+        look("workers", quick(wired(own.url)))
 
 
 def wired(url: str) -> Wiring:

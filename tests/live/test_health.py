@@ -59,6 +59,14 @@ def is_shown(system: LiveSystem, state: str) -> bool:
     return False
 
 
+def test_the_log_of_each_process_begins_with_its_start(live: Live) -> None:
+    system = live(policy=last(3), gc={"gate": "proxy"}, tokens={"notify": TOKEN})
+    system.start_worker()
+    assert "web process starts" in system.log("web").splitlines()[0]
+    assert "gate process starts" in system.log("gate").splitlines()[0]
+    assert "worker starts" in system.log("worker1").splitlines()[0]
+
+
 def test_a_registry_that_is_away_is_reported_and_its_return_as_well(live: Live) -> None:
     system = begin(live)
     system.start_worker("enforce,delete,reconcile")
