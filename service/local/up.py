@@ -19,7 +19,8 @@ from service.local.tokens import NAMES, create_tokens, private
 from service.local.transcript import Transcript
 from service.settings import Settings, load_settings
 from service.settings.kinds import listen_host
-from service.wiring import wire, wire_service
+from service.store.schema import SchemaWatch
+from service.wiring import wire
 
 SPEAKERS = ("redis", "web", "gate", "worker", "registry")
 # Redis loads its data before it answers, and a long history takes minutes.
@@ -129,8 +130,9 @@ class PreparedSystem:
         patience_s = _REDIS_PATIENCE_S if self.redis else _READY_PATIENCE_S
         failure = f"Redis at {redis_server.shown(url)} does not answer"
         processes.until(lambda: redis_server.is_up(url), failure, patience_s=patience_s, meanwhile=supervisor.check)
-        # An older store is migrated here, before anything reads it.
-        wire_service(self.settings)
+        # An older store is migrated here, before anything reads it. The children watch the store: a watch in this
+        # process would report that Redis is away when all end.
+        SchemaWatch(wire(self.settings, patient=True, migrates=True).store.connection).wait()
 
     def start_service(self, supervisor: Supervisor, report: Callable[[str], None] | None = None) -> None:
         """Start web, worker and gate, and wait until they answer. `report` and errors: as for `start`."""

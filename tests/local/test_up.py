@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +15,12 @@ import yaml
 from service.domain.errors import ConfigurationError, PushpruneError
 from service.domain.policy.model import Keep
 from service.local.environment import environment_of
+from service.local.supervisor import Supervisor
 from service.local.transcript import Transcript
 from service.local.up import PreparedSystem, UpOptions, _introduce, _sign_in_hint, prepared
 from service.settings import load_policy, load_settings
 from tests.conftest import MakeWiring, keep_last
+from tests.fakes.valkey import Valkey
 
 URL = "http://127.0.0.1:5000"
 
@@ -269,3 +272,12 @@ def test_further_variables_reach_the_children(options: UpOptions, inherited: dic
     command = ["registry", "garbage-collect", "/a b/config.yml"]
     system = prepare(change(options, more={"PUSHPRUNE_GC__COMMAND": json.dumps(command)}), inherited)
     assert system.settings.gc.command == command
+
+
+def test_only_the_children_watch_the_store(tmp_path: Path, options: UpOptions, inherited: dict[str, str]) -> None:
+    """A watch of the parent would report that Redis is away when all processes end."""
+    before = threading.active_count()
+    with Valkey(tmp_path) as server:
+        system = prepare(change(options, more={"PUSHPRUNE_REDIS__URL": server.url}), inherited)
+        system.start_redis(Supervisor(Transcript(io.StringIO())))
+        assert threading.active_count() == before
