@@ -236,7 +236,7 @@ def different_policies(store: Store, policies: PolicySource) -> tuple[str, ...]:
         names = _workers_with(read_by, lambda digest: digest not in (in_force, UNREADABLE))
         sentences.append(
             "the workers have read different policies: the policy in force stays; with another one, "
-            f"{some(names)} can neither plan nor delete"
+            f"{some(names)} can neither plan nor delete (a worker that was killed still counts for a minute)"
         )
     # While all have read the same changed policy, it is about to be in force.
     policies.current()

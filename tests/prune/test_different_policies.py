@@ -71,7 +71,7 @@ def test_while_workers_have_read_different_policies_the_one_in_force_stays(make_
             assert left(system) == [3, 3, 3]
     assert different_policies(system.store, system.wiring.policies) == (
         "the workers have read different policies: the policy in force stays; with another one, second@b can "
-        "neither plan nor delete",
+        "neither plan nor delete (a worker that was killed still counts for a minute)",
         "this process has read another policy than the one in force: its pages and previews are not what the workers "
         "delete",
     )

@@ -299,7 +299,8 @@ def test_workers_that_have_read_another_policy_than_the_one_in_force_are_named(e
         "policies: worker@d cannot read the policy file, as the log there says: a change of it has no effect there; "
         "give all workers and web processes the same policy",
         "policies: the workers have read different policies: the policy in force stays; with another one, "
-        "worker@b, worker@c can neither plan nor delete; give all workers and web processes the same policy",
+        "worker@b, worker@c can neither plan nor delete "
+        "(a worker that was killed still counts for a minute); give all workers and web processes the same policy",
     ):
         assert sentence in str(ready(edge)["troubles"])
 
