@@ -7,7 +7,7 @@ from functools import partial
 from service import tracing
 from service.dispatch import Dispatch
 from service.domain.errors import RegistryUnavailable
-from service.domain.retention.batching import LARGEST_UNTAGGING, batch_size, next_size, tags_first
+from service.domain.retention.batching import LARGEST_UNTAGGING, batch_size, next_size, untagged_first
 from service.domain.retention.plan import Doomed
 from service.prune import listing
 from service.prune.batch import open_batch
@@ -155,8 +155,10 @@ def _next_batch(
     if not registry.deletion.cost_grows_with_tags:
         return alike[:step], only_tags
     known = store.capabilities.deletes_tags(snapshot.restarts)
-    untags = only_tags or (len(remaining) > 1 and tags_first(remaining, tags, deletes_tags=known))
-    return alike[: max(step, learnt.untags)] if untags else alike[:size], untags
+    first = len(remaining) if only_tags else 0
+    if not only_tags and len(remaining) > 1:
+        first = untagged_first(remaining, tags, step, deletes_tags=known)
+    return alike[: min(first, max(step, learnt.untags))] if first else alike[:size], first > 0
 
 
 def _is_stale(

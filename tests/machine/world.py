@@ -20,7 +20,7 @@ from service.domain.errors import (
 )
 from service.domain.events import BLOB_TYPE, parse
 from service.domain.oci import tombstone
-from service.domain.retention.plan import Plan
+from service.domain.retention.plan import Doomed, Plan
 from service.domain.retention.selector import TagSelector
 from service.prune import deleting, manual, planning, protecting
 from service.reconcile import compare as reconcile_compare
@@ -236,7 +236,7 @@ class World:
         try:
             with (
                 mock.patch.object(planning, "now_us", self._planners_now_us),
-                mock.patch.object(deleting, "tags_first", return_value=self.rule.tags_first),
+                mock.patch.object(deleting, "untagged_first", self._untagged_first),
                 mock.patch.object(deleting, "batch_size", return_value=self.rule.step),
             ):
                 self._do(kind)
@@ -247,6 +247,9 @@ class World:
             self.registry.during_delete([])
             self.ground.life.begin()
         self.watch.check()
+
+    def _untagged_first(self, doomed: Sequence[Doomed], *_: object, **__: object) -> int:
+        return len(doomed) if self.rule.tags_first else 0
 
     def _note_written(self, kind: str) -> None:
         """Let a worker note that it is about to write; the worker may die before the write."""

@@ -150,7 +150,7 @@ Make = Callable[..., System]
 
 def untag_first(patch: pytest.MonkeyPatch, always: bool = True) -> None:
     """Untag everything before a manifest is deleted, however small the repository is; or never."""
-    patch.setattr(deleting, "tags_first", lambda *_, **__: always)
+    patch.setattr(deleting, "untagged_first", lambda doomed, *_, **__: len(doomed) if always else 0)
 
 
 def put_in_force(patch: pytest.MonkeyPatch, policy: Policy, name: str = "another") -> None:

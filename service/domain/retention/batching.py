@@ -25,15 +25,28 @@ LARGEST_UNTAGGING = 2_000
 _BATCH_S = 20.0
 
 
-def tags_first(doomed: Sequence[Doomed], tags: int, *, deletes_tags: bool | None) -> bool:
-    """True if it is cheaper to delete the tags of these digests before the first digest.
+def untagged_first(doomed: Sequence[Doomed], tags: int, step: int, *, deletes_tags: bool | None) -> int:
+    """Return how many of these images lose their tags before the first digest is deleted: all of them, or some steps.
 
     Args:
         tags: number of tags in the repository now.
+        step: number of images whose tags are removed at a time.
         deletes_tags: True if the registry can delete a tag alone; None if that is not known.
     """
-    doomed_tags = sum(len(digest.tags) for digest in doomed)
-    digests = sum(1 for digest in doomed if not digest.only_tags)
+    doomed_tags = sum(len(image.verdicts) for image in doomed)
+    digests = sum(1 for image in doomed if not image.only_tags)
+    for start in range(0, len(doomed), step):
+        if not _is_cheaper(doomed_tags, digests, tags, deletes_tags=deletes_tags):
+            return start
+        part = doomed[start : start + step]
+        removed = sum(len(image.verdicts) for image in part)
+        doomed_tags, tags = doomed_tags - removed, tags - removed
+        digests -= sum(1 for image in part if not image.only_tags)
+    return len(doomed)
+
+
+def _is_cheaper(doomed_tags: int, digests: int, tags: int, *, deletes_tags: bool | None) -> bool:
+    """Return True if it is cheaper to delete the tags of these digests before the first digest."""
     remaining = max(tags - doomed_tags, 0)
     # The repository shrinks during the deletion: on average, half of the doomed tags still exist.
     at_once = digests * _delete(tags - doomed_tags / 2)

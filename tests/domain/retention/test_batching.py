@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.domain.retention.batching import batch_size, next_size, tags_first
+from service.domain.retention.batching import batch_size, next_size, untagged_first
 from service.domain.retention.plan import Doomed, Verdict
 from tests.support.makers import tag
 
@@ -16,13 +16,13 @@ def going(count: int, tags: int = 1) -> list[Doomed]:
 
 @pytest.mark.parametrize(
     ("count", "tags", "first"),
-    [(1, 5000, False), (1, 10, False), (990, 1000, True), (4990, 5000, True), (20, 30, False)],
+    [(1, 5000, 0), (1, 10, 0), (990, 1000, 900), (4990, 5000, 4900), (20, 30, 0)],
 )
 @pytest.mark.parametrize("deletes_tags", [True, False, None])
-def test_tags_are_deleted_first_where_that_leaves_a_small_repository(
-    count: int, tags: int, first: bool, deletes_tags: bool | None
+def test_tags_are_deleted_first_until_that_leaves_a_small_repository(
+    count: int, tags: int, first: int, deletes_tags: bool | None
 ) -> None:
-    assert tags_first(going(count), tags, deletes_tags=deletes_tags) is first
+    assert untagged_first(going(count), tags, 100, deletes_tags=deletes_tags) == first
 
 
 def test_a_batch_grows_with_the_repository_up_to_a_bound() -> None:
