@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from service.clock import now_ms
 from service.dispatch import QUEUES
+from service.domain.errors import StoreUnavailable
 from service.domain.finding import Finding
 from service.registry import Registry
 from service.reports import held_plans
@@ -90,7 +91,7 @@ def system_health(store: Store, registry: Registry, policies: PolicySource) -> H
         *_clock(reading, before_ms),
         *(trouble for trouble in noted if trouble.about == REGISTRY),
         *((Trouble("gate process", _NO_GATE, reading.now_ms),) if gate_processes == 0 else ()),
-        *_workers(reading, queues),
+        *_workers(store, reading, queues),
         *_policy(policies, reading),
         *_different_policies(store, policies, reading),
         # Deletions wait for the end of a collection, so lateness is expected then.
@@ -153,8 +154,13 @@ def start_line(queues: tuple[str, ...]) -> str:
     return _START.format(name=queues[0] if len(queues) == 1 else "worker", queues=",".join(queues))
 
 
-def _workers(reading: StatsSnapshot, queues: dict[str, int]) -> Iterator[Trouble]:
+def _workers(store: Store, reading: StatsSnapshot, queues: dict[str, int]) -> Iterator[Trouble]:
     if not reading.workers:
+        try:
+            check_recording(store)
+        except StoreUnavailable as error:
+            yield Trouble("workers", f"Redis does not show which workers run: {error}", reading.now_ms)
+            return
         message = "no worker is running (none seen for 10 s), so nothing is planned or deleted; start one: "
         yield Trouble("workers", message + start_line(tuple(queues)), reading.now_ms)
         return

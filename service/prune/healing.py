@@ -11,7 +11,7 @@ from service.domain.retention.state import Tag
 from service.log import log
 from service.prune.batch import open_batch
 from service.prune.untag import untag_again
-from service.reconcile.emptied import refuse_unproved
+from service.reconcile.emptied import may_be_our_loss, refuse_unproved
 from service.registry.manifest import Manifest, ManifestHead
 from service.store import Store
 from service.store.history import name_of
@@ -218,7 +218,7 @@ class _Healing:
         """
         live = next(known for known in self._snapshot.tags if known.name == tag)
         if not self._store.history.deleted_by_others(self._repository, live):
-            if self._may_be_our_loss(live):
+            if may_be_our_loss(self._store, self._repository, live):
                 return False
             # A registry whose storage is away for a moment answers the same.
             refuse_unproved(self._store, self._registry, self._snapshot, [live], {tag: None})
@@ -226,16 +226,6 @@ class _Healing:
         # If the tag points at a manifest that we pushed, the next look removes the tag.
         self._store.deletions.request_healing(self._repository, [tag])
         return True
-
-    def _may_be_our_loss(self, tag: Tag) -> bool:
-        """Return False if no deletion by pushprune can have removed the manifest: then a user deleted it, unheard."""
-        repository, store = self._repository, self._store
-        # Each manifest that pushprune deletes is in the trash; after a collection, only the history knows of it.
-        if store.trash.get(repository, tag.digest) or store.history.was_pruned(repository, tag.digest):
-            return True
-        # A registry whose storage is away for a moment does not show the manifest either. What pushprune put under the
-        # tag would then be deleted, because the history does not know the tag any more.
-        return store.deletions.own_put(repository, tag.name) is not None
 
     def _restore_parts(self, manifest: Manifest | TrashedManifest, parts: _Parts) -> None:
         """Restore missing parts of an index from the trash, at any depth, and add their digests to `parts`.

@@ -12,7 +12,7 @@ from service.domain.oci.manifest import INDEX_TYPES, References, references_of
 from service.domain.oci.names import is_tag
 from service.domain.retention.state import Tag
 from service.log import log
-from service.reconcile.emptied import refuse_emptied
+from service.reconcile.emptied import may_be_our_loss, refuse_emptied
 from service.reconcile.lost_parts import check_parts
 from service.reconcile.pace import Pace, UnlimitedPace
 from service.reconcile.push_times import infer_push_time, prove
@@ -72,6 +72,8 @@ def compare(
     pace.expect(len(names))
     comparison = TagComparison(store, registry, snapshot, pace, trusts_listing=trusts_listing)
     changed = comparison.adopt(names, complete=True)
+    if trusts_listing:
+        _drop_unrestorable(store, registry, snapshot.repository, comparison.vanished)
     missing = _request_healing_of_missing(store, snapshot.repository, comparison.vanished)
     done = Compared(len(names), changed, missing, check_parts(store, registry, snapshot))
     find_referrers(store, registry, snapshot.repository)
@@ -79,6 +81,22 @@ def compare(
     if not listed and store.unseen.forget(snapshot.repository):
         log.info("a repository without a tag was removed from the history", repository=snapshot.repository)
     return done
+
+
+def _drop_unrestorable(store: Store, registry: Registry, repository: str, vanished: Collection[str]) -> None:
+    """Remove missing tags from the history that healing cannot restore, and that only a user can have deleted.
+
+    Healing itself needs a proof that the storage is the right one, which is the word of the user here.
+    """
+    snapshot = store.history.snapshot(repository) if vanished else None
+    if snapshot is None:
+        return
+    missing = [tag for tag in snapshot.tags if tag.name in vanished and not may_be_our_loss(store, repository, tag)]
+    lost = [tag.name for tag in missing if registry.client.head(repository, tag.digest) is None]
+    if lost:
+        store.facts.adopt(snapshot, vanished=lost, lost=True)
+        # If a tag points at a manifest that pushprune pushed, the next look removes that tag.
+        store.deletions.request_healing(repository, lost)
 
 
 def _request_healing_of_missing(store: Store, repository: str, vanished: Collection[str]) -> int:

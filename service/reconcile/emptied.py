@@ -74,6 +74,16 @@ def refuse_unproved(
         )
 
 
+def may_be_our_loss(store: Store, repository: str, tag: Tag) -> bool:
+    """Return False if no deletion by pushprune can have removed the manifest: then a user deleted it, unheard."""
+    # Each manifest that pushprune deletes is in the trash; after a collection, only the history knows of it.
+    if store.trash.get(repository, tag.digest) or store.history.was_pruned(repository, tag.digest):
+        return True
+    # A registry whose storage is away for a moment does not show the manifest either. What pushprune put under the
+    # tag would then be deleted, because the history does not know the tag any more.
+    return store.deletions.own_put(repository, tag.name) is not None
+
+
 def _is_proof(tag: Tag, newest_us: int) -> bool:
     """Return True if the tag was there by this time. A tag that is only unannounced may have been pushed later."""
     return not tag.unannounced and (tag.pushed_us or 0) <= newest_us

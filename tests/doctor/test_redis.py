@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from service.doctor import examine
+from service.doctor.health import system_health
 from service.domain.errors import StoreRefuses
 from service.domain.finding import Finding
 from service.settings import load_settings
@@ -44,6 +45,11 @@ def test_workers_are_not_said_to_be_missing_if_redis_records_none(own: Valkey) -
     own.client().config_set("maxmemory", "1")
     with pytest.raises(StoreRefuses, match="maxmemory"):
         look("workers", quick(wired(own.url)))
+    wiring = wired(own.url)
+    troubles = system_health(wiring.store, wiring.registry, wiring.policies).troubles
+    (message,) = (trouble.message for trouble in troubles if trouble.about == "workers")
+    assert message.startswith("Redis does not show which workers run: ")
+    assert "maxmemory" in message
 
 
 def wired(url: str) -> Wiring:

@@ -48,6 +48,8 @@ from workers.sweep import sweep
 
 _HOURS_US = 2 * 3600 * 1_000_000
 _DAY_S = 86_400
+# The words by which pushprune says that a user must decide whether the storage is the right one.
+_ADVICE = "pushprune reconcile"
 _MINUTES_MS = 60 * 60_000  # healing believes reports for less than twenty: UNANSWERED_MS and what comes before it
 _prefixes = itertools.count()
 
@@ -350,7 +352,10 @@ class World:
                 self.settle()
                 if self._nothing_left():
                     return
-                if self._asks_to_reconcile:
+                # A tag that cannot be restored is a trouble, which does not stop the worker.
+                if self._asks_to_reconcile or any(
+                    _ADVICE in item.message for item in self.wiring.store.outbox.troubles()
+                ):
                     self._reconcile()
                 self.time_passes()
         raise AssertionError(f"it never comes to rest: {self._left()}")
@@ -528,7 +533,7 @@ class World:
             try:
                 work(wiring, repository)
             except RegistryRefused as error:
-                if "pushprune reconcile" in str(error):
+                if _ADVICE in str(error):
                     assert self.lost or self.is_forged, "nothing was lost, and the user is to reconcile"
                     self._asks_to_reconcile = True
                 raise

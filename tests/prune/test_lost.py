@@ -372,3 +372,23 @@ def test_a_restore_by_hand_that_the_registry_refuses_for_now_names_that_and_asks
     with pytest.raises(AccessDenied, match="403"):
         system.wiring.restore.restore(SHOP, tag="v1")
     assert system.wiring.restore.restore(SHOP, tag="v1").tags == ("v1",)
+
+
+def test_a_tag_whose_loss_nothing_proves_leaves_the_history_once_a_user_reconciles_its_repository(
+    make_system: Make,
+) -> None:
+    system = make_system(keep_last(9))
+    system.push("v1")
+    system.store.deletions.request_healing(SHOP, ["v1"])
+    held = system.registry.storage.repositories[SHOP]
+    del held.manifests[held.tags.pop("v1")]
+    # A newer tag does not prove that the storage is the one that had v1.
+    system.push("v2")
+    system.later()
+    assert f"pushprune reconcile {SHOP}" in troubles(system)[f"lost {SHOP}:v1"]
+    assert {tag.name for tag in system.store.history.live(SHOP)} == {"v1", "v2"}
+    snapshot = system.store.history.snapshot(SHOP)
+    compare.compare(system.store, system.wiring.registry, snapshot, trusts_listing=True)
+    system.later()
+    assert {tag.name for tag in system.store.history.live(SHOP)} == {"v2"}
+    assert troubles(system) == {}
