@@ -67,6 +67,16 @@ def test_parts_that_were_pushed_under_the_tag_of_their_index_take_no_place_of_a_
     assert set(system.registry.manifests(SHOP)) == kept
 
 
+def test_no_revision_is_deleted_while_the_parts_of_an_index_are_pushed_under_its_tag(make_system: Make) -> None:
+    system = make_system(policy("rules: [{name: moving, keep: {revisions: 2}, untagged: 1h}]"))
+    before = moved(system, 50, 40, 30)
+    image = make_index("next", platforms=3)
+    for part in (*image.children, replace(image, children=())):
+        system.registry.push(SHOP, "latest", part)
+        system.settle()
+    assert set(before[1:]) <= set(system.registry.manifests(SHOP))
+
+
 def test_the_parts_of_a_pushed_index_are_kept_and_are_deleted_after_it(make_system: Make) -> None:
     system = make_system(policy("rules: [{name: moving, keep: always, untagged: 0s}]"))
     old = system.registry.push_index(SHOP, "latest", seed="old", at=ago(50))

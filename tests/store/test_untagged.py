@@ -224,6 +224,22 @@ def test_the_parts_of_an_index_that_was_read_before_are_no_revisions_when_it_is_
     assert revisions(history) == (digest("between"),)
 
 
+def test_a_part_that_is_reported_after_its_index_is_no_revision(history: History) -> None:
+    record(history, event(1, seed="old"), event(MINUTE, seed="i", media_type=INDEX))
+    read_parts(history, "i", "a", "b")
+    record(history, event(MINUTE - 2, seed="a"), event(MINUTE - 1, seed="b"))
+    assert revisions(history) == (digest("old"),)
+
+
+def test_the_parts_of_an_index_that_a_comparison_found_are_no_revisions(history: History) -> None:
+    pushed_with_its_parts(history, 1, "i", "a", "b", tag="latest")
+    read_parts(history, "i", "a", "b")
+    record(history, event(10, seed="old"), event(MINUTE, seed="a"), event(MINUTE + 1, seed="b"))
+    tag = Tag("v1", digest("i"), (MINUTE + 2) * 1000)
+    facts_of(history).adopt(history.snapshot(SHOP), [(tag, "")], indexes=frozenset({digest("i")}))
+    assert revisions(history) == (digest("old"),)
+
+
 def test_a_part_that_the_tag_pointed_at_long_before_its_index_is_a_revision(history: History) -> None:
     record(history, event(1, seed="a"))
     pushed_with_its_parts(history, 11 * MINUTE, "i", "b")

@@ -44,7 +44,7 @@ class Evaluation:
         self.rules = policy.rules_for(state.repository)
         self.fixed = FixedVerdicts(state, policy, self.rules)
         self.selections = Selections(self.rules, self._undecided(), now_us, aside.places if aside else {})
-        self._revisions = Revisions(state, self.selections)
+        self._revisions = Revisions(state, self.selections, now_us)
         self._own: dict[str, Verdict] = {}
         self._keepers: dict[str, tuple[tuple[str, int | None], ...]] = {}
 
@@ -59,6 +59,7 @@ class Evaluation:
         _ = self.holders, self._live
         other = copy(self)
         other.now_us, other.selections = now_us, self.selections.at(now_us)
+        other._revisions = self._revisions.at(other.selections, now_us)
         other._own, other._keepers = {}, {}
         # The verdict on a lost tag depends on time.
         other.__dict__.pop("_without_losses", None)
@@ -136,6 +137,10 @@ class Evaluation:
             if tag is None or self.verdict(tag).kept:
                 return revision
         return None
+
+    def may_be_revision(self, digest: str) -> bool:
+        """Return True if a rule with `revisions` selects a tag that has overwritten the digest."""
+        return self._revisions.may_have(digest)
 
     def _keepers_of(self, digest: str) -> tuple[tuple[str, int | None], ...]:
         """Return (name, kept until µs or None) of the tags and revisions that keep this digest."""

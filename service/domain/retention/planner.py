@@ -10,12 +10,11 @@ from service.domain.retention.hold import hold_reason, load_of
 from service.domain.retention.leases import leased_verdict
 from service.domain.retention.manual import manual_reason
 from service.domain.retention.plan import UNLISTED, Doomed, Plan, Verdict
+from service.domain.retention.revisions import ONE_PUSH_US
 from service.domain.retention.state import State, Tag, Untagged
 
 # A client pushes the parts of an index before the index, without a tag. The push gets this time to be completed.
 NEVER_TAGGED_US = 3600 * 1_000_000
-# Until the push of an index has ended, the tag may have lost only a part of it (lib/revisions.lua says why).
-ONE_PUSH_US = 600 * 1_000_000
 # Half of those that are remembered of a tag (lib/revisions.lua).
 _MANY_REVISIONS = 50
 
@@ -157,7 +156,7 @@ def _untagged_verdict(evaluation: Evaluation, untagged: Untagged) -> Verdict:
     request = evaluation.fixed.manual_deletion(tag)
     revision = evaluation.revision(untagged.digest)
     if revision and not request:
-        return Verdict(tag, True, revision.reason, revision.rule)
+        return Verdict(tag, True, revision.reason, revision.rule, revision.until_us)
     fixed = leased_verdict(evaluation.state, tag, None, evaluation.now_us) or bound
     if fixed:
         return fixed
@@ -196,9 +195,8 @@ def _by_age(evaluation: Evaluation, untagged: Untagged, tag: Tag) -> Verdict:
     """Return the verdict by the `untagged` settings of the rules: the longest period of all rules counts."""
     against: Verdict | None = None
     keeping: Verdict | None = None
-    tagged = evaluation.selections.naming(untagged.tag) if untagged.tag else ()
-    has_revisions = any(isinstance(rule.keep, Keep) and rule.keep.revisions for _, rule in tagged)
-    least_us = NEVER_TAGGED_US if not untagged.tag else ONE_PUSH_US if has_revisions else 0
+    least_us = ONE_PUSH_US if evaluation.may_be_revision(untagged.digest) else 0
+    least_us = least_us if untagged.tag else NEVER_TAGGED_US
     for name, period_s in _periods(evaluation, untagged):
         if period_s is None:
             return Verdict(tag, True, f"rule {name} keeps untagged manifests", name)

@@ -53,7 +53,10 @@ for _, tag in ipairs(found) do
     redis.call('ZREM', r.manual_deleted, tag.short)
     redis.call('ZADD', r.tags, tag.pushed_us, tag.tag)
     redis.call('HSET', r.live, tag.tag, pack_digest(tag.short) .. tag.size .. '!' .. tag.actor)
-    if tag.is_index == '1' then redis.call('HSETNX', r.links, tag.digest, tag.pushed_us .. ' ?') end
+    if tag.is_index == '1' then
+      redis.call('HSETNX', r.links, tag.digest, tag.pushed_us .. ' ?')
+      drop_parts(r, tag.tag, tag.short, redis.call('HGET', r.links, tag.digest))
+    end
     local source = tag.source ~= '' and '; ' .. tag.source or ''
     local entry = {tag = tag.tag, digest = tag.digest, size = tag.size, media = tag.media}
     add_entry(r.history, repository, 'adopted', entry, 'found at the registry; its push was not seen' .. source)

@@ -212,6 +212,37 @@ def test_4_a_digest_waits_until_the_push_that_overwrote_it_may_have_pushed_more_
     assert decided.next_us == us(NOW_S + 60)
 
 
+def test_4_a_digest_that_may_be_a_part_of_an_index_that_is_being_pushed_takes_no_place() -> None:
+    rules = "{name: r, tags: main, keep: {revisions: 2}}, {name: all, keep: always, untagged: 1h}"
+    lasts = [lost(name, hours, "main") for name, hours in (("part", 9 / 60), ("a", 5), ("b", 6), ("c", 7))]
+    revisions = {"main": tuple(digest_of(name) for name in ("part", "a", "b", "c"))}
+    decided = decide(rules, *lasts, revisions=revisions)
+    assert {verdict.tag.digest: verdict.reason for verdict in decided.untagged} == {
+        digest_of("part"): "number 1 of the last 2 revisions of main (rule r)",
+        digest_of("a"): "number 1 of the last 2 revisions of main (rule r)",
+        digest_of("b"): "number 2 of the last 2 revisions of main (rule r)",
+        digest_of("c"): "untagged for 1h or more (rule all)",
+    }
+    assert decided.next_us == us(NOW_S + 60)
+
+
+def test_4_a_part_that_another_tag_points_at_takes_no_place_either() -> None:
+    rules = "{name: r, tags: main, keep: {revisions: 1}}, {name: all, keep: always, untagged: 1h}"
+    revisions = {"main": (digest_of("part"), digest_of("a"))}
+    for minutes, kept in ((9, True), (10, False)):
+        tags = [tag("v1", NOW_S - minutes * 60, "part")]
+        decided = decide(rules, lost("a", 5, "main"), tags=tags, revisions=revisions)
+        assert [verdict.kept for verdict in decided.untagged] == [kept]
+
+
+def test_4_a_digest_that_another_tag_lost_last_waits_as_well() -> None:
+    rules = "{name: r, tags: main, keep: {revisions: 1}}, {name: all, keep: always, untagged: 0s}"
+    revisions = {"main": tuple(map(digest_of, ("new", "x")))}
+    for minutes, kept in ((9, True), (10, False)):
+        decided = decide(rules, lost("x", minutes / 60, "v1"), revisions=revisions)
+        assert [verdict.kept for verdict in decided.untagged] == [kept]
+
+
 def test_4_indexes_among_many_revisions_are_read_because_the_others_may_be_their_parts() -> None:
     for count, unread in ((50, ()), (51, (digest_of("i"),))):
         digests = tuple(map(digest_of, ["i", *map(str, range(count - 1))]))

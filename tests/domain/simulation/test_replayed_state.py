@@ -79,8 +79,8 @@ def test_a_revision_that_is_recorded_takes_no_slot_before_it_is_one() -> None:
         rules, *pushes, revisions=present, untagged=(Untagged(digest_of("old"), us(500), "main"),), start=1500
     )
     assert [(item.digest, item.at_us) for item in outcome.deletions] == [
-        (digest_of("old"), us(2000)),
-        (digest_of("a"), us(3000)),
+        (digest_of("old"), us(2600)),
+        (digest_of("a"), us(3600)),
     ]
 
 
@@ -204,7 +204,7 @@ def test_a_former_revision_is_deleted_by_the_rules_of_the_tag_that_it_lost() -> 
     outcome = lived(rules, *pushes)
     assert [(item.tags, item.lost_tag, item.digest, item.only_tags, item.at_us) for item in outcome.deletions] == [
         (("v1",), "", digest_of("a"), True, us(2)),
-        ((), "v1", digest_of("a"), False, us(9000)),
+        ((), "v1", digest_of("a"), False, us(9600)),
     ]
     assert outcome.deletions[0].reason == "rule #1 keeps none; its image is kept as a revision of main"
 

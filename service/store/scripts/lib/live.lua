@@ -56,6 +56,14 @@ local function digest_of(live)
   return short_digests[packed]
 end
 
+-- Return a digest in full.
+local function long_of(short)
+  if string.find(short, ':', 1, true) then return short end
+  return 'sha256:' .. string.gsub(string.sub(pack_digest(short), 2), '.', function(byte)
+    return string.format('%02x', string.byte(byte))
+  end)
+end
+
 local function size_of(live)
   if not live then return '0' end
   local _, size = parts_of(live)

@@ -98,7 +98,11 @@ local function push(r, e)
     end
     return
   end
-  if current and overwrite(r, e, old, current, mark) then return end
+  if current and overwrite(r, e, old, current, mark) then
+    -- The index whose part this is may have been reported before.
+    drop_parts(r, e.tag, old, redis.call('HGET', r.links, long_of(old)) or '')
+    return
+  end
   redis.call('HDEL', r.untagged, e.short, e.digest)
   redis.call('HDEL', r.manual, e.tag)
   redis.call('HDEL', r.untagging, e.tag)
