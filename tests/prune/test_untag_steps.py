@@ -118,27 +118,16 @@ def test_a_tombstone_that_another_deleted_without_its_tags_is_deleted_again(
     assert_done(system)
 
 
+@pytest.mark.parametrize(("status", "times"), [(500, 2), (503, 1)], ids=["a fault", "the registry is away"])
 def test_a_tombstone_that_cannot_be_deleted_stops_no_other_step_and_is_deleted_later(
-    make_system: Make, monkeypatch: pytest.MonkeyPatch
+    make_system: Make, monkeypatch: pytest.MonkeyPatch, status: int, times: int
 ) -> None:
     system = steps(make_system, monkeypatch)
-    system.registry.fail_next("DELETE", SECOND.digest, status=500, times=2)
+    system.registry.fail_next("DELETE", SECOND.digest, status=status, times=times)
     with pytest.raises(RegistryUnavailable):
         deleting.delete(system.wiring, SHOP)
     assert len(at(system, SECOND.digest)) == 3
     assert at(system, FIRST.digest) == set()
-    system.later()
-    assert_done(system)
-
-
-def test_a_registry_that_goes_away_between_two_steps_leaves_work_for_later(
-    make_system: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    system = steps(make_system, monkeypatch)
-    system.registry.fail_next("DELETE", SECOND.digest, status=503)
-    with pytest.raises(RegistryUnavailable):
-        deleting.delete(system.wiring, SHOP)
-    assert at(system, SECOND.digest)
     system.later()
     assert_done(system)
 
