@@ -132,6 +132,24 @@ def test_a_tombstone_that_cannot_be_deleted_stops_no_other_step_and_is_deleted_l
     assert_done(system)
 
 
+def test_a_tombstone_that_cannot_be_deleted_leaves_no_tag_at_the_other(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = steps(make_system, monkeypatch)
+    held = system.registry.storage.repositories[SHOP]
+
+    def refuse() -> None:
+        # Not in the first batch.
+        if len(system.tags()) < 12 and FIRST.digest in held.manifests:
+            system.registry.during_delete(fault)
+
+    system.registry.before("DELETE", FIRST.digest, refuse, times=None)
+    with pytest.raises(RegistryUnavailable):
+        deleting.delete(system.wiring, SHOP)
+    assert len(at(system, FIRST.digest)) == 4
+    assert at(system, SECOND.digest) == set()
+
+
 def test_no_step_begins_once_another_policy_is_in_force(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     system = steps(make_system, monkeypatch)
     monkeypatch.setattr(untag, "has_policy_in_force", lambda *_: False)
