@@ -12,6 +12,7 @@ from functools import partial
 from service.domain.oci import tombstone
 from service.log import log
 from service.prune.batch import Batch
+from service.registry import Registry
 from service.registry.listing import STILL_LISTED
 from service.store import Store
 
@@ -41,7 +42,7 @@ def _still_listed(batch: Batch, deleted: Collection[str]) -> frozenset[str]:
     if not suspects and not before:
         return frozenset()
     listed = set(registry.client.tags(repository))
-    dangling = {tag for tag in (suspects | before) & listed if registry.client.head(repository, tag) is None}
+    dangling = {tag for tag in (suspects | before) & listed if _points_nowhere(registry, repository, tag)}
     if dangling & suspects:
         _note_leaves_tags(batch, leaves=True)
     elif not before and any(_longer(tag, sorted(listed)) for tag in suspects - listed):
@@ -49,6 +50,12 @@ def _still_listed(batch: Batch, deleted: Collection[str]) -> frozenset[str]:
     removed = _remove_unprotected(batch, dangling, listed)
     _warn(store, repository, dangling - removed, before)
     return frozenset(deleted) & (dangling - removed)
+
+
+def _points_nowhere(registry: Registry, repository: str, tag: str) -> bool:
+    """True if a listed tag points at nothing, or at a tombstone: that exists again while other tags are deleted."""
+    head = registry.client.head(repository, tag)
+    return head is None or head.digest in tombstone.DIGESTS
 
 
 def _note_leaves_tags(batch: Batch, *, leaves: bool) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from service.domain.oci import tombstone
 from service.store.capabilities import Capabilities
 from tests.conftest import keep_last
 from tests.fakes.pusher import Pusher
@@ -49,6 +50,19 @@ def test_a_left_tag_is_removed_once_no_tag_begins_with_its_name_and_the_trouble_
     assert listed(system) == {"v3"}
     assert system.store.outbox.troubles() == ()
     assert system.store.deletions.dangling(SHOP) == frozenset()
+
+
+def test_a_left_tag_at_a_tombstone_is_not_forgotten_while_that_tombstone_exists_again(make_system: Make) -> None:
+    system = on_s3(make_system, protect=["main-1"])
+    system.push("main", "main-1", "v2")
+    system.settle()
+    assert system.store.deletions.dangling(SHOP) == {"main"}
+    # As it does while the tags of another step are moved to it.
+    system.wiring.registry.client.put(SHOP, "main", tombstone.MEDIA_TYPE, tombstone.FIRST.content)
+    system.push("v3")
+    system.settle()
+    assert system.store.deletions.dangling(SHOP) == {"main"}
+    assert len(system.store.outbox.troubles()) == 1
 
 
 def test_tags_that_are_deleted_together_leave_no_dangling_tag(make_system: Make) -> None:
