@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from service.log import log
+from service.store.connection import ANSWER_S
 from service.store.redis_url import sentinel_address, tls_options
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def celery_app(redis_url: str, prefix: str) -> Celery:
         broker_connection_max_retries=None,
         broker_transport_options={
             "global_keyprefix": prefix,
-            "socket_timeout": 30,
+            # A worker that ends while Redis is silent waits this long. kombu blocks Redis for one second at a time.
+            "socket_timeout": ANSWER_S,
             "socket_connect_timeout": 3,
             "socket_keepalive": True,
             "max_retries": None,

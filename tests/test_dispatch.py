@@ -6,7 +6,7 @@ from typing import Any
 from celery import Celery
 
 from service.dispatch import ENFORCE, Dispatch, celery_app, plan_message
-from service.store.connection import Connection
+from service.store.connection import ANSWER_S, Connection
 from tests.conftest import MakeWiring
 from tests.fakes.valkey import Valkey
 from tests.support.makers import event, understood
@@ -47,3 +47,10 @@ def test_a_repository_that_is_due_already_needs_no_second_message(make_wiring: M
     for tag in ("v1", "v2"):
         store.history.record_all([understood(event(repository=SHOP, tag=tag))], plan_message)
     assert store.connection.client.llen(store.connection.keys.of("enforce")) == 1
+
+
+def test_a_worker_that_ends_waits_for_a_silent_redis_no_longer_than_other_calls(valkey: Valkey) -> None:
+    with celery_app(valkey.url, "p:").connection_for_read() as broker:
+        channel: Any = broker.default_channel
+        # An answer to the blocking read of kombu must not count as late.
+        assert channel.brpop_timeout < channel.socket_timeout <= ANSWER_S

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from importlib import import_module
 from typing import Any
 
 from celery import Celery
@@ -41,6 +42,8 @@ def build() -> Celery:
             threading.Thread(target=watch_registry, args=watched, name="registry", daemon=True).start()
 
     worker_ready.connect(start, weak=False)
+    # At a stop, Celery writes plain text among the lines of JSON. The tick logs the stop instead.
+    vars(import_module("celery.apps.worker"))["safe_say"] = lambda *_: None
     # A child of Celery's pool `prefork` ends without the functions of atexit.
     worker_process_shutdown.connect(lambda **_: tracing.end(), weak=False)
     worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)

@@ -41,6 +41,7 @@ class Tick:
                 self._waits = True
             except Exception:  # noqa: BLE001 - the tick must outlive anything: without it lost work stays lost
                 log.exception("the check for unfinished work failed; it is repeated")
+        log.info("worker stops", name=self._name)
         with suppress(PushpruneError):
             self.wiring.store.policy_changes.forget_reader(f"{self._name} {self._process}")
 

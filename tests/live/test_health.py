@@ -1,5 +1,6 @@
 """/readyz of a whole system names each problem, and its end, without a restart."""
 
+import json
 import os
 import re
 import signal
@@ -9,7 +10,7 @@ from typing import Any
 import requests
 
 from service.doctor import examine, open_case
-from tests.live.conftest import TOKEN, Live, LiveSystem, last, wait_until
+from tests.live.conftest import PATIENCE_S, TOKEN, Live, LiveSystem, last, wait_until
 
 READ = "a-token-to-read-with-of-32-letters"
 
@@ -57,6 +58,15 @@ def is_shown(system: LiveSystem, state: str) -> bool:
     with suppress(IndexError, KeyError, ValueError):
         return shown(system) == dict.fromkeys(("overview", "health", "api"), state)
     return False
+
+
+def test_a_worker_that_is_stopped_says_so_and_logs_nothing_but_json(live: Live) -> None:
+    system = live(policy=last(3))
+    worker = system.start_worker()
+    worker.terminate()
+    assert worker.wait(PATIENCE_S) == 0
+    events = [json.loads(line)["event"] for line in system.log("worker1").splitlines()]
+    assert "worker stops" in events
 
 
 def test_the_log_of_each_process_begins_with_its_start(live: Live) -> None:
