@@ -166,7 +166,8 @@ def probe(wiring: Wiring, name: str) -> Probe | None:
     auth = registry_auth(settings, registry.url)
     return Probe(
         registry.url, name, auth=auth, ca_file=registry.ca_file,
-        timeout_s=registry.timeout_s, delete_timeout_s=registry.delete_timeout_s,
+        # The repository of the probe has no tags that would make a deletion slow.
+        timeout_s=registry.timeout_s, delete_timeout_s=registry.timeout_s,
         word=wiring.store.history.word,
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import urlsplit
 
-from service.domain.errors import ConfigurationError, PushpruneError
+from service.domain.errors import ConfigurationError, PushpruneError, RegistryUnavailable
 from service.domain.finding import Finding, warning
 from service.domain.oci.names import REPOSITORY_RULE, is_repository
 from service.local.ports import reached
@@ -17,7 +17,11 @@ from service.wiring import Wiring, probe
 __all__ = ["REPOSITORY", "Case", "open_case"]
 
 
-@dataclass(frozen=True)
+AGAIN = "pushprune doctor"
+ONCE_FIXED = f"{AGAIN}   # once that is fixed"
+
+
+@dataclass
 class Case:
     """One run of the doctor.
 
@@ -41,10 +45,14 @@ class Case:
 
     @property
     def probe(self) -> Probe:
-        """The client that probes the registry. Raises the first request's error, without repeating the request."""
+        """The client that probes the registry. Raises the error of an earlier request, without another request."""
         if isinstance(self._answers, PushpruneError):
             raise self._answers
         return self._answers
+
+    def note_unavailable(self, error: RegistryUnavailable) -> None:
+        """Have the later checks of the registry raise this error, without another request."""
+        self._answers = error
 
     @property
     def address(self) -> str:

@@ -16,16 +16,16 @@ from service.registry.listing import HIDES, deletes_single_tags, lists_every_tag
 from service.registry.probe import UNKNOWN
 
 NO_DELETES = "storage: {delete: {enabled: true}}   # in the registry's config.yml, then restart it"
-_READ_ONLY = "storage: {maintenance: {readonly: {enabled: false}}}   # in the registry's config.yml, then restart it"
-_LOGIN = "registry: {username: NAME, password_file: /run/secrets/registry_password}   # NAME may pull, push and delete"
-_NO_CACHE = (
+WRITABLE = "storage: {maintenance: {readonly: {enabled: false}}}   # in the registry's config.yml, then restart it"
+LOGIN = "registry: {username: NAME, password_file: /run/secrets/registry_password}   # NAME may pull, push and delete"
+NO_CACHE = (
     "storage: {cache: {}}   # in the registry's config.yml: remove `blobdescriptor` from `cache`, then restart it"
 )
 _DISK = (
     "storage: {path: /var/lib/registry}   # its rootdirectory, mounted read-write here, and run as the registry's user"
 )
 BUCKET = "storage: {url: s3://BUCKET/PREFIX}   # the registry's bucket and rootdirectory"
-_UPGRADE = "image: registry:2.8.3   # or a release after 3.1.1; or storage on a disk, mounted here as storage.path"
+UPGRADE = "image: registry:2.8.3   # or a release after 3.1.1; or storage on a disk, mounted here as storage.path"
 _LATE_S, _WRONG_S = 5, 60
 
 
@@ -37,7 +37,7 @@ def check(case: Case) -> Iterator[Finding]:
     except ConfigurationError as unset:
         yield error("registry", str(unset), 'registry: {url: "http://registry:5000"}')
     except AccessDenied as denied:
-        yield error("registry", str(denied), _LOGIN)
+        yield error("registry", str(denied), LOGIN)
     except RegistryTooOld as old:
         yield error("registry", str(old), f"pushprune tags --registry {url} --v1 REPO   # or a registry of version 2")
     except RegistryRefused as refused:
@@ -63,9 +63,9 @@ def check_deletes(case: Case) -> Iterator[Finding]:
         case.probe.try_delete(case.repository)
     except DeletesDisabled as disabled:
         instead = f"; or set delete.via: storage, as its storage is at {storage.name}" if storage else ""
-        yield error("deletes", f"{disabled}{instead}", _READ_ONLY if "read-only" in str(disabled) else NO_DELETES)
+        yield error("deletes", f"{disabled}{instead}", WRITABLE if "read-only" in str(disabled) else NO_DELETES)
     except AccessDenied as denied:
-        yield error("deletes", f"the login may not delete: {denied}", _LOGIN)
+        yield error("deletes", f"the login may not delete: {denied}", LOGIN)
     else:
         yield fine("deletes", "the registry deletes manifests")
 
@@ -120,12 +120,12 @@ def check_listing(case: Case) -> Iterator[Finding]:
                 is_tested = deletes_single_tags(client, case.repository)
             is_whole = not is_tested or lists_every_tag(client, permit.writing, case.repository, storage)
         except RegistryRefused as refused:
-            yield warning("listing", untried(refused), _LOGIN)
+            yield warning("listing", untried(refused), LOGIN)
             return
     if is_whole:
         yield fine("listing", f"the registry{' or its bucket' if storage else ''} lists every tag")
     else:
-        yield error("listing", HIDES, _UPGRADE)
+        yield error("listing", HIDES, UPGRADE)
 
 
 def check_cache(case: Case) -> Iterator[Finding]:
@@ -150,7 +150,7 @@ def check_cache(case: Case) -> Iterator[Finding]:
         )
     elif caches:
         sentence = "the registry has a blob-descriptor cache: it reports deleted blobs as existing, which breaks pushes"
-        yield error("cache", sentence, _NO_CACHE)
+        yield error("cache", sentence, NO_CACHE)
     else:
         yield fine("cache", "the registry has no blob-descriptor cache")
 

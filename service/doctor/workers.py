@@ -2,15 +2,30 @@
 
 from collections.abc import Iterator
 
-from service.doctor.case import Case
+from service.collect.readonly import READ_ONLY
+from service.collect.verify import BROKEN
+from service.doctor.case import ONCE_FIXED, Case
 from service.doctor.health import LATE, REGISTRY, SLOW, start_line, system_health
-from service.doctor.registry import NO_DELETES
+from service.doctor.registry import LOGIN, NO_CACHE, NO_DELETES, UPGRADE, WRITABLE
+from service.domain.collection.run import STALE
 from service.domain.finding import Finding, error, fine, warning
 from service.domain.history.lost import is_for_good
+from service.prune.batch import SERVED
+from service.registry.listing import ABOUT as LISTING
+from service.registry.listing import HIDES, STILL_LISTED
 from service.webhooks.status import is_about_webhook
 
 _STUCK_S = 600
 _DAY_MS = 86_400_000
+_QUEUES = ("due", "doomed", "healing")
+_FIXES = {
+    SLOW: "curl -s http://PUSHPRUNE/metrics | grep registry_request   # which requests are slow",
+    "redis clock": "timedatectl set-ntp true   # on the machine of Redis",
+    "reconcile": "pushprune reconcile   # once that is fixed",
+    STALE: NO_CACHE,
+    READ_ONLY: WRITABLE,
+    SERVED: "delete: {via: api}   # or switch that cache off",
+}
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -66,23 +81,25 @@ def _remedy(about: str, message: str) -> str:
     """Return what to do about a trouble.
 
     Args:
-        about: the name of the trouble: `notifications`, `garbage`, `lost R:TAG`, `part R@DIGEST`, `<queue> R`.
+        about: the name of the trouble: `notifications`, `garbage`, `lost R:TAG`, `part R@DIGEST`, `<queue> R`, ….
     """
     kind, _, name = about.partition(" ")
     if "storage: delete: enabled: true" in message:
         return NO_DELETES
     if kind == "notifications":
         return 'headers: {Authorization: ["Bearer <tokens.notify>"]}   # of the endpoint in the registry\'s config.yml'
+    if fix := _FIXES.get(about):
+        return fix
+    if about == LISTING:
+        return UPGRADE if message == HIDES else LOGIN
+    if about.startswith(STILL_LISTED):
+        return "delete: {via: storage}   # with storage.url of the registry's bucket; or upgrade the registry to 3"
     if kind == "garbage":
         return "pushprune gc --now   # once that is fixed"
-    if about == SLOW:
-        return "curl -s http://PUSHPRUNE/metrics | grep registry_request   # which requests are slow"
-    if about == "redis clock":
-        return "timedatectl set-ntp true   # on the machine of Redis"
     if kind == "part":
         return f"pushprune restore {name}   # or push the image again"
-    if kind == "lost" and is_for_good(message):
+    if about.startswith(BROKEN) or (kind == "lost" and is_for_good(message)):
         return f"docker push REGISTRY/{name}   # by someone who has the image"
     if kind == "lost":
         return f"pushprune restore {name}   # once that is fixed; pushprune also retries by itself"
-    return f"pushprune prune {name}   # retries, once that is fixed"
+    return f"pushprune prune {name}   # retries, once that is fixed" if kind in _QUEUES else ONCE_FIXED

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from service.doctor import examine
 from service.doctor.case import Case
 from service.domain.errors import RegistryUnavailable
 from service.registry.probe import Dated, Probe
@@ -51,6 +52,16 @@ def test_a_registry_that_does_not_answer_is_asked_only_once(make_wiring: MakeWir
         with pytest.raises(RegistryUnavailable):
             one(name, case)
     assert len(site.requests) == 1
+
+
+def test_only_one_check_waits_for_a_registry_whose_storage_hangs(make_wiring: MakeWiring, site: FakeRegistry) -> None:
+    """Such a registry answers GET /v2/ at once, and no request that reads the storage."""
+    site.delay("DELETE", seconds=60, times=None)
+    wiring = make_wiring(site.url, registry={"url": site.url, "timeout_s": 0.2, "delete_timeout_s": 300})
+    of = {finding.name: finding for finding in examine(quick(wiring))}
+    for name in ("deletes", "cache", "notifications"):
+        assert of[name].message == f"not checked: the registry at {site.url} did not answer within 0.2 s"
+    assert "POST" not in [request.method for request in site.requests], "another check asked the registry again"
 
 
 def test_a_login_that_is_missing_is_found(make_wiring: MakeWiring) -> None:

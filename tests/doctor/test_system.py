@@ -8,6 +8,7 @@ import pytest
 from service.domain.collection.run import SWEEPING, CollectionStage, Run
 from service.domain.history.lost import FOR_GOOD
 from service.domain.policy.model import Policy
+from service.registry.listing import HIDES
 from tests.conftest import MakeWiring, keep_last
 from tests.doctor.conftest import look, one, quick
 from tests.fakes.registry import FakeRegistry
@@ -127,14 +128,23 @@ class TestTroubles:
     @pytest.mark.parametrize(
         ("about", "message", "fix"),
         [
-            ("delete shop/api", "set `storage: delete: enabled: true` there", "storage: {delete: {enabled: true}}"),
-            ("delete shop/api", "the registry says no", "pushprune prune shop/api"),
+            ("doomed shop/api", "set `storage: delete: enabled: true` there", "storage: {delete: {enabled: true}}"),
+            ("doomed shop/api", "the registry says no", "pushprune prune shop/api"),
             ("notifications", "one was refused", "headers: {Authorization:"),
             ("garbage", "exit code 1", "pushprune gc --now"),
             ("slow answers", "3 of 3 took more than 2.5 s", "curl -s http://PUSHPRUNE/metrics"),
             ("lost shop/api:v1", f"{FOR_GOOD} (layers are missing)", "docker push REGISTRY/shop/api:v1"),
             ("lost shop/api:v1", "not restored yet: the registry says no", "pushprune restore shop/api:v1"),
             ("redis clock", "was set back", "timedatectl set-ntp true   # on the machine of Redis"),
+            ("still listed shop/api", "1 deleted tag", "delete: {via: storage}   # with storage.url"),
+            ("broken shop/api:v1", "a blob is missing: push it again", "docker push REGISTRY/shop/api:v1"),
+            ("listing", HIDES, "image: registry:2.8.3"),
+            ("listing", "the test failed: 401", "registry: {username: NAME"),
+            ("reconcile", "1 repository could not be compared", "pushprune reconcile   # once"),
+            ("stale cache", "remove storage.cache", "storage: {cache: {}}"),
+            ("read-only", "the registry still is", "storage: {maintenance: {readonly: {enabled: false}}}"),
+            ("served", "a cache remembers its answers", "delete: {via: api}"),
+            ("gate", "run `pushprune gc --open`", "pushprune doctor   # once that is fixed"),
         ],
     )
     def test_each_has_a_line_that_mends_it(self, make_wiring: MakeWiring, about: str, message: str, fix: str) -> None:
