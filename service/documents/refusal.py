@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from service.documents.reader import Location, Source
+from service.documents.reader import Location, Source, dotted
 from service.domain.errors import ConfigurationError
 
 _WORD = re.compile(r"'(\w+)'")
@@ -50,6 +50,19 @@ class Unusable:
     sentence: str
 
 
+class BothSet(ValueError):
+    """Two settings that exclude each other. The sentence names where each is set."""
+
+    def __init__(self, *locations: Location) -> None:
+        self.locations = locations
+        super().__init__(self.sentence(()))
+
+    def sentence(self, sources: Sequence[Source]) -> str:
+        """Return the error as one sentence. sources: the strongest first."""
+        origins = " and ".join(_origin(location, sources) for location in self.locations)
+        return f"{origins} are both set; keep one of them"
+
+
 @dataclass(frozen=True)
 class _Fault:
     location: Location
@@ -76,13 +89,16 @@ def _sentences(error: ValidationError, model: type[BaseModel], sources: Sequence
         # For a union, the user most likely meant the branch that validation followed furthest.
         if fault.location not in outer:
             at.setdefault((id(fault.source), fault.location), []).append(fault)
-    return (_one_sentence(same, model) for same in at.values())
+    return (_one_sentence(same, model, sources) for same in at.values())
 
 
-def _one_sentence(same: Sequence[_Fault], model: type[BaseModel]) -> str:
+def _one_sentence(same: Sequence[_Fault], model: type[BaseModel], sources: Sequence[Source]) -> str:
     value = same[0].detail["input"]
     if isinstance(value, Unusable):
         return value.sentence
+    cause = same[0].detail.get("ctx", {}).get("error")
+    if isinstance(cause, BothSet):
+        return cause.sentence(sources)
     own = next((fault for fault in same if fault.detail["type"] not in _MUST), None)
     if own is None:
         musts = _joined([fault.detail for fault in same])
@@ -106,6 +122,12 @@ def _located(detail: ErrorDetails, sources: Sequence[Source]) -> _Fault:
     places = [(place_of(source.values, detail["loc"]), source) for source in sources]
     location, source = max(places, key=lambda pair: len(pair[0]))
     return _Fault(location, source, detail)
+
+
+def _origin(location: Location, sources: Sequence[Source]) -> str:
+    """Return the name by which users know a value, in the strongest source that has it."""
+    holders = (source for source in sources if place_of(source.values, location) == location)
+    return next((source.subject(location) for source in holders), dotted(location))
 
 
 def place_of(values: Any, location: Location) -> Location:

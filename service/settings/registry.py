@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
+from service.documents.refusal import BothSet
 from service.settings.kinds import File, Place, RegistryUrl, RegistryUrls, Seconds, StorageUrl
 from service.settings.sections import SettingsPart
 
@@ -84,7 +85,7 @@ class StorageSettings(SettingsPart):
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         if self.path and self.url:
-            raise ValueError("storage.path and storage.url are both set; keep one of them")
+            raise BothSet(("storage", "path"), ("storage", "url"))
         if self.access_key is not None and self.secret_key is None:
             raise ValueError("storage.access_key needs storage.secret_key_file or storage.secret_key")
         if self.secret_key is not None and self.access_key is None:

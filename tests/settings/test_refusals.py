@@ -93,7 +93,7 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_word(refuse: Re
         ("storage: {url: 's3://bucket?region=x'}",
          "storage.url: a URL of a storage is a scheme, a bucket and a prefix, without credentials and options"),
         ("storage: {path: /a, url: 's3://bucket'}",
-         "storage: storage.path and storage.url are both set; keep one of them"),
+         "storage.path and pushprune.yaml, line 1: storage.url are both set; keep one of them"),
         ("storage: {url: 's3://bucket', access_key: a}",
          "storage: storage.access_key needs storage.secret_key_file or storage.secret_key"),
         ("storage: {url: 's3://bucket', secret_key: a}", "storage: storage.secret_key needs storage.access_key"),
@@ -271,6 +271,13 @@ def test_a_value_is_blamed_on_the_source_that_won(refuse: Refuse) -> None:
     assert refuse(text, {"PUSHPRUNE_DELETE__PARALLEL": "0"}) == "PUSHPRUNE_DELETE__PARALLEL must be at least 1"
     assert refuse("\ngc:\n  timeout: no", {"PUSHPRUNE_GC__MAX_WAIT": "1"}).startswith(
         "pushprune.yaml, line 3: gc.timeout"
+    )
+
+
+def test_two_settings_that_exclude_each_other_are_named_where_each_is_set(refuse: Refuse) -> None:
+    sentence = refuse("\nstorage:\n  url: s3://bucket", {"PUSHPRUNE_STORAGE__PATH": "/var/lib/registry"})
+    assert sentence == (
+        "PUSHPRUNE_STORAGE__PATH and pushprune.yaml, line 3: storage.url are both set; keep one of them"
     )
 
 
