@@ -17,6 +17,8 @@ _PARALLEL = 16
 _TRIES = 6
 _PAUSE_S = 0.1
 _REFUSALS = (FileNotFoundError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
+# An error of S3 or Azure.
+_ANSWER = re.compile(r"<Code>(\w+)</Code>\s*(?:<Message>([^<]*)</Message>)?")
 _STATUS = re.compile(r"status code: (\d{3})")
 
 
@@ -82,9 +84,9 @@ class ObjectDeletion:
             try:
                 obstore.delete(self._store, list(keys))
             except FileNotFoundError as missing:
-                return "" if len(keys) == 1 else first_line(missing)
+                return "" if len(keys) == 1 else reason_of(missing)
             except (exceptions.BaseError, OSError) as failure:
-                error = first_line(failure)
+                error = reason_of(failure)
                 if not self._is_local and not _is_answered(failure):
                     raise StorageUnavailable(
                         f"{self._name}: a request to delete {len(keys)} objects was not answered, and may still be "
@@ -108,7 +110,14 @@ class FileDeletion(ObjectDeletion):
         return folder.delete(self._name, keys)
 
 
-def first_line(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Return the words in which the storage refused a request, else the first line of the error without the XML."""
+    if answer := _ANSWER.search(str(error)):
+        return ": ".join(filter(None, answer.groups()))[:300]
+    return _first_line(error).partition("<?xml")[0].rstrip(": ")
+
+
+def _first_line(error: BaseException) -> str:
     """Return the first line of an error. obstore adds many lines of debug output."""
     return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
 
@@ -131,5 +140,5 @@ def _is_busy(error: BaseException) -> bool:
 
 
 def _status(error: BaseException) -> int:
-    status = _STATUS.search(first_line(error))
+    status = _STATUS.search(_first_line(error))
     return int(status[1]) if status else 0

@@ -16,7 +16,7 @@ from service.domain.errors import StorageRefused, StorageUnavailable
 from service.registry import folder
 from service.registry.conditional import ConditionalDeletion
 from service.registry.layout import OURS
-from service.registry.object_deletion import ObjectDeletion, first_line
+from service.registry.object_deletion import ObjectDeletion, reason_of
 
 # The largest number of keys in one page of a listing and in one bulk deletion (limits of S3).
 PAGE = 1000
@@ -280,7 +280,7 @@ class ObjectStore:
         try:
             yield
         except (exceptions.BaseError, OSError) as error:
-            reason, text, about = first_line(error), str(error), f"{self.name}: {failure}"
+            reason, text, about = reason_of(error), str(error), f"{self.name}: {failure}"
             # A failed listing is a GenericError that has the status in its text only.
             if isinstance(error, _DENIED) or "403 Forbidden" in text or "401 Unauthorized" in text:
                 raise StorageRefused(

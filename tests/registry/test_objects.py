@@ -73,7 +73,7 @@ def test_slow_down_is_tried_again(stub: StubS3) -> None:
 
 def test_slow_down_for_ever_is_unavailable(stub: StubS3) -> None:
     stub.answer = lambda method, path, body: (503, SLOW_DOWN)
-    with pytest.raises(StorageUnavailable, match=r"a cannot be read: .*503"):
+    with pytest.raises(StorageUnavailable, match="a cannot be read: SlowDown: Please reduce"):
         objects(stub, timeout_s=0.5).read("a")
     assert len(stub.requests) <= 6
 
@@ -85,6 +85,17 @@ def test_missing_rights_are_refused_at_once(stub: StubS3, call: Callable[[Object
     with pytest.raises(StorageRefused, match="check the credentials and the policy of the bucket"):
         call(objects(stub))
     assert len(stub.requests) == 1
+
+
+def test_a_refusal_has_the_words_of_the_storage_and_no_xml(stub: StubS3) -> None:
+    stub.answer = lambda method, path, body: (403, b'<?xml version="1.0"?>\n' + DENIED)
+    with pytest.raises(StorageRefused, match=re.escape("do not suffice (AccessDenied: Access Denied): check")):
+        objects(stub).write("a", b"")
+    with pytest.raises(StorageRefused, match=r"403 Forbidden\): check"):
+        objects(stub).head("a")
+    stub.answer = lambda method, path, body: (400, b'<?xml version="1.0"?><html/>')
+    with pytest.raises(StorageUnavailable, match="400 Bad Request: look at the storage"):
+        objects(stub).write("a", b"")
 
 
 def test_each_key_that_was_not_deleted_is_named(stub: StubS3) -> None:
