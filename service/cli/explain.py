@@ -19,15 +19,9 @@ from service.domain.retention.conditions import RuleResult
 from service.domain.retention.explanation import Explanation
 from service.domain.retention.manual import DRY
 from service.reports.inventory import Inventory
+from service.reports.missing_tag import describe_missing_tag
 from service.restore.restore import Restore
 from service.settings import Settings
-
-_BECAME = {
-    "pruned": "was deleted",
-    "still listed": "was deleted",
-    "delete": "was deleted",
-    "vanished": "was found missing",
-}
 
 
 @click.command(
@@ -47,7 +41,7 @@ def explain(name: str, config: Path | None, data: Path | None, as_document: bool
     known_repositories(wiring.inventory, [repository])
     explained = wiring.verdicts.explain(repository, (tag,) if tag else None)
     if tag and not explained:
-        raise NoSuchTag(_last_event(wiring.settings, wiring.inventory, wiring.restore, repository, tag))
+        raise NoSuchTag(_missing_tag(wiring.settings, wiring.inventory, wiring.restore, repository, tag))
     if as_document:
         show_document([ExplainedTag.explained(repository, explanation) for explanation in explained])
         return
@@ -133,18 +127,11 @@ def _pulled(at_us: int | None) -> str:
     return f"pulled {when(at_us)}" if at_us else "never pulled, as far as is known"
 
 
-def _last_event(settings: Settings, inventory: Inventory, restore: Restore, repository: str, tag: str) -> str:
-    """Return the sentence on a tag that no longer exists, from its history."""
-    newest = inventory.last_entry(repository, tag, settings.history.repository_entries)
-    name = f"{repository}:{tag}"
-    if newest is None:
-        near = get_close_matches(tag, inventory.tag_names(repository), cutoff=0.5)
-        similar = f"; similar tags: {', '.join(near)}" if near else f"; `pushprune tags {repository}` lists its tags"
-        return f"{name}: no tag of that name is known{similar}"
-    if newest.action not in _BECAME:
-        return f"{name} no longer exists; `pushprune history {name}` shows its events"
-    by = f" by {newest.actor}" if newest.actor else ""
-    why = f": {newest.reason}" if newest.reason else ""
-    back = any(image.tag == tag and image.digest == newest.digest for image in restore.deleted(repository))
-    hint = f"; `pushprune restore {name}` restores it" if back else ""
-    return f"{name} {_BECAME[newest.action]} {when(newest.at_us)}{by}{why}{hint}"
+def _missing_tag(settings: Settings, inventory: Inventory, restore: Restore, repository: str, tag: str) -> str:
+    """Return the sentence on a tag that does not exist: its deletion, or similar tags."""
+    deleted, entries = restore.deleted(repository), settings.history.repository_entries
+    if sentence := describe_missing_tag(inventory, deleted, repository, tag, entries, when):
+        return sentence
+    near = get_close_matches(tag, inventory.tag_names(repository), cutoff=0.5)
+    similar = f"; similar tags: {', '.join(near)}" if near else f"; `pushprune tags {repository}` lists its tags"
+    return f"{repository}:{tag}: no tag of that name is known{similar}"

@@ -1,5 +1,6 @@
 """Explanations: the reason why each tag is kept or deleted."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 from flask import Response
@@ -9,8 +10,12 @@ from service.answers.base import ApiAnswer
 from service.answers.verdicts import ExplainedTag
 from service.domain.errors import NoSuchTag
 from service.domain.retention.explanation import Explanation
+from service.domain.timestamps import rfc3339
 from service.reports.inventory import Inventory
+from service.reports.missing_tag import describe_missing_tag
 from service.reports.verdicts import Verdicts
+from service.restore.restore import Restore
+from service.settings import Settings
 from service.web.api.api_blueprint import Api, error_responses
 from service.web.api.repository import UNKNOWN, RepositoryPath, known
 from service.web.models import ApiRequest, respond
@@ -32,8 +37,14 @@ class Explanations(ApiAnswer):
     tags: tuple[ExplainedTag, ...] = Field(description="the tags")
 
 
-def add(api: Api, verdicts: Verdicts, inventory: Inventory) -> None:
+def add(api: Api, verdicts: Verdicts, inventory: Inventory, restore: Restore, settings: Settings) -> None:
     pages = api.resource("explanations")
+    entries = settings.history.repository_entries
+
+    def missing(repository: str, tag: str) -> NoSuchTag:
+        deleted = restore.deleted(repository)
+        sentence = describe_missing_tag(inventory, deleted, repository, tag, entries, rfc3339)
+        return NoSuchTag(sentence or f"there is no tag {tag!r} in {repository!r}")
 
     @pages.get(
         "/repositories/<path:repository>/explain",
@@ -41,13 +52,17 @@ def add(api: Api, verdicts: Verdicts, inventory: Inventory) -> None:
     )
     def explain(path: RepositoryPath, query: TagQuery) -> Response:
         """Explain why each tag is kept or deleted by the current policy"""
-        explained = _explained(verdicts, inventory, path.repository, query.tag)
+        explained = _explained(verdicts, inventory, path.repository, query.tag, missing)
         tags = tuple(ExplainedTag.explained(path.repository, explanation) for explanation in explained)
         return respond(Explanations(repository=path.repository, dry_run=verdicts.is_dry(), tags=tags))
 
 
 def _explained(
-    verdicts: Verdicts, inventory: Inventory, repository: str, names: tuple[str, ...]
+    verdicts: Verdicts,
+    inventory: Inventory,
+    repository: str,
+    names: tuple[str, ...],
+    missing: Callable[[str, str], NoSuchTag],
 ) -> tuple[Explanation, ...]:
     """Return the explanations of the named tags, or of all tags if `names` is empty.
 
@@ -61,5 +76,5 @@ def _explained(
         known(inventory, [repository])
     for name in names:
         if name not in existing:
-            raise NoSuchTag(f"there is no tag {name!r} in {repository!r}")
+            raise missing(repository, name)
     return explained

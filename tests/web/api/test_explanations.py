@@ -105,12 +105,12 @@ def test_bytes_that_are_no_text_are_no_name(shop: Edge) -> None:
     assert problem(shop.http.get("/api/v1/repositories/shop/api/explain?tag=%ff"))[0] == 404
 
 
-def test_a_repository_without_a_tag_left_has_nothing_to_explain(serve_over_valkey: ServeEdge) -> None:
+def test_a_tag_that_was_deleted_is_answered_with_its_deletion(serve_over_valkey: ServeEdge) -> None:
     edge = serve_over_valkey()
     edge.heard(event(tag="v1", at=1), event("delete", tag="v1", at=2))
     assert explain(edge) == {}
     response = edge.http.get("/api/v1/repositories/shop/api/explain?tag=v1")
-    assert problem(response) == (404, "there is no tag 'v1' in 'shop/api'")
+    assert problem(response) == (404, f"shop/api:v1 was deleted {rfc3339(us(2))} by alice")
 
 
 def test_a_slip_of_the_pen_is_not_taken_for_silence(shop: Edge) -> None:
