@@ -10,7 +10,9 @@ from rich.console import Console
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options
 from service.cli.output import line, output_options, show_document
+from service.cli.user import login_name
 from service.doctor import CHECKS, NOT_CHECKED, ONCE_FIXED, REPOSITORY, Case, examine, open_case
+from service.doctor.health import keep_report
 from service.domain.finding import Finding, warning, worst
 
 _FOUND_WRONG = 1
@@ -49,6 +51,7 @@ def doctor(
     """
     case = open_case(connect(config, data), repository=probe_repository, front=front, web=web, patience_s=wait)
     findings = tuple(_seen(case, as_document))
+    keep_report(case.wiring.store, findings, login_name())
     if as_document:
         show_document({"severity": worst(findings), "findings": [asdict(finding) for finding in findings]})
     return _FOUND_WRONG if worst(findings) == "error" else 0

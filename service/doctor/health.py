@@ -4,7 +4,8 @@
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from service.clock import now_ms
 from service.dispatch import QUEUES
@@ -13,6 +14,7 @@ from service.domain.finding import Finding
 from service.registry import Registry
 from service.reports import held_plans
 from service.settings import PolicySource
+from service.settings.masking import without_logins
 from service.store import Store
 from service.store.approvals import Hold
 from service.store.doctor_reports import DoctorReport
@@ -139,9 +141,20 @@ def last_report(store: Store) -> DoctorReport | None:
     return store.doctor_reports.last()
 
 
-def keep_report(store: Store, findings: Iterable[Finding], by: str) -> None:
-    """Keep the findings of a run. by: the user who started it."""
-    store.doctor_reports.keep(findings, by)
+def keep_report(store: Store, findings: Iterable[Finding], by: str) -> tuple[Finding, ...]:
+    """Keep the findings of a run for the dashboard, without the logins of URLs, and return them.
+
+    Args:
+        by: the user who started the run.
+    """
+    public = tuple(
+        replace(finding, message=without_logins(finding.message), fix=without_logins(finding.fix))
+        for finding in findings
+    )
+    # If Redis is not available, the findings say so already.
+    with suppress(StoreUnavailable):
+        store.doctor_reports.keep(public, by)
+    return public
 
 
 def needed(registry: Registry) -> tuple[str, ...]:

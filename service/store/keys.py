@@ -399,7 +399,7 @@ The installation
   probe:NAME           string  "waiting", then "received" or "received references": a test push of the doctor,
         recognised by its User-Agent. Life: 5 minutes. Writers: doctor, web. Reader: doctor.
   doctor:last          string  JSON {at_ms, by, findings: [{name, severity, message, fix}, …]}: the findings of the
-        doctor, when it was last run from the dashboard, without secrets. Life: 7 days. Writer, reader: dashboard.
+        doctor's last run, without secrets. Life: 7 days. Writers: doctor, dashboard. Reader: dashboard.
 """
 
 import base64

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 
 from service import doctor
+from service.cli.user import login_name
 from service.doctor import Case
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StoreUnavailable
 from service.domain.finding import Finding, error, fine, skipped, warning
@@ -39,6 +40,15 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
         monkeypatch.setattr(doctor, "CHECKS", {"thing": check, "other": lambda case: (fine("other", "all well"),)})
 
     return install
+
+
+def test_the_dashboard_shows_the_findings_of_the_command_line(run: Run, plant: Plant, make_wiring: MakeWiring) -> None:
+    plant(error("thing", "http://alice:pa55@registry is broken", "fix it"))
+    run()
+    report = make_wiring().store.doctor_reports.last()
+    assert report is not None
+    assert [finding.message for finding in report.findings] == ["http://********@registry is broken", "all well"]
+    assert report.by == login_name()
 
 
 def test_each_problem_is_shown_with_the_line_that_fixes_it(run: Run, plant: Plant) -> None:

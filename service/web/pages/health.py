@@ -1,7 +1,5 @@
 """The health page: the components, queues, findings of the doctor, reconcile runs, and the effective configuration."""
 
-from contextlib import suppress
-from dataclasses import replace
 from http import HTTPStatus
 from threading import Lock
 
@@ -24,7 +22,7 @@ from service.domain.errors import ConfigurationError, StoreUnavailable
 from service.domain.finding import Finding, worst
 from service.reconcile.status import overview, request_reconcile
 from service.settings import Settings
-from service.settings.masking import masked, without_logins
+from service.settings.masking import masked
 from service.web.pages import rendering
 from service.web.pages.text import as_yaml
 from service.wiring import Wiring
@@ -97,24 +95,17 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         if not looking.acquire(blocking=False):
             raise ConfigurationError("the check is already running: wait until it has finished")
         try:
-            findings = tuple(map(_open, examine(open_case(wiring, patience_s=_PATIENCE_S))))
+            findings = tuple(examine(open_case(wiring, patience_s=_PATIENCE_S)))
         finally:
             looking.release()
-        # If Redis is not available, the findings say so already.
-        with suppress(StoreUnavailable):
-            keep_report(wiring.store, findings, rendering.current_visitor().name)
-        return _found(findings, now_ms(), rendering.current_visitor().name)
+        user = rendering.current_visitor().name
+        return _found(keep_report(wiring.store, findings, user), now_ms(), user)
 
 
 def _found(findings: tuple[Finding, ...] = (), at_ms: int = 0, by: str = "") -> Response:
     is_old = at_ms < now_ms() - _OLD_MS
     values = {"findings": findings, "at_ms": at_ms, "by": by, "worst": worst(findings), "is_old": is_old}
     return rendering.panel("health_doctor.html", "Diagnostics", **values)
-
-
-def _open(finding: Finding) -> Finding:
-    """Return the finding for users with the read right: its texts may contain URLs with logins, which are masked."""
-    return replace(finding, message=without_logins(finding.message), fix=without_logins(finding.fix))
 
 
 def _effective(settings: Settings) -> str:
