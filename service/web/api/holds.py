@@ -6,7 +6,7 @@ from flask import Response
 from pydantic import Field
 
 from service.answers.base import ApiAnswer
-from service.answers.repositories import Holds
+from service.answers.repositories import ApprovalOfAll, Holds
 from service.dispatch import Dispatch
 from service.domain.page import page
 from service.prune import approvals
@@ -39,13 +39,6 @@ class PlansQuery(ApiRequest):
         default=None,
         description="the plans that were reviewed, as named by GET /holds; absent: the plans that wait now",
     )
-
-
-class ApprovalOfAll(ApiAnswer):
-    """The plans that were approved together. The approval is valid for one day."""
-
-    repositories: int = Field(description="repositories whose plan is approved")
-    approved: int = Field(description="images whose deletion is approved")
 
 
 class Approval(ApiAnswer):

@@ -144,8 +144,7 @@ def _no_page(store: Store, settings: Settings, error: NotFound) -> Response:
     if request.url_rule is not None or kinds["text/html"] <= kinds["application/json"]:
         return no_such_operation(error)
     rendering.keep_visitor(visitor_if_known(store, settings))
-    message = f"There is no page at {request.path[:200]}. Use the navigation above."
-    return rendering.sealed(rendering.error_page(message, 404, "Page not found"))
+    return rendering.sealed(rendering.error_page(f"There is no page at {request.path[:200]}.", 404, "Page not found"))
 
 
 def _failed(error: Exception, status: int = 0) -> Response:
@@ -154,4 +153,5 @@ def _failed(error: Exception, status: int = 0) -> Response:
     status = status or status_of(error) or HTTPStatus.CONFLICT
     if request.method == "POST" and request.endpoint not in rendering.ANSWERS_ITSELF:
         return rendering.redirect_back(message or "the request failed", failed=True)
-    return rendering.error_page(message or "the request failed", status)
+    title = "Not found" if status == HTTPStatus.NOT_FOUND else ""
+    return rendering.error_page(message or "the request failed", status, title)

@@ -1,11 +1,12 @@
 """The page of a repository: its tags with their verdicts, its restorable images, and testing another policy."""
 
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, request
 
 from service.collect.garbage import restorable_until
-from service.domain.errors import ConfigurationError
+from service.domain.errors import ConfigurationError, StoreUnavailable
 from service.domain.oci.names import is_digest, is_tag
 from service.domain.retention.selector import TagSelector
 from service.prune.manual import request_deletions, resolve_requests
@@ -46,6 +47,9 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/repository/<path:repository>")
     def repository(repository: str) -> Response:
+        # Each panel would repeat that the repository is unknown. Without Redis, the panels say so.
+        with suppress(StoreUnavailable):
+            wiring.inventory.known(repository)
         return rendering.page(
             "repository.html",
             repository=repository,

@@ -1,12 +1,13 @@
 """The page of a tag: the reason of its verdict, its history, and the difference of two of its images."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 
 from flask import Blueprint, Response
 
 from service.clock import now_us
-from service.domain.errors import ConfigurationError
+from service.domain.errors import ConfigurationError, StoreUnavailable
 from service.domain.history.interval import Interval
 from service.domain.oci.diff import Difference, difference
 from service.domain.oci.names import is_digest
@@ -46,6 +47,9 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/tag/<path:repository>:<tag>")
     def tag(repository: str, tag: str) -> Response:
+        # Each panel would repeat that the name is unknown. Without Redis, the panels say so.
+        with suppress(StoreUnavailable):
+            wiring.inventory.intervals(wiring.inventory.known(repository), tag)
         return rendering.page("tag.html", repository=repository, tag=tag, asked=rendering.query(*_COMPARED))
 
     @pages.get("/panels/tag/why/<path:repository>:<tag>")

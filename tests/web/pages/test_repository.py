@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import unescape
 
 import pytest
 
@@ -98,6 +99,20 @@ def test_pages_of_tags_follow_each_other(kept: Edge) -> None:
         assert len({*names(first), *names(rest)}) == 155
 
 
+@pytest.mark.parametrize(
+    ("page", "sentence"),
+    [
+        ("/repository/nope/x", "no repository 'nope/x' is known"),
+        ("/tag/nope/x:v1", "no repository 'nope/x' is known"),
+        ("/tag/shop/api:nope", "no tag 'nope' is known in 'shop/api'"),
+    ],
+)
+def test_the_page_of_an_unknown_name_says_so_once(pruned: Edge, page: str, sentence: str) -> None:
+    response = Browser(pruned).get(page)
+    assert (response.status_code, unescape(response.text).count(sentence)) == (404, 1)
+    assert "hx-get" not in response.text
+
+
 def test_an_unknown_repository_does_not_exist(edge: Edge) -> None:
     for panel in (TAGS, TRASH, f"{WHY}:v1", f"{LINE}:v1"):
         response = Browser(edge).panel(panel)
@@ -148,9 +163,11 @@ def test_an_impossible_restore_is_reported_in_one_sentence(pruned: Edge, form: d
     assert sentence in browser.said(browser.post("/restore", **{"repository": "shop/api", **form}))
 
 
-def test_a_tag_that_is_gone_is_explained_by_its_time_line(pruned: Edge) -> None:
+def test_a_deleted_tag_says_why_it_was_deleted_and_where_it_is_restored(pruned: Edge) -> None:
     browser = Browser(pruned)
-    assert "this tag does not exist" in browser.text(f"{WHY}:v1")
+    why = browser.text(f"{WHY}:v1")
+    assert "</time> by <bdi>pushprune</bdi>: <bdi>older than the newest (rule last)</bdi>" in why
+    assert '<a href="#history">tag history</a> restores it' in why
     line = browser.text(f"{LINE}:v1")
     assert "older than the newest" in line
     assert "Restore</button>" in line
