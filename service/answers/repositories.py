@@ -88,3 +88,10 @@ class Holds(ApiAnswer):
             holds=tuple(HeldPlan.of(held.hold, held.rejection) for held in (waiting if listed is None else listed)),
             plans=joint_name(undecided) if undecided else None,
         )
+
+
+class ApprovalOfAll(ApiAnswer):
+    """The plans that were approved together. The approval is valid for one day."""
+
+    repositories: int = Field(description="repositories whose plan is approved")
+    approved: int = Field(description="images whose deletion is approved")

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import click
 
-from service.cli.output import line, when
+from service.answers.repositories import ApprovalOfAll
+from service.cli.output import line, show_document, when
 from service.cli.user import login_name
 from service.dispatch import Dispatch
 from service.domain.errors import ConfigurationError, NotWaiting
@@ -15,8 +16,8 @@ from service.reports import held_plans
 from service.store import Store
 
 
-def approve(store: Store, dispatch: Dispatch, names: Sequence[str], plan: str | None, yes: bool) -> None:
-    """Approve the waiting plan of each repository.
+def approve(store: Store, dispatch: Dispatch, names: Sequence[str], plan: str | None, yes: bool) -> ApprovalOfAll:
+    """Approve the waiting plan of each repository, and return the number of plans and images.
 
     Args:
         plan: the name of the plan to approve; None for the plan that waits now.
@@ -35,20 +36,21 @@ def approve(store: Store, dispatch: Dispatch, names: Sequence[str], plan: str | 
             f"not a terminal: add --plan {holds[0].plan} to approve the plan that `pushprune prune --held` shows for "
             f"{holds[0].repository}, or --yes to approve the plan that waits now"
         )
-    approved = 0
+    repositories = images = 0
     for hold in holds:
         waits = f"waiting since {when(hold.at_us)}: {hold.reason} (plan {hold.plan})"
         if not (plan or yes or _agreed(f"{hold.repository}: {spell_count(len(hold.digests), 'image')}, {waits}")):
             continue
         try:
-            approved += approvals.approve(store, dispatch, hold.repository, plan or hold.plan, by=login_name())
+            images += approvals.approve(store, dispatch, hold.repository, plan or hold.plan, by=login_name())
         except NotWaiting as error:
             message = f"the plan for {hold.repository} has changed; `pushprune prune --held` shows the new one"
             raise NotWaiting(message) from error
-    click.echo(f"approved: {spell_count(approved, 'image')}")
+        repositories += 1
+    return ApprovalOfAll(repositories=repositories, approved=images)
 
 
-def approve_all(store: Store, dispatch: Dispatch, yes: bool) -> None:
+def approve_all(store: Store, dispatch: Dispatch, yes: bool) -> ApprovalOfAll:
     """Approve every plan that waits and was not rejected; unless `yes`, the user is asked first."""
     holds = held_plans.undecided(store)
     if not holds:
@@ -67,9 +69,16 @@ def approve_all(store: Store, dispatch: Dispatch, yes: bool) -> None:
         )
     except NotWaiting as error:
         raise NotWaiting("the plans have changed; `pushprune prune --held` shows the new ones") from error
-    click.echo(
-        f"approved: {spell_count(approved.images, 'image')} of {spell_count(approved.repositories, 'repository')}"
-    )
+    return ApprovalOfAll(repositories=approved.repositories, approved=approved.images)
+
+
+def show_approval(approved: ApprovalOfAll, as_document: bool) -> None:
+    """Print the number of plans that were approved, and of their images."""
+    if as_document:
+        show_document(approved)
+    else:
+        repositories = spell_count(approved.repositories, "repository")
+        click.echo(f"approved: {spell_count(approved.approved, 'image')} of {repositories}")
 
 
 def _agreed(question: str) -> bool:

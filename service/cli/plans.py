@@ -16,12 +16,16 @@ from service.reports.verdicts import Verdicts
 from service.store import Store
 
 
-def plan_now(store: Store, dispatch: Dispatch, verdicts: Verdicts, names: Sequence[str]) -> None:
+def plan_now(store: Store, dispatch: Dispatch, verdicts: Verdicts, names: Sequence[str], as_document: bool) -> None:
     """Let the workers plan these repositories, and print which plans wait for approval."""
     approvals.plan_now(store, dispatch, names)
+    waiting = held_plans.waiting(store, names)
+    if as_document:
+        show_document(Holds.of(waiting))
+        return
     counted = spell_count(len(names), "repository")
-    line(f"planning {counted}: a worker deletes what the policy does not keep; `pushprune history` shows it")
-    for plan in held_plans.waiting(store, names):
+    line(f"planning {counted}: a worker deletes what the policy does not keep; `pushprune trash` lists it")
+    for plan in waiting:
         hold = plan.hold
         line(f"{hold.repository}: nothing is deleted: the plan waits for approval: {hold.reason}")
         line(_next_steps(hold.repository, hold.plan))

@@ -75,7 +75,7 @@ def prune(
 
     wiring = connect(config, data)
     if approve_all:
-        approval.approve_all(wiring.store, wiring.dispatch, yes)
+        approval.show_approval(approval.approve_all(wiring.store, wiring.dispatch, yes), as_document)
         return
     names = (known_repositories if approve else matching_repositories)(
         wiring.inventory, repositories
@@ -86,9 +86,10 @@ def prune(
         policy = load_policy_file(policy_file) if policy_file else wiring.policies.current() or Policy()
         show_previews(wiring.verdicts.preview(names, policy), policy, as_document)
     elif approve:
-        approval.approve(wiring.store, wiring.dispatch, names, plan, yes)
+        approved = approval.approve(wiring.store, wiring.dispatch, names, plan, yes)
+        approval.show_approval(approved, as_document)
     else:
-        plans.plan_now(wiring.store, wiring.dispatch, wiring.verdicts, names)
+        plans.plan_now(wiring.store, wiring.dispatch, wiring.verdicts, names, as_document)
 
 
 def _check_approval(repositories: Sequence[str], approve: bool, approve_all: bool, plan: str | None, yes: bool) -> None:

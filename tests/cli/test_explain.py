@@ -118,6 +118,14 @@ def test_several_plans_that_wait_are_followed_by_one_line_on_what_to_do(run: Run
 
 
 @pytest.mark.usefixtures("held")
+def test_planning_and_approving_print_documents(run: Run) -> None:
+    _, output = run("prune", "shop/api", "--json")
+    assert [hold["repository"] for hold in json.loads(output)["holds"]] == ["shop/api"]
+    _, output = run("prune", "--approve", "shop/api", "--yes", "--json")
+    assert json.loads(output) == {"repositories": 1, "approved": 3}
+
+
+@pytest.mark.usefixtures("held")
 def test_planning_a_repository_that_waits_says_that_it_waits(run: Run) -> None:
     code, output = run("prune", "shop/api")
     assert code == 0
@@ -173,7 +181,7 @@ def test_the_plan_that_was_looked_at_is_approved_and_no_other(run: Run, wiring: 
     assert run("prune", "--approve", "shop/api", "--plan", "another") == another
     assert approved(wiring) == 0
     (hold,) = wiring.store.approvals.holds()
-    assert run("prune", "--approve", "shop/api", "--plan", hold.plan) == (0, "approved: 3 images\n")
+    assert run("prune", "--approve", "shop/api", "--plan", hold.plan) == (0, "approved: 3 images of 1 repository\n")
     assert approved(wiring) == 3
 
 
@@ -186,7 +194,7 @@ def test_a_user_who_can_be_asked_need_not_name_the_plan(run: Run, wiring: Wiring
         f"pushprune: not a terminal: add --plan {hold.plan} to approve the plan that `pushprune prune --held` shows "
         "for shop/api, or --yes to approve the plan that waits now"
     )
-    assert run("prune", "--approve", "shop/api", "--yes") == (0, "approved: 3 images\n")
+    assert run("prune", "--approve", "shop/api", "--yes") == (0, "approved: 3 images of 1 repository\n")
 
 
 @pytest.mark.usefixtures("held")
