@@ -23,7 +23,7 @@ def parse_name(name: str) -> tuple[str, str]:
         _, _, rest = name.partition("/")
         raise UnclearName(f"name it without the registry's address: {rest}")
     if "@" in last:
-        raise UnclearName("name a tag, not a digest: write REPO:TAG, such as shop/api:v1")
+        raise UnclearName("name a tag, not a digest: `pushprune search DIGEST` shows the tags of a digest")
     return repository, tag
 
 

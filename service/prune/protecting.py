@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from service.dispatch import Dispatch
-from service.domain.errors import NoSuchTag
+from service.domain.errors import NoSuchTag, unknown_tag
 from service.domain.policy.units import spell_duration
 from service.prune.approvals import plan_now
 from service.store import Store
@@ -37,7 +37,7 @@ def current_digests(store: Store, repository: str, tags: Sequence[str]) -> Mappi
     """Return the digest that each of these tags points at. Raises NoSuchTag if one of them does not exist."""
     live = {tag.name: tag.digest for tag in store.history.live(repository)}
     if unknown := next((tag for tag in tags if tag not in live), None):
-        raise NoSuchTag(f"{repository}:{unknown}: tag not found")
+        raise unknown_tag(f"{repository}:{unknown}", repository)
     return {tag: live[tag] for tag in tags}
 
 

@@ -642,7 +642,8 @@ def test_protect_keeps_an_image_until_its_end_or_until_it_is_ended(run: Run, mak
     (answer,) = json.loads(run("protect", "shop/api:v1", "--for", "0", "--json")[1])
     assert (answer["repository"], answer["images"], answer["until"]) == ("shop/api", 1, None)
     assert not make_wiring().store.history.snapshot("shop/api").leased
-    assert run("protect", "shop/api:nope")[2] == "pushprune: shop/api:nope: tag not found\n"
+    unknown = "pushprune: shop/api:nope: tag not found; `pushprune tags shop/api` lists them\n"
+    assert run("protect", "shop/api:nope")[2] == unknown
     assert run("protect", "shop/api")[0] == 2
 
 

@@ -43,7 +43,7 @@ def test_an_image_is_protected_and_its_protection_ended(edge: Edge) -> None:
 
 def test_an_unknown_tag_or_no_period_is_refused(edge: Edge) -> None:
     answer = edge.http.post("/api/v1/protections", json={"repository": "shop/api", "tags": ["no"], "keep_for": "1d"})
-    assert problem(answer) == (404, "shop/api:no: tag not found")
+    assert problem(answer) == (404, "shop/api:no: tag not found; `pushprune tags shop/api` lists them")
     for body in ({"tags": ["v1"]}, {"tags": [], "keep_for": "1d"}, {"tags": ["v1"], "keep_for": "soon"}):
         assert edge.http.post("/api/v1/protections", json={"repository": "shop/api", **body}).status_code == 422
 
