@@ -56,9 +56,10 @@ def test_tags_are_healed_while_a_collection_waits_for_gc_settle(
     # As after the push of an index to a repository with a trash.
     client.zadd(keys.of("heal", SHOP), {"v2 again": later_ms})
     client.zadd(keys.of("healing"), {SHOP: later_ms})
-    thread = threading.Thread(target=collect, args=(system.wiring,))
+    # A daemon: a collection that does not end must not hold up the end of the tests.
+    thread = threading.Thread(target=collect, args=(system.wiring,), daemon=True)
     thread.start()
-    until(lambda: client.zscore(keys.of("heal", SHOP), "v2 again") < later_ms)
+    until(lambda: client.zscore(keys.of("heal", SHOP), "v2 again") < later_ms, within_s=60)
     enforce(system.wiring, SHOP)
     assert not system.store.outbox.healing()
     settled.set()

@@ -148,7 +148,7 @@ def test_a_refused_write_also_closes_the_connections_that_scripts_of_other_threa
     demote(client)
     with pytest.raises(StoreRefuses):
         write(connection)
-    until(lambda: script_connections(connection).isdisjoint(before))
+    until(lambda: script_connections(connection).isdisjoint(before), within_s=30)
 
 
 def test_a_forked_process_opens_a_connection_of_its_own(server: Valkey) -> None:
