@@ -1,4 +1,4 @@
-"""Deletions in a bucket: the deleted objects, races that a push wins, and refusals."""
+"""Deletions in a bucket: races that a push wins, and refusals. test_storage_deletion.py has what a disk does alike."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,36 +8,15 @@ from obstore.store import LocalStore
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StorageUnavailable
 from service.registry import bucket_deletion, layout
-from service.registry.bucket_deletion import BucketBatch, BucketDeletion
+from service.registry.bucket_deletion import BucketDeletion
 from service.registry.bucket_probe import SIGN
 from service.registry.bucket_storage import BucketStorage
 from service.registry.client import RegistryClient
 from service.registry.objects import ObjectStore
-from tests.fakes.images import Image, make_image
+from tests.fakes.images import Image
 from tests.fakes.registry import FakeRegistry
 from tests.support.bucket import at_deletion
-
-SHOP = "shop/api"
-ONE, OTHER = make_image("one"), make_image("other")
-
-
-class Bucket:
-    """A registry with its bucket, and the deletion in it. A folder stands for the bucket: it removes empty folders."""
-
-    def __init__(self, registry: FakeRegistry, folder: Path) -> None:
-        self.registry, self.folder = registry, folder
-        self.objects = ObjectStore(LocalStore(folder, automatic_cleanup=True), "s3://registry")
-        self.deletion = BucketDeletion(BucketStorage(self.objects), RegistryClient(registry.url))
-
-    def open(self) -> BucketBatch:
-        return self.deletion.open(SHOP)
-
-    def listed(self, prefix: str = layout.REPOSITORIES) -> set[str]:
-        return {stored.key for stored in self.objects.list(prefix)}
-
-    @property
-    def tags(self) -> dict[str, str]:
-        return self.registry.tags(SHOP)
+from tests.support.storage_sites import ONE, OTHER, SHOP, BucketSite
 
 
 @pytest.fixture(autouse=True)
@@ -47,59 +26,15 @@ def old_links(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def bucket(tmp_path: Path) -> Iterator[Bucket]:
+def bucket(tmp_path: Path) -> Iterator[BucketSite]:
     with FakeRegistry(disk=tmp_path) as registry:
-        for tag, image in (("v1", ONE), ("v1b", ONE), ("v2", OTHER)):
-            registry.push(SHOP, tag, image)
-        yield Bucket(registry, tmp_path)
-
-
-def test_a_manifest_is_deleted_with_its_tags_and_nothing_else(bucket: Bucket) -> None:
-    before = bucket.listed("docker")
-    batch = bucket.open()
-    assert batch.delete(ONE.digest)
-    assert batch.close() == ()
-    expected = {layout.revision_key(SHOP, ONE.digest)}
-    expected |= {
-        key for key in before if key.startswith((f"{layout.tag_key(SHOP, 'v1')}/", f"{layout.tag_key(SHOP, 'v1b')}/"))
-    }
-    assert before - bucket.listed("docker") == expected
-    assert bucket.tags == {"v2": OTHER.digest}
-
-
-def test_a_tag_is_deleted_alone(bucket: Bucket) -> None:
-    batch = bucket.open()
-    assert batch.untag("v1", (ONE.digest,))
-    assert not batch.untag("v1", (ONE.digest,)), "it is deleted by now"
-    assert not batch.untag("none", (ONE.digest,))
-    batch.close()
-    assert bucket.tags == {"v1b": ONE.digest, "v2": OTHER.digest}
-    assert ONE.digest in bucket.registry.manifests(SHOP)
-
-
-def test_a_tag_that_points_elsewhere_is_not_touched(bucket: Bucket) -> None:
-    batch = bucket.open()
-    with pytest.raises(RegistryUnavailable, match="v2 is being pushed") as raised:
-        batch.untag("v2", (ONE.digest,))
-    assert raised.value.is_fault
-    batch.close()
-    assert bucket.tags["v2"] == OTHER.digest
-
-
-def test_if_one_tag_of_a_manifest_has_moved_all_of_it_is_kept(bucket: Bucket) -> None:
-    batch = bucket.open()
-    with pytest.raises(RegistryUnavailable):
-        batch.delete(ONE.digest, ("v1", "v1b", "v2"))
-    assert batch.close() == ()
-    assert bucket.tags == {"v1": ONE.digest, "v1b": ONE.digest, "v2": OTHER.digest}
-    assert ONE.digest in bucket.registry.manifests(SHOP)
-    assert layout.index_key(SHOP, "v1", ONE.digest) in bucket.listed()
+        yield BucketSite(registry, tmp_path)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("image", [OTHER, ONE], ids=["another image", "the same image again"])
 def test_a_push_that_meets_the_deletion_of_its_tag_wins(
-    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, when: str, image: Image
+    bucket: BucketSite, monkeypatch: pytest.MonkeyPatch, when: str, image: Image
 ) -> None:
     at_deletion(monkeypatch, when, lambda: bucket.registry.push(SHOP, "v1", image))
     batch = bucket.open()
@@ -112,7 +47,7 @@ def test_a_push_that_meets_the_deletion_of_its_tag_wins(
 
 @pytest.mark.parametrize("image", [OTHER, ONE], ids=["another image", "the same image again"])
 def test_a_push_that_has_only_written_its_index_link_is_waited_for(
-    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, image: Image
+    bucket: BucketSite, monkeypatch: pytest.MonkeyPatch, image: Image
 ) -> None:
     monkeypatch.setattr(bucket_deletion, "_PUSH_US", 60_000_000)
     bucket.objects.write(layout.index_key(SHOP, "v1", image.digest), image.digest.encode())
@@ -122,7 +57,7 @@ def test_a_push_that_has_only_written_its_index_link_is_waited_for(
     assert bucket.tags["v1"] == ONE.digest
 
 
-def test_a_tag_that_is_pushed_after_its_deletion_is_reported(bucket: Bucket) -> None:
+def test_a_tag_that_is_pushed_after_its_deletion_is_reported(bucket: BucketSite) -> None:
     batch = bucket.open()
     batch.untag("v1", (ONE.digest,))
     bucket.registry.push(SHOP, "v1", OTHER)
@@ -130,32 +65,15 @@ def test_a_tag_that_is_pushed_after_its_deletion_is_reported(bucket: Bucket) -> 
     assert bucket.tags["v1"] == OTHER.digest
 
 
-def test_a_manifest_that_was_tagged_meanwhile_is_restored(bucket: Bucket) -> None:
-    batch = bucket.open()
-    batch.delete(ONE.digest, ("v1", "v1b"))
-    bucket.objects.write(layout.current_key(SHOP, "stable"), ONE.digest.encode())
-    assert batch.close() == ("stable",)
-    assert ONE.digest in bucket.registry.manifests(SHOP)
-
-
-def test_a_manifest_with_a_tag_that_the_caller_does_not_know_is_kept(bucket: Bucket) -> None:
+def test_a_manifest_with_a_tag_that_the_caller_does_not_know_is_kept(bucket: BucketSite) -> None:
     batch = bucket.open()
     assert batch.delete(ONE.digest, ("v1",))
     assert ONE.digest in bucket.registry.manifests(SHOP)
     assert batch.close() == ("v1b",)
 
 
-def test_a_manifest_that_was_collected_since_is_not_restored(bucket: Bucket) -> None:
-    batch = bucket.open()
-    batch.delete(ONE.digest, ("v1", "v1b"))
-    bucket.objects.write(layout.current_key(SHOP, "stable"), ONE.digest.encode())
-    bucket.objects.delete([layout.blob_key(ONE.digest)])
-    assert batch.close() == ("stable",)
-    assert layout.revision_key(SHOP, ONE.digest) not in bucket.listed()
-
-
 def test_the_leftovers_of_dead_processes_and_of_the_registry_are_deleted_by_the_next_process(
-    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    bucket: BucketSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.objects.write(f"{layout.tags_key(SHOP)}/{SIGN}left/current/link", ONE.digest.encode())
     bucket.objects.delete([layout.current_key(SHOP, "v1")])
@@ -171,7 +89,7 @@ def test_the_leftovers_of_dead_processes_and_of_the_registry_are_deleted_by_the_
 
 
 def test_a_tag_whose_manifest_the_registry_deleted_before_is_deleted(
-    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    bucket: BucketSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Distribution 2.8 leaves `v1` if there is a tag `v1-…`."""
     bucket.objects.delete([layout.revision_key(SHOP, ONE.digest)])
@@ -183,7 +101,7 @@ def test_a_tag_whose_manifest_the_registry_deleted_before_is_deleted(
     assert not bucket.deletion.is_unsettled(SHOP)
 
 
-def test_a_dangling_tag_that_is_pushed_again_is_kept(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dangling_tag_that_is_pushed_again_is_kept(bucket: BucketSite, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket.objects.delete([layout.revision_key(SHOP, ONE.digest)])
     monkeypatch.setattr(bucket_deletion, "_ABANDONED_US", -60_000_000)
     at_deletion(monkeypatch, "before", lambda: bucket.registry.push(SHOP, "v1", ONE))
@@ -191,7 +109,7 @@ def test_a_dangling_tag_that_is_pushed_again_is_kept(bucket: Bucket, monkeypatch
     assert bucket.tags["v1"] == ONE.digest
 
 
-def test_another_bucket_is_refused_and_nothing_is_left_in_it(bucket: Bucket, tmp_path: Path) -> None:
+def test_another_bucket_is_refused_and_nothing_is_left_in_it(bucket: BucketSite, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     objects = ObjectStore(LocalStore(other, automatic_cleanup=True), "s3://other")
@@ -201,13 +119,13 @@ def test_another_bucket_is_refused_and_nothing_is_left_in_it(bucket: Bucket, tmp
     assert list(objects.list("docker")) == []
 
 
-def test_a_repository_with_something_odd_in_it_is_refused(bucket: Bucket) -> None:
+def test_a_repository_with_something_odd_in_it_is_refused(bucket: BucketSite) -> None:
     bucket.objects.write(f"{layout.tag_key(SHOP, 'v1')}/current/copy", b"?")
     with pytest.raises(RegistryRefused, match="was not created by a registry version known here"):
         bucket.open()
 
 
-def test_a_link_that_is_not_deleted_keeps_the_manifest(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_that_is_not_deleted_keeps_the_manifest(bucket: BucketSite, monkeypatch: pytest.MonkeyPatch) -> None:
     batch, real = bucket.open(), ObjectStore.delete_if
 
     def delete_if(objects: ObjectStore, key: str, etag: str) -> bool:
@@ -225,20 +143,10 @@ def test_a_link_that_is_not_deleted_keeps_the_manifest(bucket: Bucket, monkeypat
 
 
 def test_a_tag_that_changed_since_the_look_at_it_is_not_deleted_where_conditions_are_obeyed(
-    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    bucket: BucketSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ObjectStore, "delete_if", lambda objects, key, etag: False)
     batch = bucket.open()
     with pytest.raises(RegistryUnavailable, match="v1 is being pushed"):
         batch.untag("v1", (ONE.digest,))
     assert bucket.tags["v1"] == ONE.digest
-
-
-def test_a_restored_manifest_needs_its_bytes(bucket: Bucket) -> None:
-    batch = bucket.open()
-    batch.delete(ONE.digest)
-    batch.close()
-    assert bucket.open().put(ONE.manifest, "v1") == ONE.digest
-    assert bucket.tags["v1"] == ONE.digest
-    with pytest.raises(RegistryRefused, match="were garbage-collected"):
-        bucket.open().put(make_image("never pushed").manifest, "v1")

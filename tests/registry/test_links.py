@@ -1,4 +1,4 @@
-"""Deletions on disk: the removed files, races that a push wins, and refusals."""
+"""Deletions on disk: races that a push wins, and refusals. test_storage_deletion.py has what a bucket does alike."""
 
 import os
 import shutil
@@ -9,85 +9,20 @@ import pytest
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.registry.client import RegistryClient
-from service.registry.disk import DiskBatch, DiskDeletion
+from service.registry.disk import DiskDeletion
 from service.registry.quarantine import FOLDER, SIGN, Quarantine
 from service.registry.storage import Storage
-from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
-
-SHOP = "shop/api"
-ONE, OTHER = make_image("one"), make_image("other")
-
-
-class Site:
-    """A registry with its storage on a disk, and who removes there."""
-
-    def __init__(self, registry: FakeRegistry, disk: Path) -> None:
-        self.registry, self.disk = registry, disk
-        self.storage = Storage(disk)
-        self.deletion = DiskDeletion(self.storage, RegistryClient(registry.url))
-        self.folder = self.storage.repository_folder(SHOP)
-
-    def open(self) -> DiskBatch:
-        return self.deletion.open(SHOP)
-
-    def link(self, tag: str) -> Path:
-        return self.storage.tag_folder(SHOP, tag) / "current" / "link"
-
-    def tree(self) -> set[str]:
-        return {str(place.relative_to(self.folder)) for place in self.folder.rglob("*")}
+from tests.support.storage_sites import ONE, OTHER, SHOP, DiskSite
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[DiskSite]:
     with FakeRegistry(disk=tmp_path) as registry:
-        for tag, image in (("v1", ONE), ("v1b", ONE), ("v2", OTHER)):
-            registry.push(SHOP, tag, image)
-        yield Site(registry, tmp_path)
+        yield DiskSite(registry, tmp_path)
 
 
-def test_a_manifest_is_deleted_with_its_tags_and_nothing_else(site: Site) -> None:
-    before = site.tree()
-    batch = site.open()
-    assert batch.delete(ONE.digest)
-    assert batch.close() == ()
-    revision = f"_manifests/revisions/{ONE.digest.replace(':', '/')}/link"
-    gone = before - site.tree()
-    assert revision in gone
-    assert {name.split("/")[2] for name in gone - {revision}} == {"v1", "v1b"}
-    assert site.tree() < before
-    assert site.storage.blob_size(ONE.digest)
-    assert site.registry.tags(SHOP) == {"v2": OTHER.digest}
-
-
-def test_a_tag_is_deleted_alone(site: Site) -> None:
-    batch = site.open()
-    assert batch.untag("v1", (ONE.digest,))
-    assert not batch.untag("v1", (ONE.digest,)), "it is gone by now"
-    batch.close()
-    assert site.registry.tags(SHOP) == {"v1b": ONE.digest, "v2": OTHER.digest}
-    assert ONE.digest in site.registry.manifests(SHOP)
-
-
-def test_a_tag_that_points_at_another_digest_is_left_alone(site: Site) -> None:
-    batch = site.open()
-    with pytest.raises(RegistryUnavailable, match="v2 is being pushed") as raised:
-        batch.untag("v2", (ONE.digest,))
-    assert raised.value.is_fault
-    batch.close()
-    assert site.registry.tags(SHOP)["v2"] == OTHER.digest
-
-
-def test_a_manifest_is_kept_with_all_tags_if_one_of_its_tags_has_moved(site: Site) -> None:
-    batch = site.open()
-    with pytest.raises(RegistryUnavailable):
-        batch.delete(ONE.digest, ("v1", "v1b", "v2"))
-    batch.close()
-    assert site.registry.tags(SHOP) == {"v1": ONE.digest, "v1b": ONE.digest, "v2": OTHER.digest}
-    assert ONE.digest in site.registry.manifests(SHOP)
-
-
-def test_a_link_that_a_push_writes_while_its_tag_is_set_aside_is_restored(site: Site) -> None:
+def test_a_link_that_a_push_writes_while_its_tag_is_set_aside_is_restored(site: DiskSite) -> None:
     """Distribution 2.8.3 opens the link, empties it and writes; it writes on even if the file is moved meanwhile."""
     with site.link("v1").open("r+") as pushing:
         batch = site.open()
@@ -98,7 +33,7 @@ def test_a_link_that_a_push_writes_while_its_tag_is_set_aside_is_restored(site: 
     assert site.registry.tags(SHOP)["v1"] == OTHER.digest
 
 
-def test_a_tag_that_is_being_written_right_now_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tag_that_is_being_written_right_now_is_kept(site: DiskSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """The push comes between the look at the link and the step that sets it aside."""
     batch, add_tag = site.open(), Quarantine.add_tag
 
@@ -114,7 +49,7 @@ def test_a_tag_that_is_being_written_right_now_is_kept(site: Site, monkeypatch: 
     assert site.link("v1").exists()
 
 
-def test_a_push_that_makes_the_tag_anew_wins_over_what_was_set_aside(site: Site) -> None:
+def test_a_push_that_makes_the_tag_anew_wins_over_what_was_set_aside(site: DiskSite) -> None:
     with site.link("v1").open("r+") as pushing:
         batch = site.open()
         batch.untag("v1", (ONE.digest,))
@@ -125,7 +60,7 @@ def test_a_push_that_makes_the_tag_anew_wins_over_what_was_set_aside(site: Site)
     assert not (site.folder / FOLDER).exists()
 
 
-def test_a_link_that_distribution_3_is_writing_beside_the_old_one_is_kept(site: Site) -> None:
+def test_a_link_that_distribution_3_is_writing_beside_the_old_one_is_kept(site: DiskSite) -> None:
     fresh = site.link("v1").with_name("link.0f0e0d0c-1234-4abc-8def-0123456789ab.tmp")
     fresh.write_text(OTHER.digest)
     batch = site.open()
@@ -136,7 +71,7 @@ def test_a_link_that_distribution_3_is_writing_beside_the_old_one_is_kept(site: 
     assert site.registry.tags(SHOP)["v1"] == OTHER.digest
 
 
-def test_a_link_half_written_by_distribution_3_is_deleted_with_its_tag(site: Site) -> None:
+def test_a_link_half_written_by_distribution_3_is_deleted_with_its_tag(site: DiskSite) -> None:
     fresh = site.link("v1").with_name("link.0f0e0d0c-1234-4abc-8def-0123456789ab.tmp")
     fresh.write_text("sha2")
     os.utime(fresh, (1, 1))
@@ -146,25 +81,7 @@ def test_a_link_half_written_by_distribution_3_is_deleted_with_its_tag(site: Sit
     assert "v1" not in site.registry.tags(SHOP)
 
 
-def test_a_manifest_that_was_tagged_meanwhile_is_restored(site: Site) -> None:
-    batch = site.open()
-    batch.delete(ONE.digest, ("v1", "v1b"))
-    site.link("stable").parent.mkdir(parents=True)
-    site.link("stable").write_text(ONE.digest)
-    assert batch.close() == ("stable",)
-    assert ONE.digest in site.registry.manifests(SHOP)
-
-
-def test_a_manifest_that_was_collected_since_is_not_restored(site: Site) -> None:
-    batch = site.open()
-    batch.delete(ONE.digest, ("v1",))
-    hexadecimal = ONE.digest.partition(":")[2]
-    (site.storage.base / "blobs/sha256" / hexadecimal[:2] / hexadecimal / "data").unlink()
-    assert batch.close() == ("v1b",)
-    assert not site.storage.revision(SHOP, ONE.digest).exists()
-
-
-def test_the_leftovers_of_a_dead_process_are_settled_by_the_next_process(site: Site) -> None:
+def test_the_leftovers_of_a_dead_process_are_settled_by_the_next_process(site: DiskSite) -> None:
     with site.link("v1").open("r+") as pushing:
         batch = site.open()
         batch.delete(ONE.digest, ("v1", "v1b"))
@@ -179,7 +96,7 @@ def test_the_leftovers_of_a_dead_process_are_settled_by_the_next_process(site: S
     assert not (site.folder / FOLDER).exists()
 
 
-def test_a_batch_that_is_at_work_is_left_alone_by_the_next(site: Site) -> None:
+def test_a_batch_that_is_at_work_is_left_alone_by_the_next(site: DiskSite) -> None:
     first = site.open()
     first.untag("v1", (ONE.digest,))
     site.open().close()
@@ -192,7 +109,7 @@ def test_a_batch_that_is_at_work_is_left_alone_by_the_next(site: Site) -> None:
     "place",
     ["v1/notes.txt", "v1/current/copy", "v1/index/sha256/more/than/that", "v1/index/link", "v1/extra/link"],
 )
-def test_a_tag_with_something_odd_in_its_folder_is_refused_and_is_kept(site: Site, place: str) -> None:
+def test_a_tag_with_something_odd_in_its_folder_is_refused_and_is_kept(site: DiskSite, place: str) -> None:
     odd = site.folder / "_manifests/tags" / place
     odd.parent.mkdir(parents=True, exist_ok=True)
     odd.write_text("?")
@@ -208,7 +125,7 @@ def test_a_tag_with_something_odd_in_its_folder_is_refused_and_is_kept(site: Sit
 @pytest.mark.parametrize("place", ["v1b", "v1b/current", "v1b/index", "v1b/current/link"])
 @pytest.mark.parametrize("absolute", [True, False])
 def test_a_tag_that_a_user_has_linked_to_another_is_refused_and_both_are_kept(
-    site: Site, place: str, absolute: bool
+    site: DiskSite, place: str, absolute: bool
 ) -> None:
     """The link leads to the other tag: removing its content would remove that tag."""
     tags = site.folder / "_manifests/tags"
@@ -222,7 +139,7 @@ def test_a_tag_that_a_user_has_linked_to_another_is_refused_and_both_are_kept(
     assert site.registry.tags(SHOP) == {"v1": ONE.digest, "v1b": ONE.digest, "v2": OTHER.digest}
 
 
-def test_a_linked_tag_that_a_process_that_died_had_set_aside_takes_nothing_else_along(site: Site) -> None:
+def test_a_linked_tag_that_a_process_that_died_had_set_aside_takes_nothing_else_along(site: DiskSite) -> None:
     tags = site.folder / "_manifests/tags"
     shutil.rmtree(tags / "v1b")
     (tags / "v1b").symlink_to(tags / "v1")
@@ -235,7 +152,7 @@ def test_a_linked_tag_that_a_process_that_died_had_set_aside_takes_nothing_else_
     assert not (site.folder / FOLDER).exists()
 
 
-def test_a_repository_that_is_a_link_to_another_is_refused(site: Site) -> None:
+def test_a_repository_that_is_a_link_to_another_is_refused(site: DiskSite) -> None:
     (site.folder.parent / "old-name").symlink_to("api")
     before = site.tree()
     with pytest.raises(RegistryRefused, match=r"shop/old-name is a symbolic link"):
@@ -244,7 +161,7 @@ def test_a_repository_that_is_a_link_to_another_is_refused(site: Site) -> None:
 
 
 @pytest.mark.parametrize("part", ["_manifests", "_manifests/tags", "_manifests/revisions"])
-def test_a_repository_whose_tags_or_manifests_are_another_s_is_refused(site: Site, part: str) -> None:
+def test_a_repository_whose_tags_or_manifests_are_another_s_is_refused(site: DiskSite, part: str) -> None:
     site.registry.push("shop/web", "v1", OTHER)
     ours = site.storage.repository_folder("shop/web") / part
     shutil.rmtree(ours)
@@ -255,7 +172,7 @@ def test_a_repository_whose_tags_or_manifests_are_another_s_is_refused(site: Sit
     assert site.tree() == before
 
 
-def test_repositories_that_lie_on_another_disk_are_no_others(site: Site, tmp_path: Path) -> None:
+def test_repositories_that_lie_on_another_disk_are_no_others(site: DiskSite, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     site.folder.parent.rename(tmp_path / "disk" / "shop")
     site.folder.parent.symlink_to(tmp_path / "disk" / "shop")
@@ -265,7 +182,7 @@ def test_repositories_that_lie_on_another_disk_are_no_others(site: Site, tmp_pat
     assert site.registry.tags(SHOP) == {"v1b": ONE.digest, "v2": OTHER.digest}
 
 
-def test_a_repository_below_another_is_its_own(site: Site) -> None:
+def test_a_repository_below_another_is_its_own(site: DiskSite) -> None:
     site.registry.push(f"{SHOP}/next", "v1", ONE)
     batch = site.open()
     batch.delete(ONE.digest)
@@ -277,7 +194,7 @@ def test_a_repository_below_another_is_its_own(site: Site) -> None:
     assert site.registry.tags(SHOP) == {"v2": OTHER.digest}
 
 
-def test_a_copy_of_the_storage_is_refused(site: Site, tmp_path: Path) -> None:
+def test_a_copy_of_the_storage_is_refused(site: DiskSite, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(site.disk / "docker", copy / "docker")
     before = sorted(copy.rglob("*"))
@@ -291,25 +208,25 @@ def test_a_copy_of_the_storage_is_refused(site: Site, tmp_path: Path) -> None:
     ["docker/registry/v2/index", f"docker/registry/v2/repositories/{SHOP}/_manifests/more",
      f"docker/registry/v2/repositories/{SHOP}/_strange"],
 )  # fmt: skip
-def test_an_unknown_layout_is_refused(site: Site, odd: str) -> None:
+def test_an_unknown_layout_is_refused(site: DiskSite, odd: str) -> None:
     (site.disk / odd).mkdir()
     with pytest.raises(RegistryRefused, match="is not the layout of a registry version known here"):
         site.open()
 
 
-def test_a_folder_that_holds_no_registry_is_refused(site: Site, tmp_path: Path) -> None:
+def test_a_folder_that_holds_no_registry_is_refused(site: DiskSite, tmp_path: Path) -> None:
     with pytest.raises(RegistryRefused, match=r"set storage\.path to the registry's rootdirectory"):
         DiskDeletion(Storage(tmp_path / "elsewhere"), RegistryClient(site.registry.url)).open(SHOP)
 
 
-def test_another_user_than_the_registrys_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_user_than_the_registrys_is_refused(site: DiskSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4242)
     with pytest.raises(RegistryRefused, match="run pushprune as the registry's user"):
         site.open()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
-def test_restored_files_belong_to_the_owner_of_the_repository(site: Site) -> None:
+def test_restored_files_belong_to_the_owner_of_the_repository(site: DiskSite) -> None:
     os.chown(site.folder, 1234, 2345)
     site.folder.chmod(0o775)
     batch = site.open()
@@ -324,7 +241,7 @@ def test_restored_files_belong_to_the_owner_of_the_repository(site: Site) -> Non
     assert [oct(place.stat().st_mode & 0o777) for place in made] == ["0o664", "0o775", "0o775", "0o664"]
 
 
-def test_a_repository_in_which_nothing_was_ever_tagged_is_no_exception(site: Site) -> None:
+def test_a_repository_in_which_nothing_was_ever_tagged_is_no_exception(site: DiskSite) -> None:
     site.registry.push("only/digests", None, ONE)
     assert not site.storage.holds_tags("only/digests")
     batch = site.deletion.open("only/digests")
@@ -332,9 +249,3 @@ def test_a_repository_in_which_nothing_was_ever_tagged_is_no_exception(site: Sit
     batch.close()
     assert site.registry.manifests("only/digests") == {}
     assert ONE.digest in site.registry.manifests(SHOP)
-
-
-def test_a_collected_image_is_not_restored(site: Site) -> None:
-    with pytest.raises(RegistryRefused, match="were garbage-collected"):
-        site.open().put(make_image("never pushed").manifest, "v1")
-    assert site.registry.tags(SHOP)["v1"] == ONE.digest
