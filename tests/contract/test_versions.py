@@ -74,7 +74,7 @@ class TestDeleting:
 
 
 class TestCollecting:
-    def test_3_deletes_a_mounted_layer_link_of_a_repository_that_sorts_first(self, site: Site) -> None:
+    def test_version_3_deletes_a_mounted_layer_link_of_a_repository_that_sorts_first(self, site: Site) -> None:
         image = make_image("source")
         site.pusher.push("zzz/source", "v1", image)
         layer = image.blobs[1]
@@ -127,7 +127,7 @@ class TestObjectStorage:
             (("main", "main_ab", "main-1"), ("main", "main-1")),
         ],
     )
-    def test_3_1_1_hides_a_tag_that_is_another_ones_name_and_more(
+    def test_version_3_1_1_hides_a_tag_whose_name_begins_with_that_of_another_tag(
         self, tags: tuple[str, ...], listed: tuple[str, ...]
     ) -> None:
         fake, client = self.filled("3.1.1", *tags)
@@ -141,12 +141,12 @@ class TestObjectStorage:
         with fake:
             assert sorted(client.tags("shop/api")) == ["rel", "rel2"]
 
-    def test_3_1_1_loses_more_of_them_in_pages(self) -> None:
+    def test_version_3_1_1_hides_more_tags_in_pages(self) -> None:
         fake, client = self.filled("3.1.1", "v1", "v1-a", "v12", page_size=1)
         with fake:
             assert client.tags("shop/api") == ("v1-a", "v12")
 
-    def test_3_1_1_loses_a_repository_at_the_border_of_a_page(self) -> None:
+    def test_version_3_1_1_hides_a_repository_at_the_border_of_a_page(self) -> None:
         fake = FakeRegistry("3.1.1", driver="s3", max_entries=1)
         fake.push_image("team/app", "v1")
         fake.push_image("team/app-extra", "v1")
@@ -157,7 +157,7 @@ class TestObjectStorage:
         assert second.json()["repositories"] == []
 
     @pytest.mark.parametrize("sibling", ["main-1", "main.1"])
-    def test_2_8_leaves_a_tag_after_202_while_a_sibling_exists(self, sibling: str) -> None:
+    def test_version_2_8_leaves_a_tag_after_202_while_a_sibling_exists(self, sibling: str) -> None:
         fake, client = self.filled("2.8", "main", sibling)
         with fake:
             digest = fake.tags("shop/api")["main"]

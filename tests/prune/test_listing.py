@@ -118,7 +118,7 @@ def test_a_registry_that_lists_every_tag_is_tried_once_per_start(make_system: Ma
     assert len(requests_of_a_try(system)) == 10
 
 
-def test_2_8_is_told_by_one_refused_request_and_tried_no_further(make_system: Make) -> None:
+def test_a_single_refused_request_proves_version_2_8_and_no_other_is_sent(make_system: Make) -> None:
     system = make_system(keep_last(1), "2.8")
     system.push("v1", "v2")
     system.settle()
@@ -155,7 +155,7 @@ def test_only_tags_are_deleted_if_the_listing_cannot_be_tried_and_the_trouble_na
     assert f"push and delete in {REPOSITORY}" in trouble.message
 
 
-def test_2_8_is_told_without_rights_in_the_probe_repository(make_system: Make) -> None:
+def test_version_2_8_is_recognised_without_rights_in_the_probe_repository(make_system: Make) -> None:
     system = make_system(keep_last(1), "2.8")
     forbid(system, "*")
     system.push("v1", "v2")

@@ -36,24 +36,24 @@ def builds(count: int, first: int = 1) -> list[Tag]:
     return [tag(f"b{number}", pushed=number) for number in range(first, first + count)]
 
 
-# 1. What no rule selects is kept.
+# What no rule selects is kept.
 
 
-def test_1_a_repository_that_no_rule_matches_is_untouched() -> None:
+def test_a_repository_that_no_rule_matches_is_untouched() -> None:
     rules = policy("rules: [{repos: shop/*, keep: none}]")
     assert kept(decide(builds(3), rules, "other")) == ["b3", "b2", "b1"]
     assert gone(decide(builds(3), rules, "shop/api")) == ["b3", "b2", "b1"]
 
 
-def test_1_no_tags_make_an_empty_plan() -> None:
+def test_no_tags_make_an_empty_plan() -> None:
     plan = decide([], NONE)
     assert (plan.doomed, plan.verdicts, plan.hold) == ((), (), None)
 
 
-# 2. Every rule has a say; one keep wins.
+# Every rule has a say; one keep wins.
 
 
-def test_2_one_keep_wins_over_any_number_of_deletes() -> None:
+def test_a_single_keep_wins_over_any_number_of_deletes() -> None:
     rules = policy("""
         rules:
         - {name: empty, keep: none}
@@ -68,27 +68,27 @@ def test_2_one_keep_wins_over_any_number_of_deletes() -> None:
     }
 
 
-def test_2_the_first_rule_against_a_tag_gives_the_reason() -> None:
+def test_the_first_rule_against_a_tag_gives_the_reason() -> None:
     rules = policy("rules: [{name: newest, keep: {last: 1}}, {name: empty, tags: b*, keep: none}]")
     assert reasons(decide(builds(2), rules))["b1"] == ("older than the newest (rule newest)", "newest")
 
 
-def test_2_a_rule_without_a_name_goes_by_its_number() -> None:
+def test_a_rule_without_a_name_is_named_by_its_number() -> None:
     rules = policy("rules: [{repos: other, keep: none}, {keep: {last: 1}}]")
     assert [verdict.rule for verdict in decide(builds(2), rules).verdicts] == ["#2", "#2"]
 
 
-# 3. Protected tags and young pushes are kept.
+# Protected tags and young pushes are kept.
 
 
-def test_3_protected_tags_are_kept_and_take_no_slot() -> None:
+def test_protected_tags_are_kept_and_take_no_place() -> None:
     rules = policy("protect: [latest, stable]\nrules: [{name: newest, keep: {last: 2}}]")
     decided = decide([*builds(3), tag("latest", 9), tag("stable", 0)], rules)
     assert kept(decided) == ["latest", "b3", "b2", "stable"]
     assert reasons(decided)["latest"] == ("protected by the policy", None)
 
 
-def test_3_what_protects_nothing_else_is_an_exact_name() -> None:
+def test_a_name_under_protect_protects_only_the_tag_of_exactly_this_name() -> None:
     rules = policy("protect: latest\nrules: [{keep: none}]")
     assert gone(decide([tag("latest-1", 1), tag("Latest", 2)], rules)) == ["Latest", "latest-1"]
 
@@ -96,7 +96,7 @@ def test_3_what_protects_nothing_else_is_an_exact_name() -> None:
 GRACE = policy("grace: 1m\nrules: [{name: empty, keep: none}]")
 
 
-def test_3_a_push_younger_than_the_grace_is_kept_until_it_is_over() -> None:
+def test_a_push_younger_than_the_grace_is_kept_until_the_grace_ends() -> None:
     tags = [tag("young", pushed=1_000_000 - 59), tag("old", pushed=1_000_000 - 60)]
     decided = decide(tags, GRACE)
     assert reasons(decided) == {
@@ -107,11 +107,11 @@ def test_3_a_push_younger_than_the_grace_is_kept_until_it_is_over() -> None:
     assert gone(planned(tags, GRACE, us(1_000_001))) == ["young", "old"]
 
 
-def test_3_the_plan_changes_next_when_the_first_grace_ends() -> None:
+def test_the_plan_changes_next_when_the_first_grace_ends() -> None:
     assert decide([tag("a", 999_990), tag("b", 999_980), tag("c", 999_999)], GRACE).next_us == us(999_980 + 60)
 
 
-def test_3_a_tag_from_the_future_is_young() -> None:
+def test_a_tag_pushed_in_the_future_is_within_the_grace() -> None:
     decided = decide([tag("ahead", pushed=1_000_500)], GRACE)
     assert (kept(decided), decided.next_us) == (["ahead"], us(1_000_560))
 
@@ -125,20 +125,20 @@ def test_3_a_tag_from_the_future_is_young() -> None:
         "grace: 1m\nprotect: '*'\nrules: [{keep: none}]",
     ],
 )
-def test_3_time_changes_nothing_where_no_grace_decides(text: str) -> None:
+def test_time_changes_nothing_if_no_grace_decides(text: str) -> None:
     assert decide([tag("young", pushed=999_999)], policy(text)).next_us is None
 
 
-def test_3_a_young_push_takes_its_slot() -> None:
+def test_a_push_within_the_grace_takes_its_place() -> None:
     rules = policy("grace: 1m\nrules: [{keep: {last: 1}}]")
     decided = decide([tag("new", 999_999), tag("also-new", 999_998), tag("old", 1)], rules)
     assert (kept(decided), gone(decided)) == (["new", "also-new"], ["old"])
 
 
-# 5. `last` counts within repository and rule, over what the rule selects.
+# `last` counts within repository and rule, over what the rule selects.
 
 
-def test_5_the_last_n_pushed_are_kept_whatever_their_names_sort_like() -> None:
+def test_the_last_n_pushed_are_kept_in_whatever_order_their_names_are() -> None:
     decided = decide([tag("z", 1), tag("1.10", 2), tag("1.9", 3), tag("a", 4)], LAST_2)
     assert reasons(decided) == {
         "a": ("number 1 of the newest 2 (rule newest)", "newest"),
@@ -148,28 +148,28 @@ def test_5_the_last_n_pushed_are_kept_whatever_their_names_sort_like() -> None:
     }
 
 
-def test_5_each_rule_counts_only_what_it_selects() -> None:
+def test_each_rule_counts_only_the_tags_that_it_selects() -> None:
     rules = policy("rules: [{tags: a*, keep: {last: 1}}, {tags: b*, keep: {last: 1}}]")
     decided = decide([tag("a1", 1), tag("b1", 2), tag("a2", 3), tag("b2", 4), tag("c", 5)], rules)
     assert gone(decided) == ["b1", "a1"]
 
 
-def test_5_counting_tags_gives_every_tag_a_slot() -> None:
+def test_every_tag_takes_a_place_if_tags_are_counted() -> None:
     rules = policy("rules: [{name: newest, count: tags, keep: {last: 2}}]")
     decided = decide([tag("b1", 1), tag("b2", 2), tag("x1", 3, "x"), tag("x2", 4, "x")], rules)
     assert (kept(decided), gone(decided)) == (["x2", "x1"], ["b2", "b1"])
 
 
-# 7. Order is the time of the push, then the name.
+# Order is the time of the push, then the name.
 
 
-def test_7_a_repush_makes_a_tag_new_again() -> None:
+def test_a_repush_makes_a_tag_new_again() -> None:
     first, second, third = builds(3)
     assert gone(decide([first, second, third], LAST_2)) == ["b1"]
     assert gone(decide([replace(first, pushed_us=us(9)), second, third], LAST_2)) == ["b2"]
 
 
-def test_7_tags_of_the_same_date_are_all_kept_in_the_order_of_any_input() -> None:
+def test_tags_of_the_same_date_are_all_kept_in_the_order_of_any_input() -> None:
     tags = [tag(name, 1) for name in ("c", "a", "d", "b")]
     assert kept(decide(tags, LAST_2)) == kept(decide(tags[::-1], LAST_2)) == ["a", "b", "c", "d"]
     plan = decide([*tags, tag("new", 2), tag("old", 0)], LAST_2)
@@ -179,7 +179,7 @@ def test_7_tags_of_the_same_date_are_all_kept_in_the_order_of_any_input() -> Non
     }  # fmt: skip
 
 
-def test_7_an_unknown_age_takes_no_slot_and_is_no_reason_to_delete() -> None:
+def test_a_tag_of_unknown_age_is_kept_and_takes_no_place() -> None:
     tags = [
         tag("a", 3),
         tag("b", 2),
@@ -194,7 +194,7 @@ def test_7_an_unknown_age_takes_no_slot_and_is_no_reason_to_delete() -> None:
     }  # fmt: skip
 
 
-def test_7_a_tag_whose_push_was_not_reported_is_kept_and_takes_no_slot() -> None:
+def test_a_tag_whose_push_was_not_reported_is_kept_and_takes_no_place() -> None:
     decided = decide([tag("found", pushed=None), *builds(3)], LAST_2)
     assert gone(decided) == ["b1"]
     assert reasons(decided)["found"] == ("push time unknown (imported); creation date not read yet", None)
@@ -215,7 +215,7 @@ def test_no_creation_date_is_awaited_that_no_rule_needs(rules: str, reason: str)
     assert not decided.undated
 
 
-# 10. A tag whose digest is kept under another tag goes alone.
+# A tag whose digest is kept under another tag goes alone.
 
 
 SHARED = [tag("latest", 1, "x"), tag("v1", 2, "x"), tag("v2", 3), tag("v0", 0, "x")]
@@ -223,7 +223,7 @@ SHARING = policy("protect: latest\nrules: [{name: empty, keep: none}]")
 WHOLE = SHARING.model_copy(update={"shared": "keep"})
 
 
-def test_10_a_tag_that_shares_a_kept_digest_is_deleted_alone() -> None:
+def test_a_tag_that_shares_a_kept_digest_is_deleted_alone() -> None:
     decided = decide(SHARED, SHARING)
     assert gone(decided) == ["v2", "v1", "v0"]
     assert [(doomed.tags, doomed.only_tags) for doomed in decided.doomed] == [(("v2",), False), (("v1", "v0"), True)]
@@ -231,14 +231,14 @@ def test_10_a_tag_that_shares_a_kept_digest_is_deleted_alone() -> None:
     assert [verdict.kept_as for verdict in decided.verdicts] == ["", "latest", "", "latest"]
 
 
-def test_10_with_shared_keep_a_tag_that_shares_a_kept_digest_is_kept() -> None:
+def test_with_shared_keep_a_tag_that_shares_a_kept_digest_is_kept() -> None:
     decided = decide(SHARED, WHOLE)
     assert gone(decided) == ["v2"]
     assert reasons(decided)["v1"] == ("its image is kept as latest (shared: keep)", "empty")
     assert [(doomed.tags, doomed.only_tags) for doomed in decided.doomed] == [(("v2",), False)]
 
 
-def test_10_it_is_named_by_the_first_tag_that_keeps_it() -> None:
+def test_the_reason_names_the_first_tag_that_keeps_a_shared_digest() -> None:
     rules = policy("protect: [b, c]\nrules: [{keep: none}]")
     assert reasons(decide([tag("c", 1, "x"), tag("a", 2, "x"), tag("b", 3, "x")], rules))["a"] == (
         "rule #1 keeps none; its image is kept as b",
@@ -249,13 +249,13 @@ def test_10_it_is_named_by_the_first_tag_that_keeps_it() -> None:
 REVISED = policy("rules: [{tags: v*, keep: none}, {tags: main, keep: {last: 1, revisions: 1}}]")
 
 
-def test_10_a_tag_whose_digest_is_a_kept_revision_of_another_is_deleted_alone() -> None:
+def test_a_tag_whose_digest_is_a_kept_revision_of_another_is_deleted_alone() -> None:
     decided = decide([tag("v1", 1, "x"), tag("main", 2)], REVISED, revisions={"main": (digest_of("x"),)})
     assert reasons(decided)["v1"] == ("rule #1 keeps none; its image is kept as a revision of main", "#1")
     assert [(doomed.tags, doomed.only_tags) for doomed in decided.doomed] == [(("v1",), True)]
 
 
-def test_10_with_shared_keep_a_tag_whose_digest_is_a_kept_revision_is_kept() -> None:
+def test_with_shared_keep_a_tag_whose_digest_is_a_kept_revision_is_kept() -> None:
     message = REVISED.model_copy(update={"shared": "keep"})
     decided = decide([tag("v1", 1, "x"), tag("main", 2)], message, revisions={"main": (digest_of("x"),)})
     assert (decided.doomed, reasons(decided)["v1"][0]) == ((), "its image is kept as a revision of main (shared: keep)")
@@ -269,19 +269,19 @@ def test_10_with_shared_keep_a_tag_whose_digest_is_a_kept_revision_is_kept() -> 
         ([tag("v2", 2)], {"v2": (digest_of("x"),)}),
     ],
 )
-def test_10_what_is_no_kept_revision_keeps_nothing(tags: list[Tag], revisions: dict[str, tuple[str, ...]]) -> None:
+def test_a_revision_that_is_not_kept_keeps_no_tag(tags: list[Tag], revisions: dict[str, tuple[str, ...]]) -> None:
     decided = decide([tag("v1", 1, "x"), *tags], REVISED, revisions=revisions)
     assert [doomed.only_tags for doomed in decided.doomed if "v1" in doomed.tags] == [False]
 
 
-def test_10_of_a_tag_that_is_deleted_no_revision_keeps_anything() -> None:
+def test_a_revision_of_a_deleted_tag_keeps_no_tag() -> None:
     rules = policy("rules: [{tags: v*, keep: none}, {tags: m*, keep: {last: 1, revisions: 1}}]")
     tags = [tag("v1", 1, "x"), tag("main", 2), tag("more", 3)]
     decided = decide(tags, rules, revisions={"main": (digest_of("x"),)})
     assert [(doomed.tags, doomed.only_tags) for doomed in decided.doomed] == [(("main",), False), (("v1",), False)]
 
 
-def test_10_a_tag_that_is_deleted_alone_takes_its_past_along_and_one_that_is_kept_with_its_image_keeps_it() -> None:
+def test_a_tag_that_is_deleted_alone_loses_its_revisions_and_one_that_is_kept_with_its_image_keeps_them() -> None:
     """other keeps main's image; main's past holds v1's image, and one that has no tag."""
     rules = policy("""
         protect: other
@@ -304,18 +304,18 @@ def test_10_a_tag_that_is_deleted_alone_takes_its_past_along_and_one_that_is_kep
     assert decided.untagged[0].reason == "number 2 of the last 2 revisions of main (rule #2)"
 
 
-def test_10_a_tag_that_is_deleted_alone_counts_towards_a_hold() -> None:
+def test_a_tag_that_is_deleted_alone_counts_towards_a_hold() -> None:
     rules = policy("protect: latest\nhold_over: 0%\nhold_min: 1\nrules: [{keep: none}]")
     assert decide(SHARED, rules).hold == "it would delete 3 of 4 tags, more than 0% (hold_over)"
 
 
-def test_10_no_tag_of_a_leased_image_is_deleted() -> None:
+def test_no_tag_of_a_leased_image_is_deleted() -> None:
     leased = {digest_of("x"): NOW + 1}
     assert gone(decide(SHARED, SHARING, leased=leased)) == ["v2"]
     assert gone(decide(SHARED, SHARING, leased={digest_of("x"): NOW})) == ["v2", "v1", "v0"]
 
 
-def test_10_the_tags_of_a_doomed_digest_are_deleted_together() -> None:
+def test_the_tags_of_a_doomed_digest_are_deleted_together() -> None:
     decided = decide([tag("a", 1, "x"), tag("b", 2, "x"), tag("c", 3)], NONE)
     assert [(doomed.digest, [v.tag.name for v in doomed.verdicts]) for doomed in decided.doomed] == [
         (digest_of("c"), ["c"]),

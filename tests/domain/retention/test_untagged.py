@@ -30,12 +30,12 @@ def reasons(decided: Plan) -> list[tuple[bool, str, str | None]]:
 SILENT = (True, "no rule has `untagged` for manifests like this one", None)
 
 
-def test_9_without_a_word_about_it_what_is_untagged_is_kept() -> None:
+def test_without_a_rule_for_untagged_manifests_all_are_kept() -> None:
     decided = decide("{keep: none}", lost("x", 999))
     assert (reasons(decided), decided.doomed, decided.next_us) == ([SILENT], (), None)
 
 
-def test_9_it_is_deleted_once_it_has_been_untagged_that_long() -> None:
+def test_a_manifest_is_deleted_once_it_has_been_untagged_as_long_as_the_rule_says() -> None:
     decided = decide("{name: r, keep: always, untagged: 24h}", lost("x", 24), lost("y", 23))
     assert {v.tag.digest: (v.kept, v.reason, v.rule) for v in decided.untagged} == {
         digest_of("x"): (False, "untagged for 1d or more (rule r)", "r"),
@@ -46,23 +46,23 @@ def test_9_it_is_deleted_once_it_has_been_untagged_that_long() -> None:
     assert decided.next_us == us(NOW_S + HOUR)
 
 
-def test_9_verdicts_come_by_digest() -> None:
+def test_verdicts_on_untagged_manifests_are_sorted_by_digest() -> None:
     digests = [verdict.tag.digest for verdict in decide("{keep: none}", *(lost(x, 1) for x in "abcdef")).untagged]
     assert digests == sorted(digests)
 
 
-def test_9_it_is_deleted_at_once_where_no_time_is_given() -> None:
+def test_a_manifest_is_deleted_at_once_if_the_time_is_zero() -> None:
     assert reasons(decide("{name: r, keep: always, untagged: 0}", lost("x", 0))) == [
         (False, "untagged for 0s or more (rule r)", "r")
     ]
 
 
-def test_9_a_rule_may_keep_it_for_ever_and_one_keep_wins() -> None:
+def test_a_rule_that_keeps_untagged_manifests_for_ever_wins() -> None:
     rules = "{name: a, keep: always, untagged: 0s}, {name: b, keep: none, untagged: keep}"
     assert reasons(decide(rules, lost("x", 9))) == [(True, "rule b keeps untagged manifests", "b")]
 
 
-def test_9_the_longest_time_wins() -> None:
+def test_the_longest_untagged_time_of_several_rules_wins() -> None:
     rules = (
         "{name: a, keep: none, untagged: 1h}, {name: b, keep: none, untagged: 9h}, {name: c, keep: none, untagged: 3h}"
     )
@@ -74,7 +74,7 @@ def test_9_the_longest_time_wins() -> None:
     assert decided.next_us == us(NOW_S + 7 * HOUR)
 
 
-def test_9_the_rules_of_the_tag_it_had_last_speak() -> None:
+def test_the_rules_for_the_last_tag_of_a_manifest_decide() -> None:
     rules = r"{name: pr, tags: pr-*, keep: none, untagged: 1h}, {name: g, group: '^(v)\d', keep: always, untagged: 2h}"
     decided = {name: reasons(decide(rules, lost("x", 5, name)))[0] for name in ("pr-1", "v1", "vx", "main")}
     assert decided == {
@@ -85,28 +85,28 @@ def test_9_the_rules_of_the_tag_it_had_last_speak() -> None:
     }
 
 
-def test_9_a_final_rule_takes_the_manifests_of_its_tags_away_from_later_ones() -> None:
+def test_later_rules_skip_the_manifests_that_tags_of_a_final_rule_lost() -> None:
     later = ", {keep: always, untagged: 1h}"
     assert reasons(decide("{tags: pr-*, final: true, keep: none}" + later, lost("x", 5, "pr-1"))) == [SILENT]
     assert not decide("{tags: pr-*, final: true, keep: none}" + later, lost("x", 5, "v1")).untagged[0].kept
     assert not decide("{tags: pr-*, keep: none}" + later, lost("x", 5, "pr-1")).untagged[0].kept
 
 
-def test_9_a_final_rule_for_old_tags_leaves_those_of_younger_ones() -> None:
+def test_a_final_rule_for_old_tags_leaves_manifests_of_younger_tags_to_later_rules() -> None:
     rules = "{older_than: 7d, final: true, keep: none}, {name: b, keep: always, untagged: 1h}"
     assert reasons(decide(rules, lost("x", 5))) == [(False, "untagged for 1h or more (rule b)", "b")]
 
 
-def test_9_the_age_that_a_rule_asks_of_tags_is_not_asked_of_what_lost_its_tag() -> None:
+def test_older_than_does_not_apply_to_a_manifest_that_lost_its_tag() -> None:
     assert not decide("{older_than: 90d, keep: none, untagged: 1h}", lost("x", 2)).untagged[0].kept
 
 
-def test_9_other_repositories_rules_say_nothing() -> None:
+def test_rules_for_other_repositories_do_not_decide_about_untagged_manifests() -> None:
     assert reasons(decide("{repos: other, keep: none, untagged: 0s}", lost("x", 9))) == [SILENT]
 
 
 @pytest.mark.parametrize(("sentence", "hours"), [("0s", 1), ("59m", 1), ("2h", 2)])
-def test_9_what_never_had_a_tag_is_given_an_hour_to_be_completed(sentence: str, hours: int) -> None:
+def test_a_manifest_that_never_had_a_tag_is_kept_for_an_hour(sentence: str, hours: int) -> None:
     rule = f"{{name: r, keep: always, untagged: {sentence}}}"
     assert reasons(decide(rule, lost("x", hours - 0.001, ""))) == [
         (True, f"untagged for less than {hours}h (rule r)", "r")
@@ -115,16 +115,16 @@ def test_9_what_never_had_a_tag_is_given_an_hour_to_be_completed(sentence: str, 
 
 
 @pytest.mark.parametrize("more", ["tags: '*'", "tags: '**'", "older_than: 9d", "final: true"])
-def test_9_rules_for_every_tag_speak_of_what_never_had_one(more: str) -> None:
+def test_rules_for_every_tag_decide_about_manifests_that_never_had_a_tag(more: str) -> None:
     assert not decide(f"{{{more}, keep: none, untagged: 0s}}", lost("x", 9, "")).untagged[0].kept
 
 
 @pytest.mark.parametrize("more", ["tags: b*", "tags: ['!b*']", "group: '^(.)'"])
-def test_9_rules_for_some_tags_say_nothing_of_what_never_had_one(more: str) -> None:
+def test_rules_for_some_tags_do_not_decide_about_manifests_that_never_had_a_tag(more: str) -> None:
     assert reasons(decide(f"{{{more}, keep: none, untagged: 0s}}", lost("x", 9, ""))) == [SILENT]
 
 
-def test_9_grace_is_the_least_of_times() -> None:
+def test_grace_is_the_shortest_time_for_untagged_manifests() -> None:
     decided = decide("{name: r, keep: always, untagged: 1h}", lost("x", 2), more="grace: 3h")
     assert reasons(decided) == [(True, "untagged for less than 3h (rule r)", "r")]
     assert decided.next_us == us(NOW_S + HOUR)
@@ -141,38 +141,38 @@ def held(digest: str, **state: Any) -> str | None:
     return verdict.reason if verdict.kept else None
 
 
-def test_9_nothing_holds_what_nothing_refers_to() -> None:
+def test_an_untagged_manifest_that_nothing_refers_to_is_deleted() -> None:
     assert held("x") is None
     assert held("x", links={digest_of("x"): References(children=(digest_of("y"),))}) is None
 
 
-def test_9_a_part_of_an_index_is_kept_even_of_one_that_is_deleted() -> None:
+def test_a_part_of_an_index_is_kept_also_if_the_index_is_deleted() -> None:
     links = {digest_of("i"): References(children=(digest_of("x"),))}
     assert held("x", links=links) == f"it is part of the index {digest_of('i')}"
     decided = decide(ALL, lost("x", 99), lost("i", 99), links=links)
     assert [doomed.digest for doomed in decided.doomed] == [digest_of("i")]
 
 
-def test_9_a_referrer_is_kept_with_its_subject() -> None:
+def test_an_untagged_referrer_is_kept_with_its_subject() -> None:
     links = {digest_of("x"): References(subject=digest_of("y"))}
     assert held("x", links=links) == f"it belongs to {digest_of('y')} and is deleted only after it"
 
 
-def test_9_what_cannot_be_read_is_kept() -> None:
+def test_an_untagged_manifest_that_cannot_be_read_is_kept() -> None:
     links = {digest_of("x"): References(readable=False)}
     assert held("x", links=links) == "its manifest cannot be read, so its layers and parts are unknown"
 
 
-def test_9_an_index_that_was_not_read_is_reported_before_its_deletion() -> None:
+def test_an_untagged_index_that_was_not_read_is_reported_before_its_deletion() -> None:
     assert decide(ALL, lost("x", 99), links={digest_of("x"): None}).unresolved == (digest_of("x"),)
 
 
-def test_9_what_is_tagged_again_is_no_matter_of_this() -> None:
+def test_a_manifest_that_is_tagged_again_has_no_untagged_verdict() -> None:
     decided = decide("{keep: always, untagged: 0s}", lost("x", 99), tags=[tag("v1", 1, "x")])
     assert (decided.untagged, decided.doomed) == ((), ())
 
 
-def test_9_a_lease_keeps_it_until_it_ends() -> None:
+def test_a_lease_keeps_an_untagged_manifest_until_it_ends() -> None:
     leased = {digest_of("x"): us(NOW_S + 5)}
     assert held("x", leased=leased) == "protected by a user"
     assert decide(ALL, lost("x", 99), leased=leased).next_us == us(NOW_S + 5)
@@ -192,7 +192,7 @@ def revised(rules: str = REVISED, more: str = "", **state: Any) -> dict[str, str
     return {name: result[digest_of(name)] for name in ("r1", "r2", "r3")}
 
 
-def test_4_the_last_overwritten_digests_of_a_kept_tag_are_kept() -> None:
+def test_the_last_overwritten_digests_of_a_kept_tag_are_kept() -> None:
     assert revised() == {
         "r1": "number 1 of the last 2 revisions of main (rule r)",
         "r2": "number 2 of the last 2 revisions of main (rule r)",
@@ -200,7 +200,7 @@ def test_4_the_last_overwritten_digests_of_a_kept_tag_are_kept() -> None:
     }
 
 
-def test_4_a_digest_waits_until_the_push_that_overwrote_it_may_have_pushed_more_than_one_part() -> None:
+def test_a_digest_waits_until_the_push_that_overwrote_it_may_have_pushed_more_than_one_part() -> None:
     rules = "{name: r, tags: main, keep: {revisions: 1}}, {name: all, keep: always, untagged: 0s}"
     lasts = [lost("a", 9 / 60, "main"), lost("b", 10 / 60, "main"), lost("c", 0, "other")]
     decided = decide(rules, *lasts, revisions={"main": (digest_of("part"), digest_of("a"), digest_of("b"))})
@@ -212,7 +212,7 @@ def test_4_a_digest_waits_until_the_push_that_overwrote_it_may_have_pushed_more_
     assert decided.next_us == us(NOW_S + 60)
 
 
-def test_4_a_digest_that_may_be_a_part_of_an_index_that_is_being_pushed_takes_no_place() -> None:
+def test_a_digest_that_may_be_a_part_of_an_index_that_is_being_pushed_takes_no_place() -> None:
     rules = "{name: r, tags: main, keep: {revisions: 2}}, {name: all, keep: always, untagged: 1h}"
     lasts = [lost(name, hours, "main") for name, hours in (("part", 9 / 60), ("a", 5), ("b", 6), ("c", 7))]
     revisions = {"main": tuple(digest_of(name) for name in ("part", "a", "b", "c"))}
@@ -226,7 +226,7 @@ def test_4_a_digest_that_may_be_a_part_of_an_index_that_is_being_pushed_takes_no
     assert decided.next_us == us(NOW_S + 60)
 
 
-def test_4_a_part_that_another_tag_points_at_takes_no_place_either() -> None:
+def test_a_part_that_another_tag_points_at_takes_no_place_either() -> None:
     rules = "{name: r, tags: main, keep: {revisions: 1}}, {name: all, keep: always, untagged: 1h}"
     revisions = {"main": (digest_of("part"), digest_of("a"))}
     for minutes, kept in ((9, True), (10, False)):
@@ -235,7 +235,7 @@ def test_4_a_part_that_another_tag_points_at_takes_no_place_either() -> None:
         assert [verdict.kept for verdict in decided.untagged] == [kept]
 
 
-def test_4_a_digest_that_another_tag_lost_last_waits_as_well() -> None:
+def test_a_digest_that_another_tag_lost_last_waits_as_well() -> None:
     rules = "{name: r, tags: main, keep: {revisions: 1}}, {name: all, keep: always, untagged: 0s}"
     revisions = {"main": tuple(map(digest_of, ("new", "x")))}
     for minutes, kept in ((9, True), (10, False)):
@@ -243,7 +243,7 @@ def test_4_a_digest_that_another_tag_lost_last_waits_as_well() -> None:
         assert [verdict.kept for verdict in decided.untagged] == [kept]
 
 
-def test_4_indexes_among_many_revisions_are_read_because_the_others_may_be_their_parts() -> None:
+def test_indexes_among_many_revisions_are_read_because_the_others_may_be_their_parts() -> None:
     for count, unread in ((50, ()), (51, (digest_of("i"),))):
         digests = tuple(map(digest_of, ["i", *map(str, range(count - 1))]))
         links = {digest_of("i"): None, digest_of("j"): None}
@@ -251,7 +251,7 @@ def test_4_indexes_among_many_revisions_are_read_because_the_others_may_be_their
         assert decided.unresolved == unread
 
 
-def test_4_revisions_are_those_of_each_tag() -> None:
+def test_revisions_are_counted_for_each_tag() -> None:
     revisions = {"a": (digest_of("x"),), "b": (digest_of("y"), digest_of("x"))}
     decided = decide("{keep: {revisions: 1}, untagged: 0s}", lost("x", 9, "b"), lost("y", 9, "b"),
                      tags=[tag("a", 1), tag("b", 2)], revisions=revisions)  # fmt: skip
@@ -261,32 +261,32 @@ def test_4_revisions_are_those_of_each_tag() -> None:
     ]
 
 
-def test_4_of_a_tag_that_is_deleted_no_revision_is_kept() -> None:
+def test_no_revision_of_a_deleted_tag_is_kept() -> None:
     assert set(revised(tags=[tag("main", 9, "r0"), tag("newer", 10)]).values()) == {None}
 
 
-def test_4_of_a_tag_that_is_not_seen_at_the_moment_the_revisions_are_kept() -> None:
+def test_revisions_of_a_tag_that_the_registry_does_not_list_now_are_kept() -> None:
     assert revised(tags=[])["r2"] == "number 2 of the last 2 revisions of main (rule r)"
 
 
-def test_4_of_a_protected_tag_the_rules_for_its_name_keep_revisions() -> None:
+def test_the_rules_for_the_name_of_a_protected_tag_keep_its_revisions() -> None:
     assert revised(more="protect: main")["r2"] == "number 2 of the last 2 revisions of main (rule r)"
 
 
-def test_4_the_largest_number_of_revisions_counts() -> None:
+def test_the_largest_number_of_revisions_counts() -> None:
     result = revised("{keep: {revisions: 1}, untagged: 0s}, {name: b, keep: {last: 1, revisions: 3}}, {keep: always}")
     assert result["r1"] == "the last revision of main (rule #1)"
     assert result["r3"] == "number 3 of the last 3 revisions of main (rule b)"
 
 
-def test_4_a_rule_for_other_tags_keeps_no_revision() -> None:
+def test_a_rule_for_other_tags_keeps_no_revision() -> None:
     assert set(revised("{tags: v*, keep: {revisions: 3}}, {keep: always, untagged: 0s}").values()) == {None}
     assert set(revised("{tags: m*, final: true, untagged: 0s, keep: always}, {keep: {revisions: 3}}").values()) == {
         None
     }
 
 
-def test_4_a_rule_for_older_tags_keeps_revisions_at_any_age() -> None:
+def test_a_rule_for_older_tags_keeps_revisions_at_any_age() -> None:
     assert revised("{older_than: 9000h, keep: {revisions: 1}, untagged: 0s}")["r1"] is not None
 
 
