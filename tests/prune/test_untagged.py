@@ -67,6 +67,21 @@ def test_parts_that_were_pushed_under_the_tag_of_their_index_take_no_place_of_a_
     assert set(system.registry.manifests(SHOP)) == kept
 
 
+def test_the_parts_of_nested_indexes_take_no_place_of_a_revision(make_system: Make) -> None:
+    system = make_system(policy("rules: [{name: moving, keep: {revisions: 1}, untagged: 0s}]"))
+    kept: set[str] = set()
+    for number in range(3):
+        parts = [make_image(f"part {number} {part}") for part in range(2)]
+        inner = [index_over([part], seed=f"inner {number} {nth}") for nth, part in enumerate(parts)]
+        outer = index_over(inner, seed=f"outer {number}")
+        for second, image in enumerate((*parts, *inner, outer)):
+            alone = replace(image, children=())
+            system.registry.push(SHOP, "latest", alone, at=ago(50 - number) + timedelta(seconds=second))
+        kept |= {image.digest for image in (*parts, *inner, outer)} if number else set()
+    system.settle()
+    assert set(system.registry.manifests(SHOP)) == kept
+
+
 def test_no_revision_is_deleted_while_the_parts_of_an_index_are_pushed_under_its_tag(make_system: Make) -> None:
     system = make_system(policy("rules: [{name: moving, keep: {revisions: 2}, untagged: 1h}]"))
     before = moved(system, 50, 40, 30)
