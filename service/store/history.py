@@ -169,7 +169,7 @@ class History:
             next_ms=plan.next_us // 1000 + 1 if plan.next_us else 0,
             target=target,
             hold=packed_hold(plan),
-            approved=plan.is_whole and target in ("doomed", "none"),
+            approved=(plan.settles_under or "all") if plan.is_whole and target in ("doomed", "none") else "",
             unannounced=plan.unannounced,
             planned_us=plan.planned_us,
             stale_untagged=() if overtaken else snapshot.stale_untagged,

@@ -140,10 +140,12 @@ Repositories: what is known
         the newest 256. Writers: record, resolve. Readers: planning, snapshot.
   planned              hash    R → the newest push that the last plan considered (µs). For `hold_over`, each later
         push explains one deletion. Life: as history:R. Writers: commit, retire, forget_unseen. Reader: snapshot.
-  unapproved           hash    R → "<µs> first": the first clean-up of a repository that existed before pushprune; or
+  unapproved           hash    R → "<µs> first": the first clean-up of a repository that existed before pushprune, with
+        " <fingerprint>" of a policy that deletes nothing there and need not wait; or
         "<µs> policy <tags it would delete> <tags>" (in all repositories): a changed policy would delete many tags. A
         plan that deletes tags from before that time waits for approval. Life: until a plan that does not have to wait
-        is committed. Writers: adopt, require_approvals, commit. Reader: snapshot.
+        is committed; a first clean-up until it was approved. Writers: adopt, require_approvals, commit. Reader:
+        snapshot.
   unannounced          hash    R → number of tags that the policy keeps only because their pushes were not reported.
         Life: until a plan finds none. Writer: commit. Readers: /readyz, command line, API, doctor.
   unconfirmed          set     R: one of its tags was reported as deleted, and its tags were not compared with the

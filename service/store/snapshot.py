@@ -130,8 +130,11 @@ def _leases(packed: Mapping[str, str]) -> Mapping[str, int]:
 def _unapproved(text: str | None) -> UnapprovedTags | None:
     if not text:
         return None
-    since_us, _, *counts = text.split(" ")
-    return UnapprovedTags(int(since_us), *map(int, counts))
+    since_us, kind, *more = text.split(" ")
+    if kind == "first":
+        return UnapprovedTags(int(since_us), settled_under="".join(more))
+    removed, of = map(int, more)
+    return UnapprovedTags(int(since_us), removed, of)
 
 
 def _latest(manifests: Iterable[Untagged]) -> Iterable[Untagged]:

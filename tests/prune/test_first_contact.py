@@ -12,6 +12,7 @@ from service.prune import approvals
 from service.reconcile.compare import compare
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
+from tests.support.policies import Change
 from tests.support.system import SHOP, Make, System
 
 UNDATED = datetime(1970, 1, 1, tzinfo=UTC)  # as reproducible builds date their images
@@ -129,6 +130,23 @@ def test_a_first_plan_that_deletes_nothing_old_is_the_end_of_it(make_system: Mak
     system.push("v3", "v4")
     system.settle()
     assert (len(system.tags()), reason(system)) == (3, "")
+
+
+def test_a_policy_that_deletes_nothing_old_approves_no_stricter_one(make_system: Make, change: Change) -> None:
+    system = make_system(first(3), **NOBODY_TELLS)
+    found(system, "v1", "v2", "v3")
+    plan(system)
+    for count, tags, waits in ((1, 3, True), (3, 3, False), (2, 3, True)):
+        change(system, first(count))
+        system.store.history._late_us = 0
+        system.later()
+        plan(system)
+        assert (len(system.tags()), "first clean-up" in reason(system)) == (tags, waits)
+    assert approvals.approve(system.store, system.wiring.dispatch, SHOP, None, by="alice") == 1
+    system.settle()
+    change(system, first(1))
+    system.later()
+    assert (system.tags(), reason(system)) == ({"v3"}, ""), "the first clean-up was approved"
 
 
 @pytest.mark.parametrize("created", [UNDATED, datetime(2024, 5, 5, tzinfo=UTC)])

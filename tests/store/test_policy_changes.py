@@ -72,6 +72,17 @@ def test_another_worker_continues_a_comparison(changes: PolicyChanges, connectio
     assert unapproved(connection) == {"a", "b"}
 
 
+def test_a_first_clean_up_that_waits_stays_one_and_one_that_a_policy_settled_does_not(
+    changes: PolicyChanges, connection: Connection
+) -> None:
+    client: Any = connection.redis
+    key = connection.keys.of("unapproved")
+    client.hset(key, mapping={"a": "5 first", "b": "5 first 0123456789ab"})
+    changes.require_approvals(note(changes, begin(changes, SECOND), Change(("a", "b"), 2, 3), cursor="b"))
+    assert client.hget(key, "a") == "5 first"
+    assert client.hget(key, "b").endswith(" policy 2 3")
+
+
 def test_a_late_worker_changes_nothing_of_a_comparison_that_another_worker_has_continued(
     changes: PolicyChanges, connection: Connection
 ) -> None:

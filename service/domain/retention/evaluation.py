@@ -14,9 +14,9 @@ from service.domain.retention.fixed_verdicts import UNDATED, FixedVerdicts
 from service.domain.retention.leases import leased_verdict
 from service.domain.retention.plan import NO_RULE, UNLISTED, Verdict
 from service.domain.retention.ranking import newest_push_first
-from service.domain.retention.revisions import Revision, Revisions
+from service.domain.retention.revisions import ONE_PUSH_US, Revision, Revisions
 from service.domain.retention.selection import Selections
-from service.domain.retention.state import State, Tag
+from service.domain.retention.state import State, Tag, UnapprovedTags
 
 
 class Evaluation:
@@ -221,10 +221,15 @@ class Evaluation:
 
     def needs_approval(self, tag: Tag) -> bool:
         """True if the policy may delete the tag only after an operator has approved a plan. See `UnapprovedTags`."""
+        return self._unapproved is not None and self._unapproved.covers(tag)
+
+    @cached_property
+    def _unapproved(self) -> UnapprovedTags | None:
         before = self.state.unapproved
-        if before is None or (before.is_first and self.policy.first_plan == "apply"):
-            return False
-        return before.covers(tag)
+        if before is None or not before.is_first:
+            return before
+        is_settled = before.settled_under == self.policy.fingerprint()
+        return None if is_settled or self.policy.first_plan == "apply" else before
 
     def _may_delete(self, rule: Rule) -> bool:
         """True if the repository has enough images for the rule to delete any of them."""

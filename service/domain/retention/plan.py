@@ -119,6 +119,8 @@ class Plan:
         hold_under: the fingerprint of its policy if it waits, else "".
         is_whole: True if the rules of this repository decided about every tag, and nothing must be read first. Only
             such a plan ends `State.unapproved`.
+        settles_under: the fingerprint of its policy if a first clean-up is over for this policy only, because the plan
+            deletes no tag that needs an approval; else "".
         unannounced: number of tags that are kept only because their pushes were not reported.
         planned_us: the newest push (µs) that the plan decided about; None if later plans must still see which pushes
             caused its deletions.
@@ -134,6 +136,7 @@ class Plan:
     hold: str | None = None
     hold_under: str = ""
     is_whole: bool = False
+    settles_under: str = ""
     unannounced: int = 0
     planned_us: int | None = None
 

@@ -62,6 +62,7 @@ def _plan(evaluation: Evaluation, tags: Iterable[Tag], *, manual_only: bool = Fa
         is_whole=bool(evaluation.rules)
         and not (manual_only or unresolved or undated or unseen)
         and not _postpones_approval(verdicts, evaluation),
+        settles_under=_settles_under(verdicts, evaluation),
         next_us=min(_boundaries(evaluation, (*verdicts, *untagged)), default=None),
         hold=hold,
         hold_under=policy.fingerprint() if hold else "",
@@ -120,11 +121,26 @@ def _postpones_approval(verdicts: Iterable[Verdict], evaluation: Evaluation) -> 
     approved until then, so they still need an approval. After a changed policy, so do tags that it keeps for a time.
     """
     unapproved = evaluation.state.unapproved
-    before = [verdict for verdict in verdicts if evaluation.needs_approval(verdict.tag)]
-    deletes = any(not (verdict.kept or verdict.follows or verdict.manual) for verdict in before)
     by_time = unapproved is not None and not unapproved.is_first
-    return not deletes and any(
-        verdict.unknown_age or verdict.postponed or (by_time and verdict.until_us is not None) for verdict in before
+    return not _deletes_unapproved(verdicts, evaluation) and any(
+        verdict.unknown_age or verdict.postponed or (by_time and verdict.until_us is not None)
+        for verdict in verdicts
+        if evaluation.needs_approval(verdict.tag)
+    )
+
+
+def _settles_under(verdicts: Iterable[Verdict], evaluation: Evaluation) -> str:
+    before = evaluation.state.unapproved
+    is_settled = before is not None and before.is_first and not _deletes_unapproved(verdicts, evaluation)
+    return evaluation.policy.fingerprint() if is_settled else ""
+
+
+def _deletes_unapproved(verdicts: Iterable[Verdict], evaluation: Evaluation) -> bool:
+    """True if the rules delete a tag that needs an approval."""
+    return any(
+        evaluation.needs_approval(verdict.tag)
+        for verdict in verdicts
+        if not (verdict.kept or verdict.follows or verdict.manual)
     )
 
 

@@ -101,11 +101,14 @@ class UnapprovedTags:
         since_us: the moment.
         removed: tags that a changed policy would delete in all repositories; 0 for the first clean-up of this one.
         of: the tags of all repositories at that moment; 0 for the first clean-up.
+        settled_under: the fingerprint of the policy that deleted none of them at the first clean-up: it has been in
+            force since, and needs no approval. "" for none.
     """
 
     since_us: int
     removed: int = 0
     of: int = 0
+    settled_under: str = ""
 
     @property
     def is_first(self) -> bool:

@@ -13,7 +13,8 @@
 --       next_ms            when to plan again; 0 = after the next push
 --       target             doomed | manual | dry_run | held | none
 --       hold               the JSON of hold:R, without its time
---       approved           1 if nothing that existed before needs an approval any more
+--       approved           all = nothing that existed before needs an approval any more; the fingerprint of a policy = a
+--         first clean-up is over for this policy only; '' = neither
 --       unannounced        number of tags that are kept only because their pushes were not reported
 --       planned_us         the newest push that the plan considered; '' = unchanged
 --       stale_untagged...  obsolete fields of untagged:R
@@ -59,7 +60,12 @@ elseif target == 'dry_run' then
 elseif target ~= 'none' then
   for _, image in ipairs(images) do redis.call('HSET', r.doomed, image.short, image.json) end
 end
-if approved == '1' then redis.call('HDEL', all.unapproved, repository) end
+local first_us = string.match(redis.call('HGET', all.unapproved, repository) or '', '^(%d+) first')
+if first_us and approved ~= '' and approved ~= 'all' then
+  redis.call('HSET', all.unapproved, repository, first_us .. ' first ' .. approved)
+elseif approved ~= '' then
+  redis.call('HDEL', all.unapproved, repository)
+end
 -- Such a plan is committed only after the registry listed the tags that the history knows.
 if target == 'doomed' then redis.call('SREM', all.unconfirmed, repository) end
 

@@ -1,5 +1,5 @@
 -- Make the next plans of these repositories wait for an approval if they delete a tag that exists now: the changed policy
--- would delete many. A first clean-up that waits already stays one. A late worker requires nothing.
+-- would delete many. A first clean-up stays one while no policy has settled it. A late worker requires nothing.
 --
 -- KEYS  unapproved policy:comparison
 -- ARGV  name     of the last record of the comparison
@@ -10,7 +10,7 @@
 if redis.call('HGET', all['policy:comparison'], 'name') ~= name then return end
 for _, repository in ipairs(repositories) do
   local before = redis.call('HGET', all.unapproved, repository)
-  if not before or not string.find(before, ' first', 1, true) then
+  if not string.find(before or '', ' first$') then
     redis.call('HSET', all.unapproved, repository, now_us .. ' policy ' .. removed .. ' ' .. tags)
   end
 end
