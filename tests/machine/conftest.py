@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from service.domain.retention import evaluation, planner
 from service.prune import deleting, listing, planning
 from service.reconcile import compare
 from tests.fakes.valkey import Valkey
@@ -28,6 +29,8 @@ def ground(valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> G
     """
     monkeypatch.setattr(listing, "is_whole", lambda *_: True)
     monkeypatch.setattr(compare, "YOUNG_S", 0.0)
+    for module in (evaluation, planner):
+        monkeypatch.setattr(module, "ONE_PUSH_US", 0)
     for module in (planning, deleting, listing):
         monkeypatch.setattr(module, "_WAIT_S", 0.0)
     return Ground(valkey.url, tmp_path)

@@ -45,6 +45,7 @@ def test_a_push_in_the_middle_of_the_deletions_makes_it_no_hold(make_system: Mak
     assert (hold(system), system.tags()) == (None, {"b11", "b12", "b13"})
 
 
+@pytest.mark.usefixtures("complete_pushes")
 def test_overwritten_images_of_a_backlog_are_no_hold(make_system: Make) -> None:
     rules = policy("rules: [{keep: {last: 3}, untagged: 0s}]\nhold_over: 50%\nhold_min: 2")
     system = planned(make_system, rules)

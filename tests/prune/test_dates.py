@@ -28,7 +28,7 @@ def asked(system: System, part: str) -> int:
 
 def test_the_images_made_last_are_kept_whenever_they_were_pushed(make_system: Make) -> None:
     system = make_system(NEWEST)
-    for tag, made, pushed in (("old", day(1), 1), ("new", day(3), 9), ("mid", day(2), 5)):
+    for tag, made, pushed in (("old", day(1), 11), ("new", day(3), 19), ("mid", day(2), 15)):
         push(system, tag, made, pushed)
     system.settle()
     assert system.tags() == {"new", "mid"}
@@ -68,7 +68,7 @@ def test_an_image_that_does_not_say_counts_from_its_push(make_system: Make) -> N
 def test_an_index_is_as_old_as_the_first_image_in_it(make_system: Make) -> None:
     system = make_system(NEWEST)
     multi = index_over([make_image("amd64", created=day(1)), make_image("arm64", created=day(9))])
-    system.registry.push(SHOP, "multi", multi)
+    system.registry.push(SHOP, "multi", multi, at=datetime.now(UTC) - timedelta(minutes=3))
     push(system, "v2", day(2), 2)
     push(system, "v3", day(3), 1)
     system.settle()

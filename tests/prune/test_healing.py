@@ -255,6 +255,7 @@ def test_a_tag_whose_return_was_not_answered_may_still_be_on_its_way_and_keeps_c
     assert system.store.leases.writers() == 1
 
 
+@pytest.mark.usefixtures("complete_pushes")
 def test_a_healed_image_whose_tag_moved_since_is_deleted_as_one_without_a_tag(make_system: Make) -> None:
     """The DELETE had removed the tag; its image exists again until its user pushes the tag to another image."""
     rule = {"name": "last", "keep": {"last": 1}, "untagged": 0}

@@ -278,6 +278,7 @@ def test_a_registry_that_still_serves_a_deleted_image_is_reported(on_disk: Make)
     assert system.store.outbox.troubles() == ()
 
 
+@pytest.mark.usefixtures("complete_pushes")
 def test_a_manifest_without_a_tag_is_deleted(on_disk: Make) -> None:
     rule = {"name": "last", "keep": {"last": 1}, "untagged": 0}
     system = on_disk(keep_last(1, rules=[rule]))

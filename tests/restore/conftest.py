@@ -1,5 +1,5 @@
 """The fixtures of a whole system in one process."""
 
-from tests.support.system import make_system, old_pushes, on_disk, short_pauses, whole_listings
+from tests.support.system import complete_pushes, make_system, old_pushes, on_disk, short_pauses, whole_listings
 
-__all__ = ["make_system", "old_pushes", "on_disk", "short_pauses", "whole_listings"]
+__all__ = ["complete_pushes", "make_system", "old_pushes", "on_disk", "short_pauses", "whole_listings"]

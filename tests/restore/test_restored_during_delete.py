@@ -16,6 +16,7 @@ from tests.support.system import SHOP, Make, System, put_in_force
 
 PART, ONE = make_image("part"), make_image("one")
 INDEX = index_over([PART])
+pytestmark = pytest.mark.usefixtures("complete_pushes")
 both_kinds = pytest.mark.parametrize("image", [ONE, INDEX], ids=["image", "index"])
 
 

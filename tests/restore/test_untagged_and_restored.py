@@ -153,6 +153,7 @@ def test_tag_only_deletions_leave_the_trash_some_day(make_system: Make) -> None:
     assert not left
 
 
+@pytest.mark.usefixtures("complete_pushes")
 def test_an_image_that_a_forced_restore_replaced_is_deleted_by_the_policy(make_system: Make) -> None:
     system = make_system(
         Policy.model_validate(

@@ -15,6 +15,7 @@ from service.collect import quiesce, rehearse, watch
 from service.domain.errors import RegistryUnavailable
 from service.domain.events import parse
 from service.domain.policy.model import Policy
+from service.domain.retention import evaluation, planner
 from service.ingest.record import Recorder
 from service.prune import deleting, listing, planning
 from service.reconcile import compare
@@ -228,6 +229,13 @@ def on_disk(make_system: Make, tmp_path: Path) -> Make:
 def old_pushes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Count pushes as old, so that nothing waits for missing tags."""
     monkeypatch.setattr(compare, "YOUNG_S", 0.0)
+
+
+@pytest.fixture
+def complete_pushes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count no push as a part of an index that may follow, so that nothing waits for that index."""
+    for module in (evaluation, planner):
+        monkeypatch.setattr(module, "ONE_PUSH_US", 0)
 
 
 @pytest.fixture(autouse=True)

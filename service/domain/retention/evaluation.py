@@ -138,10 +138,6 @@ class Evaluation:
                 return revision
         return None
 
-    def may_be_revision(self, digest: str) -> bool:
-        """Return True if a rule with `revisions` selects a tag that has overwritten the digest."""
-        return self._revisions.may_have(digest)
-
     def _keepers_of(self, digest: str) -> tuple[tuple[str, int | None], ...]:
         """Return (name, kept until µs or None) of the tags and revisions that keep this digest."""
         if digest not in self._keepers:
@@ -262,11 +258,16 @@ class Evaluation:
         return self._postponing_verdict(tag, against) or Verdict(tag, False, against.reason, against.rule)
 
     def _postponing_verdict(self, tag: Tag, against: RuleResult) -> Verdict | None:
-        """Return the verdict that keeps a tag for now although a rule would delete it (grace or lease), or None."""
-        grace_us = (tag.pushed_us or 0) + self.policy.grace * 1_000_000
+        """Return the verdict that keeps a tag for now although a rule would delete it, or None."""
+        pushed_us = tag.pushed_us or 0
+        grace_us = pushed_us + self.policy.grace * 1_000_000
         if self.policy.grace and self.now_us < grace_us:
             age = f"pushed less than {spell_duration(self.policy.grace)} ago (grace)"
             return Verdict(tag, True, age, against.rule, grace_us, postponed=True)
+        # Docker may be pushing the parts of an index under the tag: without them, the registry refuses the index.
+        if pushed_us == self.newest_us and self.now_us < pushed_us + ONE_PUSH_US:
+            reason = "the last push, less than 10m ago: it may be a part of an index"
+            return Verdict(tag, True, reason, against.rule, pushed_us + ONE_PUSH_US, postponed=True)
         leased = leased_verdict(self.state, tag, against.rule, self.now_us)
         return replace(leased, postponed=True) if leased else None
 

@@ -11,6 +11,7 @@ from service.domain.retention.conditions import RuleResult
 from service.domain.retention.evaluation import Evaluation
 from service.domain.retention.leases import leased_us
 from service.domain.retention.plan import Verdict
+from service.domain.retention.revisions import ONE_PUSH_US
 from service.domain.retention.state import Tag
 
 # Limits of the work for one tag, so that the answer comes at once.
@@ -200,7 +201,7 @@ def _end_us(evaluation: Evaluation, tag: Tag) -> int:
     times_us = [evaluation.now_us, evaluation.newest_first[0].pushed_us or 0]
     for holder in _deciding(evaluation, tag):
         times_us += [holder.used_us, leased_us(evaluation.state, holder.digest)]
-    periods_s = [evaluation.policy.grace]
+    periods_s = [evaluation.policy.grace, ONE_PUSH_US // 1_000_000]
     for _, rule in evaluation.selections.rules:
         keep = rule.keep if isinstance(rule.keep, Keep) else Keep()
         periods_s += [rule.older_than, keep.longest_s]

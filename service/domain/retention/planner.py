@@ -211,8 +211,7 @@ def _by_age(evaluation: Evaluation, untagged: Untagged, tag: Tag) -> Verdict:
     """Return the verdict by the `untagged` settings of the rules: the longest period of all rules counts."""
     against: Verdict | None = None
     keeping: Verdict | None = None
-    least_us = ONE_PUSH_US if evaluation.may_be_revision(untagged.digest) else 0
-    least_us = least_us if untagged.tag else NEVER_TAGGED_US
+    least_us = ONE_PUSH_US if untagged.tag else NEVER_TAGGED_US
     for name, period_s in _periods(evaluation, untagged):
         if period_s is None:
             return Verdict(tag, True, f"rule {name} keeps untagged manifests", name)

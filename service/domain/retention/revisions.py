@@ -55,11 +55,6 @@ class Revisions:
                     yield Revision(tag, f"{order} of {tag} (rule {name})", name, until_us)
                     break
 
-    def may_have(self, digest: str) -> bool:
-        """Return True if a tag that a rule with `revisions` selects has overwritten the digest."""
-        rules = (rule for tag, _ in self._overwritten.get(digest, ()) for _, rule in self._selections.naming(tag))
-        return any(isinstance(rule.keep, Keep) and rule.keep.revisions for rule in rules)
-
     @cached_property
     def _overwritten(self) -> Mapping[str, tuple[tuple[str, int], ...]]:
         """Digest → (tag, number of the digest among the revisions of that tag, from 1), sorted by tag."""

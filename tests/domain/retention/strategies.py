@@ -98,7 +98,7 @@ def policies(rule: st.SearchStrategy[Rule] | None = None) -> st.SearchStrategy[P
 
 def boundaries(state: State, wanted: Policy) -> list[int]:
     """Every moment from now on at which anything that the policy says about time begins or ends."""
-    periods = {wanted.grace, 3600}
+    periods = {wanted.grace, 600, 3600}
     for rule in wanted.rules:
         keep = rule.keep if isinstance(rule.keep, Keep) else Keep(last=1)
         periods |= {rule.older_than, keep.pushed_within or 0, keep.pulled_within or 0}

@@ -148,6 +148,11 @@ def test_an_end_long_after_every_period_of_the_policy_is_found() -> None:
     assert in_days("x", KEEP + rule, old("x", 9), old("y", 9, "x", pulled=-30)) == 35
 
 
+def test_the_last_push_can_be_deleted_after_ten_minutes() -> None:
+    for rule in ("rules: [{older_than: 1m, keep: none}]", "rules: [{keep: none}]"):
+        assert in_days("x", rule, tag("x", NOW_S - 120)) == pytest.approx(480 / DAY)
+
+
 def waits_for_its_date(item: Explanation) -> bool:
     """The rules decide about the tag once its creation date is read, which no plan does."""
     return item.verdict.kept and item.verdict.tag.pushed_us is None and item.earliest_deletion_us is not None

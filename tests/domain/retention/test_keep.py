@@ -117,7 +117,7 @@ def test_a_tag_outside_of_every_group_never_expires_by_age() -> None:
 
 def test_a_tag_from_the_future_is_not_old() -> None:
     assert reasons("older_than: 1s, keep: none", old("a", -1))["a"] == (True, "no rule selects it")
-    assert reasons("keep: none", old("a", -1))["a"] == (False, "rule r keeps none")
+    assert reasons("keep: none", old("a", -1), old("b", -2))["a"] == (False, "rule r keeps none")
 
 
 def test_the_rule_that_keeps_for_ever_is_named_before_one_that_keeps_for_a_while() -> None:

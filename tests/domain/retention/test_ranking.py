@@ -145,7 +145,7 @@ def test_only_a_tag_that_is_no_version_is_deleted_by_its_age() -> None:
 
 
 def kept(tags: list[Tag], order: str) -> list[tuple[str, str]]:
-    decided = planned(tags, policy(f"rules: [{{name: r, order: {order}, keep: {{last: 1}}}}]"), us(100))
+    decided = planned(tags, policy(f"rules: [{{name: r, order: {order}, keep: {{last: 1}}}}]"), us(1000))
     return [(verdict.tag.name, verdict.reason) for verdict in decided.verdicts]
 
 

@@ -104,7 +104,18 @@ def test_a_push_younger_than_the_grace_is_kept_until_the_grace_ends() -> None:
         "old": ("rule empty keeps none", "empty"),
     }
     assert decided.next_us == us(1_000_001)
-    assert gone(planned(tags, GRACE, us(1_000_001))) == ["young", "old"]
+    assert gone(planned([*tags, tag("last", 1_000_001)], GRACE, us(1_000_001))) == ["young", "old"]
+
+
+def test_the_last_push_may_be_a_part_of_an_index_that_follows() -> None:
+    tags = [tag("last", pushed=1_000_000 - 599), tag("before", pushed=1_000_000 - 600)]
+    decided = decide(tags, policy("rules: [{name: r, keep: none}]"))
+    assert reasons(decided) == {
+        "last": ("the last push, less than 10m ago: it may be a part of an index", "r"),
+        "before": ("rule r keeps none", "r"),
+    }
+    assert decided.next_us == us(1_000_001)
+    assert gone(planned(tags, policy("rules: [{keep: none}]"), us(1_000_001))) == ["last", "before"]
 
 
 def test_the_plan_changes_next_when_the_first_grace_ends() -> None:
@@ -119,7 +130,6 @@ def test_a_tag_pushed_in_the_future_is_within_the_grace() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "rules: [{keep: none}]",
         "grace: 1m\nrules: [{keep: always}]",
         "grace: 1m\nrules: [{repos: other, keep: none}]",
         "grace: 1m\nprotect: '*'\nrules: [{keep: none}]",

@@ -51,9 +51,11 @@ def test_verdicts_on_untagged_manifests_are_sorted_by_digest() -> None:
     assert digests == sorted(digests)
 
 
-def test_a_manifest_is_deleted_at_once_if_the_time_is_zero() -> None:
-    assert reasons(decide("{name: r, keep: always, untagged: 0}", lost("x", 0))) == [
-        (False, "untagged for 0s or more (rule r)", "r")
+def test_a_manifest_that_lost_its_tag_may_be_a_part_of_an_index_that_is_being_pushed() -> None:
+    untagged = [lost("x", 9 / 60), lost("y", 10 / 60)]
+    assert reasons(decide("{name: r, keep: always, untagged: 0}", *untagged)) == [
+        (True, "untagged for less than 10m (rule r)", "r"),
+        (False, "untagged for 10m or more (rule r)", "r"),
     ]
 
 
@@ -202,12 +204,12 @@ def test_the_last_overwritten_digests_of_a_kept_tag_are_kept() -> None:
 
 def test_a_digest_waits_until_the_push_that_overwrote_it_may_have_pushed_more_than_one_part() -> None:
     rules = "{name: r, tags: main, keep: {revisions: 1}}, {name: all, keep: always, untagged: 0s}"
-    lasts = [lost("a", 9 / 60, "main"), lost("b", 10 / 60, "main"), lost("c", 0, "other")]
+    lasts = [lost("a", 9 / 60, "main"), lost("b", 10 / 60, "main"), lost("c", 1, "other")]
     decided = decide(rules, *lasts, revisions={"main": (digest_of("part"), digest_of("a"), digest_of("b"))})
     assert {verdict.tag.digest: verdict.reason for verdict in decided.untagged} == {
         digest_of("a"): "untagged for less than 10m (rule all)",
         digest_of("b"): "untagged for 10m or more (rule all)",
-        digest_of("c"): "untagged for 0s or more (rule all)",
+        digest_of("c"): "untagged for 10m or more (rule all)",
     }
     assert decided.next_us == us(NOW_S + 60)
 
