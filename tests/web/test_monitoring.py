@@ -99,6 +99,14 @@ def test_every_panel_says_what_it_shows() -> None:
     assert [panel["title"] for panel in described if not panel.get("description", "").endswith(".")] == []
 
 
+def test_a_panel_that_has_nothing_to_show_on_a_fresh_system_says_when_it_is_empty(serve: ServeEdge) -> None:
+    text = serve(registry={"url": "http://127.0.0.1:1"}, policy=keep_last(1)).http.get("/metrics").text
+    there = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
+    empty = {panel["title"]: panel for panel, target in TARGETS if not named(target.get("expr", "")) <= there}
+    assert len(empty) >= 5
+    assert [title for title, panel in empty.items() if " Empty " not in panel["description"]] == []
+
+
 def test_every_histogram_is_shown_by_its_quantiles(metrics: set[str]) -> None:
     shown = {name for _, target in TARGETS if "quantile" in target.get("expr", "") for name in named(target["expr"])}
     assert shown == {name for name in metrics if name.endswith("_bucket")}
