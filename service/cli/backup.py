@@ -105,10 +105,10 @@ def _written(file: str) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, sys.stdout.buffer)
         return
     path = Path(file)
-    if path.exists() and not path.is_file():
-        # A file that takes the place of a device or a pipe would break it for every program.
-        raise UnusableBackup(f"{file} is no file: write to standard output with -")
     try:
+        if path.exists() and not path.is_file():
+            # A file that takes the place of a device or a pipe would break it for every program.
+            raise UnusableBackup(f"{file} is no file: write to standard output with -")
         descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
         raise UnusableBackup(f"{file} cannot be written: {error.strerror}") from error

@@ -229,6 +229,9 @@ def test_a_file_that_is_not_there_is_one_sentence(run: Run, tmp_path: Path) -> N
     assert run("import", f"{tmp_path}/none") == (1, "", sentence)
     sentence = f"pushprune: {tmp_path}/none/file cannot be written: No such file or directory\n"
     assert run("export", f"{tmp_path}/none/file") == (1, "", sentence)
+    # The first look at it fails, as in a folder that this user may not search.
+    long = f"{tmp_path}/{'a' * 300}"
+    assert run("export", long) == (1, "", f"pushprune: {long} cannot be written: File name too long\n")
     assert list(tmp_path.iterdir()) == []
 
 
