@@ -114,7 +114,7 @@ def reason_of(error: BaseException) -> str:
     """Return the words in which the storage refused a request, else the first line of the error without the XML."""
     if answer := _ANSWER.search(str(error)):
         return ": ".join(filter(None, answer.groups()))[:300]
-    return _first_line(error).partition("<?xml")[0].rstrip(": ")
+    return _first_line(error).rpartition("Error performing ")[2].partition("<?xml")[0].rstrip(": ")
 
 
 def _first_line(error: BaseException) -> str:

@@ -91,7 +91,7 @@ def test_a_refusal_has_the_words_of_the_storage_and_no_xml(stub: StubS3) -> None
     stub.answer = lambda method, path, body: (403, b'<?xml version="1.0"?>\n' + DENIED)
     with pytest.raises(StorageRefused, match=re.escape("do not suffice (AccessDenied: Access Denied): check")):
         objects(stub).write("a", b"")
-    with pytest.raises(StorageRefused, match=r"403 Forbidden\): check"):
+    with pytest.raises(StorageRefused, match=r"suffice \(HEAD http.*403 Forbidden\): check"):
         objects(stub).head("a")
     stub.answer = lambda method, path, body: (400, b'<?xml version="1.0"?><html/>')
     with pytest.raises(StorageUnavailable, match="400 Bad Request: look at the storage"):
