@@ -220,7 +220,8 @@ def test_a_collection_does_not_begin_right_after_a_delete(make_system: Make, tmp
     system = make_system(keep_last(1), gc=settings)
     system.push("v1", "v2")
     system.settle()
-    assert collect(system.wiring).result == "postponed"
+    run = collect(system.wiring)
+    assert (run.result, run.message) == ("postponed", "the last deletion by pushprune was less than gc.settle ago")
     assert not (tmp_path / "dry").exists()
 
 
