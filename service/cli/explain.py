@@ -90,7 +90,8 @@ def _earliest_deletion(explanation: Explanation) -> str:
 def _in_full(repository: str, explanation: Explanation) -> Iterator[str]:
     verdict, tag = explanation.verdict, explanation.verdict.tag
     yield f"{tag.called(repository)}  {tag.digest}  {spell_size(tag.size_bytes or None)}"
-    yield f"pushed {when(tag.pushed_us)}{' by ' + tag.actor if tag.actor else ''}, {_pulled(tag.pulled_us)}"
+    pushed = f"pushed {when(tag.pushed_us)}" if tag.pushed_us else "push time unknown"
+    yield f"{pushed}{' by ' + tag.actor if tag.actor else ''}, {_pulled(tag.pulled_us)}"
     approve = f" (pushprune prune --approve {repository})" if explanation.held else ""
     yield f"{verdict_of(verdict.kept, explanation.held)}{approve}: {verdict.reason}"
     if explanation.held:

@@ -36,6 +36,8 @@ def describe_missing_tag(
         return f"{name} no longer exists; `pushprune history {name}` shows its events"
     by = f" by {newest.actor}" if newest.actor else ""
     why = f": {newest.reason}" if newest.reason else ""
+    # The reason of a manual deletion already names the user.
+    by_and_why = why if f"manually{by}" in newest.reason else by + why
     back = any(image.tag == tag and image.digest == newest.digest for image in restorable)
     hint = f"; `pushprune restore {name}` restores it" if back else ""
-    return f"{name} {_BECAME[newest.action]} {when(newest.at_us)}{by}{why}{hint}"
+    return f"{name} {_BECAME[newest.action]} {when(newest.at_us)}{by_and_why}{hint}"

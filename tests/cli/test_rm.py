@@ -119,6 +119,12 @@ def test_a_tag_is_deleted_and_the_history_says_who_did_it(run: Run, shop: Shop) 
     assert (entry.tag, entry.actor, entry.reason) == ("v1", "alice", "deleted manually by alice")
 
 
+def test_explain_names_the_user_of_a_manual_deletion_once(run: Run, shop: Shop, call: Call) -> None:
+    run(f"{SHOP}:v1", "--yes")
+    _, _, error = call("explain", f"{SHOP}:v1")
+    assert (error.count("alice"), ": deleted manually by alice; `pushprune restore" in error) == (1, True)
+
+
 def test_globs_mean_what_they_mean_in_a_policy(run: Run, shop: Shop) -> None:
     assert run("shop/*:pr-*", f"{SHOP}:v1", "--yes")[0] == 0
     assert (shop.tags(), shop.tags(WEB)) == ({"v2", "latest"}, {"v1"})

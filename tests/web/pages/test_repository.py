@@ -167,7 +167,7 @@ def test_a_deleted_tag_says_why_it_was_deleted_and_where_it_is_restored(pruned: 
     browser = Browser(pruned)
     why = browser.text(f"{WHY}:v1")
     assert "</time> by <bdi>pushprune</bdi>: <bdi>older than the newest (rule last)</bdi>" in why
-    assert '<a href="#history">tag history</a> restores it' in why
+    assert '<a href="#history">Restore it below</a>' in why
     line = browser.text(f"{LINE}:v1")
     assert "older than the newest" in line
     assert "Restore</button>" in line
