@@ -1,6 +1,7 @@
 """Check the registry: it answers, accepts the login, deletes, caches no deleted blobs, and has the right time."""
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from service.doctor.case import Case, not_now
 from service.domain.errors import (
@@ -41,9 +42,7 @@ def check(case: Case) -> Iterator[Finding]:
     except RegistryTooOld as old:
         yield error("registry", str(old), f"pushprune tags --registry {url} --v1 REPO   # or a registry of version 2")
     except RegistryRefused as refused:
-        is_certificate = "registry.ca_file" in str(refused)
-        fix = "registry: {ca_file: /etc/pushprune/registry-ca.pem}" if is_certificate else _elsewhere(url)
-        yield error("registry", str(refused), fix)
+        yield error("registry", str(refused), _certificate_fix(str(refused), url) or _elsewhere(url))
     except RegistryUnavailable as away:
         yield error("registry", str(away), _elsewhere(url))
     else:
@@ -181,6 +180,16 @@ def _apart(least_s: float, most_s: float, before_s: float, after_s: float | None
     if least_s > after_s:
         return least_s - after_s
     return min(0.0, most_s - before_s)
+
+
+def _certificate_fix(sentence: str, url: str | None) -> str:
+    if "registry.ca_file" in sentence:
+        return "registry: {ca_file: /etc/pushprune/registry-ca.pem}"
+    if "a certificate that is not trusted" in sentence:
+        parts = urlsplit(url or "")
+        shown = f"openssl s_client -connect {parts.hostname}:{parts.port or 443} </dev/null"
+        return f"{shown} | openssl x509 -noout -dates -ext subjectAltName   # what it is valid for"
+    return ""
 
 
 def _elsewhere(url: str | None) -> str:

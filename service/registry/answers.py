@@ -28,8 +28,11 @@ VERSION_1 = "X-Docker-Registry-Version"
 _CODES_LENGTH = 200
 _CODE = re.compile(r"\w+", re.ASCII)
 _PATH_LENGTH = 500
-# OpenSSL's codes X509_V_ERR_… of a certificate whose authority is not known. Others: it is expired, or of another host.
-_UNKNOWN_CA = range(18, 22)
+# Advice by OpenSSL's codes X509_V_ERR_…: dates, an unknown authority, another host name or address.
+_RENEW = ": renew it there, or correct the clock here"
+_TRUST = ": set registry.ca_file to its CA's certificate"
+_RENAME = ": use a host name that it has"
+_ADVICE = dict.fromkeys((9, 10), _RENEW) | dict.fromkeys(range(18, 22), _TRUST) | dict.fromkeys((62, 64), _RENAME)
 
 
 @contextmanager
@@ -52,7 +55,7 @@ def translated(where: str, timeout_s: float) -> Iterator[None]:
         raise RegistryUnavailable(f"{where} did not answer within {timeout_s:g} s") from error
     except ssl.SSLError as error:
         if failure := _certificate_failure(error):
-            advice = ": set registry.ca_file to its CA's certificate" if failure.verify_code in _UNKNOWN_CA else ""
+            advice = _ADVICE.get(failure.verify_code, "")
             raise RegistryRefused(
                 f"{where} shows a certificate that is not trusted here ({failure.verify_message}){advice}"
             ) from error

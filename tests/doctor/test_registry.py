@@ -90,6 +90,26 @@ def test_a_certificate_that_is_not_trusted_is_found(make_wiring: MakeWiring, tmp
 
 
 @pytest.mark.parametrize(
+    ("host", "days", "sentence"),
+    [
+        ("127.0.0.1", 0, "(certificate has expired): renew it there, or correct the clock here"),
+        ("localhost", 2, "certificate is not valid for 'localhost'.): use a host name that it has"),
+    ],
+)
+def test_a_certificate_that_expired_or_has_another_name_is_shown_by_a_command(
+    make_wiring: MakeWiring, tmp_path: Path, host: str, days: int, sentence: str
+) -> None:
+    certificates = make_certificates(tmp_path, days=days)
+    with FakeRegistry(tls=certificates.server) as registry:
+        url = registry.url.replace("127.0.0.1", host)
+        finding = one("registry", quick(make_wiring(registry={"url": url, "ca_file": certificates.authority})))
+    assert finding.severity == "error"
+    assert finding.message.endswith(sentence)
+    port = registry.url.rpartition(":")[2]
+    assert finding.fix.startswith(f"openssl s_client -connect {host}:{port} </dev/null | openssl x509 -noout -dates")
+
+
+@pytest.mark.parametrize(
     ("mode", "fix"),
     [
         ({}, ""),

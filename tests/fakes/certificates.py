@@ -13,8 +13,11 @@ class Certificates:
     server: tuple[Path, Path]
 
 
-def make_certificates(directory: Path) -> Certificates:
-    """Make an authority and a certificate that are valid for two days, which takes some 50 ms."""
+def make_certificates(directory: Path, *, days: int = 2) -> Certificates:
+    """Make an authority that is valid for two days and a certificate, which takes some 50 ms.
+
+    days: how long the certificate is valid; 0: it has expired already.
+    """
     key_type = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     _openssl(
         directory,
@@ -37,7 +40,7 @@ def make_certificates(directory: Path) -> Certificates:
     (directory / "extensions").write_text("subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
     _openssl(
         directory,
-        *("x509", "-req", "-in", "server.csr", "-out", "server.pem", "-days", "2", "-extfile", "extensions"),
+        *("x509", "-req", "-in", "server.csr", "-out", "server.pem", "-days", str(days), "-extfile", "extensions"),
         *("-CA", "ca.pem", "-CAkey", "ca.key", "-set_serial", "1"),
     )
     return Certificates(directory / "ca.pem", (directory / "server.pem", directory / "server.key"))
