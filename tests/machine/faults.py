@@ -128,7 +128,8 @@ FAULTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
 SAID_OF: Mapping[str, str] = {
     "no-rescue": r"is deleted although the push of \S+ was heard and keeps it",
     "no-recheck": r"was not pruned at|is kept, and missing|went although nothing said so",
-    "no-healing": r"is kept, and missing|cannot be pulled|the history and the registry differ",
+    # Healing also ends what was interrupted: without it, an image remains that the policy deletes.
+    "no-healing": r"is kept, and missing|cannot be pulled|the history and the registry differ|should be gone",
     # What it deletes wrongly is restored later, also where the policy would have deleted it by then.
     "blind-commit": r"is deleted although the push of \S+ was heard and keeps it|should be gone|is kept, and missing",
     # Images that are no parts any more are counted, and others beyond the limit are deleted instead.

@@ -2,12 +2,14 @@
 
 import json
 
+import pytest
+
 from service.prune import deleting, planning
 from tests.conftest import keep_last
 from tests.fakes.images import Image, make_image
 from tests.support.makers import policy
 from tests.support.pushes import attach, sign
-from tests.support.system import SHOP, Make
+from tests.support.system import SHOP, Make, untag_first
 
 
 def test_an_attached_artifact_and_its_fallback_index_are_deleted_after_their_image(make_system: Make) -> None:
@@ -62,12 +64,18 @@ def test_a_referrer_whose_image_exists_again_is_kept(make_system: Make) -> None:
     assert system.tags() == {"back", signature}
 
 
-def test_a_signature_whose_image_is_back_without_an_event_is_kept_and_looked_up_once(make_system: Make) -> None:
-    """The push of the image is lost: only the registry knows that it is there."""
+@pytest.mark.parametrize("tags_first", [True, False])
+def test_signatures_whose_images_are_back_without_an_event_are_kept_and_looked_up_once(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch, tags_first: bool
+) -> None:
+    """The pushes of the images are lost: only the registry knows that they are there."""
+    untag_first(monkeypatch, tags_first)
     system = make_system(keep_last(1))
-    image = make_image("image")
-    system.registry.push(SHOP, "v1", image)
-    signature = sign(system, "v1")
+    images = [make_image(seed) for seed in ("a", "b")]
+    signatures = set()
+    for image in images:
+        system.registry.push(SHOP, f"v{image.digest[-4:]}", image)
+        signatures.add(sign(system, f"v{image.digest[-4:]}"))
     system.push("v2")
     system.messages.sent.clear()
     planning.enforce(system.wiring, SHOP)
@@ -75,12 +83,13 @@ def test_a_signature_whose_image_is_back_without_an_event_is_kept_and_looked_up_
     deleting.delete(system.wiring, SHOP)
     planning.enforce(system.wiring, SHOP)
     system.deaf = True
-    system.registry.push(SHOP, None, image)
+    for image in images:
+        system.registry.push(SHOP, None, image)
     system.missed.clear()
     system.deaf = False
-    assert [doomed.tags for doomed in system.store.history.doomed(SHOP)] == [(signature,)]
+    assert {tag for doomed in system.store.history.doomed(SHOP) for tag in doomed.tags} == signatures
     system.settle()
-    assert system.tags() == {"v2", signature}
+    assert system.tags() == {"v2", *signatures}
 
 
 def test_a_referrer_whose_push_was_not_reported_is_deleted_after_its_image_where_the_storage_is_mounted(
@@ -99,3 +108,12 @@ def test_a_referrer_whose_push_was_not_reported_is_deleted_after_its_image_where
     system.registry.push(SHOP, "v2", new)
     system.settle()
     assert set(system.registry.manifests(SHOP)) == {new.digest, about_new.digest, unrelated.digest}
+
+
+def test_a_referrer_with_a_tag_of_its_own_is_kept_although_its_image_never_existed(make_system: Make) -> None:
+    """The event of its push says nothing of its subject, so the plan takes it for an image."""
+    system = make_system(keep_last(1))
+    system.registry.push(SHOP, "v1", make_image("about", subject=make_image("never pushed")))
+    system.push("v2")
+    system.settle()
+    assert system.tags() == {"v1", "v2"}

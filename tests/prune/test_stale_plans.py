@@ -20,7 +20,7 @@ from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image
 from tests.fakes.pusher import Pusher
 from tests.support.makers import event, policy
-from tests.support.system import SHOP, Make, System, doomed_system
+from tests.support.system import SHOP, Make, System, doomed_system, put_in_force, untag_first
 
 
 def user_deletes_v2(system: System) -> None:
@@ -150,6 +150,19 @@ def test_dry_run_stops_a_batch_under_way(make_system: Make, monkeypatch: pytest.
     deleting.delete(system.wiring, SHOP)
     system.later()
     assert system.registry.count("pushprune/", "DELETE") == 1
+    assert len(system.tags()) >= 4
+
+
+@pytest.mark.parametrize("tags_first", [True, False])
+def test_a_batch_ends_once_its_worker_has_read_a_changed_policy(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch, tags_first: bool
+) -> None:
+    untag_first(monkeypatch, tags_first)
+    system = make_system(keep_last(1), delete={"parallel": 1})
+    system.push("v1", "v2", "v3", "v4", "v5")
+    planning.enforce(system.wiring, SHOP)
+    system.registry.after("DELETE", "", lambda: put_in_force(monkeypatch, keep_last(9)))
+    deleting.delete(system.wiring, SHOP)
     assert len(system.tags()) >= 4
 
 
