@@ -30,15 +30,15 @@ class TagPeriod:
     Attributes:
         began_us: when the tag was pushed to the image: for an imported tag, before pushprune found it.
         restorable: True if the tag can be restored to this image, as far as is known.
-        there: True if the image can still be pulled by its digest, as far as is known.
-        against: the difference to the previous image; None if the layers of one of them are unknown.
+        pullable: True if the image can still be pulled by its digest, as far as is known.
+        change: the difference to the previous image; None if the layers of one of them are unknown.
     """
 
     interval: Interval
     began_us: int | None
     restorable: bool
-    there: bool
-    against: Difference | None
+    pullable: bool
+    change: Difference | None
 
 
 def add(pages: Blueprint, wiring: Wiring) -> None:
@@ -61,7 +61,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         ended = None if explanation else wiring.inventory.intervals(repository, tag)[:1]
         values = {
             "ended": ended[0] if ended else None,
-            "one": explanation,
+            "explanation": explanation,
             "row": listed[0] if listed else None,
             "asked": asked,
             "is_dry": wiring.verdicts.is_dry(),
@@ -142,9 +142,9 @@ def _periods(
     """
     seen = {interval.digest for interval in intervals[:1] if not interval.ended}
     for interval, before in zip(intervals, [*intervals[1:], None], strict=True):
-        against = difference(layers.get(before.digest), layers.get(interval.digest)) if before else None
+        change = difference(layers.get(before.digest), layers.get(interval.digest)) if before else None
         yield TagPeriod(
-            interval, began_us(interval), interval.digest in reachable - seen, interval.digest in pullable, against
+            interval, began_us(interval), interval.digest in reachable - seen, interval.digest in pullable, change
         )
         seen.add(interval.digest)
 
