@@ -17,8 +17,9 @@ from service.store.remembered_tags import RememberedTags
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image
 from tests.fakes.pusher import Pusher
+from tests.support.pushes import put
 from tests.support.record import digest, event, record, user_delete
-from tests.support.system import SHOP, Make, System
+from tests.support.system import SHOP, Make, System, doomed_system
 
 
 def test_a_pushed_digest_that_was_doomed_is_rescued_in_the_same_call(history: History, connection: Connection) -> None:
@@ -29,6 +30,12 @@ def test_a_pushed_digest_that_was_doomed_is_rescued_in_the_same_call(history: Hi
     assert not connection.client.exists(doomed)
     assert connection.client.zcard(connection.keys.of("doomed")) == 0
     assert "rescued" in [entry.action for entry in history.entries("shop/api")]
+
+
+def test_a_pushed_index_drops_the_plan_because_it_may_list_what_is_doomed(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    put(system, "multi", index_over([make_image("shop/api:v1")]))
+    assert system.store.history.doomed(SHOP) == ()
 
 
 def test_a_rescue_by_digest_alone_has_the_repository_planned_again(history: History, connection: Connection) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.prune import deleting
+from service.prune import deleting, planning
 from service.registry import Registry
 from tests.fakes.images import index_over, make_image, sha256
 from tests.support.pushes import put, unheard
@@ -95,6 +95,16 @@ def test_a_push_during_our_delete_that_is_reported_later_is_restored(make_system
     system.hear_late()
     system.later()
     assert system.registry.tags(SHOP)["v1"] == pushed[0]
+
+
+def test_a_tag_that_a_user_pushed_after_its_deletion_is_kept_before_that_push_is_reported(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    deleting.delete(system.wiring, SHOP)
+    pushed = unheard(system, lambda: system.registry.push_image(SHOP, "v1", seed="second"))
+    system.store.deletions.request_healing(SHOP, ["v1"])
+    planning.enforce(system.wiring, SHOP)
+    assert system.store.history.snapshot(SHOP).heal == ()
+    assert system.registry.tags(SHOP)["v1"] == pushed
 
 
 def test_the_children_of_an_index_that_is_reported_too_late_are_restored(make_system: Make) -> None:
