@@ -20,6 +20,7 @@ from service.store.redis_url import sentinel_address
 from service.store.script import Argument, lua_script
 from service.store.script_client import ScriptClient, close_idle
 
+_COMMAND = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
 _PLACE = re.compile(r" script: (?=\w+, on )")
 _DEMOTED = re.compile(r"\b(READONLY|MASTERDOWN)\b|read only replica")
 
@@ -254,9 +255,9 @@ def new_token() -> str:
 
 
 def _brief(error: Exception) -> str:
-    """Return the message of a Redis error, without the position in our script that Redis adds."""
+    """Return the message of a Redis error, without what Redis and its client add: a place in our script, a command."""
     # The sentinels' errors end with the client as Python shows it.
-    text = str(error).partition("\n")[0].partition(" : <")[0]
+    text = _COMMAND.sub("", str(error)).partition("\n")[0].partition(" : <")[0]
     message = _PLACE.split(text)[0].removeprefix("ACL failure in script: ")[:200].rstrip(". ")
     return message or type(error).__name__
 

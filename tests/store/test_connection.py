@@ -216,10 +216,12 @@ def test_a_full_memory_has_no_pulse(server: Valkey) -> None:
         connection_to(server.url).pulse()
 
 
-def test_a_full_disk_is_told_with_the_way_out() -> None:
+@pytest.mark.parametrize("command", ["", "Command # 1 (SET p:word (secret NX) of pipeline caused error: "])
+def test_a_full_disk_is_told_with_the_way_out_and_without_the_command(command: str) -> None:
     connection = connection_to("redis://127.0.0.1:1/0")
-    with pytest.raises(StoreRefuses, match="cannot write to its disk: free space there"), connection.reached():
-        raise redis.ResponseError("MISCONF Errors writing to the AOF file: No space left on device")
+    sentence = "^Redis refuses: MISCONF .* No space left on device: it cannot write to its disk: free space there"
+    with pytest.raises(StoreRefuses, match=sentence), connection.reached():
+        raise redis.ResponseError(f"{command}MISCONF Errors writing to the AOF file: No space left on device")
 
 
 class TestSilence:
