@@ -7,12 +7,14 @@ import pytest
 
 from service.domain.errors import NotRestorable
 from service.domain.policy.model import Policy
+from service.prune import deleting, planning
 from service.reconcile import compare
 from tests.conftest import keep_last
+from tests.fakes.forger import Forger
 from tests.fakes.images import make_image
 from tests.fakes.pusher import Pusher
 from tests.support.makers import policy
-from tests.support.system import SHOP, Make, System
+from tests.support.system import SHOP, Make, System, doomed_system
 
 ONE, TWO = make_image("one").digest, make_image("two").digest
 UNTAGGED_GOES = "rules: [{name: all, keep: {last: 9}, untagged: 0s}]"
@@ -139,3 +141,15 @@ def test_an_earlier_digest_is_found_however_much_has_happened_since(make_system:
         client.xadd(key, newest)
     undone = system.wiring.restore.restore(SHOP, tag="v1", digest=ONE, replaces=TWO)
     assert undone.replaced == TWO
+
+
+def test_a_restored_tag_whose_deletion_is_reported_is_kept_while_the_registry_has_it(make_system: Make) -> None:
+    """A holder of the notify token may report any deletion, and a real one may be reported late."""
+    system = doomed_system(make_system)
+    deleting.delete(system.wiring, SHOP)
+    system.wiring.restore.restore(SHOP, tag="v1")
+    Forger(system.hear, SHOP).delete(tag="v1")
+    assert "v1" not in {tag.name for tag in system.store.history.live(SHOP)}
+    system.store.deletions.request_healing(SHOP, ["v1"])
+    planning.enforce(system.wiring, SHOP)
+    assert "v1" in system.registry.tags(SHOP)
