@@ -46,7 +46,7 @@ def test_a_deleted_tag_is_explained_and_restored_by_clicking(
     row = page.get_by_role("row").filter(has=page.get_by_role("button", name="Restore v1"))
     expect(row).to_contain_text("older than the newest 2")
     row.get_by_role("link", name="v1").click()
-    expect(page.get_by_text("This tag does not exist")).to_be_visible()
+    expect(page.get_by_role("link", name="Restore it below")).to_be_visible()
     expect(page.get_by_role("listitem").filter(has_text="older than the newest 2")).to_be_visible()
     page.get_by_role("button", name="Restore", exact=True).click()
     expect(page.get_by_role("status")).to_contain_text("restored v1")
