@@ -7,7 +7,7 @@ from functools import partial
 from service import tracing
 from service.dispatch import Dispatch
 from service.domain.errors import RegistryUnavailable
-from service.domain.retention.batching import LARGEST_UNTAGGING, batch_size, next_size, untagged_first
+from service.domain.retention.batching import batch_size, next_size, untagged_first
 from service.domain.retention.plan import Doomed
 from service.prune import listing
 from service.prune.batch import open_batch
@@ -19,7 +19,7 @@ from service.prune.still_listed import still_listed
 from service.prune.untag import untag
 from service.reconcile import compare
 from service.registry import Registry
-from service.settings import PolicySource, Settings
+from service.settings import PolicySource
 from service.store import Store
 from service.store.lease import Lease
 from service.store.packing import DoomedImages
@@ -36,12 +36,10 @@ class _Learnt:
 
     Attributes:
         deletes: number of digests that the registry deletes in the time of one batch.
-        untags: number of images whose tags the registry deletes in the time of one batch.
         no_tombstone: True if the last batch removed its tags, and deleted the tombstone at its end.
     """
 
     deletes: int
-    untags: int = 0
     no_tombstone: bool = False
 
 
@@ -83,10 +81,7 @@ def _delete(
         # come back to this worker.
         if not has_policy_in_force(wiring.policies, snapshot):
             return False
-        step = batch_size(tags, wiring.settings.delete.batch_size)
-        batch, untags = _next_batch(
-            wiring.store, wiring.registry, wiring.settings, snapshot, remaining, tags, learnt, step
-        )
+        batch, step = _next_batch(wiring, snapshot, remaining, tags, learnt.deletes)
         if _is_stale(wiring.store, wiring.registry, wiring.policies, snapshot, batch):
             _plan_again(wiring.store, wiring.dispatch, snapshot.repository)
             return False
@@ -100,20 +95,17 @@ def _delete(
                 return False
             began_s = time.monotonic()
             try:
-                _delete_batch(
-                    wiring, snapshot, batch, permit, work, step=untags and step, no_tombstone=learnt.no_tombstone
-                )
+                _delete_batch(wiring, snapshot, batch, permit, work, step=step, no_tombstone=learnt.no_tombstone)
             except RegistryUnavailable:
                 _reset_back_off(wiring.store, snapshot.repository, batch)
                 raise
-        fits, learnt.no_tombstone = next_size(len(batch), time.monotonic() - began_s), untags
-        if untags:
-            learnt.untags = fits
-        else:
-            learnt.deletes = fits
+        learnt.no_tombstone = step > 0
+        if not step:
+            learnt.deletes = next_size(len(batch), time.monotonic() - began_s)
         wiring.store.outbox.succeeded("doomed", snapshot.repository)
         remaining, tags = remaining[len(batch) :], tags - sum(len(image.tags) for image in batch)
-        if remaining and not wiring.store.history.is_current(snapshot):
+        # Some tags may be left, because removing all of them would take too long.
+        if step or (remaining and not wiring.store.history.is_current(snapshot)):
             return True
     return True
 
@@ -131,34 +123,29 @@ def _reset_back_off(store: Store, repository: str, batch: tuple[Doomed, ...]) ->
 
 
 def _next_batch(
-    store: Store,
-    registry: Registry,
-    settings: Settings,
-    snapshot: Snapshot,
-    remaining: list[Doomed],
-    tags: int,
-    learnt: _Learnt,
-    step: int,
-) -> tuple[tuple[Doomed, ...], bool]:
-    """Return the next batch, and True if its tags are to be removed before its manifests.
+    wiring: Wiring, snapshot: Snapshot, remaining: list[Doomed], tags: int, deletes: int
+) -> tuple[tuple[Doomed, ...], int]:
+    """Return the next batch, and how many of its images are untagged at a time, all before the first is deleted.
+
+    That number is 0 if each image is deleted with its tags.
 
     Args:
         tags: number of tags in the repository now.
-        step: number of images whose tags are removed at a time.
+        deletes: number of digests that the registry deletes in the time of one batch.
     """
+    least = wiring.settings.delete.batch_size
+    count, step, size = min(least, deletes), 0, batch_size(tags, least)
+    if remaining[0].only_tags:
+        count, step = len(remaining), size
+    elif remaining[0].tags and not wiring.registry.deletion.cost_grows_with_tags:
+        # In the storage, a digest with its tags costs the same in a repository of any size.
+        count = size
+    elif remaining[0].tags and len(remaining) > 1:
+        known = wiring.store.capabilities.deletes_tags(snapshot.restarts)
+        if first := untagged_first(remaining, tags, size, deletes_tags=known):
+            count, step = first, size
     only_tags = remaining[0].only_tags
-    alike = tuple(image for image in remaining[:LARGEST_UNTAGGING] if image.only_tags == only_tags)
-    size = min(settings.delete.batch_size, learnt.deletes)
-    if not remaining[0].tags:
-        return alike[:size], False
-    # In the storage, a digest with its tags costs the same in a repository of any size.
-    if not registry.deletion.cost_grows_with_tags:
-        return alike[:step], only_tags
-    known = store.capabilities.deletes_tags(snapshot.restarts)
-    first = len(remaining) if only_tags else 0
-    if not only_tags and len(remaining) > 1:
-        first = untagged_first(remaining, tags, step, deletes_tags=known)
-    return alike[: min(first, max(step, learnt.untags))] if first else alike[:size], first > 0
+    return tuple(image for image in remaining[:count] if image.only_tags == only_tags), step
 
 
 def _is_stale(

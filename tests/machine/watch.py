@@ -10,7 +10,7 @@ from tests.machine.shops import SHOP
 
 _MANIFEST = re.compile(rf"/v2/{SHOP}/manifests/(.+)")
 
-_TOMBSTONES = {tombstone.FIRST.content, tombstone.SECOND.content}
+_TOMBSTONES = {each.content for each in tombstone.TOMBSTONES}
 
 
 class Watch:

@@ -39,7 +39,7 @@ def test_batches_become_smaller_where_deletes_are_slow_and_each_is_kept(
     system.push(*(f"v{number}" for number in range(13)))
     untag_first(monkeypatch, False)
     monkeypatch.setattr(deleting, "_FIRST_BATCH", 4)
-    monkeypatch.setattr(batching, "_BATCH_S", 0.1)
+    monkeypatch.setattr(batching, "BATCH_S", 0.1)
     system.registry.delay("DELETE", "manifests/sha256:", seconds=0.1, times=None)
     sizes: list[int] = []
     remove = deleting._delete_batch

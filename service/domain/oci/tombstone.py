@@ -28,6 +28,11 @@ def _tombstone(annotation: str) -> Tombstone:
     return Tombstone(content, f"sha256:{hashlib.sha256(content).hexdigest()}")
 
 
-# While one of them is deleted with its tags, more tags are moved to the other.
-FIRST, SECOND = _tombstone("this tag is being deleted"), _tombstone("this tag is being deleted, too")
-DIGESTS = frozenset({FIRST.digest, SECOND.digest})
+# While some of them are deleted with their tags, more tags are moved to the next.
+TOMBSTONES = (
+    _tombstone("this tag is being deleted"),
+    _tombstone("this tag is being deleted, too"),
+    _tombstone("this tag is being deleted as well"),
+)
+FIRST = TOMBSTONES[0]
+DIGESTS = frozenset(each.digest for each in TOMBSTONES)

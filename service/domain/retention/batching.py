@@ -19,10 +19,8 @@ _TOMBSTONE = 2.5
 # One conditional HEAD. Before digests without tags are deleted, every remaining tag is checked.
 _LOOK = 0.7
 _SMALLEST_BATCH, _LARGEST_BATCH = 100, 500
-# Images whose tags are deleted first, while the lease to write is held once.
-LARGEST_UNTAGGING = 2_000
 # A batch should not hold the lease to write for longer than this, because a collection waits for it.
-_BATCH_S = 20.0
+BATCH_S = 20.0
 
 
 def untagged_first(doomed: Sequence[Doomed], tags: int, step: int, *, deletes_tags: bool | None) -> int:
@@ -67,7 +65,7 @@ def next_size(size: int, took_s: float) -> int:
     One DELETE by digest takes a millisecond in a small repository on a disk, and 22 s among 1,000 tags on object
     storage (measured).
     """
-    return max(1, int(size * _BATCH_S / max(took_s, 0.001)))
+    return max(1, int(size * BATCH_S / max(took_s, 0.001)))
 
 
 def _delete(tags: float) -> float:
