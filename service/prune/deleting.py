@@ -81,7 +81,8 @@ def _delete(
         # come back to this worker.
         if not has_policy_in_force(wiring.policies, snapshot):
             return False
-        batch, step = _next_batch(wiring, snapshot, remaining, tags, learnt.deletes)
+        least = wiring.settings.delete.batch_size
+        batch, step = _next_batch(wiring.store, wiring.registry, snapshot, remaining, tags, least, learnt.deletes)
         if _is_stale(wiring.store, wiring.registry, wiring.policies, snapshot, batch):
             _plan_again(wiring.store, wiring.dispatch, snapshot.repository)
             return False
@@ -123,7 +124,13 @@ def _reset_back_off(store: Store, repository: str, batch: tuple[Doomed, ...]) ->
 
 
 def _next_batch(
-    wiring: Wiring, snapshot: Snapshot, remaining: list[Doomed], tags: int, deletes: int
+    store: Store,
+    registry: Registry,
+    snapshot: Snapshot,
+    remaining: list[Doomed],
+    tags: int,
+    least: int,
+    deletes: int,
 ) -> tuple[tuple[Doomed, ...], int]:
     """Return the next batch, and how many of its images are untagged at a time, all before the first is deleted.
 
@@ -131,17 +138,17 @@ def _next_batch(
 
     Args:
         tags: number of tags in the repository now.
+        least: delete.batch_size.
         deletes: number of digests that the registry deletes in the time of one batch.
     """
-    least = wiring.settings.delete.batch_size
     count, step, size = min(least, deletes), 0, batch_size(tags, least)
     if remaining[0].only_tags:
         count, step = len(remaining), size
-    elif remaining[0].tags and not wiring.registry.deletion.cost_grows_with_tags:
+    elif remaining[0].tags and not registry.deletion.cost_grows_with_tags:
         # In the storage, a digest with its tags costs the same in a repository of any size.
         count = size
     elif remaining[0].tags and len(remaining) > 1:
-        known = wiring.store.capabilities.deletes_tags(snapshot.restarts)
+        known = store.capabilities.deletes_tags(snapshot.restarts)
         if first := untagged_first(remaining, tags, size, deletes_tags=known):
             count, step = first, size
     only_tags = remaining[0].only_tags
