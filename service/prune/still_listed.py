@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 
 from service.domain.oci import tombstone
+from service.domain.policy.units import spell_count
 from service.log import log
 from service.prune.batch import Batch
 from service.registry import Registry
@@ -101,9 +102,9 @@ def _warn(store: Store, repository: str, tags: Collection[str], before: Collecti
         return
     shown = ", ".join(sorted(tags)[:_SHOWN]) + (" and more" if len(tags) > _SHOWN else "")
     message = (
-        f"{len(tags)} deleted tags of {repository} are still listed and cannot be pulled ({shown}): Distribution 2.8 "
-        "on object storage leaves a tag while another begins with its name and - or . ; they are removed once those "
-        "are deleted. Upgrade the registry to 3"
+        f"the registry still lists {spell_count(len(tags), 'deleted tag')} of {repository}, which cannot be pulled "
+        f"({shown}): Distribution 2.8 on object storage leaves a tag while another begins with its name and - or . ; "
+        "pushprune removes it once there is no such tag. Upgrade the registry to 3"
     )
     log.error("the registry still lists deleted tags", repository=repository, tags=sorted(tags))
     store.outbox.note_trouble(about, message)

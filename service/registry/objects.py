@@ -251,7 +251,8 @@ class ObjectStore:
     @property
     def obeys_conditions(self) -> bool:
         """True if the storage deletes an object only if it is still what it was."""
-        return self._conditional is not None and self._conditional.is_obeyed
+        with self.translated("it cannot be tried whether objects can be deleted on a condition"):
+            return self._conditional is not None and self._conditional.is_obeyed
 
     def delete_if(self, key: str, etag: str) -> bool:
         """Delete an object if it still has this ETag; False if it has another one.

@@ -295,5 +295,7 @@ def test_a_tag_that_is_still_listed_after_its_deletion_is_reported_at_the_end(tm
         done = pushprune(*prune, "--trash", str(tmp_path / "gone"))
         assert done.returncode == 1
         assert "deleted: 2 images with 2 tags" in done.stdout
-        assert done.stderr.startswith("pushprune: 1 deleted tags of a are still listed and cannot be pulled (main)")
+        assert done.stderr.startswith(
+            "pushprune: the registry still lists 1 deleted tag of a, which cannot be pulled (main)"
+        )
         assert registry.tags("b").keys() == {"v2"}

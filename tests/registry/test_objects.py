@@ -79,7 +79,8 @@ def test_slow_down_for_ever_is_unavailable(stub: StubS3) -> None:
 
 
 @pytest.mark.parametrize("call", [lambda store: store.read("a"), lambda store: list(store.list("a")),
-                                  lambda store: store.write("a", b""), lambda store: store.head("a")])  # fmt: skip
+                                  lambda store: store.write("a", b""), lambda store: store.head("a"),
+                                  lambda store: store.obeys_conditions])  # fmt: skip
 def test_missing_rights_are_refused_at_once(stub: StubS3, call: Callable[[ObjectStore], object]) -> None:
     stub.answer = lambda method, path, body: (403, DENIED)
     with pytest.raises(StorageRefused, match="check the credentials and the policy of the bucket"):
