@@ -196,3 +196,20 @@ def test_the_manifest_remains_deleted_if_the_user_deletes_it_while_healing_looks
     restored = [entry.actor for entry in system.store.history.entries(SHOP) if entry.action == "restored"]
     assert restored == ["alice"]
     assert system.store.outbox.healing() == 0
+
+
+@pytest.mark.parametrize("tag", ["v1", "v2"])
+def test_a_part_of_two_deleted_indexes_is_kept_if_one_of_them_is_restored_before_the_part_is_deleted(
+    make_system: Make, tag: str
+) -> None:
+    system = make_system(policy("rules: [{name: all, keep: {last: 1}}]"))
+    indexes = {"v1": index_over([PART, make_image("x")]), "v2": index_over([PART, make_image("y")])}
+    for name, index in indexes.items():
+        system.registry.push(SHOP, name, index)
+    system.push("v3")
+    for work in (planning.enforce, deleting.delete, planning.enforce):
+        work(system.wiring, SHOP)
+    assert PART.digest in {doomed.digest for doomed in system.store.history.doomed(SHOP)}
+    system.wiring.restore.restore(SHOP, tag=tag, by="alice")
+    deleting.delete(system.wiring, SHOP)
+    assert system.pull_whole(tag) == indexes[tag].digest

@@ -88,6 +88,8 @@ else
   make_void(r, tag, since_us)
   check_at(r, repository, tag .. ' again', now_ms + again_ms, now_ms + again_ms)
 end
+-- The plan was made while this index needed none of its parts. Parts that were not deleted yet are not leased.
+if #parts > 1 then drop_doomed(r, repository) end
 bump(repository)
 index_tags(r, repository)
 make_due(repository)
