@@ -52,6 +52,21 @@ crosses = st.lists(
     max_size=3,
 )
 kills = st.none() | st.tuples(st.integers(0, 25), st.booleans())
+# Users who meet a batch of six images: any of its requests, or those that write.
+_batch_crosses = st.lists(
+    st.tuples(
+        st.sampled_from(("", "DELETE", "DELETE", "PUT")),
+        st.integers(0, 7),
+        st.sampled_from(("before", "after", "during")),
+        st.one_of(races, races, deeds),
+        st.booleans(),
+    ),
+    max_size=3,
+)
+# The middle of such a batch, where tags are moved to tombstones.
+_batch_kills = st.none() | st.tuples(st.integers(20, 70), st.booleans())
+# With a tag for each of the six, more are doomed than there are tombstones.
+_MANY = ("v1", "v2", "v3", "v4", "v5", "v6")
 
 
 @dataclass(frozen=True)
@@ -159,6 +174,27 @@ class Machine(RuleBasedStateMachine):
         self.users.overflow()
         self.world.work("enforce")
         self._work("delete", crossing, kill)
+
+    @rule(order=st.permutations(range(len(_MANY))), crossing=_batch_crosses, kill=_batch_kills, threads=st.booleans())
+    def prune_many(
+        self,
+        order: list[int],
+        crossing: list[tuple[str, int, str, Deed, bool]],
+        kill: tuple[int, bool] | None,
+        threads: bool,
+    ) -> None:
+        """Delete most of six tags in steps of one image, so that a tombstone is used twice.
+
+        threads: while a tombstone is deleted, the next image is untagged.
+        """
+        for tag, number in zip(_MANY, order, strict=True):
+            self.users.do(Deed("push", tag, number), late=False)
+        self.world.work("enforce")
+        made = tuple(
+            Cross(nth, when, partial(self.users.do, deed, late=late), method)
+            for method, nth, when, deed, late in crossing
+        )
+        self.world.work_in_steps(made, kill, threads=threads)
 
     @rule(
         deeds=st.lists(st.tuples(st.sampled_from(("planned", "planned", "any")), tags, deeds), min_size=1, max_size=3),
@@ -358,6 +394,19 @@ class Changing(Machine):
         self.world.work("enforce")
         self.world.change_policy(before, sweeps=sweeps)
         self._work("delete", [], kill)
+
+    @rule(what=_NUMBERS, nth=st.integers(0, 6), kill=kills)
+    def change_back_during_deletion(self, what: int, nth: int, kill: tuple[int, bool] | None) -> None:
+        """Put `last: 1` in force by mistake, and change it back while a worker deletes a batch by that policy."""
+        before, all_kept = self.world.rule, replace(self.world.rule, keep=4)
+        self.world.change_policy(all_kept, sweeps=True)
+        self.push_many(tags=list(TAGS[:4]), what=what)
+        self.world.settle()
+        self.world.change_policy(replace(before, keep=1), sweeps=True)
+        self.world.work("enforce")
+        change_back = Cross(nth, "after", partial(self.world.change_policy, all_kept, sweeps=False))
+        self.world.work("delete", (change_back,), kill)
+        self.world.change_policy(before, sweeps=False)
 
 
 class Awkward(Machine):

@@ -4,7 +4,7 @@ Decisions take time, so what may be missing is not only what the policy drops no
 dropped at a moment since everything was last quiet, by what is true or by what was heard. Pushing again pardons it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -173,10 +173,14 @@ class Model:
         self.restored_alone &= self.leased
         self.assess()
 
-    def change_rule(self, rule: Rule) -> None:
-        """Put another rule in force: existing images that the rule keeps must not be deleted any more."""
+    def change_rule(self, rule: Rule, begun: Set[str] = frozenset()) -> None:
+        """Put another rule in force: existing images that the rule keeps must not be deleted any more.
+
+        begun: digests whose deletion may have begun, by the rule before.
+        """
         self.rule, standing = rule, self.registry.tags()
-        self.condemned -= {push.number for tag, push in self.wanted.items() if standing.get(tag) == push.digest}
+        kept = [push for tag, push in self.wanted.items() if standing.get(tag) == push.digest]
+        self.condemned -= {push.number for push in kept if push.digest not in begun}
         self.assess()
 
     def protected(self, tag: str, digest: str) -> None:

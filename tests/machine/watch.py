@@ -33,6 +33,11 @@ class Watch:
         self._seen_at.clear()
         self._gone = self._model.must_not_come_back()
 
+    @property
+    def seen(self) -> frozenset[str]:
+        """The digests at which the worker has seen tags."""
+        return frozenset(self._seen.values())
+
     def sends(self) -> None:
         self._sent += 1
 

@@ -42,6 +42,7 @@ from tests.machine.model import Happened, Model
 from tests.machine.mortal import Killed
 from tests.machine.oracle import Push, Rule, closure
 from tests.machine.shops import SHOP
+from tests.machine.threads import PlayedThreads
 from tests.machine.watch import Watch
 from workers import tasks
 from workers.sweep import sweep
@@ -101,6 +102,7 @@ class World:
         self._numbers: dict[str, int] = {}
         self._crossing: list[Cross] = []
         self._requests: list[str] = []
+        self._threads: PlayedThreads | None = None
         self.deleting = ""  # the tag or digest that the last request of a worker deletes
         self._offset_us = 0
         self._elsewhere = False
@@ -240,6 +242,7 @@ class World:
                 mock.patch.object(planning, "now_us", self._planners_now_us),
                 mock.patch.object(deleting, "untagged_first", self._untagged_first),
                 mock.patch.object(deleting, "batch_size", return_value=self.rule.step),
+                mock.patch.object(deleting, "in_parallel", (self._threads or deleting).in_parallel),
             ):
                 self._do(kind)
         except Killed:
@@ -249,6 +252,15 @@ class World:
             self.registry.during_delete([])
             self.ground.life.begin()
         self.watch.check()
+
+    def work_in_steps(self, crosses: tuple[Cross, ...], kill: tuple[int, bool] | None, *, threads: bool) -> None:
+        """Let a worker untag each doomed image in a step of its own. threads: several at the same time."""
+        before, self.rule = self.rule, replace(self.rule, tags_first=True, step=1)
+        self._threads = PlayedThreads() if threads else None
+        try:
+            self.work("delete", crosses, kill)
+        finally:
+            self.rule, self._threads = replace(self.rule, tags_first=before.tags_first, step=before.step), None
 
     def _untagged_first(self, doomed: Sequence[Doomed], *_: object, **__: object) -> int:
         return len(doomed) if self.rule.tags_first else 0
@@ -374,10 +386,13 @@ class World:
         )
 
     def change_policy(self, rule: Rule, *, sweeps: bool) -> None:
-        """Change the policy. sweeps: a worker plans by the new policy soon; else only at the next sweep."""
+        """Change the policy. sweeps: a worker plans by the new policy soon; else only at the next sweep.
+
+        A worker that is deleting may finish the images that it has looked at.
+        """
         self.rule, self._is_policy_changed = replace(rule, order=self.rule.order), True
         self.wiring.policies.use(policy_of(self.rule))
-        self.model.change_rule(self.rule)
+        self.model.change_rule(self.rule, self.watch.seen if self._crossing else frozenset())
         if sweeps:
             self.work("sweep")
 
@@ -561,7 +576,10 @@ class World:
         counts = {"": len(self._requests) - 1, method: self._requests.count(method) - 1}
         due = [cross for cross in self._crossing if counts.get(cross.method) == cross.nth]
         during = [cross for cross in due if cross.when == "during"]
-        if not self.registry.during_delete([cross.do for cross in during]):
+        meanwhile = [cross.do for cross in during]
+        if method == "DELETE" and self._threads:
+            meanwhile.append(self._threads.meet)
+        if not self.registry.during_delete(meanwhile):
             due = [cross if cross.when != "during" else replace(cross, when="before") for cross in due]
         for cross in due:
             if cross.when == "before":
