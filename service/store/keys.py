@@ -143,9 +143,9 @@ Repositories: what is known
   unapproved           hash    R → "<µs> first": the first clean-up of a repository that existed before pushprune, with
         " <fingerprint>" of a policy that deletes nothing there and need not wait; or
         "<µs> policy <tags it would delete> <tags>" (in all repositories): a changed policy would delete many tags. A
-        plan that deletes tags from before that time waits for approval. Life: until a plan that does not have to wait
-        is committed; a first clean-up until it was approved. Writers: adopt, require_approvals, commit. Reader:
-        snapshot.
+        plan that deletes tags from before that time waits for approval. " <µs>" at its end is the time of a first
+        clean-up that was settled until then. Life: until a plan that does not have to wait is committed; a first
+        clean-up until it was approved. Writers: adopt, require_approvals, commit. Reader: snapshot.
   unannounced          hash    R → number of tags that the policy keeps only because their pushes were not reported.
         Life: until a plan finds none. Writer: commit. Readers: /readyz, command line, API, doctor.
   unconfirmed          set     R: one of its tags was reported as deleted, and its tags were not compared with the

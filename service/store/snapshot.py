@@ -133,8 +133,8 @@ def _unapproved(text: str | None) -> UnapprovedTags | None:
     since_us, kind, *more = text.split(" ")
     if kind == "first":
         return UnapprovedTags(int(since_us), settled_under="".join(more))
-    removed, of = map(int, more)
-    return UnapprovedTags(int(since_us), removed, of)
+    removed, of, *first = map(int, more)
+    return UnapprovedTags(int(since_us), removed, of, also_first=bool(first))
 
 
 def _latest(manifests: Iterable[Untagged]) -> Iterable[Untagged]:

@@ -14,6 +14,7 @@ from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.support.policies import Change
 from tests.support.system import SHOP, Make, System
+from workers.sweep import sweep
 
 UNDATED = datetime(1970, 1, 1, tzinfo=UTC)  # as reproducible builds date their images
 NOBODY_TELLS = {"reconcile": {"late": "0s"}}
@@ -147,6 +148,22 @@ def test_a_policy_that_deletes_nothing_old_approves_no_stricter_one(make_system:
     change(system, first(1))
     system.later()
     assert (system.tags(), reason(system)) == ({"v3"}, ""), "the first clean-up was approved"
+
+
+def test_a_changed_policy_that_waited_approves_no_first_clean_up(make_system: Make, change: Change) -> None:
+    bounds = {"hold_over": 10, "hold_min": 1}
+    system = make_system(first(7, **bounds), **NOBODY_TELLS)
+    found(system, "v1", "v2", "v3")
+    plan(system)
+    system.push("v4", "v5", "v6", "v7")
+    system.settle()
+    sweep(system.wiring)
+    for count, waits in ((1, "the changed policy"), (7, ""), (6, "the first clean-up")):
+        change(system, first(count, **bounds))
+        system.store.history._late_us = 0
+        system.later()
+        plan(system)
+        assert (len(system.tags()), reason(system)[: len(waits) or None]) == (7, waits)
 
 
 @pytest.mark.parametrize("created", [UNDATED, datetime(2024, 5, 5, tzinfo=UTC)])

@@ -131,7 +131,8 @@ def _postpones_approval(verdicts: Iterable[Verdict], evaluation: Evaluation) -> 
 
 def _settles_under(verdicts: Iterable[Verdict], evaluation: Evaluation) -> str:
     before = evaluation.state.unapproved
-    is_settled = before is not None and before.is_first and not _deletes_unapproved(verdicts, evaluation)
+    is_unapproved = before is not None and (before.is_first or before.also_first)
+    is_settled = is_unapproved and not _deletes_unapproved(verdicts, evaluation)
     return evaluation.policy.fingerprint() if is_settled else ""
 
 

@@ -103,12 +103,14 @@ class UnapprovedTags:
         of: the tags of all repositories at that moment; 0 for the first clean-up.
         settled_under: the fingerprint of the policy that deleted none of them at the first clean-up: it has been in
             force since, and needs no approval. "" for none.
+        also_first: True if a policy changed while a first clean-up was settled, and not approved.
     """
 
     since_us: int
     removed: int = 0
     of: int = 0
     settled_under: str = ""
+    also_first: bool = False
 
     @property
     def is_first(self) -> bool:

@@ -28,6 +28,7 @@
 -- include lib/clock
 -- include lib/due
 -- include lib/planned_by
+-- include lib/unapproved
 if (redis.call('HGET', all.generation, repository) or '0') ~= made_from then return 0 end
 if planned_by() ~= policy then return 0 end
 
@@ -60,7 +61,7 @@ elseif target == 'dry_run' then
 elseif target ~= 'none' then
   for _, image in ipairs(images) do redis.call('HSET', r.doomed, image.short, image.json) end
 end
-local first_us = string.match(redis.call('HGET', all.unapproved, repository) or '', '^(%d+) first')
+local first_us = first_clean_up(redis.call('HGET', all.unapproved, repository) or '')
 if first_us and approved ~= '' and approved ~= 'all' then
   redis.call('HSET', all.unapproved, repository, first_us .. ' first ' .. approved)
 elseif approved ~= '' then
