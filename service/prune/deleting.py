@@ -150,7 +150,8 @@ def _next_batch(
     elif remaining[0].tags and len(remaining) > 1:
         known = store.capabilities.deletes_tags(snapshot.restarts)
         if first := untagged_first(remaining, tags, size, deletes_tags=known):
-            count, step = first, size
+            # The first step shows if the registry can delete a tag alone, which changes the costs.
+            count, step = min(first, size) if known is None else first, size
     only_tags = remaining[0].only_tags
     return tuple(image for image in remaining[:count] if image.only_tags == only_tags), step
 
