@@ -13,7 +13,7 @@ class UntagStep:
     """The images of a batch whose tags are moved to the same tombstone.
 
     Attributes:
-        tombstone: is not used by the steps under way.
+        tombstone: the manifest that the tags are moved to. No other step under way uses the same one.
         before: the last step whose tags are moved to this tombstone, too; None if there is none.
         outcomes: of the images that were looked at.
         unfinished: number of images that are still to be untagged.

@@ -1,4 +1,4 @@
-"""Prune one large repository with pushprune, and with 8 threads that send nothing but DELETE.
+"""Measure the pruning of one large repository: by pushprune, and by 8 threads with bare DELETEs.
 
 The target is for like and like: both know what is to go, and the registry tells nobody. Ours goes through the API
 alone, with the registry's storage mounted to look at, and over that storage. Beside it stands the whole system, through

@@ -81,7 +81,7 @@ def deletes_meet_pushes(system: System) -> list[int]:
     def meet() -> None:
         # The first DELETE proves that the registry can do it.
         if len(deletes) == 1:
-            until(lambda: at(system, SECOND.digest), "the next step is under way")
+            until(lambda: at(system, SECOND.digest) or len(system.tags()) < 12, "the next step is under way")
         deletes.append(len(at(system, SECOND.digest)))
         if len(deletes) in (2, 3):
             system.registry.during_delete(fault)

@@ -1,4 +1,4 @@
-"""Delete or report abandoned uploads, dangling tags and emptied repositories: the leftovers of a storage.
+"""The leftovers of a storage: abandoned uploads, dangling tags and emptied repositories are deleted or reported.
 
 A push may race with each of these deletions. Links of leftovers are deleted under claims, like links of garbage.
 
