@@ -62,11 +62,16 @@ class RuleResult:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The position of a tag in a rule: its group, and the rankings for `last` and `last_pulled`, if it has them."""
+    """The position of a tag in a rule: its group, and the rankings for `last` and `last_pulled`, if it has them.
+
+    Attributes:
+        undated: another tag of the same place whose push time is unknown; "" for none.
+    """
 
     group: str
     order: Ranking | None
     pulls: Ranking | None
+    undated: str = ""
 
 
 class _Condition(NamedTuple):
@@ -117,9 +122,9 @@ def _joined(results: list[_Condition]) -> str:
 def _conditions(rule: Rule, keep: Keep, tag: Tag, place: Place, now_us: int) -> Iterator[_Condition]:
     in_group = f" in group {' '.join(place.group.split())}" if place.group else ""
     if keep.last is not None and place.order is not None:
-        yield _among(keep.last, place.order, place.group, tag, _words(rule.order, keep.last, in_group))
+        yield _among(keep.last, place.order, place, tag, _words(rule.order, keep.last, in_group))
     if keep.last_pulled is not None and place.pulls is not None:
-        yield _among(keep.last_pulled, place.pulls, place.group, tag, _words("pulled", keep.last_pulled, in_group))
+        yield _among(keep.last_pulled, place.pulls, place, tag, _words("pulled", keep.last_pulled, in_group))
     if keep.pushed_within is not None:
         yield _pushed_within(keep.pushed_within, tag, now_us)
     if keep.pulled_within is not None:
@@ -134,14 +139,17 @@ def _words(order: str, most: int, in_group: str) -> tuple[str, str, str]:
     return inside, outside, _TIED.get(order, "ties with {}").format(last)
 
 
-def _among(most: int, ranking: Ranking, group: str, tag: Tag, words: tuple[str, str, str]) -> _Condition:
+def _among(most: int, ranking: Ranking, place: Place, tag: Tag, words: tuple[str, str, str]) -> _Condition:
     """Return the result of the condition that the tag is among the first `most` of its group.
 
     Args:
         words: see `_words`.
     """
     inside, outside, tied = words
-    number = ranking.place(group, tag, most)
+    number = ranking.place(place.group, tag, most)
+    if number is None and place.undated:
+        reason = f"tag {place.undated} has the same image, and its push time is unknown"
+        return _Condition(True, reason, None, UnknownAge.UNDATED)
     if number is None:
         return _Condition(False, outside)
     if not ranking.takes_slot(tag):

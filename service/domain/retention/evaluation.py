@@ -56,7 +56,7 @@ class Evaluation:
     def at(self, now_us: int) -> "Evaluation":
         """Return the evaluation at another moment. Results that do not depend on time are shared."""
         # Compute the shared results before the copy, or each copy would compute them again.
-        _ = self.holders, self._live
+        _ = self.holders, self._live, self._undated
         other = copy(self)
         other.now_us, other.selections = now_us, self.selections.at(now_us)
         other._revisions = self._revisions.at(other.selections, now_us)
@@ -187,15 +187,25 @@ class Evaluation:
             return
         for number, group in self.selections.selecting(tag):
             name, rule = self.selections.rules[number]
-            yield result_of(name, rule, tag, self._place(number, rule, group), self.now_us)
+            yield result_of(name, rule, tag, self._place(number, rule, group, tag.digest), self.now_us)
 
-    def _place(self, number: int, rule: Rule, group: str) -> Place:
+    def _place(self, number: int, rule: Rule, group: str, digest: str) -> Place:
         keep = rule.keep if isinstance(rule.keep, Keep) else None
         return Place(
             group,
             self.selections.ranking(number, rule.order) if keep and keep.last is not None else None,
             self.selections.ranking(number, "pulled") if keep and keep.last_pulled is not None else None,
+            self._undated.get((number, group, digest), "") if self._undated and rule.count == "digests" else "",
         )
+
+    @cached_property
+    def _undated(self) -> Mapping[tuple[int, str, str], str]:
+        """(rule number, group, digest) → a tag of unknown push time that the rule may count for the digest."""
+        return {
+            (number, group, tag.digest): tag.name
+            for tag in filter(self.fixed.awaits_push_time, self.state.tags)
+            for number, group in self.selections.possible(tag.name)
+        }
 
     def _lost_verdict(self, tag: Tag) -> Verdict:
         """Return the verdict that a lost tag would have if it existed at the registry."""
@@ -213,7 +223,9 @@ class Evaluation:
         if not self.fixed.awaits_push_time(tag):
             return False
         rules = [rule for _, rule in self.selections.naming(tag.name)]
-        return not _keeps_whatever_its_date(rules) and any(map(self._may_delete, rules))
+        # A digest that a rule counts has the age of its newest tag, also if another rule keeps that tag.
+        is_needed = len(self.holders[tag.digest]) > 1 or not _keeps_whatever_its_date(rules)
+        return is_needed and any(map(self._may_delete, rules))
 
     def needs_approval(self, tag: Tag) -> bool:
         """True if the policy may delete the tag only after an operator has approved a plan. See `UnapprovedTags`."""

@@ -170,10 +170,16 @@ class Selections:
 
     def naming(self, name: str) -> Iterator[tuple[str, Rule]]:
         """Yield (name, rule) of every rule that could select a tag of this name at some age."""
+        for number, _ in self.possible(name):
+            yield self.rules[number]
+
+    def possible(self, name: str) -> Iterator[tuple[int, str]]:
+        """Yield (rule number, group) of every rule that could select a tag of this name at some age."""
         for number in self._matching(self._lists_of(name)):
-            if self._group[number](name) is not None:
-                rule_name, rule = self.rules[number]
-                yield rule_name, rule
+            group = self._group[number](name)
+            if group is not None:
+                yield number, group
+                rule = self.rules[number][1]
                 if rule.final and not rule.older_than:
                     return
 

@@ -210,6 +210,37 @@ def test_a_tag_whose_push_was_not_reported_is_kept_and_takes_no_place() -> None:
     assert reasons(decided)["found"] == ("push time unknown (imported); creation date not read yet", None)
 
 
+@pytest.mark.parametrize("count", ["digests", "tags"])
+def test_an_image_that_another_tag_of_unknown_push_time_has_may_be_the_newest(count: str) -> None:
+    tags = [tag("again", None, "x"), tag("b", 3, "x"), tag("c", 4), tag("d", 1)]
+    plan = decide(tags, policy(f"rules: [{{keep: {{last: 1}}, count: {count}}}]"))
+    assert kept(plan) == (["c", "b", "again"] if count == "digests" else ["c", "again"])
+    assert {verdict.tag.name: verdict.unknown_age for verdict in plan.verdicts if verdict.unknown_age} == (
+        {"b": "undated"} if count == "digests" else {}
+    )
+
+
+def test_an_image_waits_only_for_tags_that_the_rule_counts() -> None:
+    tags = [tag("other", None, "x"), tag("v1", 3, "x"), tag("v2", 4)]
+    assert gone(decide(tags, policy("rules: [{tags: 'v*', keep: {last: 1}, count: digests}]"))) == ["v1"]
+    assert gone(decide(tags, policy("{protect: [other], rules: [{keep: {last: 1}, count: digests}]}"))) == ["v1"]
+
+
+def test_a_tag_of_unknown_push_time_may_be_too_young_for_a_final_rule() -> None:
+    tags = [tag("again", None, "x"), tag("b", 3, "x"), tag("c", 4)]
+    final = "{tags: again, older_than: 1d, keep: always, final: true}"
+    assert gone(decide(tags, policy(f"rules: [{final}, {{keep: {{last: 1}}, count: digests}}]"))) == []
+
+
+def test_the_date_of_a_tag_that_is_kept_anyway_is_read_if_its_image_waits_for_it() -> None:
+    tags = [tag("again", None, "x"), tag("b", 3, "x"), tag("c", 4)]
+    rules = policy("rules: [{tags: again, keep: always}, {keep: {last: 1}, count: digests}]")
+    plan = decide(tags, rules)
+    assert (kept(plan), plan.unseen) == (["c", "b", "again"], (digest_of("x"),))
+    alone = decide([tag("again", None, "y"), *tags[1:]], rules)
+    assert (gone(alone), alone.unseen) == (["b"], ())
+
+
 @pytest.mark.parametrize(
     ("rules", "reason"),
     [
