@@ -212,6 +212,20 @@ def test_a_forged_push_moves_no_restored_tag(make_system: Make) -> None:
     assert system.registry.tags(SHOP)["v1"] == restored
 
 
+def test_a_forged_push_of_a_tag_costs_no_other_tag_of_its_image(make_system: Make) -> None:
+    """The image counts by its last push. The forged push makes that push unknown."""
+    system = make_system(keep_last(2, protect=["latest"]))
+    system.registry.push(SHOP, "latest", OTHER)
+    for tag, seed in (("v1", "shared"), ("v2", "v2"), ("v3", "shared")):
+        system.registry.push_image(SHOP, tag, seed=seed)
+    system.settle()
+    system.push("v4")
+    forger(system).push("v3", OTHER.digest)
+    system.settle()
+    system.later()
+    assert {"v1", "v3", "v4"} <= system.tags()
+
+
 def long_ago(system: System) -> None:
     """Pretend that our own writes are an hour old."""
     client: Any = system.store.connection.client
