@@ -72,7 +72,7 @@ def _marks_of(path: Path) -> tuple[str, ...]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of folders, and try live ones that run out of time once more.
+    """Mark the tests of folders, try live ones that run out of time once more, and let deep ones take any time.
 
     The long files come first: two processes that share them have work until the end.
     """
@@ -81,6 +81,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(mark)
         if item.get_closest_marker("live"):
             item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=_OUT_OF_TIME))
+        if item.get_closest_marker("deep"):
+            item.add_marker(pytest.mark.timeout(0))
     long = {item.path for item in items if item.get_closest_marker("live")}
     items.sort(key=lambda item: item.path not in long)
 

@@ -122,6 +122,27 @@ def test_a_fault_of_a_step_leaves_no_tag_of_another_step_at_its_tombstone(
     assert_done(system)
 
 
+def test_a_step_that_waits_for_a_failed_step_does_not_begin(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The sixth step waits for the tombstone of the third one, which fails.
+    system = steps(make_system, monkeypatch, size=2)
+    names = [doomed.tags[0] for doomed in system.store.history.doomed(SHOP)]
+    rest = {"v11", names[4], names[10]}
+
+    def others_are_moved() -> bool:
+        return all(name in rest or digest == THIRD.digest for name, digest in system.registry.tags(SHOP).items())
+
+    system.registry.before("PUT", f"manifests/{names[4]}$", lambda: until(others_are_moved, "the others are moved"))
+    system.registry.fail_next("PUT", f"manifests/{names[4]}$", status=500)
+    with pytest.raises(RegistryUnavailable):
+        deleting.delete(system.wiring, SHOP)
+    assert system.tags() == rest
+    assert no_tombstone(system)
+    system.later()
+    assert_done(system)
+
+
 def test_a_tombstone_that_another_deleted_without_its_tags_is_deleted_again(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
