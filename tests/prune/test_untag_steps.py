@@ -122,9 +122,7 @@ def test_a_fault_of_a_step_leaves_no_tag_of_another_step_at_its_tombstone(
     assert_done(system)
 
 
-def test_a_step_that_waits_for_a_failed_step_does_not_begin(
-    make_system: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_that_waits_for_a_failed_step_does_not_begin(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     # The sixth step waits for the tombstone of the third one, which fails.
     system = steps(make_system, monkeypatch, size=2)
     names = [doomed.tags[0] for doomed in system.store.history.doomed(SHOP)]
