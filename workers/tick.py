@@ -75,9 +75,9 @@ class Tick:
         self._log_complaint(self.wiring.policies.complaint)
 
     def _log_complaint(self, complaint: str | None) -> None:
-        """Log that the policy file is invalid, or valid again."""
+        """Log that the policy file cannot be used, or can be used again."""
         if complaint and complaint != self._complaint:
-            log.error("the policy file is invalid; the previous policy stays in force", error=complaint)
+            log.error("the policy file cannot be used", error=complaint)
         elif self._complaint and not complaint:
-            log.info("the policy file is valid again")
+            log.info("the policy file is used again")
         self._complaint = complaint

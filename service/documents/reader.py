@@ -1,5 +1,6 @@
 """Read a YAML or JSON text with the line of every key, or refuse it with one sentence. JSON is read as YAML."""
 
+import os
 import re
 import stat
 from collections.abc import Mapping
@@ -95,13 +96,21 @@ def read_text(file: Path, limit_bytes: int = LIMIT_BYTES) -> str:
         ConfigurationError: the file cannot be read, is too large, or is not UTF-8.
     """
     try:
-        if not stat.S_ISREG(file.stat().st_mode):
+        mode = file.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise ConfigurationError(
+                f"cannot read {file}: it is a folder; Docker creates one if a file that it mounts does not exist"
+            )
+        if not stat.S_ISREG(mode):
             raise ConfigurationError(f"cannot read {file}: it is not a file")
         with file.open("rb") as stream:
             content = stream.read(limit_bytes + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigurationError(f"cannot read {file}: {reason}") from error
+        # In a container the user is rarely the one who wrote the file.
+        denied = f" for user {os.geteuid()}, as whom pushprune runs: let this user read the file and its folder"
+        fix = denied if isinstance(error, PermissionError) else ""
+        raise ConfigurationError(f"cannot read {file}: {reason}{fix}") from error
     return decoded(content, str(file), limit_bytes)
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 
-from service.domain.errors import RegistryRefused, RegistryUnavailable
+from service.domain.errors import PushpruneError, RegistryRefused, RegistryUnavailable
 from service.domain.history import reconciliation
 from service.domain.oci.names import is_repository
 from service.domain.policy.units import spell_count
@@ -140,6 +140,12 @@ def _compare_for(
         except (RegistryRefused, ValueError) as error:
             store.reconcile_runs.failed(repository, f"{repository}: {error}", for_good=True)
             log.error("a repository was not compared", repository=repository, error=str(error))
+        except PushpruneError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault in pushprune must neither be hidden nor stop the whole run
+            log.exception("a fault in pushprune", repository=repository)
+            message = f"{repository}: this is a fault in pushprune: {error!r}: report it with the log of the worker"
+            store.reconcile_runs.failed(repository, message, for_good=True)
 
 
 def _compare(store: Store, registry: Registry, run: reconciliation.ReconcileRun, repository: str, pace: Pace) -> None:

@@ -26,7 +26,7 @@ from service.registry.quarantine import (
     settle_abandoned,
     unknown_in,
 )
-from service.registry.storage import Storage
+from service.registry.storage import Storage, translated_reads
 
 _ELSEWHERE = "set storage.path to the registry's rootdirectory, or delete.via: api"
 
@@ -158,7 +158,8 @@ class DiskDeletion:
 
     def is_unsettled(self, repository: str) -> bool:
         """True if a dead process left folders in quarantine, or a marker that the registry lists as a tag."""
-        return is_unsettled(self._storage, repository)
+        with translated_reads():
+            return is_unsettled(self._storage, repository)
 
     def settle(self, repository: str) -> None:
         """Settle the quarantines of dead processes. Raises the errors of `open` and `close`."""

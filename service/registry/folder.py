@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-_MISSING = (FileNotFoundError, NotADirectoryError)
+MISSING = (FileNotFoundError, NotADirectoryError)
 
 
 class StoredFile(NamedTuple):
@@ -20,7 +20,7 @@ def look_up(root: str, key: str) -> StoredFile | None:
     """Return the file of this key; None if there is none."""
     try:
         status = os.stat(f"{root}/{key}")
-    except _MISSING:
+    except MISSING:
         return None
     return StoredFile(key, status.st_size, status.st_mtime_ns // 1000)
 
@@ -29,7 +29,7 @@ def names(root: str, folder: str) -> list[str]:
     """The names in a folder; none if it does not exist."""
     try:
         return os.listdir(f"{root}/{folder}")
-    except _MISSING:
+    except MISSING:
         return []
 
 
@@ -38,13 +38,13 @@ def files_of_folders(root: str, folder: str, name: str) -> Iterator[tuple[str, i
     try:
         # To look up a path relative to an open folder takes three quarters of the time.
         handle = os.open(f"{root}/{folder}", os.O_RDONLY | os.O_DIRECTORY)
-    except _MISSING:
+    except MISSING:
         return
     try:
         for inner in os.listdir(handle):
             try:
                 status = os.stat(f"{inner}/{name}", dir_fd=handle)
-            except _MISSING:
+            except MISSING:
                 continue
             yield inner, status.st_size, status.st_mtime_ns // 1000
     finally:
@@ -57,7 +57,7 @@ def walk(root: str, folder: str) -> Iterator[StoredFile]:
         with os.scandir(f"{root}/{folder}") as entries:
             # obstore writes a file beside its place and moves it there.
             inner = [(f"{folder}/{entry.name}", entry.is_dir()) for entry in entries if "#" not in entry.name]
-    except _MISSING:
+    except MISSING:
         return
     for key, is_folder in inner:
         if is_folder:
@@ -99,7 +99,7 @@ def delete(root: str, keys: Iterable[str], *, with_folders: bool = False) -> dic
     for key in keys:
         try:
             os.unlink(f"{root}/{key}")
-        except _MISSING:
+        except MISSING:
             pass
         except OSError as error:
             failed[key] = str(error)

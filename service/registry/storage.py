@@ -3,19 +3,25 @@
 import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from service.domain.errors import StorageRefused, StorageUnavailable
 from service.domain.oci.manifest import media_type_of
 from service.domain.oci.names import is_digest, is_tag
 from service.registry.address import checked_digest, checked_repository, checked_tag
+from service.registry.folder import MISSING, names
 from service.registry.manifest import Manifest
 
 _LONGEST_LINK = 256
 
 
 class ReadableStorage(Protocol):
-    """The registry's storage, mounted or in a bucket, for reading only. A bucket raises the errors of a request."""
+    """The registry's storage, mounted or in a bucket, for reading only.
+
+    A method whose answer needs a file that exists and cannot be read raises StorageRefused or StorageUnavailable.
+    """
 
     @property
     def name(self) -> str:
@@ -93,11 +99,9 @@ class Storage:
 
     def _digests(self, repository: str) -> dict[str, str]:
         """Map each tag that points at a manifest to its digest."""
-        try:
-            names = filter(is_tag, os.listdir(self.tags_folder(repository)))
-        except FileNotFoundError:
-            return {}
-        digests = ((tag, self.digest_of(repository, tag)) for tag in names)
+        with translated_reads():
+            tags = filter(is_tag, names(str(self._manifests(repository)), "tags"))
+        digests = ((tag, self.digest_of(repository, tag)) for tag in tags)
         return {tag: digest for tag, digest in digests if digest}
 
     def manifest(self, repository: str, digest: str) -> Manifest | None:
@@ -136,7 +140,7 @@ class Storage:
 
     def holds_tags(self, repository: str) -> bool:
         """True if the repository ever had a tag."""
-        return (self._manifests(repository) / "tags").is_dir()
+        return _status(self._manifests(repository) / "tags") is not None
 
     def repository_folder(self, repository: str) -> Path:
         """The folder of a repository. Raises ValueError for a name that is not a repository."""
@@ -164,22 +168,26 @@ class Storage:
     def repositories(self) -> Iterator[str]:
         """Yield every repository, found by its folder."""
         root = self.base / "repositories"
-        for folder, inner, _ in os.walk(root):
-            if any(name.startswith("_") for name in inner):
-                yield str(Path(folder).relative_to(root))
-            # No part of a repository's name begins with `_`; such folders belong to the registry.
-            inner[:] = [name for name in inner if not name.startswith("_")]
+        with translated_reads():
+            for folder, inner, _ in os.walk(root, onerror=_raise_unless_missing):
+                if any(name.startswith("_") for name in inner):
+                    yield str(Path(folder).relative_to(root))
+                # No part of a repository's name begins with `_`; such folders belong to the registry.
+                inner[:] = [name for name in inner if not name.startswith("_")]
 
     def manifests(self, repository: str) -> Iterator[str]:
         """Yield the digests of all existing manifests, with and without a tag. A collector must mark each of them."""
-        for link in (self._manifests(repository) / "revisions").glob("*/*/link"):
-            digest = f"{link.parent.parent.name}:{link.parent.name}"
-            if self.blob_size(digest):
-                yield digest
+        revisions = str(self._manifests(repository) / "revisions")
+        with translated_reads():
+            for algorithm in names(revisions, ""):
+                for hexadecimal in names(revisions, algorithm):
+                    link, digest = Path(revisions, algorithm, hexadecimal, "link"), f"{algorithm}:{hexadecimal}"
+                    if _status(link) and self.blob_size(digest):
+                        yield digest
 
     def has_layer(self, repository: str, digest: str) -> bool:
         """True if the repository has a link to this config or layer."""
-        return self._layer(repository, digest).exists()
+        return _status(self._layer(repository, digest)) is not None
 
     def layer_us(self, repository: str, digest: str) -> int | None:
         """The time at which a repository's link to a config or layer was last written, in µs since the epoch.
@@ -193,7 +201,7 @@ class Storage:
 
     def is_empty(self) -> bool:
         """True if nothing was ever pushed; garbage-collect then ends with exit code 1."""
-        return not (self.base / "repositories").exists()
+        return _status(self.base / "repositories") is None
 
 
 def _modified_us(file: Path) -> int | None:
@@ -202,10 +210,33 @@ def _modified_us(file: Path) -> int | None:
 
 
 def _status(file: Path) -> os.stat_result | None:
+    with translated_reads():
+        try:
+            return file.stat()
+        except MISSING:
+            return None
+
+
+@contextmanager
+def translated_reads() -> Iterator[None]:
+    """Translate an error of the disk in the block into the error that a bucket would raise.
+
+    Only what is certainly missing counts as missing: deletions and collections rely on what exists.
+    """
     try:
-        return file.stat()
-    except OSError:
-        return None
+        yield
+    except PermissionError as error:
+        raise StorageRefused(
+            f"the storage cannot be read: user {os.geteuid()}, as whom pushprune runs, has no right to read "
+            f"{error.filename}: run pushprune as the registry's user"
+        ) from error
+    except OSError as error:
+        raise StorageUnavailable(f"the storage cannot be read: {error.strerror}: {error.filename}") from error
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, MISSING):
+        raise error
 
 
 def read_link(link: Path) -> str | None:

@@ -39,4 +39,4 @@ def test_a_changed_policy_file_is_taken_up_and_an_invalid_one_leaves_the_old_in_
     file.write_text(yaml.safe_dump(last(1)))
     at_rest(system, {"v5"})
     wait_until(lambda: said() == "in force", "it is still called invalid")
-    assert re.search("the policy file is invalid", system.log("worker1"))
+    assert re.search("the policy file cannot be used", system.log("worker1"))

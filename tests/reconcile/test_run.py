@@ -258,6 +258,26 @@ def test_a_registry_that_does_not_answer_is_waited_for(make_system: Make) -> Non
     assert known(system, "shop/api") == {"v1"}
 
 
+def test_a_fault_in_one_repository_is_reported_and_keeps_no_other_from_being_compared(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = make_system(keep_last(9), **QUICKLY)
+    unheard(system, "shop/api:v1", "shop/web:v1")
+    compare = reconcile_compare.compare
+
+    def failing(store: Any, registry: Any, snapshot: Any, *more: Any, **named: Any) -> Any:
+        if snapshot.repository == "shop/api":
+            raise ZeroDivisionError
+        return compare(store, registry, snapshot, *more, **named)
+
+    monkeypatch.setattr(reconcile_compare, "compare", failing)
+    system.store.reconcile_runs.request(reconciliation.MANUAL)
+    assert finish(system).failed == 1
+    assert known(system, "shop/web") == {"v1"}
+    (trouble,) = system.store.outbox.troubles()
+    assert "shop/api: this is a fault in pushprune: ZeroDivisionError()" in trouble.message
+
+
 def test_a_reconcile_run_of_another_worker_is_left_to_it(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, "shop/api:v1")

@@ -1,9 +1,15 @@
 """The filesystem driver's layout, repository by repository."""
 
+import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service.domain.errors import StorageRefused, StorageUnavailable
+from service.registry.disk import DiskDeletion
 from service.registry.storage import Storage
 from tests.support.storage import A, B, Disk
 
@@ -51,3 +57,45 @@ def test_a_name_that_is_no_tag_has_no_folder(disk: Disk, tag: str) -> None:
 def test_a_text_that_is_no_digest_has_no_link(disk: Disk, digest: str) -> None:
     with pytest.raises(ValueError, match="is not a digest"):
         Storage(disk.root).revision("a", digest)
+
+
+READS: list[tuple[str, Callable[[Storage], Any]]] = [
+    ("_manifests/tags", lambda storage: storage.tags("shop/api")),
+    ("_manifests/tags", lambda storage: storage.holds_tags("shop/api")),
+    ("_manifests/revisions", lambda storage: list(storage.manifests("shop/api"))),
+    ("_manifests/revisions/sha256", lambda storage: list(storage.manifests("shop/api"))),
+    ("_layers", lambda storage: storage.has_layer("shop/api", A)),
+    ("", lambda storage: list(storage.repositories())),
+    ("_pushprune", lambda storage: DiskDeletion(storage, None).is_unsettled("shop/api")),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize(("folder", "read"), READS)
+def test_a_folder_that_pushprune_may_not_read_is_no_empty_folder(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, folder: str, read: Callable[[Storage], Any]
+) -> None:
+    """Root may read everything, and the tests may run as root: so the system's calls fail here."""
+    disk.blob(A)
+    disk.manifest("shop/api", A)
+    forbidden = str(disk.root / "docker/registry/v2/repositories/shop/api" / folder).rstrip("/")
+
+    def denying(call: Callable[..., Any]) -> Callable[..., Any]:
+        def denied(path: Any = ".", *more: Any, **named: Any) -> Any:
+            if str(path).startswith(forbidden):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return call(path, *more, **named)
+
+        return denied
+
+    for call in ("listdir", "scandir", "stat"):
+        monkeypatch.setattr(os, call, denying(getattr(os, call)))
+    with pytest.raises(StorageRefused, match="run pushprune as the registry's user"):
+        read(Storage(disk.root))
+
+
+def test_a_folder_that_the_disk_cannot_read_is_no_empty_folder(disk: Disk) -> None:
+    tags = disk.root / "docker/registry/v2/repositories/shop/api/_manifests/tags"
+    tags.parent.mkdir(parents=True)
+    tags.symlink_to(tags)
+    with pytest.raises(StorageUnavailable, match="the storage cannot be read: Too many levels of symbolic links"):
+        Storage(disk.root).tags("shop/api")

@@ -1,5 +1,7 @@
 """Settings that are refused: one sentence with place, key, and the word that was probably meant."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -223,10 +225,26 @@ def test_a_byte_order_mark_and_the_largest_file_are_welcome(load: Load) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    for file, reason in ((tmp_path / "none", "No such file or directory"), (tmp_path, "it is not a file")):
+    os.mkfifo(tmp_path / "pipe")
+    for file, reason in (
+        (tmp_path / "none", "No such file or directory"),
+        (tmp_path / "pipe", "it is not a file"),
+        (tmp_path, "it is a folder; Docker creates one if a file that it mounts does not exist"),
+    ):
         with pytest.raises(ConfigurationError) as refused:
             load_settings(file, {})
         assert str(refused.value) == f"cannot read {file}: {reason}"
+
+
+def test_a_file_that_pushprune_may_not_read_names_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def deny(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "open", deny)
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="Permission denied for user 4242, as whom pushprune runs: let this"):
+        load_settings(tmp_path / "file", {})
 
 
 @pytest.mark.parametrize(
