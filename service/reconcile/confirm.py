@@ -45,11 +45,10 @@ def correct_reports(store: Store, registry: Registry, snapshot: Snapshot, plan: 
     Raises:
         RegistryUnavailable: a push is so young that the registry may not show it yet.
     """
-    doomed_us = [verdict.tag.pushed_us or 0 for image in plan.doomed for verdict in image.verdicts if verdict.tag.name]
-    if not doomed_us:
+    if not any(image.tags for image in plan.doomed):
         return False
-    oldest_us = min(doomed_us)
-    reported = [tag for tag in snapshot.tags if not tag.proved and (tag.pushed_us or 0) > oldest_us]
+    # Also reports from before the pushes of the doomed tags: one may hide a kept tag that points at a doomed image.
+    reported = [tag for tag in snapshot.tags if not tag.proved]
     if registry.storage is not None:
         return _correct_by_storage(store, registry, registry.storage, snapshot, reported)
     moved = [tag.name for tag in reported if snapshot.unconfirmed or tag.name in snapshot.revisions]

@@ -226,6 +226,27 @@ def test_a_forged_push_of_a_tag_costs_no_other_tag_of_its_image(make_system: Mak
     assert {"v1", "v3", "v4"} <= system.tags()
 
 
+@pytest.mark.parametrize("mounted", [False, True])
+@pytest.mark.parametrize("version", ["2.8", "3"])
+@pytest.mark.parametrize("target", [OTHER.digest, FORGED], ids=["known", "invented"])
+def test_a_forged_move_from_before_the_push_of_another_tag_hides_no_tag_of_its_image(
+    make_system: Make, on_disk: Make, target: str, version: str, mounted: bool
+) -> None:
+    """The image is deleted with the other tag. A tag that is hidden would be deleted with it."""
+    make = on_disk if mounted else make_system
+    system = make(keep_last(1, protect=["latest"]), version, delete={"via": "api"})
+    now = datetime.now(UTC)
+    for tag, image, minutes in (("v0", OTHER, 50), ("latest", PARTS[0], 40), ("v1", PARTS[0], 20)):
+        system.registry.push(SHOP, tag, image, at=now - timedelta(minutes=minutes))
+        system.settle()
+    forger(system).push("latest", target, later=timedelta(minutes=-30))
+    system.push("v2")
+    system.settle()
+    system.later()
+    assert system.registry.tags(SHOP)["latest"] == PARTS[0].digest
+    assert can_be_pulled(system)
+
+
 def long_ago(system: System) -> None:
     """Pretend that our own writes are an hour old."""
     client: Any = system.store.connection.client
