@@ -36,8 +36,8 @@ _STANDARD = "-"
 def export(file: str, config: Path | None, data: Path | None) -> None:
     """Write the history, the tags, the trash, holds, approvals and protections to FILE, one JSON object a line.
 
-    The file is packed if its name ends in .gz; - is standard output. The service may run. Keep the file as secret as
-    the registry: it contains manifests and the names of users.
+    The file is compressed if its name ends in .gz; - is standard output. The service may run. Keep the file as secret
+    as the registry: it contains manifests and the names of users.
     """
     store = connect(config, data).store
     counts: Counter[str] = Counter()

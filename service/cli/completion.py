@@ -93,7 +93,7 @@ def register() -> None:
 @click.argument("shell", type=click.Choice(tuple(_SHELLS)))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that lets SHELL complete verbs, options, repositories and tags.
+    """Print the script that lets a shell complete verbs, options, repositories and tags.
 
     To try it in this terminal: source <(pushprune completion bash)
     """

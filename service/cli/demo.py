@@ -12,25 +12,25 @@ from service.cli.command import examples
         "pushprune demo --large",
     ),
 )
-@click.option("--once", is_flag=True, help="Exit after the demo; status 0 if the result matches the policy.")
+@click.option("--once", is_flag=True, help="Exit after the demo; with 0 if the result matches the policy.")
 @click.option("--large", is_flag=True, help="Show the dashboard of a busy company, without a registry.")
 @click.option(
     "--repositories",
     type=click.IntRange(min=1),
-    default=1000,
-    show_default=True,
     metavar="N",
-    help="With --large: the number of repositories.",
+    help="With --large: the number of repositories [1000].",
 )
-def demo(once: bool, large: bool, repositories: int) -> None:
+def demo(once: bool, large: bool, repositories: int | None) -> None:
     """Start a registry, push images, show which tags were kept or deleted and why, and collect garbage.
 
     The registry's binary is PUSHPRUNE_REGISTRY_BIN, or `registry` or `docker-registry` on PATH, or the Debian package
     docker-registry, which is downloaded into the user's cache.
 
-    With --large, two weeks of a company are recorded within a minute or so, and the dashboard shows them. No registry
+    With --large, the dashboard shows two weeks of a busy company, which are simulated in about a minute. No registry
     runs, and no image exists.
     """
+    if repositories and not large:
+        raise click.UsageError("--repositories needs --large")
     from rich.console import Console
 
     from service.local.demo import demo as play
@@ -40,6 +40,6 @@ def demo(once: bool, large: bool, repositories: int) -> None:
     # Without a terminal, rich assumes 80 columns and would fold the reasons.
     console = console if console.is_terminal else Console(highlight=False, width=120)
     if large:
-        demo_large(console, repositories=repositories, once=once)
+        demo_large(console, repositories=repositories or 1000, once=once)
     else:
         play(console, once=once)

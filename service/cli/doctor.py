@@ -29,7 +29,7 @@ _COLOURS = {"skipped": None, "ok": "green", "warning": "yellow", "error": "red"}
 @click.option("--front", metavar="URL", help="The address that clients push to: check that writes there ask the gate.")
 @click.option("--web", metavar="URL", help="The address of the web process, as seen from here [from `listen`].")
 @click.option(
-    "--probe-repository", default=REPOSITORY, show_default=True, metavar="REPO", help="The repository for the probe."
+    "--probe-repository", default=REPOSITORY, show_default=True, metavar="REPO", help="The repository of the test push."
 )
 @click.option(
     "--wait",
@@ -37,7 +37,7 @@ _COLOURS = {"skipped": None, "ok": "green", "warning": "yellow", "error": "red"}
     show_default=True,
     metavar="SECONDS",
     type=click.IntRange(1, 600),
-    help="How long to wait for the probe's notification.",
+    help="How long to wait for the notification of the test push.",
 )
 @output_options()
 def doctor(

@@ -9,7 +9,7 @@ import click
 from service.answers.verdicts import ExplainedTag
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options, known_repositories
-from service.cli.names import parse_name
+from service.cli.names import parse_name, refuse_glob
 from service.cli.output import WideOnly, line, output_options, show_document, show_names, table, when
 from service.cli.registry import registry_option
 from service.clock import now_us
@@ -37,6 +37,7 @@ from service.settings import Settings
 def explain(name: str, config: Path | None, data: Path | None, as_document: bool) -> None:
     """Show for a tag, or for each tag of a repository, if it is kept, by which rule, and when it could be deleted."""
     repository, tag = parse_name(name)
+    refuse_glob(name, f"`pushprune tags '{name}'` shows the verdict and the reason of each tag")
     wiring = connect(config, data)
     known_repositories(wiring.inventory, [repository])
     explained = wiring.verdicts.explain(repository, (tag,) if tag else None)

@@ -1,5 +1,7 @@
 """The command `pushprune`: find the verb, run it, and turn every failure into one sentence and an exit code."""
 
+import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -115,8 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb and exit: 0 done, 1 failed, 2 wrong usage or configuration."""
     if COMPLETE in os.environ:
         import_module("service.cli.completion").register()
+    _prepare_output()
     try:
-        code = pushprune.main(arguments, prog_name="pushprune", standalone_mode=False)
+        code = pushprune.main(arguments, prog_name="pushprune", standalone_mode=False, color=_color())
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -136,8 +139,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if os.environ.get("PUSHPRUNE_LOG") == "debug":
             raise
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _fail("no space is left on the disk that the output is written to", FAILED)
         _fail(f"unexpected {type(error).__name__}: {error} (PUSHPRUNE_LOG=debug shows where)", FAILED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _prepare_output() -> None:
+    """Print ? for a character that the terminal's encoding lacks, such as the … of a cut name in Latin-1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _color() -> bool | None:
+    """Return False if the user wants no colours (https://no-color.org), None to use them on a terminal."""
+    return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
 
 
 def _fail(sentence: str, code: int) -> None:

@@ -52,6 +52,12 @@ def parse_tag(name: str) -> str:
     return name
 
 
+def refuse_glob(name: str, instead: str) -> None:
+    """Raise UnclearName for a glob. instead: the rest of the sentence, which says what to do."""
+    if is_glob(name):
+        raise UnclearName(f"{name} is a glob: {instead}")
+
+
 def parse_wanted(name: str, kept_tags: tuple[str, ...] = ()) -> TagSelector:
     """Parse an argument of `pushprune rm`: REPO:TAG (globs or not) or REPO@DIGEST.
 

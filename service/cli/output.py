@@ -48,14 +48,16 @@ def output_options(*, lists: bool = False) -> Callable[[Callable[..., Any]], Cal
             "--json", "as_document", is_flag=True, callback=_is_document, help="Print JSON: the same as -o json."
         )(command)
         return click.option(
-            "-o", "format", type=click.Choice(_LISTS if lists else _DOCUMENTS), expose_value=False, is_eager=True,
-            callback=keep, help=_LISTS_HELP if lists else "Print the answer as JSON or YAML.",
+            "-o", "format", metavar="FORMAT", type=click.Choice(_LISTS if lists else _DOCUMENTS), expose_value=False,
+            is_eager=True, callback=keep, help=_LISTS_HELP if lists else "Print the answer as json or yaml.",
         )(command)  # fmt: skip
 
     return add
 
 
-_LISTS_HELP = "wide: all columns, never cut. name: one name per line, for scripts. json, yaml: all fields."
+_LISTS_HELP = (
+    "table (the default); wide: all columns, never cut; name: one name per line, for scripts; json or yaml: all fields."
+)
 
 
 limit_option = click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Show the first N only.")

@@ -7,7 +7,7 @@ import click
 from service.answers.protections import ProtectionAnswer
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options, known_repositories
-from service.cli.names import UnclearName, parse_name, parse_tag, span
+from service.cli.names import UnclearName, parse_name, parse_tag, refuse_glob, span
 from service.cli.output import line, output_options, show_document, when
 from service.cli.user import login_name
 from service.domain.policy.units import spell_count
@@ -41,6 +41,7 @@ def protect(
         repository, tag = parse_name(name)
         if not tag:
             raise UnclearName(f"name a tag, not a repository: write {repository}:TAG")
+        refuse_glob(name, f"name each tag; `pushprune tags '{name}' -o name` lists the names")
         tags.setdefault(repository, []).append(parse_tag(tag))
     wiring = connect(config, data)
     known_repositories(wiring.inventory, tags)

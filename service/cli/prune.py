@@ -32,8 +32,8 @@ from service.cli.registry import asked_registry, registry_option, trash_option
     "--keep-last", metavar="N", type=click.IntRange(min=1), help="With --registry: keep the last N images of each REPO."
 )
 @click.option(
-    "--order", type=click.Choice(("pushed", "created", "semver", "name")),
-    help="With --keep-last: the order that N counts by [pushed; or created, if the push was not recorded].",
+    "--order", metavar="ORDER", type=click.Choice(("pushed", "created", "semver", "name")),
+    help="With --keep-last: N counts by created, semver, name or pushed [pushed; created if no push was recorded].",
 )  # fmt: skip
 @trash_option
 @click.option("--held", is_flag=True, help="Show the plans that wait for approval.")

@@ -35,13 +35,15 @@ _NONE = "no repository is known yet: push an image, or compare with the registry
 @registry_option
 @click.option(
     "--sort",
+    metavar="FIELD",
     default="name",
     show_default=True,
     type=click.Choice(get_args(RepositoryOrder)),
-    help="Sort order; - for descending. expires: the next deletion first.",
+    help="name, pushed, tags, size, doomed (tags to delete) or expires (next deletion first); -FIELD: descending.",
 )
 @click.option(
     "--status",
+    metavar="STATUS",
     type=click.Choice(get_args(RepositoryStatus)),
     help="delete: only with images to be deleted next. held: only with a plan that waits for approval.",
 )

@@ -8,7 +8,7 @@ import click
 from service.answers.bulk import RestorationAnswer
 from service.cli.command import examples
 from service.cli.connect import connect, connection_options, known_repositories
-from service.cli.names import parse_reference, parse_tag, span
+from service.cli.names import parse_reference, parse_tag, refuse_glob, span
 from service.cli.output import line, output_options, short_digest, show_document, when
 from service.cli.registry import asked_registry, refuse_v1, registry_option
 from service.cli.restore_from import restore_from
@@ -97,6 +97,7 @@ def restore(
 
 
 def _target(name: str, as_tag: str | None) -> RestoreTarget:
+    refuse_glob(name, "name each image; `pushprune trash -o name` lists the names")
     repository, tag, digest = parse_reference(name)
     return RestoreTarget(repository, tag or "", digest or "", parse_tag(as_tag) if as_tag is not None else "")
 

@@ -73,7 +73,7 @@ def _show(result: SearchResult) -> None:
     if result.users:
         table(("user", "tags"), ((user.name, str(user.tags)) for user in result.users))
     if not (result.repositories or result.tags or result.users):
-        line("nothing matches")
+        line("nothing matches; a digest needs at least 8 characters")
     for sentence in _remarks(result):
         line(sentence)
 

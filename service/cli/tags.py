@@ -57,15 +57,17 @@ PlatformsByImage = Mapping[tuple[str, str], Sequence[str]]  # by repository and 
 @click.option("--platforms", "with_platforms", is_flag=True, help="Show the platforms of each tag; asks the registry.")
 @click.option(
     "--sort",
+    metavar="FIELD",
     default="-pushed",
     show_default=True,
     type=click.Choice(get_args(TagOrder)),
-    help="Sort order; - for descending. expires: the next deletion first.",
+    help="name, pushed, pulled, size, status or expires (next deletion first); -FIELD: descending.",
 )
 @click.option(
     "--status",
+    metavar="STATUS",
     type=click.Choice(get_args(TagStatus)),
-    help="Only tags that are kept, to be deleted, to be deleted after approval (held), or signed.",
+    help="Only tags with this status: keep, delete, held (to be deleted once approved) or signed.",
 )
 @output_options(lists=True)
 @limit_option

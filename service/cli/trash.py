@@ -6,8 +6,8 @@ import click
 
 from service.answers.history import DeletedImage
 from service.cli.command import examples
-from service.cli.connect import connect, connection_options, known_repositories
-from service.cli.names import parse_repository
+from service.cli.connect import connect, connection_options, matching_repositories
+from service.cli.names import parse_repositories
 from service.cli.output import (
     WideOnly,
     limit_option,
@@ -22,6 +22,7 @@ from service.cli.output import (
 from service.collect.garbage import restorable_until
 from service.collect.status import next_ms
 from service.domain.policy.units import spell_size
+from service.domain.retention.selector import every_name
 from service.restore.trash_listing import list_trash
 
 
@@ -38,13 +39,15 @@ from service.restore.trash_listing import list_trash
 def trash(
     repository: str | None, config: Path | None, data: Path | None, limit: int | None, as_document: bool
 ) -> None:  # fmt: skip
-    """List the deleted images that can be restored, and until when."""
+    """List the deleted images that can be restored, and until when. REPO may be a glob."""
     if repository:
-        repository = parse_repository(repository)
+        repository = parse_repositories(repository)
     wiring = connect(config, data)
     if repository:
-        known_repositories(wiring.inventory, [repository])
-    listing = list_trash(wiring.store, lambda name: repository in (None, name))
+        names = matching_repositories(wiring.inventory, (repository,))
+        listing = list_trash(wiring.store, lambda name: name in names)
+    else:
+        listing = list_trash(wiring.store, every_name)
     deleted = [(row.repository, row.image) for row in listing.page.rows[:limit]]
     note_limit(limit, len(listing.page.rows))
     gc, comes = wiring.settings.gc, next_ms(wiring.registry, wiring.settings.gc)

@@ -150,7 +150,7 @@ def _included(text: str) -> str:
 
 
 def _text(name: str) -> str:
-    return _FOLDER.joinpath(f"{name}.lua").read_text()
+    return _FOLDER.joinpath(f"{name}.lua").read_text("utf-8")
 
 
 def _prelude(keys: Sequence[str], values: Sequence[str], lists: Sequence[ListArgument]) -> str:

@@ -104,6 +104,18 @@ def test_explain_names_tags_similar_to_an_unknown_tag(run: Run) -> None:
     assert "shop/api:v9: no tag of that name is known; similar tags: v" in output
 
 
+@pytest.mark.parametrize(
+    ("verb", "what_to_do"),
+    [
+        ("explain", "`pushprune tags 'shop/*:v*'` shows the verdict and the reason of each tag"),
+        ("protect", "name each tag; `pushprune tags 'shop/*:v*' -o name` lists the names"),
+        ("restore", "name each image; `pushprune trash -o name` lists the names"),
+    ],
+)
+def test_a_verb_that_takes_no_glob_says_which_verb_lists_the_names(run: Run, verb: str, what_to_do: str) -> None:
+    assert run(verb, "shop/*:v*") == (2, f"pushprune: shop/*:v* is a glob: {what_to_do}\n")
+
+
 @pytest.mark.usefixtures("held")
 def test_several_plans_that_wait_are_followed_by_one_line_on_what_to_do(run: Run, wiring: Wiring) -> None:
     record(wiring.store.history, *(push(number, BASE) for number in (11, 12, 13)))

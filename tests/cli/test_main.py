@@ -1,5 +1,7 @@
 """The command line as a whole: one sentence for every failure, the exit code says whose it is, and help is quick."""
 
+import errno
+import io
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,6 +50,7 @@ def test_a_verb_that_ends_well_is_0(run: Run, verb: Callable[[BaseException | No
         (ConfigurationError("a.yml, line 3: listen is wrong"), 2, "pushprune: a.yml, line 3: listen is wrong\n"),
         (KeyboardInterrupt(), 1, "\npushprune: interrupted\n"),
         (ConfigurationError("two\nlines"), 2, "pushprune: two lines\n"),
+        (OSError(errno.ENOSPC, "full"), 1, "pushprune: no space is left on the disk that the output is written to\n"),
         (
             ZeroDivisionError("division by zero"),
             1,
@@ -88,6 +91,42 @@ def test_wrong_usage_is_2(run: Run, arguments: tuple[str, ...], says: str) -> No
     code, _, err = run(*arguments)
     assert code == 2
     assert says in err
+
+
+def test_a_terminal_whose_encoding_lacks_a_character_gets_a_question_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, "latin-1", write_through=True))
+
+    @click.command()
+    def up() -> None:
+        click.echo("shop/…/api")
+
+    monkeypatch.setattr(import_module("service.cli.up"), "up", up)
+    with pytest.raises(SystemExit):
+        command_line.main(["up"])
+    assert terminal.getvalue() == b"shop/?/api\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "has_colors"), [("NO_COLOR", "", None), ("NO_COLOR", "1", False), ("TERM", "dumb", False)]
+)
+def test_no_colors_are_printed_for_a_user_who_wants_none(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, has_colors: bool | None
+) -> None:
+    seen: list[bool | None] = []
+
+    @click.command()
+    @click.pass_context
+    def up(context: click.Context) -> None:
+        seen.append(context.color)
+
+    monkeypatch.setattr(import_module("service.cli.up"), "up", up)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SystemExit):
+        command_line.main(["up"])
+    assert seen == [has_colors]
 
 
 def test_the_version_is_shown(run: Run) -> None:

@@ -49,7 +49,7 @@ def run(registry: FakeRegistry, call: Call) -> Run:
     return partial(said, call)
 
 
-@pytest.mark.parametrize("where", [(), ("shop/api",)])
+@pytest.mark.parametrize("where", [(), ("shop/api",), ("shop/*",)])
 def test_trash_lists_what_was_deleted_why_and_until_when_it_can_come_back(run: Run, where: tuple[str, ...]) -> None:
     code, output = run("trash", *where)
     assert (code, "shop/api:v1" in output, "older than the newest (rule last)" in output) == (0, True, True)

@@ -620,7 +620,7 @@ def test_search_finds_tags_and_digests_and_says_so_in_every_format(run: Run) -> 
     answer = json.loads(run("search", digest(2)[7:15], "--json")[1])
     assert [(match["tag"], match["state"]) for match in answer["tags"]] == [("v2", "live")]
     assert run("search", "shop", "-o", "name")[1].splitlines() == ["shop/api"]
-    assert run("search", "no-such-thing")[1] == "nothing matches\n"
+    assert run("search", "no-such-thing")[1] == "nothing matches; a digest needs at least 8 characters\n"
     assert run("search", " ")[0] == 2
 
 
