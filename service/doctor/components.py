@@ -182,15 +182,14 @@ def _healthy(health: Health, report: DoctorReport | None) -> dict[str, Component
     """Return the components in the state that they have without a problem."""
     reading, waiting = health.reading, health.reading.waiting
     queued = f"repositories to plan: {waiting['due']}, to delete from: {waiting['doomed']}; none of them late"
-    last_ms = reading.last_event_ms
     states = (
         _registry(health),
         Component(REDIS, "ok", "reachable"),
         Component("web", "ok", "this process answers"),
         Component("workers", "ok", f"{reading.workers} {'worker runs' if reading.workers == 1 else 'workers run'}"),
         Component("queues", "ok", queued),
-        Component("notifications", "ok", "the last event was received", last_ms)
-        if last_ms
+        Component("notifications", "ok", "the last event was received", reading.last_event_ms)
+        if reading.is_notified
         else Component("notifications", "unknown", "no event was received yet"),
         Component("deletions", "ok", "no deletion failed"),
         Component("policy", "warning", "there is no policy, so nothing is deleted", None, _POLICY)

@@ -8,9 +8,6 @@ from service.domain.history.entry import EventCount
 from service.store import Store
 
 _RUNS = 1000
-# The counters of events that a registry sent, whatever they were about.
-_SENT = frozenset({"push", "pull", "mount", "delete", "blob", "own", "duplicate", "rejected"})
-
 
 # Action of an entry of the history → its word for users.
 ACTIONS = {
@@ -115,5 +112,5 @@ class FirstStart:
 
 def first_start(store: Store) -> FirstStart:
     """Return the steps that are done. Raises StoreUnavailable if Redis is unavailable."""
-    counters = store.stats.read().counters
-    return FirstStart(is_notified=any(counters.get(name) for name in _SENT), has_push=bool(counters.get("push")))
+    reading = store.stats.read()
+    return FirstStart(is_notified=reading.is_notified, has_push=bool(reading.counters.get("push")))

@@ -11,6 +11,8 @@ from service.store.outbox import LONGEST_WAIT_MS, unpack_worker
 WORKER_SILENT_MS = 10_000
 
 _QUEUES = ("due", "doomed", "healing")
+# The counters of events that a registry sent, whatever they were about.
+_SENT = frozenset({"push", "pull", "mount", "delete", "blob", "own", "duplicate", "rejected"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,11 @@ class StatsSnapshot:
     last_event_ms: int | None
     late_s: Mapping[str, float]
     now_ms: int
+
+    @property
+    def is_notified(self) -> bool:
+        """Return True if a registry has sent at least one event. Comparisons with the registry write entries, too."""
+        return any(self.counters.get(name) for name in _SENT)
 
     @property
     def oldest_s(self) -> float:

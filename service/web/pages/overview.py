@@ -134,7 +134,9 @@ def add(
         policy = policies.current()
         is_dry = bool(policy and policy.dry_run)
         rows = () if is_dry else inventory.repositories.next_deletions(_DELETIONS)
-        return rendering.panel("overview_next.html", "Next deletions", rows=rows, is_dry=is_dry)
+        return rendering.panel(
+            "overview_next.html", "Next deletions", rows=rows, is_dry=is_dry, has_policy=policy is not None
+        )
 
 
 def _without_redis(error: StoreUnavailable) -> Response:

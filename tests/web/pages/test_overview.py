@@ -58,6 +58,15 @@ def test_a_line_says_that_all_is_good_or_what_needs_an_operator(serve: ServeEdge
     ]
 
 
+def test_tags_found_by_a_comparison_are_no_event_of_the_registry(edge: Edge) -> None:
+    edge.store.outbox.sign_of_life("w1", ALL)
+    edge.redis.xadd("pushprune:events", {"repository": "shop/api", "action": "adopted", "tag": "v1"})
+    browser = Browser(edge)
+    assert "no events received yet" in browser.text("/panels/overview/now")
+    edge.heard(event())
+    assert "last event" in browser.text("/panels/overview/now")
+
+
 def test_an_error_of_the_last_check_needs_an_operator_and_a_missing_worker_does_too(edge: Edge) -> None:
     findings = (error("deletes", "the registry has deletes disabled", "storage: {delete: {enabled: true}}"),)
     edge.store.doctor_reports.keep(findings, "alice")
@@ -104,6 +113,10 @@ def test_the_storage_is_drawn_by_prefix_from_the_second_record_on(edge: Edge) ->
 def test_a_policy_that_deletes_nothing_is_reported(serve: ServeEdge, policy: object, sentence: str) -> None:
     text = Browser(serve(policy=policy)).text("/panels/overview/now")
     assert sentence in text
+
+
+def test_no_deletion_is_expected_without_a_policy(serve: ServeEdge) -> None:
+    assert "There is no policy." in Browser(serve(policy=None)).text("/panels/overview/next")
 
 
 def rows(text: str) -> list[list[str]]:
