@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 
-from service.doctor.health import REGISTRY, SLOW
+from service.doctor.health import DIFFERENT_REGISTRIES, REGISTRIES, REGISTRY, SLOW
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StoreUnavailable
 from service.domain.history.lost import lost_image
 from service.log import log
@@ -29,6 +29,7 @@ def watch_registry(store: Store, registry: Registry, stopping: threading.Event) 
         try:
             if store.leases.elected(REGISTRY, _EVERY_MS):
                 look_at_registry(store, registry)
+                compare_addresses(store, registry)
                 answers.look_at(store, time.monotonic())
         except StoreUnavailable:
             # The tick of this process already logs that Redis is away.
@@ -65,6 +66,21 @@ def _why_not(store: Store, registry: Registry) -> str | None:
     except RegistryRefused as error:
         return str(error)
     return None
+
+
+def compare_addresses(store: Store, registry: Registry) -> None:
+    """Record a trouble while workers use registries at different addresses, and end the trouble afterwards.
+
+    Two registries with the same keys in Redis would share one history: each comparison would undo the other.
+    """
+    used = store.outbox.note_registry(registry.client.url)
+    is_known = any(trouble.about == REGISTRIES for trouble in store.outbox.troubles())
+    if len(used) > 1 and not is_known:
+        log.error("workers share one history, and use registries at different addresses", addresses=used)
+        store.outbox.note_trouble(REGISTRIES, DIFFERENT_REGISTRIES.format(" and ".join(used)))
+    elif len(used) == 1 and is_known:
+        log.info("all workers use the same address of the registry again")
+        store.outbox.end_trouble(REGISTRIES)
 
 
 class Answers:

@@ -25,6 +25,7 @@ _DAY_MS = 86_400_000
 _COMPONENT_OF: Mapping[str, str] = MappingProxyType(
     {
         "registry": "registry",
+        "registries": "registry",
         "slow answers": "registry",
         "stale cache": "registry",
         "served": "registry",

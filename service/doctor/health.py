@@ -25,6 +25,11 @@ from service.store.stats import StatsSnapshot
 
 LATE_S = 60.0
 REGISTRY = "registry"
+REGISTRIES = "registries"
+DIFFERENT_REGISTRIES = (
+    "workers with the same keys in Redis use registries at different addresses, {}: give each registry a redis.prefix "
+    "of its own; if this is one registry, give all workers the same registry.url (an address counts for a minute)"
+)
 SLOW = "slow answers"
 LATE = "late "
 _CLOCK_S = 60.0

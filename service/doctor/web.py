@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterator
 
 from service.doctor.case import Case
+from service.doctor.health import check_recording
 from service.doctor.redis import fix_of
+from service.domain.errors import StoreUnavailable
 from service.domain.finding import Finding, error, fine, warning
 from service.registry.answers import read_json
 from service.registry.exchange import FAILURES, Answer, Request
@@ -25,7 +27,7 @@ def check(case: Case) -> Iterator[Finding]:
         yield _silent(case, type(away).__name__)
         return
     # The POST first: its answer has details also for a client without a read token.
-    if reason := _why_not(posted) or _why_not(ready):
+    if reason := _why_not(case, posted) or _why_not(case, ready):
         sentence = (
             f"the web process at {case.web} answers, but cannot record events, which wait at the registry: {reason}"
         )
@@ -54,13 +56,21 @@ def _refused(case: Case) -> Finding:
     return error(_NAME, sentence, f"{_START}   # restart it with these settings")
 
 
-def _why_not(answer: Answer) -> str | None:
-    """Return what keeps the web process from recording events, in its own words; None if nothing does."""
+def _why_not(case: Case, answer: Answer) -> str | None:
+    """Return what keeps the web process from recording events; None if nothing does.
+
+    If the web process does not say why, a refusal that this process gets from Redis is the reason.
+    """
     if answer.status != 503:
         return None
     body = read_json(answer)
     reason = body.get("redis") or body.get("detail") if isinstance(body, dict) else None
-    return str(reason or "it cannot reach Redis")[:200]
+    if reason is None:
+        try:
+            check_recording(case.wiring.store)
+        except StoreUnavailable as refused:
+            reason = refused
+    return str(reason or "it cannot reach Redis")[:300]
 
 
 def _empty_post(case: Case) -> Request:

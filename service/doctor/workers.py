@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from service.collect.readonly import READ_ONLY
 from service.collect.verify import BROKEN
 from service.doctor.case import ONCE_FIXED, Case
-from service.doctor.health import LATE, REGISTRY, SLOW, start_line, system_health
+from service.doctor.health import LATE, REGISTRIES, REGISTRY, SLOW, start_line, system_health
 from service.doctor.registry import LOGIN, NO_CACHE, NO_DELETES, UPGRADE, WRITABLE
 from service.domain.collection.run import STALE
 from service.domain.finding import Finding, error, fine, warning
@@ -21,6 +21,7 @@ _QUEUES = ("due", "doomed", "healing")
 _FIXES = {
     SLOW: "curl -s http://PUSHPRUNE/metrics | grep registry_request   # which requests are slow",
     "redis clock": "timedatectl set-ntp true   # on the machine of Redis",
+    REGISTRIES: 'redis: {prefix: "another:"}   # of all processes for one of the registries, then restart them',
     "reconcile": "pushprune reconcile   # once that is fixed",
     STALE: NO_CACHE,
     READ_ONLY: WRITABLE,

@@ -45,7 +45,7 @@ LEFT_OUT: Mapping[str, Sequence[str]] = {
         "gc:claimed", "gc:unlinked", "gc:look_again", "gc:journal", "reconcile:scheduled", "writers", "gate",
         "gate:opens", "gate:memory", "gate:forgot", "gates", "gates:seen", "pushing", "manifest_puts", "unreferenced",
         "unread_manifests", "seen:N", "meter", "flushed:NAME", "schema", "lease:NAME", "fence", "clock", "workers",
-        "policy:read", "pulse", "change_limit", "signout:NAME", "probe:NAME", "doctor:last",
+        "registries", "policy:read", "pulse", "change_limit", "signout:NAME", "probe:NAME", "doctor:last",
     ),
     "observed": ("capabilities", "restarts", "started", "instances", "last_notification"),
     "secret": ("word", "sign_in:NAME"),

@@ -258,7 +258,9 @@ def _brief(error: Exception) -> str:
     """Return the message of a Redis error, without what Redis and its client add: a place in our script, a command."""
     # The sentinels' errors end with the client as Python shows it.
     text = _COMMAND.sub("", str(error)).partition("\n")[0].partition(" : <")[0]
-    message = _PLACE.split(text)[0].removeprefix("ACL failure in script: ")[:200].rstrip(". ")
+    # Only the first sentence: that of a failed snapshot has four.
+    text = _PLACE.split(text)[0].removeprefix("ACL failure in script: ").partition(". ")[0]
+    message = text[:200].rstrip(". ")
     return message or type(error).__name__
 
 

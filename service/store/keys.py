@@ -377,6 +377,8 @@ The installation
   workers              zset    "<worker name> <process> <queue>,<queue>,…" → its last sign of life (ms). Two processes
         with the same name are two workers. Life: a minute after the last sign. Writer: tick. Readers: stats, health
         checks.
+  registries           zset    address of the registry that a worker uses → when it last said so (ms). Two addresses are
+        a trouble: two registries must not share a history. Life: a minute. Writer, reader: the check of the registry.
   pulse                string  when a test write was last made (ms). Life: a minute. Writers: /readyz, /metrics;
         a new connection for messages. Reader: none.
   policy               string  digest of the policy last put in force. A change makes every repository due. Life: for

@@ -176,6 +176,15 @@ class Outbox:
             pipe.zremrangebyscore(self._keys.of("workers"), "-inf", now_ms - WORKER_LIFE_MS)
             pipe.execute()
 
+    def note_registry(self, url: str) -> tuple[str, ...]:
+        """Record the address of the registry that a worker uses; return all that were used in the last minute."""
+        key, now_ms = self._keys.of("registries"), self._connection.now_ms()
+        with self._connection.redis.pipeline() as pipe:
+            pipe.zadd(key, {url: now_ms})
+            pipe.zremrangebyscore(key, "-inf", now_ms - WORKER_LIFE_MS)
+            pipe.zrange(key, 0, -1)
+            return tuple(sorted(pipe.execute()[-1]))
+
     def workers(self, within_s: float = 10) -> int:
         """Return the number of workers that gave a sign of life within `within_s`."""
         since_ms = self._connection.now_ms() - within_s * 1000

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from service.doctor import web
 from service.domain.collection.run import SWEEPING, CollectionStage, Run
+from service.domain.errors import StoreRefuses
 from service.domain.history.lost import FOR_GOOD
 from service.domain.policy.model import Policy
 from service.registry.listing import HIDES
@@ -54,6 +56,21 @@ class TestWeb:
         finding = one("web", quick(make_wiring(), web=site.url))
         assert finding.severity == "error"
         assert "cannot reach Redis" in finding.message
+
+    def test_a_web_process_that_does_not_say_why_has_the_reason_that_redis_gives_the_doctor(
+        self, make_wiring: MakeWiring, site: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without a read token, /readyz says no reason, and an empty notification needs no memory."""
+
+        def refuse(_: object) -> None:
+            raise StoreRefuses("Redis refuses: used memory > 'maxmemory'")
+
+        monkeypatch.setattr(web, "check_recording", refuse)
+        site.fail_next("GET", "/readyz", status=503, body=b'{"status": "not ready"}')
+        site.fail_next("POST", "/notifications", status=200)
+        finding = one("web", quick(make_wiring(), web=site.url))
+        assert "Redis refuses: used memory > 'maxmemory'" in finding.message
+        assert "CONFIG SET maxmemory" in finding.fix
 
     def test_a_web_process_whose_redis_refuses_writes_is_recognized(
         self, make_wiring: MakeWiring, site: FakeRegistry

@@ -224,6 +224,16 @@ def test_a_full_disk_is_told_with_the_way_out_and_without_the_command(command: s
         raise redis.ResponseError(f"{command}MISCONF Errors writing to the AOF file: No space left on device")
 
 
+def test_of_a_failed_snapshot_only_the_first_sentence_is_told() -> None:
+    connection = connection_to("redis://127.0.0.1:1/0")
+    refusal = (
+        "MISCONF Valkey is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands "
+        "that may modify the data set are disabled, because this instance is configured to report errors during writes"
+    )
+    with pytest.raises(StoreRefuses, match="unable to persist to disk: it cannot write"), connection.reached():
+        raise redis.ResponseError(refusal)
+
+
 class TestSilence:
     """A server that is stopped takes connections, and answers nothing."""
 

@@ -1,9 +1,11 @@
 """A registry that is away is noticed while nothing is to be done, and so is its return."""
 
 import threading
+from typing import Any
 
 import pytest
 
+from service.doctor.components import open_problems
 from service.doctor.health import system_health
 from service.domain.errors import AccessDenied
 from service.registry import Registry
@@ -13,7 +15,7 @@ from tests.conftest import MakeWiring
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.valkey import free_port
 from workers import reachability
-from workers.reachability import look_at_registry, watch_registry
+from workers.reachability import compare_addresses, look_at_registry, watch_registry
 
 V1 = f"sha256:{'1' * 64}"
 
@@ -32,6 +34,24 @@ def test_a_registry_that_is_away_is_a_trouble_until_it_answers_again(make_wiring
         assert "cannot be reached" in troubles(wiring)["registry"]
         look_at_registry(wiring.store, wiring.registry)
         assert troubles(wiring) == {}
+
+
+def test_two_registries_with_the_same_keys_in_redis_are_a_trouble_until_one_is_left(make_wiring: MakeWiring) -> None:
+    first, second = make_wiring("http://127.0.0.1:5001"), make_wiring("http://127.0.0.1:5002")
+    store = first.store
+    compare_addresses(store, first.registry)
+    compare_addresses(store, first.registry)
+    assert troubles(first) == {}
+    compare_addresses(store, second.registry)
+    assert "http://127.0.0.1:5001 and http://127.0.0.1:5002: give each" in troubles(first)["registries"]
+    health = system_health(store, first.registry, first.policies)
+    (problem,) = [each for each in open_problems(store, health) if each.component == "registry"]
+    assert problem.severity == "error"
+    # The first worker was stopped more than a minute ago.
+    client: Any = store.connection.client
+    client.zadd(store.connection.keys.of("registries"), {"http://127.0.0.1:5001": 1})
+    compare_addresses(store, second.registry)
+    assert troubles(first) == {}
 
 
 @pytest.mark.parametrize(("status", "sentence"), [(401, "check registry.username"), (503, "answers 503")])
