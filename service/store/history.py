@@ -76,8 +76,8 @@ class History:
         message_of: returns the message that asks the workers to plan a repository. It is stored in the same call, if
         the repository became due.
         """
-        gate, again_ms = self._gate, self._look_again_ms
-        return record(self._connection, envelopes, self.word(), self._limits, gate, again_ms, message_of)
+        limits, gate, again_ms, late_us = self._limits, self._gate, self._look_again_ms, self._late_us
+        return record(self._connection, envelopes, self.word(), limits, gate, again_ms, late_us, message_of)
 
     def snapshot(self, repository: str) -> Snapshot:
         """Return everything that a plan needs, read at one moment.

@@ -15,6 +15,9 @@ from service.store.outbox import RESEND_MS
 from service.store.packing import pack_layers, pack_media
 from service.store.script import Argument
 
+# The clocks of the registry and of Redis may differ by this much.
+_SKEW_US = 10 * 60 * 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class RecordResult:
@@ -42,12 +45,14 @@ def record(
     limits: Limits,
     gate: PushLimits,
     look_again_ms: int,
+    late_us: int,
     message_of: Callable[[str], str] | None,
 ) -> tuple[RecordResult, ...]:
     """Record envelopes exactly once, in one atomic call; a repetition changes nothing.
 
     Args:
         word: the secret word of this installation, which identifies its own traffic.
+        late_us: for how long after a comparison the events of pushes that it found may still arrive.
         message_of: returns the message that asks the workers to plan a repository; None: the caller sends it.
 
     Raises:
@@ -72,6 +77,7 @@ def record(
         **limits.of_history,
         resend_ms=RESEND_MS,
         again_ms=look_again_ms,
+        late_us=max(late_us, _SKEW_US),
         youth_ms=gate.youth_ms,
         seen_s=2 * SEEN_BUCKET_S,
         pull_entries=limits.pulls,

@@ -11,9 +11,9 @@ Per repository: tags and manifests
   live:R               hash    tag → "<digest><size><mark><actor>", such as "#…1573!2". digest: "#" and the 32 bytes of
         a sha256; another digest in full, and a space. size: bytes of config and layers, of an index those of its parts,
         each blob once; 0: not known yet. mark: "!" if a worker has read its manifest, so that links:R knows it if it is
-        an index; else ":". actor: as in history:R; or "?" if no push was reported: the tag has the time at which it
-        was first seen, and does not count against `last`. "?first": the first comparison of the repository found the
-        tag. "?first?": both. Life and writers: as tags:R; and resolve, size. Readers: all.
+        an index; else ":". actor: as in history:R; or "?" if no push was reported, or only long after: the tag has the
+        time at which it was first seen, and does not count against `last`. "?first": the first comparison of the
+        repository found the tag. "?first?": both. Life and writers: as tags:R; and resolve, size. Readers: all.
   pulled:R             zset    tag, or "@<short digest>" for pulls by digest → time of its last pull (µs). Pulls by
         pushprune and by `policy.ignore_pulls` do not count. Life: until the tag or the manifest is deleted, or no tag
         points at the digest any more. Writers: record, adopt, untagged, forget, commit. Readers: snapshot,

@@ -247,6 +247,32 @@ def test_a_forged_move_from_before_the_push_of_another_tag_hides_no_tag_of_its_i
     assert can_be_pulled(system)
 
 
+@pytest.mark.parametrize("age", [timedelta(minutes=11), timedelta(days=1000)])
+@pytest.mark.parametrize("found_by", ["the first comparison", "a later comparison", "no comparison"])
+def test_a_forged_old_push_makes_no_tag_old_whose_push_was_not_reported(
+    make_system: Make, found_by: str, age: timedelta
+) -> None:
+    system = make_system(keep_last(2, protect=["latest"], first_plan="hold"))
+    system.push("latest")
+    if found_by != "the first comparison":
+        compared(system)
+    system.deaf = True
+    digest = system.registry.push_image(SHOP, "v1")
+    system.missed.clear()
+    system.deaf = False
+    if found_by != "no comparison":
+        compared(system)
+    forger(system).push("v1", digest, later=-age)
+    system.push("v2", "v3")
+    system.settle()
+    system.later()
+    assert {"v1", "v2", "v3"} <= system.tags()
+
+
+def compared(system: System) -> None:
+    reconcile.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
+
+
 def long_ago(system: System) -> None:
     """Pretend that our own writes are an hour old."""
     client: Any = system.store.connection.client

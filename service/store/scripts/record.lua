@@ -10,6 +10,7 @@
 --       manual:EACH manual_deleted:EACH untagging:EACH layers:EACH pushes:EACH
 -- ARGV  resend_ms         a due repository is sent again after this time
 --       again_ms          a DELETE that is on its way has ended after this time
+--       late_us           a push may be reported that long after a comparison has found it
 --       youth_ms          how long a push in progress is remembered
 --       seen_s            how long the id of an event is remembered
 --       history_entries

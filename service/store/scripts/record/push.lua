@@ -27,6 +27,13 @@ local function link(r, e)
   return void_us >= pushed_us
 end
 
+-- True if the last comparison of the repository would have found this push, and its event comes late all the same. It may be
+-- forged: its time proves nothing about a tag whose push no event had reported.
+local function was_compared_since(r, e)
+  local compared_us = string.match(redis.call('HGET', all.compared, r.name) or '', ' (%d+)$')
+  return compared_us and e.at < tonumber(compared_us) - late_us
+end
+
 -- Handle a push of a tag that is live already. Returns true if it is late: another push of the tag is newer.
 local function overwrite(r, e, old, current, mark)
   local is_late = e.at < tonumber(current) or (e.at == tonumber(current) and e.short <= old)
@@ -34,12 +41,11 @@ local function overwrite(r, e, old, current, mark)
   if old == e.short then
     -- It was recorded in part before, and Redis refused the rest.
     if e.at == tonumber(current) and packed_name(e.actor) == actor then return false end
-    if actor == '?' or actor == '?first?' then
-      -- A tag that was found before its push was reported gets the time of that push. But a push that is older than a push
-      -- of another image to the tag did not create it.
-      return e.at <= tonumber(string.match(redis.call('HGET', r.revisions, e.tag) or '', '^%d+') or -1)
-    end
-    return is_late
+    if actor ~= '?' and actor ~= '?first' and actor ~= '?first?' then return is_late end
+    -- A tag that was found before its push was reported gets the time of that push. But a push that is older than a push of
+    -- another image to the tag did not create it.
+    return was_compared_since(r, e) or (actor == '?first' and is_late)
+      or e.at <= tonumber(string.match(redis.call('HGET', r.revisions, e.tag) or '', '^%d+') or -1)
   end
   -- A tag that was found, and not seen pushed, has no time: it existed until now.
   local lost, lost_us, until_us = old, tonumber(current) > 0 and string.format('%.0f', current) or e.at_us, e.at_us
@@ -106,12 +112,13 @@ local function push(r, e)
   redis.call('HDEL', r.untagged, e.short, e.digest)
   redis.call('HDEL', r.manual, e.tag)
   redis.call('HDEL', r.untagging, e.tag)
-  redis.call('ZADD', r.tags, e.at_us, e.tag)
+  local is_doubtful = not current and was_compared_since(r, e)
+  redis.call('ZADD', r.tags, is_doubtful and 0 or e.at_us, e.tag)
   -- The event of an index says nothing of its size, which is known if the same image is pushed again.
   local size = e.size
   if size == '0' then size = old == e.short and size_of(redis.call('HGET', r.live, e.tag)) or image_size(r, e.short) end
   -- Not marked as read: an event may call an index an image.
-  redis.call('HSET', r.live, e.tag, pack_digest(e.short) .. size .. ':' .. packed_name(e.actor))
+  redis.call('HSET', r.live, e.tag, pack_digest(e.short) .. size .. ':' .. (is_doubtful and '?' or packed_name(e.actor)))
   index_tags(r, r.name)
   if e.index then drop_parts(r, e.tag, e.short, redis.call('HGET', r.links, e.digest)) end
   if may_have_met_us(r, e) then
