@@ -21,7 +21,7 @@ from service.store.script import LuaScript, lua_script
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
-_RESCUE = "undoom(r, r.name, e.short)"
+_RESCUE = "spare(r, r.name, e.short)"
 _CHECK_AGAIN = "check_at(r, repository, digest .. ' again', now_ms + again_ms, now_ms + again_ms)"
 
 

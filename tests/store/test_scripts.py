@@ -67,11 +67,13 @@ def test_every_part_is_included_by_more_than_one_script_or_belongs_to_one() -> N
 def test_names_are_bound_in_the_order_of_the_head() -> None:
     undoom = lua_script("undoom")
     indexes = ("by_name", "by_push", "by_tags")
-    assert undoom.keys == (("doomed", "R"), *((name, "") for name in ("doomed", "generation", "due", *indexes)))
+    shared = tuple((name, "") for name in ("generation", "due", *indexes))
+    assert undoom.keys == (("doomed", "R"), ("doomed", ""), ("revisions", "R"), *shared)
     assert undoom.values == ("repository", "short_digest", "resend_ms")
     assert undoom.bind_keys(Keys("p:"), "shop/api", (), {}) == [
         "p:doomed:shop/api",
         "p:doomed",
+        "p:revisions:shop/api",
         "p:generation",
         "p:due",
         *(f"p:{name}" for name in indexes),

@@ -37,6 +37,7 @@
 -- include lib/entry
 -- include lib/live
 -- include lib/doomed
+-- include lib/spare
 -- include lib/voided
 -- include lib/untagged
 -- include lib/revisions

@@ -29,6 +29,7 @@
 -- include lib/entry
 -- include lib/live
 -- include lib/doomed
+-- include lib/spare
 -- include lib/due
 -- include lib/heal
 -- include lib/voided
@@ -53,7 +54,7 @@ local function drop_request(name)
   if asked_us and tonumber(asked_us) < tonumber(since_us) then redis.call('HDEL', r.manual, name) end
 end
 
-undoom(r, repository, short)
+spare(r, repository, short)
 drop_request(tag)
 parts[#parts + 1] = {digest = digest, short = short}
 for _, manifest in ipairs(parts) do

@@ -55,7 +55,7 @@ local function overwrite(r, e, old, current, mark)
   end
   set_revisions(r, e.tag, -1, is_late and old or e.short, lost_us, lost)
   -- Other tags of the old digest were to be deleted alone, because this one kept it.
-  if not is_late then undoom(r, r.name, lost) end
+  if not is_late then spare(r, r.name, lost) end
   return is_late
 end
 
@@ -66,7 +66,7 @@ local function push(r, e)
   log(r, 'push', e)
   local generation, is_plain = bump(r.name), true
   redis.call('ZREM', r.approvals, e.digest)
-  if undoom(r, r.name, e.short) then
+  if spare(r, r.name, e.short) then
     is_plain = false
     log(r, 'rescued', e, 'pushed again before it was deleted')
     mark_due(r)
