@@ -37,8 +37,13 @@ def demo_large(console: Console, *, repositories: int, once: bool) -> None:
             keep_last=KEEP_LAST,
             applies_first_plan=True,
             needs_registry=False,
-            # A repository that no registry has shown counts as unseen.
-            more={"PUSHPRUNE_HISTORY__UNSEEN_REPOSITORIES": str(repositories + 1), "PUSHPRUNE_LOG__LEVEL": "warning"},
+            more={
+                # A repository that no registry has shown counts as unseen.
+                "PUSHPRUNE_HISTORY__UNSEEN_REPOSITORIES": str(repositories + 1),
+                # The company reports pushes of days ago.
+                "PUSHPRUNE_RECONCILE__LATE": f"{DAYS}d",
+                "PUSHPRUNE_LOG__LEVEL": "warning",
+            },
         )
         supervisor = Supervisor(transcript)
         with prepared(options, undisturbed(os.environ)) as system, stopping_on_signals(supervisor), supervisor:

@@ -88,6 +88,7 @@ def measure() -> Iterator[Figure]:
             policy=POLICY,
             data_dir=Path(folder),
             history=history,
+            reconcile={"late": f"{COMPANY.days:g}d"},
             log={"level": "warning"},
         )
         wiring = wire(settings)

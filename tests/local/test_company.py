@@ -22,7 +22,8 @@ KEPT = 3
 @pytest.fixture
 def wiring(make_wiring: MakeWiring) -> Wiring:
     # `stable` and `latest` share images with other tags, which are then deleted alone.
-    return make_wiring(policy=keep_last(KEPT, protect=["latest", "stable"]))
+    policy = keep_last(KEPT, protect=["latest", "stable"])
+    return make_wiring(policy=policy, reconcile={"late": f"{COMPANY.days:g}d"})
 
 
 def test_a_seed_gives_the_same_pushes_each_time_and_another_seed_others() -> None:
