@@ -174,7 +174,7 @@ class History:
             planned_us=plan.planned_us,
             stale_untagged=() if overtaken else snapshot.stale_untagged,
             stale_created=() if overtaken else snapshot.stale_created,
-            stale_pulled=() if overtaken else snapshot.stale_pulled,
+            stale_pulled=() if overtaken else snapshot.obsolete_pulls(is_confirmed=target == "doomed"),
             used=[
                 {"member": member, "known_us": snapshot.pulled_us.get(member, 0)}
                 for doomed in uses

@@ -13,6 +13,8 @@ from service.store.remembered_tags import ReadTags
 
 # A lease may be +inf, which has no integer value.
 _FOR_EVER_MS = 9_000_000_000_000
+# Pulls of a repository that are remembered although no known tag needs them.
+_MOST_UNCONFIRMED = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,7 @@ class Snapshot(State):
         pulled_us: member of pulled:R → its latest pull.
         stale_untagged: obsolete fields of untagged:R; a commit deletes them.
         stale_created: obsolete fields of created:R; a commit deletes them.
-        stale_pulled: obsolete members of pulled:R; a commit deletes them.
+        stale_pulled: members of pulled:R that no known tag needs, the oldest pull first.
         policy: digest of the policy in force, "" if no sweep has recorded a policy yet; another text while a changed
             policy is compared with it, so that nothing is planned or deleted meanwhile.
         remembered: the tags of a large repository, with what earlier plans found out about them.
@@ -53,6 +55,16 @@ class Snapshot(State):
     def restarts(self) -> str:
         """Return the number of registry starts that were known when the snapshot was read."""
         return self.epoch.rpartition(":")[2]
+
+    def obsolete_pulls(self, *, is_confirmed: bool) -> tuple[str, ...]:
+        """Return the members of pulled:R that a commit deletes.
+
+        Args:
+            is_confirmed: the registry has confirmed all tags. Otherwise a forged event may hide a tag that needs them.
+        """
+        obsolete = self.stale_pulled if is_confirmed else self.stale_pulled[:-_MOST_UNCONFIRMED]
+        # Limited, so that one commit stays small; later commits delete the rest.
+        return obsolete[:1000]
 
 
 def decoded_answer(answer: Sequence[Any]) -> dict[str, Any]:
@@ -110,8 +122,11 @@ def unpack_snapshot(
         lost=lost_tags(repository, answer["troubles"]),
         stale_untagged=tuple(field for field, manifest in manifests.items() if manifest.digest in named),
         stale_created=tuple(field for field in created if long(field) not in tagged),
-        # Limited, so that one commit stays small; later commits delete the rest.
-        stale_pulled=tuple(key for key in pulled if key.startswith("@") and long(key[1:]) not in tagged)[:1000],
+        stale_pulled=tuple(
+            member
+            for member in pulled
+            if (long(member[1:]) not in tagged if member.startswith("@") else member not in read.tags)
+        ),
     )
 
 

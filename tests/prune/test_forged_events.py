@@ -107,6 +107,10 @@ def tag_moves(forged: Forger) -> None:
     forged.push("latest", OTHER.digest)
 
 
+def deletion_of_latest(forged: Forger) -> None:
+    forged.delete(tag="latest")
+
+
 STEPS = (wrong_list, invented_index, its_deletion)
 ATTACKS: dict[str, tuple[Callable[[Forger], None], ...]] = {
     "all three steps": STEPS,
@@ -273,6 +277,45 @@ def compared(system: System) -> None:
     reconcile.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
 
 
+@pytest.mark.parametrize("hides", [tag_moves, deletion_of_latest])
+def test_a_push_by_a_clock_that_is_behind_a_forged_event_is_looked_for_before_its_image_is_deleted(
+    make_system: Make, hides: Callable[[Forger], None]
+) -> None:
+    system = make_system(keep_last(1, protect=["latest"]))
+    before = system.registry.push_image(SHOP, "latest")
+    system.push("v0")
+    system.settle()
+    hides(forger(system))
+    forger(system).push("latest", before)
+    system.push("v1", "v2")
+    system.settle()
+    for seconds, tag in ((30, "latest"), (20, "v3"), (10, "v4")):
+        at = datetime.now(UTC) - timedelta(seconds=seconds)
+        system.registry.push(SHOP, tag, PARTS[0] if tag != "v4" else PARTS[1], at=at)
+    system.settle()
+    system.later()
+    assert "v3" not in system.tags(), "nothing was pruned"
+    assert system.registry.tags(SHOP)["latest"] == PARTS[0].digest
+
+
+@pytest.mark.parametrize("later", [timedelta(days=-365), -AN_HOUR])
+def test_a_forged_push_makes_no_tag_older_whose_deletion_was_forged(make_system: Make, later: timedelta) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2")
+    digest = system.registry.push_image(SHOP, "v3")
+    system.settle()
+    forger(system).delete(tag="v3")
+    for tag in ("v4", "x1", "x2"):
+        (system.push(tag) if tag == "v4" else forger(system).push(tag, invented(tag)))
+    system.settle()
+    assert "adopted" in {entry.action for entry in system.store.history.entries(SHOP)}
+    forger(system).push("v3", digest, later=later)
+    forger(system).push("x3", invented("x3"))
+    system.settle()
+    system.later()
+    assert {"v3", "v4"} <= system.tags()
+
+
 def long_ago(system: System) -> None:
     """Pretend that our own writes are an hour old."""
     client: Any = system.store.connection.client
@@ -386,6 +429,31 @@ def test_a_forged_deletion_of_a_used_image_ends_no_use_of_it(
     assert "v1" in system.tags()
 
 
+@pytest.mark.parametrize("forged", ["deletion", "move"])
+@pytest.mark.parametrize("pulled", ["v1", None])
+def test_a_forged_event_ends_no_use_of_an_image_whose_push_time_the_storage_proves(
+    on_disk: Make, pulled: str | None, forged: str
+) -> None:
+    keep = {"last": 1, "pulled_within": "7d"}
+    system = on_disk(
+        keep_last(1).model_copy(update={"rules": Policy.model_validate({"rules": [{"keep": keep}]}).rules})
+    )
+    digest = system.registry.push_image(SHOP, "v1", at=datetime.now(UTC) - timedelta(days=30))
+    age(system, "v1", ago=timedelta(days=30))
+    forger(system).pull(pulled, digest)
+    system.settle()
+    if forged == "deletion":
+        forger(system).delete(tag="v1")
+    else:
+        forger(system).push("v1", invented("v1"))
+    system.settle()
+    system.registry.push_image(SHOP, "v2", at=datetime.now(UTC) - timedelta(days=20))
+    system.push("v3")
+    system.settle()
+    system.later()
+    assert system.tags() == {"v1", "v3"}
+
+
 @pytest.mark.parametrize("later", [timedelta(), timedelta(minutes=9)])
 @pytest.mark.parametrize("first", ["push", "forgery"])
 @pytest.mark.parametrize("deleted", [False, True])
@@ -444,6 +512,26 @@ def test_a_forged_repetition_of_old_pushes_pushes_nothing_out_where_the_storage_
     assert "dated" in {entry.action for entry in system.store.history.entries(SHOP)}
 
 
+def test_a_forged_repetition_from_before_a_forged_deletion_pushes_nothing_out_where_the_storage_is_mounted(
+    on_disk: Make,
+) -> None:
+    system = on_disk(keep_last(2))
+    digest = system.registry.push_image(SHOP, "v1")
+    age(system, "v1")
+    system.push("v2")
+    system.settle()
+    before = datetime.now(UTC) - timedelta(milliseconds=1)
+    forger(system).delete(tag="v1")
+    for tag in ("x1", "x2"):
+        forger(system).push(tag, invented(tag))
+    system.settle()
+    forger(system).push("v1", digest, later=before - datetime.now(UTC))
+    system.push("v3")
+    system.settle()
+    system.later()
+    assert system.tags() == {"v2", "v3"}
+
+
 def test_a_true_repetition_of_an_old_push_counts_where_the_storage_is_mounted(on_disk: Make) -> None:
     system = on_disk(keep_last(2))
     system.push("v0", "v1", "v2")
@@ -471,13 +559,13 @@ def test_a_push_so_young_that_its_link_may_be_written_yet_is_waited_for(
     assert system.tags() == {"v1", "v2", "v3"}
 
 
-def age(system: System, *tags: str) -> None:
-    """Date the links of these tags in the storage to an hour ago."""
+def age(system: System, *tags: str, ago: timedelta = AN_HOUR) -> None:
+    """Date the links of these tags in the storage."""
     storage = system.wiring.registry.storage
     assert isinstance(storage, Storage)
-    ago = (datetime.now(UTC) - AN_HOUR).timestamp()
+    at_s = (datetime.now(UTC) - ago).timestamp()
     for number, tag in enumerate(tags):
-        utime(storage.tag_folder(SHOP, tag) / "current" / "link", (ago + number, ago + number))
+        utime(storage.tag_folder(SHOP, tag) / "current" / "link", (at_s + number, at_s + number))
 
 
 @pytest.mark.parametrize("actor", [UNANNOUNCED, FOUND, FOUND_AND_UNANNOUNCED])

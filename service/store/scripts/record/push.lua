@@ -34,6 +34,12 @@ local function was_compared_since(r, e)
   return compared_us and e.at < tonumber(compared_us) - late_us
 end
 
+-- The mark of a tag that no worker has read since.
+local function unprove(r, tag)
+  local digest, size, _, actor = parts_of(redis.call('HGET', r.live, tag))
+  redis.call('HSET', r.live, tag, digest .. size .. ':' .. actor)
+end
+
 -- Handle a push of a tag that is live already. Returns true if it is late: another push of the tag is newer.
 local function overwrite(r, e, old, current, mark)
   local is_late = e.at < tonumber(current) or (e.at == tonumber(current) and e.short <= old)
@@ -54,6 +60,8 @@ local function overwrite(r, e, old, current, mark)
     untag(r, lost, until_us, e.tag, not is_late and mark)
   end
   set_revisions(r, e.tag, -1, is_late and old or e.short, lost_us, lost)
+  -- The later report may be forged, or of a clock that is ahead: before more is deleted, the registry is asked.
+  if is_late then unprove(r, e.tag) end
   -- Other tags of the old digest were to be deleted alone, because this one kept it.
   if not is_late then spare(r, r.name, lost) end
   return is_late
@@ -94,10 +102,18 @@ local function push(r, e)
   end
   local current = redis.call('ZSCORE', r.tags, e.tag)
   if e.at <= void_us then
+    if current and old ~= e.short then
+      unprove(r, e.tag)
+      redis.call('SADD', all.unconfirmed, r.name)
+    end
     -- A tag that was deleted and restored since points at the digest of its last push, or at another.
+    -- One whose push time is unknown was found since, and this push did not create it.
     if current and old == e.short then
-      redis.call('ZADD', r.tags, 'GT', e.at_us, e.tag)
-      index_tags(r, r.name)
+      if tonumber(current) > 0 and tonumber(current) < e.at then
+        redis.call('ZADD', r.tags, e.at_us, e.tag)
+        unprove(r, e.tag)
+        index_tags(r, r.name)
+      end
       mark_due(r)
     elseif not is_deleted and not has_lost_index_since(r, e) then
       untag(r, e.short, string.format('%.0f', void_us), e.tag)

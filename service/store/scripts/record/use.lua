@@ -50,8 +50,7 @@ local function delete_tag(r, e)
     -- An image that was being deleted had no slot that another image could have now.
     if mark then undoom(r, r.name, digest) else drop_plan(r) end
   end
-  local pulled_us = redis.call('ZSCORE', r.pulled, e.tag)
-  if pulled_us and tonumber(pulled_us) <= e.at then redis.call('ZREM', r.pulled, e.tag) end
+  -- Its pulls are kept until the registry has confirmed the deletion, as those of a manifest.
 end
 
 local function delete(r, e)
