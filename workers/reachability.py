@@ -29,8 +29,10 @@ def watch_registry(store: Store, registry: Registry, stopping: threading.Event) 
         try:
             if store.leases.elected(REGISTRY, _EVERY_MS):
                 look_at_registry(store, registry)
-                compare_addresses(store, registry)
                 answers.look_at(store, time.monotonic())
+            # Elected apart from the workers of another registry, one of which may be elected every time.
+            if store.leases.elected(f"{REGISTRIES} {registry.client.url}", _EVERY_MS):
+                compare_addresses(store, registry)
         except StoreUnavailable:
             # The tick of this process already logs that Redis is away.
             continue

@@ -251,7 +251,7 @@ class ObjectStore:
     @property
     def obeys_conditions(self) -> bool:
         """True if the storage deletes an object only if it is still what it was."""
-        with self.translated("it cannot be tried whether objects can be deleted on a condition"):
+        with self.translated("the test of conditional deletions failed"):
             return self._conditional is not None and self._conditional.is_obeyed
 
     def delete_if(self, key: str, etag: str) -> bool:

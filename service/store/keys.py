@@ -365,8 +365,8 @@ The installation
         everything. Writers: every process at its start, set_schema. Readers: every process at its start, and those of
         the service every second.
   lease:NAME           string  token of the holder. NAME: collect, tick, trim, retire, broken, lost, gate, walk,
-        started, reconcile, registry, listing, unseen, index, measure, schema, enforce:R, delete:R,
-        webhook:NAME. Life: its TTL. Writers: acquire, renew, release, elect. Readers: these, enter_writer.
+        started, reconcile, registry, "registries ADDRESS", listing, unseen, index, measure, schema, enforce:R,
+        delete:R, webhook:NAME. Life: its TTL. Writers: acquire, renew, release, elect. Readers: these, enter_writer.
   fence                string  number of leases acquired: a later holder has a larger number. Life: for ever. Writer,
         reader: acquire.
   clock                string  the time of Redis at the last sweep (ms). A time before it proves that the clock of

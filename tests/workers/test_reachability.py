@@ -103,6 +103,30 @@ def test_the_workers_go_on_looking(make_wiring: MakeWiring, monkeypatch: pytest.
     assert system_health(wiring.store, wiring.registry, wiring.policies).registry is False
 
 
+def test_the_address_of_a_worker_that_is_never_elected_is_known_as_well(
+    make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reachability, "_LOOK_S", 0.01)
+    monkeypatch.setattr(reachability, "_EVERY_MS", 3_600_000)
+    first, second = make_wiring("http://127.0.0.1:5001"), make_wiring("http://127.0.0.1:5002")
+    compare_addresses(first.store, first.registry)
+    assert first.store.leases.elected("registry", 3_600_000)
+    stopping = threading.Event()
+
+    def compare(store: Store, registry: Registry) -> None:
+        compare_addresses(store, registry)
+        stopping.set()
+
+    monkeypatch.setattr(reachability, "compare_addresses", compare)
+    watching = threading.Thread(target=watch_registry, args=(second.store, second.registry, stopping))
+    watching.start()
+    is_compared = stopping.wait(60)
+    stopping.set()
+    watching.join()
+    assert is_compared
+    assert list(troubles(first)) == ["registries"]
+
+
 class TestWorkResumes:
     """Work resumes at once when the registry answers again, without the end of a back-off."""
 
