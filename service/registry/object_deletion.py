@@ -11,14 +11,13 @@ from obstore import exceptions
 
 from service.domain.errors import StorageUnavailable
 from service.registry import folder
+from service.registry.object_errors import first_line, reason_of
 
 _PARALLEL = 16
 # Requests to a storage that is busy, and the first pause between them, which doubles.
 _TRIES = 6
 _PAUSE_S = 0.1
 _REFUSALS = (FileNotFoundError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
-# An error of S3 or Azure.
-_ANSWER = re.compile(r"<Code>(\w+)</Code>\s*(?:<Message>([^<]*)</Message>)?")
 _STATUS = re.compile(r"status code: (\d{3})")
 
 
@@ -110,18 +109,6 @@ class FileDeletion(ObjectDeletion):
         return folder.delete(self._name, keys)
 
 
-def reason_of(error: BaseException) -> str:
-    """Return the words in which the storage refused a request, else the first line of the error without the XML."""
-    if answer := _ANSWER.search(str(error)):
-        return ": ".join(filter(None, answer.groups()))[:300]
-    return _first_line(error).rpartition("Error performing ")[2].partition("<?xml")[0].rstrip(": ")
-
-
-def _first_line(error: BaseException) -> str:
-    """Return the first line of an error. obstore adds many lines of debug output."""
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-
-
 def _is_answered(error: BaseException) -> bool:
     """True if the request has ended: the storage itself refused it, or it was never sent."""
     if isinstance(error, _REFUSALS):
@@ -140,5 +127,5 @@ def _is_busy(error: BaseException) -> bool:
 
 
 def _status(error: BaseException) -> int:
-    status = _STATUS.search(_first_line(error))
+    status = _STATUS.search(first_line(error))
     return int(status[1]) if status else 0

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -12,11 +12,12 @@ import obstore
 from obstore import exceptions
 from obstore.store import LocalStore
 
-from service.domain.errors import StorageRefused, StorageUnavailable
+from service.domain.errors import StorageUnavailable
 from service.registry import folder
 from service.registry.conditional import ConditionalDeletion
 from service.registry.layout import OURS
-from service.registry.object_deletion import ObjectDeletion, reason_of
+from service.registry.object_deletion import ObjectDeletion
+from service.registry.object_errors import translated
 
 # The largest number of keys in one page of a listing and in one bulk deletion (limits of S3).
 PAGE = 1000
@@ -27,7 +28,6 @@ PARALLEL = 70
 _FILES_AT_ONCE = 16
 K = TypeVar("K")
 T = TypeVar("T")
-_DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 
 
 class StoredObject(NamedTuple):
@@ -275,24 +275,9 @@ class ObjectStore:
             raise StorageUnavailable(f"{self.name} does not have {key} although it was just written: try again later")
         return clock.modified_us
 
-    @contextmanager
-    def translated(self, failure: str) -> Iterator[None]:
+    def translated(self, failure: str) -> AbstractContextManager[None]:
         """Translate the errors of the block. failure: what could not be done."""
-        try:
-            yield
-        except (exceptions.BaseError, OSError) as error:
-            reason, text, about = reason_of(error), str(error), f"{self.name}: {failure}"
-            # A failed listing is a GenericError that has the status in its text only.
-            if isinstance(error, _DENIED) or "403 Forbidden" in text or "401 Unauthorized" in text:
-                raise StorageRefused(
-                    f"{about}: the storage refuses the login, or its rights do not suffice ({reason}): "
-                    "check the credentials and the policy of the bucket"
-                ) from error
-            if isinstance(error, FileNotFoundError) or "404 Not Found" in text:
-                raise StorageRefused(f"{about}: there is no such bucket or folder: correct storage.url") from error
-            raise StorageUnavailable(
-                f"{about}: {reason}: look at the storage, its free space and the network between"
-            ) from error
+        return translated(f"{self.name}: {failure}")
 
 
 def _stored(key: str, meta: Any) -> StoredObject:
