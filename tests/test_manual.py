@@ -241,7 +241,7 @@ def test_transcripts_quote_the_words_of_the_programs(name: str) -> None:
 
 
 def test_every_sign_of_trouble_is_a_sentence_of_the_programs() -> None:
-    signs = [row.split("|")[1] for row in manual.page("troubleshooting").splitlines() if row.startswith("|")]
+    signs = re.findall(r"^- \*\*(.+?)\*\*: ", manual.page("troubleshooting"), re.MULTILINE)
     fragments = [
         fragment.strip(" ,.")
         for sign in signs

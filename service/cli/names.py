@@ -20,7 +20,7 @@ def parse_name(name: str) -> tuple[str, str]:
     if not repository or (colon and not tag):
         raise UnclearName("a name is empty; write REPO or REPO:TAG, such as shop/api:v1")
     if ":" in above:
-        _, _, rest = name.partition("/")
+        _, _, rest = name.rpartition("://")[2].partition("/")
         raise UnclearName(f"name it without the registry's address: {rest}")
     if "@" in last:
         raise UnclearName("name a tag, not a digest: `pushprune search DIGEST` shows the tags of a digest")

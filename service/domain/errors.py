@@ -32,6 +32,8 @@ PushpruneError
 └── NotRestorable           the user: the deleted image cannot be restored, or not under that name
 """
 
+from shlex import quote
+
 
 class PushpruneError(Exception):
     """Base of all errors that pushprune raises on purpose."""
@@ -232,4 +234,4 @@ def unknown_repository(name: str) -> NoSuchRepository:
 
 def unknown_tag(name: str, repository: str) -> NoSuchTag:
     """Return the error for a name such as shop/api:v7, or a glob, that means no tag of the repository."""
-    return NoSuchTag(f"{name}: tag not found", f"pushprune tags {repository}")
+    return NoSuchTag(f"{name}: tag not found", f"pushprune tags {quote(repository)}")

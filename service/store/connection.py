@@ -217,7 +217,8 @@ class Connection:
             # Only a timeout makes each caller wait; a lost connection fails at once anyway.
             self._silent_until_s = time.monotonic() + _SILENCE_S
             raise StoreUnavailable(f"Redis does not answer ({_brief(error)})") from error
-        except redis.ConnectionError as error:
+        # An invalid response: the server is no Redis.
+        except (redis.ConnectionError, redis.InvalidResponse) as error:
             self._close_idle()
             raise StoreUnavailable(f"Redis does not answer ({_brief(error)})") from error
         except redis.ResponseError as error:
@@ -258,8 +259,8 @@ def _brief(error: Exception) -> str:
     """Return the message of a Redis error, without what Redis and its client add: a place in our script, a command."""
     # The sentinels' errors end with the client as Python shows it.
     text = _COMMAND.sub("", str(error)).partition("\n")[0].partition(" : <")[0]
-    # Only the first sentence: that of a failed snapshot has four.
-    text = _PLACE.split(text)[0].removeprefix("ACL failure in script: ").partition(". ")[0]
+    # Only the first sentence of a failed snapshot, which has four. A refused connection has its reason in the second.
+    text = _PLACE.split(text)[0].removeprefix("ACL failure in script: ").partition(". Commands ")[0]
     message = text[:200].rstrip(". ")
     return message or type(error).__name__
 

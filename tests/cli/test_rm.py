@@ -214,6 +214,8 @@ def test_the_refusal_of_a_protected_image_says_until_when(run: Run, shop: Shop) 
         (f"shop/*@{make_image('x').digest}", 2, "a digest belongs to one repository: write REPO@sha256:"),
         (f"{SHOP}:!v1", 2, "'!v1' begins with !, which means nothing here: name what is meant"),
         (f"127.0.0.1:5000/{SHOP}:v1", 2, f"name it without the registry's address: {SHOP}:v1"),
+        (f"http://127.0.0.1:5000/{SHOP}:v1", 2, f"name it without the registry's address: {SHOP}:v1"),
+        ("shop/*:x*", 1, "shop/*:x*: tag not found; `pushprune tags 'shop/*'` lists them"),
     ],
 )
 def test_a_name_without_a_meaning_is_refused_in_one_sentence_and_nothing_is_deleted(

@@ -21,6 +21,7 @@ from service.store.keys import Keys
 from service.web.app import create_app
 from service.wiring import wire
 from tests.fakes.certificates import make_certificates
+from tests.fakes.registry import FakeRegistry
 from tests.fakes.valkey import Valkey, free_port
 from tests.support.makers import envelope, event
 from tests.support.record import event as recorded_event
@@ -329,3 +330,8 @@ def test_sentinels_that_do_not_answer_are_named_in_one_sentence() -> None:
     with pytest.raises(StoreUnavailable) as refused:
         connection_to(url).ping()
     assert str(refused.value) == "Redis does not answer (No master found for 'shop')"
+
+
+def test_a_server_that_is_no_redis_is_named_in_one_sentence() -> None:
+    with FakeRegistry() as registry, pytest.raises(StoreUnavailable, match="Protocol error"):
+        connection_to(f"redis://{registry.url.removeprefix('http://')}/0").ping()
