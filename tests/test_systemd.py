@@ -71,7 +71,7 @@ def test_every_unit_comes_back_and_is_hardened() -> None:
 
 
 @pytest.mark.live
-def test_systemd_accepts_them(tmp_path: Path) -> None:
+def test_systemd_accepts_every_unit(tmp_path: Path) -> None:
     assert shutil.which("systemd-analyze"), "systemd-analyze is missing; `make test` installs it as root on Debian"
     for unit in UNITS:
         there = tmp_path / unit.name

@@ -38,7 +38,7 @@ class StorageLeftover(ApiAnswer):
 class StorageGarbage(ApiAnswer):
     """The blobs that no image needs, as the last collection or dry run saw them."""
 
-    at: TimeMs = Field(validation_alias="at_ms", description="time of that look")
+    at: TimeMs = Field(validation_alias="at_ms", description="time of that collection or dry run")
     repositories: tuple[GarbageShare, ...] = Field(description="by repository, the largest first")
     steps: tuple[GarbageOfAge, ...] = Field(description="by age; empty unless gc.collector is online")
     leftovers: tuple[StorageLeftover, ...] = Field(

@@ -1,4 +1,4 @@
-"""The write gate (`gc.gate: proxy`): a process answers, and writes through the front door ask it."""
+"""Check the write gate (`gc.gate: proxy`): a gate process answers, and the proxy asks it before a write."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ _AS_CLIENTS = (
 
 
 def check(case: Case) -> Iterator[Finding]:
-    """Look for the gate process, and send a write that changes nothing to the front door while the gate is open."""
+    """Look for the gate process, and send a write that changes nothing through the proxy while the gate is open."""
     settings, kind = case.wiring.settings, case.wiring.settings.gc.gate
     if kind != "proxy":
         yield skipped(_NAME, f"gc.gate is {kind}: no proxy asks before a write")
@@ -43,7 +43,7 @@ def check(case: Case) -> Iterator[Finding]:
 
 
 def _front(case: Case, front: str) -> Finding:
-    """Send a write that changes nothing to the front door, and look for it at the gate."""
+    """Send a write that changes nothing to the address of clients, and look for it at the gate."""
     registry, agent = case.wiring.settings.registry, look_agent(case.name)
     try:
         answer = knock(front, case.repository, agent, registry.timeout_s, registry.ca_file)

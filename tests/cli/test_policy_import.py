@@ -142,7 +142,7 @@ def test_a_missing_file_is_named(run: Import) -> None:
         run("--from", "acr", "nowhere")
 
 
-def test_quotes_that_never_end_are_told(run: Import) -> None:
+def test_unclosed_quotes_are_reported(run: Import) -> None:
     with pytest.raises(ConfigurationError, match="this is no command line: no closing quotation"):
         run("--from", "deckschrubber", "deckschrubber -tag 'x")
 
@@ -157,7 +157,7 @@ def test_quotes_that_never_end_are_told(run: Import) -> None:
         (("--from", "zot", "--within", "x", "a"), "--within is for harbor, ecr, gcp, gitlab, quay"),
     ],
 )
-def test_wrong_usage_is_told(run: Import, arguments: tuple[str, ...], sentence: str) -> None:
+def test_wrong_usage_is_refused(run: Import, arguments: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(click.UsageError) as raised:
         run(*arguments)
     assert sentence in raised.value.format_message()

@@ -137,7 +137,7 @@ def test_a_policy_that_cannot_be_obeyed_is_refused(run: Run) -> None:
         run("rules: [{kep: {last: 2}}]")
 
 
-def test_a_plan_that_waits_is_told_and_can_be_taken_as_approved(run: Run) -> None:
+def test_a_plan_that_waits_is_reported_and_can_be_assumed_approved(run: Run) -> None:
     held = "hold_min: 0\nhold_over: 10%\n" + KEEP_2
     output = run(held)
     assert "shop/api would have waited for approval from" in output

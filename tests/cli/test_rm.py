@@ -174,7 +174,9 @@ def test_without_a_terminal_the_answer_must_be_an_option(run: Run, shop: Shop, a
 
 
 @pytest.mark.parametrize(("answer", "left"), [("y", {"v2", "pr-1", "pr-2", "latest"}), ("n", set(TAGS[SHOP]))])
-def test_a_terminal_asks(run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch, answer: str, left: set[str]) -> None:
+def test_rm_asks_on_a_terminal_before_it_deletes(
+    run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch, answer: str, left: set[str]
+) -> None:
     asked = on_terminal(monkeypatch, answer)
     code, output, _ = run(f"{SHOP}:v1")
     assert "1 tag, 1 image" in output

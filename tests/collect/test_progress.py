@@ -51,7 +51,9 @@ def test_a_stage_that_takes_long_is_shown_again(make_wiring: MakeWiring, monkeyp
     assert wiring.store.collections.progress() is None
 
 
-def test_a_sweep_tells_its_share(make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_collector_reports_the_share_that_is_deleted(
+    make_wiring: MakeWiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(progress, "_RENEW_S", 0.01)
     body = """
         print()

@@ -532,7 +532,7 @@ def test_without_a_gate_no_gate_was_closed(make_wiring: MakeWiring, tmp_path: Pa
     assert collect(make_wiring(gc=collector(tmp_path, QUIET))).closed_ms == 0
 
 
-def test_a_gone_digest_says_nothing_of_another(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_a_deleted_digest_says_nothing_about_another(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.store.gate.admit(WriteRequest("uploads", SHOP, digest("another")), ANN)
     earlier(wiring.store.connection, "pushing", 60)

@@ -108,7 +108,7 @@ def test_deletes_that_came_during_a_run_still_count_for_the_next(make_wiring: Ma
     assert wiring.store.connection.client.get(key) == "2"
 
 
-def test_a_failing_collector_is_recorded_told_and_tried_again(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_a_failing_collector_is_recorded_reported_and_run_again(make_wiring: MakeWiring, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "print('failed to mark: boom'); sys.exit(1)"))
     run = collect(wiring)
     assert run.result == "failed"
@@ -170,7 +170,7 @@ def test_a_collector_takes_no_longer_than_its_timeout(make_wiring: MakeWiring, t
     assert "gc.timeout" in collect(wiring).message
 
 
-def test_without_a_command_a_want_is_told_to_the_operator(make_wiring: MakeWiring) -> None:
+def test_a_request_without_gc_command_is_reported_to_the_operator(make_wiring: MakeWiring) -> None:
     wiring = make_wiring()
     wiring.store.collections.request("by hand")
     collect_run.collect(wiring)
@@ -321,7 +321,7 @@ def test_a_redis_that_hangs_does_not_keep_a_collector_alive_whose_lease_is_lost(
     wiring.store.connection.client.delete(wiring.store.connection.keys.of("lease", COLLECT))
 
 
-def test_a_look_at_the_registry_that_fails_is_recorded_and_told(make_system: Make, tmp_path: Path) -> None:
+def test_a_failed_look_at_the_registry_is_recorded_and_reported(make_system: Make, tmp_path: Path) -> None:
     system = make_system(keep_last(5), gc=collector(tmp_path, QUIET))
     system.push("v1")
     system.settle()

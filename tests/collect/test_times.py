@@ -86,7 +86,9 @@ def test_a_manual_collection_runs_at_any_time_and_the_record_says_so(make_wiring
     assert "gc.window and gc.min_interval did not apply" in run.note
 
 
-def test_the_next_one_waits_for_the_interval_after_the_last_good_one(make_wiring: MakeWiring, tmp_path: Path) -> None:
+def test_the_next_collection_waits_for_the_interval_after_the_last_successful_one(
+    make_wiring: MakeWiring, tmp_path: Path
+) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "min_interval": "1h"})
     wiring.store.collection_runs.record(Run(now_ms(), now_ms(), "failed", "scheduled", message="boom"))
     wiring.store.collections.request_if_none("scheduled")

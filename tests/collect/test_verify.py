@@ -76,7 +76,7 @@ def alarms(system: System) -> set[str]:
     return {trouble.about for trouble in system.store.outbox.troubles()}
 
 
-def test_a_registry_that_knows_what_is_gone_raises_no_alarm(make_system: Make, tmp_path: Path) -> None:
+def test_a_registry_that_knows_which_blobs_were_deleted_raises_no_alarm(make_system: Make, tmp_path: Path) -> None:
     system, blob = garbage_of(make_system, tmp_path, after=after(tmp_path))
     collect_run.collect(system.wiring)
     (run,) = system.store.collection_runs.latest()

@@ -52,7 +52,7 @@ def test_a_fault_strikes_as_often_as_it_says_and_where_it_says() -> None:
         assert [request.status for request in fake.requests] == [200, 503, 503, 404]
 
 
-def test_a_push_from_a_test_is_told_like_any_other() -> None:
+def test_a_push_from_a_test_is_reported_like_any_other() -> None:
     messages: list[dict[str, Any]] = []
     with FakeRegistry("3", notify=messages.append) as fake:
         digest = fake.push_index("shop/api", "v1")

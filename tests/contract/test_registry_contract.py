@@ -126,7 +126,7 @@ class TestBlobs:
 
 
 class TestProbes:
-    def test_whether_it_takes_writes_is_found_out_without_one(self, site: Site) -> None:
+    def test_the_check_of_writes_writes_nothing(self, site: Site) -> None:
         site.pusher.push_image("shop/api", "v1")
         assert site.client.takes_writes("shop/api")
         assert site.client.takes_writes("no/such")
@@ -303,7 +303,7 @@ class TestPutting:
 
 
 class TestNotifications:
-    def test_an_image_push_tells_of_its_blobs_and_of_the_tag(self, site: Site) -> None:
+    def test_the_push_of_an_image_is_reported_with_its_blobs_and_its_tag(self, site: Site) -> None:
         image = make_image("a", layers=2)
         site.pusher.push("shop/api", "v1", image)
         *blobs, pushed = site.events_until_marker()
@@ -332,7 +332,7 @@ class TestNotifications:
         assert told(mounted) == ("mount", "blob", None, "digest")
         assert mounted["target"]["fromRepository"] == "team/base"
 
-    def test_a_delete_tells_the_digest_and_each_tag(self, site: Site) -> None:
+    def test_a_delete_is_reported_with_the_digest_and_each_tag(self, site: Site) -> None:
         digest = site.pusher.push_image("shop/api", "v1")
         site.pusher.retag("shop/api", "v1", "v2")
         site.client.delete("shop/api", digest)
@@ -343,7 +343,7 @@ class TestNotifications:
         )
         assert all(("mediaType" in event["target"]) == site.is_3 for event in deleted)
 
-    def test_a_delete_that_finds_nothing_tells_nothing(self, site: Site) -> None:
+    def test_a_delete_of_a_missing_manifest_is_not_reported(self, site: Site) -> None:
         site.pusher.push_image("shop/api", "v1")
         site.client.delete("shop/api", NOWHERE)
         assert [event for event in site.events_until_marker() if event["action"] == "delete"] == []

@@ -1,4 +1,4 @@
-"""The gate: the doctor sends a write through the front door and looks for it at the gate."""
+"""The gate: the doctor sends a write through the proxy and looks for it at the gate."""
 
 import hashlib
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def front() -> Iterator[FakeRegistry]:
 
 
 def asks(front: FakeRegistry, case: Case, member: str) -> None:
-    """The note that the front door makes at the gate for each request. HASH stands for the name of our client."""
+    """The note that the proxy makes at the gate for each request. HASH stands for the name of our client."""
     messages = member.replace("HASH", hashlib.sha256(f"{USER_AGENT} (probe {case.name})".encode()).hexdigest()[:8])
     client, key = case.wiring.store.connection.client, pushing(case.wiring)
     front.before("DELETE", "/uploads/", lambda: client.zadd(key, {messages: case.wiring.store.connection.now_ms()}))

@@ -184,7 +184,7 @@ def test_a_default_user_that_cannot_read_the_file_is_found_before_a_restart_lose
         assert finding.fix.startswith("user default off ~* &* +@all")
 
 
-def test_a_user_who_may_not_look_at_the_default_user_is_told_what_to_look_for(own: Valkey) -> None:
+def test_the_doctor_says_what_to_check_if_its_user_may_not_read_the_default_user(own: Valkey) -> None:
     found(own)
     client: Any = own.client()
     client.execute_command("ACL", "SETUSER", "least", "on", ">word", "~*", "+@all", "-acl")

@@ -117,7 +117,7 @@ def test_a_certificate_that_expired_or_has_another_name_is_shown_by_a_command(
         ({"readonly": True}, "storage: {maintenance: {readonly: {enabled: false}}}"),
     ],
 )
-def test_whether_it_deletes_is_found_without_a_delete(make_wiring: MakeWiring, mode: dict[str, Any], fix: str) -> None:
+def test_the_check_of_deletes_pushes_nothing(make_wiring: MakeWiring, mode: dict[str, Any], fix: str) -> None:
     with FakeRegistry(**mode) as registry:
         finding = one("deletes", quick(make_wiring(registry.url)))
         assert registry.count("pushprune/", "PUT") == 0

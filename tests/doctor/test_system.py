@@ -139,7 +139,7 @@ class TestWorkers:
 
 
 class TestTroubles:
-    def test_none_is_fine(self, make_wiring: MakeWiring) -> None:
+    def test_no_trouble_is_fine(self, make_wiring: MakeWiring) -> None:
         assert one("troubles", quick(make_wiring())).severity == "ok"
 
     @pytest.mark.parametrize(
@@ -164,7 +164,9 @@ class TestTroubles:
             ("gate", "run `pushprune gc --open`", "pushprune doctor   # once that is fixed"),
         ],
     )
-    def test_each_has_a_line_that_mends_it(self, make_wiring: MakeWiring, about: str, message: str, fix: str) -> None:
+    def test_each_trouble_has_a_line_that_fixes_it(
+        self, make_wiring: MakeWiring, about: str, message: str, fix: str
+    ) -> None:
         wiring = make_wiring()
         wiring.store.outbox.note_trouble(about, message)
         finding = one("troubles", quick(wiring))

@@ -37,5 +37,5 @@ def test_the_push_of_its_manifest_is_the_probe() -> None:
         {"request": {"useragent": f"{AGENT} "}},
     ],
 )
-def test_nothing_else_is(changed: dict[str, Any]) -> None:
+def test_an_event_that_differs_in_this_is_no_probe(changed: dict[str, Any]) -> None:
     assert probes(**changed) == ()

@@ -38,7 +38,7 @@ def test_the_newest_images_are_kept_whatever_their_age_and_so_does_what_is_young
     assert gone(made, *tags[2:]) == set()
 
 
-def test_a_dry_run_stays_one() -> None:
+def test_a_dry_run_is_imported_as_dry_run() -> None:
     assert commanded("deckschrubber", "-dry", "-latest", "5").values["dry_run"] is True
     assert "dry_run" not in commanded("deckschrubber", "-dry=false", "-latest", "5").values
 

@@ -91,7 +91,7 @@ def test_the_archive_has_no_equivalent() -> None:
     assert "'rule 2' is for archived images" in made.text
 
 
-def test_expiry_by_pull() -> None:
+def test_an_image_expires_by_its_last_pull() -> None:
     made = imported("ecr", policy(expire(1, "any", "sinceImagePulled", 30)), "shop/api")
     assert gone(made, aged("v1", 99, pulled_us=used(31)), aged("v2", 99, pulled_us=used(29))) == {"v1"}
 

@@ -80,7 +80,9 @@ def test_an_excluded_tag_is_not_retained() -> None:
         ("excludes", '{"untagged":true}', True),
     ],
 )
-def test_untagged_images_go_only_where_no_rule_retains_them(decoration: str, extras: str | None, go: bool) -> None:
+def test_untagged_images_are_deleted_only_if_no_rule_retains_them(
+    decoration: str, extras: str | None, go: bool
+) -> None:
     rule = retain("always", tag_selectors=[selector(decoration, "x*", extras=extras)])
     assert untagged_gone(imported("harbor", policy(rule)), 2) is go
 

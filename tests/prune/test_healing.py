@@ -107,7 +107,7 @@ def test_an_index_is_restored_together_with_a_child_that_was_deleted_after_it(ma
     system.pull_whole("stable")
 
 
-def test_an_index_that_went_before_its_last_push_was_told_holds_its_parts_no_longer(make_system: Make) -> None:
+def test_an_index_deleted_before_its_last_push_was_reported_keeps_no_parts(make_system: Make) -> None:
     system = make_system(keep_last(2), fake={"references": True})
     part = make_image("part")
     index = index_over([part], seed="index")

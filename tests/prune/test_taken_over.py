@@ -324,7 +324,7 @@ def test_an_image_moved_to_the_tombstone_is_deleted_although_a_user_deletes_the_
 
 
 @both
-def test_an_index_that_is_gone_takes_its_parts_along_although_its_plan_was_dropped_meanwhile(
+def test_the_parts_of_a_deleted_index_are_deleted_although_its_plan_was_dropped_meanwhile(
     make_system: Make, version: str
 ) -> None:
     system = make_system(keep_last(1), version, **DELETES)

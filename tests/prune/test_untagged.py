@@ -112,7 +112,7 @@ def test_a_part_that_two_indexes_share_is_kept_with_the_one_that_stands(make_sys
     assert set(system.registry.manifests(SHOP)) == {kept, shared.digest}
 
 
-def test_nothing_that_says_nothing_stays_in_redis(make_system: Make) -> None:
+def test_no_meaningless_entry_remains_in_redis(make_system: Make) -> None:
     """A tag that moves leaves a field for its old digest; where another tag holds that, the next plan drops it."""
     system = make_system(DAY)
     for hours, tag, seed in ((5, "v1", "one"), (4, "latest", "one"), (3, "latest", "two")):

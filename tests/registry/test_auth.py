@@ -84,7 +84,7 @@ class TestBasic:
         client_for(basic).put("shop/api", "v2", stored.media_type, stored.content)
         assert basic.tags("shop/api") == {"v1": stored.digest, "v2": stored.digest}
 
-    def test_without_a_login_the_door_stays_shut(self, basic: FakeRegistry) -> None:
+    def test_without_a_login_the_registry_refuses_access(self, basic: FakeRegistry) -> None:
         with pytest.raises(AccessDenied):
             client_for(basic, None).ping()
         assert statuses(basic) == [401]

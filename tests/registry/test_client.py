@@ -461,7 +461,9 @@ class TestNames:
         assert fake.requests == []
 
     @pytest.mark.parametrize("reference", ["", "..", "v1/../v2", "v1\n", "-v1", "a" * 129, "sha256:zz", "v1?x"])
-    def test_no_reference_does(self, fake: FakeRegistry, client: RegistryClient, reference: str) -> None:
+    def test_a_reference_that_is_neither_a_tag_nor_a_digest_is_refused(
+        self, fake: FakeRegistry, client: RegistryClient, reference: str
+    ) -> None:
         with pytest.raises(ValueError, match="neither a tag nor a digest"):
             client.get("shop/api", reference)
         with pytest.raises(ValueError, match="is not a digest"):

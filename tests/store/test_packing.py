@@ -60,7 +60,7 @@ def test_a_manual_deletion_is_json_without_spaces_in_which_a_script_finds_its_fi
     "references",
     [References(), References(children=(X, Y)), References(subject=X), References(children=(X,), readable=False)],
 )
-def test_references_are_words(references: References) -> None:
+def test_packed_references_are_read_back(references: References) -> None:
     assert unpack_links(f"17 {pack_links(references)}") == references
 
 

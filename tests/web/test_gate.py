@@ -365,7 +365,7 @@ def test_another_holder_does_not_make_a_lost_gate_forgotten(stand: Stand) -> Non
     assert held.token == "t1"
 
 
-def test_a_redis_that_has_lost_everything_is_told_of_and_an_empty_one_at_the_start_is_not(stand: Stand) -> None:
+def test_a_redis_that_has_lost_everything_is_reported_and_an_empty_one_at_the_start_is_not(stand: Stand) -> None:
     door = stand()
     door.keeper.start()
     assert door.store.gate.forgotten_s() == 0
@@ -403,7 +403,7 @@ def test_more_than_can_be_noted_later_does_not_pass(
     assert [door.ask("POST", UPLOAD).status_code for _ in range(2)] == [204, 503]
 
 
-def test_more_pushes_than_can_be_remembered_are_told_of_until_that_is_over(
+def test_more_pushes_than_can_be_remembered_are_a_trouble_until_there_are_fewer(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     door = stand()

@@ -183,7 +183,7 @@ def test_a_worker_that_fell_silent_does_not_count(edge: Edge) -> None:
     assert ready(edge)["workers"] == 0
 
 
-def test_an_invalid_policy_is_shown_while_the_one_before_stays_in_force(serve: ServeEdge, tmp_path: Path) -> None:
+def test_an_invalid_policy_is_reported_while_the_previous_one_is_in_force(serve: ServeEdge, tmp_path: Path) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text(KEEP_LAST_10)
     edge = serve(policy=file)

@@ -69,7 +69,7 @@ def test_an_idle_service_has_every_figure(edge: Edge) -> None:
     }  # fmt: skip
 
 
-def test_durations_are_histograms(edge: Edge) -> None:
+def test_durations_are_reported_as_histograms(edge: Edge) -> None:
     for seconds in (0.12, 0.14, 0.7, 9999.0):
         edge.store.meter.time("push_to_deletion", "", seconds)
     edge.store.meter.time("registry_request", "HEAD 304", 0.003)
@@ -165,7 +165,7 @@ def test_a_plan_that_waits_is_counted(serve_over_valkey: ServeEdge) -> None:
     assert scrape(edge)["held_repositories"] == 1
 
 
-def test_every_process_tells_the_same(serve: ServeEdge) -> None:
+def test_every_web_process_reports_the_same_figures(serve: ServeEdge) -> None:
     first, other = serve(), serve()
     first.http.post("/notifications", data=envelope(event()))
     result, same = scrape(first), scrape(other)

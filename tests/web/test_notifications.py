@@ -192,7 +192,7 @@ def test_an_unexpected_error_shows_no_detail_to_the_client(edge: Edge, monkeypat
     assert "inside knowledge" not in response.text
 
 
-def test_a_refused_notification_is_told_to_the_operator_until_one_is_accepted(serve: ServeEdge) -> None:
+def test_a_refused_notification_is_a_trouble_until_one_is_accepted(serve: ServeEdge) -> None:
     edge = serve(tokens=TOKENS)
     send(edge, envelope(event()), headers={"Authorization": "Bearer mistaken"})
     (trouble,) = edge.store.outbox.troubles()
@@ -202,7 +202,7 @@ def test_a_refused_notification_is_told_to_the_operator_until_one_is_accepted(se
     assert edge.store.outbox.troubles() == ()
 
 
-def test_a_restart_that_only_our_own_traffic_tells_of_is_noticed(edge: Edge) -> None:
+def test_a_restart_is_noticed_by_events_of_pushprune_alone(edge: Edge) -> None:
     restarts = edge.store.connection.keys.of("restarts")
     for instance in ("one", "one", "two"):
         post(edge, event("pull", tag="v1", useragent="pushprune/1", instance=instance))

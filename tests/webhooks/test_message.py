@@ -41,7 +41,7 @@ class TestCloudEvents:
             assert all(re.fullmatch("[a-z0-9]+", attribute) for attribute in envelope)
             assert envelope.get("subject", "absent") != ""
 
-    def test_names_are_data(self) -> None:
+    def test_a_name_that_looks_like_json_stays_one_text_in_the_event(self) -> None:
         event = next(iter(compose.of_entries([pruned('"},{"x":"\n<!here>', 0)])))
         (tag,) = json.loads(cloudevent(event, SOURCE))["data"]["tags"]
         assert tag["tag"] == '"},{"x":"\n<!here>'

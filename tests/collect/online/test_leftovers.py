@@ -99,7 +99,7 @@ def test_a_link_that_may_belong_to_a_push_is_no_leftover(site: OnlineSite) -> No
     assert LINK in found(site)
 
 
-def test_a_dry_run_tells_the_leftovers(site: OnlineSite) -> None:
+def test_a_dry_run_reports_the_leftovers(site: OnlineSite) -> None:
     leave_everything(site)
     site.later(WEEK_S + 1)
     site.store.collections.request_rehearsal("a dry run")

@@ -49,7 +49,7 @@ def test_an_image_whose_data_left_the_quarantine_cannot_be_restored(unlinked: On
 
 
 @pytest.mark.parametrize("is_in_quarantine", [False, True])
-def test_a_process_that_cannot_write_to_the_folder_tells_where_to_restore(
+def test_a_process_that_cannot_write_to_the_folder_says_where_to_restore(
     unlinked: OnlineSite, monkeypatch: pytest.MonkeyPatch, is_in_quarantine: bool
 ) -> None:
     if is_in_quarantine:

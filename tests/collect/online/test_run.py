@@ -73,7 +73,7 @@ def test_an_unused_image_is_unlinked_and_after_its_grace_deleted(site: OnlineSit
     assert site.store.gate.state() is None
 
 
-def test_the_record_tells_the_age_of_all_garbage(site: OnlineSite) -> None:
+def test_the_record_contains_the_age_of_all_garbage(site: OnlineSite) -> None:
     def stages() -> list[str]:
         garbage = site.store.garbage.last()
         assert garbage is not None
@@ -87,7 +87,7 @@ def test_the_record_tells_the_age_of_all_garbage(site: OnlineSite) -> None:
     assert stages() == ["in quarantine"]
 
 
-def test_each_stage_tells_its_share(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_stage_reports_the_share_that_is_done(site: OnlineSite, monkeypatch: pytest.MonkeyPatch) -> None:
     shares: dict[str, tuple[int, int]] = {}
     publish = site.store.collections.publish_progress
 
@@ -210,7 +210,7 @@ def test_a_collection_that_loses_its_lease_while_a_batch_expires_leaves_the_rest
     assert forgotten
 
 
-def test_the_trash_tells_when_an_image_loses_the_first_of_its_blobs(
+def test_the_trash_says_when_an_image_loses_the_first_of_its_blobs(
     site: OnlineSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gc = site.wiring.settings.gc

@@ -60,7 +60,7 @@ def test_the_look_when_no_push_can_be_left_repairs_the_same(site: OnlineSite) ->
     assert site.registry.broken() == ()
 
 
-def test_a_dry_run_tells_that_data_would_come_back_and_writes_nothing(site: OnlineSite) -> None:
+def test_a_dry_run_reports_data_that_would_come_back_and_writes_nothing(site: OnlineSite) -> None:
     link_again(site)
     writes: list[str] = []
     site.objects.before_step = lambda action, keys: writes.extend(keys if action not in ("list", "clock") else ())

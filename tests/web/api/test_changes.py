@@ -16,7 +16,7 @@ def look(edge: Edge) -> TestResponse:
     return edge.http.get("/api/v1/reconciliation", headers={"Authorization": "Bearer admin-s3cret"})
 
 
-def test_a_change_beyond_the_limit_is_told_when_to_try_again(serve: ServeEdge) -> None:
+def test_a_change_beyond_the_limit_is_refused_with_the_time_to_try_again(serve: ServeEdge) -> None:
     first, other = (serve(tokens=TOKENS, api={"changes_per_minute": 3}) for _ in range(2))
     assert [change(edge).status_code for edge in (first, other, first)] == [409, 409, 409], "no registry is configured"
     response = change(other)

@@ -45,14 +45,14 @@ def test_every_tag_is_explained_the_newest_push_first(shop: Edge) -> None:
     assert list(explain(shop)) == ["same", "v2", "v1"]
 
 
-def test_whether_anything_is_deleted_at_all_is_reported(serve_over_valkey: ServeEdge) -> None:
+def test_an_answer_says_if_the_policy_is_a_dry_run(serve_over_valkey: ServeEdge) -> None:
     for dry in (True, False):
         edge = serve_over_valkey(policy=keep_last(1, dry_run=dry))
         edge.heard(event(tag="v1", at=1))
         assert (edge.http.get("/api/v1/repositories/shop/api/explain").json or {})["dry_run"] is dry
 
 
-def test_a_tag_that_goes(shop: Edge) -> None:
+def test_the_explanation_of_a_tag_to_be_deleted_names_rule_place_and_reason(shop: Edge) -> None:
     tag = explain(shop)["v1"]
     result = {
         "rule": "last", "keep": False, "reason": "older than the newest (rule last)", "kept_until": None,

@@ -48,7 +48,7 @@ def test_plans_are_listed_page_by_page_and_named_together(held: Edge) -> None:
     assert (second["next"], first["plans"]) == (None, second["plans"])
 
 
-def test_approving_lets_the_plan_go_on(held: Edge) -> None:
+def test_approving_a_plan_ends_its_hold(held: Edge) -> None:
     assert approve(held) == (200, {"repository": "shop/api", "approved": 2})
     approved = held.store.history.snapshot("shop/api").approved
     assert approved == {digest_of("v1"), digest_of("v2")}

@@ -149,7 +149,7 @@ def test_the_plan_as_it_stands(edge: Edge) -> None:
     assert read(edge, "plan", search="ops")["total"] == 1
 
 
-def test_the_overview_counts_all_of_it(edge: Edge) -> None:
+def test_the_overview_counts_repositories_tags_events_and_troubles(edge: Edge) -> None:
     edge.store.outbox.note_trouble("due shop/api", "mend it")
     result = read(edge, "overview")
     assert (result["repositories"], result["tags"], result["due"], result["policy"]) == (3, 5, 3, "in force")

@@ -74,7 +74,7 @@ def test_a_preview_of_another_policy_has_only_the_requested_repositories(shop: E
     assert list(previews(ask(shop, policy=KEEP_1, repositories=[]))) == []
 
 
-def test_whether_anything_is_deleted_at_all_is_reported(shop: Edge, serve_over_valkey: ServeEdge) -> None:
+def test_an_answer_says_if_the_policy_is_a_dry_run(shop: Edge, serve_over_valkey: ServeEdge) -> None:
     assert (shop.http.get("/api/v1/preview").json or {})["dry_run"] is False
     assert (ask(shop, policy={**KEEP_1, "dry_run": True}).json or {})["dry_run"] is True
     dry = serve_over_valkey(policy=keep_last(2, dry_run=True))
@@ -86,7 +86,7 @@ def test_a_preview_names_the_manifests_that_must_be_read_first(shop: Edge) -> No
     assert previews(shop.http.get("/api/v1/preview"))["shop/api"]["unread"] == [digest_of("multi")]
 
 
-def test_asking_changes_nothing(shop: Edge) -> None:
+def test_a_preview_changes_nothing_in_redis(shop: Edge) -> None:
     def state() -> dict[str, bytes]:
         client = shop.redis
         return {key: client.dump(key) for key in client.scan_iter(match=f"{shop.store.connection.keys.prefix}*")}

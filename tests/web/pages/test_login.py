@@ -107,7 +107,7 @@ def test_a_guess_at_the_tokens_behind_a_cookie_costs_time_and_memory(
     assert b"never-before-a" in messages
 
 
-def test_the_name_of_who_is_signed_in_is_shown_and_he_can_go(edge: Edge) -> None:
+def test_the_name_of_the_user_is_shown_and_the_user_can_sign_out(edge: Edge) -> None:
     browser = Browser(edge, TOKENS["admin"])
     assert "dashboard (admin)" in browser.text("/")
     assert "(read-only)" in Browser(edge, TOKENS["read"]).text("/")
@@ -162,7 +162,7 @@ def test_the_cookie_is_for_this_site_and_no_script(edge: Edge) -> None:
     assert TOKENS["admin"] not in cookie
 
 
-def test_over_https_the_cookie_goes_no_other_way(edge: Edge) -> None:
+def test_over_https_the_cookie_is_sent_over_https_only(edge: Edge) -> None:
     browser = Browser(edge, origin="https://localhost")
     page = browser.get("/login", base_url="https://localhost")
     assert "Secure" in page.headers["Set-Cookie"]
