@@ -68,7 +68,9 @@ def copy_examples(folder: Path) -> None:
     """Copy the examples to FOLDER: configuration, nginx, systemd, Kubernetes, Prometheus, Grafana."""
     source = next((path for path in _EXAMPLES if path.is_dir()), None)
     if source is None:
-        raise ConfigurationError("this installation has no examples: take config/ of the repository or of the sdist")
+        raise ConfigurationError(
+            "this installation (or this image) has no examples: take config/ of the repository or of the sdist"
+        )
     if folder.exists():
         raise ConfigurationError(f"{folder} exists: name a new folder, so that no file of yours is replaced")
     shutil.copytree(source, folder)

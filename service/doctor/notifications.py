@@ -13,6 +13,7 @@ _NAME = "notifications"
 _POLL_S = 0.1
 _ELSEWHERE = "pushprune doctor --probe-repository REPO   # one that the login may push to"
 _REFERENCES = "events: {includereferences: true}"
+_CLOCKS = "timedatectl set-ntp true   # on the machines of the registry and of the web process"
 _WHERE = "in the registry's config.yml, then restart it"
 
 
@@ -20,6 +21,7 @@ def check(case: Case) -> Iterator[Finding]:
     """Check, with a push of its own, that the registry's notifications arrive."""
     probes = case.wiring.store.doctor_probes
     try:
+        began_ms = case.wiring.store.connection.now_ms()
         if not _push(case):
             yield not_now(_NAME)
             return
@@ -36,7 +38,7 @@ def check(case: Case) -> Iterator[Finding]:
         sentence = "pushes are reported without references: sizes are unknown, and indexes must be fetched"
         yield warning(_NAME, sentence, f"notifications: {{{_REFERENCES}}}   # {_WHERE}")
     else:
-        yield _unheard(case)
+        yield _rejected(case, began_ms) or _unheard(case)
 
 
 def _push(case: Case) -> bool:
@@ -60,6 +62,17 @@ def _wait(case: Case) -> tuple[ProbeState, float]:
         if state.startswith("received") or took_s >= case.patience_s:
             return state, took_s
         time.sleep(_POLL_S)
+
+
+def _rejected(case: Case, began_ms: int) -> Finding | None:
+    """Return the finding about an event that arrived during the check and was rejected; None if none was."""
+    for rejected in case.wiring.store.archive.rejected(1):
+        if rejected.at_ms >= began_ms:
+            sentence = f"the registry reports pushes, and the events are rejected: {rejected.reason}"
+            key = case.wiring.store.connection.keys.of("rejected")
+            fix = _CLOCKS if "clock" in rejected.reason else f"redis-cli XREVRANGE {key} + - COUNT 5   # shows them"
+            return error(_NAME, sentence, fix)
+    return None
 
 
 def _unheard(case: Case) -> Finding:

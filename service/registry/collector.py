@@ -165,7 +165,11 @@ class Collector:
             self._lock.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise CollectionFailed(f"{self._lock} cannot be written ({error.strerror}): correct data_dir") from error
+            setting = "storage.path" if self.storage else "data_dir"
+            raise CollectionFailed(
+                f"{self._lock} cannot be written ({error.strerror}): let user {os.geteuid()}, as whom pushprune runs, "
+                f"write in its folder, or correct {setting}"
+            ) from error
         try:
             _take(descriptor)
             yield descriptor

@@ -1,6 +1,7 @@
 """Notifications: the probe is heard of, and nothing else comes of it."""
 
 import json
+from typing import Any
 
 from service.web.app import create_app
 from tests.conftest import MakeWiring
@@ -46,6 +47,21 @@ def test_a_probe_that_is_refused_is_a_wrong_token(make_wiring: MakeWiring) -> No
     assert "does not contain tokens.notify" in finding.message
     assert finding.fix.startswith("headers: {Authorization:")
     assert "right" not in finding.fix
+
+
+def test_an_event_that_is_rejected_for_its_time_names_the_clocks(make_wiring: MakeWiring) -> None:
+    """A machine that was suspended may be hours behind the registry."""
+    web = create_app(make_wiring()).test_client()
+
+    def tell(envelope: dict[str, Any]) -> None:
+        events = [{**event, "timestamp": "2999-01-01T00:00:00Z"} for event in envelope["events"]]
+        web.post("/notifications", data=json.dumps({"events": events}))
+
+    with FakeRegistry(notify=tell) as registry:
+        finding = one("notifications", quick(make_wiring(registry.url)))
+    assert finding.severity == "error"
+    assert "the events are rejected: timestamp: it is not of this time" in finding.message
+    assert finding.fix.startswith("timedatectl set-ntp true")
 
 
 def test_a_registry_that_says_no_references_is_warned_of(make_wiring: MakeWiring) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from service.domain.errors import CollectionFailed
 from service.registry.collector import Collector
+from service.registry.storage import Storage
 
 
 @pytest.fixture
@@ -60,6 +61,24 @@ def test_reserving_on_a_filesystem_without_locks_does_not_end_the_worker(
     monkeypatch.setattr(fcntl, "flock", flock)
     make_collector(lock).reserve()
     assert lock.exists()
+
+
+@pytest.mark.parametrize("setting", ["storage.path", "data_dir"])
+def test_a_folder_in_which_pushprune_may_not_write_is_named_with_its_user_and_setting(
+    lock: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    def deny(*_: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "open", deny)
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    storage = Storage(lock.parent) if setting == "storage.path" else None
+    with pytest.raises(CollectionFailed) as failure, Collector((), lock, 60, storage).claimed("token"):
+        pytest.fail("there is no file")
+    assert str(failure.value) == (
+        f"{lock} cannot be written (Permission denied): let user 4242, as whom pushprune runs, write in its folder, or "
+        f"correct {setting}"
+    )
 
 
 def test_a_full_disk_is_named_with_a_way_to_make_room(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
