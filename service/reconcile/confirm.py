@@ -51,8 +51,8 @@ def correct_reports(store: Store, registry: Registry, snapshot: Snapshot, plan: 
     reported = [tag for tag in snapshot.tags if not tag.proved]
     if registry.storage is not None:
         return _correct_by_storage(store, registry, registry.storage, snapshot, reported)
-    moved = [tag.name for tag in reported if snapshot.unconfirmed or tag.name in snapshot.revisions]
-    return bool(moved) and TagComparison(store, registry, snapshot).adopt(sorted(moved), complete=False) > 0
+    moved = sorted(snapshot.doubtful_tags)
+    return bool(moved) and TagComparison(store, registry, snapshot).adopt(moved, complete=False) > 0
 
 
 def _correct_by_storage(

@@ -37,6 +37,9 @@ def infer_push_time(
     link_us = _linked_us(registry, snapshot.repository, name, current.digest)
     # A tag that is older than pushprune keeps that mark while it points at the same image.
     predates = before.found and before.digest == current.digest if before else snapshot.compared_us == 0
+    # While the first clean-up waits, a reported deletion or move may be forged: its tag may have been there before.
+    first = snapshot.unapproved
+    predates = predates or (first is not None and first.is_first and (link_us or 0) <= first.since_us)
     if before and before.digest == current.digest:
         size_bytes = size_bytes or before.size_bytes
     if link_us is not None:

@@ -158,6 +158,8 @@ class History:
         # A pull does not stop a deletion that a user requested.
         uses = () if target == "manual" else plan.doomed
         images = plan.doomed if target in ("doomed", "manual", "dry_run") else ()
+        # Before any deletion the registry has confirmed all tags.
+        is_confirmed = target == "doomed" or (target == "none" and snapshot.is_confirmed)
         result = self._connection.run(
             "commit",
             snapshot.repository,
@@ -169,12 +171,12 @@ class History:
             next_ms=plan.next_us // 1000 + 1 if plan.next_us else 0,
             target=target,
             hold=packed_hold(plan),
-            approved=(plan.settles_under or "all") if plan.is_whole and target in ("doomed", "none") else "",
+            approved=(plan.settles_under or "all") if plan.is_whole and is_confirmed else "",
             unannounced=plan.unannounced,
             planned_us=plan.planned_us,
             stale_untagged=() if overtaken else snapshot.stale_untagged,
             stale_created=() if overtaken else snapshot.stale_created,
-            stale_pulled=() if overtaken else snapshot.obsolete_pulls(is_confirmed=target == "doomed"),
+            stale_pulled=() if overtaken else snapshot.obsolete_pulls(is_confirmed=is_confirmed),
             used=[
                 {"member": member, "known_us": snapshot.pulled_us.get(member, 0)}
                 for doomed in uses

@@ -56,6 +56,17 @@ class Snapshot(State):
         """Return the number of registry starts that were known when the snapshot was read."""
         return self.epoch.rpartition(":")[2]
 
+    @property
+    def doubtful_tags(self) -> tuple[str, ...]:
+        """Return the tags that may point elsewhere, or may have been deleted: only a notification has said so."""
+        unproved = (tag.name for tag in self.tags if not tag.proved)
+        return tuple(name for name in unproved if self.unconfirmed or name in self.revisions)
+
+    @property
+    def is_confirmed(self) -> bool:
+        """True if no event that may be forged hides a tag from a plan."""
+        return not (self.unconfirmed or self.doubtful_tags)
+
     def obsolete_pulls(self, *, is_confirmed: bool) -> tuple[str, ...]:
         """Return the members of pulled:R that a commit deletes.
 

@@ -316,6 +316,35 @@ def test_a_forged_push_makes_no_tag_older_whose_deletion_was_forged(make_system:
     assert {"v3", "v4"} <= system.tags()
 
 
+@pytest.mark.parametrize("mounted", [False, True])
+@pytest.mark.parametrize("forged", ["deletion", "move"])
+@pytest.mark.parametrize("last", [1, 2])
+def test_a_forged_event_approves_no_first_clean_up(
+    make_system: Make, on_disk: Make, last: int, forged: str, mounted: bool
+) -> None:
+    system = (on_disk if mounted else make_system)(keep_last(last, first_plan="hold"), reconcile={"late": "0s"})
+    system.deaf = True
+    system.push("v1", "v2", "v3")
+    if mounted:
+        age(system, "v1", "v2", "v3")
+    system.missed.clear()
+    system.deaf = False
+    compared(system)
+    system.settle()
+    for tag in ("v1", "v2"):
+        if forged == "deletion":
+            forger(system).delete(tag=tag)
+        else:
+            forger(system).push(tag, system.registry.tags(SHOP)["v3"])
+    system.later()
+    compared(system)
+    system.later()
+    system.push("v4", "v5", "v6")
+    system.settle()
+    system.later()
+    assert {"v1", "v2", "v3"} <= system.tags()
+
+
 def long_ago(system: System) -> None:
     """Pretend that our own writes are an hour old."""
     client: Any = system.store.connection.client
