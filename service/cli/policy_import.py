@@ -36,9 +36,10 @@ class _Pasted(click.Command):
 @click.option(
     "--from",
     "tool",
+    metavar="TOOL",
     type=click.Choice(TOOLS, case_sensitive=False),
     required=True,
-    help="The tool that the policy is from.",
+    help=f"The tool that the policy is from: {', '.join(TOOLS)}.",
 )
 @click.option(
     "--within",
