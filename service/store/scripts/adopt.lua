@@ -46,7 +46,10 @@ for _, tag in ipairs(found) do
     if old and old ~= tag.short then
       untag(r, old, now_us, tag.tag, started_mark(r, tag.tag, old))
       local pushed_us = tonumber(redis.call('ZSCORE', r.tags, tag.tag) or 0)
-      set_revisions(r, tag.tag, -1, tag.short, pushed_us > 0 and string.format('%.0f', pushed_us) or now_us, old)
+      -- A tag without a time was pushed before the tag that was found in its place.
+      local found_us = tonumber(tag.pushed_us)
+      local before_us = pushed_us > 0 and pushed_us or (found_us > 0 and found_us or tonumber(now_us)) - 1
+      set_revisions(r, tag.tag, -1, tag.short, string.format('%.0f', before_us), old)
     end
     redis.call('HDEL', r.untagged, tag.short, tag.digest)
     redis.call('HDEL', r.manual, '@' .. tag.short)

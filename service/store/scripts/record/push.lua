@@ -53,8 +53,9 @@ local function overwrite(r, e, old, current, mark)
     return was_compared_since(r, e) or (actor == '?first' and is_late)
       or e.at <= tonumber(string.match(redis.call('HGET', r.revisions, e.tag) or '', '^%d+') or -1)
   end
-  -- A tag that was found, and not seen pushed, has no time: it existed until now.
-  local lost, lost_us, until_us = old, tonumber(current) > 0 and string.format('%.0f', current) or e.at_us, e.at_us
+  -- A tag that was found, and not seen pushed, has no time: it existed until now. It was pushed before this push.
+  local known_us = tonumber(current) > 0 and tonumber(current) or e.at - 1
+  local lost, lost_us, until_us = old, string.format('%.0f', known_us), e.at_us
   if is_late then lost, lost_us, until_us = e.short, e.at_us, string.format('%.0f', current) end
   if tonumber(lost_us) > void_until(r, '@' .. lost) then
     untag(r, lost, until_us, e.tag, not is_late and mark)
