@@ -65,7 +65,7 @@ class Place:
     """The position of a tag in a rule: its group, and the rankings for `last` and `last_pulled`, if it has them.
 
     Attributes:
-        undated: another tag of the same place whose push time is unknown; "" for none.
+        undated: why another tag of the same image is not counted yet; "" if there is none.
     """
 
     group: str
@@ -148,8 +148,7 @@ def _among(most: int, ranking: Ranking, place: Place, tag: Tag, words: tuple[str
     inside, outside, tied = words
     number = ranking.place(place.group, tag, most)
     if number is None and place.undated:
-        reason = f"tag {place.undated} has the same image, and its push time is unknown"
-        return _Condition(True, reason, None, UnknownAge.UNDATED)
+        return _Condition(True, place.undated, None, UnknownAge.UNDATED)
     if number is None:
         return _Condition(False, outside)
     if not ranking.takes_slot(tag):

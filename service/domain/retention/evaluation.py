@@ -200,10 +200,11 @@ class Evaluation:
 
     @cached_property
     def _undated(self) -> Mapping[tuple[int, str, str], str]:
-        """(rule number, group, digest) → a tag of unknown push time that the rule may count for the digest."""
+        """(rule number, group, digest) → why a tag that the rule may count for the digest is not counted yet."""
         return {
-            (number, group, tag.digest): tag.name
-            for tag in filter(self.fixed.awaits_push_time, self.state.tags)
+            (number, group, tag.digest): reason
+            for tag in self.state.tags
+            if (reason := self.fixed.why_uncounted(tag))
             for number, group in self.selections.possible(tag.name)
         }
 

@@ -1,6 +1,7 @@
 """The verdicts that no rule of a policy can change: on protected tags, parts, referrers and manual deletions."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 
 from service.domain.oci import tombstone
@@ -68,6 +69,14 @@ class FixedVerdicts:
     def awaits_push_time(self, tag: Tag) -> bool:
         """True if a rule could decide about the tag once its push time is known."""
         return tag.pushed_us is None and not self._policy.protects(tag.name) and self.bound(tag) is None
+
+    def why_uncounted(self, tag: Tag) -> str:
+        """Return why rules do not count a tag yet that they may count later; "" for every other tag."""
+        is_missing = tag.name in self._state.lost
+        if self.awaits_push_time(replace(tag, pushed_us=None) if is_missing else tag):
+            why = "it is missing at the registry" if is_missing else "its push time is unknown"
+            return f"tag {tag.name} has the same image, and {why}"
+        return ""
 
     def manual_deletion(self, tag: Tag) -> ManualDeletion | None:
         """Return the manual deletion of the tag, or of the manifest if it has no tag; None if there is none."""

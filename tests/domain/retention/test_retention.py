@@ -220,6 +220,14 @@ def test_an_image_that_another_tag_of_unknown_push_time_has_may_be_the_newest(co
     )
 
 
+@pytest.mark.parametrize("count", ["digests", "tags"])
+def test_a_tag_is_kept_while_a_newer_tag_of_its_image_is_missing_at_the_registry(count: str) -> None:
+    tags = [tag("v1", 1, "x"), tag("v2", 3), tag("v3", 5, "x"), tag("v4", 6)]
+    rules = policy(f"rules: [{{keep: {{last: 2}}, count: {count}}}]")
+    decided = decide(tags, rules, lost=frozenset({"v3"}))
+    assert gone(decided) == ([] if count == "digests" else ["v1"])
+
+
 def test_an_image_waits_only_for_tags_that_the_rule_counts() -> None:
     tags = [tag("other", None, "x"), tag("v1", 3, "x"), tag("v2", 4)]
     assert gone(decide(tags, policy("rules: [{tags: 'v*', keep: {last: 1}, count: digests}]"))) == ["v1"]
