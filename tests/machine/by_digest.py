@@ -7,14 +7,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from tests.machine.goods import IMAGES
-from tests.machine.machine import TAGS, ByHand, Machine, Meeting, deeds, kills, races, rules
+from tests.machine.machine import TAGS, ByHand, Machine, Meeting, deeds, kills, races
 from tests.machine.oracle import Rule
+from tests.machine.policies import KINDS
 from tests.machine.users import Deed
 from tests.machine.world import Cross
 
 _ENDS = ("remove digest", "delete digest", "let leases end", "restore digest")
-_untagged = rules.map(lambda rule: replace(rule, untagged=True))
-_rules = st.one_of(_untagged, _untagged, rules)
+_last = KINDS["last"]
+_untagged = _last.map(lambda rule: replace(rule, untagged=True))
+_rules = st.one_of(_untagged, _untagged, _last)
 _tags, _numbers = st.sampled_from(TAGS), st.integers(0, 7)
 _restores = st.builds(Deed, st.just("restore digest"), _tags, _numbers)
 _ends = st.builds(Deed, st.sampled_from(_ENDS), _tags, _numbers)

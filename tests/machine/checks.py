@@ -116,7 +116,8 @@ def left_without_a_tag(world: World) -> set[str]:
         left -= model.left_late
     if "a delete whose plan was dropped meanwhile is not noted" in KNOWN_GAPS:
         left -= {part for digest in model.unplanned for part in closure(digest, model.children)}
-    return left - _closed(world) - _thought_to_stand(world)
+    kept = {held for digest in model.perhaps_revisions() for held in closure(digest, model.children)}
+    return left - kept - _closed(world) - _thought_to_stand(world)
 
 
 def history_tells_the_truth(world: World) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.retention import evaluation, planner
+from service.domain.retention import evaluation, planner, revisions
 from service.prune import deleting, listing, planning
 from service.reconcile import compare
 from tests.fakes.valkey import Valkey
@@ -29,7 +29,7 @@ def ground(valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> G
     """
     monkeypatch.setattr(listing, "is_whole", lambda *_: True)
     monkeypatch.setattr(compare, "YOUNG_S", 0.0)
-    for module in (evaluation, planner):
+    for module in (evaluation, planner, revisions):
         monkeypatch.setattr(module, "ONE_PUSH_US", 0)
     for module in (planning, deleting, listing):
         monkeypatch.setattr(module, "_WAIT_S", 0.0)

@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
+from service.clock import now_us
 from service.domain.events import Envelope
 from service.domain.oci.manifest import References
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.prune import committing, deleting, image, planning, untag
 from service.prune.batch import Batch
 from service.prune.recheck import RecheckResult, RecheckState
+from service.prune.untag_step import UntagStep
 from service.registry.storage import Storage
 from service.store.history import History
 from service.store.ingest import RecordResult
@@ -81,6 +83,17 @@ def no_healing() -> Iterator[None]:
 
 
 @contextmanager
+def unnoted_tombstone() -> Iterator[None]:
+    """Plant: no note is left of a tombstone before it is pushed."""
+
+    def noted(step: UntagStep) -> None:
+        step._noted_ms = step._noted_ms or now_us() // 1000
+
+    with mock.patch.object(UntagStep, "note_tombstone", noted):
+        yield
+
+
+@contextmanager
 def blind_commit() -> Iterator[None]:
     """Plant: a plan commits although images were pushed since its snapshot."""
     with mock.patch.object(committing, "is_still_valid", return_value=True):
@@ -122,6 +135,7 @@ FAULTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "believed-parts": believed_parts,
     "old-policy": old_policy,
     "unchecked-restore": unchecked_restore,
+    "unnoted-tombstone": unnoted_tombstone,
 }
 
 # What the machine says of each; that something else went wrong as well proves nothing.
@@ -136,4 +150,6 @@ SAID_OF: Mapping[str, str] = {
     "believed-parts": r"cannot be pulled|was heard and keeps it|went although nothing said so|is kept, and missing",
     "old-policy": r"is deleted although the push of \S+ was heard and keeps it|is kept, and missing",
     "unchecked-restore": r"was restored by digest, and is missing",
+    # The tombstone is a manifest without a tag that nothing keeps.
+    "unnoted-tombstone": r"a tombstone is left|should be gone",
 }

@@ -20,7 +20,7 @@ from tests.fakes import direct
 from tests.fakes.registry_storage import Driver, Version
 from tests.machine.disk import Disk, disk_of
 from tests.machine.mortal import Life, mortal
-from tests.machine.oracle import Rule
+from tests.machine.oracle import FIRST, Rule
 from tests.machine.played_bucket import PlayedBucket
 from tests.machine.shops import FakeShop, Notify, RealShop, Shop
 
@@ -107,15 +107,19 @@ class Ground:
 
 def policy_of(rule: Rule) -> Policy:
     """The rule in the product's words."""
-    fields: dict[str, Any] = {"name": "last", "keep": {"last": rule.keep}, "count": rule.count, "order": rule.order}
-    if rule.untagged:
-        fields["untagged"] = 0
+    keep = {"last": rule.keep, "revisions": rule.revisions}
+    shared: dict[str, Any] = {"untagged": 0} if rule.untagged else {}
+    last = {"name": "last", "keep": {word: number for word, number in keep.items() if number}, **shared}
+    last |= {"count": rule.count, "order": rule.order} | ({"group": r"^(\w+)-"} if rule.is_grouped else {})
+    word, _, final = rule.first.partition(", ")
+    first = {"name": "first", "tags": list(FIRST), "keep": word, "final": bool(final), **shared}
     return Policy.model_validate(
         {
             "hold_over": 100,
             "hold_min": 1_000_000,
             "first_plan": "apply",
             "protect": sorted(rule.protect),
-            "rules": [fields],
+            "shared": rule.shared,
+            "rules": [first, last] if rule.first else [last],
         }
     )

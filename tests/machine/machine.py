@@ -16,20 +16,13 @@ from tests.machine.forgers import LIES, Forgers
 from tests.machine.goods import GOODS, INDEXES, WITH_UNDATED
 from tests.machine.ground import Ground
 from tests.machine.oracle import Rule
+from tests.machine.policies import GROUPED, rules
 from tests.machine.users import Deed, Users
 from tests.machine.world import Cross, World
 
 TAGS = ("v1", "v2", "v3", "v4", "latest")
 _NUMBERS = st.integers(0, 7)
 
-rules = st.builds(
-    Rule,
-    keep=st.sampled_from((1, 2)),
-    count=st.sampled_from(("digests", "tags")),
-    untagged=st.booleans(),
-    tags_first=st.booleans(),
-    step=st.sampled_from((1, 1, 100)),
-)
 pushes = st.builds(Deed, st.just("push"), st.sampled_from(TAGS), st.integers(0, 8))
 races = st.builds(Deed, st.sampled_from(("push again", "move", "share")), st.sampled_from(TAGS), _NUMBERS)
 others = st.builds(
@@ -52,21 +45,20 @@ crosses = st.lists(
     max_size=3,
 )
 kills = st.none() | st.tuples(st.integers(0, 25), st.booleans())
-# Users who meet a batch of six images: any of its requests, or those that write.
-_batch_crosses = st.lists(
-    st.tuples(
-        st.sampled_from(("", "DELETE", "DELETE", "PUT")),
-        st.integers(0, 7),
-        st.sampled_from(("before", "after", "during")),
-        st.one_of(races, races, deeds),
-        st.booleans(),
-    ),
-    max_size=3,
-)
+BatchCross = tuple[str, int, str, Deed, bool]
+
+
+def batch_crosses(deeds: st.SearchStrategy[Deed]) -> st.SearchStrategy[list[BatchCross]]:
+    """Users who meet a batch of six images: any of its requests, or those that write."""
+    methods, when = st.sampled_from(("", "DELETE", "DELETE", "PUT")), st.sampled_from(("before", "after", "during"))
+    return st.lists(st.tuples(methods, st.integers(0, 7), when, deeds, st.booleans()), max_size=3)
+
+
 # The middle of such a batch, where tags are moved to tombstones.
-_batch_kills = st.none() | st.tuples(st.integers(20, 70), st.booleans())
+batch_kills = st.none() | st.tuples(st.integers(20, 70), st.booleans())
 # With a tag for each of the six, more are doomed than there are tombstones.
 _MANY = ("v1", "v2", "v3", "v4", "v5", "v6")
+batch_orders = st.permutations(range(len(_MANY)))
 
 
 @dataclass(frozen=True)
@@ -90,9 +82,11 @@ meetings = st.builds(
 )
 
 
+protecting = st.builds(Deed, st.just("protect"), tags, _NUMBERS)
+removals = st.builds(Deed, st.just("remove"), tags, _NUMBERS)
 protections = st.builds(
     Meeting,
-    deed=st.builds(Deed, st.just("protect"), tags, _NUMBERS),
+    deed=protecting,
     method=st.sampled_from(("", "DELETE", "DELETE", "PUT")),
     nth=st.integers(0, 1),
     when=st.sampled_from(("before", "during", "after")),
@@ -122,7 +116,7 @@ class Machine(RuleBasedStateMachine):
             self._race(meeting)
 
     def _new_world(self, rule: Rule) -> World:
-        return World(self._ground, self._version, rule)
+        return World(self._ground, self._version, rule, names=GROUPED if rule.is_grouped else None)
 
     def _quiet(self) -> None:
         quiet(self.world)
@@ -175,11 +169,16 @@ class Machine(RuleBasedStateMachine):
         self.world.work("enforce")
         self._work("delete", crossing, kill)
 
-    @rule(order=st.permutations(range(len(_MANY))), crossing=_batch_crosses, kill=_batch_kills, threads=st.booleans())
+    @rule(
+        order=batch_orders,
+        crossing=batch_crosses(st.one_of(races, races, deeds)),
+        kill=batch_kills,
+        threads=st.booleans(),
+    )
     def prune_many(
         self,
         order: list[int],
-        crossing: list[tuple[str, int, str, Deed, bool]],
+        crossing: list[BatchCross],
         kill: tuple[int, bool] | None,
         threads: bool,
     ) -> None:
@@ -330,6 +329,13 @@ class ByHand(Machine):
         self.world.work("enforce")
         self._work("delete", crossing, kill)
 
+    @rule(order=batch_orders, crossing=batch_crosses(removals), kill=batch_kills, threads=st.booleans())
+    def remove_from_many(
+        self, order: list[int], crossing: list[BatchCross], kill: tuple[int, bool] | None, threads: bool
+    ) -> None:
+        """Delete images manually while a batch of images is deleted."""
+        self.prune_many(order=order, crossing=crossing, kill=kill, threads=threads)
+
 
 class PutBack(Machine):
     """The machine with users who restore earlier images of tags."""
@@ -367,6 +373,14 @@ class Protecting(Machine):
     @rule(meeting=protections)
     def meet(self, meeting: Meeting) -> None:
         self._race(meeting)
+
+    @rule(order=batch_orders, crossing=batch_crosses(protecting), kill=batch_kills, threads=st.booleans())
+    def protect_many(
+        self, order: list[int], crossing: list[BatchCross], kill: tuple[int, bool] | None, threads: bool
+    ) -> None:
+        """Protect images while a batch of images is deleted."""
+        self.world.end_protections()
+        self.prune_many(order=order, crossing=crossing, kill=kill, threads=threads)
 
     def _race(self, meeting: Meeting) -> None:
         """Delete the doomed images while users protect them; earlier protections end first, so that there are some."""

@@ -12,6 +12,7 @@ from service.clock import now_us
 from service.domain.oci import tombstone
 from service.domain.retention.state import Tag
 from tests.machine.goods import children_of, subject_by_name, subject_in
+from tests.machine.moves import Moves
 from tests.machine.oracle import Push, Rule, closure, perhaps_overflowing
 from tests.machine.shops import Shop
 
@@ -36,6 +37,7 @@ class Believed:
     times: dict[str, int] = field(default_factory=dict)
     digests: dict[str, int] = field(default_factory=dict)
     taken: dict[str, Push] = field(default_factory=dict)
+    moves: Moves = field(default_factory=Moves)
 
     def put_back(self, tag: str, digest: str) -> None:
         """Keep the old push time of a tag that pushprune deleted and restored."""
@@ -48,6 +50,10 @@ class Believed:
             self.digests[event.digest] = max(event.at_us, self.digests.get(event.digest, 0))
         elif not event.tag and self.digests.get(event.digest, 0) <= event.at_us:
             self.digests.pop(event.digest, None)
+        if event.tag and event.action == "push":
+            self.moves.push(event.tag, event.digest, event.at_us)
+        elif event.tag:
+            self.moves.delete(event.tag, event.at_us)
         if not event.tag or event.at_us < self.times.get(event.tag, 0):
             return
         self.times[event.tag] = event.at_us
@@ -70,6 +76,9 @@ class Model:
         self.once_dropped: set[str] = set()  # the same, whatever was pushed again since
         self.vague: set[str] = set()  # digests that a lost event was about: nobody can know what becomes of them
         self.believed = Believed()
+        self.moves = Moves()
+        self._late: set[str] = set()  # tags that the policy perhaps drops by what was heard
+        self.doubted: set[str] = set()  # tags of forged events: docs/security.md admits that these end revisions
         self.contents: dict[str, tuple[str, bytes]] = {}
         self.children: dict[str, tuple[str, ...]] = {}
         self.subjects: dict[str, str] = {}
@@ -267,6 +276,8 @@ class Model:
             before = pushes.get(tag)
             if before is None or before.digest != push.digest:  # else it was pushed again since: that counts
                 pushes[tag] = push
+        for moves in (self.moves, self.believed.moves):
+            moves.restore(tag, push.digest, push.at_us or now_us())
         self.believed.times[tag] = max(self._put_at[tag], self.believed.times.get(tag, 0))
         self.pruned.pop(tag, None)
         needed = closure(push.digest, self.children)
@@ -319,7 +330,29 @@ class Model:
         """The digests that an uncondemned tag needs."""
         safe = [push.digest for push in self.wanted.values() if push.number not in self.condemned]
         safe += self.leased & self.manifests
+        safe += self.revisions()
         return {held for digest in safe for held in closure(digest, self.children)}
+
+    def revisions(self, tags: Set[str] | None = None) -> set[str]:
+        """The images that tags lost and that `revisions` keeps for certain, by what is true and by what was heard."""
+        safe = {tag for tag, push in self.wanted.items() if push.number not in self.condemned}
+        safe -= self.bound(self.wanted) | self._late | self.doubted
+        kept = (set.intersection(*self._lost(tag)) for tag in (safe if tags is None else safe & tags))
+        return (set().union(*kept) & self.manifests) - self.subjects.keys()
+
+    def perhaps_revisions(self) -> set[str]:
+        """The images that tags lost, of which a worker that heard of them in another order may keep others."""
+        return {digest for digests in self.stood.values() for digest in digests} if self.rule.revisions else set()
+
+    def _lost(self, tag: str) -> list[set[str]]:
+        """The revisions of a tag by what is true and by what was heard, each with all parts and with known parts."""
+        known, standing = self.children.keys(), self.registry.manifests().keys()
+        views = ((self.moves, self.wanted.get(tag)), (self.believed.moves, self.believed.pushes.get(tag)))
+        return [
+            set(moves.lost(tag, push.digest, self.children, indexes)[: self.rule.revisions] if push else ())
+            for moves, push in views
+            for indexes in (known, standing)
+        ]
 
     def assess(self) -> None:
         """Condemn the tags that the policy drops at this moment."""
@@ -332,6 +365,7 @@ class Model:
         parts = self.parts()
         late = perhaps_overflowing(heard.values(), self.rule, self.known_parts(), self.bound(heard))
         late -= self.in_use(heard)
+        self._late = late
         self.condemned |= {believed[tag].number for tag in late & believed.keys()}
         now = perhaps_overflowing(self.wanted.values(), self.rule, parts, self.bound(self.wanted))
         in_use = self.in_use(self.wanted)
@@ -390,6 +424,7 @@ class Model:
                 self.orphans.discard(before.digest)  # a take-off met its push; it is this one that it lost its tag to
             self.stood.setdefault(event.tag, set()).add(event.digest)
             self.pushed.setdefault((event.tag, event.digest), set()).add(event.at_us)
+            self.moves.push(event.tag, event.digest, event.at_us)
             self.wanted[event.tag] = Push(event.number, event.tag, event.digest, event.at_us)
             self.pruned.pop(event.tag, None)
             self._unheard.pop(event.tag, None)
@@ -400,6 +435,7 @@ class Model:
             believed = self.believed.pushes.get(event.tag)
             digests = {self._last.get(event.tag, ""), believed.digest if believed else ""}
             self.deleted[event.number] = (event.tag, digests, event.at_us)
+            self.moves.delete(event.tag, event.at_us)
             self.wanted.pop(event.tag, None)
             self.pruned.pop(event.tag, None)
             return
@@ -442,6 +478,8 @@ class Model:
             self.orphans.add(digest)
         if push and push.number in self.condemned:
             self.pruned[tag] = self.trash[tag, push.digest] = self.wanted.pop(tag)
+            for moves in (self.moves, self.believed.moves):
+                moves.delete(tag, push.at_us or 0)
             believed = self.believed.pushes.get(tag)
             if believed and believed.number == push.number:
                 self.believed.taken[tag] = self.believed.pushes.pop(tag)

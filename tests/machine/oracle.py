@@ -7,6 +7,7 @@ indexes and referrers are not counted.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 from tests.fakes.images import CREATED
 from tests.machine.goods import UNDATED
@@ -43,13 +44,17 @@ class Rule:
     """The policy of one run.
 
     Attributes:
-        keep: the N of the last N.
+        keep: the N of the last N; 0 for a rule without `last`, which deletes no tag.
         count: what N counts, digests or tags.
         untagged: True if manifests without a tag are deleted at once.
         tags_first: True if tags are removed before their manifests are deleted, even if they are few.
         order: the order of the last N. With `created`, an image without a date counts as created at its push; all other
-            images of the machine have the same date.
+            images of the machine have the same date. With `name`, the last name is the first.
         step: number of images whose tags are moved to the same tombstone.
+        revisions: number of the images that each tag lost last, and that are kept as long as the tag is kept.
+        shared: "keep" if a tag is kept whose image another tag keeps.
+        is_grouped: True if the rule counts each group of tags by itself; the group is the name up to its first hyphen.
+        first: the `keep` of a rule before this one, about the tags of FIRST; with ", final" if this one skips them.
     """
 
     keep: int
@@ -59,6 +64,13 @@ class Rule:
     protect: frozenset[str] = frozenset({"latest"})
     order: str = "pushed"
     step: int = 100
+    revisions: int = 0
+    shared: str = "untag"
+    is_grouped: bool = False
+    first: str = ""
+
+
+FIRST = ("v1", "v2")
 
 
 def overflowing(pushes: Iterable[Push], rule: Rule, parts: Collection[str], bound: Collection[str]) -> set[str]:
@@ -94,23 +106,47 @@ def _overflowing(pushes: tuple[Push, ...], rule: Rule, parts: Collection[str], b
         and push.tag not in bound
         and push.digest not in parts
     ]
+    first = {push.tag for push in counted if rule.first and push.tag in FIRST}
+    second = [push for push in counted if not (rule.first.endswith("final") and push.tag in first)]
+    groups = {_group(push, rule) for push in second} - {""}
+    beyond = {
+        tag for group in groups for tag in _beyond([push for push in second if _group(push, rule) == group], rule)
+    }
+    beyond |= first if rule.first == "none, final" else set()
+    beyond -= first if rule.first == "always" else set()
+    kept = {push.digest for push in pushes if push.tag not in beyond} if rule.shared == "keep" else set()
+    return {push.tag for push in counted if push.tag in beyond and push.digest not in kept}
+
+
+def _group(push: Push, rule: Rule) -> str:
+    if not rule.is_grouped:
+        return "all"
+    return push.tag.partition("-")[0] if "-" in push.tag else ""
+
+
+def _beyond(counted: list[Push], rule: Rule) -> set[str]:
+    """The tags beyond the last N of one group."""
+    if not rule.keep:
+        return set()
     counted.sort(key=lambda push: _age(push, rule), reverse=True)
     by_digest = rule.count == "digests"
     places: dict[str, int] = {}
-    times: dict[str, tuple[int, int]] = {}
-    slots: list[tuple[int, int]] = []
+    times: dict[str, Any] = {}
+    slots: list[Any] = []
     for push in counted:
         thing = push.digest if by_digest else push.tag
         if thing not in places:
             places[thing], times[thing] = len(slots), _age(push, rule)
-            slots += [] if push.unannounced else [times[thing]]
+            slots += [] if push.unannounced and rule.order != "name" else [times[thing]]
     beyond = {thing for thing, place in places.items() if place >= rule.keep}
     tied = {thing for thing in beyond if times[thing] == slots[rule.keep - 1]}
     return {push.tag for push in counted if (push.digest if by_digest else push.tag) in beyond - tied}
 
 
-def _age(push: Push, rule: Rule) -> tuple[int, int]:
-    """Return when the image was created, as far as that counts, and when it was pushed."""
+def _age(push: Push, rule: Rule) -> Any:
+    """Return the name, or when the image was created, as far as that counts, and when it was pushed."""
+    if rule.order == "name":
+        return push.tag
     pushed_us = push.at_us or 0
     is_dated = rule.order == "created" and push.digest not in _UNDATED
     return (_CREATED_US if is_dated else pushed_us, pushed_us)

@@ -19,6 +19,8 @@ _KINDS = {"believed-parts": Forged, "old-policy": Changing, "unchecked-restore":
 @pytest.mark.parametrize("fault", sorted(faults.FAULTS))
 @pytest.mark.parametrize("version", ["2.8", "3"])
 def test_a_planted_fault_is_found(ground: Ground, fault: str, version: Literal["2.8", "3"]) -> None:
+    if (fault, version) == ("unnoted-tombstone", "3"):
+        pytest.skip("Distribution 3 deletes tags alone, without a tombstone")
     kind = _KINDS.get(fault, Machine)
     begun: list[Machine] = []
 

@@ -41,10 +41,18 @@ class Users:
             self._world.late = before
 
     def overflow(self) -> None:
-        """Push until the policy has something to delete, by tags that are pushed in turn."""
+        """Push until the policy has something to delete, by tags that are pushed in turn.
+
+        Without `last`, these are the images that a tag has lost.
+        """
+        if not self._world.rule.keep:
+            for number in range(self._world.rule.revisions + 2):
+                self.do(Deed("push", "v1", len(self._world.model.pushed) + number), late=False)
+            return
         standing = self._registry.tags()
         ages = {push.tag: push.number for push in self._world.model.wanted.values()}
-        for number in range(self._world.rule.keep + 1 - len(standing.keys() - self._world.rule.protect)):
+        groups = 2 if self._world.rule.is_grouped else 1
+        for number in range(groups * self._world.rule.keep + 1 - len(standing.keys() - self._world.rule.protect)):
             tags = [self._world.names.get(f"v{nth}", f"v{nth}") for nth in range(1, 5)]
             tag = min(tags, key=lambda tag: ages.get(tag, -1))
             ages[tag] = max(ages.values(), default=0) + 1

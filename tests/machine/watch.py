@@ -18,7 +18,7 @@ class Watch:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._sent = 0
+        self._sent = self._last_heard = 0
         self._heard_at: dict[int, int] = {}
         self._seen: dict[str, str] = {}
         self._seen_at: dict[str, int] = {}
@@ -46,7 +46,7 @@ class Watch:
 
         What takes a tag off goes by the last look at that tag; what it meets after that is healed.
         """
-        self._heard_at[number] = self._sent
+        self._heard_at[number] = self._last_heard = self._sent
 
     def sees(self, method: str, path: str, body: object) -> None:
         """Watch a request that is about to be handled."""
@@ -84,6 +84,7 @@ class Watch:
         for tag, digest in self._seen.items():
             known.setdefault(tag, set()).add(digest)
         self.deletions.append((reference, known))
+        self._faults += self._lost_revisions(reference, standing)
         model = self._model
         for push in model.wanted.values():
             until = self._seen_at.get(reference, 0) if reference == push.tag else self._sent
@@ -91,3 +92,12 @@ class Watch:
             held = reference == push.tag or reference in closure(push.digest, model.children)
             if heard and held and push.number not in model.condemned and standing.get(push.tag) == push.digest:
                 self._faults.append(f"{reference} is deleted although the push of {push.tag} was heard and keeps it")
+
+    def _lost_revisions(self, digest: str, standing: dict[str, str]) -> list[str]:
+        """Return a mistake if an image is deleted that a tag has lost and keeps, by all that was heard."""
+        if self._last_heard == self._sent:
+            return []
+        wanted = self._model.wanted.values()
+        heard = {push.tag for push in wanted if push.number in self._heard_at and standing.get(push.tag) == push.digest}
+        kept = {held for lost in self._model.revisions(heard) for held in closure(lost, self._model.children)}
+        return [f"{digest} is deleted although it is a revision that is kept"] if digest in kept else []

@@ -163,6 +163,8 @@ class World:
             return
         self._look_at_plan()
         self.is_forged = True
+        if event["action"] != "pull":
+            self.model.doubted.add(event["target"].get("tag", ""))
         recorded = self.history.record(parse(json.dumps(envelope).encode(), now_us()))
         for repository in recorded.due:
             self.wiring.dispatch.enforce(repository)
@@ -393,6 +395,7 @@ class World:
         self.rule, self._is_policy_changed = replace(rule, order=self.rule.order), True
         self.wiring.policies.use(policy_of(self.rule))
         self.model.change_rule(self.rule, self.watch.seen if self._crossing else frozenset())
+        self.watch.hears(-1)
         if sweeps:
             self.work("sweep")
 
@@ -549,7 +552,8 @@ class World:
                 work(wiring, repository)
             except RegistryRefused as error:
                 if _ADVICE in str(error):
-                    assert self.lost or self.is_forged, "nothing was lost, and the user is to reconcile"
+                    if not (self.lost or self.is_forged or self.waiting):
+                        self.watch.fails(AssertionError("nothing was lost, and the user is to reconcile"))
                     self._asks_to_reconcile = True
                 raise
             except PushpruneError:
