@@ -15,8 +15,8 @@ Per repository: tags and manifests
         time at which it was first seen, and does not count against `last`. "?first": the first comparison of the
         repository found the tag. "?first?": both. Life and writers: as tags:R; and resolve, size. Readers: all.
   pulled:R             zset    tag, or "@<short digest>" for pulls by digest → time of its last pull (µs). Pulls by
-        pushprune and by `policy.ignore_pulls` do not count. Life: until the tag or the manifest is deleted, or no tag
-        points at the digest any more. Writers: record, adopt, untagged, forget, commit. Readers: snapshot,
+        pushprune and by `policy.ignore_pulls` do not count. Life: until the registry has confirmed that the tag is
+        gone, or that no tag points at the digest. Writers: record, adopt, untagged, forget, commit. Readers: snapshot,
         dashboards.
   untagged:R           hash    digest (short; in full for a part of an index) → "<µs since when it has no tag> <its
         last tag>[ <mark>]". Marks: "part <short digest of the index>": its index was deleted; "untagged": the policy

@@ -103,8 +103,8 @@ def test_a_storage_that_is_away_for_one_plan_costs_nothing(make_system: Make) ->
     for number in range(40):
         system.registry.push_image(SHOP, f"v{number}", at=ago(50 - number))
     system.settle()
-    compared(system)
     system.registry.push_image(SHOP, "old", at=ago(101))
+    compare.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
     system.messages.sent.clear()
     away(system, lambda: planning.enforce(system.wiring, SHOP))
     system.settle()

@@ -26,7 +26,7 @@ class Aside:
 
     Attributes:
         whole: the state with these tags.
-        newest_us: the time (µs) of the newest reported push of these tags; 0 for none.
+        newest_us: the time (µs) of the newest push of these tags; 0 for none.
         places: number of a rule → group → the places that they take.
     """
 

@@ -50,7 +50,7 @@ class Evaluation:
 
     @property
     def newest_us(self) -> int:
-        """The time (µs) of the newest reported push; 0 for none."""
+        """The time (µs) of the newest push whose time is known; 0 for none."""
         return max(self._newest_aside_us, self.state.newest_us)
 
     def at(self, now_us: int) -> "Evaluation":

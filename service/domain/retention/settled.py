@@ -45,7 +45,7 @@ class Settled:
         group_of: name → the group of the settled tag.
         groups: the places that they take.
         digests: of the settled tags.
-        newest_us: the time (µs) of the newest reported push of a settled tag; 0 for none.
+        newest_us: the time (µs) of the newest push of a settled tag; 0 for none.
         others: the names of all other tags, also of those that had changed and do not exist.
     """
 
@@ -190,4 +190,4 @@ def _named_digests(state: State) -> set[str]:
 
 
 def _newest_us(tags: Iterable[Tag]) -> int:
-    return max((tag.pushed_us or 0 for tag in tags if tag.is_reported), default=0)
+    return max((tag.pushed_us or 0 for tag in tags if not tag.unannounced), default=0)

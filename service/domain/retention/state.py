@@ -184,8 +184,8 @@ class State:
 
     @property
     def newest_us(self) -> int:
-        """The time (µs) of the newest reported push; 0 for none."""
-        return max((tag.pushed_us or 0 for tag in self.tags if tag.is_reported), default=0)
+        """The time (µs) of the newest push whose time is known; 0 for none."""
+        return max((tag.pushed_us or 0 for tag in self.tags if not tag.unannounced), default=0)
 
     @cached_property
     def subjects(self) -> frozenset[str]:

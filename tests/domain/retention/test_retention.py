@@ -118,6 +118,12 @@ def test_the_last_push_may_be_a_part_of_an_index_that_follows() -> None:
     assert gone(planned(tags, policy("rules: [{keep: none}]"), us(1_000_001))) == ["last", "before"]
 
 
+@pytest.mark.parametrize("found", [False, True])
+def test_a_last_push_that_the_first_comparison_found_with_its_time_may_be_part_of_an_index_too(found: bool) -> None:
+    tags = [tag("before", 999_990), tag("last", 999_995, found=found), tag("unknown", 999_999, unannounced=True)]
+    assert kept(decide(tags, NONE)) == ["last"]
+
+
 def test_the_plan_changes_next_when_the_first_grace_ends() -> None:
     assert decide([tag("a", 999_990), tag("b", 999_980), tag("c", 999_999)], GRACE).next_us == us(999_980 + 60)
 

@@ -34,7 +34,7 @@ local function was_compared_since(r, e)
   return compared_us and e.at < tonumber(compared_us) - late_us
 end
 
--- The mark of a tag that no worker has read since.
+-- Mark a live tag as one whose manifest no worker has read.
 local function unprove(r, tag)
   local digest, size, _, actor = parts_of(redis.call('HGET', r.live, tag))
   redis.call('HSET', r.live, tag, digest .. size .. ':' .. actor)
