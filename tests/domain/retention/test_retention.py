@@ -118,9 +118,9 @@ def test_the_last_push_may_be_a_part_of_an_index_that_follows() -> None:
     assert gone(planned(tags, policy("rules: [{keep: none}]"), us(1_000_001))) == ["last", "before"]
 
 
-@pytest.mark.parametrize("found", [False, True])
-def test_a_last_push_that_the_first_comparison_found_with_its_time_may_be_part_of_an_index_too(found: bool) -> None:
-    tags = [tag("before", 999_990), tag("last", 999_995, found=found), tag("unknown", 999_999, unannounced=True)]
+@pytest.mark.parametrize("is_found", [False, True])
+def test_the_last_push_may_be_a_part_of_an_index_also_if_the_first_comparison_found_it(is_found: bool) -> None:
+    tags = [tag("before", 999_990), tag("last", 999_995, found=is_found), tag("unknown", 999_999, unannounced=True)]
     assert kept(decide(tags, NONE)) == ["last"]
 
 
