@@ -4,9 +4,8 @@
 local function pull(r, e)
   redis.call('XADD', all.pulls, 'MAXLEN', '~', pull_entries, '*', 'repository', r.name, 'tag', e.tag, 'digest', e.digest,
              'actor', e.actor, 'agent', e.agent, 'address', e.address, 'at_us', e.at_us)
-  local member = e.tag ~= '' and e.tag or '@' .. e.short
-  if e.kind == 'ignored' or e.at <= void_until(r, member) then return end
-  redis.call('ZADD', r.pulled, 'GT', e.at_us, member)
+  if e.kind == 'ignored' then return end
+  redis.call('ZADD', r.pulled, 'GT', e.at_us, e.tag ~= '' and e.tag or '@' .. e.short)
   -- The policy may keep an image that is used, so plan again before it is deleted; but not if a user requested its deletion.
   local doomed = redis.call('HGET', r.doomed, e.short)
   if doomed and not string.find(doomed, '"manual":true', 1, true) then
