@@ -252,9 +252,10 @@ def test_a_forged_move_from_before_the_push_of_another_tag_hides_no_tag_of_its_i
 
 
 @pytest.mark.parametrize("age", [timedelta(minutes=11), timedelta(days=1000)])
+@pytest.mark.parametrize("is_moved", [False, True], ids=["pushed", "moved and pushed"])
 @pytest.mark.parametrize("found_by", ["the first comparison", "a later comparison", "no comparison"])
 def test_a_forged_old_push_makes_no_tag_old_whose_push_was_not_reported(
-    make_system: Make, found_by: str, age: timedelta
+    make_system: Make, found_by: str, age: timedelta, is_moved: bool
 ) -> None:
     system = make_system(keep_last(2, protect=["latest"], first_plan="hold"))
     system.push("latest")
@@ -266,6 +267,8 @@ def test_a_forged_old_push_makes_no_tag_old_whose_push_was_not_reported(
     system.deaf = False
     if found_by != "no comparison":
         compared(system)
+    if is_moved:
+        forger(system).push("v1", FORGED, later=-age - AN_HOUR)
     forger(system).push("v1", digest, later=-age)
     system.push("v2", "v3")
     system.settle()

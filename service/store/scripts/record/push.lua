@@ -43,6 +43,8 @@ end
 -- Handle a push of a tag that is live already. Returns true if it is late: another push of the tag is newer.
 local function overwrite(r, e, old, current, mark)
   local is_late = e.at < tonumber(current) or (e.at == tonumber(current) and e.short <= old)
+  -- The comparison found the tag at the image that is known, or that image was pushed after the comparison.
+  if old ~= e.short and was_compared_since(r, e) then is_late = true end
   local _, _, _, actor = parts_of(redis.call('HGET', r.live, e.tag))
   if old == e.short then
     -- It was recorded in part before, and Redis refused the rest.
@@ -56,7 +58,9 @@ local function overwrite(r, e, old, current, mark)
   -- A tag that was found, and not seen pushed, has no time: it existed until now. It was pushed before this push.
   local known_us = tonumber(current) > 0 and tonumber(current) or e.at - 1
   local lost, lost_us, until_us = old, string.format('%.0f', known_us), e.at_us
-  if is_late then lost, lost_us, until_us = e.short, e.at_us, string.format('%.0f', current) end
+  if is_late then
+    lost, lost_us, until_us = e.short, e.at_us, tonumber(current) > e.at and string.format('%.0f', current) or now_us
+  end
   if tonumber(lost_us) > void_until(r, '@' .. lost) then
     untag(r, lost, until_us, e.tag, not is_late and mark)
   end
