@@ -185,7 +185,9 @@ class TagComparison:
         def infer(name: str, head: ManifestHead) -> tuple[Tag, str]:
             read = self._read.get(head.digest)
             size_bytes = read.size_bytes if read else 0
-            return infer_push_time(self._registry, self._snapshot, name, head, self._before.get(name), size_bytes)
+            before = self._before.get(name)
+            is_own = self._store.deletions.own_put(self._snapshot.repository, name) == head.digest
+            return infer_push_time(self._registry, self._snapshot, name, head, before, size_bytes, is_own=is_own)
 
         tags = [infer(name, head) for name, head in differing.items()]
         # The storage may have been mounted since a tag was first seen: then its link proves the push time.

@@ -22,6 +22,8 @@ def infer_push_time(
     current: ManifestHead,
     before: Tag | None,
     size_bytes: int = 0,
+    *,
+    is_own: bool = False,
 ) -> tuple[Tag, str]:
     """Return a tag that was unknown or has moved, and the source of its push time, "" if unknown.
 
@@ -33,8 +35,9 @@ def infer_push_time(
     Args:
         before: the tag as the history knows it; None if it is unknown.
         size_bytes: of the image, if its manifest was read; 0 if it was not.
+        is_own: True if pushprune itself has put the tag there. Its link then does not show when a user pushed it.
     """
-    link_us = _linked_us(registry, snapshot.repository, name, current.digest)
+    link_us = None if is_own else _linked_us(registry, snapshot.repository, name, current.digest)
     # A tag that is older than pushprune keeps that mark while it points at the same image.
     predates = before.found and before.digest == current.digest if before else snapshot.compared_us == 0
     # While the first clean-up waits, a reported deletion or move may be forged: its tag may have been there before.

@@ -276,6 +276,21 @@ def test_a_forged_old_push_makes_no_tag_old_whose_push_was_not_reported(
     assert {"v1", "v2", "v3"} <= system.tags()
 
 
+def test_a_tag_that_a_forged_push_had_restored_does_not_count_as_just_pushed(on_disk: Make) -> None:
+    system = on_disk(keep_last(2), delete={"via": "api"})
+    for minutes, tag, seed in ((50, "b", "b"), (40, "a", "old"), (30, "a", "a"), (20, "c", "c")):
+        digest = system.registry.push_image(SHOP, tag, seed=seed, at=datetime.now(UTC) - timedelta(minutes=minutes))
+        if seed == "old":
+            old = digest
+    system.settle()
+    assert system.tags() == {"a", "c"}
+    forger(system).push("b", old, later=timedelta(minutes=-45))
+    system.settle()
+    compared(system)
+    system.later()
+    assert {"a", "b", "c"} <= system.tags()
+
+
 def compared(system: System) -> None:
     reconcile.compare(system.store, system.wiring.registry, system.store.history.snapshot(SHOP))
 

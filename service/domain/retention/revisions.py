@@ -69,6 +69,9 @@ class Revisions:
     @cached_property
     def _counts_us(self) -> Mapping[str, int]:
         """Digest → the time (µs) from which it counts: until then it may be a part of an index that is being pushed."""
-        lost = {untagged.digest: untagged.since_us + ONE_PUSH_US for untagged in self._state.untagged}
-        # A part may have another tag, too.
-        return {tag.digest: tag.pushed_us + ONE_PUSH_US for tag in self._state.tags if tag.pushed_us} | lost
+        times_us: dict[str, int] = {}
+        # A part may have other tags, too.
+        for tag in self._state.tags:
+            if tag.pushed_us:
+                times_us[tag.digest] = max(times_us.get(tag.digest, 0), tag.pushed_us + ONE_PUSH_US)
+        return times_us | {untagged.digest: untagged.since_us + ONE_PUSH_US for untagged in self._state.untagged}

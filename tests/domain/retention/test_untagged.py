@@ -237,6 +237,15 @@ def test_a_part_that_another_tag_points_at_takes_no_place_either() -> None:
         assert [verdict.kept for verdict in decided.untagged] == [kept]
 
 
+def test_the_newest_tag_of_a_part_says_how_long_it_takes_no_place() -> None:
+    rules = "{name: r, tags: main, keep: {revisions: 1}}, {name: all, keep: always, untagged: 1h}"
+    revisions = {"main": (digest_of("part"), digest_of("a"))}
+    tags = [tag("v1", NOW_S - 9 * 60, "part"), tag("v2", NOW_S - 99 * 60, "part")]
+    for ordered in (tags, tags[::-1]):
+        decided = decide(rules, lost("a", 5, "main"), tags=ordered, revisions=revisions)
+        assert [verdict.kept for verdict in decided.untagged] == [True]
+
+
 def test_a_digest_that_another_tag_lost_last_waits_as_well() -> None:
     rules = "{name: r, tags: main, keep: {revisions: 1}}, {name: all, keep: always, untagged: 0s}"
     revisions = {"main": tuple(map(digest_of, ("new", "x")))}
