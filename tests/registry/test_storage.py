@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -66,7 +67,7 @@ READS: list[tuple[str, Callable[[Storage], Any]]] = [
     ("_manifests/revisions/sha256", lambda storage: list(storage.manifests("shop/api"))),
     ("_layers", lambda storage: storage.has_layer("shop/api", A)),
     ("", lambda storage: list(storage.repositories())),
-    ("_pushprune", lambda storage: DiskDeletion(storage, None).is_unsettled("shop/api")),  # type: ignore[arg-type]
+    ("_pushprune", lambda storage: DiskDeletion(storage, Mock()).is_unsettled("shop/api")),
 ]
 
 
