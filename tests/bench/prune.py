@@ -1,4 +1,4 @@
-"""Measure the pruning of one large repository: by pushprune, and by 8 threads with bare DELETEs.
+"""Prune one large repository by pushprune, and by 8 threads with bare DELETEs, and compare their times.
 
 The target is for like and like: both know what is to go, and the registry tells nobody. Ours goes through the API
 alone, with the registry's storage mounted to look at, and over that storage. Beside it stands the whole system, through

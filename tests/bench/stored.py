@@ -18,7 +18,7 @@ AGE_S = 2 * 86_400
 
 
 def _objects(standing: int, deleted: int) -> Iterator[tuple[str, bytes, int | None]]:
-    """Yield all objects in the storage as (key, content, size in bytes).
+    """Yield (key, content, size in bytes) of each object in the storage.
 
     A deleted image lacks only the link of its manifest. The content of a layer is shorter than its size: nobody reads
     it.

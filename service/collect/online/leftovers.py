@@ -1,4 +1,4 @@
-"""The leftovers of a storage: abandoned uploads, dangling tags and emptied repositories are deleted or reported.
+"""Delete or report the leftovers of a storage: abandoned uploads, dangling tags and emptied repositories.
 
 A push may race with each of these deletions. Links of leftovers are deleted under claims, like links of garbage.
 

@@ -65,13 +65,13 @@ class Place:
     """The position of a tag in a rule: its group, and the rankings for `last` and `last_pulled`, if it has them.
 
     Attributes:
-        undated: why another tag of the same image is not counted yet; "" if there is none.
+        uncounted: why another tag of the same image is not counted yet; "" if there is none.
     """
 
     group: str
     order: Ranking | None
     pulls: Ranking | None
-    undated: str = ""
+    uncounted: str = ""
 
 
 class _Condition(NamedTuple):
@@ -147,8 +147,8 @@ def _among(most: int, ranking: Ranking, place: Place, tag: Tag, words: tuple[str
     """
     inside, outside, tied = words
     number = ranking.place(place.group, tag, most)
-    if number is None and place.undated:
-        return _Condition(True, place.undated, None, UnknownAge.UNDATED)
+    if number is None and place.uncounted:
+        return _Condition(True, place.uncounted, None, UnknownAge.UNDATED)
     if number is None:
         return _Condition(False, outside)
     if not ranking.takes_slot(tag):

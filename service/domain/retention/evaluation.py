@@ -56,7 +56,7 @@ class Evaluation:
     def at(self, now_us: int) -> "Evaluation":
         """Return the evaluation at another moment. Results that do not depend on time are shared."""
         # Compute the shared results before the copy, or each copy would compute them again.
-        _ = self.holders, self._live, self._undated
+        _ = self.holders, self._live, self._uncounted
         other = copy(self)
         other.now_us, other.selections = now_us, self.selections.at(now_us)
         other._revisions = self._revisions.at(other.selections, now_us)
@@ -195,11 +195,11 @@ class Evaluation:
             group,
             self.selections.ranking(number, rule.order) if keep and keep.last is not None else None,
             self.selections.ranking(number, "pulled") if keep and keep.last_pulled is not None else None,
-            self._undated.get((number, group, digest), "") if self._undated and rule.count == "digests" else "",
+            self._uncounted.get((number, group, digest), "") if self._uncounted and rule.count == "digests" else "",
         )
 
     @cached_property
-    def _undated(self) -> Mapping[tuple[int, str, str], str]:
+    def _uncounted(self) -> Mapping[tuple[int, str, str], str]:
         """(rule number, group, digest) → why a tag that the rule may count for the digest is not counted yet."""
         return {
             (number, group, tag.digest): reason

@@ -26,7 +26,7 @@ def leased_us(state: State, digest: str) -> int:
 
 
 def released_by(state: State, targets: Mapping[str, str]) -> Mapping[str, int]:
-    """Return the leases ended by a manual deletion: restored digest → end of the lease (µs).
+    """Return restored digest → end of its lease (µs), for the leases that a manual deletion ends.
 
     The request covers parts and referrers, too.
 

@@ -34,7 +34,7 @@ local function was_compared_since(r, e)
   return compared_us and e.at < tonumber(compared_us) - late_us
 end
 
--- Mark a live tag as one whose manifest no worker has read.
+-- Mark a live tag as one whose manifest no worker has read. The event has changed the generation, so every process sees it.
 local function unprove(r, tag)
   local digest, size, _, actor = parts_of(redis.call('HGET', r.live, tag))
   redis.call('HSET', r.live, tag, digest .. size .. ':' .. actor)
